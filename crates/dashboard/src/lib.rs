@@ -1,0 +1,1 @@
+//! The browser host: keeps the page of a release live.

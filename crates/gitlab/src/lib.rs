@@ -1,0 +1,1 @@
+//! GitLab: webhook payloads, ID-token claims, job and pipeline endpoints.

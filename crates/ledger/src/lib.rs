@@ -1,0 +1,1 @@
+//! What cannot be seen, kept in SQL: expectations, approvals, attempts and the audit chain.

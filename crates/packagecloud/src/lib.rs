@@ -1,0 +1,1 @@
+//! packagecloud: its API's endpoints and the APT indexes it serves.

@@ -1,0 +1,1 @@
+//! What Slipway knows: releases, routes, approvals, plans, promotions. It knows no host and reads no clock.

@@ -1,0 +1,1 @@
+//! The CI-job host: the `slipway` command, as wasm under Node.

@@ -1,0 +1,20 @@
+//! What a remote call is, for every service and every host.
+//!
+//! An [`Endpoint`] builds one request and reads one response. A host supplies [`Http`], which sends it; [`call`] joins
+//! the two. A call fails in three ways whatever the service ([`CallError`]). Package bytes move through [`Relay`],
+//! from one place to another, and never enter wasm memory.
+//!
+//! Absent on purpose: a client, retries, a clock, and following redirects. A redirect is an answer like any other;
+//! whoever asked decides whether its host may be visited, and with which credential.
+
+mod base;
+mod call;
+mod digest;
+mod relay;
+mod token;
+
+pub use base::{Base, InvalidBase};
+pub use call::{CallError, Endpoint, Http, Request, Response, Unreachable, call};
+pub use digest::{Digest, InvalidDigest};
+pub use relay::{Relay, RelayError, Relayed, Transfer};
+pub use token::Token;

@@ -1,0 +1,1 @@
+//! Fake services, and the stories that Slipway must keep true on real parts.

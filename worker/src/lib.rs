@@ -1,0 +1,1 @@
+//! The edge host: webhook, API, promotions, ledger, dashboard.
