@@ -1,0 +1,254 @@
+//! The JSON that crosses between hosts. No other core type is serialised to callers.
+//!
+//! Times are RFC 3339 in UTC with milliseconds; digests are `sha256:` and 64 hex digits; sizes are bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::release::{Key, ReleaseState, TargetState, Version};
+use slipway_wire::Digest;
+
+/// `POST /api/v1/sessions`: a job's first act.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SessionRequest {
+    /// The job's ID token (`id_tokens:` in `.gitlab-ci.yml`), issued for the edge's audience.
+    pub id_token: String,
+}
+
+/// What a job gets for its ID token.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Session {
+    /// Sent as `Authorization: Bearer` from now on.
+    pub session: String,
+    /// When it ends.
+    pub expires_at: String,
+    /// The project that the token was issued to.
+    pub project: Project,
+    /// The pipeline that the job belongs to.
+    pub pipeline_id: u64,
+    /// The job itself.
+    pub job_id: u64,
+}
+
+/// A project, as callers see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// GitLab's numeric id.
+    pub id: u64,
+    /// Its name in `slipway.toml`, used in addresses.
+    pub name: String,
+}
+
+/// `PATCH /api/v1/projects/{project}/releases/{version}`: expectations, or digests, or both. Each caller adds its own;
+/// the same again changes nothing, another digest for a key is refused with 409.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleasePatch {
+    /// One entry a key.
+    pub packages: Vec<PackagePatch>,
+}
+
+/// What one caller knows of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackagePatch {
+    /// The package's stable name.
+    pub key: Key,
+    /// What is expected. Sent by `slipway plan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
+    /// What was built. Sent by `slipway stage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<StagedFile>,
+}
+
+/// A package that must appear, declared before it is built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// The distro versions it is for, in packagecloud's words: `ubuntu/jammy`, `el/9`.
+    pub distros: Vec<String>,
+    /// The exact name of the manual job that releases it, such as `release: [ubuntu-jammy-amd64]`.
+    pub release_job: String,
+    /// The environment of that job, which GitLab signs into its ID tokens.
+    pub environment: String,
+    /// A reason not to ship it this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
+}
+
+/// A file that was built, declared before it is pushed to staging.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StagedFile {
+    /// The file's name, without a path.
+    pub filename: String,
+    /// Its SHA-256.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A release as callers see it: the answer of `GET` and `PATCH`, and the message of the live socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its project.
+    pub project: Project,
+    /// The version going out.
+    pub version: Version,
+    /// Grows with every change; the `ETag` is made of it.
+    pub sequence: u64,
+    /// The release as a whole.
+    pub state: ReleaseState,
+    /// The release in one sentence, the same words everywhere.
+    pub verdict: String,
+    /// The time at which this was read.
+    pub at: String,
+    /// The pipelines that feed it.
+    pub pipelines: Vec<Pipeline>,
+    /// Its packages, by key.
+    pub packages: Vec<Package>,
+}
+
+/// A pipeline that feeds a release, bound to its commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// GitLab's id.
+    pub id: u64,
+    /// Branch or tag.
+    #[serde(rename = "ref")]
+    pub ref_name: String,
+    /// Commit.
+    pub sha: String,
+    /// Where a person can look at it.
+    pub url: String,
+}
+
+/// A package of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Its stable name.
+    pub key: Key,
+    /// The pipeline that declared it.
+    pub pipeline_id: u64,
+    /// The name of its manual job.
+    pub release_job: String,
+    /// The declared file. `None` until a job has built it.
+    pub file: Option<StagedFile>,
+    /// Where it is staged: the place to push to before its release.
+    pub staging: Location,
+    /// Every place where it must appear, each with its own state.
+    pub targets: Vec<Target>,
+}
+
+/// A repository of packages at some installation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The installation's address.
+    pub url: String,
+    /// `user/repository`.
+    pub repository: String,
+}
+
+/// One package in one distro version of one public repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The distro version, `ubuntu/jammy`.
+    pub distro: String,
+    /// Where it must appear.
+    pub public: Location,
+    /// How far it is.
+    pub state: TargetState,
+    /// Since when.
+    pub since: String,
+    /// While it is `releasing`: what is being done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+    /// Who approved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// Why it is not further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// What a promotion is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Looking at staging and the public place.
+    Look,
+    /// Moving the bytes.
+    Copy,
+    /// The public place has the file; waiting until its index serves it.
+    Index,
+}
+
+/// Who released a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// The person's GitLab user name.
+    pub by: String,
+    /// How it reached the edge: `webhook` or `job`.
+    pub via: String,
+    /// When.
+    pub at: String,
+    /// The manual job.
+    pub job_url: String,
+}
+
+/// Why a target is not further, for a person under stress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable name for the kind of problem, such as `conflict`.
+    pub code: String,
+    /// What happened, in one sentence.
+    pub what: String,
+    /// What the public can see of it: `none`, `partly` or `done`.
+    pub public: String,
+    /// Whether trying again is `safe`, `automatic` or `useless`.
+    pub retry: String,
+    /// Who acts next, and what to do.
+    pub next: String,
+}
+
+/// `POST …/promotions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromotionRequest {
+    /// The packages to release.
+    pub keys: Vec<Key>,
+}
+
+/// What was accepted: 202.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionAccepted {
+    /// The packages that are approved now, or were before.
+    pub keys: Vec<Key>,
+    /// The address to follow.
+    pub follow: String,
+}
+
+/// `GET …/releases`: the versions of a project, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseSummary {
+    /// The version.
+    pub version: Version,
+    /// The release as a whole.
+    pub state: ReleaseState,
+    /// The release in one sentence.
+    pub verdict: String,
+}
+
+/// An error, as `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemDetails {
+    /// A stable name: `about:blank` never says enough.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was being done to what, why it failed, what to do next.
+    pub detail: String,
+}
