@@ -1,0 +1,66 @@
+//! How a person installs a released package.
+
+use slipway_core::api::{Package, Target};
+
+use crate::text::link;
+
+/// The lines that install a released deb on the distro it was released for. `None` when it is no deb, or when a name in
+/// it could mean something to a shell: the lines are there to be copied.
+pub(crate) fn apt(package: &Package, target: &Target) -> Option<String> {
+    let name = package.file.as_ref()?.filename.strip_suffix(".deb")?.split('_').next()?;
+    let (os, codename) = target.distro.split_once('/')?;
+    let (user, repository) = target.public.repository.split_once('/')?;
+    let address = link(&target.public.url)?.trim_end_matches('/');
+    if ![name, os, codename, user, repository].into_iter().all(is_plain) || !address.bytes().all(is_plain_in_address) {
+        return None;
+    }
+    let keyring = format!("/etc/apt/keyrings/{user}_{repository}.asc");
+    Some(format!(
+        "sudo curl -fsSL {address}/{user}/{repository}/gpgkey -o {keyring}\n\
+         echo \"deb [signed-by={keyring}] {address}/{user}/{repository}/{os}/ {codename} main\" \\\n  \
+         | sudo tee /etc/apt/sources.list.d/{user}_{repository}.list\n\
+         sudo apt-get update && sudo apt-get install {name}"
+    ))
+}
+
+/// Debian's rules for package names, and packagecloud's for the rest, in one.
+fn is_plain(text: &str) -> bool {
+    text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-_".contains(&byte))
+}
+
+fn is_plain_in_address(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b":/.-_".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::section::tests::release;
+
+    #[test]
+    fn the_repository_is_trusted_by_its_own_key_alone() {
+        let release = release("released");
+        let package = &release.packages[0];
+        let lines = super::apt(package, &package.targets[0]).expect("a deb");
+        assert!(
+            lines.contains(
+                "deb [signed-by=/etc/apt/keyrings/harbour_stable.asc] https://packages.example/harbour/stable/ubuntu/ jammy main"
+            ),
+            "{lines}"
+        );
+        assert!(lines.ends_with("apt-get install tug"), "{lines}");
+    }
+
+    #[test]
+    fn nothing_that_a_shell_would_run_is_offered_for_copying() {
+        let mut release = release("released");
+        let package = &mut release.packages[0];
+        for hostile in ["$(reboot)_1_amd64.deb", "-oDir=x_1_amd64.deb", "a b_1.deb", "tug_1.rpm"] {
+            package.file.as_mut().expect("a staged file").filename = hostile.into();
+            assert_eq!(super::apt(package, &package.targets[0]), None, "{hostile}");
+        }
+        package.file.as_mut().expect("a staged file").filename = "tug_1_amd64.deb".into();
+        package.targets[0].public.url = "https://packages.example/`reboot`".into();
+        assert_eq!(super::apt(package, &package.targets[0]), None);
+    }
+}

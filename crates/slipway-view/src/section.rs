@@ -1,0 +1,466 @@
+//! The parts of a release's page. Each has an id and a mark: the browser renders it again from a live message and
+//! replaces the element when the mark differs.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use slipway_core::api::{Package, Pipeline, Problem, Release, Step, Target};
+use slipway_core::release::TargetState;
+
+use crate::filter::{Filter, haystack};
+use crate::install;
+use crate::state::{chip, glyph, tone};
+use crate::text::{Moment, link, mark, segment, size, visible};
+
+/// The ids of the sections that [`all`] renders, in the page's order.
+pub const IDS: [&str; 4] = ["verdict", "needs", "tally", "sources"];
+
+/// A section by its id in [`IDS`].
+pub fn by_id(id: &str, release: &Release, filter: &Filter) -> Option<Markup> {
+    match id {
+        "verdict" => Some(verdict(release)),
+        "needs" => Some(needs(release)),
+        "tally" => Some(tally(release, filter)),
+        "sources" => Some(sources(release)),
+        _ => None,
+    }
+}
+
+/// A row's id: `t-tug-ubuntu-jammy`. It stays the same for the target's whole life.
+pub fn row_id(package: &Package, target: &Target) -> String {
+    let distro = target.distro.chars().map(|character| match character {
+        '/' => "-".to_owned(),
+        c if c.is_ascii_alphanumeric() || "._-".contains(c) => c.to_string(),
+        c => format!("_{:x}", u32::from(c)),
+    });
+    format!("t-{}-{}", package.key, distro.collect::<String>())
+}
+
+/// How many of a release's targets are released, and how many are to be.
+pub fn progress(release: &Release) -> (usize, usize) {
+    let states = || release.packages.iter().flat_map(|package| &package.targets).map(|target| target.state);
+    let released = states().filter(|state| *state == TargetState::Released).count();
+    (released, states().filter(|state| *state != TargetState::Skipped).count())
+}
+
+/// The page's title: `1/2 · 1.2.0 · tug`.
+pub fn title(release: &Release) -> String {
+    let (released, all) = progress(release);
+    format!("{released}/{all} · {} · {}", release.version, visible(&release.project.name))
+}
+
+/// Whether somebody must do something about this target, other than play its job.
+pub fn needs_a_person(target: &Target) -> bool {
+    match target.state {
+        TargetState::Conflict | TargetState::Failed | TargetState::Missing => true,
+        TargetState::Released | TargetState::Skipped | TargetState::Withdrawn => false,
+        // Overdue, or held up by something that does not go away by itself.
+        _ => target.problem.as_ref().is_some_and(|problem| problem.retry != "automatic"),
+    }
+}
+
+/// Whether anything needs a person. The page's icon says so too.
+pub fn is_alarming(release: &Release) -> bool {
+    release.packages.iter().flat_map(|package| &package.targets).any(needs_a_person)
+}
+
+/// The release in one sentence, and how far it is as a bar.
+pub fn verdict(release: &Release) -> Markup {
+    let counts = counts(release);
+    let all: usize = counts.values().sum();
+    marked(
+        &html! {
+            h1 { (visible(&release.project.name)) " " span.version { (release.version) } }
+            p.sentence { (visible(&release.verdict)) }
+            @if all > 0 {
+                // SVG, since widths that come from data would need inline styles, which the page's policy forbids.
+                svg.bar aria-hidden="true" viewBox={ "0 0 " (all) " 1" } preserveAspectRatio="none" {
+                    @for (state, start, length) in spans(&counts) {
+                        rect.(tone(state).class()).(state.code()) x=(start) y="0" width=(length) height="1" {}
+                    }
+                }
+            }
+        },
+        |mark, inner| html! { div #verdict data-mark=(mark) { (inner) } },
+    )
+}
+
+/// What somebody must see to, each with its failure record.
+pub fn needs(release: &Release) -> Markup {
+    let needing: Vec<(&Package, &Target)> = targets(release).filter(|(_, target)| needs_a_person(target)).collect();
+    let staged = targets(release).filter(|(_, target)| target.state == TargetState::Staged).count();
+    marked(
+        &html! {
+            @if needing.is_empty() {
+                h2 #needs-title { "Nothing needs you" }
+                p.quiet { (all_well(release, staged)) }
+            } @else {
+                h2 #needs-title { "Needs you (" (needing.len()) ")" }
+                ul.needs {
+                    @for (package, target) in &needing {
+                        li.need.(tone(target.state).class()) { (need(release, package, target)) }
+                    }
+                }
+            }
+        },
+        |mark, inner| html! { section #needs aria-labelledby="needs-title" data-mark=(mark) tabindex="-1" { (inner) } },
+    )
+}
+
+fn all_well(release: &Release, staged: usize) -> String {
+    let (released, all) = progress(release);
+    match staged {
+        _ if all == 0 => "Nothing is expected yet.".into(),
+        0 if released == all => "Every target is released.".into(),
+        0 => "Slipway and the pipeline are at work.".into(),
+        1 => "One target is staged. Play its manual job in GitLab to release it.".into(),
+        _ => format!("{staged} targets are staged. Play their manual jobs in GitLab to release them."),
+    }
+}
+
+fn need(release: &Release, package: &Package, target: &Target) -> Markup {
+    let row = row_id(package, target);
+    html! {
+        p.who {
+            (chip(target.state)) " "
+            a.subject #{ "n-" (row) } href={ "#" (row) } { (package.key) " · " (visible(&target.distro)) }
+            " " span.since { (time(&target.since)) }
+        }
+        @match &target.problem {
+            Some(problem) => (record(problem)),
+            None => p.what { (crate::state::meaning(target.state)) " No more is recorded about it." },
+        }
+        p.actions { (job(release, package, target, &format!("n-{row}-job"))) }
+    }
+}
+
+/// Every field of a failure record, in the order in which they are asked for under stress.
+fn record(problem: &Problem) -> Markup {
+    html! {
+        p.what { (visible(&problem.what)) }
+        dl.record {
+            div { dt { "Public" } dd { (public_effect(&problem.public)) } }
+            div { dt { "Trying again" } dd { (retry(&problem.retry)) } }
+            div.next { dt { "Next" } dd { (visible(&problem.next)) } }
+            div { dt { "Code" } dd { code { (visible(&problem.code)) } } }
+        }
+    }
+}
+
+fn public_effect(code: &str) -> String {
+    match code {
+        "none" => "untouched".into(),
+        "partly" => "touched in part".into(),
+        "done" => "has the package".into(),
+        other => visible(other),
+    }
+}
+
+fn retry(code: &str) -> String {
+    match code {
+        "safe" => "is safe".into(),
+        "automatic" => "happens by itself".into(),
+        "useless" => "cannot help".into(),
+        other => visible(other),
+    }
+}
+
+/// How many targets each state has; each number filters the table.
+pub fn tally(release: &Release, filter: &Filter) -> Markup {
+    let counts = counts(release);
+    marked(
+        &html! {
+            @for (state, count) in &counts {
+                @let on = filter.states.contains(state);
+                li {
+                    a.count.(tone(*state).class()) #{ "count-" (state.code()) } data-filter=(state.code())
+                        href={ (path(release)) (filter.toggled(*state).query()) } aria-current=[on.then_some("true")] {
+                        (glyph(*state)) b { (count) } " " (state.words())
+                    }
+                }
+            }
+            @if !filter.is_empty() {
+                li { a.count #count-all href=(path(release)) data-filter="" { "Show all" } }
+            }
+        },
+        |mark, inner| html! { ul #tally data-mark=(mark) aria-label="Filter by state" { (inner) } },
+    )
+}
+
+/// Every target: one row each.
+pub fn packages(release: &Release, filter: &Filter) -> Markup {
+    html! {
+        div #packages {
+            @if release.packages.is_empty() { (first_run(release)) } @else {
+                // The style sheet lays the table out as a grid, and as a list on a phone. Some browsers then forget that
+                // it is a table, hence the roles.
+                table role="table" aria-labelledby="packages-title" {
+                    thead role="rowgroup" {
+                        tr role="row" {
+                            th scope="col" role="columnheader" { "Package" }
+                            th scope="col" role="columnheader" { "For" }
+                            th scope="col" role="columnheader" { "State" }
+                            th scope="col" role="columnheader" { "When and by whom" }
+                            th.unseen scope="col" role="columnheader" { "File" }
+                        }
+                    }
+                    tbody role="rowgroup" {
+                        @for (package, target) in targets(release) {
+                            (row_if(release, package, target, filter.shows(target.state, &haystack(package, target))))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn first_run(release: &Release) -> Markup {
+    html! {
+        div.empty {
+            p { "Nothing is expected in " b { (release.version) } " yet." }
+            p {
+                "The pipeline's first job says what to expect, before anything is built: "
+                code { "slipway plan KEY=DISTRO" } ". Each package is then listed here, and stays listed until it is public."
+            }
+        }
+    }
+}
+
+/// One target's row.
+pub fn row(release: &Release, package: &Package, target: &Target) -> Markup {
+    row_if(release, package, target, true)
+}
+
+fn row_if(release: &Release, package: &Package, target: &Target, is_shown: bool) -> Markup {
+    let id = row_id(package, target);
+    marked(&cells(release, package, target, &id), |mark, cells| {
+        html! {
+            tr.target.(tone(target.state).class()) #(id) role="row" tabindex="-1" hidden[!is_shown] data-mark=(mark)
+                data-state=(target.state.code()) data-find=(haystack(package, target)) { (cells) }
+        }
+    })
+}
+
+fn cells(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
+    html! {
+        th.key scope="row" role="rowheader" { (package.key) }
+        td.distro role="cell" { (visible(&target.distro)) }
+        td.state role="cell" { (chip(target.state)) " " (fact(release, package, target, id)) }
+        td.when role="cell" {
+            (time(&target.since))
+            @if let Some(approval) = &target.approval {
+                " by "
+                @match link(&approval.job_url) {
+                    Some(url) => a #{ (id) "-by" } href=(url) rel="noreferrer" { (visible(&approval.by)) },
+                    None => (visible(&approval.by)),
+                }
+            }
+        }
+        td.more role="cell" {
+            @if let Some(problem) = &target.problem {
+                p.what {
+                    (visible(&problem.what))
+                    @if needs_a_person(target) { " " a #{ (id) "-why" } href={ "#n-" (id) } { "What to do" } }
+                }
+            }
+            details #{ (id) "-more" } {
+                summary #{ (id) "-file" } { (file_line(package)) }
+                (facts(release, package, target, id))
+            }
+        }
+    }
+}
+
+/// The one fact beside the state that the reader would ask for next.
+fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
+    html! {
+        @match target.state {
+            TargetState::Releasing => {
+                @let (number, words) = match target.step {
+                    Some(Step::Copy) => (2, "copying the bytes"),
+                    Some(Step::Index) => (3, "waiting for the index"),
+                    Some(Step::Look) | None => (1, "looking"),
+                };
+                span.steps.{ "at-" (number) } aria-hidden="true" { i {} i {} i {} }
+                " " span.fact { (words) ", step " (number) " of 3" }
+            }
+            TargetState::Staged => {
+                @if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
+                    a.fact #{ (id) "-play" } href=(url) rel="noreferrer" { "Open its pipeline" (away()) }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn file_line(package: &Package) -> Markup {
+    html! {
+        @match &package.file {
+            Some(file) => {
+                span.file { (visible(&file.filename)) } " " span.size { (size(file.size)) } " "
+                code.short { (file.digest.hex().chars().take(12).collect::<String>()) }
+            }
+            None => span.file { "No file yet" },
+        }
+    }
+}
+
+/// Everything that is known of a target, for the one who has to be sure.
+fn facts(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
+    let moment = |text: &str| Moment::parse(text).map_or_else(|| visible(text), |moment| moment.second());
+    html! {
+        dl.facts {
+            @if let Some(file) = &package.file {
+                div.wide { dt { "SHA-256" } dd { code.digest { (file.digest.hex()) } } }
+                div { dt { "Size" } dd { (file.size) " bytes" } }
+            }
+            div { dt { (target.state.words()) " since" } dd { (moment(&target.since)) } }
+            @if let Some(approval) = &target.approval {
+                div {
+                    dt { "Approved" }
+                    dd {
+                        (moment(&approval.at)) " by " (visible(&approval.by))
+                        @match approval.via.as_str() {
+                            "webhook" => ", through GitLab's webhook",
+                            "job" => ", asked for by the job",
+                            other => { ", through " (visible(other)) }
+                        }
+                    }
+                }
+            }
+            div { dt { "Manual job" } dd { code { (visible(&package.release_job)) } " " (job(release, package, target, &format!("{id}-job"))) } }
+            div { dt { "Staging" } dd { (visible(&package.staging.repository)) span.host { " at " (visible(&package.staging.url)) } } }
+            div { dt { "Public" } dd { (visible(&target.public.repository)) span.host { " at " (visible(&target.public.url)) } } }
+        }
+        @if let Some(problem) = target.problem.as_ref().filter(|_| !needs_a_person(target)) { (record(problem)) }
+        @if target.state == TargetState::Released {
+            @if let Some(lines) = install::apt(package, target) {
+                p.label #{ (id) "-install" } { "Install" }
+                pre tabindex="0" role="group" aria-labelledby={ (id) "-install" } { code { (lines) } }
+            }
+        }
+    }
+}
+
+/// The link to the job that released a target, or to the pipeline whose job can.
+fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
+    let job = target.approval.as_ref().and_then(|approval| link(&approval.job_url));
+    html! {
+        @if let Some(url) = job {
+            a #(id) href=(url) rel="noreferrer" { "Open the job in GitLab" (away()) }
+        } @else if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
+            a #(id) href=(url) rel="noreferrer" { "Open the pipeline in GitLab" (away()) }
+        }
+    }
+}
+
+/// An arrow that says that a link leaves Slipway.
+fn away() -> Markup {
+    html! { span.away aria-hidden="true" { " ↗" } }
+}
+
+/// What the page was made of, and when.
+pub fn sources(release: &Release) -> Markup {
+    marked(
+        &html! {
+            p { "Release record " (release.sequence) ", read " (time(&release.at)) "." }
+            @if !release.pipelines.is_empty() {
+                p {
+                    "Fed by "
+                    @for (index, pipeline) in release.pipelines.iter().enumerate() {
+                        @if index > 0 { ", " }
+                        (pipeline_link(pipeline))
+                        " (" (visible(&pipeline.ref_name)) " at " code { (visible(&pipeline.sha.chars().take(8).collect::<String>())) } ")"
+                    }
+                    "."
+                }
+            }
+        },
+        |mark, inner| html! { div #sources data-mark=(mark) { (inner) } },
+    )
+}
+
+fn pipeline_link(pipeline: &Pipeline) -> Markup {
+    html! {
+        @match link(&pipeline.url) {
+            Some(url) => a #{ "pipeline-" (pipeline.id) } href=(url) rel="noreferrer" { "pipeline " (pipeline.id) },
+            None => { "pipeline " (pipeline.id) }
+        }
+    }
+}
+
+/// The page's address.
+pub fn path(release: &Release) -> String {
+    format!("/p/{}/r/{}", segment(&release.project.name), segment(release.version.as_str()))
+}
+
+/// A time that the browser makes relative; without scripts it is the absolute one.
+fn time(text: &str) -> Markup {
+    html! {
+        @match Moment::parse(text) {
+            Some(moment) => time datetime=(moment.machine()) { (moment.minute()) },
+            None => (visible(text)),
+        }
+    }
+}
+
+/// An element around `inner` that carries the mark of what it holds.
+fn marked(inner: &Markup, element: impl FnOnce(&str, &Markup) -> Markup) -> Markup {
+    element(&mark(&inner.0), inner)
+}
+
+fn targets(release: &Release) -> impl Iterator<Item = (&Package, &Target)> {
+    release.packages.iter().flat_map(|package| package.targets.iter().map(move |target| (package, target)))
+}
+
+fn pipeline<'a>(release: &'a Release, package: &Package) -> Option<&'a Pipeline> {
+    release.pipelines.iter().find(|pipeline| pipeline.id == package.pipeline_id)
+}
+
+fn counts(release: &Release) -> BTreeMap<TargetState, usize> {
+    let mut counts = BTreeMap::new();
+    for (_, target) in targets(release) {
+        *counts.entry(target.state).or_default() += 1;
+    }
+    counts
+}
+
+/// Where each state's part of the bar begins and how long it is: what is out comes first, then what is on its way, so
+/// that the bar grows from the left.
+fn spans(counts: &BTreeMap<TargetState, usize>) -> Vec<(TargetState, usize, usize)> {
+    use TargetState::{
+        Approved, Conflict, Expected, Expired, Failed, Missing, Released, Releasing, Skipped, Staged, Withdrawn,
+    };
+    let order =
+        [Released, Releasing, Approved, Staged, Failed, Conflict, Missing, Withdrawn, Expired, Expected, Skipped];
+    let mut start = 0;
+    let mut spans = Vec::new();
+    for (state, count) in order.into_iter().filter_map(|state| counts.get(&state).map(|count| (state, *count))) {
+        spans.push((state, start, count));
+        start += count;
+    }
+    spans
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A release with one target in the given state.
+    pub(crate) fn release(state: &str) -> Release {
+        let text = format!(
+            r#"{{"project":{{"id":1001,"name":"tug"}},"version":"1.2.0","sequence":7,"state":"staged",
+                "verdict":"tug 1.2.0 has one target.","at":"2026-11-23T10:04:11.000Z",
+                "pipelines":[{{"id":4411,"ref":"v1.2.0","sha":"3f9a1c20e55d","url":"https://gitlab.example/harbour/tug/-/pipelines/4411"}}],
+                "packages":[{{"key":"tug-jammy","pipeline_id":4411,"release_job":"release: [tug-jammy]",
+                "file":{{"filename":"tug_1.2.0_amd64.deb","digest":"sha256:{digest}","size":24340}},
+                "staging":{{"url":"https://packages.example","repository":"harbour-ci/pre-release"}},
+                "targets":[{{"distro":"ubuntu/jammy","public":{{"url":"https://packages.example","repository":"harbour/stable"}},
+                "state":"{state}","since":"2026-11-23T09:41:07.123Z"}}]}}]}}"#,
+            digest = "ab".repeat(32),
+        );
+        serde_json::from_str(&text).expect("a release's JSON")
+    }
+}

@@ -1,0 +1,237 @@
+//! Text for people, from strings that others wrote: names, times, sizes, addresses.
+
+use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// RFC 3986's unreserved characters stay as they are in a path segment or a query value.
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Text in which nothing is invisible: control characters and those that turn the direction of writing are spelt out
+/// (`[U+202E]`), since they can make one name look like another.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_deceptive(character) {
+            // Writing to a `String` cannot fail.
+            let _ = write!(shown, "[U+{:04X}]", u32::from(character));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Characters without a look of their own: controls, Unicode's directional and zero-width formatting, tags, fillers.
+fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// An address that a link may lead to: `http` or `https`, in printable ASCII. Anything else is shown as text or not at
+/// all; `javascript:` is an address too.
+pub fn link(address: &str) -> Option<&str> {
+    let scheme_ends = address.find("://")?;
+    let scheme = address.get(..scheme_ends)?;
+    let allowed = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    (allowed && address.bytes().all(|byte| byte.is_ascii_graphic())).then_some(address)
+}
+
+/// Text as one segment of a path, or one value of a query.
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, &RESERVED).to_string()
+}
+
+/// A value of a query as a person wrote it; `+` is a space there.
+pub(crate) fn decoded(value: &str) -> String {
+    percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// A size in bytes, in decimal units with one digit after the point.
+pub fn size(bytes: u64) -> String {
+    let mut unit = 1;
+    for name in ["B", "kB", "MB", "GB"] {
+        // 999.95 kB would be rounded to 1000.0 kB: leave that to the next unit.
+        if bytes < unit * 1000 - unit / 20 {
+            return if unit == 1 {
+                format!("{bytes} {name}")
+            } else {
+                let tenths = (bytes + unit / 20) / (unit / 10);
+                format!("{}.{} {name}", tenths / 10, tenths % 10)
+            };
+        }
+        unit *= 1000;
+    }
+    format!("{} TB", bytes / unit)
+}
+
+/// An RFC 3339 time in UTC, `2026-11-23T09:41:07.123Z`, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment<'a> {
+    text: &'a str,
+    date: &'a str,
+    clock: &'a str,
+}
+
+impl<'a> Moment<'a> {
+    /// `None` when the text is no such time; it is then shown as it is.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (date, rest) = text.strip_suffix('Z')?.split_once('T')?;
+        let clock = rest.get(..8)?;
+        let fraction = rest.get(8..)?;
+        let like = |text: &str, pattern: &str| {
+            text.len() == pattern.len()
+                && text.bytes().zip(pattern.bytes()).all(|(byte, wanted)| match wanted {
+                    b'0' => byte.is_ascii_digit(),
+                    _ => byte == wanted,
+                })
+        };
+        let fits = like(date, "0000-00-00")
+            && like(clock, "00:00:00")
+            && (fraction.is_empty()
+                || fraction
+                    .strip_prefix('.')
+                    .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())));
+        fits.then_some(Self { text, date, clock })
+    }
+
+    /// As it was written, for `<time datetime>`.
+    pub fn machine(&self) -> &'a str {
+        self.text
+    }
+
+    /// `2026-11-23 09:41 UTC`.
+    pub fn minute(&self) -> String {
+        format!("{} {} UTC", self.date, self.clock.get(..5).unwrap_or(self.clock))
+    }
+
+    /// `2026-11-23 09:41:07 UTC`.
+    pub fn second(&self) -> String {
+        format!("{} {} UTC", self.date, self.clock)
+    }
+
+    /// `09:41:07 UTC`.
+    pub fn clock(&self) -> String {
+        format!("{} UTC", self.clock)
+    }
+
+    /// Seconds since 1970.
+    pub fn seconds(&self) -> i64 {
+        let number = |text: Option<&str>| text.and_then(|digits| digits.parse::<i64>().ok()).unwrap_or_default();
+        let [year, month, day] = [self.date.get(..4), self.date.get(5..7), self.date.get(8..)].map(number);
+        let [hour, minute, second] = [self.clock.get(..2), self.clock.get(3..5), self.clock.get(6..)].map(number);
+        // Days since 1970-01-01, counted in years that begin in March, so that the leap day is a year's last.
+        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+        ((days * 24 + hour) * 60 + minute) * 60 + second
+    }
+}
+
+/// How long ago something was, in one unit: `12 min ago`. `None` for what is better said as a date: more than 30 days ago,
+/// or further ahead than two clocks may differ.
+pub fn ago(now_seconds: i64, then_seconds: i64) -> Option<String> {
+    let seconds = now_seconds - then_seconds;
+    match seconds {
+        -120..10 => Some("just now".into()),
+        10..60 => Some(format!("{seconds} s ago")),
+        60..3_600 => Some(format!("{} min ago", seconds / 60)),
+        3_600..86_400 => Some(format!("{} h ago", seconds / 3_600)),
+        86_400..2_592_000 => Some(format!("{} d ago", seconds / 86_400)),
+        _ => None,
+    }
+}
+
+/// A short fingerprint (FNV-1a, 64 bits) by which the browser sees that a section has changed. Not a protection.
+pub(crate) fn mark(text: &str) -> String {
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_deceive_are_spelt_out() {
+        assert_eq!(visible("tug_\u{202e}bed.exe"), "tug_[U+202E]bed.exe");
+        assert_eq!(visible("a\u{200b}b\nc\u{7f}"), "a[U+200B]b[U+000A]c[U+007F]");
+        assert_eq!(visible("Grüße, 世界 🚢"), "Grüße, 世界 🚢");
+    }
+
+    #[test]
+    fn only_web_addresses_become_links() {
+        for good in ["https://gitlab.example/x", "HTTP://127.0.0.1:1/x?y#z"] {
+            assert_eq!(link(good), Some(good));
+        }
+        for bad in [
+            "javascript:alert(1)",
+            "javascript://x/%0aalert(1)",
+            "data:text/html,x",
+            "//x",
+            "x",
+            "",
+            "http://a b",
+            "https://a\u{202e}b",
+            " https://a",
+            "java\nscript://x",
+        ] {
+            assert_eq!(link(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_one_digit_after_the_point() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (24_340, "24.3 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (1_250_000_000, "1.3 GB"),
+            (5_000_000_000_000, "5 TB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+        assert_eq!(size(u64::MAX), "18446744 TB");
+    }
+
+    #[test]
+    fn a_moment_is_utc_and_nothing_else() {
+        let moment = Moment::parse("2026-11-23T09:41:07.123Z").expect("RFC 3339 in UTC");
+        assert_eq!(moment.minute(), "2026-11-23 09:41 UTC");
+        assert_eq!(moment.second(), "2026-11-23 09:41:07 UTC");
+        assert_eq!(moment.clock(), "09:41:07 UTC");
+        assert_eq!(moment.seconds(), 1_795_426_867);
+        for other in ["", "yesterday", "2026-11-23T09:41:07", "2026-11-23T09:41:07+01:00", "2026-11-23T09:41:07.Z", "é"]
+        {
+            assert_eq!(Moment::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn seconds_know_leap_days() {
+        let seconds = |text| Moment::parse(text).expect("RFC 3339 in UTC").seconds();
+        assert_eq!(seconds("1970-01-01T00:00:00Z"), 0);
+        assert_eq!(seconds("2000-02-29T00:00:00Z"), 951_782_400);
+        assert_eq!(seconds("2024-03-01T00:00:00Z") - seconds("2024-02-28T00:00:00Z"), 2 * 86_400);
+        assert_eq!(seconds("2026-03-01T00:00:00Z") - seconds("2026-02-28T00:00:00Z"), 86_400);
+    }
+
+    #[test]
+    fn what_is_long_ago_or_ahead_is_a_date() {
+        assert_eq!(ago(1_000, 995).as_deref(), Some("just now"));
+        assert_eq!(ago(1_000, 1_030).as_deref(), Some("just now"));
+        assert_eq!(ago(1_000, 950).as_deref(), Some("50 s ago"));
+        assert_eq!(ago(10_000, 9_000).as_deref(), Some("16 min ago"));
+        assert_eq!(ago(100_000, 20_000).as_deref(), Some("22 h ago"));
+        assert_eq!(ago(1_000_000, 0).as_deref(), Some("11 d ago"));
+        assert_eq!(ago(10_000_000, 0), None);
+        assert_eq!(ago(0, 500), None);
+    }
+}
