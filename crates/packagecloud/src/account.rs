@@ -1,0 +1,42 @@
+//! Who asks: an installation's address and the API token of one of its users.
+
+use http::Method;
+use http::header::{ACCEPT, AUTHORIZATION};
+use slipway_wire::{Base, Request, Token};
+
+/// A user of one packagecloud installation.
+///
+/// packagecloud's API tokens cannot be narrowed: a token can push, delete and promote wherever its user can. So staging
+/// and public need two accounts.
+#[derive(Clone, Debug)]
+pub struct Account {
+    base: Base,
+    token: Token,
+}
+
+impl Account {
+    /// The user of `token` at the installation `base`.
+    pub fn new(base: Base, token: Token) -> Self {
+        Self { base, token }
+    }
+
+    /// Where the installation is.
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// The user's API token. It opens the user's private indexes and downloads too.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// A request as this user, without a body: the token is the basic user, the password is empty.
+    pub(crate) fn request(&self, method: Method, url: &str) -> Result<Request, http::Error> {
+        http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header(AUTHORIZATION, self.token.basic()?)
+            .header(ACCEPT, "application/json")
+            .body(Vec::new())
+    }
+}

@@ -1,0 +1,68 @@
+//! `GET /api/v1/distributions.json`: every distro version and its id (<https://packagecloud.io/docs/api#resource_distributions>).
+//!
+//! Ids are numbers that differ from one installation to the next, so they are read, never known. The answer is large
+//! and rarely changes; callers keep it for hours.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde_json::Value;
+use slipway_wire::{CallError, Endpoint, Request, Response};
+
+use crate::answer;
+use crate::{Account, Distro, PackageKind};
+
+/// The distro versions that an installation knows.
+#[derive(Clone, Copy, Debug)]
+pub struct ListDistributions<'a> {
+    /// Who asks.
+    pub account: &'a Account,
+}
+
+/// The distro versions of an installation, with their ids, by kind of package.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distributions {
+    ids: BTreeMap<PackageKind, BTreeMap<String, u64>>,
+}
+
+impl Distributions {
+    /// The id to push packages of this kind for this distro version with. The name must match exactly.
+    pub fn id(&self, kind: PackageKind, distro: &Distro) -> Option<u64> {
+        self.ids.get(&kind)?.get(&distro.to_string()).copied()
+    }
+
+    /// The names of the distro versions that take packages of this kind, in order.
+    pub fn names(&self, kind: PackageKind) -> impl Iterator<Item = &str> {
+        self.ids.get(&kind).into_iter().flat_map(BTreeMap::keys).map(String::as_str)
+    }
+}
+
+/// The distro versions of one kind: `[{index_name, versions: [{id, index_name}]}]`. Names and ids can be absent or null,
+/// for kinds without distributions; such entries cannot be meant by any name.
+fn ids(kind: &Value) -> BTreeMap<String, u64> {
+    let mut ids = BTreeMap::new();
+    for distribution in kind.as_array().into_iter().flatten() {
+        let Some(name) = distribution.get("index_name").and_then(Value::as_str) else { continue };
+        for version in distribution.get("versions").and_then(Value::as_array).into_iter().flatten() {
+            let number = version.get("id").and_then(Value::as_u64);
+            if let (Some(version), Some(id)) = (version.get("index_name").and_then(Value::as_str), number) {
+                ids.insert(format!("{name}/{version}"), id);
+            }
+        }
+    }
+    ids
+}
+
+impl Endpoint for ListDistributions<'_> {
+    type Output = Distributions;
+
+    fn request(&self) -> Result<Request, http::Error> {
+        self.account.request(Method::GET, &self.account.base().url(["api", "v1", "distributions.json"]))
+    }
+
+    fn parse(&self, response: &Response) -> Result<Distributions, CallError> {
+        let kinds: serde_json::Map<String, Value> = answer::json(self.account.base(), response)?;
+        let of = |kind: PackageKind| (kind, kinds.get(kind.code()).map(ids).unwrap_or_default());
+        Ok(Distributions { ids: [PackageKind::Deb, PackageKind::Rpm].map(of).into() })
+    }
+}

@@ -1,0 +1,126 @@
+//! A package's file name, and what it tells.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of a package's file, without a folder: `tug_3.1.0-1_amd64.deb`.
+///
+/// It becomes one segment of addresses and a value in a multipart header, so it cannot name a folder, climb out of one,
+/// or hold control characters. Anything else is legal, as it is at packagecloud.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Filename(String);
+
+/// Text that is not a [`Filename`].
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a package's file name: 1 to 255 bytes, no folders, no control characters")]
+pub struct InvalidFilename(String);
+
+/// The kind of a package, which packagecloud works out from its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PackageKind {
+    /// Debian's.
+    Deb,
+    /// RPM's.
+    Rpm,
+}
+
+impl PackageKind {
+    /// The kind's name in packagecloud's answers.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::Rpm => "rpm",
+        }
+    }
+}
+
+impl Filename {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The kind of package that the name promises. `None` when it ends otherwise.
+    pub fn kind(&self) -> Option<PackageKind> {
+        match self.0.rsplit_once('.') {
+            Some((_, "deb")) => Some(PackageKind::Deb),
+            Some((_, "rpm")) => Some(PackageKind::Rpm),
+            _ => None,
+        }
+    }
+
+    /// The architecture in a deb's name, `name_version_architecture.deb`.
+    pub fn deb_architecture(&self) -> Option<&str> {
+        let (front, architecture) = self.0.strip_suffix(".deb")?.rsplit_once('_')?;
+        let plain = architecture.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        (front.contains('_') && plain && !architecture.is_empty()).then_some(architecture)
+    }
+}
+
+impl FromStr for Filename {
+    type Err = InvalidFilename;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFilename> {
+        let folder = text == "." || text == ".." || text.contains(['/', '\\']);
+        if (1..=255).contains(&text.len()) && !folder && !text.chars().any(char::is_control) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidFilename(text.chars().take(80).flat_map(char::escape_debug).collect()))
+        }
+    }
+}
+
+impl fmt::Display for Filename {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Filename {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl serde::Serialize for Filename {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_tells_its_kind_and_architecture() {
+        for (text, kind, architecture) in [
+            ("tug_3.1.0-1_amd64.deb", Some(PackageKind::Deb), Some("amd64")),
+            ("tug_1%3a3.1.0~rc1+b2_kfreebsd-i386.deb", Some(PackageKind::Deb), Some("kfreebsd-i386")),
+            ("tug-doc_3.1.0_all.deb", Some(PackageKind::Deb), Some("all")),
+            ("tug-3.1.0-1.el9.x86_64.rpm", Some(PackageKind::Rpm), None),
+            ("tug_amd64.deb", Some(PackageKind::Deb), None),
+            ("tug_3.1.0_.deb", Some(PackageKind::Deb), None),
+            ("tug_3.1.0_..deb", Some(PackageKind::Deb), None),
+            ("tug.dsc", None, None),
+            (".deb", Some(PackageKind::Deb), None),
+        ] {
+            let filename: Filename = text.parse().expect("a file name");
+            assert_eq!((filename.kind(), filename.deb_architecture()), (kind, architecture), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_name_cannot_leave_its_folder_or_its_line() {
+        let long = "x".repeat(256);
+        for text in ["", ".", "..", "a/b.deb", "..\\b.deb", "a\r\nb.deb", "a\0.deb", "a\u{85}.deb", &long] {
+            assert!(text.parse::<Filename>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_name_is_shown_on_one_line() {
+        let error = "a\nb".parse::<Filename>().expect_err("a line break");
+        assert!(error.to_string().contains(r"`a\nb`"), "{error}");
+    }
+}

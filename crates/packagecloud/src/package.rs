@@ -1,0 +1,122 @@
+//! A package as packagecloud describes it, in lists and in full. Only what Slipway reads; no secret addresses.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use slipway_wire::Digest;
+
+use crate::{Distro, Filename};
+
+/// A package in one distro version of a repository.
+///
+/// Lists give it without a size, and with no SHA-256 shortly after an upload. `download_url` is left out on purpose: it
+/// carries a read token.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct PackageRecord {
+    /// The file's name, which packagecloud takes from the package itself.
+    pub filename: String,
+    /// `ubuntu/jammy`. Kinds without distributions have other text here, or none.
+    #[serde(default)]
+    pub distro_version: Option<String>,
+    /// The SHA-256 of the file. `None` while packagecloud has not computed it.
+    #[serde(default, deserialize_with = "digest")]
+    pub sha256sum: Option<Digest>,
+    /// The file's size in bytes. `None` in lists.
+    #[serde(default, deserialize_with = "size")]
+    pub size: Option<u64>,
+    /// Whether packagecloud says that the index has it. The proof is the index itself.
+    #[serde(default, deserialize_with = "indexed")]
+    pub indexed: bool,
+    /// Whether its repository is private. Stale in the answer of a move.
+    #[serde(default)]
+    pub private: Option<bool>,
+    /// When it was uploaded, ISO 8601.
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// The user who uploaded it.
+    #[serde(default)]
+    pub uploader_name: Option<String>,
+    /// Where its full description is. `None` where packagecloud gives none, or nothing that may be asked for.
+    #[serde(default, deserialize_with = "api_path")]
+    pub package_url: Option<ApiPath>,
+}
+
+impl PackageRecord {
+    /// Whether this is exactly that file in exactly that distro version.
+    pub fn is(&self, distro: &Distro, filename: &Filename) -> bool {
+        self.filename == filename.as_str() && self.distro_version.as_deref() == Some(distro.to_string().as_str())
+    }
+}
+
+/// A path of packagecloud's API as its answers give it, from the host's root: `/api/v1/…`.
+///
+/// The account's token is sent to it, so it stays below `/api/` whatever it says. A query is cut off: it can hold tokens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiPath(String);
+
+/// Text that is not an [`ApiPath`]. It is not repeated, since it can hold a token.
+#[derive(Debug, thiserror::Error)]
+#[error("the text is not a path below `/api/`")]
+pub struct InvalidApiPath;
+
+impl ApiPath {
+    /// The path, beginning with `/api/`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ApiPath {
+    type Err = InvalidApiPath;
+
+    fn from_str(text: &str) -> Result<Self, InvalidApiPath> {
+        let path = text.split(['?', '#']).next().unwrap_or_default();
+        let plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+        // Address parsers take `%2e` for a dot when they walk up, so it counts as one here.
+        let climbs =
+            path.split('/').any(|part| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."));
+        if path.starts_with("/api/") && plain && !climbs { Ok(Self(path.to_owned())) } else { Err(InvalidApiPath) }
+    }
+}
+
+impl fmt::Display for ApiPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn digest<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Digest>, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        Some(text) if !text.is_empty() => text.parse().map(Some).map_err(serde::de::Error::custom),
+        _ => Ok(None),
+    }
+}
+
+fn indexed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<bool>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn api_path<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<ApiPath>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok()))
+}
+
+/// A size, which is written as text: `"311509298"`, and for sources as `"3732.0"`.
+fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Size {
+        Number(u64),
+        Text(String),
+    }
+    match Option::<Size>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Size::Number(bytes)) => Ok(Some(bytes)),
+        Some(Size::Text(text)) => {
+            let digits = text.strip_suffix(".0").unwrap_or(&text);
+            let plain = digits.bytes().all(|b| b.is_ascii_digit());
+            let bytes = digits.parse().ok().filter(|_| plain);
+            bytes.map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a size in bytes")))
+        }
+    }
+}
