@@ -1,1 +1,33 @@
-//! GitLab: webhook payloads, ID-token claims, job and pipeline endpoints.
+//! GitLab: what its webhooks and ID tokens say, and the endpoints that check it.
+//!
+//! A webhook is a hint: [`webhook`] reads it, and the caller asks [`GetJob`] before it acts. An ID token is a proof, once
+//! its signature is checked: [`id_token`] reads it, hands out its claims only after that, and says by [`check`] whether
+//! they are for this caller. The signature itself is checked by the host, which has the cryptography.
+//!
+//! Absent on purpose: a clock (the time is an argument), the webhook's token (a header, compared by the host), and every
+//! write to GitLab.
+//!
+//! [`check`]: id_token::check
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod answer;
+mod discovery;
+pub mod id_token;
+mod instance;
+mod jobs;
+mod jwks;
+mod keys;
+mod pipeline_jobs;
+mod status;
+pub mod webhook;
+
+#[cfg(test)]
+mod fake;
+
+pub use discovery::{Discover, KeysUrl};
+pub use instance::Instance;
+pub use jobs::{GetJob, Job, JobPipeline, User};
+pub use jwks::{InvalidJwks, Jwks, RsaKey};
+pub use keys::GetKeys;
+pub use pipeline_jobs::{JobsPage, ListPipelineJobs, PAGES_MAX, PER_PAGE, pipeline_jobs};
+pub use status::JobStatus;

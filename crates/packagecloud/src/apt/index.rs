@@ -36,7 +36,7 @@ pub struct IndexReader {
 /// Where a file's bytes go.
 enum Unpacked {
     Plain(Text),
-    Gzip(MultiGzDecoder<Text>),
+    Gzip(Box<MultiGzDecoder<Text>>),
 }
 
 /// The unpacked text, of bounded length, on its way into the search.
@@ -70,7 +70,7 @@ impl IndexReader {
         let text = Text { scan: PackagesScan::new(filename), bytes: 0 };
         let unpacked = match compression {
             Compression::Plain => Unpacked::Plain(text),
-            Compression::Gzip => Unpacked::Gzip(MultiGzDecoder::new(text)),
+            Compression::Gzip => Unpacked::Gzip(Box::new(MultiGzDecoder::new(text))),
         };
         Self { expected, size: 0, hash: Sha256::new(), unpacked, broken: None }
     }

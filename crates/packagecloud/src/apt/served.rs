@@ -68,7 +68,7 @@ pub async fn served(http: &impl Http, suite: &Suite<'_>, filename: &Filename) ->
         if !read(http, suite, &path, &mut |piece| reader.feed(piece)).await? {
             continue;
         }
-        let digests = reader.finish().map_err(|why| unreadable(suite, format!("in {path}, {why}")))?;
+        let digests = reader.finish().map_err(|why| unreadable(suite, &format!("in {path}, {why}")))?;
         let Some(digests) = digests else { return Ok(Served::InMotion) };
         let mut rest = digests.iter();
         return Ok(match (rest.next(), rest.next()) {
@@ -97,9 +97,9 @@ async fn read_release(http: &impl Http, suite: &Suite<'_>) -> Result<Option<Rele
             continue;
         }
         if !fits {
-            return Err(unreadable(suite, format!("{path} has more than {RELEASE_BYTES_MAX} bytes")));
+            return Err(unreadable(suite, &format!("{path} has more than {RELEASE_BYTES_MAX} bytes")));
         }
-        return Release::parse(&bytes).map(Some).map_err(|error| unreadable(suite, error.to_string()));
+        return Release::parse(&bytes).map(Some).map_err(|error| unreadable(suite, &error.to_string()));
     }
     Ok(None)
 }
@@ -128,7 +128,7 @@ async fn read(
             }
         }
     }
-    Err(unreadable(suite, format!("{path} is redirected more than {REDIRECTS_MAX} times")))
+    Err(unreadable(suite, &format!("{path} is redirected more than {REDIRECTS_MAX} times")))
 }
 
 /// The request for an address. The credential goes to the installation alone.
@@ -143,7 +143,7 @@ fn request(suite: &Suite<'_>, url: &str) -> Result<slipway_wire::Request, CallEr
 
 /// Where a redirect leads, if it may be followed.
 fn redirect(suite: &Suite<'_>, from: &str, location: Option<&str>) -> Result<String, CallError> {
-    let location = location.ok_or_else(|| unreadable(suite, "a redirect names no address".to_owned()))?;
+    let location = location.ok_or_else(|| unreadable(suite, "a redirect names no address"))?;
     let url = match from
         .parse::<Uri>()
         .ok()
@@ -158,11 +158,11 @@ fn redirect(suite: &Suite<'_>, from: &str, location: Option<&str>) -> Result<Str
         Ok(url)
     } else {
         let why = format!("it redirects to {}, which is not among the configured hosts", host(&url));
-        Err(unreadable(suite, why))
+        Err(unreadable(suite, &why))
     }
 }
 
-fn unreadable(suite: &Suite<'_>, why: String) -> CallError {
+fn unreadable(suite: &Suite<'_>, why: &str) -> CallError {
     CallError::Unreadable {
         host: host(suite.base.as_str()),
         why: format!("APT index of {} for {}: {why}", suite.repository, suite.distro),

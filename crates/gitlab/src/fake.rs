@@ -1,0 +1,1 @@
+//! An `Http` of recorded answers.
