@@ -1,0 +1,57 @@
+//! Where the parts of a clone are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+
+/// The clone, and the folder that cargo builds into.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The folder of the workspace's `Cargo.toml`.
+    pub root: PathBuf,
+    /// `target`, or what `CARGO_TARGET_DIR` says.
+    pub target: PathBuf,
+}
+
+impl Places {
+    /// The clone that this program was built from.
+    pub fn of_this_clone() -> anyhow::Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .nth(2)
+            .context("this package lies two folders below the workspace")?
+            .to_owned();
+        let target = match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(folder) => root.join(folder),
+            None => root.join("target"),
+        };
+        Ok(Self { root, target })
+    }
+
+    /// A native program of this workspace, as `cargo build` leaves it.
+    pub fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
+        existing(self.target.join("debug").join(name), "cargo xtask build")
+    }
+
+    /// The folder that xtask writes modules and pages to.
+    pub fn build(&self) -> PathBuf {
+        self.root.join("build")
+    }
+
+    /// The folder that xtask installs packages from npm in.
+    pub fn tools(&self) -> PathBuf {
+        self.target.join("tools")
+    }
+
+    /// workerd's binary.
+    pub fn workerd(&self) -> anyhow::Result<PathBuf> {
+        let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "64" };
+        let binary = format!("node_modules/@cloudflare/workerd-linux-{machine}/bin/workerd");
+        existing(self.tools().join(binary), "cargo xtask build")
+    }
+}
+
+pub(crate) fn existing(path: PathBuf, command: &str) -> anyhow::Result<PathBuf> {
+    ensure!(path.exists(), "`{}` is not there yet: run `{command}` first", path.display());
+    Ok(path)
+}

@@ -1,0 +1,383 @@
+//! All of it together: seeds, configuration, three processes, and what other programs need to use them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::edge::Edge;
+use crate::{Places, Ports, Process, Secrets};
+
+/// A process of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The package server.
+    Depot,
+    /// The GitLab stand-in.
+    Gitlab,
+    /// workerd with the Worker.
+    Edge,
+}
+
+impl Part {
+    /// In the order in which they start.
+    pub const ALL: [Self; 3] = [Self::Depot, Self::Gitlab, Self::Edge];
+
+    /// The name in logs and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Depot => "depot",
+            Self::Gitlab => "gitlab",
+            Self::Edge => "edge",
+        }
+    }
+}
+
+/// A project of the stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Project {
+    /// GitLab's numeric id.
+    pub id: u64,
+    /// The id of its group.
+    pub namespace_id: u64,
+    /// Its name in `slipway.toml`.
+    pub name: &'static str,
+    /// Its path in GitLab.
+    pub path: &'static str,
+    /// The name of its webhook secret.
+    pub webhook_secret: &'static str,
+}
+
+/// The projects that every stack has.
+const PROJECTS: [Project; 2] = [
+    Project { id: 1001, namespace_id: 71, name: "tug", path: "harbour/tug", webhook_secret: "WEBHOOK_TOKEN_TUG" },
+    Project { id: 1002, namespace_id: 71, name: "pilot", path: "harbour/pilot", webhook_secret: "WEBHOOK_TOKEN_PILOT" },
+];
+
+const STAGING: (&str, &str) = ("harbour-ci", "pre-release");
+const PUBLIC: (&str, &str) = ("harbour", "stable");
+
+/// How to start a stack.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where state, logs and secrets are kept. A second start in the same folder finds everything again.
+    pub folder: PathBuf,
+    /// Ports by name ([`crate::PORT_NAMES`]); the others are free ones.
+    pub ports: BTreeMap<String, u16>,
+    /// Added to the end of `slipway.toml`.
+    pub more_config: String,
+    /// Changes to the top-level keys of the GitLab stand-in's seed.
+    pub more_gitlab_seed: BTreeMap<String, Value>,
+}
+
+impl Settings {
+    /// A stack that keeps what it knows in `folder`, on free ports.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            ports: BTreeMap::new(),
+            more_config: String::new(),
+            more_gitlab_seed: BTreeMap::new(),
+        }
+    }
+}
+
+/// A running stack. Dropping it ends its processes and keeps its state.
+pub struct Stack {
+    folder: PathBuf,
+    ports: Ports,
+    secrets: Secrets,
+    processes: BTreeMap<Part, Process>,
+}
+
+impl Stack {
+    /// Starts every process and returns when all of them answer.
+    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let places = Places::of_this_clone()?;
+        let folder = settings.folder.clone();
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+        let folder = folder.canonicalize()?;
+        let ports = Ports::choose(&settings.ports, &folder)?;
+        let secrets = Secrets::of(&folder)?;
+        let mut stack = Self { folder, ports, secrets, processes: BTreeMap::new() };
+
+        for part in Part::ALL {
+            let command = match part {
+                Part::Depot => stack.depot_command(&places)?,
+                Part::Gitlab => stack.gitlab_command(&places, settings)?,
+                Part::Edge => stack.edge_command(&places, settings)?,
+            };
+            let process = Process::start(part.name(), command, BTreeMap::new(), &stack.folder.join("log"))?;
+            stack.processes.insert(part, process);
+        }
+        Ok(stack)
+    }
+
+    fn depot_command(&self, places: &Places) -> anyhow::Result<Vec<String>> {
+        let seed = self.folder.join("depot.json");
+        let owned =
+            |(owner, name): (&str, &str), private: bool| json!({"owner": owner, "name": name, "private": private});
+        let text = json!({
+            "users": [
+                {"name": STAGING.0, "token": self.secret("STAGING_TOKEN")},
+                {"name": PUBLIC.0, "token": self.secret("PUBLIC_TOKEN")},
+            ],
+            "repos": [owned(STAGING, true), owned(PUBLIC, false)],
+        });
+        crate::write_private(&seed, &format!("{text:#}\n"))?;
+        Ok(vec![
+            path(&places.program("depot")?),
+            "serve".to_owned(),
+            "--data".to_owned(),
+            path(&self.folder.join("depot")),
+            "--listen".to_owned(),
+            self.ports.address("depot"),
+            "--storage".to_owned(),
+            self.ports.address("depot-storage"),
+            "--control".to_owned(),
+            self.ports.address("depot-control"),
+            "--config".to_owned(),
+            path(&seed),
+        ])
+    }
+
+    fn gitlab_command(&self, places: &Places, settings: &Settings) -> anyhow::Result<Vec<String>> {
+        let seed = self.folder.join("gitlab.json");
+        let hook = |project: &Project| {
+            json!({
+                "project_id": project.id,
+                "url": self.webhook_url(project),
+                "token": self.secret(project.webhook_secret),
+            })
+        };
+        let mut text = json!({
+            "projects": PROJECTS.map(|project| json!({
+                "id": project.id, "namespace_id": project.namespace_id, "path": project.path,
+            })),
+            "users": [
+                {"id": 7, "username": "mira", "name": "Mira Holt"},
+                {"id": 8, "username": "jonas", "name": "Jonas Brandt"},
+            ],
+            "tokens": [{"token": self.secret("GITLAB_TOKEN"), "scopes": ["read_api"]}],
+            "hooks": PROJECTS.iter().map(hook).collect::<Vec<_>>(),
+        });
+        for (key, value) in &settings.more_gitlab_seed {
+            text[key] = value.clone();
+        }
+        crate::write_private(&seed, &format!("{text:#}\n"))?;
+        Ok(vec![
+            path(&places.program("gitlab-stand-in")?),
+            "--data".to_owned(),
+            path(&self.folder.join("gitlab")),
+            "--listen".to_owned(),
+            self.ports.address("gitlab"),
+            "--control".to_owned(),
+            self.ports.address("gitlab-control"),
+            "--seed".to_owned(),
+            path(&seed),
+        ])
+    }
+
+    fn edge_command(&self, places: &Places, settings: &Settings) -> anyhow::Result<Vec<String>> {
+        let folder = self.folder.join("edge");
+        std::fs::create_dir_all(&folder)?;
+        let config = format!("{}{}", self.config(), settings.more_config);
+        let file = Edge {
+            modules: &places.build().join("worker"),
+            assets: &places.build().join("dashboard"),
+            wrangler: &places.root.join("wrangler.toml"),
+            folder: &folder,
+            config: &config,
+            secrets: self.secrets.iter().collect(),
+            address: self.ports.address("edge"),
+        }
+        .write()?;
+        Ok(vec![
+            path(&places.workerd()?),
+            "serve".to_owned(),
+            path(&file),
+            "slipway".to_owned(),
+            // Says on standard output when it listens.
+            "--control-fd=1".to_owned(),
+        ])
+    }
+
+    /// `slipway.toml` for this stack.
+    fn config(&self) -> String {
+        use std::fmt::Write as _;
+        let (edge, gitlab) = (self.edge_url(), self.ports.url("gitlab"));
+        let (depot, storage) = (self.ports.url("depot"), self.ports.url("depot-storage"));
+        let mut text = format!(
+            r#"[edge]
+url = "{edge}"
+reading = "anyone"
+
+[gitlab]
+url = "{gitlab}"
+token = "GITLAB_TOKEN"
+
+[places.staging]
+kind = "packagecloud"
+url = "{depot}"
+token = "STAGING_TOKEN"
+storage = ["{storage}"]
+
+[places.public]
+kind = "packagecloud"
+url = "{depot}"
+token = "PUBLIC_TOKEN"
+storage = ["{storage}"]
+"#
+        );
+        for project in PROJECTS {
+            let _ = write!(
+                text,
+                r#"
+[[projects]]
+id = {}
+namespace_id = {}
+name = "{}"
+webhook_token = "{}"
+"#,
+                project.id, project.namespace_id, project.name, project.webhook_secret
+            );
+        }
+        let _ = write!(
+            text,
+            r#"
+[[routes]]
+staging = {{ place = "staging", repository = "{}/{}" }}
+public = {{ place = "public", repository = "{}/{}" }}
+"#,
+            STAGING.0, STAGING.1, PUBLIC.0, PUBLIC.1
+        );
+        text
+    }
+
+    /// A process of it.
+    ///
+    /// # Panics
+    /// Never: a started stack has all of them.
+    pub fn process(&mut self, part: Part) -> &mut Process {
+        self.processes.get_mut(&part).expect("a started stack has every part")
+    }
+
+    /// Ends a process with SIGKILL.
+    pub fn kill(&mut self, part: Part) -> anyhow::Result<()> {
+        self.process(part).kill()
+    }
+
+    /// Starts a process that has ended again: same command, same ports, same folder.
+    pub fn start_again(&mut self, part: Part) -> anyhow::Result<()> {
+        self.process(part).start_again()
+    }
+
+    /// The last lines that a process logged.
+    pub fn tail(&mut self, part: Part, lines: usize) -> String {
+        self.process(part).tail(lines)
+    }
+
+    /// Where state and logs are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The address of the edge, and of the dashboard.
+    pub fn edge_url(&self) -> String {
+        self.ports.url("edge")
+    }
+
+    /// The address of depot's API and repositories.
+    pub fn depot_url(&self) -> String {
+        self.ports.url("depot")
+    }
+
+    /// The address of depot's control routes.
+    pub fn depot_control(&self) -> String {
+        self.ports.url("depot-control")
+    }
+
+    /// The address of the GitLab stand-in's API.
+    pub fn gitlab_url(&self) -> String {
+        self.ports.url("gitlab")
+    }
+
+    /// The address of the GitLab stand-in's control routes.
+    pub fn gitlab_control(&self) -> String {
+        self.ports.url("gitlab-control")
+    }
+
+    /// What ID tokens must be issued for.
+    pub fn audience(&self) -> String {
+        self.edge_url()
+    }
+
+    /// The projects.
+    pub fn projects(&self) -> [Project; 2] {
+        PROJECTS
+    }
+
+    /// The address that GitLab sends a project's job events to.
+    pub fn webhook_url(&self, project: &Project) -> String {
+        format!("{}/webhooks/gitlab/{}", self.edge_url(), project.id)
+    }
+
+    /// The private repository that builds push to, `user/repository`.
+    pub fn staging_repository(&self) -> String {
+        format!("{}/{}", STAGING.0, STAGING.1)
+    }
+
+    /// The public repository, `user/repository`.
+    pub fn public_repository(&self) -> String {
+        format!("{}/{}", PUBLIC.0, PUBLIC.1)
+    }
+
+    /// A secret by its name in `slipway.toml`.
+    pub fn secret(&self, name: &str) -> &str {
+        self.secrets.get(name)
+    }
+
+    /// What other programs need to use the stack: `target/slipway-dev.json`.
+    pub fn description(&self) -> Value {
+        let webhook_tokens: BTreeMap<String, &str> =
+            PROJECTS.iter().map(|project| (project.id.to_string(), self.secret(project.webhook_secret))).collect();
+        json!({
+            "edge": {"url": self.edge_url(), "webhook_tokens": webhook_tokens},
+            "dashboard": {"url": self.edge_url()},
+            "depot": {
+                "url": self.depot_url(),
+                "control": self.depot_control(),
+                "staging": {"user": STAGING.0, "repo": STAGING.1, "token": self.secret("STAGING_TOKEN")},
+                "public": {"user": PUBLIC.0, "repo": PUBLIC.1, "token": self.secret("PUBLIC_TOKEN")},
+            },
+            "gitlab": {
+                "url": self.gitlab_url(),
+                "control": self.gitlab_control(),
+                "projects": PROJECTS.map(|project| json!({
+                    "id": project.id, "namespace_id": project.namespace_id, "path": project.path, "name": project.name,
+                })),
+            },
+            "audience": self.audience(),
+            "processes": self.processes.iter().map(|(part, process)| json!({
+                "name": part.name(),
+                "pid": process.pid(),
+                "command": process.command(),
+                "log": process.log_file(),
+            })).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // The edge first: nothing calls it on the way down, and it calls the others.
+        while let Some((_, process)) = self.processes.pop_last() {
+            drop(process);
+        }
+    }
+}
+
+fn path(path: &Path) -> String {
+    path.display().to_string()
+}
