@@ -1,1 +1,3 @@
 //! Fake services, and the stories that Slipway must keep true on real parts.
+
+pub mod gitlab;
