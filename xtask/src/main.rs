@@ -1,2 +1,56 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands. `cargo xtask --help` lists them.
+#![allow(clippy::print_stdout, reason = "a command talks to a person on standard output")]
+#![allow(clippy::disallowed_methods, reason = "a native tool reads its own clock, to say how long things take")]
+
+mod build;
+mod dev;
+mod interrupt;
+mod report;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+const HELP: &str = "\
+Slipway's developer commands.
+
+    cargo xtask demo [FILE.deb …]     releases packages on this machine, from nothing, and stays up to look around
+    cargo xtask dev                   starts the same services, empty, and keeps them until Ctrl-C
+    cargo xtask restart NAME          kills one service of `dev` and starts it again: edge, depot or gitlab
+    cargo xtask build [PART …]        builds worker, dashboard, slipway and the native services, or only some
+
+`cargo xtask COMMAND --help` says what a command can be told.
+";
+
+fn main() -> ExitCode {
+    interrupt::install();
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\n{}: {error}", report::red("error"));
+            for cause in error.chain().skip(1) {
+                eprintln!("  because {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let mut arguments = lexopt::Parser::from_env();
+    let command = match arguments.next().context("cannot read the command line")? {
+        Some(lexopt::Arg::Value(command)) => command.to_string_lossy().into_owned(),
+        None | Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
+            print!("{HELP}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    match command.as_str() {
+        "build" => build::command(arguments),
+        "dev" => dev::command(arguments),
+        "restart" => dev::restart(arguments),
+        other => bail!("there is no command `{other}`: `cargo xtask --help` lists them"),
+    }
+}

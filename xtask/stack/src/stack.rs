@@ -1,6 +1,7 @@
 //! All of it together: seeds, configuration, three processes, and what other programs need to use them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -89,6 +90,8 @@ pub struct Stack {
     ports: Ports,
     secrets: Secrets,
     processes: BTreeMap<Part, Process>,
+    /// Held until all of them have ended.
+    _lock: File,
 }
 
 impl Stack {
@@ -98,9 +101,10 @@ impl Stack {
         let folder = settings.folder.clone();
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         let folder = folder.canonicalize()?;
+        let lock = lock(&folder)?;
         let ports = Ports::choose(&settings.ports, &folder)?;
         let secrets = Secrets::of(&folder)?;
-        let mut stack = Self { folder, ports, secrets, processes: BTreeMap::new() };
+        let mut stack = Self { folder, ports, secrets, processes: BTreeMap::new(), _lock: lock };
 
         for part in Part::ALL {
             let command = match part {
@@ -376,6 +380,16 @@ impl Drop for Stack {
             drop(process);
         }
     }
+}
+
+/// Two stacks in one folder would write over each other's files. The system takes the lock back, whatever happens.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let file = folder.join("lock");
+    let lock = File::create(&file).with_context(|| format!("cannot write `{}`", file.display()))?;
+    lock.try_lock().with_context(|| {
+        format!("another stack uses `{}`: end that first, for example with Ctrl-C", folder.display())
+    })?;
+    Ok(lock)
 }
 
 fn path(path: &Path) -> String {

@@ -1,0 +1,205 @@
+//! `build`: the three wasm hosts and the native services, side by side.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use slipway_stack::Places;
+
+use crate::report::Steps;
+use crate::tools::{self, program, run_logged, seconds, shown};
+
+const HELP: &str = "\
+cargo xtask build [worker] [dashboard] [slipway] [native]
+
+Builds the named parts, or all of them:
+    worker       the edge, for `wrangler deploy` and workerd         → build/worker
+    dashboard    the pages' script and styles                        → build/dashboard
+    slipway      the command of the CI component, for Node           → build/slipway
+    native       depot and the GitLab stand-in, debug builds         → target/debug
+";
+
+/// Something that is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Worker,
+    Dashboard,
+    Slipway,
+    Native,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 4] = [Self::Worker, Self::Dashboard, Self::Slipway, Self::Native];
+
+    /// The package, for the parts that are wasm.
+    fn package(self) -> Option<&'static str> {
+        match self {
+            Self::Worker => Some("slipway-worker"),
+            Self::Dashboard => Some("slipway-dashboard"),
+            Self::Slipway => Some("slipway"),
+            Self::Native => None,
+        }
+    }
+}
+
+pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    let mut parts = Vec::new();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => {
+                print!("{HELP}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            lexopt::Arg::Value(part) => parts.push(match part.to_string_lossy().as_ref() {
+                "worker" => Part::Worker,
+                "dashboard" => Part::Dashboard,
+                "slipway" => Part::Slipway,
+                "native" => Part::Native,
+                other => bail!("`{other}` is no part: there are worker, dashboard, slipway and native"),
+            }),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if parts.is_empty() {
+        parts.extend(Part::ALL);
+    }
+    let places = Places::of_this_clone()?;
+    build(&Steps::begin(), &places, &parts)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the parts, and installs workerd meanwhile when the native services are among them: then a stack is wanted.
+pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::Result<()> {
+    tools::wasm_target(steps, places)?;
+    let packages: Vec<&str> = parts.iter().filter_map(|part| part.package()).collect();
+    let native = parts.contains(&Part::Native);
+    let began = Instant::now();
+    let logs = places.target.join("xtask");
+    let (wasm_log, native_log) = (logs.join("build-wasm.log"), logs.join("build-native.log"));
+
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let tools = scope.spawn(|| if native { tools::workerd(steps, places) } else { Ok(()) });
+        let wasm = scope.spawn(|| {
+            if packages.is_empty() {
+                return Ok(());
+            }
+            let mut cargo = cargo(places);
+            cargo.args(["build", "--release", "--target", "wasm32-unknown-unknown"]);
+            cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+            run_logged(&mut cargo, &format!("build {} as wasm", packages.join(", ")), &wasm_log)
+        });
+        let host = scope.spawn(|| {
+            let mut cargo = cargo(places);
+            cargo.args(["build", "--package", "wasm-bind", "--bin", "wasm-bind"]);
+            if native {
+                cargo.args(["--package", "depot", "--bin", "depot"]);
+                cargo.args(["--package", "slipway-tests", "--bin", "gitlab-stand-in"]);
+            }
+            run_logged(&mut cargo, "build the native programs", &native_log)
+        });
+        scope.spawn(|| heartbeat(steps, &done, &[("wasm", &wasm_log), ("native", &native_log)]));
+        let results = [tools.join(), wasm.join(), host.join()];
+        done.store(true, Ordering::Relaxed);
+        for result in results {
+            result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        anyhow::Ok(())
+    })?;
+
+    for part in parts {
+        bind(places, *part)?;
+    }
+    steps.say(&format!("built ({})", seconds(began.elapsed())));
+    Ok(())
+}
+
+fn cargo(places: &Places) -> Command {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = program(&cargo);
+    command.current_dir(&places.root);
+    command
+}
+
+/// A line now and then, so that minutes of compiling do not look like a halt.
+fn heartbeat(steps: &Steps, done: &AtomicBool, logs: &[(&str, &Path)]) {
+    const EVERY: Duration = Duration::from_secs(15);
+    let mut last = Instant::now();
+    while !done.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(100));
+        if last.elapsed() < EVERY {
+            continue;
+        }
+        last = Instant::now();
+        let counts: Vec<String> = logs
+            .iter()
+            .filter_map(|(name, log)| {
+                let text = std::fs::read_to_string(log).ok()?;
+                let count = text.lines().filter(|line| line.trim_start().starts_with("Compiling ")).count();
+                (count > 0).then(|| format!("{count} crates for {name}"))
+            })
+            .collect();
+        if !counts.is_empty() {
+            steps.say(&format!("compiling: {} so far", counts.join(", ")));
+        }
+    }
+}
+
+/// Turns cargo's wasm into a folder that its host can load. The folder is replaced whole.
+fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
+    let (host, crate_name, folder_name, inner, name) = match part {
+        Part::Worker => ("workerd", "slipway_worker", "worker", "", "index"),
+        Part::Slipway => ("nodejs", "slipway", "slipway", "lib", "slipway"),
+        Part::Dashboard => ("web", "slipway_dashboard", "dashboard", "assets", "dashboard"),
+        Part::Native => return Ok(()),
+    };
+    let wasm = places.target.join(format!("wasm32-unknown-unknown/release/{crate_name}.wasm"));
+    let folder = places.build().join(folder_name);
+    let draft = places.build().join(format!("{folder_name}.draft"));
+    let _ = std::fs::remove_dir_all(&draft);
+    let modules = draft.join(inner);
+    std::fs::create_dir_all(&modules).with_context(|| format!("cannot make `{}`", modules.display()))?;
+    let mut command = Command::new(places.program("wasm-bind")?);
+    command.arg(host).arg(&wasm).arg(&modules).arg(name);
+    let log = places.target.join(format!("xtask/bind-{folder_name}.log"));
+    run_logged(&mut command, &format!("make the modules of {}", shown(&folder, places)), &log)?;
+
+    let root = &places.root;
+    match part {
+        Part::Worker => {
+            for file in ["worker/shim.mjs", "worker/config.mjs", "slipway.toml"] {
+                copy(&root.join(file), &draft)?;
+            }
+        }
+        Part::Slipway => {
+            copy_all(&root.join("crates/slipway/bin"), &draft.join("bin"))?;
+            // wasm-bindgen's glue is an ES module with the extension `.js`.
+            std::fs::write(draft.join("package.json"), "{ \"type\": \"module\" }\n")?;
+        }
+        Part::Dashboard => copy_all(&root.join("crates/dashboard/assets"), &modules)?,
+        Part::Native => {}
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::rename(&draft, &folder).with_context(|| format!("cannot write `{}`", folder.display()))
+}
+
+fn copy(file: &Path, folder: &Path) -> anyhow::Result<()> {
+    let name = file.file_name().context("a file has a name")?;
+    std::fs::copy(file, folder.join(name)).with_context(|| format!("cannot copy `{}`", file.display()))?;
+    Ok(())
+}
+
+/// The files of one folder, without its folders.
+fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let doing = || format!("cannot copy the files of `{}`", from.display());
+    std::fs::create_dir_all(to).with_context(doing)?;
+    for entry in std::fs::read_dir(from).with_context(doing)? {
+        let entry = entry.with_context(doing)?;
+        if entry.file_type().with_context(doing)?.is_file() {
+            copy(&entry.path(), to)?;
+        }
+    }
+    Ok(())
+}

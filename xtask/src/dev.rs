@@ -1,0 +1,157 @@
+//! `dev`: the stack, empty, until Ctrl-C. It restarts nothing by itself: what happens when a service is gone is what
+//! one wants to see here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use lexopt::ValueExt as _;
+use slipway_stack::{PORT_NAMES, Part, Places, Settings, Stack, wait_for, write_private};
+
+use crate::build;
+use crate::interrupt;
+use crate::report::{Steps, bold};
+use crate::tools::{self, shown};
+
+const HELP: &str = "\
+cargo xtask dev [--fresh] [--no-build] [--PORT-port NUMBER …]
+
+Builds and starts the edge (workerd), depot and the GitLab stand-in on loopback, with the projects harbour/tug and
+harbour/pilot, and keeps them until Ctrl-C. Addresses and tokens are written to target/slipway-dev.json; state and
+logs are kept in target/slipway-dev.
+
+    --fresh              forget what earlier runs left
+    --no-build           start what is built already
+    --edge-port NUMBER   and likewise --depot-port, --depot-storage-port, --depot-control-port, --gitlab-port and
+                         --gitlab-control-port. The others are free ones, and the same ones at the next start
+";
+
+/// How often the services are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    let mut ports = BTreeMap::new();
+    let (mut fresh, mut building) = (false, true);
+    while let Some(argument) = arguments.next()? {
+        let option = match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => {
+                print!("{HELP}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            lexopt::Arg::Long(option) => option.to_owned(),
+            other => return Err(other.unexpected().into()),
+        };
+        match option.as_str() {
+            "fresh" => fresh = true,
+            "no-build" => building = false,
+            other => {
+                let Some(name) = port_name(other) else { bail!("there is no option `--{other}`") };
+                ports.insert(name.to_owned(), arguments.value()?.parse()?);
+            }
+        }
+    }
+    let places = Places::of_this_clone()?;
+    let steps = Steps::begin();
+    tools::check(&steps)?;
+    if building {
+        build::build(&steps, &places, &build::Part::ALL)?;
+    }
+    let folder = places.target.join("slipway-dev");
+    if fresh && folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot delete `{}`", folder.display()))?;
+    }
+    let interrupted = interrupt::listen();
+    let mut stack = Stack::start(&Settings { ports, ..Settings::in_folder(&folder) })?;
+    let file = places.target.join("slipway-dev.json");
+    describe(&stack, &file)?;
+    steps.say("everything is up");
+    println!();
+    println!("    dashboard   {}", bold(&stack.edge_url()));
+    println!("    edge        {}", stack.edge_url());
+    println!("    depot       {}   control {}", stack.depot_url(), stack.depot_control());
+    println!("    gitlab      {}   control {}", stack.gitlab_url(), stack.gitlab_control());
+    println!("    all of it   {}", shown(&file, &places));
+    println!("    logs        {}", shown(&folder.join("log"), &places));
+    println!("\nCtrl-C ends it.");
+    keep(&mut stack, &interrupted, &file)?;
+    println!("\nending …");
+    drop(stack);
+    std::fs::remove_file(&file).with_context(|| format!("cannot delete `{}`", file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `--edge-port` is the port named `edge`.
+pub(crate) fn port_name(option: &str) -> Option<&'static str> {
+    let name = option.strip_suffix("-port")?;
+    PORT_NAMES.into_iter().find(|known| *known == name)
+}
+
+/// Writes where everything is, readable by this user alone: tokens are in it.
+pub(crate) fn describe(stack: &Stack, file: &Path) -> anyhow::Result<()> {
+    write_private(file, &format!("{:#}\n", stack.description()))
+}
+
+/// Stays until a signal. Says when a service ends, and starts one again when `cargo xtask restart` asks.
+pub(crate) fn keep(stack: &mut Stack, interrupted: &Receiver<()>, file: &Path) -> anyhow::Result<()> {
+    let wish = wish_file(stack.folder());
+    let mut gone = Vec::new();
+    loop {
+        match interrupted.recv_timeout(LOOK) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        for part in Part::ALL {
+            let Some(status) = stack.process(part).ended() else { continue };
+            if !gone.contains(&part) {
+                gone.push(part);
+                println!("\n{} ended with {status}. Its last lines:", part.name());
+                print!("{}", stack.tail(part, 12));
+                println!("`cargo xtask restart {}` starts it again.", part.name());
+            }
+        }
+        if let Some(part) = std::fs::read_to_string(&wish).ok().and_then(|name| part_named(name.trim())) {
+            let restart = |stack: &mut Stack| {
+                if stack.process(part).ended().is_none() {
+                    stack.kill(part)?;
+                }
+                stack.start_again(part)
+            };
+            match restart(stack) {
+                Ok(()) => println!("{} was killed and started again", part.name()),
+                Err(error) => println!("cannot start {} again: {error:#}", part.name()),
+            }
+            gone.retain(|other| *other != part);
+            describe(stack, file)?;
+            std::fs::remove_file(&wish).with_context(|| format!("cannot delete `{}`", wish.display()))?;
+        }
+    }
+}
+
+/// `restart`: asks the `dev` (or `demo`) that is running, since only that one holds the processes.
+pub(crate) fn restart(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    let name = arguments.value().context("which one: edge, depot or gitlab?")?.to_string_lossy().into_owned();
+    if part_named(&name).is_none() {
+        bail!("`{name}` is no service: there are edge, depot and gitlab");
+    }
+    let places = Places::of_this_clone()?;
+    let running = ["slipway-dev", "slipway-demo"]
+        .map(|stack| places.target.join(stack))
+        .into_iter()
+        .find(|folder| folder.with_extension("json").exists())
+        .context("no `cargo xtask dev` and no `cargo xtask demo` is running in this clone")?;
+    let wish = wish_file(&running);
+    write_private(&wish, &name)?;
+    wait_for("it is started again", Duration::from_mins(1), || Ok((!wish.exists()).then_some(())))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wish_file(folder: &Path) -> PathBuf {
+    folder.join("restart")
+}
+
+fn part_named(name: &str) -> Option<Part> {
+    Part::ALL.into_iter().find(|part| part.name() == name)
+}
