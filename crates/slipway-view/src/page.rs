@@ -21,7 +21,11 @@ pub const CACHE_CONTROL: &str = "private, max-age=0, must-revalidate";
 pub fn release(release: &Release, filter: &Filter) -> Markup {
     let read = Moment::parse(&release.at).map_or_else(|| visible(&release.at), |moment| moment.clock());
     let project = visible(&release.project.name);
-    let trail = [("Projects", "/".to_owned()), (&project, project_path(&release.project))];
+    let trail = [
+        ("Projects", "/".to_owned()),
+        (&project, project_path(&release.project)),
+        (release.version.as_str(), String::new()),
+    ];
     let shell = Shell { title: &section::title(release), trail: &trail, is_alarming: section::is_alarming(release) };
     shell.page(
         &html! {
@@ -119,7 +123,7 @@ pub fn releases(project: &Project, releases: &[ReleaseSummary]) -> Markup {
                             li.card.(if is_open(release.state) { "open" } else { "done" }) {
                                 h2 { a href={ (project_path(project)) "/r/" (segment(release.version.as_str())) } { (release.version) } }
                                 (release_chip(release.state))
-                                p { (visible(&release.verdict)) }
+                                p { (section::prose(&release.verdict)) }
                             }
                         }
                     }
@@ -185,7 +189,7 @@ fn failure(title: &str, detail: &str) -> Markup {
         &html! {
             main #main {
                 h1 { (title) }
-                p.sentence { (visible(detail)) }
+                p.sentence { (section::prose(detail)) }
                 p { a href="/" { "All projects" } }
             }
         },
@@ -236,7 +240,7 @@ fn project_path(project: &Project) -> String {
 /// What surrounds every page.
 struct Shell<'a> {
     title: &'a str,
-    /// The pages above this one: words and address.
+    /// The pages above this one: words and address. Without an address: this page.
     trail: &'a [(&'a str, String)],
     is_alarming: bool,
 }
@@ -267,10 +271,14 @@ impl Shell<'_> {
                     a.skip href="#main" { "Skip to the content" }
                     @if is_live { a.skip href="#packages-title" { "Skip to the packages" } }
                     header.top {
-                        nav aria-label="Pages above this one" {
+                        nav aria-label="Where this is" {
                             ol {
                                 li { a.brand href="/" { "Slipway" } }
-                                @for (words, address) in self.trail { li { a href=(address) { (words) } } }
+                                @for (words, address) in self.trail {
+                                    @if address.is_empty() { li aria-current="page" { (words) } } @else {
+                                        li { a href=(address) { (words) } }
+                                    }
+                                }
                             }
                         }
                         (status)

@@ -9,8 +9,8 @@ use slipway_core::release::TargetState;
 
 use crate::filter::{Filter, haystack};
 use crate::install;
-use crate::state::{chip, glyph, tone};
-use crate::text::{Moment, link, mark, segment, size, visible};
+use crate::state::{Tone, chip, glyph, meaning, tone};
+use crate::text::{Moment, grouped, link, mark, segment, size, visible};
 
 /// The ids of the sections that [`all`] renders, in the page's order.
 pub const IDS: [&str; 4] = ["verdict", "needs", "tally", "sources"];
@@ -36,11 +36,16 @@ pub fn row_id(package: &Package, target: &Target) -> String {
     format!("t-{}-{}", package.key, distro.collect::<String>())
 }
 
-/// How many of a release's targets are released, and how many are to be.
+/// How many of a release's packages are out in every place they are meant for, and how many are meant for any. The
+/// verdict counts packages too, so the page's title never disagrees with it.
 pub fn progress(release: &Release) -> (usize, usize) {
-    let states = || release.packages.iter().flat_map(|package| &package.targets).map(|target| target.state);
-    let released = states().filter(|state| *state == TargetState::Released).count();
-    (released, states().filter(|state| *state != TargetState::Skipped).count())
+    let is_skipped = |target: &Target| target.state == TargetState::Skipped;
+    let shipped = release.packages.iter().filter(|one| one.targets.is_empty() || !one.targets.iter().all(is_skipped));
+    let is_out = |one: &&Package| {
+        !one.targets.is_empty()
+            && one.targets.iter().all(|target| is_skipped(target) || target.state == TargetState::Released)
+    };
+    (shipped.clone().filter(is_out).count(), shipped.count())
 }
 
 /// The page's title: `1/2 · 1.2.0 · tug`.
@@ -71,7 +76,7 @@ pub fn verdict(release: &Release) -> Markup {
     marked(
         &html! {
             h1 { (visible(&release.project.name)) " " span.version { (release.version) } }
-            p.sentence { (visible(&release.verdict)) }
+            p.sentence { (prose(&release.verdict)) }
             @if all > 0 {
                 // SVG, since widths that come from data would need inline styles, which the page's policy forbids.
                 svg.bar aria-hidden="true" viewBox={ "0 0 " (all) " 1" } preserveAspectRatio="none" {
@@ -85,36 +90,63 @@ pub fn verdict(release: &Release) -> Markup {
     )
 }
 
-/// What somebody must see to, each with its failure record.
+/// What somebody must see to, each with its failure record; then what only waits for its job to be played.
 pub fn needs(release: &Release) -> Markup {
     let needing: Vec<(&Package, &Target)> = targets(release).filter(|(_, target)| needs_a_person(target)).collect();
-    let staged = targets(release).filter(|(_, target)| target.state == TargetState::Staged).count();
+    let ready = targets(release).filter(|(_, target)| is_ready(target)).count();
     marked(
         &html! {
-            @if needing.is_empty() {
-                h2 #needs-title { "Nothing needs you" }
-                p.quiet { (all_well(release, staged)) }
-            } @else {
+            @if !needing.is_empty() {
                 h2 #needs-title { "Needs you (" (needing.len()) ")" }
                 ul.needs {
                     @for (package, target) in &needing {
-                        li.need.(tone(target.state).class()) { (need(release, package, target)) }
+                        li.need.(if tone(target.state) == Tone::Broken { "broken" } else { "clock" }) {
+                            (need(release, package, target))
+                        }
                     }
                 }
+                @if ready > 0 { p.ready { b { (ready) " ready to release." } " " (play(release, ready)) } }
+            } @else if ready > 0 {
+                h2 #needs-title { "Ready to release (" (ready) ")" }
+                p.quiet { (play(release, ready)) }
+            } @else {
+                h2 #needs-title { "Nothing needs you" }
+                p.quiet { (at_rest(release)) }
             }
         },
         |mark, inner| html! { section #needs aria-labelledby="needs-title" data-mark=(mark) tabindex="-1" { (inner) } },
     )
 }
 
-fn all_well(release: &Release, staged: usize) -> String {
-    let (released, all) = progress(release);
-    match staged {
-        _ if all == 0 => "Nothing is expected yet.".into(),
-        0 if released == all => "Every target is released.".into(),
-        0 => "Slipway and the pipeline are at work.".into(),
-        1 => "One target is staged. Play its manual job in GitLab to release it.".into(),
-        _ => format!("{staged} targets are staged. Play their manual jobs in GitLab to release them."),
+/// Staged, with nothing in its way.
+fn is_ready(target: &Target) -> bool {
+    target.state == TargetState::Staged && !needs_a_person(target)
+}
+
+/// How to release what is ready: GitLab decides who may, so the way leads there.
+fn play(release: &Release, ready: usize) -> Markup {
+    let waiting = |pipeline: &&Pipeline| {
+        release
+            .packages
+            .iter()
+            .any(|package| package.pipeline_id == pipeline.id && package.targets.iter().any(is_ready))
+    };
+    html! {
+        (if ready == 1 { "Play its manual job in " } else { "Play their manual jobs in " })
+        @for (index, pipeline) in release.pipelines.iter().filter(waiting).enumerate() {
+            @if index > 0 { ", " }
+            (pipeline_link(pipeline, "play"))
+        }
+        @if !release.pipelines.iter().any(|pipeline| waiting(&pipeline)) { "GitLab" }
+        "."
+    }
+}
+
+fn at_rest(release: &Release) -> &'static str {
+    match progress(release) {
+        (_, 0) => "Nothing is expected yet.",
+        (released, all) if released == all => "Every package is released.",
+        _ => "Slipway and the pipelines are at work.",
     }
 }
 
@@ -123,25 +155,25 @@ fn need(release: &Release, package: &Package, target: &Target) -> Markup {
     html! {
         p.who {
             (chip(target.state)) " "
-            a.subject #{ "n-" (row) } href={ "#" (row) } { (package.key) " · " (visible(&target.distro)) }
-            " " span.since { (time(&target.since)) }
+            a.subject #{ "n-" (row) } href={ "#" (row) } { (package.key) " · " (visible(&target.distro)) } " "
+            span.since { (time(&target.since)) } " "
+            (job(release, package, target, &format!("n-{row}-job")))
         }
         @match &target.problem {
             Some(problem) => (record(problem)),
-            None => p.what { (crate::state::meaning(target.state)) " No more is recorded about it." },
+            None => p.what { (meaning(target.state)) " No more is recorded about it." },
         }
-        p.actions { (job(release, package, target, &format!("n-{row}-job"))) }
     }
 }
 
 /// Every field of a failure record, in the order in which they are asked for under stress.
 fn record(problem: &Problem) -> Markup {
     html! {
-        p.what { (visible(&problem.what)) }
+        p.what { (prose(&problem.what)) }
         dl.record {
             div { dt { "Public" } dd { (public_effect(&problem.public)) } }
             div { dt { "Trying again" } dd { (retry(&problem.retry)) } }
-            div.next { dt { "Next" } dd { (visible(&problem.next)) } }
+            div.next { dt { "Next" } dd { (prose(&problem.next)) } }
             div { dt { "Code" } dd { code { (visible(&problem.code)) } } }
         }
     }
@@ -260,7 +292,7 @@ fn cells(release: &Release, package: &Package, target: &Target, id: &str) -> Mar
         td.more role="cell" {
             @if let Some(problem) = &target.problem {
                 p.what {
-                    (visible(&problem.what))
+                    (prose(&problem.what))
                     @if needs_a_person(target) { " " a #{ (id) "-why" } href={ "#n-" (id) } { "What to do" } }
                 }
             }
@@ -283,7 +315,7 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
                     Some(Step::Look) | None => (1, "looking"),
                 };
                 span.steps.{ "at-" (number) } aria-hidden="true" { i {} i {} i {} }
-                " " span.fact { (words) ", step " (number) " of 3" }
+                " " span.fact { (words) " (" (number) " of 3)" }
             }
             TargetState::Staged => {
                 @if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
@@ -314,7 +346,7 @@ fn facts(release: &Release, package: &Package, target: &Target, id: &str) -> Mar
         dl.facts {
             @if let Some(file) = &package.file {
                 div.wide { dt { "SHA-256" } dd { code.digest { (file.digest.hex()) } } }
-                div { dt { "Size" } dd { (file.size) " bytes" } }
+                div { dt { "Size" } dd { (grouped(file.size)) " bytes" } }
             }
             div { dt { (target.state.words()) " since" } dd { (moment(&target.since)) } }
             @if let Some(approval) = &target.approval {
@@ -358,7 +390,7 @@ fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Marku
 
 /// An arrow that says that a link leaves Slipway.
 fn away() -> Markup {
-    html! { span.away aria-hidden="true" { " ↗" } }
+    html! { span.away aria-hidden="true" { "↗" } }
 }
 
 /// What the page was made of, and when.
@@ -371,7 +403,7 @@ pub fn sources(release: &Release) -> Markup {
                     "Fed by "
                     @for (index, pipeline) in release.pipelines.iter().enumerate() {
                         @if index > 0 { ", " }
-                        (pipeline_link(pipeline))
+                        (pipeline_link(pipeline, "source"))
                         " (" (visible(&pipeline.ref_name)) " at " code { (visible(&pipeline.sha.chars().take(8).collect::<String>())) } ")"
                     }
                     "."
@@ -382,10 +414,10 @@ pub fn sources(release: &Release) -> Markup {
     )
 }
 
-fn pipeline_link(pipeline: &Pipeline) -> Markup {
+fn pipeline_link(pipeline: &Pipeline, part: &str) -> Markup {
     html! {
         @match link(&pipeline.url) {
-            Some(url) => a #{ "pipeline-" (pipeline.id) } href=(url) rel="noreferrer" { "pipeline " (pipeline.id) },
+            Some(url) => a #{ (part) "-" (pipeline.id) } href=(url) rel="noreferrer" { "pipeline " (pipeline.id) (away()) },
             None => { "pipeline " (pipeline.id) }
         }
     }
@@ -394,6 +426,21 @@ fn pipeline_link(pipeline: &Pipeline) -> Markup {
 /// The page's address.
 pub fn path(release: &Release) -> String {
     format!("/p/{}/r/{}", segment(&release.project.name), segment(release.version.as_str()))
+}
+
+/// A sentence in which backticks mark what is literal.
+pub(crate) fn prose(text: &str) -> Markup {
+    let text = visible(text);
+    let parts: Vec<&str> = text.split('`').collect();
+    // An odd number of parts has every backtick closed.
+    let is_paired = parts.len() % 2 == 1;
+    html! {
+        @if is_paired {
+            @for (index, part) in parts.iter().enumerate() {
+                @if index % 2 == 1 { code { (part) } } @else { (part) }
+            }
+        } @else { (text) }
+    }
 }
 
 /// A time that the browser makes relative; without scripts it is the absolute one.

@@ -68,6 +68,19 @@ pub fn size(bytes: u64) -> String {
     format!("{} TB", bytes / unit)
 }
 
+/// A number with its thousands apart: `2,434,011`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// An RFC 3339 time in UTC, `2026-11-23T09:41:07.123Z`, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment<'a> {
@@ -199,6 +212,13 @@ mod tests {
             assert_eq!(size(bytes), shown);
         }
         assert_eq!(size(u64::MAX), "18446744 TB");
+    }
+
+    #[test]
+    fn thousands_are_apart() {
+        for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (2_434_011, "2,434,011")] {
+            assert_eq!(grouped(number), shown);
+        }
     }
 
     #[test]

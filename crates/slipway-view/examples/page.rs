@@ -1,0 +1,179 @@
+//! Prints a page, to look at without a server: `cargo run -p slipway-view --example page -- release > page.html`.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+use slipway_core::api::{ProblemDetails, Release, ReleaseSummary};
+use slipway_view::filter::Filter;
+use slipway_view::page;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let name = std::env::args().nth(1).unwrap_or_else(|| "release".into());
+    let query = std::env::args().nth(2).unwrap_or_default();
+    let filter = Filter::from_query(&query);
+    let release: Release = serde_json::from_value(patch_day())?;
+    let html = match name.as_str() {
+        "release" => page::release(&release, &filter),
+        "calm" => page::release(&serde_json::from_value(calm())?, &filter),
+        "empty" => page::release(&Release { packages: Vec::new(), pipelines: Vec::new(), ..release }, &filter),
+        "json" => return Ok(serde_json::to_writer(std::io::stdout(), &release)?),
+        "releases" => page::releases(&release.project, &summaries()?),
+        "projects" => page::projects(&[release.project]),
+        "states" => page::help_states(),
+        "error" => page::error(&ProblemDetails {
+            kind: "gitlab-unreachable".into(),
+            title: "GitLab does not answer".into(),
+            status: 502,
+            detail: "Reading job 8812 of project 1001 failed three times. Nothing has changed. Try again in a minute."
+                .into(),
+        }),
+        other => {
+            return Err(
+                format!("no page `{other}`: release, calm, empty, json, releases, projects, states, error").into()
+            );
+        }
+    };
+    writeln!(std::io::stdout(), "{}", html.into_string())?;
+    Ok(())
+}
+
+/// Key, distro, state, minute of the hour, step or problem.
+type Row = (&'static str, &'static str, &'static str, u8, Value);
+
+fn patch_day() -> Value {
+    let rows: Vec<Row> = vec![
+        ("tug-debian-bookworm-amd64", "debian/bookworm", "released", 41, Value::Null),
+        ("tug-debian-bookworm-arm64", "debian/bookworm", "released", 42, Value::Null),
+        ("tug-debian-trixie-amd64", "debian/trixie", "released", 44, Value::Null),
+        ("tug-debian-trixie-arm64", "debian/trixie", "releasing", 58, json!("copy")),
+        (
+            "tug-el-9-amd64",
+            "el/9",
+            "failed",
+            52,
+            json!({
+            "code": "upload-refused", "what": "The public place answered 502 on all 3 attempts to upload `tug-1.2.0-1.el9.x86_64.rpm`.",
+            "public": "none", "retry": "safe",
+            "next": "Release manager: play `release: [tug-el-9-amd64]` again. If it fails again, ask the operator about the public place." }),
+        ),
+        ("tug-el-9-amd64", "ol/9", "approved", 53, Value::Null),
+        ("tug-el-9-arm64", "el/9", "releasing", 57, json!("index")),
+        (
+            "tug-opensuse-15-amd64",
+            "opensuse/15.6",
+            "conflict",
+            40,
+            json!({
+            "code": "conflict", "what": "The public place has other bytes under `tug-1.2.0-1.x86_64.rpm`: sha256:77aa0c19d2b4… there, sha256:0e2d9b41c07f… staged.",
+            "public": "done", "retry": "useless",
+            "next": "Release manager: find out who published it. Slipway never replaces a public file; a new version is the way out." }),
+        ),
+        (
+            "tug-raspbian-bookworm-armhf",
+            "raspbian/bookworm",
+            "expected",
+            12,
+            json!({
+            "code": "overdue", "what": "The other packages were staged 40 minutes ago; no job has staged this one.",
+            "public": "none", "retry": "safe", "next": "Build owner: look at the job `build: [raspbian-bookworm]`." }),
+        ),
+        (
+            "tug-ubuntu-focal-amd64",
+            "ubuntu/focal",
+            "skipped",
+            10,
+            json!({
+            "code": "skipped", "what": "Ubuntu 20.04 has reached its end of life.", "public": "none", "retry": "useless", "next": "Nobody." }),
+        ),
+        ("tug-ubuntu-jammy-amd64", "ubuntu/jammy", "released", 46, Value::Null),
+        ("tug-ubuntu-jammy-arm64", "ubuntu/jammy", "releasing", 59, json!("look")),
+        ("tug-ubuntu-noble-amd64", "ubuntu/noble", "staged", 21, Value::Null),
+        ("tug-ubuntu-noble-arm64", "ubuntu/noble", "staged", 22, Value::Null),
+        (
+            "tug-ubuntu-plucky-amd64",
+            "ubuntu/plucky",
+            "missing",
+            30,
+            json!({
+            "code": "missing", "what": "`tug_1.2.0_amd64.deb` was in staging at 09:21 and is not there any more.",
+            "public": "none", "retry": "safe", "next": "Build owner: run the staging job again; it pushes the same bytes." }),
+        ),
+        ("tug-ubuntu-plucky-arm64", "ubuntu/plucky", "expected", 12, Value::Null),
+        ("tug-old-amd64", "debian/bullseye", "withdrawn", 5, Value::Null),
+        ("tug-old-arm64", "debian/bullseye", "expired", 3, Value::Null),
+    ];
+    release(
+        "1.2.0",
+        "tug 1.2.0 is out for 4 of 17 targets. 1 failed, 1 is in conflict, 1 is missing, 2 wait for their jobs.",
+        &rows,
+    )
+}
+
+fn calm() -> Value {
+    let rows: Vec<Row> = vec![
+        ("tug-ubuntu-jammy-amd64", "ubuntu/jammy", "released", 46, Value::Null),
+        ("tug-ubuntu-noble-amd64", "ubuntu/noble", "staged", 21, Value::Null),
+    ];
+    release("1.2.0", "tug 1.2.0 is out for 1 of 2 targets. 1 waits for its job.", &rows)
+}
+
+fn release(version: &str, verdict: &str, rows: &[Row]) -> Value {
+    let mut packages: Vec<Value> = Vec::new();
+    for (index, (key, distro, state, minute, more)) in rows.iter().enumerate() {
+        let at = format!("2026-11-23T09:{minute:02}:07.123Z");
+        let mut target = json!({
+            "distro": distro, "state": state, "since": at,
+            "public": {"url": "https://packages.example", "repository": "harbour/stable"},
+        });
+        if more.is_string() {
+            target["step"] = more.clone();
+        } else if more.is_object() {
+            target["problem"] = more.clone();
+        }
+        if ["approved", "releasing", "released", "failed", "conflict"].contains(state) {
+            target["approval"] = json!({
+                "by": if index % 3 == 0 { "mira" } else { "jonas.k" }, "via": if index % 2 == 0 { "webhook" } else { "job" },
+                "at": at, "job_url": format!("https://gitlab.example/harbour/tug/-/jobs/{}", 8800 + index),
+            });
+        }
+        if let Some(package) = packages.iter_mut().find(|package| package["key"] == *key) {
+            if let Some(targets) = package["targets"].as_array_mut() {
+                targets.push(target);
+            }
+            continue;
+        }
+        let is_rpm = distro.starts_with("el/") || distro.starts_with("opensuse/");
+        let filename = match (is_rpm, key.ends_with("arm64")) {
+            (true, true) => "tug-1.2.0-1.el9.aarch64.rpm",
+            (true, false) => "tug-1.2.0-1.el9.x86_64.rpm",
+            (false, true) => "tug_1.2.0_arm64.deb",
+            (false, false) => "tug_1.2.0_amd64.deb",
+        };
+        let digest: String = (0..64)
+            .map(|place| char::from(b"0123456789abcdef"[(place * 7 + index * 5 + place * index) % 16]))
+            .collect();
+        let file = (*state != "expected" && *state != "skipped").then(
+            || json!({"filename": filename, "digest": format!("sha256:{digest}"), "size": 2_434_011 + index * 99_173}),
+        );
+        packages.push(json!({
+            "key": key, "pipeline_id": 4411, "release_job": format!("release: [{key}]"), "file": file,
+            "staging": {"url": "https://packages.example", "repository": "harbour-ci/pre-release"},
+            "targets": [target],
+        }));
+    }
+    json!({
+        "project": {"id": 1001, "name": "tug"}, "version": version, "sequence": 42, "state": "expected",
+        "verdict": verdict, "at": "2026-11-23T10:04:11.000Z",
+        "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a1c20e55d7b91c0de", "url": "https://gitlab.example/harbour/tug/-/pipelines/4411"}],
+        "packages": packages,
+    })
+}
+
+fn summaries() -> Result<Vec<ReleaseSummary>, serde_json::Error> {
+    serde_json::from_value(json!([
+        {"version": "1.3.0-rc1", "state": "expected", "verdict": "tug 1.3.0-rc1 waits for 3 of 14 packages."},
+        {"version": "1.2.0", "state": "staged", "verdict": "tug 1.2.0 is out for 4 of 17 targets. 1 failed, 1 is in conflict."},
+        {"version": "1.1.4", "state": "complete", "verdict": "tug 1.1.4 is out for all 17 targets."},
+        {"version": "1.1.3", "state": "closed", "verdict": "tug 1.1.3 was given up after 2 of 17 targets."}
+    ]))
+}
