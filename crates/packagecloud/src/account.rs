@@ -40,3 +40,22 @@ impl Account {
             .body(Vec::new())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake;
+
+    #[test]
+    fn the_token_is_the_basic_user_with_no_password() {
+        let request = fake::account().request(Method::GET, "https://packages.example.com/x").expect("a request");
+        // base64 of `t0k3n:`
+        assert_eq!(request.headers()[AUTHORIZATION], "Basic dDBrM246");
+        assert!(request.headers()[AUTHORIZATION].is_sensitive());
+    }
+
+    #[test]
+    fn printing_an_account_does_not_show_its_token() {
+        assert!(!format!("{:?}", fake::account()).contains("t0k3n"));
+    }
+}

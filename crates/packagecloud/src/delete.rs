@@ -80,3 +80,51 @@ pub async fn delete(
         answer => answer,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Recorded, account, filename, now, response, staging};
+
+    const FOLDER: &str = "https://packages.example.com/api/v1/repos/harbour-ci/pre-release/opensuse/";
+
+    fn ask(http: &Recorded) -> Result<Deleted, CallError> {
+        let distro = "opensuse/42.1".parse().expect("a distro version");
+        now(delete(http, &account(), &staging(), &distro, &filename("tug-1.0+x.x86_64.rpm")))
+    }
+
+    fn answering(status: u16, body: &str) -> Recorded {
+        Recorded::default().with(&format!("{FOLDER}42.1/tug-1.0%2Bx.x86_64.rpm"), response(status, body))
+    }
+
+    #[test]
+    fn a_file_is_deleted_by_its_name_and_distro_version() {
+        let http = answering(200, "{}");
+        assert_eq!(ask(&http).expect("success"), Deleted::Deleted);
+        assert_eq!(http.asked(), [format!("DELETE {FOLDER}42.1/tug-1.0%2Bx.x86_64.rpm")]);
+    }
+
+    #[test]
+    fn a_file_that_was_not_there_is_no_error() {
+        for status in [404, 422] {
+            let http = answering(status, r#"{"filename":["not found"]}"#);
+            assert_eq!(ask(&http).expect("it is gone"), Deleted::WasGone);
+            assert_eq!(http.asked().len(), 1);
+        }
+    }
+
+    #[test]
+    fn full_stops_are_escaped_where_the_plain_name_is_not_understood() {
+        let http = Recorded::default().with(&format!("{FOLDER}42%2E1/tug-1.0%2Bx.x86_64.rpm"), response(200, "{}"));
+        assert_eq!(ask(&http).expect("success"), Deleted::Deleted);
+        assert_eq!(http.asked().len(), 2);
+    }
+
+    #[test]
+    fn a_repository_out_of_sight_is_an_error() {
+        let http = Recorded::default();
+        assert_eq!(ask(&http).expect_err("404").status(), Some(StatusCode::NOT_FOUND));
+        let error = ask(&answering(422, r#"{"repository":["is locked"]}"#)).expect_err("422");
+        assert_eq!(error.status(), Some(StatusCode::UNPROCESSABLE_ENTITY));
+    }
+}

@@ -66,3 +66,77 @@ impl Endpoint for ListDistributions<'_> {
         Ok(Distributions { ids: [PackageKind::Deb, PackageKind::Rpm].map(of).into() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{account, response};
+
+    fn distributions(body: &str) -> Result<Distributions, CallError> {
+        ListDistributions { account: &account() }.parse(&response(200, body))
+    }
+
+    #[test]
+    fn the_list_is_at_one_address() {
+        let account = account();
+        let request = ListDistributions { account: &account }.request().expect("a request");
+        assert_eq!(request.uri(), "https://packages.example.com/api/v1/distributions.json");
+    }
+
+    #[test]
+    fn an_id_belongs_to_an_exact_name_and_a_kind() {
+        let distributions = distributions(include_str!("../fixtures/distributions.json")).expect("a list");
+        for (kind, distro, id) in [
+            (PackageKind::Deb, "ubuntu/jammy", Some(237)),
+            (PackageKind::Deb, "debian/bookworm", Some(215)),
+            (PackageKind::Deb, "raspbian/bookworm", Some(290)),
+            (PackageKind::Deb, "any/any", Some(35)),
+            (PackageKind::Rpm, "el/9", Some(240)),
+            (PackageKind::Rpm, "opensuse/42.3", Some(186)),
+            (PackageKind::Rpm, "ubuntu/jammy", None),
+            (PackageKind::Deb, "el/9", None),
+            (PackageKind::Deb, "ubuntu/jam", None),
+            (PackageKind::Deb, "ubuntu/22.04", None),
+            (PackageKind::Rpm, "el/9.0", None),
+        ] {
+            assert_eq!(distributions.id(kind, &distro.parse().expect("a distro version")), id, "{distro}");
+        }
+        let names: Vec<_> = distributions.names(PackageKind::Rpm).collect();
+        assert_eq!(names, ["el/9", "opensuse/42.3"]);
+    }
+
+    #[test]
+    fn absent_and_null_fields_are_passed_over() {
+        for body in [
+            "{}",
+            r#"{"deb":null}"#,
+            r#"{"deb":{}}"#,
+            r#"{"deb":[null,1,{"versions":[{"id":1,"index_name":"jammy"}]}]}"#,
+            r#"{"deb":[{"index_name":null,"versions":[{"id":1,"index_name":"jammy"}]}]}"#,
+            r#"{"deb":[{"index_name":"ubuntu"}]}"#,
+            r#"{"deb":[{"index_name":"ubuntu","versions":null}]}"#,
+            r#"{"deb":[{"index_name":"ubuntu","versions":[{"id":null,"index_name":"jammy"},{"id":7},{"index_name":"jammy"}]}]}"#,
+        ] {
+            assert_eq!(
+                distributions(body).expect(body),
+                distributions(r#"{"deb":[],"rpm":[]}"#).expect("empty"),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_an_error() {
+        for body in ["", "[]", "null", "<html>"] {
+            assert!(distributions(body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_token_is_refused_as_such() {
+        let account = account();
+        let answer = response(401, r#"{"error":"Unauthenticated"}"#);
+        let error = ListDistributions { account: &account }.parse(&answer).expect_err("a wrong token");
+        assert_eq!(error.to_string(), r#"packages.example.com answered 401 Unauthorized: {"error":"Unauthenticated"}"#);
+    }
+}

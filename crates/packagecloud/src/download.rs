@@ -98,3 +98,64 @@ pub async fn locate(http: &impl Http, download: &Download<'_>) -> Result<SignedU
     let response = http.read(request, &mut |_| false).await?;
     download.parse(&response)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Recorded, account, base, filename, jammy, now, response, staging, with_header};
+
+    const URL: &str =
+        "https://packages.example.com/harbour-ci/pre-release/packages/ubuntu/jammy/tug_1%252_amd64.deb/download";
+    const SIGNED: &str = "https://storage.example.net/1/2/package_files/3.deb?t=1795392000_s1gned";
+
+    fn ask(answer: Response) -> (Result<SignedUrl, CallError>, Recorded) {
+        let http = Recorded::default().with(URL, answer);
+        let (account, repository, distro, filename) = (account(), staging(), jammy(), filename("tug_1%2_amd64.deb"));
+        let download = Download { account: &account, repository: &repository, distro: &distro, filename: &filename };
+        (now(locate(&http, &download)), http)
+    }
+
+    #[test]
+    fn a_download_leads_to_a_signed_address_without_a_credential() {
+        for status in [302, 303, 307] {
+            let (url, http) = ask(with_header(status, "location", SIGNED, "<a href>moved</a>"));
+            let url = url.expect("a redirect");
+            let request = url.request().expect("a request");
+            assert_eq!(request.uri().to_string(), SIGNED);
+            assert!(request.headers().is_empty(), "{request:?}");
+            assert_eq!(http.asked(), [format!("GET {URL}")]);
+        }
+    }
+
+    #[test]
+    fn a_signed_address_is_compared_with_the_configured_hosts() {
+        let url = ask(with_header(302, "location", SIGNED, "")).0.expect("a redirect");
+        assert!(url.is_at([&base("https://other.example.net"), &base("https://storage.example.net")]));
+        assert!(!url.is_at([&base("https://storage.example.net:8443"), &base("http://storage.example.net")]));
+        assert!(!url.is_at([]));
+    }
+
+    #[test]
+    fn a_signed_address_is_not_printed() {
+        let url = ask(with_header(302, "location", SIGNED, "")).0.expect("a redirect");
+        assert_eq!(format!("{url:?}"), "SignedUrl(hidden, at storage.example.net)");
+    }
+
+    #[test]
+    fn other_answers_lead_nowhere() {
+        for location in
+            ["/relative", "//storage.example.net/x", "ftp://x/y", "https://u:p@storage.example.net/x", "", "a b"]
+        {
+            let error = ask(with_header(302, "location", location, "")).0.expect_err(location);
+            assert!(matches!(error, CallError::Unreadable { .. }), "{error}");
+        }
+        let error = ask(response(302, "")).0.expect_err("no Location");
+        assert!(error.to_string().contains("names no address"), "{error}");
+        let error = ask(response(200, "the package")).0.expect_err("the bytes themselves");
+        assert!(error.to_string().contains("itself"), "{error}");
+        for status in [401, 402, 404, 429, 500] {
+            let error = ask(response(status, "no")).0.expect_err("a refusal");
+            assert_eq!(error.status().map(|status| status.as_u16()), Some(status));
+        }
+    }
+}

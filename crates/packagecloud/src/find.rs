@@ -57,3 +57,123 @@ pub async fn find(
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Recorded, account, filename, jammy, now, response, staging, with_header};
+
+    const HOST: &str = "https://packages.example.com";
+    const SEARCH: &str = "/api/v1/repos/harbour-ci/pre-release/search.json?q=tug_3.1.0-1_amd64.deb&dist=ubuntu%2Fjammy&per_page=250&page=1";
+    const SHOW: &str = "/api/v1/repos/harbour-ci/pre-release/package/deb/ubuntu/jammy/tug/amd64/3.1.0-1.json";
+
+    fn look(http: &Recorded) -> Result<Option<Found>, CallError> {
+        now(find(http, &account(), &staging(), &jammy(), &filename("tug_3.1.0-1_amd64.deb")))
+    }
+
+    fn searched(records: &str) -> Recorded {
+        Recorded::default().with(&format!("{HOST}{SEARCH}"), response(200, records))
+    }
+
+    /// A record of the file with this digest, in JSON.
+    fn listed(sha256sum: &str) -> String {
+        format!(
+            r#"{{"filename":"tug_3.1.0-1_amd64.deb","distro_version":"ubuntu/jammy","sha256sum":{sha256sum},"package_url":"{SHOW}"}}"#
+        )
+    }
+
+    fn digest(digit: &str) -> Digest {
+        digit.repeat(64).parse().expect("64 hex digits")
+    }
+
+    #[test]
+    fn a_listed_file_is_found_with_its_digest() {
+        let http = searched(include_str!("../fixtures/search.json"));
+        let found = look(&http).expect("an answer");
+        assert_eq!(found, Some(Found { digest: Some(digest("a")), size: None, indexed: true }));
+        assert_eq!(http.asked(), [format!("GET {HOST}{SEARCH}")]);
+    }
+
+    #[test]
+    fn a_similar_file_is_not_found() {
+        for record in [
+            r#"{"filename":"xtug_3.1.0-1_amd64.deb","distro_version":"ubuntu/jammy"}"#,
+            r#"{"filename":"tug_3.1.0-1_amd64.deb","distro_version":"ubuntu/jammy2"}"#,
+            r#"{"filename":"tug_3.1.0-1_amd64.deb","distro_version":null}"#,
+            r#"{"filename":"TUG_3.1.0-1_amd64.deb","distro_version":"ubuntu/jammy"}"#,
+        ] {
+            assert_eq!(look(&searched(&format!("[{record}]"))).expect(record), None, "{record}");
+        }
+        assert_eq!(look(&searched("[]")).expect("an empty list"), None);
+    }
+
+    #[test]
+    fn a_file_on_the_second_page_is_found() {
+        let second = SEARCH.replace("page=1", "page=2");
+        let link = format!(r#"<{HOST}{second}>; rel="next""#);
+        let http = Recorded::default()
+            .with(&format!("{HOST}{SEARCH}"), with_header(200, "link", &link, "[]"))
+            .with(&format!("{HOST}{second}"), response(200, format!("[{}]", listed(&format!("{:?}", "b".repeat(64))))));
+        assert_eq!(look(&http).expect("two pages").and_then(|found| found.digest), Some(digest("b")));
+    }
+
+    #[test]
+    fn a_digest_that_the_list_lacks_is_asked_for() {
+        let http = searched(&format!("[{}]", listed("null")))
+            .with(&format!("{HOST}{SHOW}"), response(200, include_str!("../fixtures/show.json")));
+        let found = look(&http).expect("an answer");
+        assert_eq!(found, Some(Found { digest: Some(digest("a")), size: Some(311_509_298), indexed: false }));
+    }
+
+    #[test]
+    fn a_file_whose_digest_nobody_knows_yet_is_there_all_the_same() {
+        let unknown = include_str!("../fixtures/show.json").replace(&format!("{:?}", "a".repeat(64)), "null");
+        let listed = searched(&format!("[{}]", listed("null")));
+        let found = look(&listed).expect("the description is gone").expect("it is listed");
+        assert_eq!(found.digest, None);
+        let shown = listed.with(&format!("{HOST}{SHOW}"), response(200, unknown));
+        let found = look(&shown).expect("an answer").expect("it is there");
+        assert_eq!((found.digest, found.size), (None, Some(311_509_298)));
+    }
+
+    #[test]
+    fn a_file_that_two_pages_show_is_one_file() {
+        let (with, without) = (listed(&format!("{:?}", "b".repeat(64))), listed("null"));
+        for list in [format!("[{with},{without}]"), format!("[{without},{with}]"), format!("[{with},{with}]")] {
+            assert_eq!(
+                look(&searched(&list)).expect(&list).and_then(|found| found.digest),
+                Some(digest("b")),
+                "{list}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_with_two_digests_is_an_error() {
+        let list =
+            format!("[{},{}]", listed(&format!("{:?}", "b".repeat(64))), listed(&format!("{:?}", "c".repeat(64))));
+        let error = look(&searched(&list)).expect_err("two digests");
+        assert!(error.to_string().contains("listed twice"), "{error}");
+    }
+
+    #[test]
+    fn a_description_of_another_file_is_not_believed() {
+        let other = include_str!("../fixtures/show.json").replace("tug_3.1.0-1_amd64.deb", "other_1_amd64.deb");
+        let http = searched(&format!("[{}]", listed("null"))).with(&format!("{HOST}{SHOW}"), response(200, other));
+        assert!(look(&http).is_err());
+    }
+
+    #[test]
+    fn the_token_is_not_sent_where_a_list_points() {
+        let list = listed("null").replace(SHOW, "https://evil.test/api/v1/x.json");
+        let http = searched(&format!("[{list}]"));
+        assert_eq!(look(&http).expect("an answer").expect("it is listed").digest, None);
+        assert_eq!(http.trusted(), ["packages.example.com"]);
+    }
+
+    #[test]
+    fn a_repository_out_of_sight_is_an_error_and_not_an_absence() {
+        let error = look(&Recorded::default()).expect_err("404");
+        assert_eq!(error.status(), Some(StatusCode::NOT_FOUND));
+    }
+}

@@ -120,3 +120,93 @@ fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(json: &str) -> Result<PackageRecord, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn a_full_description_is_read() {
+        let package = record(include_str!("../fixtures/show.json")).expect("a description");
+        assert_eq!(package.size, Some(311_509_298));
+        assert_eq!(package.sha256sum.map(|digest| digest.hex()), Some("a".repeat(64)));
+        assert_eq!((package.private, package.indexed), (Some(true), false));
+        assert_eq!(package.uploader_name.as_deref(), Some("harbour-ci"));
+        assert_eq!(package.created_at.as_deref(), Some("2026-11-02T09:14:05.000Z"));
+    }
+
+    #[test]
+    fn no_read_token_is_kept() {
+        let package = record(include_str!("../fixtures/show.json")).expect("a description");
+        assert!(!format!("{package:?}").contains("5ec2e7"));
+    }
+
+    #[test]
+    fn nearly_everything_may_be_absent_or_null() {
+        let absent = record(r#"{"filename":"x.deb"}"#).expect("a name is enough");
+        let null = record(
+            r#"{"filename":"x.deb","distro_version":null,"sha256sum":null,"size":null,"indexed":null,"private":null,
+                "created_at":null,"uploader_name":null,"package_url":null,"epoch":null,"dependencies":null}"#,
+        );
+        assert_eq!(null.expect("null is absent"), absent);
+        let empty = record(r#"{"filename":"x.deb","sha256sum":"","package_url":""}"#);
+        assert_eq!(empty.expect("empty is absent"), absent);
+        assert!(record(r#"{"name":"x"}"#).is_err(), "without a file name it is nothing");
+    }
+
+    #[test]
+    fn a_size_is_text_or_a_number() {
+        for (json, size) in [
+            (r#""311509298""#, Some(311_509_298)),
+            (r#""3732.0""#, Some(3732)),
+            ("3732", Some(3732)),
+            (r#""0""#, Some(0)),
+            (r#""18446744073709551615""#, Some(u64::MAX)),
+            ("null", None),
+        ] {
+            let package = record(&format!(r#"{{"filename":"x","size":{json}}}"#)).expect(json);
+            assert_eq!(package.size, size, "{json}");
+        }
+        for json in [r#""""#, r#""-1""#, r#""+1""#, r#""1.5""#, r#""12 KB""#, "-1", r#""18446744073709551616""#, "[]"] {
+            assert!(record(&format!(r#"{{"filename":"x","size":{json}}}"#)).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_digest_that_is_none_is_an_error() {
+        assert!(record(r#"{"filename":"x","sha256sum":"abc"}"#).is_err());
+    }
+
+    #[test]
+    fn an_api_path_stays_below_api() {
+        for (text, path) in [
+            ("/api/v1/repos/a/b.json", "/api/v1/repos/a/b.json"),
+            ("/api/v1/x.json?scope=s&token=t", "/api/v1/x.json"),
+            ("/api/v1/a%20b/1.0~rc1+2.json#x", "/api/v1/a%20b/1.0~rc1+2.json"),
+            ("/api/v1/@scope%2Fname.json", "/api/v1/@scope%2Fname.json"),
+        ] {
+            assert_eq!(text.parse::<ApiPath>().expect("a path").as_str(), path);
+        }
+        for text in [
+            "",
+            "api/v1/x",
+            "/apix",
+            "//evil.test/api/x",
+            "https://evil.test/api/x",
+            "/api/../admin",
+            "/api/v1/%2e%2E/../x",
+            "/api/%2E./x",
+            "/api/..",
+            "/api/a\\..\\b",
+            "/api/a b",
+            "/api/a\r\nHost: evil.test",
+            "@evil.test/api/",
+        ] {
+            assert!(text.parse::<ApiPath>().is_err(), "{text}");
+        }
+    }
+}

@@ -126,3 +126,132 @@ fn is_duplicate(response: &Response) -> bool {
     response.status() == StatusCode::UNPROCESSABLE_ENTITY
         && (said.contains("already been taken") || said.contains("already exists"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{account, filename, response, staging};
+
+    const NAME: &str = "tug_3.1.0-1_amd64.deb";
+
+    fn with_push<T>(name: &str, then: impl FnOnce(Push<'_>) -> T) -> T {
+        let (account, repository, filename) = (account(), staging(), filename(name));
+        let boundary = Boundary::new([0xab; 16]);
+        then(Push {
+            account: &account,
+            repository: &repository,
+            distro_version_id: 237,
+            filename: &filename,
+            boundary: &boundary,
+        })
+    }
+
+    fn parse(status: u16, body: &str) -> Result<Pushed, CallError> {
+        with_push(NAME, |push| push.parse(&response(status, body)))
+    }
+
+    #[test]
+    fn an_upload_is_a_form_around_the_file() {
+        let upload = with_push(NAME, |push| push.upload(5)).expect("an upload");
+        let mut body = upload.prefix.clone();
+        body.extend_from_slice(b"BYTES");
+        body.extend_from_slice(&upload.suffix);
+        let boundary = "slipway-abababababababababababababababab";
+        assert_eq!(
+            String::from_utf8_lossy(&body).split("\r\n").collect::<Vec<_>>(),
+            [
+                &format!("--{boundary}"),
+                "Content-Disposition: form-data; name=\"package[distro_version_id]\"",
+                "",
+                "237",
+                &format!("--{boundary}"),
+                "Content-Disposition: form-data; name=\"package[package_file]\"; filename=\"tug_3.1.0-1_amd64.deb\"",
+                "Content-Type: application/octet-stream",
+                "",
+                "BYTES",
+                &format!("--{boundary}--"),
+                "",
+            ]
+        );
+        let header = |name| upload.request.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(upload.request.method(), Method::POST);
+        assert_eq!(
+            upload.request.uri(),
+            "https://packages.example.com/api/v1/repos/harbour-ci/pre-release/packages.json"
+        );
+        assert_eq!(header(CONTENT_TYPE), Some(format!("multipart/form-data; boundary={boundary}").as_str()));
+        assert_eq!(header(CONTENT_LENGTH), Some(body.len().to_string().as_str()));
+        assert_eq!(upload.body_bytes, u64::try_from(body.len()).expect("a short body"));
+        assert_eq!(header(AUTHORIZATION), Some("Basic dDBrM246"));
+    }
+
+    #[test]
+    fn a_hostile_name_stays_inside_its_quotes() {
+        for (name, shown) in [
+            (
+                r#"a"; name="package[distro_version_id].deb"#,
+                "filename=\"a%22; name=%22package[distro_version_id].deb\"\r\n",
+            ),
+            ("tug_1%3a2_amd64.deb", "filename=\"tug_1%3a2_amd64.deb\"\r\n"),
+            ("tüg.deb", "filename=\"tüg.deb\"\r\n"),
+        ] {
+            let upload = with_push(name, |push| push.upload(0)).expect("an upload");
+            let prefix = String::from_utf8(upload.prefix).expect("text");
+            assert!(prefix.contains(shown), "{prefix}");
+            assert_eq!(prefix.matches("\r\n").count(), 8, "{prefix}");
+        }
+        // Line breaks are no part of a `Filename`; the escape does not rely on it.
+        assert_eq!(escaped("a\r\nb\""), "a%0D%0Ab%22");
+    }
+
+    #[test]
+    fn an_accepted_upload_tells_what_was_stored() {
+        for status in [200, 201] {
+            match parse(status, include_str!("../fixtures/show.json")).expect("success") {
+                Pushed::Created(package) => assert_eq!(package.size, Some(311_509_298)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_upload_stored_under_another_name_is_told_apart() {
+        let answer = response(201, include_str!("../fixtures/show.json"));
+        let pushed = with_push("tug_1%3a3.1.0-1_amd64.deb", |push| push.parse(&answer)).expect("success");
+        assert!(matches!(&pushed, Pushed::Renamed(package) if package.filename == NAME), "{pushed:?}");
+    }
+
+    #[test]
+    fn a_taken_name_is_recognised_in_every_wording() {
+        for body in [
+            r#"{"filename":["has already been taken"]}"#,
+            r#"{"filename":["has already been taken"],"plan":["Upgrade to add more packages!"]}"#,
+            r#"{"repository":["Validation failed: Full name already exists."]}"#,
+            r#"{"repository":{"errors":["Filename Has Already Been Taken"]}}"#,
+        ] {
+            assert_eq!(parse(422, body).expect(body), Pushed::Duplicate, "{body}");
+        }
+    }
+
+    #[test]
+    fn other_refusals_are_no_duplicates() {
+        for (status, body) in [
+            (422, r#"{"distro_version_id":["is not included in the list"]}"#),
+            (422, r#"{"plan":["Upgrade to add more packages!"]}"#),
+            (422, ""),
+            (401, r#"{"error":"Unauthenticated"}"#),
+            (404, r#"{"error": "not_found"}"#),
+            (500, r#"{"filename":["has already been taken"]}"#),
+            (504, "<html>"),
+        ] {
+            let error = parse(status, body).expect_err(body);
+            assert_eq!(error.status().map(|status| status.as_u16()), Some(status), "{body}");
+        }
+    }
+
+    #[test]
+    fn success_without_a_description_is_unreadable_and_so_settles_nothing() {
+        let error = parse(201, "<html>").expect_err("no JSON");
+        assert!(matches!(error, CallError::Unreadable { .. }) && error.may_pass(), "{error}");
+    }
+}

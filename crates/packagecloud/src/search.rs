@@ -85,3 +85,78 @@ pub async fn search(
     }
     Err(unreadable(account.base(), format!("more than {PAGES_MAX} pages for one search in {repository}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Recorded, account, jammy, now, response, staging, with_header};
+
+    const SEARCH: &str = "https://packages.example.com/api/v1/repos/harbour-ci/pre-release/search.json";
+
+    fn packages(names: &[&str]) -> String {
+        let records: Vec<_> = names.iter().map(|name| format!(r#"{{"filename":"{name}"}}"#)).collect();
+        format!("[{}]", records.join(","))
+    }
+
+    fn names(packages: &[PackageRecord]) -> Vec<&str> {
+        packages.iter().map(|package| package.filename.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_looked_for_cannot_change_the_question() {
+        let (account, repository, distro) = (account(), staging(), jammy());
+        let q = "a&page=9#+ é%.deb";
+        let request = Search { account: &account, repository: &repository, q, dist: Some(&distro), page: 2 }.request();
+        assert_eq!(
+            request.expect("a request").uri().to_string(),
+            format!("{SEARCH}?q=a%26page%3D9%23%2B%20%C3%A9%25.deb&dist=ubuntu%2Fjammy&per_page=250&page=2"),
+        );
+    }
+
+    #[test]
+    fn a_page_is_read_in_the_shapes_of_all_years() {
+        let (account, repository) = (account(), staging());
+        let search = Search { account: &account, repository: &repository, q: "tug", dist: None, page: 1 };
+        let page = search.parse(&response(200, include_str!("../fixtures/search.json"))).expect("a page");
+        assert_eq!(names(&page.packages), ["tug_3.1.0-1_amd64.deb", "harbour-tug_3.1.0-1_amd64.deb"]);
+        assert_eq!(page.next, None);
+        assert!(!format!("{page:?}").contains("5ec2e7"), "no read token is kept");
+        let page = search.parse(&response(200, include_str!("../fixtures/search_2017.json"))).expect("a page");
+        assert_eq!(names(&page.packages), ["tug_1.2.0-ce.0_amd64.deb"]);
+    }
+
+    #[test]
+    fn all_pages_are_read() {
+        let page = |number| format!("{SEARCH}?q=&per_page=250&page={number}");
+        let next = |number: u32| format!(r#"<{SEARCH}?q=&per_page=250&page={number}>; rel="next""#);
+        let http = Recorded::default()
+            .with(&page(1), with_header(200, "link", &next(2), &packages(&["a", "b"])))
+            .with(&page(2), with_header(200, "link", &next(3), &packages(&["b", "c"])))
+            .with(&page(3), response(200, packages(&["d"])));
+        let found = now(search(&http, &account(), &staging(), "", None)).expect("three pages");
+        assert_eq!(names(&found), ["a", "b", "b", "c", "d"]);
+        assert_eq!(http.trusted().len(), 3);
+    }
+
+    #[test]
+    fn an_endless_list_is_given_up() {
+        let mut http = Recorded::default();
+        for number in 1..=PAGES_MAX + 1 {
+            let link = format!(r#"<{SEARCH}?page={}>; rel="next""#, number + 1);
+            let url = format!("{SEARCH}?q=&per_page=250&page={number}");
+            http = http.with(&url, with_header(200, "link", &link, "[]"));
+        }
+        let error = now(search(&http, &account(), &staging(), "", None)).expect_err("too many pages");
+        assert!(error.to_string().contains("more than 40 pages"), "{error}");
+        assert_eq!(http.asked().len(), 40);
+    }
+
+    #[test]
+    fn no_page_is_asked_for_at_another_host() {
+        let first = format!("{SEARCH}?q=&per_page=250&page=1");
+        let link = r#"<https://evil.test/search.json?page=2>; rel="next""#;
+        let http = Recorded::default().with(&first, with_header(200, "link", link, "[]"));
+        assert!(now(search(&http, &account(), &staging(), "", None)).is_err());
+        assert_eq!(http.asked(), [format!("GET {first}")]);
+    }
+}

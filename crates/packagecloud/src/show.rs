@@ -29,3 +29,22 @@ impl Endpoint for Show<'_> {
         answer::json(self.account.base(), response)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{account, response};
+
+    #[test]
+    fn a_package_is_shown_at_the_address_that_lists_give() {
+        let (account, package_url) = (account(), "/api/v1/repos/a/b/package/deb/ubuntu/jammy/x/amd64/1.json");
+        let package_url = package_url.parse().expect("a path");
+        let show = Show { account: &account, package_url: &package_url };
+        assert_eq!(
+            show.request().expect("a request").uri(),
+            "https://packages.example.com/api/v1/repos/a/b/package/deb/ubuntu/jammy/x/amd64/1.json"
+        );
+        let package = show.parse(&response(200, include_str!("../fixtures/show.json"))).expect("a description");
+        assert_eq!(package.filename, "tug_3.1.0-1_amd64.deb");
+    }
+}
