@@ -1,0 +1,220 @@
+//! The edge's API as a job uses it. All of it may be asked again: the same again changes nothing.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use slipway_core::api::{
+    ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, Session, SessionRequest,
+};
+use slipway_fetch::Fetch;
+use slipway_wire::{CallError, Endpoint, Request, Response, Token, call};
+
+use crate::exit::{Exit, Failure};
+use crate::host;
+use crate::settings::Settings;
+
+/// How long one answer may take. A long poll holds its answer for [`POLL_S`].
+const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
+/// How long the edge holds the answer to a poll while nothing changes. Below the 60 s after which proxies give up.
+const POLL_S: u32 = 25;
+/// The first and the longest pause between two tries.
+const PAUSE_MS: (f64, f64) = (500.0, 10_000.0);
+
+/// The edge, and perhaps this job's session with it.
+pub(crate) struct Edge<'a> {
+    settings: &'a Settings,
+    http: Fetch,
+    session: Option<Token>,
+    patience_ms: f64,
+}
+
+/// Why the edge did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum EdgeError {
+    /// It said no, and why.
+    Refused(ProblemDetails),
+    /// It did not answer, or something else answered.
+    Call(CallError),
+}
+
+impl EdgeError {
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused(problem) => StatusCode::from_u16(problem.status).ok(),
+            Self::Call(error) => error.status(),
+        }
+    }
+
+    /// Whether the same question may get a better answer.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused(problem) => problem.status >= 500,
+            Self::Call(error) => error.may_pass(),
+        }
+    }
+
+    /// What happened and what to do next, a sentence a line.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Refused(problem) => vec![format!("{} ({})", problem.title, problem.status), problem.detail.clone()],
+            Self::Call(error @ CallError::Unreachable(_)) => vec![
+                error.to_string(),
+                "Check that `SLIPWAY_URL` can be reached from here, then run this again: nothing is done twice."
+                    .to_owned(),
+            ],
+            Self::Call(error) => {
+                vec![error.to_string(), "Check that `SLIPWAY_URL` is the address of Slipway.".to_owned()]
+            }
+        }
+    }
+
+    pub(crate) fn failure(&self, doing: impl Into<String>) -> Failure {
+        Failure::new(Exit::Failed, doing, self.lines())
+    }
+}
+
+/// One question to the edge, and what answers it.
+struct Ask<T> {
+    method: Method,
+    url: String,
+    session: Option<Token>,
+    body: Vec<u8>,
+    answer: PhantomData<T>,
+}
+
+impl<T: DeserializeOwned> Endpoint for Ask<T> {
+    /// A refusal in the edge's own words is an answer.
+    type Output = Result<T, ProblemDetails>;
+
+    fn request(&self) -> Result<Request, http::Error> {
+        let mut request = http::Request::builder()
+            .method(self.method.clone())
+            .uri(&self.url)
+            .header(ACCEPT, "application/json, application/problem+json");
+        if let Some(session) = &self.session {
+            request = request.header(AUTHORIZATION, session.bearer()?);
+        }
+        if !self.body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        request.body(self.body.clone())
+    }
+
+    fn parse(&self, response: &Response) -> Result<Self::Output, CallError> {
+        let host = || self.url.parse::<http::Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
+        let host = host().unwrap_or_default();
+        if response.status().is_success() {
+            return match serde_json::from_slice(response.body()) {
+                Ok(answer) => Ok(Ok(answer)),
+                Err(error) => Err(CallError::Unreadable { host, why: error.to_string() }),
+            };
+        }
+        match serde_json::from_slice(response.body()) {
+            Ok(problem) => Ok(Err(problem)),
+            Err(_) => Err(CallError::refused(&host, response)),
+        }
+    }
+}
+
+impl<'a> Edge<'a> {
+    /// The edge, asked without a credential.
+    pub(crate) fn new(settings: &'a Settings, timeout_s: u32) -> Self {
+        let patience_ms = f64::from(timeout_s.min(crate::args::ASK_TIMEOUT_S)) * 1000.0;
+        Self { settings, http: Fetch::new(ANSWER_DEADLINE), session: None, patience_ms }
+    }
+
+    /// Exchanges the job's ID token, where there is one, for the job's session: the same one each time.
+    pub(crate) async fn open(settings: &'a Settings, timeout_s: u32) -> Result<(Self, Option<Session>), Failure> {
+        let mut edge = Self::new(settings, timeout_s);
+        let Some(id_token) = &settings.id_token else { return Ok((edge, None)) };
+        let request = SessionRequest { id_token: id_token.expose().to_owned() };
+        let url = settings.edge.url(["api", "v1", "sessions"]);
+        let session: Session = edge.ask(Method::POST, url, Some(&request)).await.map_err(|error| {
+            let mut lines = error.lines();
+            if error.status() == Some(StatusCode::UNAUTHORIZED) {
+                lines.push(
+                    "A session begins with an ID token that is at most 5 minutes old and has Slipway's address as its `aud`. \
+                     In a job that builds for longer, run `slipway session` first."
+                        .to_owned(),
+                );
+            }
+            Failure::new(Exit::Failed, "cannot open a session for this job", lines)
+        })?;
+        edge.session = Some(Token::new(session.session.clone()));
+        Ok((edge, Some(session)))
+    }
+
+    /// Declares what is expected, or what was built.
+    pub(crate) async fn declare(&self, patch: &ReleasePatch) -> Result<Release, EdgeError> {
+        self.ask(Method::PATCH, self.release_url(&[]), Some(patch)).await
+    }
+
+    /// Asks for packages to be released.
+    pub(crate) async fn promote(&self, request: &PromotionRequest) -> Result<PromotionAccepted, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["promotions"]), Some(request)).await
+    }
+
+    /// The release as it is.
+    pub(crate) async fn release(&self) -> Result<Release, EdgeError> {
+        self.ask(Method::GET, self.release_url(&[]), None::<&()>).await
+    }
+
+    /// The release as soon as it has changed since `sequence`, or as it is after a while.
+    pub(crate) async fn change(&self, sequence: u64) -> Result<Release, EdgeError> {
+        let url = format!("{}?wait=1&timeout={POLL_S}&since={sequence}", self.release_url(&[]));
+        self.ask(Method::GET, url, None::<&()>).await
+    }
+
+    fn release_url(&self, rest: &[&str]) -> String {
+        let Settings { edge, project, version, .. } = self.settings;
+        edge.url(
+            ["api", "v1", "projects", project, "releases", version.as_str()].into_iter().chain(rest.iter().copied()),
+        )
+    }
+
+    /// Asks until there is an answer that another try cannot better, or patience ends.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, EdgeError> {
+        let body = body.map(serde_json::to_vec).transpose();
+        let body = body.map_err(|error| EdgeError::Call(CallError::Unsendable(error.to_string())))?;
+        let session = self.session.clone();
+        let ask = Ask { method, url, session, body: body.unwrap_or_default(), answer: PhantomData };
+        let end = host::now_ms() + self.patience_ms;
+        let mut pauses = Pauses::default();
+        loop {
+            let error = match call(&self.http, &ask).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(problem)) => EdgeError::Refused(problem),
+                Err(error) => EdgeError::Call(error),
+            };
+            let pause = pauses.next_ms();
+            if !error.may_pass() || host::now_ms() + pause > end {
+                return Err(error);
+            }
+            host::complain(&format!("slipway: {}; trying again\n", error.lines().swap_remove(0)));
+            host::pause_ms(pause).await;
+        }
+    }
+}
+
+/// Pauses that double, up to a limit.
+#[derive(Default)]
+pub(crate) struct Pauses {
+    last_ms: f64,
+}
+
+impl Pauses {
+    pub(crate) fn next_ms(&mut self) -> f64 {
+        let (first, longest) = PAUSE_MS;
+        self.last_ms = (self.last_ms * 2.0).clamp(first, longest);
+        self.last_ms
+    }
+}

@@ -1,0 +1,58 @@
+//! How a command ends: a number for scripts, and sentences for people.
+
+/// What the shell sees. The numbers are part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// Not done; a sentence says why.
+    Failed = 1,
+    /// The command line, the environment or the plan is wrong; nothing was sent.
+    Misused = 2,
+    /// The same name with other contents.
+    Conflict = 3,
+    /// Not yet; what was awaited may still come.
+    TimedOut = 4,
+}
+
+/// An end that is not the wished one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What was being done, to what.
+    pub(crate) doing: String,
+    /// Why it failed, and the next step. One sentence a line.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, doing: impl Into<String>, lines: impl IntoIterator<Item = String>) -> Self {
+        Self { exit, doing: doing.into(), lines: lines.into_iter().collect() }
+    }
+
+    /// Both results, or what is wrong with either: nobody likes to be told of mistakes one at a time.
+    pub(crate) fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
+            (Err(mut failure), Err(other)) => {
+                if failure.doing != other.doing {
+                    failure.lines.push(other.doing);
+                }
+                failure.lines.extend(other.lines);
+                Err(failure)
+            }
+        }
+    }
+
+    /// As it stands in a job's log.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("slipway: {}\n", self.doing);
+        for line in self.lines.iter().flat_map(|line| line.lines()) {
+            text.push_str("  ");
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+}

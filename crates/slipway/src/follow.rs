@@ -1,0 +1,229 @@
+//! `slipway release KEY…`: ask for the promotion, then a line a target as it moves, until each is released or needs a
+//! person.
+
+use std::fmt::Write as _;
+
+use slipway_core::api::{Problem, PromotionRequest, Release, Step, Target};
+use slipway_core::release::{Key, TargetState};
+
+use crate::args;
+use crate::edge::{Edge, Pauses};
+use crate::exit::{Exit, Failure};
+use crate::host;
+use crate::say::Say;
+use crate::settings::Settings;
+
+/// Runs the command.
+pub(crate) async fn release(options: &args::Release, settings: &Settings, say: Say) -> Result<Release, Failure> {
+    let keys = &options.keys;
+    let doing = format!("cannot release {} of {}", list(keys), settings.version);
+    let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
+    let (edge, _) = Edge::open(settings, options.timeout_s).await?;
+    let accepted =
+        edge.promote(&PromotionRequest { keys: keys.clone() }).await.map_err(|error| error.failure(&doing))?;
+    say.line(&format!("approved: {}", list(&accepted.keys)));
+
+    let mut before: Option<Release> = None;
+    let mut pauses = Pauses::default();
+    loop {
+        let answer = match &before {
+            None => edge.release().await,
+            Some(before) => edge.change(before.sequence).await,
+        };
+        let now = answer.map_err(|error| {
+            let mut lines = error.lines();
+            lines.push("It was approved, and Slipway goes on without this job: see `slipway status`.".to_owned());
+            Failure::new(Exit::Failed, &doing, lines)
+        })?;
+        for line in changes(before.as_ref(), &now, keys) {
+            say.line(&line);
+        }
+        match standing(&now, keys) {
+            Standing::Released => {
+                say.line(&format!("released: {}", list(keys)));
+                return Ok(now);
+            }
+            Standing::Stuck(lines) => return Err(Failure::new(Exit::Failed, doing, lines)),
+            Standing::Moving(left) => {
+                if host::now_ms() > end {
+                    let mut lines = left;
+                    lines.push(format!(
+                        "Not done within {} s. Slipway goes on: see `slipway status`.",
+                        options.timeout_s
+                    ));
+                    return Err(Failure::new(Exit::TimedOut, doing, lines));
+                }
+            }
+        }
+        // An edge that cannot hold an answer would otherwise be asked without a pause.
+        if before.as_ref().is_some_and(|before| before.sequence == now.sequence) {
+            host::pause_ms(pauses.next_ms()).await;
+        } else {
+            pauses = Pauses::default();
+        }
+        before = Some(now);
+    }
+}
+
+fn list(keys: &[Key]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The targets of `keys`, each with its key, in the answer's order.
+fn targets<'a>(release: &'a Release, keys: &'a [Key]) -> impl Iterator<Item = (&'a Key, &'a Target)> {
+    let packages = release.packages.iter().filter(|package| keys.contains(&package.key));
+    packages.flat_map(|package| package.targets.iter().map(|target| (&package.key, target)))
+}
+
+/// How far a target is, in the words of the page.
+pub(crate) fn words(target: &Target) -> String {
+    match target.step.filter(|_| target.state == TargetState::Releasing) {
+        None => target.state.words().to_owned(),
+        Some(Step::Look) => format!("{}: looking", target.state),
+        Some(Step::Copy) => format!("{}: copying", target.state),
+        Some(Step::Index) => format!("{}: accepted, waiting for the index", target.state),
+    }
+}
+
+/// A line for each target of `keys` that is elsewhere than before.
+fn changes(before: Option<&Release>, now: &Release, keys: &[Key]) -> Vec<String> {
+    let same = |old: &Target, new: &Target| old.distro == new.distro && old.public == new.public;
+    let line = |(key, target): (&Key, &Target)| {
+        let old =
+            before.and_then(|before| targets(before, keys).find(|(old_key, old)| *old_key == key && same(old, target)));
+        let place = format!("{key}  {}  {}", target.distro, target.public.repository);
+        let line = match &target.problem {
+            // What settles by itself is shown where it happens; what needs a person is said at the end.
+            Some(problem) if target.state.is_moving() => format!("{place}  {}: {}", words(target), problem.what),
+            _ => format!("{place}  {}", words(target)),
+        };
+        let moved = old.is_none_or(|(_, old)| {
+            words(old) != words(target) || (target.state.is_moving() && what(old) != what(target))
+        });
+        moved.then_some(line)
+    };
+    targets(now, keys).filter_map(line).collect()
+}
+
+fn what(target: &Target) -> Option<&str> {
+    target.problem.as_ref().map(|problem| problem.what.as_str())
+}
+
+/// Where a promotion stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// Every target is released.
+    Released,
+    /// Something moves: what is left, a line each.
+    Moving(Vec<String>),
+    /// Nothing moves any more, and not all is released: why, and who acts next.
+    Stuck(Vec<String>),
+}
+
+fn standing(release: &Release, keys: &[Key]) -> Standing {
+    let mut moving = Vec::new();
+    let mut stuck = Vec::new();
+    for key in keys.iter().filter(|key| targets(release, std::slice::from_ref(*key)).next().is_none()) {
+        stuck.push(format!("{key}  has no place to be released to"));
+    }
+    for (key, target) in targets(release, keys) {
+        let line = format!("{key}  {}  {}", target.distro, words(target));
+        if target.state.is_moving() {
+            moving.push(line);
+        } else if target.state != TargetState::Released {
+            stuck.push(line);
+            stuck.extend(target.problem.iter().map(explained));
+        }
+    }
+    match (moving.is_empty(), stuck.is_empty()) {
+        (false, _) => Standing::Moving(moving),
+        (true, false) => Standing::Stuck(stuck),
+        (true, true) => Standing::Released,
+    }
+}
+
+/// A problem for a person under stress: what happened, what the public sees, whether a retry is safe, who acts next.
+fn explained(problem: &Problem) -> String {
+    let mut text = format!("  {}\n", problem.what);
+    let public = match problem.public.as_str() {
+        "none" => "nothing of it is public",
+        "partly" => "a part of it is public",
+        "done" => "it is public",
+        other => other,
+    };
+    let retry = match problem.retry.as_str() {
+        "safe" => "playing the job again is safe",
+        "automatic" => "Slipway tries again by itself",
+        "useless" => "playing the job again does not help",
+        other => other,
+    };
+    // Writing to a `String` cannot fail.
+    let _ = write!(text, "  {public}; {retry}\n  next: {}", problem.next);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn keys(text: &str) -> Vec<Key> {
+        text.split_whitespace().map(|key| key.parse().expect("a key")).collect()
+    }
+
+    #[test]
+    fn a_line_is_printed_for_what_moved_and_only_for_what_was_asked() {
+        let before = testing::release(&[("deb", "approved approved"), ("rpm", "staged")]);
+        let after = testing::release(&[("deb", "approved releasing"), ("rpm", "releasing")]);
+        let asked = keys("deb");
+        assert_eq!(
+            changes(None, &before, &asked),
+            ["deb  d/0  harbour/stable  Waiting its turn", "deb  d/1  harbour/stable  Waiting its turn",]
+        );
+        assert_eq!(changes(Some(&before), &after, &asked), ["deb  d/1  harbour/stable  Releasing"]);
+        assert!(changes(Some(&after), &after, &asked).is_empty());
+    }
+
+    #[test]
+    fn a_step_and_a_passing_problem_are_changes_too() {
+        let before = testing::release(&[("deb", "releasing")]);
+        let mut after = before.clone();
+        testing::target(&mut after).step = Some(Step::Copy);
+        assert_eq!(changes(Some(&before), &after, &keys("deb")), ["deb  d/0  harbour/stable  Releasing: copying"]);
+        let copying = after.clone();
+        testing::target(&mut after).problem = Some(testing::problem());
+        assert_eq!(
+            changes(Some(&copying), &after, &keys("deb")),
+            ["deb  d/0  harbour/stable  Releasing: copying: The server answered 504."]
+        );
+    }
+
+    #[test]
+    fn a_promotion_is_over_when_nothing_moves() {
+        for (states, expected) in [
+            ("released released", Standing::Released),
+            ("released releasing", Standing::Moving(vec!["deb  d/1  Releasing".to_owned()])),
+            // One failure does not hide what still moves.
+            ("failed approved", Standing::Moving(vec!["deb  d/1  Waiting its turn".to_owned()])),
+            ("conflict released", Standing::Stuck(vec!["deb  d/0  Conflict".to_owned()])),
+            // An approval that has lapsed or became void.
+            ("staged", Standing::Stuck(vec!["deb  d/0  Staged".to_owned()])),
+            ("skipped", Standing::Stuck(vec!["deb  d/0  Not shipped".to_owned()])),
+            ("", Standing::Stuck(vec!["deb  has no place to be released to".to_owned()])),
+        ] {
+            assert_eq!(
+                standing(&testing::release(&[("deb", states), ("rpm", "failed")]), &keys("deb")),
+                expected,
+                "{states}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_problem_says_what_the_public_sees_and_who_is_next() {
+        assert_eq!(
+            explained(&testing::problem()),
+            "  The server answered 504.\n  nothing of it is public; playing the job again is safe\n  next: Play the job again."
+        );
+    }
+}

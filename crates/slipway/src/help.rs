@@ -1,0 +1,15 @@
+//! The help pages. Each is a text file, so that it can be read as it will be shown.
+
+use crate::args::Topic;
+
+/// The page of a command, or of them all.
+pub(crate) fn page(topic: Option<Topic>) -> &'static str {
+    match topic {
+        None => include_str!("help/slipway.txt"),
+        Some(Topic::Plan) => include_str!("help/plan.txt"),
+        Some(Topic::Session) => include_str!("help/session.txt"),
+        Some(Topic::Stage) => include_str!("help/stage.txt"),
+        Some(Topic::Release) => include_str!("help/release.txt"),
+        Some(Topic::Status) => include_str!("help/status.txt"),
+    }
+}

@@ -1,0 +1,277 @@
+//! What a release consists of, before anything is built: `slipway plan`'s words and file, checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use slipway_core::api::{Expectation, PackagePatch, ReleasePatch};
+use slipway_core::release::Key;
+use slipway_packagecloud::Distro;
+
+use crate::args;
+
+/// A file of packages, as TOML: a `[[package]]` each, with `key`, `distros` and perhaps `skip`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Read one by one, so that a mistake in one does not hide those in others.
+    #[serde(default)]
+    package: Vec<toml::Value>,
+}
+
+/// One package, unchecked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    key: String,
+    #[serde(default)]
+    distros: Vec<String>,
+    skip: Option<String>,
+}
+
+/// What to declare, or every problem of it.
+pub(crate) fn plan(options: &args::Plan, file: Option<&str>) -> Result<ReleasePatch, Vec<String>> {
+    let mut problems = Vec::new();
+    let mut entries = Vec::new();
+    for word in &options.packages {
+        match word.split_once('=') {
+            Some((key, distros)) => {
+                let distros = distros.split(',').map(str::trim).filter(|distro| !distro.is_empty()).map(str::to_owned);
+                entries.push(Entry { key: key.to_owned(), distros: distros.collect(), skip: None });
+            }
+            None => problems.push(format!("`{word}` is not KEY=DISTRO[,DISTRO…]")),
+        }
+    }
+    if let (Some(name), Some(text)) = (&options.file, file) {
+        read_file(name, text, &mut entries, &mut problems);
+    }
+    let packages: Vec<PackagePatch> =
+        entries.iter().filter_map(|entry| package(entry, options, &mut problems)).collect();
+    unique(&packages, &mut problems);
+    if let Some(jobs) = &options.jobs {
+        // Also the keys of entries with other mistakes: their jobs are not to blame.
+        let named: BTreeSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        match_jobs(&packages, &named, jobs, &mut problems);
+    }
+    if packages.is_empty() && problems.is_empty() {
+        problems.push("the plan names no package".to_owned());
+    }
+    if problems.is_empty() { Ok(ReleasePatch { packages }) } else { Err(problems) }
+}
+
+fn read_file(name: &str, text: &str, entries: &mut Vec<Entry>, problems: &mut Vec<String>) {
+    let file: File = match toml::from_str(text) {
+        Ok(file) => file,
+        Err(error) => return problems.push(format!("`{name}`: {}", error.to_string().trim_end())),
+    };
+    for (index, value) in file.package.into_iter().enumerate() {
+        match value.try_into::<Entry>() {
+            Ok(entry) => entries.push(entry),
+            Err(error) => {
+                problems.push(format!("`{name}`, package {}: {}", index + 1, error.to_string().trim_end()));
+            }
+        }
+    }
+}
+
+/// One entry as it is declared, or `None` and its problems.
+fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> Option<PackagePatch> {
+    let before = problems.len();
+    let key = entry.key.parse::<Key>().map_err(|error| problems.push(error.to_string())).ok();
+    if entry.distros.is_empty() {
+        problems.push(format!("`{}` has no distro, such as `ubuntu/jammy`", entry.key));
+    }
+    let mut distros = BTreeSet::new();
+    for distro in &entry.distros {
+        match distro.parse::<Distro>() {
+            Ok(_) if !distros.insert(distro.clone()) => {
+                problems.push(format!("`{}` names `{distro}` twice", entry.key));
+            }
+            Ok(_) => {}
+            Err(error) => problems.push(format!("`{}`: {error}", entry.key)),
+        }
+    }
+    if entry.skip.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        problems.push(format!("`{}` is skipped without a reason", entry.key));
+    }
+    let key = key.filter(|_| problems.len() == before)?;
+    let expect = Expectation {
+        distros: distros.into_iter().collect(),
+        release_job: options.release_job.replace("{key}", key.as_str()),
+        environment: options.environment.replace("{key}", key.as_str()),
+        skip: entry.skip.clone(),
+    };
+    Some(PackagePatch { key, expect: Some(expect), staged: None })
+}
+
+/// A key stands for one package, and a release job for one key: otherwise one click could mean either.
+fn unique(packages: &[PackagePatch], problems: &mut Vec<String>) {
+    let mut keys = BTreeSet::new();
+    let mut jobs: BTreeMap<&str, &Key> = BTreeMap::new();
+    for package in packages {
+        if !keys.insert(&package.key) {
+            problems.push(format!("`{}` is planned twice", package.key));
+            continue;
+        }
+        let Some(expect) = package.expect.as_ref().filter(|expect| expect.skip.is_none()) else { continue };
+        if let Some(other) = jobs.insert(&expect.release_job, &package.key) {
+            let job = &expect.release_job;
+            problems.push(format!(
+                "`{other}` and `{}` have the same release job `{job}`: write `{{key}}` in `--release-job`",
+                package.key
+            ));
+        }
+    }
+}
+
+/// Compares the plan with the keys that have a release job. `jobs` is a list in any of the spellings that GitLab makes
+/// of an array: `a,b`, `a b`, `["a", "b"]`.
+fn match_jobs(packages: &[PackagePatch], named: &BTreeSet<&str>, jobs: &str, problems: &mut Vec<String>) {
+    let jobs: BTreeSet<&str> =
+        jobs.split(|c: char| c.is_whitespace() || "[],\"'".contains(c)).filter(|key| !key.is_empty()).collect();
+    for package in packages {
+        let skipped = package.expect.as_ref().is_some_and(|expect| expect.skip.is_some());
+        if !skipped && !jobs.contains(package.key.as_str()) {
+            problems.push(format!(
+                "`{}` has no release job: add it to the jobs' list, or skip it with a reason",
+                package.key
+            ));
+        }
+    }
+    for job in jobs.iter().filter(|job| !named.contains(*job)) {
+        problems.push(format!("`{job}` has a release job, but is not planned"));
+    }
+}
+
+/// The plan in words, a line a package.
+pub(crate) fn lines(patch: &ReleasePatch) -> Vec<String> {
+    let width = patch.packages.iter().map(|package| package.key.as_str().len()).max().unwrap_or_default();
+    let line = |package: &PackagePatch| {
+        let expect = package.expect.as_ref()?;
+        let fate = match &expect.skip {
+            Some(reason) => format!("not shipped: {reason}"),
+            None => format!("released by the job `{}`", expect.release_job),
+        };
+        Some(format!("{:width$}  {}  {fate}", package.key.as_str(), expect.distros.join(", ")))
+    };
+    patch.packages.iter().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(words: &str, jobs: Option<&str>) -> args::Plan {
+        args::Plan {
+            packages: words.split_whitespace().map(str::to_owned).collect(),
+            file: Some("packages.toml".to_owned()),
+            jobs: jobs.map(str::to_owned),
+            release_job: args::RELEASE_JOB_DEFAULT.to_owned(),
+            environment: args::ENVIRONMENT_DEFAULT.to_owned(),
+            dry_run: false,
+            timeout_s: args::ASK_TIMEOUT_S,
+            json: false,
+        }
+    }
+
+    /// A plan as text: one line a package, or one line a problem.
+    fn check(words: &str, file: &str, jobs: Option<&str>, expected: &[&str]) {
+        let said = match plan(&options(words, jobs), Some(file)) {
+            Ok(patch) => lines(&patch),
+            Err(problems) => problems.iter().map(|problem| format!("refuse: {problem}")).collect(),
+        };
+        assert_eq!(said, expected, "{words} {file}");
+    }
+
+    #[test]
+    fn words_and_a_file_make_one_plan() {
+        check(
+            "deb=ubuntu/noble,ubuntu/jammy",
+            r#"
+                [[package]]
+                key = "rpm-el9"
+                distros = ["el/9", "ol/9"]
+                [[package]]
+                key = "arm"
+                distros = ["raspbian/bookworm"]
+                skip = "no runner this week"
+            "#,
+            Some(r#"["deb", "rpm-el9"]"#),
+            &[
+                "deb      ubuntu/jammy, ubuntu/noble  released by the job `release: [deb]`",
+                "rpm-el9  el/9, ol/9  released by the job `release: [rpm-el9]`",
+                "arm      raspbian/bookworm  not shipped: no runner this week",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_job_and_the_environment_carry_the_key() {
+        let mut options = options("a=el/9", None);
+        options.release_job = "ship {key} now".to_owned();
+        options.environment = "public/{key}".to_owned();
+        let patch = plan(&options, None).expect("a right plan");
+        let expect = patch.packages.into_iter().next().and_then(|package| package.expect).expect("one expectation");
+        assert_eq!((expect.release_job.as_str(), expect.environment.as_str()), ("ship a now", "public/a"));
+    }
+
+    #[test]
+    fn every_spelling_of_the_jobs_list_is_read() {
+        for jobs in ["a,b", "a b", "a\nb\n", r#"["a", "b"]"#, r#"["a","b"]"#, "['a', 'b']", " [a, b] "] {
+            let said = plan(&options("a=el/9 b=el/9", Some(jobs)), None);
+            assert!(said.is_ok(), "{jobs}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn every_problem_of_a_plan_is_listed_together() {
+        check(
+            "deb Bad=el/9 lone= deb=jammy twice=el/9,el/9 same=el/9 same=el/8",
+            r#"
+                [[package]]
+                key = "a"
+                distros = ["el/9"]
+                skip = " "
+                [[package]]
+                key = "b"
+                distro = ["el/9"]
+                [[package]]
+                key = "late"
+                distros = ["el/9"]
+            "#,
+            Some("same,ghost,deb"),
+            &[
+                "refuse: `deb` is not KEY=DISTRO[,DISTRO…]",
+                "refuse: `packages.toml`, package 2: unknown field `distro`, expected one of `key`, `distros`, `skip`",
+                "refuse: `Bad` is not a key: 1 to 63 of `a-z`, `0-9`, `.`, `_`, `-`, beginning with a letter or digit",
+                "refuse: `lone` has no distro, such as `ubuntu/jammy`",
+                "refuse: `deb`: `jammy` is not a distro version; write it as packagecloud does: `ubuntu/jammy`, `el/9`",
+                "refuse: `twice` names `el/9` twice",
+                "refuse: `a` is skipped without a reason",
+                "refuse: `same` is planned twice",
+                "refuse: `late` has no release job: add it to the jobs' list, or skip it with a reason",
+                "refuse: `ghost` has a release job, but is not planned",
+            ],
+        );
+    }
+
+    #[test]
+    fn two_packages_never_share_a_release_job() {
+        let mut options = options("a=el/9 b=el/9", None);
+        options.release_job = "release".to_owned();
+        let problems = plan(&options, None).expect_err("one job for two packages");
+        assert_eq!(problems, ["`a` and `b` have the same release job `release`: write `{key}` in `--release-job`"]);
+        options.packages.pop();
+        assert!(plan(&options, None).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_shown_with_its_line() {
+        let problems = plan(&options("", None), Some("[[package]\n")).expect_err("broken TOML").join("\n");
+        assert!(problems.contains("`packages.toml`: ") && problems.contains("line 1"), "{problems}");
+    }
+
+    #[test]
+    fn an_empty_plan_is_a_mistake() {
+        check("", "", None, &["refuse: the plan names no package"]);
+    }
+}

@@ -1,0 +1,39 @@
+//! Where progress goes: to standard output, unless that is kept for JSON.
+
+use serde::Serialize;
+
+use crate::exit::{Exit, Failure};
+use crate::host;
+
+/// How a command reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Say {
+    /// Whether standard output is for the answer's JSON alone.
+    pub(crate) json: bool,
+}
+
+impl Say {
+    /// A line of progress.
+    pub(crate) fn line(self, line: &str) {
+        let text = format!("{line}\n");
+        if self.json { host::complain(&text) } else { host::print(&text) }
+    }
+
+    /// Several lines of progress.
+    pub(crate) fn lines(self, lines: &[String]) {
+        for line in lines {
+            self.line(line);
+        }
+    }
+
+    /// The answer, for programs, if they were asked for.
+    pub(crate) fn answer(self, answer: &impl Serialize) -> Result<(), Failure> {
+        if !self.json {
+            return Ok(());
+        }
+        let text = serde_json::to_string_pretty(answer);
+        let text = text.map_err(|error| Failure::new(Exit::Failed, "cannot write JSON", [error.to_string()]))?;
+        host::print(&format!("{text}\n"));
+        Ok(())
+    }
+}

@@ -1,0 +1,444 @@
+//! `slipway stage KEY FILE`: declare the digest, look, push what is not there, and see that the edge sees it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use slipway_core::api::{Package, PackagePatch, Release, ReleasePatch, StagedFile};
+use slipway_core::release::{Key, TargetState};
+use slipway_fetch::Fetch;
+use slipway_packagecloud::{
+    Account, Boundary, Distributions, Distro, Filename, ListDistributions, PackageKind, Push, Pushed, Repository, find,
+};
+use slipway_wire::{Base, CallError, Digest, Relayed, Token, call};
+
+use crate::args;
+use crate::edge::{Edge, Pauses};
+use crate::exit::{Exit, Failure};
+use crate::host::{self, Hashed};
+use crate::say::Say;
+use crate::settings::Settings;
+
+/// How long the package server may take for a page of a list. Its uploads have a limit of their own.
+const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
+/// How many times the file is sent before a person is asked.
+const PUSHES_MAX: u32 = 3;
+/// How long a push that broke is looked for before the file is sent again. The slowest answer on record took 10 s.
+const ARRIVAL_MS: f64 = 15_000.0;
+
+/// Runs the command.
+pub(crate) async fn stage(
+    options: &args::Stage,
+    settings: &Settings,
+    token: Token,
+    say: Say,
+) -> Result<Release, Failure> {
+    let key = &options.key;
+    let doing = format!("cannot stage `{}` as `{key}` of {}", options.path, settings.version);
+    let filename = filename(&options.path).map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
+    let file = host::hash(&options.path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
+    say.line(&format!("`{filename}` has {} bytes and {}", file.size, file.digest));
+
+    let (edge, _) = Edge::open(settings, options.timeout_s).await?;
+    let staged = StagedFile { filename: filename.to_string(), digest: file.digest, size: file.size };
+    let patch = ReleasePatch { packages: vec![PackagePatch { key: key.clone(), expect: None, staged: Some(staged) }] };
+    let release = match edge.declare(&patch).await {
+        Ok(release) => release,
+        Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
+            let mut lines = error.lines();
+            let declared = edge.release().await.ok().and_then(|release| package(&release, key)?.file.clone());
+            if let Some(declared) = declared.filter(|declared| declared.digest != file.digest) {
+                lines.push(format!("declared before  {}  `{}`", declared.digest, declared.filename));
+                lines.push(format!("this file        {}  `{filename}`", file.digest));
+            }
+            return Err(Failure::new(Exit::Conflict, doing, lines));
+        }
+        Err(error) => return Err(error.failure(doing)),
+    };
+    push(options, &filename, file, &release, token, say, &doing).await?;
+    seen(&edge, &patch, options, say, &doing).await
+}
+
+/// The last part of a path.
+fn filename(path: &str) -> Result<Filename, String> {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    name.parse().map_err(|error: slipway_packagecloud::InvalidFilename| error.to_string())
+}
+
+fn package<'a>(release: &'a Release, key: &Key) -> Option<&'a Package> {
+    release.packages.iter().find(|package| package.key == *key)
+}
+
+/// The distros for which the file has to be in staging. What is public, or deliberately not, needs no bytes.
+fn wanted(package: &Package) -> Vec<&str> {
+    let settled = [TargetState::Released, TargetState::Skipped, TargetState::Withdrawn];
+    let open = package.targets.iter().filter(|target| !settled.contains(&target.state));
+    let mut distros: Vec<&str> = open.map(|target| target.distro.as_str()).collect();
+    distros.sort_unstable();
+    distros.dedup();
+    distros
+}
+
+/// One file on its way to one repository.
+struct Staging<'a> {
+    http: Fetch,
+    account: Account,
+    repository: Repository,
+    filename: &'a Filename,
+    path: &'a str,
+    file: Hashed,
+    timeout_ms: f64,
+    say: Say,
+    doing: &'a str,
+}
+
+async fn push(
+    options: &args::Stage,
+    filename: &Filename,
+    file: Hashed,
+    release: &Release,
+    token: Token,
+    say: Say,
+    doing: &str,
+) -> Result<(), Failure> {
+    let failed = |line: String| Failure::new(Exit::Failed, doing, [line]);
+    let Some(package) = package(release, &options.key) else {
+        return Err(failed(format!(
+            "Slipway's answer does not name `{}`: was it planned by `slipway plan`?",
+            options.key
+        )));
+    };
+    let distros = wanted(package);
+    if distros.is_empty() {
+        return Ok(());
+    }
+    let Some(kind) = filename.kind() else {
+        let line = format!("`{filename}` ends neither in `.deb` nor in `.rpm`, so no package server takes it");
+        return Err(Failure::new(Exit::Misused, doing, [line]));
+    };
+    let base: Base =
+        package.staging.url.parse().map_err(|error| failed(format!("Slipway's configuration: {error}")))?;
+    let repository = package.staging.repository.parse();
+    let staging = Staging {
+        http: Fetch::new(ANSWER_DEADLINE),
+        account: Account::new(base, token),
+        repository: repository.map_err(|error| failed(format!("Slipway's configuration: {error}")))?,
+        filename,
+        path: &options.path,
+        file,
+        timeout_ms: f64::from(options.timeout_s) * 1000.0,
+        say,
+        doing,
+    };
+    let mut ids = None;
+    for distro in distros {
+        let distro: Distro = distro.parse().map_err(|error| failed(format!("Slipway's answer: {error}")))?;
+        staging.bring(kind, &distro, &mut ids).await?;
+    }
+    Ok(())
+}
+
+/// What a look in staging found.
+enum Look {
+    Absent,
+    Same,
+    Other(Digest),
+    /// It is there; the server has not hashed it yet.
+    Unread,
+}
+
+impl Staging<'_> {
+    /// Sees to it that staging has the file for `distro`. Every push is preceded by a look, so a push that broke after
+    /// its work was done is not repeated.
+    async fn bring(&self, kind: PackageKind, distro: &Distro, ids: &mut Option<Distributions>) -> Result<(), Failure> {
+        let mut trouble = None;
+        for pushes in 0..=PUSHES_MAX {
+            let wait_ms = if trouble.is_some() { ARRIVAL_MS } else { 0.0 };
+            match self.arrival(distro, wait_ms).await? {
+                Look::Same => {
+                    let how = if pushes == 0 { "is there already, nothing to push" } else { "has arrived" };
+                    self.say.line(&format!("{distro}: {how}: {}", self.repository));
+                    return Ok(());
+                }
+                Look::Other(theirs) => return Err(self.conflict(distro, theirs)),
+                Look::Unread => {
+                    trouble = Some("the server has it, and has not told its SHA-256 yet".to_owned());
+                    break;
+                }
+                Look::Absent if pushes == PUSHES_MAX => break,
+                Look::Absent => {}
+            }
+            let id = self.id(kind, distro, ids).await?;
+            self.say.line(&format!("{distro}: pushing to {}", self.repository));
+            match self.push(id).await? {
+                Ok(()) => {
+                    self.say.line(&format!("{distro}: pushed to {}", self.repository));
+                    return Ok(());
+                }
+                Err(why) => {
+                    self.say.line(&format!("{distro}: {why}; looking whether it has arrived"));
+                    trouble = Some(why);
+                }
+            }
+        }
+        Err(self.failed(
+            Exit::Failed,
+            [
+                format!("{distro}: {}", trouble.unwrap_or_default()),
+                "Run this again later: it looks first, and pushes nothing twice.".to_owned(),
+            ],
+        ))
+    }
+
+    /// Looks until the file is there with its digest, or has been absent for `wait_ms`.
+    async fn arrival(&self, distro: &Distro, wait_ms: f64) -> Result<Look, Failure> {
+        let begin = host::now_ms();
+        let mut pauses = Pauses::default();
+        loop {
+            let look = self.look(distro).await?;
+            let wait_ms = match look {
+                Look::Same | Look::Other(_) => return Ok(look),
+                Look::Absent => wait_ms.min(self.timeout_ms),
+                Look::Unread => self.timeout_ms,
+            };
+            let pause = pauses.next_ms();
+            if host::now_ms() + pause > begin + wait_ms {
+                return Ok(look);
+            }
+            host::pause_ms(pause).await;
+        }
+    }
+
+    fn failed(&self, exit: Exit, lines: impl IntoIterator<Item = String>) -> Failure {
+        Failure::new(exit, self.doing, lines)
+    }
+
+    fn conflict(&self, distro: &Distro, theirs: Digest) -> Failure {
+        self.failed(
+            Exit::Conflict,
+            [
+                format!("{} has another `{}` for {distro}; it is not replaced.", self.repository, self.filename),
+                format!("in staging  {theirs}"),
+                format!("this file   {}", self.file.digest),
+                "Build under a new version, or delete the package from staging and run this again.".to_owned(),
+            ],
+        )
+    }
+
+    /// A refusal of the package server, with what it probably means.
+    fn refused(&self, error: &CallError) -> Failure {
+        let next = match error.status() {
+            Some(StatusCode::UNAUTHORIZED) => "`SLIPWAY_STAGING_TOKEN` is not a token of this server.",
+            Some(StatusCode::NOT_FOUND) => "The user of `SLIPWAY_STAGING_TOKEN` cannot see or write this repository.",
+            Some(StatusCode::PAYMENT_REQUIRED | StatusCode::TOO_MANY_REQUESTS) => {
+                "The account has reached a limit of its plan; trying again does not help."
+            }
+            _ if error.may_pass() => "Run this again later: it looks first, and pushes nothing twice.",
+            _ => "The package server's operator can tell more.",
+        };
+        self.failed(Exit::Failed, [format!("{}: {error}", self.repository), next.to_owned()])
+    }
+
+    async fn look(&self, distro: &Distro) -> Result<Look, Failure> {
+        let mut pauses = Pauses::default();
+        let end = host::now_ms() + self.timeout_ms.min(f64::from(args::ASK_TIMEOUT_S) * 1000.0);
+        loop {
+            let error = match find(&self.http, &self.account, &self.repository, distro, self.filename).await {
+                Ok(None) => return Ok(Look::Absent),
+                Ok(Some(found)) => {
+                    return Ok(match found.digest {
+                        None => Look::Unread,
+                        Some(digest) if digest == self.file.digest => Look::Same,
+                        Some(digest) => Look::Other(digest),
+                    });
+                }
+                Err(error) => error,
+            };
+            let pause = pauses.next_ms();
+            if !error.may_pass() || host::now_ms() + pause > end {
+                return Err(self.refused(&error));
+            }
+            host::pause_ms(pause).await;
+        }
+    }
+
+    /// The server's id of a distro version, by its exact name.
+    async fn id(&self, kind: PackageKind, distro: &Distro, ids: &mut Option<Distributions>) -> Result<u64, Failure> {
+        let known = if let Some(known) = ids {
+            known
+        } else {
+            let list = ListDistributions { account: &self.account };
+            ids.insert(call(&self.http, &list).await.map_err(|error| self.refused(&error))?)
+        };
+        known.id(kind, distro).ok_or_else(|| {
+            let line = format!("{} takes no {} packages for {distro}", self.account.base(), kind.code());
+            self.failed(Exit::Failed, [line, "Correct the distro in the plan, or skip the package.".to_owned()])
+        })
+    }
+
+    /// Sends the file. The inner error is one that a look may prove wrong.
+    async fn push(&self, distro_version_id: u64) -> Result<Result<(), String>, Failure> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| self.failed(Exit::Failed, [format!("no random bytes: {error}")]))?;
+        let boundary = Boundary::new(random);
+        let Self { account, repository, filename, .. } = self;
+        let push = Push { account, repository, distro_version_id, filename, boundary: &boundary };
+        let upload = push.upload(self.file.size);
+        let upload = upload.map_err(|error| self.refused(&CallError::Unsendable(error.to_string())))?;
+        let parsed = match host::upload(self.path, self.file, &upload).await {
+            Ok(Relayed::AnsweredEarly(response)) if response.status().is_success() => {
+                return Ok(Err("the server accepted it before it was sent".to_owned()));
+            }
+            Ok(Relayed::Answered(response) | Relayed::AnsweredEarly(response)) => push.parse(&response),
+            Ok(Relayed::Withheld { .. }) => {
+                let line = "the file has changed since it was hashed; nothing of it was accepted";
+                return Err(self.failed(Exit::Failed, [line.to_owned(), "Stage it when its build is over.".to_owned()]));
+            }
+            Err(error) => Err(CallError::Unreachable(error)),
+        };
+        match parsed {
+            Ok(Pushed::Created(_)) => Ok(Ok(())),
+            Ok(Pushed::Duplicate) => Ok(Err("the server has a file of that name".to_owned())),
+            Ok(Pushed::Renamed(record)) => Err(self.failed(
+                Exit::Failed,
+                [
+                    format!(
+                        "the package calls itself `{}`, so {} keeps it under that name",
+                        record.filename, self.repository
+                    ),
+                    "Give the file that name, delete the package from staging, and stage it again.".to_owned(),
+                ],
+            )),
+            Err(error) if error.may_pass() => Ok(Err(error.to_string())),
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+}
+
+/// What the edge sees of a key.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// Everywhere in staging, or further, or deliberately not.
+    Staged,
+    /// Not yet there: the distros.
+    Waiting(Vec<String>),
+    /// It ends here, with what was said of it.
+    Stuck(Exit, Vec<String>),
+}
+
+fn judge(release: &Release, key: &Key) -> Seen {
+    let Some(package) = package(release, key) else {
+        return Seen::Stuck(Exit::Failed, vec![format!("Slipway's answer does not name `{key}`")]);
+    };
+    let mut waiting = Vec::new();
+    let mut stuck = Vec::new();
+    let mut exit = Exit::Failed;
+    for target in &package.targets {
+        match target.state {
+            // A promotion that failed has its bytes in staging all the same.
+            TargetState::Staged
+            | TargetState::Approved
+            | TargetState::Releasing
+            | TargetState::Released
+            | TargetState::Skipped
+            | TargetState::Failed => {}
+            TargetState::Expected | TargetState::Missing | TargetState::Expired => waiting.push(target.distro.clone()),
+            TargetState::Conflict | TargetState::Withdrawn => {
+                if target.state == TargetState::Conflict {
+                    exit = Exit::Conflict;
+                }
+                stuck.push(format!("{}: {}", target.distro, target.state));
+                stuck.extend(target.problem.iter().flat_map(|problem| [problem.what.clone(), problem.next.clone()]));
+            }
+        }
+    }
+    match (stuck.is_empty(), waiting.is_empty()) {
+        (false, _) => Seen::Stuck(exit, stuck),
+        (true, false) => Seen::Waiting(waiting),
+        (true, true) => Seen::Staged,
+    }
+}
+
+/// Asks the edge to look, until it sees the file in staging.
+async fn seen(
+    edge: &Edge<'_>,
+    patch: &ReleasePatch,
+    options: &args::Stage,
+    say: Say,
+    doing: &str,
+) -> Result<Release, Failure> {
+    let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
+    let mut pauses = Pauses::default();
+    let mut said = Vec::new();
+    loop {
+        let release = edge.declare(patch).await.map_err(|error| error.failure(doing))?;
+        let waiting = match judge(&release, &options.key) {
+            Seen::Staged => {
+                say.line(&format!("`{}` is staged", options.key));
+                return Ok(release);
+            }
+            Seen::Stuck(exit, lines) => return Err(Failure::new(exit, doing, lines)),
+            Seen::Waiting(distros) => distros,
+        };
+        if waiting != said {
+            say.line(&format!("waiting until Slipway sees it in staging: {}", waiting.join(", ")));
+            said.clone_from(&waiting);
+        }
+        let pause = pauses.next_ms();
+        if host::now_ms() + pause > end {
+            let mut lines = vec![format!(
+                "Slipway has not seen it in staging within {} s: {}",
+                options.timeout_s,
+                waiting.join(", ")
+            )];
+            let targets = package(&release, &options.key).into_iter().flat_map(|package| &package.targets);
+            let problems = targets.filter_map(|target| target.problem.as_ref());
+            lines.extend(problems.flat_map(|problem| [problem.what.clone(), problem.next.clone()]));
+            lines.push("Run this again: it looks first, and pushes nothing twice.".to_owned());
+            return Err(Failure::new(Exit::TimedOut, doing, lines));
+        }
+        host::pause_ms(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn key() -> Key {
+        "deb".parse().expect("a key")
+    }
+
+    #[test]
+    fn a_file_is_staged_when_every_distro_is_staged_or_further() {
+        for (states, expected) in [
+            ("staged", Seen::Staged),
+            ("staged released approved releasing skipped failed", Seen::Staged),
+            ("staged expected", Seen::Waiting(vec!["d/1".to_owned()])),
+            ("missing expired", Seen::Waiting(vec!["d/0".to_owned(), "d/1".to_owned()])),
+            ("conflict expected", Seen::Stuck(Exit::Conflict, vec!["d/0: Conflict".to_owned()])),
+            ("withdrawn staged", Seen::Stuck(Exit::Failed, vec!["d/0: Withdrawn".to_owned()])),
+        ] {
+            assert_eq!(judge(&testing::release(&[("deb", states)]), &key()), expected, "{states}");
+        }
+        assert!(matches!(judge(&testing::release(&[("rpm", "staged")]), &key()), Seen::Stuck(Exit::Failed, _)));
+    }
+
+    #[test]
+    fn only_what_is_neither_public_nor_given_up_needs_bytes() {
+        let release = testing::release(&[("deb", "expected released skipped missing withdrawn conflict")]);
+        let package = package(&release, &key()).expect("the package");
+        assert_eq!(wanted(package), ["d/0", "d/3", "d/5"]);
+    }
+
+    #[test]
+    fn the_file_name_is_the_last_part_of_the_path() {
+        for (path, expected) in
+            [("tug_1.deb", Some("tug_1.deb")), ("./a b/tug_1.deb", Some("tug_1.deb")), ("pkg/", None), ("", None)]
+        {
+            let name = filename(path).ok();
+            assert_eq!(name.as_ref().map(Filename::as_str), expected, "{path}");
+        }
+    }
+}
