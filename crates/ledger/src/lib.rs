@@ -1,1 +1,20 @@
 //! What cannot be seen, kept in SQL: expectations, approvals, attempts and the audit chain.
+//!
+//! Where a package is, is read from the repositories; the last thing seen is kept here to show it. A [`Record`] belongs
+//! to one project, a [`Work`] to one package of one release. Both run over a small port, [`Sql`], which a Durable
+//! Object's SQLite and rusqlite implement.
+//!
+//! Absent on purpose: the network, the clock, and deciding anything. Callers bring the time and the decision.
+
+pub mod audit;
+mod migrate;
+mod record;
+#[cfg(any(test, feature = "rusqlite"))]
+pub mod rusqlite;
+mod sql;
+mod work;
+
+pub use migrate::MigrationError;
+pub use record::{Dispatch, Hint, LedgerError, Planned, Record};
+pub use sql::{Row, Sql, SqlError, Value};
+pub use work::{Task, Work};

@@ -1,4 +1,13 @@
 //! What Slipway knows: releases, routes, approvals, plans, promotions. It knows no host and reads no clock.
 
 pub mod api;
+pub mod approval;
+pub mod config;
+pub mod inventory;
+pub mod plan;
+pub mod promotion;
 pub mod release;
+pub mod report;
+pub mod route;
+pub mod secret;
+pub mod time;

@@ -1,0 +1,840 @@
+//! The record of one project: what is expected, what was declared, approved, sent off and seen.
+
+use slipway_core::api;
+use slipway_core::approval::{Approval, Candidate};
+use slipway_core::config::{Config, Project};
+use slipway_core::promotion::{Order, OrderTarget, Report};
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::report;
+use slipway_core::route::Site;
+use slipway_core::secret::JobSession;
+use slipway_core::time::Timestamp;
+use slipway_wire::Digest;
+
+use crate::audit::{self, Event};
+use crate::migrate::{MigrationError, migrate};
+use crate::sql::{Row, Sql, SqlError, Value};
+
+const FIRST: &[&str] = &[
+    "CREATE TABLE releases (
+        version TEXT PRIMARY KEY,
+        created_at INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        policy TEXT NOT NULL
+    )",
+    "CREATE TABLE pipelines (
+        version TEXT NOT NULL,
+        id INTEGER NOT NULL,
+        ref_name TEXT NOT NULL,
+        sha TEXT NOT NULL,
+        PRIMARY KEY (version, id)
+    )",
+    "CREATE TABLE packages (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        pipeline_id INTEGER NOT NULL,
+        release_job TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        staging_place TEXT NOT NULL,
+        staging_repository TEXT NOT NULL,
+        filename TEXT,
+        digest TEXT,
+        size INTEGER,
+        PRIMARY KEY (version, key)
+    )",
+    "CREATE INDEX packages_by_job ON packages (pipeline_id, release_job)",
+    "CREATE TABLE targets (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        public_place TEXT NOT NULL,
+        public_repository TEXT NOT NULL,
+        state TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        step TEXT,
+        problem TEXT,
+        approval INTEGER,
+        PRIMARY KEY (version, key, distro)
+    )",
+    "CREATE TABLE approvals (
+        id INTEGER PRIMARY KEY,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        approved_by TEXT NOT NULL,
+        via TEXT NOT NULL,
+        job_id INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        policy TEXT NOT NULL
+    )",
+    "CREATE TABLE dispatches (
+        approval INTEGER PRIMARY KEY,
+        sent_order TEXT NOT NULL
+    )",
+    "CREATE TABLE hints (
+        id INTEGER PRIMARY KEY,
+        delivery TEXT NOT NULL UNIQUE,
+        job_id INTEGER NOT NULL,
+        received_at INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        due_at INTEGER,
+        outcome TEXT
+    )",
+];
+
+const SCHEMA: &[&[&str]] = &[FIRST, audit::SCHEMA];
+
+/// Why the record did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database said no.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// A row or message could not be read or written as JSON.
+    #[error("cannot read or write a part of the record: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A row holds text that this version does not know.
+    #[error("the record holds something unknown: {0}")]
+    Unknown(String),
+    /// A pipeline of another commit wants to feed a key.
+    #[error("`{key}` of {version} belongs to pipeline {declared}; pipeline {other} cannot change it. Release its packages under another version")]
+    OtherPipeline {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The pipeline that declared it.
+        declared: u64,
+        /// The pipeline that asks.
+        other: u64,
+    },
+    /// The expectation changed after bytes were declared.
+    #[error("`{key}` of {version} is expected otherwise, and its file is declared already; use another key or version")]
+    OtherExpectation {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+    },
+    /// Nobody expects this package.
+    #[error("`{key}` is not in the plan of {version}; add it to the `plan` job and run that first")]
+    NotPlanned {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+    },
+    /// The digest declared for a key is final.
+    #[error("`{key}` of {version} was declared as {declared}; this file is {other}. Nothing was changed: a rebuild needs another version")]
+    OtherDigest {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The declared digest.
+        declared: Digest,
+        /// The digest that came now.
+        other: Digest,
+    },
+    /// The package is left out on purpose.
+    #[error("`{key}` of {version} is not shipped; take its `skip` out of the plan first")]
+    Skipped {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+    },
+}
+
+/// An expectation with the places that its routes gave it.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The package.
+    pub key: Key,
+    /// What the plan says of it.
+    pub expect: api::Expectation,
+    /// Where it is staged.
+    pub staging: Site,
+    /// Where it becomes public, one for each distro version.
+    pub targets: Vec<OrderTarget>,
+}
+
+/// An order that its package's object has not acknowledged.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The approval's number.
+    pub approval: u64,
+    /// What its package's object must do.
+    pub order: Order,
+}
+
+/// A webhook that was acknowledged and is to be looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// Its number.
+    pub id: u64,
+    /// The job that it names.
+    pub job_id: u64,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it is to be tried next.
+    pub due_at: Timestamp,
+}
+
+/// The record of one project.
+#[derive(Debug)]
+pub struct Record<S>(S);
+
+impl<S: Sql> Record<S> {
+    /// Opens a database, bringing it to the newest schema.
+    pub fn open(sql: S) -> Result<Self, MigrationError> {
+        migrate(&sql, SCHEMA)?;
+        Ok(Self(sql))
+    }
+
+    /// The database, for the audit's readers.
+    pub fn sql(&self) -> &S {
+        &self.0
+    }
+
+    // ---- expectations and digests ----
+
+    /// Adds what a pipeline expects of a release. The same again changes nothing.
+    pub fn expect(
+        &self,
+        version: &Version,
+        by: &JobSession,
+        policy: &Digest,
+        expected: &[Planned],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let mut changed = Vec::new();
+            self.0.query(
+                "INSERT OR IGNORE INTO releases (version, created_at, sequence, policy) VALUES (?, ?, 0, ?)",
+                &[version.as_str().into(), now.0.into(), policy.to_string().into()],
+            )?;
+            self.0.query(
+                "INSERT OR IGNORE INTO pipelines (version, id, ref_name, sha) VALUES (?, ?, ?, ?)",
+                &[version.as_str().into(), by.pipeline_id.into(), by.ref_name.as_str().into(), by.sha.as_str().into()],
+            )?;
+            for package in expected {
+                if self.expect_one(version, by, package, now)? {
+                    changed.push(package.key.as_str());
+                }
+            }
+            if !changed.is_empty() {
+                let details = serde_json::json!({ "keys": changed, "pipeline": by.pipeline_id, "sha": by.sha });
+                self.change(version, &job_actor(by), "planned", version.as_str(), &details, now)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn expect_one(&self, version: &Version, by: &JobSession, package: &Planned, now: Timestamp) -> Result<bool, LedgerError> {
+        let Planned { key, expect, staging, targets } = package;
+        let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
+        let rows = self.0.query(
+            "SELECT pipeline_id, release_job, environment, staging_place, staging_repository, digest FROM packages
+             WHERE version = ? AND key = ?",
+            &at,
+        )?;
+        if let Some(row) = rows.first() {
+            let declared = row.natural(0)?;
+            let same_commit = self.sha_of(version, declared)?.as_deref() == Some(by.sha.as_str());
+            if declared != by.pipeline_id && !same_commit {
+                return Err(LedgerError::OtherPipeline {
+                    version: version.clone(),
+                    key: key.clone(),
+                    declared,
+                    other: by.pipeline_id,
+                });
+            }
+            let same = declared == by.pipeline_id
+                && row.text(1)? == expect.release_job
+                && row.text(2)? == expect.environment
+                && row.text(3)? == staging.place
+                && row.text(4)? == staging.repository
+                && self.same_targets(version, key, expect, targets)?;
+            if same {
+                return Ok(false);
+            }
+            let moved = self.states(version, key)?.iter().any(|(_, state)| {
+                !matches!(state, TargetState::Expected | TargetState::Skipped)
+            });
+            // A pipeline run again for the same commit takes its packages over; what is declared stays declared.
+            if moved && declared == by.pipeline_id {
+                return Err(LedgerError::OtherExpectation { version: version.clone(), key: key.clone() });
+            }
+            if moved {
+                self.0.query(
+                    "UPDATE packages SET pipeline_id = ?, release_job = ?, environment = ? WHERE version = ? AND key = ?",
+                    &[
+                        by.pipeline_id.into(),
+                        expect.release_job.as_str().into(),
+                        expect.environment.as_str().into(),
+                        version.as_str().into(),
+                        key.as_str().into(),
+                    ],
+                )?;
+                return Ok(true);
+            }
+            self.0.query("DELETE FROM packages WHERE version = ? AND key = ?", &at)?;
+            self.0.query("DELETE FROM targets WHERE version = ? AND key = ?", &at)?;
+        }
+        self.0.query(
+            "INSERT INTO packages (version, key, pipeline_id, release_job, environment, staging_place, staging_repository)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            &[
+                version.as_str().into(),
+                key.as_str().into(),
+                by.pipeline_id.into(),
+                expect.release_job.as_str().into(),
+                expect.environment.as_str().into(),
+                staging.place.as_str().into(),
+                staging.repository.as_str().into(),
+            ],
+        )?;
+        let (state, problem) = match &expect.skip {
+            Some(reason) => (TargetState::Skipped, Some(serde_json::to_string(&skipped(reason))?)),
+            None => (TargetState::Expected, None),
+        };
+        for target in targets {
+            self.0.query(
+                "INSERT INTO targets (version, key, distro, public_place, public_repository, state, since, problem)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                &[
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    target.distro.as_str().into(),
+                    target.public.place.as_str().into(),
+                    target.public.repository.as_str().into(),
+                    state.code().into(),
+                    now.0.into(),
+                    problem.clone().into(),
+                ],
+            )?;
+        }
+        Ok(true)
+    }
+
+    fn same_targets(
+        &self,
+        version: &Version,
+        key: &Key,
+        expect: &api::Expectation,
+        targets: &[OrderTarget],
+    ) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT distro, public_place, public_repository, state = 'skipped' FROM targets WHERE version = ? AND key = ?
+             ORDER BY distro",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let mut wanted: Vec<(&str, &str, &str, i64)> = targets
+            .iter()
+            .map(|target| {
+                let skip = i64::from(expect.skip.is_some());
+                (target.distro.as_str(), target.public.place.as_str(), target.public.repository.as_str(), skip)
+            })
+            .collect();
+        wanted.sort_unstable();
+        let found = rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?, row.integer(3)?)));
+        Ok(found.collect::<Result<Vec<_>, SqlError>>()? == wanted)
+    }
+
+    fn sha_of(&self, version: &Version, pipeline_id: u64) -> Result<Option<String>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT sha FROM pipelines WHERE version = ? AND id = ?",
+            &[version.as_str().into(), pipeline_id.into()],
+        )?;
+        Ok(rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()?)
+    }
+
+    /// Fixes the digest of a key. The same again changes nothing; another digest is refused.
+    pub fn declare(
+        &self,
+        version: &Version,
+        key: &Key,
+        file: &api::StagedFile,
+        by: &JobSession,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let rows = self.0.query(
+                "SELECT pipeline_id, digest, filename FROM packages WHERE version = ? AND key = ?",
+                &[version.as_str().into(), key.as_str().into()],
+            )?;
+            let Some(row) = rows.first() else {
+                return Err(LedgerError::NotPlanned { version: version.clone(), key: key.clone() });
+            };
+            let declared = row.natural(0)?;
+            if declared != by.pipeline_id {
+                return Err(LedgerError::OtherPipeline {
+                    version: version.clone(),
+                    key: key.clone(),
+                    declared,
+                    other: by.pipeline_id,
+                });
+            }
+            if self.states(version, key)?.iter().any(|(_, state)| *state == TargetState::Skipped) {
+                return Err(LedgerError::Skipped { version: version.clone(), key: key.clone() });
+            }
+            if let Some(digest) = row.text_or_null(1)? {
+                let declared = parse(digest)?;
+                return if declared == file.digest && row.text_or_null(2)? == Some(file.filename.as_str()) {
+                    Ok(())
+                } else {
+                    Err(LedgerError::OtherDigest {
+                        version: version.clone(),
+                        key: key.clone(),
+                        declared,
+                        other: file.digest,
+                    })
+                };
+            }
+            self.0.query(
+                "UPDATE packages SET filename = ?, digest = ?, size = ? WHERE version = ? AND key = ?",
+                &[
+                    file.filename.as_str().into(),
+                    file.digest.to_string().into(),
+                    file.size.into(),
+                    version.as_str().into(),
+                    key.as_str().into(),
+                ],
+            )?;
+            let details = serde_json::json!({ "filename": file.filename, "digest": file.digest, "size": file.size });
+            self.change(version, &job_actor(by), "declared", &subject(version, key), &details, now)
+        })
+    }
+
+    /// Records what a look at staging showed of a target that nobody has approved.
+    pub fn seen_in_staging(
+        &self,
+        version: &Version,
+        key: &Key,
+        distro: &str,
+        state: TargetState,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let (_, before) = self
+                .states(version, key)?
+                .into_iter()
+                .find(|(name, _)| name == distro)
+                .ok_or_else(|| LedgerError::NotPlanned { version: version.clone(), key: key.clone() })?;
+            let waiting = matches!(before, TargetState::Expected | TargetState::Staged | TargetState::Missing);
+            if !waiting || before == state || (before == TargetState::Expected && state == TargetState::Missing) {
+                return Ok(());
+            }
+            self.set(version, key, &Report { distro: distro.to_owned(), state, step: None, problem: None }, now)?;
+            let details = serde_json::json!({ "distro": distro, "before": before.code() });
+            self.change(version, "edge", state.code(), &subject(version, key), &details, now)
+        })
+    }
+
+    // ---- hints ----
+
+    /// Keeps a webhook's hint. `false` when this delivery is known already.
+    pub fn keep_hint(&self, delivery: &str, job_id: u64, now: Timestamp) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "INSERT OR IGNORE INTO hints (delivery, job_id, received_at, tries, due_at) VALUES (?, ?, ?, 0, ?) RETURNING id",
+            &[delivery.into(), job_id.into(), now.0.into(), now.0.into()],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Hints that are still to be looked into, the oldest first.
+    pub fn open_hints(&self) -> Result<Vec<Hint>, LedgerError> {
+        let rows =
+            self.0.query("SELECT id, job_id, tries, due_at FROM hints WHERE due_at IS NOT NULL ORDER BY id LIMIT 100", &[])?;
+        rows.iter()
+            .map(|row| {
+                Ok(Hint {
+                    id: row.natural(0)?,
+                    job_id: row.natural(1)?,
+                    tries: u32::try_from(row.natural(2)?).unwrap_or(u32::MAX),
+                    due_at: Timestamp(row.integer(3)?),
+                })
+            })
+            .collect()
+    }
+
+    /// A hint was looked into.
+    pub fn settle_hint(&self, id: u64, outcome: &str) -> Result<(), LedgerError> {
+        self.0.query("UPDATE hints SET due_at = NULL, outcome = ? WHERE id = ?", &[outcome.into(), id.into()])?;
+        Ok(())
+    }
+
+    /// A hint could not be looked into now.
+    pub fn postpone_hint(&self, id: u64, why: &str, due_at: Timestamp) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE hints SET tries = tries + 1, due_at = ?, outcome = ? WHERE id = ?",
+            &[due_at.0.into(), why.into(), id.into()],
+        )?;
+        Ok(())
+    }
+
+    // ---- approvals ----
+
+    /// The package that a job was declared to release. `None` for every other job.
+    pub fn candidate_of_job(&self, pipeline_id: u64, job_name: &str) -> Result<Option<Candidate>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT version, key FROM packages WHERE pipeline_id = ? AND release_job = ?",
+            &[pipeline_id.into(), job_name.into()],
+        )?;
+        match rows.first() {
+            Some(row) => self.candidate(&parse(row.text(0)?)?, &parse(row.text(1)?)?),
+            None => Ok(None),
+        }
+    }
+
+    /// A package as approvals are judged on.
+    pub fn candidate(&self, version: &Version, key: &Key) -> Result<Option<Candidate>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT pipeline_id, release_job, environment, digest FROM packages WHERE version = ? AND key = ?",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Candidate {
+            version: version.clone(),
+            key: key.clone(),
+            pipeline_id: row.natural(0)?,
+            release_job: row.text(1)?.to_owned(),
+            environment: row.text(2)?.to_owned(),
+            digest: row.text_or_null(3)?.map(parse).transpose()?,
+            targets: self.states(version, key)?,
+        }))
+    }
+
+    /// Writes an approval down and puts its order where [`Record::dispatches`] finds it. The states of the targets are
+    /// read again: `false` when nothing is left to approve.
+    pub fn approve(
+        &self,
+        candidate: &Candidate,
+        approval: &Approval,
+        policy: &Digest,
+        project_id: u64,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let Candidate { version, key, .. } = candidate;
+        self.0.atomically(|| {
+            let Some(current) = self.candidate(version, key)? else { return Ok(false) };
+            if approval.distros.is_empty() || current != *candidate {
+                return Ok(false);
+            }
+            let rows = self.0.query(
+                "INSERT INTO approvals (version, key, digest, approved_by, via, job_id, at, policy) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                 RETURNING id",
+                &[
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    approval.digest.to_string().into(),
+                    approval.by.as_str().into(),
+                    approval.via.word().into(),
+                    approval.job_id.into(),
+                    now.0.into(),
+                    policy.to_string().into(),
+                ],
+            )?;
+            let id = rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
+            for distro in &approval.distros {
+                self.0.query(
+                    "UPDATE targets SET state = 'approved', since = ?, step = NULL, problem = NULL, approval = ?
+                     WHERE version = ? AND key = ? AND distro = ?",
+                    &[now.0.into(), id.into(), version.as_str().into(), key.as_str().into(), distro.as_str().into()],
+                )?;
+            }
+            let order = self.order(version, key, id, project_id, &approval.distros)?;
+            self.0.query(
+                "INSERT INTO dispatches (approval, sent_order) VALUES (?, ?)",
+                &[id.into(), serde_json::to_string(&order)?.into()],
+            )?;
+            let details = serde_json::json!({
+                "approval": id, "digest": approval.digest, "via": approval.via.word(), "job": approval.job_id,
+                "distros": approval.distros, "policy": policy,
+            });
+            let actor = format!("user:{}", approval.by);
+            self.change(version, &actor, "approved", &subject(version, key), &details, now)?;
+            Ok(true)
+        })
+    }
+
+    fn order(&self, version: &Version, key: &Key, approval: u64, project_id: u64, distros: &[String]) -> Result<Order, LedgerError> {
+        let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
+        let rows = self.0.query(
+            "SELECT filename, digest, size, staging_place, staging_repository FROM packages WHERE version = ? AND key = ?",
+            &at,
+        )?;
+        let row = rows.first().ok_or_else(|| LedgerError::NotPlanned { version: version.clone(), key: key.clone() })?;
+        let targets = self.0.query(
+            "SELECT distro, public_place, public_repository FROM targets WHERE version = ? AND key = ? ORDER BY distro",
+            &at,
+        )?;
+        let targets = targets.iter().map(|row| {
+            Ok(OrderTarget {
+                distro: row.text(0)?.to_owned(),
+                public: Site { place: row.text(1)?.to_owned(), repository: row.text(2)?.to_owned() },
+            })
+        });
+        let mut targets = targets.collect::<Result<Vec<_>, SqlError>>()?;
+        targets.retain(|target| distros.contains(&target.distro));
+        Ok(Order {
+            approval,
+            project_id,
+            version: version.clone(),
+            key: key.clone(),
+            filename: parse(row.text(0)?)?,
+            digest: parse(row.text(1)?)?,
+            size: row.natural(2)?,
+            staging: Site { place: row.text(3)?.to_owned(), repository: row.text(4)?.to_owned() },
+            targets,
+        })
+    }
+
+    /// Writes down that somebody who showed who they are was refused.
+    pub fn refuse(&self, version: &Version, key: &Key, actor: &str, why: &str, now: Timestamp) -> Result<(), LedgerError> {
+        let details = serde_json::json!({ "why": why });
+        self.0.atomically(|| self.change(version, actor, "refused", &subject(version, key), &details, now))
+    }
+
+    /// Orders that their packages' objects have not acknowledged yet.
+    pub fn dispatches(&self) -> Result<Vec<Dispatch>, LedgerError> {
+        let rows = self.0.query("SELECT approval, sent_order FROM dispatches ORDER BY approval LIMIT 100", &[])?;
+        rows.iter().map(|row| Ok(Dispatch { approval: row.natural(0)?, order: serde_json::from_str(row.text(1)?)? })).collect()
+    }
+
+    /// An order was acknowledged.
+    pub fn dispatched(&self, approval: u64) -> Result<(), LedgerError> {
+        self.0.query("DELETE FROM dispatches WHERE approval = ?", &[approval.into()])?;
+        Ok(())
+    }
+
+    // ---- what promotions saw ----
+
+    /// Takes over what a package's object saw of a target. A report of an older approval is ignored, and so is a change
+    /// of a state that is final.
+    pub fn settle(
+        &self,
+        version: &Version,
+        key: &Key,
+        approval: u64,
+        report: &Report,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let rows = self.0.query(
+                "SELECT state, approval, step, problem FROM targets WHERE version = ? AND key = ? AND distro = ?",
+                &[version.as_str().into(), key.as_str().into(), report.distro.as_str().into()],
+            )?;
+            let Some(row) = rows.first() else {
+                return Err(LedgerError::NotPlanned { version: version.clone(), key: key.clone() });
+            };
+            let before: TargetState = parse(row.text(0)?)?;
+            let current = matches!(row.0.get(1), Some(Value::Integer(id)) if u64::try_from(*id).ok() == Some(approval));
+            if !current || !before.is_moving() {
+                return Ok(());
+            }
+            let step = report.step.map(|step| serde_json::to_string(&step)).transpose()?;
+            let problem = report.problem.as_ref().map(serde_json::to_string).transpose()?;
+            let same = before == report.state
+                && row.text_or_null(2)? == step.as_deref()
+                && row.text_or_null(3)? == problem.as_deref();
+            if same {
+                return Ok(());
+            }
+            self.set(version, key, report, now)?;
+            if before == report.state {
+                return self.bump(version);
+            }
+            let code = report.problem.as_ref().map(|problem| problem.code.as_str());
+            let details = serde_json::json!({
+                "distro": report.distro, "approval": approval, "digest": digest, "before": before.code(), "problem": code,
+            });
+            self.change(version, "edge", report.state.code(), &subject(version, key), &details, now)
+        })
+    }
+
+    fn set(&self, version: &Version, key: &Key, report: &Report, now: Timestamp) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE targets SET since = CASE WHEN state = ? THEN since ELSE ? END, state = ?, step = ?, problem = ?
+             WHERE version = ? AND key = ? AND distro = ?",
+            &[
+                report.state.code().into(),
+                now.0.into(),
+                report.state.code().into(),
+                report.step.map(|step| serde_json::to_string(&step)).transpose()?.into(),
+                report.problem.as_ref().map(serde_json::to_string).transpose()?.into(),
+                version.as_str().into(),
+                key.as_str().into(),
+                report.distro.as_str().into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    // ---- reading ----
+
+    /// The states of a package's targets, by distro version.
+    fn states(&self, version: &Version, key: &Key) -> Result<Vec<(String, TargetState)>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT distro, state FROM targets WHERE version = ? AND key = ? ORDER BY distro",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), parse(row.text(1)?)?))).collect()
+    }
+
+    /// How often a release has changed. `None` when nobody has planned it.
+    pub fn sequence(&self, version: &Version) -> Result<Option<u64>, LedgerError> {
+        let rows = self.0.query("SELECT sequence FROM releases WHERE version = ?", &[version.as_str().into()])?;
+        Ok(rows.first().map(|row| row.natural(0)).transpose()?)
+    }
+
+    /// The versions of the project, the newest first.
+    pub fn versions(&self) -> Result<Vec<Version>, LedgerError> {
+        let rows = self.0.query("SELECT version FROM releases ORDER BY created_at DESC, version DESC LIMIT 200", &[])?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
+    }
+
+    /// A release as callers see it.
+    pub fn release(
+        &self,
+        config: &Config,
+        project: &Project,
+        version: &Version,
+        now: Timestamp,
+    ) -> Result<Option<api::Release>, LedgerError> {
+        let Some(sequence) = self.sequence(version)? else { return Ok(None) };
+        let at: [Value; 1] = [version.as_str().into()];
+        let web = |kind: &str, id: u64| config.gitlab.url.join(&format!("/-/{kind}/{id}"));
+        let pipelines = self.0.query("SELECT id, ref_name, sha FROM pipelines WHERE version = ? ORDER BY id", &at)?;
+        let pipelines = pipelines.iter().map(|row| {
+            Ok(api::Pipeline {
+                id: row.natural(0)?,
+                ref_name: row.text(1)?.to_owned(),
+                sha: row.text(2)?.to_owned(),
+                url: web("pipelines", row.natural(0)?),
+            })
+        });
+        let pipelines = pipelines.collect::<Result<Vec<_>, SqlError>>()?;
+        let location = |place: &str, repository: &str| api::Location {
+            url: config.places.get(place).map(|place| place.url.to_string()).unwrap_or_default(),
+            repository: repository.to_owned(),
+        };
+        let targets = self.0.query(
+            "SELECT t.key, t.distro, t.public_place, t.public_repository, t.state, t.since, t.step, t.problem,
+                    a.approved_by, a.via, a.at, a.job_id
+             FROM targets t LEFT JOIN approvals a ON a.id = t.approval WHERE t.version = ? ORDER BY t.key, t.distro",
+            &at,
+        )?;
+        let rows = self.0.query(
+            "SELECT key, pipeline_id, release_job, filename, digest, size, staging_place, staging_repository
+             FROM packages WHERE version = ? ORDER BY key",
+            &at,
+        )?;
+        let mut packages = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let file = match (row.text_or_null(3)?, row.text_or_null(4)?) {
+                (Some(filename), Some(digest)) => {
+                    Some(api::StagedFile { filename: filename.to_owned(), digest: parse(digest)?, size: row.natural(5)? })
+                }
+                _ => None,
+            };
+            let own = targets.iter().filter(|target| target.0.first() == row.0.first());
+            packages.push(api::Package {
+                key: parse(row.text(0)?)?,
+                pipeline_id: row.natural(1)?,
+                release_job: row.text(2)?.to_owned(),
+                file,
+                staging: location(row.text(6)?, row.text(7)?),
+                targets: own.map(|target| read_target(target, location, web)).collect::<Result<_, _>>()?,
+            });
+        }
+        let (state, verdict) = report::judge(project.name.as_str(), version, &packages);
+        Ok(Some(api::Release {
+            project: api::Project { id: project.id, name: project.name.to_string() },
+            version: version.clone(),
+            sequence,
+            state,
+            verdict,
+            at: now.to_string(),
+            pipelines,
+            packages,
+        }))
+    }
+
+    // ---- the chain ----
+
+    /// Every change of a release goes through here: one audit row, and a new sequence number for those who follow.
+    fn change(
+        &self,
+        version: &Version,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        details: &serde_json::Value,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let event = Event {
+            at: now,
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            details: details.to_string(),
+        };
+        audit::append(&self.0, &event)?;
+        self.bump(version)
+    }
+
+    fn bump(&self, version: &Version) -> Result<(), LedgerError> {
+        self.0.query("UPDATE releases SET sequence = sequence + 1 WHERE version = ?", &[version.as_str().into()])?;
+        Ok(())
+    }
+}
+
+fn read_target(
+    row: &Row,
+    location: impl Fn(&str, &str) -> api::Location,
+    web: impl Fn(&str, u64) -> String,
+) -> Result<api::Target, LedgerError> {
+    let approval = match row.text_or_null(8)? {
+        Some(by) => Some(api::Approval {
+            by: by.to_owned(),
+            via: row.text(9)?.to_owned(),
+            at: Timestamp(row.integer(10)?).to_string(),
+            job_url: web("jobs", row.natural(11)?),
+        }),
+        None => None,
+    };
+    Ok(api::Target {
+        distro: row.text(1)?.to_owned(),
+        public: location(row.text(2)?, row.text(3)?),
+        state: parse(row.text(4)?)?,
+        since: Timestamp(row.integer(5)?).to_string(),
+        step: row.text_or_null(6)?.map(serde_json::from_str).transpose()?,
+        approval,
+        problem: row.text_or_null(7)?.map(serde_json::from_str).transpose()?,
+    })
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, LedgerError> {
+    text.parse().map_err(|error: T::Err| LedgerError::Unknown(error.to_string()))
+}
+
+fn subject(version: &Version, key: &Key) -> String {
+    format!("{version}/{key}")
+}
+
+fn job_actor(by: &JobSession) -> String {
+    format!("job:{} user:{}", by.job_id, by.user)
+}
+
+fn skipped(reason: &str) -> api::Problem {
+    api::Problem {
+        code: "skipped".to_owned(),
+        what: format!("Not shipped: {reason}"),
+        public: "none".to_owned(),
+        retry: "useless".to_owned(),
+        next: "Nobody: it is left out on purpose.".to_owned(),
+    }
+}

@@ -1,0 +1,109 @@
+//! The work of one package of one release: its orders, and how far each target is.
+
+use serde::{Deserialize, Serialize};
+use slipway_core::promotion::{Order, OrderTarget, Patience, Report};
+use slipway_core::time::Timestamp;
+
+use crate::migrate::{MigrationError, migrate};
+use crate::record::LedgerError;
+use crate::sql::Sql;
+
+const FIRST: &[&str] = &[
+    "CREATE TABLE tasks (
+        distro TEXT PRIMARY KEY,
+        approval INTEGER NOT NULL,
+        task TEXT NOT NULL,
+        due_at INTEGER,
+        report TEXT
+    )",
+];
+
+/// One target on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The approved package.
+    pub order: Order,
+    /// The target.
+    pub target: OrderTarget,
+    /// Runs that met passing trouble, one after another.
+    pub troubled: u32,
+    /// Runs that waited, one after another.
+    pub waited: u32,
+    /// Since when the public place has the file.
+    pub accepted_at: Option<Timestamp>,
+}
+
+impl Task {
+    /// What its runs have shown so far.
+    pub fn patience(&self) -> Patience {
+        Patience { troubled: self.troubled, waited: self.waited, accepted_at: self.accepted_at }
+    }
+}
+
+/// The tasks of one package.
+#[derive(Debug)]
+pub struct Work<S>(S);
+
+impl<S: Sql> Work<S> {
+    /// Opens a database, bringing it to the newest schema.
+    pub fn open(sql: S) -> Result<Self, MigrationError> {
+        migrate(&sql, &[FIRST])?;
+        Ok(Self(sql))
+    }
+
+    /// Takes an order. Targets that this approval, or a newer one, has begun already are left as they are.
+    pub fn accept(&self, order: &Order, now: Timestamp) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            for target in &order.targets {
+                let task = Task { order: order.clone(), target: target.clone(), troubled: 0, waited: 0, accepted_at: None };
+                self.0.query(
+                    "INSERT INTO tasks (distro, approval, task, due_at, report) VALUES (?, ?, ?, ?, NULL)
+                     ON CONFLICT (distro) DO UPDATE SET
+                        approval = excluded.approval, task = excluded.task, due_at = excluded.due_at, report = NULL
+                     WHERE excluded.approval > tasks.approval",
+                    &[
+                        target.distro.as_str().into(),
+                        order.approval.into(),
+                        serde_json::to_string(&task)?.into(),
+                        now.0.into(),
+                    ],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Tasks that are to run, the one due first at the head.
+    pub fn open_tasks(&self) -> Result<Vec<(Timestamp, Task)>, LedgerError> {
+        let rows = self.0.query("SELECT due_at, task FROM tasks WHERE due_at IS NOT NULL ORDER BY due_at, distro", &[])?;
+        rows.iter().map(|row| Ok((Timestamp(row.integer(0)?), serde_json::from_str(row.text(1)?)?))).collect()
+    }
+
+    /// Writes down how a run ended: what to report, and when to run again.
+    pub fn ran(&self, task: &Task, report: &Report, due_at: Option<Timestamp>) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE tasks SET task = ?, due_at = ?, report = ? WHERE distro = ? AND approval = ?",
+            &[
+                serde_json::to_string(task)?.into(),
+                due_at.map(|due| due.0).into(),
+                serde_json::to_string(report)?.into(),
+                task.target.distro.as_str().into(),
+                task.order.approval.into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Reports that the project's record has not acknowledged yet.
+    pub fn unreported(&self) -> Result<Vec<(Task, Report)>, LedgerError> {
+        let rows = self.0.query("SELECT task, report FROM tasks WHERE report IS NOT NULL ORDER BY distro", &[])?;
+        rows.iter().map(|row| Ok((serde_json::from_str(row.text(0)?)?, serde_json::from_str(row.text(1)?)?))).collect()
+    }
+
+    /// A report was acknowledged.
+    pub fn reported(&self, distro: &str, report: &Report) -> Result<(), LedgerError> {
+        let text = serde_json::to_string(report)?;
+        self.0.query("UPDATE tasks SET report = NULL WHERE distro = ? AND report = ?", &[distro.into(), text.into()])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,237 @@
+//! `slipway.toml`: what the operator decided. Read once by each host; its SHA-256 is the policy hash of approvals.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use slipway_packagecloud::Repository;
+use slipway_wire::{Base, Digest};
+
+use crate::release::{Key, Version};
+use crate::route::{Route, route, unknown_places};
+
+/// How many transfers to one account run at a time unless the place says otherwise.
+const TRANSFERS: u32 = 4;
+
+/// The whole file, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The edge itself.
+    pub edge: Edge,
+    /// The GitLab instance that it serves.
+    pub gitlab: Gitlab,
+    /// Accounts at package servers, by name.
+    pub places: BTreeMap<String, Place>,
+    /// The projects that may use it.
+    pub projects: Vec<Project>,
+    /// Which places a package goes through.
+    pub routes: Vec<Route>,
+    /// SHA-256 of the file's text.
+    pub policy: Digest,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    edge: Edge,
+    gitlab: Gitlab,
+    places: BTreeMap<String, Place>,
+    #[serde(default)]
+    projects: Vec<Project>,
+    #[serde(default)]
+    routes: Vec<Route>,
+}
+
+/// `[edge]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    /// Its public address.
+    pub url: Base,
+    audience: Option<String>,
+    /// Who may read without a session.
+    #[serde(default)]
+    pub reading: Reading,
+}
+
+impl Edge {
+    /// What ID tokens must be issued for: `audience`, or the address.
+    pub fn audience(&self) -> &str {
+        self.audience.as_deref().unwrap_or(self.url.as_str())
+    }
+}
+
+/// Who may read releases without a session. What is staged is private, so the default is nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    /// Only jobs with a session.
+    #[default]
+    Nobody,
+    /// Everybody who reaches the address.
+    Anyone,
+}
+
+/// `[gitlab]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gitlab {
+    /// The instance's address, which is also the issuer of its ID tokens.
+    pub url: Base,
+    /// The name of the secret with a `read_api` token.
+    pub token: String,
+}
+
+/// `[places.NAME]`: one account at one package server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The server's address.
+    pub url: Base,
+    /// What it speaks.
+    pub kind: PlaceKind,
+    /// The name of the secret with its API token.
+    pub token: String,
+    /// Addresses that its downloads may be redirected to.
+    #[serde(default)]
+    pub storage: Vec<Base>,
+    /// Transfers into this account at a time.
+    #[serde(default = "transfers")]
+    pub transfers: u32,
+}
+
+fn transfers() -> u32 {
+    TRANSFERS
+}
+
+/// What a place speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlaceKind {
+    /// packagecloud.io, packagecloud:enterprise, or `depot`.
+    Packagecloud,
+}
+
+/// `[[projects]]`: a GitLab project, known by its ids, since paths can change hands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// GitLab's id of the project.
+    pub id: u64,
+    /// GitLab's id of its namespace.
+    pub namespace_id: u64,
+    /// The name used in addresses and routes.
+    pub name: Key,
+    /// The name of the secret that its webhook sends.
+    pub webhook_token: String,
+}
+
+/// Why `slipway.toml` cannot be used, with every problem at once.
+#[derive(Debug, thiserror::Error)]
+#[error("slipway.toml cannot be used: {}", .0.join("; "))]
+pub struct InvalidConfig(Vec<String>);
+
+impl Config {
+    /// Reads and checks the file.
+    pub fn parse(text: &str) -> Result<Self, InvalidConfig> {
+        let file: File = toml::from_str(text).map_err(|error| InvalidConfig(vec![error.to_string()]))?;
+        let mut problems = unknown_places(&file.routes, &file.places);
+        for (index, route) in file.routes.iter().enumerate() {
+            for (direction, site) in [("staging", &route.staging), ("public", &route.public)] {
+                if let Err(error) = site.repository.parse::<Repository>() {
+                    problems.push(format!("routes[{index}].{direction}: {error}"));
+                }
+            }
+            if route.staging == route.public {
+                problems.push(format!("routes[{index}]: staging and public are the same repository"));
+            }
+        }
+        for (name, place) in &file.places {
+            if place.transfers == 0 {
+                problems.push(format!("places.{name}: `transfers` must be at least 1"));
+            }
+        }
+        let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for project in &file.projects {
+            if !ids.insert(project.id) {
+                problems.push(format!("projects: id {} is there twice", project.id));
+            }
+            if !names.insert(&project.name) {
+                problems.push(format!("projects: name `{}` is there twice", project.name));
+            }
+            if project.name.as_str().bytes().all(|b| b.is_ascii_digit()) {
+                problems.push(format!("projects: the name `{}` could be taken for an id", project.name));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(InvalidConfig(problems));
+        }
+        let File { edge, gitlab, places, projects, routes } = file;
+        Ok(Self { edge, gitlab, places, projects, routes, policy: Digest::of(text.as_bytes()) })
+    }
+
+    /// The project that a path names, by id or by name.
+    pub fn project(&self, text: &str) -> Option<&Project> {
+        let id = text.parse::<u64>().ok();
+        self.projects.iter().find(|project| Some(project.id) == id || project.name.as_str() == text)
+    }
+
+    /// The route of a package for one distro version.
+    pub fn route(&self, project: &Project, version: &Version, key: &Key, distro: &str) -> Option<&Route> {
+        route(&self.routes, project.name.as_str(), version, key, distro)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [edge]
+        url = "https://slipway.example.com"
+        [gitlab]
+        url = "https://gitlab.example.com"
+        token = "GITLAB_TOKEN"
+        [places.staging]
+        kind = "packagecloud"
+        url = "https://packagecloud.io"
+        token = "STAGING_TOKEN"
+        [places.public]
+        kind = "packagecloud"
+        url = "https://packagecloud.io"
+        token = "PUBLIC_TOKEN"
+        [[projects]]
+        id = 1001
+        namespace_id = 71
+        name = "tug"
+        webhook_token = "WEBHOOK_TOKEN_TUG"
+        [[routes]]
+        staging = { place = "staging", repository = "harbour-ci/pre-release" }
+        public = { place = "public", repository = "harbour/stable" }
+    "#;
+
+    #[test]
+    fn a_project_is_found_by_id_and_by_name() {
+        let config = Config::parse(GOOD).expect("a good file");
+        assert_eq!(config.project("1001").map(|project| project.id), Some(1001));
+        assert_eq!(config.project("tug").map(|project| project.id), Some(1001));
+        assert!(config.project("1002").is_none());
+        assert_eq!(config.edge.audience(), "https://slipway.example.com");
+        assert_eq!(config.edge.reading, Reading::Nobody);
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let bad = GOOD
+            .replace("place = \"public\", repository = \"harbour/stable\"", "place = \"pubic\", repository = \"harbour\"")
+            .replace("name = \"tug\"", "name = \"1001\"");
+        let error = Config::parse(&bad).expect_err("three problems").to_string();
+        for part in ["no place `pubic`", "`harbour`", "could be taken for an id"] {
+            assert!(error.contains(part), "{part} is missing in: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        assert!(Config::parse(&GOOD.replace("[gitlab]", "[gitlab]\ntokn = \"x\"")).is_err());
+    }
+}
