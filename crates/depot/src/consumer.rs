@@ -1,0 +1,134 @@
+//! What machines that install packages ask for: the signed APT index, the pool, the key; and downloads by name.
+//!
+//! A private repository opens to basic auth with a read token or an API token as user, to `?read_token=`, and under
+//! `/priv/{read token}/`. Without any credential, a private and a missing repository look the same: 401.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::Response;
+
+use crate::access::{Presented, Viewer};
+use crate::answer;
+use crate::clock::Moment;
+use crate::depot::{Depot, presented};
+use crate::drills::Point;
+use crate::files;
+use crate::front::drilled;
+use crate::names::{Distro, Repository};
+use crate::package::Package;
+use crate::query::{Query, path_part};
+
+pub(crate) async fn answer(depot: &Arc<Depot>, path: &[&str], request: Request) -> Response {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return answer::not_found();
+    }
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let (shown, path) = match path {
+        ["priv", token, rest @ ..] => (Some(Presented((*token).to_owned())), rest),
+        _ => (presented(request.headers(), &query), path),
+    };
+    let [owner, name, rest @ ..] = path else { return answer::not_found() };
+    let Ok(repository) = Repository::new(owner, name) else { return answer::not_found() };
+    let viewer = depot.viewer(shown.as_ref());
+    if !depot.store.state().accounts.may_read(&viewer, &repository) {
+        return match viewer {
+            Viewer::Nobody | Viewer::Unknown => answer::unauthenticated(),
+            Viewer::User(_) | Viewer::Reader(_) => answer::not_found(),
+        };
+    }
+    let point = match rest {
+        ["packages", _, _, _, _] => Some(Point::Download),
+        [_, "dists", ..] => Some(Point::Index),
+        _ => None,
+    };
+    drilled(depot, point, request, async |request| in_repository(depot, &repository, rest, request.headers()).await)
+        .await
+}
+
+async fn in_repository(depot: &Arc<Depot>, repository: &Repository, path: &[&str], headers: &HeaderMap) -> Response {
+    let held = |distro: &str, version: &str, filename: &str| -> Option<Arc<Package>> {
+        let key = (repository.clone(), Distro::new(distro, version).ok()?, filename.to_owned());
+        depot.store.state().packages.get(&key).map(|held| held.package.clone())
+    };
+    match path {
+        ["gpgkey"] => public_key(depot, repository),
+        ["packages", distro, version, filename] => {
+            // A page for people; programs use it with HEAD to see whether a package is there.
+            held(distro, version, filename).map_or_else(answer::not_found, |package| {
+                answer::text(StatusCode::OK, "text/plain; charset=utf-8", crate::apt::stanza(&package))
+            })
+        }
+        ["packages", distro, version, filename, "download" | "download.deb"] => {
+            held(distro, version, filename).map_or_else(answer::not_found, |package| to_storage(depot, &package))
+        }
+        [distro, "dists", codename, file @ ..] => match Distro::new(distro, codename) {
+            Ok(distro) => index_file(depot, repository, &distro, file).await,
+            Err(_) => answer::not_found(),
+        },
+        [distro, "pool", codename, .., filename] => match held(distro, codename, filename) {
+            Some(package) if path[1..].join("/") == package.pool_path() => {
+                let file = depot.store.file(&package.sums.sha256);
+                found_or_missing(files::answer(headers, &file, None).await)
+            }
+            _ => answer::not_found(),
+        },
+        _ => answer::not_found(),
+    }
+}
+
+/// 302 to the storage, with a link that ends soon.
+fn to_storage(depot: &Depot, package: &Package) -> Response {
+    depot.store.count_download(&package.key());
+    let path = format!("/{}/{}/package_files/{}.deb", package.repository, package.distro, package.id);
+    let ends = Moment::now().unix_seconds() + depot.link_seconds();
+    let link = format!("{}{path}?t={}", depot.storage_url, depot.store.secret.link(&path, ends));
+    let mut response = answer::text(StatusCode::FOUND, "text/html; charset=utf-8", Body::empty());
+    if let Ok(link) = HeaderValue::from_str(&link) {
+        response.headers_mut().insert(LOCATION, link);
+    }
+    response
+}
+
+fn public_key(depot: &Depot, repository: &Repository) -> Response {
+    match depot.store.public_key(repository) {
+        Some(Ok(key)) => answer::text(StatusCode::OK, "application/pgp-keys", key),
+        Some(Err(error)) => answer::broken("write the public key", &error),
+        None => answer::not_found(),
+    }
+}
+
+async fn index_file(depot: &Depot, repository: &Repository, distro: &Distro, file: &[&str]) -> Response {
+    let is_one = match file {
+        ["InRelease" | "Release" | "Release.gpg"] => true,
+        ["main", binary, "Packages" | "Packages.gz"] => binary.starts_with("binary-"),
+        ["main", binary, "by-hash", "SHA256", digest] => {
+            binary.starts_with("binary-") && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+        }
+        _ => false,
+    };
+    if !is_one {
+        return answer::not_found();
+    }
+    let path = file.iter().fold(depot.store.index(repository, distro), |path, part| path.join(path_part(part)));
+    // Read as a whole: a new index may replace the file at any moment, and it is small.
+    let bytes = tokio::fs::read(&path).await;
+    let content_type = if path.extension().is_some_and(|extension| extension == "gz") {
+        "application/gzip"
+    } else {
+        "text/plain; charset=utf-8"
+    };
+    found_or_missing(bytes.map(|bytes| answer::text(StatusCode::OK, content_type, bytes)))
+}
+
+pub(crate) fn found_or_missing(result: io::Result<Response>) -> Response {
+    match result {
+        Ok(response) => response,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => answer::not_found(),
+        Err(error) => answer::broken("read a file", &error),
+    }
+}

@@ -1,0 +1,519 @@
+//! What the depot holds: a folder, and the same in memory.
+//!
+//! ```text
+//! journal.ndjson               every accepted write; the truth about packages
+//! accounts.json                users (tokens hashed) and repositories
+//! secret                       32 random bytes: links to the storage, read tokens
+//! keys/{owner}/{name}.asc      the signing key of a repository
+//! files/{2 hex}/{sha256}       the packages' bytes, each once
+//! incoming/                    uploads under way; emptied at every start
+//! apt/{owner}/{name}/{distro}/dists/{codename}/   the signed indexes, made again at every start
+//! ```
+//!
+//! A file is in `files` before its journal line is written, and leaves after the line that removes it. So a kill at
+//! any moment leaves at most a file that no line names; the next start removes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::RngCore as _;
+use rand::rngs::OsRng;
+use tokio::sync::Notify;
+
+use crate::access::{Accounts, InvalidSeed, RepositoryRecord, Secret, Seed};
+use crate::apt;
+use crate::clock::Moment;
+use crate::deb::Control;
+use crate::folder;
+use crate::journal::{Action, Entry, Journal, JournalError};
+use crate::names::{Distro, Repository};
+use crate::package::{Key, Package, Sums};
+use crate::signing::SigningKey;
+
+/// How long an index that could not be written waits for the next attempt.
+const INDEX_RETRY_MS: u64 = 2000;
+
+/// Why the depot's folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Something in it cannot be read or written.
+    #[error("cannot {doing} {}", path.display())]
+    Folder {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another depot has it open: two writers would spoil the journal.
+    #[error("another depot uses {}: stop it, or choose another folder", .0.display())]
+    InUse(PathBuf),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal names a package whose bytes are gone.
+    #[error("{} is missing or has another size: the journal holds {filename} there; restore it from a copy", path.display())]
+    FileLost {
+        /// Where the bytes should be.
+        path: PathBuf,
+        /// The package.
+        filename: String,
+    },
+    /// The journal contradicts itself.
+    #[error("write {seq} of the journal {does}")]
+    Contradiction {
+        /// The number of the write.
+        seq: u64,
+        /// What it does that cannot be.
+        does: &'static str,
+    },
+    /// The seed cannot be applied.
+    #[error("cannot apply the seed")]
+    Seed(#[from] InvalidSeed),
+}
+
+/// Why a write was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error("the filename has already been taken")]
+    Taken,
+    #[error("there is no such package")]
+    NotFound,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<JournalError> for WriteError {
+    fn from(error: JournalError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A package and what becomes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) package: Arc<Package>,
+    /// Whether the APT index has it.
+    pub(crate) indexed: bool,
+    /// From this moment on the index may have it.
+    due: Moment,
+    /// Since the last start; the journal keeps writes only.
+    pub(crate) downloads: u64,
+}
+
+pub(crate) struct State {
+    pub(crate) accounts: Accounts,
+    pub(crate) packages: BTreeMap<Key, Held>,
+    pub(crate) journal: Journal,
+    pub(crate) index_delay_ms: u64,
+    /// Indexes that differ from the packages, and when they are to be written.
+    stale: BTreeMap<(Repository, Distro), BTreeSet<Moment>>,
+    keys: BTreeMap<Repository, Arc<SigningKey>>,
+}
+
+/// The folder, opened.
+pub(crate) struct Store {
+    folder: PathBuf,
+    pub(crate) secret: Secret,
+    state: Mutex<State>,
+    /// Something became stale.
+    pub(crate) changed: Notify,
+    /// Held as long as the store is: no second depot in the same folder.
+    _lock: File,
+}
+
+/// An upload under way; removed unless it is accepted.
+pub(crate) struct Incoming(PathBuf);
+
+impl Incoming {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // Accepted files were renamed away: then there is nothing to remove.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Folder { doing, path, source }
+}
+
+impl Store {
+    pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
+        for part in ["files", "keys", "apt"] {
+            let part = folder.join(part);
+            fs::create_dir_all(&part).map_err(cannot("create", &part))?;
+        }
+        let lock_path = folder.join("lock");
+        let lock = File::create(&lock_path).map_err(cannot("create", &lock_path))?;
+        lock.try_lock().map_err(|_| StoreError::InUse(folder.to_owned()))?;
+
+        let incoming = folder.join("incoming");
+        let _ = fs::remove_dir_all(&incoming);
+        fs::create_dir_all(&incoming).map_err(cannot("create", &incoming))?;
+
+        let (journal, writes) = Journal::open(&folder.join("journal.ndjson"))?;
+        folder::sync_folder(folder).map_err(cannot("sync", folder))?;
+        let (packages, touched) = replay(writes)?;
+        let now = Moment::now();
+        let packages = packages
+            .into_iter()
+            .map(|(key, package)| (key, Held { package: Arc::new(package), indexed: false, due: now, downloads: 0 }))
+            .collect();
+        let state = State {
+            accounts: read_accounts(&folder.join("accounts.json"))?,
+            packages,
+            journal,
+            index_delay_ms: 0,
+            stale: touched.into_iter().map(|index| (index, [now].into())).collect(),
+            keys: BTreeMap::new(),
+        };
+        let store = Self {
+            folder: folder.to_owned(),
+            secret: read_secret(&folder.join("secret"))?,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            _lock: lock,
+        };
+        store.check_files()?;
+        {
+            let mut state = store.state();
+            let repositories: Vec<Repository> = state.accounts.repositories.keys().cloned().collect();
+            for repository in repositories {
+                let key = store.signing_key(&repository)?;
+                state.keys.insert(repository, Arc::new(key));
+            }
+        }
+        Ok(store)
+    }
+
+    /// What is held now. Keep it for a moment only: every request needs it.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics between two changes that belong together, so the state is whole even then.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every package's bytes must be there; bytes of no package are removed.
+    fn check_files(&self) -> Result<(), StoreError> {
+        let state = self.state();
+        let mut named = BTreeSet::new();
+        for held in state.packages.values() {
+            let path = self.file(&held.package.sums.sha256);
+            let size = fs::metadata(&path).map(|file| file.len());
+            if size.ok() != Some(held.package.sums.size) {
+                return Err(StoreError::FileLost { path, filename: held.package.filename.clone() });
+            }
+            named.insert(path);
+        }
+        let files = self.folder.join("files");
+        for shelf in fs::read_dir(&files).map_err(cannot("list", &files))? {
+            let shelf = shelf.map_err(cannot("list", &files))?.path();
+            for file in fs::read_dir(&shelf).map_err(cannot("list", &shelf))? {
+                let file = file.map_err(cannot("list", &shelf))?.path();
+                if !named.contains(&file) {
+                    fs::remove_file(&file).map_err(cannot("remove", &file))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the key of a repository, or makes it.
+    fn signing_key(&self, repository: &Repository) -> Result<SigningKey, StoreError> {
+        let path = self.folder.join("keys").join(repository.owner()).join(format!("{}.asc", repository.name()));
+        match fs::read_to_string(&path) {
+            Ok(text) => SigningKey::from_armor(&text).map_err(cannot("read the signing key", &path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = SigningKey::generate(&format!("{repository} packages"))
+                    .map_err(cannot("make the signing key", &path))?;
+                let armor = key.to_armor().map_err(cannot("write the signing key", &path))?;
+                folder::replace(&path, armor.as_bytes()).map_err(cannot("write the signing key", &path))?;
+                Ok(key)
+            }
+            Err(error) => Err(cannot("read the signing key", &path)(error)),
+        }
+    }
+
+    /// Changes users and repositories, and makes that last before anybody sees it.
+    fn change_accounts<E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&mut Accounts) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut state = self.state();
+        let mut accounts = state.accounts.clone();
+        change(&mut accounts)?;
+        if accounts == state.accounts {
+            return Ok(());
+        }
+        for repository in accounts.repositories.keys() {
+            if !state.keys.contains_key(repository) {
+                let key = self.signing_key(repository)?;
+                state.keys.insert(repository.clone(), Arc::new(key));
+            }
+        }
+        let path = self.folder.join("accounts.json");
+        let json = serde_json::to_vec_pretty(&accounts).expect("accounts are text and flags only");
+        folder::replace(&path, &json).map_err(cannot("write", &path))?;
+        state.accounts = accounts;
+        Ok(())
+    }
+
+    pub(crate) fn seed(&self, seed: &Seed) -> Result<(), StoreError> {
+        let at = Moment::now().iso();
+        self.change_accounts(|accounts| accounts.apply(seed, &at).map_err(StoreError::from))
+    }
+
+    pub(crate) fn create_repository(&self, repository: &Repository, private: bool) -> Result<(), WriteError> {
+        self.change_accounts(|accounts| {
+            if accounts.repositories.contains_key(repository) {
+                return Err(WriteError::Taken);
+            }
+            let record = RepositoryRecord { private, collaborators: Vec::new(), created_at: Moment::now().iso() };
+            accounts.repositories.insert(repository.clone(), record);
+            Ok(())
+        })
+    }
+
+    /// Where the bytes with this digest are.
+    pub(crate) fn file(&self, sha256: &str) -> PathBuf {
+        self.folder.join("files").join(&sha256[..2]).join(sha256)
+    }
+
+    /// Where the index of a distro version is: the folder that holds `InRelease`.
+    pub(crate) fn index(&self, repository: &Repository, distro: &Distro) -> PathBuf {
+        let folder = self.folder.join("apt").join(repository.owner()).join(repository.name());
+        folder.join(distro.name()).join("dists").join(distro.version())
+    }
+
+    pub(crate) fn public_key(&self, repository: &Repository) -> Option<io::Result<String>> {
+        let key = self.state().keys.get(repository).cloned();
+        key.map(|key| key.public())
+    }
+
+    /// A new file for an upload.
+    pub(crate) fn incoming(&self) -> io::Result<(Incoming, File)> {
+        let path = self.folder.join("incoming").join(format!("{:032x}", random_u128()));
+        let file = File::create_new(&path)?;
+        Ok((Incoming(path), file))
+    }
+
+    /// Accepts an upload, which must be on disk, synced. After this nothing can lose it.
+    pub(crate) fn push(
+        &self,
+        incoming: &Incoming,
+        (repository, distro): (&Repository, &Distro),
+        (sums, control): (Sums, Control),
+        user: &str,
+    ) -> Result<Held, WriteError> {
+        let mut state = self.state();
+        let at = Moment::now();
+        let package = Package {
+            id: state.journal.next_seq(),
+            repository: repository.clone(),
+            distro: distro.clone(),
+            filename: control.filename(),
+            sums,
+            control,
+            uploader: user.to_owned(),
+            created_at: at.iso(),
+        };
+        let key = package.key();
+        if state.packages.contains_key(&key) {
+            return Err(WriteError::Taken);
+        }
+        let file = self.file(&package.sums.sha256);
+        let shelf = file.parent().expect("a file in `files` has a folder").to_owned();
+        fs::create_dir_all(&shelf)
+            .and_then(|()| fs::rename(incoming.path(), &file))
+            .and_then(|()| folder::sync_folder(&shelf))
+            .and_then(|()| folder::sync_folder(&self.folder.join("files")))
+            .map_err(cannot("keep the upload as", &file))?;
+        let entry = entry_for(&package, Action::Push, user, (state.journal.next_seq(), at));
+        state.journal.append(Entry { package: Some(package.clone()), ..entry })?;
+        let due = at.plus_ms(state.index_delay_ms);
+        let held = Held { package: Arc::new(package), indexed: false, due, downloads: 0 };
+        state.packages.insert(key, held.clone());
+        self.mark_stale(&mut state, repository, distro, due);
+        Ok(held)
+    }
+
+    pub(crate) fn delete(&self, key: &Key, user: &str) -> Result<(), WriteError> {
+        let mut state = self.state();
+        let package = state.packages.get(key).ok_or(WriteError::NotFound)?.package.clone();
+        let at = Moment::now();
+        let entry = entry_for(&package, Action::Delete, user, (state.journal.next_seq(), at));
+        state.journal.append(entry)?;
+        state.packages.remove(key);
+        let due = at.plus_ms(state.index_delay_ms);
+        self.mark_stale(&mut state, &key.0, &key.1, due);
+        if state.packages.values().all(|other| other.package.sums.sha256 != package.sums.sha256) {
+            // A file that stays behind is removed at the next start.
+            let _ = fs::remove_file(self.file(&package.sums.sha256));
+        }
+        Ok(())
+    }
+
+    /// Moves a package to another repository, with its distro version, identity and date.
+    pub(crate) fn promote(&self, key: &Key, destination: &Repository, user: &str) -> Result<Held, WriteError> {
+        let mut state = self.state();
+        let package = state.packages.get(key).ok_or(WriteError::NotFound)?.package.clone();
+        let moved = Package { repository: destination.clone(), ..(*package).clone() };
+        if state.packages.contains_key(&moved.key()) {
+            return Err(WriteError::Taken);
+        }
+        let at = Moment::now();
+        let entry = entry_for(&package, Action::Promote, user, (state.journal.next_seq(), at));
+        state.journal.append(Entry { destination: Some(destination.clone()), ..entry })?;
+        state.packages.remove(key);
+        let due = at.plus_ms(state.index_delay_ms);
+        let held = Held { package: Arc::new(moved), indexed: false, due, downloads: 0 };
+        state.packages.insert(held.package.key(), held.clone());
+        for repository in [&key.0, destination] {
+            self.mark_stale(&mut state, repository, &key.1, due);
+        }
+        Ok(held)
+    }
+
+    pub(crate) fn count_download(&self, key: &Key) {
+        if let Some(held) = self.state().packages.get_mut(key) {
+            held.downloads += 1;
+        }
+    }
+
+    fn mark_stale(&self, state: &mut State, repository: &Repository, distro: &Distro, due: Moment) {
+        state.stale.entry((repository.clone(), distro.clone())).or_default().insert(due);
+        self.changed.notify_one();
+    }
+
+    /// Writes every index that is due; says when the next one is.
+    pub(crate) fn write_due_indexes(&self) -> Option<Moment> {
+        let now = Moment::now();
+        let due: Vec<(Repository, Distro)> = {
+            let mut state = self.state();
+            let mut due = Vec::new();
+            for (index, moments) in &mut state.stale {
+                let later = moments.split_off(&now.plus_ms(1));
+                if !std::mem::replace(moments, later).is_empty() {
+                    due.push(index.clone());
+                }
+            }
+            state.stale.retain(|_, moments| !moments.is_empty());
+            due
+        };
+        for (repository, distro) in due {
+            if let Err(error) = self.write_index(&repository, &distro, now) {
+                eprintln!("depot: cannot write the index of {repository} for {distro}: {error}; trying again");
+                self.mark_stale(&mut self.state(), &repository, &distro, now.plus_ms(INDEX_RETRY_MS));
+            }
+        }
+        self.state().stale.values().filter_map(BTreeSet::first).min().copied()
+    }
+
+    fn write_index(&self, repository: &Repository, distro: &Distro, now: Moment) -> io::Result<()> {
+        let (packages, key) = {
+            let state = self.state();
+            let held = state.packages.values().filter(|held| {
+                let package = &held.package;
+                package.repository == *repository && package.distro == *distro && (held.indexed || held.due <= now)
+            });
+            (held.map(|held| held.package.clone()).collect::<Vec<_>>(), state.keys.get(repository).cloned())
+        };
+        let key = key.ok_or_else(|| io::Error::other("the repository has no signing key"))?;
+        apt::write_index(&self.index(repository, distro), (repository, distro), &packages, &key, now)?;
+        let mut state = self.state();
+        for package in packages {
+            if let Some(held) = state.packages.get_mut(&package.key())
+                && held.package.id == package.id
+            {
+                held.indexed = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn entry_for(package: &Package, action: Action, user: &str, (seq, at): (u64, Moment)) -> Entry {
+    Entry {
+        seq,
+        at: at.iso(),
+        user: user.to_owned(),
+        action,
+        repo: package.repository.clone(),
+        destination: None,
+        distro: package.distro.clone(),
+        filename: package.filename.clone(),
+        sha256: package.sums.sha256.clone(),
+        size: package.sums.size,
+        status: if action == Action::Delete { 200 } else { 201 },
+        package: None,
+    }
+}
+
+type Replayed = (BTreeMap<Key, Package>, BTreeSet<(Repository, Distro)>);
+
+/// The packages after all writes, and the indexes that any write touched: an emptied one must be written, too.
+fn replay(writes: Vec<Entry>) -> Result<Replayed, StoreError> {
+    let mut packages = BTreeMap::new();
+    let mut touched = BTreeSet::new();
+    for entry in writes {
+        let contradiction = |does| StoreError::Contradiction { seq: entry.seq, does };
+        let key = (entry.repo.clone(), entry.distro.clone(), entry.filename.clone());
+        touched.insert((entry.repo.clone(), entry.distro.clone()));
+        if entry.action == Action::Push {
+            let package = entry.package.ok_or(contradiction("pushes a package that it does not describe"))?;
+            if package.key() != key || packages.insert(key, package).is_some() {
+                return Err(contradiction("pushes a package over another one"));
+            }
+            continue;
+        }
+        let package = packages.remove(&key).ok_or(contradiction("is about a package that is not there"))?;
+        if entry.action == Action::Promote {
+            let destination = entry.destination.ok_or(contradiction("promotes to nowhere"))?;
+            touched.insert((destination.clone(), entry.distro.clone()));
+            let moved = Package { repository: destination, ..package };
+            if packages.insert(moved.key(), moved).is_some() {
+                return Err(contradiction("promotes a package over another one"));
+            }
+        }
+    }
+    Ok((packages, touched))
+}
+
+fn read_accounts(path: &Path) -> Result<Accounts, StoreError> {
+    match fs::read(path) {
+        Ok(json) => serde_json::from_slice(&json).map_err(|error| cannot("read", path)(error.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Accounts::default()),
+        Err(error) => Err(cannot("read", path)(error)),
+    }
+}
+
+fn read_secret(path: &Path) -> Result<Secret, StoreError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut bytes = [0; 32];
+            OsRng.fill_bytes(&mut bytes);
+            folder::replace(path, &bytes).map_err(cannot("write", path))?;
+            bytes.to_vec()
+        }
+        Err(error) => return Err(cannot("read", path)(error)),
+    };
+    let bytes: [u8; 32] =
+        bytes.try_into().map_err(|_| cannot("read", path)(io::Error::other("it is not 32 bytes long")))?;
+    Ok(Secret::from_bytes(bytes))
+}
+
+pub(crate) fn random_u128() -> u128 {
+    let mut bytes = [0; 16];
+    OsRng.fill_bytes(&mut bytes);
+    u128::from_be_bytes(bytes)
+}
