@@ -15,6 +15,6 @@ mod sql;
 mod work;
 
 pub use migrate::MigrationError;
-pub use record::{Dispatch, Hint, LedgerError, Planned, Record};
+pub use record::{Dispatch, Hint, LedgerError, Planned, Record, Staged};
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};

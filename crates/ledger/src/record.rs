@@ -9,6 +9,7 @@ use slipway_core::report;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
+use slipway_packagecloud::Filename;
 use slipway_wire::Digest;
 
 use crate::audit::{self, Event};
@@ -16,6 +17,7 @@ use crate::migrate::{MigrationError, migrate};
 use crate::sql::{Row, Sql, SqlError, Value};
 
 const FIRST: &[&str] = &[
+    "CREATE TABLE project (id INTEGER PRIMARY KEY)",
     "CREATE TABLE releases (
         version TEXT PRIMARY KEY,
         created_at INTEGER NOT NULL,
@@ -159,6 +161,19 @@ pub struct Planned {
     pub targets: Vec<OrderTarget>,
 }
 
+/// A declared package, and where it is staged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// The file's name.
+    pub filename: Filename,
+    /// The declared bytes.
+    pub digest: Digest,
+    /// The staging repository.
+    pub staging: Site,
+    /// Its distro versions.
+    pub distros: Vec<String>,
+}
+
 /// An order that its package's object has not acknowledged.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
@@ -195,6 +210,20 @@ impl<S: Sql> Record<S> {
     /// The database, for the audit's readers.
     pub fn sql(&self) -> &S {
         &self.0
+    }
+
+    /// Writes down whose record this is.
+    pub fn know_project(&self, id: u64) -> Result<(), LedgerError> {
+        if self.project_id()? != Some(id) {
+            self.0.query("INSERT OR IGNORE INTO project (id) VALUES (?)", &[id.into()])?;
+        }
+        Ok(())
+    }
+
+    /// Whose record this is. `None` in a record that nobody has used.
+    pub fn project_id(&self) -> Result<Option<u64>, LedgerError> {
+        let rows = self.0.query("SELECT id FROM project", &[])?;
+        Ok(rows.first().map(|row| row.natural(0)).transpose()?)
     }
 
     // ---- expectations and digests ----
@@ -405,6 +434,22 @@ impl<S: Sql> Record<S> {
             let details = serde_json::json!({ "filename": file.filename, "digest": file.digest, "size": file.size });
             self.change(version, &job_actor(by), "declared", &subject(version, key), &details, now)
         })
+    }
+
+    /// What was declared of a package, for looking at its staging place. `None` before a digest was declared.
+    pub fn staged(&self, version: &Version, key: &Key) -> Result<Option<Staged>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT filename, digest, staging_place, staging_repository FROM packages
+             WHERE version = ? AND key = ? AND digest IS NOT NULL",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Staged {
+            filename: parse(row.text(0)?)?,
+            digest: parse(row.text(1)?)?,
+            staging: Site { place: row.text(2)?.to_owned(), repository: row.text(3)?.to_owned() },
+            distros: self.states(version, key)?.into_iter().map(|(distro, _)| distro).collect(),
+        }))
     }
 
     /// Records what a look at staging showed of a target that nobody has approved.
@@ -836,5 +881,245 @@ fn skipped(reason: &str) -> api::Problem {
         public: "none".to_owned(),
         retry: "useless".to_owned(),
         next: "Nobody: it is left out on purpose.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_core::approval::{Refusal, by_job, by_webhook};
+
+    use super::*;
+    use crate::audit::{entries, verify};
+    use crate::rusqlite::Database;
+
+    const JAMMY: &str = "ubuntu/jammy";
+    const NOW: Timestamp = Timestamp(1_795_392_000_000);
+
+    fn record() -> Record<Database> {
+        Record::open(Database::in_memory()).expect("a fresh record")
+    }
+
+    fn version() -> Version {
+        "1.2.0".parse().expect("a version")
+    }
+
+    fn key() -> Key {
+        "jammy-amd64".parse().expect("a key")
+    }
+
+    fn session(pipeline_id: u64, sha: &str) -> JobSession {
+        JobSession {
+            project_id: 1001,
+            pipeline_id,
+            job_id: 81,
+            user: "mira".to_owned(),
+            environment: Some("release/jammy-amd64".to_owned()),
+            ref_name: "v1.2.0".to_owned(),
+            sha: sha.to_owned(),
+            token_id: "t".to_owned(),
+            ends_at: NOW,
+        }
+    }
+
+    fn site(repository: &str) -> Site {
+        Site { place: "depot".to_owned(), repository: repository.to_owned() }
+    }
+
+    fn planned(skip: Option<&str>) -> Vec<Planned> {
+        vec![Planned {
+            key: key(),
+            expect: api::Expectation {
+                distros: vec![JAMMY.to_owned()],
+                release_job: "release: [jammy-amd64]".to_owned(),
+                environment: "release/jammy-amd64".to_owned(),
+                skip: skip.map(str::to_owned),
+            },
+            staging: site("harbour-ci/pre-release"),
+            targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable") }],
+        }]
+    }
+
+    fn file(bytes: &[u8]) -> api::StagedFile {
+        api::StagedFile {
+            filename: "tug_1.2.0_amd64.deb".to_owned(),
+            digest: Digest::of(bytes),
+            size: u64::try_from(bytes.len()).expect("a small file"),
+        }
+    }
+
+    fn policy() -> Digest {
+        Digest::of(b"policy")
+    }
+
+    fn plan(record: &Record<Database>) {
+        record.expect(&version(), &session(7, "aa"), &policy(), &planned(None), NOW).expect("a plan");
+    }
+
+    /// Planned, declared and seen in staging.
+    fn stage(record: &Record<Database>) {
+        plan(record);
+        record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+        record.seen_in_staging(&version(), &key(), JAMMY, TargetState::Staged, NOW).expect("a look");
+    }
+
+    fn state(record: &Record<Database>) -> TargetState {
+        record.states(&version(), &key()).expect("states").first().expect("one target").1
+    }
+
+    fn ask(record: &Record<Database>) -> Result<bool, Refusal> {
+        let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
+        let approval = by_job(&candidate, &session(7, "aa"), None)?;
+        Ok(record.approve(&candidate, &approval, &policy(), 1001, NOW).expect("an approval"))
+    }
+
+    fn report(record: &Record<Database>, approval: u64, state: TargetState) {
+        let report = Report { distro: JAMMY.to_owned(), state, step: None, problem: None };
+        record.settle(&version(), &key(), approval, &report, &Digest::of(b"deb"), NOW).expect("a report");
+    }
+
+    #[test]
+    fn the_same_plan_again_changes_nothing() {
+        let record = record();
+        plan(&record);
+        let before = record.sequence(&version()).expect("a number");
+        plan(&record);
+        assert_eq!(record.sequence(&version()).expect("a number"), before);
+    }
+
+    #[test]
+    fn a_pipeline_of_another_commit_cannot_take_a_key_over_and_one_of_the_same_can() {
+        let record = record();
+        plan(&record);
+        let other = record.expect(&version(), &session(8, "bb"), &policy(), &planned(None), NOW);
+        assert!(matches!(other, Err(LedgerError::OtherPipeline { declared: 7, other: 8, .. })), "{other:?}");
+        record.expect(&version(), &session(9, "aa"), &policy(), &planned(None), NOW).expect("a pipeline run again");
+        let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
+        assert_eq!(candidate.pipeline_id, 9);
+    }
+
+    #[test]
+    fn a_declared_digest_is_final() {
+        let record = record();
+        stage(&record);
+        record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("the same again");
+        let other = record.declare(&version(), &key(), &file(b"rebuilt"), &session(7, "aa"), NOW);
+        assert!(matches!(other, Err(LedgerError::OtherDigest { .. })), "{other:?}");
+        let declared = record.staged(&version(), &key()).expect("a row").expect("the file").digest;
+        assert_eq!(declared, Digest::of(b"deb"));
+    }
+
+    #[test]
+    fn what_nobody_planned_cannot_be_declared() {
+        let record = record();
+        let refused = record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW);
+        assert!(matches!(refused, Err(LedgerError::NotPlanned { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_package_that_is_left_out_is_neither_declared_nor_released() {
+        let record = record();
+        record.expect(&version(), &session(7, "aa"), &policy(), &planned(Some("no builder")), NOW).expect("a plan");
+        let refused = record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW);
+        assert!(matches!(refused, Err(LedgerError::Skipped { .. })), "{refused:?}");
+        assert_eq!(state(&record), TargetState::Skipped);
+        assert!(ask(&record).is_err());
+    }
+
+    #[test]
+    fn what_is_not_seen_in_staging_is_not_approved() {
+        let record = record();
+        plan(&record);
+        assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
+        record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+        assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
+    }
+
+    #[test]
+    fn two_ways_of_asking_give_one_order() {
+        let record = record();
+        stage(&record);
+        // Both read the record before either writes.
+        let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
+        let job = serde_json::from_value(serde_json::json!({
+            "id": 81, "name": "release: [jammy-amd64]", "status": "pending", "user": { "id": 7, "username": "mira" },
+            "pipeline": { "id": 7, "ref": "v1.2.0", "sha": "aa" },
+        }));
+        let by_webhook = by_webhook(&candidate, &job.expect("a job")).expect("an approval");
+        let by_job = by_job(&candidate, &session(7, "aa"), None).expect("an approval");
+        assert!(record.approve(&candidate, &by_webhook, &policy(), 1001, NOW).expect("the first"));
+        assert!(!record.approve(&candidate, &by_job, &policy(), 1001, NOW).expect("the second"));
+        assert!(!ask(&record).expect("nothing left"), "asked again, later");
+        let orders = record.dispatches().expect("orders");
+        assert_eq!(orders.len(), 1);
+        let order = &orders.first().expect("one").order;
+        assert_eq!((order.digest, order.targets.len()), (Digest::of(b"deb"), 1));
+        record.dispatched(order.approval).expect("acknowledged");
+        assert!(record.dispatches().expect("orders").is_empty());
+    }
+
+    #[test]
+    fn a_released_target_stays_released_whatever_is_reported_later() {
+        let record = record();
+        stage(&record);
+        assert!(ask(&record).expect("an approval"));
+        for (reported, then) in [
+            (TargetState::Releasing, TargetState::Releasing),
+            (TargetState::Released, TargetState::Released),
+            (TargetState::Failed, TargetState::Released),
+            (TargetState::Releasing, TargetState::Released),
+        ] {
+            report(&record, 1, reported);
+            assert_eq!(state(&record), then, "{reported:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_target_can_be_asked_for_again_and_old_reports_of_it_are_ignored() {
+        let record = record();
+        stage(&record);
+        assert!(ask(&record).expect("an approval"));
+        report(&record, 1, TargetState::Failed);
+        assert!(ask(&record).expect("another approval"));
+        report(&record, 1, TargetState::Released);
+        assert_eq!(state(&record), TargetState::Approved);
+        report(&record, 2, TargetState::Released);
+        assert_eq!(state(&record), TargetState::Released);
+    }
+
+    #[test]
+    fn a_package_that_leaves_staging_is_missing_until_it_is_seen_again() {
+        let record = record();
+        stage(&record);
+        for state_seen in [TargetState::Missing, TargetState::Staged] {
+            record.seen_in_staging(&version(), &key(), JAMMY, state_seen, NOW).expect("a look");
+            assert_eq!(state(&record), state_seen);
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_kept_once_and_open_until_it_is_settled() {
+        let record = record();
+        assert!(record.keep_hint("delivery-1", 81, NOW).expect("kept"));
+        assert!(!record.keep_hint("delivery-1", 81, NOW).expect("known"));
+        let hint = *record.open_hints().expect("hints").first().expect("one");
+        record.postpone_hint(hint.id, "503", Timestamp(NOW.0 + 1_000)).expect("postponed");
+        let later = *record.open_hints().expect("hints").first().expect("still one");
+        assert_eq!((later.tries, later.due_at), (1, Timestamp(NOW.0 + 1_000)));
+        record.settle_hint(hint.id, "approved").expect("settled");
+        assert!(record.open_hints().expect("hints").is_empty());
+        assert!(!record.keep_hint("delivery-1", 81, NOW).expect("known for good"));
+    }
+
+    #[test]
+    fn every_change_is_in_the_chain_and_the_chain_holds() {
+        let record = record();
+        stage(&record);
+        assert!(ask(&record).expect("an approval"));
+        report(&record, 1, TargetState::Releasing);
+        report(&record, 1, TargetState::Released);
+        let rows = entries(record.sql(), 1, 100).expect("rows");
+        let actions: Vec<&str> = rows.iter().map(|row| row.event.action.as_str()).collect();
+        assert_eq!(actions, ["planned", "declared", "staged", "approved", "releasing", "released"]);
+        assert_eq!(verify(&rows), Ok(()));
     }
 }
