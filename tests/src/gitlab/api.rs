@@ -50,7 +50,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .nest("/api/v4", api)
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/oauth/discovery/keys", get(keys))
-        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, json!({ "error": "404 Not Found" })))
+        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, &json!({ "error": "404 Not Found" })))
         .layer(middleware::from_fn_with_state(Arc::clone(&gitlab), inject))
         .with_state(gitlab)
 }
@@ -59,12 +59,12 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
 struct Refusal(Box<Response>);
 
 impl Refusal {
-    fn new(status: StatusCode, body: Value) -> Self {
-        Self(Box::new(server::json(status, &body)))
+    fn new(status: StatusCode, body: &Value) -> Self {
+        Self(Box::new(server::json(status, body)))
     }
 
     fn message(status: StatusCode, message: &str) -> Self {
-        Self::new(status, json!({ "message": message }))
+        Self::new(status, &json!({ "message": message }))
     }
 
     fn not_found(what: &str) -> Self {
@@ -87,9 +87,9 @@ impl From<Unwritten> for Refusal {
 impl From<Impossible> for Refusal {
     fn from(impossible: Impossible) -> Self {
         match impossible {
-            Impossible::NotPlayable => Self::message(StatusCode::BAD_REQUEST, "400 Bad request - Unplayable Job"),
-            Impossible::NotRetryable => Self::message(StatusCode::FORBIDDEN, "403 Forbidden - Job is not retryable"),
-            Impossible::NotFinishable { .. } => {
+            Impossible::Play => Self::message(StatusCode::BAD_REQUEST, "400 Bad request - Unplayable Job"),
+            Impossible::Retry => Self::message(StatusCode::FORBIDDEN, "403 Forbidden - Job is not retryable"),
+            Impossible::Finish(_) => {
                 Self::message(StatusCode::FORBIDDEN, "403 Forbidden - Job cannot be canceled, because of its status")
             }
         }
@@ -99,6 +99,7 @@ impl From<Impossible> for Refusal {
 type Answer = Result<Response, Refusal>;
 type Shared = State<Arc<Gitlab>>;
 
+#[expect(clippy::unnecessary_wraps, reason = "the end of every route")]
 fn ok(body: &Value) -> Answer {
     Ok(server::json(StatusCode::OK, body))
 }
@@ -114,7 +115,7 @@ fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Result<ApiToke
     }
     Err(Refusal::new(
         StatusCode::FORBIDDEN,
-        json!({
+        &json!({
             "error": "insufficient_scope",
             "error_description": "The request requires higher privileges than provided by the access token.",
             "scope": scopes.join(" "),
@@ -134,7 +135,7 @@ fn visible<'w>(world: &'w World, token: &ApiToken, reference: &str) -> Result<&'
 }
 
 fn number(name: &str, text: &str) -> Result<u64, Refusal> {
-    text.parse().map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, json!({ "error": format!("{name} is invalid") })))
+    text.parse().map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, &json!({ "error": format!("{name} is invalid") })))
 }
 
 fn job_of<'w>(world: &'w World, project: &Project, text: &str) -> Result<&'w Job, Refusal> {
@@ -277,7 +278,7 @@ async fn pipeline_jobs(
     let mut scopes = Vec::new();
     for (_, word) in fields.iter().filter(|(name, _)| name == "scope[]" || name == "scope") {
         scopes.push(Status::from_word(word).ok_or_else(|| {
-            Refusal::new(StatusCode::BAD_REQUEST, json!({ "error": "scope does not have a valid value" }))
+            Refusal::new(StatusCode::BAD_REQUEST, &json!({ "error": "scope does not have a valid value" }))
         })?);
     }
     let retried = fields.iter().any(|(name, value)| name == "include_retried" && value == "true");
@@ -301,12 +302,12 @@ fn page(path: &str, fields: &[(String, String)], all: &[Value]) -> Answer {
             Some((_, text)) => match text.parse() {
                 Ok(0) => {
                     let error = format!("{name} has a value not allowed");
-                    Err(Refusal::new(StatusCode::BAD_REQUEST, json!({ "error": error })))
+                    Err(Refusal::new(StatusCode::BAD_REQUEST, &json!({ "error": error })))
                 }
                 Ok(value) => Ok(value),
                 Err(_) => {
                     let error = format!("{name} is invalid");
-                    Err(Refusal::new(StatusCode::BAD_REQUEST, json!({ "error": error })))
+                    Err(Refusal::new(StatusCode::BAD_REQUEST, &json!({ "error": error })))
                 }
             },
         }
@@ -319,11 +320,9 @@ fn page(path: &str, fields: &[(String, String)], all: &[Value]) -> Answer {
     let next = (number < pages).then(|| number + 1);
     let previous = (number > 1).then(|| number - 1);
     let link = |number: usize, relation: &str| {
-        let kept: String = fields
-            .iter()
-            .filter(|(name, _)| name != "page" && name != "per_page")
-            .map(|(name, value)| format!("&{}={}", name.replace('[', "%5B").replace(']', "%5D"), value))
-            .collect();
+        let kept = fields.iter().filter(|(name, _)| name != "page" && name != "per_page");
+        let kept = kept.map(|(name, value)| (name.replace('[', "%5B").replace(']', "%5D"), value));
+        let kept = kept.fold(String::new(), |query, (name, value)| query + "&" + &name + "=" + value);
         format!("<{path}?page={number}&per_page={size}{kept}>; rel=\"{relation}\"")
     };
     let links = [previous.map(|page| link(page, "prev")), next.map(|page| link(page, "next"))];
@@ -502,7 +501,7 @@ fn within_limit(gitlab: &Gitlab, user: u64, project: u64) -> Result<(), Refusal>
     times.retain(|time| now.0 - time.0 < 60_000);
     if times.len() >= RESENDS_PER_MINUTE {
         let error = "This endpoint has been requested too many times. Try again later.";
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, json!({ "message": { "error": error } })));
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, &json!({ "message": { "error": error } })));
     }
     times.push(now);
     Ok(())

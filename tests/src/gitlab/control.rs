@@ -25,7 +25,7 @@ use super::{
     lifecycle::{Impossible, NewJob, NewPipeline},
     seed::{AUDIENCE, HookSeed, Reference},
     server::{self, Gitlab, query_fields},
-    world::{Project, Store, Unwritten, User, World},
+    world::{Change, Project, Store, Unwritten, User, World},
 };
 
 /// GitLab sends bodies of at most 25 MB; larger ones can be tried.
@@ -100,13 +100,13 @@ impl From<Impossible> for Problem {
         Self::new(
             StatusCode::CONFLICT,
             match impossible {
-                Impossible::NotPlayable => {
+                Impossible::Play => {
                     "the job cannot be played: only manual jobs that wait or have ended can be".to_owned()
                 }
-                Impossible::NotRetryable => {
+                Impossible::Retry => {
                     "the job cannot be retried: only the newest attempt can be, when it has ended".to_owned()
                 }
-                Impossible::NotFinishable { status } => format!(
+                Impossible::Finish(status) => format!(
                     "the job is `{}`: only a running job can end, and only one that has not ended can be canceled",
                     status.word()
                 ),
@@ -118,6 +118,7 @@ impl From<Impossible> for Problem {
 type Answer = Result<Response, Problem>;
 type Shared = State<Arc<Gitlab>>;
 
+#[expect(clippy::unnecessary_wraps, reason = "the end of every route")]
 fn ok(body: &Value) -> Answer {
     Ok(server::json(StatusCode::OK, body))
 }
@@ -220,19 +221,21 @@ enum UserRequest {
     KnownId { id: u64 },
 }
 
-impl UserRequest {
-    /// The user's number; a new user is added.
-    fn resolve(self, record: impl FnOnce(Fact), world: &World) -> Result<u64, String> {
-        match self {
-            Self::Known(reference) => reference.user(world).map(|user| user.id),
-            Self::KnownId { id } => Reference::Id(id).user(world).map(|user| user.id),
-            Self::Whole(user) => {
-                let id = user.id;
-                if !world.users.contains_key(&id) {
-                    record(Fact::User(user));
-                }
-                Ok(id)
+/// The number of the user who is meant; a new one is added. Without a name it is the seed's first.
+fn who(change: &mut Change<'_>, user: Option<UserRequest>) -> Result<u64, String> {
+    let world = &change.world;
+    match user {
+        None => {
+            world.users.keys().next().copied().ok_or_else(|| "there is no user; the seed names the users".to_owned())
+        }
+        Some(UserRequest::Known(reference)) => reference.user(world).map(|user| user.id),
+        Some(UserRequest::KnownId { id }) => Reference::Id(id).user(world).map(|user| user.id),
+        Some(UserRequest::Whole(user)) => {
+            let id = user.id;
+            if !world.users.contains_key(&id) {
+                change.record(Fact::User(user));
             }
+            Ok(id)
         }
     }
 }
@@ -244,35 +247,21 @@ enum EnvironmentRequest {
     Whole(Environment),
 }
 
-/// The user who is meant when none is named: the seed's first.
-fn anybody(world: &World) -> Result<u64, String> {
-    world.users.keys().next().copied().ok_or_else(|| "there is no user; the seed names the users".to_owned())
-}
-
-fn who(steps_world: &World, user: Option<UserRequest>, new: &mut Option<Fact>) -> Result<u64, String> {
-    match user {
-        None => anybody(steps_world),
-        Some(user) => user.resolve(|fact| *new = Some(fact), steps_world),
-    }
-}
-
 async fn create_job(State(gitlab): Shared, body: Bytes) -> Answer {
     let request: JobRequest = read(&body)?;
     let id = gitlab.steps(|steps| -> Result<u64, Problem> {
         let world = &steps.change.world;
         let project = request.project.project(world)?.clone();
-        let mut new_user = None;
-        let known = request.pipeline.and_then(|id| world.pipelines.get(&id)).cloned();
-        let named = request.user.is_some();
-        let mut user_id = who(world, request.user, &mut new_user)?;
-        if let (Some(pipeline), false) = (&known, named) {
-            user_id = pipeline.user_id;
-        }
         if let Some(id) = request.id
             && world.jobs.contains_key(&id)
         {
             return Err(Problem::new(StatusCode::CONFLICT, format!("job {id} exists already")));
         }
+        let known = request.pipeline.and_then(|id| world.pipelines.get(&id)).cloned();
+        let user_id = match (&known, request.user) {
+            (Some(pipeline), None) => pipeline.user_id,
+            (_, user) => who(steps.change, user)?,
+        };
         let environment = match request.environment {
             None => None,
             Some(EnvironmentRequest::Name(name)) => Some(Environment::named(name)),
@@ -288,19 +277,12 @@ async fn create_job(State(gitlab): Shared, body: Bytes) -> Answer {
             sha: request.sha,
             source: request.source,
         };
-        let pipeline_id = match known {
-            Some(known) => pipeline.agrees(&known, &project)?,
-            None => {
-                let new = pipeline.complete(request.pipeline, &project, user_id)?;
-                if let Some(fact) = new_user.take() {
-                    steps.change.record(fact);
-                }
-                steps.start_pipeline(project.id, new)
-            }
+        let pipeline_id = if let Some(known) = known {
+            pipeline.agrees(&known, &project)?
+        } else {
+            let new = pipeline.complete(request.pipeline, &project, user_id)?;
+            steps.start_pipeline(project.id, new)
         };
-        if let Some(fact) = new_user {
-            steps.change.record(fact);
-        }
         let status = request.status.unwrap_or(Status::Manual);
         let manual = request.manual.unwrap_or(status == Status::Manual);
         Ok(steps.create(
@@ -397,11 +379,7 @@ async fn play(State(gitlab): Shared, Path(id): Path<u64>, body: Bytes) -> Answer
     let request: PlayRequest = read(&body)?;
     let id = gitlab.steps(|steps| -> Result<u64, Problem> {
         known_job(steps.change.world, id)?;
-        let mut new_user = None;
-        let player = who(steps.change.world, request.user, &mut new_user)?;
-        if let Some(fact) = new_user {
-            steps.change.record(fact);
-        }
+        let player = who(steps.change, request.user)?;
         let id = steps.play(id, player)?;
         if request.runner {
             steps.run(id);
@@ -449,14 +427,10 @@ async fn retry(State(gitlab): Shared, Path(id): Path<u64>, body: Bytes) -> Answe
     let request: PlayRequest = read(&body)?;
     let id = gitlab.steps(|steps| -> Result<u64, Problem> {
         let owner = known_job(steps.change.world, id)?.user_id;
-        let mut new_user = None;
         let by = match request.user {
             None => owner,
-            user => who(steps.change.world, user, &mut new_user)?,
+            user => who(steps.change, user)?,
         };
-        if let Some(fact) = new_user {
-            steps.change.record(fact);
-        }
         let id = steps.retry(id, by)?;
         if request.runner {
             steps.run(id);

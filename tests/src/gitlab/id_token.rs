@@ -41,13 +41,13 @@ pub(super) fn claims(
     let pipeline = world.pipelines.get(&job.pipeline_id)?;
     let user = world.users.get(&job.user_id)?;
     let ref_type = if pipeline.tag { "tag" } else { "branch" };
-    let issued = now.seconds();
+    let begin = now.seconds();
     let host = issuer.split_once("://").map_or(issuer, |(_, host)| host);
     let mut claims = json!({
         "iss": issuer,
-        "iat": issued,
-        "nbf": issued - 5,
-        "exp": issued + LIFETIME_SECONDS,
+        "iat": begin,
+        "nbf": begin - 5,
+        "exp": begin + LIFETIME_SECONDS,
         "jti": uuid(),
         "aud": audience,
         "sub": format!("project_path:{}:ref_type:{ref_type}:ref:{}", project.path, pipeline.r#ref),

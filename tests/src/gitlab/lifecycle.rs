@@ -36,12 +36,13 @@ pub(super) struct NewPipeline {
     pub(super) user_id: u64,
 }
 
-/// A step that GitLab would not take, in words for whoever asked.
+/// A step that GitLab would not take with the job as it is.
 #[derive(Debug)]
 pub(super) enum Impossible {
-    NotPlayable,
-    NotRetryable,
-    NotFinishable { status: Status },
+    Play,
+    Retry,
+    /// Ending the job, which has this status.
+    Finish(Status),
 }
 
 /// One job at a time in a change, with everything that its steps need to know.
@@ -99,7 +100,7 @@ impl Steps<'_, '_> {
             retried: false,
             token: secret("glcbt-"),
         };
-        self.enter(job);
+        self.enter(&job);
         match new.status {
             Status::Created => {}
             Status::Pending => self.enqueue(id, None),
@@ -120,7 +121,7 @@ impl Steps<'_, '_> {
 
     /// A person plays a manual job: the job becomes theirs, then it is queued. A finished one gets a new attempt.
     pub(super) fn play(&mut self, id: u64, player: u64) -> Result<u64, Impossible> {
-        let job = self.change.world.jobs.get(&id).filter(|job| job.is_playable()).ok_or(Impossible::NotPlayable)?;
+        let job = self.change.world.jobs.get(&id).filter(|job| job.is_playable()).ok_or(Impossible::Play)?;
         if job.status.is_final() {
             return self.retry(id, player);
         }
@@ -130,7 +131,7 @@ impl Steps<'_, '_> {
 
     /// A new attempt of a finished job, under the same name, queued at once.
     pub(super) fn retry(&mut self, id: u64, by: u64) -> Result<u64, Impossible> {
-        let job = self.change.world.jobs.get(&id).filter(|job| job.is_retryable()).ok_or(Impossible::NotRetryable)?;
+        let job = self.change.world.jobs.get(&id).filter(|job| job.is_retryable()).ok_or(Impossible::Retry)?;
         let again = NewJob {
             id: None,
             name: job.name.clone(),
@@ -165,7 +166,7 @@ impl Steps<'_, '_> {
         match known {
             Some(Status::Running) => {}
             Some(now) if status == Status::Canceled && !now.is_final() => {}
-            now => return Err(Impossible::NotFinishable { status: now.unwrap_or(Status::Skipped) }),
+            now => return Err(Impossible::Finish(now.unwrap_or(Status::Skipped))),
         }
         self.end(id, status, reason);
         Ok(())
@@ -194,12 +195,12 @@ impl Steps<'_, '_> {
     fn set(&mut self, id: u64, edit: impl FnOnce(&mut Job)) {
         if let Some(mut job) = self.change.world.jobs.get(&id).cloned() {
             edit(&mut job);
-            self.enter(job);
+            self.enter(&job);
         }
     }
 
     /// Records the job's new state and queues the webhooks about it.
-    fn enter(&mut self, job: Job) {
+    fn enter(&mut self, job: &Job) {
         let (id, pipeline_id, project_id) = (job.id, job.pipeline_id, job.project_id);
         let had_jobs = self.change.world.jobs_of(pipeline_id).next().is_some();
         let before = had_jobs.then(|| self.change.world.pipeline_status(pipeline_id));
@@ -210,10 +211,10 @@ impl Steps<'_, '_> {
             let world = &self.change.world;
             let wants = |event: HookEvent| hook.events.contains(&event);
             let body = (wants(HookEvent::Job) && job.status.is_announced())
-                .then(|| payload::job_hook(world, self.instance, hook.time_format, &job))
+                .then(|| payload::job_hook(world, self.instance, hook.time_format, job))
                 .flatten();
             let deployment = (wants(HookEvent::Deployment) && (job.status == Status::Running || job.status.is_final()))
-                .then(|| payload::deployment_hook(world, self.instance, &job, self.now))
+                .then(|| payload::deployment_hook(world, self.instance, job, self.now))
                 .flatten();
             let pipeline = (wants(HookEvent::Pipeline) && pipeline_moved)
                 .then(|| world.pipelines.get(&pipeline_id))

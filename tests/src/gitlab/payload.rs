@@ -48,7 +48,8 @@ struct JobHook<'a> {
 pub(super) struct Runner {
     id: u64,
     description: &'static str,
-    runner_type: &'static str,
+    #[serde(rename = "runner_type")]
+    kind: &'static str,
     active: bool,
     is_shared: bool,
     tags: [&'static str; 1],
@@ -62,7 +63,7 @@ impl Runner {
         job.started_at.map(|_| Self {
             id: Self::ID,
             description: "stand-in",
-            runner_type: "instance_type",
+            kind: "instance_type",
             active: true,
             is_shared: true,
             tags: ["linux"],

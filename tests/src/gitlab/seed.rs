@@ -84,10 +84,10 @@ pub(super) struct HookSeed {
     name: Option<String>,
     #[serde(default)]
     url: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    token: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    signing_token: Option<Option<String>>,
+    #[serde(default)]
+    token: Given,
+    #[serde(default)]
+    signing_token: Given,
     #[serde(default)]
     events: Option<BTreeSet<HookEvent>>,
     #[serde(default)]
@@ -100,9 +100,27 @@ pub(super) struct HookSeed {
     timeout_ms: Option<u64>,
 }
 
-/// Tells a `null` from an absent field.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// A secret to set, or with `null` to remove.
+#[derive(Default)]
+enum Given {
+    #[default]
+    Nothing,
+    Value(Option<String>),
+}
+
+impl Given {
+    fn over(self, known: Option<String>) -> Option<String> {
+        match self {
+            Self::Nothing => known,
+            Self::Value(value) => value,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(Self::Value)
+    }
 }
 
 /// What has no other name.
@@ -139,8 +157,8 @@ impl HookSeed {
             },
         };
         hook.url = self.url.unwrap_or(hook.url);
-        hook.token = self.token.unwrap_or(hook.token);
-        hook.signing_token = self.signing_token.unwrap_or(hook.signing_token);
+        hook.token = self.token.over(hook.token);
+        hook.signing_token = self.signing_token.over(hook.signing_token);
         hook.events = self.events.unwrap_or(hook.events);
         hook.time_format = self.time_format.unwrap_or(hook.time_format);
         hook.auto_disable = self.auto_disable.unwrap_or(hook.auto_disable);

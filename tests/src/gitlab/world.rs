@@ -310,7 +310,7 @@ impl Store {
             return Err(Unwritten(reason.clone()).into());
         }
         let mut change = Change { world: &mut self.world, facts: Vec::new() };
-        let made = make(&mut change);
+        let result = make(&mut change);
         let facts = change.facts;
         if !facts.is_empty()
             && let Err(error) = self.journal.append(&facts)
@@ -318,7 +318,7 @@ impl Store {
             self.broken = Some(error.to_string());
             return Err(Unwritten(error.to_string()).into());
         }
-        made
+        result
     }
 }
 
