@@ -1,1 +1,29 @@
-//! The edge host: webhook, API, promotions, ledger, dashboard.
+//! The edge: webhook, API, promotions, ledger, dashboard, on Cloudflare Workers or a plain workerd.
+//!
+//! A host of [`slipway_core`]: it verifies callers, reads secrets and the clock, calls one workflow and keeps what came
+//! of it. What decides is in the core, what is remembered is in the ledger. One file for each event and each Durable
+//! Object:
+//!
+//! - [`fetch`](mod@fetch): every request from outside, and the page of a release;
+//! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
+//! - `scheduled`: the cron trigger, which only wakes alarms;
+//! - `project_record`, `package_promotion`, `destination_account`, `directory`: the Durable Objects.
+//!
+//! A panic would end every request in flight, so none may happen: the lints below deny what panics.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod answer;
+mod clock;
+mod copy;
+mod destination_account;
+mod directory;
+mod fetch;
+mod message;
+mod package_promotion;
+mod pages;
+mod project_record;
+mod scheduled;
+mod session;
+mod settings;
+mod sql;
+mod webhook;

@@ -1,0 +1,60 @@
+//! Which projects and releases there are.
+
+use slipway_ledger::{Sql, SqlError, Value};
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+
+use crate::answer::{Answer, Problem, finish, json};
+use crate::clock;
+use crate::message::{Listed, ToDirectory};
+use crate::sql::DurableSql;
+
+#[durable_object(fetch)]
+pub struct Directory {
+    sql: DurableSql,
+}
+
+impl DurableObject for Directory {
+    fn new(state: State, _env: Env) -> Self {
+        Self { sql: DurableSql::new(&state) }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let message: ToDirectory = serde_json::from_str(&request.text().await?)?;
+        finish(self.answer(message))
+    }
+}
+
+impl Directory {
+    fn answer(&self, message: ToDirectory) -> Answer {
+        let failed = |error: SqlError| Problem::from(worker::Error::RustError(error.to_string()));
+        self.sql
+            .query(
+                "CREATE TABLE IF NOT EXISTS releases (
+                    project_id INTEGER NOT NULL, version TEXT NOT NULL, added_at INTEGER NOT NULL,
+                    PRIMARY KEY (project_id, version)
+                )",
+                &[],
+            )
+            .map_err(failed)?;
+        match message {
+            ToDirectory::Add { project_id, version } => {
+                let values: [Value; 3] = [project_id.into(), version.as_str().into(), clock::now().0.into()];
+                self.sql
+                    .query("INSERT OR IGNORE INTO releases (project_id, version, added_at) VALUES (?, ?, ?)", &values)
+                    .map_err(failed)?;
+                json(200, &())
+            }
+            ToDirectory::List => {
+                let rows = self
+                    .sql
+                    .query("SELECT project_id, version FROM releases ORDER BY added_at DESC LIMIT 50", &[])
+                    .map_err(failed)?;
+                let listed = rows.iter().map(|row| {
+                    let version = row.text(1)?.parse().map_err(|error| SqlError(format!("{error}")))?;
+                    Ok(Listed { project_id: row.natural(0)?, version })
+                });
+                json(200, &listed.collect::<std::result::Result<Vec<_>, SqlError>>().map_err(failed)?)
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Every request from outside.
+
+use js_sys::Reflect;
+use serde::Deserialize;
+use slipway_core::api::{PromotionRequest, Release, ReleasePatch, ReleaseSummary};
+use slipway_core::config::{Config, Project, Reading};
+use slipway_core::release::Version;
+use slipway_core::secret::JobSession;
+use slipway_view::filter::Filter;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use worker::{Context, Env, Method, Request, Response, Result, event};
+
+use crate::answer::{Answer, Problem, finish, json};
+use crate::message::{self, ToProject, tell};
+use crate::{copy, pages, session, settings, webhook};
+
+/// The largest body of the API: a plan of 500 packages has about 150 KB.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The longest that a reader may wait for a change; proxies on the way cut idle requests at 30 to 100 seconds.
+const WAIT_SECONDS_MAX: u64 = 25;
+/// Rows of the audit in one answer.
+const AUDIT_ROWS_MAX: u64 = 1000;
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+    let wants_page = !request.path().starts_with("/api/")
+        && request.headers().get("accept")?.is_some_and(|accept| accept.contains("text/html"));
+    match route(request, &env).await {
+        Err(problem) if wants_page => finish(pages::problem(&problem)),
+        answer => finish(answer),
+    }
+}
+
+async fn route(mut request: Request, env: &Env) -> Answer {
+    let path = request.path();
+    let segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    if segments == ["healthz"] {
+        return Ok(Response::ok("ok\n")?);
+    }
+    let config = settings::config()?;
+    let config = config.as_ref();
+    match (request.method(), segments.as_slice()) {
+        (Method::Post, ["webhooks", "gitlab", project]) => webhook::receive(request, project, env, config).await,
+        (Method::Post, ["api", "v1", "sessions"]) => {
+            let body = body(&mut request, session::BODY_BYTES_MAX).await?;
+            session::open(&body, env, config).await
+        }
+        (Method::Post, _) if path == copy::PATH => copy::answer(request, env).await,
+        (Method::Get, ["readyz"]) => ready(env, config),
+        (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
+        (Method::Get, []) => {
+            reader(&request, env, config)?;
+            pages::projects(config)
+        }
+        (Method::Get, ["help", "states"]) => pages::help(),
+        (Method::Get, ["p", project]) => {
+            let project = readable(&request, env, config, project)?;
+            let releases: Vec<ReleaseSummary> = ask(env, project, &ToProject::Releases { project_id: project.id }).await?;
+            pages::releases(&shown(project), &releases)
+        }
+        (Method::Get, ["p", project, "r", version]) => {
+            let project = readable(&request, env, config, project)?;
+            let release: Release = ask(env, project, &read(project, version)?).await?;
+            pages::release(&release, &Filter::from_query(request.url()?.query().unwrap_or_default()))
+        }
+        (method, ["api", "v1", rest @ ..]) => api(request, method, rest, env, config).await,
+        _ => Err(Problem::not_found("page")),
+    }
+}
+
+async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, config: &Config) -> Answer {
+    match (method, path) {
+        (Method::Get, ["projects"]) => {
+            reader(&request, env, config)?;
+            json(200, &config.projects.iter().map(shown).collect::<Vec<_>>())
+        }
+        (Method::Get, ["projects", project, "releases"]) => {
+            let project = readable(&request, env, config, project)?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Releases { project_id: project.id }).await?)
+        }
+        (Method::Get, ["projects", project, "releases", version]) => {
+            let project = readable(&request, env, config, project)?;
+            one_release(&request, env, project, version).await
+        }
+        (Method::Get, ["projects", project, "releases", version, "live"]) => {
+            let project = readable(&request, env, config, project)?;
+            live(request, env, project, version).await
+        }
+        (Method::Get, ["projects", project, "audit"]) => {
+            let project = readable(&request, env, config, project)?;
+            let query: AuditQuery = request.query()?;
+            let message = ToProject::Audit { first: query.first.unwrap_or(1), count: AUDIT_ROWS_MAX };
+            Ok(tell(&message::project(env, project.id)?, &message).await?)
+        }
+        (Method::Patch, ["projects", project, "releases", version]) => {
+            let (project, session) = job(&request, env, config, project)?;
+            let version = parse_version(version)?;
+            let patch: ReleasePatch = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Patch { session, version, patch }).await?)
+        }
+        (Method::Post, ["projects", project, "releases", version, "promotions"]) => {
+            let (project, session) = job(&request, env, config, project)?;
+            let version = parse_version(version)?;
+            let PromotionRequest { keys } = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Promote { session, version, keys }).await?)
+        }
+        _ => Err(Problem::not_found("route of the API")),
+    }
+}
+
+#[derive(Deserialize)]
+struct WaitQuery {
+    since: Option<u64>,
+    timeout: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct AuditQuery {
+    first: Option<u64>,
+}
+
+async fn one_release(request: &Request, env: &Env, project: &Project, version: &str) -> Answer {
+    let query: WaitQuery = request.query()?;
+    let wait_ms = query.timeout.unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX) * 1000;
+    let version = parse_version(version)?;
+    let message = ToProject::Release { project_id: project.id, version, since: query.since, wait_ms };
+    let release: Release = ask(env, project, &message).await?;
+    let tag = format!("\"{}\"", release.sequence);
+    let response = if request.headers().get("if-none-match")?.as_deref() == Some(tag.as_str()) {
+        Response::empty()?.with_status(304)
+    } else {
+        json(200, &release)?
+    };
+    response.headers().set("etag", &tag)?;
+    Ok(response)
+}
+
+async fn live(request: Request, env: &Env, project: &Project, version: &str) -> Answer {
+    let query: WaitQuery = request.query()?;
+    let version = parse_version(version)?;
+    let upgrades = request.headers().get("upgrade")?.is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
+    if !upgrades {
+        return Err(Problem::new(426, "upgrade-required", "This address speaks WebSocket; poll the release instead."));
+    }
+    // A page of another site must not read with the reader's rights.
+    let own = request.url()?.origin().ascii_serialization();
+    if request.headers().get("origin")?.is_some_and(|origin| origin != own) {
+        return Err(Problem::new(403, "foreign-origin", "Sockets are opened by this dashboard's own pages alone."));
+    }
+    let since = query.since.map(|since| format!("&since={since}")).unwrap_or_default();
+    let version = version.as_str().replace('+', "%2B");
+    let url = format!("https://object/?project_id={}&version={version}{since}", project.id);
+    let mut init = worker::RequestInit::new();
+    init.with_headers(request.headers().clone());
+    Ok(message::project(env, project.id)?.fetch_with_request(Request::new_with_init(&url, &init)?).await?)
+}
+
+/// Ready means: the configuration and every secret that it names are there.
+fn ready(env: &Env, config: &Config) -> Answer {
+    settings::edge_key(env)?;
+    settings::secret(env, &config.gitlab.token)?;
+    for place in config.places.values() {
+        settings::secret(env, &place.token)?;
+    }
+    for project in &config.projects {
+        settings::secret(env, &project.webhook_token)?;
+    }
+    Ok(Response::ok("ready\n")?)
+}
+
+// ---- who asks ----
+
+/// Anybody who may read.
+fn reader(request: &Request, env: &Env, config: &Config) -> std::result::Result<Option<JobSession>, Problem> {
+    match (session::of(request, env)?, config.edge.reading) {
+        (None, Reading::Nobody) => Err(Problem::unauthorised()),
+        (session, _) => Ok(session),
+    }
+}
+
+/// The project, for somebody who may read it.
+fn readable<'a>(request: &Request, env: &Env, config: &'a Config, project: &str) -> std::result::Result<&'a Project, Problem> {
+    let session = reader(request, env, config)?;
+    let project = config.project(project).ok_or_else(|| Problem::not_found("such project"))?;
+    let foreign = session.is_some_and(|session| session.project_id != project.id);
+    if foreign && config.edge.reading == Reading::Nobody { Err(Problem::not_found("such project")) } else { Ok(project) }
+}
+
+/// The project, for one of its own jobs.
+fn job<'a>(
+    request: &Request,
+    env: &Env,
+    config: &'a Config,
+    project: &str,
+) -> std::result::Result<(&'a Project, JobSession), Problem> {
+    let session = session::of(request, env)?.ok_or_else(Problem::unauthorised)?;
+    let project = config.project(project).ok_or_else(|| Problem::not_found("such project"))?;
+    if session.project_id == project.id {
+        Ok((project, session))
+    } else {
+        Err(Problem::new(403, "not-allowed", "This session belongs to another project."))
+    }
+}
+
+// ---- reading and asking ----
+
+fn shown(project: &Project) -> slipway_core::api::Project {
+    slipway_core::api::Project { id: project.id, name: project.name.to_string() }
+}
+
+fn read(project: &Project, version: &str) -> std::result::Result<ToProject, Problem> {
+    Ok(ToProject::Release { project_id: project.id, version: parse_version(version)?, since: None, wait_ms: 0 })
+}
+
+fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
+    text.parse().map_err(|error| Problem::new(422, "bad-version", format!("{error}.")))
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> std::result::Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::new(400, "bad-request", format!("The body is not understood: {error}.")))
+}
+
+/// Asks the record and reads its JSON; its problems stay what they are.
+async fn ask<T: for<'de> Deserialize<'de>>(env: &Env, project: &Project, message: &ToProject) -> std::result::Result<T, Problem> {
+    let mut answer = tell(&message::project(env, project.id)?, message).await?;
+    let text = answer.text().await?;
+    match answer.status_code() {
+        200 => Ok(serde_json::from_str(&text)?),
+        404 => Err(Problem::not_found("such release")),
+        status => Err(worker::Error::RustError(format!("the record answered {status}: {text}")).into()),
+    }
+}
+
+/// A body of at most `limit` bytes. One that says it is longer is not read at all.
+pub(crate) async fn body(request: &mut Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
+    let too_big = || Problem::new(413, "too-big", format!("The body has more than {limit} bytes."));
+    let declared = request.headers().get("content-length")?.and_then(|length| length.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(too_big());
+    }
+    let Some(stream) = request.inner().body() else { return Ok(Vec::new()) };
+    let reader: web_sys::ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    let thrown = |error: JsValue| Problem::from(worker::Error::from(error));
+    let mut bytes = Vec::new();
+    loop {
+        let read = JsFuture::from(reader.read()).await.map_err(thrown)?;
+        if Reflect::get(&read, &"done".into()).map_err(thrown)?.is_truthy() {
+            return Ok(bytes);
+        }
+        let chunk: js_sys::Uint8Array = Reflect::get(&read, &"value".into()).map_err(thrown)?.unchecked_into();
+        if bytes.len() + usize::try_from(chunk.byte_length()).unwrap_or(usize::MAX) > limit {
+            drop(reader.cancel());
+            return Err(too_big());
+        }
+        bytes.extend(chunk.to_vec());
+    }
+}
+
+/// A segment of a path, with its escapes undone.
+fn decode(segment: &str) -> String {
+    let decoded = js_sys::decode_uri_component(segment).ok().and_then(|text| text.as_string());
+    decoded.unwrap_or_else(|| segment.to_owned())
+}

@@ -1,0 +1,101 @@
+//! What the edge's objects say to each other, and how to reach them.
+//!
+//! An old version's message may meet a new version's object while a deployment rolls out, so fields are only added, and
+//! every added one has a default.
+
+use serde::{Deserialize, Serialize};
+use slipway_core::api::ReleasePatch;
+use slipway_core::promotion::{Order, Report};
+use slipway_core::release::{Key, Version};
+use slipway_core::secret::JobSession;
+use slipway_wire::Digest;
+use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
+
+/// To the record of a project.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum ToProject {
+    /// A webhook's hint, to be kept before it is acknowledged.
+    Hint { project_id: u64, delivery: String, job_id: u64 },
+    /// A job adds what it knows of a release.
+    Patch { session: JobSession, version: Version, patch: ReleasePatch },
+    /// A job asks to release packages.
+    Promote { session: JobSession, version: Version, keys: Vec<Key> },
+    /// A release; with `since`, not before it has changed or the time is up.
+    Release { project_id: u64, version: Version, since: Option<u64>, wait_ms: u64 },
+    /// All releases.
+    Releases { project_id: u64 },
+    /// What the object of a package saw.
+    Report { project_id: u64, version: Version, key: Key, approval: u64, digest: Digest, report: Report },
+    /// Rows of the audit.
+    Audit { first: u64, count: u64 },
+    /// Go on with whatever is open.
+    Wake { project_id: u64 },
+}
+
+/// To the object of a package of a release.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum ToPackage {
+    /// An approved order.
+    Accept(Box<Order>),
+    /// A stateless invocation shows its one-time capability.
+    Redeem { nonce: String },
+}
+
+/// To the object of a destination account.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum ToDestination {
+    /// Ask for a transfer slot.
+    Lease { holder: String, transfers: u32, seconds: u64 },
+    /// Give it back.
+    Return { holder: String },
+}
+
+/// To the directory.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum ToDirectory {
+    /// A project has this release.
+    Add { project_id: u64, version: Version },
+    /// The newest releases of all projects.
+    List,
+}
+
+/// A release in the directory.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Listed {
+    pub(crate) project_id: u64,
+    pub(crate) version: Version,
+}
+
+/// Sends a message to an object.
+pub(crate) async fn tell<T: Serialize>(stub: &Stub, message: &T) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set("content-type", "application/json")?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_headers(headers).with_body(Some(serde_json::to_string(message)?.into()));
+    stub.fetch_with_request(Request::new_with_init("https://object/", &init)?).await
+}
+
+/// The record of a project.
+pub(crate) fn project(env: &Env, id: u64) -> Result<Stub> {
+    env.durable_object("PROJECT")?.get_by_name(&id.to_string())
+}
+
+/// The name of a package's object.
+pub(crate) fn package_name(order: &Order) -> String {
+    format!("{}/{}/{}", order.project_id, order.version, order.key)
+}
+
+/// The object of a package.
+pub(crate) fn package(env: &Env, name: &str) -> Result<Stub> {
+    env.durable_object("PACKAGE")?.get_by_name(name)
+}
+
+/// The object of a destination account.
+pub(crate) fn destination(env: &Env, place: &str) -> Result<Stub> {
+    env.durable_object("DESTINATION")?.get_by_name(place)
+}
+
+/// The directory.
+pub(crate) fn directory(env: &Env) -> Result<Stub> {
+    env.durable_object("DIRECTORY")?.get_by_name("directory")
+}

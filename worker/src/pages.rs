@@ -1,0 +1,90 @@
+//! What people see: the pages, and the files that keep them live.
+
+use slipway_core::api::{Project, Release, ReleaseSummary};
+use slipway_core::config::Config;
+use slipway_view::filter::Filter;
+use slipway_view::page;
+use worker::{Env, Headers, Request, Response};
+
+use crate::answer::{Answer, Problem};
+
+/// No inline script or style, nothing from elsewhere: whatever a package's name holds, it stays text.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+fn html(status: u16, markup: &str) -> Answer {
+    let headers = Headers::new();
+    for (name, value) in [
+        ("content-type", "text/html; charset=utf-8"),
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", page::CACHE_CONTROL),
+    ] {
+        headers.set(name, value)?;
+    }
+    Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
+}
+
+pub(crate) fn projects(config: &Config) -> Answer {
+    let projects: Vec<Project> =
+        config.projects.iter().map(|project| Project { id: project.id, name: project.name.to_string() }).collect();
+    html(200, &page::projects(&projects).into_string())
+}
+
+pub(crate) fn releases(project: &Project, releases: &[ReleaseSummary]) -> Answer {
+    html(200, &page::releases(project, releases).into_string())
+}
+
+pub(crate) fn release(release: &Release, filter: &Filter) -> Answer {
+    html(200, &page::release(release, filter).into_string())
+}
+
+pub(crate) fn help() -> Answer {
+    html(200, &page::help_states().into_string())
+}
+
+/// A problem as a page, for those who asked for a page.
+pub(crate) fn problem(problem: &Problem) -> Answer {
+    let markup = match problem.status {
+        401 | 403 => page::unauthorised(&problem.detail),
+        404 => page::not_found(&problem.detail),
+        _ => page::error(&slipway_core::api::ProblemDetails {
+            kind: problem.kind.to_owned(),
+            title: problem.kind.replace('-', " "),
+            status: problem.status,
+            detail: problem.detail.clone(),
+        }),
+    };
+    html(problem.status, &markup.into_string())
+}
+
+/// A file of the dashboard. The binding gives bytes; what kind they are is said here, since a plain workerd does not.
+pub(crate) async fn asset(request: &Request, env: &Env, name: &str) -> Answer {
+    let kind = match name.rsplit_once('.').map(|(_, end)| end) {
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("wasm") => "application/wasm",
+        Some("svg") => "image/svg+xml",
+        _ => return Err(Problem::not_found("such file")),
+    };
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if !plain || name.contains("..") {
+        return Err(Problem::not_found("such file"));
+    }
+    let found = env.assets("ASSETS")?.fetch(format!("https://assets/assets/{name}"), None).await?;
+    if found.status_code() != 200 {
+        return Err(Problem::not_found("such file"));
+    }
+    let headers = Headers::new();
+    headers.set("content-type", kind)?;
+    headers.set("x-content-type-options", "nosniff")?;
+    headers.set("cache-control", "public, max-age=0, must-revalidate")?;
+    if let Some(tag) = found.headers().get("etag")? {
+        if request.headers().get("if-none-match")?.as_deref() == Some(tag.as_str()) {
+            return Ok(Response::empty()?.with_status(304));
+        }
+        headers.set("etag", &tag)?;
+    }
+    Ok(found.with_headers(headers))
+}

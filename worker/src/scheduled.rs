@@ -1,0 +1,20 @@
+//! The cron trigger. Alarms drive everything; this only wakes the records, in case an alarm was lost.
+
+use worker::{Env, ScheduleContext, ScheduledEvent, event};
+
+use crate::{message, settings};
+
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    if let Err(error) = wake(&env).await {
+        worker::console_error!("waking the records: {error}");
+    }
+}
+
+async fn wake(env: &Env) -> worker::Result<()> {
+    for project in &settings::config()?.projects {
+        let wake = message::ToProject::Wake { project_id: project.id };
+        message::tell(&message::project(env, project.id)?, &wake).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `slipway.toml` and the secrets that it names.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use js_sys::Reflect;
+use slipway_core::config::{Config, Place, Project};
+use slipway_core::inventory::Store;
+use slipway_core::route::Site;
+use slipway_core::secret::EdgeKey;
+use slipway_packagecloud::Account;
+use slipway_wire::Token;
+use worker::{Env, Error, Result};
+
+thread_local! {
+    /// The file is part of the deployment, so one reading lasts as long as the isolate. No JavaScript handle is kept.
+    static CONFIG: OnceCell<Rc<Config>> = const { OnceCell::new() };
+}
+
+/// The checked file. The deployment's entry module puts its text on `globalThis.SLIPWAY_CONFIG`.
+pub(crate) fn config() -> Result<Rc<Config>> {
+    CONFIG.with(|cell| {
+        if let Some(config) = cell.get() {
+            return Ok(Rc::clone(config));
+        }
+        let text = Reflect::get(&js_sys::global(), &"SLIPWAY_CONFIG".into())
+            .ok()
+            .and_then(|text| text.as_string())
+            .ok_or_else(|| Error::RustError("the deployment has no slipway.toml".to_owned()))?;
+        let config = Rc::new(Config::parse(&text).map_err(|error| Error::RustError(error.to_string()))?);
+        Ok(Rc::clone(cell.get_or_init(|| config)))
+    })
+}
+
+/// A secret of the deployment, by the name that `slipway.toml` gives it.
+pub(crate) fn secret(env: &Env, name: &str) -> Result<Token> {
+    match env.secret(name) {
+        Ok(secret) => Ok(Token::new(secret.to_string())),
+        Err(_) => Err(Error::RustError(format!("the secret `{name}` is not set; use `wrangler secret put {name}`"))),
+    }
+}
+
+/// What the edge signs its own texts with.
+pub(crate) fn edge_key(env: &Env) -> Result<EdgeKey> {
+    EdgeKey::parse(&secret(env, "SLIPWAY_EDGE_KEY")?).map_err(|error| Error::RustError(error.to_string()))
+}
+
+/// A configured place by its name.
+pub(crate) fn place<'a>(config: &'a Config, name: &str) -> Result<&'a Place> {
+    config.places.get(name).ok_or_else(|| Error::RustError(format!("slipway.toml has no place `{name}` any more")))
+}
+
+/// A repository that can be asked.
+pub(crate) fn store(env: &Env, config: &Config, site: &Site) -> Result<Store> {
+    let place = place(config, &site.place)?;
+    Ok(Store {
+        account: Account::new(place.url.clone(), secret(env, &place.token)?),
+        repository: site.repository.parse().map_err(|error| Error::RustError(format!("{error}")))?,
+        storage: place.storage.clone(),
+    })
+}
+
+/// The project with this id.
+pub(crate) fn project(config: &Config, id: u64) -> Result<&Project> {
+    let found = config.projects.iter().find(|project| project.id == id);
+    found.ok_or_else(|| Error::RustError(format!("slipway.toml has no project {id} any more")))
+}

@@ -1,0 +1,48 @@
+//! `POST /webhooks/gitlab/{project}`: keeps the hint durably, answers 202, works afterwards.
+//!
+//! A webhook authorises nothing: it names a job, and everything else is read from GitLab. Whatever is authentic but not
+//! for us is answered with success, since GitLab switches a hook off after four failures.
+
+use slipway_core::config::Config;
+use slipway_core::secret::knows;
+use slipway_gitlab::webhook::Event;
+use worker::{Env, Request, Response};
+
+use crate::answer::{Answer, Problem};
+use crate::fetch::body;
+use crate::message::{self, ToProject, tell};
+use crate::settings;
+
+/// GitLab's own limit for a webhook is 25 MB; a Job Hook has a few KB.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, config: &Config) -> Answer {
+    // An unknown project and a wrong token are answered alike: a stranger learns nothing.
+    let project = config.project(project).ok_or_else(Problem::unauthorised)?;
+    let given = request.headers().get("x-gitlab-token")?.unwrap_or_default();
+    if !knows(&given, &settings::secret(env, &project.webhook_token)?) {
+        return Err(Problem::unauthorised());
+    }
+    let body = body(&mut request, BODY_BYTES_MAX).await?;
+    let event = Event::parse(&body)
+        .map_err(|error| Problem::new(400, "bad-request", format!("The webhook is not understood: {error}.")))?;
+    let job = match event {
+        Event::Job(job) if job.project_id == project.id && job.status.is_played() => job,
+        Event::Job(_) | Event::Other(_) => return ignored(),
+    };
+    // GitLab gives each delivery a key and keeps it when a person sends it again; older versions give none.
+    let header = |name: &str| request.headers().get(name).ok().flatten().filter(|key| !key.is_empty() && key.len() <= 200);
+    let delivery = header("idempotency-key")
+        .or_else(|| header("webhook-id"))
+        .unwrap_or_else(|| format!("job {} {}", job.job_id, job.status));
+    let hint = ToProject::Hint { project_id: project.id, delivery, job_id: job.job_id };
+    let kept = tell(&message::project(env, project.id)?, &hint).await?;
+    if kept.status_code() != 202 {
+        return Err(worker::Error::RustError(format!("the record answered a hint with {}", kept.status_code())).into());
+    }
+    Ok(Response::empty()?.with_status(202))
+}
+
+fn ignored() -> Answer {
+    Ok(Response::empty()?.with_status(204))
+}
