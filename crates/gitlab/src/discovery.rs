@@ -53,3 +53,53 @@ impl Endpoint for Discover<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{base, response};
+
+    fn discover(issuer: &str, said: &str, keys: &str) -> Result<KeysUrl, CallError> {
+        let body = serde_json::json!({"issuer": said, "jwks_uri": keys, "subject_types_supported": ["public"]});
+        Discover { issuer: &base(issuer) }.parse(&response(200, body.to_string()))
+    }
+
+    #[test]
+    fn the_configuration_is_at_the_issuers_well_known_address() {
+        for (issuer, url) in [
+            ("https://gitlab.example.com", "https://gitlab.example.com/.well-known/openid-configuration"),
+            ("https://example.com/gitlab", "https://example.com/gitlab/.well-known/openid-configuration"),
+        ] {
+            let request = Discover { issuer: &base(issuer) }.request().expect("a request");
+            assert_eq!(request.uri(), url);
+            assert!(!request.headers().contains_key("authorization"));
+        }
+    }
+
+    #[test]
+    fn keys_are_at_the_issuers_own_host() {
+        let issuer = "https://gitlab.example.com";
+        let keys = discover(issuer, issuer, "https://gitlab.example.com/oauth/discovery/keys").expect("an address");
+        assert_eq!(keys.as_str(), "https://gitlab.example.com/oauth/discovery/keys");
+        for elsewhere in [
+            "https://evil.test/keys",
+            "http://gitlab.example.com/keys",
+            "https://gitlab.example.com.evil.test/keys",
+            "https://gitlab.example.com:8443/keys",
+            "https://gitlab.example.com@evil.test/keys",
+            "/oauth/discovery/keys",
+            "",
+        ] {
+            assert!(discover(issuer, issuer, elsewhere).is_err(), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_of_another_issuer_is_not_believed() {
+        let keys = "https://gitlab.example.com/oauth/discovery/keys";
+        for said in ["https://evil.test", "https://gitlab.example.com/", "http://gitlab.example.com", ""] {
+            let error = discover("https://gitlab.example.com", said, keys).expect_err(said);
+            assert!(error.to_string().contains("it says that it is the issuer"), "{error}");
+        }
+    }
+}

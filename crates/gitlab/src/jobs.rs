@@ -108,3 +108,75 @@ impl Endpoint for GetJob<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{instance, response};
+
+    const JOB: &str = include_str!("../fixtures/job.json");
+
+    fn parse(status: u16, body: &str) -> Result<Job, CallError> {
+        let instance = instance();
+        GetJob { instance: &instance, project_id: 1001, job_id: 3_580_121_225 }.parse(&response(status, body))
+    }
+
+    #[test]
+    fn a_job_is_asked_for_by_number_with_the_token_in_its_header() {
+        let instance = instance();
+        let request = GetJob { instance: &instance, project_id: 1001, job_id: 3_580_121_225 }.request();
+        let request = request.expect("a request");
+        assert_eq!(request.uri(), "https://gitlab.example.com/api/v4/projects/1001/jobs/3580121225");
+        assert_eq!(request.headers()["private-token"], "glpat-s3cret");
+        assert!(request.headers()["private-token"].is_sensitive());
+        assert!(!format!("{instance:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_job_is_read() {
+        let job = parse(200, JOB).expect("a job");
+        assert_eq!((job.id, job.name.as_str()), (3_580_121_225, "release: [ubuntu-jammy-amd64]"));
+        assert_eq!((job.status, job.tag, job.ref_name.as_deref()), (JobStatus::Pending, true, Some("v3.1.0")));
+        let user = job.user.expect("a user");
+        assert_eq!((user.id, user.username.as_str(), user.name.as_deref()), (7, "mira", Some("Mira Holt")));
+        assert_eq!((job.pipeline.id, job.pipeline.project_id), (2366, Some(1001)));
+        assert_eq!(job.pipeline.sha, "2293ada6b400935a1378653304eaf6221e0fdb8f");
+        assert_eq!(job.web_url.as_deref(), Some("https://gitlab.example.com/harbour/tug/-/jobs/3580121225"));
+    }
+
+    #[test]
+    fn what_old_versions_leave_out_may_be_absent() {
+        let job = parse(
+            200,
+            r#"{"id":3580121225,"name":"x","status":"manual","user":null,"tag":null,"pipeline":{"id":1,"ref":"main","sha":"00"}}"#,
+        );
+        let job = job.expect("a job");
+        assert_eq!((job.status, job.user, job.web_url, job.pipeline.project_id), (JobStatus::Manual, None, None, None));
+    }
+
+    #[test]
+    fn an_address_that_is_no_web_page_is_dropped() {
+        for url in ["javascript:alert(1)", "//evil.test/x", "https://mira@evil.test/", "data:text/html,x", "", "/x"] {
+            let job = parse(200, &JOB.replace("https://gitlab.example.com/harbour/tug/-/jobs/3580121225", url));
+            assert_eq!(job.expect("a job").web_url, None, "{url}");
+        }
+    }
+
+    #[test]
+    fn another_job_than_asked_for_is_not_believed() {
+        let error = parse(200, &JOB.replace("3580121225", "3580121226")).expect_err("another job");
+        assert!(error.to_string().contains("describes job 3580121226"), "{error}");
+    }
+
+    #[test]
+    fn a_refusal_is_kept_and_a_redirect_is_one() {
+        for status in [401, 403, 404, 429, 500] {
+            let error = parse(status, r#"{"message":"no"}"#).expect_err("a refusal");
+            assert_eq!(error.status().map(|status| status.as_u16()), Some(status));
+        }
+        for (status, body) in [(302, ""), (200, ""), (200, "[]"), (200, "{}"), (200, "<html>")] {
+            let error = parse(status, body).expect_err(body);
+            assert!(matches!(error, CallError::Unreadable { .. }), "{error}");
+        }
+    }
+}

@@ -128,3 +128,89 @@ impl Jwks {
         serde_json::to_string(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A modulus of so many bytes, base64url.
+    fn modulus(bytes: usize) -> String {
+        URL_SAFE_NO_PAD.encode(vec![0xc3; bytes])
+    }
+
+    fn key(kid: &str) -> Value {
+        json!({"kty": "RSA", "kid": kid, "use": "sig", "alg": "RS256", "n": modulus(256), "e": "AQAB"})
+    }
+
+    fn set(keys: &[Value]) -> Result<Jwks, InvalidJwks> {
+        Jwks::parse(json!({ "keys": keys }).to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_exact_name() {
+        let jwks = set(&[key("one"), key("two")]).expect("a set");
+        let two = jwks.find("two").expect("a key");
+        assert_eq!((two.kid(), two.n(), two.e()), ("two", modulus(256).as_str(), "AQAB"));
+        for kid in ["", "three", "ONE", "one "] {
+            assert_eq!(jwks.find(kid), None, "{kid}");
+        }
+    }
+
+    #[test]
+    fn only_rsa_keys_that_sign_are_kept() {
+        let with = |field: &str, value: Value| {
+            let mut key = key("one");
+            key[field] = value;
+            key
+        };
+        for (kept, field, value) in [
+            (true, "use", Value::Null),
+            (true, "alg", Value::Null),
+            (true, "x5c", json!(["…"])),
+            (true, "n", modulus(512).into()),
+            (false, "kty", "EC".into()),
+            (false, "kty", "oct".into()),
+            (false, "kty", Value::Null),
+            (false, "use", "enc".into()),
+            (false, "alg", "RS512".into()),
+            (false, "alg", "HS256".into()),
+            (false, "kid", Value::Null),
+            (false, "kid", "".into()),
+            (false, "n", Value::Null),
+            (false, "n", modulus(128).into()),
+            (false, "n", modulus(2048).into()),
+            (false, "n", format!("{}=", modulus(257)).into()),
+            (false, "n", modulus(258).replace('w', "+").into()),
+            (false, "e", Value::Null),
+            (false, "e", "".into()),
+            (false, "e", "AQAB\n".into()),
+        ] {
+            let jwks = set(&[with(field, value.clone()), key("other")]).expect("a set");
+            assert_eq!(jwks.find("one").is_some(), kept, "{field} {value}");
+            assert!(jwks.find("other").is_some(), "one odd key does not spoil the set");
+        }
+    }
+
+    #[test]
+    fn a_set_that_is_too_large_or_ambiguous_is_refused() {
+        let many: Vec<_> = (0..33).map(|number| key(&number.to_string())).collect();
+        assert!(set(&many[..32]).is_ok());
+        assert!(matches!(set(&many), Err(InvalidJwks::TooMany)));
+        assert!(matches!(set(&[key("one"), key("one")]), Err(InvalidJwks::Twice(kid)) if kid == "one"));
+        let spaces = format!(r#"{{"keys":[]{}}}"#, " ".repeat(BYTES_MAX));
+        assert!(matches!(Jwks::parse(spaces.as_bytes()), Err(InvalidJwks::TooLarge)));
+        for body in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[1]}"#, r#"{"keys":[],"keys":[]}"#] {
+            assert!(matches!(Jwks::parse(body.as_bytes()), Err(InvalidJwks::Json(_))), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_set_that_was_kept_reads_as_before() {
+        let jwks = set(&[key("one"), key("two")]).expect("a set");
+        let kept = jwks.to_json().expect("JSON");
+        assert_eq!(Jwks::parse(kept.as_bytes()).expect("the same set"), jwks);
+        assert!(kept.starts_with(r#"{"keys":[{"kty":"RSA","kid":"one","n":"#), "{kept}");
+    }
+}

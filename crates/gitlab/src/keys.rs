@@ -28,3 +28,24 @@ impl Endpoint for GetKeys<'_> {
         Jwks::parse(body(url, response)?).map_err(|error| unreadable(url, error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Discover;
+    use crate::fake::{base, response};
+
+    #[test]
+    fn keys_are_asked_for_where_the_issuer_says() {
+        let issuer = base("https://gitlab.example.com");
+        let body =
+            r#"{"issuer":"https://gitlab.example.com","jwks_uri":"https://gitlab.example.com/oauth/discovery/keys"}"#;
+        let url = Discover { issuer: &issuer }.parse(&response(200, body)).expect("an address");
+        let keys = GetKeys { url: &url };
+        assert_eq!(keys.request().expect("a request").uri(), "https://gitlab.example.com/oauth/discovery/keys");
+        assert!(keys.parse(&response(200, r#"{"keys":[]}"#)).expect("an empty set").is_empty());
+        let error = keys.parse(&response(200, "<html>")).expect_err("no set").to_string();
+        assert!(error.starts_with("cannot read the answer of gitlab.example.com: the key set is not one"), "{error}");
+        assert!(keys.parse(&response(503, "")).expect_err("a refusal").may_pass());
+    }
+}

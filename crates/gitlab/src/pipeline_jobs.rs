@@ -100,3 +100,79 @@ pub async fn pipeline_jobs(
     }
     Err(unreadable(instance.base().as_str(), format!("more than {PAGES_MAX} pages of jobs in pipeline {pipeline_id}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Recorded, instance, now, response, with_header};
+
+    const LIST: &str = "https://gitlab.example.com/api/v4/projects/1001/pipelines/2366/jobs";
+
+    fn jobs(ids: impl IntoIterator<Item = u64>) -> String {
+        let job = |id| {
+            format!(r#"{{"id":{id},"name":"x","status":"success","pipeline":{{"id":2366,"ref":"main","sha":"00"}}}}"#)
+        };
+        format!("[{}]", ids.into_iter().map(job).collect::<Vec<_>>().join(","))
+    }
+
+    fn all(http: &Recorded) -> Result<Vec<u64>, CallError> {
+        let jobs = now(pipeline_jobs(http, &instance(), 1001, 2366, &[]))?;
+        Ok(jobs.iter().map(|job| job.id).collect())
+    }
+
+    #[test]
+    fn a_list_can_be_narrowed_by_status() {
+        let instance = instance();
+        let scope = [JobStatus::Success, JobStatus::WaitingForResource, JobStatus::Other("a&b".to_owned())];
+        let list = ListPipelineJobs {
+            instance: &instance,
+            project_id: 1001,
+            pipeline_id: 2366,
+            scope: &scope,
+            include_retried: true,
+            page: 3,
+        };
+        assert_eq!(
+            list.request().expect("a request").uri().to_string(),
+            format!(
+                "{LIST}?per_page=100&page=3&scope%5B%5D=success&scope%5B%5D=waiting%5Ffor%5Fresource\
+                 &scope%5B%5D=a%26b&include_retried=true"
+            )
+        );
+    }
+
+    #[test]
+    fn all_pages_are_read_and_each_job_comes_once() {
+        let http = Recorded::default()
+            .with(&format!("{LIST}?per_page=100&page=1"), with_header("x-next-page", "2", jobs([9, 8])))
+            .with(&format!("{LIST}?per_page=100&page=2"), with_header("x-next-page", "3", jobs([8, 7])))
+            .with(&format!("{LIST}?per_page=100&page=3"), with_header("x-next-page", "", jobs([6])));
+        assert_eq!(all(&http).expect("three pages"), [9, 8, 7, 6]);
+    }
+
+    #[test]
+    fn without_the_header_a_full_page_is_followed_by_another() {
+        let http = Recorded::default()
+            .with(&format!("{LIST}?per_page=100&page=1"), response(200, jobs(100..200)))
+            .with(&format!("{LIST}?per_page=100&page=2"), response(200, jobs(0..1)));
+        assert_eq!(all(&http).expect("two pages").len(), 101);
+        assert_eq!(http.asked().len(), 2);
+    }
+
+    #[test]
+    fn an_endless_or_circular_list_is_given_up() {
+        let mut http = Recorded::default();
+        for page in 1..=PAGES_MAX {
+            let answer = with_header("x-next-page", &(page + 1).to_string(), "[]");
+            http = http.with(&format!("{LIST}?per_page=100&page={page}"), answer);
+        }
+        let error = all(&http).expect_err("too many pages").to_string();
+        assert!(error.contains("more than 20 pages"), "{error}");
+        for next in ["1", "0", "x", "-1", "2 3"] {
+            let answer = with_header("x-next-page", next, "[]");
+            let http = Recorded::default().with(&format!("{LIST}?per_page=100&page=1"), answer);
+            assert!(matches!(all(&http), Err(CallError::Unreadable { .. })), "{next}");
+            assert_eq!(http.asked().len(), 1);
+        }
+    }
+}

@@ -124,3 +124,118 @@ impl Event {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB_HOOK: &str = include_str!("../fixtures/job_hook.json");
+
+    /// The recorded Job Hook with one field set, or removed.
+    fn job_with(field: &str, value: Option<Value>) -> Result<Event, InvalidEvent> {
+        let mut body: Value = serde_json::from_str(JOB_HOOK).expect("the fixture is JSON");
+        let fields = body.as_object_mut().expect("the fixture is an object");
+        match value {
+            Some(value) => fields.insert(field.to_owned(), value),
+            None => fields.remove(field),
+        };
+        Event::parse(body.to_string().as_bytes())
+    }
+
+    fn job(event: Result<Event, InvalidEvent>) -> JobEvent {
+        match event {
+            Ok(Event::Job(job)) => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_job_hook_tells_which_job_and_who() {
+        assert_eq!(
+            job(Event::parse(JOB_HOOK.as_bytes())),
+            JobEvent {
+                project_id: 1001,
+                pipeline_id: Some(2366),
+                job_id: 3_580_121_225,
+                name: "release: [ubuntu-jammy-amd64]".to_owned(),
+                status: JobStatus::Pending,
+                user: Some(EventUser {
+                    id: Some(7),
+                    username: Some("mira".to_owned()),
+                    name: Some("Mira Holt".to_owned()),
+                }),
+                ref_name: Some("v3.1.0".to_owned()),
+                tag: true,
+                sha: Some("2293ada6b400935a1378653304eaf6221e0fdb8f".to_owned()),
+                environment: Some("release/ubuntu-jammy-amd64".to_owned()),
+                downstream: false,
+            }
+        );
+    }
+
+    #[test]
+    fn old_and_future_shapes_are_read() {
+        let smallest =
+            br#"{"object_kind":"build","project_id":1,"build_id":2,"build_name":"x","build_status":"created"}"#;
+        let smallest = job(Event::parse(smallest));
+        assert_eq!((smallest.pipeline_id, smallest.user, smallest.tag), (None, None, false));
+        for field in ["user", "runner", "environment", "project", "commit", "retries_count", "tag", "ref", "sha"] {
+            job(job_with(field, None));
+            job(job_with(field, Some(Value::Null)));
+        }
+        assert_eq!(job(job_with("pipeline_id", None)).pipeline_id, Some(2366), "from `commit.id`");
+        job(job_with("commit", Some(serde_json::json!({"id": "2293ada6"}))));
+        job(job_with("user", Some(serde_json::json!({"name": "Mira Holt"}))));
+        job(job_with("environment", Some("production".into())));
+        job(job_with("something_new", Some(serde_json::json!({"a": [1, 2.5, null]}))));
+        assert_eq!(job(job_with("build_id", Some(u64::MAX.into()))).job_id, u64::MAX);
+        let status = job(job_with("build_status", Some("dreaming".into()))).status;
+        assert_eq!(status, JobStatus::Other("dreaming".to_owned()));
+    }
+
+    #[test]
+    fn a_job_of_a_child_pipeline_is_told_apart() {
+        let parent = serde_json::json!({"project": {"id": 1001}, "job_id": 5, "pipeline_id": 2365});
+        assert!(job(job_with("source_pipeline", Some(parent))).downstream);
+        assert!(!job(job_with("source_pipeline", Some(Value::Null))).downstream);
+    }
+
+    #[test]
+    fn other_events_are_named_and_nothing_more() {
+        for kind in ["pipeline", "deployment", "push", "tag_push", "release", "job", "Build", ""] {
+            let body = serde_json::json!({"object_kind": kind, "project_id": "not even a number"});
+            let event = Event::parse(body.to_string().as_bytes()).expect(kind);
+            assert_eq!(event, Event::Other(kind.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        for body in ["", "x", "{", "object_kind=build", "\u{0}", r#"{"object_kind":"build"} {}"#] {
+            assert!(matches!(Event::parse(body.as_bytes()), Err(InvalidEvent::NotJson(_))), "{body}");
+        }
+        assert!(matches!(Event::parse(b"{\"object_kind\":\"\xff\"}"), Err(InvalidEvent::NotJson(_))));
+        for body in ["{}", "[]", "null", "1", r#""build""#, r#"{"object_kind":null}"#, r#"{"object_kind":["build"]}"#] {
+            assert!(matches!(Event::parse(body.as_bytes()), Err(InvalidEvent::NoKind)), "{body}");
+        }
+        let deep = format!(r#"{{"object_kind":"build","x":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert!(matches!(Event::parse(deep.as_bytes()), Err(InvalidEvent::NotJson(_))));
+    }
+
+    #[test]
+    fn an_incomplete_job_hook_is_refused_with_the_field_at_fault() {
+        for field in ["project_id", "build_id", "build_name", "build_status"] {
+            let error = job_with(field, None).expect_err(field).to_string();
+            assert!(error.contains(field), "{error}");
+        }
+        for (field, value) in [
+            ("project_id", Value::from("1001")),
+            ("project_id", Value::from(-1)),
+            ("project_id", Value::from(1.5)),
+            ("build_id", Value::Null),
+            ("pipeline_id", Value::from("2366")),
+        ] {
+            assert!(matches!(job_with(field, Some(value.clone())), Err(InvalidEvent::Job(_))), "{field} {value}");
+        }
+    }
+}

@@ -16,3 +16,6 @@ mod members;
 pub use check::{AGE_S_MAX, Expected, LEEWAY_S, Refusal, check};
 pub use claims::Claims;
 pub use compact::{BYTES_MAX, InvalidIdToken, UnverifiedIdToken};
+
+#[cfg(test)]
+mod tests;

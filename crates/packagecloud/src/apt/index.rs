@@ -108,3 +108,95 @@ impl IndexReader {
         text.scan.finish().map(Some).map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::fake::filename;
+
+    fn text() -> Vec<u8> {
+        format!("Filename: pool/tug_1_amd64.deb\nSHA256: {}\n", "a".repeat(64)).into_bytes()
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text).expect("memory takes bytes");
+        encoder.finish().expect("memory takes bytes")
+    }
+
+    /// Reads `bytes` in pieces of `step`, expecting exactly them.
+    fn read(compression: Compression, bytes: &[u8], step: usize) -> Result<Option<BTreeSet<Digest>>, String> {
+        let expected = File { digest: Digest::of(bytes), size: length(bytes) };
+        let mut reader = IndexReader::new(&filename("tug_1_amd64.deb"), compression, expected);
+        for piece in bytes.chunks(step) {
+            assert!(reader.feed(piece), "no more than expected");
+        }
+        reader.finish()
+    }
+
+    fn found() -> BTreeSet<Digest> {
+        ["a".repeat(64).parse().expect("64 hex digits")].into()
+    }
+
+    #[test]
+    fn an_index_is_read_plain_and_packed_however_it_is_cut() {
+        let packed = gzip(&text());
+        for step in 1..=packed.len() {
+            assert_eq!(read(Compression::Gzip, &packed, step), Ok(Some(found())), "pieces of {step}");
+            assert_eq!(read(Compression::Plain, &text(), step), Ok(Some(found())), "pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn an_index_may_be_packed_in_several_members() {
+        let text = text();
+        let (front, back) = text.split_at(20);
+        let packed = [gzip(front), gzip(b""), gzip(back)].concat();
+        for step in [1, 7, packed.len()] {
+            assert_eq!(read(Compression::Gzip, &packed, step), Ok(Some(found())));
+        }
+    }
+
+    #[test]
+    fn a_truncated_index_is_an_error_and_not_a_short_one() {
+        let packed = gzip(&text());
+        for end in 0..packed.len() {
+            for step in [1, 1000] {
+                let answer = read(Compression::Gzip, &packed[..end], step);
+                assert!(answer.is_err(), "{end} of {} bytes: {answer:?}", packed.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_index_is_an_error() {
+        let packed = gzip(&text());
+        for at in [0, 2, 10, packed.len() - 8, packed.len() - 1] {
+            let mut damaged = packed.clone();
+            damaged[at] ^= 0x55;
+            assert!(read(Compression::Gzip, &damaged, 13).is_err(), "byte {at}");
+        }
+        assert!(read(Compression::Gzip, &text(), 1000).is_err(), "not packed at all");
+    }
+
+    #[test]
+    fn other_bytes_than_expected_are_no_answer_whatever_they_hold() {
+        for bytes in [text(), gzip(&text()), b"garbage".to_vec(), Vec::new()] {
+            let expected = File { digest: Digest::of(b"another index"), size: length(&bytes) };
+            let mut reader = IndexReader::new(&filename("tug_1_amd64.deb"), Compression::Gzip, expected);
+            assert!(reader.feed(&bytes));
+            assert_eq!(reader.finish(), Ok(None));
+        }
+    }
+
+    #[test]
+    fn reading_stops_when_there_is_more_than_expected() {
+        let expected = File { digest: Digest::of(b"abc"), size: 3 };
+        let mut reader = IndexReader::new(&filename("tug_1_amd64.deb"), Compression::Plain, expected);
+        assert!(reader.feed(b"abc"));
+        assert!(!reader.feed(b"d"));
+        assert_eq!(reader.finish(), Ok(None));
+    }
+}

@@ -138,3 +138,126 @@ impl Stanza {
         if slot.replace(value.to_owned()).is_some() { Err(InvalidPackages::Twice(name)) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+    fn scan(pieces: &[&[u8]]) -> Result<Vec<String>, InvalidPackages> {
+        let mut scan = PackagesScan::new(&"tug_1_amd64.deb".parse().expect("a file name"));
+        for piece in pieces {
+            scan.feed(piece)?;
+        }
+        Ok(scan.finish()?.iter().map(Digest::hex).collect())
+    }
+
+    /// What the scan says of `text`, however it is cut.
+    fn check(text: &str, expected: &Result<Vec<String>, InvalidPackages>) {
+        let text = text.replace("{A}", A).replace("{B}", B);
+        let bytes = text.as_bytes();
+        assert_eq!(&scan(&[bytes]), expected, "{text:?} whole");
+        let single: Vec<_> = bytes.chunks(1).collect();
+        assert_eq!(&scan(&single), expected, "{text:?} byte by byte");
+        for at in 0..=bytes.len() {
+            let (front, back) = bytes.split_at(at);
+            assert_eq!(&scan(&[front, b"", back]), expected, "{text:?} cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_listed_file_has_its_digest() {
+        for text in [
+            "Package: tug\nFilename: pool/jammy/main/t/tug/tug_1_amd64.deb\nSHA256: {A}\n\n",
+            // Without the last line feed, or any empty line.
+            "Package: tug\nFilename: pool/jammy/main/t/tug/tug_1_amd64.deb\nSHA256: {A}\n",
+            "Filename: pool/tug_1_amd64.deb\nSHA256: {A}",
+            // In the other order, among others, after several empty lines.
+            "\n\nFilename: pool/a_1_amd64.deb\nSHA256: {B}\n\n\n\nSHA256: {A}\nFilename: pool/tug_1_amd64.deb\n\nFilename: pool/z.deb\nSHA256: {B}\n",
+            // CRLF.
+            "Filename: pool/a_1_amd64.deb\r\nSHA256: {B}\r\n\r\nFilename: pool/tug_1_amd64.deb\r\nSHA256: {A}\r\n\r\n",
+            // No folder, no space, other case, spaces around.
+            "filename:tug_1_amd64.deb\nsha256:{A}\n",
+            "Filename: \t ./tug_1_amd64.deb \t\nSHA256:   {A}  \n",
+            // Folded: what looks like a field inside a description is text.
+            "Package: tug\nDescription: a tug\n Filename: pool/other.deb\n SHA256: {B}\n .\n\tFilename: x\nFilename: pool/tug_1_amd64.deb\nSHA256: {A}\n",
+            "Description: a tug\n .\n \n  \nFilename: pool/tug_1_amd64.deb\nSHA256: {A}\n",
+            // Folded values, as apt takes them.
+            "Filename:\n pool/tug_1_amd64.deb\nSHA256:\n {A}\n",
+            // Fields that only begin like the two.
+            "Filename-Old: pool/tug_1_amd64.deb\nSHA256sum: {B}\nFilename: pool/tug_1_amd64.deb\nSHA256: {A}\n",
+            // Twice the same.
+            "Filename: pool/a/tug_1_amd64.deb\nSHA256: {A}\n\nFilename: pool/b/tug_1_amd64.deb\nSHA256: {A}\n",
+            "Package: tüg\nFilename: pool/tug_1_amd64.deb\nSHA256: {A}\nno colon at all\n",
+        ] {
+            check(text, &Ok(vec![A.to_owned()]));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_listed_has_none() {
+        for text in [
+            "",
+            "\n",
+            "\r\n\r\n",
+            "<html>not found</html>",
+            "Filename: pool/xtug_1_amd64.deb\nSHA256: {A}\n",
+            "Filename: pool/tug_1_amd64.deb.asc\nSHA256: {A}\n",
+            "Filename: pool/tug_1_amd64.deb/other\nSHA256: {A}\n",
+            "Filename: pool/Tug_1_amd64.deb\nSHA256: {A}\n",
+            // The two fields of different stanzas do not belong together.
+            "Description: x\n Filename: pool/tug_1_amd64.deb\n SHA256: {A}\n",
+            "SHA256: {A}\n",
+        ] {
+            check(text, &Ok(Vec::new()));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_listed_with_other_bytes_too_has_both_digests() {
+        check(
+            "Filename: pool/a/tug_1_amd64.deb\nSHA256: {B}\n\nFilename: pool/b/tug_1_amd64.deb\nSHA256: {A}\n",
+            &Ok(vec![A.to_owned(), B.to_owned()]),
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_listed_without_a_digest_is_an_error() {
+        for text in [
+            "Filename: pool/tug_1_amd64.deb\nMD5sum: 00\n",
+            "Filename: pool/tug_1_amd64.deb\n\nSHA256: {A}\n",
+            "Filename: pool/tug_1_amd64.deb\nSHA256: {A}0\n",
+            "Filename: pool/tug_1_amd64.deb\nSHA256: {A}\n {B}\n",
+        ] {
+            check(text, &Err(InvalidPackages::NoDigest("tug_1_amd64.deb".to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_is_an_error() {
+        check("Filename: pool/tug_1_amd64.deb\nSHA256: {A}\nSHA256: {B}\n", &Err(InvalidPackages::Twice("SHA256")));
+        check(
+            "Filename: pool/x.deb\nFilename: pool/tug_1_amd64.deb\nSHA256: {A}\n",
+            &Err(InvalidPackages::Twice("Filename")),
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_passed_over() {
+        let mut bytes = b"Maintainer: \xff\xfe\n".to_vec();
+        bytes.extend_from_slice(format!("Filename: pool/tug_1_amd64.deb\nSHA256: {A}\n").as_bytes());
+        assert_eq!(scan(&[&bytes]), Ok(vec![A.to_owned()]));
+    }
+
+    #[test]
+    fn a_line_without_end_is_given_up() {
+        let piece = vec![b'x'; 64 << 10];
+        let mut scan = PackagesScan::new(&"x.deb".parse().expect("a file name"));
+        for _ in 0..16 {
+            scan.feed(&piece).expect("a million bytes");
+        }
+        assert_eq!(scan.feed(b"x"), Err(InvalidPackages::LongLine));
+    }
+}

@@ -117,3 +117,103 @@ fn signed_lines(text: &str) -> Result<Vec<&str>, InvalidRelease> {
     }
     Err(InvalidRelease::CutShort)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RELEASE: &str = "Origin: harbour\n\
+        Codename: jammy\n\
+        Architectures: all amd64 arm64\n\
+        Components: main\n\
+        MD5Sum:\n \
+        d41d8cd98f00b204e9800998ecf8427e 0 main/binary-i386/Packages\n\
+        SHA256:\n \
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa       1234 main/binary-amd64/Packages.gz\n \
+        bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb 9876543210 main/binary-amd64/Packages\n \
+        cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc 0 main/binary-arm64/Packages\n\
+        SHA512:\n \
+        dd 0 main/binary-armhf/Packages\n";
+
+    fn signed(text: &str) -> String {
+        format!(
+            "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{text}-----BEGIN PGP SIGNATURE-----\n\n\
+             SHA256:\n 00 0 main/binary-evil/Packages\n-----END PGP SIGNATURE-----\n"
+        )
+    }
+
+    #[test]
+    fn the_sha256_section_is_read_and_no_other() {
+        let release = Release::parse(RELEASE.as_bytes()).expect("a Release file");
+        assert_eq!(release.architectures, ["all", "amd64", "arm64"]);
+        let files: Vec<_> = release.files.iter().map(|(path, file)| (path.as_str(), file.size)).collect();
+        assert_eq!(
+            files,
+            [
+                ("main/binary-amd64/Packages", 9_876_543_210),
+                ("main/binary-amd64/Packages.gz", 1234),
+                ("main/binary-arm64/Packages", 0),
+            ]
+        );
+        assert_eq!(release.files["main/binary-amd64/Packages.gz"].digest.hex(), "a".repeat(64));
+    }
+
+    #[test]
+    fn a_signature_around_the_file_changes_nothing() {
+        let release = Release::parse(RELEASE.as_bytes());
+        let dashed = RELEASE.replace("Origin: harbour", "- -----Origin: harbour");
+        for text in [
+            signed(RELEASE),
+            signed(RELEASE).replace('\n', "\r\n"),
+            signed(RELEASE).replace("Hash: SHA512\n", ""),
+            signed(&dashed),
+            RELEASE.replace('\n', "\r\n"),
+            RELEASE.replace("SHA256:", "sha256:"),
+            RELEASE.replace(" main/binary-arm64", "\t main/binary-arm64"),
+            format!("{}\n", RELEASE.trim_end()),
+            RELEASE.trim_end().to_owned(),
+        ] {
+            assert_eq!(Release::parse(text.as_bytes()), release, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_outside_of_the_signature_does_not_count() {
+        let release = Release::parse(signed(RELEASE).as_bytes()).expect("a signed Release file");
+        assert!(!release.files.contains_key("main/binary-evil/Packages"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_release_is_an_error() {
+        let twice = format!("{RELEASE}SHA256:\n {} 1 main/binary-amd64/Packages\n", "e".repeat(64));
+        for (text, error) in [
+            (b"" as &[u8], InvalidRelease::NoDigests),
+            (b"<html>", InvalidRelease::NoDigests),
+            (b"MD5Sum:\n x", InvalidRelease::NoDigests),
+            (b"\xff", InvalidRelease::NotText),
+            (b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: x\n", InvalidRelease::CutShort),
+            (b"-----BEGIN PGP SIGNED MESSAGE-----\n\nSHA256:\n", InvalidRelease::CutShort),
+            (b"SHA256:\n abc 1 x", InvalidRelease::Line("abc 1 x".to_owned())),
+            (twice.as_bytes(), InvalidRelease::Twice("main/binary-amd64/Packages".to_owned())),
+        ] {
+            assert_eq!(Release::parse(text), Err(error));
+        }
+        for line in ["", "1", "-1 x", "1 x y", "1x y", "18446744073709551616 x"] {
+            let text = format!("SHA256:\n {} {line}\n", "a".repeat(64));
+            assert!(matches!(Release::parse(text.as_bytes()), Err(InvalidRelease::Line(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn packages_for_all_architectures_are_looked_for_in_the_first_index() {
+        let mut release = Release::parse(RELEASE.as_bytes()).expect("a Release file");
+        let folder = |release: &Release, architecture| release.packages(architecture);
+        assert_eq!(folder(&release, "all").as_deref(), Some("main/binary-amd64"));
+        assert_eq!(folder(&release, "arm64").as_deref(), Some("main/binary-arm64"));
+        assert_eq!(folder(&release, "armhf"), None);
+        release.architectures = vec!["riscv64".to_owned(), "arm64".to_owned(), "amd64".to_owned()];
+        assert_eq!(folder(&release, "all").as_deref(), Some("main/binary-arm64"));
+        release.architectures.clear();
+        assert_eq!(folder(&release, "all"), None);
+    }
+}
