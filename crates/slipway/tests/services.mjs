@@ -1,0 +1,176 @@
+// Small services for the tests of the command: an edge and a package server that hold what they are told, as the real
+// ones do, and that can be made to do the work and then fail.
+
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
+
+const BUILT = fileURLToPath(new URL("../../../build/slipway/bin/slipway.mjs", import.meta.url));
+const COMMAND = process.env.SLIPWAY_BIN || BUILT;
+
+export const ID_TOKEN = "id-token-0d6f";
+export const SESSION = "session-77aa";
+export const STAGING_TOKEN = "staging-token-51c2";
+
+export const sha256 = (bytes) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+
+/// Runs the command to its end. Whatever it says, it never says a secret.
+export async function slipway(words, env = {}) {
+  const child = spawn(process.execPath, [COMMAND, ...words], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (text) => (out += text));
+  child.stderr.on("data", (text) => (err += text));
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  for (const secret of [ID_TOKEN, SESSION, STAGING_TOKEN, Buffer.from(`${STAGING_TOKEN}:`).toString("base64")]) {
+    if ((out + err).includes(secret)) throw new Error(`a secret was printed:\n${out}\n${err}`);
+  }
+  return { code, out, err };
+}
+
+/// A server on loopback. `answer` takes a request, body included, and gives `{status, json}` or `"cut"`.
+export async function serve(answer, { begun = () => {} } = {}) {
+  const requests = [];
+  const server = createServer(async (incoming, outgoing) => {
+    const { pathname, searchParams } = new URL(incoming.url, "http://host");
+    const request = {
+      method: incoming.method,
+      path: pathname,
+      query: Object.fromEntries(searchParams),
+      headers: incoming.headers,
+      complete: false,
+    };
+    requests.push(request);
+    const early = await begun(request);
+    try {
+      const pieces = [];
+      if (!early) for await (const piece of incoming) pieces.push(piece);
+      request.body = Buffer.concat(pieces);
+      request.complete = !early;
+    } catch {
+      return; // The other side went away.
+    }
+    const reply = early || answer(request);
+    if (reply === "cut") return void incoming.socket.destroy();
+    const { status = 200, json = {}, type = status < 400 ? "application/json" : "application/problem+json", headers } = reply;
+    outgoing.writeHead(status, { "content-type": type, ...headers });
+    outgoing.end(JSON.stringify(json));
+    // As real servers do, so that the answer is not lost with the connection.
+    if (early) incoming.on("error", () => {}).resume();
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const close = () => new Promise((resolve) => (server.close(resolve), server.closeAllConnections()));
+  return { url: `http://127.0.0.1:${server.address().port}`, requests, close };
+}
+
+/// An edge with one release. `script` may answer before it: a function from a request to a reply, or to nothing.
+export async function edge({ packages = [], script = () => {} } = {}) {
+  const release = {
+    project: { id: 1001, name: "tug" },
+    version: "1.2.0",
+    sequence: 1,
+    state: "expected",
+    verdict: "packages are awaited",
+    at: "2026-11-23T08:15:12.000Z",
+    pipelines: [],
+    packages,
+  };
+  const server = await serve((request) => {
+    const { method, path, headers, body } = request;
+    request.json = body.length > 0 ? JSON.parse(body) : undefined;
+    const scripted = script(request, release);
+    if (scripted) return scripted;
+    if (method === "POST" && path === "/api/v1/sessions") {
+      if (request.json.id_token !== ID_TOKEN) return problem(401, "Not a caller", "The token is not accepted.");
+      const expires_at = "2026-11-23T11:15:12.000Z";
+      return { json: { session: SESSION, expires_at, project: release.project, pipeline_id: 5, job_id: 6 } };
+    }
+    if (!path.startsWith("/api/v1/projects/1001/releases/1.2.0")) return problem(404, "No such thing", path);
+    if (method !== "GET" && headers.authorization !== `Bearer ${SESSION}`) return problem(401, "Not a caller", "No session.");
+    if (method === "PATCH") {
+      for (const patch of request.json.packages) {
+        const known = packages.find((entry) => entry.key === patch.key);
+        if (patch.staged && known) known.file = patch.staged;
+      }
+    }
+    if (path.endsWith("/promotions")) {
+      return { status: 202, json: { keys: request.json.keys, follow: "/elsewhere" } };
+    }
+    return { json: release };
+  });
+  const variables = { SLIPWAY_URL: server.url, SLIPWAY_ID_TOKEN: ID_TOKEN, CI_PROJECT_ID: "1001", CI_COMMIT_TAG: "v1.2.0" };
+  return { ...server, release, variables };
+}
+
+export const problem = (status, title, detail) => ({ status, json: { type: "/problems/x", title, status, detail } });
+
+/// A package of the edge's release, with a target a distro.
+export const entry = (key, states, staging = "https://packages.invalid") => ({
+  key,
+  pipeline_id: 5,
+  release_job: `release: [${key}]`,
+  file: null,
+  staging: { url: staging, repository: "harbour-ci/pre-release" },
+  targets: Object.entries(states).map(([distro, state]) => ({
+    distro,
+    public: { url: "https://packages.invalid", repository: "harbour/stable" },
+    state,
+    since: "2026-11-23T08:15:12.000Z",
+  })),
+});
+
+/// A package server with one private repository. `push` may change how a push is answered.
+export async function packageServer({ push = (store) => store(), begun } = {}) {
+  const stored = new Map();
+  const server = await serve((request) => {
+    const { method, path, query, headers, body } = request;
+    if (headers.authorization !== `Basic ${Buffer.from(`${STAGING_TOKEN}:`).toString("base64")}`) {
+      return { status: 401, json: { error: "Unauthenticated" }, type: "application/json" };
+    }
+    if (path === "/api/v1/distributions.json") {
+      const versions = [{ id: 237, index_name: "jammy" }, { id: 284, index_name: "noble" }, { id: 999, index_name: "jam" }];
+      return { json: { deb: [{ index_name: "ubuntu", versions }], rpm: [] } };
+    }
+    if (!path.startsWith("/api/v1/repos/harbour-ci/pre-release/")) {
+      return { status: 404, json: { error: "not_found" }, type: "application/json" };
+    }
+    if (path.endsWith("/search.json")) {
+      const found = [...stored.values()].filter((file) => file.filename.includes(query.q) && file.distro_version === query.dist);
+      return { json: found.map(({ filename, distro_version, bytes }) => ({ filename, distro_version, sha256sum: sha256(bytes).slice(7) })) };
+    }
+    if (method === "POST" && path.endsWith("/packages.json")) {
+      const file = multipart(headers["content-type"], body);
+      const name = `${file.distro_version} ${file.filename}`;
+      const store = () => {
+        if (stored.has(name)) return { status: 422, json: { filename: ["has already been taken"] }, type: "application/json" };
+        stored.set(name, file);
+        return { status: 201, json: { filename: file.filename, distro_version: file.distro_version, size: String(file.bytes.length) } };
+      };
+      return push(store, file, stored);
+    }
+    return { status: 404, json: { error: "not_found" }, type: "application/json" };
+  }, { begun });
+  const pushes = () => server.requests.filter((request) => request.method === "POST");
+  const hold = (filename, distro_version, bytes) => stored.set(`${distro_version} ${filename}`, { filename, distro_version, bytes });
+  return { ...server, stored, pushes, hold };
+}
+
+/// The two parts of a push, exactly as packagecloud's clients write them.
+function multipart(type, body) {
+  const boundary = type.match(/^multipart\/form-data; boundary=(\S+)$/)[1];
+  const text = body.toString("latin1");
+  const shape = new RegExp(
+    `^--${boundary}\\r\\nContent-Disposition: form-data; name="package\\[distro_version_id\\]"\\r\\n\\r\\n(\\d+)\\r\\n` +
+      `--${boundary}\\r\\nContent-Disposition: form-data; name="package\\[package_file\\]"; filename="([^"]+)"\\r\\n` +
+      `Content-Type: application/octet-stream\\r\\n\\r\\n`,
+  );
+  const [head, id, filename] = text.match(shape);
+  const end = `\r\n--${boundary}--\r\n`;
+  if (!text.endsWith(end)) throw new Error("the body has no end");
+  const distro_version = { 237: "ubuntu/jammy", 284: "ubuntu/noble" }[id];
+  return { filename, distro_version, bytes: body.subarray(head.length, body.length - end.length) };
+}
