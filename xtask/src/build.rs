@@ -173,11 +173,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
                 copy(&root.join(file), &draft)?;
             }
         }
-        Part::Slipway => {
-            copy_all(&root.join("crates/slipway/bin"), &draft.join("bin"))?;
-            // wasm-bindgen's glue is an ES module with the extension `.js`.
-            std::fs::write(draft.join("package.json"), "{ \"type\": \"module\" }\n")?;
-        }
+        Part::Slipway => copy_all(&root.join("crates/slipway/bin"), &draft.join("bin"))?,
         Part::Dashboard => copy_all(&root.join("crates/dashboard/assets"), &modules)?,
         Part::Native => {}
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a native tool reads its own clock, to say how long things take")]
 
 mod build;
+mod demo;
 mod dev;
 mod interrupt;
 mod report;
@@ -49,6 +50,7 @@ fn run() -> anyhow::Result<ExitCode> {
     };
     match command.as_str() {
         "build" => build::command(arguments),
+        "demo" => demo::command(arguments),
         "dev" => dev::command(arguments),
         "restart" => dev::restart(arguments),
         other => bail!("there is no command `{other}`: `cargo xtask --help` lists them"),

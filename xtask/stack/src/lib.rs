@@ -5,6 +5,7 @@
 //! processes end with it. Nothing is built here: a missing artefact is an error that names the command.
 #![allow(clippy::disallowed_methods, reason = "a native tool reads its own clock, to know when to give up waiting")]
 
+pub mod apt;
 pub mod deb;
 mod edge;
 pub mod http;

@@ -141,7 +141,7 @@ impl Stack {
             self.ports.address("depot-storage"),
             "--control".to_owned(),
             self.ports.address("depot-control"),
-            "--config".to_owned(),
+            "--seed".to_owned(),
             path(&seed),
         ])
     }
@@ -165,6 +165,7 @@ impl Stack {
             ],
             "tokens": [{"token": self.secret("GITLAB_TOKEN"), "scopes": ["read_api"]}],
             "hooks": PROJECTS.iter().map(hook).collect::<Vec<_>>(),
+            "audience": self.audience(),
         });
         for (key, value) in &settings.more_gitlab_seed {
             text[key] = value.clone();
