@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 use slipway_core::api::{ProblemDetails, Project, Release, ReleaseSummary};
 use slipway_core::release::{ReleaseState, TargetState};
 
-use crate::filter::Filter;
+use crate::filter::{Filter, haystack};
 use crate::section;
 use crate::state::{chip, glyphs, meaning, release_chip, release_meaning};
 use crate::text::{Moment, segment, visible};
@@ -43,7 +43,7 @@ pub fn release(release: &Release, filter: &Filter) -> Markup {
                 (section::needs(release))
                 section aria-labelledby="packages-title" {
                     h2 #packages-title tabindex="-1" { "Packages" }
-                    @if !release.packages.is_empty() { (filter_form(release, filter)) }
+                    (filter_form(release, filter))
                     (section::packages(release, filter))
                 }
             }
@@ -61,17 +61,12 @@ pub fn release(release: &Release, filter: &Filter) -> Markup {
 
 fn filter_form(release: &Release, filter: &Filter) -> Markup {
     let states: Vec<&str> = filter.states.iter().map(|state| state.code()).collect();
-    let all: usize = release.packages.iter().map(|package| package.targets.len()).sum();
-    let shown = release
-        .packages
-        .iter()
-        .flat_map(|package| {
-            package.targets.iter().map(move |target| (target.state, crate::filter::haystack(package, target)))
-        })
-        .filter(|(state, haystack)| filter.shows(*state, haystack))
+    let all = section::targets(release).count();
+    let shown = section::targets(release)
+        .filter(|(package, target)| filter.shows(target.state, &haystack(package, target)))
         .count();
     html! {
-        div.filters {
+        div.filters hidden[all == 0] {
             (section::tally(release, filter))
             form #filter method="get" action=(section::path(release)) role="search" {
                 input type="hidden" name="state" value=(states.join(",")) disabled[states.is_empty()];
@@ -82,6 +77,41 @@ fn filter_form(release: &Release, filter: &Filter) -> Markup {
         }
         p #shown.quiet { (shown_words(shown, all)) }
     }
+}
+
+/// How fresh the page is, once scripts keep it live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Changes arrive as they happen.
+    Live,
+    /// Sockets fail, so the page asks every 15 seconds.
+    Polling,
+    /// The connection is lost and tried again.
+    Reconnecting,
+    /// There is no network, or the edge does not answer.
+    Offline,
+    /// The reader has stopped updates.
+    Paused,
+    /// The reader may not read this any more.
+    Refused,
+    /// The edge speaks of things that this page does not know: it has been replaced since the page was loaded.
+    Outdated,
+}
+
+/// Freshness in words; `clock` is the time of the last data, such as `10:04:11 UTC`.
+pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
+    let (class, shape, words) = match freshness {
+        Freshness::Live => ("live", "●", format!("Live · {clock}")),
+        Freshness::Polling => ("live", "●", format!("Live every 15 s · {clock}")),
+        Freshness::Reconnecting => ("late", "◐", format!("Reconnecting, data from {clock}")),
+        Freshness::Offline => ("off", "○", format!("Offline, data from {clock}")),
+        Freshness::Paused => ("late", "◐", format!("Paused, data from {clock}")),
+        Freshness::Refused => {
+            ("off", "○", format!("You may not read this any more; data from {clock}. Sign in and reload."))
+        }
+        Freshness::Outdated => ("off", "○", format!("Slipway was updated; data from {clock}. Reload the page.")),
+    };
+    html! { span.(class) aria-hidden="true" { (shape) } " " (words) }
 }
 
 /// What the filter does, in words. Empty when it hides nothing.
@@ -204,7 +234,7 @@ pub fn help_states() -> Markup {
         &html! {
             main #main {
                 h1 { "What the words mean" }
-                p.sentence { "The same words everywhere: on this page, in the API, in the terminal and in the documents." }
+                p.quiet { "The same words everywhere: on this page, in the API, in the terminal and in the documents." }
                 h2 { "A target" }
                 p { "A target is one package in one distro version of one public repository." }
                 dl.words {

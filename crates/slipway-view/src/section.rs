@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 use slipway_core::api::{Package, Pipeline, Problem, Release, Step, Target};
 use slipway_core::release::TargetState;
 
@@ -12,18 +12,34 @@ use crate::install;
 use crate::state::{Tone, chip, glyph, meaning, tone};
 use crate::text::{Moment, grouped, link, mark, segment, size, visible};
 
-/// The ids of the sections that [`all`] renders, in the page's order.
-pub const IDS: [&str; 4] = ["verdict", "needs", "tally", "sources"];
+/// An element of the page that can be replaced.
+pub struct Part {
+    /// The element's id.
+    pub id: String,
+    /// Its `data-mark`: a fingerprint of what is inside.
+    pub mark: String,
+    /// The element.
+    pub html: Markup,
+}
 
-/// A section by its id in [`IDS`].
-pub fn by_id(id: &str, release: &Release, filter: &Filter) -> Option<Markup> {
-    match id {
-        "verdict" => Some(verdict(release)),
-        "needs" => Some(needs(release)),
-        "tally" => Some(tally(release, filter)),
-        "sources" => Some(sources(release)),
-        _ => None,
+impl Part {
+    /// An element around `inner`, made from its id and its mark.
+    fn new(id: &str, inner: &Markup, element: impl FnOnce(&str, &Markup) -> Markup) -> Self {
+        let mark = mark(&inner.0);
+        let html = element(&mark, inner);
+        Self { id: id.to_owned(), mark, html }
     }
+}
+
+impl Render for Part {
+    fn render_to(&self, buffer: &mut String) {
+        self.html.render_to(buffer);
+    }
+}
+
+/// Every part of the page that is replaced as a whole, in the page's order. Rows are parts of their own.
+pub fn parts(release: &Release, filter: &Filter) -> [Part; 4] {
+    [verdict(release), needs(release), tally(release, filter), sources(release)]
 }
 
 /// A row's id: `t-tug-ubuntu-jammy`. It stays the same for the target's whole life.
@@ -66,17 +82,17 @@ pub fn needs_a_person(target: &Target) -> bool {
 
 /// Whether anything needs a person. The page's icon says so too.
 pub fn is_alarming(release: &Release) -> bool {
-    release.packages.iter().flat_map(|package| &package.targets).any(needs_a_person)
+    targets(release).any(|(_, target)| needs_a_person(target))
 }
 
 /// The release in one sentence, and how far it is as a bar.
-pub fn verdict(release: &Release) -> Markup {
+pub fn verdict(release: &Release) -> Part {
     let counts = counts(release);
     let all: usize = counts.values().sum();
-    marked(
+    Part::new(
+        "verdict",
         &html! {
-            h1 { (visible(&release.project.name)) " " span.version { (release.version) } }
-            p.sentence { (prose(&release.verdict)) }
+            h1.sentence { (prose(&release.verdict)) }
             @if all > 0 {
                 // SVG, since widths that come from data would need inline styles, which the page's policy forbids.
                 svg.bar aria-hidden="true" viewBox={ "0 0 " (all) " 1" } preserveAspectRatio="none" {
@@ -91,10 +107,11 @@ pub fn verdict(release: &Release) -> Markup {
 }
 
 /// What somebody must see to, each with its failure record; then what only waits for its job to be played.
-pub fn needs(release: &Release) -> Markup {
+pub fn needs(release: &Release) -> Part {
     let needing: Vec<(&Package, &Target)> = targets(release).filter(|(_, target)| needs_a_person(target)).collect();
     let ready = targets(release).filter(|(_, target)| is_ready(target)).count();
-    marked(
+    Part::new(
+        "needs",
         &html! {
             @if !needing.is_empty() {
                 h2 #needs-title { "Needs you (" (needing.len()) ")" }
@@ -198,9 +215,10 @@ fn retry(code: &str) -> String {
 }
 
 /// How many targets each state has; each number filters the table.
-pub fn tally(release: &Release, filter: &Filter) -> Markup {
+pub fn tally(release: &Release, filter: &Filter) -> Part {
     let counts = counts(release);
-    marked(
+    Part::new(
+        "tally",
         &html! {
             @for (state, count) in &counts {
                 @let on = filter.states.contains(state);
@@ -211,9 +229,7 @@ pub fn tally(release: &Release, filter: &Filter) -> Markup {
                     }
                 }
             }
-            @if !filter.is_empty() {
-                li { a.count #count-all href=(path(release)) data-filter="" { "Show all" } }
-            }
+            li hidden[filter.is_empty()] { a.count #count-all href=(path(release)) data-filter="" { "Show all" } }
         },
         |mark, inner| html! { ul #tally data-mark=(mark) aria-label="Filter by state" { (inner) } },
     )
@@ -238,7 +254,7 @@ pub fn packages(release: &Release, filter: &Filter) -> Markup {
                     }
                     tbody role="rowgroup" {
                         @for (package, target) in targets(release) {
-                            (row_if(release, package, target, filter.shows(target.state, &haystack(package, target))))
+                            (row(release, package, target, filter))
                         }
                     }
                 }
@@ -260,16 +276,14 @@ fn first_run(release: &Release) -> Markup {
 }
 
 /// One target's row.
-pub fn row(release: &Release, package: &Package, target: &Target) -> Markup {
-    row_if(release, package, target, true)
-}
-
-fn row_if(release: &Release, package: &Package, target: &Target, is_shown: bool) -> Markup {
+pub fn row(release: &Release, package: &Package, target: &Target, filter: &Filter) -> Part {
     let id = row_id(package, target);
-    marked(&cells(release, package, target, &id), |mark, cells| {
+    let find = haystack(package, target);
+    let is_shown = filter.shows(target.state, &find);
+    Part::new(&id, &cells(release, package, target, &id), |mark, cells| {
         html! {
             tr.target.(tone(target.state).class()) #(id) role="row" tabindex="-1" hidden[!is_shown] data-mark=(mark)
-                data-state=(target.state.code()) data-find=(haystack(package, target)) { (cells) }
+                data-state=(target.state.code()) data-find=(find) { (cells) }
         }
     })
 }
@@ -394,10 +408,11 @@ fn away() -> Markup {
 }
 
 /// What the page was made of, and when.
-pub fn sources(release: &Release) -> Markup {
-    marked(
+pub fn sources(release: &Release) -> Part {
+    Part::new(
+        "sources",
         &html! {
-            p { "Release record " (release.sequence) ", read " (time(&release.at)) "." }
+            p { "Change " (release.sequence) " of the release record, " (time(&release.at)) "." }
             @if !release.pipelines.is_empty() {
                 p {
                     "Fed by "
@@ -453,12 +468,8 @@ fn time(text: &str) -> Markup {
     }
 }
 
-/// An element around `inner` that carries the mark of what it holds.
-fn marked(inner: &Markup, element: impl FnOnce(&str, &Markup) -> Markup) -> Markup {
-    element(&mark(&inner.0), inner)
-}
-
-fn targets(release: &Release) -> impl Iterator<Item = (&Package, &Target)> {
+/// Every target with its package, in the order of the table.
+pub fn targets(release: &Release) -> impl Iterator<Item = (&Package, &Target)> {
     release.packages.iter().flat_map(|package| package.targets.iter().map(move |target| (package, target)))
 }
 

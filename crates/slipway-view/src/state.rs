@@ -138,7 +138,7 @@ pub fn glyphs() -> Markup {
 fn drawing(state: TargetState) -> &'static str {
     match state {
         // Three dots: to be filled in.
-        TargetState::Expected => "M3 8h.01M8 8h.01M13 8h.01",
+        TargetState::Expected => "M2.5 8h.5M7.75 8h.5M13 8h.5",
         // A box.
         TargetState::Staged => "M3 3h10v10H3z",
         // An hourglass.

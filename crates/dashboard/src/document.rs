@@ -1,0 +1,85 @@
+//! The page's elements: finding them, and replacing one without taking the reader's place away.
+
+use slipway_view::section::Part;
+use slipway_view::text::{Moment, ago};
+use wasm_bindgen::JsCast as _;
+use web_sys::{Document, Element, FocusOptions, HtmlElement};
+
+/// The elements that a selector names, in the document's order.
+pub(crate) fn all(root: &Document, selector: &str) -> Vec<Element> {
+    let Ok(found) = root.query_selector_all(selector) else { return Vec::new() };
+    (0..found.length()).filter_map(|index| found.item(index)?.dyn_into().ok()).collect()
+}
+
+/// Replaces a part whose mark has changed. Says whether it has.
+pub(crate) fn replace_part(document: &Document, part: &Part) -> bool {
+    let Some(element) = document.get_element_by_id(&part.id) else { return false };
+    if element.get_attribute("data-mark").as_deref() == Some(&part.mark) {
+        return false;
+    }
+    replace(document, &element, &part.html.0);
+    true
+}
+
+/// Replaces an element. The focus goes to the element that has the same id as the one that had it, or else to the new
+/// element; a browser would put it on `<body>`, at the top of the page. What was unfolded stays so.
+pub(crate) fn replace(document: &Document, element: &Element, html: &str) {
+    let id = element.id();
+    let focused = document.active_element().filter(|active| element.contains(Some(active))).map(|active| active.id());
+    let unfolded: Vec<String> = all(document, "details[open]")
+        .into_iter()
+        .filter(|details| element.contains(Some(details)))
+        .map(|details| details.id())
+        .collect();
+    element.set_outer_html(html);
+    for id in unfolded {
+        if let Some(details) = document.get_element_by_id(&id) {
+            let _ = details.set_attribute("open", "");
+        }
+    }
+    if let Some(focused) = focused {
+        let candidates = [focused, id, "packages-title".to_owned()];
+        for candidate in candidates.iter().filter_map(|id| document.get_element_by_id(id)) {
+            focus(&candidate);
+            if document.active_element().as_ref() == Some(&candidate) {
+                break;
+            }
+        }
+    }
+}
+
+/// Focuses an element where it is, without scrolling to it.
+fn focus(element: &Element) {
+    if let Some(element) = element.dyn_ref::<HtmlElement>() {
+        let options = FocusOptions::new();
+        options.set_prevent_scroll(true);
+        let _ = element.focus_with_options(&options);
+    }
+}
+
+/// Writes every time as how long ago it was; the absolute one stays at hand in its title.
+pub(crate) fn write_ages(document: &Document, now_seconds: i64) {
+    for element in all(document, "time") {
+        let Some(text) = element.get_attribute("datetime") else { continue };
+        let Some(moment) = Moment::parse(&text) else { continue };
+        let shown = ago(now_seconds, moment.seconds()).unwrap_or_else(|| moment.minute());
+        if element.text_content().as_deref() != Some(&shown) {
+            element.set_text_content(Some(&shown));
+            let _ = element.set_attribute("title", &moment.second());
+        }
+    }
+}
+
+/// Writes text, unless it is there already: a live region repeats what is written again.
+pub(crate) fn write(document: &Document, id: &str, text: &str) {
+    if let Some(element) = document.get_element_by_id(id)
+        && element.text_content().as_deref() != Some(text)
+    {
+        element.set_text_content(Some(text));
+    }
+}
+
+/// Shows or hides an element.
+pub(crate) fn show(element: &Element, is_shown: bool) {
+    let _ = element.toggle_attribute_with_force("hidden", !is_shown);
+}
