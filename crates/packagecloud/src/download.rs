@@ -151,8 +151,10 @@ mod tests {
         }
         let error = ask(response(302, "")).0.expect_err("no Location");
         assert!(error.to_string().contains("names no address"), "{error}");
-        let error = ask(response(200, "the package")).0.expect_err("the bytes themselves");
+        let (answer, http) = ask(response(200, vec![0; 100_000]));
+        let error = answer.expect_err("the bytes themselves");
         assert!(error.to_string().contains("itself"), "{error}");
+        assert!(http.read_bytes() <= 100, "it is not read to its end");
         for status in [401, 402, 404, 429, 500] {
             let error = ask(response(status, "no")).0.expect_err("a refusal");
             assert_eq!(error.status().map(|status| status.as_u16()), Some(status));

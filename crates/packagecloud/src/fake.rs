@@ -1,6 +1,6 @@
 //! An `Http` of recorded answers, for the tests of this crate.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -14,12 +14,25 @@ use crate::{Account, Distro, Filename, Repository};
 pub(crate) struct Recorded {
     answers: BTreeMap<String, Response>,
     asked: RefCell<Vec<Request>>,
+    /// How many bytes of bodies were read.
+    read_bytes: Cell<usize>,
 }
 
 impl Recorded {
     pub(crate) fn with(mut self, url: &str, answer: Response) -> Self {
         self.answers.insert(url.to_owned(), answer);
         self
+    }
+
+    fn answer(&self, request: Request) -> Response {
+        let answer = self.answers.get(&request.uri().to_string()).cloned();
+        self.asked.borrow_mut().push(request);
+        answer.unwrap_or_else(|| response(404, r#"{"error": "not_found"}"#))
+    }
+
+    /// How many bytes of bodies were read.
+    pub(crate) fn read_bytes(&self) -> usize {
+        self.read_bytes.get()
     }
 
     /// What was asked for, with the method: `GET https://…`.
@@ -37,16 +50,17 @@ impl Recorded {
 
 impl Http for Recorded {
     async fn send(&self, request: Request) -> Result<Response, Unreachable> {
-        let answer = self.answers.get(&request.uri().to_string()).cloned();
-        self.asked.borrow_mut().push(request);
-        Ok(answer.unwrap_or_else(|| response(404, r#"{"error": "not_found"}"#)))
+        let answer = self.answer(request);
+        self.read_bytes.set(self.read_bytes.get() + answer.body().len());
+        Ok(answer)
     }
 
     async fn read(&self, request: Request, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
-        let mut answer = self.send(request).await?;
+        let mut answer = self.answer(request);
         if answer.status().is_success() {
             let body = std::mem::take(answer.body_mut());
             for piece in body.chunks(100) {
+                self.read_bytes.set(self.read_bytes.get() + piece.len());
                 if !each(piece) {
                     break;
                 }

@@ -179,6 +179,11 @@ mod tests {
             assert!(read(Compression::Gzip, &damaged, 13).is_err(), "byte {at}");
         }
         assert!(read(Compression::Gzip, &text(), 1000).is_err(), "not packed at all");
+        let ambiguous = [text(), text()].concat();
+        for (compression, bytes) in [(Compression::Plain, ambiguous.clone()), (Compression::Gzip, gzip(&ambiguous))] {
+            let error = read(compression, &bytes, 1000).expect_err("a stanza with two file names");
+            assert!(error.contains("two `Filename` fields"), "{error}");
+        }
     }
 
     #[test]

@@ -185,7 +185,9 @@ mod tests {
             "Package: tug\nDescription: a tug\n Filename: pool/other.deb\n SHA256: {B}\n .\n\tFilename: x\nFilename: pool/tug_1_amd64.deb\nSHA256: {A}\n",
             "Description: a tug\n .\n \n  \nFilename: pool/tug_1_amd64.deb\nSHA256: {A}\n",
             // Folded values, as apt takes them.
-            "Filename:\n pool/tug_1_amd64.deb\nSHA256:\n {A}\n",
+            "Filename:\n pool/tug_1_amd64.deb\nSHA256:\n\t{A}\n",
+            // A folded line belongs to the field above it alone.
+            "Filename: pool/tug_1_amd64.deb\nDescription: a\n tug\nSHA256: {A}\nDepends: a,\n b\n",
             // Fields that only begin like the two.
             "Filename-Old: pool/tug_1_amd64.deb\nSHA256sum: {B}\nFilename: pool/tug_1_amd64.deb\nSHA256: {A}\n",
             // Twice the same.
