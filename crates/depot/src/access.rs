@@ -164,12 +164,12 @@ impl Accounts {
 
     /// Everybody reads a public repository; a private one opens to its writers and to its read token.
     pub(crate) fn may_read(&self, viewer: &Viewer, repository: &Repository) -> bool {
-        match (self.repositories.get(repository), viewer) {
-            (None, _) => false,
-            (Some(record), _) if !record.private => true,
-            (Some(_), Viewer::User(user)) => self.may_write(user, repository),
-            (Some(_), Viewer::Reader(opened)) => opened == repository,
-            (Some(_), Viewer::Nobody | Viewer::Unknown) => false,
+        let Some(record) = self.repositories.get(repository) else { return false };
+        match viewer {
+            _ if !record.private => true,
+            Viewer::User(user) => self.may_write(user, repository),
+            Viewer::Reader(opened) => opened == repository,
+            Viewer::Nobody | Viewer::Unknown => false,
         }
     }
 }

@@ -92,6 +92,9 @@ pub enum StartError {
     /// The folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Opening the folder ended in the middle, which is a mistake in the depot.
+    #[error("opening the folder ended unexpectedly")]
+    Unexpected(#[source] tokio::task::JoinError),
 }
 
 /// A depot that runs. Dropping it stops it.
@@ -136,7 +139,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
             Ok(store)
         })
         .await
-        .expect("opening the folder does not panic")?
+        .map_err(StartError::Unexpected)??
     };
     let (api, url) = listen(options.listen).await?;
     let (storage, storage_url) = listen(options.storage).await?;

@@ -43,7 +43,7 @@ impl Package {
     pub(crate) fn pool_path(&self) -> String {
         let package = &self.control.package;
         // `liba` to `libz` have a folder each, as in Debian's own pool.
-        let shelf = if package.starts_with("lib") && package.len() > 3 { &package[..4] } else { &package[..1] };
-        format!("pool/{}/main/{shelf}/{package}/{}", self.distro.version(), self.filename)
+        let letters = if package.starts_with("lib") && package.len() > 3 { &package[..4] } else { &package[..1] };
+        format!("pool/{}/main/{letters}/{package}/{}", self.distro.version(), self.filename)
     }
 }

@@ -215,10 +215,10 @@ impl Store {
             named.insert(path);
         }
         let files = self.folder.join("files");
-        for shelf in fs::read_dir(&files).map_err(cannot("list", &files))? {
-            let shelf = shelf.map_err(cannot("list", &files))?.path();
-            for file in fs::read_dir(&shelf).map_err(cannot("list", &shelf))? {
-                let file = file.map_err(cannot("list", &shelf))?.path();
+        for folder in fs::read_dir(&files).map_err(cannot("list", &files))? {
+            let folder = folder.map_err(cannot("list", &files))?.path();
+            for file in fs::read_dir(&folder).map_err(cannot("list", &folder))? {
+                let file = file.map_err(cannot("list", &folder))?.path();
                 if !named.contains(&file) {
                     fs::remove_file(&file).map_err(cannot("remove", &file))?;
                 }
@@ -331,10 +331,10 @@ impl Store {
             return Err(WriteError::Taken);
         }
         let file = self.file(&package.sums.sha256);
-        let shelf = file.parent().expect("a file in `files` has a folder").to_owned();
-        fs::create_dir_all(&shelf)
+        let folder = file.parent().expect("a file in `files` has a folder").to_owned();
+        fs::create_dir_all(&folder)
             .and_then(|()| fs::rename(incoming.path(), &file))
-            .and_then(|()| folder::sync_folder(&shelf))
+            .and_then(|()| folder::sync_folder(&folder))
             .and_then(|()| folder::sync_folder(&self.folder.join("files")))
             .map_err(cannot("keep the upload as", &file))?;
         let entry = entry_for(&package, Action::Push, user, (state.journal.next_seq(), at));
