@@ -1,4 +1,25 @@
 //! The control routes: what people, runners and the instance's operator do to a real GitLab. Loopback only.
+//!
+//! Bodies are JSON; an unknown field is refused, so a misspelt one is not ignored. Projects are named by number or
+//! path, users by number or name. A job answers as the REST API shows it, with what only GitLab itself knows besides.
+//!
+//! | route | body |
+//! |---|---|
+//! | `POST /_control/jobs` | `project`, `name`; also `id`, `stage`, `pipeline`, `ref`, `tag`, `protected` (true unless given), `sha`, `source`, `user`, `status` (`manual` unless given), `manual`, `allow_failure`, `environment` (name, or `{name, action, deployment_tier, protected}`) |
+//! | `GET /_control/jobs`, `GET /_control/jobs/{id}` | |
+//! | `POST /_control/jobs/{id}/play`, `…/retry` | `user`, `runner` (false: it stays pending) |
+//! | `POST /_control/jobs/{id}/run` | a runner takes the pending job |
+//! | `POST /_control/jobs/{id}/finish` | `status` (`success`, `failed`, `canceled`), `failure_reason` |
+//! | `POST /_control/id-token` | `job_id`, `aud`; `claims` and `header` replace fields, `null` removes them; `key: "other"` signs with an unpublished key |
+//! | `POST /_control/keys/rotate` | |
+//! | `POST /_control/projects`, `/_control/users` | as in the seed |
+//! | `POST /_control/hooks` | as in the seed: `project`, `name`, `url`, `token`, `signing_token`, `events`, `time_format`, `auto_disable`, `disable_base_ms`, `timeout_ms`; what is absent stays |
+//! | `GET /_control/hooks`, `POST /_control/hooks/{id}/enable` | |
+//! | `GET /_control/deliveries[?project_id=&job_id=&after=]`, `GET /_control/deliveries/{id}` | |
+//! | `POST /_control/deliveries/{id}/resend` | |
+//! | `POST /_control/deliver` | `project` or `hook_id`; `body` or `body_text`; `event`, `headers`, `idempotency_key` |
+//! | `POST /_control/fail`, `DELETE /_control/fail` | `on` (`api`, `play`, `keys`), `times`, `status`, `effect` (`fail`, `do-then-fail`), `headers` |
+//! | `GET /_control/requests` | what came in on the main listener |
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -83,3 +83,25 @@ impl Journal {
         self.file.sync_data()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_a_kill_cut_off_is_dropped_and_the_next_change_follows_the_whole_ones() {
+        let path = std::env::temp_dir().join(format!("slipway-journal-{}.ndjson", super::super::clock::uuid()));
+        let enabled = |hook_id| [Fact::HookEnabled { hook_id }];
+        let (mut journal, _) = Journal::open(&path).expect("the folder is writable");
+        journal.append(&enabled(1)).expect("there is room");
+        journal.file.write_all(br#"[{"hook_enabled":{"hook_"#).expect("there is room");
+        drop(journal);
+        let (mut journal, facts) = Journal::open(&path).expect("a torn end is no error");
+        assert_eq!(facts.len(), 1);
+        journal.append(&enabled(2)).expect("there is room");
+        drop(journal);
+        let (_, facts) = Journal::open(&path).expect("every line is whole");
+        assert!(matches!(facts[..], [Fact::HookEnabled { hook_id: 1 }, Fact::HookEnabled { hook_id: 2 }]), "{facts:?}");
+        std::fs::remove_file(&path).expect("it is there");
+    }
+}
