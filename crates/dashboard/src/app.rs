@@ -21,6 +21,7 @@ use web_sys::{
 use crate::announce::{self, Changes};
 use crate::connection::{Action, Answer, Connection, Event};
 use crate::document::{all, replace, replace_part, show, write, write_ages};
+use crate::read::{self, Value};
 
 /// Times that say how long ago something was are written again this often.
 const AGES_EVERY_MS: u64 = 20_000;
@@ -224,11 +225,11 @@ impl App {
 
     /// Shows a release that the edge has sent.
     fn read(&mut self, text: &str) {
-        match serde_json::from_str::<Release>(text) {
-            Ok(release) if release.sequence > self.sequence => self.apply(&release),
-            Ok(_) => {}
+        match js_sys::JSON::parse(text).ok().and_then(|json| read::release(&json)) {
+            Some(release) if release.sequence > self.sequence => self.apply(&release),
+            Some(_) => {}
             // The edge has been replaced by one that knows more.
-            Err(_) => self.on(Event::Unreadable),
+            None => self.on(Event::Unreadable),
         }
     }
 
@@ -448,6 +449,26 @@ impl App {
             write(&self.document, "announce", &element.text_content().unwrap_or_default());
         }
         self.shown_freshness = html;
+    }
+}
+
+impl Value for JsValue {
+    fn field(&self, name: &str) -> Option<Self> {
+        let value = js_sys::Reflect::get(self, &Self::from_str(name)).ok()?;
+        (!value.is_null() && !value.is_undefined()).then_some(value)
+    }
+
+    fn items(&self) -> Option<Vec<Self>> {
+        Some(self.dyn_ref::<js_sys::Array>()?.iter().collect())
+    }
+
+    fn text(&self) -> Option<String> {
+        self.as_string()
+    }
+
+    fn count(&self) -> Option<u64> {
+        // JSON knows no integers; what is none was not written by the edge.
+        self.as_f64().filter(|number| *number >= 0.0).map(integer)
     }
 }
 

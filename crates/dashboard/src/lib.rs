@@ -11,6 +11,7 @@ mod announce;
 mod app;
 mod connection;
 mod document;
+mod read;
 
 /// Takes over the page, when it is a release's.
 #[wasm_bindgen::prelude::wasm_bindgen(start)]

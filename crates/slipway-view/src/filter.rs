@@ -60,7 +60,7 @@ impl Filter {
     /// Whether a row with this state and this [`haystack`] is shown.
     pub fn shows(&self, state: TargetState, haystack: &str) -> bool {
         (self.states.is_empty() || self.states.contains(&state))
-            && self.words.to_lowercase().split_whitespace().all(|word| haystack.contains(word))
+            && self.words.to_ascii_lowercase().split_whitespace().all(|word| haystack.contains(word))
     }
 }
 
@@ -68,7 +68,7 @@ impl Filter {
 /// of the release.
 pub fn haystack(package: &Package, target: &Target) -> String {
     let file = package.file.as_ref().map_or("", |file| &file.filename);
-    visible(&format!("{} {} {} {file}", package.key, target.distro, target.state)).to_lowercase()
+    visible(&format!("{} {} {} {file}", package.key, target.distro, target.state)).to_ascii_lowercase()
 }
 
 #[cfg(test)]

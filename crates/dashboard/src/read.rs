@@ -1,0 +1,218 @@
+//! A release out of JSON that the browser has parsed.
+//!
+//! The types' own readers would be a third of this program, and the browser has a parser already. The two cannot drift
+//! apart: a new field does not compile here, and a test reads everything both ways.
+
+use std::str::FromStr;
+
+use slipway_core::api::{Approval, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step, Target};
+use slipway_core::release::{ReleaseState, TargetState};
+
+/// A value of JSON, whoever parsed it.
+pub(crate) trait Value: Sized {
+    /// A field that is there and not null.
+    fn field(&self, name: &str) -> Option<Self>;
+    /// The items of a list.
+    fn items(&self) -> Option<Vec<Self>>;
+    /// A text.
+    fn text(&self) -> Option<String>;
+    /// A number that counts something.
+    fn count(&self) -> Option<u64>;
+}
+
+/// Reads a release. `None` when something is missing or unknown, as after an update of the edge.
+pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
+    Some(Release {
+        project: project(&json.field("project")?)?,
+        version: parsed(json, "version")?,
+        sequence: count(json, "sequence")?,
+        state: release_state(&text(json, "state")?)?,
+        verdict: text(json, "verdict")?,
+        at: text(json, "at")?,
+        pipelines: list(json, "pipelines", pipeline)?,
+        packages: list(json, "packages", package)?,
+    })
+}
+
+fn project<V: Value>(json: &V) -> Option<Project> {
+    Some(Project { id: count(json, "id")?, name: text(json, "name")? })
+}
+
+fn pipeline<V: Value>(json: &V) -> Option<Pipeline> {
+    Some(Pipeline {
+        id: count(json, "id")?,
+        ref_name: text(json, "ref")?,
+        sha: text(json, "sha")?,
+        url: text(json, "url")?,
+    })
+}
+
+fn package<V: Value>(json: &V) -> Option<Package> {
+    Some(Package {
+        key: parsed(json, "key")?,
+        pipeline_id: count(json, "pipeline_id")?,
+        release_job: text(json, "release_job")?,
+        file: optional(json, "file", staged_file)?,
+        staging: location(&json.field("staging")?)?,
+        targets: list(json, "targets", target)?,
+    })
+}
+
+fn staged_file<V: Value>(json: &V) -> Option<StagedFile> {
+    Some(StagedFile { filename: text(json, "filename")?, digest: parsed(json, "digest")?, size: count(json, "size")? })
+}
+
+fn location<V: Value>(json: &V) -> Option<Location> {
+    Some(Location { url: text(json, "url")?, repository: text(json, "repository")? })
+}
+
+fn target<V: Value>(json: &V) -> Option<Target> {
+    Some(Target {
+        distro: text(json, "distro")?,
+        public: location(&json.field("public")?)?,
+        state: parsed::<V, TargetState>(json, "state")?,
+        since: text(json, "since")?,
+        step: optional(json, "step", |step| self::step(&step.text()?))?,
+        approval: optional(json, "approval", approval)?,
+        problem: optional(json, "problem", problem)?,
+    })
+}
+
+fn step(code: &str) -> Option<Step> {
+    match code {
+        "look" => Some(Step::Look),
+        "copy" => Some(Step::Copy),
+        "index" => Some(Step::Index),
+        _ => None,
+    }
+}
+
+fn approval<V: Value>(json: &V) -> Option<Approval> {
+    Some(Approval {
+        by: text(json, "by")?,
+        via: text(json, "via")?,
+        at: text(json, "at")?,
+        job_url: text(json, "job_url")?,
+    })
+}
+
+fn problem<V: Value>(json: &V) -> Option<Problem> {
+    Some(Problem {
+        code: text(json, "code")?,
+        what: text(json, "what")?,
+        public: text(json, "public")?,
+        retry: text(json, "retry")?,
+        next: text(json, "next")?,
+    })
+}
+
+fn release_state(code: &str) -> Option<ReleaseState> {
+    match code {
+        "expected" => Some(ReleaseState::Expected),
+        "staged" => Some(ReleaseState::Staged),
+        "complete" => Some(ReleaseState::Complete),
+        "closed" => Some(ReleaseState::Closed),
+        _ => None,
+    }
+}
+
+fn text<V: Value>(json: &V, name: &str) -> Option<String> {
+    json.field(name)?.text()
+}
+
+fn count<V: Value>(json: &V, name: &str) -> Option<u64> {
+    json.field(name)?.count()
+}
+
+fn parsed<V: Value, T: FromStr>(json: &V, name: &str) -> Option<T> {
+    text(json, name)?.parse().ok()
+}
+
+fn list<V: Value, T>(json: &V, name: &str, item: fn(&V) -> Option<T>) -> Option<Vec<T>> {
+    json.field(name)?.items()?.iter().map(item).collect()
+}
+
+/// A field that may be absent; when it is there, it must be readable.
+fn optional<V: Value, T>(json: &V, name: &str, read: fn(&V) -> Option<T>) -> Option<Option<T>> {
+    json.field(name).map_or(Some(None), |value| read(&value).map(Some))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    impl Value for serde_json::Value {
+        fn field(&self, name: &str) -> Option<Self> {
+            self.get(name).filter(|value| !value.is_null()).cloned()
+        }
+
+        fn items(&self) -> Option<Vec<Self>> {
+            self.as_array().cloned()
+        }
+
+        fn text(&self) -> Option<String> {
+            self.as_str().map(str::to_owned)
+        }
+
+        fn count(&self) -> Option<u64> {
+            self.as_u64()
+        }
+    }
+
+    /// A release with every field, and with every value that a field can have.
+    fn everything() -> serde_json::Value {
+        let place = json!({"url": "https://packages.example", "repository": "harbour/stable"});
+        let mut targets: Vec<_> = TargetState::ALL
+            .iter()
+            .map(|state| json!({"distro": "el/9", "public": place, "state": state.code(), "since": "2026-11-23T09:41:07Z"}))
+            .collect();
+        for step in ["look", "copy", "index"] {
+            targets.push(json!({
+                "distro": "ubuntu/jammy", "public": place, "state": "releasing", "since": "2026-11-23T09:41:07Z",
+                "step": step,
+                "approval": {"by": "mira", "via": "job", "at": "2026-11-23T09:40:00Z", "job_url": "https://gitlab.example/1"},
+                "problem": {"code": "c", "what": "w", "public": "none", "retry": "safe", "next": "n"},
+            }));
+        }
+        let file =
+            json!({"filename": "tug_1_amd64.deb", "digest": format!("sha256:{}", "ab".repeat(32)), "size": 24_340});
+        json!({
+            "project": {"id": 1001, "name": "tug"}, "version": "1.2.0", "sequence": 7, "state": "staged",
+            "verdict": "v", "at": "2026-11-23T10:04:11Z",
+            "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a", "url": "https://gitlab.example/p"}],
+            "packages": [
+                {"key": "tug", "pipeline_id": 4411, "release_job": "release", "file": file, "staging": place, "targets": targets},
+                {"key": "pilot", "pipeline_id": 4411, "release_job": "release", "file": null, "staging": place, "targets": []},
+            ],
+        })
+    }
+
+    #[test]
+    fn what_is_read_here_is_what_the_types_read_themselves() {
+        let mut json = everything();
+        for state in ["expected", "staged", "complete", "closed"] {
+            json["state"] = state.into();
+            let release = release(&json).expect("everything is known");
+            assert_eq!(release, serde_json::from_value(json.clone()).expect("the edge's JSON"));
+            assert_eq!(serde_json::to_value(&release).expect("JSON"), json, "no field is lost");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_read_as_something_else() {
+        for (pointer, value) in [
+            ("/state", json!("paused")),
+            ("/packages/0/targets/0/state", json!("teleported")),
+            ("/packages/0/targets/12/step", json!("beam")),
+            ("/packages/0/file/digest", json!("md5")),
+            ("/packages/0/key", json!("<b>")),
+            ("/sequence", json!("7")),
+            ("/pipelines", json!(null)),
+        ] {
+            let mut json = everything();
+            *json.pointer_mut(pointer).expect("a place in the JSON") = value;
+            assert_eq!(release(&json), None, "{pointer}");
+        }
+    }
+}
