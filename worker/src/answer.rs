@@ -52,7 +52,11 @@ impl Problem {
 impl From<worker::Error> for Problem {
     fn from(error: worker::Error) -> Self {
         worker::console_error!("{{\"level\":\"error\",\"what\":{}}}", serde_json::Value::from(error.to_string()));
-        Self::new(500, "internal", "The edge failed at this; nothing was acknowledged. Try again, then look at its log.")
+        Self::new(
+            500,
+            "internal",
+            "The edge failed at this; nothing was acknowledged. Try again, then look at its log.",
+        )
     }
 }
 
@@ -66,7 +70,9 @@ impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         let detail = error.to_string();
         match error {
-            LedgerError::Sql(_) | LedgerError::Json(_) | LedgerError::Unknown(_) => worker::Error::RustError(detail).into(),
+            LedgerError::Sql(_) | LedgerError::Json(_) | LedgerError::Unknown(_) => {
+                worker::Error::RustError(detail).into()
+            }
             LedgerError::OtherPipeline { .. } => Self::new(409, "other-pipeline", detail),
             LedgerError::OtherExpectation { .. } => Self::new(409, "other-expectation", detail),
             LedgerError::NotPlanned { .. } => Self::new(409, "not-planned", detail),

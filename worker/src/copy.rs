@@ -71,7 +71,8 @@ enum Unloaded {
 impl Loaded {
     pub(crate) fn from_transfer(transfer: Transfer) -> Result<Self> {
         let headers = transfer.upload.headers().iter().map(|(name, value)| {
-            let value = value.to_str().map_err(|_| worker::Error::RustError(format!("the header {name} is not text")))?;
+            let value =
+                value.to_str().map_err(|_| worker::Error::RustError(format!("the header {name} is not text")))?;
             Ok((name.to_string(), value.to_owned()))
         });
         Ok(Self {
@@ -141,7 +142,8 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
 /// Hashes and copies, chunk by chunk, in one buffer that stays in JavaScript. The suffix is written only when the digest
 /// is right; the body has a fixed length, so without it the destination has an upload that was broken off.
 async fn transfer(loaded: Loaded) -> std::result::Result<Unloaded, JsValue> {
-    let source = fetch(&loaded.source, "GET", &[("accept-encoding".to_owned(), "identity".to_owned())], None, None).await?;
+    let source =
+        fetch(&loaded.source, "GET", &[("accept-encoding".to_owned(), "identity".to_owned())], None, None).await?;
     let cancel = || source.body().map(|body| body.cancel());
     if source.status() != 200 {
         drop(cancel());

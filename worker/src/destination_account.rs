@@ -32,9 +32,10 @@ impl DurableObject for DestinationAccount {
 impl DestinationAccount {
     /// `true` when the slot is lent, `false` when all are taken.
     fn answer(&self, message: &ToDestination) -> Answer {
-        let lent = self.sql.atomically(|| self.settle(message)).map_err(|error: SqlError| {
-            Problem::from(worker::Error::RustError(error.to_string()))
-        })?;
+        let lent = self
+            .sql
+            .atomically(|| self.settle(message))
+            .map_err(|error: SqlError| Problem::from(worker::Error::RustError(error.to_string())))?;
         json(200, &lent)
     }
 
@@ -48,7 +49,8 @@ impl DestinationAccount {
                 Ok(true)
             }
             ToDestination::Lease { holder, transfers, seconds } => {
-                let others = self.sql.query("SELECT COUNT(*) FROM leases WHERE holder <> ?", &[holder.as_str().into()])?;
+                let others =
+                    self.sql.query("SELECT COUNT(*) FROM leases WHERE holder <> ?", &[holder.as_str().into()])?;
                 let taken = others.first().map_or(Ok(0), |row| row.natural(0))?;
                 if taken >= u64::from(*transfers) {
                     return Ok(false);

@@ -57,7 +57,8 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         (Method::Get, ["help", "states"]) => pages::help(),
         (Method::Get, ["p", project]) => {
             let project = readable(&request, env, config, project)?;
-            let releases: Vec<ReleaseSummary> = ask(env, project, &ToProject::Releases { project_id: project.id }).await?;
+            let releases: Vec<ReleaseSummary> =
+                ask(env, project, &ToProject::Releases { project_id: project.id }).await?;
             pages::releases(&shown(project), &releases)
         }
         (Method::Get, ["p", project, "r", version]) => {
@@ -97,8 +98,8 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
         (Method::Patch, ["projects", project, "releases", version]) => {
             let (project, session) = job(&request, env, config, project)?;
             let version = parse_version(version)?;
-            let patch: ReleasePatch = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
-            Ok(tell(&message::project(env, project.id)?, &ToProject::Patch { session, version, patch }).await?)
+            let added: ReleasePatch = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Patch { session, version, patch: added }).await?)
         }
         (Method::Post, ["projects", project, "releases", version, "promotions"]) => {
             let (project, session) = job(&request, env, config, project)?;
@@ -181,11 +182,20 @@ fn reader(request: &Request, env: &Env, config: &Config) -> std::result::Result<
 }
 
 /// The project, for somebody who may read it.
-fn readable<'a>(request: &Request, env: &Env, config: &'a Config, project: &str) -> std::result::Result<&'a Project, Problem> {
+fn readable<'a>(
+    request: &Request,
+    env: &Env,
+    config: &'a Config,
+    project: &str,
+) -> std::result::Result<&'a Project, Problem> {
     let session = reader(request, env, config)?;
     let project = config.project(project).ok_or_else(|| Problem::not_found("such project"))?;
     let foreign = session.is_some_and(|session| session.project_id != project.id);
-    if foreign && config.edge.reading == Reading::Nobody { Err(Problem::not_found("such project")) } else { Ok(project) }
+    if foreign && config.edge.reading == Reading::Nobody {
+        Err(Problem::not_found("such project"))
+    } else {
+        Ok(project)
+    }
 }
 
 /// The project, for one of its own jobs.
@@ -219,11 +229,16 @@ fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> std::result::Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::new(400, "bad-request", format!("The body is not understood: {error}.")))
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::new(400, "bad-request", format!("The body is not understood: {error}.")))
 }
 
 /// Asks the record and reads its JSON; its problems stay what they are.
-async fn ask<T: for<'de> Deserialize<'de>>(env: &Env, project: &Project, message: &ToProject) -> std::result::Result<T, Problem> {
+async fn ask<T: for<'de> Deserialize<'de>>(
+    env: &Env,
+    project: &Project,
+    message: &ToProject,
+) -> std::result::Result<T, Problem> {
     let mut answer = tell(&message::project(env, project.id)?, message).await?;
     let text = answer.text().await?;
     match answer.status_code() {

@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 use slipway_core::api::ReleasePatch;
-use slipway_core::promotion::{Order, Report};
+use slipway_core::promotion::Order;
 use slipway_core::release::{Key, Version};
+use slipway_core::report::Report;
 use slipway_core::secret::JobSession;
 use slipway_wire::Digest;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};

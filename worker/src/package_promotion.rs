@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api::Step;
-use slipway_core::promotion::{Attempt, Next, Outcome, Promotion, Report, promote, report};
+use slipway_core::promotion::{Attempt, Outcome, Promotion, promote};
 use slipway_core::release::TargetState;
+use slipway_core::report::{Next, Report, report};
 use slipway_fetch::Fetch;
 use slipway_ledger::{Task, Work};
-use slipway_wire::{Http, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable};
+use slipway_wire::{
+    Digest, Http, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
+};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::answer::{Answer, Problem, finish, json};
@@ -26,7 +29,7 @@ const WATCHDOG: Duration = Duration::from_secs(20);
 /// <https://developers.cloudflare.com/durable-objects/api/alarms/>.
 const LEASE_SECONDS: u64 = 15 * 60;
 /// How long one small exchange with a package server may take. Its own proxies give up after 60 s.
-const EXCHANGE_LIMIT: Duration = Duration::from_secs(60);
+const EXCHANGE_LIMIT: Duration = Duration::from_mins(1);
 /// When a report that the record did not acknowledge is sent again.
 const REPORT_AGAIN: Duration = Duration::from_secs(2);
 /// At or before now an alarm can stall, so the earliest is this much later.
@@ -222,8 +225,7 @@ impl Relay for Run<'_> {
         let broken = |error: worker::Error| {
             RelayError::Broken(Unreachable { host: "the copy".to_owned(), why: error.to_string() })
         };
-        let nonce: String =
-            clock::random::<32>().map_err(broken)?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let nonce = Digest::from_bytes(clock::random().map_err(broken)?).hex();
         let loaded = copy::Loaded::from_transfer(transfer).map_err(broken)?;
         self.object.transfers.borrow_mut().insert(nonce.clone(), loaded);
         let relayed = copy::send_out(&self.object.env, &package_name(&self.task.order), &nonce).await;

@@ -92,7 +92,8 @@ impl ProjectRecord {
         if let Some(record) = self.record.get() {
             return Ok(record);
         }
-        let opened = Record::open(DurableSql::new(&self.state)).map_err(|error| worker::Error::RustError(error.to_string()))?;
+        let opened =
+            Record::open(DurableSql::new(&self.state)).map_err(|error| worker::Error::RustError(error.to_string()))?;
         Ok(self.record.get_or_init(|| opened))
     }
 
@@ -181,11 +182,14 @@ impl ProjectRecord {
         let Some(staged) = self.record()?.staged(version, key)? else { return Ok(()) };
         let store = settings::store(&self.env, config, &staged.staging)?;
         for distro_text in &staged.distros {
-            let distro: Distro =
-                distro_text.parse().map_err(|error| worker::Error::RustError(format!("{error}")))?;
+            let distro: Distro = distro_text.parse().map_err(|error| worker::Error::RustError(format!("{error}")))?;
             let seen = look(&Fetch::new(EXCHANGE_LIMIT), &store, &distro, &staged.filename).await;
             let seen = seen.map_err(|error| {
-                Problem::new(502, "staging-unreadable", format!("The digest is declared, but {error}. Run the job again."))
+                Problem::new(
+                    502,
+                    "staging-unreadable",
+                    format!("The digest is declared, but {error}. Run the job again."),
+                )
             })?;
             let state = match seen {
                 Seen::Digest(digest) if digest == staged.digest => TargetState::Staged,
@@ -218,7 +222,12 @@ impl ProjectRecord {
         }
         let job_name = match &session.environment {
             Some(_) => None,
-            None => Some(self.job(&config, session.project_id, session.job_id).await.map_err(gitlab_trouble)?.name),
+            None => Some(
+                self.job(&config, session.project_id, session.job_id)
+                    .await
+                    .map_err(|error| gitlab_trouble(&error))?
+                    .name,
+            ),
         };
         // All or nothing: every key is judged before any is approved.
         let mut approvals = Vec::new();
@@ -241,12 +250,14 @@ impl ProjectRecord {
         }
         self.state.storage().set_alarm(SOON).await?;
         self.announce(session.project_id, version)?;
-        let follow = config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "releases", version.as_str()]);
+        let follow =
+            config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "releases", version.as_str()]);
         json(202, &PromotionAccepted { keys, follow })
     }
 
     async fn job(&self, config: &Config, project_id: u64, job_id: u64) -> std::result::Result<Job, CallError> {
-        let token = settings::secret(&self.env, &config.gitlab.token).map_err(|error| CallError::Unsendable(error.to_string()))?;
+        let token = settings::secret(&self.env, &config.gitlab.token)
+            .map_err(|error| CallError::Unsendable(error.to_string()))?;
         let instance = Instance::new(config.gitlab.url.clone(), token);
         call(&Fetch::new(EXCHANGE_LIMIT), &GetJob { instance: &instance, project_id, job_id }).await
     }
@@ -274,7 +285,8 @@ impl ProjectRecord {
                 Ok(_) | Err(_) => orders_wait = true,
             }
         }
-        let hints_wait = self.record()?.open_hints()?.iter().map(|hint| hint.due_at.since(clock::now()).max(SOON)).min();
+        let hints_wait =
+            self.record()?.open_hints()?.iter().map(|hint| hint.due_at.since(clock::now()).max(SOON)).min();
         match hints_wait.into_iter().chain(orders_wait.then_some(ORDER_AGAIN)).min() {
             Some(wait) => storage.set_alarm(wait).await?,
             None => storage.delete_alarm().await?,
@@ -384,7 +396,8 @@ impl ProjectRecord {
             self.state.set_websocket_auto_response(&pong);
         }
         // Whoever was away sees at once what was missed.
-        let behind = self.record()?.sequence(&version)?.is_some_and(|sequence| query.since.is_none_or(|since| sequence > since));
+        let behind =
+            self.record()?.sequence(&version)?.is_some_and(|sequence| query.since.is_none_or(|since| sequence > since));
         if behind && let Some(release) = self.render(query.project_id, &version)? {
             pair.server.send_with_str(release)?;
         }
@@ -456,7 +469,11 @@ fn plan_packages(
             planned.push(Planned { key: key.clone(), expect: expect.clone(), staging, targets });
         }
     }
-    if problems.is_empty() { Ok(planned) } else { Err(Problem::new(422, "bad-plan", format!("{}.", problems.join("; ")))) }
+    if problems.is_empty() {
+        Ok(planned)
+    } else {
+        Err(Problem::new(422, "bad-plan", format!("{}.", problems.join("; "))))
+    }
 }
 
 fn refused(refusal: &Refusal) -> Problem {
@@ -468,6 +485,6 @@ fn refused(refusal: &Refusal) -> Problem {
     Problem::new(status, kind, format!("{refusal}."))
 }
 
-fn gitlab_trouble(error: CallError) -> Problem {
+fn gitlab_trouble(error: &CallError) -> Problem {
     Problem::new(503, "gitlab-unreachable", format!("Cannot read the job from GitLab: {error}. Try again."))
 }

@@ -25,9 +25,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long GitLab may take to give its keys.
 const KEYS_LIMIT: Duration = Duration::from_secs(5);
 /// A key that is not known is looked for at most this often, so that made-up key ids cause no traffic.
-const KEYS_AGE_MIN: Duration = Duration::from_secs(60);
+const KEYS_AGE_MIN: Duration = Duration::from_mins(1);
 /// Keys this old are asked for again before they are used.
-const KEYS_AGE_MAX: Duration = Duration::from_secs(3600);
+const KEYS_AGE_MAX: Duration = Duration::from_hours(1);
 
 thread_local! {
     /// GitLab's keys and when they were read. Text alone: no JavaScript handle outlives its request.
@@ -51,6 +51,7 @@ pub(crate) async fn open(body: &[u8], env: &Env, config: &Config) -> Answer {
     let issued_at = Timestamp(i64::try_from(claims.iat).unwrap_or(i64::MAX).saturating_mul(1000));
     let session = JobSession {
         project_id: project.id,
+        project_path: claims.project_path,
         pipeline_id: claims.pipeline_id,
         job_id: claims.job_id,
         user: claims.user_login,
@@ -93,9 +94,11 @@ pub(crate) fn of(request: &Request, env: &Env) -> Result<Option<JobSession>, Pro
     let Some(text) = header.strip_prefix("Bearer ") else { return Err(Problem::unauthorised()) };
     match JobSession::open(text.trim(), &settings::edge_key(env)?, clock::now()) {
         Ok(session) => Ok(Some(session)),
-        Err(NotSealed::Ended(at)) => {
-            Err(Problem::new(401, "session-ended", format!("The session ended at {at}; open a new one with a fresh ID token.")))
-        }
+        Err(NotSealed::Ended(at)) => Err(Problem::new(
+            401,
+            "session-ended",
+            format!("The session ended at {at}; open a new one with a fresh ID token."),
+        )),
         Err(NotSealed::Forged) => Err(Problem::unauthorised()),
     }
 }
@@ -122,7 +125,9 @@ async fn find_key(config: &Config, key_id: &str, now: Timestamp) -> Result<Optio
         }
         // GitLab's keys live for months: one that was read before may be used while GitLab cannot be asked.
         Err(_) if known.is_some() => Ok(known),
-        Err(error) => Err(Problem::new(503, "gitlab-unreachable", format!("Cannot read GitLab's keys: {error}. Try again."))),
+        Err(error) => {
+            Err(Problem::new(503, "gitlab-unreachable", format!("Cannot read GitLab's keys: {error}. Try again.")))
+        }
     }
 }
 
@@ -143,7 +148,12 @@ async fn signature_holds(key: &RsaKey, signed: &[u8], signature: &[u8]) -> Resul
         let imported = subtle.import_key_with_object("jwk", &jwk, &algorithm, false, &usages)?;
         let imported: web_sys::CryptoKey = JsFuture::from(imported).await?.unchecked_into();
         let (signature, signed) = (Uint8Array::from(signature), Uint8Array::from(signed));
-        let verified = subtle.verify_with_str_and_js_u8_array_and_js_u8_array("RSASSA-PKCS1-v1_5", &imported, &signature, &signed)?;
+        let verified = subtle.verify_with_str_and_js_u8_array_and_js_u8_array(
+            "RSASSA-PKCS1-v1_5",
+            &imported,
+            &signature,
+            &signed,
+        )?;
         Ok::<_, JsValue>(JsFuture::from(verified).await?.is_truthy())
     };
     // A key that cannot be imported verifies nothing.

@@ -11,7 +11,8 @@ extern "C" {
     type Storage;
 
     #[wasm_bindgen(method, catch, js_name = transactionSync)]
-    fn transaction_sync(this: &Storage, work: &mut dyn FnMut() -> Result<JsValue, JsValue>) -> Result<JsValue, JsValue>;
+    fn transaction_sync(this: &Storage, work: &mut dyn FnMut() -> Result<JsValue, JsValue>)
+    -> Result<JsValue, JsValue>;
 }
 
 /// One object's database.

@@ -31,7 +31,8 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
         Event::Job(_) | Event::Other(_) => return ignored(),
     };
     // GitLab gives each delivery a key and keeps it when a person sends it again; older versions give none.
-    let header = |name: &str| request.headers().get(name).ok().flatten().filter(|key| !key.is_empty() && key.len() <= 200);
+    let header =
+        |name: &str| request.headers().get(name).ok().flatten().filter(|key| !key.is_empty() && key.len() <= 200);
     let delivery = header("idempotency-key")
         .or_else(|| header("webhook-id"))
         .unwrap_or_else(|| format!("job {} {}", job.job_id, job.status));

@@ -95,10 +95,11 @@ pub fn canonical(sequence: u64, event: &Event, previous: &Digest) -> Vec<u8> {
 
 /// Adds a row. Call it in the transaction that makes the event true.
 pub fn append(sql: &impl Sql, event: &Event) -> Result<Digest, SqlError> {
-    let (sequence, previous) = match sql.query("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1", &[])?.first() {
-        Some(row) => (row.natural(0)? + 1, digest(row.text(1)?)?),
-        None => (1, GENESIS),
-    };
+    let (sequence, previous) =
+        match sql.query("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1", &[])?.first() {
+            Some(row) => (row.natural(0)? + 1, digest(row.text(1)?)?),
+            None => (1, GENESIS),
+        };
     let hash = Digest::of(&canonical(sequence, event, &previous));
     let values: [Value; 8] = [
         sequence.into(),
@@ -148,9 +149,8 @@ fn digest(hex: &str) -> Result<Digest, SqlError> {
 
 /// Checks rows against each other and their own hashes, from the first row on.
 pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), Broken> {
-    let mut expected = 1;
     let mut previous = GENESIS;
-    for entry in entries {
+    for (expected, entry) in (1..).zip(entries) {
         if entry.sequence != expected {
             return Err(Broken::Order { expected, found: entry.sequence });
         }
@@ -160,7 +160,6 @@ pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), Br
         if Digest::of(&canonical(entry.sequence, &entry.event, &previous)) != entry.hash {
             return Err(Broken::Contents(entry.sequence));
         }
-        expected += 1;
         previous = entry.hash;
     }
     Ok(())
@@ -215,9 +214,9 @@ mod tests {
                 |entry| entry.event.details.push('x'),
             ];
             for change in changes {
-                let mut changed = whole.clone();
-                change(&mut changed[index]);
-                assert_eq!(verify(&changed), Err(Broken::Contents(sequence)));
+                let mut forged = whole.clone();
+                change(&mut forged[index]);
+                assert_eq!(verify(&forged), Err(Broken::Contents(sequence)));
             }
             let mut shorter = whole.clone();
             shorter.remove(index);

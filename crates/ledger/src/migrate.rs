@@ -24,12 +24,11 @@ pub enum MigrationError {
 /// Applies the steps that this database has not had.
 pub(crate) fn migrate(sql: &impl Sql, steps: &[&[&str]]) -> Result<(), MigrationError> {
     sql.query("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)", &[])?;
-    let found = match sql.query("SELECT version FROM schema_version", &[])?.first() {
-        Some(row) => row.integer(0)?,
-        None => {
-            sql.query("INSERT INTO schema_version (version) VALUES (0)", &[])?;
-            0
-        }
+    let found = if let Some(row) = sql.query("SELECT version FROM schema_version", &[])?.first() {
+        row.integer(0)?
+    } else {
+        sql.query("INSERT INTO schema_version (version) VALUES (0)", &[])?;
+        0
     };
     let done = usize::try_from(found).unwrap_or(usize::MAX);
     if done > steps.len() {

@@ -3,9 +3,9 @@
 use slipway_core::api;
 use slipway_core::approval::{Approval, Candidate};
 use slipway_core::config::{Config, Project};
-use slipway_core::promotion::{Order, OrderTarget, Report};
+use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::release::{Key, TargetState, Version};
-use slipway_core::report;
+use slipway_core::report::{self, Report};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
@@ -27,6 +27,7 @@ const FIRST: &[&str] = &[
     "CREATE TABLE pipelines (
         version TEXT NOT NULL,
         id INTEGER NOT NULL,
+        project_path TEXT NOT NULL,
         ref_name TEXT NOT NULL,
         sha TEXT NOT NULL,
         PRIMARY KEY (version, id)
@@ -99,7 +100,9 @@ pub enum LedgerError {
     #[error("the record holds something unknown: {0}")]
     Unknown(String),
     /// A pipeline of another commit wants to feed a key.
-    #[error("`{key}` of {version} belongs to pipeline {declared}; pipeline {other} cannot change it. Release its packages under another version")]
+    #[error(
+        "`{key}` of {version} belongs to pipeline {declared}; pipeline {other} cannot change it. Release its packages under another version"
+    )]
     OtherPipeline {
         /// The release.
         version: Version,
@@ -127,7 +130,9 @@ pub enum LedgerError {
         key: Key,
     },
     /// The digest declared for a key is final.
-    #[error("`{key}` of {version} was declared as {declared}; this file is {other}. Nothing was changed: a rebuild needs another version")]
+    #[error(
+        "`{key}` of {version} was declared as {declared}; this file is {other}. Nothing was changed: a rebuild needs another version"
+    )]
     OtherDigest {
         /// The release.
         version: Version,
@@ -244,8 +249,14 @@ impl<S: Sql> Record<S> {
                 &[version.as_str().into(), now.0.into(), policy.to_string().into()],
             )?;
             self.0.query(
-                "INSERT OR IGNORE INTO pipelines (version, id, ref_name, sha) VALUES (?, ?, ?, ?)",
-                &[version.as_str().into(), by.pipeline_id.into(), by.ref_name.as_str().into(), by.sha.as_str().into()],
+                "INSERT OR IGNORE INTO pipelines (version, id, project_path, ref_name, sha) VALUES (?, ?, ?, ?, ?)",
+                &[
+                    version.as_str().into(),
+                    by.pipeline_id.into(),
+                    by.project_path.as_str().into(),
+                    by.ref_name.as_str().into(),
+                    by.sha.as_str().into(),
+                ],
             )?;
             for package in expected {
                 if self.expect_one(version, by, package, now)? {
@@ -260,7 +271,13 @@ impl<S: Sql> Record<S> {
         })
     }
 
-    fn expect_one(&self, version: &Version, by: &JobSession, package: &Planned, now: Timestamp) -> Result<bool, LedgerError> {
+    fn expect_one(
+        &self,
+        version: &Version,
+        by: &JobSession,
+        package: &Planned,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
         let Planned { key, expect, staging, targets } = package;
         let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
         let rows = self.0.query(
@@ -288,9 +305,10 @@ impl<S: Sql> Record<S> {
             if same {
                 return Ok(false);
             }
-            let moved = self.states(version, key)?.iter().any(|(_, state)| {
-                !matches!(state, TargetState::Expected | TargetState::Skipped)
-            });
+            let moved = self
+                .states(version, key)?
+                .iter()
+                .any(|(_, state)| !matches!(state, TargetState::Expected | TargetState::Skipped));
             // A pipeline run again for the same commit takes its packages over; what is declared stays declared.
             if moved && declared == by.pipeline_id {
                 return Err(LedgerError::OtherExpectation { version: version.clone(), key: key.clone() });
@@ -490,8 +508,9 @@ impl<S: Sql> Record<S> {
 
     /// Hints that are still to be looked into, the oldest first.
     pub fn open_hints(&self) -> Result<Vec<Hint>, LedgerError> {
-        let rows =
-            self.0.query("SELECT id, job_id, tries, due_at FROM hints WHERE due_at IS NOT NULL ORDER BY id LIMIT 100", &[])?;
+        let rows = self
+            .0
+            .query("SELECT id, job_id, tries, due_at FROM hints WHERE due_at IS NOT NULL ORDER BY id LIMIT 100", &[])?;
         rows.iter()
             .map(|row| {
                 Ok(Hint {
@@ -604,7 +623,14 @@ impl<S: Sql> Record<S> {
         })
     }
 
-    fn order(&self, version: &Version, key: &Key, approval: u64, project_id: u64, distros: &[String]) -> Result<Order, LedgerError> {
+    fn order(
+        &self,
+        version: &Version,
+        key: &Key,
+        approval: u64,
+        project_id: u64,
+        distros: &[String],
+    ) -> Result<Order, LedgerError> {
         let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
         let rows = self.0.query(
             "SELECT filename, digest, size, staging_place, staging_repository FROM packages WHERE version = ? AND key = ?",
@@ -637,7 +663,14 @@ impl<S: Sql> Record<S> {
     }
 
     /// Writes down that somebody who showed who they are was refused.
-    pub fn refuse(&self, version: &Version, key: &Key, actor: &str, why: &str, now: Timestamp) -> Result<(), LedgerError> {
+    pub fn refuse(
+        &self,
+        version: &Version,
+        key: &Key,
+        actor: &str,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         let details = serde_json::json!({ "why": why });
         self.0.atomically(|| self.change(version, actor, "refused", &subject(version, key), &details, now))
     }
@@ -645,7 +678,9 @@ impl<S: Sql> Record<S> {
     /// Orders that their packages' objects have not acknowledged yet.
     pub fn dispatches(&self) -> Result<Vec<Dispatch>, LedgerError> {
         let rows = self.0.query("SELECT approval, sent_order FROM dispatches ORDER BY approval LIMIT 100", &[])?;
-        rows.iter().map(|row| Ok(Dispatch { approval: row.natural(0)?, order: serde_json::from_str(row.text(1)?)? })).collect()
+        rows.iter()
+            .map(|row| Ok(Dispatch { approval: row.natural(0)?, order: serde_json::from_str(row.text(1)?)? }))
+            .collect()
     }
 
     /// An order was acknowledged.
@@ -737,7 +772,8 @@ impl<S: Sql> Record<S> {
 
     /// The versions of the project, the newest first.
     pub fn versions(&self) -> Result<Vec<Version>, LedgerError> {
-        let rows = self.0.query("SELECT version FROM releases ORDER BY created_at DESC, version DESC LIMIT 200", &[])?;
+        let rows =
+            self.0.query("SELECT version FROM releases ORDER BY created_at DESC, version DESC LIMIT 200", &[])?;
         rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
@@ -751,14 +787,18 @@ impl<S: Sql> Record<S> {
     ) -> Result<Option<api::Release>, LedgerError> {
         let Some(sequence) = self.sequence(version)? else { return Ok(None) };
         let at: [Value; 1] = [version.as_str().into()];
-        let web = |kind: &str, id: u64| config.gitlab.url.join(&format!("/-/{kind}/{id}"));
-        let pipelines = self.0.query("SELECT id, ref_name, sha FROM pipelines WHERE version = ? ORDER BY id", &at)?;
+        let web = |path: &str, kind: &str, id: u64| {
+            let id = id.to_string();
+            config.gitlab.url.url(path.split('/').chain(["-", kind, &id]))
+        };
+        let pipelines =
+            self.0.query("SELECT id, project_path, ref_name, sha FROM pipelines WHERE version = ? ORDER BY id", &at)?;
         let pipelines = pipelines.iter().map(|row| {
             Ok(api::Pipeline {
                 id: row.natural(0)?,
-                ref_name: row.text(1)?.to_owned(),
-                sha: row.text(2)?.to_owned(),
-                url: web("pipelines", row.natural(0)?),
+                ref_name: row.text(2)?.to_owned(),
+                sha: row.text(3)?.to_owned(),
+                url: web(row.text(1)?, "pipelines", row.natural(0)?),
             })
         });
         let pipelines = pipelines.collect::<Result<Vec<_>, SqlError>>()?;
@@ -768,8 +808,12 @@ impl<S: Sql> Record<S> {
         };
         let targets = self.0.query(
             "SELECT t.key, t.distro, t.public_place, t.public_repository, t.state, t.since, t.step, t.problem,
-                    a.approved_by, a.via, a.at, a.job_id
-             FROM targets t LEFT JOIN approvals a ON a.id = t.approval WHERE t.version = ? ORDER BY t.key, t.distro",
+                    a.approved_by, a.via, a.at, a.job_id, i.project_path
+             FROM targets t
+             LEFT JOIN approvals a ON a.id = t.approval
+             LEFT JOIN packages p ON p.version = t.version AND p.key = t.key
+             LEFT JOIN pipelines i ON i.version = p.version AND i.id = p.pipeline_id
+             WHERE t.version = ? ORDER BY t.key, t.distro",
             &at,
         )?;
         let rows = self.0.query(
@@ -780,9 +824,11 @@ impl<S: Sql> Record<S> {
         let mut packages = Vec::with_capacity(rows.len());
         for row in &rows {
             let file = match (row.text_or_null(3)?, row.text_or_null(4)?) {
-                (Some(filename), Some(digest)) => {
-                    Some(api::StagedFile { filename: filename.to_owned(), digest: parse(digest)?, size: row.natural(5)? })
-                }
+                (Some(filename), Some(digest)) => Some(api::StagedFile {
+                    filename: filename.to_owned(),
+                    digest: parse(digest)?,
+                    size: row.natural(5)?,
+                }),
                 _ => None,
             };
             let own = targets.iter().filter(|target| target.0.first() == row.0.first());
@@ -840,14 +886,14 @@ impl<S: Sql> Record<S> {
 fn read_target(
     row: &Row,
     location: impl Fn(&str, &str) -> api::Location,
-    web: impl Fn(&str, u64) -> String,
+    web: impl Fn(&str, &str, u64) -> String,
 ) -> Result<api::Target, LedgerError> {
     let approval = match row.text_or_null(8)? {
         Some(by) => Some(api::Approval {
             by: by.to_owned(),
             via: row.text(9)?.to_owned(),
             at: Timestamp(row.integer(10)?).to_string(),
-            job_url: web("jobs", row.natural(11)?),
+            job_url: web(row.text_or_null(12)?.unwrap_or_default(), "jobs", row.natural(11)?),
         }),
         None => None,
     };
@@ -910,6 +956,7 @@ mod tests {
     fn session(pipeline_id: u64, sha: &str) -> JobSession {
         JobSession {
             project_id: 1001,
+            project_path: "harbour/tug".to_owned(),
             pipeline_id,
             job_id: 81,
             user: "mira".to_owned(),

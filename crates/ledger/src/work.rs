@@ -1,22 +1,21 @@
 //! The work of one package of one release: its orders, and how far each target is.
 
 use serde::{Deserialize, Serialize};
-use slipway_core::promotion::{Order, OrderTarget, Patience, Report};
+use slipway_core::promotion::{Order, OrderTarget};
+use slipway_core::report::{Patience, Report};
 use slipway_core::time::Timestamp;
 
 use crate::migrate::{MigrationError, migrate};
 use crate::record::LedgerError;
 use crate::sql::Sql;
 
-const FIRST: &[&str] = &[
-    "CREATE TABLE tasks (
+const FIRST: &[&str] = &["CREATE TABLE tasks (
         distro TEXT PRIMARY KEY,
         approval INTEGER NOT NULL,
         task TEXT NOT NULL,
         due_at INTEGER,
         report TEXT
-    )",
-];
+    )"];
 
 /// One target on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +54,8 @@ impl<S: Sql> Work<S> {
     pub fn accept(&self, order: &Order, now: Timestamp) -> Result<(), LedgerError> {
         self.0.atomically(|| {
             for target in &order.targets {
-                let task = Task { order: order.clone(), target: target.clone(), troubled: 0, waited: 0, accepted_at: None };
+                let task =
+                    Task { order: order.clone(), target: target.clone(), troubled: 0, waited: 0, accepted_at: None };
                 self.0.query(
                     "INSERT INTO tasks (distro, approval, task, due_at, report) VALUES (?, ?, ?, ?, NULL)
                      ON CONFLICT (distro) DO UPDATE SET
@@ -75,7 +75,8 @@ impl<S: Sql> Work<S> {
 
     /// Tasks that are to run, the one due first at the head.
     pub fn open_tasks(&self) -> Result<Vec<(Timestamp, Task)>, LedgerError> {
-        let rows = self.0.query("SELECT due_at, task FROM tasks WHERE due_at IS NOT NULL ORDER BY due_at, distro", &[])?;
+        let rows =
+            self.0.query("SELECT due_at, task FROM tasks WHERE due_at IS NOT NULL ORDER BY due_at, distro", &[])?;
         rows.iter().map(|row| Ok((Timestamp(row.integer(0)?), serde_json::from_str(row.text(1)?)?))).collect()
     }
 
@@ -103,7 +104,8 @@ impl<S: Sql> Work<S> {
     /// A report was acknowledged.
     pub fn reported(&self, distro: &str, report: &Report) -> Result<(), LedgerError> {
         let text = serde_json::to_string(report)?;
-        self.0.query("UPDATE tasks SET report = NULL WHERE distro = ? AND report = ?", &[distro.into(), text.into()])?;
+        self.0
+            .query("UPDATE tasks SET report = NULL WHERE distro = ? AND report = ?", &[distro.into(), text.into()])?;
         Ok(())
     }
 }

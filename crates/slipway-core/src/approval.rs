@@ -63,7 +63,9 @@ impl Via {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The job belongs to another pipeline than the one that declared the package.
-    #[error("`{key}` was declared by pipeline {declared}; this job belongs to pipeline {job}. Play the job of pipeline {declared}")]
+    #[error(
+        "`{key}` was declared by pipeline {declared}; this job belongs to pipeline {job}. Play the job of pipeline {declared}"
+    )]
     OtherPipeline {
         /// The package.
         key: Key,

@@ -222,7 +222,10 @@ mod tests {
     #[test]
     fn every_problem_is_named_at_once() {
         let bad = GOOD
-            .replace("place = \"public\", repository = \"harbour/stable\"", "place = \"pubic\", repository = \"harbour\"")
+            .replace(
+                "place = \"public\", repository = \"harbour/stable\"",
+                "place = \"pubic\", repository = \"harbour\"",
+            )
             .replace("name = \"tug\"", "name = \"1001\"");
         let error = Config::parse(&bad).expect_err("three problems").to_string();
         for part in ["no place `pubic`", "`harbour`", "could be taken for an id"] {

@@ -1,7 +1,136 @@
-//! What was done, in words: the verdict of a release, and the problem of a target.
+//! What was done, in words: the progress of a target, its problem where a person is needed, the verdict of a release.
 
-use crate::api;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use slipway_wire::Digest;
+
+use crate::api::{self, Problem, Step};
+use crate::promotion::{Outcome, Promotion};
 use crate::release::{ReleaseState, TargetState, Version};
+use crate::time::Timestamp;
+
+/// How often a promotion that meets passing trouble tries before it asks for a person: about 20 minutes of waits.
+pub const ATTEMPTS_MAX: u32 = 12;
+/// How long the public index may take to serve an accepted file. packagecloud promises no time; an hour is far more
+/// than has been seen.
+pub const INDEX_WAIT_MAX: Duration = Duration::from_hours(1);
+
+/// What the record shows of a target on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The target.
+    pub distro: String,
+    /// How far it is.
+    pub state: TargetState,
+    /// What it waits for, while it moves.
+    pub step: Option<Step>,
+    /// Why it is not further.
+    pub problem: Option<Problem>,
+}
+
+/// When to run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Never: this state is final until a person acts.
+    Settled,
+    /// After this time.
+    After(Duration),
+}
+
+/// How long a target has been at it, as its host remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// Runs that met passing trouble, one after another.
+    pub troubled: u32,
+    /// Runs that waited, one after another.
+    pub waited: u32,
+    /// Since when the public place has the file.
+    pub accepted_at: Option<Timestamp>,
+}
+
+/// Turns an outcome into what people see, and when the next run is due.
+pub fn report(promotion: &Promotion, outcome: &Outcome, patience: Patience, now: Timestamp) -> (Report, Next) {
+    let shown = |state, step, problem| Report { distro: promotion.distro.to_string(), state, step, problem };
+    let moving = |step, problem, wait| (shown(TargetState::Releasing, Some(step), problem), Next::After(wait));
+    let stopped = |state, problem| (shown(state, None, Some(problem)), Next::Settled);
+    let index_late = || patience.accepted_at.is_some_and(|since| now.since(since) > INDEX_WAIT_MAX);
+    match outcome {
+        Outcome::Released => (shown(TargetState::Released, None, None), Next::Settled),
+        Outcome::AwaitingSlot => (shown(TargetState::Approved, None, None), Next::After(SLOT_WAIT)),
+        Outcome::AwaitingDigest => moving(Step::Look, None, index_wait(patience.waited)),
+        Outcome::AwaitingIndex if index_late() => stopped(TargetState::Failed, not_served(promotion)),
+        Outcome::AwaitingIndex => moving(Step::Index, None, index_wait(patience.waited)),
+        Outcome::Troubled(why) if patience.troubled >= ATTEMPTS_MAX => {
+            stopped(TargetState::Failed, gave_up(why, patience.troubled))
+        }
+        Outcome::Troubled(why) => moving(Step::Look, Some(trouble(why)), trouble_wait(patience.troubled)),
+        Outcome::Conflict { public } => stopped(TargetState::Conflict, conflict(promotion, *public)),
+        Outcome::Missing => stopped(TargetState::Missing, missing(promotion)),
+        Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged)),
+        Outcome::Refused { code, what } => stopped(TargetState::Failed, refused(code, what)),
+    }
+}
+
+fn problem(code: &str, what: String, public: &str, retry: &str, next: &str) -> Problem {
+    Problem { code: code.to_owned(), what, public: public.to_owned(), retry: retry.to_owned(), next: next.to_owned() }
+}
+
+fn not_served(Promotion { public, filename, .. }: &Promotion) -> Problem {
+    let what = format!("{} has `{filename}`, but its index has not served it for an hour.", public.repository);
+    let next = "Operator: look at the package server's indexing, then play the release job again.";
+    problem("not-served", what, "partly", "safe", next)
+}
+
+fn trouble(why: &str) -> Problem {
+    problem("trouble", format!("{why}."), "unknown", "automatic", "Nobody: it is tried again by itself.")
+}
+
+fn gave_up(why: &str, troubled: u32) -> Problem {
+    let what = format!("After {} attempts: {why}.", troubled + 1);
+    let next = "Operator: look at the package server, then play the release job again.";
+    problem("unreachable", what, "unknown", "safe", next)
+}
+
+fn conflict(Promotion { public, filename, digest, .. }: &Promotion, found: Digest) -> Problem {
+    let repository = &public.repository;
+    let what = format!("{repository} has another `{filename}`: public {found}, approved {digest}. Nothing was sent.");
+    let next = "Release manager: find out who published the other file. A released name never gets other bytes, so \
+                raise the package's revision.";
+    problem("conflict", what, "none", "useless", next)
+}
+
+fn missing(Promotion { staging, filename, .. }: &Promotion) -> Problem {
+    let what = format!("`{filename}` is no longer in {}. Nothing was sent.", staging.repository);
+    let next = "Release manager: run its build job again, so that it is staged again.";
+    problem("missing", what, "none", "useless", next)
+}
+
+fn changed(Promotion { staging, filename, digest, .. }: &Promotion, found: Option<Digest>) -> Problem {
+    let found = found.map_or_else(|| "bytes of another length".to_owned(), |found| found.to_string());
+    let repository = &staging.repository;
+    let what = format!("`{filename}` in {repository} is not what was approved: found {found}, approved {digest}.");
+    let next = "Release manager: find out who changed the staged file. Nothing of it became public.";
+    problem("staged-bytes-changed", what, "none", "useless", next)
+}
+
+fn refused(code: &str, what: &str) -> Problem {
+    let next = "Operator: mend the cause, then play the release job again.";
+    problem(code, format!("{what}."), "none", "safe", next)
+}
+
+/// How soon a slot is asked for again. A transfer takes seconds to minutes.
+const SLOT_WAIT: Duration = Duration::from_secs(2);
+
+/// 1 s at first, since a small server indexes at once, doubling to 30 s.
+fn index_wait(waited: u32) -> Duration {
+    Duration::from_secs((1 << waited.min(5)).min(30))
+}
+
+/// 1, 2, 4 … seconds up to 4 minutes: [`ATTEMPTS_MAX`] of them are about 20 minutes.
+fn trouble_wait(troubled: u32) -> Duration {
+    Duration::from_secs((1 << troubled.min(8)).min(240))
+}
 
 /// The state of a package with several targets: the one that most needs a person, or else the least far.
 pub fn package_state(states: impl IntoIterator<Item = TargetState>) -> TargetState {
@@ -42,15 +171,15 @@ pub fn verdict(project: &str, version: &Version, packages: &[TargetState]) -> St
     let name = format!("{project} {version}");
     let count = |wanted: S| packages.iter().filter(|state| **state == wanted).count();
     let (released, skipped) = (count(S::Released), count(S::Skipped));
-    let shipped = packages.len() - skipped;
-    let out = match (released, shipped) {
+    let shipping = packages.len() - skipped;
+    let out = match (released, shipping) {
         (_, 0) if packages.is_empty() => return format!("Nothing is expected of {name} yet."),
         (_, 0) => return format!("{name} ships nothing: all its packages are left out on purpose."),
         (0, 1) => format!("{name} is not out: its package is not released."),
-        (0, _) => format!("{name} is not out: none of its {shipped} packages is released."),
+        (0, _) => format!("{name} is not out: none of its {shipping} packages is released."),
         (1, 1) => format!("{name} is out: its package is released."),
-        _ if released == shipped => format!("{name} is out: all {shipped} packages are released."),
-        _ => format!("{name} is out for {released} of {shipped} packages."),
+        _ if released == shipping => format!("{name} is out: all {shipping} packages are released."),
+        _ => format!("{name} is out for {released} of {shipping} packages."),
     };
     let rest = [
         (S::Conflict, "in conflict"),
@@ -91,8 +220,14 @@ mod tests {
         let version = "17.3.1".parse().expect("a version");
         for (packages, sentence) in [
             (vec![], "Nothing is expected of tug 17.3.1 yet."),
-            (vec![S::Expected, S::Staged], "tug 17.3.1 is not out: none of its 2 packages is released. 1 staged, 1 not staged yet."),
-            (vec![S::Released, S::Failed, S::Conflict], "tug 17.3.1 is out for 1 of 3 packages. 1 in conflict, 1 failed."),
+            (
+                vec![S::Expected, S::Staged],
+                "tug 17.3.1 is not out: none of its 2 packages is released. 1 staged, 1 not staged yet.",
+            ),
+            (
+                vec![S::Released, S::Failed, S::Conflict],
+                "tug 17.3.1 is out for 1 of 3 packages. 1 in conflict, 1 failed.",
+            ),
             (vec![S::Released, S::Released], "tug 17.3.1 is out: all 2 packages are released."),
             (vec![S::Released, S::Skipped], "tug 17.3.1 is out: its package is released. 1 not shipped."),
         ] {

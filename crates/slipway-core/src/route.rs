@@ -112,6 +112,11 @@ mod tests {
         }
     }
 
+    #[derive(Deserialize)]
+    struct Routes {
+        routes: Vec<Route>,
+    }
+
     #[test]
     fn the_first_route_that_fits_wins() {
         let site = |name: &str| format!("{{ place = \"p\", repository = \"acme/{name}\" }}");
@@ -121,10 +126,6 @@ mod tests {
             site("unstable"),
             site("stable"),
         );
-        #[derive(Deserialize)]
-        struct Routes {
-            routes: Vec<Route>,
-        }
         let Routes { routes } = toml::from_str(&text).expect("two routes");
         let key = "deb".parse().expect("a key");
         for (version, repository) in [("1.0.0-rc1", "acme/unstable"), ("1.0.0", "acme/stable")] {

@@ -84,6 +84,8 @@ impl EdgeKey {
 pub struct JobSession {
     /// The job's project.
     pub project_id: u64,
+    /// The project's path today, for links alone: paths can change hands.
+    pub project_path: String,
     /// The job's pipeline.
     pub pipeline_id: u64,
     /// The job.
@@ -133,6 +135,7 @@ mod tests {
     fn session() -> JobSession {
         JobSession {
             project_id: 1001,
+            project_path: "harbour/tug".to_owned(),
             pipeline_id: 5,
             job_id: 9,
             user: "mira".to_owned(),

@@ -104,7 +104,10 @@ mod tests {
     #[test]
     fn a_segment_cannot_leave_its_place() {
         let base: Base = "https://host/api/".parse().expect("a plain address");
-        assert_eq!(base.url(["repos", "../x?y#z", "1:2~rc+é"]), "https://host/api/repos/..%2Fx%3Fy%23z/1%3A2~rc%2B%C3%A9");
+        assert_eq!(
+            base.url(["repos", "../x?y#z", "1:2~rc+é"]),
+            "https://host/api/repos/..%2Fx%3Fy%23z/1%3A2~rc%2B%C3%A9"
+        );
     }
 
     #[test]

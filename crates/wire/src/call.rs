@@ -78,7 +78,8 @@ impl CallError {
     /// A refusal, with the start of the answer's body as evidence.
     pub fn refused(host: &str, response: &Response) -> Self {
         let text = String::from_utf8_lossy(response.body());
-        let said: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EVIDENCE_BYTES_MAX).collect();
+        let said: String =
+            text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EVIDENCE_BYTES_MAX).collect();
         let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         Self::Refused { host: host.to_owned(), status: response.status(), said, request_id }
     }
