@@ -49,6 +49,14 @@ impl EdgeError {
         }
     }
 
+    /// The stable name of a refusal, such as `other-digest`.
+    pub(crate) fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Refused(problem) => problem.kind.rsplit([':', '/']).next(),
+            Self::Call(_) => None,
+        }
+    }
+
     /// Whether the same question may get a better answer.
     fn may_pass(&self) -> bool {
         match self {

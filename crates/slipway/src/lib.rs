@@ -116,7 +116,7 @@ async fn plan(options: &args::Plan) -> Result<(), Failure> {
         Failure { exit, ..error.failure(format!("cannot declare the plan of {}", settings.version)) }
     })?;
     say.lines(&plan::lines(&patch));
-    say.line(&format!("{} {}: {}", release.project.name, release.version, release.verdict));
+    say.line(&release.verdict);
     say.answer(&release)
 }
 

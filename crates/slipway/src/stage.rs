@@ -43,7 +43,12 @@ pub(crate) async fn stage(
     let patch = ReleasePatch { packages: vec![PackagePatch { key: key.clone(), expect: None, staged: Some(staged) }] };
     let release = match edge.declare(&patch).await {
         Ok(release) => release,
-        Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
+        // Built all the same: a plan that leaves it out is no reason to fail its build.
+        Err(error) if error.kind() == Some("skipped") => {
+            say.lines(error.lines().get(1..).unwrap_or_default());
+            return edge.release().await.map_err(|error| error.failure(doing));
+        }
+        Err(error) if error.kind() == Some("other-digest") => {
             let mut lines = error.lines();
             let declared = edge.release().await.ok().and_then(|release| package(&release, key)?.file.clone());
             if let Some(declared) = declared.filter(|declared| declared.digest != file.digest) {

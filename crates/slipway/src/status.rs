@@ -25,7 +25,7 @@ pub(crate) fn table(release: &Release) -> String {
             *width = cell.chars().count().max(*width);
         }
     }
-    let mut text = format!("{} {}: {}\n", release.project.name, release.version, release.verdict);
+    let mut text = format!("{}\n", release.verdict);
     for row in rows {
         let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         text.push('\n');
@@ -87,7 +87,7 @@ mod tests {
         });
         assert_eq!(
             table(&release),
-            "tug 1.2.0: 1 of 3 packages is awaited\n\
+            "1 of 3 packages is awaited\n\
              \n\
              KEY         DISTRO  STATE           SHA-256       SINCE (UTC)       APPROVED BY\n\
              a-long-key  d/0     Released        e3b0c44298fc  2026-11-23 08:15  mira, 2026-11-23 09:01\n\

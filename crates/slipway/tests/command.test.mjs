@@ -204,7 +204,7 @@ test("another digest than declared before is a conflict: exit 3, both digests, n
   const server = await packageServer();
   const script = ({ method }, release) => {
     release.packages[0].file = { filename: FILENAME, digest: sha256("before"), size: 6 };
-    return method === "PATCH" && problem(409, "Declared with other contents", "`deb` is declared with another digest.");
+    return method === "PATCH" && problem(409, "Other digest", "`deb` is declared with another digest.");
   };
   await using([server, await watching(server, script)], async (server, edge) => {
     const { code, err } = await slipway(["stage", "deb", file], { ...edge.variables, ...TOKEN });
@@ -212,6 +212,19 @@ test("another digest than declared before is a conflict: exit 3, both digests, n
     assert.ok(err.includes(`declared before  ${sha256("before")}`) && err.includes(`this file        ${sha256(bytes)}`), err);
     assert.equal(server.requests.length, 0);
   });
+});
+
+test("a package that the plan leaves out is not staged, and its build does not fail for it", async () => {
+  for (const [title, expected] of [["Skipped", 0], ["Not planned", 1]]) {
+    const script = ({ method }) => method === "PATCH" && problem(409, title, "`deb` is what it is.");
+    const server = await packageServer();
+    await using([server, await watching(server, script)], async (server, edge) => {
+      const { code, out, err } = await slipway(["stage", "deb", file], { ...edge.variables, ...TOKEN });
+      assert.equal(code, expected);
+      assert.ok((out + err).includes("`deb` is what it is."));
+      assert.equal(server.requests.length, 0);
+    });
+  }
 });
 
 test("a push that is stored and then answered 504 is not repeated", async () => {
@@ -413,7 +426,7 @@ test("status shows the verdict, then every expected package; anyone may read wit
     assert.equal(code, 0);
     assert.equal(
       out,
-      "tug 1.2.0: packages are awaited\n\n" +
+      "packages are awaited\n\n" +
         "KEY  DISTRO        STATE           SHA-256  SINCE (UTC)       APPROVED BY\n" +
         "deb  ubuntu/jammy  Not staged yet  -        2026-11-23 08:15\n" +
         "rpm  el/9          Released        -        2026-11-23 08:15\n",

@@ -106,7 +106,10 @@ export async function edge({ packages = [], script = () => {} } = {}) {
   return { ...server, release, variables };
 }
 
-export const problem = (status, title, detail) => ({ status, json: { type: "/problems/x", title, status, detail } });
+export const problem = (status, title, detail) => {
+  const type = `urn:slipway:problem:${title.toLowerCase().replaceAll(" ", "-")}`;
+  return { status, json: { type, title, status, detail } };
+};
 
 /// A package of the edge's release, with a target a distro.
 export const entry = (key, states, staging = "https://packages.invalid") => ({
