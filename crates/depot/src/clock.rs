@@ -1,16 +1,6 @@
 //! The one place that reads the clock: everything else is given the time.
 
 use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-
-/// ISO 8601 with milliseconds and `Z`, as packagecloud writes `created_at`.
-const ISO: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-
-/// The date form that a `Release` file wants (Debian policy: RFC 2822 in UTC).
-const RELEASE: &[BorrowedFormatItem<'_>] =
-    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] UTC");
 
 /// A moment, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,20 +27,26 @@ impl Moment {
         self.0 / 1000
     }
 
+    /// ISO 8601 with milliseconds and `Z`, as packagecloud writes `created_at`.
     pub(crate) fn iso(self) -> String {
-        self.written(ISO)
+        let at = self.in_utc();
+        let (date, ms) = (at.date(), at.millisecond());
+        let (hour, minute, second) = at.to_hms();
+        format!("{date}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 
+    /// The form that a `Release` file wants: RFC 2822 in UTC.
     pub(crate) fn release_date(self) -> String {
-        self.written(RELEASE)
+        let at = self.in_utc();
+        let (hour, minute, second) = at.to_hms();
+        let (weekday, month) = (at.weekday().to_string(), at.month().to_string());
+        let (day, year) = (at.day(), at.year());
+        format!("{weekday:.3}, {day:02} {month:.3} {year} {hour:02}:{minute:02}:{second:02} UTC")
     }
 
-    fn written(self, format: &[BorrowedFormatItem<'_>]) -> String {
+    fn in_utc(self) -> OffsetDateTime {
         let nanos = i128::from(self.0) * 1_000_000;
-        OffsetDateTime::from_unix_timestamp_nanos(nanos)
-            .ok()
-            .and_then(|moment| moment.format(format).ok())
-            .expect("a clock between 1970 and 9999 can be written")
+        OffsetDateTime::from_unix_timestamp_nanos(nanos).expect("a clock is between 1970 and 9999")
     }
 }
 

@@ -29,6 +29,9 @@ When it is ready it prints one line of JSON: {\"url\", \"storage\", \"control\"}
 killed loses nothing that was accepted.
 ";
 
+/// Threads that answer requests; files and digests have others.
+const THREADS: usize = 4;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 enum Command {
@@ -118,7 +121,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // More threads than cores: an accepted write holds everybody up until the disk has it.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("depot: cannot start its threads: {error}");
