@@ -5,7 +5,7 @@
 
 use slipway_core::config::Config;
 use slipway_core::secret::knows;
-use slipway_gitlab::webhook::Event;
+use slipway_gitlab::webhook::{Event, InvalidEvent};
 use worker::{Env, Request, Response};
 
 use crate::answer::{Answer, Problem};
@@ -24,11 +24,16 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
         return Err(Problem::unauthorised());
     }
     let body = body(&mut request, BODY_BYTES_MAX).await?;
-    let event = Event::parse(&body)
-        .map_err(|error| Problem::new(400, "bad-request", format!("The webhook is not understood: {error}.")))?;
-    let job = match event {
-        Event::Job(job) if job.project_id == project.id && job.status.is_played() => job,
-        Event::Job(_) | Event::Other(_) => return ignored(),
+    let job = match Event::parse(&body) {
+        Ok(Event::Job(job)) if job.project_id == project.id && job.status.is_played() => job,
+        Ok(Event::Job(_) | Event::Other(_)) => return ignored(),
+        Err(error @ InvalidEvent::NotJson(_)) => {
+            return Err(Problem::new(400, "bad-request", format!("The webhook is not understood: {error}.")));
+        }
+        Err(error @ (InvalidEvent::NoKind | InvalidEvent::Job(_))) => {
+            worker::console_warn!("a webhook of project {} is ignored: {error}", project.id);
+            return ignored();
+        }
     };
     // GitLab gives each delivery a key and keeps it when a person sends it again; older versions give none.
     let header =

@@ -570,8 +570,9 @@ impl<S: Sql> Record<S> {
         }))
     }
 
-    /// Writes an approval down and puts its order where [`Record::dispatches`] finds it. The states of the targets are
-    /// read again: `false` when nothing is left to approve.
+    /// Writes an approval down and puts its order where [`Record::dispatches`] finds it. `false` when there is nothing to
+    /// approve: all targets move or are released, or this very job has approved the package before. A job speaks once,
+    /// however many events tell of it: trying again means playing it again, which gives it a new number.
     pub fn approve(
         &self,
         candidate: &Candidate,
@@ -583,7 +584,11 @@ impl<S: Sql> Record<S> {
         let Candidate { version, key, .. } = candidate;
         self.0.atomically(|| {
             let Some(current) = self.candidate(version, key)? else { return Ok(false) };
-            if approval.distros.is_empty() || current != *candidate {
+            let spoken = self.0.query(
+                "SELECT id FROM approvals WHERE version = ? AND key = ? AND job_id = ?",
+                &[version.as_str().into(), key.as_str().into(), approval.job_id.into()],
+            )?;
+            if approval.distros.is_empty() || current != *candidate || !spoken.is_empty() {
                 return Ok(false);
             }
             let rows = self.0.query(
@@ -1014,8 +1019,12 @@ mod tests {
     }
 
     fn ask(record: &Record<Database>) -> Result<bool, Refusal> {
+        ask_by(record, 81)
+    }
+
+    fn ask_by(record: &Record<Database>, job_id: u64) -> Result<bool, Refusal> {
         let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
-        let approval = by_job(&candidate, &session(7, "aa"), None)?;
+        let approval = by_job(&candidate, &JobSession { job_id, ..session(7, "aa") }, None)?;
         Ok(record.approve(&candidate, &approval, &policy(), 1001, NOW).expect("an approval"))
     }
 
@@ -1126,7 +1135,8 @@ mod tests {
         stage(&record);
         assert!(ask(&record).expect("an approval"));
         report(&record, 1, TargetState::Failed);
-        assert!(ask(&record).expect("another approval"));
+        assert!(!ask(&record).expect("no approval"), "a late event of the same job");
+        assert!(ask_by(&record, 82).expect("another approval"), "the job was played again");
         report(&record, 1, TargetState::Released);
         assert_eq!(state(&record), TargetState::Approved);
         report(&record, 2, TargetState::Released);
