@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Addresses as _, BOOKWORM, BOUNDARY, Depot, JAMMY, PUBLIC, STAGING, basic, deb, deb_of, form, get, options, send,
-    sha256,
+    Addresses as _, BOOKWORM, BOUNDARY, Depot, JAMMY, PUBLIC, STAGING, basic, deb, deb_of, eventually, form, get,
+    options, send, sha256,
 };
 
 const STABLE: &str = "harbour/stable";
@@ -362,6 +362,54 @@ fn a_push_that_cannot_be_used_leaves_nothing_behind() {
     assert_eq!(depot.journal(), [Value::Null; 0]);
     let incoming = std::fs::read_dir(depot.folder().join("data/incoming")).expect("the depot has it");
     assert_eq!(incoming.count(), 0, "a refused upload is still on disk");
+}
+
+#[test]
+fn an_upload_whose_client_went_away_leaves_nothing_behind() {
+    let depot = Depot::start();
+    let body = form(JAMMY, &deb("tug", "1.0-1", &"some contents ".repeat(1000)));
+    let host = depot.url().trim_start_matches("http://");
+    let incoming = depot.folder().join("data/incoming");
+    let uploads = || std::fs::read_dir(&incoming).map_or(0, Iterator::count);
+    {
+        let mut stream = TcpStream::connect(host).expect("depot listens");
+        write!(
+            stream,
+            "POST /api/v1/repos/{STABLE}/packages.json HTTP/1.1\r\nHost: {host}\r\nAuthorization: {}\r\n\
+             Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {}\r\n\r\n",
+            basic(PUBLIC),
+            body.len()
+        )
+        .and_then(|()| stream.write_all(&body[..body.len() - 100]))
+        .expect("depot reads");
+        eventually("the upload is on disk", || (uploads() == 1).then_some(()));
+    }
+    eventually("the rest of the upload is removed", || (uploads() == 0).then_some(()));
+    assert_eq!(depot.journal(), [Value::Null; 0]);
+}
+
+#[test]
+fn of_pushes_of_one_name_at_once_exactly_one_is_accepted() {
+    let depot = Depot::start();
+    let url = format!("{}/api/v1/repos/{STABLE}/packages.json", depot.url());
+    let pushers: Vec<_> = (0..6)
+        .map(|number| {
+            let url = url.clone();
+            std::thread::spawn(move || {
+                let file = deb("tug", "1.0-1", &format!("bytes of pusher {number}"));
+                let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+                let answer = send("POST", &url, Some(PUBLIC), &[("content-type", &content_type)], &form(JAMMY, &file));
+                (answer.status, sha256(&file))
+            })
+        })
+        .collect();
+    let answers: Vec<(u16, String)> = pushers.into_iter().map(|pusher| pusher.join().expect("it ended")).collect();
+    let (accepted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(status, _)| *status == 201);
+    assert_eq!(accepted.len(), 1, "{accepted:?}");
+    assert!(refused.iter().all(|(status, _)| *status == 422), "{refused:?}");
+    let listed = depot.api(&format!("repos/{STABLE}/packages.json"), PUBLIC).json();
+    assert_eq!(listed[0]["sha256sum"], accepted[0].1);
+    assert_eq!(depot.journal().len(), 1);
 }
 
 #[test]
