@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use slipway_stack::Places;
 
 use crate::report::Steps;
-use crate::tools::{self, program, run_logged, seconds, shown};
+use crate::tools::{self, cargo, run_logged, seconds, shown};
 
 const HELP: &str = "\
 cargo xtask build [worker] [dashboard] [slipway] [native]
@@ -114,13 +114,6 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     }
     steps.say(&format!("built ({})", seconds(began.elapsed())));
     Ok(())
-}
-
-fn cargo(places: &Places) -> Command {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = program(&cargo);
-    command.current_dir(&places.root);
-    command
 }
 
 /// A line now and then, so that minutes of compiling do not look like a halt.

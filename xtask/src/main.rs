@@ -3,10 +3,13 @@
 #![allow(clippy::disallowed_methods, reason = "a native tool reads its own clock, to say how long things take")]
 
 mod build;
+mod check;
+mod ci;
 mod demo;
 mod dev;
 mod interrupt;
 mod report;
+mod test;
 mod tools;
 
 use std::process::ExitCode;
@@ -19,6 +22,9 @@ Slipway's developer commands.
     cargo xtask demo [FILE.deb …]     releases packages on this machine, from nothing, and stays up to look around
     cargo xtask dev                   starts the same services, empty, and keeps them until Ctrl-C
     cargo xtask restart NAME          kills one service of `dev` and starts it again: edge, depot or gitlab
+    cargo xtask test                  every test; installs what they need where it may
+    cargo xtask check                 layout and lints
+    cargo xtask ci                    what CI runs: check, test, and two proofs
     cargo xtask build [PART …]        builds worker, dashboard, slipway and the native services, or only some
 
 `cargo xtask COMMAND --help` says what a command can be told.
@@ -50,9 +56,12 @@ fn run() -> anyhow::Result<ExitCode> {
     };
     match command.as_str() {
         "build" => build::command(arguments),
+        "ci" => ci::command(arguments),
+        "check" => check::command(arguments),
         "demo" => demo::command(arguments),
         "dev" => dev::command(arguments),
         "restart" => dev::restart(arguments),
+        "test" => test::command(arguments),
         other => bail!("there is no command `{other}`: `cargo xtask --help` lists them"),
     }
 }

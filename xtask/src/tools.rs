@@ -26,6 +26,13 @@ pub(crate) fn program(name: &str) -> Command {
     command
 }
 
+/// The cargo that runs this, in the clone.
+pub(crate) fn cargo(places: &Places) -> Command {
+    let mut command = program(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    command.current_dir(&places.root);
+    command
+}
+
 /// What a program prints, or `None` when it is not there or fails.
 pub(crate) fn output(name: &str, arguments: &[&str]) -> Option<String> {
     let answer = Command::new(name).args(arguments).stdin(Stdio::null()).output().ok()?;
@@ -86,6 +93,42 @@ pub(crate) fn check(steps: &Steps) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether packages may be installed on this machine.
+pub(crate) fn is_root_on_debian() -> bool {
+    output("id", &["-u"]).is_some_and(|user| user == "0") && Path::new("/etc/debian_version").exists()
+}
+
+/// Installs the Debian packages of missing programs where that is plainly allowed, and says what is missing otherwise.
+pub(crate) fn apt_install(steps: &Steps, places: &Places, programs: &[(&str, &str)]) -> anyhow::Result<()> {
+    let packages: Vec<&str> = programs
+        .iter()
+        .filter(|(name, _)| output("sh", &["-c", &format!("command -v {name}")]).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let names = packages.join(" ");
+    if !is_root_on_debian() {
+        steps.say(&format!("some tests will be skipped here. For all of them: apt-get install {names}"));
+        return Ok(());
+    }
+    steps.say(&format!("installing {names} with apt-get"));
+    let log = places.target.join("xtask/apt.log");
+    let install = || {
+        let mut apt = program("apt-get");
+        apt.args(["install", "--yes", "--no-install-recommends"]).args(&packages);
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        run_logged(&mut apt, &format!("install {names}"), &log)
+    };
+    // The lists that are there may be enough; if not, they are old or were never loaded.
+    if install().is_err() {
+        run_logged(program("apt-get").arg("update"), "load apt's lists", &log)?;
+        install()?;
+    }
+    Ok(())
+}
+
 /// The standard library for wasm, which rustup keeps in its own folder.
 pub(crate) fn wasm_target(steps: &Steps, places: &Places) -> anyhow::Result<()> {
     const TARGET: &str = "wasm32-unknown-unknown";
@@ -112,7 +155,8 @@ pub(crate) fn workerd(steps: &Steps, places: &Places) -> anyhow::Result<()> {
     npm_install(steps, places, "xtask/tools", &places.tools(), "workerd", "47 MB to load, 155 MB on disk")
 }
 
-/// Installs exactly what a committed `package-lock.json` says, unless it is there already. No package's own scripts run.
+/// Installs exactly what a committed `package-lock.json` says, unless it is there already. No package's own scripts
+/// run. Where there is no such file, `package.json` names versions, each of which names those of its own needs.
 pub(crate) fn npm_install(
     steps: &Steps,
     places: &Places,
@@ -121,30 +165,33 @@ pub(crate) fn npm_install(
     name: &str,
     size: &str,
 ) -> anyhow::Result<()> {
-    const FILES: [&str; 2] = ["package.json", "package-lock.json"];
     let lists = places.root.join(listed_in);
-    let wanted = FILES.map(|file| std::fs::read(lists.join(file)).ok());
-    // Copied when all is installed, so that an interrupted installation is done again.
+    let read = |file: &str| {
+        std::fs::read_to_string(lists.join(file)).with_context(|| format!("cannot read `{listed_in}/{file}`"))
+    };
+    let (wanted, lock) = (read("package.json")?, read("package-lock.json").ok());
+    // Written when all is installed, so that an interrupted installation is done again.
     let stamp = folder.join("installed");
-    if std::fs::read(&stamp).ok() == wanted[1] && folder.join("node_modules").exists() {
+    let complete = format!("{wanted}{}", lock.as_deref().unwrap_or_default());
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == complete) {
         return Ok(());
     }
     steps.say(&format!("installing {name} from npm into `{}`: {size}", shown(folder, places)));
     let began = Instant::now();
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    for (file, content) in FILES.iter().zip(&wanted) {
-        let content = content.as_deref().with_context(|| format!("`{listed_in}/{file}` is not there"))?;
-        std::fs::write(folder.join(file), content)
-            .with_context(|| format!("cannot write to `{}`", folder.display()))?;
+    let doing = || format!("cannot write to `{}`", folder.display());
+    std::fs::create_dir_all(folder).with_context(doing)?;
+    std::fs::write(folder.join("package.json"), &wanted).with_context(doing)?;
+    let mut npm = program("npm");
+    if let Some(lock) = lock {
+        std::fs::write(folder.join("package-lock.json"), lock).with_context(doing)?;
+        npm.arg("ci");
+    } else {
+        npm.args(["install", "--no-package-lock"]);
     }
-    run_logged(
-        program("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"])
-            .current_dir(folder),
-        &format!("install {name} from npm"),
-        &places.target.join(format!("xtask/npm-{name}.log")),
-    )?;
-    std::fs::write(&stamp, wanted[1].as_deref().unwrap_or_default())?;
+    npm.args(["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]).current_dir(folder);
+    let log = places.target.join(format!("xtask/npm-{name}.log"));
+    run_logged(&mut npm, &format!("install {name} from npm"), &log)?;
+    std::fs::write(&stamp, complete).with_context(doing)?;
     steps.say(&format!("{name} installed ({})", seconds(began.elapsed())));
     Ok(())
 }

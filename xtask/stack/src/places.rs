@@ -43,6 +43,16 @@ impl Places {
         self.target.join("tools")
     }
 
+    /// The folder that `cargo xtask test` installs packages from npm in.
+    pub fn test_tools(&self) -> PathBuf {
+        self.target.join("test-tools")
+    }
+
+    /// A program of those packages, such as `gitlab-ci-local`.
+    pub fn test_tool(&self, name: &str) -> anyhow::Result<PathBuf> {
+        existing(self.test_tools().join("node_modules/.bin").join(name), "cargo xtask test")
+    }
+
     /// workerd's binary.
     pub fn workerd(&self) -> anyhow::Result<PathBuf> {
         let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "64" };

