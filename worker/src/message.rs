@@ -17,6 +17,8 @@ use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub}
 pub(crate) enum ToProject {
     /// A webhook's hint, to be kept before it is acknowledged.
     Hint { project_id: u64, delivery: String, job_id: u64 },
+    /// A job shows an ID token that holds in everything, except perhaps its age.
+    Spend { session: JobSession, is_fresh: bool },
     /// A job adds what it knows of a release.
     Patch { session: JobSession, version: Version, patch: ReleasePatch },
     /// A job asks to release packages.

@@ -4,6 +4,7 @@
 //! the alarm: hints that nobody has looked into, orders that no package's object has taken.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api::{PackagePatch, PromotionAccepted, ReleasePatch, ReleaseSummary};
@@ -16,7 +17,7 @@ use slipway_core::secret::JobSession;
 use slipway_fetch::Fetch;
 use slipway_gitlab::{GetJob, Instance, Job};
 use slipway_ledger::{Hint, Planned, Record, audit};
-use slipway_packagecloud::Distro;
+use slipway_packagecloud::{Distributions, Distro, ListDistributions, PackageKind};
 use slipway_wire::{CallError, call};
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
@@ -105,6 +106,10 @@ impl ProjectRecord {
                 self.state.storage().set_alarm(SOON).await?;
                 json(202, &())
             }
+            ToProject::Spend { session, is_fresh } => {
+                self.know_id(session.project_id)?;
+                json(200, &self.record()?.spend_token(&session, is_fresh, clock::now())?)
+            }
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys } => self.promote(&session, &version, keys).await,
             ToProject::Release { project_id, version, since, wait_ms } => {
@@ -144,6 +149,9 @@ impl ProjectRecord {
             return Err(Problem::new(422, "bad-request", format!("Name 1 to {KEYS_MAX} packages in one request.")));
         }
         let planned = plan_packages(&config, project, version, &patch.packages)?;
+        if !planned.is_empty() {
+            self.check_distros(&config, &planned).await?;
+        }
         let now = clock::now();
         if !planned.is_empty() {
             self.record()?.expect(version, session, &config.policy, &planned, now)?;
@@ -164,6 +172,39 @@ impl ProjectRecord {
         match trouble {
             Some(problem) => Err(problem),
             None => self.release(session.project_id, version),
+        }
+    }
+
+    /// Names are checked against the servers' own lists before anything is built.
+    async fn check_distros(&self, config: &Config, planned: &[Planned]) -> std::result::Result<(), Problem> {
+        let mut known: BTreeMap<String, Distributions> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for package in planned {
+            for target in &package.targets {
+                let place = &target.public.place;
+                if !known.contains_key(place) {
+                    let account = settings::store(&self.env, config, &target.public)?.account;
+                    let list = call(&Fetch::new(EXCHANGE_LIMIT), &ListDistributions { account: &account }).await;
+                    let list = list.map_err(|error| {
+                        let what = format!("Cannot check the plan: the distributions of `{place}` cannot be read: {error}. Run the job again.");
+                        Problem::new(502, "place-unreadable", what)
+                    })?;
+                    known.insert(place.clone(), list);
+                }
+                let distro: Distro =
+                    target.distro.parse().map_err(|error| Problem::new(422, "bad-plan", format!("{error}.")))?;
+                let is_known = known.get(place).is_some_and(|list| {
+                    [PackageKind::Deb, PackageKind::Rpm].into_iter().any(|kind| list.id(kind, &distro).is_some())
+                });
+                if !is_known {
+                    problems.push(format!("`{}`: the server of `{place}` has no distribution `{distro}`", package.key));
+                }
+            }
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::new(422, "bad-plan", format!("{}.", problems.join("; "))))
         }
     }
 

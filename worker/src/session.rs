@@ -9,7 +9,7 @@ use slipway_core::config::{Config, Project};
 use slipway_core::secret::{JobSession, NotSealed};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
-use slipway_gitlab::id_token::{Claims, Expected, UnverifiedIdToken, check};
+use slipway_gitlab::id_token::{AGE_S_MAX, Claims, Expected, Refusal, UnverifiedIdToken, check};
 use slipway_gitlab::{Discover, GetKeys, Jwks, RsaKey};
 use slipway_wire::call;
 use wasm_bindgen::{JsCast, JsValue};
@@ -17,6 +17,7 @@ use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Request};
 
 use crate::answer::{Answer, Problem, json};
+use crate::message::{self, ToProject, tell};
 use crate::{clock, settings};
 
 /// A session's request is an ID token and little else; a token may have 8 KiB.
@@ -46,7 +47,7 @@ pub(crate) async fn open(body: &[u8], env: &Env, config: &Config) -> Answer {
     let key = key.ok_or_else(|| refused("GitLab has no such key".to_owned()))?;
     let holds = signature_holds(&key, token.signing_input(), token.signature()).await?;
     let claims = token.claims_after(holds).map_err(|error| refused(error.to_string()))?;
-    let project = admit(config, &claims, now).map_err(refused)?;
+    let (project, is_fresh) = admit(config, &claims, now).map_err(refused)?;
 
     let issued_at = Timestamp(i64::try_from(claims.iat).unwrap_or(i64::MAX).saturating_mul(1000));
     let session = JobSession {
@@ -61,6 +62,18 @@ pub(crate) async fn open(body: &[u8], env: &Env, config: &Config) -> Answer {
         token_id: claims.jti,
         ends_at: JobSession::end(issued_at),
     };
+    let spend = ToProject::Spend { session: session.clone(), is_fresh };
+    let mut answer = tell(&message::project(env, project.id)?, &spend).await?;
+    if answer.status_code() != 200 {
+        return Err(
+            worker::Error::RustError(format!("the record answered a token with {}", answer.status_code())).into()
+        );
+    }
+    if !serde_json::from_str::<bool>(&answer.text().await?)? {
+        return Err(refused(format!(
+            "the ID token is more than {AGE_S_MAX} seconds old; exchange it first in the job"
+        )));
+    }
     json(
         201,
         &Session {
@@ -74,7 +87,9 @@ pub(crate) async fn open(body: &[u8], env: &Env, config: &Config) -> Answer {
 }
 
 /// The registered project whose numbers the token carries, if everything else in it holds too.
-fn admit<'a>(config: &'a Config, claims: &Claims, now: Timestamp) -> Result<&'a Project, String> {
+///
+/// `false` beside it: only its age does not hold. A job whose upload took long may show the same token again.
+fn admit<'a>(config: &'a Config, claims: &Claims, now: Timestamp) -> Result<(&'a Project, bool), String> {
     let project = config.projects.iter().find(|project| project.id == claims.project_id);
     let project = project.ok_or_else(|| format!("project {} is not in slipway.toml", claims.project_id))?;
     let expected = Expected {
@@ -84,8 +99,16 @@ fn admit<'a>(config: &'a Config, claims: &Claims, now: Timestamp) -> Result<&'a 
         namespace_id: project.namespace_id,
     };
     let now = u64::try_from(now.unix_seconds()).unwrap_or(0);
-    check(claims, &expected, now).map_err(|refusal| refusal.to_string())?;
-    Ok(project)
+    match check(claims, &expected, now) {
+        Ok(()) => Ok((project, true)),
+        Err(Refusal::TooOld { .. }) => {
+            // Everything else must hold as it did when the token was fresh; that it has not expired was seen above.
+            let fresh = claims.iat.saturating_add(AGE_S_MAX);
+            check(claims, &expected, fresh).map_err(|refusal| refusal.to_string())?;
+            Ok((project, false))
+        }
+        Err(refusal) => Err(refusal.to_string()),
+    }
 }
 
 /// The session that a request shows.

@@ -18,6 +18,11 @@ use crate::sql::{Row, Sql, SqlError, Value};
 
 const FIRST: &[&str] = &[
     "CREATE TABLE project (id INTEGER PRIMARY KEY)",
+    "CREATE TABLE tokens (
+        id TEXT PRIMARY KEY,
+        job_id INTEGER NOT NULL,
+        ends_at INTEGER NOT NULL
+    )",
     "CREATE TABLE releases (
         version TEXT PRIMARY KEY,
         created_at INTEGER NOT NULL,
@@ -229,6 +234,26 @@ impl<S: Sql> Record<S> {
     pub fn project_id(&self) -> Result<Option<u64>, LedgerError> {
         let rows = self.0.query("SELECT id FROM project", &[])?;
         Ok(rows.first().map(|row| row.natural(0)).transpose()?)
+    }
+
+    /// Spends the id of an ID token. A fresh token is spent once; sent again by the same job, fresh or not, it stands for
+    /// the session that it opened. `false` for everything else.
+    pub fn spend_token(&self, session: &JobSession, is_fresh: bool, now: Timestamp) -> Result<bool, LedgerError> {
+        self.0.atomically(|| {
+            self.0.query("DELETE FROM tokens WHERE ends_at <= ?", &[now.0.into()])?;
+            let id: Value = session.token_id.as_str().into();
+            let rows = self.0.query("SELECT job_id FROM tokens WHERE id = ?", std::slice::from_ref(&id))?;
+            if let Some(row) = rows.first() {
+                return Ok(row.natural(0)? == session.job_id);
+            }
+            if is_fresh {
+                self.0.query(
+                    "INSERT INTO tokens (id, job_id, ends_at) VALUES (?, ?, ?)",
+                    &[id, session.job_id.into(), session.ends_at.0.into()],
+                )?;
+            }
+            Ok(is_fresh)
+        })
     }
 
     // ---- expectations and digests ----
@@ -1151,6 +1176,19 @@ mod tests {
             record.seen_in_staging(&version(), &key(), JAMMY, state_seen, NOW).expect("a look");
             assert_eq!(state(&record), state_seen);
         }
+    }
+
+    #[test]
+    fn an_old_token_opens_only_the_session_that_it_opened_when_it_was_fresh() {
+        let record = record();
+        let session = JobSession { ends_at: Timestamp(NOW.0 + 1_000), ..session(7, "aa") };
+        assert!(!record.spend_token(&session, false, NOW).expect("refused"), "it was never shown while it was fresh");
+        for is_fresh in [true, true, false] {
+            assert!(record.spend_token(&session, is_fresh, NOW).expect("its own"), "{is_fresh}");
+        }
+        let thief = JobSession { job_id: 82, ..session.clone() };
+        assert!(!record.spend_token(&thief, true, NOW).expect("refused"));
+        assert!(!record.spend_token(&session, false, session.ends_at).expect("refused"), "the session has ended");
     }
 
     #[test]
