@@ -200,6 +200,29 @@ mod tests {
         assert_eq!(String::from_utf8(canonical(1, &event("1.2.0"), &GENESIS)).expect("UTF-8"), expected);
     }
 
+    /// The vectors of `docs/audit.md`, whose hashes were computed by another program.
+    #[test]
+    fn the_documented_vectors_hold() {
+        let one = Event {
+            at: Timestamp(1_795_392_000_000),
+            actor: "job:80 user:mira".to_owned(),
+            action: "planned".to_owned(),
+            subject: "1.2.0".to_owned(),
+            details: r#"{"keys":["jammy-amd64"],"pipeline":7,"sha":"aa"}"#.to_owned(),
+        };
+        let two = Event {
+            at: Timestamp(1_795_392_000_001),
+            actor: "webhook job:81".to_owned(),
+            action: "refused".to_owned(),
+            subject: "1.2.0/jammy-amd64".to_owned(),
+            details: r#"{"why":"é"}"#.to_owned(),
+        };
+        let first = Digest::of(&canonical(1, &one, &GENESIS));
+        assert_eq!(first.hex(), "26a94d62bf315bd73740a2ebe112dc5ba1003b27ae01a2545312098f97017fcf");
+        let second = Digest::of(&canonical(2, &two, &first));
+        assert_eq!(second.hex(), "be4e37cd26e1d5940720369bbe5813a202b5d1c2a2c9d29c49cc07fc359612ea");
+    }
+
     #[test]
     fn a_whole_chain_holds_and_every_change_breaks_it_where_it_was_made() {
         let (_, whole) = chain(5);
