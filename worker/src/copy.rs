@@ -166,44 +166,77 @@ async fn transfer(loaded: Loaded) -> std::result::Result<Unloaded, JsValue> {
     let stream = FixedLengthStream::new_big_int(BigInt::from(loaded.size.saturating_add(around)))?;
     let abort = AbortController::new()?;
     let readable: JsValue = stream.readable().into();
-    let upload = fetch_promise(&loaded.url, &loaded.method, &loaded.headers, Some(&readable), Some(&abort))?;
-    let mut upload = JsFuture::from(upload);
-
+    let promise = fetch_promise(&loaded.url, &loaded.method, &loaded.headers, Some(&readable), Some(&abort))?;
     let writer = stream.writable().get_writer()?;
+    let mut upload = JsFuture::from(promise);
+    let pumped = pump(&loaded, &body, &writer, &mut upload).await;
+    match pumped {
+        Ok(Pumped::Sent) => unload(upload.await?.unchecked_into(), false).await,
+        Ok(Pumped::Early(answer)) => {
+            let unloaded = unload(answer, true).await;
+            give_up(&writer, &abort);
+            unloaded
+        }
+        Ok(Pumped::Withheld { found, size }) => {
+            give_up(&writer, &abort);
+            Ok(Unloaded::Withheld { found, size })
+        }
+        Err(broken) => {
+            give_up(&writer, &abort);
+            Err(broken)
+        }
+    }
+}
+
+/// How far the bytes came.
+enum Pumped {
+    /// All of them, and their digest is right.
+    Sent,
+    /// The destination answered before it had them all.
+    Early(web_sys::Response),
+    /// They are not the declared ones, so the end was not sent.
+    Withheld { found: Option<Digest>, size: u64 },
+}
+
+async fn pump(
+    loaded: &Loaded,
+    body: &web_sys::ReadableStream,
+    writer: &WritableStreamDefaultWriter,
+    upload: &mut JsFuture,
+) -> std::result::Result<Pumped, JsValue> {
     let digest = DigestStream::new("SHA-256");
     let hasher = digest.get_writer()?;
     let options = Object::new();
     Reflect::set(&options, &"mode".into(), &"byob".into())?;
-    let get_reader: Function = Reflect::get(&body, &"getReader".into())?.dyn_into()?;
-    let reader: ReadableStreamByobReader = get_reader.call1(&body, &options)?.unchecked_into();
+    let get_reader: Function = Reflect::get(body, &"getReader".into())?.dyn_into()?;
+    let reader: ReadableStreamByobReader = get_reader.call1(body, &options)?.unchecked_into();
     let read_at_least: Function = Reflect::get(&reader, &"readAtLeast".into())?.dyn_into()?;
 
-    let mut written = 0_u64;
+    let mut size = 0_u64;
     let mut view = Uint8Array::new_with_length(CHUNK_BYTES);
-    if let Some(answer) = write(&writer, &Uint8Array::from(loaded.prefix.as_slice()), &mut upload).await? {
-        return early(answer, &abort).await;
+    if let Some(answer) = write(writer, &Uint8Array::from(loaded.prefix.as_slice()), upload).await? {
+        return Ok(Pumped::Early(answer));
     }
     loop {
         let read: Promise = read_at_least.call2(&reader, &CHUNK_BYTES.into(), &view)?.dyn_into()?;
-        let result = JsFuture::from(read).await?;
-        let value = Reflect::get(&result, &"value".into())?;
+        let read = JsFuture::from(read).await?;
+        let value = Reflect::get(&read, &"value".into())?;
         if value.is_undefined() {
             break;
         }
         let chunk: Uint8Array = value.unchecked_into();
         let length = chunk.byte_length();
         if length > 0 {
-            written += u64::from(length);
-            if written > loaded.size {
-                give_up(&writer, &abort);
-                return Ok(Unloaded::Withheld { found: None, size: written });
+            size += u64::from(length);
+            if size > loaded.size {
+                return Ok(Pumped::Withheld { found: None, size });
             }
             JsFuture::from(hasher.write_with_chunk(&chunk)).await?;
-            if let Some(answer) = write(&writer, &chunk, &mut upload).await? {
-                return early(answer, &abort).await;
+            if let Some(answer) = write(writer, &chunk, upload).await? {
+                return Ok(Pumped::Early(answer));
             }
         }
-        if Reflect::get(&result, &"done".into())?.is_truthy() {
+        if Reflect::get(&read, &"done".into())?.is_truthy() {
             break;
         }
         view = Uint8Array::new(&chunk.buffer());
@@ -214,16 +247,14 @@ async fn transfer(loaded: Loaded) -> std::result::Result<Unloaded, JsValue> {
     let found: [u8; 32] =
         Uint8Array::new(&found).to_vec().try_into().map_err(|_| JsValue::from("the digest is not 32 bytes"))?;
     let found = Digest::from_bytes(found);
-    if written != loaded.size || found != loaded.digest {
-        give_up(&writer, &abort);
-        let found = (written == loaded.size).then_some(found);
-        return Ok(Unloaded::Withheld { found, size: written });
+    if size != loaded.size || found != loaded.digest {
+        return Ok(Pumped::Withheld { found: (size == loaded.size).then_some(found), size });
     }
-    if let Some(answer) = write(&writer, &Uint8Array::from(loaded.suffix.as_slice()), &mut upload).await? {
-        return unload(answer, false).await;
+    if let Some(answer) = write(writer, &Uint8Array::from(loaded.suffix.as_slice()), upload).await? {
+        return Ok(Pumped::Early(answer));
     }
     JsFuture::from(writer.close()).await?;
-    unload(upload.await?.unchecked_into(), false).await
+    Ok(Pumped::Sent)
 }
 
 /// Writes a chunk, unless the destination answers first: then it takes no more.
@@ -241,12 +272,6 @@ async fn write(
         }
         Either::Right((answer, _)) => Ok(Some(answer?.unchecked_into())),
     }
-}
-
-async fn early(answer: web_sys::Response, abort: &AbortController) -> std::result::Result<Unloaded, JsValue> {
-    let unloaded = unload(answer, true).await;
-    abort.abort();
-    unloaded
 }
 
 fn give_up(writer: &WritableStreamDefaultWriter, abort: &AbortController) {
