@@ -133,6 +133,7 @@ fn list<V: Value, T>(json: &V, name: &str, item: fn(&V) -> Option<T>) -> Option<
 }
 
 /// A field that may be absent; when it is there, it must be readable.
+#[expect(clippy::option_option, reason = "absent and unreadable are different answers")]
 fn optional<V: Value, T>(json: &V, name: &str, read: fn(&V) -> Option<T>) -> Option<Option<T>> {
     json.field(name).map_or(Some(None), |value| read(&value).map(Some))
 }

@@ -1,0 +1,220 @@
+// What a reader sees in a real browser. Needs `cargo xtask build dashboard`, `npm ci` here, and Chromium:
+// `node --test crates/dashboard/tests/browser.test.mjs`. With SLIPWAY_EDGE_URL, the pages of that edge are judged too.
+
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { chromium } from "playwright-core";
+import { asset, startEdge } from "./edge.mjs";
+
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const skip = existsSync(executablePath) ? false : `no browser at ${executablePath}: apt-get install chromium`;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const noble = "t-tug-ubuntu-noble-amd64-ubuntu-noble";
+
+let browser;
+before(async () => {
+  if (!skip) browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+});
+after(() => browser?.close());
+
+/** Opens a page and remembers what it asked for and complained about. */
+async function open(address, options = {}) {
+  const { viewport = { width: 1280, height: 800 }, ...rest } = options;
+  const context = await browser.newContext({ viewport, reducedMotion: "reduce", ...rest });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  page.asked = [];
+  page.complaints = [];
+  page.on("request", (request) => page.asked.push(request.url()));
+  page.on("pageerror", (error) => page.complaints.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && page.complaints.push(message.text()));
+  await page.goto(address);
+  return page;
+}
+
+async function live(address, options) {
+  const page = await open(address, options);
+  await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+  return page;
+}
+
+async function violations(page) {
+  // Through the debugging protocol, which the page's policy does not bind.
+  await page.evaluate(axe);
+  const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const { violations } = await page.evaluate((tags) => axe.run(document, { runOnly: tags }), tags);
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`);
+}
+
+async function overflow(page) {
+  await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
+  return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+}
+
+describe("a release's page", { skip }, () => {
+  let edge;
+  beforeEach(async () => (edge = await startEdge()));
+  afterEach(async () => {
+    for (const context of browser.contexts()) await context.close();
+    await edge.stop();
+  });
+
+  test("a live message replaces one row and leaves the reader's place alone", async () => {
+    const page = await live(edge.page);
+    await page.locator(`#${noble}-file`).click();
+    await page.locator(`#${noble}-file`).focus();
+    await page.evaluate(() => (document.getElementById("t-tug-el-9-amd64-el-9").isTheSame = true));
+    const scrolled = await page.evaluate(() => scrollY);
+    edge.change("tug-ubuntu-noble-amd64", "ubuntu/noble", { state: "released" });
+    await page.locator(`#${noble}[data-state=released]`).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), `${noble}-file`);
+    assert.equal(await page.locator(`#${noble}-more`).getAttribute("open"), "");
+    assert.equal(await page.evaluate(() => scrollY), scrolled);
+    assert.ok(await page.evaluate(() => document.getElementById("t-tug-el-9-amd64-el-9").isTheSame), "untouched");
+    assert.match(await page.title(), /^5\/\d+ · 1\.2\.0 · tug/);
+    await page.locator("#announce", { hasText: "Released: tug-ubuntu-noble-amd64 ubuntu/noble." }).waitFor();
+    assert.deepEqual(page.complaints, []);
+  });
+
+  test("a focused link that a change takes away hands the focus to its row", async () => {
+    const page = await live(edge.page);
+    await page.locator(`#${noble}-play`).focus();
+    edge.change("tug-ubuntu-noble-amd64", "ubuntu/noble", { state: "approved" });
+    await page.locator(`#${noble}[data-state=approved]`).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), noble);
+  });
+
+  test("the filter is in the address and holds against live changes", async () => {
+    const page = await live(edge.page);
+    await page.keyboard.press("/");
+    await page.keyboard.type("arm64");
+    assert.match(page.url(), /\?q=arm64$/);
+    edge.change("tug-ubuntu-noble-amd64", "ubuntu/noble", { state: "released" });
+    await page.locator(`#${noble}[data-state=released]`).waitFor({ state: "attached" });
+    assert.equal(await page.locator(`#${noble}`).isVisible(), false);
+    assert.match(await page.locator("#shown").textContent(), /^\d+ of 18 targets match/);
+    await page.locator("#count-released").click();
+    assert.match(page.url(), /\?state=released&q=arm64$/);
+    await page.locator("#count-all").click();
+    assert.equal(await page.locator("tr.target:visible").count(), 18);
+    assert.equal(page.url(), edge.page);
+  });
+
+  test("a link to a filtered view shows it, with and without scripts", async () => {
+    for (const javaScriptEnabled of [true, false]) {
+      const page = await open(`${edge.page}?state=failed,missing`, { javaScriptEnabled });
+      assert.equal(await page.locator("tr.target:visible").count(), 2);
+    }
+  });
+
+  test("a lost connection is said in words, and what was missed arrives", async () => {
+    const page = await live(edge.page);
+    edge.acceptsSockets = false;
+    edge.cut();
+    await page.locator("#freshness", { hasText: /Reconnecting, data from \d\d:\d\d:\d\d UTC/ }).waitFor();
+    const before = edge.release.sequence;
+    edge.change("tug-ubuntu-noble-amd64", "ubuntu/noble", { state: "released" });
+    edge.acceptsSockets = true;
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    await page.locator(`#${noble}[data-state=released]`).waitFor();
+    assert.equal(edge.connections.at(-1), before, "asked for what came after the last message");
+  });
+
+  test("where no socket gets through, the page asks", async () => {
+    edge.acceptsSockets = false;
+    const page = await open(edge.page);
+    await page.locator("#freshness", { hasText: "Live every 15 s" }).waitFor();
+    assert.deepEqual([...new Set(edge.questions)], [`"${edge.release.sequence}"`]);
+  });
+
+  test("a reader who may not read any more is told so, and nothing is asked again", async () => {
+    edge.acceptsSockets = false;
+    edge.apiStatus = 401;
+    const page = await open(edge.page);
+    await page.locator("#freshness", { hasText: "You may not read this any more" }).waitFor();
+    assert.equal(edge.questions.length, 1);
+  });
+
+  test("a message from a newer edge asks for a reload instead of showing half of it", async () => {
+    const page = await live(edge.page);
+    edge.change("tug-ubuntu-noble-amd64", "ubuntu/noble", { state: "teleported" });
+    await page.locator("#freshness", { hasText: "Slipway was updated" }).waitFor();
+    assert.equal(await page.locator(`#${noble}`).getAttribute("data-state"), "staged");
+  });
+
+  test("updates can be paused, and the key can be switched off", async () => {
+    const page = await live(edge.page);
+    await page.locator("#pause").click();
+    await page.locator("#freshness", { hasText: "Paused, data from" }).waitFor();
+    assert.equal(await page.locator("#pause").getAttribute("aria-pressed"), "true");
+    await page.locator("#pause").click();
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    await page.locator("#keys input").uncheck();
+    await page.locator("#packages-title").focus();
+    await page.keyboard.press("/");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "packages-title");
+  });
+
+  test("a package that is new appears, and unfolded rows stay so", async () => {
+    const page = await live(edge.page);
+    await page.locator(`#${noble}-file`).click();
+    const added = structuredClone(edge.release.packages[0]);
+    added.key = "tug-zz-amd64";
+    edge.release.packages.push(added);
+    edge.change("tug-zz-amd64", "debian/bookworm", {});
+    await page.locator("#t-tug-zz-amd64-debian-bookworm").waitFor();
+    assert.equal(await page.locator(`#${noble}-more`).getAttribute("open"), "");
+    await page.locator("#announce", { hasText: "One target is new." }).waitFor();
+  });
+
+  test("nothing is asked of anybody else, and nothing breaks the page's policy", async () => {
+    const page = await live(edge.page);
+    assert.deepEqual(page.asked.filter((address) => !address.startsWith(edge.url)), []);
+    assert.deepEqual(page.complaints, []);
+  });
+
+  test("with scripts off everything is readable", async () => {
+    const page = await open(edge.page, { javaScriptEnabled: false });
+    assert.match(await page.locator("h1").textContent(), /is out for 4 of 17/);
+    assert.equal(await page.locator("tr.target:visible").count(), 18);
+    assert.equal(await page.locator("noscript meta[http-equiv=refresh]").getAttribute("content"), "60");
+    assert.equal(await page.locator("#pause").isVisible(), false);
+    await page.locator(`#${noble}-file`).click();
+    assert.equal(await page.locator(`#${noble} code.digest`).isVisible(), true);
+  });
+
+  for (const name of ["1.2.0", "calm", "empty", "releases", "projects", "states", "error"]) {
+    test(`${name}: no violations and no horizontal scrolling, light and dark, wide and narrow`, async () => {
+      for (const colorScheme of ["light", "dark"]) {
+        for (const viewport of [{ width: 1280, height: 800 }, { width: 320, height: 640 }]) {
+          const page = await open(`${edge.url}/p/tug/r/${name}`, { colorScheme, viewport });
+          assert.equal(await overflow(page), 0, `${colorScheme} ${viewport.width}`);
+          assert.deepEqual(await violations(page), [], `${colorScheme} ${viewport.width}`);
+        }
+      }
+    });
+  }
+});
+
+test("the dashboard keeps its budget", () => {
+  const size = (name) => gzipSync(asset(name), { level: 9 }).length;
+  assert.ok(size("dashboard_bg.wasm") <= 64 * 1024, `wasm: ${size("dashboard_bg.wasm")} bytes`);
+  assert.ok(size("dashboard.js") <= 6 * 1024, `glue: ${size("dashboard.js")} bytes`);
+});
+
+const edgeUrl = process.env.SLIPWAY_EDGE_URL;
+test("the pages of a running edge", { skip: skip || (edgeUrl ? false : "no SLIPWAY_EDGE_URL") }, async () => {
+  const found = new Set(["/", "/help/states"]);
+  for (const path of found) {
+    const page = await open(new URL(path, edgeUrl).href);
+    assert.deepEqual(await violations(page), [], path);
+    const links = await page.locator("main a[href^='/p/']").evaluateAll((all) => all.map((one) => one.pathname));
+    for (const link of links.slice(0, 3)) found.add(link);
+    assert.deepEqual(page.asked.filter((address) => !address.startsWith(edgeUrl)), [], path);
+    await page.context().close();
+  }
+});
