@@ -1,0 +1,223 @@
+//! What every page promises, whatever is written into it.
+
+use serde_json::{Value, json};
+use slipway_core::api::{ProblemDetails, Project, Release};
+use slipway_core::release::TargetState;
+use slipway_view::filter::Filter;
+use slipway_view::{page, section};
+
+fn release(state: &str, change: impl FnOnce(&mut Value)) -> Release {
+    let mut json = json!({
+        "project": {"id": 1001, "name": "tug"}, "version": "1.2.0", "sequence": 7, "state": "staged",
+        "verdict": "tug 1.2.0 has one target.", "at": "2026-11-23T10:04:11.000Z",
+        "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a1c20e55d", "url": "https://gitlab.example/p/4411"}],
+        "packages": [{
+            "key": "tug-jammy", "pipeline_id": 4411, "release_job": "release: [tug-jammy]",
+            "file": {"filename": "tug_1.2.0_amd64.deb", "digest": format!("sha256:{}", "ab".repeat(32)), "size": 24340},
+            "staging": {"url": "https://packages.example", "repository": "harbour-ci/pre-release"},
+            "targets": [{
+                "distro": "ubuntu/jammy", "state": state, "since": "2026-11-23T09:41:07.123Z",
+                "public": {"url": "https://packages.example", "repository": "harbour/stable"},
+                "approval": {"by": "mira", "via": "webhook", "at": "2026-11-23T09:40:00.000Z", "job_url": "https://gitlab.example/j/8812"},
+            }],
+        }],
+    });
+    change(&mut json);
+    serde_json::from_value(json).expect("a release's JSON")
+}
+
+fn html(release: &Release) -> String {
+    page::release(release, &Filter::default()).into_string()
+}
+
+fn row(release: &Release) -> String {
+    let (package, target) = section::targets(release).next().expect("one target");
+    section::row(release, package, target, &Filter::default()).html.into_string()
+}
+
+/// Every page, with the given text wherever somebody else's text can be.
+fn pages_with(text: &str) -> Vec<String> {
+    let hostile = release("failed", |json| {
+        json["project"]["name"] = text.into();
+        json["verdict"] = text.into();
+        json["at"] = text.into();
+        for field in ["ref", "sha", "url"] {
+            json["pipelines"][0][field] = text.into();
+        }
+        let package = &mut json["packages"][0];
+        package["release_job"] = text.into();
+        package["file"]["filename"] = text.into();
+        let target = &mut package["targets"][0];
+        target["distro"] = text.into();
+        target["since"] = text.into();
+        target["public"] = json!({"url": text, "repository": text});
+        target["approval"] = json!({"by": text, "via": text, "at": text, "job_url": text});
+        target["problem"] = json!({"code": text, "what": text, "public": text, "retry": text, "next": text});
+    });
+    let project = Project { id: 1, name: text.to_owned() };
+    let problem = ProblemDetails { kind: text.into(), title: text.into(), status: 502, detail: text.into() };
+    vec![
+        html(&hostile),
+        page::release(&hostile, &Filter { words: text.to_owned(), ..Filter::default() }).into_string(),
+        page::releases(&project, &[]).into_string(),
+        page::projects(&[project]).into_string(),
+        page::not_found(text).into_string(),
+        page::unauthorised(text).into_string(),
+        page::error(&problem).into_string(),
+        page::help_states().into_string(),
+    ]
+}
+
+#[test]
+fn every_state_is_a_word_beside_a_glyph() {
+    for state in TargetState::ALL {
+        let row = row(&release(state.code(), |_| {}));
+        let label = format!("<use href=\"#g-{}\"></use></svg>{}</span>", state.code(), state.words());
+        assert!(row.contains(&label), "{row}");
+        assert!(page::help_states().into_string().contains(&format!("id=\"{}\"", state.code())));
+    }
+}
+
+#[test]
+fn a_rows_id_stays_the_same_in_every_state() {
+    for state in TargetState::ALL {
+        assert!(row(&release(state.code(), |_| {})).contains(" id=\"t-tug-jammy-ubuntu-jammy\""));
+    }
+}
+
+#[test]
+fn a_mark_changes_with_what_is_shown_and_with_nothing_else() {
+    let mark = |release: &Release| {
+        let (package, target) = section::targets(release).next().expect("one target");
+        section::row(release, package, target, &Filter::default()).mark
+    };
+    let before = mark(&release("staged", |_| {}));
+    assert_eq!(mark(&release("staged", |json| json["sequence"] = 8.into())), before);
+    assert_ne!(mark(&release("approved", |_| {})), before);
+    assert_ne!(
+        mark(&release("staged", |json| json["packages"][0]["targets"][0]["approval"]["by"] = "jonas".into())),
+        before
+    );
+}
+
+#[test]
+fn no_text_becomes_markup() {
+    for page in pages_with("\"'><script>alert(1)</script><img src=x onerror=alert(1)>") {
+        assert!(!page.contains("<script>") && !page.contains("<img"), "{page}");
+    }
+}
+
+#[test]
+fn nothing_invisible_is_left_in_a_page() {
+    for page in pages_with("tug\u{202e}gnp.deb\u{200b}\u{7}") {
+        // A query and data attributes keep the text itself; people do not see them.
+        for seen in page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text) {
+            assert!(!seen.chars().any(|c| c.is_control() && c != '\n' || "\u{202e}\u{200b}".contains(c)), "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn only_web_addresses_are_linked() {
+    for text in
+        ["javascript:alert(1)", "JaVaScRiPt://%0aalert(1)", "data:text/html,<script>", "vbscript:x", " https://a"]
+    {
+        for page in pages_with(text) {
+            for address in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+                assert!(address.starts_with(['/', '#']) || address.starts_with("https://"), "{address}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
+    for page in pages_with("tug") {
+        for forbidden in [" style=", "<style", " onclick", " onload", " onerror", "javascript:", "src=\"http", "//cdn"]
+        {
+            assert!(!page.contains(forbidden), "{forbidden} in {page}");
+        }
+        assert!(
+            page.split("<script")
+                .skip(1)
+                .all(|script| script.starts_with(" type=\"module\" src=\"/assets/boot.js\"></script>"))
+        );
+    }
+}
+
+#[test]
+fn a_failure_record_is_shown_whole() {
+    let page = html(&release("failed", |json| {
+        json["packages"][0]["targets"][0]["problem"] = json!({
+            "code": "upload-refused", "what": "The public place answered 502.", "public": "none", "retry": "safe",
+            "next": "Release manager: play `release: [tug]` again.",
+        });
+    }));
+    let needs =
+        page.split("id=\"needs\"").nth(1).and_then(|rest| rest.split("</section>").next()).expect("the section");
+    for shown in [
+        "Needs you (1)",
+        "The public place answered 502.",
+        "<dt>Public</dt><dd>untouched</dd>",
+        "<dt>Trying again</dt><dd>is safe</dd>",
+        "Release manager: play <code>release: [tug]</code> again.",
+        "<code>upload-refused</code>",
+        "href=\"https://gitlab.example/j/8812\"",
+    ] {
+        assert!(needs.contains(shown), "{shown} in {needs}");
+    }
+    assert!(page.contains("icon-alarm.svg"));
+}
+
+#[test]
+fn what_is_overdue_needs_somebody_and_what_is_retried_does_not() {
+    for (state, retry, needs) in [
+        ("expected", "safe", true),
+        ("staged", "useless", true),
+        ("releasing", "automatic", false),
+        ("skipped", "useless", false),
+        ("missing", "automatic", true),
+    ] {
+        let release = release(state, |json| {
+            json["packages"][0]["targets"][0]["problem"] =
+                json!({"code": "c", "what": "w", "public": "none", "retry": retry, "next": "n"});
+        });
+        assert_eq!(section::is_alarming(&release), needs, "{state} {retry}");
+    }
+}
+
+#[test]
+fn digest_time_and_person_are_there_without_scripts() {
+    let row = row(&release("released", |_| {}));
+    for shown in [
+        &format!("<code class=\"digest\">{}</code>", "ab".repeat(32)),
+        "<code class=\"short\">abababababab</code>",
+        "<time datetime=\"2026-11-23T09:41:07.123Z\">2026-11-23 09:41 UTC</time>",
+        "href=\"https://gitlab.example/j/8812\" rel=\"noreferrer\">mira</a>",
+        "2026-11-23 09:40:00 UTC by mira, through GitLab's webhook",
+        "signed-by=/etc/apt/keyrings/harbour_stable.asc",
+    ] {
+        assert!(row.contains(shown), "{shown} in {row}");
+    }
+}
+
+#[test]
+fn the_title_counts_what_the_verdict_counts() {
+    let two = release("released", |json| {
+        let mut other = json["packages"][0].clone();
+        other["key"] = "tug-noble".into();
+        other["targets"][0]["state"] = "staged".into();
+        let mut skipped = json["packages"][0].clone();
+        skipped["key"] = "tug-focal".into();
+        skipped["targets"][0]["state"] = "skipped".into();
+        json["packages"].as_array_mut().expect("a list").extend([other, skipped]);
+    });
+    assert_eq!(section::title(&two), "1/2 · 1.2.0 · tug");
+    assert!(html(&two).contains("<title>1/2 · 1.2.0 · tug · Slipway</title>"));
+}
+
+#[test]
+fn an_empty_release_says_how_it_fills() {
+    let page = html(&release("staged", |json| json["packages"] = json!([])));
+    assert!(page.contains("Nothing needs you") && page.contains("slipway plan KEY=DISTRO"), "{page}");
+}
