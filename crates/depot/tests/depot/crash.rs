@@ -1,7 +1,8 @@
 //! SIGKILL, at any moment.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::sync::mpsc;
 
 use serde_json::Value;
@@ -127,13 +128,22 @@ fn a_push_that_was_answered_survives_a_kill_at_any_moment() {
 fn a_folder_has_one_depot_at_a_time() {
     let folder = Scratch::new();
     let depot = Process::start(folder.path());
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_depot"))
+    let mut second = std::process::Command::new(env!("CARGO_BIN_EXE_depot"))
         .args(["serve", "--data"])
         .arg(folder.path().join("data"))
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("the command was built");
-    assert!(!second.status.success());
-    let said = String::from_utf8_lossy(&second.stderr);
+    // It says that it is ready, or ends without a word there.
+    let mut ready = String::new();
+    BufReader::new(second.stdout.take().expect("it is piped"))
+        .read_line(&mut ready)
+        .expect("it says something or ends");
+    let _ = second.kill();
+    let ended = second.wait_with_output().expect("it has ended");
+    assert_eq!(ready, "", "two depots use one folder");
+    let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("another depot uses"), "{said}");
-    assert!(depot.id() > 0 && depot.api("repos.json", PUBLIC).status == 200, "the first one goes on");
+    assert_eq!(depot.api("repos.json", PUBLIC).status, 200, "the first one goes on");
 }

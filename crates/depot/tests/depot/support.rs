@@ -284,10 +284,6 @@ impl Process {
         self.child.kill().expect("it was running");
         self.child.wait().expect("it has ended");
     }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Addresses for Process {
