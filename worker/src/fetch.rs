@@ -4,6 +4,7 @@ use js_sys::Reflect;
 use serde::Deserialize;
 use slipway_core::api::{PromotionRequest, Release, ReleasePatch, ReleaseSummary};
 use slipway_core::config::{Config, Project, Reading};
+use slipway_core::openapi::OPENAPI;
 use slipway_core::release::Version;
 use slipway_core::secret::JobSession;
 use slipway_view::filter::Filter;
@@ -49,6 +50,11 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         }
         (Method::Post, _) if path == copy::PATH => copy::answer(request, env).await,
         (Method::Get, ["readyz"]) => ready(env, config),
+        (Method::Get, ["openapi.json"]) => {
+            let response = Response::ok(OPENAPI)?;
+            response.headers().set("content-type", "application/json")?;
+            Ok(response)
+        }
         (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
         (Method::Get, []) => {
             reader(&request, env, config)?;

@@ -4,6 +4,7 @@ pub mod api;
 pub mod approval;
 pub mod config;
 pub mod inventory;
+pub mod openapi;
 pub mod plan;
 pub mod promotion;
 pub mod release;

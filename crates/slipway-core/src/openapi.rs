@@ -1,0 +1,118 @@
+//! The API's description, as `GET /openapi.json` gives it. It is written by hand, for people; a test holds it to the types.
+
+/// The OpenAPI 3.1 document.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api;
+    use crate::release::TargetState;
+
+    fn document() -> Value {
+        serde_json::from_str(OPENAPI).expect("the document is JSON")
+    }
+
+    /// A value in which every field is there, read into the type and written again.
+    fn check<T: serde::Serialize + for<'de> serde::Deserialize<'de>>(schema: &str, sample: Value) {
+        let document = document();
+        let schema = &document["components"]["schemas"][schema];
+        let names = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
+        let written = serde_json::to_value(serde_json::from_value::<T>(sample).expect("a full sample")).expect("JSON");
+        assert_eq!(names(&schema["properties"]), names(&written), "{schema}");
+
+        // A field that is not required can be left out; one that is cannot.
+        for name in names(&written) {
+            let mut less = written.clone();
+            less.as_object_mut().expect("an object").remove(&name);
+            let is_required = schema["required"].as_array().expect("a list").contains(&json!(name));
+            let nullable = written[&name].is_null() || schema["properties"][&name].get("oneOf").is_some();
+            assert_eq!(serde_json::from_value::<T>(less).is_err(), is_required && !nullable, "{name}");
+        }
+    }
+
+    fn file() -> Value {
+        json!({ "filename": "tug_1_amd64.deb", "digest": format!("sha256:{}", "0".repeat(64)), "size": 1 })
+    }
+
+    fn expectation() -> Value {
+        json!({ "distros": ["ubuntu/jammy"], "release_job": "release: [k]", "environment": "release/k", "skip": "why" })
+    }
+
+    fn location() -> Value {
+        json!({ "url": "https://p.example.com", "repository": "a/b" })
+    }
+
+    fn approval() -> Value {
+        json!({ "by": "mira", "via": "job", "at": "2026-11-23T10:00:00.000Z", "job_url": "https://g.example.com" })
+    }
+
+    fn problem() -> Value {
+        json!({ "code": "conflict", "what": "w", "public": "none", "retry": "safe", "next": "n" })
+    }
+
+    fn target() -> Value {
+        json!({ "distro": "ubuntu/jammy", "public": location(), "state": "releasing", "since": "", "step": "copy",
+                "approval": approval(), "problem": problem() })
+    }
+
+    fn package() -> Value {
+        json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "file": file(), "staging": location(), "targets": [target()] })
+    }
+
+    fn pipeline() -> Value {
+        json!({ "id": 1, "ref": "v1", "sha": "aa", "url": "https://g.example.com" })
+    }
+
+    fn project() -> Value {
+        json!({ "id": 1, "name": "tug" })
+    }
+
+    #[test]
+    fn the_document_names_every_field_and_no_other() {
+        check::<api::SessionRequest>("SessionRequest", json!({ "id_token": "t" }));
+        let session = json!({ "session": "s", "expires_at": "", "project": project(), "pipeline_id": 1, "job_id": 1 });
+        check::<api::Session>("Session", session);
+        check::<api::Project>("Project", project());
+        let patch = json!({ "key": "k", "expect": expectation(), "staged": file() });
+        check::<api::ReleasePatch>("ReleasePatch", json!({ "packages": [patch] }));
+        check::<api::PackagePatch>("PackagePatch", patch);
+        check::<api::Expectation>("Expectation", expectation());
+        check::<api::StagedFile>("StagedFile", file());
+        let release = json!({ "project": project(), "version": "1", "sequence": 1, "state": "staged", "verdict": "", "at": "",
+                              "pipelines": [pipeline()], "packages": [package()] });
+        check::<api::Release>("Release", release);
+        check::<api::Pipeline>("Pipeline", pipeline());
+        check::<api::Package>("Package", package());
+        check::<api::Location>("Location", location());
+        check::<api::Target>("Target", target());
+        check::<api::Approval>("Approval", approval());
+        check::<api::Problem>("Problem", problem());
+        check::<api::PromotionRequest>("PromotionRequest", json!({ "keys": ["k"] }));
+        check::<api::PromotionAccepted>("PromotionAccepted", json!({ "keys": ["k"], "follow": "" }));
+        check::<api::ReleaseSummary>("ReleaseSummary", json!({ "version": "1", "state": "closed", "verdict": "" }));
+        check::<api::ProblemDetails>(
+            "ProblemDetails",
+            json!({ "type": "t", "title": "t", "status": 404, "detail": "d" }),
+        );
+    }
+
+    #[test]
+    fn the_document_has_every_state_of_a_target() {
+        let states: Vec<&str> = TargetState::ALL.into_iter().map(TargetState::code).collect();
+        assert_eq!(document()["components"]["schemas"]["TargetState"]["enum"], json!(states));
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        let document = document();
+        let text = OPENAPI;
+        for reference in text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(document["components"]["schemas"].get(reference).is_some(), "{reference}");
+        }
+    }
+}
