@@ -199,8 +199,9 @@ pub(crate) trait Addresses {
 /// A depot in this process.
 pub(crate) struct Depot {
     running: Running,
-    folder: Scratch,
+    /// Before the folder: it waits for what still writes there.
     _runtime: tokio::runtime::Runtime,
+    folder: Scratch,
 }
 
 impl Depot {
@@ -214,7 +215,7 @@ impl Depot {
         change(&mut options);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be started");
         let running = runtime.block_on(depot::start(options)).expect("a depot starts in an empty folder");
-        Self { running, folder, _runtime: runtime }
+        Self { running, _runtime: runtime, folder }
     }
 
     pub(crate) fn storage(&self) -> &str {
