@@ -49,6 +49,22 @@ impl Filename {
         }
     }
 
+    /// The name that a server gives the file. Debian keeps the epoch out of the names of an archive's files, while
+    /// `apt-get download` saves `tug_1%3a3.1.0-1_amd64.deb`.
+    #[must_use]
+    pub fn without_epoch(self) -> Self {
+        let Some((package, rest)) = self.0.split_once('_').filter(|_| self.kind() == Some(PackageKind::Deb)) else {
+            return self;
+        };
+        let after = ["%3a", "%3A", ":"].into_iter().find_map(|colon| rest.split_once(colon));
+        match after {
+            Some((epoch, version)) if !epoch.is_empty() && epoch.bytes().all(|b| b.is_ascii_digit()) => {
+                Self(format!("{package}_{version}"))
+            }
+            _ => self,
+        }
+    }
+
     /// The architecture in a deb's name, `name_version_architecture.deb`.
     pub fn deb_architecture(&self) -> Option<&str> {
         let (front, architecture) = self.0.strip_suffix(".deb")?.rsplit_once('_')?;
@@ -122,5 +138,20 @@ mod tests {
     fn a_refused_name_is_shown_on_one_line() {
         let error = "a\nb".parse::<Filename>().expect_err("a line break");
         assert!(error.to_string().contains(r"`a\nb`"), "{error}");
+    }
+
+    #[test]
+    fn a_deb_is_filed_without_its_epoch() {
+        for (saved, filed) in [
+            ("tug_1%3a3.1.0-1_amd64.deb", "tug_3.1.0-1_amd64.deb"),
+            ("tug_12:3.1.0_amd64.deb", "tug_3.1.0_amd64.deb"),
+            ("tug_3.1.0_amd64.deb", "tug_3.1.0_amd64.deb"),
+            ("tug_a%3a1_amd64.deb", "tug_a%3a1_amd64.deb"),
+            ("tug_1:3.rpm", "tug_1:3.rpm"),
+            ("tug.deb", "tug.deb"),
+        ] {
+            let name: Filename = saved.parse().expect("a file name");
+            assert_eq!(name.without_epoch().as_str(), filed);
+        }
     }
 }

@@ -63,10 +63,11 @@ pub(crate) async fn stage(
     seen(&edge, &patch, options, say, &doing).await
 }
 
-/// The last part of a path.
+/// The last part of a path, as package servers file it.
 fn filename(path: &str) -> Result<Filename, String> {
     let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
-    name.parse().map_err(|error: slipway_packagecloud::InvalidFilename| error.to_string())
+    let name: Filename = name.parse().map_err(|error: slipway_packagecloud::InvalidFilename| error.to_string())?;
+    Ok(name.without_epoch())
 }
 
 fn package<'a>(release: &'a Release, key: &Key) -> Option<&'a Package> {
@@ -439,9 +440,13 @@ mod tests {
 
     #[test]
     fn the_file_name_is_the_last_part_of_the_path() {
-        for (path, expected) in
-            [("tug_1.deb", Some("tug_1.deb")), ("./a b/tug_1.deb", Some("tug_1.deb")), ("pkg/", None), ("", None)]
-        {
+        for (path, expected) in [
+            ("tug_1.deb", Some("tug_1.deb")),
+            ("./a b/tug_1.deb", Some("tug_1.deb")),
+            ("pkg/tug_1%3a2_amd64.deb", Some("tug_2_amd64.deb")),
+            ("pkg/", None),
+            ("", None),
+        ] {
             let name = filename(path).ok();
             assert_eq!(name.as_ref().map(Filename::as_str), expected, "{path}");
         }
