@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use slipway_core::api::{ProblemDetails, Release, ReleaseSummary};
+use slipway_core::report::judge;
 use slipway_view::filter::Filter;
 use slipway_view::page;
 
@@ -11,11 +12,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "release".into());
     let query = std::env::args().nth(2).unwrap_or_default();
     let filter = Filter::from_query(&query);
-    let release: Release = serde_json::from_value(patch_day())?;
+    let release = judged(patch_day())?;
     let html = match name.as_str() {
         "release" => page::release(&release, &filter),
-        "calm" => page::release(&serde_json::from_value(calm())?, &filter),
-        "empty" => page::release(&Release { packages: Vec::new(), pipelines: Vec::new(), ..release }, &filter),
+        "calm" => page::release(&judged(calm())?, &filter),
+        "empty" => page::release(
+            &Release {
+                packages: Vec::new(),
+                pipelines: Vec::new(),
+                verdict: judge("tug", &release.version, &[]).1,
+                ..release
+            },
+            &filter,
+        ),
         "json" => return Ok(serde_json::to_writer(std::io::stdout(), &release)?),
         "releases" => page::releases(&release.project, &summaries()?),
         "projects" => page::projects(&[release.project]),
@@ -35,6 +44,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     writeln!(std::io::stdout(), "{}", html.into_string())?;
     Ok(())
+}
+
+/// The release with its state and its verdict, which the core makes of the packages.
+fn judged(json: Value) -> Result<Release, serde_json::Error> {
+    let mut release: Release = serde_json::from_value(json)?;
+    (release.state, release.verdict) = judge(&release.project.name, &release.version, &release.packages);
+    Ok(release)
 }
 
 /// Key, distro, state, minute of the hour, step or problem.
@@ -102,11 +118,7 @@ fn patch_day() -> Value {
         ("tug-old-amd64", "debian/bullseye", "withdrawn", 5, Value::Null),
         ("tug-old-arm64", "debian/bullseye", "expired", 3, Value::Null),
     ];
-    release(
-        "1.2.0",
-        "tug 1.2.0 is out for 4 of 17 targets. 1 failed, 1 is in conflict, 1 is missing, 2 wait for their jobs.",
-        &rows,
-    )
+    release("1.2.0", &rows)
 }
 
 fn calm() -> Value {
@@ -114,10 +126,10 @@ fn calm() -> Value {
         ("tug-ubuntu-jammy-amd64", "ubuntu/jammy", "released", 46, Value::Null),
         ("tug-ubuntu-noble-amd64", "ubuntu/noble", "staged", 21, Value::Null),
     ];
-    release("1.2.0", "tug 1.2.0 is out for 1 of 2 targets. 1 waits for its job.", &rows)
+    release("1.2.0", &rows)
 }
 
-fn release(version: &str, verdict: &str, rows: &[Row]) -> Value {
+fn release(version: &str, rows: &[Row]) -> Value {
     let mut packages: Vec<Value> = Vec::new();
     for (index, (key, distro, state, minute, more)) in rows.iter().enumerate() {
         let at = format!("2026-11-23T09:{minute:02}:07.123Z");
@@ -163,7 +175,7 @@ fn release(version: &str, verdict: &str, rows: &[Row]) -> Value {
     }
     json!({
         "project": {"id": 1001, "name": "tug"}, "version": version, "sequence": 42, "state": "expected",
-        "verdict": verdict, "at": "2026-11-23T10:04:11.000Z",
+        "verdict": "", "at": "2026-11-23T10:04:11.000Z",
         "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a1c20e55d7b91c0de", "url": "https://gitlab.example/harbour/tug/-/pipelines/4411"}],
         "packages": packages,
     })
@@ -171,9 +183,9 @@ fn release(version: &str, verdict: &str, rows: &[Row]) -> Value {
 
 fn summaries() -> Result<Vec<ReleaseSummary>, serde_json::Error> {
     serde_json::from_value(json!([
-        {"version": "1.3.0-rc1", "state": "expected", "verdict": "tug 1.3.0-rc1 waits for 3 of 14 packages."},
-        {"version": "1.2.0", "state": "staged", "verdict": "tug 1.2.0 is out for 4 of 17 targets. 1 failed, 1 is in conflict."},
-        {"version": "1.1.4", "state": "complete", "verdict": "tug 1.1.4 is out for all 17 targets."},
-        {"version": "1.1.3", "state": "closed", "verdict": "tug 1.1.3 was given up after 2 of 17 targets."}
+        {"version": "1.3.0-rc1", "state": "expected", "verdict": "tug 1.3.0-rc1 is not out: none of its 14 packages is released. 11 staged, 3 not staged yet."},
+        {"version": "1.2.0", "state": "staged", "verdict": "tug 1.2.0 is out for 4 of 17 packages. 1 in conflict, 1 failed."},
+        {"version": "1.1.4", "state": "complete", "verdict": "tug 1.1.4 is out: all 17 packages are released."},
+        {"version": "1.1.3", "state": "closed", "verdict": "tug 1.1.3 was given up after 2 of 17 packages."}
     ]))
 }

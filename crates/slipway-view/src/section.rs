@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, Render, html};
 use slipway_core::api::{Package, Pipeline, Problem, Release, Step, Target};
 use slipway_core::release::TargetState;
+use slipway_core::report::package_state;
 
 use crate::filter::{Filter, haystack};
 use crate::install;
@@ -55,13 +56,12 @@ pub fn row_id(package: &Package, target: &Target) -> String {
 /// How many of a release's packages are out in every place they are meant for, and how many are meant for any. The
 /// verdict counts packages too, so the page's title never disagrees with it.
 pub fn progress(release: &Release) -> (usize, usize) {
-    let is_skipped = |target: &Target| target.state == TargetState::Skipped;
-    let shipped = release.packages.iter().filter(|one| one.targets.is_empty() || !one.targets.iter().all(is_skipped));
-    let is_out = |one: &&Package| {
-        !one.targets.is_empty()
-            && one.targets.iter().all(|target| is_skipped(target) || target.state == TargetState::Released)
+    let states = || {
+        let state = |package: &Package| package_state(package.targets.iter().map(|target| target.state));
+        release.packages.iter().map(state)
     };
-    (shipped.clone().filter(is_out).count(), shipped.count())
+    let released = states().filter(|state| *state == TargetState::Released).count();
+    (released, states().filter(|state| *state != TargetState::Skipped).count())
 }
 
 /// The page's title: `1/2 · 1.2.0 · tug`.
