@@ -203,7 +203,7 @@ pub struct Problem {
     pub code: String,
     /// What happened, in one sentence.
     pub what: String,
-    /// What the public can see of it: `none`, `partly` or `done`.
+    /// What the public can see of it: `none`, `partly`, `done`, or `unknown`.
     pub public: String,
     /// Whether trying again is `safe`, `automatic` or `useless`.
     pub retry: String,

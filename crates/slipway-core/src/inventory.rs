@@ -26,14 +26,15 @@ pub enum Seen {
     Digest(Digest),
 }
 
-/// All three at one moment.
+/// All three at one moment, as far as they matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory {
-    /// What the staging repository has under the name.
-    pub staging: Seen,
     /// What the public repository has under the name.
     pub public: Seen,
-    /// What the public index serves under the name.
+    /// What the staging repository has under the name. It matters, and is looked at, while the public one has nothing.
+    pub staging: Seen,
+    /// What the public index serves under the name. It matters, and is read, when the public repository has the
+    /// approved bytes.
     pub served: Served,
 }
 
@@ -85,19 +86,20 @@ pub async fn look(http: &impl Http, store: &Store, distro: &Distro, filename: &F
     })
 }
 
-/// Looks at all three. The index is read only when the public place has the file: it cannot serve it before.
+/// Looks at the public place, and then only at what still matters: a staging place that is closed does not hide that a
+/// package is out, and an index that cannot be read does not hide a conflict.
 pub async fn observe(
     http: &impl Http,
     staging: &Store,
     public: &Store,
     distro: &Distro,
     filename: &Filename,
+    approved: &Digest,
 ) -> Result<Inventory, ObserveError> {
     let in_public = look(http, public, distro, filename).await?;
-    let in_staging = look(http, staging, distro, filename).await?;
-    let served = if in_public == Seen::Nothing {
-        Served::NotListed
-    } else {
+    let in_staging =
+        if in_public == Seen::Nothing { look(http, staging, distro, filename).await? } else { Seen::Nothing };
+    let served = if in_public == Seen::Digest(*approved) {
         let suite = Suite {
             base: public.account.base(),
             repository: &public.repository,
@@ -111,6 +113,8 @@ pub async fn observe(
             distro: distro.clone(),
             source,
         })?
+    } else {
+        Served::NotListed
     };
-    Ok(Inventory { staging: in_staging, public: in_public, served })
+    Ok(Inventory { public: in_public, staging: in_staging, served })
 }

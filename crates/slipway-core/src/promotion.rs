@@ -109,7 +109,31 @@ pub enum Outcome {
         code: &'static str,
         /// In one sentence.
         what: String,
+        /// What the public can see.
+        public: Visible,
     },
+}
+
+/// What the public can see of a package that goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visible {
+    /// Nothing: the public place was looked at, and does not have it.
+    Nothing,
+    /// The public place has it, but not as it should.
+    Partly,
+    /// The public place could not be looked at.
+    Unknown,
+}
+
+impl Visible {
+    /// The word in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Partly => "partly",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// Takes one approved package as far towards the public as it will go now.
@@ -117,7 +141,7 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
     attempt.begins(Step::Look).await;
     let before = match look(http, promotion).await {
         Ok(inventory) => inventory,
-        Err(error) => return failed_look(&error),
+        Err(error) => return failed_look(&error, Visible::Unknown),
     };
     match plan(promotion.digest, &before) {
         Plan::Copy => {}
@@ -131,13 +155,14 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
     // A 5xx or a broken connection may follow finished work, and a refusal may be of a file that is there by now.
     match (look(http, promotion).await, copied) {
         (Ok(after), copied) => judge(promotion, &after, copied),
-        (Err(_), Err(trouble)) => trouble.outcome(),
-        (Err(error), Ok(())) => failed_look(&error),
+        (Err(_), Err(trouble)) => trouble.outcome(Visible::Unknown),
+        (Err(error), Ok(())) => failed_look(&error, Visible::Partly),
     }
 }
 
 async fn look(http: &impl Http, promotion: &Promotion) -> Result<Inventory, ObserveError> {
-    observe(http, &promotion.staging, &promotion.public, &promotion.distro, &promotion.filename).await
+    let Promotion { staging, public, distro, filename, digest, .. } = promotion;
+    observe(http, staging, public, distro, filename, digest).await
 }
 
 fn outcome(plan: &Plan) -> Outcome {
@@ -155,17 +180,20 @@ fn outcome(plan: &Plan) -> Outcome {
 /// What is seen after the copy decides; the copy's own answer explains only what is still not there.
 fn judge(promotion: &Promotion, after: &Inventory, copied: Result<(), CopyError>) -> Outcome {
     match (plan(promotion.digest, after), copied) {
-        // Either nothing has arrived, or the staged file was exchanged while it was read: then what was read says more
-        // than the list does now.
-        (Plan::Copy, Err(trouble)) | (Plan::Changed { .. } | Plan::Missing, Err(trouble @ CopyError::Changed(_))) => {
-            trouble.outcome()
+        // Either nothing has arrived, or staging changed under the copy: then what the copy met says more than the list
+        // does now, and what is not known is looked at again.
+        (Plan::Copy, Err(trouble))
+        | (Plan::Changed { .. } | Plan::Missing, Err(trouble @ (CopyError::Changed(_) | CopyError::Passing(_)))) => {
+            trouble.outcome(Visible::Nothing)
         }
+        // The server took the file and does not list it yet. What staging has by now says nothing about that.
+        (Plan::Copy | Plan::Changed { .. } | Plan::Missing, Ok(())) => outcome(&Plan::Copy),
         (settled, _) => outcome(&settled),
     }
 }
 
-fn failed_look(error: &ObserveError) -> Outcome {
-    CopyError::from_call(error.call(), error.to_string()).outcome()
+fn failed_look(error: &ObserveError, public: Visible) -> Outcome {
+    CopyError::from_call(error.call(), error.to_string()).outcome(public)
 }
 
 /// Why the bytes did not get across, as far as the copy itself can tell.
@@ -174,14 +202,18 @@ enum CopyError {
     Changed(Option<Digest>),
     Passing(String),
     Refused { code: &'static str, what: String },
+    Renamed(String),
 }
 
 impl CopyError {
-    fn outcome(self) -> Outcome {
+    /// `public` is what is known of the public place apart from the copy.
+    fn outcome(self, public: Visible) -> Outcome {
         match self {
             Self::Changed(staged) => Outcome::Changed { staged },
             Self::Passing(why) => Outcome::Troubled(why),
-            Self::Refused { code, what } => Outcome::Refused { code, what },
+            Self::Refused { code, what } => Outcome::Refused { code, what, public },
+            // The approved bytes are there, under a name that nobody approved.
+            Self::Renamed(what) => Outcome::Refused { code: "renamed", what, public: Visible::Partly },
         }
     }
 
@@ -200,7 +232,8 @@ impl CopyError {
     }
 }
 
-/// Moves the bytes. The last of them are withheld unless all together have the approved digest.
+/// Moves the bytes. The last of them are withheld unless all together have the approved digest. `Ok` when the server
+/// says that it has stored them.
 async fn copy(http: &(impl Http + Relay), promotion: &Promotion, boundary: &Boundary) -> Result<(), CopyError> {
     let Promotion { staging, public, distro, filename, digest, size } = promotion;
     let failed =
@@ -239,13 +272,15 @@ async fn copy(http: &(impl Http + Relay), promotion: &Promotion, boundary: &Boun
         Err(RelayError::Broken(why)) => return Err(CopyError::Passing(format!("copying `{filename}`: {why}"))),
     };
     match push.parse(&answer) {
-        // What follows is judged by the next look: a duplicate says nothing of the bytes, and a package that the
-        // server files under another name is not there under its own.
-        Ok(Pushed::Created(_) | Pushed::Duplicate) => Ok(()),
-        Ok(Pushed::Renamed(package)) => Err(CopyError::Refused {
-            code: "renamed",
-            what: format!("{} filed `{filename}` as `{}`", public.account.base(), package.filename),
-        }),
+        Ok(Pushed::Created(_)) => Ok(()),
+        // This says nothing of the bytes that have the name: the next look does.
+        Ok(Pushed::Duplicate) => {
+            Err(CopyError::Passing(format!("{} says that the name `{filename}` is taken", public.account.base())))
+        }
+        // So it is not there under its own name.
+        Ok(Pushed::Renamed(package)) => {
+            Err(CopyError::Renamed(format!("{} filed `{filename}` as `{}`", public.account.base(), package.filename)))
+        }
         Err(error) => Err(failed("push", &error)),
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use slipway_wire::Digest;
 
 use crate::api::{self, Problem, Step};
-use crate::promotion::{Outcome, Promotion};
+use crate::promotion::{Outcome, Promotion, Visible};
 use crate::release::{ReleaseState, TargetState, Version};
 use crate::time::Timestamp;
 
@@ -15,6 +15,8 @@ pub const ATTEMPTS_MAX: u32 = 12;
 /// How long the public index may take to serve an accepted file. packagecloud promises no time; an hour is far more
 /// than has been seen.
 pub const INDEX_WAIT_MAX: Duration = Duration::from_hours(1);
+/// How often a digest is asked for that a server has not computed: 1, 2, 4, 8, 16 s and then every 30 s, an hour.
+pub const WAITS_MAX: u32 = 124;
 
 /// What the record shows of a target on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,9 +57,12 @@ pub fn report(promotion: &Promotion, outcome: &Outcome, patience: Patience, now:
     let moving = |step, problem, wait| (shown(TargetState::Releasing, Some(step), problem), Next::After(wait));
     let stopped = |state, problem| (shown(state, None, Some(problem)), Next::Settled);
     let index_late = || patience.accepted_at.is_some_and(|since| now.since(since) > INDEX_WAIT_MAX);
+    // What the public place had, and does not list now, may be there all the same: lists can be behind.
+    let gone = if patience.accepted_at.is_some() { Visible::Unknown } else { Visible::Nothing };
     match outcome {
         Outcome::Released => (shown(TargetState::Released, None, None), Next::Settled),
         Outcome::AwaitingSlot => (shown(TargetState::Approved, None, None), Next::After(SLOT_WAIT)),
+        Outcome::AwaitingDigest if patience.waited >= WAITS_MAX => stopped(TargetState::Failed, no_digest(promotion)),
         Outcome::AwaitingDigest => moving(Step::Look, None, index_wait(patience.waited)),
         Outcome::AwaitingIndex if index_late() => stopped(TargetState::Failed, not_served(promotion)),
         Outcome::AwaitingIndex => moving(Step::Index, None, index_wait(patience.waited)),
@@ -66,9 +71,9 @@ pub fn report(promotion: &Promotion, outcome: &Outcome, patience: Patience, now:
         }
         Outcome::Troubled(why) => moving(Step::Look, Some(trouble(why)), trouble_wait(patience.troubled)),
         Outcome::Conflict { public } => stopped(TargetState::Conflict, conflict(promotion, *public)),
-        Outcome::Missing => stopped(TargetState::Missing, missing(promotion)),
-        Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged)),
-        Outcome::Refused { code, what } => stopped(TargetState::Failed, refused(code, what)),
+        Outcome::Missing => stopped(TargetState::Missing, missing(promotion, gone)),
+        Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged, gone)),
+        Outcome::Refused { code, what, public } => stopped(TargetState::Failed, refused(code, what, *public)),
     }
 }
 
@@ -80,6 +85,12 @@ fn not_served(Promotion { public, filename, .. }: &Promotion) -> Problem {
     let what = format!("{} has `{filename}`, but its index has not served it for an hour.", public.repository);
     let next = "Operator: look at the package server's indexing, then play the release job again.";
     problem("not-served", what, "partly", "safe", next)
+}
+
+fn no_digest(Promotion { filename, .. }: &Promotion) -> Problem {
+    let what = format!("`{filename}` is listed, and in an hour no SHA-256 of it was computed.");
+    let next = "Operator: look at the package servers, staging and public, then play the release job again.";
+    problem("no-digest", what, "unknown", "safe", next)
 }
 
 fn trouble(why: &str) -> Problem {
@@ -94,29 +105,30 @@ fn gave_up(why: &str, troubled: u32) -> Problem {
 
 fn conflict(Promotion { public, filename, digest, .. }: &Promotion, found: Digest) -> Problem {
     let repository = &public.repository;
-    let what = format!("{repository} has another `{filename}`: public {found}, approved {digest}. Nothing was sent.");
+    let what =
+        format!("{repository} has another `{filename}`: public {found}, approved {digest}. Nothing was replaced.");
     let next = "Release manager: find out who published the other file. A released name never gets other bytes, so \
                 raise the package's revision.";
     problem("conflict", what, "none", "useless", next)
 }
 
-fn missing(Promotion { staging, filename, .. }: &Promotion) -> Problem {
-    let what = format!("`{filename}` is no longer in {}. Nothing was sent.", staging.repository);
+fn missing(Promotion { staging, public, filename, .. }: &Promotion, gone: Visible) -> Problem {
+    let what = format!("`{filename}` is no longer in {}, and not in {}.", staging.repository, public.repository);
     let next = "Release manager: run its build job again, so that it is staged again.";
-    problem("missing", what, "none", "useless", next)
+    problem("missing", what, gone.word(), "useless", next)
 }
 
-fn changed(Promotion { staging, filename, digest, .. }: &Promotion, found: Option<Digest>) -> Problem {
+fn changed(Promotion { staging, filename, digest, .. }: &Promotion, found: Option<Digest>, gone: Visible) -> Problem {
     let found = found.map_or_else(|| "bytes of another length".to_owned(), |found| found.to_string());
     let repository = &staging.repository;
     let what = format!("`{filename}` in {repository} is not what was approved: found {found}, approved {digest}.");
     let next = "Release manager: find out who changed the staged file. Nothing of it became public.";
-    problem("staged-bytes-changed", what, "none", "useless", next)
+    problem("staged-bytes-changed", what, gone.word(), "useless", next)
 }
 
-fn refused(code: &str, what: &str) -> Problem {
+fn refused(code: &str, what: &str, public: Visible) -> Problem {
     let next = "Operator: mend the cause, then play the release job again.";
-    problem(code, format!("{what}."), "none", "safe", next)
+    problem(code, format!("{what}."), public.word(), "safe", next)
 }
 
 /// How soon a slot is asked for again. A transfer takes seconds to minutes.
