@@ -13,7 +13,7 @@ use wasm_bindgen_futures::JsFuture;
 use worker::{Context, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json};
-use crate::message::{self, ToProject, tell};
+use crate::message::{self, ToDirectory, ToProject, tell};
 use crate::{copy, pages, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
@@ -58,7 +58,8 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
         (Method::Get, []) => {
             reader(&request, env, config)?;
-            pages::projects(config)
+            let mut answer = tell(&message::directory(env)?, &ToDirectory::List).await?;
+            pages::projects(config, &serde_json::from_str::<Vec<_>>(&answer.text().await?)?)
         }
         (Method::Get, ["help", "states"]) => pages::help(),
         (Method::Get, ["p", project]) => {

@@ -7,16 +7,16 @@ use slipway_view::page;
 use worker::{Env, Headers, Request, Response};
 
 use crate::answer::{Answer, Problem};
+use crate::message::Listed;
 
-/// No inline script or style, nothing from elsewhere: whatever a package's name holds, it stays text.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+/// How many versions of a project the front page names.
+const NEWEST: usize = 5;
 
 fn html(status: u16, markup: &str) -> Answer {
     let headers = Headers::new();
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
-        ("content-security-policy", POLICY),
+        ("content-security-policy", page::CONTENT_SECURITY_POLICY),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
         ("cache-control", page::CACHE_CONTROL),
@@ -26,9 +26,13 @@ fn html(status: u16, markup: &str) -> Answer {
     Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
 }
 
-pub(crate) fn projects(config: &Config) -> Answer {
-    let projects: Vec<Project> =
-        config.projects.iter().map(|project| Project { id: project.id, name: project.name.to_string() }).collect();
+pub(crate) fn projects(config: &Config, listed: &[Listed]) -> Answer {
+    let with_newest = |project: &slipway_core::config::Project| {
+        let own = listed.iter().filter(|listed| listed.project_id == project.id).take(NEWEST);
+        let shown = Project { id: project.id, name: project.name.to_string() };
+        (shown, own.map(|listed| listed.version.clone()).collect())
+    };
+    let projects: Vec<_> = config.projects.iter().map(with_newest).collect();
     html(200, &page::projects(&projects).into_string())
 }
 

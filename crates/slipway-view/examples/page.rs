@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ),
         "json" => return Ok(serde_json::to_writer(std::io::stdout(), &release)?),
         "releases" => page::releases(&release.project, &summaries()?),
-        "projects" => page::projects(&[release.project]),
+        "projects" => page::projects(&[(release.project, vec![release.version])]),
         "states" => page::help_states(),
         "error" => page::error(&ProblemDetails {
             kind: "gitlab-unreachable".into(),

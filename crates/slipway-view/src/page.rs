@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 use slipway_core::api::{ProblemDetails, Project, Release, ReleaseSummary};
-use slipway_core::release::{ReleaseState, TargetState};
+use slipway_core::release::{ReleaseState, TargetState, Version};
 
 use crate::filter::{Filter, haystack};
 use crate::section;
@@ -168,8 +168,8 @@ fn is_open(state: ReleaseState) -> bool {
     matches!(state, ReleaseState::Expected | ReleaseState::Staged)
 }
 
-/// The projects that this deployment serves.
-pub fn projects(projects: &[Project]) -> Markup {
+/// The projects that this deployment serves, each with its newest versions, the newest first.
+pub fn projects(projects: &[(Project, Vec<Version>)]) -> Markup {
     Shell { title: "Projects", trail: &[], is_alarming: false }.page(
         &html! {},
         &html! {
@@ -183,9 +183,20 @@ pub fn projects(projects: &[Project]) -> Markup {
                     }
                 } @else {
                     ul.cards {
-                        @for project in projects {
+                        @for (project, versions) in projects {
                             li.card {
                                 h2 { a href=(project_path(project)) { (visible(&project.name)) } }
+                                @if versions.is_empty() {
+                                    p { "No release yet." }
+                                } @else {
+                                    p {
+                                        "Newest: "
+                                        @for (place, version) in versions.iter().enumerate() {
+                                            @if place > 0 { ", " }
+                                            a href={ (project_path(project)) "/r/" (segment(version.as_str())) } { (version) }
+                                        }
+                                    }
+                                }
                                 p.quiet { "GitLab project " (project.id) }
                             }
                         }

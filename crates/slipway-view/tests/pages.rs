@@ -60,7 +60,7 @@ fn pages_with(text: &str) -> Vec<String> {
         html(&hostile),
         page::release(&hostile, &Filter { words: text.to_owned(), ..Filter::default() }).into_string(),
         page::releases(&project, &[]).into_string(),
-        page::projects(&[project]).into_string(),
+        page::projects(&[(project, Vec::new())]).into_string(),
         page::not_found(text).into_string(),
         page::unauthorised(text).into_string(),
         page::error(&problem).into_string(),

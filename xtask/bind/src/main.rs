@@ -24,7 +24,8 @@ fn bind(host: &str, input: &Path, folder: &Path, name: &str) -> anyhow::Result<(
         // After a panic the shim calls the reset function, and the next request gets a fresh instance.
         "workerd" => bindgen.module(true)?.reset_state_function(true).force_enable_abort_handler(true),
         "nodejs" => bindgen.nodejs_module(true)?,
-        "web" => bindgen.web(true)?,
+        // A browser downloads it, and function names are a fifth of its size.
+        "web" => bindgen.web(true)?.remove_name_section(true),
         other => bail!("`{other}` is none of workerd, nodejs and web"),
     };
     bindgen.input_path(input).out_name(name).typescript(false).generate(folder)?;
