@@ -1,3 +1,4 @@
 //! Fake services, and the stories that Slipway must keep true on real parts.
 
+pub mod e2e;
 pub mod gitlab;

@@ -1,0 +1,191 @@
+//! The package server as users, packagers and its operator see it.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use slipway_stack::Stack;
+
+use super::{Answer, send, sha256, wait_until};
+
+const BOUNDARY: &str = "a-boundary-that-is-in-no-package";
+
+/// A user of the package server, and the repository that is theirs.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// `user/repository`.
+    pub repository: String,
+    authorization: String,
+}
+
+/// The package server.
+#[derive(Clone, Debug)]
+pub struct Depot {
+    /// Its API and repositories.
+    pub url: String,
+    control: String,
+    /// The user of builds and of the edge's downloads.
+    pub staging: User,
+    /// The user whom the edge releases as.
+    pub public: User,
+}
+
+impl Depot {
+    pub(super) fn of(stack: &Stack) -> Self {
+        let user = |repository: String, secret: &str| User {
+            repository,
+            authorization: format!("Basic {}", STANDARD.encode(format!("{}:", stack.secret(secret)))),
+        };
+        Self {
+            url: stack.depot_url(),
+            control: stack.depot_control(),
+            staging: user(stack.staging_repository(), "STAGING_TOKEN"),
+            public: user(stack.public_repository(), "PUBLIC_TOKEN"),
+        }
+    }
+
+    // ---- packagecloud's API ----
+
+    /// A call of the API. `path` is what follows `/api/v1/`.
+    pub fn api(&self, user: &User, method: &str, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let headers = [("authorization", user.authorization.as_str()), ("content-type", content_type)];
+        send(method, &format!("{}/api/v1/{path}", self.url), &headers, body)
+    }
+
+    /// Pushes a file to a repository, whether it is the user's own or not.
+    pub fn push(&self, user: &User, repository: &str, distro: &str, filename: &str, bytes: &[u8]) -> Answer {
+        let mut form = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"package[distro_version_id]\"\r\n\r\n{}\r\n\
+             --{BOUNDARY}\r\nContent-Disposition: form-data; name=\"package[package_file]\"; filename=\"{filename}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n",
+            self.distro_version_id(user, distro)
+        )
+        .into_bytes();
+        form.extend_from_slice(bytes);
+        form.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+        let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        self.api(user, "POST", &format!("repos/{repository}/packages.json"), &content_type, form)
+    }
+
+    fn distro_version_id(&self, user: &User, distro: &str) -> u64 {
+        let (name, version) = distro.split_once('/').expect("a distro version such as `ubuntu/jammy`");
+        let all = self.api(user, "GET", "distributions.json", "application/json", "").ok().json();
+        let named = |list: &Value, name: &str| {
+            list.as_array().and_then(|list| list.iter().find(|one| one["index_name"] == name).cloned())
+        };
+        let found = named(&all["deb"], name).and_then(|distro| named(&distro["versions"], version));
+        found.and_then(|found| found["id"].as_u64()).unwrap_or_else(|| panic!("the depot does not know {distro}"))
+    }
+
+    /// Deletes a file from the user's repository.
+    pub fn delete(&self, user: &User, distro: &str, filename: &str) -> Answer {
+        self.api(user, "DELETE", &format!("repos/{}/{distro}/{filename}", user.repository), "application/json", "")
+    }
+
+    /// What the user's repository holds under exactly this name: the digests that the API shows.
+    pub fn listed(&self, user: &User, filename: &str) -> Vec<String> {
+        let path = format!("repos/{}/search.json?q={filename}&per_page=250", user.repository);
+        let found = self.api(user, "GET", &path, "application/json", "").ok().json();
+        let exact = found.as_array().expect("a list").iter().filter(|package| package["filename"] == filename);
+        exact.map(|package| package["sha256sum"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    // ---- the public repository, as anybody sees it ----
+
+    /// The bytes that the public APT index leads to, which have the digest that it promises. `None` when it does not
+    /// list the file.
+    pub fn served(&self, distro: &str, filename: &str) -> Option<Vec<u8>> {
+        let (name, version) = distro.split_once('/').expect("a distro version such as `ubuntu/jammy`");
+        let base = format!("{}/{}/{name}", self.url, self.public.repository);
+        let index = send("GET", &format!("{base}/dists/{version}/main/binary-amd64/Packages"), &[], "");
+        let index = if index.status == 404 { String::new() } else { index.ok().text() };
+        let stanza = index.split("\n\n").find(|stanza| {
+            stanza.lines().any(|line| line.starts_with("Filename: ") && line.ends_with(&format!("/{filename}")))
+        })?;
+        let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)).expect("each stanza has it");
+        let bytes = send("GET", &format!("{base}/{}", field("Filename: ")), &[], "").ok().body;
+        assert_eq!(sha256(&bytes), field("SHA256: "), "the index promises what the pool has");
+        Some(bytes)
+    }
+
+    // ---- what was accepted and asked ----
+
+    /// Every accepted write.
+    pub fn journal(&self) -> Vec<Value> {
+        self.tell("GET", "journal", &Value::Null).as_array().expect("a list").clone()
+    }
+
+    /// The digests of the accepted pushes of a file to the public repository.
+    pub fn pushes(&self, filename: &str) -> Vec<String> {
+        let journal = self.journal();
+        let pushes = journal.iter().filter(|entry| {
+            entry["action"] == "push" && entry["repo"] == self.public.repository && entry["filename"] == filename
+        });
+        pushes
+            .map(|entry| {
+                assert_eq!(entry["status"], 201, "{entry}");
+                entry["sha256"].as_str().expect("a digest").to_owned()
+            })
+            .collect()
+    }
+
+    /// Every request since the depot was started, without queries.
+    pub fn requests(&self) -> Vec<Value> {
+        self.tell("GET", "requests", &Value::Null).as_array().expect("a list").clone()
+    }
+
+    /// How many times somebody tried to push to the public repository.
+    pub fn tries_to_push(&self) -> usize {
+        let path = format!("/api/v1/repos/{}/packages.json", self.public.repository);
+        self.requests().iter().filter(|request| request["method"] == "POST" && request["path"] == path).count()
+    }
+
+    // ---- its operator ----
+
+    /// Stops downloads of a file from the storage after some bytes.
+    pub fn gate(&self, filename: &str, after_bytes: u64) -> Gate {
+        let gate = json!({"on": "download", "filename": filename, "after_bytes": after_bytes});
+        let id = self.tell("POST", "gates", &gate)["id"].clone();
+        Gate { address: format!("gates/{id}"), depot: self.clone() }
+    }
+
+    /// The next requests at a point fail: `{"on","times","effect","status"}`.
+    pub fn fault(&self, fault: &Value) {
+        self.tell("POST", "faults", fault);
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        self.tell("DELETE", "faults", &Value::Null);
+    }
+
+    /// From now on an accepted file is in the index so much later.
+    pub fn index_delay_ms(&self, ms: u64) {
+        self.tell("POST", "index-delay", &json!({"ms": ms}));
+    }
+
+    fn tell(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        send(method, &format!("{}/_control/{path}", self.control), &[("content-type", "application/json")], body)
+            .ok()
+            .json()
+    }
+}
+
+/// A closed gate in the way of a download.
+pub struct Gate {
+    address: String,
+    depot: Depot,
+}
+
+impl Gate {
+    /// Waits until a download stands before it.
+    pub fn wait(&self) {
+        wait_until("the download stands before the gate", || {
+            self.depot.tell("GET", &self.address, &Value::Null)["reached"] == true
+        });
+    }
+
+    /// Lets everything through.
+    pub fn open(self) {
+        self.depot.tell("DELETE", &self.address, &Value::Null);
+    }
+}

@@ -1,0 +1,64 @@
+//! HTTP on loopback, with every status an answer.
+
+use minreq::{Method, Request};
+use serde_json::Value;
+
+/// Longer than the longest poll.
+const TIME_OUT_SECONDS: u64 = 60;
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON; `null` for no body.
+    pub fn json(&self) -> Value {
+        if self.body.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+    }
+
+    /// The same, once it is certain that it is a success.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert!((200..300).contains(&self.status), "answered with {} {}", self.status, self.text());
+        self
+    }
+}
+
+/// Sends a request to a service that runs. Redirects are not followed.
+pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
+    try_send(method, url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
+}
+
+/// Sends a request to a service that may be down.
+pub fn try_send(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Vec<u8>>,
+) -> Result<Answer, minreq::Error> {
+    let mut request = Request::new(Method::Custom(method.to_owned()), url)
+        .with_timeout(TIME_OUT_SECONDS)
+        .with_follow_redirects(false);
+    for (name, value) in headers {
+        request = request.with_header(*name, *value);
+    }
+    let body = body.into();
+    if !body.is_empty() {
+        request = request.with_body(body);
+    }
+    let answer = request.send()?;
+    Ok(Answer { status: answer.status_code, body: answer.into_bytes() })
+}
