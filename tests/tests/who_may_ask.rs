@@ -1,0 +1,275 @@
+//! Who may ask the edge for what. Every refusal here is next to the same request that is granted.
+#![allow(clippy::disallowed_methods, reason = "tokens of the past and the future are made from the present")]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use slipway_core::secret::{EdgeKey, JobSession};
+use slipway_core::time::Timestamp;
+use slipway_tests::e2e::{Answer, JAMMY, World, deb, send};
+use slipway_wire::Token;
+
+fn seconds_since_1970() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    i64::try_from(now.as_secs()).expect("it will be for long")
+}
+
+fn problem(answer: &Answer) -> String {
+    answer.json()["detail"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_session_is_opened_for_a_fresh_token_of_a_protected_ref_of_a_registered_project_and_for_no_other() {
+    let world = World::start("id-tokens");
+    let release = world.release("1.0.0");
+    let token = |wishes: &Value| world.gitlab.forged_id_token(release.build, wishes);
+    let granted = release.open(&token(&json!({})));
+    assert_eq!(granted.status, 201, "{}", granted.text());
+
+    let now = seconds_since_1970();
+    for (case, wishes, why) in [
+        ("a key that GitLab does not publish", json!({"key": "other"}), "GitLab has no such key"),
+        ("no signature", json!({"header": {"alg": "none"}}), "has not the form"),
+        ("the public key as a password", json!({"header": {"alg": "HS256"}}), "not signed with RS256"),
+        ("another algorithm's name", json!({"header": {"alg": "RS512"}}), "not signed with RS256"),
+        ("no key's name", json!({"header": {"kid": null}}), "names no key"),
+        ("another audience", json!({"aud": "https://elsewhere.example.com"}), "is for `https://elsewhere"),
+        ("several audiences", json!({"aud": [world.stack.audience(), "https://elsewhere"]}), "`aud`"),
+        ("a list of the right audience", json!({"aud": [world.stack.audience()]}), "`aud`"),
+        ("no audience", json!({"claims": {"aud": null}}), "`aud`"),
+        ("another GitLab", json!({"claims": {"iss": "https://gitlab.example.com"}}), "made by `https://gitlab.example"),
+        ("an end in the past", json!({"claims": {"exp": now - 120}}), "has expired"),
+        ("an age of more than 5 minutes", json!({"claims": {"iat": now - 400, "nbf": now - 405}}), "seconds old"),
+        ("made in the future", json!({"claims": {"iat": now + 3600, "exp": now + 7200}}), "made in the future"),
+        ("not valid yet", json!({"claims": {"nbf": now + 3600}}), "not valid yet"),
+        ("a ref that is not protected", json!({"claims": {"ref_protected": "false"}}), "not a protected branch or tag"),
+        ("a merge request", json!({"claims": {"pipeline_source": "merge_request_event"}}), "merge request"),
+        (
+            "an unknown project",
+            json!({"claims": {"project_id": "9999", "job_project_id": "9999"}}),
+            "not in slipway.toml",
+        ),
+        ("another project's name on our job", json!({"claims": {"project_id": "1002"}}), "runs in project 1001"),
+        ("a job that runs elsewhere", json!({"claims": {"job_project_id": "1002"}}), "runs in project 1002"),
+        ("a project that changed hands", json!({"claims": {"namespace_id": "72"}}), "is in namespace 72"),
+        ("a job of another namespace", json!({"claims": {"job_namespace_id": "72"}}), "runs in namespace 72"),
+        ("no word about the ref", json!({"claims": {"ref_protected": null}}), "`ref_protected`"),
+        ("no job", json!({"claims": {"job_id": null}}), "`job_id`"),
+    ] {
+        let answer = release.open(&token(&wishes));
+        assert_eq!(answer.status, 401, "{case}: {}", answer.text());
+        assert!(problem(&answer).contains(why), "{case} should be refused since {why:?}: {}", answer.text());
+        assert!(!answer.text().contains("\"session\""), "{case}: {}", answer.text());
+    }
+
+    // An algorithm that checks nothing, above a signature.
+    let answer = release.open(&format!("{}bm9uZQ", token(&json!({"header": {"alg": "none"}}))));
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    assert!(problem(&answer).contains("not signed with RS256"), "{}", answer.text());
+
+    // The signature of one token under the claims of another.
+    let (mine, other) = (token(&json!({})), token(&json!({"claims": {"user_login": "jonas"}})));
+    let parts = |token: &str| token.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let swapped = [parts(&mine)[0].clone(), parts(&other)[1].clone(), parts(&mine)[2].clone()].join(".");
+    let answer = release.open(&swapped);
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    assert!(problem(&answer).contains("signature does not hold"), "{}", answer.text());
+    for garbage in ["", "a.b.c", "null", &mine[..mine.len() / 2], &format!("{mine}.{mine}")] {
+        assert_eq!(release.open(garbage).status, 401, "{garbage}");
+    }
+}
+
+#[test]
+fn a_session_of_another_project_or_a_forged_or_ended_one_changes_nothing() {
+    let world = World::start("sessions");
+    let release = world.release("1.0.0");
+    let (package, job) = release.ready(&deb("cargo", "", 0));
+    world.gitlab.point_hook(release.project.id, "http://127.0.0.1:9/nobody");
+    world.gitlab.play(job, "mira");
+    let own = release.session(job);
+    let pilots = world.release_of(world.pilot(), "1.0.0");
+    let pilots = pilots.session(pilots.build);
+
+    let key = |text: &str| EdgeKey::parse(&Token::new(text)).expect("64 hexadecimal digits");
+    let edge_key = key(world.stack.secret("SLIPWAY_EDGE_KEY"));
+    let opened = JobSession::open(&own, &edge_key, Timestamp(0)).expect("the edge has sealed it");
+    let sealed = |session: &JobSession, key: &EdgeKey| session.seal(key).expect("it is JSON");
+    let ended = JobSession { ends_at: Timestamp(seconds_since_1970() * 1000 - 1), ..opened.clone() };
+    let (payload, signature) = own.split_once('.').expect("a payload and its signature");
+    let (pilots_payload, _) = pilots.split_once('.').expect("a payload and its signature");
+
+    let sequence = release.sequence();
+    for (case, session, status) in [
+        ("another project's", pilots.clone(), 403),
+        ("none", String::new(), 401),
+        ("a guess", "a-guess".to_owned(), 401),
+        ("signed with another key", sealed(&opened, &key(&"ab".repeat(32))), 401),
+        ("without its signature", format!("{payload}."), 401),
+        ("another payload under its signature", format!("{pilots_payload}.{signature}"), 401),
+        ("ended", sealed(&ended, &edge_key), 401),
+        ("sealed for another purpose", edge_key.seal("copy", &opened).expect("it is JSON"), 401),
+        ("the ID token itself", world.gitlab.id_token(job), 401),
+    ] {
+        let session = Some(session).filter(|session| !session.is_empty());
+        for (method, path, body) in [
+            (
+                "PATCH",
+                "",
+                json!({"packages": [{"key": "cargo", "staged": {
+                    "filename": package.filename, "digest": format!("sha256:{}", "0".repeat(64)), "size": 1,
+                }}]}),
+            ),
+            ("POST", "/promotions", json!({"keys": ["cargo"]})),
+        ] {
+            let answer = release.api(method, path, session.as_deref(), &body);
+            assert_eq!(answer.status, status, "{case}, {method}{path}: {}", answer.text());
+        }
+    }
+    assert_eq!(release.sequence(), sequence, "nothing was written");
+    assert_eq!(release.target("cargo")["state"], "staged");
+    release.is_not_public(&package.filename);
+
+    assert_eq!(release.promote(&own, &["cargo"]).status, 202);
+    release.wait_until_released("cargo");
+}
+
+#[test]
+fn a_job_releases_the_package_of_its_own_environment_and_pipeline_and_no_other() {
+    let world = World::start("environments");
+    let release = world.release("1.0.0");
+    let (package, job) = release.ready(&deb("cargo", "", 0));
+    world.gitlab.point_hook(release.project.id, "http://127.0.0.1:9/nobody");
+    let again = world.release("1.0.0");
+    let named = |name: &str, environment: Value| {
+        let mut job = json!({"project": 1001, "pipeline": release.pipeline, "name": name, "status": "manual"});
+        if !environment.is_null() {
+            job["environment"] = environment;
+        }
+        world.gitlab.job(&job)["id"].as_u64().expect("a job has a number")
+    };
+    for (case, job) in [
+        ("another environment", release.job_in("release/other", "cargo")),
+        ("a longer environment", release.job_in("release/cargo/x", "cargo")),
+        ("another name and no environment", named("release: [other]", Value::Null)),
+        ("the same job of another pipeline", again.job("cargo")),
+    ] {
+        world.gitlab.play(job, "mira");
+        let answer = release.promote(&release.session(job), &["cargo"]);
+        assert_eq!(answer.status, 403, "{case}: {}", answer.text());
+        assert_eq!(release.target("cargo")["state"], "staged", "{case}");
+    }
+    assert!(world.rows(&release, "cargo", "approved").is_empty(), "nobody approved it");
+    release.is_not_public(&package.filename);
+
+    world.gitlab.play(job, "mira");
+    assert_eq!(release.promote(&release.session(job), &["cargo"]).status, 202);
+    release.wait_until_released("cargo");
+}
+
+#[test]
+fn the_credential_that_builds_and_downloads_use_cannot_write_to_the_public_repository() {
+    let world = World::start("staging-credential");
+    let release = world.release("1.0.0");
+    let package = {
+        release.plan(&["cargo"]);
+        release.stage("cargo", &deb("cargo", "", 0))
+    };
+    let (depot, public) = (&world.depot, &world.depot.public.repository);
+    let lighthouse = deb("lighthouse", "", 0);
+    let bytes = lighthouse.build().expect("it fits");
+    depot.push(&depot.public, public, JAMMY, &lighthouse.file_name(), &bytes).ok();
+
+    let push = depot.push(&depot.staging, public, JAMMY, &package.filename, &package.bytes);
+    let file = format!("repos/{public}/{JAMMY}/{}", lighthouse.file_name());
+    let delete = depot.api(&depot.staging, "DELETE", &format!("{file}.json"), "application/json", "");
+    let promote = depot.api(
+        &depot.staging,
+        "POST",
+        &format!("repos/{}/{JAMMY}/{}/promote.json", depot.staging.repository, package.filename),
+        "application/json",
+        json!({"destination": public}).to_string(),
+    );
+    for (case, answer) in [("push", push), ("delete", delete), ("promote", promote)] {
+        assert_eq!(answer.status, 404, "{case}: {}", answer.text());
+    }
+    release.is_not_public(&package.filename);
+    assert_eq!(depot.served(JAMMY, &lighthouse.file_name()), Some(bytes), "it is still there");
+}
+
+#[test]
+fn the_route_that_copies_does_nothing_for_anybody_outside() {
+    let world = World::start("copy-route");
+    let release = world.release("1.0.0");
+    let (_, job) = release.ready(&deb("cargo", "", 0));
+    world.gitlab.play(job, "mira");
+    release.wait_until_released("cargo");
+
+    // As if somebody had seen a capability of the edge on its way: signed well, and its transfer fetched already.
+    let edge_key = EdgeKey::parse(&Token::new(world.stack.secret("SLIPWAY_EDGE_KEY"))).expect("its key");
+    let capability = |purpose: &str, ends_in: i64| {
+        let ends_at = Timestamp((seconds_since_1970() + ends_in) * 1000);
+        let value = json!({"package": "1001/1.0.0/cargo", "nonce": "0".repeat(64), "ends_at": ends_at});
+        edge_key.seal(purpose, &value).expect("it is JSON")
+    };
+    let (replayed, ended, other) = (capability("copy", 20), capability("copy", -20), capability("session", 20));
+    let elsewhere = send("POST", &world.edge("/nothing/here"), &[], "garbage");
+    let before = world.depot.requests().len();
+    for (case, method, path, body) in [
+        ("garbage", "POST", "/internal/copy", "garbage"),
+        ("nothing", "POST", "/internal/copy", ""),
+        ("JSON", "POST", "/internal/copy", r#"{"source":"http://127.0.0.1/","url":"http://127.0.0.1/"}"#),
+        ("replayed", "POST", "/internal/copy", &replayed),
+        ("ended", "POST", "/internal/copy", &ended),
+        ("signed for another purpose", "POST", "/internal/copy", &other),
+        ("GET", "GET", "/internal/copy", ""),
+        ("PUT", "PUT", "/internal/copy", &replayed),
+        ("with a slash", "POST", "/internal/copy/", &replayed),
+        ("escaped", "POST", "/internal/%63opy", &replayed),
+    ] {
+        let answer = send(method, &world.edge(path), &[], body);
+        assert_eq!(answer.status, 404, "{case}: {}", answer.text());
+        assert_eq!(answer.text(), elsewhere.text(), "{case}: as anywhere else");
+    }
+    assert_eq!(world.depot.requests().len(), before, "the package server was not asked for anything");
+}
+
+#[test]
+fn where_nobody_may_read_without_a_session_releases_are_hidden_from_strangers_and_other_projects() {
+    let mut world = World::start("reading-nobody");
+    let release = world.release("1.0.0");
+    release.plan(&["cargo"]);
+    let package = release.stage("cargo", &deb("cargo", "", 0));
+    world.configure(|config| config.replace(r#"reading = "anyone""#, r#"reading = "nobody""#));
+
+    let pilots = world.release_of(world.pilot(), "1.0.0");
+    let (own, pilots) = (release.session(release.build), pilots.session(pilots.build));
+    let get = |path: &str, session: Option<&str>, accept: &str| {
+        let bearer = session.map(|session| format!("Bearer {session}"));
+        let mut headers = vec![("accept", accept)];
+        headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
+        send("GET", &world.edge(path), &headers, "")
+    };
+    for path in [
+        "/api/v1/projects/tug/releases/1.0.0",
+        "/api/v1/projects/1001/releases/1.0.0",
+        "/api/v1/projects/tug/releases/1.0.0/live",
+        "/api/v1/projects/tug/releases",
+        "/api/v1/projects/tug/audit",
+        "/p/tug/r/1.0.0",
+        "/p/tug",
+    ] {
+        for accept in ["application/json", "text/html"] {
+            for (who, session, status) in [("a stranger", None, 401), ("another project", Some(pilots.as_str()), 404)] {
+                let answer = get(path, session, accept);
+                assert_eq!(answer.status, status, "{who} at {path}: {}", answer.text());
+                let tells =
+                    ["cargo", package.sha256.as_str()].into_iter().find(|secret| answer.text().contains(secret));
+                assert_eq!(tells, None, "{who} at {path}");
+            }
+        }
+    }
+    let stranger = get("/api/v1/projects", None, "application/json");
+    assert_eq!(stranger.status, 401, "{}", stranger.text());
+    let answer = get("/api/v1/projects/tug/releases/1.0.0", Some(&own), "application/json").ok();
+    assert_eq!(answer.json()["packages"][0]["file"]["digest"], format!("sha256:{}", package.sha256));
+}
