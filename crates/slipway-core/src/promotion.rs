@@ -71,7 +71,7 @@ pub trait Attempt {
     /// Asks for a transfer slot at the destination account. It is given back when the attempt ends.
     async fn slot(&self) -> bool;
 
-    /// A new step begins; people are watching.
+    /// A new step begins; people are watching. Looks are not announced: a target that waits is looked at again and again.
     async fn begins(&self, step: Step);
 
     /// Random bits, for the borders of a multipart body.
@@ -138,7 +138,6 @@ impl Visible {
 
 /// Takes one approved package as far towards the public as it will go now.
 pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promotion: &Promotion) -> Outcome {
-    attempt.begins(Step::Look).await;
     let before = match look(http, promotion).await {
         Ok(inventory) => inventory,
         Err(error) => return failed_look(&error, Visible::Unknown),
