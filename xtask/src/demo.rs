@@ -120,6 +120,13 @@ pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
     Ok(if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Releases the two packages of the demo on a stack that is up already.
+pub(crate) fn populate(steps: &Steps, places: &Places, stack: &Stack) -> anyhow::Result<()> {
+    const VERSION: &str = "1.0.0";
+    let packages = two_packages(stack.folder(), VERSION)?;
+    release(steps, places, stack, &stack.projects()[0], VERSION, &packages).map(drop)
+}
+
 fn read(mut arguments: lexopt::Parser) -> anyhow::Result<Option<Options>> {
     let mut options =
         Options { files: Vec::new(), version: "1.0.0".to_owned(), once: false, building: true, ports: BTreeMap::new() };

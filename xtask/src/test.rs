@@ -9,11 +9,11 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use slipway_stack::Places;
+use slipway_stack::{Places, Settings, Stack};
 
-use crate::build;
 use crate::report::{Steps, bold, green, red};
 use crate::tools::{self, cargo, program, run_logged, seconds};
+use crate::{build, demo};
 
 const HELP: &str = "\
 cargo xtask test
@@ -23,9 +23,16 @@ those of the `slipway` command under Node. As root on Debian it installs what th
 line what to install, and runs the rest. The last line is `N passed, N failed, N skipped`.
 ";
 
-/// What tests need beyond what the demo needs: a program, and the Debian package that has it. The only such list.
-const NEEDED: [(&str, &str); 5] =
-    [("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("gpgv", "gpgv"), ("git", "git"), ("rsync", "rsync")];
+/// What tests need beyond what the demo needs: a program, and the Debian packages to install for it. The only such list.
+const NEEDED: [(&str, &str); 7] = [
+    ("apt-get", "apt"),
+    ("dpkg-deb", "dpkg"),
+    ("gpgv", "gpgv"),
+    ("git", "git"),
+    ("rsync", "rsync"),
+    ("chromium", "chromium fonts-dejavu-core"),
+    ("python3", "python3 python3-venv"),
+];
 
 /// What came of some tests.
 #[derive(Default)]
@@ -62,12 +69,46 @@ pub(crate) fn suites(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Suite
     tools::check(steps)?;
     tools::apt_install(steps, places, &NEEDED)?;
     build::build(steps, places, &build::Part::ALL)?;
-    tools::npm_install(steps, places, "xtask/tools/test", &places.test_tools(), "gitlab-ci-local", "a few MB to load")?;
+    let test_tools = places.test_tools();
+    tools::npm_install(steps, places, "xtask/tools/test", &test_tools, "gitlab-ci-local", "20 MB on disk")?;
+    let pages = "crates/dashboard/tests";
+    tools::npm_install(steps, places, pages, &places.root.join(pages), "playwright-core", "15 MB on disk")?;
+    check_jsonschema(steps, places);
     Ok(vec![
         rust(steps, places, "crates", &["--workspace", "--exclude", "slipway-tests"])?,
         node(steps, places)?,
         rust(steps, places, "stories on the stack", &["--package", "slipway-tests"])?,
     ])
+}
+
+/// Holds GitLab's own schema of `.gitlab-ci.yml`. It is a Python program, so it gets an environment of its own; where
+/// Python cannot make one, its tests are skipped by name.
+fn check_jsonschema(steps: &Steps, places: &Places) {
+    let folder = places.test_tools().join("python");
+    if folder.join("bin/check-jsonschema").exists() {
+        return;
+    }
+    steps.say("installing check-jsonschema from PyPI: 10 MB on disk");
+    let log = |part: &str| places.target.join(format!("xtask/{part}.log"));
+    let wanted = places.root.join("xtask/tools/test/requirements.txt");
+    let installed = run_logged(
+        program("python3").args(["-m", "venv", "--clear"]).arg(&folder),
+        "make a Python environment",
+        &log("python-venv"),
+    )
+    .and_then(|()| {
+        run_logged(
+            program(&folder.join("bin/pip").display().to_string())
+                .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
+                .arg(wanted),
+            "install check-jsonschema",
+            &log("pip"),
+        )
+    });
+    if let Err(error) = installed {
+        let _ = std::fs::remove_dir_all(&folder);
+        steps.say(&format!("the schema's tests will be skipped: {error:#}"));
+    }
 }
 
 /// Tests of Rust packages, through `cargo test`.
@@ -94,7 +135,16 @@ fn rust(steps: &Steps, places: &Places, name: &'static str, packages: &[&str]) -
 /// Runs a program of tests: everything goes to the log, and a line now and then to the person.
 fn watch(steps: &Steps, mut tests: Command, places: &Places, log: &Path) -> anyhow::Result<(Vec<String>, bool)> {
     const EVERY: Duration = Duration::from_secs(20);
-    tests.env("SLIPWAY_TEST_TOOLS", places.test_tools());
+    let tools = places.test_tools();
+    // Where tests find the programs that only they run. What is not there is not named, and skipped by name.
+    for (name, runner, file) in [
+        ("GITLAB_CI_LOCAL", "node ", tools.join("node_modules/gitlab-ci-local/dist/index.js")),
+        ("CHECK_JSONSCHEMA", "", tools.join("python/bin/check-jsonschema")),
+    ] {
+        if file.exists() {
+            tests.env(name, format!("{runner}{}", file.display()));
+        }
+    }
     let file = std::fs::File::create(log).with_context(|| format!("cannot write `{}`", log.display()))?;
     let mut file = std::io::LineWriter::new(file);
     let errors = file.get_ref().try_clone()?;
@@ -185,8 +235,16 @@ fn node(steps: &Steps, places: &Places) -> anyhow::Result<Suite> {
     steps.say(&format!("{}: node --test, {} files", bold(suite.name), files.len()));
     let began = Instant::now();
     let log = places.target.join("xtask/test-node.log");
+    // The pages are judged as the edge serves them, of a release that was really made.
+    let folder = places.target.join("xtask/pages");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot delete `{}`", folder.display()))?;
+    }
+    let stack = Stack::start(&Settings::in_folder(&folder))?;
+    demo::populate(steps, places, &stack)?;
     let mut running = program("node");
     running.args(["--test", "--test-reporter=tap"]).args(&files).current_dir(&places.root);
+    running.env("SLIPWAY_EDGE_URL", stack.edge_url());
     let (lines, well) = watch(steps, running, places, &log)?;
     for line in &lines {
         if let Some(count) = line.strip_prefix("# pass ") {

@@ -98,12 +98,12 @@ pub(crate) fn is_root_on_debian() -> bool {
     output("id", &["-u"]).is_some_and(|user| user == "0") && Path::new("/etc/debian_version").exists()
 }
 
-/// Installs the Debian packages of missing programs where that is plainly allowed, and says what is missing otherwise.
+/// Installs the Debian packages (with spaces between) of missing programs where that is plainly allowed, and says what is missing otherwise.
 pub(crate) fn apt_install(steps: &Steps, places: &Places, programs: &[(&str, &str)]) -> anyhow::Result<()> {
     let packages: Vec<&str> = programs
         .iter()
         .filter(|(name, _)| output("sh", &["-c", &format!("command -v {name}")]).is_none())
-        .map(|(_, package)| *package)
+        .flat_map(|(_, packages)| packages.split(' '))
         .collect();
     if packages.is_empty() {
         return Ok(());
@@ -171,22 +171,23 @@ pub(crate) fn npm_install(
     };
     let (wanted, lock) = (read("package.json")?, read("package-lock.json").ok());
     // Written when all is installed, so that an interrupted installation is done again.
-    let stamp = folder.join("installed");
+    let stamp = places.target.join(format!("xtask/npm-{name}.installed"));
     let complete = format!("{wanted}{}", lock.as_deref().unwrap_or_default());
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == complete) {
+    let there = folder.join("node_modules").exists();
+    if there && std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == complete) {
         return Ok(());
     }
     steps.say(&format!("installing {name} from npm into `{}`: {size}", shown(folder, places)));
     let began = Instant::now();
     let doing = || format!("cannot write to `{}`", folder.display());
     std::fs::create_dir_all(folder).with_context(doing)?;
-    std::fs::write(folder.join("package.json"), &wanted).with_context(doing)?;
     let mut npm = program("npm");
-    if let Some(lock) = lock {
-        std::fs::write(folder.join("package-lock.json"), lock).with_context(doing)?;
-        npm.arg("ci");
-    } else {
-        npm.args(["install", "--no-package-lock"]);
+    npm.args(if lock.is_some() { ["ci"].as_slice() } else { &["install", "--no-package-lock"] });
+    if folder != lists {
+        std::fs::write(folder.join("package.json"), &wanted).with_context(doing)?;
+        if let Some(lock) = lock {
+            std::fs::write(folder.join("package-lock.json"), lock).with_context(doing)?;
+        }
     }
     npm.args(["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]).current_dir(folder);
     let log = places.target.join(format!("xtask/npm-{name}.log"));

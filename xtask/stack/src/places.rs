@@ -14,12 +14,15 @@ pub struct Places {
 }
 
 impl Places {
-    /// The clone that this program was built from.
+    /// The clone that cargo runs this program in, or else the one that it was built from.
+    ///
+    /// Cargo is asked first: clones that share a target folder also share programs, which were built from only one.
     pub fn of_this_clone() -> anyhow::Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&package)
             .ancestors()
-            .nth(2)
-            .context("this package lies two folders below the workspace")?
+            .find(|folder| folder.join("wrangler.toml").exists() && folder.join("Cargo.lock").exists())
+            .with_context(|| format!("`{}` is in no clone of Slipway", package.display()))?
             .to_owned();
         let target = match std::env::var_os("CARGO_TARGET_DIR") {
             Some(folder) => root.join(folder),
