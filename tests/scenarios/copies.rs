@@ -77,6 +77,15 @@ fn other_public_bytes_are_a_conflict_that_names_both_digests_and_sends_nothing()
 }
 
 #[test]
+fn staged_bytes_that_are_seen_to_be_others_are_not_even_fetched() {
+    let net = net();
+    restage(&net, OTHER);
+    let ending = Host::new(&net, promotion(&net)).settle();
+    assert_eq!(ending.outcome, Outcome::Changed { staged: Some(Digest::of(OTHER)) });
+    assert_eq!((net.count(Kind::Slot), net.count(Kind::Download), net.count(Kind::Relay)), (0, 0, 0));
+}
+
+#[test]
 fn bytes_that_changed_in_staging_after_the_approval_never_become_public() {
     // Before the copy begins; between the look and the redirect; between the redirect and the copy.
     for moment in [Kind::Slot, Kind::Distributions, Kind::Download, Kind::Relay] {
