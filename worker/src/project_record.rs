@@ -4,7 +4,7 @@
 //! the alarm: hints that nobody has looked into, orders that no package's object has taken.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use slipway_core::api::{PackagePatch, PromotionAccepted, ReleasePatch, ReleaseSummary};
@@ -318,17 +318,23 @@ impl ProjectRecord {
                 self.look_into(&config, project_id, hint).await?;
             }
         }
-        let mut orders_wait = false;
+        let mut tried = BTreeSet::new();
         for dispatch in self.record()?.dispatches()? {
+            tried.insert(dispatch.approval);
             let stub = message::package(&self.env, &package_name(&dispatch.order))?;
             match tell(&stub, &ToPackage::Accept(Box::new(dispatch.order))).await {
                 Ok(answer) if answer.status_code() == 202 => self.record()?.dispatched(dispatch.approval)?,
-                Ok(_) | Err(_) => orders_wait = true,
+                Ok(answer) => worker::console_error!("an order waits: its package answered {}", answer.status_code()),
+                Err(error) => worker::console_error!("an order waits: {error}"),
             }
         }
-        let hints_wait =
-            self.record()?.open_hints()?.iter().map(|hint| hint.due_at.since(clock::now()).max(SOON)).min();
-        match hints_wait.into_iter().chain(orders_wait.then_some(ORDER_AGAIN)).min() {
+        // Other requests ran at every await above, and what they left is found only by reading everything again. From
+        // here to the call that arms the alarm nothing is awaited.
+        let hints = self.record()?.open_hints()?;
+        let hints = hints.iter().map(|hint| hint.due_at.since(clock::now()).max(SOON));
+        let orders = self.record()?.dispatches()?;
+        let orders = orders.iter().map(|order| if tried.contains(&order.approval) { ORDER_AGAIN } else { SOON });
+        match hints.chain(orders).min() {
             Some(wait) => storage.set_alarm(wait).await?,
             None => storage.delete_alarm().await?,
         }
