@@ -169,6 +169,19 @@ fn a_push_that_was_answered_504_and_not_stored_is_sent_again_and_written_once() 
 }
 
 #[test]
+fn lists_that_are_behind_after_a_push_do_not_make_a_package_missing() {
+    for pushed in [None, Some(Fault::DoThenFail(504)), Some(Fault::DoThenNoAnswer)] {
+        let (net, push) = (net(), push_number());
+        pushed.into_iter().for_each(|fault| net.fault(push, fault));
+        // The looks at the public list and at staging's that follow.
+        net.fault(push + 1, Fault::Stale);
+        net.fault(push + 2, Fault::Stale);
+        assert_eq!(settled(&net), RELEASED, "{pushed:?}");
+        assert_eq!((writes(&net), net.count(Kind::Relay)), (1, 1), "{pushed:?}");
+    }
+}
+
+#[test]
 fn a_package_is_found_on_whatever_page_of_the_lists_it_is() {
     let net = net();
     net.staging().per_page = 1;

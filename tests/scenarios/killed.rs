@@ -226,6 +226,23 @@ fn a_package_that_waits_its_turn_leaves_no_trace_in_the_audit() {
 }
 
 #[test]
+fn an_order_that_arrives_again_after_the_release_begins_nothing() {
+    let (net, clock) = (net(), Cell::new(BEGUN));
+    let databases = [Database::in_memory(), Database::in_memory()];
+    let edge = Edge::start(&net, &databases, &clock);
+    stage(&edge.record);
+    assert!(edge.ask());
+    let orders = edge.record.dispatches().expect("orders");
+    poll(edge.live()).expect("nothing crashes");
+    let done = net.effects();
+    for order in &orders {
+        edge.work.accept(&order.order, clock.get()).expect("an order is taken");
+    }
+    poll(edge.live()).expect("nothing crashes");
+    assert_eq!((orders.len(), net.effects()), (1, done));
+}
+
+#[test]
 fn an_edge_that_is_killed_at_any_two_awaits_releases_once_and_its_audit_holds() {
     let kills = [Fault::CrashBefore, Fault::CrashAfter];
     let mut runs = 0;
