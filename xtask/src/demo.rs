@@ -81,10 +81,7 @@ pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
 
     // Every demo is the first one: the same version cannot be released twice.
     let folder = places.target.join("slipway-demo");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot delete `{}`", folder.display()))?;
-    }
-    let mut stack = Stack::start(&Settings { ports: options.ports, ..Settings::in_folder(&folder) })?;
+    let mut stack = Stack::start(&Settings { fresh: true, ports: options.ports, ..Settings::in_folder(&folder) })?;
     let file = places.target.join("slipway-demo.json");
     dev::describe(&stack, &file)?;
     steps.say("started the edge, depot and the GitLab stand-in on loopback");

@@ -60,11 +60,8 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
         build::build(&steps, &places, &build::Part::ALL)?;
     }
     let folder = places.target.join("slipway-dev");
-    if fresh && folder.exists() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot delete `{}`", folder.display()))?;
-    }
     let interrupted = interrupt::listen();
-    let mut stack = Stack::start(&Settings { ports, ..Settings::in_folder(&folder) })?;
+    let mut stack = Stack::start(&Settings { fresh, ports, ..Settings::in_folder(&folder) })?;
     let file = places.target.join("slipway-dev.json");
     describe(&stack, &file)?;
     steps.say("everything is up");

@@ -237,10 +237,7 @@ fn node(steps: &Steps, places: &Places) -> anyhow::Result<Suite> {
     let log = places.target.join("xtask/test-node.log");
     // The pages are judged as the edge serves them, of a release that was really made.
     let folder = places.target.join("xtask/pages");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot delete `{}`", folder.display()))?;
-    }
-    let stack = Stack::start(&Settings::in_folder(&folder))?;
+    let stack = Stack::start(&Settings { fresh: true, ..Settings::in_folder(&folder) })?;
     demo::populate(steps, places, &stack)?;
     let mut running = program("node");
     running.args(["--test", "--test-reporter=tap"]).args(&files).current_dir(&places.root);

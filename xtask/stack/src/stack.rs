@@ -1,10 +1,10 @@
 //! All of it together: seeds, configuration, three processes, and what other programs need to use them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use crate::edge::Edge;
@@ -64,6 +64,8 @@ const PUBLIC: (&str, &str) = ("harbour", "stable");
 pub struct Settings {
     /// Where state, logs and secrets are kept. A second start in the same folder finds everything again.
     pub folder: PathBuf,
+    /// Forget what earlier starts left in the folder.
+    pub fresh: bool,
     /// Ports by name ([`crate::PORT_NAMES`]); the others are free ones.
     pub ports: BTreeMap<String, u16>,
     /// Added to the end of `slipway.toml`.
@@ -77,6 +79,7 @@ impl Settings {
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
+            fresh: false,
             ports: BTreeMap::new(),
             more_config: String::new(),
             more_gitlab_seed: BTreeMap::new(),
@@ -102,6 +105,9 @@ impl Stack {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         let folder = folder.canonicalize()?;
         let lock = lock(&folder)?;
+        if settings.fresh {
+            empty(&folder).with_context(|| format!("cannot empty `{}`", folder.display()))?;
+        }
         let ports = Ports::choose(&settings.ports, &folder)?;
         let secrets = Secrets::of(&folder)?;
         let mut stack = Self { folder, ports, secrets, processes: BTreeMap::new(), _lock: lock };
@@ -383,14 +389,33 @@ impl Drop for Stack {
     }
 }
 
+/// Deletes everything but the lock, which is held.
+fn empty(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != LOCK {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The file that says who uses a folder.
+const LOCK: &str = "lock";
+
 /// Two stacks in one folder would write over each other's files. The system takes the lock back, whatever happens.
 fn lock(folder: &Path) -> anyhow::Result<File> {
-    let file = folder.join("lock");
+    let file = folder.join(LOCK);
     let lock = File::create(&file).with_context(|| format!("cannot write `{}`", file.display()))?;
-    lock.try_lock().with_context(|| {
-        format!("another stack uses `{}`: end that first, for example with Ctrl-C", folder.display())
-    })?;
-    Ok(lock)
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another stack uses `{}`: end that first, for example with Ctrl-C", folder.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock `{}`", file.display())),
+    }
 }
 
 fn path(path: &Path) -> String {
