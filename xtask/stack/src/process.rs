@@ -195,3 +195,50 @@ fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
         .map_err(io::Error::other)?;
     result.recv().map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, logs: &Path) -> anyhow::Result<Process> {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        Process::start("service", command, BTreeMap::new(), logs)
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("slipway-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn a_killed_process_is_started_again_with_the_command_it_had() {
+        let logs = folder("again");
+        let mut process = shell(r#"echo '{"url":"here"}'; exec sleep 600"#, &logs).expect("a shell says that line");
+        let first = process.pid();
+        process.kill().expect("it runs");
+        assert!(process.ended().is_some());
+        process.start_again().expect("it says the line again");
+        assert_ne!(process.pid(), first);
+        assert_eq!(process.ready()["url"], "here");
+        drop(process);
+        std::fs::remove_dir_all(&logs).expect("it was made above");
+    }
+
+    #[test]
+    fn a_process_that_ends_before_it_is_ready_is_an_error_with_its_last_words() {
+        let logs = folder("words");
+        let error = shell("echo no port is free >&2; exit 3", &logs).err().expect("it never says that it is ready");
+        let said = format!("{error:#}");
+        assert!(said.contains("no port is free") && said.contains("exit status: 3"), "{said}");
+        std::fs::remove_dir_all(&logs).expect("it was made above");
+    }
+
+    #[test]
+    fn a_dropped_process_is_gone() {
+        let logs = folder("gone");
+        let process = shell(r#"echo '{"url":"here"}'; exec sleep 600"#, &logs).expect("a shell says that line");
+        let pid = process.pid();
+        drop(process);
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+        std::fs::remove_dir_all(&logs).expect("it was made above");
+    }
+}
