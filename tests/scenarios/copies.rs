@@ -172,7 +172,9 @@ fn a_push_that_was_answered_504_and_not_stored_is_sent_again_and_written_once() 
 fn lists_that_are_behind_after_a_push_do_not_make_a_package_missing() {
     for pushed in [None, Some(Fault::DoThenFail(504)), Some(Fault::DoThenNoAnswer)] {
         let (net, push) = (net(), push_number());
-        pushed.into_iter().for_each(|fault| net.fault(push, fault));
+        if let Some(fault) = pushed {
+            net.fault(push, fault);
+        }
         // The looks at the public list and at staging's that follow.
         net.fault(push + 1, Fault::Stale);
         net.fault(push + 2, Fault::Stale);
