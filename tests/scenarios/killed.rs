@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use slipway_core::api::{Expectation, StagedFile};
 use slipway_core::approval::by_job;
-use slipway_core::promotion::{OrderTarget, Outcome, Promotion, promote};
+use slipway_core::expectation::Planned;
+use slipway_core::promotion::{OrderTarget, Promotion, promote};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{Next, Report, report};
 use slipway_core::route::Site;
@@ -13,7 +14,7 @@ use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_ledger::audit::{entries, verify};
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Planned, Record, Sql, Task, Work};
+use slipway_ledger::{Record, Sight, Sql, Task, Work};
 use slipway_tests::fakes::{Fault, Kind, Net, Run, poll};
 use slipway_wire::Digest;
 
@@ -88,12 +89,8 @@ impl<'a> Edge<'a> {
         let run = Run { net: self.net, begins: &begins };
         let outcome = promote(&run, &run, &promotion).await;
         let now = self.clock.get();
-        if outcome == Outcome::AwaitingIndex {
-            task.accepted_at.get_or_insert(now);
-        }
-        let (report, next) = report(&promotion, &outcome, task.patience(), now);
-        task.waited = if matches!(outcome, Outcome::AwaitingIndex) { task.waited + 1 } else { 0 };
-        task.troubled = if matches!(outcome, Outcome::Troubled(_)) { task.troubled + 1 } else { 0 };
+        let (report, next) = report(&promotion, &outcome, task.patience, now);
+        task.patience = task.patience.after(&outcome, now);
         let due_at = match next {
             Next::Settled => None,
             Next::After(wait) => Some(now + wait),
@@ -153,7 +150,7 @@ fn stage(record: &Record<&Database>) {
     let file = StagedFile { filename: TUG.to_owned(), digest: Digest::of(BYTES), size: bytes };
     record.expect(&version(), &session(), &policy(), &[planned], BEGUN).expect("a plan");
     record.declare(&version(), &key(), &file, &session(), BEGUN).expect("a declaration");
-    record.seen_in_staging(&version(), &key(), JAMMY, TargetState::Staged, BEGUN).expect("a look");
+    record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Declared, BEGUN).expect("a look");
 }
 
 /// The package is staged, asked for, and goes its way through these faults.

@@ -24,6 +24,11 @@ impl Problem {
         Self { status, kind, detail: detail.into() }
     }
 
+    /// Two problems of one request: the first one's kind, both details.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        Self { detail: format!("{} {}", self.detail, other.detail), ..self }
+    }
+
     /// 401, with no more than that: a stranger learns nothing of what is there.
     pub(crate) fn unauthorised() -> Self {
         Self::new(401, "unauthorised", "Show who you are: a job sends its session, a webhook its secret token.")
@@ -75,6 +80,8 @@ impl From<LedgerError> for Problem {
             }
             LedgerError::OtherPipeline { .. } => Self::new(409, "other-pipeline", detail),
             LedgerError::OtherExpectation { .. } => Self::new(409, "other-expectation", detail),
+            LedgerError::TooManyTargets { .. } => Self::new(422, "too-many-targets", detail),
+            LedgerError::SharedJob { .. } => Self::new(409, "shared-job", detail),
             LedgerError::NotPlanned { .. } => Self::new(409, "not-planned", detail),
             LedgerError::OtherDigest { .. } => Self::new(409, "other-digest", detail),
             LedgerError::Skipped { .. } => Self::new(409, "skipped", detail),

@@ -5,6 +5,7 @@
 //! one-time capability says: signed by this edge, redeemed at the object that issued it, which then hands over the
 //! transfer. From outside nothing can be made with the route.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -16,10 +17,11 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, ReadableStreamByobReader, WritableStreamDefaultWriter};
 use worker::worker_sys::{DigestStream, FixedLengthStream};
-use worker::{Env, Headers, Method, Request, RequestInit, Result};
+use worker::{Delay, Env, Headers, Method, Request, RequestInit, Result};
 
 use crate::answer::{Answer, Problem, json};
 use crate::clock;
+use crate::fetch::body;
 use crate::message::{self, ToPackage};
 use crate::settings;
 
@@ -34,6 +36,15 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a capability can be redeemed. The call is made at once.
 const CAPABILITY_SECONDS: u64 = 30;
+
+/// Far more than a capability has. The route is open to the outside, where nobody has one.
+const CAPABILITY_BYTES_MAX: usize = 4096;
+
+/// How long one side may keep silent before the transfer is broken off. Package servers' proxies give up after 60 s.
+const SILENCE_MAX: Duration = Duration::from_mins(2);
+
+/// How long a transfer may take: an alarm's run ends after 15 minutes, and it has to look before and after.
+const TRANSFER_MAX: Duration = Duration::from_mins(13);
 
 const PURPOSE: &str = "copy";
 
@@ -123,7 +134,7 @@ pub(crate) async fn send_out(env: &Env, package: &str, nonce: &str) -> std::resu
 /// The stateless invocation.
 pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
     let not_here = || Problem::not_found("page");
-    let sealed = request.text().await?;
+    let sealed = String::from_utf8(body(&mut request, CAPABILITY_BYTES_MAX).await?).map_err(|_| not_here())?;
     let capability: Capability = settings::edge_key(env)?.open(PURPOSE, &sealed).map_err(|_| not_here())?;
     if capability.ends_at <= clock::now() {
         return Err(not_here());
@@ -171,7 +182,13 @@ async fn transfer(loaded: Loaded) -> std::result::Result<Unloaded, JsValue> {
     let mut upload = JsFuture::from(promise);
     let pumped = pump(&loaded, &body, &writer, &mut upload).await;
     match pumped {
-        Ok(Pumped::Sent) => unload(upload.await?.unchecked_into(), false).await,
+        Ok(Pumped::Sent) => match patient("the answer to the upload", upload).await {
+            Ok(answer) => unload(answer.unchecked_into(), false).await,
+            Err(broken) => {
+                give_up(&writer, &abort);
+                Err(broken)
+            }
+        },
         Ok(Pumped::Early(answer)) => {
             let unloaded = unload(answer, true).await;
             give_up(&writer, &abort);
@@ -212,6 +229,7 @@ async fn pump(
     let reader: ReadableStreamByobReader = get_reader.call1(body, &options)?.unchecked_into();
     let read_at_least: Function = Reflect::get(&reader, &"readAtLeast".into())?.dyn_into()?;
 
+    let until = clock::now() + TRANSFER_MAX;
     let mut size = 0_u64;
     let mut view = Uint8Array::new_with_length(CHUNK_BYTES);
     if let Some(answer) = write(writer, &Uint8Array::from(loaded.prefix.as_slice()), upload).await? {
@@ -219,7 +237,15 @@ async fn pump(
     }
     loop {
         let read: Promise = read_at_least.call2(&reader, &CHUNK_BYTES.into(), &view)?.dyn_into()?;
-        let read = JsFuture::from(read).await?;
+        let read = patient("the download", JsFuture::from(read)).await?;
+        if clock::now() > until {
+            let minutes = TRANSFER_MAX.as_secs() / 60;
+            let why = format!(
+                "after {minutes} minutes {size} of {} bytes were copied, so it cannot end in time",
+                loaded.size
+            );
+            return Err(why.into());
+        }
         let value = Reflect::get(&read, &"value".into())?;
         if value.is_undefined() {
             break;
@@ -263,14 +289,26 @@ async fn write(
     chunk: &Uint8Array,
     upload: &mut JsFuture,
 ) -> std::result::Result<Option<web_sys::Response>, JsValue> {
-    match select(JsFuture::from(writer.write_with_chunk(chunk)), upload).await {
+    let written = patient("the upload", JsFuture::from(writer.write_with_chunk(chunk)));
+    match select(pin!(written), &mut *upload).await {
         Either::Left((Ok(_), _)) => Ok(None),
-        Either::Left((Err(broken), upload)) => {
+        Either::Left((Err(broken), _)) => {
             // The stream breaks when the destination has answered or gone; which of both, the upload says.
-            let answer = upload.await.map_err(|_| broken)?;
+            let answer = patient("the answer to the upload", upload).await.map_err(|_| broken)?;
             Ok(Some(answer.unchecked_into()))
         }
         Either::Right((answer, _)) => Ok(Some(answer?.unchecked_into())),
+    }
+}
+
+/// Waits for a side of the transfer, but not for ever.
+async fn patient(
+    what: &str,
+    side: impl Future<Output = std::result::Result<JsValue, JsValue>> + Unpin,
+) -> std::result::Result<JsValue, JsValue> {
+    match select(side, Delay::from(SILENCE_MAX)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => Err(format!("{what} kept silent for {} s", SILENCE_MAX.as_secs()).into()),
     }
 }
 
@@ -295,7 +333,8 @@ async fn fetch(
     body: Option<&JsValue>,
     abort: Option<&AbortController>,
 ) -> std::result::Result<web_sys::Response, JsValue> {
-    Ok(JsFuture::from(fetch_promise(url, method, headers, body, abort)?).await?.unchecked_into())
+    let answer = JsFuture::from(fetch_promise(url, method, headers, body, abort)?);
+    Ok(patient("storage", answer).await?.unchecked_into())
 }
 
 fn fetch_promise(

@@ -47,7 +47,14 @@ impl Directory {
             ToDirectory::List => {
                 let rows = self
                     .sql
-                    .query("SELECT project_id, version FROM releases ORDER BY added_at DESC LIMIT 50", &[])
+                    .query(
+                        "SELECT project_id, version FROM (
+                            SELECT project_id, version, added_at,
+                                ROW_NUMBER() OVER (PARTITION BY project_id ORDER BY added_at DESC) AS place
+                            FROM releases
+                         ) WHERE place <= 5 ORDER BY added_at DESC LIMIT 1000",
+                        &[],
+                    )
                     .map_err(failed)?;
                 let listed = rows.iter().map(|row| {
                     let version = row.text(1)?.parse().map_err(|error| SqlError(format!("{error}")))?;

@@ -1,16 +1,19 @@
 //! Every request from outside.
 
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use serde::Deserialize;
 use slipway_core::api::{PromotionRequest, Release, ReleasePatch, ReleaseSummary};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::openapi::OPENAPI;
-use slipway_core::release::Version;
+use slipway_core::release::{ReleaseState, Version};
 use slipway_core::secret::JobSession;
 use slipway_view::filter::Filter;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use worker::{Context, Env, Method, Request, Response, Result, event};
+use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json};
 use crate::message::{self, ToDirectory, ToProject, tell};
@@ -18,6 +21,8 @@ use crate::{copy, pages, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How long a body may take to arrive.
+const BODY_SECONDS_MAX: Duration = Duration::from_secs(10);
 /// The longest that a reader may wait for a change; proxies on the way cut idle requests at 30 to 100 seconds.
 const WAIT_SECONDS_MAX: u64 = 25;
 /// Rows of the audit in one answer.
@@ -57,9 +62,9 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         }
         (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
         (Method::Get, []) => {
-            reader(&request, env, config)?;
+            let projects = visible(reader(&request, env, config)?.as_ref(), config);
             let mut answer = tell(&message::directory(env)?, &ToDirectory::List).await?;
-            pages::projects(config, &serde_json::from_str::<Vec<_>>(&answer.text().await?)?)
+            pages::projects(&projects, &serde_json::from_str::<Vec<_>>(&answer.text().await?)?)
         }
         (Method::Get, ["help", "states"]) => pages::help(),
         (Method::Get, ["p", project]) => {
@@ -81,8 +86,8 @@ async fn route(mut request: Request, env: &Env) -> Answer {
 async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, config: &Config) -> Answer {
     match (method, path) {
         (Method::Get, ["projects"]) => {
-            reader(&request, env, config)?;
-            json(200, &config.projects.iter().map(shown).collect::<Vec<_>>())
+            let projects = visible(reader(&request, env, config)?.as_ref(), config);
+            json(200, &projects.into_iter().map(shown).collect::<Vec<_>>())
         }
         (Method::Get, ["projects", project, "releases"]) => {
             let project = readable(&request, env, config, project)?;
@@ -94,11 +99,11 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
         }
         (Method::Get, ["projects", project, "releases", version, "live"]) => {
             let project = readable(&request, env, config, project)?;
-            live(request, env, project, version).await
+            live(request, env, config, project, version).await
         }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = readable(&request, env, config, project)?;
-            let query: AuditQuery = request.query()?;
+            let query: AuditQuery = parse_query(&request)?;
             let message = ToProject::Audit { first: query.first.unwrap_or(1), count: AUDIT_ROWS_MAX };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
         }
@@ -121,6 +126,7 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
 #[derive(Deserialize)]
 struct WaitQuery {
     since: Option<u64>,
+    wait: Option<ReleaseState>,
     timeout: Option<u64>,
 }
 
@@ -130,10 +136,11 @@ struct AuditQuery {
 }
 
 async fn one_release(request: &Request, env: &Env, project: &Project, version: &str) -> Answer {
-    let query: WaitQuery = request.query()?;
+    let query: WaitQuery = parse_query(request)?;
     let wait_ms = query.timeout.unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX) * 1000;
     let version = parse_version(version)?;
-    let message = ToProject::Release { project_id: project.id, version, since: query.since, wait_ms };
+    let message =
+        ToProject::Release { project_id: project.id, version, since: query.since, state: query.wait, wait_ms };
     let release: Release = ask(env, project, &message).await?;
     let tag = format!("\"{}\"", release.sequence);
     let response = if request.headers().get("if-none-match")?.as_deref() == Some(tag.as_str()) {
@@ -145,16 +152,15 @@ async fn one_release(request: &Request, env: &Env, project: &Project, version: &
     Ok(response)
 }
 
-async fn live(request: Request, env: &Env, project: &Project, version: &str) -> Answer {
-    let query: WaitQuery = request.query()?;
+async fn live(request: Request, env: &Env, config: &Config, project: &Project, version: &str) -> Answer {
+    let query: WaitQuery = parse_query(&request)?;
     let version = parse_version(version)?;
     let upgrades = request.headers().get("upgrade")?.is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
     if !upgrades {
         return Err(Problem::new(426, "upgrade-required", "This address speaks WebSocket; poll the release instead."));
     }
     // A page of another site must not read with the reader's rights.
-    let own = request.url()?.origin().ascii_serialization();
-    if request.headers().get("origin")?.is_some_and(|origin| origin != own) {
+    if request.headers().get("origin")?.is_some_and(|origin| !config.edge.url.serves(&origin)) {
         return Err(Problem::new(403, "foreign-origin", "Sockets are opened by this dashboard's own pages alone."));
     }
     let since = query.since.map(|since| format!("&since={since}")).unwrap_or_default();
@@ -186,6 +192,12 @@ fn reader(request: &Request, env: &Env, config: &Config) -> std::result::Result<
         (None, Reading::Nobody) => Err(Problem::unauthorised()),
         (session, _) => Ok(session),
     }
+}
+
+/// The projects that somebody may know of: a job knows its own alone, unless everybody may read all.
+fn visible<'a>(session: Option<&JobSession>, config: &'a Config) -> Vec<&'a Project> {
+    let own = session.filter(|_| config.edge.reading == Reading::Nobody).map(|session| session.project_id);
+    config.projects.iter().filter(|project| own.is_none_or(|id| id == project.id)).collect()
 }
 
 /// The project, for somebody who may read it.
@@ -228,7 +240,17 @@ fn shown(project: &Project) -> slipway_core::api::Project {
 }
 
 fn read(project: &Project, version: &str) -> std::result::Result<ToProject, Problem> {
-    Ok(ToProject::Release { project_id: project.id, version: parse_version(version)?, since: None, wait_ms: 0 })
+    Ok(ToProject::Release {
+        project_id: project.id,
+        version: parse_version(version)?,
+        since: None,
+        state: None,
+        wait_ms: 0,
+    })
+}
+
+fn parse_query<T: for<'de> Deserialize<'de>>(request: &Request) -> std::result::Result<T, Problem> {
+    request.query().map_err(|error| Problem::new(400, "bad-request", format!("The query is not understood: {error}.")))
 }
 
 fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
@@ -266,8 +288,15 @@ pub(crate) async fn body(request: &mut Request, limit: usize) -> std::result::Re
     let reader: web_sys::ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let thrown = |error: JsValue| Problem::from(worker::Error::from(error));
     let mut bytes = Vec::new();
+    let mut late = Delay::from(BODY_SECONDS_MAX);
     loop {
-        let read = JsFuture::from(reader.read()).await.map_err(thrown)?;
+        let read = match select(JsFuture::from(reader.read()), &mut late).await {
+            Either::Left((read, _)) => read.map_err(thrown)?,
+            Either::Right(_) => {
+                drop(reader.cancel());
+                return Err(Problem::new(408, "too-slow", "The body did not come in time; send it again."));
+            }
+        };
         if Reflect::get(&read, &"done".into()).map_err(thrown)?.is_truthy() {
             return Ok(bytes);
         }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use slipway_core::api::ReleasePatch;
 use slipway_core::promotion::Order;
-use slipway_core::release::{Key, Version};
+use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::Report;
 use slipway_core::secret::JobSession;
 use slipway_wire::Digest;
@@ -23,8 +23,8 @@ pub(crate) enum ToProject {
     Patch { session: JobSession, version: Version, patch: ReleasePatch },
     /// A job asks to release packages.
     Promote { session: JobSession, version: Version, keys: Vec<Key> },
-    /// A release; with `since`, not before it has changed or the time is up.
-    Release { project_id: u64, version: Version, since: Option<u64>, wait_ms: u64 },
+    /// A release; with `since` or `state`, not before it has changed, has reached the state, or the time is up.
+    Release { project_id: u64, version: Version, since: Option<u64>, state: Option<ReleaseState>, wait_ms: u64 },
     /// All releases.
     Releases { project_id: u64 },
     /// What the object of a package saw.

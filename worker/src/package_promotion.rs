@@ -10,7 +10,7 @@ use std::time::Duration;
 use slipway_core::api::Step;
 use slipway_core::promotion::{Attempt, Outcome, Promotion, promote};
 use slipway_core::release::TargetState;
-use slipway_core::report::{Next, Report, report};
+use slipway_core::report::{ATTEMPTS_MAX, Next, Report, report, unconfigured};
 use slipway_fetch::Fetch;
 use slipway_ledger::{Task, Work};
 use slipway_wire::{
@@ -81,26 +81,21 @@ impl PackagePromotion {
         }
     }
 
-    /// Runs what is due, reports, and arms the alarm for what is next.
+    /// Reports, runs what is due, reports, and arms the alarm for what is next.
     async fn drive(&self) -> std::result::Result<(), Problem> {
         let storage = self.state.storage();
         storage.set_alarm(WATCHDOG).await?;
         let work = self.work()?;
+        // What is known already is told first: a run can take minutes.
+        self.tell_reports(&work).await?;
         for (due_at, task) in work.open_tasks()? {
             if due_at <= clock::now() {
                 self.run(&work, task).await?;
             }
         }
-        let mut again = None;
-        for (task, report) in work.unreported()? {
-            match self.report(&task, &report).await {
-                Ok(()) => work.reported(&task.target.distro, &report)?,
-                Err(error) => {
-                    worker::console_error!("a report waits: {}", error.detail);
-                    again = Some(clock::now() + REPORT_AGAIN);
-                }
-            }
-        }
+        self.tell_reports(&work).await?;
+        // Orders may have come at every await above. From here to the call that arms the alarm nothing is awaited.
+        let again = work.unreported()?.first().map(|_| clock::now() + REPORT_AGAIN);
         let next = work.open_tasks()?.first().map(|(due_at, _)| *due_at);
         match next.into_iter().chain(again).min() {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,
@@ -109,8 +104,49 @@ impl PackagePromotion {
         Ok(())
     }
 
+    async fn tell_reports(&self, work: &Work<DurableSql>) -> std::result::Result<(), Problem> {
+        for (task, report) in work.unreported()? {
+            match self.report(&task, &report).await {
+                Ok(()) => work.reported(&task.target.distro, &report)?,
+                Err(error) => worker::console_error!("a report waits: {}", error.detail),
+            }
+        }
+        Ok(())
+    }
+
     /// One run of one target.
     async fn run(&self, work: &Work<DurableSql>, mut task: Task) -> std::result::Result<(), Problem> {
+        let (promotion, transfers) = match self.open(&task) {
+            Ok(opened) => opened,
+            Err(error) => return Ok(work.ran(&task, &unconfigured(&task.target.distro, &error), None)?),
+        };
+        let patience = task.patience;
+        // A run that is cut off writes nothing, so it counts as trouble until it has said otherwise. One whose runs are
+        // all cut off, because it is longer than an alarm's run can be, ends like any other trouble.
+        let cut_off = Outcome::Troubled("the run was cut off before it ended, as every one before it".to_owned());
+        task.patience = patience.after(&cut_off, clock::now());
+        work.began(&task)?;
+        let outcome = if patience.troubled > ATTEMPTS_MAX {
+            cut_off
+        } else {
+            let run = Run { object: self, task: &task, transfers, random: clock::random()? };
+            let outcome = promote(&run, &run, &promotion).await;
+            run.give_back().await;
+            outcome
+        };
+
+        let now = clock::now();
+        let (report, next) = report(&promotion, &outcome, patience, now);
+        task.patience = patience.after(&outcome, now);
+        let due_at = match next {
+            Next::Settled => None,
+            Next::After(wait) => Some(now + wait),
+        };
+        Ok(work.ran(&task, &report, due_at)?)
+    }
+
+    /// The task's places, with their secrets.
+    fn open(&self, task: &Task) -> Result<(Promotion, u32)> {
         let config = settings::config()?;
         let promotion = Promotion {
             staging: settings::store(&self.env, &config, &task.order.staging)?,
@@ -120,25 +156,7 @@ impl PackagePromotion {
             digest: task.order.digest,
             size: task.order.size,
         };
-        let transfers = settings::place(&config, &task.target.public.place)?.transfers;
-        let run = Run { object: self, task: &task, transfers, random: clock::random()? };
-        let outcome = promote(&run, &run, &promotion).await;
-        run.give_back().await;
-
-        let now = clock::now();
-        if outcome == Outcome::AwaitingIndex {
-            task.accepted_at.get_or_insert(now);
-        }
-        let (report, next) = report(&promotion, &outcome, task.patience(), now);
-        let waiting = matches!(outcome, Outcome::AwaitingIndex | Outcome::AwaitingDigest);
-        let troubled = matches!(outcome, Outcome::Troubled(_));
-        task.waited = if waiting { task.waited.saturating_add(1) } else { 0 };
-        task.troubled = if troubled { task.troubled.saturating_add(1) } else { 0 };
-        let due_at = match next {
-            Next::Settled => None,
-            Next::After(wait) => Some(now + wait),
-        };
-        Ok(work.ran(&task, &report, due_at)?)
+        Ok((promotion, settings::place(&config, &task.target.public.place)?.transfers))
     }
 
     async fn report(&self, task: &Task, report: &Report) -> std::result::Result<(), Problem> {

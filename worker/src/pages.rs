@@ -1,7 +1,6 @@
 //! What people see: the pages, and the files that keep them live.
 
 use slipway_core::api::{Project, Release, ReleaseSummary};
-use slipway_core::config::Config;
 use slipway_view::filter::Filter;
 use slipway_view::page;
 use worker::{Env, Headers, Request, Response};
@@ -26,13 +25,13 @@ fn html(status: u16, markup: &str) -> Answer {
     Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
 }
 
-pub(crate) fn projects(config: &Config, listed: &[Listed]) -> Answer {
-    let with_newest = |project: &slipway_core::config::Project| {
+pub(crate) fn projects(projects: &[&slipway_core::config::Project], listed: &[Listed]) -> Answer {
+    let with_newest = |project: &&slipway_core::config::Project| {
         let own = listed.iter().filter(|listed| listed.project_id == project.id).take(NEWEST);
         let shown = Project { id: project.id, name: project.name.to_string() };
         (shown, own.map(|listed| listed.version.clone()).collect())
     };
-    let projects: Vec<_> = config.projects.iter().map(with_newest).collect();
+    let projects: Vec<_> = projects.iter().map(with_newest).collect();
     html(200, &page::projects(&projects).into_string())
 }
 

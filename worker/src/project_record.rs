@@ -7,16 +7,18 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use slipway_core::api::{PackagePatch, PromotionAccepted, ReleasePatch, ReleaseSummary};
-use slipway_core::approval::{Refusal, by_job, by_webhook};
-use slipway_core::config::{Config, Project};
+use http::StatusCode;
+use slipway_core::api::{PromotionAccepted, ReleasePatch, ReleaseSummary};
+use slipway_core::approval::{Candidate, Refusal, by_job, by_webhook};
+use slipway_core::config::Config;
+use slipway_core::expectation::{Planned, filename, planned};
 use slipway_core::inventory::{Seen, look};
-use slipway_core::promotion::OrderTarget;
-use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::release::{Key, ReleaseState, Version};
+use slipway_core::report::staging_conflict;
 use slipway_core::secret::JobSession;
 use slipway_fetch::Fetch;
 use slipway_gitlab::{GetJob, Instance, Job};
-use slipway_ledger::{Hint, Planned, Record, audit};
+use slipway_ledger::{Hint, Record, Sight, audit};
 use slipway_packagecloud::{Distributions, Distro, ListDistributions, PackageKind};
 use slipway_wire::{CallError, call};
 use worker::{
@@ -39,8 +41,10 @@ const SOON: Duration = Duration::from_millis(5);
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
 /// A hint is tried for about a day before it is given up; GitLab's outages are shorter.
 const HINT_TRIES_MAX: u32 = 300;
+/// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
+const STALE_TRIES_MAX: u32 = 6;
 /// How often a waiting reader's release is looked at.
-const WAIT_STEP: Duration = Duration::from_millis(200);
+const WAIT_STEP: Duration = Duration::from_millis(400);
 /// How many keys one request may name.
 const KEYS_MAX: usize = 500;
 
@@ -112,17 +116,18 @@ impl ProjectRecord {
             }
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys } => self.promote(&session, &version, keys).await,
-            ToProject::Release { project_id, version, since, wait_ms } => {
+            ToProject::Release { project_id, version, since, state, wait_ms } => {
                 self.know_id(project_id)?;
-                if let Some(since) = since {
-                    self.wait(&version, since, wait_ms).await?;
+                if since.is_some() || state.is_some() {
+                    self.wait(project_id, &version, since, state, wait_ms).await?;
                 }
                 self.release(project_id, &version)
             }
             ToProject::Releases { project_id } => self.releases(project_id),
             ToProject::Report { project_id, version, key, approval, digest, report } => {
-                self.record()?.settle(&version, &key, approval, &report, &digest, clock::now())?;
-                self.announce(project_id, &version)?;
+                if self.record()?.settle(&version, &key, approval, &report, &digest, clock::now())? {
+                    self.announce(project_id, &version);
+                }
                 json(200, &())
             }
             ToProject::Audit { first, count } => self.audit(first, count),
@@ -148,7 +153,13 @@ impl ProjectRecord {
         if patch.packages.is_empty() || patch.packages.len() > KEYS_MAX {
             return Err(Problem::new(422, "bad-request", format!("Name 1 to {KEYS_MAX} packages in one request.")));
         }
-        let planned = plan_packages(&config, project, version, &patch.packages)?;
+        let bad = |problems: Vec<String>| Problem::new(422, "bad-plan", format!("{}.", problems.join("; ")));
+        let planned = planned(&config, project, version, &patch.packages).map_err(bad)?;
+        for package in &patch.packages {
+            if let Some(file) = &package.staged {
+                filename(&package.key, file).map_err(|problem| bad(vec![problem]))?;
+            }
+        }
         if !planned.is_empty() {
             self.check_distros(&config, &planned).await?;
         }
@@ -162,14 +173,12 @@ impl ProjectRecord {
                 self.record()?.declare(version, &package.key, file, session, now)?;
             }
         }
-        let mut trouble = None;
+        let mut troubles = Vec::new();
         for package in patch.packages.iter().filter(|package| package.staged.is_some()) {
-            if let Err(problem) = self.look_at_staging(&config, version, &package.key).await {
-                trouble = Some(problem);
-            }
+            troubles.extend(self.look_at_staging(&config, version, &package.key).await?);
         }
-        self.announce(session.project_id, version)?;
-        match trouble {
+        self.announce(session.project_id, version);
+        match troubles.into_iter().reduce(|first, other| first.and(&other)) {
             Some(problem) => Err(problem),
             None => self.release(session.project_id, version),
         }
@@ -181,23 +190,25 @@ impl ProjectRecord {
         let mut problems = Vec::new();
         for package in planned {
             for target in &package.targets {
-                let place = &target.public.place;
-                if !known.contains_key(place) {
-                    let account = settings::store(&self.env, config, &target.public)?.account;
-                    let list = call(&Fetch::new(EXCHANGE_LIMIT), &ListDistributions { account: &account }).await;
-                    let list = list.map_err(|error| {
-                        let what = format!("Cannot check the plan: the distributions of `{place}` cannot be read: {error}. Run the job again.");
-                        Problem::new(502, "place-unreadable", what)
-                    })?;
-                    known.insert(place.clone(), list);
-                }
                 let distro: Distro =
                     target.distro.parse().map_err(|error| Problem::new(422, "bad-plan", format!("{error}.")))?;
-                let is_known = known.get(place).is_some_and(|list| {
-                    [PackageKind::Deb, PackageKind::Rpm].into_iter().any(|kind| list.id(kind, &distro).is_some())
-                });
-                if !is_known {
-                    problems.push(format!("`{}`: the server of `{place}` has no distribution `{distro}`", package.key));
+                for site in [&package.staging, &target.public] {
+                    if !known.contains_key(&site.place) {
+                        let account = settings::store(&self.env, config, site)?.account;
+                        let list = call(&Fetch::new(EXCHANGE_LIMIT), &ListDistributions { account: &account }).await;
+                        let list = list.map_err(|error| {
+                            let what = format!(
+                                "Cannot check the plan: the distributions of `{}` cannot be read: {error}. Run the job again.",
+                                site.place
+                            );
+                            Problem::new(502, "place-unreadable", what)
+                        })?;
+                        known.insert(site.place.clone(), list);
+                    }
+                    if known.get(&site.place).is_none_or(|list| list.id(PackageKind::Deb, &distro).is_none()) {
+                        let key = &package.key;
+                        problems.push(format!("`{key}`: `{}` takes no deb packages for `{distro}`", site.place));
+                    }
                 }
             }
         }
@@ -218,38 +229,36 @@ impl ProjectRecord {
         }
     }
 
-    /// Sees whether staging has the declared bytes, for each distro version.
-    async fn look_at_staging(&self, config: &Config, version: &Version, key: &Key) -> std::result::Result<(), Problem> {
-        let Some(staged) = self.record()?.staged(version, key)? else { return Ok(()) };
+    /// Sees whether staging has the declared bytes, for each distro version. What is in the way is recorded, and returned.
+    async fn look_at_staging(
+        &self,
+        config: &Config,
+        version: &Version,
+        key: &Key,
+    ) -> std::result::Result<Vec<Problem>, Problem> {
+        let Some(staged) = self.record()?.staged(version, key)? else { return Ok(Vec::new()) };
         let store = settings::store(&self.env, config, &staged.staging)?;
+        let mut problems = Vec::new();
         for distro_text in &staged.distros {
             let distro: Distro = distro_text.parse().map_err(|error| worker::Error::RustError(format!("{error}")))?;
-            let seen = look(&Fetch::new(EXCHANGE_LIMIT), &store, &distro, &staged.filename).await;
-            let seen = seen.map_err(|error| {
-                Problem::new(
-                    502,
-                    "staging-unreadable",
-                    format!("The digest is declared, but {error}. Run the job again."),
-                )
-            })?;
-            let state = match seen {
-                Seen::Digest(digest) if digest == staged.digest => TargetState::Staged,
-                Seen::Digest(digest) => {
-                    return Err(Problem::new(
-                        409,
-                        "staging-conflict",
-                        format!(
-                            "{} has another `{}`: {digest}, declared {}. Nothing was changed: remove the other file, or raise the version.",
-                            store.repository, staged.filename, staged.digest
-                        ),
-                    ));
+            let sight = match look(&Fetch::new(EXCHANGE_LIMIT), &store, &distro, &staged.filename).await {
+                Ok(Seen::Digest(digest)) if digest == staged.digest => Sight::Declared,
+                Ok(Seen::Digest(digest)) => {
+                    let problem = staging_conflict(&store.repository, &staged.filename, digest, staged.digest);
+                    problems.push(Problem::new(409, "staging-conflict", format!("{} {}", problem.what, problem.next)));
+                    Sight::Other(problem)
                 }
-                Seen::WithoutDigest => continue,
-                Seen::Nothing => TargetState::Missing,
+                Ok(Seen::Nothing) => Sight::Nothing,
+                Ok(Seen::WithoutDigest) => continue,
+                Err(error) => {
+                    let what = format!("The digest is declared, but {error}. Run the job again.");
+                    problems.push(Problem::new(502, "staging-unreadable", what));
+                    continue;
+                }
             };
-            self.record()?.seen_in_staging(version, key, distro_text, state, clock::now())?;
+            self.record()?.seen_in_staging(version, key, distro_text, &sight, clock::now())?;
         }
-        Ok(())
+        Ok(problems)
     }
 
     // ---- approvals ----
@@ -261,15 +270,8 @@ impl ProjectRecord {
         if keys.is_empty() || keys.len() > KEYS_MAX {
             return Err(Problem::new(422, "bad-request", format!("Name 1 to {KEYS_MAX} keys.")));
         }
-        let job_name = match &session.environment {
-            Some(_) => None,
-            None => Some(
-                self.job(&config, session.project_id, session.job_id)
-                    .await
-                    .map_err(|error| gitlab_trouble(&error))?
-                    .name,
-            ),
-        };
+        let job =
+            self.job(&config, session.project_id, session.job_id).await.map_err(|error| gitlab_trouble(&error))?;
         // All or nothing: every key is judged before any is approved.
         let mut approvals = Vec::new();
         for key in &keys {
@@ -277,11 +279,11 @@ impl ProjectRecord {
                 let what = format!("`{key}` is not in the plan of {} {version}.", project.name);
                 return Err(Problem::new(404, "not-planned", what));
             };
-            match by_job(&candidate, session, job_name.as_deref()) {
+            match by_job(&candidate, session, &job) {
                 Ok(approval) => approvals.push((candidate, approval)),
                 Err(refusal) => {
                     let actor = format!("job:{} user:{}", session.job_id, session.user);
-                    self.record()?.refuse(version, key, &actor, &refusal.to_string(), clock::now())?;
+                    self.record()?.refuse(version, key, session.job_id, &actor, &refusal.to_string(), clock::now())?;
                     return Err(refused(&refusal));
                 }
             }
@@ -290,7 +292,7 @@ impl ProjectRecord {
             self.record()?.approve(candidate, approval, &config.policy, session.project_id, clock::now())?;
         }
         self.state.storage().set_alarm(SOON).await?;
-        self.announce(session.project_id, version)?;
+        self.announce(session.project_id, version);
         let follow =
             config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "releases", version.as_str()]);
         json(202, &PromotionAccepted { keys, follow })
@@ -313,14 +315,33 @@ impl ProjectRecord {
             storage.delete_alarm().await?;
             return Ok(());
         };
-        for hint in self.record()?.open_hints()? {
-            if hint.due_at <= clock::now() {
-                self.look_into(&config, project_id, hint).await?;
+        // Orders need no GitLab, so they go first, and again when the hints have made more.
+        let mut tried = BTreeSet::new();
+        self.hand_over(&mut tried).await?;
+        for hint in self.record()?.due_hints(clock::now())? {
+            if self.look_into(&config, project_id, hint).await? == Gitlab::Silent {
+                break;
             }
         }
-        let mut tried = BTreeSet::new();
+        self.hand_over(&mut tried).await?;
+        // Other requests ran at every await above, and what they left is found only by reading everything again. From
+        // here to the call that arms the alarm nothing is awaited.
+        let hints = self.record()?.next_hint()?.map(|due_at| due_at.since(clock::now()).max(SOON));
+        let orders = self.record()?.dispatches()?;
+        let orders = orders.iter().map(|order| if tried.contains(&order.approval) { ORDER_AGAIN } else { SOON });
+        match hints.into_iter().chain(orders).min() {
+            Some(wait) => storage.set_alarm(wait).await?,
+            None => storage.delete_alarm().await?,
+        }
+        Ok(())
+    }
+
+    /// Gives orders to their packages' objects. An order is forgotten only when its object has it.
+    async fn hand_over(&self, tried: &mut BTreeSet<u64>) -> std::result::Result<(), Problem> {
         for dispatch in self.record()?.dispatches()? {
-            tried.insert(dispatch.approval);
+            if !tried.insert(dispatch.approval) {
+                continue;
+            }
             let stub = message::package(&self.env, &package_name(&dispatch.order))?;
             match tell(&stub, &ToPackage::Accept(Box::new(dispatch.order))).await {
                 Ok(answer) if answer.status_code() == 202 => self.record()?.dispatched(dispatch.approval)?,
@@ -328,53 +349,56 @@ impl ProjectRecord {
                 Err(error) => worker::console_error!("an order waits: {error}"),
             }
         }
-        // Other requests ran at every await above, and what they left is found only by reading everything again. From
-        // here to the call that arms the alarm nothing is awaited.
-        let hints = self.record()?.open_hints()?;
-        let hints = hints.iter().map(|hint| hint.due_at.since(clock::now()).max(SOON));
-        let orders = self.record()?.dispatches()?;
-        let orders = orders.iter().map(|order| if tried.contains(&order.approval) { ORDER_AGAIN } else { SOON });
-        match hints.chain(orders).min() {
-            Some(wait) => storage.set_alarm(wait).await?,
-            None => storage.delete_alarm().await?,
-        }
         Ok(())
     }
 
-    /// Reads from GitLab what a webhook hinted at, and approves or refuses.
-    async fn look_into(&self, config: &Config, project_id: u64, hint: Hint) -> std::result::Result<(), Problem> {
+    /// Reads from GitLab what a webhook hinted at, and approves or refuses. A hint was acknowledged, so it is given up only
+    /// when GitLab itself says that nothing will come of it.
+    async fn look_into(&self, config: &Config, project_id: u64, hint: Hint) -> std::result::Result<Gitlab, Problem> {
         let record = self.record()?;
+        // 1, 2, 4 … seconds, up to 5 minutes.
+        let later = clock::now() + Duration::from_secs((1 << hint.tries.min(9)).min(300));
         let job = match self.job(config, project_id, hint.job_id).await {
             Ok(job) => job,
-            Err(error) if error.may_pass() && hint.tries < HINT_TRIES_MAX => {
-                // 1, 2, 4 … seconds, up to 5 minutes.
-                let wait = Duration::from_secs((1 << hint.tries.min(9)).min(300));
-                record.postpone_hint(hint.id, &error.to_string(), clock::now() + wait)?;
-                return Ok(());
-            }
             Err(error) => {
                 worker::console_error!("a webhook's job {} cannot be read: {error}", hint.job_id);
-                record.settle_hint(hint.id, &error.to_string())?;
-                return Ok(());
+                let is_unknown = error.status() == Some(StatusCode::NOT_FOUND);
+                if hint.tries >= if is_unknown { STALE_TRIES_MAX } else { HINT_TRIES_MAX } {
+                    record.settle_hint(hint.id, &error.to_string())?;
+                } else {
+                    record.postpone_hint(hint.id, &error.to_string(), later)?;
+                }
+                return Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent });
             }
         };
         let Some(candidate) = record.candidate_of_job(job.pipeline.id, &job.name)? else {
             record.settle_hint(hint.id, "no release job")?;
-            return Ok(());
+            return Ok(Gitlab::Answers);
         };
+        if record.was_refused(&candidate.version, &candidate.key, job.id)? {
+            record.settle_hint(hint.id, "refused before")?;
+            return Ok(Gitlab::Answers);
+        }
         let outcome = match by_webhook(&candidate, &job) {
             Ok(approval) => {
-                record.approve(&candidate, &approval, &config.policy, project_id, clock::now())?;
-                "approved".to_owned()
+                let is_new = record.approve(&candidate, &approval, &config.policy, project_id, clock::now())?;
+                if is_new { "approved".to_owned() } else { "approved before".to_owned() }
+            }
+            // GitLab's answer can be older than its webhook.
+            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() && hint.tries < STALE_TRIES_MAX => {
+                record.postpone_hint(hint.id, &refusal.to_string(), later)?;
+                return Ok(Gitlab::Answers);
             }
             Err(refusal) => {
                 let actor = format!("webhook job:{}", job.id);
-                record.refuse(&candidate.version, &candidate.key, &actor, &refusal.to_string(), clock::now())?;
+                let Candidate { version, key, .. } = &candidate;
+                record.refuse(version, key, job.id, &actor, &refusal.to_string(), clock::now())?;
                 refusal.to_string()
             }
         };
         record.settle_hint(hint.id, &outcome)?;
-        self.announce(project_id, &candidate.version)
+        self.announce(project_id, &candidate.version);
+        Ok(Gitlab::Answers)
     }
 
     // ---- reading ----
@@ -401,13 +425,31 @@ impl ProjectRecord {
         json(200, &summaries)
     }
 
-    /// Until the release has changed after `since`, or the time is up.
-    async fn wait(&self, version: &Version, since: u64, wait_ms: u64) -> std::result::Result<(), Problem> {
+    /// Until the release has changed after `since`, or has reached `state`, or the time is up.
+    async fn wait(
+        &self,
+        project_id: u64,
+        version: &Version,
+        since: Option<u64>,
+        state: Option<ReleaseState>,
+        wait_ms: u64,
+    ) -> std::result::Result<(), Problem> {
+        let config = settings::config()?;
+        let project = settings::project(&config, project_id)?;
         let until = clock::now() + Duration::from_millis(wait_ms);
+        let mut looked_at = None;
         loop {
-            let changed = self.record()?.sequence(version)?.is_none_or(|sequence| sequence > since);
-            if changed || clock::now() >= until {
+            let sequence = self.record()?.sequence(version)?;
+            let Some(now_at) = sequence else { return Ok(()) };
+            if since.is_some_and(|since| now_at > since) || clock::now() >= until {
                 return Ok(());
+            }
+            if state.is_some() && looked_at != sequence {
+                looked_at = sequence;
+                let release = self.record()?.release(&config, project, version, clock::now())?;
+                if release.is_none_or(|release| Some(release.state) == state) {
+                    return Ok(());
+                }
             }
             Delay::from(WAIT_STEP).await;
         }
@@ -437,6 +479,9 @@ impl ProjectRecord {
         let query: Watch = request.query()?;
         self.know_id(query.project_id)?;
         let version: Version = query.version.parse().map_err(|_| Problem::not_found("such release"))?;
+        if self.record()?.sequence(&version)?.is_none() {
+            return Err(Problem::not_found("such release"));
+        }
         let pair = WebSocketPair::new()?;
         self.state.accept_websocket_with_tags(&pair.server, &[version.as_str()]);
         if let Ok(pong) = WebSocketRequestResponsePair::new("ping", "pong") {
@@ -451,19 +496,22 @@ impl ProjectRecord {
         Ok(Response::from_websocket(pair.client)?)
     }
 
-    /// Sends a release to those who watch it.
-    fn announce(&self, project_id: u64, version: &Version) -> std::result::Result<(), Problem> {
+    /// Sends a release to those who watch it. What it tells has happened, so it does not fail.
+    fn announce(&self, project_id: u64, version: &Version) {
         let sockets = self.state.get_websockets_with_tag(version.as_str());
         if sockets.is_empty() {
-            return Ok(());
+            return;
         }
-        if let Some(release) = self.render(project_id, version)? {
-            for socket in sockets {
-                // One that is gone comes back by itself and sees what it missed.
-                drop(socket.send_with_str(&release));
+        match self.render(project_id, version) {
+            Ok(Some(release)) => {
+                for socket in sockets {
+                    // One that is gone comes back by itself and sees what it missed.
+                    drop(socket.send_with_str(&release));
+                }
             }
+            Ok(None) => {}
+            Err(problem) => worker::console_error!("those who watch {version} are not told: {}", problem.detail),
         }
-        Ok(())
     }
 
     fn render(&self, project_id: u64, version: &Version) -> std::result::Result<Option<String>, Problem> {
@@ -482,45 +530,11 @@ struct Watch {
     since: Option<u64>,
 }
 
-/// Gives every expectation its places, or names every problem.
-fn plan_packages(
-    config: &Config,
-    project: &Project,
-    version: &Version,
-    packages: &[PackagePatch],
-) -> std::result::Result<Vec<Planned>, Problem> {
-    let mut problems = Vec::new();
-    let mut planned = Vec::new();
-    for PackagePatch { key, expect, .. } in packages {
-        let Some(expect) = expect else { continue };
-        let mut staging = None;
-        let mut targets = Vec::new();
-        if expect.distros.is_empty() {
-            problems.push(format!("`{key}` is for no distribution"));
-        }
-        for distro in &expect.distros {
-            if let Err(error) = distro.parse::<Distro>() {
-                problems.push(format!("`{key}`: {error}"));
-                continue;
-            }
-            let Some(route) = config.route(project, version, key, distro) else {
-                problems.push(format!("no route of slipway.toml fits `{key}` for {distro}"));
-                continue;
-            };
-            if staging.get_or_insert_with(|| route.staging.clone()) != &route.staging {
-                problems.push(format!("`{key}` has routes with different staging repositories"));
-            }
-            targets.push(OrderTarget { distro: distro.clone(), public: route.public.clone() });
-        }
-        if let Some(staging) = staging {
-            planned.push(Planned { key: key.clone(), expect: expect.clone(), staging, targets });
-        }
-    }
-    if problems.is_empty() {
-        Ok(planned)
-    } else {
-        Err(Problem::new(422, "bad-plan", format!("{}.", problems.join("; "))))
-    }
+/// Whether it is worth asking GitLab more now.
+#[derive(PartialEq, Eq)]
+enum Gitlab {
+    Answers,
+    Silent,
 }
 
 fn refused(refusal: &Refusal) -> Problem {

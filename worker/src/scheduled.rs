@@ -14,7 +14,9 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
 async fn wake(env: &Env) -> worker::Result<()> {
     for project in &settings::config()?.projects {
         let wake = message::ToProject::Wake { project_id: project.id };
-        message::tell(&message::project(env, project.id)?, &wake).await?;
+        if let Err(error) = message::tell(&message::project(env, project.id)?, &wake).await {
+            worker::console_error!("waking the record of project {}: {error}", project.id);
+        }
     }
     Ok(())
 }

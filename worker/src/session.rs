@@ -1,6 +1,6 @@
 //! Sessions: a job shows its ID token and gets a text that stands for it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
@@ -27,12 +27,16 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 const KEYS_LIMIT: Duration = Duration::from_secs(5);
 /// A key that is not known is looked for at most this often, so that made-up key ids cause no traffic.
 const KEYS_AGE_MIN: Duration = Duration::from_mins(1);
+/// After a failure GitLab is asked again at most this often, whoever knocks.
+const KEYS_AGAIN: Duration = Duration::from_secs(5);
 /// Keys this old are asked for again before they are used.
 const KEYS_AGE_MAX: Duration = Duration::from_hours(1);
 
 thread_local! {
     /// GitLab's keys and when they were read. Text alone: no JavaScript handle outlives its request.
     static KEYS: RefCell<Option<(Timestamp, Jwks)>> = const { RefCell::new(None) };
+    /// When GitLab was last asked for them in vain.
+    static FAILED_AT: Cell<Option<Timestamp>> = const { Cell::new(None) };
 }
 
 /// `POST /api/v1/sessions`.
@@ -135,6 +139,11 @@ async fn find_key(config: &Config, key_id: &str, now: Timestamp) -> Result<Optio
     if fresh {
         return Ok(known);
     }
+    let unreadable =
+        |why: &str| Problem::new(503, "gitlab-unreachable", format!("Cannot read GitLab's keys: {why}. Try again."));
+    if FAILED_AT.get().is_some_and(|at| now.since(at) < KEYS_AGAIN) {
+        return if known.is_some() { Ok(known) } else { Err(unreadable("it failed seconds ago")) };
+    }
     let http = Fetch::new(KEYS_LIMIT);
     let read = async {
         let url = call(&http, &Discover { issuer: &config.gitlab.url }).await?;
@@ -142,14 +151,15 @@ async fn find_key(config: &Config, key_id: &str, now: Timestamp) -> Result<Optio
     };
     match read.await {
         Ok(keys) => {
+            FAILED_AT.set(None);
             let key = keys.find(key_id).cloned();
             KEYS.set(Some((now, keys)));
             Ok(key)
         }
-        // GitLab's keys live for months: one that was read before may be used while GitLab cannot be asked.
-        Err(_) if known.is_some() => Ok(known),
         Err(error) => {
-            Err(Problem::new(503, "gitlab-unreachable", format!("Cannot read GitLab's keys: {error}. Try again.")))
+            FAILED_AT.set(Some(now));
+            // GitLab's keys live for months: one that was read before may be used while GitLab cannot be asked.
+            if known.is_some() { Ok(known) } else { Err(unreadable(&error.to_string())) }
         }
     }
 }

@@ -29,12 +29,22 @@ impl DurableSql {
     }
 }
 
+/// The largest number that a 64-bit float holds exactly, with all below it.
+const INTEGER_MAX: u64 = 1 << 53;
+
 fn refused(error: &worker::Error) -> SqlError {
     SqlError(error.to_string())
 }
 
 impl Sql for DurableSql {
     fn query(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
+        // Numbers travel as 64-bit floats: one that would come back as another is refused before it is written.
+        if let Some(number) = values.iter().find_map(|value| match value {
+            Value::Integer(number) if number.unsigned_abs() > INTEGER_MAX => Some(number),
+            _ => None,
+        }) {
+            return Err(SqlError(format!("{number} is not exact as a 64-bit float")));
+        }
         let bindings: Vec<SqlStorageValue> = values
             .iter()
             .map(|value| match value {

@@ -16,6 +16,9 @@ use crate::settings;
 /// GitLab's own limit for a webhook is 25 MB; a Job Hook has a few KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Numbers beyond it are not exact in the ledger. GitLab.com's job ids have 34 bits.
+const ID_MAX: u64 = (1 << 53) - 1;
+
 pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, config: &Config) -> Answer {
     // An unknown project and a wrong token are answered alike: a stranger learns nothing.
     let project = config.project(project).ok_or_else(Problem::unauthorised)?;
@@ -25,13 +28,14 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
     }
     let body = body(&mut request, BODY_BYTES_MAX).await?;
     let job = match Event::parse(&body) {
-        Ok(Event::Job(job)) if job.project_id == project.id && job.status.is_played() => job,
+        Ok(Event::Job(job)) if job.project_id == project.id && job.status.is_played() && job.job_id <= ID_MAX => job,
         Ok(Event::Job(_) | Event::Other(_)) => return ignored(),
         Err(error @ InvalidEvent::NotJson(_)) => {
             return Err(Problem::new(400, "bad-request", format!("The webhook is not understood: {error}.")));
         }
         Err(error @ (InvalidEvent::NoKind | InvalidEvent::Job(_))) => {
-            worker::console_warn!("a webhook of project {} is ignored: {error}", project.id);
+            let why: String = error.to_string().chars().take(200).collect();
+            worker::console_warn!("a webhook of project {} is ignored: {why}", project.id);
             return ignored();
         }
     };
@@ -40,7 +44,7 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
         |name: &str| request.headers().get(name).ok().flatten().filter(|key| !key.is_empty() && key.len() <= 200);
     let delivery = header("idempotency-key")
         .or_else(|| header("webhook-id"))
-        .unwrap_or_else(|| format!("job {} {}", job.job_id, job.status));
+        .map_or_else(|| format!("job:{} {}", job.job_id, job.status), |key| format!("key:{key}"));
     let hint = ToProject::Hint { project_id: project.id, delivery, job_id: job.job_id };
     let kept = tell(&message::project(env, project.id)?, &hint).await?;
     if kept.status_code() != 202 {

@@ -5,6 +5,10 @@
 //! Object's SQLite and rusqlite implement.
 //!
 //! Absent on purpose: the network, the clock, and deciding anything. Callers bring the time and the decision.
+#![cfg_attr(
+    not(any(test, feature = "rusqlite")),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
 
 pub mod audit;
 mod migrate;
@@ -15,6 +19,6 @@ mod sql;
 mod work;
 
 pub use migrate::MigrationError;
-pub use record::{Dispatch, Hint, LedgerError, Planned, Record, Staged};
+pub use record::{Dispatch, Hint, LedgerError, Record, Sight, Staged};
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};

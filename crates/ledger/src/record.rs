@@ -3,6 +3,7 @@
 use slipway_core::api;
 use slipway_core::approval::{Approval, Candidate};
 use slipway_core::config::{Config, Project};
+use slipway_core::expectation::Planned;
 use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{self, Report};
@@ -79,6 +80,12 @@ const FIRST: &[&str] = &[
         approval INTEGER PRIMARY KEY,
         sent_order TEXT NOT NULL
     )",
+    "CREATE TABLE refusals (
+        job_id INTEGER NOT NULL,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        PRIMARY KEY (job_id, version, key)
+    )",
     "CREATE TABLE hints (
         id INTEGER PRIMARY KEY,
         delivery TEXT NOT NULL UNIQUE,
@@ -89,6 +96,9 @@ const FIRST: &[&str] = &[
         outcome TEXT
     )",
 ];
+
+/// Targets of one release. The largest known has 54, on a patch day 150.
+const TARGETS_MAX: u64 = 1000;
 
 const SCHEMA: &[&[&str]] = &[FIRST, audit::SCHEMA];
 
@@ -104,9 +114,9 @@ pub enum LedgerError {
     /// A row holds text that this version does not know.
     #[error("the record holds something unknown: {0}")]
     Unknown(String),
-    /// A pipeline of another commit wants to feed a key.
+    /// Another pipeline wants to feed a key for which a file is declared.
     #[error(
-        "`{key}` of {version} belongs to pipeline {declared}; pipeline {other} cannot change it. Release its packages under another version"
+        "`{key}` of {version} belongs to pipeline {declared}, which has declared its file; pipeline {other} cannot change it. Release its packages under another version"
     )]
     OtherPipeline {
         /// The release.
@@ -118,13 +128,31 @@ pub enum LedgerError {
         /// The pipeline that asks.
         other: u64,
     },
-    /// The expectation changed after bytes were declared.
-    #[error("`{key}` of {version} is expected otherwise, and its file is declared already; use another key or version")]
+    /// The pipeline has said otherwise before.
+    #[error(
+        "this pipeline expects `{key}` of {version} otherwise already; what it expects is final, so change the plan and run a new pipeline"
+    )]
     OtherExpectation {
         /// The release.
         version: Version,
         /// The package.
         key: Key,
+    },
+    /// Another package of the pipeline has the same job or environment.
+    #[error("`{key}` would be released by the job or environment of `{other}` of {version}; give each key its own")]
+    SharedJob {
+        /// The package.
+        key: Key,
+        /// The release of the package that has the job.
+        version: Version,
+        /// The package that has the job.
+        other: Key,
+    },
+    /// A release has a limit, since it is shown and sent whole.
+    #[error("{version} would have more than {TARGETS_MAX} targets; split it over several versions or projects")]
+    TooManyTargets {
+        /// The release.
+        version: Version,
     },
     /// Nobody expects this package.
     #[error("`{key}` is not in the plan of {version}; add it to the `plan` job and run that first")]
@@ -158,19 +186,6 @@ pub enum LedgerError {
     },
 }
 
-/// An expectation with the places that its routes gave it.
-#[derive(Clone, Debug)]
-pub struct Planned {
-    /// The package.
-    pub key: Key,
-    /// What the plan says of it.
-    pub expect: api::Expectation,
-    /// Where it is staged.
-    pub staging: Site,
-    /// Where it becomes public, one for each distro version.
-    pub targets: Vec<OrderTarget>,
-}
-
 /// A declared package, and where it is staged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
@@ -182,6 +197,17 @@ pub struct Staged {
     pub staging: Site,
     /// Its distro versions.
     pub distros: Vec<String>,
+}
+
+/// What a look at staging showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// The declared bytes.
+    Declared,
+    /// Nothing under the name.
+    Nothing,
+    /// Other bytes under the name, and what is to be said of that.
+    Other(api::Problem),
 }
 
 /// An order that its package's object has not acknowledged.
@@ -202,8 +228,6 @@ pub struct Hint {
     pub job_id: u64,
     /// How often it was tried.
     pub tries: u32,
-    /// When it is to be tried next.
-    pub due_at: Timestamp,
 }
 
 /// The record of one project.
@@ -288,6 +312,10 @@ impl<S: Sql> Record<S> {
                     changed.push(package.key.as_str());
                 }
             }
+            let rows = self.0.query("SELECT COUNT(*) FROM targets WHERE version = ?", &[version.as_str().into()])?;
+            if rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default() > TARGETS_MAX {
+                return Err(LedgerError::TooManyTargets { version: version.clone() });
+            }
             if !changed.is_empty() {
                 let details = serde_json::json!({ "keys": changed, "pipeline": by.pipeline_id, "sha": by.sha });
                 self.change(version, &job_actor(by), "planned", version.as_str(), &details, now)?;
@@ -312,48 +340,47 @@ impl<S: Sql> Record<S> {
         )?;
         if let Some(row) = rows.first() {
             let declared = row.natural(0)?;
-            let same_commit = self.sha_of(version, declared)?.as_deref() == Some(by.sha.as_str());
-            if declared != by.pipeline_id && !same_commit {
-                return Err(LedgerError::OtherPipeline {
-                    version: version.clone(),
-                    key: key.clone(),
-                    declared,
-                    other: by.pipeline_id,
-                });
-            }
-            let same = declared == by.pipeline_id
-                && row.text(1)? == expect.release_job
+            let same = row.text(1)? == expect.release_job
                 && row.text(2)? == expect.environment
                 && row.text(3)? == staging.place
                 && row.text(4)? == staging.repository
                 && self.same_targets(version, key, expect, targets)?;
-            if same {
-                return Ok(false);
-            }
-            let moved = self
-                .states(version, key)?
-                .iter()
-                .any(|(_, state)| !matches!(state, TargetState::Expected | TargetState::Skipped));
-            // A pipeline run again for the same commit takes its packages over; what is declared stays declared.
-            if moved && declared == by.pipeline_id {
-                return Err(LedgerError::OtherExpectation { version: version.clone(), key: key.clone() });
-            }
-            if moved {
-                self.0.query(
-                    "UPDATE packages SET pipeline_id = ?, release_job = ?, environment = ? WHERE version = ? AND key = ?",
-                    &[
-                        by.pipeline_id.into(),
-                        expect.release_job.as_str().into(),
-                        expect.environment.as_str().into(),
-                        version.as_str().into(),
-                        key.as_str().into(),
-                    ],
-                )?;
-                return Ok(true);
+            let has_begun = row.text_or_null(5)?.is_some()
+                || self
+                    .states(version, key)?
+                    .iter()
+                    .any(|(_, state)| !matches!(state, TargetState::Expected | TargetState::Skipped));
+            let same_commit = !by.sha.is_empty() && self.sha_of(version, declared)?.as_deref() == Some(by.sha.as_str());
+            match (declared == by.pipeline_id, same) {
+                (true, true) => return Ok(false),
+                // What a pipeline expects is said once: nothing falls out of a plan unseen.
+                (true, false) => {
+                    return Err(LedgerError::OtherExpectation { version: version.clone(), key: key.clone() });
+                }
+                // A pipeline run again for the same commit takes its packages over, with what was declared of them.
+                (false, true) if has_begun && same_commit => {
+                    self.own_job(version, key, by, expect)?;
+                    self.0.query(
+                        "UPDATE packages SET pipeline_id = ? WHERE version = ? AND key = ?",
+                        &[by.pipeline_id.into(), version.as_str().into(), key.as_str().into()],
+                    )?;
+                    return Ok(true);
+                }
+                (false, _) if has_begun => {
+                    return Err(LedgerError::OtherPipeline {
+                        version: version.clone(),
+                        key: key.clone(),
+                        declared,
+                        other: by.pipeline_id,
+                    });
+                }
+                // Nothing was built for it yet, so a later pipeline may expect it otherwise.
+                (false, _) => {}
             }
             self.0.query("DELETE FROM packages WHERE version = ? AND key = ?", &at)?;
             self.0.query("DELETE FROM targets WHERE version = ? AND key = ?", &at)?;
         }
+        self.own_job(version, key, by, expect)?;
         self.0.query(
             "INSERT INTO packages (version, key, pipeline_id, release_job, environment, staging_place, staging_repository)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -388,6 +415,35 @@ impl<S: Sql> Record<S> {
             )?;
         }
         Ok(true)
+    }
+
+    /// A job or an environment stands for one package of its pipeline, or it would release another than was meant.
+    fn own_job(
+        &self,
+        version: &Version,
+        key: &Key,
+        by: &JobSession,
+        expect: &api::Expectation,
+    ) -> Result<(), LedgerError> {
+        let rows = self.0.query(
+            "SELECT version, key FROM packages WHERE pipeline_id = ? AND NOT (version = ? AND key = ?)
+             AND (release_job = ? OR environment = ?)",
+            &[
+                by.pipeline_id.into(),
+                version.as_str().into(),
+                key.as_str().into(),
+                expect.release_job.as_str().into(),
+                expect.environment.as_str().into(),
+            ],
+        )?;
+        match rows.first() {
+            Some(row) => Err(LedgerError::SharedJob {
+                key: key.clone(),
+                version: parse(row.text(0)?)?,
+                other: parse(row.text(1)?)?,
+            }),
+            None => Ok(()),
+        }
     }
 
     fn same_targets(
@@ -501,51 +557,77 @@ impl<S: Sql> Record<S> {
         version: &Version,
         key: &Key,
         distro: &str,
-        state: TargetState,
+        sight: &Sight,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.0.atomically(|| {
-            let (_, before) = self
-                .states(version, key)?
-                .into_iter()
-                .find(|(name, _)| name == distro)
-                .ok_or_else(|| LedgerError::NotPlanned { version: version.clone(), key: key.clone() })?;
+            let rows = self.0.query(
+                "SELECT state, problem FROM targets WHERE version = ? AND key = ? AND distro = ?",
+                &[version.as_str().into(), key.as_str().into(), distro.into()],
+            )?;
+            let Some(row) = rows.first() else {
+                return Err(LedgerError::NotPlanned { version: version.clone(), key: key.clone() });
+            };
+            let before: TargetState = parse(row.text(0)?)?;
+            // What was never staged is not missing.
+            let absent = if before == TargetState::Expected { before } else { TargetState::Missing };
+            let (state, problem) = match sight {
+                Sight::Declared => (TargetState::Staged, None),
+                Sight::Nothing => (absent, None),
+                Sight::Other(problem) => (absent, Some(problem.clone())),
+            };
             let waiting = matches!(before, TargetState::Expected | TargetState::Staged | TargetState::Missing);
-            if !waiting || before == state || (before == TargetState::Expected && state == TargetState::Missing) {
+            let same = before == state
+                && row.text_or_null(1)? == problem.as_ref().map(serde_json::to_string).transpose()?.as_deref();
+            if !waiting || same {
                 return Ok(());
             }
-            self.set(version, key, &Report { distro: distro.to_owned(), state, step: None, problem: None }, now)?;
-            let details = serde_json::json!({ "distro": distro, "before": before.code() });
+            let code = problem.as_ref().map(|problem| problem.code.clone());
+            self.set(version, key, &Report { distro: distro.to_owned(), state, step: None, problem }, now)?;
+            let details = serde_json::json!({ "distro": distro, "before": before.code(), "problem": code });
             self.change(version, "edge", state.code(), &subject(version, key), &details, now)
         })
     }
 
     // ---- hints ----
 
-    /// Keeps a webhook's hint. `false` when this delivery is known already.
-    pub fn keep_hint(&self, delivery: &str, job_id: u64, now: Timestamp) -> Result<bool, LedgerError> {
-        let rows = self.0.query(
-            "INSERT OR IGNORE INTO hints (delivery, job_id, received_at, tries, due_at) VALUES (?, ?, ?, 0, ?) RETURNING id",
-            &[delivery.into(), job_id.into(), now.0.into(), now.0.into()],
-        )?;
-        Ok(!rows.is_empty())
+    /// Keeps a webhook's hint. One look at a job serves all that hint at it meanwhile. A delivery that was looked into is
+    /// looked into again: GitLab sends one again only when a person asks for it, and a job is not approved twice.
+    pub fn keep_hint(&self, delivery: &str, job_id: u64, now: Timestamp) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let open = self.0.query(
+                "UPDATE hints SET due_at = ? WHERE job_id = ? AND due_at IS NOT NULL RETURNING id",
+                &[now.0.into(), job_id.into()],
+            )?;
+            if open.is_empty() {
+                self.0.query(
+                    "INSERT INTO hints (delivery, job_id, received_at, tries, due_at) VALUES (?, ?, ?, 0, ?)
+                     ON CONFLICT (delivery) DO UPDATE SET due_at = excluded.due_at, tries = 0",
+                    &[delivery.into(), job_id.into(), now.0.into(), now.0.into()],
+                )?;
+            }
+            Ok(())
+        })
     }
 
-    /// Hints that are still to be looked into, the oldest first.
-    pub fn open_hints(&self) -> Result<Vec<Hint>, LedgerError> {
-        let rows = self
-            .0
-            .query("SELECT id, job_id, tries, due_at FROM hints WHERE due_at IS NOT NULL ORDER BY id LIMIT 100", &[])?;
+    /// Hints that are to be looked into now, the one due first at the head.
+    pub fn due_hints(&self, now: Timestamp) -> Result<Vec<Hint>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT id, job_id, tries FROM hints WHERE due_at <= ? ORDER BY due_at, id LIMIT 100",
+            &[now.0.into()],
+        )?;
         rows.iter()
             .map(|row| {
-                Ok(Hint {
-                    id: row.natural(0)?,
-                    job_id: row.natural(1)?,
-                    tries: u32::try_from(row.natural(2)?).unwrap_or(u32::MAX),
-                    due_at: Timestamp(row.integer(3)?),
-                })
+                let tries = u32::try_from(row.natural(2)?).unwrap_or(u32::MAX);
+                Ok(Hint { id: row.natural(0)?, job_id: row.natural(1)?, tries })
             })
             .collect()
+    }
+
+    /// When the next hint is to be looked into. `None` when none is open.
+    pub fn next_hint(&self) -> Result<Option<Timestamp>, LedgerError> {
+        let rows = self.0.query("SELECT due_at FROM hints WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1", &[])?;
+        Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
     }
 
     /// A hint was looked into.
@@ -692,17 +774,36 @@ impl<S: Sql> Record<S> {
         })
     }
 
-    /// Writes down that somebody who showed who they are was refused.
+    /// Writes down that a job was refused; once, however often it asks.
     pub fn refuse(
         &self,
         version: &Version,
         key: &Key,
+        job_id: u64,
         actor: &str,
         why: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let details = serde_json::json!({ "why": why });
-        self.0.atomically(|| self.change(version, actor, "refused", &subject(version, key), &details, now))
+        self.0.atomically(|| {
+            let rows = self.0.query(
+                "INSERT OR IGNORE INTO refusals (job_id, version, key) VALUES (?, ?, ?) RETURNING job_id",
+                &[job_id.into(), version.as_str().into(), key.as_str().into()],
+            )?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let details = serde_json::json!({ "job": job_id, "why": why });
+            self.change(version, actor, "refused", &subject(version, key), &details, now)
+        })
+    }
+
+    /// Whether a job was refused before. What it asked for is over: a late hint of it must not be granted.
+    pub fn was_refused(&self, version: &Version, key: &Key, job_id: u64) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT job_id FROM refusals WHERE job_id = ? AND version = ? AND key = ?",
+            &[job_id.into(), version.as_str().into(), key.as_str().into()],
+        )?;
+        Ok(!rows.is_empty())
     }
 
     /// Orders that their packages' objects have not acknowledged yet.
@@ -721,8 +822,8 @@ impl<S: Sql> Record<S> {
 
     // ---- what promotions saw ----
 
-    /// Takes over what a package's object saw of a target. A report of an older approval is ignored, and so is a change
-    /// of a state that is final.
+    /// Takes over what a package's object saw of a target; whether that changed anything. A report of an older approval is
+    /// ignored, and so is a change of a state that is final.
     pub fn settle(
         &self,
         version: &Version,
@@ -731,7 +832,7 @@ impl<S: Sql> Record<S> {
         report: &Report,
         digest: &Digest,
         now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         self.0.atomically(|| {
             let rows = self.0.query(
                 "SELECT state, approval, step, problem FROM targets WHERE version = ? AND key = ? AND distro = ?",
@@ -742,8 +843,10 @@ impl<S: Sql> Record<S> {
             };
             let before: TargetState = parse(row.text(0)?)?;
             let current = matches!(row.0.get(1), Some(Value::Integer(id)) if u64::try_from(*id).ok() == Some(approval));
-            if !current || !before.is_moving() {
-                return Ok(());
+            // One that waits for a slot again, after a copy that broke, is still on its way.
+            let waits_again = before == TargetState::Releasing && report.state == TargetState::Approved;
+            if !current || !before.is_moving() || waits_again {
+                return Ok(false);
             }
             let step = report.step.map(|step| serde_json::to_string(&step)).transpose()?;
             let problem = report.problem.as_ref().map(serde_json::to_string).transpose()?;
@@ -751,17 +854,19 @@ impl<S: Sql> Record<S> {
                 && row.text_or_null(2)? == step.as_deref()
                 && row.text_or_null(3)? == problem.as_deref();
             if same {
-                return Ok(());
+                return Ok(false);
             }
             self.set(version, key, report, now)?;
             if before == report.state {
-                return self.bump(version);
+                self.bump(version)?;
+                return Ok(true);
             }
             let code = report.problem.as_ref().map(|problem| problem.code.as_str());
             let details = serde_json::json!({
                 "distro": report.distro, "approval": approval, "digest": digest, "before": before.code(), "problem": code,
             });
-            self.change(version, "edge", report.state.code(), &subject(version, key), &details, now)
+            self.change(version, "edge", report.state.code(), &subject(version, key), &details, now)?;
+            Ok(true)
         })
     }
 
@@ -1036,7 +1141,7 @@ mod tests {
     fn stage(record: &Record<Database>) {
         plan(record);
         record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
-        record.seen_in_staging(&version(), &key(), JAMMY, TargetState::Staged, NOW).expect("a look");
+        record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Declared, NOW).expect("a look");
     }
 
     fn state(record: &Record<Database>) -> TargetState {
@@ -1049,8 +1154,16 @@ mod tests {
 
     fn ask_by(record: &Record<Database>, job_id: u64) -> Result<bool, Refusal> {
         let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
-        let approval = by_job(&candidate, &JobSession { job_id, ..session(7, "aa") }, None)?;
+        let approval = by_job(&candidate, &JobSession { job_id, ..session(7, "aa") }, &job(job_id))?;
         Ok(record.approve(&candidate, &approval, &policy(), 1001, NOW).expect("an approval"))
+    }
+
+    fn job(id: u64) -> slipway_gitlab::Job {
+        let job = serde_json::json!({
+            "id": id, "name": "release: [jammy-amd64]", "status": "running", "user": { "id": 7, "username": "mira" },
+            "pipeline": { "id": 7, "ref": "v1.2.0", "sha": "aa" },
+        });
+        serde_json::from_value(job).expect("a job")
     }
 
     fn report(record: &Record<Database>, approval: u64, state: TargetState) {
@@ -1068,14 +1181,52 @@ mod tests {
     }
 
     #[test]
-    fn a_pipeline_of_another_commit_cannot_take_a_key_over_and_one_of_the_same_can() {
+    fn a_key_with_a_declared_file_is_taken_over_only_by_its_own_commit_and_unchanged() {
         let record = record();
         plan(&record);
+        record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
         let other = record.expect(&version(), &session(8, "bb"), &policy(), &planned(None), NOW);
         assert!(matches!(other, Err(LedgerError::OtherPipeline { declared: 7, other: 8, .. })), "{other:?}");
+        let mut renamed = planned(None);
+        if let Some(package) = renamed.first_mut() {
+            package.expect.release_job = "unit-tests".to_owned();
+        }
+        let other = record.expect(&version(), &session(9, "aa"), &policy(), &renamed, NOW);
+        assert!(matches!(other, Err(LedgerError::OtherPipeline { .. })), "another job would release it: {other:?}");
         record.expect(&version(), &session(9, "aa"), &policy(), &planned(None), NOW).expect("a pipeline run again");
         let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
-        assert_eq!(candidate.pipeline_id, 9);
+        assert_eq!((candidate.pipeline_id, candidate.digest), (9, Some(Digest::of(b"deb"))));
+    }
+
+    #[test]
+    fn a_key_for_which_nothing_was_built_is_free_for_a_later_pipeline() {
+        let record = record();
+        plan(&record);
+        record.expect(&version(), &session(8, "bb"), &policy(), &planned(None), NOW).expect("the real tag");
+        let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
+        assert_eq!(candidate.pipeline_id, 8);
+    }
+
+    #[test]
+    fn nothing_falls_out_of_a_pipelines_own_plan() {
+        let record = record();
+        plan(&record);
+        let skipping = record.expect(&version(), &session(7, "aa"), &policy(), &planned(Some("later")), NOW);
+        assert!(matches!(skipping, Err(LedgerError::OtherExpectation { .. })), "{skipping:?}");
+    }
+
+    #[test]
+    fn a_refused_job_is_written_down_once() {
+        let record = record();
+        plan(&record);
+        for _ in 0..3 {
+            record.refuse(&version(), &key(), 81, "webhook job:81", "not staged", NOW).expect("written down");
+        }
+        assert!(record.was_refused(&version(), &key(), 81).expect("known"));
+        assert!(!record.was_refused(&version(), &key(), 82).expect("not known"));
+        let refused =
+            entries(record.sql(), 1, 100).expect("rows").iter().filter(|row| row.event.action == "refused").count();
+        assert_eq!(refused, 1);
     }
 
     #[test]
@@ -1087,6 +1238,44 @@ mod tests {
         assert!(matches!(other, Err(LedgerError::OtherDigest { .. })), "{other:?}");
         let declared = record.staged(&version(), &key()).expect("a row").expect("the file").digest;
         assert_eq!(declared, Digest::of(b"deb"));
+    }
+
+    #[test]
+    fn a_declared_digest_survives_every_later_plan() {
+        let record = record();
+        plan(&record);
+        record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+        let mut other = planned(None);
+        if let Some(package) = other.first_mut() {
+            package.targets = vec![OrderTarget { distro: "ubuntu/noble".to_owned(), public: site("harbour/stable") }];
+        }
+        for pipeline in [7, 8] {
+            assert!(record.expect(&version(), &session(pipeline, "aa"), &policy(), &other, NOW).is_err(), "{pipeline}");
+        }
+        record.expect(&version(), &session(8, "aa"), &policy(), &planned(None), NOW).expect("the pipeline run again");
+        let declared = record.staged(&version(), &key()).expect("a row").expect("still declared").digest;
+        assert_eq!(declared, Digest::of(b"deb"));
+    }
+
+    #[test]
+    fn pipelines_whose_commit_is_unknown_are_not_of_the_same_commit() {
+        let record = record();
+        record.expect(&version(), &session(7, ""), &policy(), &planned(None), NOW).expect("a plan");
+        record.declare(&version(), &key(), &file(b"deb"), &session(7, ""), NOW).expect("a declaration");
+        let refused = record.expect(&version(), &session(8, ""), &policy(), &planned(None), NOW);
+        assert!(matches!(refused, Err(LedgerError::OtherPipeline { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn two_keys_of_a_pipeline_do_not_share_a_job() {
+        let record = record();
+        plan(&record);
+        let mut other = planned(None);
+        if let Some(package) = other.first_mut() {
+            package.key = "another".parse().expect("a key");
+        }
+        let refused = record.expect(&version(), &session(7, "aa"), &policy(), &other, NOW);
+        assert!(matches!(refused, Err(LedgerError::SharedJob { .. })), "{refused:?}");
     }
 
     #[test]
@@ -1107,6 +1296,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_never_staged_is_expected_and_not_missing() {
+        let record = record();
+        plan(&record);
+        record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Nothing, NOW).expect("a look");
+        assert_eq!(state(&record), TargetState::Expected);
+    }
+
+    #[test]
     fn what_is_not_seen_in_staging_is_not_approved() {
         let record = record();
         plan(&record);
@@ -1121,12 +1318,8 @@ mod tests {
         stage(&record);
         // Both read the record before either writes.
         let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
-        let job = serde_json::from_value(serde_json::json!({
-            "id": 81, "name": "release: [jammy-amd64]", "status": "pending", "user": { "id": 7, "username": "mira" },
-            "pipeline": { "id": 7, "ref": "v1.2.0", "sha": "aa" },
-        }));
-        let by_webhook = by_webhook(&candidate, &job.expect("a job")).expect("an approval");
-        let by_job = by_job(&candidate, &session(7, "aa"), None).expect("an approval");
+        let by_webhook = by_webhook(&candidate, &job(81)).expect("an approval");
+        let by_job = by_job(&candidate, &session(7, "aa"), &job(81)).expect("an approval");
         assert!(record.approve(&candidate, &by_webhook, &policy(), 1001, NOW).expect("the first"));
         assert!(!record.approve(&candidate, &by_job, &policy(), 1001, NOW).expect("the second"));
         assert!(!ask(&record).expect("nothing left"), "asked again, later");
@@ -1145,6 +1338,7 @@ mod tests {
         assert!(ask(&record).expect("an approval"));
         for (reported, then) in [
             (TargetState::Releasing, TargetState::Releasing),
+            (TargetState::Approved, TargetState::Releasing),
             (TargetState::Released, TargetState::Released),
             (TargetState::Failed, TargetState::Released),
             (TargetState::Releasing, TargetState::Released),
@@ -1172,9 +1366,15 @@ mod tests {
     fn a_package_that_leaves_staging_is_missing_until_it_is_seen_again() {
         let record = record();
         stage(&record);
-        for state_seen in [TargetState::Missing, TargetState::Staged] {
-            record.seen_in_staging(&version(), &key(), JAMMY, state_seen, NOW).expect("a look");
-            assert_eq!(state(&record), state_seen);
+        let other = Sight::Other(skipped("any problem"));
+        for (sight, then) in [
+            (Sight::Nothing, TargetState::Missing),
+            (Sight::Declared, TargetState::Staged),
+            (other, TargetState::Missing),
+            (Sight::Declared, TargetState::Staged),
+        ] {
+            record.seen_in_staging(&version(), &key(), JAMMY, &sight, NOW).expect("a look");
+            assert_eq!(state(&record), then, "{sight:?}");
         }
     }
 
@@ -1192,17 +1392,23 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_kept_once_and_open_until_it_is_settled() {
+    fn a_job_is_looked_into_once_for_all_that_hint_at_it_and_again_when_a_person_sends_it_again() {
         let record = record();
-        assert!(record.keep_hint("delivery-1", 81, NOW).expect("kept"));
-        assert!(!record.keep_hint("delivery-1", 81, NOW).expect("known"));
-        let hint = *record.open_hints().expect("hints").first().expect("one");
-        record.postpone_hint(hint.id, "503", Timestamp(NOW.0 + 1_000)).expect("postponed");
-        let later = *record.open_hints().expect("hints").first().expect("still one");
-        assert_eq!((later.tries, later.due_at), (1, Timestamp(NOW.0 + 1_000)));
+        for delivery in ["delivery-1", "delivery-1", "delivery-2"] {
+            record.keep_hint(delivery, 81, NOW).expect("kept");
+        }
+        let hints = record.due_hints(NOW).expect("hints");
+        assert_eq!(hints.len(), 1);
+        let hint = *hints.first().expect("one");
+        let later = Timestamp(NOW.0 + 1_000);
+        record.postpone_hint(hint.id, "503", later).expect("postponed");
+        assert!(record.due_hints(NOW).expect("hints").is_empty());
+        assert_eq!(record.next_hint().expect("a time"), Some(later));
+        assert_eq!(record.due_hints(later).expect("hints").first().map(|hint| hint.tries), Some(1));
         record.settle_hint(hint.id, "approved").expect("settled");
-        assert!(record.open_hints().expect("hints").is_empty());
-        assert!(!record.keep_hint("delivery-1", 81, NOW).expect("known for good"));
+        assert_eq!(record.next_hint().expect("no time"), None);
+        record.keep_hint("delivery-1", 81, later).expect("sent again by a person");
+        assert_eq!(record.due_hints(later).expect("hints").len(), 1);
     }
 
     #[test]

@@ -24,19 +24,8 @@ pub struct Task {
     pub order: Order,
     /// The target.
     pub target: OrderTarget,
-    /// Runs that met passing trouble, one after another.
-    pub troubled: u32,
-    /// Runs that waited, one after another.
-    pub waited: u32,
-    /// Since when the public place has the file.
-    pub accepted_at: Option<Timestamp>,
-}
-
-impl Task {
     /// What its runs have shown so far.
-    pub fn patience(&self) -> Patience {
-        Patience { troubled: self.troubled, waited: self.waited, accepted_at: self.accepted_at }
-    }
+    pub patience: Patience,
 }
 
 /// The tasks of one package.
@@ -54,8 +43,7 @@ impl<S: Sql> Work<S> {
     pub fn accept(&self, order: &Order, now: Timestamp) -> Result<(), LedgerError> {
         self.0.atomically(|| {
             for target in &order.targets {
-                let task =
-                    Task { order: order.clone(), target: target.clone(), troubled: 0, waited: 0, accepted_at: None };
+                let task = Task { order: order.clone(), target: target.clone(), patience: Patience::default() };
                 self.0.query(
                     "INSERT INTO tasks (distro, approval, task, due_at, report) VALUES (?, ?, ?, ?, NULL)
                      ON CONFLICT (distro) DO UPDATE SET
@@ -78,6 +66,15 @@ impl<S: Sql> Work<S> {
         let rows =
             self.0.query("SELECT due_at, task FROM tasks WHERE due_at IS NOT NULL ORDER BY due_at, distro", &[])?;
         rows.iter().map(|row| Ok((Timestamp(row.integer(0)?), serde_json::from_str(row.text(1)?)?))).collect()
+    }
+
+    /// Writes down that a run begins.
+    pub fn began(&self, task: &Task) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE tasks SET task = ? WHERE distro = ? AND approval = ?",
+            &[serde_json::to_string(task)?.into(), task.target.distro.as_str().into(), task.order.approval.into()],
+        )?;
+        Ok(())
     }
 
     /// Writes down how a run ended: what to report, and when to run again.

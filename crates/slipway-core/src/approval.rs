@@ -108,6 +108,23 @@ pub enum Refusal {
 
 /// Judges a job that the webhook named, as GitLab's API shows it.
 pub fn by_webhook(candidate: &Candidate, job: &Job) -> Result<Approval, Refusal> {
+    let by = played(candidate, job)?;
+    approve(candidate, by, Via::Webhook, job.id)
+}
+
+/// Judges a job that asks by itself, by what GitLab signed and by what its API shows of the job now. A session outlives its
+/// job, and any job of a pipeline can be given any environment: so neither alone is enough.
+pub fn by_job(candidate: &Candidate, session: &JobSession, job: &Job) -> Result<Approval, Refusal> {
+    let by = played(candidate, job)?;
+    let signed = session.environment.as_ref().is_none_or(|environment| *environment == candidate.environment);
+    if job.id != session.job_id || !signed {
+        return Err(Refusal::OtherJob { key: candidate.key.clone(), declared: candidate.release_job.clone() });
+    }
+    approve(candidate, by, Via::Job, job.id)
+}
+
+/// Who played the job, if it is the one that was declared for the package, and was played.
+fn played(candidate: &Candidate, job: &Job) -> Result<String, Refusal> {
     let key = || candidate.key.clone();
     if job.pipeline.id != candidate.pipeline_id {
         return Err(Refusal::OtherPipeline { key: key(), declared: candidate.pipeline_id, job: job.pipeline.id });
@@ -116,29 +133,10 @@ pub fn by_webhook(candidate: &Candidate, job: &Job) -> Result<Approval, Refusal>
         return Err(Refusal::OtherJob { key: key(), declared: candidate.release_job.clone() });
     }
     // GitLab promises no particular event of a played job, so every status that only a played job has will do.
-    let by = match &job.user {
-        Some(user) if job.status.is_played() => user.username.clone(),
-        _ => return Err(Refusal::NotPlayed { key: key(), status: job.status.to_string() }),
-    };
-    approve(candidate, by, Via::Webhook, job.id)
-}
-
-/// Judges a job that asks by itself. Its package is bound by the environment that GitLab signed, or by its name as
-/// GitLab's API shows it.
-pub fn by_job(candidate: &Candidate, session: &JobSession, job_name: Option<&str>) -> Result<Approval, Refusal> {
-    let key = || candidate.key.clone();
-    if session.pipeline_id != candidate.pipeline_id {
-        return Err(Refusal::OtherPipeline { key: key(), declared: candidate.pipeline_id, job: session.pipeline_id });
+    match &job.user {
+        Some(user) if job.status.is_played() => Ok(user.username.clone()),
+        _ => Err(Refusal::NotPlayed { key: key(), status: job.status.to_string() }),
     }
-    let bound = match (&session.environment, job_name) {
-        (Some(environment), _) => *environment == candidate.environment,
-        (None, Some(name)) => name == candidate.release_job,
-        (None, None) => false,
-    };
-    if !bound {
-        return Err(Refusal::OtherJob { key: key(), declared: candidate.release_job.clone() });
-    }
-    approve(candidate, session.user.clone(), Via::Job, session.job_id)
 }
 
 fn approve(candidate: &Candidate, by: String, via: Via, job_id: u64) -> Result<Approval, Refusal> {
@@ -158,4 +156,94 @@ fn approve(candidate: &Candidate, by: String, via: Via, job_id: u64) -> Result<A
         }
     }
     Ok(Approval { by, via, job_id, digest, distros })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn candidate() -> Candidate {
+        Candidate {
+            version: "1.2.0".parse().expect("a version"),
+            key: "deb".parse().expect("a key"),
+            pipeline_id: 7,
+            release_job: "release: [deb]".to_owned(),
+            environment: "release/deb".to_owned(),
+            digest: Some(Digest::of(b"deb")),
+            targets: vec![("ubuntu/jammy".to_owned(), TargetState::Staged)],
+        }
+    }
+
+    fn job(id: u64, pipeline: u64, name: &str, status: &str) -> Job {
+        let job = json!({ "id": id, "name": name, "status": status, "user": { "id": 1, "username": "mira" },
+                          "pipeline": { "id": pipeline, "ref": "v1", "sha": "aa" } });
+        serde_json::from_value(job).expect("a job")
+    }
+
+    fn session(environment: Option<&str>) -> JobSession {
+        JobSession {
+            project_id: 1,
+            project_path: "harbour/tug".to_owned(),
+            pipeline_id: 7,
+            job_id: 81,
+            user: "mira".to_owned(),
+            environment: environment.map(str::to_owned),
+            ref_name: "v1".to_owned(),
+            sha: "aa".to_owned(),
+            token_id: "t".to_owned(),
+            ends_at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn only_the_declared_job_of_the_declaring_pipeline_that_was_played_releases() {
+        for (pipeline, name, status, holds) in [
+            (7, "release: [deb]", "pending", true),
+            (7, "release: [deb]", "running", true),
+            (7, "release: [deb]", "success", true),
+            (7, "release: [deb]", "manual", false),
+            (7, "release: [deb]", "created", false),
+            (7, "release: [deb]", "failed", false),
+            (7, "release: [deb]", "canceled", false),
+            (7, "unit-tests", "running", false),
+            (8, "release: [deb]", "running", false),
+        ] {
+            let job = job(81, pipeline, name, status);
+            assert_eq!(by_webhook(&candidate(), &job).is_ok(), holds, "webhook: {pipeline} {name} {status}");
+            assert_eq!(by_job(&candidate(), &session(None), &job).is_ok(), holds, "job: {pipeline} {name} {status}");
+        }
+    }
+
+    #[test]
+    fn a_job_speaks_for_itself_and_for_the_environment_that_gitlab_signed() {
+        let running = job(81, 7, "release: [deb]", "running");
+        assert!(by_job(&candidate(), &session(Some("release/deb")), &running).is_ok());
+        assert!(by_job(&candidate(), &session(Some("release/other")), &running).is_err());
+        assert!(by_job(&candidate(), &session(None), &job(82, 7, "release: [deb]", "running")).is_err());
+    }
+
+    #[test]
+    fn only_targets_that_are_staged_or_stopped_are_approved() {
+        use TargetState as S;
+        for (state, approved) in [
+            (S::Expected, None),
+            (S::Staged, Some(1)),
+            (S::Approved, Some(0)),
+            (S::Releasing, Some(0)),
+            (S::Released, Some(0)),
+            (S::Conflict, Some(1)),
+            (S::Failed, Some(1)),
+            (S::Missing, None),
+            (S::Skipped, None),
+            (S::Expired, None),
+            (S::Withdrawn, None),
+        ] {
+            let candidate = Candidate { targets: vec![("ubuntu/jammy".to_owned(), state)], ..candidate() };
+            let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running")).ok();
+            assert_eq!(found.map(|approval| approval.distros.len()), approved, "{state:?}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use slipway_packagecloud::{Filename, Repository};
 use slipway_wire::Digest;
 
 use crate::api::{self, Problem, Step};
@@ -11,7 +12,7 @@ use crate::release::{ReleaseState, TargetState, Version};
 use crate::time::Timestamp;
 
 /// How often a promotion that meets passing trouble tries before it asks for a person: about 20 minutes of waits.
-pub const ATTEMPTS_MAX: u32 = 12;
+pub const ATTEMPTS_MAX: u32 = 10;
 /// How long the public index may take to serve an accepted file. packagecloud promises no time; an hour is far more
 /// than has been seen.
 pub const INDEX_WAIT_MAX: Duration = Duration::from_hours(1);
@@ -40,8 +41,8 @@ pub enum Next {
     After(Duration),
 }
 
-/// How long a target has been at it, as its host remembers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How long a target has been at it. Its host keeps it from run to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patience {
     /// Runs that met passing trouble, one after another.
     pub troubled: u32,
@@ -49,6 +50,27 @@ pub struct Patience {
     pub waited: u32,
     /// Since when the public place has the file.
     pub accepted_at: Option<Timestamp>,
+}
+
+impl Patience {
+    /// What is left of it after a run.
+    #[must_use]
+    pub fn after(self, outcome: &Outcome, now: Timestamp) -> Self {
+        match outcome {
+            Outcome::AwaitingIndex => {
+                Self { troubled: 0, waited: self.waited.saturating_add(1), accepted_at: self.accepted_at.or(Some(now)) }
+            }
+            Outcome::AwaitingDigest => Self { troubled: 0, waited: self.waited.saturating_add(1), ..self },
+            // Whoever waits for a slot has tried nothing, so that ends no trouble and is none.
+            Outcome::AwaitingSlot => self,
+            Outcome::Troubled(_) => Self { troubled: self.troubled.saturating_add(1), waited: 0, ..self },
+            Outcome::Released
+            | Outcome::Conflict { .. }
+            | Outcome::Missing
+            | Outcome::Changed { .. }
+            | Outcome::Refused { .. } => Self { troubled: 0, waited: 0, ..self },
+        }
+    }
 }
 
 /// Turns an outcome into what people see, and when the next run is due.
@@ -75,6 +97,13 @@ pub fn report(promotion: &Promotion, outcome: &Outcome, patience: Patience, now:
         Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged, gone)),
         Outcome::Refused { code, what, public } => stopped(TargetState::Failed, refused(code, what, *public)),
     }
+}
+
+/// A target whose places this deployment does not have.
+pub fn unconfigured(distro: &str, why: &impl std::fmt::Display) -> Report {
+    let next = "Operator: mend `slipway.toml` or the secret, deploy, then play the release job again.";
+    let problem = problem("not-configured", format!("{why}."), "unknown", "safe", next);
+    Report { distro: distro.to_owned(), state: TargetState::Failed, step: None, problem: Some(problem) }
 }
 
 fn problem(code: &str, what: String, public: &str, retry: &str, next: &str) -> Problem {
@@ -126,22 +155,31 @@ fn changed(Promotion { staging, filename, digest, .. }: &Promotion, found: Optio
     problem("staged-bytes-changed", what, gone.word(), "useless", next)
 }
 
+/// Staging has another file under a declared name.
+pub fn staging_conflict(repository: &Repository, filename: &Filename, found: Digest, declared: Digest) -> Problem {
+    let what = format!("{repository} has another `{filename}`: {found}, declared {declared}.");
+    let next =
+        "Build owner: find out who pushed the other file. Remove it and run the build job again, or raise the version.";
+    problem("staging-conflict", what, "none", "useless", next)
+}
+
 fn refused(code: &str, what: &str, public: Visible) -> Problem {
     let next = "Operator: mend the cause, then play the release job again.";
     problem(code, format!("{what}."), public.word(), "safe", next)
 }
 
-/// How soon a slot is asked for again. A transfer takes seconds to minutes.
-const SLOT_WAIT: Duration = Duration::from_secs(2);
+/// How soon a slot is asked for again. Each time costs a look at both places, and transfers take seconds to minutes.
+const SLOT_WAIT: Duration = Duration::from_secs(3);
 
 /// 1 s at first, since a small server indexes at once, doubling to 30 s.
 fn index_wait(waited: u32) -> Duration {
     Duration::from_secs((1 << waited.min(5)).min(30))
 }
 
-/// 1, 2, 4 … seconds up to 4 minutes: [`ATTEMPTS_MAX`] of them are about 20 minutes.
+/// 5, 10, 20 … seconds up to 4 minutes: [`ATTEMPTS_MAX`] of them are about 20 minutes. The slowest answer to a push on
+/// record took 10 s, and a push that broke may be finished by the server meanwhile.
 fn trouble_wait(troubled: u32) -> Duration {
-    Duration::from_secs((1 << troubled.min(8)).min(240))
+    Duration::from_secs((5 << troubled.min(6)).min(240))
 }
 
 /// The state of a package with several targets: the one that most needs a person, or else the least far.

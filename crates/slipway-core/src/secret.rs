@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -69,9 +70,13 @@ impl EdgeKey {
         serde_json::from_slice(&payload).map_err(|_| NotSealed::Forged)
     }
 
-    #[allow(clippy::expect_used, reason = "HMAC takes keys of any length: RFC 2104")]
     fn mac(&self, purpose: &str, payload: &str) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        // A key shorter than a block is filled up with zeros (RFC 2104), so this is HMAC with the 32 bytes.
+        let mut block = [0; 64];
+        for (byte, own) in block.iter_mut().zip(self.0) {
+            *byte = own;
+        }
+        let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
         mac.update(purpose.as_bytes());
         mac.update(&[0]);
         mac.update(payload.as_bytes());

@@ -2,6 +2,7 @@
 //!
 //! `fetch` is taken from `globalThis`, since only browsers have a `window`. Absent on purpose: following redirects,
 //! retries, a pool, and any JavaScript handle that outlives one exchange (workerd ties each to the request that made it).
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod text;
 

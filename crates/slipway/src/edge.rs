@@ -173,7 +173,7 @@ impl<'a> Edge<'a> {
 
     /// The release as soon as it has changed since `sequence`, or as it is after a while.
     pub(crate) async fn change(&self, sequence: u64) -> Result<Release, EdgeError> {
-        let url = format!("{}?wait=1&timeout={POLL_S}&since={sequence}", self.release_url(&[]));
+        let url = format!("{}?timeout={POLL_S}&since={sequence}", self.release_url(&[]));
         self.ask(Method::GET, url, None::<&()>).await
     }
 

@@ -57,6 +57,9 @@ pub(crate) async fn stage(
             }
             return Err(Failure::new(Exit::Conflict, doing, lines));
         }
+        Err(error) if error.kind() == Some("staging-conflict") => {
+            return Err(Failure::new(Exit::Conflict, doing, error.lines()));
+        }
         Err(error) => return Err(error.failure(doing)),
     };
     push(options, &filename, file, &release, token, say, &doing).await?;

@@ -6,6 +6,7 @@
 //!
 //! Absent on purpose: a client, retries, a clock, and following redirects. A redirect is an answer like any other;
 //! whoever asked decides whether its host may be visited, and with which credential.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod base;
 mod call;

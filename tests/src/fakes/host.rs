@@ -66,14 +66,8 @@ impl<'a> Host<'a> {
             self.now = self.now + WATCHDOG;
             return None;
         };
-        if outcome == Outcome::AwaitingIndex {
-            self.patience.accepted_at.get_or_insert(self.now);
-        }
         let (report, next) = report(&self.promotion, &outcome, self.patience, self.now);
-        let waiting = matches!(outcome, Outcome::AwaitingIndex | Outcome::AwaitingDigest);
-        let troubled = matches!(outcome, Outcome::Troubled(_));
-        self.patience.waited = if waiting { self.patience.waited + 1 } else { 0 };
-        self.patience.troubled = if troubled { self.patience.troubled + 1 } else { 0 };
+        self.patience = self.patience.after(&outcome, self.now);
         self.is_true(&report);
         self.reports.push(report);
         if let Next::After(wait) = next {

@@ -1,0 +1,207 @@
+//! What a pipeline may expect of a release: every package gets its places, or every problem is named.
+
+use std::collections::BTreeSet;
+
+use slipway_packagecloud::{Distro, Filename, PackageKind};
+
+use crate::api::{Expectation, PackagePatch, StagedFile};
+use crate::config::{Config, Project};
+use crate::promotion::OrderTarget;
+use crate::release::{Key, Version};
+use crate::route::Site;
+
+/// GitLab's own limit for the names of jobs and environments.
+const NAME_CHARACTERS_MAX: usize = 255;
+
+/// Where numbers in JavaScript stop being exact, which is far beyond any package: 9 PB.
+const SIZE_BYTES_MAX: u64 = (1 << 53) - 1;
+/// What a reason for skipping a package may have.
+const REASON_CHARACTERS_MAX: usize = 500;
+
+/// An expectation with the places that its routes gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The package.
+    pub key: Key,
+    /// What the plan says of it.
+    pub expect: Expectation,
+    /// Where it is staged.
+    pub staging: Site,
+    /// Where it becomes public, one for each distro version.
+    pub targets: Vec<OrderTarget>,
+}
+
+/// Gives every expectation of a request its places. The error holds every problem, a sentence each.
+pub fn planned(
+    config: &Config,
+    project: &Project,
+    version: &Version,
+    packages: &[PackagePatch],
+) -> Result<Vec<Planned>, Vec<String>> {
+    let mut problems = Vec::new();
+    let mut planned = Vec::new();
+    let (mut keys, mut jobs, mut environments) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for PackagePatch { key, expect, .. } in packages {
+        if !keys.insert(key) {
+            problems.push(format!("`{key}` is named twice"));
+        }
+        let Some(expect) = expect else { continue };
+        for (what, name) in [("job", &expect.release_job), ("environment", &expect.environment)] {
+            if name.trim().is_empty() || name.chars().count() > NAME_CHARACTERS_MAX {
+                problems.push(format!(
+                    "`{key}`: the name of its release {what} must have 1 to {NAME_CHARACTERS_MAX} characters"
+                ));
+            }
+        }
+        if expect.skip.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARACTERS_MAX) {
+            problems.push(format!("`{key}`: the reason to skip it has more than {REASON_CHARACTERS_MAX} characters"));
+        }
+        // A job or an environment that stood for two packages would release both, or the wrong one.
+        if !jobs.insert(&expect.release_job) {
+            problems.push(format!("`{key}` shares the release job `{}` with another key", expect.release_job));
+        }
+        if !environments.insert(&expect.environment) {
+            problems.push(format!("`{key}` shares the environment `{}` with another key", expect.environment));
+        }
+        match places(config, project, version, key, expect) {
+            Ok((staging, targets)) => {
+                planned.push(Planned { key: key.clone(), expect: expect.clone(), staging, targets })
+            }
+            Err(more) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() { Ok(planned) } else { Err(problems) }
+}
+
+fn places(
+    config: &Config,
+    project: &Project,
+    version: &Version,
+    key: &Key,
+    expect: &Expectation,
+) -> Result<(Site, Vec<OrderTarget>), Vec<String>> {
+    let mut problems = Vec::new();
+    let mut staging = None;
+    let mut targets: Vec<OrderTarget> = Vec::new();
+    for distro in &expect.distros {
+        if let Err(error) = distro.parse::<Distro>() {
+            problems.push(format!("`{key}`: {error}"));
+            continue;
+        }
+        let Some(route) = config.route(project, version, key, distro) else {
+            problems.push(format!("no route of slipway.toml fits `{key}` for {distro}"));
+            continue;
+        };
+        if staging.get_or_insert_with(|| route.staging.clone()) != &route.staging {
+            problems.push(format!("`{key}` has routes with different staging repositories"));
+        }
+        if targets.iter().any(|target| target.distro == *distro) {
+            problems.push(format!("`{key}` names {distro} twice"));
+        }
+        targets.push(OrderTarget { distro: distro.clone(), public: route.public.clone() });
+    }
+    match staging {
+        Some(staging) if problems.is_empty() => Ok((staging, targets)),
+        None if problems.is_empty() => Err(vec![format!("`{key}` is for no distribution")]),
+        _ => Err(problems),
+    }
+}
+
+/// The name of a file that was built, if it can be released: its index is found by what its name says.
+pub fn filename(key: &Key, file: &StagedFile) -> Result<Filename, String> {
+    let name: Filename = file.filename.parse().map_err(|error| format!("`{key}`: {error}"))?;
+    if !name.as_str().bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(format!("`{key}`: a package's file name has only visible ASCII characters"));
+    }
+    if file.size > SIZE_BYTES_MAX {
+        return Err(format!("`{key}`: {} bytes are more than {SIZE_BYTES_MAX}", file.size));
+    }
+    match name.kind() {
+        Some(PackageKind::Deb) if name.deb_architecture().is_some() => Ok(name),
+        Some(PackageKind::Deb) => {
+            Err(format!("`{key}`: `{name}` names no architecture; a deb is called `name_version_architecture.deb`"))
+        }
+        _ => Err(format!("`{key}`: `{name}` is no deb; other kinds of packages cannot be released yet")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn config() -> Config {
+        let place = |name: &str| {
+            format!("[places.{name}]\nkind = \"packagecloud\"\nurl = \"https://p.example.com\"\ntoken = \"T_{name}\"\n")
+        };
+        let route = |distros: &str, staging: &str| {
+            format!(
+                "[[routes]]\ndistros = [\"{distros}\"]\nstaging = {{ place = \"staging\", repository = \"ci/{staging}\" }}\n\
+                 public = {{ place = \"public\", repository = \"acme/stable\" }}\n"
+            )
+        };
+        let text = format!(
+            "[edge]\nurl = \"https://s.example.com\"\n[gitlab]\nurl = \"https://g.example.com\"\ntoken = \"G\"\n{}{}\
+             [[projects]]\nid = 1\nnamespace_id = 2\nname = \"tug\"\nwebhook_token = \"W\"\n{}{}",
+            place("staging"),
+            place("public"),
+            route("ubuntu/*", "pre"),
+            route("debian/*", "other"),
+        );
+        Config::parse(&text).expect("a good file")
+    }
+
+    /// `key distro,distro job environment`, one a line, against the problems, in order.
+    fn check(plan: &str, problems: &[&str]) {
+        let config = config();
+        let packages: Vec<PackagePatch> = plan
+            .lines()
+            .map(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let [key, distros, job, environment] = words.as_slice() else { panic!("{line}") };
+                let distros: Vec<&str> = distros.split(',').filter(|distro| *distro != "-").collect();
+                let expect = json!({ "distros": distros, "release_job": job, "environment": environment });
+                serde_json::from_value(json!({ "key": key, "expect": expect })).expect("a patch")
+            })
+            .collect();
+        let project = config.project("tug").expect("the project");
+        let found = planned(&config, project, &"1".parse().expect("a version"), &packages).err().unwrap_or_default();
+        assert_eq!(found, problems, "{plan}");
+    }
+
+    #[test]
+    fn a_good_plan_has_no_problems() {
+        check("a ubuntu/jammy,ubuntu/noble job-a release/a\nb debian/trixie job-b release/b", &[]);
+    }
+
+    #[test]
+    fn every_problem_of_a_plan_is_named() {
+        check("a - j e", &["`a` is for no distribution"]);
+        check("a el/9 j e", &["no route of slipway.toml fits `a` for el/9"]);
+        check("a ubuntu/jammy,ubuntu/jammy j e", &["`a` names ubuntu/jammy twice"]);
+        check("a ubuntu/jammy,debian/trixie j e", &["`a` has routes with different staging repositories"]);
+        check("a ubuntu/jammy j e\na ubuntu/jammy k f", &["`a` is named twice"]);
+        check(
+            "a ubuntu/jammy j e\nb ubuntu/jammy j e",
+            &["`b` shares the release job `j` with another key", "`b` shares the environment `e` with another key"],
+        );
+    }
+
+    #[test]
+    fn only_a_deb_that_names_its_architecture_can_be_declared() {
+        let key: Key = "k".parse().expect("a key");
+        for (name, holds) in [
+            ("tug_1.0_amd64.deb", true),
+            ("tug.deb", false),
+            ("tug-1.0.x86_64.rpm", false),
+            ("../tug_1.0_amd64.deb", false),
+            ("tug_\u{202e}1.0_amd64.deb", false),
+            ("", false),
+        ] {
+            let digest = slipway_wire::Digest::of(b"");
+            let file = StagedFile { filename: name.to_owned(), digest, size: 0 };
+            assert_eq!(filename(&key, &file).is_ok(), holds, "{name}");
+        }
+    }
+}
