@@ -1,5 +1,6 @@
 //! SIGKILL at any moment, of any process: whatever was acknowledged happens, and it happens once.
 
+use std::net::TcpListener;
 use std::thread;
 
 use serde_json::json;
@@ -202,13 +203,22 @@ fn a_webhook_that_was_acknowledged_while_gitlab_is_down_is_looked_into_when_it_i
     world.gitlab.play(job, "mira");
     let body = world.gitlab.delivery(job, "pending")["body"].clone();
 
+    // Whoever asks GitLab now is hung up on.
     world.kill(Process::Gitlab);
+    let gitlab = world.stack.gitlab_url();
+    let phone = TcpListener::bind(gitlab.trim_start_matches("http://")).expect("its port is free now");
+    phone.set_nonblocking(true).expect("a listener can be asked without waiting");
+    let rings = || wait_until("somebody asks GitLab", || phone.accept().is_ok());
     assert_eq!(world.hook(release.project, &body).status, 202);
-    // The hint is all that there is, also after this.
+    rings();
+    rings();
+    // It was asked in vain and will be again; the kept hint is all that there is, also after this.
     world.kill(Process::Edge);
     world.start_again(Process::Edge);
+    rings();
     assert_eq!(release.target("cargo")["state"], "staged", "nobody has confirmed it yet");
 
+    drop(phone);
     world.start_again(Process::Gitlab);
     let target = release.wait_until_released("cargo");
     assert_eq!(target["approval"]["via"], "webhook");
