@@ -73,7 +73,10 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
 /// Builds the parts, and installs workerd meanwhile when the native services are among them: then a stack is wanted.
 pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::Result<()> {
     tools::wasm_target(steps, places)?;
-    let packages: Vec<&str> = parts.iter().filter_map(|part| part.package()).collect();
+    // All hosts, whichever is wanted: cargo gives their common dependencies the features of all that it builds at a
+    // time, and what is deployed is to be what was tested.
+    let wasm = parts.iter().any(|part| part.package().is_some());
+    let packages: Vec<&str> = Part::ALL.iter().filter(|_| wasm).filter_map(|part| part.package()).collect();
     let native = parts.contains(&Part::Native);
     let began = Instant::now();
     let logs = places.target.join("xtask");
