@@ -65,7 +65,7 @@ pub fn planned(
         }
         match places(config, project, version, key, expect) {
             Ok((staging, targets)) => {
-                planned.push(Planned { key: key.clone(), expect: expect.clone(), staging, targets })
+                planned.push(Planned { key: key.clone(), expect: expect.clone(), staging, targets });
             }
             Err(more) => problems.extend(more),
         }
