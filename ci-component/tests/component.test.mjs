@@ -1,6 +1,6 @@
 // The component as a pipeline sees it, expanded by gitlab-ci-local. Nothing is run here.
 //
-//   GITLAB_CI_LOCAL="node …/gitlab-ci-local/dist/index.js"   (4.75.1, with Node 22 or newer)
+//   GITLAB_CI_LOCAL="node …/gitlab-ci-local/dist/index.js"   (4.73.0, with Node 20 or newer)
 //   CHECK_JSONSCHEMA="…/check-jsonschema"                    (0.39.0, which holds GitLab's schema)
 //   node --test ci-component/tests/component.test.mjs
 //
