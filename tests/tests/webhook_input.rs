@@ -234,11 +234,13 @@ fn a_forged_webhook_of_a_job_that_gitlab_knows_better_releases_nothing() {
     gitlab.point_hook(release.project.id, NOBODY);
     let keys = ["manual", "failed", "canceled"];
     release.plan(&keys);
-    let mut packages = Vec::new();
+    let (mut packages, mut manual) = (Vec::new(), 0);
     for key in keys {
         let package = release.stage(key, &deb(key, "", 0));
         let job = release.job(key);
-        if key != "manual" {
+        if key == "manual" {
+            manual = job;
+        } else {
             gitlab.play(job, "mira");
             gitlab.finish(job, key);
         }
@@ -253,12 +255,26 @@ fn a_forged_webhook_of_a_job_that_gitlab_knows_better_releases_nothing() {
         packages.push((key, package));
     }
     comes_after_all_hints(&world);
+    // What GitLab says of a job that was played just now may be a moment old, so it is asked about this one again.
+    wait_until("GitLab was asked again about the manual job", || gitlab.times_asked(1001, manual) > 3);
     for (key, package) in packages {
         assert_eq!(release.target(key)["state"], "staged", "{key}");
         assert!(world.rows(&release, key, "approved").is_empty(), "{key} was approved");
-        assert!(!world.rows(&release, key, "refused").is_empty(), "the attempt on {key} is in the audit");
+        if key != "manual" {
+            // A job that can still be played is not refused, or a forger could use up its click.
+            assert_eq!(
+                world.rows(&release, key, "refused").is_empty(),
+                key == "manual",
+                "what the audit says of {key}"
+            );
+        }
         release.is_not_public(&package.filename);
     }
+    let job = release.job("manual");
+    gitlab.play(job, "mira");
+    let delivery = gitlab.delivery(job, "pending")["body"].clone();
+    assert_eq!(world.hook(world.tug(), &delivery).status, 202);
+    release.wait_until_released("manual");
 }
 
 #[test]
