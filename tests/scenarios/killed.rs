@@ -43,7 +43,7 @@ impl<'a> Edge<'a> {
     /// The job asks for its package, as often as it likes.
     fn ask(&self) -> bool {
         let candidate = self.record.candidate(&version(), &key()).expect("a row").expect("the package");
-        let approval = by_job(&candidate, &session(), None).expect("the played job may release it");
+        let approval = by_job(&candidate, &session(), &job()).expect("the played job may release it");
         self.record.approve(&candidate, &approval, &policy(), PROJECT, self.clock.get()).expect("a judgement")
     }
 
@@ -117,6 +117,19 @@ fn policy() -> Digest {
     Digest::of(b"slipway.toml")
 }
 
+/// The played job, as GitLab shows it.
+fn job() -> slipway_gitlab::Job {
+    let JobSession { job_id, pipeline_id, user, sha, .. } = session();
+    let job = serde_json::json!({
+        "id": job_id, "name": RELEASE_JOB, "status": "running", "user": { "id": 7, "username": user },
+        "pipeline": { "id": pipeline_id, "ref": "v1.2.0", "sha": sha },
+    });
+    serde_json::from_value(job).expect("a job")
+}
+
+/// The manual job.
+const RELEASE_JOB: &str = "release: [jammy-amd64]";
+
 fn session() -> JobSession {
     JobSession {
         project_id: PROJECT,
@@ -139,7 +152,7 @@ fn stage(record: &Record<&Database>) {
         key: key(),
         expect: Expectation {
             distros: vec![JAMMY.to_owned()],
-            release_job: "release: [jammy-amd64]".to_owned(),
+            release_job: RELEASE_JOB.to_owned(),
             environment: "release/jammy-amd64".to_owned(),
             skip: None,
         },

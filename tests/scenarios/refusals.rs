@@ -43,14 +43,14 @@ fn a_refusal_that_no_retry_mends_is_reported_with_its_code_after_one_run() {
 }
 
 #[test]
-fn a_server_that_stays_down_is_asked_thirteen_times_in_twenty_minutes_and_then_a_person_is() {
+fn a_server_that_stays_down_is_asked_eleven_times_in_twenty_minutes_and_then_a_person_is() {
     let net = net();
     net.public().closed = Some(503);
     let mut host = Host::new(&net, promotion(&net));
     let begun = host.now;
     let ending = host.settle();
     assert_eq!((ending.report.state, code(&ending)), (TargetState::Failed, "unreachable"));
-    assert_eq!(net.count(Kind::Search), 13);
+    assert_eq!(net.count(Kind::Search), 11);
     let minutes = host.now.since(begun).as_secs() / 60;
     assert!((15..25).contains(&minutes), "{minutes} minutes");
 }

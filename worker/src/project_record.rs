@@ -384,9 +384,13 @@ impl ProjectRecord {
                 let is_new = record.approve(&candidate, &approval, &config.policy, project_id, clock::now())?;
                 if is_new { "approved".to_owned() } else { "approved before".to_owned() }
             }
-            // GitLab's answer can be older than its webhook.
-            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() && hint.tries < STALE_TRIES_MAX => {
-                record.postpone_hint(hint.id, &refusal.to_string(), later)?;
+            // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
+            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
+                if hint.tries < STALE_TRIES_MAX {
+                    record.postpone_hint(hint.id, &refusal.to_string(), later)?;
+                } else {
+                    record.settle_hint(hint.id, &refusal.to_string())?;
+                }
                 return Ok(Gitlab::Answers);
             }
             Err(refusal) => {
