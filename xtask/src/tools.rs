@@ -55,8 +55,11 @@ pub(crate) fn run_logged(command: &mut Command, doing: &str, log: &Path) -> anyh
     if !status.success() {
         let bytes = std::fs::read(log).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+        // Cargo's progress would push the reason out of sight.
+        let progress = ["Compiling ", "Checking ", "Downloaded ", "Downloading "];
+        let told = |line: &&str| !progress.iter().any(|word| line.trim_start().starts_with(word));
+        let lines: Vec<&str> = text.lines().filter(told).collect();
+        let tail = lines[lines.len().saturating_sub(80)..].join("\n");
         bail!("cannot {doing}: {status}. It printed (all of it is in `{}`):\n{tail}", log.display());
     }
     Ok(())
