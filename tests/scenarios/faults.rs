@@ -68,7 +68,6 @@ fn after_any_two_sorts_of_faults_a_promotion_ends_released_and_was_written_once(
 }
 
 #[test]
-#[ignore = "some 30,000 runs, a minute or more: cargo test -p slipway-tests --test scenarios -- --ignored"]
 fn after_any_two_faults_a_promotion_ends_released_and_was_written_once() {
     let (pairs, looks) = all_pairs(&Fault::ALL);
     eprintln!("{} faults: {pairs} pairs where they fit, {looks} looks", Fault::ALL.len());

@@ -42,8 +42,11 @@ fn a_refusal_is_in_the_audit_with_its_reason() {
     let job = world.gitlab.play(release.job("ledger"), "jonas");
     assert_eq!(release.promote(&release.session(job), &["ledger"]).status, 409);
     let rows = world.rows(&release, "ledger", "refused");
-    let by_job = rows.iter().find(|row| row["actor"] == format!("job:{job} user:jonas"));
-    let details = by_job.unwrap_or_else(|| panic!("{rows:?}"))["details"].to_string();
+    // The webhook of the same job may have been first; a job is refused once, whichever way it asks.
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    let actor = row["actor"].to_string();
+    assert!(actor.contains(&format!("job:{job}")), "{actor}");
+    let details = row["details"].to_string();
     assert!(details.contains("is not staged"), "{details}");
 }
 

@@ -393,8 +393,6 @@ impl ProjectRecord {
                 }
                 return Ok(Gitlab::Answers);
             }
-            // Nobody has played it, so nobody was refused: who plays it later is heard.
-            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => refusal.to_string(),
             Err(refusal) => {
                 let actor = format!("webhook job:{}", job.id);
                 let Candidate { version, key, .. } = &candidate;

@@ -4,7 +4,6 @@
 //! the functions that the edge used, and each part whose mark differs replaces its element. `connection` decides when
 //! to connect, ask and give up, without touching the browser; `app` does what it says.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
-
 // Read by the browser alone; natively, only their tests run.
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "the modules' caller is the browser"))]
 

@@ -333,7 +333,7 @@ const moving = (states, change = () => {}) =>
     packages: [entry("deb", { "ubuntu/jammy": "staged" }), entry("rpm", { "el/9": "failed" })],
     script: ({ method, query }, release) => {
       if (method !== "GET") return;
-      if (query.since !== undefined) assert.deepEqual(query, { wait: "1", timeout: "25", since: String(release.sequence) });
+      if (query.since !== undefined) assert.deepEqual(query, { timeout: "25", since: String(release.sequence) });
       release.sequence += 1;
       const [target] = release.packages[0].targets;
       target.state = states.shift() ?? target.state;
