@@ -281,6 +281,10 @@ impl ProjectRecord {
             };
             match by_job(&candidate, session, &job) {
                 Ok(approval) => approvals.push((candidate, approval)),
+                // The job asks, so it runs: GitLab's answer is behind. Nobody is refused for that.
+                Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
+                    return Err(Problem::new(503, "gitlab-behind", format!("{refusal}. Try again.")));
+                }
                 Err(refusal) => {
                     let actor = format!("job:{} user:{}", session.job_id, session.user);
                     self.record()?.refuse(version, key, session.job_id, &actor, &refusal.to_string(), clock::now())?;
