@@ -78,6 +78,9 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     let wasm = parts.iter().any(|part| part.package().is_some());
     let packages: Vec<&str> = Part::ALL.iter().filter(|_| wasm).filter_map(|part| part.package()).collect();
     let native = parts.contains(&Part::Native);
+    if native && !places.tools().exists() {
+        steps.say("a first build loads about 95 MB (crates, and workerd from npm), all of it used inside this clone but cargo's own cache");
+    }
     let began = Instant::now();
     let logs = places.target.join("xtask");
     let (wasm_log, native_log) = (logs.join("build-wasm.log"), logs.join("build-native.log"));
