@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
-use slipway_ledger::{Sql, SqlError, Value};
+use slipway_ledger::{Sql, SqlError, Value, migrate};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::answer::{Answer, Problem, finish, json};
 use crate::clock;
 use crate::message::ToDestination;
 use crate::sql::DurableSql;
+
+const FIRST: &[&str] = &["CREATE TABLE leases (holder TEXT PRIMARY KEY, ends_at INTEGER NOT NULL)"];
 
 #[durable_object(fetch)]
 pub struct DestinationAccount {
@@ -32,6 +34,7 @@ impl DurableObject for DestinationAccount {
 impl DestinationAccount {
     /// `true` when the slot is lent, `false` when all are taken.
     fn answer(&self, message: &ToDestination) -> Answer {
+        migrate(&self.sql, &[FIRST]).map_err(|error| worker::Error::RustError(error.to_string()))?;
         let lent = self
             .sql
             .atomically(|| self.settle(message))
@@ -41,7 +44,6 @@ impl DestinationAccount {
 
     fn settle(&self, message: &ToDestination) -> std::result::Result<bool, SqlError> {
         let now = clock::now();
-        self.sql.query("CREATE TABLE IF NOT EXISTS leases (holder TEXT PRIMARY KEY, ends_at INTEGER NOT NULL)", &[])?;
         self.sql.query("DELETE FROM leases WHERE ends_at <= ?", &[now.0.into()])?;
         match message {
             ToDestination::Return { holder } => {

@@ -1,12 +1,19 @@
 //! Which projects and releases there are.
 
-use slipway_ledger::{Sql, SqlError, Value};
+use slipway_ledger::{Sql, SqlError, Value, migrate};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::answer::{Answer, Problem, finish, json};
 use crate::clock;
 use crate::message::{Listed, ToDirectory};
 use crate::sql::DurableSql;
+
+const FIRST: &[&str] = &["CREATE TABLE releases (
+    project_id INTEGER NOT NULL,
+    version TEXT NOT NULL,
+    added_at INTEGER NOT NULL,
+    PRIMARY KEY (project_id, version)
+)"];
 
 #[durable_object(fetch)]
 pub struct Directory {
@@ -27,15 +34,7 @@ impl DurableObject for Directory {
 impl Directory {
     fn answer(&self, message: ToDirectory) -> Answer {
         let failed = |error: SqlError| Problem::from(worker::Error::RustError(error.to_string()));
-        self.sql
-            .query(
-                "CREATE TABLE IF NOT EXISTS releases (
-                    project_id INTEGER NOT NULL, version TEXT NOT NULL, added_at INTEGER NOT NULL,
-                    PRIMARY KEY (project_id, version)
-                )",
-                &[],
-            )
-            .map_err(failed)?;
+        migrate(&self.sql, &[FIRST]).map_err(|error| worker::Error::RustError(error.to_string()))?;
         match message {
             ToDirectory::Add { project_id, version } => {
                 let values: [Value; 3] = [project_id.into(), version.as_str().into(), clock::now().0.into()];

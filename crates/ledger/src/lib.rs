@@ -18,7 +18,7 @@ pub mod rusqlite;
 mod sql;
 mod work;
 
-pub use migrate::MigrationError;
+pub use migrate::{MigrationError, migrate};
 pub use record::{Dispatch, Hint, LedgerError, Record, Sight, Staged};
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};

@@ -22,7 +22,7 @@ pub enum MigrationError {
 }
 
 /// Applies the steps that this database has not had.
-pub(crate) fn migrate(sql: &impl Sql, steps: &[&[&str]]) -> Result<(), MigrationError> {
+pub fn migrate(sql: &impl Sql, steps: &[&[&str]]) -> Result<(), MigrationError> {
     sql.query("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)", &[])?;
     let found = if let Some(row) = sql.query("SELECT version FROM schema_version", &[])?.first() {
         row.integer(0)?

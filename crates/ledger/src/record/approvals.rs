@@ -1,0 +1,186 @@
+//! Who may release what, and the orders that follow: in one transaction, so that neither is without the other.
+
+use slipway_core::approval::{Approval, Candidate};
+use slipway_core::promotion::{Order, OrderTarget};
+use slipway_core::release::{Key, Version};
+use slipway_core::route::Site;
+use slipway_core::time::Timestamp;
+use slipway_wire::Digest;
+
+use super::{Dispatch, LedgerError, Record, parse, subject};
+use crate::sql::{Sql, SqlError, Value};
+
+impl<S: Sql> Record<S> {
+    /// The package that a job was declared to release. `None` for every other job.
+    pub fn candidate_of_job(&self, pipeline_id: u64, job_name: &str) -> Result<Option<Candidate>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT version, key FROM packages WHERE pipeline_id = ? AND release_job = ?",
+            &[pipeline_id.into(), job_name.into()],
+        )?;
+        match rows.first() {
+            Some(row) => self.candidate(&parse(row.text(0)?)?, &parse(row.text(1)?)?),
+            None => Ok(None),
+        }
+    }
+
+    /// A package as approvals are judged on.
+    pub fn candidate(&self, version: &Version, key: &Key) -> Result<Option<Candidate>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT pipeline_id, release_job, environment, digest FROM packages WHERE version = ? AND key = ?",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Candidate {
+            version: version.clone(),
+            key: key.clone(),
+            pipeline_id: row.natural(0)?,
+            release_job: row.text(1)?.to_owned(),
+            environment: row.text(2)?.to_owned(),
+            digest: row.text_or_null(3)?.map(parse).transpose()?,
+            targets: self.states(version, key)?,
+        }))
+    }
+
+    /// Writes an approval down and puts its order where [`Record::dispatches`] finds it. `false` when there is nothing to
+    /// approve: all targets move or are released, or this very job has approved the package before. A job speaks once,
+    /// however many events tell of it: trying again means playing it again, which gives it a new number.
+    pub fn approve(
+        &self,
+        candidate: &Candidate,
+        approval: &Approval,
+        policy: &Digest,
+        project_id: u64,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let Candidate { version, key, .. } = candidate;
+        self.0.atomically(|| {
+            let Some(current) = self.candidate(version, key)? else { return Ok(false) };
+            let spoken = self.0.query(
+                "SELECT id FROM approvals WHERE version = ? AND key = ? AND job_id = ?",
+                &[version.as_str().into(), key.as_str().into(), approval.job_id.into()],
+            )?;
+            if approval.distros.is_empty() || current != *candidate || !spoken.is_empty() {
+                return Ok(false);
+            }
+            let rows = self.0.query(
+                "INSERT INTO approvals (version, key, digest, approved_by, via, job_id, at, policy) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                 RETURNING id",
+                &[
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    approval.digest.to_string().into(),
+                    approval.by.as_str().into(),
+                    approval.via.word().into(),
+                    approval.job_id.into(),
+                    now.0.into(),
+                    policy.to_string().into(),
+                ],
+            )?;
+            let id = rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
+            for distro in &approval.distros {
+                self.0.query(
+                    "UPDATE targets SET state = 'approved', since = ?, step = NULL, problem = NULL, approval = ?
+                     WHERE version = ? AND key = ? AND distro = ?",
+                    &[now.0.into(), id.into(), version.as_str().into(), key.as_str().into(), distro.as_str().into()],
+                )?;
+            }
+            let order = self.order(version, key, id, project_id, &approval.distros)?;
+            self.0.query(
+                "INSERT INTO dispatches (approval, sent_order) VALUES (?, ?)",
+                &[id.into(), serde_json::to_string(&order)?.into()],
+            )?;
+            let details = serde_json::json!({
+                "approval": id, "digest": approval.digest, "via": approval.via.word(), "job": approval.job_id,
+                "distros": approval.distros, "policy": policy,
+            });
+            let actor = format!("user:{}", approval.by);
+            self.change(version, &actor, "approved", &subject(version, key), &details, now)?;
+            Ok(true)
+        })
+    }
+
+    pub(super) fn order(
+        &self,
+        version: &Version,
+        key: &Key,
+        approval: u64,
+        project_id: u64,
+        distros: &[String],
+    ) -> Result<Order, LedgerError> {
+        let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
+        let rows = self.0.query(
+            "SELECT filename, digest, size, staging_place, staging_repository FROM packages WHERE version = ? AND key = ?",
+            &at,
+        )?;
+        let row = rows.first().ok_or_else(|| LedgerError::NotPlanned { version: version.clone(), key: key.clone() })?;
+        let targets = self.0.query(
+            "SELECT distro, public_place, public_repository FROM targets WHERE version = ? AND key = ? ORDER BY distro",
+            &at,
+        )?;
+        let targets = targets.iter().map(|row| {
+            Ok(OrderTarget {
+                distro: row.text(0)?.to_owned(),
+                public: Site { place: row.text(1)?.to_owned(), repository: row.text(2)?.to_owned() },
+            })
+        });
+        let mut targets = targets.collect::<Result<Vec<_>, SqlError>>()?;
+        targets.retain(|target| distros.contains(&target.distro));
+        Ok(Order {
+            approval,
+            project_id,
+            version: version.clone(),
+            key: key.clone(),
+            filename: parse(row.text(0)?)?,
+            digest: parse(row.text(1)?)?,
+            size: row.natural(2)?,
+            staging: Site { place: row.text(3)?.to_owned(), repository: row.text(4)?.to_owned() },
+            targets,
+        })
+    }
+
+    /// Writes down that a job was refused; once, however often it asks.
+    pub fn refuse(
+        &self,
+        version: &Version,
+        key: &Key,
+        job_id: u64,
+        actor: &str,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let rows = self.0.query(
+                "INSERT OR IGNORE INTO refusals (job_id, version, key) VALUES (?, ?, ?) RETURNING job_id",
+                &[job_id.into(), version.as_str().into(), key.as_str().into()],
+            )?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let details = serde_json::json!({ "job": job_id, "why": why });
+            self.change(version, actor, "refused", &subject(version, key), &details, now)
+        })
+    }
+
+    /// Whether a job was refused before. What it asked for is over: a late hint of it must not be granted.
+    pub fn was_refused(&self, version: &Version, key: &Key, job_id: u64) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT job_id FROM refusals WHERE job_id = ? AND version = ? AND key = ?",
+            &[job_id.into(), version.as_str().into(), key.as_str().into()],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Orders that their packages' objects have not acknowledged yet.
+    pub fn dispatches(&self) -> Result<Vec<Dispatch>, LedgerError> {
+        let rows = self.0.query("SELECT approval, sent_order FROM dispatches ORDER BY approval LIMIT 100", &[])?;
+        rows.iter()
+            .map(|row| Ok(Dispatch { approval: row.natural(0)?, order: serde_json::from_str(row.text(1)?)? }))
+            .collect()
+    }
+
+    /// An order was acknowledged.
+    pub fn dispatched(&self, approval: u64) -> Result<(), LedgerError> {
+        self.0.query("DELETE FROM dispatches WHERE approval = ?", &[approval.into()])?;
+        Ok(())
+    }
+}

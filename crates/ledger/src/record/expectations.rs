@@ -1,0 +1,323 @@
+//! What is expected of a release, and what was declared and seen of it before its approval.
+
+use slipway_core::api;
+use slipway_core::expectation::Planned;
+use slipway_core::promotion::OrderTarget;
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::report::Report;
+use slipway_core::route::Site;
+use slipway_core::secret::JobSession;
+use slipway_core::time::Timestamp;
+use slipway_wire::Digest;
+
+use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, job_actor, parse, skipped, subject};
+use crate::sql::{Sql, SqlError, Value};
+
+impl<S: Sql> Record<S> {
+    /// Adds what a pipeline expects of a release. The same again changes nothing.
+    pub fn expect(
+        &self,
+        version: &Version,
+        by: &JobSession,
+        policy: &Digest,
+        expected: &[Planned],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let mut changed = Vec::new();
+            self.0.query(
+                "INSERT OR IGNORE INTO releases (version, created_at, sequence, policy) VALUES (?, ?, 0, ?)",
+                &[version.as_str().into(), now.0.into(), policy.to_string().into()],
+            )?;
+            self.0.query(
+                "INSERT OR IGNORE INTO pipelines (version, id, project_path, ref_name, sha) VALUES (?, ?, ?, ?, ?)",
+                &[
+                    version.as_str().into(),
+                    by.pipeline_id.into(),
+                    by.project_path.as_str().into(),
+                    by.ref_name.as_str().into(),
+                    by.sha.as_str().into(),
+                ],
+            )?;
+            for package in expected {
+                if self.expect_one(version, by, package, now)? {
+                    changed.push(package.key.as_str());
+                }
+            }
+            let rows = self.0.query("SELECT COUNT(*) FROM targets WHERE version = ?", &[version.as_str().into()])?;
+            if rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default() > TARGETS_MAX {
+                return Err(LedgerError::TooManyTargets { version: version.clone() });
+            }
+            if !changed.is_empty() {
+                let details = serde_json::json!({ "keys": changed, "pipeline": by.pipeline_id, "sha": by.sha });
+                self.change(version, &job_actor(by), "planned", version.as_str(), &details, now)?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn expect_one(
+        &self,
+        version: &Version,
+        by: &JobSession,
+        package: &Planned,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let Planned { key, expect, staging, targets } = package;
+        let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
+        let rows = self.0.query(
+            "SELECT pipeline_id, release_job, environment, staging_place, staging_repository, digest FROM packages
+             WHERE version = ? AND key = ?",
+            &at,
+        )?;
+        if let Some(row) = rows.first() {
+            let declared = row.natural(0)?;
+            let same = row.text(1)? == expect.release_job
+                && row.text(2)? == expect.environment
+                && row.text(3)? == staging.place
+                && row.text(4)? == staging.repository
+                && self.same_targets(version, key, expect, targets)?;
+            let has_begun = row.text_or_null(5)?.is_some()
+                || self
+                    .states(version, key)?
+                    .iter()
+                    .any(|(_, state)| !matches!(state, TargetState::Expected | TargetState::Skipped));
+            let same_commit = !by.sha.is_empty() && self.sha_of(version, declared)?.as_deref() == Some(by.sha.as_str());
+            match (declared == by.pipeline_id, same) {
+                (true, true) => return Ok(false),
+                // What a pipeline expects is said once: nothing falls out of a plan unseen.
+                (true, false) => {
+                    return Err(LedgerError::OtherExpectation { version: version.clone(), key: key.clone() });
+                }
+                // A pipeline run again for the same commit takes its packages over, with what was declared of them.
+                (false, true) if has_begun && same_commit => {
+                    self.own_job(version, key, by, expect)?;
+                    self.0.query(
+                        "UPDATE packages SET pipeline_id = ? WHERE version = ? AND key = ?",
+                        &[by.pipeline_id.into(), version.as_str().into(), key.as_str().into()],
+                    )?;
+                    return Ok(true);
+                }
+                (false, _) if has_begun => {
+                    return Err(LedgerError::OtherPipeline {
+                        version: version.clone(),
+                        key: key.clone(),
+                        declared,
+                        other: by.pipeline_id,
+                    });
+                }
+                // Nothing was built for it yet, so a later pipeline may expect it otherwise.
+                (false, _) => {}
+            }
+            self.0.query("DELETE FROM packages WHERE version = ? AND key = ?", &at)?;
+            self.0.query("DELETE FROM targets WHERE version = ? AND key = ?", &at)?;
+        }
+        self.own_job(version, key, by, expect)?;
+        self.0.query(
+            "INSERT INTO packages (version, key, pipeline_id, release_job, environment, staging_place, staging_repository)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            &[
+                version.as_str().into(),
+                key.as_str().into(),
+                by.pipeline_id.into(),
+                expect.release_job.as_str().into(),
+                expect.environment.as_str().into(),
+                staging.place.as_str().into(),
+                staging.repository.as_str().into(),
+            ],
+        )?;
+        let (state, problem) = match &expect.skip {
+            Some(reason) => (TargetState::Skipped, Some(serde_json::to_string(&skipped(reason))?)),
+            None => (TargetState::Expected, None),
+        };
+        for target in targets {
+            self.0.query(
+                "INSERT INTO targets (version, key, distro, public_place, public_repository, state, since, problem)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                &[
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    target.distro.as_str().into(),
+                    target.public.place.as_str().into(),
+                    target.public.repository.as_str().into(),
+                    state.code().into(),
+                    now.0.into(),
+                    problem.clone().into(),
+                ],
+            )?;
+        }
+        Ok(true)
+    }
+
+    /// A job or an environment stands for one package of its pipeline, or it would release another than was meant.
+    pub(super) fn own_job(
+        &self,
+        version: &Version,
+        key: &Key,
+        by: &JobSession,
+        expect: &api::Expectation,
+    ) -> Result<(), LedgerError> {
+        let rows = self.0.query(
+            "SELECT version, key FROM packages WHERE pipeline_id = ? AND NOT (version = ? AND key = ?)
+             AND (release_job = ? OR environment = ?)",
+            &[
+                by.pipeline_id.into(),
+                version.as_str().into(),
+                key.as_str().into(),
+                expect.release_job.as_str().into(),
+                expect.environment.as_str().into(),
+            ],
+        )?;
+        match rows.first() {
+            Some(row) => Err(LedgerError::SharedJob {
+                key: key.clone(),
+                version: parse(row.text(0)?)?,
+                other: parse(row.text(1)?)?,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn same_targets(
+        &self,
+        version: &Version,
+        key: &Key,
+        expect: &api::Expectation,
+        targets: &[OrderTarget],
+    ) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT distro, public_place, public_repository, state = 'skipped' FROM targets WHERE version = ? AND key = ?
+             ORDER BY distro",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let mut wanted: Vec<(&str, &str, &str, i64)> = targets
+            .iter()
+            .map(|target| {
+                let skip = i64::from(expect.skip.is_some());
+                (target.distro.as_str(), target.public.place.as_str(), target.public.repository.as_str(), skip)
+            })
+            .collect();
+        wanted.sort_unstable();
+        let found = rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?, row.integer(3)?)));
+        Ok(found.collect::<Result<Vec<_>, SqlError>>()? == wanted)
+    }
+
+    pub(super) fn sha_of(&self, version: &Version, pipeline_id: u64) -> Result<Option<String>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT sha FROM pipelines WHERE version = ? AND id = ?",
+            &[version.as_str().into(), pipeline_id.into()],
+        )?;
+        Ok(rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()?)
+    }
+
+    /// Fixes the digest of a key. The same again changes nothing; another digest is refused.
+    pub fn declare(
+        &self,
+        version: &Version,
+        key: &Key,
+        file: &api::StagedFile,
+        by: &JobSession,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let rows = self.0.query(
+                "SELECT pipeline_id, digest, filename FROM packages WHERE version = ? AND key = ?",
+                &[version.as_str().into(), key.as_str().into()],
+            )?;
+            let Some(row) = rows.first() else {
+                return Err(LedgerError::NotPlanned { version: version.clone(), key: key.clone() });
+            };
+            let declared = row.natural(0)?;
+            if declared != by.pipeline_id {
+                return Err(LedgerError::OtherPipeline {
+                    version: version.clone(),
+                    key: key.clone(),
+                    declared,
+                    other: by.pipeline_id,
+                });
+            }
+            if self.states(version, key)?.iter().any(|(_, state)| *state == TargetState::Skipped) {
+                return Err(LedgerError::Skipped { version: version.clone(), key: key.clone() });
+            }
+            if let Some(digest) = row.text_or_null(1)? {
+                let declared = parse(digest)?;
+                return if declared == file.digest && row.text_or_null(2)? == Some(file.filename.as_str()) {
+                    Ok(())
+                } else {
+                    Err(LedgerError::OtherDigest {
+                        version: version.clone(),
+                        key: key.clone(),
+                        declared,
+                        other: file.digest,
+                    })
+                };
+            }
+            self.0.query(
+                "UPDATE packages SET filename = ?, digest = ?, size = ? WHERE version = ? AND key = ?",
+                &[
+                    file.filename.as_str().into(),
+                    file.digest.to_string().into(),
+                    file.size.into(),
+                    version.as_str().into(),
+                    key.as_str().into(),
+                ],
+            )?;
+            let details = serde_json::json!({ "filename": file.filename, "digest": file.digest, "size": file.size });
+            self.change(version, &job_actor(by), "declared", &subject(version, key), &details, now)
+        })
+    }
+
+    /// What was declared of a package, for looking at its staging place. `None` before a digest was declared.
+    pub fn staged(&self, version: &Version, key: &Key) -> Result<Option<Staged>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT filename, digest, staging_place, staging_repository FROM packages
+             WHERE version = ? AND key = ? AND digest IS NOT NULL",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Staged {
+            filename: parse(row.text(0)?)?,
+            digest: parse(row.text(1)?)?,
+            staging: Site { place: row.text(2)?.to_owned(), repository: row.text(3)?.to_owned() },
+            distros: self.states(version, key)?.into_iter().map(|(distro, _)| distro).collect(),
+        }))
+    }
+
+    /// Records what a look at staging showed of a target that nobody has approved.
+    pub fn seen_in_staging(
+        &self,
+        version: &Version,
+        key: &Key,
+        distro: &str,
+        sight: &Sight,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let rows = self.0.query(
+                "SELECT state, problem FROM targets WHERE version = ? AND key = ? AND distro = ?",
+                &[version.as_str().into(), key.as_str().into(), distro.into()],
+            )?;
+            let Some(row) = rows.first() else {
+                return Err(LedgerError::NotPlanned { version: version.clone(), key: key.clone() });
+            };
+            let before: TargetState = parse(row.text(0)?)?;
+            // What was never staged is not missing.
+            let absent = if before == TargetState::Expected { before } else { TargetState::Missing };
+            let (state, problem) = match sight {
+                Sight::Declared => (TargetState::Staged, None),
+                Sight::Nothing => (absent, None),
+                Sight::Other(problem) => (absent, Some(problem.clone())),
+            };
+            let waiting = matches!(before, TargetState::Expected | TargetState::Staged | TargetState::Missing);
+            let same = before == state
+                && row.text_or_null(1)? == problem.as_ref().map(serde_json::to_string).transpose()?.as_deref();
+            if !waiting || same {
+                return Ok(());
+            }
+            let code = problem.as_ref().map(|problem| problem.code.clone());
+            self.set(version, key, &Report { distro: distro.to_owned(), state, step: None, problem }, now)?;
+            let details = serde_json::json!({ "distro": distro, "before": before.code(), "problem": code });
+            self.change(version, "edge", state.code(), &subject(version, key), &details, now)
+        })
+    }
+}

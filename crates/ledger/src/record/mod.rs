@@ -1,0 +1,255 @@
+//! The record of one project: what is expected, what was declared, approved, sent off and seen.
+
+mod approvals;
+mod expectations;
+mod hints;
+mod progress;
+mod reading;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use slipway_core::api;
+use slipway_core::promotion::Order;
+use slipway_core::release::{Key, Version};
+use slipway_core::route::Site;
+use slipway_core::secret::JobSession;
+use slipway_core::time::Timestamp;
+use slipway_packagecloud::Filename;
+use slipway_wire::Digest;
+
+use crate::audit::{self, Event};
+use crate::migrate::{MigrationError, migrate};
+use crate::sql::{Sql, SqlError, Value};
+
+/// Targets of one release. The largest known has 54, on a patch day 150.
+const TARGETS_MAX: u64 = 1000;
+
+/// Why the record did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database said no.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// A row or message could not be read or written as JSON.
+    #[error("cannot read or write a part of the record: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A row holds text that this version does not know.
+    #[error("the record holds something unknown: {0}")]
+    Unknown(String),
+    /// Another pipeline wants to feed a key for which a file is declared.
+    #[error(
+        "`{key}` of {version} belongs to pipeline {declared}, which has declared its file; pipeline {other} cannot change it. Release its packages under another version"
+    )]
+    OtherPipeline {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The pipeline that declared it.
+        declared: u64,
+        /// The pipeline that asks.
+        other: u64,
+    },
+    /// The pipeline has said otherwise before.
+    #[error(
+        "this pipeline expects `{key}` of {version} otherwise already; what it expects is final, so change the plan and run a new pipeline"
+    )]
+    OtherExpectation {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+    },
+    /// Another package of the pipeline has the same job or environment.
+    #[error("`{key}` would be released by the job or environment of `{other}` of {version}; give each key its own")]
+    SharedJob {
+        /// The package.
+        key: Key,
+        /// The release of the package that has the job.
+        version: Version,
+        /// The package that has the job.
+        other: Key,
+    },
+    /// A release has a limit, since it is shown and sent whole.
+    #[error("{version} would have more than {TARGETS_MAX} targets; split it over several versions or projects")]
+    TooManyTargets {
+        /// The release.
+        version: Version,
+    },
+    /// Nobody expects this package.
+    #[error("`{key}` is not in the plan of {version}; add it to the `plan` job and run that first")]
+    NotPlanned {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+    },
+    /// The digest declared for a key is final.
+    #[error(
+        "`{key}` of {version} was declared as {declared}; this file is {other}. Nothing was changed: a rebuild needs another version"
+    )]
+    OtherDigest {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The declared digest.
+        declared: Digest,
+        /// The digest that came now.
+        other: Digest,
+    },
+    /// The package is left out on purpose.
+    #[error("`{key}` of {version} is not shipped; take its `skip` out of the plan first")]
+    Skipped {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+    },
+}
+
+/// A declared package, and where it is staged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// The file's name.
+    pub filename: Filename,
+    /// The declared bytes.
+    pub digest: Digest,
+    /// The staging repository.
+    pub staging: Site,
+    /// Its distro versions.
+    pub distros: Vec<String>,
+}
+
+/// What a look at staging showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// The declared bytes.
+    Declared,
+    /// Nothing under the name.
+    Nothing,
+    /// Other bytes under the name, and what is to be said of that.
+    Other(api::Problem),
+}
+
+/// An order that its package's object has not acknowledged.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The approval's number.
+    pub approval: u64,
+    /// What its package's object must do.
+    pub order: Order,
+}
+
+/// A webhook that was acknowledged and is to be looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// Its number.
+    pub id: u64,
+    /// The job that it names.
+    pub job_id: u64,
+    /// How often it was tried.
+    pub tries: u32,
+}
+
+/// The record of one project.
+#[derive(Debug)]
+pub struct Record<S>(S);
+
+impl<S: Sql> Record<S> {
+    /// Opens a database, bringing it to the newest schema.
+    pub fn open(sql: S) -> Result<Self, MigrationError> {
+        migrate(&sql, schema::STEPS)?;
+        Ok(Self(sql))
+    }
+
+    /// The database, for the audit's readers.
+    pub fn sql(&self) -> &S {
+        &self.0
+    }
+
+    /// Writes down whose record this is.
+    pub fn know_project(&self, id: u64) -> Result<(), LedgerError> {
+        if self.project_id()? != Some(id) {
+            self.0.query("INSERT OR IGNORE INTO project (id) VALUES (?)", &[id.into()])?;
+        }
+        Ok(())
+    }
+
+    /// Whose record this is. `None` in a record that nobody has used.
+    pub fn project_id(&self) -> Result<Option<u64>, LedgerError> {
+        let rows = self.0.query("SELECT id FROM project", &[])?;
+        Ok(rows.first().map(|row| row.natural(0)).transpose()?)
+    }
+
+    /// Spends the id of an ID token. A fresh token is spent once; sent again by the same job, fresh or not, it stands for
+    /// the session that it opened. `false` for everything else.
+    pub fn spend_token(&self, session: &JobSession, is_fresh: bool, now: Timestamp) -> Result<bool, LedgerError> {
+        self.0.atomically(|| {
+            self.0.query("DELETE FROM tokens WHERE ends_at <= ?", &[now.0.into()])?;
+            let id: Value = session.token_id.as_str().into();
+            let rows = self.0.query("SELECT job_id FROM tokens WHERE id = ?", std::slice::from_ref(&id))?;
+            if let Some(row) = rows.first() {
+                return Ok(row.natural(0)? == session.job_id);
+            }
+            if is_fresh {
+                self.0.query(
+                    "INSERT INTO tokens (id, job_id, ends_at) VALUES (?, ?, ?)",
+                    &[id, session.job_id.into(), session.ends_at.0.into()],
+                )?;
+            }
+            Ok(is_fresh)
+        })
+    }
+
+    // ---- the chain ----
+
+    /// Every change of a release goes through here: one audit row, and a new sequence number for those who follow.
+    fn change(
+        &self,
+        version: &Version,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        details: &serde_json::Value,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let event = Event {
+            at: now,
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            details: details.to_string(),
+        };
+        audit::append(&self.0, &event)?;
+        self.bump(version)
+    }
+
+    fn bump(&self, version: &Version) -> Result<(), LedgerError> {
+        self.0.query("UPDATE releases SET sequence = sequence + 1 WHERE version = ?", &[version.as_str().into()])?;
+        Ok(())
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, LedgerError> {
+    text.parse().map_err(|error: T::Err| LedgerError::Unknown(error.to_string()))
+}
+
+fn subject(version: &Version, key: &Key) -> String {
+    format!("{version}/{key}")
+}
+
+fn job_actor(by: &JobSession) -> String {
+    format!("job:{} user:{}", by.job_id, by.user)
+}
+
+fn skipped(reason: &str) -> api::Problem {
+    api::Problem {
+        code: "skipped".to_owned(),
+        what: format!("Not shipped: {reason}"),
+        public: "none".to_owned(),
+        retry: "useless".to_owned(),
+        next: "Nobody: it is left out on purpose.".to_owned(),
+    }
+}

@@ -1,0 +1,135 @@
+//! A release as callers see it.
+
+use slipway_core::config::{Config, Project};
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::time::Timestamp;
+use slipway_core::{api, report};
+
+use super::{LedgerError, Record, parse};
+use crate::sql::{Row, Sql, SqlError, Value};
+
+impl<S: Sql> Record<S> {
+    /// The states of a package's targets, by distro version.
+    pub(super) fn states(&self, version: &Version, key: &Key) -> Result<Vec<(String, TargetState)>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT distro, state FROM targets WHERE version = ? AND key = ? ORDER BY distro",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), parse(row.text(1)?)?))).collect()
+    }
+
+    /// How often a release has changed. `None` when nobody has planned it.
+    pub fn sequence(&self, version: &Version) -> Result<Option<u64>, LedgerError> {
+        let rows = self.0.query("SELECT sequence FROM releases WHERE version = ?", &[version.as_str().into()])?;
+        Ok(rows.first().map(|row| row.natural(0)).transpose()?)
+    }
+
+    /// The versions of the project, the newest first.
+    pub fn versions(&self) -> Result<Vec<Version>, LedgerError> {
+        let rows =
+            self.0.query("SELECT version FROM releases ORDER BY created_at DESC, version DESC LIMIT 200", &[])?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
+    }
+
+    /// A release as callers see it.
+    pub fn release(
+        &self,
+        config: &Config,
+        project: &Project,
+        version: &Version,
+        now: Timestamp,
+    ) -> Result<Option<api::Release>, LedgerError> {
+        let Some(sequence) = self.sequence(version)? else { return Ok(None) };
+        let at: [Value; 1] = [version.as_str().into()];
+        let web = |path: &str, kind: &str, id: u64| {
+            let id = id.to_string();
+            config.gitlab.url.url(path.split('/').chain(["-", kind, &id]))
+        };
+        let pipelines =
+            self.0.query("SELECT id, project_path, ref_name, sha FROM pipelines WHERE version = ? ORDER BY id", &at)?;
+        let pipelines = pipelines.iter().map(|row| {
+            Ok(api::Pipeline {
+                id: row.natural(0)?,
+                ref_name: row.text(2)?.to_owned(),
+                sha: row.text(3)?.to_owned(),
+                url: web(row.text(1)?, "pipelines", row.natural(0)?),
+            })
+        });
+        let pipelines = pipelines.collect::<Result<Vec<_>, SqlError>>()?;
+        let location = |place: &str, repository: &str| api::Location {
+            url: config.places.get(place).map(|place| place.url.to_string()).unwrap_or_default(),
+            repository: repository.to_owned(),
+        };
+        let targets = self.0.query(
+            "SELECT t.key, t.distro, t.public_place, t.public_repository, t.state, t.since, t.step, t.problem,
+                    a.approved_by, a.via, a.at, a.job_id, i.project_path
+             FROM targets t
+             LEFT JOIN approvals a ON a.id = t.approval
+             LEFT JOIN packages p ON p.version = t.version AND p.key = t.key
+             LEFT JOIN pipelines i ON i.version = p.version AND i.id = p.pipeline_id
+             WHERE t.version = ? ORDER BY t.key, t.distro",
+            &at,
+        )?;
+        let rows = self.0.query(
+            "SELECT key, pipeline_id, release_job, filename, digest, size, staging_place, staging_repository
+             FROM packages WHERE version = ? ORDER BY key",
+            &at,
+        )?;
+        let mut packages = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let file = match (row.text_or_null(3)?, row.text_or_null(4)?) {
+                (Some(filename), Some(digest)) => Some(api::StagedFile {
+                    filename: filename.to_owned(),
+                    digest: parse(digest)?,
+                    size: row.natural(5)?,
+                }),
+                _ => None,
+            };
+            let own = targets.iter().filter(|target| target.0.first() == row.0.first());
+            packages.push(api::Package {
+                key: parse(row.text(0)?)?,
+                pipeline_id: row.natural(1)?,
+                release_job: row.text(2)?.to_owned(),
+                file,
+                staging: location(row.text(6)?, row.text(7)?),
+                targets: own.map(|target| read_target(target, location, web)).collect::<Result<_, _>>()?,
+            });
+        }
+        let (state, verdict) = report::judge(project.name.as_str(), version, &packages);
+        Ok(Some(api::Release {
+            project: api::Project { id: project.id, name: project.name.to_string() },
+            version: version.clone(),
+            sequence,
+            state,
+            verdict,
+            at: now.to_string(),
+            pipelines,
+            packages,
+        }))
+    }
+}
+
+fn read_target(
+    row: &Row,
+    location: impl Fn(&str, &str) -> api::Location,
+    web: impl Fn(&str, &str, u64) -> String,
+) -> Result<api::Target, LedgerError> {
+    let approval = match row.text_or_null(8)? {
+        Some(by) => Some(api::Approval {
+            by: by.to_owned(),
+            via: row.text(9)?.to_owned(),
+            at: Timestamp(row.integer(10)?).to_string(),
+            job_url: web(row.text_or_null(12)?.unwrap_or_default(), "jobs", row.natural(11)?),
+        }),
+        None => None,
+    };
+    Ok(api::Target {
+        distro: row.text(1)?.to_owned(),
+        public: location(row.text(2)?, row.text(3)?),
+        state: parse(row.text(4)?)?,
+        since: Timestamp(row.integer(5)?).to_string(),
+        step: row.text_or_null(6)?.map(serde_json::from_str).transpose()?,
+        approval,
+        problem: row.text_or_null(7)?.map(serde_json::from_str).transpose()?,
+    })
+}

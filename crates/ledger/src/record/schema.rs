@@ -1,0 +1,85 @@
+//! The record's tables. A step is never changed after it was released: a later one changes what it made.
+
+use crate::audit;
+
+const FIRST: &[&str] = &[
+    "CREATE TABLE project (id INTEGER PRIMARY KEY)",
+    "CREATE TABLE tokens (
+        id TEXT PRIMARY KEY,
+        job_id INTEGER NOT NULL,
+        ends_at INTEGER NOT NULL
+    )",
+    "CREATE TABLE releases (
+        version TEXT PRIMARY KEY,
+        created_at INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        policy TEXT NOT NULL
+    )",
+    "CREATE TABLE pipelines (
+        version TEXT NOT NULL,
+        id INTEGER NOT NULL,
+        project_path TEXT NOT NULL,
+        ref_name TEXT NOT NULL,
+        sha TEXT NOT NULL,
+        PRIMARY KEY (version, id)
+    )",
+    "CREATE TABLE packages (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        pipeline_id INTEGER NOT NULL,
+        release_job TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        staging_place TEXT NOT NULL,
+        staging_repository TEXT NOT NULL,
+        filename TEXT,
+        digest TEXT,
+        size INTEGER,
+        PRIMARY KEY (version, key)
+    )",
+    "CREATE INDEX packages_by_job ON packages (pipeline_id, release_job)",
+    "CREATE TABLE targets (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        public_place TEXT NOT NULL,
+        public_repository TEXT NOT NULL,
+        state TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        step TEXT,
+        problem TEXT,
+        approval INTEGER,
+        PRIMARY KEY (version, key, distro)
+    )",
+    "CREATE TABLE approvals (
+        id INTEGER PRIMARY KEY,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        approved_by TEXT NOT NULL,
+        via TEXT NOT NULL,
+        job_id INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        policy TEXT NOT NULL
+    )",
+    "CREATE TABLE dispatches (
+        approval INTEGER PRIMARY KEY,
+        sent_order TEXT NOT NULL
+    )",
+    "CREATE TABLE refusals (
+        job_id INTEGER NOT NULL,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        PRIMARY KEY (job_id, version, key)
+    )",
+    "CREATE TABLE hints (
+        id INTEGER PRIMARY KEY,
+        delivery TEXT NOT NULL UNIQUE,
+        job_id INTEGER NOT NULL,
+        received_at INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        due_at INTEGER,
+        outcome TEXT
+    )",
+];
+
+pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA];

@@ -1,0 +1,367 @@
+//! Stories of a record.
+
+use slipway_core::api;
+use slipway_core::approval::{Refusal, by_job, by_webhook};
+use slipway_core::expectation::Planned;
+use slipway_core::promotion::OrderTarget;
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::report::Report;
+use slipway_core::route::Site;
+use slipway_core::secret::JobSession;
+use slipway_core::time::Timestamp;
+use slipway_wire::Digest;
+
+use super::{LedgerError, Record, Sight, skipped};
+use crate::audit::{entries, verify};
+use crate::rusqlite::Database;
+
+const JAMMY: &str = "ubuntu/jammy";
+const NOW: Timestamp = Timestamp(1_795_392_000_000);
+
+fn record() -> Record<Database> {
+    Record::open(Database::in_memory()).expect("a fresh record")
+}
+
+fn version() -> Version {
+    "1.2.0".parse().expect("a version")
+}
+
+fn key() -> Key {
+    "jammy-amd64".parse().expect("a key")
+}
+
+fn session(pipeline_id: u64, sha: &str) -> JobSession {
+    JobSession {
+        project_id: 1001,
+        project_path: "harbour/tug".to_owned(),
+        pipeline_id,
+        job_id: 81,
+        user: "mira".to_owned(),
+        environment: Some("release/jammy-amd64".to_owned()),
+        ref_name: "v1.2.0".to_owned(),
+        sha: sha.to_owned(),
+        token_id: "t".to_owned(),
+        ends_at: NOW,
+    }
+}
+
+fn site(repository: &str) -> Site {
+    Site { place: "depot".to_owned(), repository: repository.to_owned() }
+}
+
+fn planned(skip: Option<&str>) -> Vec<Planned> {
+    vec![Planned {
+        key: key(),
+        expect: api::Expectation {
+            distros: vec![JAMMY.to_owned()],
+            release_job: "release: [jammy-amd64]".to_owned(),
+            environment: "release/jammy-amd64".to_owned(),
+            skip: skip.map(str::to_owned),
+        },
+        staging: site("harbour-ci/pre-release"),
+        targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable") }],
+    }]
+}
+
+fn file(bytes: &[u8]) -> api::StagedFile {
+    api::StagedFile {
+        filename: "tug_1.2.0_amd64.deb".to_owned(),
+        digest: Digest::of(bytes),
+        size: u64::try_from(bytes.len()).expect("a small file"),
+    }
+}
+
+fn policy() -> Digest {
+    Digest::of(b"policy")
+}
+
+fn plan(record: &Record<Database>) {
+    record.expect(&version(), &session(7, "aa"), &policy(), &planned(None), NOW).expect("a plan");
+}
+
+/// Planned, declared and seen in staging.
+fn stage(record: &Record<Database>) {
+    plan(record);
+    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+    record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Declared, NOW).expect("a look");
+}
+
+fn state(record: &Record<Database>) -> TargetState {
+    record.states(&version(), &key()).expect("states").first().expect("one target").1
+}
+
+fn ask(record: &Record<Database>) -> Result<bool, Refusal> {
+    ask_by(record, 81)
+}
+
+fn ask_by(record: &Record<Database>, job_id: u64) -> Result<bool, Refusal> {
+    let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
+    let approval = by_job(&candidate, &JobSession { job_id, ..session(7, "aa") }, &job(job_id))?;
+    Ok(record.approve(&candidate, &approval, &policy(), 1001, NOW).expect("an approval"))
+}
+
+fn job(id: u64) -> slipway_gitlab::Job {
+    let job = serde_json::json!({
+        "id": id, "name": "release: [jammy-amd64]", "status": "running", "user": { "id": 7, "username": "mira" },
+        "pipeline": { "id": 7, "ref": "v1.2.0", "sha": "aa" },
+    });
+    serde_json::from_value(job).expect("a job")
+}
+
+fn report(record: &Record<Database>, approval: u64, state: TargetState) {
+    let report = Report { distro: JAMMY.to_owned(), state, step: None, problem: None };
+    record.settle(&version(), &key(), approval, &report, &Digest::of(b"deb"), NOW).expect("a report");
+}
+
+#[test]
+fn the_same_plan_again_changes_nothing() {
+    let record = record();
+    plan(&record);
+    let before = record.sequence(&version()).expect("a number");
+    plan(&record);
+    assert_eq!(record.sequence(&version()).expect("a number"), before);
+}
+
+#[test]
+fn a_key_with_a_declared_file_is_taken_over_only_by_its_own_commit_and_unchanged() {
+    let record = record();
+    plan(&record);
+    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+    let other = record.expect(&version(), &session(8, "bb"), &policy(), &planned(None), NOW);
+    assert!(matches!(other, Err(LedgerError::OtherPipeline { declared: 7, other: 8, .. })), "{other:?}");
+    let mut renamed = planned(None);
+    if let Some(package) = renamed.first_mut() {
+        package.expect.release_job = "unit-tests".to_owned();
+    }
+    let other = record.expect(&version(), &session(9, "aa"), &policy(), &renamed, NOW);
+    assert!(matches!(other, Err(LedgerError::OtherPipeline { .. })), "another job would release it: {other:?}");
+    record.expect(&version(), &session(9, "aa"), &policy(), &planned(None), NOW).expect("a pipeline run again");
+    let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
+    assert_eq!((candidate.pipeline_id, candidate.digest), (9, Some(Digest::of(b"deb"))));
+}
+
+#[test]
+fn a_key_for_which_nothing_was_built_is_free_for_a_later_pipeline() {
+    let record = record();
+    plan(&record);
+    record.expect(&version(), &session(8, "bb"), &policy(), &planned(None), NOW).expect("the real tag");
+    let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
+    assert_eq!(candidate.pipeline_id, 8);
+}
+
+#[test]
+fn nothing_falls_out_of_a_pipelines_own_plan() {
+    let record = record();
+    plan(&record);
+    let skipping = record.expect(&version(), &session(7, "aa"), &policy(), &planned(Some("later")), NOW);
+    assert!(matches!(skipping, Err(LedgerError::OtherExpectation { .. })), "{skipping:?}");
+}
+
+#[test]
+fn a_refused_job_is_written_down_once() {
+    let record = record();
+    plan(&record);
+    for _ in 0..3 {
+        record.refuse(&version(), &key(), 81, "webhook job:81", "not staged", NOW).expect("written down");
+    }
+    assert!(record.was_refused(&version(), &key(), 81).expect("known"));
+    assert!(!record.was_refused(&version(), &key(), 82).expect("not known"));
+    let refused =
+        entries(record.sql(), 1, 100).expect("rows").iter().filter(|row| row.event.action == "refused").count();
+    assert_eq!(refused, 1);
+}
+
+#[test]
+fn a_declared_digest_is_final() {
+    let record = record();
+    stage(&record);
+    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("the same again");
+    let other = record.declare(&version(), &key(), &file(b"rebuilt"), &session(7, "aa"), NOW);
+    assert!(matches!(other, Err(LedgerError::OtherDigest { .. })), "{other:?}");
+    let declared = record.staged(&version(), &key()).expect("a row").expect("the file").digest;
+    assert_eq!(declared, Digest::of(b"deb"));
+}
+
+#[test]
+fn a_declared_digest_survives_every_later_plan() {
+    let record = record();
+    plan(&record);
+    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+    let mut other = planned(None);
+    if let Some(package) = other.first_mut() {
+        package.targets = vec![OrderTarget { distro: "ubuntu/noble".to_owned(), public: site("harbour/stable") }];
+    }
+    for pipeline in [7, 8] {
+        assert!(record.expect(&version(), &session(pipeline, "aa"), &policy(), &other, NOW).is_err(), "{pipeline}");
+    }
+    record.expect(&version(), &session(8, "aa"), &policy(), &planned(None), NOW).expect("the pipeline run again");
+    let declared = record.staged(&version(), &key()).expect("a row").expect("still declared").digest;
+    assert_eq!(declared, Digest::of(b"deb"));
+}
+
+#[test]
+fn pipelines_whose_commit_is_unknown_are_not_of_the_same_commit() {
+    let record = record();
+    record.expect(&version(), &session(7, ""), &policy(), &planned(None), NOW).expect("a plan");
+    record.declare(&version(), &key(), &file(b"deb"), &session(7, ""), NOW).expect("a declaration");
+    let refused = record.expect(&version(), &session(8, ""), &policy(), &planned(None), NOW);
+    assert!(matches!(refused, Err(LedgerError::OtherPipeline { .. })), "{refused:?}");
+}
+
+#[test]
+fn two_keys_of_a_pipeline_do_not_share_a_job() {
+    let record = record();
+    plan(&record);
+    let mut other = planned(None);
+    if let Some(package) = other.first_mut() {
+        package.key = "another".parse().expect("a key");
+    }
+    let refused = record.expect(&version(), &session(7, "aa"), &policy(), &other, NOW);
+    assert!(matches!(refused, Err(LedgerError::SharedJob { .. })), "{refused:?}");
+}
+
+#[test]
+fn what_nobody_planned_cannot_be_declared() {
+    let record = record();
+    let refused = record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW);
+    assert!(matches!(refused, Err(LedgerError::NotPlanned { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_package_that_is_left_out_is_neither_declared_nor_released() {
+    let record = record();
+    record.expect(&version(), &session(7, "aa"), &policy(), &planned(Some("no builder")), NOW).expect("a plan");
+    let refused = record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW);
+    assert!(matches!(refused, Err(LedgerError::Skipped { .. })), "{refused:?}");
+    assert_eq!(state(&record), TargetState::Skipped);
+    assert!(ask(&record).is_err());
+}
+
+#[test]
+fn what_was_never_staged_is_expected_and_not_missing() {
+    let record = record();
+    plan(&record);
+    record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Nothing, NOW).expect("a look");
+    assert_eq!(state(&record), TargetState::Expected);
+}
+
+#[test]
+fn what_is_not_seen_in_staging_is_not_approved() {
+    let record = record();
+    plan(&record);
+    assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
+    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+    assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
+}
+
+#[test]
+fn two_ways_of_asking_give_one_order() {
+    let record = record();
+    stage(&record);
+    // Both read the record before either writes.
+    let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
+    let by_webhook = by_webhook(&candidate, &job(81)).expect("an approval");
+    let by_job = by_job(&candidate, &session(7, "aa"), &job(81)).expect("an approval");
+    assert!(record.approve(&candidate, &by_webhook, &policy(), 1001, NOW).expect("the first"));
+    assert!(!record.approve(&candidate, &by_job, &policy(), 1001, NOW).expect("the second"));
+    assert!(!ask(&record).expect("nothing left"), "asked again, later");
+    let orders = record.dispatches().expect("orders");
+    assert_eq!(orders.len(), 1);
+    let order = &orders.first().expect("one").order;
+    assert_eq!((order.digest, order.targets.len()), (Digest::of(b"deb"), 1));
+    record.dispatched(order.approval).expect("acknowledged");
+    assert!(record.dispatches().expect("orders").is_empty());
+}
+
+#[test]
+fn a_released_target_stays_released_whatever_is_reported_later() {
+    let record = record();
+    stage(&record);
+    assert!(ask(&record).expect("an approval"));
+    for (reported, then) in [
+        (TargetState::Releasing, TargetState::Releasing),
+        (TargetState::Approved, TargetState::Releasing),
+        (TargetState::Released, TargetState::Released),
+        (TargetState::Failed, TargetState::Released),
+        (TargetState::Releasing, TargetState::Released),
+    ] {
+        report(&record, 1, reported);
+        assert_eq!(state(&record), then, "{reported:?}");
+    }
+}
+
+#[test]
+fn a_failed_target_can_be_asked_for_again_and_old_reports_of_it_are_ignored() {
+    let record = record();
+    stage(&record);
+    assert!(ask(&record).expect("an approval"));
+    report(&record, 1, TargetState::Failed);
+    assert!(!ask(&record).expect("no approval"), "a late event of the same job");
+    assert!(ask_by(&record, 82).expect("another approval"), "the job was played again");
+    report(&record, 1, TargetState::Released);
+    assert_eq!(state(&record), TargetState::Approved);
+    report(&record, 2, TargetState::Released);
+    assert_eq!(state(&record), TargetState::Released);
+}
+
+#[test]
+fn a_package_that_leaves_staging_is_missing_until_it_is_seen_again() {
+    let record = record();
+    stage(&record);
+    let other = Sight::Other(skipped("any problem"));
+    for (sight, then) in [
+        (Sight::Nothing, TargetState::Missing),
+        (Sight::Declared, TargetState::Staged),
+        (other, TargetState::Missing),
+        (Sight::Declared, TargetState::Staged),
+    ] {
+        record.seen_in_staging(&version(), &key(), JAMMY, &sight, NOW).expect("a look");
+        assert_eq!(state(&record), then, "{sight:?}");
+    }
+}
+
+#[test]
+fn an_old_token_opens_only_the_session_that_it_opened_when_it_was_fresh() {
+    let record = record();
+    let session = JobSession { ends_at: Timestamp(NOW.0 + 1_000), ..session(7, "aa") };
+    assert!(!record.spend_token(&session, false, NOW).expect("refused"), "it was never shown while it was fresh");
+    for is_fresh in [true, true, false] {
+        assert!(record.spend_token(&session, is_fresh, NOW).expect("its own"), "{is_fresh}");
+    }
+    let thief = JobSession { job_id: 82, ..session.clone() };
+    assert!(!record.spend_token(&thief, true, NOW).expect("refused"));
+    assert!(!record.spend_token(&session, false, session.ends_at).expect("refused"), "the session has ended");
+}
+
+#[test]
+fn a_job_is_looked_into_once_for_all_that_hint_at_it_and_again_when_a_person_sends_it_again() {
+    let record = record();
+    for delivery in ["delivery-1", "delivery-1", "delivery-2"] {
+        record.keep_hint(delivery, 81, NOW).expect("kept");
+    }
+    let hints = record.due_hints(NOW).expect("hints");
+    assert_eq!(hints.len(), 1);
+    let hint = *hints.first().expect("one");
+    let later = Timestamp(NOW.0 + 1_000);
+    record.postpone_hint(hint.id, "503", later).expect("postponed");
+    assert!(record.due_hints(NOW).expect("hints").is_empty());
+    assert_eq!(record.next_hint().expect("a time"), Some(later));
+    assert_eq!(record.due_hints(later).expect("hints").first().map(|hint| hint.tries), Some(1));
+    record.settle_hint(hint.id, "approved").expect("settled");
+    assert_eq!(record.next_hint().expect("no time"), None);
+    record.keep_hint("delivery-1", 81, later).expect("sent again by a person");
+    assert_eq!(record.due_hints(later).expect("hints").len(), 1);
+}
+
+#[test]
+fn every_change_is_in_the_chain_and_the_chain_holds() {
+    let record = record();
+    stage(&record);
+    assert!(ask(&record).expect("an approval"));
+    report(&record, 1, TargetState::Releasing);
+    report(&record, 1, TargetState::Released);
+    let rows = entries(record.sql(), 1, 100).expect("rows");
+    let actions: Vec<&str> = rows.iter().map(|row| row.event.action.as_str()).collect();
+    assert_eq!(actions, ["planned", "declared", "staged", "approved", "releasing", "released"]);
+    assert_eq!(verify(&rows), Ok(()));
+}
