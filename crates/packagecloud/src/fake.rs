@@ -40,6 +40,13 @@ impl Recorded {
         self.asked.borrow().iter().map(|request| format!("{} {}", request.method(), request.uri())).collect()
     }
 
+    /// The values of a header in what was asked for.
+    pub(crate) fn header(&self, name: &str) -> Vec<String> {
+        let asked = self.asked.borrow();
+        let values = asked.iter().filter_map(|request| request.headers().get(name));
+        values.map(|value| value.to_str().expect("text").to_owned()).collect()
+    }
+
     /// The hosts that were sent a credential.
     pub(crate) fn trusted(&self) -> Vec<String> {
         let asked = self.asked.borrow();

@@ -1,5 +1,6 @@
 //! A package's file name, and what it tells.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,6 +15,11 @@ pub struct Filename(String);
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a package's file name: 1 to 255 bytes, no folders, no control characters")]
 pub struct InvalidFilename(String);
+
+/// Text that is not a [`PackageKind`].
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a kind of package; `deb` and `rpm` are")]
+pub struct InvalidPackageKind(String);
 
 /// The kind of a package, which packagecloud works out from its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +37,36 @@ impl PackageKind {
             Self::Deb => "deb",
             Self::Rpm => "rpm",
         }
+    }
+}
+
+impl FromStr for PackageKind {
+    type Err = InvalidPackageKind;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPackageKind> {
+        match text {
+            "deb" => Ok(Self::Deb),
+            "rpm" => Ok(Self::Rpm),
+            _ => Err(InvalidPackageKind(text.chars().take(80).collect())),
+        }
+    }
+}
+
+impl fmt::Display for PackageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PackageKind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl serde::Serialize for PackageKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
     }
 }
 
@@ -65,6 +101,27 @@ impl Filename {
         }
     }
 
+    /// The architecture in the name: `name_version_architecture.deb`, `name-version-release.architecture.rpm`.
+    ///
+    /// `None` when the name is not of that form, and for source packages, which are for no architecture.
+    pub fn architecture(&self) -> Option<&str> {
+        match self.kind()? {
+            PackageKind::Deb => self.deb_architecture(),
+            PackageKind::Rpm => self.rpm_architecture(),
+        }
+    }
+
+    /// The architecture in an rpm's name. Version and release cannot hold a `-`, so the last two part the name from them.
+    fn rpm_architecture(&self) -> Option<&str> {
+        let (front, architecture) = self.0.strip_suffix(".rpm")?.rsplit_once('.')?;
+        let plain = architecture.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !architecture.is_empty();
+        let (front, release) = front.rsplit_once('-')?;
+        let (name, version) = front.rsplit_once('-')?;
+        let whole = [name, version, release].iter().all(|part| !part.is_empty());
+        let source = matches!(architecture, "src" | "nosrc");
+        (whole && plain && !source).then_some(architecture)
+    }
+
     /// The architecture in a deb's name, `name_version_architecture.deb`.
     pub fn deb_architecture(&self) -> Option<&str> {
         let (front, architecture) = self.0.strip_suffix(".deb")?.rsplit_once('_')?;
@@ -83,6 +140,13 @@ impl FromStr for Filename {
         } else {
             Err(InvalidFilename(text.chars().take(80).flat_map(char::escape_debug).collect()))
         }
+    }
+}
+
+/// Names in sets and maps are looked for as text.
+impl Borrow<str> for Filename {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -1,10 +1,14 @@
-//! "Is this file there, and which bytes are it?"
+//! "Are these files there, and which bytes are they?"
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
 use slipway_wire::{CallError, Digest, Http, call};
 
 use crate::answer::unreadable;
-use crate::{Account, Distro, Filename, Repository, Show, search};
+use crate::question::questions;
+use crate::search::{PAGES_MAX, pages};
+use crate::{Account, ApiPath, Distro, Filename, PackageRecord, Repository, Show};
 
 /// A file that is in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,12 @@ pub struct Found {
     pub indexed: bool,
 }
 
+/// A file in one distro version.
+type Place = (Distro, Filename);
+
+/// What searches have told of the wanted files: what is known of each, and where it is described in full.
+type Seen = BTreeMap<Place, (Found, Option<ApiPath>)>;
+
 /// Looks for exactly this file in exactly this distro version.
 ///
 /// The search gives the digest, as a rule; a package without one is asked for in full.
@@ -27,33 +37,83 @@ pub async fn find(
     distro: &Distro,
     filename: &Filename,
 ) -> Result<Option<Found>, CallError> {
-    let mut found: Option<Found> = None;
-    let mut package_url = None;
-    for package in search(http, account, repository, filename.as_str(), Some(distro)).await? {
-        if !package.is(distro, filename) {
+    let wanted = (distro.clone(), filename.clone());
+    let mut found = find_all(http, account, repository, &[wanted.clone()].into()).await?;
+    Ok(found.remove(&wanted))
+}
+
+/// Looks for many files at once, each in exactly its distro version. Those that are not there are not in the answer.
+///
+/// One search answers for all files whose names have something in common, a request a page. Where that is too little to
+/// tell them from everything else in the repository, each is searched for by its whole name.
+pub async fn find_all(
+    http: &impl Http,
+    account: &Account,
+    repository: &Repository,
+    wanted: &BTreeSet<Place>,
+) -> Result<BTreeMap<Place, Found>, CallError> {
+    let mut seen = Seen::new();
+    let mut questions = questions(wanted);
+    while let Some(question) = questions.pop() {
+        let mut listed_twice = None;
+        let mut each = |package: PackageRecord| listed_twice = listed_twice.take().or(add(&mut seen, wanted, package));
+        let all = pages(http, account, repository, &question.q, question.dist(), &mut each).await?;
+        if let Some(filename) = listed_twice {
+            // Pages were read at different moments: the file may have been replaced between them.
+            return Err(unreadable(account.base(), format!("{filename} is listed twice, with different digests")));
+        }
+        if all {
             continue;
         }
-        let digest = match (found.and_then(|before| before.digest), package.sha256sum) {
-            (Some(before), Some(now)) if before != now => {
-                // Pages were read at different moments: the file may have been replaced between them.
-                return Err(unreadable(account.base(), format!("{filename} is listed twice, with different digests")));
-            }
-            (before, now) => before.or(now),
-        };
-        let indexed = package.indexed || found.is_some_and(|before| before.indexed);
-        found = Some(Found { digest, size: package.size, indexed });
-        package_url = package.package_url.or(package_url);
+        if question.is_single() {
+            let why = format!("more than {PAGES_MAX} pages for `{}` in {repository}", question.q);
+            return Err(unreadable(account.base(), why));
+        }
+        questions.extend(question.singles());
     }
-    let (Some(Found { digest: None, .. }), Some(package_url)) = (found, package_url) else { return Ok(found) };
-    match call(http, &Show { account, package_url: &package_url }).await {
+    let mut all = BTreeMap::new();
+    for (place, (found, package_url)) in seen {
+        let found = match package_url {
+            Some(package_url) if found.digest.is_none() => show(http, account, &place, found, &package_url).await?,
+            _ => found,
+        };
+        all.insert(place, found);
+    }
+    Ok(all)
+}
+
+/// Adds what a search says of a package, if it is wanted. Returns its name when it was listed before with other bytes.
+fn add(seen: &mut Seen, wanted: &BTreeSet<Place>, package: PackageRecord) -> Option<Filename> {
+    let distro = package.distro_version.as_deref()?.parse().ok()?;
+    let place = wanted.get(&(distro, package.filename.parse().ok()?))?;
+    let (before, url_before) = seen.remove(place).unzip();
+    let digest = match (before.and_then(|before| before.digest), package.sha256sum) {
+        (Some(before), Some(now)) if before != now => return Some(place.1.clone()),
+        (before, now) => before.or(now),
+    };
+    let indexed = package.indexed || before.is_some_and(|before| before.indexed);
+    let found = Found { digest, size: package.size, indexed };
+    seen.insert(place.clone(), (found, package.package_url.or(url_before.flatten())));
+    None
+}
+
+/// Asks for the description of a file whose digest the search does not give.
+async fn show(
+    http: &impl Http,
+    account: &Account,
+    (distro, filename): &Place,
+    listed: Found,
+    package_url: &ApiPath,
+) -> Result<Found, CallError> {
+    match call(http, &Show { account, package_url }).await {
         Ok(package) if package.is(distro, filename) => {
-            Ok(Some(Found { digest: package.sha256sum, size: package.size, indexed: package.indexed }))
+            Ok(Found { digest: package.sha256sum, size: package.size, indexed: package.indexed })
         }
         Ok(package) => {
             Err(unreadable(account.base(), format!("asked for {filename}, it describes {:?}", package.filename)))
         }
         // It was listed a moment ago. That it is there with bytes unknown makes the caller look again, and is safe.
-        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(found),
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(listed),
         Err(error) => Err(error),
     }
 }

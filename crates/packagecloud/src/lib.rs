@@ -1,14 +1,15 @@
-//! packagecloud: its API's endpoints and the APT indexes it serves.
+//! packagecloud: its API's endpoints and the APT and YUM indexes it serves.
 //!
 //! Each endpoint is a value that builds one request and reads one answer (<https://packagecloud.io/docs/api>); three
-//! short workflows stand above them: [`find()`] ("is this file there, and which bytes are it?"), [`locate`] ("where are
-//! its bytes?") and [`apt::served`] ("what does the public index serve?").
+//! short workflows stand above them: [`find_all`] ("are these files there, and which bytes are they?"), [`locate`] ("where
+//! are a file's bytes?") and [`read_index`] ("what does the public index serve?").
 //!
 //! packagecloud's answers carry secrets: download addresses hold read tokens and signatures. The types here keep none
 //! of them, except [`SignedUrl`], which cannot be printed.
 //!
-//! Absent on purpose: promote, since it is by file name and moves whatever bytes are there; retries and waiting, which
-//! are their callers' decisions; and the check of the APT index's signature, which is the installing machine's.
+//! Absent on purpose: retries and waiting, which are their callers' decisions, and above all the repetition of a
+//! [`Promote`], which moves whatever bytes are there; and the check of an index's signature, which is the installing
+//! machine's.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod account;
@@ -20,9 +21,12 @@ mod distro;
 mod download;
 mod filename;
 mod find;
+pub mod index;
 mod package;
 mod paging;
+mod promote;
 mod push;
+mod question;
 mod repository;
 mod search;
 mod show;
@@ -35,9 +39,11 @@ pub use delete::{Delete, Deleted, delete};
 pub use distributions::{Distributions, ListDistributions};
 pub use distro::{Distro, InvalidDistro};
 pub use download::{Download, SignedUrl, locate};
-pub use filename::{Filename, InvalidFilename, PackageKind};
-pub use find::{Found, find};
+pub use filename::{Filename, InvalidFilename, InvalidPackageKind, PackageKind};
+pub use find::{Found, find, find_all};
+pub use index::{Index, Mark, Reading, read_index};
 pub use package::{ApiPath, InvalidApiPath, PackageRecord};
+pub use promote::{Promote, Promoted};
 pub use push::{Boundary, Push, Pushed, Upload};
 pub use repository::{InvalidRepository, Repository};
 pub use search::{PAGES_MAX, PER_PAGE, Search, SearchPage, search};

@@ -121,7 +121,7 @@ impl Push<'_> {
 
 /// Whether an upload was refused because the name is taken. It has been seen under several keys, in two wordings, and
 /// with messages about the account's plan beside it.
-fn is_duplicate(response: &Response) -> bool {
+pub(crate) fn is_duplicate(response: &Response) -> bool {
     let said = String::from_utf8_lossy(response.body()).to_ascii_lowercase();
     response.status() == StatusCode::UNPROCESSABLE_ENTITY
         && (said.contains("already been taken") || said.contains("already exists"))

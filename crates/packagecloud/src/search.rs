@@ -16,7 +16,7 @@ pub const PER_PAGE: u32 = 250;
 pub const PAGES_MAX: u32 = 40;
 
 /// What may stand unescaped in a query's value (RFC 3986 "unreserved").
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One page of a search. It matches parts of names, so whoever asks for one file compares exactly.
 #[derive(Clone, Copy, Debug)]
@@ -74,16 +74,32 @@ pub async fn search(
     dist: Option<&Distro>,
 ) -> Result<Vec<PackageRecord>, CallError> {
     let mut packages = Vec::new();
+    if pages(http, account, repository, q, dist, &mut |package| packages.push(package)).await? {
+        Ok(packages)
+    } else {
+        Err(unreadable(account.base(), format!("more than {PAGES_MAX} pages for one search in {repository}")))
+    }
+}
+
+/// Gives `each` every package whose file name holds `q`. `false`: there are more pages than are read.
+pub(crate) async fn pages(
+    http: &impl Http,
+    account: &Account,
+    repository: &Repository,
+    q: &str,
+    dist: Option<&Distro>,
+    each: &mut dyn FnMut(PackageRecord),
+) -> Result<bool, CallError> {
     let mut page = 1;
     for _ in 0..PAGES_MAX {
-        let mut answer = call(http, &Search { account, repository, q, dist, page }).await?;
-        packages.append(&mut answer.packages);
+        let answer = call(http, &Search { account, repository, q, dist, page }).await?;
+        answer.packages.into_iter().for_each(&mut *each);
         match answer.next {
             Some(next) => page = next,
-            None => return Ok(packages),
+            None => return Ok(true),
         }
     }
-    Err(unreadable(account.base(), format!("more than {PAGES_MAX} pages for one search in {repository}")))
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -3,16 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use slipway_wire::Digest;
+use crate::index::reader::File;
 
-/// One index file of a suite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct File {
-    /// Its SHA-256.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size: u64,
-}
+/// The `Packages` files that are read, the one that costs least to unpack first.
+pub(crate) const FILES: [&str; 3] = ["Packages.gz", "Packages.xz", "Packages"];
 
 /// What a suite has: its architectures, and its files by their path below the suite's folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +70,8 @@ impl Release {
             // Blank continuation lines say nothing.
             return if line.trim().is_empty() { Ok(()) } else { Err(invalid()) };
         };
-        let file = File { digest: digest.parse().map_err(|_| invalid())?, size: size.parse().map_err(|_| invalid())? };
+        let file =
+            File { digest: digest.parse().map_err(|_| invalid())?, size: Some(size.parse().map_err(|_| invalid())?) };
         match self.files.insert(path.to_owned(), file) {
             Some(before) if before != file => Err(InvalidRelease::Twice(path.to_owned())),
             _ => Ok(()),
@@ -88,9 +83,7 @@ impl Release {
     /// Packages for `all` architectures are in every index, so the first one is taken.
     pub(crate) fn packages(&self, architecture: &str) -> Option<String> {
         let folder = |architecture: &str| format!("main/binary-{architecture}");
-        let is_there = |folder: &String| {
-            ["Packages.gz", "Packages"].iter().any(|name| self.files.contains_key(&format!("{folder}/{name}")))
-        };
+        let is_there = |folder: &String| FILES.iter().any(|name| self.files.contains_key(&format!("{folder}/{name}")));
         if architecture != "all" {
             return Some(folder(architecture)).filter(is_there);
         }
@@ -146,7 +139,8 @@ mod tests {
     fn the_sha256_section_is_read_and_no_other() {
         let release = Release::parse(RELEASE.as_bytes()).expect("a Release file");
         assert_eq!(release.architectures, ["all", "amd64", "arm64"]);
-        let files: Vec<_> = release.files.iter().map(|(path, file)| (path.as_str(), file.size)).collect();
+        let files: Vec<_> =
+            release.files.iter().map(|(path, file)| (path.as_str(), file.size.unwrap_or_default())).collect();
         assert_eq!(
             files,
             [

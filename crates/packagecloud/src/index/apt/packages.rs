@@ -3,24 +3,25 @@
 
 use std::collections::BTreeSet;
 
-use slipway_wire::Digest;
+use memchr::memchr;
 
 use crate::Filename;
+use crate::index::reader::Listing;
 
 /// How long one line may be. Debian's longest are lists of dependencies and tags of some ten thousand bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// Looks for one file in a `Packages` file that passes by in pieces. It holds a line, never more.
+/// Looks for some files in a `Packages` file that passes by in pieces. It holds a line, never more.
 #[derive(Clone, Debug)]
 pub struct PackagesScan {
-    /// The base name of the package's file in the pool.
-    filename: String,
-    /// What has come of the current line.
+    /// The base names of the packages' files in the pool.
+    wanted: BTreeSet<Filename>,
+    /// What has come of a line that is not at its end.
     line: Vec<u8>,
     /// What is known of the current stanza.
     stanza: Stanza,
-    /// The digests of the stanzas with that file.
-    found: BTreeSet<Digest>,
+    /// The digests of the stanzas with those files.
+    found: Listing,
 }
 
 /// The two fields of a stanza that matter.
@@ -49,34 +50,38 @@ pub enum InvalidPackages {
     Twice(&'static str),
     /// The file is listed, without a digest that proves anything.
     #[error("the Packages file lists `{0}` without a SHA-256")]
-    NoDigest(String),
+    NoDigest(Filename),
 }
 
 impl PackagesScan {
-    /// Looks for the file of this name, in whatever folder of the pool it is.
-    pub fn new(filename: &Filename) -> Self {
-        Self {
-            filename: filename.as_str().to_owned(),
-            line: Vec::new(),
-            stanza: Stanza::default(),
-            found: BTreeSet::new(),
-        }
+    /// Looks for the files of these names, in whatever folder of the pool they are.
+    pub fn new(wanted: &BTreeSet<Filename>) -> Self {
+        Self { wanted: wanted.clone(), line: Vec::new(), stanza: Stanza::default(), found: Listing::new() }
     }
 
     /// Takes the next piece, cut anywhere.
     pub fn feed(&mut self, piece: &[u8]) -> Result<(), InvalidPackages> {
-        let mut lines = piece.split(|byte| *byte == b'\n');
-        // What stands behind the last line feed is the start of a line; what stands before is the end of one.
-        let rest = lines.next_back().unwrap_or_default();
-        for end in lines {
-            self.extend(end)?;
-            self.end_line()?;
+        let mut rest = piece;
+        while let Some((end, after)) = memchr(b'\n', rest)
+            .and_then(|at| rest.split_at_checked(at))
+            .and_then(|(end, after)| after.split_first().map(|(_, after)| (end, after)))
+        {
+            if self.line.is_empty() {
+                if end.len() > LINE_BYTES_MAX {
+                    return Err(InvalidPackages::LongLine);
+                }
+                self.stanza_line(end)?;
+            } else {
+                self.extend(end)?;
+                self.end_line()?;
+            }
+            rest = after;
         }
         self.extend(rest)
     }
 
-    /// The digests that the index gives the file: none if it is not listed, several if it is listed with different ones.
-    pub fn finish(mut self) -> Result<BTreeSet<Digest>, InvalidPackages> {
+    /// The digests that the index gives the files: several if one is listed with different ones.
+    pub fn finish(mut self) -> Result<Listing, InvalidPackages> {
         self.end_line()?;
         self.end_stanza()?;
         Ok(self.found)
@@ -91,23 +96,38 @@ impl PackagesScan {
     }
 
     fn end_line(&mut self) -> Result<(), InvalidPackages> {
-        let line = std::mem::take(&mut self.line);
-        // Other fields may hold bytes that are not UTF-8; the two that matter do not.
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end_matches('\r');
-        if text.is_empty() { self.end_stanza() } else { self.stanza.add(text) }?;
+        let mut line = std::mem::take(&mut self.line);
+        self.stanza_line(&line)?;
+        line.clear();
         self.line = line;
-        self.line.clear();
         Ok(())
+    }
+
+    fn stanza_line(&mut self, line: &[u8]) -> Result<(), InvalidPackages> {
+        match line.first() {
+            None => self.end_stanza(),
+            // Nearly all lines begin otherwise, and are passed over at once.
+            Some(b'F' | b'f' | b'S' | b's' | b' ' | b'\t' | b'\r') => {
+                // Other fields may hold bytes that are not UTF-8; the two that matter do not.
+                let text = String::from_utf8_lossy(line);
+                let text = text.trim_end_matches('\r');
+                if text.is_empty() { self.end_stanza() } else { self.stanza.add(text) }
+            }
+            Some(_) => {
+                self.stanza.last = None;
+                Ok(())
+            }
+        }
     }
 
     fn end_stanza(&mut self) -> Result<(), InvalidPackages> {
         let stanza = std::mem::take(&mut self.stanza);
         let path = stanza.filename.unwrap_or_default();
         let name = path.trim().rsplit('/').next().unwrap_or_default();
-        if name == self.filename {
+        if let Some(name) = self.wanted.get(name) {
             let digest = stanza.sha256.unwrap_or_default().trim().parse();
-            self.found.insert(digest.map_err(|_| InvalidPackages::NoDigest(self.filename.clone()))?);
+            let digest = digest.map_err(|_| InvalidPackages::NoDigest(name.clone()))?;
+            self.found.entry(name.clone()).or_default().insert(digest);
         }
         Ok(())
     }
@@ -141,17 +161,20 @@ impl Stanza {
 
 #[cfg(test)]
 mod tests {
+    use slipway_wire::Digest;
+
     use super::*;
+    use crate::fake::filename;
 
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
     fn scan(pieces: &[&[u8]]) -> Result<Vec<String>, InvalidPackages> {
-        let mut scan = PackagesScan::new(&"tug_1_amd64.deb".parse().expect("a file name"));
+        let mut scan = PackagesScan::new(&[filename("tug_1_amd64.deb")].into());
         for piece in pieces {
             scan.feed(piece)?;
         }
-        Ok(scan.finish()?.iter().map(Digest::hex).collect())
+        Ok(scan.finish()?.values().flatten().map(Digest::hex).collect())
     }
 
     /// What the scan says of `text`, however it is cut.
@@ -233,7 +256,7 @@ mod tests {
             "Filename: pool/tug_1_amd64.deb\nSHA256: {A}0\n",
             "Filename: pool/tug_1_amd64.deb\nSHA256: {A}\n {B}\n",
         ] {
-            check(text, &Err(InvalidPackages::NoDigest("tug_1_amd64.deb".to_owned())));
+            check(text, &Err(InvalidPackages::NoDigest(filename("tug_1_amd64.deb"))));
         }
     }
 
@@ -256,7 +279,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_given_up() {
         let piece = vec![b'x'; 64 << 10];
-        let mut scan = PackagesScan::new(&"x.deb".parse().expect("a file name"));
+        let mut scan = PackagesScan::new(&[filename("x.deb")].into());
         for _ in 0..16 {
             scan.feed(&piece).expect("a million bytes");
         }

@@ -1,0 +1,9 @@
+//! APT: `InRelease` holds the SHA-256 of every `Packages` file, and `Packages` holds the SHA-256 of every package.
+
+mod packages;
+mod release;
+
+pub use packages::{InvalidPackages, PackagesScan};
+pub use release::{InvalidRelease, Release};
+
+pub(crate) use release::FILES;

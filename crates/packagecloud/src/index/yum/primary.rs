@@ -1,0 +1,264 @@
+//! `primary.xml`: the packages of a YUM repository, an element each
+//! (<https://createrepo.baseurl.org>, `primary.rng` of its sources).
+//!
+//! The file is cut behind each `</package>`, and only the first stretch and those that may name a wanted file are parsed.
+//! A stretch that could hide where it begins or ends, with a comment or CDATA in it, is always parsed, and refused when
+//! it is not whole.
+
+use std::collections::BTreeSet;
+
+use memchr::memmem::{Finder, find};
+use slipway_wire::Digest;
+
+use super::xml::{InvalidXml, Node, attribute, check_namespace, check_root, walk};
+use crate::Filename;
+use crate::index::reader::Listing;
+
+/// The namespace of the file's own elements.
+const NAMESPACE: &str = "http://linux.duke.edu/metadata/common";
+
+/// How much text one package may have. Those that provide thousands of modules have some hundred thousand bytes.
+const PACKAGE_BYTES_MAX: usize = 4 << 20;
+
+/// What a package ends with.
+const END: &[u8] = b"</package>";
+
+/// Looks for some files in a `primary.xml` that passes by in pieces. It holds one package's text, never more.
+#[derive(Clone, Debug)]
+pub struct PrimaryScan {
+    /// The base names of the packages' files.
+    wanted: BTreeSet<Filename>,
+    /// What has come of a package that is not at its end.
+    held: Vec<u8>,
+    /// Whether the root element has begun.
+    begun: bool,
+    /// The digests of the packages with those files.
+    found: Listing,
+    end: Finder<'static>,
+    href: Finder<'static>,
+}
+
+/// Text that is not a `primary.xml`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPrimary {
+    /// A package does not end.
+    #[error("the primary file has a package of more than {PACKAGE_BYTES_MAX} bytes")]
+    LongPackage,
+    /// A part of it is not text.
+    #[error("the primary file has a package that is not UTF-8 text")]
+    NotText,
+    /// It is not XML, or not this kind.
+    #[error("the primary file cannot be read: {0}")]
+    Xml(#[from] InvalidXml),
+    /// It ends too early.
+    #[error("the primary file ends too early")]
+    CutShort,
+    /// A package says something twice: readers could disagree about it.
+    #[error("the primary file has a package with two `{0}`")]
+    Twice(&'static str),
+    /// The file is listed, without a digest that proves anything.
+    #[error("the primary file lists `{0}` without a SHA-256")]
+    NoDigest(Filename),
+    /// The file is listed with another digest than SHA-256.
+    #[error("the primary file lists `{0}` with a {1} digest; only sha256 is read")]
+    DigestType(Filename, String),
+}
+
+/// The two parts of a package that matter.
+#[derive(Default)]
+struct Package {
+    /// The last segment of its location.
+    name: Option<String>,
+    /// The type and the hex digits of its digest.
+    checksum: Option<(String, String)>,
+}
+
+impl PrimaryScan {
+    /// Looks for the files of these names, in whatever folder of the repository they are.
+    pub fn new(wanted: &BTreeSet<Filename>) -> Self {
+        Self {
+            wanted: wanted.clone(),
+            held: Vec::new(),
+            begun: false,
+            found: Listing::new(),
+            end: Finder::new(END),
+            href: Finder::new(b"href"),
+        }
+    }
+
+    /// Takes the next piece, cut anywhere.
+    pub fn feed(&mut self, piece: &[u8]) -> Result<(), InvalidPrimary> {
+        let mut rest = piece;
+        if !self.held.is_empty() {
+            let mut held = std::mem::take(&mut self.held);
+            let Some(after) = self.complete(&mut held, rest)? else {
+                self.held = held;
+                return Ok(());
+            };
+            self.stretch(&held)?;
+            // The memory is kept for the next package that is cut.
+            held.clear();
+            self.held = held;
+            rest = after;
+        }
+        while let Some((package, after)) =
+            self.end.find(rest).and_then(|at| rest.split_at_checked(at.saturating_add(END.len())))
+        {
+            self.stretch(package)?;
+            rest = after;
+        }
+        hold(&mut self.held, rest)
+    }
+
+    /// Adds what is missing of the held package, and returns what stands behind it. `None`: its end has not come.
+    fn complete<'a>(&self, held: &mut Vec<u8>, piece: &'a [u8]) -> Result<Option<&'a [u8]>, InvalidPrimary> {
+        let before = held.len();
+        // The end may be cut itself: its start is then among the last bytes that are held.
+        let from = before.saturating_sub(END.len().saturating_sub(1));
+        let few = piece.get(..END.len()).unwrap_or(piece);
+        let seam = [held.get(from..).unwrap_or_default(), few].concat();
+        let end = match self.end.find(&seam) {
+            Some(at) => Some(from.saturating_add(at).saturating_add(END.len()).saturating_sub(before)),
+            None => self.end.find(piece).map(|at| at.saturating_add(END.len())),
+        };
+        match end.and_then(|end| piece.split_at_checked(end)) {
+            Some((missing, after)) => {
+                hold(held, missing)?;
+                Ok(Some(after))
+            }
+            None => hold(held, piece).map(|()| None),
+        }
+    }
+
+    /// The digests that the index gives the files: several if one is listed with different ones.
+    pub fn finish(mut self) -> Result<Listing, InvalidPrimary> {
+        let tail = std::mem::take(&mut self.held);
+        if self.parse(&tail)? == 0 && self.begun { Ok(self.found) } else { Err(InvalidPrimary::CutShort) }
+    }
+
+    /// Reads a stretch of the file that ends with a package's end.
+    fn stretch(&mut self, bytes: &[u8]) -> Result<(), InvalidPrimary> {
+        if self.begun && !self.may_matter(bytes) {
+            return Ok(());
+        }
+        if self.parse(bytes)? == 1 {
+            Ok(())
+        } else {
+            Err(InvalidXml("a package does not end where it seems to".to_owned()).into())
+        }
+    }
+
+    /// Whether the stretch could name a wanted file, or be anything else than one whole package.
+    fn may_matter(&self, bytes: &[u8]) -> bool {
+        let bytes = bytes.trim_ascii_start();
+        let plain = bytes.starts_with(b"<package ") && find(bytes, b"<!").is_none() && find(bytes, b"<?").is_none();
+        if !plain {
+            return true;
+        }
+        let mut named = false;
+        for at in self.href.find_iter(bytes) {
+            named = true;
+            let after = bytes.get(at..).unwrap_or_default();
+            let value = quoted(after);
+            let name = value.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            let known = |name: &str| self.wanted.contains(name);
+            if value.contains(&b'&') || std::str::from_utf8(name).is_ok_and(known) {
+                return true;
+            }
+        }
+        !named
+    }
+
+    /// Parses a stretch, and returns inside how many elements it ends.
+    fn parse(&mut self, bytes: &[u8]) -> Result<usize, InvalidPrimary> {
+        let text = std::str::from_utf8(bytes).map_err(|_| InvalidPrimary::NotText)?;
+        let mut begun = self.begun;
+        let mut packages = Vec::new();
+        let mut package = Package::default();
+        let mut digest: Option<(String, String)> = None;
+        let mut twice = None;
+        let depth = walk(text, usize::from(begun), &mut |node| {
+            match node {
+                Node::Open(0, element) => {
+                    if begun {
+                        return Err(InvalidXml("it has a second root".to_owned()));
+                    }
+                    begun = true;
+                    check_root(element, "metadata", NAMESPACE)?;
+                }
+                Node::Open(1, element) => {
+                    if element.name().into_inner() != "package" {
+                        return Err(InvalidXml("it has other elements than packages".to_owned()));
+                    }
+                    check_namespace(element)?;
+                    package = Package::default();
+                }
+                Node::Open(2, element) => match element.name().into_inner() {
+                    "location" => {
+                        check_namespace(element)?;
+                        let href = attribute(element, "href")?.unwrap_or_default();
+                        let name = href.rsplit('/').next().unwrap_or_default().to_owned();
+                        if package.name.replace(name).is_some() {
+                            twice = Some("location");
+                        }
+                    }
+                    "checksum" if attribute(element, "pkgid")?.as_deref() == Some("YES") => {
+                        check_namespace(element)?;
+                        digest = Some((attribute(element, "type")?.unwrap_or_default(), String::new()));
+                    }
+                    _ => {}
+                },
+                Node::Text(piece) => {
+                    if let Some((_, hex)) = &mut digest {
+                        hex.push_str(piece);
+                    }
+                }
+                Node::Close(2, _) => {
+                    if let Some(digest) = digest.take()
+                        && package.checksum.replace(digest).is_some()
+                    {
+                        twice = Some("checksum");
+                    }
+                }
+                Node::Close(1, _) => packages.push(std::mem::take(&mut package)),
+                Node::Close(0, name) if name != "metadata" => {
+                    return Err(InvalidXml(format!("`{name}` ends, and not `metadata`")));
+                }
+                Node::Open(..) | Node::Close(..) => {}
+            }
+            Ok(())
+        })?;
+        self.begun = begun;
+        if let Some(name) = twice {
+            return Err(InvalidPrimary::Twice(name));
+        }
+        packages.into_iter().try_for_each(|package| self.take(package))?;
+        Ok(depth)
+    }
+
+    fn take(&mut self, package: Package) -> Result<(), InvalidPrimary> {
+        let Some(name) = self.wanted.get(package.name.unwrap_or_default().as_str()) else { return Ok(()) };
+        let (kind, hex) = package.checksum.ok_or_else(|| InvalidPrimary::NoDigest(name.clone()))?;
+        if kind != "sha256" {
+            return Err(InvalidPrimary::DigestType(name.clone(), kind.chars().take(40).collect()));
+        }
+        let digest: Digest = hex.trim().parse().map_err(|_| InvalidPrimary::NoDigest(name.clone()))?;
+        self.found.entry(name.clone()).or_default().insert(digest);
+        Ok(())
+    }
+}
+
+/// What stands between the first quotes, of either kind.
+fn quoted(bytes: &[u8]) -> &[u8] {
+    let Some((at, quote)) = bytes.iter().enumerate().find(|(_, byte)| matches!(byte, b'"' | b'\'')) else { return &[] };
+    let value = bytes.get(at.saturating_add(1)..).unwrap_or_default();
+    value.split(|byte| byte == quote).next().unwrap_or_default()
+}
+
+fn hold(held: &mut Vec<u8>, piece: &[u8]) -> Result<(), InvalidPrimary> {
+    if held.len().saturating_add(piece.len()) > PACKAGE_BYTES_MAX {
+        return Err(InvalidPrimary::LongPackage);
+    }
+    held.extend_from_slice(piece);
+    Ok(())
+}
