@@ -3,13 +3,15 @@
 //! An old version's message may meet a new version's object while a deployment rolls out, so fields are only added, and
 //! every added one has a default.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use slipway_core::api::ReleasePatch;
 use slipway_core::promotion::Order;
 use slipway_core::release::{Key, ReleaseState, Version};
-use slipway_core::report::Report;
 use slipway_core::secret::JobSession;
-use slipway_wire::Digest;
+use slipway_edge::account::{AskSlot, SlotEnded};
+use slipway_edge::port::{Silent, Told};
+use slipway_packagecloud::Filename;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
@@ -28,7 +30,13 @@ pub(crate) enum ToProject {
     /// All releases.
     Releases { project_id: u64 },
     /// What the object of a package saw.
-    Report { project_id: u64, version: Version, key: Key, approval: u64, digest: Digest, report: Report },
+    Report(Box<Told>),
+    /// How many bytes of a target have been sent.
+    Sent { project_id: u64, version: Version, key: Key, distro: String, bytes: u64 },
+    /// The approvals that a job has given for a package.
+    Approvals { session: JobSession, version: Version, key: Key },
+    /// One target, with everything that was tried for it.
+    Target { project_id: u64, version: Version, key: Key, distro: String },
     /// Rows of the audit.
     Audit { first: u64, count: u64 },
     /// Go on with whatever is open.
@@ -42,15 +50,27 @@ pub(crate) enum ToPackage {
     Accept(Box<Order>),
     /// A stateless invocation shows its one-time capability.
     Redeem { nonce: String },
+    /// How many bytes a stateless invocation has sent.
+    Sent { nonce: String, bytes: u64 },
+    /// A transfer slot is free for this target.
+    Wake { distro: String },
+    /// Somebody holds this request open, for a copy that an alarm cannot end.
+    Carry { distro: String, approvals: Vec<u64> },
 }
 
-/// To the object of a destination account.
+/// To the object of an account.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum ToDestination {
+pub(crate) enum ToAccount {
     /// Ask for a transfer slot.
-    Lease { holder: String, transfers: u32, seconds: u64 },
+    Slot(AskSlot),
     /// Give it back.
-    Return { holder: String },
+    Ended(SlotEnded),
+    /// Keep it longer.
+    Renew { package: String, distro: String },
+    /// What a repository has under a name.
+    Find { place: String, repository: String, distro: String, filename: Filename },
+    /// What a repository's index serves under a name.
+    Served { place: String, repository: String, distro: String, filename: Filename },
 }
 
 /// To the directory.
@@ -78,14 +98,25 @@ pub(crate) async fn tell<T: Serialize>(stub: &Stub, message: &T) -> Result<Respo
     stub.fetch_with_request(Request::new_with_init("https://object/", &init)?).await
 }
 
+/// Asks an object and reads its answer. Whatever else happens, it has not answered.
+pub(crate) async fn ask<T: DeserializeOwned>(
+    stub: Result<Stub>,
+    message: &impl Serialize,
+) -> std::result::Result<T, Silent> {
+    let ask = async {
+        let mut answer = tell(&stub?, message).await?;
+        let text = answer.text().await?;
+        match answer.status_code() {
+            200 | 202 => Ok(serde_json::from_str(&text)?),
+            status => Err(worker::Error::RustError(format!("it answered {status}: {text}"))),
+        }
+    };
+    ask.await.map_err(|error: worker::Error| Silent(error.to_string()))
+}
+
 /// The record of a project.
 pub(crate) fn project(env: &Env, id: u64) -> Result<Stub> {
     env.durable_object("PROJECT")?.get_by_name(&id.to_string())
-}
-
-/// The name of a package's object.
-pub(crate) fn package_name(order: &Order) -> String {
-    format!("{}/{}/{}", order.project_id, order.version, order.key)
 }
 
 /// The object of a package.
@@ -93,8 +124,8 @@ pub(crate) fn package(env: &Env, name: &str) -> Result<Stub> {
     env.durable_object("PACKAGE")?.get_by_name(name)
 }
 
-/// The object of a destination account.
-pub(crate) fn destination(env: &Env, place: &str) -> Result<Stub> {
+/// The object of an account.
+pub(crate) fn account(env: &Env, place: &str) -> Result<Stub> {
     env.durable_object("DESTINATION")?.get_by_name(place)
 }
 

@@ -1,37 +1,36 @@
-//! One package of one release: its promotions, one after the other, driven by an alarm.
-//!
-//! The alarm's rule: arm the next one first, do what is due, write down how it ended, arm precisely, and never fail. A
-//! handler that throws is tried six times and then dropped for ever; one that was killed finds its watchdog armed.
+//! One package of one release. What it does is in [`slipway_edge::package`]; here are its alarm, its network and the
+//! transfers that wait to be redeemed.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use slipway_core::api::Step;
-use slipway_core::promotion::{Attempt, Outcome, Promotion, promote};
-use slipway_core::release::TargetState;
-use slipway_core::report::{ATTEMPTS_MAX, Next, Report, report, unconfigured};
+use slipway_core::inventory::{Seen, Served};
+use slipway_core::promotion::Slot;
+use slipway_core::route::Site;
+use slipway_core::store::Store;
+use slipway_core::time::Timestamp;
+use slipway_core::trouble::Trouble;
+use slipway_edge::account::{AskSlot, SlotEnded};
+use slipway_edge::package::{self, NothingToCarry, Running};
+use slipway_edge::port::{Clock, PackageHost, Silent, Target, Told};
 use slipway_fetch::Fetch;
-use slipway_ledger::{Task, Work};
+use slipway_ledger::Work;
+use slipway_packagecloud::Filename;
 use slipway_wire::{
-    Digest, Http, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
+    Digest, Http, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
 };
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::answer::{Answer, Problem, finish, json};
-use crate::message::{self, ToDestination, ToPackage, ToProject, package_name};
+use crate::message::{self, ToAccount, ToPackage, ToProject, ask};
 use crate::sql::DurableSql;
 use crate::{clock, copy, settings};
 
 /// When a killed run is taken up again. A run that lives longer is not disturbed: alarms of an object do not overlap.
 const WATCHDOG: Duration = Duration::from_secs(20);
-/// How long an alarm's run can last on Cloudflare, and so the longest that a slot can be needed:
-/// <https://developers.cloudflare.com/durable-objects/api/alarms/>.
-const LEASE_SECONDS: u64 = 15 * 60;
 /// How long one small exchange with a package server may take. Its own proxies give up after 60 s.
 const EXCHANGE_LIMIT: Duration = Duration::from_mins(1);
-/// When a report that the record did not acknowledge is sent again.
-const REPORT_AGAIN: Duration = Duration::from_secs(2);
 /// At or before now an alarm can stall, so the earliest is this much later.
 const SOON: Duration = Duration::from_millis(5);
 
@@ -39,13 +38,31 @@ const SOON: Duration = Duration::from_millis(5);
 pub struct PackagePromotion {
     state: State,
     env: Env,
-    /// Transfers that wait to be redeemed, by nonce. In memory alone: they hold credentials.
-    transfers: RefCell<BTreeMap<String, copy::Loaded>>,
+    work: OnceCell<Work<DurableSql>>,
+    running: Running,
+    /// Transfers under way, by nonce. In memory alone: they hold credentials.
+    transfers: RefCell<BTreeMap<String, UnderWay>>,
+}
+
+/// A transfer that a stateless invocation makes, and where it goes.
+struct UnderWay {
+    /// What it is, until it is redeemed.
+    loaded: Option<copy::Loaded>,
+    watched: Watched,
+}
+
+/// Where the bytes of a transfer are counted.
+#[derive(Clone)]
+struct Watched {
+    project_id: u64,
+    version: slipway_core::release::Version,
+    key: slipway_core::release::Key,
+    distro: String,
 }
 
 impl DurableObject for PackagePromotion {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, transfers: RefCell::default() }
+        Self { state, env, work: OnceCell::new(), running: Running::default(), transfers: RefCell::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -63,8 +80,13 @@ impl DurableObject for PackagePromotion {
 }
 
 impl PackagePromotion {
-    fn work(&self) -> std::result::Result<Work<DurableSql>, Problem> {
-        Ok(Work::open(DurableSql::new(&self.state)).map_err(|error| worker::Error::RustError(error.to_string()))?)
+    fn work(&self) -> std::result::Result<&Work<DurableSql>, Problem> {
+        if let Some(work) = self.work.get() {
+            return Ok(work);
+        }
+        let opened =
+            Work::open(DurableSql::new(&self.state)).map_err(|error| worker::Error::RustError(error.to_string()))?;
+        Ok(self.work.get_or_init(|| opened))
     }
 
     async fn answer(&self, message: ToPackage) -> Answer {
@@ -74,157 +96,146 @@ impl PackagePromotion {
                 self.state.storage().set_alarm(SOON).await?;
                 json(202, &())
             }
+            ToPackage::Wake { distro } => {
+                self.work()?.wake(&distro, clock::now())?;
+                self.state.storage().set_alarm(SOON).await?;
+                json(200, &())
+            }
             ToPackage::Redeem { nonce } => {
-                let loaded = self.transfers.borrow_mut().remove(&nonce);
+                let loaded = self.transfers.borrow_mut().get_mut(&nonce).and_then(|transfer| transfer.loaded.take());
                 json(200, &loaded.ok_or_else(|| Problem::not_found("such transfer"))?)
+            }
+            ToPackage::Sent { nonce, bytes } => {
+                let watched = self.transfers.borrow().get(&nonce).map(|transfer| transfer.watched.clone());
+                let Watched { project_id, version, key, distro } =
+                    watched.ok_or_else(|| Problem::not_found("such transfer"))?;
+                let sent = ToProject::Sent { project_id, version, key, distro, bytes };
+                // For those who watch: the next one comes in a second.
+                drop(ask::<()>(message::project(&self.env, project_id), &sent).await);
+                json(200, &())
+            }
+            ToPackage::Carry { distro, approvals } => {
+                let carried = package::carry(self.work()?, &Host(self), &self.running, &distro, &approvals).await;
+                self.arm().await?;
+                match carried {
+                    Ok(()) => json(200, &()),
+                    Err(NothingToCarry::Ledger(error)) => Err(error.into()),
+                    Err(error) => Err(Problem::new(409, "nothing-to-carry", format!("{error}."))),
+                }
             }
         }
     }
 
-    /// Reports, runs what is due, reports, and arms the alarm for what is next.
     async fn drive(&self) -> std::result::Result<(), Problem> {
+        self.state.storage().set_alarm(WATCHDOG).await?;
+        package::drive(self.work()?, &Host(self), &self.running).await?;
+        self.arm().await
+    }
+
+    /// Arms the alarm for what is due next. Orders may have come at every await before; from here to the call that arms it
+    /// nothing is awaited.
+    async fn arm(&self) -> std::result::Result<(), Problem> {
         let storage = self.state.storage();
-        storage.set_alarm(WATCHDOG).await?;
-        let work = self.work()?;
-        // What is known already is told first: a run can take minutes.
-        self.tell_reports(&work).await?;
-        for (due_at, task) in work.open_tasks()? {
-            if due_at <= clock::now() {
-                self.run(&work, task).await?;
-            }
-        }
-        self.tell_reports(&work).await?;
-        // Orders may have come at every await above. From here to the call that arms the alarm nothing is awaited.
-        let again = work.unreported()?.first().map(|_| clock::now() + REPORT_AGAIN);
-        let next = work.open_tasks()?.first().map(|(due_at, _)| *due_at);
-        match next.into_iter().chain(again).min() {
+        match package::next(self.work()?, &Host(self), &self.running)? {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,
             None => storage.delete_alarm().await?,
         }
         Ok(())
     }
-
-    async fn tell_reports(&self, work: &Work<DurableSql>) -> std::result::Result<(), Problem> {
-        for (task, report) in work.unreported()? {
-            match self.report(&task, &report).await {
-                Ok(()) => work.reported(&task.target.distro, &report)?,
-                Err(error) => worker::console_error!("a report waits: {}", error.detail),
-            }
-        }
-        Ok(())
-    }
-
-    /// One run of one target.
-    async fn run(&self, work: &Work<DurableSql>, mut task: Task) -> std::result::Result<(), Problem> {
-        let (promotion, transfers) = match self.open(&task) {
-            Ok(opened) => opened,
-            Err(error) => return Ok(work.ran(&task, &unconfigured(&task.target.distro, &error), None)?),
-        };
-        let patience = task.patience;
-        // A run that is cut off writes nothing, so it counts as trouble until it has said otherwise. One whose runs are
-        // all cut off, because it is longer than an alarm's run can be, ends like any other trouble.
-        let cut_off = Outcome::Troubled("the run was cut off before it ended, as every one before it".to_owned());
-        task.patience = patience.after(&cut_off, clock::now());
-        work.began(&task)?;
-        let outcome = if patience.troubled > ATTEMPTS_MAX {
-            cut_off
-        } else {
-            let run = Run { object: self, task: &task, transfers, random: clock::random()? };
-            let outcome = promote(&run, &run, &promotion).await;
-            run.give_back().await;
-            outcome
-        };
-
-        let now = clock::now();
-        let (report, next) = report(&promotion, &outcome, patience, now);
-        task.patience = patience.after(&outcome, now);
-        let due_at = match next {
-            Next::Settled => None,
-            Next::After(wait) => Some(now + wait),
-        };
-        Ok(work.ran(&task, &report, due_at)?)
-    }
-
-    /// The task's places, with their secrets.
-    fn open(&self, task: &Task) -> Result<(Promotion, u32)> {
-        let config = settings::config()?;
-        let promotion = Promotion {
-            staging: settings::store(&self.env, &config, &task.order.staging)?,
-            public: settings::store(&self.env, &config, &task.target.public)?,
-            distro: task.target.distro.parse().map_err(|error| worker::Error::RustError(format!("{error}")))?,
-            filename: task.order.filename.clone(),
-            digest: task.order.digest,
-            size: task.order.size,
-        };
-        Ok((promotion, settings::place(&config, &task.target.public.place)?.transfers))
-    }
-
-    async fn report(&self, task: &Task, report: &Report) -> std::result::Result<(), Problem> {
-        let message = ToProject::Report {
-            project_id: task.order.project_id,
-            version: task.order.version.clone(),
-            key: task.order.key.clone(),
-            approval: task.order.approval,
-            digest: task.order.digest,
-            report: report.clone(),
-        };
-        let answer = message::tell(&message::project(&self.env, task.order.project_id)?, &message).await?;
-        if answer.status_code() == 200 {
-            Ok(())
-        } else {
-            Err(worker::Error::RustError(format!("the record answered {}", answer.status_code())).into())
-        }
-    }
 }
 
-/// What one run of a promotion borrows from its object.
-struct Run<'a> {
-    object: &'a PackagePromotion,
-    task: &'a Task,
-    transfers: u32,
-    random: [u8; 16],
-}
+/// What the runtime lends to [`slipway_edge::package`].
+struct Host<'a>(&'a PackagePromotion);
 
-impl Run<'_> {
-    fn holder(&self) -> String {
-        format!("{}/{}", package_name(&self.task.order), self.task.target.distro)
-    }
-
-    async fn ask_for_slot(&self, message: &ToDestination) -> Result<bool> {
-        let stub = message::destination(&self.object.env, &self.task.target.public.place)?;
-        let mut answer = message::tell(&stub, message).await?;
-        Ok(answer.status_code() == 200 && serde_json::from_str(&answer.text().await?)?)
-    }
-
-    async fn give_back(&self) {
-        // When this fails, the lease ends by itself.
-        drop(self.ask_for_slot(&ToDestination::Return { holder: self.holder() }).await);
-    }
-}
-
-impl Attempt for Run<'_> {
-    async fn slot(&self) -> bool {
-        let lease = ToDestination::Lease { holder: self.holder(), transfers: self.transfers, seconds: LEASE_SECONDS };
-        self.ask_for_slot(&lease).await.unwrap_or(false)
-    }
-
-    async fn begins(&self, step: Step) {
-        let report = Report {
-            distro: self.task.target.distro.clone(),
-            state: TargetState::Releasing,
-            step: Some(step),
-            problem: None,
-        };
-        // For those who watch; what counts is reported at the end of the run.
-        drop(self.object.report(self.task, &report).await);
+impl Clock for Host<'_> {
+    fn now(&self) -> Timestamp {
+        clock::now()
     }
 
     fn random(&self) -> [u8; 16] {
-        self.random
+        clock::random().unwrap_or_default()
+    }
+
+    async fn pause(&self, wait: Duration) {
+        Delay::from(wait).await;
     }
 }
 
-impl Http for Run<'_> {
+impl PackageHost for Host<'_> {
+    fn open(&self, site: &Site) -> std::result::Result<Store, String> {
+        let open = || settings::store(&self.0.env, &*settings::config()?, site);
+        open().map_err(|error| error.to_string())
+    }
+
+    fn transfers(&self, place: &str) -> u32 {
+        settings::config().ok().and_then(|config| config.places.get(place).map(|place| place.transfers)).unwrap_or(1)
+    }
+
+    async fn relay(
+        &self,
+        target: &Target<'_>,
+        transfer: Transfer,
+        until: Option<Timestamp>,
+    ) -> std::result::Result<Relayed, RelayError> {
+        let broken = |error: worker::Error| {
+            RelayError::Broken(Unreachable { host: "the copy".to_owned(), why: error.to_string() })
+        };
+        let nonce = Digest::from_bytes(clock::random().map_err(broken)?).hex();
+        let loaded = copy::Loaded::from_transfer(transfer, until).map_err(broken)?;
+        let watched = Watched {
+            project_id: target.order.project_id,
+            version: target.order.version.clone(),
+            key: target.order.key.clone(),
+            distro: target.distro.to_owned(),
+        };
+        self.0.transfers.borrow_mut().insert(nonce.clone(), UnderWay { loaded: Some(loaded), watched });
+        let relayed = copy::send_out(&self.0.env, &package::name(target.order), &nonce).await;
+        self.0.transfers.borrow_mut().remove(&nonce);
+        relayed
+    }
+
+    async fn slot(&self, place: &str, slot: &AskSlot) -> std::result::Result<Slot, Silent> {
+        ask(message::account(&self.0.env, place), &ToAccount::Slot(slot.clone())).await
+    }
+
+    async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> std::result::Result<(), Silent> {
+        ask(message::account(&self.0.env, place), &ToAccount::Ended(ended.clone())).await
+    }
+
+    async fn renew_slot(&self, place: &str, package: &str, distro: &str) -> std::result::Result<(), Silent> {
+        let renew = ToAccount::Renew { package: package.to_owned(), distro: distro.to_owned() };
+        ask(message::account(&self.0.env, place), &renew).await
+    }
+
+    async fn find(
+        &self,
+        site: &Site,
+        distro: &str,
+        filename: &Filename,
+    ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
+        let (place, repository) = (site.place.clone(), site.repository.clone());
+        let find = ToAccount::Find { place, repository, distro: distro.to_owned(), filename: filename.clone() };
+        ask(message::account(&self.0.env, &site.place), &find).await
+    }
+
+    async fn served(
+        &self,
+        site: &Site,
+        distro: &str,
+        filename: &Filename,
+    ) -> std::result::Result<std::result::Result<Served, Trouble>, Silent> {
+        let (place, repository) = (site.place.clone(), site.repository.clone());
+        let served = ToAccount::Served { place, repository, distro: distro.to_owned(), filename: filename.clone() };
+        ask(message::account(&self.0.env, &site.place), &served).await
+    }
+
+    async fn report(&self, told: &Told) -> std::result::Result<(), Silent> {
+        let message = ToProject::Report(Box::new(told.clone()));
+        ask(message::project(&self.0.env, told.project_id), &message).await
+    }
+}
+
+impl Http for Host<'_> {
     async fn send(&self, request: WireRequest) -> std::result::Result<WireResponse, Unreachable> {
         Fetch::new(EXCHANGE_LIMIT).send(request).await
     }
@@ -235,19 +246,5 @@ impl Http for Run<'_> {
         each: &mut dyn FnMut(&[u8]) -> bool,
     ) -> std::result::Result<WireResponse, Unreachable> {
         Fetch::new(EXCHANGE_LIMIT).read(request, each).await
-    }
-}
-
-impl Relay for Run<'_> {
-    async fn relay(&self, transfer: Transfer) -> std::result::Result<Relayed, RelayError> {
-        let broken = |error: worker::Error| {
-            RelayError::Broken(Unreachable { host: "the copy".to_owned(), why: error.to_string() })
-        };
-        let nonce = Digest::from_bytes(clock::random().map_err(broken)?).hex();
-        let loaded = copy::Loaded::from_transfer(transfer).map_err(broken)?;
-        self.object.transfers.borrow_mut().insert(nonce.clone(), loaded);
-        let relayed = copy::send_out(&self.object.env, &package_name(&self.task.order), &nonce).await;
-        self.object.transfers.borrow_mut().remove(&nonce);
-        relayed
     }
 }

@@ -3,31 +3,36 @@
 //! Whatever is acknowledged is in SQL before the answer leaves, and what is still to be done with it is found there by
 //! the alarm: hints that nobody has looked into, orders that no package's object has taken.
 
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::StatusCode;
-use slipway_core::api::{PromotionAccepted, ReleasePatch, ReleaseSummary};
-use slipway_core::approval::{Candidate, Refusal, by_job, by_webhook};
+use slipway_core::api::{PromotionAccepted, ReleasePatch, ReleaseSummary, TargetHistory};
+use slipway_core::approval::{Refusal, by_job};
 use slipway_core::config::Config;
-use slipway_core::expectation::{Planned, filename, planned};
-use slipway_core::inventory::{Seen, look};
+use slipway_core::expectation::{Planned, planned};
+use slipway_core::inventory::Seen;
+use slipway_core::promotion::Order;
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
+use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::time::Timestamp;
+use slipway_core::trouble::Trouble;
+use slipway_edge::port::{Clock, ProjectHost, Silent};
+use slipway_edge::{package, project};
 use slipway_fetch::Fetch;
 use slipway_gitlab::{GetJob, Instance, Job};
-use slipway_ledger::{Hint, Record, Sight, audit};
-use slipway_packagecloud::{Distributions, Distro, ListDistributions, PackageKind};
-use slipway_wire::{CallError, call};
+use slipway_ledger::{Record, Sent, Sight, audit};
+use slipway_packagecloud::{Distributions, Distro, Filename};
+use slipway_wire::{CallError, Http, Request as WireRequest, Response as WireResponse, Unreachable, call};
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     WebSocketRequestResponsePair, durable_object,
 };
 
 use crate::answer::{Answer, Problem, finish, json};
-use crate::message::{self, ToDirectory, ToPackage, ToProject, package_name, tell};
+use crate::message::{self, ToAccount, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
 use crate::{clock, settings};
 
@@ -35,14 +40,6 @@ use crate::{clock, settings};
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
 /// When a killed alarm is taken up again.
 const WATCHDOG: Duration = Duration::from_secs(20);
-/// At or before now an alarm can stall, so the earliest is this much later.
-const SOON: Duration = Duration::from_millis(5);
-/// An order that its package's object did not take is sent again after this.
-const ORDER_AGAIN: Duration = Duration::from_secs(2);
-/// A hint is tried for about a day before it is given up; GitLab's outages are shorter.
-const HINT_TRIES_MAX: u32 = 300;
-/// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
-const STALE_TRIES_MAX: u32 = 6;
 /// How often a waiting reader's release is looked at.
 const WAIT_STEP: Duration = Duration::from_millis(400);
 /// How many keys one request may name.
@@ -53,11 +50,13 @@ pub struct ProjectRecord {
     state: State,
     env: Env,
     record: OnceCell<Record<DurableSql>>,
+    /// How many bytes of targets have been sent. In memory alone: the next word comes in a second.
+    sent: RefCell<Sent>,
 }
 
 impl DurableObject for ProjectRecord {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, record: OnceCell::new() }
+        Self { state, env, record: OnceCell::new(), sent: RefCell::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -107,7 +106,7 @@ impl ProjectRecord {
             ToProject::Hint { project_id, delivery, job_id } => {
                 self.know_id(project_id)?;
                 self.record()?.keep_hint(&delivery, job_id, clock::now())?;
-                self.state.storage().set_alarm(SOON).await?;
+                self.state.storage().set_alarm(project::SOON).await?;
                 json(202, &())
             }
             ToProject::Spend { session, is_fresh } => {
@@ -124,16 +123,32 @@ impl ProjectRecord {
                 self.release(project_id, &version)
             }
             ToProject::Releases { project_id } => self.releases(project_id),
-            ToProject::Report { project_id, version, key, approval, digest, report } => {
-                if self.record()?.settle(&version, &key, approval, &report, &digest, clock::now())? {
-                    self.announce(project_id, &version);
+            ToProject::Report(told) => {
+                let slipway_edge::port::Told { project_id, version, key, approval, digest, report } = &*told;
+                if self.record()?.settle(version, key, *approval, report, digest, clock::now())? {
+                    if !report.state.is_moving() {
+                        self.sent.borrow_mut().remove(&(version.clone(), key.clone(), report.distro.clone()));
+                    }
+                    self.announce(*project_id, version);
                 }
                 json(200, &())
+            }
+            ToProject::Sent { project_id, version, key, distro, bytes } => {
+                self.sent.borrow_mut().insert((version.clone(), key, distro), bytes);
+                self.record()?.touch(&version)?;
+                self.announce(project_id, &version);
+                json(200, &())
+            }
+            ToProject::Approvals { session, version, key } => {
+                json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
+            }
+            ToProject::Target { project_id, version, key, distro } => {
+                self.target(project_id, &version, &key, &distro)
             }
             ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
-                self.state.storage().set_alarm(SOON).await?;
+                self.state.storage().set_alarm(project::SOON).await?;
                 json(200, &())
             }
         }
@@ -155,22 +170,18 @@ impl ProjectRecord {
         }
         let bad = |problems: Vec<String>| Problem::new(422, "bad-plan", format!("{}.", problems.join("; ")));
         let planned = planned(&config, project, version, &patch.packages).map_err(bad)?;
-        for package in &patch.packages {
-            if let Some(file) = &package.staged {
-                filename(&package.key, file).map_err(|problem| bad(vec![problem]))?;
-            }
-        }
         if !planned.is_empty() {
             self.check_distros(&config, &planned).await?;
         }
         let now = clock::now();
         if !planned.is_empty() {
-            self.record()?.expect(version, session, &config.policy, &planned, now)?;
+            let maturity = config.versions.maturity(version);
+            self.record()?.expect(version, session, &config.policy, maturity, &planned, now)?;
             self.add_to_directory(session.project_id, version).await;
         }
         for package in &patch.packages {
             if let Some(file) = &package.staged {
-                self.record()?.declare(version, &package.key, file, session, now)?;
+                self.record()?.declare(version, &package.key, file, package.replace, session, now)?;
             }
         }
         let mut troubles = Vec::new();
@@ -194,20 +205,18 @@ impl ProjectRecord {
                     target.distro.parse().map_err(|error| Problem::new(422, "bad-plan", format!("{error}.")))?;
                 for site in [&package.staging, &target.public] {
                     if !known.contains_key(&site.place) {
-                        let account = settings::store(&self.env, config, site)?.account;
-                        let list = call(&Fetch::new(EXCHANGE_LIMIT), &ListDistributions { account: &account }).await;
+                        let store = settings::store(&self.env, config, site)?;
+                        let list = store.distributions(&Fetch::new(EXCHANGE_LIMIT)).await;
                         let list = list.map_err(|error| {
-                            let what = format!(
-                                "Cannot check the plan: the distributions of `{}` cannot be read: {error}. Run the job again.",
-                                site.place
-                            );
+                            let what = format!("Cannot check the plan: {error}. Run the job again.");
                             Problem::new(502, "place-unreadable", what)
                         })?;
                         known.insert(site.place.clone(), list);
                     }
-                    if known.get(&site.place).is_none_or(|list| list.id(PackageKind::Deb, &distro).is_none()) {
+                    let kind = package.expect.kind;
+                    if known.get(&site.place).is_none_or(|list| list.id(kind, &distro).is_none()) {
                         let key = &package.key;
-                        problems.push(format!("`{key}`: `{}` takes no deb packages for `{distro}`", site.place));
+                        problems.push(format!("`{key}`: `{}` takes no {kind} packages for `{distro}`", site.place));
                     }
                 }
             }
@@ -240,11 +249,11 @@ impl ProjectRecord {
         let store = settings::store(&self.env, config, &staged.staging)?;
         let mut problems = Vec::new();
         for distro_text in &staged.distros {
-            let distro: Distro = distro_text.parse().map_err(|error| worker::Error::RustError(format!("{error}")))?;
-            let sight = match look(&Fetch::new(EXCHANGE_LIMIT), &store, &distro, &staged.filename).await {
+            let seen = Host(self).find(&staged.staging, distro_text, &staged.filename).await;
+            let sight = match seen.map_err(|error| Trouble::passing(error.to_string())).and_then(|seen| seen) {
                 Ok(Seen::Digest(digest)) if digest == staged.digest => Sight::Declared,
                 Ok(Seen::Digest(digest)) => {
-                    let problem = staging_conflict(&store.repository, &staged.filename, digest, staged.digest);
+                    let problem = staging_conflict(store.name(), &staged.filename, digest, staged.digest);
                     problems.push(Problem::new(409, "staging-conflict", format!("{} {}", problem.what, problem.next)));
                     Sight::Other(problem)
                 }
@@ -295,7 +304,7 @@ impl ProjectRecord {
         for (candidate, approval) in &approvals {
             self.record()?.approve(candidate, approval, &config.policy, session.project_id, clock::now())?;
         }
-        self.state.storage().set_alarm(SOON).await?;
+        self.state.storage().set_alarm(project::SOON).await?;
         self.announce(session.project_id, version);
         let follow =
             config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "releases", version.as_str()]);
@@ -315,98 +324,16 @@ impl ProjectRecord {
         let storage = self.state.storage();
         storage.set_alarm(WATCHDOG).await?;
         let config = settings::config()?;
-        let Some(project_id) = self.record()?.project_id()? else {
-            storage.delete_alarm().await?;
-            return Ok(());
-        };
-        // Orders need no GitLab, so they go first, and again when the hints have made more.
-        let mut tried = BTreeSet::new();
-        self.hand_over(&mut tried).await?;
-        for hint in self.record()?.due_hints(clock::now())? {
-            if self.look_into(&config, project_id, hint).await? == Gitlab::Silent {
-                break;
-            }
-        }
-        self.hand_over(&mut tried).await?;
-        // Other requests ran at every await above, and what they left is found only by reading everything again. From
-        // here to the call that arms the alarm nothing is awaited.
-        let hints = self.record()?.next_hint()?.map(|due_at| due_at.since(clock::now()).max(SOON));
-        let orders = self.record()?.dispatches()?;
-        let orders = orders.iter().map(|order| if tried.contains(&order.approval) { ORDER_AGAIN } else { SOON });
-        match hints.into_iter().chain(orders).min() {
-            Some(wait) => storage.set_alarm(wait).await?,
+        // Orders go on without GitLab's token.
+        let token = settings::secret(&self.env, &config.gitlab.token);
+        let gitlab = token.ok().map(|token| Instance::new(config.gitlab.url.clone(), token));
+        let due_at = project::drive(self.record()?, &Host(self), &config, gitlab.as_ref()).await?;
+        // From the reading of what is due to the call that arms the alarm nothing is awaited.
+        match due_at {
+            Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(project::SOON)).await?,
             None => storage.delete_alarm().await?,
         }
         Ok(())
-    }
-
-    /// Gives orders to their packages' objects. An order is forgotten only when its object has it.
-    async fn hand_over(&self, tried: &mut BTreeSet<u64>) -> std::result::Result<(), Problem> {
-        for dispatch in self.record()?.dispatches()? {
-            if !tried.insert(dispatch.approval) {
-                continue;
-            }
-            let stub = message::package(&self.env, &package_name(&dispatch.order))?;
-            match tell(&stub, &ToPackage::Accept(Box::new(dispatch.order))).await {
-                Ok(answer) if answer.status_code() == 202 => self.record()?.dispatched(dispatch.approval)?,
-                Ok(answer) => worker::console_error!("an order waits: its package answered {}", answer.status_code()),
-                Err(error) => worker::console_error!("an order waits: {error}"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads from GitLab what a webhook hinted at, and approves or refuses. A hint was acknowledged, so it is given up only
-    /// when GitLab itself says that nothing will come of it.
-    async fn look_into(&self, config: &Config, project_id: u64, hint: Hint) -> std::result::Result<Gitlab, Problem> {
-        let record = self.record()?;
-        // 1, 2, 4 … seconds, up to 5 minutes.
-        let later = clock::now() + Duration::from_secs((1 << hint.tries.min(9)).min(300));
-        let job = match self.job(config, project_id, hint.job_id).await {
-            Ok(job) => job,
-            Err(error) => {
-                worker::console_error!("a webhook's job {} cannot be read: {error}", hint.job_id);
-                let is_unknown = error.status() == Some(StatusCode::NOT_FOUND);
-                if hint.tries >= if is_unknown { STALE_TRIES_MAX } else { HINT_TRIES_MAX } {
-                    record.settle_hint(hint.id, &error.to_string())?;
-                } else {
-                    record.postpone_hint(hint.id, &error.to_string(), later)?;
-                }
-                return Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent });
-            }
-        };
-        let Some(candidate) = record.candidate_of_job(job.pipeline.id, &job.name)? else {
-            record.settle_hint(hint.id, "no release job")?;
-            return Ok(Gitlab::Answers);
-        };
-        if record.was_refused(&candidate.version, &candidate.key, job.id)? {
-            record.settle_hint(hint.id, "refused before")?;
-            return Ok(Gitlab::Answers);
-        }
-        let outcome = match by_webhook(&candidate, &job) {
-            Ok(approval) => {
-                let is_new = record.approve(&candidate, &approval, &config.policy, project_id, clock::now())?;
-                if is_new { "approved".to_owned() } else { "approved before".to_owned() }
-            }
-            // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
-            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
-                if hint.tries < STALE_TRIES_MAX {
-                    record.postpone_hint(hint.id, &refusal.to_string(), later)?;
-                } else {
-                    record.settle_hint(hint.id, &refusal.to_string())?;
-                }
-                return Ok(Gitlab::Answers);
-            }
-            Err(refusal) => {
-                let actor = format!("webhook job:{}", job.id);
-                let Candidate { version, key, .. } = &candidate;
-                record.refuse(version, key, job.id, &actor, &refusal.to_string(), clock::now())?;
-                refusal.to_string()
-            }
-        };
-        record.settle_hint(hint.id, &outcome)?;
-        self.announce(project_id, &candidate.version);
-        Ok(Gitlab::Answers)
     }
 
     // ---- reading ----
@@ -414,10 +341,22 @@ impl ProjectRecord {
     fn release(&self, project_id: u64, version: &Version) -> Answer {
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
-        match self.record()?.release(&config, project, version, clock::now())? {
+        match self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())? {
             Some(release) => json(200, &release),
             None => Err(Problem::not_found("such release")),
         }
+    }
+
+    fn target(&self, project_id: u64, version: &Version, key: &Key, distro: &str) -> Answer {
+        let config = settings::config()?;
+        let project = settings::project(&config, project_id)?;
+        let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
+        let package = release.and_then(|release| release.packages.into_iter().find(|package| package.key == *key));
+        let target =
+            package.and_then(|package| package.targets.into_iter().find(|target| target.distro == distro));
+        let target = target.ok_or_else(|| Problem::not_found("such target"))?;
+        let attempts = self.record()?.attempts(version, key, distro)?;
+        json(200, &TargetHistory { key: key.clone(), target, attempts })
     }
 
     fn releases(&self, project_id: u64) -> Answer {
@@ -426,7 +365,7 @@ impl ProjectRecord {
         let record = self.record()?;
         let mut summaries = Vec::new();
         for version in record.versions()? {
-            if let Some(release) = record.release(&config, project, &version, clock::now())? {
+            if let Some(release) = record.release(&config, project, &version, &self.sent.borrow(), clock::now())? {
                 summaries.push(ReleaseSummary { version, state: release.state, verdict: release.verdict });
             }
         }
@@ -454,7 +393,7 @@ impl ProjectRecord {
             }
             if state.is_some() && looked_at != sequence {
                 looked_at = sequence;
-                let release = self.record()?.release(&config, project, version, clock::now())?;
+                let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
                 if release.is_none_or(|release| Some(release.state) == state) {
                     return Ok(());
                 }
@@ -525,7 +464,7 @@ impl ProjectRecord {
     fn render(&self, project_id: u64, version: &Version) -> std::result::Result<Option<String>, Problem> {
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
-        let release = self.record()?.release(&config, project, version, clock::now())?;
+        let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
         Ok(release.map(|release| serde_json::to_string(&release)).transpose()?)
     }
 }
@@ -538,11 +477,63 @@ struct Watch {
     since: Option<u64>,
 }
 
-/// Whether it is worth asking GitLab more now.
-#[derive(PartialEq, Eq)]
-enum Gitlab {
-    Answers,
-    Silent,
+/// What the runtime lends to [`slipway_edge::project`].
+struct Host<'a>(&'a ProjectRecord);
+
+impl Clock for Host<'_> {
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        clock::random().unwrap_or_default()
+    }
+
+    async fn pause(&self, wait: Duration) {
+        Delay::from(wait).await;
+    }
+}
+
+impl ProjectHost for Host<'_> {
+    async fn hand_over(&self, order: &Order) -> std::result::Result<(), Silent> {
+        let stub = message::package(&self.0.env, &package::name(order));
+        ask(stub, &ToPackage::Accept(Box::new(order.clone()))).await
+    }
+
+    fn announce(&self, version: &Version) {
+        if let Ok(Some(project_id)) = self.0.record().and_then(|record| Ok(record.project_id()?)) {
+            self.0.announce(project_id, version);
+        }
+    }
+
+    async fn find(
+        &self,
+        site: &Site,
+        distro: &str,
+        filename: &Filename,
+    ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
+        let (place, repository) = (site.place.clone(), site.repository.clone());
+        let find = ToAccount::Find { place, repository, distro: distro.to_owned(), filename: filename.clone() };
+        ask(message::account(&self.0.env, &site.place), &find).await
+    }
+
+    fn log(&self, line: &str) {
+        worker::console_error!("{line}");
+    }
+}
+
+impl Http for Host<'_> {
+    async fn send(&self, request: WireRequest) -> std::result::Result<WireResponse, Unreachable> {
+        Fetch::new(EXCHANGE_LIMIT).send(request).await
+    }
+
+    async fn read(
+        &self,
+        request: WireRequest,
+        each: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> std::result::Result<WireResponse, Unreachable> {
+        Fetch::new(EXCHANGE_LIMIT).read(request, each).await
+    }
 }
 
 fn refused(refusal: &Refusal) -> Problem {

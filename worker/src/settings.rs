@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use js_sys::Reflect;
-use slipway_core::config::{Config, Place, Project};
-use slipway_core::inventory::Store;
+use slipway_core::config::{Config, Place, PlaceKind, Project};
 use slipway_core::route::Site;
 use slipway_core::secret::EdgeKey;
+use slipway_core::store::Store;
 use slipway_packagecloud::Account;
 use slipway_wire::Token;
 use worker::{Env, Error, Result};
@@ -53,11 +53,13 @@ pub(crate) fn place<'a>(config: &'a Config, name: &str) -> Result<&'a Place> {
 /// A repository that can be asked.
 pub(crate) fn store(env: &Env, config: &Config, site: &Site) -> Result<Store> {
     let place = place(config, &site.place)?;
-    Ok(Store {
-        account: Account::new(place.url.clone(), secret(env, &place.token)?),
-        repository: site.repository.parse().map_err(|error| Error::RustError(format!("{error}")))?,
-        storage: place.storage.clone(),
-    })
+    match place.kind {
+        PlaceKind::Packagecloud => Ok(Store::Packagecloud {
+            account: Account::new(place.url.clone(), secret(env, &place.token)?),
+            repository: site.repository.parse().map_err(|error| Error::RustError(format!("{error}")))?,
+            storage: place.storage.clone(),
+        }),
+    }
 }
 
 /// The project with this id.

@@ -1,6 +1,7 @@
 //! The work of one package of one release: its orders, and how far each target is.
 
 use serde::{Deserialize, Serialize};
+use slipway_core::api::{Act, Attempt, Problem};
 use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::report::{Patience, Report};
 use slipway_core::time::Timestamp;
@@ -26,6 +27,44 @@ pub struct Task {
     pub target: OrderTarget,
     /// What its runs have shown so far.
     pub patience: Patience,
+    /// What was tried so far.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+    /// What is tried now: when it began, and what it does.
+    #[serde(default)]
+    pub under_way: Option<(Timestamp, Act)>,
+}
+
+impl Task {
+    /// How many attempts are kept: a run that is in trouble ten times, waits for a carrier and is cut off has fewer.
+    const ATTEMPTS_MAX: usize = 40;
+
+    /// A target that nobody has tried.
+    pub fn new(order: &Order, target: &OrderTarget) -> Self {
+        Self {
+            order: order.clone(),
+            target: target.clone(),
+            patience: Patience::default(),
+            attempts: Vec::new(),
+            under_way: None,
+        }
+    }
+
+    /// Adds an attempt that ended now.
+    pub fn tried(&mut self, began_at: Timestamp, act: Act, ended: String, problem: Option<Problem>, now: Timestamp) {
+        if self.attempts.len() >= Self::ATTEMPTS_MAX {
+            return;
+        }
+        self.attempts.push(Attempt {
+            number: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1),
+            approval: self.order.approval,
+            began_at: began_at.to_string(),
+            ended_at: now.to_string(),
+            act,
+            ended,
+            problem,
+        });
+    }
 }
 
 /// The tasks of one package.
@@ -39,11 +78,12 @@ impl<S: Sql> Work<S> {
         Ok(Self(sql))
     }
 
-    /// Takes an order. Targets that this approval, or a newer one, has begun already are left as they are.
+    /// Takes an order. A target that this approval has begun already goes on as it is; one that this approval has ended is
+    /// looked at again, since whoever sends an order twice has not heard of its end. Older approvals are over.
     pub fn accept(&self, order: &Order, now: Timestamp) -> Result<(), LedgerError> {
         self.0.atomically(|| {
             for target in &order.targets {
-                let task = Task { order: order.clone(), target: target.clone(), patience: Patience::default() };
+                let task = Task::new(order, target);
                 self.0.query(
                     "INSERT INTO tasks (distro, approval, task, due_at, report) VALUES (?, ?, ?, ?, NULL)
                      ON CONFLICT (distro) DO UPDATE SET
@@ -56,9 +96,33 @@ impl<S: Sql> Work<S> {
                         now.0.into(),
                     ],
                 )?;
+                self.0.query(
+                    "UPDATE tasks SET due_at = ? WHERE distro = ? AND approval = ? AND due_at IS NULL AND report IS NULL",
+                    &[now.0.into(), target.distro.as_str().into(), order.approval.into()],
+                )?;
             }
             Ok(())
         })
+    }
+
+    /// One task, whether it is to run or has ended.
+    pub fn task(&self, distro: &str) -> Result<Option<Task>, LedgerError> {
+        let rows = self.0.query("SELECT task FROM tasks WHERE distro = ?", &[distro.into()])?;
+        Ok(rows.first().map(|row| row.text(0).map(serde_json::from_str)).transpose()?.transpose()?)
+    }
+
+    /// Has a task that waits run at once: a slot is free for it.
+    pub fn wake(&self, distro: &str, now: Timestamp) -> Result<(), LedgerError> {
+        self.postpone(distro, now)
+    }
+
+    /// Has a task that is to run do so at another time.
+    pub fn postpone(&self, distro: &str, due_at: Timestamp) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE tasks SET due_at = ? WHERE distro = ? AND due_at IS NOT NULL",
+            &[due_at.0.into(), distro.into()],
+        )?;
+        Ok(())
     }
 
     /// Tasks that are to run, the one due first at the head.

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::release::{Key, ReleaseState, TargetState, Version};
+use slipway_packagecloud::PackageKind;
 use slipway_wire::Digest;
 
 /// `POST /api/v1/sessions`: a job's first act.
@@ -59,6 +60,15 @@ pub struct PackagePatch {
     /// What was built. Sent by `slipway stage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<StagedFile>,
+    /// The staged file replaces another that was declared before. Sent by `slipway stage --replace`; refused when anything
+    /// of the other is approved or public.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replace: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A package that must appear, declared before it is built.
@@ -67,6 +77,13 @@ pub struct PackagePatch {
 pub struct Expectation {
     /// The distro versions it is for, in packagecloud's words: `ubuntu/jammy`, `el/9`.
     pub distros: Vec<String>,
+    /// The kind of package: `deb` unless it says `rpm`.
+    #[serde(default = "deb")]
+    pub kind: PackageKind,
+    /// The architecture, in the words of the package's kind: `amd64`, `x86_64`. Routes may ask for it; what is staged must
+    /// have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     /// The exact name of the manual job that releases it, such as `release: [ubuntu-jammy-amd64]`.
     pub release_job: String,
     /// The environment of that job, which GitLab signs into its ID tokens.
@@ -74,6 +91,10 @@ pub struct Expectation {
     /// A reason not to ship it this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<String>,
+}
+
+fn deb() -> PackageKind {
+    PackageKind::Deb
 }
 
 /// A file that was built, declared before it is pushed to staging.
@@ -103,10 +124,24 @@ pub struct Release {
     pub verdict: String,
     /// The time at which this was read.
     pub at: String,
+    /// When the packages that are on their way will all be released, if that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
     /// The pipelines that feed it.
     pub pipelines: Vec<Pipeline>,
     /// Its packages, by key.
     pub packages: Vec<Package>,
+}
+
+/// When all that is on its way will be released, from what has been released since it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The moment.
+    pub ends_at: String,
+    /// How many bytes are still to be copied.
+    pub bytes_left: u64,
+    /// How many are copied in a second.
+    pub bytes_per_second: u64,
 }
 
 /// A pipeline that feeds a release, bound to its commit.
@@ -163,6 +198,15 @@ pub struct Target {
     /// While it is `releasing`: what is being done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
+    /// While it is copied: how many bytes have been sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Somebody else had published the same bytes before Slipway did: released outside.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub outside: bool,
+    /// How often it was tried. `GET …/targets/{key}/{distro}` tells of each.
+    #[serde(default)]
+    pub attempts: u32,
     /// Who approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
@@ -177,8 +221,12 @@ pub struct Target {
 pub enum Step {
     /// Looking at staging and the public place.
     Look,
-    /// Moving the bytes.
+    /// Copying the bytes.
     Copy,
+    /// The server moves the file from one of its repositories to another.
+    Move,
+    /// The copy takes longer than the edge may run by itself: the release job's own request has to carry it.
+    Carry,
     /// The public place has the file; waiting until its index serves it.
     Index,
 }
@@ -209,6 +257,88 @@ pub struct Problem {
     pub retry: String,
     /// Who acts next, and what to do.
     pub next: String,
+    /// What the service said, for its operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// What a service left behind when it did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The host that was asked.
+    pub host: String,
+    /// Its HTTP status. `None` when no answer came, or one that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Its own name for the request, which its log has too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// One try to bring a target to the public: what was done, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number under its approval, from 1.
+    pub number: u32,
+    /// The approval that it followed.
+    pub approval: u64,
+    /// When it began.
+    pub began_at: String,
+    /// When its end was seen.
+    pub ended_at: String,
+    /// What was done: `copy`, `move`, or `look` where it came to nothing else.
+    pub act: Act,
+    /// How it ended: `accepted`, or the code of its problem.
+    pub ended: String,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// What an attempt did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Nothing but looking.
+    Look,
+    /// The staged bytes were sent to the public place.
+    Copy,
+    /// The server was asked to move the file.
+    Move,
+}
+
+/// `GET …/{version}/targets/{key}/{distro}`: one target and everything that was tried for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetHistory {
+    /// The package.
+    pub key: Key,
+    /// The target as it is.
+    pub target: Target,
+    /// Every attempt, the oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// `POST …/carries`: the release job holds this request open while the edge copies a package that takes longer than the
+/// edge may run by itself. The answer is NDJSON: a [`CarryLine`] at least every ten seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CarryRequest {
+    /// The package.
+    pub key: Key,
+    /// The target.
+    pub distro: String,
+}
+
+/// A line of the answer to a [`CarryRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CarryLine {
+    /// The copy goes on.
+    Carrying,
+    /// It ended, well or badly: the release says how.
+    Ended,
+    /// There was nothing to carry, and why.
+    Refused(String),
 }
 
 /// `POST …/promotions`.

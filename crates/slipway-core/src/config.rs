@@ -6,8 +6,9 @@ use serde::Deserialize;
 use slipway_packagecloud::Repository;
 use slipway_wire::{Base, Digest};
 
-use crate::release::{Key, Version};
-use crate::route::{Route, route, unknown_places};
+use crate::api::Expectation;
+use crate::release::{Key, Maturity, Version};
+use crate::route::{Glob, How, NoRoute, Route, Site, Traits, route, unknown_places};
 
 /// How many transfers to one account run at a time unless the place says otherwise.
 const TRANSFERS: u32 = 4;
@@ -21,6 +22,8 @@ pub struct Config {
     pub gitlab: Gitlab,
     /// Accounts at package servers, by name.
     pub places: BTreeMap<String, Place>,
+    /// Which versions are candidates, and which are built every night.
+    pub versions: Versions,
     /// The projects that may use it.
     pub projects: Vec<Project>,
     /// Which places a package goes through.
@@ -35,6 +38,8 @@ struct File {
     edge: Edge,
     gitlab: Gitlab,
     places: BTreeMap<String, Place>,
+    #[serde(default)]
+    versions: Versions,
     #[serde(default)]
     projects: Vec<Project>,
     #[serde(default)]
@@ -111,6 +116,39 @@ pub enum PlaceKind {
     Packagecloud,
 }
 
+/// `[versions]`: how near to everybody a version is, by its text.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Versions {
+    /// Release candidates.
+    pub candidate: Vec<Glob>,
+    /// Nightly builds. They are looked for first.
+    pub nightly: Vec<Glob>,
+}
+
+impl Default for Versions {
+    /// The ways in which GitLab's, Debian's and most others' versions say it: `17.3.1-rc1`, `17.3.1~rc1`,
+    /// `17.3.1+rc42.ce.0`, `17.3.1+rnightly.7`.
+    fn default() -> Self {
+        let globs = |texts: &[&str]| texts.iter().map(|text| Glob::new(*text)).collect();
+        Self { candidate: globs(&["*-rc*", "*~rc*", "*+rc*", "*.rc*"]), nightly: globs(&["*nightly*"]) }
+    }
+}
+
+impl Versions {
+    /// How near to everybody a version is.
+    pub fn maturity(&self, version: &Version) -> Maturity {
+        let any = |globs: &[Glob]| globs.iter().any(|glob| glob.fits(version.as_str()));
+        if any(&self.nightly) {
+            Maturity::Nightly
+        } else if any(&self.candidate) {
+            Maturity::Candidate
+        } else {
+            Maturity::Final
+        }
+    }
+}
+
 /// `[[projects]]`: a GitLab project, known by its ids, since paths can change hands.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,6 +179,12 @@ impl Config {
                     problems.push(format!("routes[{index}].{direction}: {error}"));
                 }
             }
+            let server = |site: &Site| file.places.get(&site.place).map(|place| place.url.as_str());
+            if route.how == How::Move && server(&route.staging) != server(&route.public) {
+                problems.push(format!(
+                    "routes[{index}]: `how = \"move\"` needs staging and public at one server; copy is what goes between two"
+                ));
+            }
             if route.staging == route.public {
                 problems.push(format!("routes[{index}]: staging and public are the same repository"));
             }
@@ -165,8 +209,8 @@ impl Config {
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }
-        let File { edge, gitlab, places, projects, routes } = file;
-        Ok(Self { edge, gitlab, places, projects, routes, policy: Digest::of(text.as_bytes()) })
+        let File { edge, gitlab, places, versions, projects, routes } = file;
+        Ok(Self { edge, gitlab, places, versions, projects, routes, policy: Digest::of(text.as_bytes()) })
     }
 
     /// The project that a path names, by id or by name.
@@ -176,8 +220,24 @@ impl Config {
     }
 
     /// The route of a package for one distro version.
-    pub fn route(&self, project: &Project, version: &Version, key: &Key, distro: &str) -> Option<&Route> {
-        route(&self.routes, project.name.as_str(), version, key, distro)
+    pub fn route(
+        &self,
+        project: &Project,
+        version: &Version,
+        key: &Key,
+        expect: &Expectation,
+        distro: &str,
+    ) -> Result<&Route, NoRoute> {
+        let traits = Traits {
+            project: project.name.as_str(),
+            version,
+            maturity: self.versions.maturity(version),
+            key,
+            kind: expect.kind,
+            distro,
+            architecture: expect.architecture.as_deref(),
+        };
+        route(&self.routes, &traits)
     }
 }
 

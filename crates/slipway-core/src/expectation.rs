@@ -8,7 +8,7 @@ use crate::api::{Expectation, PackagePatch, StagedFile};
 use crate::config::{Config, Project};
 use crate::promotion::OrderTarget;
 use crate::release::{Key, Version};
-use crate::route::Site;
+use crate::route::{NoRoute, Site};
 
 /// GitLab's own limit for the names of jobs and environments.
 const NAME_CHARACTERS_MAX: usize = 255;
@@ -88,9 +88,18 @@ fn places(
             problems.push(format!("`{key}`: {error}"));
             continue;
         }
-        let Some(route) = config.route(project, version, key, distro) else {
-            problems.push(format!("no route of slipway.toml fits `{key}` for {distro}"));
-            continue;
+        let route = match config.route(project, version, key, expect, distro) {
+            Ok(route) => route,
+            Err(NoRoute::NoneFits) => {
+                problems.push(format!("no route of slipway.toml fits `{key}` for {distro} ({} packages)", expect.kind));
+                continue;
+            }
+            Err(NoRoute::NamesNoArchitecture { route }) => {
+                problems.push(format!(
+                    "`{key}` names no architecture, which routes[{route}] of slipway.toml asks for; add it to the plan"
+                ));
+                continue;
+            }
         };
         if staging.get_or_insert_with(|| route.staging.clone()) != &route.staging {
             problems.push(format!("`{key}` has routes with different staging repositories"));
@@ -98,7 +107,7 @@ fn places(
         if targets.iter().any(|target| target.distro == *distro) {
             problems.push(format!("`{key}` names {distro} twice"));
         }
-        targets.push(OrderTarget { distro: distro.clone(), public: route.public.clone() });
+        targets.push(OrderTarget { distro: distro.clone(), public: route.public.clone(), how: route.how });
     }
     match staging {
         Some(staging) if problems.is_empty() => Ok((staging, targets)),
@@ -107,8 +116,14 @@ fn places(
     }
 }
 
-/// The name of a file that was built, if it can be released: its index is found by what its name says.
-pub fn filename(key: &Key, file: &StagedFile) -> Result<Filename, String> {
+/// The name of a file that was built, if it is what the plan expects and can be released: its index is found by what its
+/// name says.
+pub fn filename(
+    key: &Key,
+    file: &StagedFile,
+    kind: PackageKind,
+    architecture: Option<&str>,
+) -> Result<Filename, String> {
     let name: Filename = file.filename.parse().map_err(|error| format!("`{key}`: {error}"))?;
     if !name.as_str().bytes().all(|b| b.is_ascii_graphic()) {
         return Err(format!("`{key}`: a package's file name has only visible ASCII characters"));
@@ -116,12 +131,19 @@ pub fn filename(key: &Key, file: &StagedFile) -> Result<Filename, String> {
     if file.size > SIZE_BYTES_MAX {
         return Err(format!("`{key}`: {} bytes are more than {SIZE_BYTES_MAX}", file.size));
     }
-    match name.kind() {
-        Some(PackageKind::Deb) if name.deb_architecture().is_some() => Ok(name),
-        Some(PackageKind::Deb) => {
-            Err(format!("`{key}`: `{name}` names no architecture; a deb is called `name_version_architecture.deb`"))
+    let form = match kind {
+        PackageKind::Deb => "name_version_architecture.deb",
+        PackageKind::Rpm => "name-version-release.architecture.rpm",
+    };
+    if name.kind() != Some(kind) {
+        return Err(format!("`{key}`: `{name}` is no {kind}, which the plan expects; its name must be `{form}`"));
+    }
+    match (name.architecture(), architecture) {
+        (None, _) => Err(format!("`{key}`: `{name}` names no architecture; a {kind} is called `{form}`")),
+        (Some(found), Some(wanted)) if found != wanted => {
+            Err(format!("`{key}`: `{name}` is for {found}, the plan expects {wanted}"))
         }
-        _ => Err(format!("`{key}`: `{name}` is no deb; other kinds of packages cannot be released yet")),
+        _ => Ok(name),
     }
 }
 
@@ -178,7 +200,7 @@ mod tests {
     #[test]
     fn every_problem_of_a_plan_is_named() {
         check("a - j e", &["`a` is for no distribution"]);
-        check("a el/9 j e", &["no route of slipway.toml fits `a` for el/9"]);
+        check("a el/9 j e", &["no route of slipway.toml fits `a` for el/9 (deb packages)"]);
         check("a ubuntu/jammy,ubuntu/jammy j e", &["`a` names ubuntu/jammy twice"]);
         check("a ubuntu/jammy,debian/trixie j e", &["`a` has routes with different staging repositories"]);
         check("a ubuntu/jammy j e\na ubuntu/jammy k f", &["`a` is named twice"]);
@@ -189,19 +211,26 @@ mod tests {
     }
 
     #[test]
-    fn only_a_deb_that_names_its_architecture_can_be_declared() {
+    fn only_a_file_of_the_planned_kind_and_architecture_can_be_declared() {
+        use PackageKind::{Deb, Rpm};
         let key: Key = "k".parse().expect("a key");
-        for (name, holds) in [
-            ("tug_1.0_amd64.deb", true),
-            ("tug.deb", false),
-            ("tug-1.0.x86_64.rpm", false),
-            ("../tug_1.0_amd64.deb", false),
-            ("tug_\u{202e}1.0_amd64.deb", false),
-            ("", false),
+        for (name, kind, architecture, holds) in [
+            ("tug_1.0_amd64.deb", Deb, None, true),
+            ("tug_1.0_amd64.deb", Deb, Some("amd64"), true),
+            ("tug_1.0_armhf.deb", Deb, Some("amd64"), false),
+            ("tug_1.0_amd64.deb", Rpm, None, false),
+            ("tug.deb", Deb, None, false),
+            ("tug-1.0-1.el9.x86_64.rpm", Rpm, Some("x86_64"), true),
+            ("tug-1.0-1.el9.x86_64.rpm", Rpm, Some("aarch64"), false),
+            ("tug-1.0-1.el9.x86_64.rpm", Deb, None, false),
+            ("tug.rpm", Rpm, None, false),
+            ("../tug_1.0_amd64.deb", Deb, None, false),
+            ("tug_\u{202e}1.0_amd64.deb", Deb, None, false),
+            ("", Deb, None, false),
         ] {
             let digest = slipway_wire::Digest::of(b"");
             let file = StagedFile { filename: name.to_owned(), digest, size: 0 };
-            assert_eq!(filename(&key, &file).is_ok(), holds, "{name}");
+            assert_eq!(filename(&key, &file, kind, architecture).is_ok(), holds, "{name} {kind} {architecture:?}");
         }
     }
 }

@@ -1,22 +1,15 @@
 //! What staging, the public place and its index hold of one package at one moment.
 
-use slipway_packagecloud::apt::{Served, Suite, served};
-use slipway_packagecloud::{Account, Distro, Filename, Repository, find};
-use slipway_wire::{Base, CallError, Digest, Http};
+use std::collections::BTreeSet;
 
-/// A repository that can be asked: its place's address and token are known.
-#[derive(Clone, Debug)]
-pub struct Store {
-    /// The server, and who asks it.
-    pub account: Account,
-    /// The repository.
-    pub repository: Repository,
-    /// Addresses that its downloads may be redirected to.
-    pub storage: Vec<Base>,
-}
+use serde::{Deserialize, Serialize};
+use slipway_wire::Digest;
+
+use crate::trouble::Trouble;
 
 /// A file as one place's API shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Seen {
     /// It is not there.
     Nothing,
@@ -24,6 +17,31 @@ pub enum Seen {
     WithoutDigest,
     /// It is there, with this digest.
     Digest(Digest),
+}
+
+/// What an index says of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Served {
+    /// It serves the file with these bytes.
+    Digest(Digest),
+    /// It lists the name more than once, with different bytes. Which ones a machine gets is open.
+    Several(BTreeSet<Digest>),
+    /// It does not list the file, or there is no index yet.
+    NotListed,
+    /// It is just being replaced: its parts do not belong together. Look again.
+    InMotion,
+}
+
+impl From<BTreeSet<Digest>> for Served {
+    fn from(digests: BTreeSet<Digest>) -> Self {
+        let mut rest = digests.iter();
+        match (rest.next(), rest.next()) {
+            (None, _) => Self::NotListed,
+            (Some(digest), None) => Self::Digest(*digest),
+            _ => Self::Several(digests),
+        }
+    }
 }
 
 /// All three at one moment, as far as they matter.
@@ -38,83 +56,32 @@ pub struct Inventory {
     pub served: Served,
 }
 
-/// Why a place could not be looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum ObserveError {
-    /// Its API did not say.
-    #[error("cannot look for `{filename}` in {repository}: {source}")]
-    Find {
-        /// The repository.
-        repository: Repository,
-        /// The file.
-        filename: Filename,
-        /// Why.
-        source: CallError,
-    },
-    /// Its index could not be read.
-    #[error("cannot read the {distro} index of {repository}: {source}")]
-    Index {
-        /// The repository.
-        repository: Repository,
-        /// The index.
-        distro: Distro,
-        /// Why.
-        source: CallError,
-    },
+/// The two sides of a promotion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Where the package is before its release.
+    Staging,
+    /// Where it is after.
+    Public,
 }
 
-impl ObserveError {
-    /// The call that failed.
-    pub fn call(&self) -> &CallError {
-        match self {
-            Self::Find { source, .. } | Self::Index { source, .. } => source,
-        }
-    }
-}
+/// How one target is looked at. Every answer is of a moment after the question: an older one could not tell what a copy
+/// has brought about. A host may answer many that ask at once from one reading.
+#[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
+pub trait Look {
+    /// What a place's API shows under the name.
+    async fn find(&self, side: Side) -> Result<Seen, Trouble>;
 
-/// What one repository's API shows under a name.
-pub async fn look(http: &impl Http, store: &Store, distro: &Distro, filename: &Filename) -> Result<Seen, ObserveError> {
-    let found = find(http, &store.account, &store.repository, distro, filename).await;
-    let found = found.map_err(|source| ObserveError::Find {
-        repository: store.repository.clone(),
-        filename: filename.clone(),
-        source,
-    })?;
-    Ok(match found {
-        None => Seen::Nothing,
-        Some(found) => found.digest.map_or(Seen::WithoutDigest, Seen::Digest),
-    })
+    /// What the public index serves under the name, read as anybody would read it: "released" means that everybody can
+    /// install it.
+    async fn served(&self) -> Result<Served, Trouble>;
 }
 
 /// Looks at the public place, and then only at what still matters: a staging place that is closed does not hide that a
 /// package is out, and an index that cannot be read does not hide a conflict.
-pub async fn observe(
-    http: &impl Http,
-    staging: &Store,
-    public: &Store,
-    distro: &Distro,
-    filename: &Filename,
-    approved: &Digest,
-) -> Result<Inventory, ObserveError> {
-    let in_public = look(http, public, distro, filename).await?;
-    let in_staging =
-        if in_public == Seen::Nothing { look(http, staging, distro, filename).await? } else { Seen::Nothing };
-    let served = if in_public == Seen::Digest(*approved) {
-        let suite = Suite {
-            base: public.account.base(),
-            repository: &public.repository,
-            distro,
-            // Asked as anybody would ask: "released" means that the public can install it.
-            credential: None,
-            storage: &public.storage,
-        };
-        served(http, &suite, filename).await.map_err(|source| ObserveError::Index {
-            repository: public.repository.clone(),
-            distro: distro.clone(),
-            source,
-        })?
-    } else {
-        Served::NotListed
-    };
-    Ok(Inventory { public: in_public, staging: in_staging, served })
+pub async fn observe(look: &impl Look, approved: &Digest) -> Result<Inventory, Trouble> {
+    let public = look.find(Side::Public).await?;
+    let staging = if public == Seen::Nothing { look.find(Side::Staging).await? } else { Seen::Nothing };
+    let served = if public == Seen::Digest(*approved) { look.served().await? } else { Served::NotListed };
+    Ok(Inventory { public, staging, served })
 }

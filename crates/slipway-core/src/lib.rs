@@ -4,13 +4,17 @@
 pub mod api;
 pub mod approval;
 pub mod config;
+pub mod estimate;
 pub mod expectation;
 pub mod inventory;
 pub mod openapi;
 pub mod plan;
+pub mod problem;
 pub mod promotion;
 pub mod release;
 pub mod report;
 pub mod route;
 pub mod secret;
+pub mod store;
 pub mod time;
+pub mod trouble;

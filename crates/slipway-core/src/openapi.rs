@@ -40,7 +40,8 @@ mod tests {
     }
 
     fn expectation() -> Value {
-        json!({ "distros": ["ubuntu/jammy"], "release_job": "release: [k]", "environment": "release/k", "skip": "why" })
+        json!({ "distros": ["ubuntu/jammy"], "kind": "deb", "architecture": "amd64", "release_job": "release: [k]",
+                "environment": "release/k", "skip": "why" })
     }
 
     fn location() -> Value {
@@ -52,12 +53,26 @@ mod tests {
     }
 
     fn problem() -> Value {
-        json!({ "code": "conflict", "what": "w", "public": "none", "retry": "safe", "next": "n" })
+        json!({ "code": "conflict", "what": "w", "public": "none", "retry": "safe", "next": "n",
+                "evidence": evidence() })
+    }
+
+    fn evidence() -> Value {
+        json!({ "host": "p.example.com", "status": 504, "request_id": "r1" })
+    }
+
+    fn attempt() -> Value {
+        json!({ "number": 1, "approval": 1, "began_at": "", "ended_at": "", "act": "copy", "ended": "trouble",
+                "problem": problem() })
+    }
+
+    fn estimate() -> Value {
+        json!({ "ends_at": "", "bytes_left": 1, "bytes_per_second": 1 })
     }
 
     fn target() -> Value {
         json!({ "distro": "ubuntu/jammy", "public": location(), "state": "releasing", "since": "", "step": "copy",
-                "approval": approval(), "problem": problem() })
+                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "problem": problem() })
     }
 
     fn package() -> Value {
@@ -78,13 +93,13 @@ mod tests {
         let session = json!({ "session": "s", "expires_at": "", "project": project(), "pipeline_id": 1, "job_id": 1 });
         check::<api::Session>("Session", session);
         check::<api::Project>("Project", project());
-        let patch = json!({ "key": "k", "expect": expectation(), "staged": file() });
+        let patch = json!({ "key": "k", "expect": expectation(), "staged": file(), "replace": true });
         check::<api::ReleasePatch>("ReleasePatch", json!({ "packages": [patch] }));
         check::<api::PackagePatch>("PackagePatch", patch);
         check::<api::Expectation>("Expectation", expectation());
         check::<api::StagedFile>("StagedFile", file());
         let release = json!({ "project": project(), "version": "1", "sequence": 1, "state": "staged", "verdict": "", "at": "",
-                              "pipelines": [pipeline()], "packages": [package()] });
+                              "estimate": estimate(), "pipelines": [pipeline()], "packages": [package()] });
         check::<api::Release>("Release", release);
         check::<api::Pipeline>("Pipeline", pipeline());
         check::<api::Package>("Package", package());
@@ -92,6 +107,12 @@ mod tests {
         check::<api::Target>("Target", target());
         check::<api::Approval>("Approval", approval());
         check::<api::Problem>("Problem", problem());
+        check::<api::Evidence>("Evidence", evidence());
+        check::<api::Attempt>("Attempt", attempt());
+        check::<api::Estimate>("Estimate", estimate());
+        let history = json!({ "key": "k", "target": target(), "attempts": [attempt()] });
+        check::<api::TargetHistory>("TargetHistory", history);
+        check::<api::CarryRequest>("CarryRequest", json!({ "key": "k", "distro": "el/9" }));
         check::<api::PromotionRequest>("PromotionRequest", json!({ "keys": ["k"] }));
         check::<api::PromotionAccepted>("PromotionAccepted", json!({ "keys": ["k"], "follow": "" }));
         check::<api::ReleaseSummary>("ReleaseSummary", json!({ "version": "1", "state": "closed", "verdict": "" }));

@@ -1,15 +1,14 @@
 //! What to do with one target, from what is seen in staging and in the public place.
 
-use slipway_packagecloud::apt::Served;
 use slipway_wire::Digest;
 
-use crate::inventory::{Inventory, Seen};
+use crate::inventory::{Inventory, Seen, Served};
 
 /// The next act, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Copy the staged file.
-    Copy,
+    /// Bring the staged file to the public place.
+    Publish,
     /// The public place has it and its index serves it.
     Done,
     /// The public place has it; its index does not serve it yet.
@@ -46,7 +45,7 @@ pub fn plan(approved: Digest, inventory: &Inventory) -> Plan {
         },
         Seen::WithoutDigest => Plan::AwaitDigest,
         Seen::Nothing => match inventory.staging {
-            Seen::Digest(staged) if staged == approved => Plan::Copy,
+            Seen::Digest(staged) if staged == approved => Plan::Publish,
             Seen::Digest(staged) => Plan::Changed { staged },
             Seen::WithoutDigest => Plan::AwaitDigest,
             Seen::Nothing => Plan::Missing,
@@ -62,7 +61,7 @@ mod tests {
     #[test]
     fn only_the_approved_bytes_are_copied_and_nothing_public_is_replaced() {
         let cases = "
-            staging aa  public -   index -   => Copy
+            staging aa  public -   index -   => Publish
             staging bb  public -   index -   => Changed bb
             staging -   public -   index -   => Missing
             staging ?   public -   index -   => AwaitDigest

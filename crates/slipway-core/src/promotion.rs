@@ -1,20 +1,26 @@
-//! The promotion of one package to one target: look, decide, copy, look again.
+//! The promotion of one package to one target: look, decide, act, look again.
 //!
 //! A run may be cut off anywhere and begun again: what is done is read from the two places, never remembered. An error
-//! while looking changes nothing. An error while copying settles nothing: the work may be done, so the next look says.
+//! while looking changes nothing. An error while acting settles nothing: the work may be done, so the next look says.
+//!
+//! There are two ways to the public. A *copy* sends the staged bytes and withholds the end unless their digest is the
+//! approved one, so wrong bytes never become public. A *move* is done by the server, by file name: it is quick, and
+//! whatever bytes have the name at that moment become public. What a move has done wrong can only be seen afterwards.
 
-use http::StatusCode;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use slipway_packagecloud::{
-    Boundary, Distro, Download, Filename, ListDistributions, PackageKind, Push, Pushed, locate,
-};
-use slipway_wire::{CallError, Digest, Http, Relay, RelayError, Relayed, call};
+use slipway_packagecloud::{Distro, Filename};
+use slipway_wire::{Digest, Http, Relay, TooSlow};
 
-use crate::api::Step;
-use crate::inventory::{Inventory, ObserveError, Store, observe};
+use crate::api::Act;
+use crate::inventory::{Inventory, Look, observe};
 use crate::plan::{Plan, plan};
-use crate::release::{Key, Version};
-use crate::route::Site;
+use crate::problem::{Code, Visible};
+use crate::release::{Key, Maturity, Version};
+use crate::route::{How, Site};
+use crate::store::{NotShipped, Shipment, Store};
+use crate::trouble::{Trouble, TroubleKind};
 
 /// An approved package, with everything that its promotion needs but secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +31,8 @@ pub struct Order {
     pub project_id: u64,
     /// The release.
     pub version: Version,
+    /// What goes first at a destination.
+    pub maturity: Maturity,
     /// The package.
     pub key: Key,
     /// Its file name.
@@ -46,6 +54,9 @@ pub struct OrderTarget {
     pub distro: String,
     /// The public repository.
     pub public: Site,
+    /// How the package gets there.
+    #[serde(default)]
+    pub how: How,
 }
 
 /// One target of an order, with its places opened.
@@ -63,19 +74,48 @@ pub struct Promotion {
     pub digest: Digest,
     /// Their number.
     pub size: u64,
+    /// How they get there.
+    pub how: How,
+    /// Whether an act was begun under this approval before. Then what the public place has may be its work, and a file
+    /// that neither place has may be on its way.
+    pub begun: bool,
 }
 
 /// What a host lends to a promotion while it runs.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
-pub trait Attempt {
-    /// Asks for a transfer slot at the destination account. It is given back when the attempt ends.
-    async fn slot(&self) -> bool;
+pub trait Attempt: Look {
+    /// Asks the destination account for a transfer slot.
+    async fn slot(&self) -> Slot;
 
-    /// A new step begins; people are watching. Looks are not announced: a target that waits is looked at again and again.
-    async fn begins(&self, step: Step);
+    /// An act begins. It is written down before this returns, since a run that is cut off must know of it; `false` when
+    /// it cannot be. Looks are not announced: a target that waits is looked at again and again.
+    async fn begins(&self, act: Act) -> bool;
+
+    /// An act has ended so. The slot goes back.
+    async fn ended(&self, how: &Result<(), NotShipped>);
 
     /// Random bits, for the borders of a multipart body.
     fn random(&self) -> [u8; 16];
+}
+
+/// What a destination account says to somebody who wants to send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Slot {
+    /// Send now.
+    Lent,
+    /// Others are first: ask again after this time, unless called before.
+    Wait {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// The account is cut off: ask again after this time.
+    CutOff {
+        /// Milliseconds.
+        ms: u64,
+        /// What the server said.
+        trouble: Trouble,
+    },
 }
 
 /// How far a run came.
@@ -85,16 +125,29 @@ pub enum Outcome {
     Released,
     /// The public place has them; its index does not serve them yet.
     AwaitingIndex,
-    /// All transfer slots of the destination are taken.
-    AwaitingSlot,
+    /// All transfer slots of the destination are taken. Ask again after this time.
+    AwaitingSlot(Duration),
+    /// The destination account is cut off.
+    CutOff {
+        /// When it is asked again.
+        again: Duration,
+        /// What the server said.
+        trouble: Trouble,
+    },
     /// A server has not computed a digest yet.
     AwaitingDigest,
+    /// The server was told to move the file, and neither place has it now.
+    InTransit,
+    /// At its own rate the copy does not end before the host's run does. A waiting job's request can carry it.
+    TooSlow(TooSlow),
     /// Something passing; look again later.
-    Troubled(String),
+    Troubled(Trouble),
     /// The public place has other bytes under that name.
     Conflict {
         /// Their digest.
         public: Digest,
+        /// A move was begun under this approval, so that it may have brought them there.
+        moved: bool,
     },
     /// Staging does not have the file.
     Missing,
@@ -106,180 +159,129 @@ pub enum Outcome {
     /// Trying again will not help.
     Refused {
         /// The kind of refusal.
-        code: &'static str,
-        /// In one sentence.
-        what: String,
+        code: Code,
+        /// Why.
+        trouble: Trouble,
         /// What the public can see.
         public: Visible,
     },
 }
 
-/// What the public can see of a package that goes no further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visible {
-    /// Nothing: the public place was looked at, and does not have it.
-    Nothing,
-    /// The public place has it, but not as it should.
-    Partly,
-    /// The public place could not be looked at.
-    Unknown,
-}
-
-impl Visible {
-    /// The word in the API.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Nothing => "none",
-            Self::Partly => "partly",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
 /// Takes one approved package as far towards the public as it will go now.
 pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promotion: &Promotion) -> Outcome {
-    let before = match look(http, promotion).await {
+    let before = match observe(attempt, &promotion.digest).await {
         Ok(inventory) => inventory,
-        Err(error) => return failed_look(&error, Visible::Unknown),
+        Err(trouble) => return troubled(trouble, Visible::Unknown),
     };
     match plan(promotion.digest, &before) {
-        Plan::Copy => {}
-        settled => return outcome(&settled),
+        Plan::Publish => {}
+        settled => return outcome(promotion, &settled, promotion.begun),
     }
-    if !attempt.slot().await {
-        return Outcome::AwaitingSlot;
+    match attempt.slot().await {
+        Slot::Lent => {}
+        Slot::Wait { ms } => return Outcome::AwaitingSlot(Duration::from_millis(ms)),
+        Slot::CutOff { ms, trouble } => return Outcome::CutOff { again: Duration::from_millis(ms), trouble },
     }
-    attempt.begins(Step::Copy).await;
-    let copied = copy(http, promotion, &Boundary::new(attempt.random())).await;
+    let act = match promotion.how {
+        How::Copy => Act::Copy,
+        How::Move => Act::Move,
+    };
+    if !attempt.begins(act).await {
+        let unwritten = Trouble::passing(format!("cannot write down that `{}` begins", promotion.filename));
+        attempt.ended(&Err(unwritten.clone().into())).await;
+        return Outcome::Troubled(unwritten);
+    }
+    let shipped = ship(http, attempt, promotion).await;
+    attempt.ended(&shipped).await;
     // A 5xx or a broken connection may follow finished work, and a refusal may be of a file that is there by now.
-    match (look(http, promotion).await, copied) {
-        (Ok(after), copied) => judge(promotion, &after, copied),
-        (Err(_), Err(trouble)) => trouble.outcome(Visible::Unknown),
-        (Err(error), Ok(())) => failed_look(&error, Visible::Partly),
+    match (observe(attempt, &promotion.digest).await, shipped) {
+        (Ok(after), shipped) => judge(promotion, &after, shipped),
+        (Err(_), Err(why)) => not_shipped(promotion, why, Visible::Unknown),
+        (Err(trouble), Ok(())) => troubled(trouble, Visible::Partly),
     }
 }
 
-async fn look(http: &impl Http, promotion: &Promotion) -> Result<Inventory, ObserveError> {
-    let Promotion { staging, public, distro, filename, digest, .. } = promotion;
-    observe(http, staging, public, distro, filename, digest).await
+async fn ship(http: &(impl Http + Relay), attempt: &impl Attempt, promotion: &Promotion) -> Result<(), NotShipped> {
+    let Promotion { staging, public, distro, filename, digest, size, how, .. } = promotion;
+    let shipment = Shipment { distro, filename, digest: *digest, size: *size };
+    match how {
+        How::Copy => public.copy_from(http, staging, &shipment, attempt.random()).await,
+        How::Move => public.move_from(http, staging, &shipment).await,
+    }
 }
 
-fn outcome(plan: &Plan) -> Outcome {
+/// What a look shows. `begun`: an act of this approval may have brought it about.
+fn outcome(promotion: &Promotion, plan: &Plan, begun: bool) -> Outcome {
+    let moved = begun && promotion.how == How::Move;
     match *plan {
         Plan::Done => Outcome::Released,
         Plan::AwaitIndex => Outcome::AwaitingIndex,
         Plan::AwaitDigest => Outcome::AwaitingDigest,
-        Plan::Conflict { public } => Outcome::Conflict { public },
+        Plan::Conflict { public } => Outcome::Conflict { public, moved },
+        // Between the two there is a moment in which neither has it, and lists can be behind.
+        Plan::Missing if moved => Outcome::InTransit,
         Plan::Missing => Outcome::Missing,
         Plan::Changed { staged } => Outcome::Changed { staged: Some(staged) },
-        Plan::Copy => Outcome::Troubled("the copy has not arrived in the public repository".to_owned()),
+        Plan::Publish => Outcome::Troubled(Trouble::passing(format!(
+            "{} does not list `{}` yet, which it has accepted",
+            promotion.public.name(),
+            promotion.filename
+        ))),
     }
 }
 
-/// What is seen after the copy decides; the copy's own answer explains only what is still not there.
-fn judge(promotion: &Promotion, after: &Inventory, copied: Result<(), CopyError>) -> Outcome {
-    match (plan(promotion.digest, after), copied) {
+/// What is seen after the act decides; the act's own answer explains only what is still not there.
+fn judge(promotion: &Promotion, after: &Inventory, shipped: Result<(), NotShipped>) -> Outcome {
+    match (plan(promotion.digest, after), shipped) {
         // Either nothing has arrived, or staging changed under the copy: then what the copy met says more than the list
         // does now, and what is not known is looked at again.
-        (Plan::Copy, Err(trouble))
-        | (Plan::Changed { .. } | Plan::Missing, Err(trouble @ (CopyError::Changed(_) | CopyError::Passing(_)))) => {
-            trouble.outcome(Visible::Nothing)
+        (Plan::Publish, Err(why)) => not_shipped(promotion, why, Visible::Nothing),
+        (Plan::Changed { .. } | Plan::Missing, Err(why)) if promotion.how == How::Copy && tells_more(&why) => {
+            not_shipped(promotion, why, Visible::Nothing)
         }
         // The server took the file and does not list it yet. What staging has by now says nothing about that.
-        (Plan::Copy | Plan::Changed { .. } | Plan::Missing, Ok(())) => outcome(&Plan::Copy),
-        (settled, _) => outcome(&settled),
-    }
-}
-
-fn failed_look(error: &ObserveError, public: Visible) -> Outcome {
-    CopyError::from_call(error.call(), error.to_string()).outcome(public)
-}
-
-/// Why the bytes did not get across, as far as the copy itself can tell.
-#[derive(Debug)]
-enum CopyError {
-    Changed(Option<Digest>),
-    Passing(String),
-    Refused { code: &'static str, what: String },
-    Renamed(String),
-}
-
-impl CopyError {
-    /// `public` is what is known of the public place apart from the copy.
-    fn outcome(self, public: Visible) -> Outcome {
-        match self {
-            Self::Changed(staged) => Outcome::Changed { staged },
-            Self::Passing(why) => Outcome::Troubled(why),
-            Self::Refused { code, what } => Outcome::Refused { code, what, public },
-            // The approved bytes are there, under a name that nobody approved.
-            Self::Renamed(what) => Outcome::Refused { code: "renamed", what, public: Visible::Partly },
+        (Plan::Changed { .. } | Plan::Missing, Ok(())) if promotion.how == How::Copy => {
+            outcome(promotion, &Plan::Publish, true)
         }
-    }
-
-    /// `what` says what was being done, and the call's own words.
-    fn from_call(error: &CallError, what: String) -> Self {
-        match error.status() {
-            _ if error.may_pass() => Self::Passing(what),
-            Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYMENT_REQUIRED) => {
-                Self::Refused { code: "account-cut-off", what }
-            }
-            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
-                Self::Refused { code: "no-access", what }
-            }
-            _ => Self::Refused { code: "refused", what },
-        }
+        (settled, _) => outcome(promotion, &settled, true),
     }
 }
 
-/// Moves the bytes. The last of them are withheld unless all together have the approved digest. `Ok` when the server
-/// says that it has stored them.
-async fn copy(http: &(impl Http + Relay), promotion: &Promotion, boundary: &Boundary) -> Result<(), CopyError> {
-    let Promotion { staging, public, distro, filename, digest, size } = promotion;
-    let failed =
-        |doing: &str, error: &CallError| CopyError::from_call(error, format!("cannot {doing} `{filename}`: {error}"));
-
-    let distributions = call(http, &ListDistributions { account: &public.account })
-        .await
-        .map_err(|error| failed("find the distribution of", &error))?;
-    let distro_version_id = distributions.id(PackageKind::Deb, distro).ok_or_else(|| CopyError::Refused {
-        code: "unknown-distro",
-        what: format!("{} does not know the distribution `{distro}`", public.account.base()),
-    })?;
-    let download = Download { account: &staging.account, repository: &staging.repository, distro, filename };
-    let address = locate(http, &download).await.map_err(|error| failed("download", &error))?;
-    if !address.is_at(staging.storage.iter().chain([staging.account.base()])) {
-        return Err(CopyError::Refused {
-            code: "foreign-storage",
-            what: format!(
-                "{} redirects the download of `{filename}` to {}, which the place's `storage` does not list",
-                staging.account.base(),
-                address.host()
-            ),
-        });
+/// Whether what the copy met says more than that staging is another now.
+fn tells_more(why: &NotShipped) -> bool {
+    match why {
+        NotShipped::Changed(_) | NotShipped::Taken | NotShipped::TooSlow(_) => true,
+        NotShipped::Renamed(_) => false,
+        NotShipped::Trouble(trouble) => !matches!(trouble.kind, TroubleKind::Final(_)),
     }
-    let push = Push { account: &public.account, repository: &public.repository, distro_version_id, filename, boundary };
-    let unsendable = |error: http::Error| failed("send", &CallError::Unsendable(error.to_string()));
-    let source = address.request().map_err(unsendable)?;
-    let transfer = push.upload(*size).map_err(unsendable)?.transfer(source, *size, *digest);
+}
 
-    let answer = match http.relay(transfer).await {
-        Ok(Relayed::Answered(answer) | Relayed::AnsweredEarly(answer)) => answer,
-        Ok(Relayed::Withheld { found, .. }) => return Err(CopyError::Changed(found)),
-        Err(RelayError::Source(status)) => {
-            return Err(CopyError::Passing(format!("storage answered {status} for `{filename}`")));
-        }
-        Err(RelayError::Broken(why)) => return Err(CopyError::Passing(format!("copying `{filename}`: {why}"))),
-    };
-    match push.parse(&answer) {
-        Ok(Pushed::Created(_)) => Ok(()),
+/// `public` is what is known of the public place apart from the act.
+fn not_shipped(promotion: &Promotion, why: NotShipped, public: Visible) -> Outcome {
+    let Promotion { public: to, filename, .. } = promotion;
+    match why {
+        NotShipped::Changed(staged) => Outcome::Changed { staged },
+        NotShipped::TooSlow(slow) => Outcome::TooSlow(slow),
         // This says nothing of the bytes that have the name: the next look does.
-        Ok(Pushed::Duplicate) => {
-            Err(CopyError::Passing(format!("{} says that the name `{filename}` is taken", public.account.base())))
+        NotShipped::Taken => {
+            Outcome::Troubled(Trouble::passing(format!("{} says that the name `{filename}` is taken", to.base())))
         }
-        // So it is not there under its own name.
-        Ok(Pushed::Renamed(package)) => {
-            Err(CopyError::Renamed(format!("{} filed `{filename}` as `{}`", public.account.base(), package.filename)))
-        }
-        Err(error) => Err(failed("push", &error)),
+        NotShipped::Renamed(name) => Outcome::Refused {
+            code: Code::Renamed,
+            trouble: Trouble::lasting(Code::Renamed, format!("{} filed `{filename}` as `{name}`", to.base())),
+            public: Visible::Partly,
+        },
+        NotShipped::Trouble(trouble) => troubled(trouble, public),
     }
 }
+
+fn troubled(trouble: Trouble, public: Visible) -> Outcome {
+    match trouble.kind {
+        TroubleKind::Passing | TroubleKind::Busy => Outcome::Troubled(trouble),
+        TroubleKind::CutOff => Outcome::CutOff { again: CUT_OFF_AGAIN, trouble },
+        TroubleKind::Final(code) => Outcome::Refused { code, trouble, public },
+    }
+}
+
+/// How soon somebody who has met a cut-off account looks again; the account itself is asked far less often.
+const CUT_OFF_AGAIN: Duration = Duration::from_mins(5);

@@ -72,6 +72,30 @@ text_type!(
         && !text.contains("..")
 );
 
+/// How near to everybody a version is. At a destination the final ones go first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Maturity {
+    /// For everybody.
+    #[default]
+    Final,
+    /// A release candidate.
+    Candidate,
+    /// Built every night.
+    Nightly,
+}
+
+impl Maturity {
+    /// Its name in `slipway.toml` and in storage.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Final => "final",
+            Self::Candidate => "candidate",
+            Self::Nightly => "nightly",
+        }
+    }
+}
+
 /// How far one target is. The only vocabulary: API, page, command line and documents use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use slipway_packagecloud::{Filename, Repository};
-use slipway_wire::Digest;
+use slipway_wire::{Digest, TooSlow};
 
-use crate::api::{self, Problem, Step};
-use crate::promotion::{Outcome, Promotion, Visible};
+use crate::api::{self, Act, Attempt, Problem, Step};
+use crate::problem::{Code, Visible};
+use crate::promotion::{Outcome, Promotion};
 use crate::release::{ReleaseState, TargetState, Version};
+use crate::route::How;
 use crate::time::Timestamp;
+use crate::trouble::Trouble;
 
 /// How often a promotion that meets passing trouble tries before it asks for a person: about 20 minutes of waits.
 pub const ATTEMPTS_MAX: u32 = 10;
@@ -18,6 +21,14 @@ pub const ATTEMPTS_MAX: u32 = 10;
 pub const INDEX_WAIT_MAX: Duration = Duration::from_hours(1);
 /// How often a digest is asked for that a server has not computed: 1, 2, 4, 8, 16 s and then every 30 s, an hour.
 pub const WAITS_MAX: u32 = 124;
+/// How long a file that was told to move may be in neither place. The slowest move on record took 10 s.
+pub const MOVE_WAIT_MAX: Duration = Duration::from_mins(30);
+/// How long a copy that the edge cannot end by itself waits for a job that carries it.
+pub const CARRY_WAIT_MAX: Duration = Duration::from_mins(10);
+/// How long an account may be cut off: as long as an approval holds.
+pub const CUT_OFF_MAX: Duration = Duration::from_hours(4);
+/// How long a run that the edge drives by itself can last: <https://developers.cloudflare.com/durable-objects/api/alarms/>.
+pub const RUN_MAX: Duration = Duration::from_mins(15);
 
 /// What the record shows of a target on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +41,19 @@ pub struct Report {
     pub step: Option<Step>,
     /// Why it is not further.
     pub problem: Option<Problem>,
+    /// The same bytes were public before Slipway did anything.
+    #[serde(default)]
+    pub outside: bool,
+    /// What was tried under its approval so far. The record adds those that it does not have.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+}
+
+impl Report {
+    /// A report of a state and nothing more.
+    pub fn of(distro: impl Into<String>, state: TargetState) -> Self {
+        Self { distro: distro.into(), state, step: None, problem: None, outside: false, attempts: Vec::new() }
+    }
 }
 
 /// When to run again.
@@ -50,126 +74,219 @@ pub struct Patience {
     pub waited: u32,
     /// Since when the public place has the file.
     pub accepted_at: Option<Timestamp>,
+    /// What was begun last under this approval, however it ended.
+    #[serde(default)]
+    pub begun: Option<Act>,
+    /// Since when neither place has the file that was told to move.
+    #[serde(default)]
+    pub in_transit_since: Option<Timestamp>,
+    /// Since when the copy waits for a job that carries it.
+    #[serde(default)]
+    pub carry_since: Option<Timestamp>,
+    /// Since when the destination account is cut off.
+    #[serde(default)]
+    pub cut_off_since: Option<Timestamp>,
 }
 
 impl Patience {
     /// What is left of it after a run.
     #[must_use]
     pub fn after(self, outcome: &Outcome, now: Timestamp) -> Self {
+        let calm = Self { troubled: 0, in_transit_since: None, carry_since: None, cut_off_since: None, ..self };
         match outcome {
             Outcome::AwaitingIndex => {
-                Self { troubled: 0, waited: self.waited.saturating_add(1), accepted_at: self.accepted_at.or(Some(now)) }
+                Self { waited: self.waited.saturating_add(1), accepted_at: self.accepted_at.or(Some(now)), ..calm }
             }
-            Outcome::AwaitingDigest => Self { troubled: 0, waited: self.waited.saturating_add(1), ..self },
+            Outcome::AwaitingDigest => Self { waited: self.waited.saturating_add(1), ..calm },
             // Whoever waits for a slot has tried nothing, so that ends no trouble and is none.
-            Outcome::AwaitingSlot => self,
-            Outcome::Troubled(_) => Self { troubled: self.troubled.saturating_add(1), waited: 0, ..self },
+            Outcome::AwaitingSlot(_) => Self { cut_off_since: None, ..self },
+            Outcome::CutOff { .. } => Self { cut_off_since: self.cut_off_since.or(Some(now)), ..self },
+            Outcome::InTransit => Self {
+                waited: self.waited.saturating_add(1),
+                in_transit_since: self.in_transit_since.or(Some(now)),
+                ..calm
+            },
+            Outcome::TooSlow(_) => Self { waited: 0, carry_since: self.carry_since.or(Some(now)), ..calm },
+            Outcome::Troubled(_) => {
+                Self { troubled: self.troubled.saturating_add(1), waited: 0, cut_off_since: None, ..self }
+            }
             Outcome::Released
             | Outcome::Conflict { .. }
             | Outcome::Missing
             | Outcome::Changed { .. }
-            | Outcome::Refused { .. } => Self { troubled: 0, waited: 0, ..self },
+            | Outcome::Refused { .. } => Self { waited: 0, ..calm },
         }
     }
 }
 
-/// Turns an outcome into what people see, and when the next run is due.
-pub fn report(promotion: &Promotion, outcome: &Outcome, patience: Patience, now: Timestamp) -> (Report, Next) {
-    let shown = |state, step, problem| Report { distro: promotion.distro.to_string(), state, step, problem };
-    let moving = |step, problem, wait| (shown(TargetState::Releasing, Some(step), problem), Next::After(wait));
+/// Turns an outcome into what people see, and when the next run is due. `random` spreads those who wait for the same.
+pub fn report(
+    promotion: &Promotion,
+    outcome: &Outcome,
+    patience: Patience,
+    now: Timestamp,
+    random: u64,
+) -> (Report, Next) {
+    let shown = |state, step, problem| Report { step, problem, ..Report::of(promotion.distro.to_string(), state) };
+    let after = |wait| Next::After(jittered(wait, random));
+    let moving = |step, problem, wait| (shown(TargetState::Releasing, Some(step), problem), after(wait));
     let stopped = |state, problem| (shown(state, None, Some(problem)), Next::Settled);
-    let index_late = || patience.accepted_at.is_some_and(|since| now.since(since) > INDEX_WAIT_MAX);
+    let is_past = |since: Option<Timestamp>, max| since.is_some_and(|since| now.since(since) > max);
     // What the public place had, and does not list now, may be there all the same: lists can be behind.
     let gone = if patience.accepted_at.is_some() { Visible::Unknown } else { Visible::Nothing };
     match outcome {
-        Outcome::Released => (shown(TargetState::Released, None, None), Next::Settled),
-        Outcome::AwaitingSlot => (shown(TargetState::Approved, None, None), Next::After(SLOT_WAIT)),
+        Outcome::Released => {
+            let outside = patience.begun.is_none();
+            (Report { outside, ..shown(TargetState::Released, None, None) }, Next::Settled)
+        }
+        // The account itself says when, and calls sooner when a slot is free.
+        Outcome::AwaitingSlot(wait) => (shown(TargetState::Approved, None, None), Next::After(*wait)),
+        Outcome::CutOff { trouble, .. } if is_past(patience.cut_off_since, CUT_OFF_MAX) => {
+            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, Visible::Nothing))
+        }
+        Outcome::CutOff { trouble, again } => {
+            let problem = told(Code::AccountCutOff, trouble, Visible::Nothing);
+            (shown(TargetState::Approved, None, Some(problem)), after(*again))
+        }
         Outcome::AwaitingDigest if patience.waited >= WAITS_MAX => stopped(TargetState::Failed, no_digest(promotion)),
         Outcome::AwaitingDigest => moving(Step::Look, None, index_wait(patience.waited)),
-        Outcome::AwaitingIndex if index_late() => stopped(TargetState::Failed, not_served(promotion)),
-        Outcome::AwaitingIndex => moving(Step::Index, None, index_wait(patience.waited)),
-        Outcome::Troubled(why) if patience.troubled >= ATTEMPTS_MAX => {
-            stopped(TargetState::Failed, gave_up(why, patience.troubled))
+        Outcome::AwaitingIndex if is_past(patience.accepted_at, INDEX_WAIT_MAX) => {
+            stopped(TargetState::Failed, not_served(promotion))
         }
-        Outcome::Troubled(why) => moving(Step::Look, Some(trouble(why)), trouble_wait(patience.troubled)),
-        Outcome::Conflict { public } => stopped(TargetState::Conflict, conflict(promotion, *public)),
+        Outcome::AwaitingIndex => moving(Step::Index, None, index_wait(patience.waited)),
+        Outcome::InTransit if is_past(patience.in_transit_since, MOVE_WAIT_MAX) => {
+            stopped(TargetState::Failed, lost_in_move(promotion))
+        }
+        Outcome::InTransit => moving(Step::Move, None, index_wait(patience.waited)),
+        Outcome::TooSlow(slow) if is_past(patience.carry_since, CARRY_WAIT_MAX) => {
+            stopped(TargetState::Failed, too_slow(Code::NobodyCarries, promotion, slow))
+        }
+        Outcome::TooSlow(slow) => {
+            // It is not copied again by the alarm: that could not end either. When nobody has carried it by then, it stops.
+            let wait = CARRY_WAIT_MAX.saturating_add(Duration::from_secs(1));
+            let problem = too_slow(Code::TooSlow, promotion, slow);
+            (shown(TargetState::Releasing, Some(Step::Carry), Some(problem)), Next::After(wait))
+        }
+        Outcome::Troubled(trouble) if patience.troubled >= ATTEMPTS_MAX => {
+            stopped(TargetState::Failed, gave_up(trouble, patience.troubled))
+        }
+        Outcome::Troubled(trouble) => {
+            let problem = told(Code::Trouble, trouble, Visible::Unknown);
+            moving(Step::Look, Some(problem), trouble_wait(patience.troubled))
+        }
+        Outcome::Conflict { public, moved } => stopped(TargetState::Conflict, conflict(promotion, *public, *moved)),
         Outcome::Missing => stopped(TargetState::Missing, missing(promotion, gone)),
         Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged, gone)),
-        Outcome::Refused { code, what, public } => stopped(TargetState::Failed, refused(code, what, *public)),
+        Outcome::Refused { code, trouble, public } => stopped(TargetState::Failed, told(*code, trouble, *public)),
+    }
+}
+
+/// What an attempt is called that ended so. `None` where nothing was tried and nothing went wrong.
+pub fn ended(outcome: &Outcome, report: &Report, acted: bool) -> Option<String> {
+    match (&report.problem, outcome) {
+        (Some(problem), _) => Some(problem.code.clone()),
+        (None, Outcome::Released | Outcome::AwaitingIndex | Outcome::AwaitingDigest | Outcome::InTransit) if acted => {
+            Some("accepted".to_owned())
+        }
+        (None, _) => None,
     }
 }
 
 /// A target whose places this deployment does not have.
 pub fn unconfigured(distro: &str, why: &impl std::fmt::Display) -> Report {
-    let next = "Operator: mend `slipway.toml` or the secret, deploy, then play the release job again.";
-    let problem = problem("not-configured", format!("{why}."), "unknown", "safe", next);
-    Report { distro: distro.to_owned(), state: TargetState::Failed, step: None, problem: Some(problem) }
+    let problem = Code::NotConfigured.problem(format!("{why}."), Visible::Unknown, None);
+    Report { problem: Some(problem), ..Report::of(distro, TargetState::Failed) }
 }
 
-fn problem(code: &str, what: String, public: &str, retry: &str, next: &str) -> Problem {
-    Problem { code: code.to_owned(), what, public: public.to_owned(), retry: retry.to_owned(), next: next.to_owned() }
+/// A run that was cut off again and again before it could end.
+pub fn cut_off_run() -> Outcome {
+    Outcome::Troubled(Trouble::passing("the run was cut off before it ended, as every one before it"))
+}
+
+/// A wait, up to a quarter shorter or longer, so that those who began together do not go on together.
+fn jittered(wait: Duration, random: u64) -> Duration {
+    let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let spread = ms / 2;
+    let offset = if spread == 0 { 0 } else { random % (spread + 1) };
+    Duration::from_millis((ms - spread / 2).saturating_add(offset))
+}
+
+fn told(code: Code, trouble: &Trouble, public: Visible) -> Problem {
+    code.problem(format!("{}.", trouble.what), public, trouble.evidence.clone())
 }
 
 fn not_served(Promotion { public, filename, .. }: &Promotion) -> Problem {
-    let what = format!("{} has `{filename}`, but its index has not served it for an hour.", public.repository);
-    let next = "Operator: look at the package server's indexing, then play the release job again.";
-    problem("not-served", what, "partly", "safe", next)
+    let what = format!("{} has `{filename}`, but its index has not served it for an hour.", public.name());
+    Code::NotServed.problem(what, Visible::Partly, None)
 }
 
 fn no_digest(Promotion { filename, .. }: &Promotion) -> Problem {
     let what = format!("`{filename}` is listed, and in an hour no SHA-256 of it was computed.");
-    let next = "Operator: look at the package servers, staging and public, then play the release job again.";
-    problem("no-digest", what, "unknown", "safe", next)
+    Code::NoDigest.problem(what, Visible::Unknown, None)
 }
 
-fn trouble(why: &str) -> Problem {
-    problem("trouble", format!("{why}."), "unknown", "automatic", "Nobody: it is tried again by itself.")
+fn gave_up(trouble: &Trouble, troubled: u32) -> Problem {
+    let what = format!("After {} attempts: {}.", troubled + 1, trouble.what);
+    Code::Unreachable.problem(what, Visible::Unknown, trouble.evidence.clone())
 }
 
-fn gave_up(why: &str, troubled: u32) -> Problem {
-    let what = format!("After {} attempts: {why}.", troubled + 1);
-    let next = "Operator: look at the package server, then play the release job again.";
-    problem("unreachable", what, "unknown", "safe", next)
-}
-
-fn conflict(Promotion { public, filename, digest, .. }: &Promotion, found: Digest) -> Problem {
-    let repository = &public.repository;
+fn conflict(Promotion { public, filename, digest, .. }: &Promotion, found: Digest, moved: bool) -> Problem {
+    let repository = public.name();
+    if moved {
+        let what = format!(
+            "`{filename}` was moved by its name, and {repository} now has other bytes than were approved: public {found}, \
+             approved {digest}."
+        );
+        return Code::MovedOtherBytes.problem(what, Visible::Done, None);
+    }
     let what =
         format!("{repository} has another `{filename}`: public {found}, approved {digest}. Nothing was replaced.");
-    let next = "Release manager: find out who published the other file. A released name never gets other bytes, so \
-                raise the package's revision.";
-    problem("conflict", what, "none", "useless", next)
+    Code::Conflict.problem(what, Visible::Nothing, None)
 }
 
-fn missing(Promotion { staging, public, filename, .. }: &Promotion, gone: Visible) -> Problem {
-    let what = format!("`{filename}` is no longer in {}, and not in {}.", staging.repository, public.repository);
-    let next = "Release manager: run its build job again, so that it is staged again.";
-    problem("missing", what, gone.word(), "useless", next)
+fn lost_in_move(Promotion { staging, public, filename, .. }: &Promotion) -> Problem {
+    let what = format!(
+        "`{filename}` was told to move from {} to {}, and for half an hour neither has listed it.",
+        staging.name(),
+        public.name()
+    );
+    Code::LostInMove.problem(what, Visible::Unknown, None)
+}
+
+fn too_slow(code: Code, Promotion { filename, size, .. }: &Promotion, slow: &TooSlow) -> Problem {
+    let TooSlow { bytes, rate_bytes_per_second, needed_seconds, .. } = slow;
+    let what = format!(
+        "`{filename}` has {size} bytes; after {bytes} of them, at {rate_bytes_per_second} bytes a second, the rest would \
+         take {} more minutes, and the edge may run for {} by itself. Nothing of it is public.",
+        needed_seconds.div_ceil(60),
+        RUN_MAX.as_secs() / 60,
+    );
+    code.problem(what, Visible::Nothing, None)
+}
+
+fn missing(Promotion { staging, public, filename, how, .. }: &Promotion, gone: Visible) -> Problem {
+    let how = if *how == How::Move { " Its route moves files, so it may have been moved by hand." } else { "" };
+    let what = format!("`{filename}` is no longer in {}, and not in {}.{how}", staging.name(), public.name());
+    Code::Missing.problem(what, gone, None)
 }
 
 fn changed(Promotion { staging, filename, digest, .. }: &Promotion, found: Option<Digest>, gone: Visible) -> Problem {
     let found = found.map_or_else(|| "bytes of another length".to_owned(), |found| found.to_string());
-    let repository = &staging.repository;
+    let repository = staging.name();
     let what = format!("`{filename}` in {repository} is not what was approved: found {found}, approved {digest}.");
-    let next = "Release manager: find out who changed the staged file. Nothing of it became public.";
-    problem("staged-bytes-changed", what, gone.word(), "useless", next)
+    Code::StagedBytesChanged.problem(what, gone, None)
 }
 
 /// Staging has another file under a declared name.
 pub fn staging_conflict(repository: &Repository, filename: &Filename, found: Digest, declared: Digest) -> Problem {
     let what = format!("{repository} has another `{filename}`: {found}, declared {declared}.");
-    let next =
-        "Build owner: find out who pushed the other file. Remove it and run the build job again, or raise the version.";
-    problem("staging-conflict", what, "none", "useless", next)
+    Code::StagingConflict.problem(what, Visible::Nothing, None)
 }
 
-fn refused(code: &str, what: &str, public: Visible) -> Problem {
-    let next = "Operator: mend the cause, then play the release job again.";
-    problem(code, format!("{what}."), public.word(), "safe", next)
+/// Left out of a release on purpose.
+pub fn skipped(reason: &str) -> Problem {
+    Code::Skipped.problem(format!("Not shipped: {reason}"), Visible::Nothing, None)
 }
-
-/// How soon a slot is asked for again. Each time costs a look at both places, and transfers take seconds to minutes.
-const SLOT_WAIT: Duration = Duration::from_secs(3);
 
 /// 1 s at first, since a small server indexes at once, doubling to 30 s.
 fn index_wait(waited: u32) -> Duration {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::release::{Key, Version};
+use slipway_packagecloud::PackageKind;
+
+use crate::release::{Key, Maturity, Version};
 
 /// A configured rule. The first whose conditions all hold gives a package its places.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -16,16 +18,49 @@ pub struct Route {
     /// Versions.
     #[serde(default = "anything")]
     pub versions: Vec<Glob>,
+    /// How near to everybody a version is: `final`, `candidate`, `nightly`. `[versions]` says which are which.
+    #[serde(default = "any_maturity")]
+    pub maturities: Vec<Maturity>,
     /// Keys.
     #[serde(default = "anything")]
     pub keys: Vec<Glob>,
+    /// Kinds of packages: `deb`, `rpm`.
+    #[serde(default = "any_kind")]
+    pub kinds: Vec<PackageKind>,
     /// Distro versions, such as `ubuntu/*`.
     #[serde(default = "anything")]
     pub distros: Vec<Glob>,
+    /// Architectures, in the words of the package's kind: `armhf`, `x86_64`.
+    #[serde(default = "anything")]
+    pub architectures: Vec<Glob>,
     /// Where the package is before its release.
     pub staging: Site,
     /// Where it is after.
     pub public: Site,
+    /// How it gets from one to the other.
+    #[serde(default)]
+    pub how: How,
+}
+
+/// How a package gets from staging to the public place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// Its bytes are sent, and the end is withheld unless they are the approved ones. Staging keeps its copy.
+    #[default]
+    Copy,
+    /// The server moves it, by its file name, whatever bytes have that name at the moment. Staging has it no longer.
+    Move,
+}
+
+impl How {
+    /// Its name in `slipway.toml` and in storage.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Move => "move",
+        }
+    }
 }
 
 /// A repository at a configured place.
@@ -38,6 +73,14 @@ pub struct Site {
     pub repository: String,
 }
 
+fn any_maturity() -> Vec<Maturity> {
+    vec![Maturity::Final, Maturity::Candidate, Maturity::Nightly]
+}
+
+fn any_kind() -> Vec<PackageKind> {
+    vec![PackageKind::Deb, PackageKind::Rpm]
+}
+
 fn anything() -> Vec<Glob> {
     vec![Glob("*".to_owned())]
 }
@@ -48,6 +91,11 @@ fn anything() -> Vec<Glob> {
 pub struct Glob(String);
 
 impl Glob {
+    /// A pattern.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// Whether the whole text fits.
     pub fn fits(&self, text: &str) -> bool {
         let mut parts = self.0.split('*');
@@ -64,15 +112,56 @@ impl Glob {
     }
 }
 
-/// The first route that fits, or none.
-pub fn route<'a>(routes: &'a [Route], project: &str, version: &Version, key: &Key, distro: &str) -> Option<&'a Route> {
+/// What routes are chosen by.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits<'a> {
+    /// The project's name.
+    pub project: &'a str,
+    /// The version going out.
+    pub version: &'a Version,
+    /// How near to everybody it is.
+    pub maturity: Maturity,
+    /// The package.
+    pub key: &'a Key,
+    /// Its kind.
+    pub kind: PackageKind,
+    /// The distro version.
+    pub distro: &'a str,
+    /// Its architecture, where the plan names it.
+    pub architecture: Option<&'a str>,
+}
+
+/// Why a package has no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoute {
+    /// None fits.
+    NoneFits,
+    /// A route asks for an architecture, and the plan names none: whether it fits is open, and to go on to the next could
+    /// bring a package to the wrong place.
+    NamesNoArchitecture {
+        /// The route's place in the file, from 0.
+        route: usize,
+    },
+}
+
+/// The first route that fits.
+pub fn route<'a>(routes: &'a [Route], of: &Traits<'_>) -> Result<&'a Route, NoRoute> {
     let any = |globs: &[Glob], text: &str| globs.iter().any(|glob| glob.fits(text));
-    routes.iter().find(|route| {
-        any(&route.projects, project)
-            && any(&route.versions, version.as_str())
-            && any(&route.keys, key.as_str())
-            && any(&route.distros, distro)
-    })
+    for (index, route) in routes.iter().enumerate() {
+        let fits = any(&route.projects, of.project)
+            && any(&route.versions, of.version.as_str())
+            && route.maturities.contains(&of.maturity)
+            && any(&route.keys, of.key.as_str())
+            && route.kinds.contains(&of.kind)
+            && any(&route.distros, of.distro);
+        match (fits, of.architecture) {
+            (true, Some(architecture)) if any(&route.architectures, architecture) => return Ok(route),
+            (true, None) if any(&route.architectures, "") => return Ok(route),
+            (true, None) => return Err(NoRoute::NamesNoArchitecture { route: index }),
+            _ => {}
+        }
+    }
+    Err(NoRoute::NoneFits)
 }
 
 /// The names of places that routes use and `[places]` does not have, with the place in the file.
@@ -129,8 +218,17 @@ mod tests {
         let Routes { routes } = toml::from_str(&text).expect("two routes");
         let key = "deb".parse().expect("a key");
         for (version, repository) in [("1.0.0-rc1", "acme/unstable"), ("1.0.0", "acme/stable")] {
-            let found = route(&routes, "tug", &version.parse().expect("a version"), &key, "ubuntu/jammy");
-            assert_eq!(found.map(|route| route.public.repository.as_str()), Some(repository));
+            let traits = Traits {
+                project: "tug",
+                version: &version.parse().expect("a version"),
+                maturity: Maturity::Final,
+                key: &key,
+                kind: PackageKind::Deb,
+                distro: "ubuntu/jammy",
+                architecture: None,
+            };
+            let found = route(&routes, &traits);
+            assert_eq!(found.map(|route| route.public.repository.as_str()), Ok(repository));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Add;
+use std::str::FromStr;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -41,6 +42,21 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Text that is no moment.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no moment as RFC 3339 writes it, such as `2026-11-23T10:04:11.000Z`")]
+pub struct InvalidTimestamp(String);
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let moment =
+            OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTimestamp(text.chars().take(80).collect()))?;
+        Ok(Self(i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +70,7 @@ mod tests {
             (20_780 * 86_400_000 + 36_251_007, "2026-11-23T10:04:11.007Z"),
         ] {
             assert_eq!(Timestamp(ms).to_string(), text);
+            assert_eq!(text.parse::<Timestamp>().expect(text), Timestamp(ms));
         }
     }
 }

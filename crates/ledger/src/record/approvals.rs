@@ -7,8 +7,8 @@ use slipway_core::route::Site;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
-use super::{Dispatch, LedgerError, Record, parse, subject};
-use crate::sql::{Sql, SqlError, Value};
+use super::{Dispatch, LedgerError, Record, coded, parse, subject};
+use crate::sql::{Sql, Value};
 
 impl<S: Sql> Record<S> {
     /// The package that a job was declared to release. `None` for every other job.
@@ -79,7 +79,7 @@ impl<S: Sql> Record<S> {
             let id = rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
             for distro in &approval.distros {
                 self.0.query(
-                    "UPDATE targets SET state = 'approved', since = ?, step = NULL, problem = NULL, approval = ?
+                    "UPDATE targets SET state = 'approved', since = ?, step = NULL, problem = NULL, approval = ?, told_at = NULL
                      WHERE version = ? AND key = ? AND distro = ?",
                     &[now.0.into(), id.into(), version.as_str().into(), key.as_str().into(), distro.as_str().into()],
                 )?;
@@ -109,26 +109,29 @@ impl<S: Sql> Record<S> {
     ) -> Result<Order, LedgerError> {
         let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
         let rows = self.0.query(
-            "SELECT filename, digest, size, staging_place, staging_repository FROM packages WHERE version = ? AND key = ?",
+            "SELECT p.filename, p.digest, p.size, p.staging_place, p.staging_repository, r.maturity
+             FROM packages p JOIN releases r ON r.version = p.version WHERE p.version = ? AND p.key = ?",
             &at,
         )?;
         let row = rows.first().ok_or_else(|| LedgerError::NotPlanned { version: version.clone(), key: key.clone() })?;
         let targets = self.0.query(
-            "SELECT distro, public_place, public_repository FROM targets WHERE version = ? AND key = ? ORDER BY distro",
+            "SELECT distro, public_place, public_repository, how FROM targets WHERE version = ? AND key = ? ORDER BY distro",
             &at,
         )?;
         let targets = targets.iter().map(|row| {
             Ok(OrderTarget {
                 distro: row.text(0)?.to_owned(),
                 public: Site { place: row.text(1)?.to_owned(), repository: row.text(2)?.to_owned() },
+                how: coded(row.text(3)?)?,
             })
         });
-        let mut targets = targets.collect::<Result<Vec<_>, SqlError>>()?;
+        let mut targets = targets.collect::<Result<Vec<_>, LedgerError>>()?;
         targets.retain(|target| distros.contains(&target.distro));
         Ok(Order {
             approval,
             project_id,
             version: version.clone(),
+            maturity: coded(row.text(5)?)?,
             key: key.clone(),
             filename: parse(row.text(0)?)?,
             digest: parse(row.text(1)?)?,
@@ -168,6 +171,15 @@ impl<S: Sql> Record<S> {
             &[job_id.into(), version.as_str().into(), key.as_str().into()],
         )?;
         Ok(!rows.is_empty())
+    }
+
+    /// The approvals that a job has given for a package.
+    pub fn approvals_of(&self, version: &Version, key: &Key, job_id: u64) -> Result<Vec<u64>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT id FROM approvals WHERE version = ? AND key = ? AND job_id = ? ORDER BY id",
+            &[version.as_str().into(), key.as_str().into(), job_id.into()],
+        )?;
+        Ok(rows.iter().map(|row| row.natural(0)).collect::<Result<_, _>>()?)
     }
 
     /// Orders that their packages' objects have not acknowledged yet.

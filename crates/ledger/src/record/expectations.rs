@@ -1,16 +1,16 @@
 //! What is expected of a release, and what was declared and seen of it before its approval.
 
 use slipway_core::api;
-use slipway_core::expectation::Planned;
+use slipway_core::expectation::{Planned, filename};
 use slipway_core::promotion::OrderTarget;
-use slipway_core::release::{Key, TargetState, Version};
-use slipway_core::report::Report;
+use slipway_core::release::{Key, Maturity, TargetState, Version};
+use slipway_core::report::{Report, skipped};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
-use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, job_actor, parse, skipped, subject};
+use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, coded, job_actor, parse, subject};
 use crate::sql::{Sql, SqlError, Value};
 
 impl<S: Sql> Record<S> {
@@ -20,14 +20,15 @@ impl<S: Sql> Record<S> {
         version: &Version,
         by: &JobSession,
         policy: &Digest,
+        maturity: Maturity,
         expected: &[Planned],
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.0.atomically(|| {
             let mut changed = Vec::new();
             self.0.query(
-                "INSERT OR IGNORE INTO releases (version, created_at, sequence, policy) VALUES (?, ?, 0, ?)",
-                &[version.as_str().into(), now.0.into(), policy.to_string().into()],
+                "INSERT OR IGNORE INTO releases (version, created_at, sequence, policy, maturity) VALUES (?, ?, 0, ?, ?)",
+                &[version.as_str().into(), now.0.into(), policy.to_string().into(), maturity.code().into()],
             )?;
             self.0.query(
                 "INSERT OR IGNORE INTO pipelines (version, id, project_path, ref_name, sha) VALUES (?, ?, ?, ?, ?)",
@@ -66,8 +67,8 @@ impl<S: Sql> Record<S> {
         let Planned { key, expect, staging, targets } = package;
         let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
         let rows = self.0.query(
-            "SELECT pipeline_id, release_job, environment, staging_place, staging_repository, digest FROM packages
-             WHERE version = ? AND key = ?",
+            "SELECT pipeline_id, release_job, environment, staging_place, staging_repository, digest, kind, architecture
+             FROM packages WHERE version = ? AND key = ?",
             &at,
         )?;
         if let Some(row) = rows.first() {
@@ -76,6 +77,8 @@ impl<S: Sql> Record<S> {
                 && row.text(2)? == expect.environment
                 && row.text(3)? == staging.place
                 && row.text(4)? == staging.repository
+                && row.text(6)? == expect.kind.code()
+                && row.text_or_null(7)? == expect.architecture.as_deref()
                 && self.same_targets(version, key, expect, targets)?;
             let has_begun = row.text_or_null(5)?.is_some()
                 || self
@@ -114,8 +117,9 @@ impl<S: Sql> Record<S> {
         }
         self.own_job(version, key, by, expect)?;
         self.0.query(
-            "INSERT INTO packages (version, key, pipeline_id, release_job, environment, staging_place, staging_repository)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO packages
+             (version, key, pipeline_id, release_job, environment, staging_place, staging_repository, kind, architecture)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
                 version.as_str().into(),
                 key.as_str().into(),
@@ -124,6 +128,8 @@ impl<S: Sql> Record<S> {
                 expect.environment.as_str().into(),
                 staging.place.as_str().into(),
                 staging.repository.as_str().into(),
+                expect.kind.code().into(),
+                expect.architecture.clone().into(),
             ],
         )?;
         let (state, problem) = match &expect.skip {
@@ -132,14 +138,15 @@ impl<S: Sql> Record<S> {
         };
         for target in targets {
             self.0.query(
-                "INSERT INTO targets (version, key, distro, public_place, public_repository, state, since, problem)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since, problem)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 &[
                     version.as_str().into(),
                     key.as_str().into(),
                     target.distro.as_str().into(),
                     target.public.place.as_str().into(),
                     target.public.repository.as_str().into(),
+                    target.how.code().into(),
                     state.code().into(),
                     now.0.into(),
                     problem.clone().into(),
@@ -186,19 +193,21 @@ impl<S: Sql> Record<S> {
         targets: &[OrderTarget],
     ) -> Result<bool, LedgerError> {
         let rows = self.0.query(
-            "SELECT distro, public_place, public_repository, state = 'skipped' FROM targets WHERE version = ? AND key = ?
+            "SELECT distro, public_place, public_repository, state = 'skipped', how FROM targets WHERE version = ? AND key = ?
              ORDER BY distro",
             &[version.as_str().into(), key.as_str().into()],
         )?;
-        let mut wanted: Vec<(&str, &str, &str, i64)> = targets
+        let mut wanted: Vec<(&str, &str, &str, i64, &str)> = targets
             .iter()
             .map(|target| {
                 let skip = i64::from(expect.skip.is_some());
-                (target.distro.as_str(), target.public.place.as_str(), target.public.repository.as_str(), skip)
+                let Site { place, repository } = &target.public;
+                (target.distro.as_str(), place.as_str(), repository.as_str(), skip, target.how.code())
             })
             .collect();
         wanted.sort_unstable();
-        let found = rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?, row.integer(3)?)));
+        let found =
+            rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?, row.integer(3)?, row.text(4)?)));
         Ok(found.collect::<Result<Vec<_>, SqlError>>()? == wanted)
     }
 
@@ -210,18 +219,20 @@ impl<S: Sql> Record<S> {
         Ok(rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()?)
     }
 
-    /// Fixes the digest of a key. The same again changes nothing; another digest is refused.
+    /// Fixes the digest of a key. The same again changes nothing; another digest is refused, unless it is to `replace` the
+    /// one before and nothing of that is approved or public.
     pub fn declare(
         &self,
         version: &Version,
         key: &Key,
         file: &api::StagedFile,
+        replace: bool,
         by: &JobSession,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.0.atomically(|| {
             let rows = self.0.query(
-                "SELECT pipeline_id, digest, filename FROM packages WHERE version = ? AND key = ?",
+                "SELECT pipeline_id, digest, filename, kind, architecture FROM packages WHERE version = ? AND key = ?",
                 &[version.as_str().into(), key.as_str().into()],
             )?;
             let Some(row) = rows.first() else {
@@ -239,18 +250,18 @@ impl<S: Sql> Record<S> {
             if self.states(version, key)?.iter().any(|(_, state)| *state == TargetState::Skipped) {
                 return Err(LedgerError::Skipped { version: version.clone(), key: key.clone() });
             }
-            if let Some(digest) = row.text_or_null(1)? {
-                let declared = parse(digest)?;
-                return if declared == file.digest && row.text_or_null(2)? == Some(file.filename.as_str()) {
-                    Ok(())
-                } else {
-                    Err(LedgerError::OtherDigest {
-                        version: version.clone(),
-                        key: key.clone(),
-                        declared,
-                        other: file.digest,
-                    })
-                };
+            filename(key, file, coded(row.text(3)?)?, row.text_or_null(4)?).map_err(LedgerError::OtherFile)?;
+            let before = row.text_or_null(1)?.map(parse::<Digest>).transpose()?;
+            let before_named = row.text_or_null(2)?;
+            if let Some(declared) = before {
+                match (declared == file.digest && before_named == Some(file.filename.as_str()), replace) {
+                    (true, _) => return Ok(()),
+                    (false, true) => self.void(version, key)?,
+                    (false, false) => {
+                        let (version, key) = (version.clone(), key.clone());
+                        return Err(LedgerError::OtherDigest { version, key, declared, other: file.digest });
+                    }
+                }
             }
             self.0.query(
                 "UPDATE packages SET filename = ?, digest = ?, size = ? WHERE version = ? AND key = ?",
@@ -262,9 +273,48 @@ impl<S: Sql> Record<S> {
                     key.as_str().into(),
                 ],
             )?;
+            if let Some(before) = before {
+                self.0.query(
+                    "UPDATE targets SET state = 'expected', since = ?, step = NULL, problem = NULL, approval = NULL
+                     WHERE version = ? AND key = ?",
+                    &[now.0.into(), version.as_str().into(), key.as_str().into()],
+                )?;
+                let details = serde_json::json!({
+                    "filename": file.filename, "digest": file.digest, "size": file.size,
+                    "replaces": { "filename": before_named, "digest": before },
+                });
+                return self.change(version, &job_actor(by), "replaced", &subject(version, key), &details, now);
+            }
             let details = serde_json::json!({ "filename": file.filename, "digest": file.digest, "size": file.size });
             self.change(version, &job_actor(by), "declared", &subject(version, key), &details, now)
         })
+    }
+
+    /// Whether the bytes of a package may be replaced: nothing of them is approved, or can be public.
+    fn void(&self, version: &Version, key: &Key) -> Result<(), LedgerError> {
+        let rows = self.0.query(
+            "SELECT distro, state, problem FROM targets WHERE version = ? AND key = ? ORDER BY distro",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        for row in &rows {
+            let state: TargetState = parse(row.text(1)?)?;
+            let problem: Option<api::Problem> = row.text_or_null(2)?.map(serde_json::from_str).transpose()?;
+            let is_void = match state {
+                TargetState::Expected | TargetState::Staged | TargetState::Missing | TargetState::Conflict => true,
+                // What went wrong may have left something behind.
+                TargetState::Failed => problem.is_some_and(|problem| problem.public == "none"),
+                _ => false,
+            };
+            if !is_void {
+                return Err(LedgerError::NotReplaceable {
+                    version: version.clone(),
+                    key: key.clone(),
+                    distro: row.text(0)?.to_owned(),
+                    state: state.words().to_lowercase(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// What was declared of a package, for looking at its staging place. `None` before a digest was declared.
@@ -283,7 +333,7 @@ impl<S: Sql> Record<S> {
         }))
     }
 
-    /// Records what a look at staging showed of a target that nobody has approved.
+    /// Records what a look at staging showed of a target that nobody has approved; whether that is new.
     pub fn seen_in_staging(
         &self,
         version: &Version,
@@ -291,7 +341,7 @@ impl<S: Sql> Record<S> {
         distro: &str,
         sight: &Sight,
         now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         self.0.atomically(|| {
             let rows = self.0.query(
                 "SELECT state, problem FROM targets WHERE version = ? AND key = ? AND distro = ?",
@@ -312,12 +362,13 @@ impl<S: Sql> Record<S> {
             let same = before == state
                 && row.text_or_null(1)? == problem.as_ref().map(serde_json::to_string).transpose()?.as_deref();
             if !waiting || same {
-                return Ok(());
+                return Ok(false);
             }
             let code = problem.as_ref().map(|problem| problem.code.clone());
-            self.set(version, key, &Report { distro: distro.to_owned(), state, step: None, problem }, now)?;
+            self.set(version, key, &Report { problem, ..Report::of(distro, state) }, now)?;
             let details = serde_json::json!({ "distro": distro, "before": before.code(), "problem": code });
-            self.change(version, "edge", state.code(), &subject(version, key), &details, now)
+            self.change(version, "edge", state.code(), &subject(version, key), &details, now)?;
+            Ok(true)
         })
     }
 }

@@ -6,6 +6,7 @@ mod hints;
 mod progress;
 mod reading;
 mod schema;
+pub use reading::Sent;
 #[cfg(test)]
 mod tests;
 
@@ -99,6 +100,24 @@ pub enum LedgerError {
         /// The digest that came now.
         other: Digest,
     },
+    /// What is approved or public is not replaced.
+    #[error(
+        "`{key}` of {version} cannot be replaced: its target {distro} is {state}. What was approved or is public keeps its \
+         bytes; a rebuild needs another version"
+    )]
+    NotReplaceable {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The target.
+        distro: String,
+        /// How far it is.
+        state: String,
+    },
+    /// The file is not what the plan expects.
+    #[error("{0}")]
+    OtherFile(String),
     /// The package is left out on purpose.
     #[error("`{key}` of {version} is not shipped; take its `skip` out of the plan first")]
     Skipped {
@@ -226,6 +245,11 @@ impl<S: Sql> Record<S> {
         self.bump(version)
     }
 
+    /// Something of a release has changed that is not recorded, such as the bytes sent: those who follow it look again.
+    pub fn touch(&self, version: &Version) -> Result<(), LedgerError> {
+        self.bump(version)
+    }
+
     fn bump(&self, version: &Version) -> Result<(), LedgerError> {
         self.0.query("UPDATE releases SET sequence = sequence + 1 WHERE version = ?", &[version.as_str().into()])?;
         Ok(())
@@ -236,20 +260,15 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, 
     text.parse().map_err(|error: T::Err| LedgerError::Unknown(error.to_string()))
 }
 
+/// A word that serde gives a value, as it is kept in a column.
+fn coded<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, LedgerError> {
+    serde_json::from_value(text.into()).map_err(|_| LedgerError::Unknown(format!("`{text}`")))
+}
+
 fn subject(version: &Version, key: &Key) -> String {
     format!("{version}/{key}")
 }
 
 fn job_actor(by: &JobSession) -> String {
     format!("job:{} user:{}", by.job_id, by.user)
-}
-
-fn skipped(reason: &str) -> api::Problem {
-    api::Problem {
-        code: "skipped".to_owned(),
-        what: format!("Not shipped: {reason}"),
-        public: "none".to_owned(),
-        retry: "useless".to_owned(),
-        next: "Nobody: it is left out on purpose.".to_owned(),
-    }
 }

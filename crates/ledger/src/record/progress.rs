@@ -1,5 +1,9 @@
 //! What promotions saw.
 
+use std::collections::BTreeMap;
+
+use slipway_core::api::Attempt;
+use slipway_core::promotion::Order;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
 use slipway_core::time::Timestamp;
@@ -30,10 +34,20 @@ impl<S: Sql> Record<S> {
             };
             let before: TargetState = parse(row.text(0)?)?;
             let current = matches!(row.0.get(1), Some(Value::Integer(id)) if u64::try_from(*id).ok() == Some(approval));
-            // One that waits for a slot again, after a copy that broke, is still on its way.
-            let waits_again = before == TargetState::Releasing && report.state == TargetState::Approved;
-            if !current || !before.is_moving() || waits_again {
+            if !current || !before.is_moving() {
                 return Ok(false);
+            }
+            let tried = self.add_attempts(version, key, report)?;
+            self.0.query(
+                "UPDATE targets SET told_at = ? WHERE version = ? AND key = ? AND distro = ?",
+                &[now.0.into(), version.as_str().into(), key.as_str().into(), report.distro.as_str().into()],
+            )?;
+            // One that waits for a slot again, after a copy that broke, is still on its way.
+            let waits_again = before == TargetState::Releasing
+                && report.state == TargetState::Approved
+                && report.problem.is_none();
+            if waits_again {
+                return self.bumped(version, tried);
             }
             let step = report.step.map(|step| serde_json::to_string(&step)).transpose()?;
             let problem = report.problem.as_ref().map(serde_json::to_string).transpose()?;
@@ -41,16 +55,16 @@ impl<S: Sql> Record<S> {
                 && row.text_or_null(2)? == step.as_deref()
                 && row.text_or_null(3)? == problem.as_deref();
             if same {
-                return Ok(false);
+                return self.bumped(version, tried);
             }
             self.set(version, key, report, now)?;
             if before == report.state {
-                self.bump(version)?;
-                return Ok(true);
+                return self.bumped(version, true);
             }
             let code = report.problem.as_ref().map(|problem| problem.code.as_str());
             let details = serde_json::json!({
                 "distro": report.distro, "approval": approval, "digest": digest, "before": before.code(), "problem": code,
+                "outside": report.outside,
             });
             self.change(version, "edge", report.state.code(), &subject(version, key), &details, now)?;
             Ok(true)
@@ -59,7 +73,7 @@ impl<S: Sql> Record<S> {
 
     pub(super) fn set(&self, version: &Version, key: &Key, report: &Report, now: Timestamp) -> Result<(), LedgerError> {
         self.0.query(
-            "UPDATE targets SET since = CASE WHEN state = ? THEN since ELSE ? END, state = ?, step = ?, problem = ?
+            "UPDATE targets SET since = CASE WHEN state = ? THEN since ELSE ? END, state = ?, step = ?, problem = ?, outside = ?
              WHERE version = ? AND key = ? AND distro = ?",
             &[
                 report.state.code().into(),
@@ -67,11 +81,75 @@ impl<S: Sql> Record<S> {
                 report.state.code().into(),
                 report.step.map(|step| serde_json::to_string(&step)).transpose()?.into(),
                 report.problem.as_ref().map(serde_json::to_string).transpose()?.into(),
+                i64::from(report.outside).into(),
                 version.as_str().into(),
                 key.as_str().into(),
                 report.distro.as_str().into(),
             ],
         )?;
         Ok(())
+    }
+
+    fn bumped(&self, version: &Version, changed: bool) -> Result<bool, LedgerError> {
+        if changed {
+            self.bump(version)?;
+        }
+        Ok(changed)
+    }
+
+    /// Adds what the record does not have of a target's attempts; whether that is anything.
+    fn add_attempts(&self, version: &Version, key: &Key, report: &Report) -> Result<bool, LedgerError> {
+        let mut is_new = false;
+        for attempt in &report.attempts {
+            let added = self.0.query(
+                "INSERT OR IGNORE INTO attempts (version, key, distro, approval, number, attempt)
+                 VALUES (?, ?, ?, ?, ?, ?) RETURNING number",
+                &[
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    report.distro.as_str().into(),
+                    attempt.approval.into(),
+                    u64::from(attempt.number).into(),
+                    serde_json::to_string(attempt)?.into(),
+                ],
+            )?;
+            is_new |= !added.is_empty();
+        }
+        Ok(is_new)
+    }
+
+    /// Orders of targets that are on their way and of which nothing was heard since `quiet_since`: something may have to
+    /// be woken that drives them.
+    pub fn unheard(&self, project_id: u64, quiet_since: Timestamp) -> Result<Vec<Order>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT version, key, approval, distro FROM targets
+             WHERE state IN ('approved', 'releasing') AND approval IS NOT NULL AND COALESCE(told_at, since) <= ?
+             ORDER BY version, key, approval, distro LIMIT 500",
+            &[quiet_since.0.into()],
+        )?;
+        let mut quiet: BTreeMap<(Version, Key, u64), Vec<String>> = BTreeMap::new();
+        for row in &rows {
+            let package = (parse(row.text(0)?)?, parse(row.text(1)?)?, row.natural(2)?);
+            quiet.entry(package).or_default().push(row.text(3)?.to_owned());
+        }
+        quiet
+            .iter()
+            .map(|((version, key, approval), distros)| self.order(version, key, *approval, project_id, distros))
+            .collect()
+    }
+
+    /// Whether anything is on its way.
+    pub fn is_moving(&self) -> Result<bool, LedgerError> {
+        let rows = self.0.query("SELECT 1 FROM targets WHERE state IN ('approved', 'releasing') LIMIT 1", &[])?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Everything that was tried for one target, the oldest first.
+    pub fn attempts(&self, version: &Version, key: &Key, distro: &str) -> Result<Vec<Attempt>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT attempt FROM attempts WHERE version = ? AND key = ? AND distro = ? ORDER BY approval, number",
+            &[version.as_str().into(), key.as_str().into(), distro.into()],
+        )?;
+        rows.iter().map(|row| Ok(serde_json::from_str(row.text(0)?)?)).collect()
     }
 }

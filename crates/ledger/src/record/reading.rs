@@ -1,12 +1,18 @@
 //! A release as callers see it.
 
+use std::collections::BTreeMap;
+
 use slipway_core::config::{Config, Project};
+use slipway_core::estimate::estimate;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::time::Timestamp;
 use slipway_core::{api, report};
 
 use super::{LedgerError, Record, parse};
 use crate::sql::{Row, Sql, SqlError, Value};
+
+/// How many bytes of targets on their way have been sent: by release, package and distro version.
+pub type Sent = BTreeMap<(Version, Key, String), u64>;
 
 impl<S: Sql> Record<S> {
     /// The states of a package's targets, by distro version.
@@ -31,12 +37,13 @@ impl<S: Sql> Record<S> {
         rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
-    /// A release as callers see it.
+    /// A release as callers see it. `sent` is how many bytes of targets have been copied by now, which no ledger keeps.
     pub fn release(
         &self,
         config: &Config,
         project: &Project,
         version: &Version,
+        sent: &Sent,
         now: Timestamp,
     ) -> Result<Option<api::Release>, LedgerError> {
         let Some(sequence) = self.sequence(version)? else { return Ok(None) };
@@ -62,7 +69,8 @@ impl<S: Sql> Record<S> {
         };
         let targets = self.0.query(
             "SELECT t.key, t.distro, t.public_place, t.public_repository, t.state, t.since, t.step, t.problem,
-                    a.approved_by, a.via, a.at, a.job_id, i.project_path
+                    a.approved_by, a.via, a.at, a.job_id, i.project_path, t.outside,
+                    (SELECT COUNT(*) FROM attempts n WHERE n.version = t.version AND n.key = t.key AND n.distro = t.distro)
              FROM targets t
              LEFT JOIN approvals a ON a.id = t.approval
              LEFT JOIN packages p ON p.version = t.version AND p.key = t.key
@@ -92,10 +100,13 @@ impl<S: Sql> Record<S> {
                 release_job: row.text(2)?.to_owned(),
                 file,
                 staging: location(row.text(6)?, row.text(7)?),
-                targets: own.map(|target| read_target(target, location, web)).collect::<Result<_, _>>()?,
+                targets: own
+                    .map(|target| read_target(target, version, sent, location, web))
+                    .collect::<Result<_, _>>()?,
             });
         }
         let (state, verdict) = report::judge(project.name.as_str(), version, &packages);
+        let estimate = estimate(&packages, now);
         Ok(Some(api::Release {
             project: api::Project { id: project.id, name: project.name.to_string() },
             version: version.clone(),
@@ -103,6 +114,7 @@ impl<S: Sql> Record<S> {
             state,
             verdict,
             at: now.to_string(),
+            estimate,
             pipelines,
             packages,
         }))
@@ -111,6 +123,8 @@ impl<S: Sql> Record<S> {
 
 fn read_target(
     row: &Row,
+    version: &Version,
+    sent: &Sent,
     location: impl Fn(&str, &str) -> api::Location,
     web: impl Fn(&str, &str, u64) -> String,
 ) -> Result<api::Target, LedgerError> {
@@ -123,12 +137,23 @@ fn read_target(
         }),
         None => None,
     };
+    let state: TargetState = parse(row.text(4)?)?;
+    let step = row.text_or_null(6)?.map(serde_json::from_str).transpose()?;
+    let bytes = match (state, step) {
+        (TargetState::Releasing, Some(api::Step::Copy | api::Step::Carry)) => {
+            sent.get(&(version.clone(), parse(row.text(0)?)?, row.text(1)?.to_owned())).copied()
+        }
+        _ => None,
+    };
     Ok(api::Target {
         distro: row.text(1)?.to_owned(),
         public: location(row.text(2)?, row.text(3)?),
-        state: parse(row.text(4)?)?,
+        state,
         since: Timestamp(row.integer(5)?).to_string(),
-        step: row.text_or_null(6)?.map(serde_json::from_str).transpose()?,
+        step,
+        bytes,
+        outside: row.integer(13)? != 0,
+        attempts: u32::try_from(row.natural(14)?).unwrap_or(u32::MAX),
         approval,
         problem: row.text_or_null(7)?.map(serde_json::from_str).transpose()?,
     })

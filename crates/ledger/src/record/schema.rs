@@ -82,4 +82,24 @@ const FIRST: &[&str] = &[
     )",
 ];
 
-pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA];
+/// Kinds and architectures of packages, routes that move, and a history for each target.
+const MANY_TARGETS: &[&str] = &[
+    "ALTER TABLE releases ADD COLUMN maturity TEXT NOT NULL DEFAULT 'final'",
+    "ALTER TABLE packages ADD COLUMN kind TEXT NOT NULL DEFAULT 'deb'",
+    "ALTER TABLE packages ADD COLUMN architecture TEXT",
+    "ALTER TABLE targets ADD COLUMN how TEXT NOT NULL DEFAULT 'copy'",
+    "ALTER TABLE targets ADD COLUMN outside INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE targets ADD COLUMN told_at INTEGER",
+    "CREATE TABLE attempts (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        approval INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        attempt TEXT NOT NULL,
+        PRIMARY KEY (version, key, distro, approval, number)
+    )",
+    "CREATE INDEX moving_targets ON targets (state) WHERE state IN ('approved', 'releasing')",
+];
+
+pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS];

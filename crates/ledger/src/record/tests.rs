@@ -4,14 +4,15 @@ use slipway_core::api;
 use slipway_core::approval::{Refusal, by_job, by_webhook};
 use slipway_core::expectation::Planned;
 use slipway_core::promotion::OrderTarget;
-use slipway_core::release::{Key, TargetState, Version};
-use slipway_core::report::Report;
-use slipway_core::route::Site;
+use slipway_core::release::{Key, Maturity, TargetState, Version};
+use slipway_core::report::{Report, skipped};
+use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
+use slipway_packagecloud::PackageKind;
 use slipway_wire::Digest;
 
-use super::{LedgerError, Record, Sight, skipped};
+use super::{LedgerError, Record, Sight};
 use crate::audit::{entries, verify};
 use crate::rusqlite::Database;
 
@@ -54,12 +55,14 @@ fn planned(skip: Option<&str>) -> Vec<Planned> {
         key: key(),
         expect: api::Expectation {
             distros: vec![JAMMY.to_owned()],
+            kind: PackageKind::Deb,
+            architecture: None,
             release_job: "release: [jammy-amd64]".to_owned(),
             environment: "release/jammy-amd64".to_owned(),
             skip: skip.map(str::to_owned),
         },
         staging: site("harbour-ci/pre-release"),
-        targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable") }],
+        targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
     }]
 }
 
@@ -76,13 +79,13 @@ fn policy() -> Digest {
 }
 
 fn plan(record: &Record<Database>) {
-    record.expect(&version(), &session(7, "aa"), &policy(), &planned(None), NOW).expect("a plan");
+    record.expect(&version(), &session(7, "aa"), &policy(), Maturity::Final, &planned(None), NOW).expect("a plan");
 }
 
 /// Planned, declared and seen in staging.
 fn stage(record: &Record<Database>) {
     plan(record);
-    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("a declaration");
     record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Declared, NOW).expect("a look");
 }
 
@@ -109,7 +112,7 @@ fn job(id: u64) -> slipway_gitlab::Job {
 }
 
 fn report(record: &Record<Database>, approval: u64, state: TargetState) {
-    let report = Report { distro: JAMMY.to_owned(), state, step: None, problem: None };
+    let report = Report::of(JAMMY, state);
     record.settle(&version(), &key(), approval, &report, &Digest::of(b"deb"), NOW).expect("a report");
 }
 
@@ -126,16 +129,18 @@ fn the_same_plan_again_changes_nothing() {
 fn a_key_with_a_declared_file_is_taken_over_only_by_its_own_commit_and_unchanged() {
     let record = record();
     plan(&record);
-    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
-    let other = record.expect(&version(), &session(8, "bb"), &policy(), &planned(None), NOW);
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("a declaration");
+    let other = record.expect(&version(), &session(8, "bb"), &policy(), Maturity::Final, &planned(None), NOW);
     assert!(matches!(other, Err(LedgerError::OtherPipeline { declared: 7, other: 8, .. })), "{other:?}");
     let mut renamed = planned(None);
     if let Some(package) = renamed.first_mut() {
         package.expect.release_job = "unit-tests".to_owned();
     }
-    let other = record.expect(&version(), &session(9, "aa"), &policy(), &renamed, NOW);
+    let other = record.expect(&version(), &session(9, "aa"), &policy(), Maturity::Final, &renamed, NOW);
     assert!(matches!(other, Err(LedgerError::OtherPipeline { .. })), "another job would release it: {other:?}");
-    record.expect(&version(), &session(9, "aa"), &policy(), &planned(None), NOW).expect("a pipeline run again");
+    record
+        .expect(&version(), &session(9, "aa"), &policy(), Maturity::Final, &planned(None), NOW)
+        .expect("a pipeline run again");
     let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
     assert_eq!((candidate.pipeline_id, candidate.digest), (9, Some(Digest::of(b"deb"))));
 }
@@ -144,7 +149,9 @@ fn a_key_with_a_declared_file_is_taken_over_only_by_its_own_commit_and_unchanged
 fn a_key_for_which_nothing_was_built_is_free_for_a_later_pipeline() {
     let record = record();
     plan(&record);
-    record.expect(&version(), &session(8, "bb"), &policy(), &planned(None), NOW).expect("the real tag");
+    record
+        .expect(&version(), &session(8, "bb"), &policy(), Maturity::Final, &planned(None), NOW)
+        .expect("the real tag");
     let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
     assert_eq!(candidate.pipeline_id, 8);
 }
@@ -153,7 +160,8 @@ fn a_key_for_which_nothing_was_built_is_free_for_a_later_pipeline() {
 fn nothing_falls_out_of_a_pipelines_own_plan() {
     let record = record();
     plan(&record);
-    let skipping = record.expect(&version(), &session(7, "aa"), &policy(), &planned(Some("later")), NOW);
+    let skipping =
+        record.expect(&version(), &session(7, "aa"), &policy(), Maturity::Final, &planned(Some("later")), NOW);
     assert!(matches!(skipping, Err(LedgerError::OtherExpectation { .. })), "{skipping:?}");
 }
 
@@ -175,8 +183,8 @@ fn a_refused_job_is_written_down_once() {
 fn a_declared_digest_is_final() {
     let record = record();
     stage(&record);
-    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("the same again");
-    let other = record.declare(&version(), &key(), &file(b"rebuilt"), &session(7, "aa"), NOW);
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("the same again");
+    let other = record.declare(&version(), &key(), &file(b"rebuilt"), false, &session(7, "aa"), NOW);
     assert!(matches!(other, Err(LedgerError::OtherDigest { .. })), "{other:?}");
     let declared = record.staged(&version(), &key()).expect("a row").expect("the file").digest;
     assert_eq!(declared, Digest::of(b"deb"));
@@ -186,15 +194,21 @@ fn a_declared_digest_is_final() {
 fn a_declared_digest_survives_every_later_plan() {
     let record = record();
     plan(&record);
-    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("a declaration");
     let mut other = planned(None);
     if let Some(package) = other.first_mut() {
-        package.targets = vec![OrderTarget { distro: "ubuntu/noble".to_owned(), public: site("harbour/stable") }];
+        package.targets =
+            vec![OrderTarget { distro: "ubuntu/noble".to_owned(), public: site("harbour/stable"), how: How::Copy }];
     }
     for pipeline in [7, 8] {
-        assert!(record.expect(&version(), &session(pipeline, "aa"), &policy(), &other, NOW).is_err(), "{pipeline}");
+        assert!(
+            record.expect(&version(), &session(pipeline, "aa"), &policy(), Maturity::Final, &other, NOW).is_err(),
+            "{pipeline}"
+        );
     }
-    record.expect(&version(), &session(8, "aa"), &policy(), &planned(None), NOW).expect("the pipeline run again");
+    record
+        .expect(&version(), &session(8, "aa"), &policy(), Maturity::Final, &planned(None), NOW)
+        .expect("the pipeline run again");
     let declared = record.staged(&version(), &key()).expect("a row").expect("still declared").digest;
     assert_eq!(declared, Digest::of(b"deb"));
 }
@@ -202,9 +216,9 @@ fn a_declared_digest_survives_every_later_plan() {
 #[test]
 fn pipelines_whose_commit_is_unknown_are_not_of_the_same_commit() {
     let record = record();
-    record.expect(&version(), &session(7, ""), &policy(), &planned(None), NOW).expect("a plan");
-    record.declare(&version(), &key(), &file(b"deb"), &session(7, ""), NOW).expect("a declaration");
-    let refused = record.expect(&version(), &session(8, ""), &policy(), &planned(None), NOW);
+    record.expect(&version(), &session(7, ""), &policy(), Maturity::Final, &planned(None), NOW).expect("a plan");
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, ""), NOW).expect("a declaration");
+    let refused = record.expect(&version(), &session(8, ""), &policy(), Maturity::Final, &planned(None), NOW);
     assert!(matches!(refused, Err(LedgerError::OtherPipeline { .. })), "{refused:?}");
 }
 
@@ -216,22 +230,24 @@ fn two_keys_of_a_pipeline_do_not_share_a_job() {
     if let Some(package) = other.first_mut() {
         package.key = "another".parse().expect("a key");
     }
-    let refused = record.expect(&version(), &session(7, "aa"), &policy(), &other, NOW);
+    let refused = record.expect(&version(), &session(7, "aa"), &policy(), Maturity::Final, &other, NOW);
     assert!(matches!(refused, Err(LedgerError::SharedJob { .. })), "{refused:?}");
 }
 
 #[test]
 fn what_nobody_planned_cannot_be_declared() {
     let record = record();
-    let refused = record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW);
+    let refused = record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW);
     assert!(matches!(refused, Err(LedgerError::NotPlanned { .. })), "{refused:?}");
 }
 
 #[test]
 fn a_package_that_is_left_out_is_neither_declared_nor_released() {
     let record = record();
-    record.expect(&version(), &session(7, "aa"), &policy(), &planned(Some("no builder")), NOW).expect("a plan");
-    let refused = record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW);
+    record
+        .expect(&version(), &session(7, "aa"), &policy(), Maturity::Final, &planned(Some("no builder")), NOW)
+        .expect("a plan");
+    let refused = record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW);
     assert!(matches!(refused, Err(LedgerError::Skipped { .. })), "{refused:?}");
     assert_eq!(state(&record), TargetState::Skipped);
     assert!(ask(&record).is_err());
@@ -250,7 +266,7 @@ fn what_is_not_seen_in_staging_is_not_approved() {
     let record = record();
     plan(&record);
     assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
-    record.declare(&version(), &key(), &file(b"deb"), &session(7, "aa"), NOW).expect("a declaration");
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("a declaration");
     assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
 }
 

@@ -1,0 +1,379 @@
+//! The transfer slots of one destination account, lent across all projects.
+//!
+//! The limit belongs to the destination: packages of one release and of several projects meet here. Final versions go
+//! before candidates and those before nightlies; within one of these, who has waited longest. After a 5xx fewer
+//! transfers run at a time, after successes more again. An account that is cut off lends nothing for a while, and then
+//! one slot, to see.
+//!
+//! A lease ends by itself, so that a holder that was killed keeps no slot for ever; the same holder asking again renews
+//! its own. A lease holds the name that is written too: two projects that send the same name to the same repository go
+//! one after the other, so the second sees what the first has done.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use slipway_core::promotion::Slot;
+use slipway_core::release::Maturity;
+use slipway_core::store::NotShipped;
+use slipway_core::time::Timestamp;
+use slipway_core::trouble::{Trouble, TroubleKind};
+use slipway_ledger::{MigrationError, Sql, SqlError, Value, migrate};
+
+/// The tables, with those of the shared readings: one object has both.
+pub(crate) const FIRST: &[&str] = &["CREATE TABLE leases (holder TEXT PRIMARY KEY, ends_at INTEGER NOT NULL)"];
+const FAIR: &[&str] = &[
+    "ALTER TABLE leases ADD COLUMN name TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE leases ADD COLUMN began_at INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE waiters (
+        holder TEXT PRIMARY KEY,
+        package TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        rank INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        asked_at INTEGER NOT NULL,
+        called_at INTEGER
+    )",
+    // Thousandths of transfers, so that a limit can grow by less than one.
+    "CREATE TABLE pace (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        limit_milli INTEGER NOT NULL,
+        lowered_at INTEGER NOT NULL,
+        ceiling INTEGER,
+        ceiling_until INTEGER NOT NULL,
+        cut_off_until INTEGER NOT NULL,
+        cut_offs INTEGER NOT NULL,
+        trouble TEXT
+    )",
+];
+
+/// How long a lease lasts that nobody gives back: as long as an alarm's run can.
+pub const LEASE: Duration = Duration::from_mins(15);
+/// How often one who waits asks again unless called: 20 to 40 s. Calls make the difference, this only replaces lost ones.
+const ASK_AGAIN_MS: u64 = 30_000;
+/// One who has not asked for this long has gone.
+const GONE_AFTER: Duration = Duration::from_secs(90);
+/// One who was called and did not come within this time is passed over.
+const COMES_WITHIN: Duration = Duration::from_secs(10);
+/// For how long as many transfers as were too many are not tried again.
+const CEILING_LASTS: Duration = Duration::from_mins(5);
+/// For how long a cut-off account is left alone, the first time; doubled each time, up to the longest.
+const CUT_OFF_FIRST: Duration = Duration::from_mins(15);
+const CUT_OFF_LONGEST: Duration = Duration::from_hours(2);
+
+/// Somebody wants to send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskSlot {
+    /// The name of the package's object, to be called back.
+    pub package: String,
+    /// The target.
+    pub distro: String,
+    /// What goes first.
+    pub maturity: Maturity,
+    /// The repository, distro version and file name that are written.
+    pub name: String,
+    /// How many transfers the place takes at a time, as configured.
+    pub transfers: u32,
+}
+
+/// A transfer is over, or was not begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotEnded {
+    /// The name of the package's object.
+    pub package: String,
+    /// The target.
+    pub distro: String,
+    /// What it tells of the destination.
+    pub ending: Ending,
+}
+
+/// What the end of a transfer tells of its destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It took the package.
+    Sent,
+    /// It has more to do than it can.
+    Busy,
+    /// It has cut the account off.
+    CutOff(Trouble),
+    /// Nothing: the transfer ended for another reason.
+    Other,
+}
+
+impl Ending {
+    /// What the end of an act tells.
+    pub fn of(how: &Result<(), NotShipped>) -> Self {
+        match how {
+            Ok(()) => Self::Sent,
+            Err(NotShipped::Trouble(trouble)) => match trouble.kind {
+                TroubleKind::Busy => Self::Busy,
+                TroubleKind::CutOff => Self::CutOff(trouble.clone()),
+                TroubleKind::Passing | TroubleKind::Final(_) => Self::Other,
+            },
+            Err(_) => Self::Other,
+        }
+    }
+}
+
+/// One who waits and is called, since a slot is free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The name of the package's object.
+    pub package: String,
+    /// The target.
+    pub distro: String,
+}
+
+/// The account's tables.
+#[derive(Debug)]
+pub struct Account<S>(S);
+
+struct Pace {
+    limit_milli: u64,
+    lowered_at: Timestamp,
+    ceiling: Option<u64>,
+    ceiling_until: Timestamp,
+    cut_off_until: Timestamp,
+    cut_offs: u64,
+    trouble: Option<Trouble>,
+}
+
+impl Pace {
+    /// How many transfers may run now: one, to see, after a cut-off.
+    fn limit(&self) -> u64 {
+        if self.cut_offs > 0 { 1 } else { (self.limit_milli / 1000).max(1) }
+    }
+}
+
+fn holder(package: &str, distro: &str) -> String {
+    format!("{package} {distro}")
+}
+
+fn jitter(ms: u64, random: u64) -> u64 {
+    let spread = ms / 3;
+    (ms - spread).saturating_add(random % (2 * spread + 1))
+}
+
+impl<S: Sql> Account<S> {
+    /// Opens a database, bringing it to the newest schema.
+    pub fn open(sql: S) -> Result<Self, MigrationError> {
+        migrate(&sql, &[FIRST, FAIR, crate::reading::TABLES])?;
+        Ok(Self(sql))
+    }
+
+    /// The database, for the shared readings.
+    pub fn sql(&self) -> &S {
+        &self.0
+    }
+
+    /// Lends a slot, or says when to ask again.
+    pub fn ask(&self, ask: &AskSlot, now: Timestamp, random: u64) -> Result<Slot, SqlError> {
+        self.0.atomically(|| {
+            self.0.query("DELETE FROM leases WHERE ends_at <= ?", &[now.0.into()])?;
+            let max = u64::from(ask.transfers.max(1)) * 1000;
+            let mut pace = self.pace(max)?;
+            if pace.limit_milli > max {
+                pace.limit_milli = max;
+                self.set_pace(&pace)?;
+            }
+            let own = holder(&ask.package, &ask.distro);
+            if pace.cut_off_until > now
+                && let Some(trouble) = pace.trouble
+            {
+                let ms = u64::try_from(pace.cut_off_until.since(now).as_millis()).unwrap_or(u64::MAX);
+                self.waits(ask, &own, now)?;
+                return Ok(Slot::CutOff { ms: ms.saturating_add(random % ASK_AGAIN_MS), trouble });
+            }
+            let others = self.0.query("SELECT name FROM leases WHERE holder <> ?", &[own.as_str().into()])?;
+            let taken = u64::try_from(others.len()).unwrap_or(u64::MAX);
+            let mut is_written = false;
+            for row in &others {
+                is_written |= row.text(0)? == ask.name;
+            }
+            let ahead = self.ahead(ask, &own, now)?;
+            let free = pace.limit().saturating_sub(taken);
+            if is_written || free <= ahead {
+                self.waits(ask, &own, now)?;
+                return Ok(Slot::Wait { ms: jitter(ASK_AGAIN_MS, random) });
+            }
+            self.0.query("DELETE FROM waiters WHERE holder = ?", &[own.as_str().into()])?;
+            self.0.query(
+                "INSERT INTO leases (holder, ends_at, name, began_at) VALUES (?, ?, ?, ?)
+                 ON CONFLICT (holder) DO UPDATE SET
+                    ends_at = excluded.ends_at, name = excluded.name, began_at = excluded.began_at",
+                &[own.as_str().into(), (now + LEASE).0.into(), ask.name.as_str().into(), now.0.into()],
+            )?;
+            Ok(Slot::Lent)
+        })
+    }
+
+    /// Lets a lease last longer that a transfer still needs.
+    pub fn renew(&self, package: &str, distro: &str, now: Timestamp) -> Result<(), SqlError> {
+        let values: [Value; 2] = [(now + LEASE).0.into(), holder(package, distro).into()];
+        self.0.query("UPDATE leases SET ends_at = ? WHERE holder = ?", &values)?;
+        Ok(())
+    }
+
+    /// Takes a slot back, and says who is to be called.
+    pub fn ended(&self, ended: &SlotEnded, now: Timestamp) -> Result<Vec<Called>, SqlError> {
+        self.0.atomically(|| {
+            let own = holder(&ended.package, &ended.distro);
+            let at_once = self.0.query("SELECT COUNT(*) FROM leases", &[])?;
+            let at_once = at_once.first().map_or(Ok(0), |row| row.natural(0))?;
+            let lease =
+                self.0.query("DELETE FROM leases WHERE holder = ? RETURNING began_at", &[own.as_str().into()])?;
+            let Some(lease) = lease.first() else { return Ok(Vec::new()) };
+            let began_at = Timestamp(lease.integer(0)?);
+            let mut pace = self.pace(1000)?;
+            match &ended.ending {
+                Ending::Sent => {
+                    pace.cut_offs = 0;
+                    pace.trouble = None;
+                    let ceiling = pace
+                        .ceiling
+                        .filter(|_| now < pace.ceiling_until)
+                        .map_or(u64::MAX, |ceiling| ceiling * 1000 - 1);
+                    // One more transfer at a time for each full round of successes. Who asks next brings the configured
+                    // number along, which ends the growth.
+                    let more = 1_000_000 / pace.limit_milli.max(1000);
+                    pace.limit_milli = pace.limit_milli.saturating_add(more).min(ceiling.max(1000)).min(MILLI_MAX);
+                }
+                // One lowering for all that ran together: those that began before it say nothing new.
+                Ending::Busy if began_at >= pace.lowered_at => {
+                    let fewer = (at_once.saturating_sub(1) * 1000).min(pace.limit_milli * 3 / 4);
+                    pace.limit_milli = fewer.max(1000);
+                    pace.lowered_at = now;
+                    pace.ceiling = Some(at_once.max(2));
+                    pace.ceiling_until = now + CEILING_LASTS;
+                }
+                Ending::CutOff(trouble) => {
+                    let longer = u32::try_from(pace.cut_offs.min(10)).unwrap_or(10);
+                    let wait = CUT_OFF_FIRST.saturating_mul(1 << longer).min(CUT_OFF_LONGEST);
+                    if pace.cut_off_until <= now {
+                        pace.cut_offs += 1;
+                        pace.cut_off_until = now + wait;
+                    }
+                    pace.trouble = Some(trouble.clone());
+                }
+                Ending::Busy | Ending::Other => {}
+            }
+            self.set_pace(&pace)?;
+            if pace.cut_off_until > now {
+                return Ok(Vec::new());
+            }
+            self.call(&pace, now)
+        })
+    }
+
+    /// Calls as many of those who wait as there are free slots.
+    fn call(&self, pace: &Pace, now: Timestamp) -> Result<Vec<Called>, SqlError> {
+        let taken = self.0.query("SELECT COUNT(*) FROM leases WHERE ends_at > ?", &[now.0.into()])?;
+        let taken = taken.first().map_or(Ok(0), |row| row.natural(0))?;
+        let free = pace.limit().saturating_sub(taken);
+        let rows = self.0.query(
+            "SELECT holder, package, distro FROM waiters WHERE asked_at > ? AND (called_at IS NULL OR called_at < asked_at)
+             ORDER BY rank, since, holder LIMIT ?",
+            &[Self::before(now, GONE_AFTER), free.into()],
+        )?;
+        let mut called = Vec::new();
+        for row in &rows {
+            self.0.query("UPDATE waiters SET called_at = ? WHERE holder = ?", &[now.0.into(), row.text(0)?.into()])?;
+            called.push(Called { package: row.text(1)?.to_owned(), distro: row.text(2)?.to_owned() });
+        }
+        Ok(called)
+    }
+
+    /// How many of those who wait come first.
+    fn ahead(&self, ask: &AskSlot, own: &str, now: Timestamp) -> Result<u64, SqlError> {
+        let since = self.0.query("SELECT since FROM waiters WHERE holder = ?", &[own.into()])?;
+        let since = since.first().map_or(Ok(now.0), |row| row.integer(0))?;
+        let rank: Value = (ask.maturity as i64).into();
+        let rows = self.0.query(
+            "SELECT COUNT(*) FROM waiters
+             WHERE holder <> ? AND (rank, since, holder) < (?, ?, ?) AND asked_at > ?
+             AND (called_at IS NULL OR called_at < asked_at OR called_at > ?)",
+            &[
+                own.into(),
+                rank,
+                since.into(),
+                own.into(),
+                Self::before(now, GONE_AFTER),
+                Self::before(now, COMES_WITHIN),
+            ],
+        )?;
+        rows.first().map_or(Ok(0), |row| row.natural(0))
+    }
+
+    fn waits(&self, ask: &AskSlot, own: &str, now: Timestamp) -> Result<(), SqlError> {
+        self.0.query("DELETE FROM waiters WHERE asked_at <= ?", &[Self::before(now, GONE_AFTER * 10)])?;
+        self.0.query(
+            "INSERT INTO waiters (holder, package, distro, rank, since, asked_at, called_at) VALUES (?, ?, ?, ?, ?, ?, NULL)
+             ON CONFLICT (holder) DO UPDATE SET asked_at = excluded.asked_at, rank = excluded.rank",
+            &[
+                own.into(),
+                ask.package.as_str().into(),
+                ask.distro.as_str().into(),
+                (ask.maturity as i64).into(),
+                now.0.into(),
+                now.0.into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn before(now: Timestamp, by: Duration) -> Value {
+        now.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)).into()
+    }
+
+    fn pace(&self, limit_milli: u64) -> Result<Pace, SqlError> {
+        let rows = self.0.query(
+            "SELECT limit_milli, lowered_at, ceiling, ceiling_until, cut_off_until, cut_offs, trouble FROM pace",
+            &[],
+        )?;
+        let Some(row) = rows.first() else {
+            let none = Timestamp(0);
+            let pace = Pace {
+                limit_milli,
+                lowered_at: none,
+                ceiling: None,
+                ceiling_until: none,
+                cut_off_until: none,
+                cut_offs: 0,
+                trouble: None,
+            };
+            self.set_pace(&pace)?;
+            return Ok(pace);
+        };
+        Ok(Pace {
+            limit_milli: row.natural(0)?,
+            lowered_at: Timestamp(row.integer(1)?),
+            ceiling: matches!(row.0.get(2), Some(Value::Integer(_))).then(|| row.natural(2)).transpose()?,
+            ceiling_until: Timestamp(row.integer(3)?),
+            cut_off_until: Timestamp(row.integer(4)?),
+            cut_offs: row.natural(5)?,
+            trouble: row.text_or_null(6)?.and_then(|text| serde_json::from_str(text).ok()),
+        })
+    }
+
+    fn set_pace(&self, pace: &Pace) -> Result<(), SqlError> {
+        let trouble = pace.trouble.as_ref().and_then(|trouble| serde_json::to_string(trouble).ok());
+        self.0.query(
+            "INSERT OR REPLACE INTO pace
+             (one, limit_milli, lowered_at, ceiling, ceiling_until, cut_off_until, cut_offs, trouble)
+             VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+            &[
+                pace.limit_milli.into(),
+                pace.lowered_at.0.into(),
+                pace.ceiling.into(),
+                pace.ceiling_until.0.into(),
+                pace.cut_off_until.0.into(),
+                pace.cut_offs.into(),
+                trouble.into(),
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+/// More transfers at a time than any place is configured for.
+const MILLI_MAX: u64 = 1_000_000;

@@ -1,0 +1,356 @@
+//! One package of one release: its targets, each on its own way, driven by an alarm.
+//!
+//! The alarm's rule: the runtime arms the next one first, then this does what is due, writes down how it ended and says
+//! when the next is due. It never fails: a handler that throws is tried six times and then dropped for ever. One that
+//! was killed finds everything in SQL.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use slipway_core::api::{Act, Step};
+use slipway_core::inventory::{Look, Seen, Served, Side};
+use slipway_core::promotion::{Attempt, Order, Outcome, Promotion, Slot, promote};
+use slipway_core::release::TargetState;
+use slipway_core::report::{ATTEMPTS_MAX, Next, Report, cut_off_run, ended, report, unconfigured};
+use slipway_core::route::{How, Site};
+use slipway_core::store::NotShipped;
+use slipway_core::time::Timestamp;
+use slipway_core::trouble::Trouble;
+use slipway_ledger::{LedgerError, Sql, Task, Work};
+use slipway_wire::{
+    Http, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
+};
+
+use crate::account::{AskSlot, Ending, SlotEnded};
+use crate::port::{PackageHost, Silent, Target, Told};
+
+/// How long a copy in an alarm's run may take: the run ends after 15 minutes, and has to look before and after.
+pub const COPY_MAX: Duration = Duration::from_mins(13);
+/// When a report that the record did not acknowledge is sent again.
+const REPORT_AGAIN: Duration = Duration::from_secs(2);
+/// How often a run looks whether something else has become due.
+const TICK: Duration = Duration::from_millis(500);
+/// For how long after its beginning an alarm's run takes up something new: a copy begun then still has most of its time.
+const TAKES_UP: Duration = Duration::from_mins(2);
+/// How often somebody who carries a copy renews its lease.
+const RENEW: Duration = Duration::from_mins(1);
+
+/// The targets that run at this moment. In memory alone: when the process dies, none does.
+pub type Running = RefCell<BTreeSet<String>>;
+
+/// The name of a package's object.
+pub fn name(order: &Order) -> String {
+    format!("{}/{}/{}", order.project_id, order.version, order.key)
+}
+
+/// Reports, runs what is due, reports, and says when the next is due.
+pub async fn drive<S: Sql>(
+    work: &Work<S>,
+    host: &impl PackageHost,
+    running: &Running,
+) -> Result<Option<Timestamp>, LedgerError> {
+    let began = host.now();
+    // What is known already is told first: a run can take minutes.
+    tell_reports(work, host).await?;
+    let mut runs = FuturesUnordered::new();
+    loop {
+        if host.now().since(began) < TAKES_UP {
+            for (due_at, task) in work.open_tasks()? {
+                if due_at <= host.now() && running.borrow_mut().insert(task.target.distro.clone()) {
+                    runs.push(one(work, host, running, task, Some(began)));
+                }
+            }
+        }
+        if runs.is_empty() {
+            break;
+        }
+        // Others become due, or are called by an account, while one copies.
+        let tick = std::pin::pin!(host.pause(TICK));
+        if let Either::Left((Some(ran), _)) = select(runs.next(), tick).await {
+            ran?;
+        }
+    }
+    next(work, host, running)
+}
+
+/// When the next task is due. Nothing is awaited here: what came meanwhile is seen.
+pub fn next<S: Sql>(
+    work: &Work<S>,
+    host: &impl PackageHost,
+    running: &Running,
+) -> Result<Option<Timestamp>, LedgerError> {
+    let again = work.unreported()?.first().map(|_| host.now() + REPORT_AGAIN);
+    let open = work.open_tasks()?;
+    let idle = open.iter().filter(|(_, task)| !running.borrow().contains(&task.target.distro));
+    Ok(idle.map(|(due_at, _)| *due_at).chain(again).min())
+}
+
+/// Why there is nothing to carry.
+#[derive(Debug, thiserror::Error)]
+pub enum NothingToCarry {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The target does not wait for it.
+    #[error("`{0}` does not wait to be carried; it goes on by itself, or has ended")]
+    NotWaiting(String),
+    /// It is another job's.
+    #[error("`{0}` was approved for another job; only that one carries it")]
+    OtherApproval(String),
+}
+
+/// Runs a target that is too slow for an alarm, for as long as somebody holds this open. `approvals` are those that the
+/// one who carries it may act for.
+pub async fn carry<S: Sql>(
+    work: &Work<S>,
+    host: &impl PackageHost,
+    running: &Running,
+    distro: &str,
+    approvals: &[u64],
+) -> Result<(), NothingToCarry> {
+    let not_waiting = || NothingToCarry::NotWaiting(distro.to_owned());
+    let open = work.open_tasks()?;
+    let found = open.into_iter().find(|(_, task)| task.target.distro == distro && task.patience.carry_since.is_some());
+    let (_, task) = found.ok_or_else(not_waiting)?;
+    if !approvals.contains(&task.order.approval) {
+        return Err(NothingToCarry::OtherApproval(distro.to_owned()));
+    }
+    if !running.borrow_mut().insert(distro.to_owned()) {
+        return Err(not_waiting());
+    }
+    let (place, package) = (task.target.public.place.clone(), name(&task.order));
+    let mut run = std::pin::pin!(one(work, host, running, task, None));
+    loop {
+        let pause = std::pin::pin!(host.pause(RENEW));
+        match select(run, pause).await {
+            Either::Left((ran, _)) => return Ok(ran?),
+            Either::Right(((), rest)) => {
+                run = rest;
+                // When it is not renewed, one more than the limit may be sent: no reason to stop this one.
+                drop(host.renew_slot(&place, &package, distro).await);
+            }
+        }
+    }
+}
+
+async fn tell_reports<S: Sql>(work: &Work<S>, host: &impl PackageHost) -> Result<(), LedgerError> {
+    for (task, report) in work.unreported()? {
+        if host.report(&told(&task, &report)).await.is_ok() {
+            work.reported(&task.target.distro, &report)?;
+        }
+    }
+    Ok(())
+}
+
+fn told(task: &Task, report: &Report) -> Told {
+    Told {
+        project_id: task.order.project_id,
+        version: task.order.version.clone(),
+        key: task.order.key.clone(),
+        approval: task.order.approval,
+        digest: task.order.digest,
+        report: report.clone(),
+    }
+}
+
+/// One run of one target, and the word of how it ended. `began`: when the alarm's run began; `None` when somebody holds
+/// it open.
+async fn one<S: Sql>(
+    work: &Work<S>,
+    host: &impl PackageHost,
+    running: &Running,
+    task: Task,
+    began: Option<Timestamp>,
+) -> Result<(), LedgerError> {
+    let distro = task.target.distro.clone();
+    let ran = run(work, host, task, began).await;
+    running.borrow_mut().remove(&distro);
+    ran?;
+    tell_reports(work, host).await
+}
+
+async fn run<S: Sql>(
+    work: &Work<S>,
+    host: &impl PackageHost,
+    mut task: Task,
+    began: Option<Timestamp>,
+) -> Result<(), LedgerError> {
+    let began_at = host.now();
+    let mut promotion = match open(host, &task) {
+        Ok(promotion) => promotion,
+        Err(lacks) => return work.ran(&task, &unconfigured(&task.target.distro, &lacks), None),
+    };
+    if let Some((began_at, act)) = task.under_way.take() {
+        task.tried(began_at, act, "cut-off".to_owned(), None, host.now());
+        // It held a slot, and could not give it back.
+        let ended = SlotEnded { package: name(&task.order), distro: task.target.distro.clone(), ending: Ending::Other };
+        drop(host.slot_ended(&task.target.public.place, &ended).await);
+    }
+    promotion.begun = task.patience.begun.is_some();
+    let patience = task.patience;
+    // A run that is cut off writes nothing more, so it counts as trouble until it has said otherwise. One whose runs are
+    // all cut off ends like any other trouble.
+    task.patience = patience.after(&cut_off_run(), began_at);
+    work.began(&task)?;
+    let run = Run { work, host, task: RefCell::new(task), began, begun: Cell::new(None) };
+    let mut outcome =
+        if patience.troubled > ATTEMPTS_MAX { cut_off_run() } else { promote(&run, &run, &promotion).await };
+    // Late in an alarm's run there is less time than a run of its own has.
+    if let (Outcome::TooSlow(_), Some(began)) = (&outcome, began)
+        && began_at.since(began) > TICK * 10
+    {
+        outcome = Outcome::AwaitingSlot(Duration::from_secs(1));
+    }
+    let begun = run.begun.get();
+    let mut task = run.task.into_inner();
+    let now = host.now();
+    let [a, b, c, d, e, f, g, h, ..] = host.random();
+    let before = slipway_core::report::Patience { begun: begun.map(|(_, act)| act).or(patience.begun), ..patience };
+    let (mut report, next) = report(&promotion, &outcome, before, now, u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    task.under_way = None;
+    if let Some(ended) = ended(&outcome, &report, begun.is_some()) {
+        let (at, act) = begun.unwrap_or((began_at, Act::Look));
+        task.tried(at, act, ended, report.problem.clone(), now);
+    }
+    report.attempts.clone_from(&task.attempts);
+    task.patience = before.after(&outcome, now);
+    let due_at = match next {
+        Next::Settled => None,
+        Next::After(wait) => Some(now + wait),
+    };
+    work.ran(&task, &report, due_at)
+}
+
+/// The task's places, with their secrets.
+fn open(host: &impl PackageHost, task: &Task) -> Result<Promotion, String> {
+    Ok(Promotion {
+        staging: host.open(&task.order.staging)?,
+        public: host.open(&task.target.public)?,
+        distro: task.target.distro.parse().map_err(|error| format!("{error}"))?,
+        filename: task.order.filename.clone(),
+        digest: task.order.digest,
+        size: task.order.size,
+        how: task.target.how,
+        begun: false,
+    })
+}
+
+/// What one run of a promotion borrows from its object.
+struct Run<'a, S, H> {
+    work: &'a Work<S>,
+    host: &'a H,
+    task: RefCell<Task>,
+    began: Option<Timestamp>,
+    begun: Cell<Option<(Timestamp, Act)>>,
+}
+
+impl<S, H: PackageHost> Run<'_, S, H> {
+    fn sites(&self) -> (Site, Site, String) {
+        let task = self.task.borrow();
+        (task.order.staging.clone(), task.target.public.clone(), task.target.distro.clone())
+    }
+
+    fn asks(&self) -> (String, AskSlot) {
+        let task = self.task.borrow();
+        let Site { place, repository } = &task.target.public;
+        let ask = AskSlot {
+            package: name(&task.order),
+            distro: task.target.distro.clone(),
+            maturity: task.order.maturity,
+            name: format!("{repository} {} {}", task.target.distro, task.order.filename),
+            transfers: self.host.transfers(place),
+        };
+        (place.clone(), ask)
+    }
+}
+
+fn silent(silent: &Silent) -> Trouble {
+    Trouble::passing(silent.to_string())
+}
+
+impl<S: Sql, H: PackageHost> Look for Run<'_, S, H> {
+    async fn find(&self, side: Side) -> Result<Seen, Trouble> {
+        let (staging, public, distro) = self.sites();
+        let filename = self.task.borrow().order.filename.clone();
+        let site = match side {
+            Side::Staging => staging,
+            Side::Public => public,
+        };
+        self.host.find(&site, &distro, &filename).await.map_err(|error| silent(&error))?
+    }
+
+    async fn served(&self) -> Result<Served, Trouble> {
+        let (_, public, distro) = self.sites();
+        let filename = self.task.borrow().order.filename.clone();
+        self.host.served(&public, &distro, &filename).await.map_err(|error| silent(&error))?
+    }
+}
+
+impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
+    async fn slot(&self) -> Slot {
+        let (place, ask) = self.asks();
+        // An account that does not answer has perhaps lent the slot; its lease ends by itself.
+        self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 })
+    }
+
+    async fn begins(&self, act: Act) -> bool {
+        let now = self.host.now();
+        let written = {
+            let mut task = self.task.borrow_mut();
+            task.under_way = Some((now, act));
+            task.patience.begun = Some(act);
+            self.work.began(&task)
+        };
+        if written.is_err() {
+            return false;
+        }
+        self.begun.set(Some((now, act)));
+        let task = self.task.borrow().clone();
+        let step = match task.target.how {
+            How::Copy => Step::Copy,
+            How::Move => Step::Move,
+        };
+        let report = Report { step: Some(step), ..Report::of(task.target.distro.clone(), TargetState::Releasing) };
+        // For those who watch; what counts is reported at the end of the run.
+        drop(self.host.report(&told(&task, &report)).await);
+        true
+    }
+
+    async fn ended(&self, how: &Result<(), NotShipped>) {
+        let (place, AskSlot { package, distro, .. }) = self.asks();
+        // When this fails, the lease ends by itself.
+        drop(self.host.slot_ended(&place, &SlotEnded { package, distro, ending: Ending::of(how) }).await);
+    }
+
+    fn random(&self) -> [u8; 16] {
+        self.host.random()
+    }
+}
+
+impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
+    async fn send(&self, request: WireRequest) -> Result<WireResponse, Unreachable> {
+        self.host.send(request).await
+    }
+
+    async fn read(
+        &self,
+        request: WireRequest,
+        each: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<WireResponse, Unreachable> {
+        self.host.read(request, each).await
+    }
+}
+
+impl<S: Sql, H: PackageHost> Relay for Run<'_, S, H> {
+    async fn relay(&self, transfer: Transfer) -> Result<Relayed, RelayError> {
+        let (order, distro) = {
+            let task = self.task.borrow();
+            (task.order.clone(), task.target.distro.clone())
+        };
+        let until = self.began.map(|began| began + COPY_MAX);
+        self.host.relay(&Target { order: &order, distro: &distro }, transfer, until).await
+    }
+}

@@ -1,0 +1,121 @@
+//! What a runtime lends to the edge's objects.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use slipway_core::inventory::{Seen, Served};
+use slipway_core::promotion::{Order, Slot};
+use slipway_core::release::{Key, Version};
+use slipway_core::report::Report;
+use slipway_core::route::Site;
+use slipway_core::store::Store;
+use slipway_core::time::Timestamp;
+use slipway_core::trouble::Trouble;
+use slipway_packagecloud::Filename;
+use slipway_wire::{Digest, Http, RelayError, Relayed, Transfer};
+
+use crate::account::{AskSlot, SlotEnded};
+
+/// Another object did not answer. What it was told may have been done all the same.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("another object of the edge did not answer: {0}")]
+pub struct Silent(pub String);
+
+/// The time, and what chance there is.
+#[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
+pub trait Clock {
+    /// Now. At the edge it moves only when something is awaited.
+    fn now(&self) -> Timestamp;
+
+    /// Random bits, as many as a multipart border needs.
+    fn random(&self) -> [u8; 16];
+
+    /// Lets others go on for a while.
+    async fn pause(&self, wait: Duration);
+}
+
+/// What the object of a package needs.
+#[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
+pub trait PackageHost: Clock + Http {
+    /// A repository with its place's address and secret. The error says what the deployment lacks.
+    fn open(&self, site: &Site) -> Result<Store, String>;
+
+    /// How many transfers the place takes at a time, as configured.
+    fn transfers(&self, place: &str) -> u32;
+
+    /// Moves a package's bytes. `until`: when the host's own run ends; `None` when somebody holds it open. `target` is
+    /// where the bytes go, for those who watch the copy.
+    async fn relay(
+        &self,
+        target: &Target<'_>,
+        transfer: Transfer,
+        until: Option<Timestamp>,
+    ) -> Result<Relayed, RelayError>;
+
+    /// Asks an account for a transfer slot.
+    async fn slot(&self, place: &str, ask: &AskSlot) -> Result<Slot, Silent>;
+
+    /// Gives it back, and says how the transfer ended.
+    async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent>;
+
+    /// Lets a slot's lease last longer.
+    async fn renew_slot(&self, place: &str, package: &str, distro: &str) -> Result<(), Silent>;
+
+    /// What a repository has under a name, by its account's shared reading.
+    async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent>;
+
+    /// What a repository's index serves under a name, by its account's shared reading.
+    async fn served(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Served, Trouble>, Silent>;
+
+    /// Tells the project's record. `Ok` only when the record has it.
+    async fn report(&self, told: &Told) -> Result<(), Silent>;
+}
+
+/// A target on its way, as those who watch know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The package's order.
+    pub order: &'a Order,
+    /// The distro version.
+    pub distro: &'a str,
+}
+
+/// What the object of a package tells the record of its project.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Told {
+    /// The project.
+    pub project_id: u64,
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// The approval that it follows.
+    pub approval: u64,
+    /// The approved bytes.
+    pub digest: Digest,
+    /// What is seen of the target.
+    pub report: Report,
+}
+
+/// What the object of an account needs.
+#[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
+pub trait AccountHost: Clock + Http {
+    /// A repository of the account's place.
+    fn open(&self, repository: &str) -> Result<Store, String>;
+}
+
+/// What the record of a project needs.
+#[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
+pub trait ProjectHost: Clock + Http {
+    /// Gives an order to its package's object. `Ok` only when that has it.
+    async fn hand_over(&self, order: &Order) -> Result<(), Silent>;
+
+    /// Tells those who watch a release that it has changed.
+    fn announce(&self, version: &Version);
+
+    /// What a repository has under a name, by its account's shared reading.
+    async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent>;
+
+    /// A line for the operator.
+    fn log(&self, line: &str);
+}

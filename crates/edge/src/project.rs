@@ -1,0 +1,161 @@
+//! The record of one project, driven by an alarm: orders are handed over, webhooks' hints are looked into, and whatever
+//! nobody drives is found.
+//!
+//! Everything acknowledged is in SQL, so an alarm that comes twice, late, or after a kill finds what is to be done. An
+//! alarm that never comes is replaced by the next: whatever reaches the record arms one, and a schedule wakes it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use http::StatusCode;
+use slipway_core::approval::{Candidate, Refusal, by_webhook};
+use slipway_core::config::Config;
+use slipway_core::time::Timestamp;
+use slipway_gitlab::{GetJob, Instance};
+use slipway_ledger::{Hint, LedgerError, Record, Sql};
+use slipway_wire::call;
+
+use crate::package;
+use crate::port::ProjectHost;
+
+/// At or before now an alarm can stall, so the earliest is this much later.
+pub const SOON: Duration = Duration::from_millis(5);
+/// An order that its package's object did not take is sent again after this.
+const ORDER_AGAIN: Duration = Duration::from_secs(2);
+/// How often what is on its way is looked over.
+pub const SWEEP: Duration = Duration::from_mins(1);
+/// What has not been heard of for so long may be driven by nobody. A package on its way reports every half minute; a
+/// copy of many minutes does not, and is not disturbed by being told again.
+const QUIET: Duration = Duration::from_secs(55);
+/// A hint is tried for about a day before it is given up; GitLab's outages are shorter.
+const HINT_TRIES_MAX: u32 = 300;
+/// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
+const STALE_TRIES_MAX: u32 = 6;
+
+/// Does what is due, and says when the next is.
+pub async fn drive<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    gitlab: Option<&Instance>,
+) -> Result<Option<Timestamp>, LedgerError> {
+    let Some(project_id) = record.project_id()? else { return Ok(None) };
+    // Orders need no GitLab, so they go first, and again when the hints have made more.
+    let mut tried = BTreeSet::new();
+    hand_over(record, host, &mut tried).await?;
+    if let Some(gitlab) = gitlab {
+        for hint in record.due_hints(host.now())? {
+            if look_into(record, host, config, gitlab, project_id, hint).await? == Gitlab::Silent {
+                break;
+            }
+        }
+    }
+    hand_over(record, host, &mut tried).await?;
+    sweep(record, host, project_id).await?;
+    // Other requests ran at every await above, and what they left is found only by reading everything again. From here on
+    // nothing is awaited.
+    let now = host.now();
+    let soonest = now + SOON;
+    let hints = record.next_hint()?.map(|due_at| due_at.max(soonest));
+    let orders = record.dispatches()?;
+    let orders = orders.iter().map(|order| if tried.contains(&order.approval) { now + ORDER_AGAIN } else { soonest });
+    let sweep = record.is_moving()?.then(|| now + SWEEP);
+    Ok(hints.into_iter().chain(orders).chain(sweep).min())
+}
+
+/// Gives orders to their packages' objects. An order is forgotten only when its object has it.
+async fn hand_over<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    tried: &mut BTreeSet<u64>,
+) -> Result<(), LedgerError> {
+    for dispatch in record.dispatches()? {
+        if !tried.insert(dispatch.approval) {
+            continue;
+        }
+        match host.hand_over(&dispatch.order).await {
+            Ok(()) => record.dispatched(dispatch.approval)?,
+            Err(silent) => host.log(&format!("the order of {} waits: {silent}", package::name(&dispatch.order))),
+        }
+    }
+    Ok(())
+}
+
+/// Finds approved work of which nothing was heard, and tells its object again: that arms its alarm, should it have lost
+/// it, and makes it look again, should its last word have been lost.
+async fn sweep<S: Sql>(record: &Record<S>, host: &impl ProjectHost, project_id: u64) -> Result<(), LedgerError> {
+    let now = host.now();
+    let quiet_since = Timestamp(now.0.saturating_sub(i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX)));
+    for order in record.unheard(project_id, quiet_since)? {
+        if let Err(silent) = host.hand_over(&order).await {
+            host.log(&format!("{} is not heard of, and does not answer: {silent}", package::name(&order)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is worth asking GitLab more now.
+#[derive(PartialEq, Eq)]
+enum Gitlab {
+    Answers,
+    Silent,
+}
+
+/// Reads from GitLab what a webhook hinted at, and approves or refuses. A hint was acknowledged, so it is given up only
+/// when GitLab itself says that nothing will come of it.
+async fn look_into<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    gitlab: &Instance,
+    project_id: u64,
+    hint: Hint,
+) -> Result<Gitlab, LedgerError> {
+    // 1, 2, 4 … seconds, up to 5 minutes.
+    let later = host.now() + Duration::from_secs((1 << hint.tries.min(9)).min(300));
+    let job = match call(host, &GetJob { instance: gitlab, project_id, job_id: hint.job_id }).await {
+        Ok(job) => job,
+        Err(error) => {
+            host.log(&format!("a webhook's job {} cannot be read: {error}", hint.job_id));
+            let is_unknown = error.status() == Some(StatusCode::NOT_FOUND);
+            if hint.tries >= if is_unknown { STALE_TRIES_MAX } else { HINT_TRIES_MAX } {
+                record.settle_hint(hint.id, &error.to_string())?;
+            } else {
+                record.postpone_hint(hint.id, &error.to_string(), later)?;
+            }
+            return Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent });
+        }
+    };
+    let Some(candidate) = record.candidate_of_job(job.pipeline.id, &job.name)? else {
+        record.settle_hint(hint.id, "no release job")?;
+        return Ok(Gitlab::Answers);
+    };
+    if record.was_refused(&candidate.version, &candidate.key, job.id)? {
+        record.settle_hint(hint.id, "refused before")?;
+        return Ok(Gitlab::Answers);
+    }
+    let outcome = match by_webhook(&candidate, &job) {
+        Ok(approval) => {
+            let is_new = record.approve(&candidate, &approval, &config.policy, project_id, host.now())?;
+            if is_new { "approved".to_owned() } else { "approved before".to_owned() }
+        }
+        // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
+        Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
+            if hint.tries < STALE_TRIES_MAX {
+                record.postpone_hint(hint.id, &refusal.to_string(), later)?;
+            } else {
+                record.settle_hint(hint.id, &refusal.to_string())?;
+            }
+            return Ok(Gitlab::Answers);
+        }
+        Err(refusal) => {
+            let actor = format!("webhook job:{}", job.id);
+            let Candidate { version, key, .. } = &candidate;
+            record.refuse(version, key, job.id, &actor, &refusal.to_string(), host.now())?;
+            refusal.to_string()
+        }
+    };
+    record.settle_hint(hint.id, &outcome)?;
+    host.announce(&candidate.version);
+    Ok(Gitlab::Answers)
+}
