@@ -38,7 +38,8 @@ pub fn percent(bytes: u64, whole: u64) -> u64 {
     if bytes >= whole {
         return 100;
     }
-    u64::try_from(u128::from(bytes) * 100 / u128::from(whole.max(1))).unwrap_or(100)
+    // Of what is too large to be multiplied, a hundredth is exact enough.
+    bytes.checked_mul(100).map_or_else(|| bytes / (whole / 100).max(1), |hundredfold| hundredfold / whole.max(1)).min(99)
 }
 
 /// A stretch of time in its largest unit or two: `45 s`, `4 min`, `2 h 5 min`.

@@ -11,7 +11,7 @@ use slipway_packagecloud::{
 use slipway_wire::{CallError, Digest, Endpoint as _, Request, Response, Token, call};
 
 use super::build::Package;
-use super::{Answer, Check, Probe};
+use super::{Answer, Check, Probe, Verdict};
 use crate::edge::Pauses;
 use crate::host;
 
@@ -338,17 +338,29 @@ async fn distributions(p: &Probe) -> Answered {
 async fn created(p: &Probe, for_distro: &str, package: Kind) -> Answered {
     let (response, parsed) = push(p, for_distro, package).await?;
     let fits = response.status() == StatusCode::CREATED && matches!(parsed, Ok(Pushed::Created(_)));
-    Ok(Answer::Judged(fits, said(&response)))
+    let found = match parsed {
+        Ok(Pushed::Created(record) | Pushed::Renamed(record)) => {
+            format!("{}, `{}`", response.status().as_u16(), record.filename)
+        }
+        _ => said(&response),
+    };
+    Ok(Answer::Judged(fits, found))
 }
 
 async fn indexed_at_once(p: &Probe) -> Answered {
-    let found = find(&p, &p.account, &p.from, &distro(JAMMY)?, &filename(&TUG.deb_filename())?).await?;
-    let said = match found {
-        None => "the package is not listed",
-        Some(found) if found.indexed => "yes",
-        Some(_) => "no",
+    let told = answer_of(p, &PUSH_DEB, "/packages.json").map(|body| body["indexed"].to_string());
+    Ok(told.map_or_else(|| Answer::NotAsked("the push was not answered".to_owned()), Answer::Told))
+}
+
+/// The body that was answered to an earlier question, at the address that ends so.
+fn answer_of(p: &Probe, check: &Check, path: &str) -> Option<Value> {
+    let outcomes = p.outcomes.borrow();
+    let outcome = outcomes.iter().find(|outcome| outcome.check == check.name)?;
+    let asked = |exchange: &&Value| {
+        exchange["request"]["method"] == "POST"
+            && exchange["request"]["path"].as_str().is_some_and(|asked| asked.ends_with(path))
     };
-    Ok(Answer::Told(said.to_owned()))
+    outcome.exchanges.iter().rfind(asked).map(|exchange| exchange["body"].clone())
 }
 
 async fn digest(p: &Probe) -> Answered {
@@ -557,7 +569,8 @@ async fn delete_dotted(p: &Probe) -> Answered {
 async fn push_chunked(p: &Probe) -> Answered {
     let pushing = Pushing::new(p, JAMMY, Kind::Deb(CHUNKED), &CHUNKED.deb_filename())?;
     let response = p.ask_in_chunks(pushing.request.clone(), format!("{}, in chunks", pushing.shape)).await?;
-    Ok(Answer::Told(said(&response)))
+    let status = response.status();
+    Ok(Answer::Told(if status.is_success() { status.as_u16().to_string() } else { said(&response) }))
 }
 
 async fn private(p: &Probe) -> Answered {
@@ -598,15 +611,8 @@ async fn promote_private(p: &Probe) -> Answered {
     let packages: Vec<Value> = serde_json::from_slice(response.body()).unwrap_or_default();
     let moved = packages.iter().find(|record| record["filename"] == MOVED.deb_filename().as_str());
     let listed = moved.map_or(Value::Null, |record| record["private"].clone());
-    let told = p.outcomes.borrow().iter().find(|outcome| outcome.check == PROMOTE.name).and_then(promote_answer);
-    Ok(Answer::Told(format!("the answer {}, the list afterwards {listed}", told.unwrap_or(Value::Null))))
-}
-
-/// What the answer to the promote said of `private`.
-fn promote_answer(outcome: &super::Outcome) -> Option<Value> {
-    let promote =
-        |exchange: &&Value| exchange["request"]["path"].as_str().is_some_and(|path| path.ends_with("/promote.json"));
-    outcome.exchanges.iter().find(promote).map(|exchange| exchange["body"]["private"].clone())
+    let told = answer_of(p, &PROMOTE, "/promote.json").map_or(Value::Null, |body| body["private"].clone());
+    Ok(Answer::Told(format!("the answer {told}, the list afterwards {listed}")))
 }
 
 async fn promote_taken(p: &Probe) -> Answered {
@@ -652,6 +658,11 @@ async fn promote_missing(p: &Probe) -> Answered {
 }
 
 async fn promote_unseen(p: &Probe) -> Answered {
+    let seen =
+        p.outcomes.borrow().iter().any(|outcome| outcome.check == UNSEEN.name && outcome.verdict != Verdict::Holds);
+    if seen {
+        return Ok(Answer::NotAsked(format!("`{NONE_SUCH}` may be there: a package would be moved into it")));
+    }
     let nowhere: Repository = format!("{}/{NONE_SUCH}", p.from.user()).parse().map_err(unsendable)?;
     let package = Kind::Deb(TUG);
     let (response, answer) = promoted(p, &nowhere, JAMMY, &package.filename()).await?;
