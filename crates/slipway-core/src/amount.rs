@@ -39,7 +39,10 @@ pub fn percent(bytes: u64, whole: u64) -> u64 {
         return 100;
     }
     // Of what is too large to be multiplied, a hundredth is exact enough.
-    bytes.checked_mul(100).map_or_else(|| bytes / (whole / 100).max(1), |hundredfold| hundredfold / whole.max(1)).min(99)
+    bytes
+        .checked_mul(100)
+        .map_or_else(|| bytes / (whole / 100).max(1), |hundredfold| hundredfold / whole.max(1))
+        .min(99)
 }
 
 /// A stretch of time in its largest unit or two: `45 s`, `4 min`, `2 h 5 min`.

@@ -120,9 +120,8 @@ async fn ended(held: &Held) -> End {
     loop {
         let line = match held.line().await {
             Ok(Some(line)) => line,
-            Ok(None) => return judge(status, &text),
             Err(why) if (200..300).contains(&status) => return End::Lost(why),
-            Err(_) => return judge(status, &text),
+            Ok(None) | Err(_) => return judge(status, &text),
         };
         match serde_json::from_str(&line) {
             Ok(CarryLine::Carrying) => {}

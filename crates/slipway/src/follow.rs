@@ -45,7 +45,7 @@ pub(crate) async fn release(options: &args::Release, settings: &Settings, say: S
         progress.see(&now, keys);
         say.lines(&changes(before.as_ref(), &now, keys));
         match say.columns() {
-            Some(columns) => say.draw(&progress.bars(&now, keys, columns)),
+            Some(columns) => host::draw(&progress.bars(&now, keys, columns)),
             None => say.lines(&progress.lines(&now, keys)),
         }
         carries.keep(&edge, &now, keys, say);
@@ -187,7 +187,7 @@ pub(crate) fn explained(problem: &Problem) -> String {
         other => other,
     };
     // Writing to a `String` cannot fail.
-    let _ = write!(text, "  {public}; {retry}\n");
+    let _ = writeln!(text, "  {public}; {retry}");
     if let Some(evidence) = &problem.evidence {
         let _ = writeln!(text, "  evidence: {}", said(evidence));
     }

@@ -84,7 +84,7 @@ pub(crate) fn columns() -> Option<usize> {
 
 /// Draws lines at the end of the terminal, in the place of those drawn before. What is printed afterwards takes it too.
 pub(crate) fn draw(lines: &[String]) {
-    let text: String = lines.iter().map(|line| format!("{}\n", printable(line))).collect();
+    let text: String = lines.iter().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
     node::draw(&text, u32::try_from(lines.len()).unwrap_or(u32::MAX));
 }
 

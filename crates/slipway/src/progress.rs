@@ -105,7 +105,7 @@ impl Progress {
     fn words(&self, copy: &Copy<'_>) -> String {
         let mut words = format!("{} ({} %)", part(copy.bytes, copy.whole), percent(copy.bytes, copy.whole));
         if let Some(rate) = self.rate(&copy.place) {
-            words.push_str(&format!(", {}/s", size(rate)));
+            words.extend([", ", &size(rate), "/s"]);
         }
         words
     }

@@ -160,7 +160,7 @@ mod tests {
             .arg(&spec)
             .output();
         match built {
-            Err(_) => println!("SKIPPED: this test needs `rpmbuild`, which is not installed"),
+            Err(_) => eprintln!("SKIPPED: this test needs `rpmbuild`, which is not installed"),
             Ok(built) => {
                 assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
                 let name = "tug-3.1.0-2.el9.aarch64.rpm";

@@ -24,11 +24,6 @@ impl Say {
         if self.json { None } else { host::columns() }
     }
 
-    /// Lines at the end of a terminal, in the place of those that were drawn before.
-    pub(crate) fn draw(self, lines: &[String]) {
-        host::draw(lines);
-    }
-
     /// Several lines of progress.
     pub(crate) fn lines(self, lines: &[String]) {
         for line in lines {

@@ -255,7 +255,7 @@ impl Staging<'_> {
                 Look::Has(digest) if digests.contains(&digest) => {}
                 Look::Has(digest) => return Err(self.foreign(distro, old, digest, digests)),
                 Look::Unread => {
-                    trouble = "the server has not told its SHA-256 yet".to_owned();
+                    "the server has not told its SHA-256 yet".clone_into(&mut trouble);
                     break;
                 }
             }

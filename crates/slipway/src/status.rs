@@ -1,5 +1,8 @@
 //! `slipway status`: the matrix of a release as text.
 
+// Writing to a `String` cannot fail.
+use std::fmt::Write as _;
+
 use slipway_core::amount::size;
 use slipway_core::api::{Act, Attempt, Package, Release, Target, TargetHistory};
 
@@ -30,7 +33,7 @@ pub(crate) fn table(release: &Release) -> String {
     for package in &release.packages {
         for target in &package.targets {
             let Some(problem) = &target.problem else { continue };
-            text.push_str(&format!("\n{}  {}\n{}\n", package.key, target.distro, explained(problem)));
+            let _ = writeln!(text, "\n{}  {}\n{}", package.key, target.distro, explained(problem));
         }
     }
     text
@@ -64,7 +67,7 @@ pub(crate) fn history(history: &TargetHistory) -> String {
         minute(&target.since)
     );
     if let Some(approval) = &target.approval {
-        text.push_str(&format!("approved by {}, {} UTC\n", approval.by, minute(&approval.at)));
+        let _ = writeln!(text, "approved by {}, {} UTC", approval.by, minute(&approval.at));
     }
     if attempts.is_empty() {
         text.push_str("\nnothing was tried yet\n");
@@ -76,7 +79,7 @@ pub(crate) fn history(history: &TargetHistory) -> String {
         text.push_str(&laid_out(&rows));
     }
     for (attempt, problem) in attempts.iter().filter_map(|attempt| Some((attempt, attempt.problem.as_ref()?))) {
-        text.push_str(&format!("\nattempt {}\n{}\n", attempt.number, explained(problem)));
+        let _ = writeln!(text, "\nattempt {}\n{}", attempt.number, explained(problem));
     }
     text
 }

@@ -456,6 +456,25 @@ test("bytes that were never declared are not deleted: exit 3, both digests", asy
     assert.equal(server.stored.get(`ubuntu/jammy ${FILENAME}`).bytes.toString(), "somebody's");
   }));
 
+test("an edge that declares the new bytes and then complains of the old ones in staging is understood", async () =>
+  using(await replacing(), async (server, edge) => {
+    // As the edge does: it records, looks at staging, and answers with what it saw there.
+    edge.kill.hook = (answer, { method }) => {
+      const reply = answer();
+      const held = server.stored.get(`ubuntu/jammy ${FILENAME}`);
+      const stale = method === "PATCH" && held && sha256(held.bytes) !== edge.release.packages[0].file.digest;
+      return stale ? problem(409, "Staging conflict", "Staging has another file of that name.") : reply;
+    };
+    const { code, err } = await slipway(["stage", "--replace", "deb", file], { ...edge.variables, ...TOKEN });
+    assert.equal(code, 0, err);
+    assert.ok(server.stored.get(`ubuntu/jammy ${FILENAME}`).bytes.equals(bytes));
+    // Without `--replace` the same answer is a conflict.
+    server.hold(FILENAME, "ubuntu/jammy", OLD);
+    const plain = await slipway(["stage", "deb", file], { ...edge.variables, ...TOKEN });
+    assert.equal(plain.code, 3);
+    assert.match(plain.err, /Staging has another file of that name\./);
+  }));
+
 test("a replacement that another replacement overtook is finished, too", async () =>
   using(await replacing(), async (server, edge) => {
     // Declared before, and killed before it deleted anything: staging has still older bytes than the declared ones.

@@ -58,7 +58,7 @@ export async function serve(answer, { begun = () => {} } = {}) {
     } catch {
       return; // The other side went away.
     }
-    const reply = early || kill.hook(() => answer(request));
+    const reply = early || (await kill.hook(() => answer(request), request));
     if (reply === "cut") return void incoming.socket.destroy();
     const { status = 200, json = {}, type = status < 400 ? "application/json" : "application/problem+json", headers, stream } = reply;
     outgoing.writeHead(status, { "content-type": type, ...headers });

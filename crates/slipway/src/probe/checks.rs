@@ -99,7 +99,7 @@ pub(super) async fn all(p: &Probe) {
     p.pushed_ms.set(host::now_ms());
     p.check(&PUSH_DEB, created(p, JAMMY, Kind::Deb(TUG))).await;
     p.check(&PUSH_RPM, created(p, EL, Kind::Rpm(TUG_RPM))).await;
-    p.check(&INDEXED_AT_ONCE, indexed_at_once(p)).await;
+    p.check(&INDEXED_AT_ONCE, async { Ok(indexed_at_once(p)) }).await;
     p.check(&PUSH_RPM_AGAIN, created(p, OL, Kind::Rpm(TUG_RPM))).await;
     p.check(&DIGEST, digest(p)).await;
     p.check(&DUPLICATE, duplicate(p)).await;
@@ -180,6 +180,11 @@ fn distro(text: &str) -> Result<Distro, CallError> {
 
 fn filename(text: &str) -> Result<Filename, CallError> {
     text.parse().map_err(unsendable)
+}
+
+/// A value in JSON, by its path; null where there is none.
+fn field<'a>(json: &'a Value, path: &str) -> &'a Value {
+    json.pointer(path).unwrap_or(&Value::Null)
 }
 
 /// The status, and what JSON says with it, on one line.
@@ -347,9 +352,9 @@ async fn created(p: &Probe, for_distro: &str, package: Kind) -> Answered {
     Ok(Answer::Judged(fits, found))
 }
 
-async fn indexed_at_once(p: &Probe) -> Answered {
-    let told = answer_of(p, &PUSH_DEB, "/packages.json").map(|body| body["indexed"].to_string());
-    Ok(told.map_or_else(|| Answer::NotAsked("the push was not answered".to_owned()), Answer::Told))
+fn indexed_at_once(p: &Probe) -> Answer {
+    let told = answer_of(p, &PUSH_DEB, "/packages.json").map(|body| field(&body, "/indexed").to_string());
+    told.map_or_else(|| Answer::NotAsked("the push was not answered".to_owned()), Answer::Told)
 }
 
 /// The body that was answered to an earlier question, at the address that ends so.
@@ -357,10 +362,10 @@ fn answer_of(p: &Probe, check: &Check, path: &str) -> Option<Value> {
     let outcomes = p.outcomes.borrow();
     let outcome = outcomes.iter().find(|outcome| outcome.check == check.name)?;
     let asked = |exchange: &&Value| {
-        exchange["request"]["method"] == "POST"
-            && exchange["request"]["path"].as_str().is_some_and(|asked| asked.ends_with(path))
+        field(exchange, "/request/method") == "POST"
+            && field(exchange, "/request/path").as_str().is_some_and(|asked| asked.ends_with(path))
     };
-    outcome.exchanges.iter().rfind(asked).map(|exchange| exchange["body"].clone())
+    outcome.exchanges.iter().rfind(asked).map(|exchange| field(exchange, "/body").clone())
 }
 
 async fn digest(p: &Probe) -> Answered {
@@ -466,18 +471,19 @@ async fn per_page(p: &Probe) -> Answered {
 async fn fragment(p: &Probe) -> Result<Value, CallError> {
     let (_, packages) = list(p, "per_page=250&page=1").await?;
     let name = TUG.deb_filename();
-    let found =
-        packages.into_iter().find(|record| record["filename"] == name.as_str() && record["distro_version"] == JAMMY);
+    let found = packages
+        .into_iter()
+        .find(|record| field(record, "/filename") == name.as_str() && field(record, "/distro_version") == JAMMY);
     let why = "its list does not have what was pushed".to_owned();
     found.ok_or_else(|| CallError::Unreadable { host: p.base().to_string(), why })
 }
 
 async fn show(p: &Probe) -> Answered {
     let record = fragment(p).await?;
-    let path = record["package_url"].as_str().unwrap_or_default();
+    let path = field(&record, "/package_url").as_str().unwrap_or_default();
     let response = p.ask(p.get(&p.base().join(path))?, None).await?;
     let details: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-    let (size, sum) = (&details["size"], &details["sha256sum"]);
+    let (size, sum) = (field(&details, "/size"), field(&details, "/sha256sum"));
     let bytes = TUG.deb();
     let fits = size.as_str().map(str::to_owned).or_else(|| size.as_u64().map(|size| size.to_string()))
         == Some(bytes.len().to_string())
@@ -485,7 +491,7 @@ async fn show(p: &Probe) -> Answered {
     let kind = if size.is_string() { "text" } else { "a number" };
     Ok(Answer::Judged(
         fits,
-        format!("{}, the size as {kind}, and in lists: {}", response.status().as_u16(), record["size"]),
+        format!("{}, the size as {kind}, and in lists: {}", response.status().as_u16(), field(&record, "/size")),
     ))
 }
 
@@ -574,7 +580,7 @@ async fn push_chunked(p: &Probe) -> Answered {
 }
 
 async fn private(p: &Probe) -> Answered {
-    Ok(Answer::Told(fragment(p).await?["private"].to_string()))
+    Ok(Answer::Told(field(&fragment(p).await?, "/private").to_string()))
 }
 
 async fn promote(p: &Probe) -> Answered {
@@ -609,9 +615,9 @@ async fn promote_private(p: &Probe) -> Answered {
     let path = ["api", "v1", "repos", to.user(), to.repo(), "packages.json"];
     let response = p.ask(p.get(&format!("{}?per_page=250&page=1", p.base().url(path)))?, None).await?;
     let packages: Vec<Value> = serde_json::from_slice(response.body()).unwrap_or_default();
-    let moved = packages.iter().find(|record| record["filename"] == MOVED.deb_filename().as_str());
-    let listed = moved.map_or(Value::Null, |record| record["private"].clone());
-    let told = answer_of(p, &PROMOTE, "/promote.json").map_or(Value::Null, |body| body["private"].clone());
+    let moved = packages.iter().find(|record| field(record, "/filename") == MOVED.deb_filename().as_str());
+    let listed = moved.map_or(Value::Null, |record| field(record, "/private").clone());
+    let told = answer_of(p, &PROMOTE, "/promote.json").map_or(Value::Null, |body| field(&body, "/private").clone());
     Ok(Answer::Told(format!("the answer {told}, the list afterwards {listed}")))
 }
 

@@ -182,16 +182,16 @@ impl Probe {
         answer
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "the request is moved into its exchange")]
     fn note(&self, request: Value, answer: &Result<Response, Unreachable>, read: Option<Value>) {
-        let mut exchange = json!({ "request": request });
-        match answer {
-            Ok(response) => {
-                exchange["status"] = response.status().as_u16().into();
-                exchange["headers"] = headers(response.headers(), &self.secrets);
-                exchange["body"] = read.unwrap_or_else(|| redact::body(response.body(), &self.secrets));
-            }
-            Err(error) => exchange["error"] = redact::text(&error.why, &self.secrets).into(),
-        }
+        let exchange = match answer {
+            Ok(response) => json!({
+                "request": request, "status": response.status().as_u16(),
+                "headers": headers(response.headers(), &self.secrets),
+                "body": read.unwrap_or_else(|| redact::body(response.body(), &self.secrets)),
+            }),
+            Err(error) => json!({ "request": request, "error": redact::text(&error.why, &self.secrets) }),
+        };
         self.exchanges.borrow_mut().push(exchange);
     }
 
@@ -252,7 +252,8 @@ impl Probe {
             if list.is_empty() {
                 return Ok(contents);
             }
-            let text = |record: &Value, field: &str| record[field].as_str().unwrap_or_default().to_owned();
+            let text =
+                |record: &Value, field: &str| record.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
             contents.extend(list.iter().map(|record| (text(record, "distro_version"), text(record, "filename"))));
             if contents.iter().any(|(_, filename)| !checks::is_own(filename)) {
                 return Ok(contents);
@@ -304,14 +305,14 @@ impl Probe {
 
     /// Writes the recording, and says what was found.
     async fn conclude(&self, options: &args::Doctor, date: &str, left: &[String], doing: &str) -> Result<(), Failure> {
-        let outcomes = self.outcomes.borrow();
+        let outcomes = self.outcomes.take();
         let head = json!({
             "slipway": env!("CARGO_PKG_VERSION"), "date": date, "server": self.base().as_str(),
             "repository": self.from.to_string(), "to": self.to.as_ref().map(ToString::to_string), "left": left,
         });
         let failed = |why: String| Failure::new(Exit::Failed, doing, [why]);
         let mut recording = format!("{head}\n");
-        for outcome in outcomes.iter() {
+        for outcome in &outcomes {
             let line = serde_json::to_string(outcome).map_err(|error| failed(error.to_string()))?;
             recording.push_str(&line);
             recording.push('\n');
