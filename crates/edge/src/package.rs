@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use slipway_core::api::{Act, Step};
 use slipway_core::inventory::{Look, Seen, Served, Side};
 use slipway_core::promotion::{Attempt, Order, Outcome, Promotion, Slot, promote};
-use slipway_core::release::TargetState;
+use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{ATTEMPTS_MAX, Next, Report, cut_off_run, ended, report, unconfigured};
 use slipway_core::route::{How, Site};
 use slipway_core::store::NotShipped;
@@ -43,7 +43,12 @@ pub type Running = RefCell<BTreeSet<String>>;
 
 /// The name of a package's object.
 pub fn name(order: &Order) -> String {
-    format!("{}/{}/{}", order.project_id, order.version, order.key)
+    name_of(order.project_id, &order.version, &order.key)
+}
+
+/// The name of a package's object.
+pub fn name_of(project_id: u64, version: &Version, key: &Key) -> String {
+    format!("{project_id}/{version}/{key}")
 }
 
 /// Reports, runs what is due, reports, and says when the next is due.
