@@ -33,6 +33,8 @@ mod show;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod threats;
 
 pub use account::Account;
 pub use delete::{Delete, Deleted, delete};
