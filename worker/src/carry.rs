@@ -74,5 +74,6 @@ pub(crate) async fn answer(
 
 /// The sentence of a problem.
 fn detail(text: &str) -> String {
-    serde_json::from_str::<slipway_core::api::ProblemDetails>(text).map_or_else(|_| text.to_owned(), |problem| problem.detail)
+    serde_json::from_str::<slipway_core::api::ProblemDetails>(text)
+        .map_or_else(|_| text.to_owned(), |problem| problem.detail)
 }

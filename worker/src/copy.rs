@@ -16,7 +16,7 @@ use worker::{Env, Method, Request, RequestInit, Result};
 use crate::answer::{Answer, Problem, json};
 use crate::clock;
 use crate::fetch::body;
-use crate::message::{self, ToPackage};
+use crate::message::{self, ToPackage, ask};
 use crate::settings;
 
 /// The route. It is not part of the API: whoever comes from outside gets the same 404 as anywhere.
@@ -27,9 +27,6 @@ const CAPABILITY_SECONDS: u64 = 30;
 
 /// Far more than a capability has. The route is open to the outside, where nobody has one.
 const CAPABILITY_BYTES_MAX: usize = 4096;
-
-/// How long a transfer may take: an alarm's run ends after 15 minutes, and it has to look before and after.
-const TRANSFER_MAX: Duration = Duration::from_mins(13);
 
 const PURPOSE: &str = "copy";
 
@@ -53,6 +50,8 @@ pub(crate) struct Loaded {
     suffix: Vec<u8>,
     size: u64,
     digest: Digest,
+    /// When the run that has called for it ends.
+    until: Option<Timestamp>,
 }
 
 /// How it ended, on its way back.
@@ -66,7 +65,7 @@ enum Unloaded {
 }
 
 impl Loaded {
-    pub(crate) fn from_transfer(transfer: Transfer) -> Result<Self> {
+    pub(crate) fn from_transfer(transfer: Transfer, until: Option<Timestamp>) -> Result<Self> {
         let headers = transfer.upload.headers().iter().map(|(name, value)| {
             let value =
                 value.to_str().map_err(|_| worker::Error::RustError(format!("the header {name} is not text")))?;
@@ -81,6 +80,7 @@ impl Loaded {
             suffix: transfer.suffix,
             size: transfer.size,
             digest: transfer.digest,
+            until,
         })
     }
 
@@ -165,13 +165,21 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
     if capability.ends_at <= clock::now() {
         return Err(not_here());
     }
-    let redeem = ToPackage::Redeem { nonce: capability.nonce };
-    let mut redeemed = message::tell(&message::package(env, &capability.package)?, &redeem).await?;
+    let Capability { package, nonce, .. } = capability;
+    let mut redeemed =
+        message::tell(&message::package(env, &package)?, &ToPackage::Redeem { nonce: nonce.clone() }).await?;
     if redeemed.status_code() != 200 {
         return Err(not_here());
     }
     let loaded: Loaded = serde_json::from_str(&redeemed.text().await?)?;
-    let limits = Limits::until(Some(clock::now() + TRANSFER_MAX));
-    let relayed = slipway_relay::relay(&loaded.into_transfer()?, &limits, None, |_| {}).await;
+    let limits = Limits::until(loaded.until);
+    let progress = |bytes| {
+        let (env, package, nonce) = (env.clone(), package.clone(), nonce.clone());
+        // For those who watch: when it gets lost, the next word comes in a second.
+        wasm_bindgen_futures::spawn_local(async move {
+            drop(ask::<()>(message::package(&env, &package), &ToPackage::Sent { nonce, bytes }).await);
+        });
+    };
+    let relayed = slipway_relay::relay(&loaded.into_transfer()?, &limits, None, progress).await;
     json(200, &Unloaded::from_relayed(relayed))
 }

@@ -119,7 +119,9 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
             let PromotionRequest { keys } = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             Ok(tell(&message::project(env, project.id)?, &ToProject::Promote { session, version, keys }).await?)
         }
-        (Method::Get, ["projects", project, "releases", version, "targets", key, distro @ ..]) if !distro.is_empty() => {
+        (Method::Get, ["projects", project, "releases", version, "targets", key, distro @ ..])
+            if !distro.is_empty() =>
+        {
             let project = readable(&request, env, config, project)?;
             let key = key.parse().map_err(|_| Problem::not_found("such target"))?;
             let (version, distro) = (parse_version(version)?, distro.join("/"));

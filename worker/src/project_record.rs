@@ -142,9 +142,7 @@ impl ProjectRecord {
             ToProject::Approvals { session, version, key } => {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
             }
-            ToProject::Target { project_id, version, key, distro } => {
-                self.target(project_id, &version, &key, &distro)
-            }
+            ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
             ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
@@ -352,8 +350,7 @@ impl ProjectRecord {
         let project = settings::project(&config, project_id)?;
         let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
         let package = release.and_then(|release| release.packages.into_iter().find(|package| package.key == *key));
-        let target =
-            package.and_then(|package| package.targets.into_iter().find(|target| target.distro == distro));
+        let target = package.and_then(|package| package.targets.into_iter().find(|target| target.distro == distro));
         let target = target.ok_or_else(|| Problem::not_found("such target"))?;
         let attempts = self.record()?.attempts(version, key, distro)?;
         json(200, &TargetHistory { key: key.clone(), target, attempts })

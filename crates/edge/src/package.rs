@@ -14,7 +14,7 @@ use slipway_core::api::{Act, Step};
 use slipway_core::inventory::{Look, Seen, Served, Side};
 use slipway_core::promotion::{Attempt, Order, Outcome, Promotion, Slot, promote};
 use slipway_core::release::{Key, TargetState, Version};
-use slipway_core::report::{ATTEMPTS_MAX, Next, Report, cut_off_run, ended, report, unconfigured};
+use slipway_core::report::{ATTEMPTS_MAX, Next, Patience, Report, cut_off_run, ended, report, unconfigured};
 use slipway_core::route::{How, Site};
 use slipway_core::store::NotShipped;
 use slipway_core::time::Timestamp;
@@ -200,7 +200,7 @@ async fn run<S: Sql>(
     // all cut off ends like any other trouble.
     task.patience = patience.after(&cut_off_run(), began_at);
     work.began(&task)?;
-    let run = Run { work, host, task: RefCell::new(task), began, begun: Cell::new(None) };
+    let run = Run { work, host, task: RefCell::new(task), began, acted: Cell::new(None) };
     let mut outcome =
         if patience.troubled > ATTEMPTS_MAX { cut_off_run() } else { promote(&run, &run, &promotion).await };
     // Late in an alarm's run there is less time than a run of its own has.
@@ -209,15 +209,14 @@ async fn run<S: Sql>(
     {
         outcome = Outcome::AwaitingSlot(Duration::from_secs(1));
     }
-    let begun = run.begun.get();
+    let acted = run.acted.get();
     let mut task = run.task.into_inner();
     let now = host.now();
-    let [a, b, c, d, e, f, g, h, ..] = host.random();
-    let before = slipway_core::report::Patience { begun: begun.map(|(_, act)| act).or(patience.begun), ..patience };
-    let (mut report, next) = report(&promotion, &outcome, before, now, u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    let before = Patience { begun: acted.map(|(_, act)| act).or(patience.begun), ..patience };
+    let (mut report, next) = report(&promotion, &outcome, before, now, host.chance());
     task.under_way = None;
-    if let Some(ended) = ended(&outcome, &report, begun.is_some()) {
-        let (at, act) = begun.unwrap_or((began_at, Act::Look));
+    if let Some(ended) = ended(&outcome, &report, acted.is_some()) {
+        let (at, act) = acted.unwrap_or((began_at, Act::Look));
         task.tried(at, act, ended, report.problem.clone(), now);
     }
     report.attempts.clone_from(&task.attempts);
@@ -249,7 +248,8 @@ struct Run<'a, S, H> {
     host: &'a H,
     task: RefCell<Task>,
     began: Option<Timestamp>,
-    begun: Cell<Option<(Timestamp, Act)>>,
+    /// What this run has begun, and when.
+    acted: Cell<Option<(Timestamp, Act)>>,
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
@@ -280,11 +280,11 @@ impl<S: Sql, H: PackageHost> Look for Run<'_, S, H> {
     async fn find(&self, side: Side) -> Result<Seen, Trouble> {
         let (staging, public, distro) = self.sites();
         let filename = self.task.borrow().order.filename.clone();
-        let site = match side {
+        let looked_at = match side {
             Side::Staging => staging,
             Side::Public => public,
         };
-        self.host.find(&site, &distro, &filename).await.map_err(|error| silent(&error))?
+        self.host.find(&looked_at, &distro, &filename).await.map_err(|error| silent(&error))?
     }
 
     async fn served(&self) -> Result<Served, Trouble> {
@@ -312,7 +312,7 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
         if written.is_err() {
             return false;
         }
-        self.begun.set(Some((now, act)));
+        self.acted.set(Some((now, act)));
         let task = self.task.borrow().clone();
         let step = match task.target.how {
             How::Copy => Step::Copy,

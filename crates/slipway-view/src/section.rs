@@ -325,6 +325,8 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
             TargetState::Releasing => {
                 @let (number, words) = match target.step {
                     Some(Step::Copy) => (2, "copying the bytes"),
+                    Some(Step::Move) => (2, "the server is moving it"),
+                    Some(Step::Carry) => (2, "its release job carries the copy"),
                     Some(Step::Index) => (3, "waiting for the index"),
                     Some(Step::Look) | None => (1, "looking"),
                 };
