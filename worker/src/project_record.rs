@@ -7,6 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use slipway_core::api::{PromotionAccepted, ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::approval::{Refusal, by_job};
 use slipway_core::config::Config;
@@ -38,6 +39,8 @@ use crate::{clock, settings};
 
 /// How long GitLab or a package server may take for one small exchange.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
+/// How long looking again at what rests may hold up an alarm.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// When a killed alarm is taken up again.
 const WATCHDOG: Duration = Duration::from_secs(20);
 /// How often a waiting reader's release is looked at.
@@ -325,7 +328,16 @@ impl ProjectRecord {
         // Orders go on without GitLab's token.
         let token = settings::secret(&self.env, &config.gitlab.token);
         let gitlab = token.ok().map(|token| Instance::new(config.gitlab.url.clone(), token));
-        let due_at = project::drive(self.record()?, &Host(self), &config, gitlab.as_ref()).await?;
+        let (record, host) = (self.record()?, Host(self));
+        project::drive(record, &host, &config, gitlab.as_ref()).await?;
+        // What rests can wait: a place that is slow to list it holds up nothing else.
+        let looking = std::pin::pin!(project::look_again(record, &host));
+        let again = match select(looking, Delay::from(LOOK_LIMIT)).await {
+            Either::Left((again, _)) => again?,
+            Either::Right(_) => Some(clock::now() + project::SWEEP),
+        };
+        let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
+        let due_at = due_at.into_iter().chain(again).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(project::SOON)).await?,

@@ -3,9 +3,11 @@
 mod approvals;
 mod expectations;
 mod hints;
+mod looks;
 mod progress;
 mod reading;
 mod schema;
+pub use looks::Watched;
 pub use reading::Sent;
 #[cfg(test)]
 mod tests;
