@@ -39,11 +39,32 @@ enum InRepository<'a> {
     List,
     Search,
     Push,
-    Package { distro: Distro, name: &'a str, architecture: &'a str, version: &'a str },
-    Versions { distro: Distro, name: &'a str, architecture: &'a str },
-    Downloads { distro: Distro, name: &'a str, architecture: &'a str, version: &'a str },
-    Delete { distro: Distro, filename: &'a str },
-    Promote { distro: Distro, filename: &'a str },
+    /// `version` is `3.1.0-1` of a deb, `3.1.0/1` of an rpm.
+    Package {
+        distro: Distro,
+        name: &'a str,
+        architecture: &'a str,
+        version: String,
+    },
+    Versions {
+        distro: Distro,
+        name: &'a str,
+        architecture: &'a str,
+    },
+    Downloads {
+        distro: Distro,
+        name: &'a str,
+        architecture: &'a str,
+        version: String,
+    },
+    Delete {
+        distro: Distro,
+        filename: &'a str,
+    },
+    Promote {
+        distro: Distro,
+        filename: &'a str,
+    },
 }
 
 /// The routes. `path` is what follows `/api/v1/`, without `.json`.
@@ -64,18 +85,21 @@ fn call<'a>(method: &Method, path: &[&'a str]) -> Option<Call<'a>> {
         ["packages"] if reads => InRepository::List,
         ["packages"] if posts => InRepository::Push,
         ["search"] if reads => InRepository::Search,
-        ["package", "deb", distro, version, name, architecture, "versions"] if reads => {
+        ["package", "deb" | "rpm", distro, version, name, architecture, "versions"] if reads => {
             InRepository::Versions { distro: Distro::new(distro, version).ok()?, name, architecture }
         }
-        ["package", "deb", distro, distro_version, name, architecture, version] if reads => {
+        ["package", kind, distro, distro_version, name, architecture, ref rest @ ..] if reads => {
             let distro = Distro::new(distro, distro_version).ok()?;
-            InRepository::Package { distro, name, architecture, version }
-        }
-        ["package", "deb", distro, distro_version, name, architecture, version, "stats", "downloads", "count"]
-            if reads =>
-        {
-            let distro = Distro::new(distro, distro_version).ok()?;
-            InRepository::Downloads { distro, name, architecture, version }
+            let (version, rest) = match (kind, rest) {
+                ("deb", [version, rest @ ..]) => ((*version).to_owned(), rest),
+                ("rpm", [version, release, rest @ ..]) => (format!("{version}/{release}"), rest),
+                _ => return None,
+            };
+            match rest {
+                [] => InRepository::Package { distro, name, architecture, version },
+                ["stats", "downloads", "count"] => InRepository::Downloads { distro, name, architecture, version },
+                _ => return None,
+            }
         }
         [distro, version, filename] if *method == Method::DELETE => {
             InRepository::Delete { distro: Distro::new(distro, version).ok()?, filename }
@@ -157,7 +181,7 @@ async fn in_repository(
         InRepository::Push => push::answer(depot, user, repository, request).await,
         InRepository::Package { distro, name, architecture, version } => {
             let found = versions(depot, repository, &distro, name, architecture);
-            let found = found.into_iter().find(|held| held.package.control.version.without_epoch() == version);
+            let found = found.into_iter().find(|held| is_version(held, &version));
             let private = is_private(depot, repository);
             found.map_or_else(answer::not_found, |held| {
                 let shape = Shape { depot, held: &held, private, promoted_from: None };
@@ -173,7 +197,7 @@ async fn in_repository(
         }
         InRepository::Downloads { distro, name, architecture, version } => {
             let found = versions(depot, repository, &distro, name, architecture);
-            let found = found.into_iter().find(|held| held.package.control.version.without_epoch() == version);
+            let found = found.into_iter().find(|held| is_version(held, &version));
             found.map_or_else(answer::not_found, |held| {
                 answer::json_value(StatusCode::OK, &json!({"value": held.downloads}))
             })
@@ -195,21 +219,30 @@ fn versions(depot: &Depot, repository: &Repository, distro: &Distro, name: &str,
         let package = &held.package;
         package.repository == *repository
             && package.distro == *distro
-            && package.control.package == name
-            && package.control.architecture == architecture
+            && package.about.name() == name
+            && package.about.architecture() == architecture
     });
     held.cloned().collect()
 }
 
-/// Whether a kind, as `filter` names it (`deb`, `debs`), has packages here.
-fn is_deb(kind: &str) -> bool {
-    matches!(kind, "deb" | "debs" | "all" | "")
+fn is_version(held: &Held, version: &str) -> bool {
+    let about = &held.package.about;
+    match (about.kind(), about.release()) {
+        (_, None) => about.version() == version,
+        ("rpm", Some(release)) => format!("{}/{release}", about.version()) == version,
+        (_, Some(release)) => format!("{}-{release}", about.version()) == version,
+    }
+}
+
+/// Whether a package is of a kind, as `filter` names it (`deb`, `debs`).
+fn is_kind(held: &Held, kind: &str) -> bool {
+    matches!(kind, "all" | "") || kind.strip_suffix('s').unwrap_or(kind) == held.package.about.kind()
 }
 
 /// `packages.json`: everything, or one kind.
-fn listed_in(query: &Query) -> impl Fn(&Held) -> bool {
-    let wanted = query.get("filter").is_none_or(is_deb);
-    move |_| wanted
+fn listed_in(query: &Query) -> impl Fn(&Held) -> bool + '_ {
+    let kind = query.get("filter");
+    move |held| kind.is_none_or(|kind| is_kind(held, kind))
 }
 
 /// `search.json`: a part of the filename; a distro (`ubuntu` or `ubuntu/jammy`), which beats the kind; an architecture.
@@ -222,11 +255,11 @@ fn found_by(query: &Query) -> impl Fn(&Held) -> bool + '_ {
         let package = &held.package;
         let distro_fits = match distro {
             Some(wanted) => package.distro.name() == wanted || package.distro.to_string() == wanted,
-            None => kind.is_none_or(is_deb),
+            None => kind.is_none_or(|kind| is_kind(held, kind)),
         };
         distro_fits
             && package.filename.contains(part)
-            && architecture.is_none_or(|wanted| package.control.architecture == wanted)
+            && architecture.is_none_or(|wanted| package.about.architecture() == wanted)
     }
 }
 
@@ -358,9 +391,20 @@ mod tests {
                     distro: jammy.clone(),
                     name: "tug",
                     architecture: "amd64",
-                    version: "3.1.0-1",
+                    version: "3.1.0-1".to_owned(),
                 }),
             ),
+            (
+                Method::GET,
+                "repos/harbour/tug/package/rpm/el/9/tug/x86_64/3.1.0/1.el9",
+                inside(InRepository::Package {
+                    distro: "el/9".parse().expect("a legal distro version"),
+                    name: "tug",
+                    architecture: "x86_64",
+                    version: "3.1.0/1.el9".to_owned(),
+                }),
+            ),
+            (Method::GET, "repos/harbour/tug/package/rpm/el/9/tug/x86_64/3.1.0", None),
             (
                 Method::GET,
                 "repos/harbour/tug/package/deb/ubuntu/jammy/tug/amd64/versions",

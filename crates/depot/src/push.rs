@@ -4,7 +4,8 @@
 //! is decided when all of it is there, as on packagecloud: also a duplicate is told only then.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -25,7 +26,9 @@ use crate::deb::{Control, InvalidDeb};
 use crate::depot::Depot;
 use crate::front::drain;
 use crate::names::Repository;
-use crate::package::{Key, Sums};
+use crate::package::{About, Key, Sums};
+use crate::rpm::header::MAGIC;
+use crate::rpm::{InvalidRpm, Rpm};
 use crate::shapes::Shape;
 use crate::store::{Incoming, WriteError};
 
@@ -67,17 +70,15 @@ pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, repository: &Reposito
     let Some((incoming, sums)) = parts.file else {
         return answer::invalid("package_file", "can't be blank");
     };
-    let id = parts.distro_version_id.unwrap_or_default();
-    let Some(distro) = id.trim().parse().ok().and_then(|id| depot.ids.deb_distro(id)) else {
-        return answer::invalid("distro_version_id", "is invalid");
-    };
+    let id = parts.distro_version_id.unwrap_or_default().trim().parse().ok();
 
     // Reading the package and making it last is work for the disk.
     let task = {
         let (depot, repository, user) = (depot.clone(), repository.clone(), user.to_owned());
         move || -> Result<_, PushError> {
-            let control = Control::of_deb(io::BufReader::new(File::open(incoming.path())?))?;
-            Ok(depot.store.push(&incoming, (&repository, &distro), (sums, control), &user)?)
+            let about = about(incoming.path())?;
+            let distro = id.and_then(|id| depot.ids.distro(about.kind(), id)).ok_or(PushError::Distro)?;
+            Ok(depot.store.push(&incoming, (&repository, &distro), (sums, about), &user)?)
         }
     };
     match tokio::task::spawn_blocking(task).await {
@@ -86,7 +87,8 @@ pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, repository: &Reposito
             let shape = Shape { depot, held: &held, private, promoted_from: None };
             answer::json_value(StatusCode::CREATED, &shape.details())
         }
-        Ok(Err(PushError::Deb(error))) => answer::invalid("package_file", &error.to_string()),
+        Ok(Err(PushError::Distro)) => answer::invalid("distro_version_id", "is invalid"),
+        Ok(Err(error @ (PushError::Deb(_) | PushError::Rpm(_)))) => answer::invalid("package_file", &error.to_string()),
         Ok(Err(PushError::Write(error))) => refusal("accept the push", &error),
         Ok(Err(PushError::Disk(error))) => answer::broken("read the upload", &error),
         Err(error) => answer::broken("accept the push", &error),
@@ -97,10 +99,23 @@ pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, repository: &Reposito
 enum PushError {
     #[error("the file {0}")]
     Deb(#[from] InvalidDeb),
+    #[error("the file {0}")]
+    Rpm(#[from] InvalidRpm),
+    #[error("there is no such distro version for packages of this kind")]
+    Distro,
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]
     Disk(#[from] io::Error),
+}
+
+/// Reads what a package says of itself. Its kind is told by how it begins, never by its name.
+fn about(path: &Path) -> Result<About, PushError> {
+    let mut file = io::BufReader::new(File::open(path)?);
+    if file.fill_buf()?.starts_with(&MAGIC) {
+        return Ok(About::Rpm(Rpm::of_file(&mut file)?));
+    }
+    Ok(About::Deb(Control::of_deb(file)?))
 }
 
 /// The answer to a write that was not accepted.

@@ -51,7 +51,7 @@ async fn file(depot: &Arc<Depot>, request: Request) -> Response {
         return refused(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired");
     }
     let id: Option<u64> = path_parts(path)
-        .and_then(|parts| parts.last().and_then(|last| last.strip_suffix(".deb").and_then(|id| id.parse().ok())));
+        .and_then(|parts| parts.last().and_then(|last| last.split('.').next().and_then(|id| id.parse().ok())));
     let package = {
         let state = depot.store.state();
         state.packages.values().find(|held| Some(held.package.id) == id).map(|held| held.package.clone())

@@ -7,7 +7,9 @@
 //! keys/{owner}/{name}.asc      the signing key of a repository
 //! files/{2 hex}/{sha256}       the packages' bytes, each once
 //! incoming/                    uploads under way; emptied at every start
-//! apt/{owner}/{name}/{distro}/dists/{codename}/   the signed indexes, made again at every start
+//! apt/{owner}/{name}/{distro}/dists/{codename}/   the signed APT indexes, made again at every start
+//! yum/{owner}/{name}/{distro}/{version}/{arch}/   the signed YUM indexes, made again at every start
+//! parts/{2 hex}/{sha256}.{list}.xml   each rpm's part of the YUM lists; emptied at every start
 //! ```
 //!
 //! A file is in `files` before its journal line is written, and leaves after the line that removes it. So a kill at
@@ -24,14 +26,15 @@ use rand::rngs::OsRng;
 use tokio::sync::Notify;
 
 use crate::access::{Accounts, InvalidSeed, RepositoryRecord, Secret, Seed};
-use crate::apt;
 use crate::clock::Moment;
-use crate::deb::Control;
+use crate::distributions::is_yum;
 use crate::folder;
+use crate::indexes::Indexes;
 use crate::journal::{Action, Entry, Journal, JournalError};
 use crate::names::{Distro, Repository};
-use crate::package::{Key, Package, Sums};
+use crate::package::{About, Key, Package, Sums};
 use crate::signing::SigningKey;
+use crate::{apt, yum};
 
 /// How long an index that could not be written waits for the next attempt.
 const INDEX_RETRY_MS: u64 = 2000;
@@ -97,7 +100,7 @@ impl From<JournalError> for WriteError {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) package: Arc<Package>,
-    /// Whether the APT index has it.
+    /// Whether the index has it.
     pub(crate) indexed: bool,
     /// From this moment on the index may have it.
     due: Moment,
@@ -149,7 +152,7 @@ fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreEr
 
 impl Store {
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
-        for part in ["files", "keys", "apt"] {
+        for part in ["files", "keys", "apt", "yum"] {
             let part = folder.join(part);
             fs::create_dir_all(&part).map_err(cannot("create", &part))?;
         }
@@ -157,9 +160,11 @@ impl Store {
         let lock = File::create(&lock_path).map_err(cannot("create", &lock_path))?;
         lock.try_lock().map_err(|_| StoreError::InUse(folder.to_owned()))?;
 
-        let incoming = folder.join("incoming");
-        let _ = fs::remove_dir_all(&incoming);
-        fs::create_dir_all(&incoming).map_err(cannot("create", &incoming))?;
+        for emptied in ["incoming", "parts"] {
+            let emptied = folder.join(emptied);
+            let _ = fs::remove_dir_all(&emptied);
+            fs::create_dir_all(&emptied).map_err(cannot("create", &emptied))?;
+        }
 
         let (journal, writes) = Journal::open(&folder.join("journal.ndjson"))?;
         folder::sync_folder(folder).map_err(cannot("sync", folder))?;
@@ -263,7 +268,19 @@ impl Store {
         let path = self.folder.join("accounts.json");
         let json = serde_json::to_vec_pretty(&accounts).expect("accounts are text and flags only");
         folder::replace(&path, &json).map_err(cannot("write", &path))?;
-        state.accounts = accounts;
+        let before = std::mem::replace(&mut state.accounts, accounts);
+        let changed: BTreeSet<(Repository, Distro)> = state
+            .packages
+            .keys()
+            .filter(|(repository, ..)| {
+                let indexes = |accounts: &Accounts| Some(accounts.repositories.get(repository)?.indexes.clone());
+                indexes(&before) != indexes(&state.accounts)
+            })
+            .map(|(repository, distro, _)| (repository.clone(), distro.clone()))
+            .collect();
+        for (repository, distro) in changed {
+            self.mark_stale(&mut state, &repository, &distro, Moment::now());
+        }
         Ok(())
     }
 
@@ -277,7 +294,12 @@ impl Store {
             if accounts.repositories.contains_key(repository) {
                 return Err(WriteError::Taken);
             }
-            let record = RepositoryRecord { private, collaborators: Vec::new(), created_at: Moment::now().iso() };
+            let record = RepositoryRecord {
+                private,
+                collaborators: Vec::new(),
+                created_at: Moment::now().iso(),
+                indexes: Indexes::default(),
+            };
             accounts.repositories.insert(repository.clone(), record);
             Ok(())
         })
@@ -288,8 +310,14 @@ impl Store {
         self.folder.join("files").join(&sha256[..2]).join(sha256)
     }
 
-    /// Where the index of a distro version is: the folder that holds `InRelease`.
-    pub(crate) fn index(&self, repository: &Repository, distro: &Distro) -> PathBuf {
+    /// Where the YUM repositories of a distro version are: the folder of the architectures.
+    pub(crate) fn yum_index(&self, repository: &Repository, distro: &Distro) -> PathBuf {
+        let folder = self.folder.join("yum").join(repository.owner()).join(repository.name());
+        folder.join(distro.name()).join(distro.version())
+    }
+
+    /// Where the APT index of a distro version is: the folder that holds `InRelease`.
+    pub(crate) fn apt_index(&self, repository: &Repository, distro: &Distro) -> PathBuf {
         let folder = self.folder.join("apt").join(repository.owner()).join(repository.name());
         folder.join(distro.name()).join("dists").join(distro.version())
     }
@@ -311,7 +339,7 @@ impl Store {
         &self,
         incoming: &Incoming,
         (repository, distro): (&Repository, &Distro),
-        (sums, control): (Sums, Control),
+        (sums, about): (Sums, About),
         user: &str,
     ) -> Result<Held, WriteError> {
         let mut state = self.state();
@@ -320,9 +348,9 @@ impl Store {
             id: state.journal.next_seq(),
             repository: repository.clone(),
             distro: distro.clone(),
-            filename: control.filename(),
+            filename: about.filename(),
             sums,
-            control,
+            about,
             uploader: user.to_owned(),
             created_at: at.iso(),
         };
@@ -419,16 +447,25 @@ impl Store {
     }
 
     fn write_index(&self, repository: &Repository, distro: &Distro, now: Moment) -> io::Result<()> {
-        let (packages, key) = {
+        let (packages, key, indexes) = {
             let state = self.state();
+            let indexes = state.accounts.repositories.get(repository).map(|record| record.indexes.clone());
             let held = state.packages.values().filter(|held| {
                 let package = &held.package;
                 package.repository == *repository && package.distro == *distro && (held.indexed || held.due <= now)
             });
-            (held.map(|held| held.package.clone()).collect::<Vec<_>>(), state.keys.get(repository).cloned())
+            let packages = held.map(|held| held.package.clone()).collect::<Vec<_>>();
+            (packages, state.keys.get(repository).cloned(), indexes.unwrap_or_default())
         };
         let key = key.ok_or_else(|| io::Error::other("the repository has no signing key"))?;
-        apt::write_index(&self.index(repository, distro), (repository, distro), &packages, &key, now)?;
+        if is_yum(distro) {
+            let parts = self.folder.join("parts");
+            let shelves = yum::Shelves { file: &|digest| self.file(digest), parts: &parts };
+            yum::write_index(&self.yum_index(repository, distro), &packages, &shelves, indexes.yum, (&key, now))?;
+        } else {
+            let folder = self.apt_index(repository, distro);
+            apt::write_index(&folder, (repository, distro), &packages, &indexes.apt, (&key, now))?;
+        }
         let mut state = self.state();
         for package in packages {
             if let Some(held) = state.packages.get_mut(&package.key())
