@@ -16,9 +16,8 @@ use crate::access::{Presented, Viewer};
 use crate::answer;
 use crate::clock::Moment;
 use crate::depot::{Depot, presented};
-use crate::drills::Point;
+use crate::faults::{Point, Pretence, drilled};
 use crate::files;
-use crate::front::drilled;
 use crate::names::{Distro, Repository};
 use crate::package::{About, Package};
 use crate::query::{Query, path_part};
@@ -34,26 +33,36 @@ pub(crate) async fn answer(depot: &Arc<Depot>, path: &[&str], request: Request) 
     };
     let [owner, name, rest @ ..] = path else { return answer::not_found() };
     let Ok(repository) = Repository::new(owner, name) else { return answer::not_found() };
-    let viewer = depot.viewer(shown.as_ref());
-    if !depot.store.state().accounts.may_read(&viewer, &repository) {
-        return match viewer {
+    let point = match rest {
+        ["packages", _, _, _, _] => Point::Download,
+        [_, "dists", ..] | [_, _, _, "repodata", _] => Point::Index,
+        ["gpgkey"] | ["packages", ..] => Point::Other,
+        [_, "pool", ..] | [_, _, _, _] => Point::Pool,
+        _ => Point::Other,
+    };
+    drilled(depot, point, request, async |request| {
+        let viewer = depot.viewer(shown.as_ref());
+        if depot.store.state().accounts.may_read(&viewer, &repository) {
+            let pretence = Pretence::of(&request);
+            return in_repository(depot, &repository, rest, (request.headers(), pretence)).await;
+        }
+        match viewer {
             Viewer::Nobody | Viewer::Unknown => answer::unauthenticated(),
             Viewer::User(_) | Viewer::Reader(_) => answer::not_found(),
-        };
-    }
-    let point = match rest {
-        ["packages", _, _, _, _] => Some(Point::Download),
-        [_, "dists", ..] | [_, _, _, "repodata", _] => Some(Point::Index),
-        _ => None,
-    };
-    drilled(depot, point, request, async |request| in_repository(depot, &repository, rest, request.headers()).await)
-        .await
+        }
+    })
+    .await
 }
 
-async fn in_repository(depot: &Arc<Depot>, repository: &Repository, path: &[&str], headers: &HeaderMap) -> Response {
+async fn in_repository(
+    depot: &Arc<Depot>,
+    repository: &Repository,
+    path: &[&str],
+    (headers, pretence): (&HeaderMap, Pretence),
+) -> Response {
     let held = |distro: &str, version: &str, filename: &str| -> Option<Arc<Package>> {
         let key = (repository.clone(), Distro::new(distro, version).ok()?, filename.to_owned());
-        depot.store.state().packages.get(&key).map(|held| held.package.clone())
+        depot.store.package(&key)
     };
     match path {
         ["gpgkey"] => public_key(depot, repository),
@@ -64,7 +73,8 @@ async fn in_repository(depot: &Arc<Depot>, repository: &Repository, path: &[&str
             })
         }
         ["packages", distro, version, filename, "download" | "download.deb" | "download.rpm"] => {
-            held(distro, version, filename).map_or_else(answer::not_found, |package| to_storage(depot, &package))
+            held(distro, version, filename)
+                .map_or_else(answer::not_found, |package| to_storage(depot, &package, pretence.expired_link))
         }
         [distro, "dists", codename, file @ ..] => match Distro::new(distro, codename) {
             Ok(distro) => apt_index(depot, repository, &distro, file, headers).await,
@@ -119,11 +129,12 @@ fn is_in_yum(package: &Package, architecture: &str) -> bool {
 }
 
 /// 302 to the storage, with a link that ends soon.
-fn to_storage(depot: &Depot, package: &Package) -> Response {
+fn to_storage(depot: &Depot, package: &Package, has_ended: bool) -> Response {
     depot.store.count_download(&package.key());
     let path =
         format!("/{}/{}/package_files/{}.{}", package.repository, package.distro, package.id, package.about.kind());
-    let ends = Moment::now().unix_seconds() + depot.link_seconds();
+    let now = Moment::now().unix_seconds();
+    let ends = if has_ended { now - 1 } else { now + depot.link_seconds() };
     let link = format!("{}{path}?t={}", depot.storage_url, depot.store.secret.link(&path, ends));
     let mut response = answer::text(StatusCode::FOUND, "text/html; charset=utf-8", Body::empty());
     if let Ok(link) = HeaderValue::from_str(&link) {

@@ -24,6 +24,7 @@ use crate::answer;
 use crate::api::is_private;
 use crate::deb::{Control, InvalidDeb};
 use crate::depot::Depot;
+use crate::faults::{Point, overruled};
 use crate::front::drain;
 use crate::names::Repository;
 use crate::package::{About, Key, Sums};
@@ -55,6 +56,7 @@ enum BodyError {
 }
 
 pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, repository: &Repository, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Ok(boundary) = multer::parse_boundary(content_type) else {
         drain(request).await;
@@ -73,25 +75,39 @@ pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, repository: &Reposito
     let id = parts.distro_version_id.unwrap_or_default().trim().parse().ok();
 
     // Reading the package and making it last is work for the disk.
+    let read = tokio::task::spawn_blocking(move || {
+        let about = about(incoming.path());
+        (incoming, about)
+    });
+    let (incoming, about) = match read.await {
+        Ok((incoming, Ok(about))) => (incoming, about),
+        Ok((_, Err(error))) => return not_a_package(&error),
+        Err(error) => return answer::broken("read the upload", &error),
+    };
+    let Some(distro) = id.and_then(|id| depot.ids().distro(about.kind(), id)) else {
+        return answer::invalid("distro_version_id", "is invalid");
+    };
+    let subject = format!("{path}/{}", about.filename());
     let task = {
         let (depot, repository, user) = (depot.clone(), repository.clone(), user.to_owned());
-        move || -> Result<_, PushError> {
-            let about = about(incoming.path())?;
-            let distro = id.and_then(|id| depot.ids.distro(about.kind(), id)).ok_or(PushError::Distro)?;
-            Ok(depot.store.push(&incoming, (&repository, &distro), (sums, about), &user)?)
-        }
+        move || depot.store.push(&incoming, (&repository, &distro), (sums, about), &user)
     };
-    match tokio::task::spawn_blocking(task).await {
+    overruled(depot, Point::Push, subject, async || match tokio::task::spawn_blocking(task).await {
         Ok(Ok(held)) => {
             let private = is_private(depot, repository);
             let shape = Shape { depot, held: &held, private, promoted_from: None };
             answer::json_value(StatusCode::CREATED, &shape.details())
         }
-        Ok(Err(PushError::Distro)) => answer::invalid("distro_version_id", "is invalid"),
-        Ok(Err(error @ (PushError::Deb(_) | PushError::Rpm(_)))) => answer::invalid("package_file", &error.to_string()),
-        Ok(Err(PushError::Write(error))) => refusal("accept the push", &error),
-        Ok(Err(PushError::Disk(error))) => answer::broken("read the upload", &error),
+        Ok(Err(error)) => refusal("accept the push", &error),
         Err(error) => answer::broken("accept the push", &error),
+    })
+    .await
+}
+
+fn not_a_package(error: &PushError) -> Response {
+    match error {
+        PushError::Deb(_) | PushError::Rpm(_) => answer::invalid("package_file", &error.to_string()),
+        PushError::Disk(error) => answer::broken("read the upload", error),
     }
 }
 
@@ -101,10 +117,6 @@ enum PushError {
     Deb(#[from] InvalidDeb),
     #[error("the file {0}")]
     Rpm(#[from] InvalidRpm),
-    #[error("there is no such distro version for packages of this kind")]
-    Distro,
-    #[error(transparent)]
-    Write(#[from] WriteError),
     #[error(transparent)]
     Disk(#[from] io::Error),
 }

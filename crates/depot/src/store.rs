@@ -29,6 +29,7 @@ use crate::access::{Accounts, InvalidSeed, RepositoryRecord, Secret, Seed};
 use crate::clock::Moment;
 use crate::distributions::is_yum;
 use crate::folder;
+use crate::history::History;
 use crate::indexes::Indexes;
 use crate::journal::{Action, Entry, Journal, JournalError};
 use crate::names::{Distro, Repository};
@@ -106,6 +107,33 @@ pub(crate) struct Held {
     due: Moment,
     /// Since the last start; the journal keeps writes only.
     pub(crate) downloads: u64,
+    /// On its way here after a promotion that was cut half way: nobody sees it yet.
+    hidden: Option<Hidden>,
+}
+
+/// When a promoted package is in its destination.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Arrival {
+    #[default]
+    AtOnce,
+    AfterMs(u64),
+    WhenCleared,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hidden {
+    Until(Moment),
+    UntilCleared,
+}
+
+impl Held {
+    fn is_seen(&self, now: Moment) -> bool {
+        match self.hidden {
+            None => true,
+            Some(Hidden::Until(moment)) => moment <= now,
+            Some(Hidden::UntilCleared) => false,
+        }
+    }
 }
 
 pub(crate) struct State {
@@ -115,6 +143,7 @@ pub(crate) struct State {
     pub(crate) index_delay_ms: u64,
     /// Indexes that differ from the packages, and when they are to be written.
     stale: BTreeMap<(Repository, Distro), BTreeSet<Moment>>,
+    history: History,
     keys: BTreeMap<Repository, Arc<SigningKey>>,
 }
 
@@ -172,7 +201,9 @@ impl Store {
         let now = Moment::now();
         let packages = packages
             .into_iter()
-            .map(|(key, package)| (key, Held { package: Arc::new(package), indexed: false, due: now, downloads: 0 }))
+            .map(|(key, package)| {
+                (key, Held { package: Arc::new(package), indexed: false, due: now, downloads: 0, hidden: None })
+            })
             .collect();
         let state = State {
             accounts: read_accounts(&folder.join("accounts.json"))?,
@@ -180,6 +211,7 @@ impl Store {
             journal,
             index_delay_ms: 0,
             stale: touched.into_iter().map(|index| (index, [now].into())).collect(),
+            history: History::default(),
             keys: BTreeMap::new(),
         };
         let store = Self {
@@ -368,7 +400,8 @@ impl Store {
         let entry = entry_for(&package, Action::Push, user, (state.journal.next_seq(), at));
         state.journal.append(Entry { package: Some(package.clone()), ..entry })?;
         let due = at.plus_ms(state.index_delay_ms);
-        let held = Held { package: Arc::new(package), indexed: false, due, downloads: 0 };
+        let held = Held { package: Arc::new(package), indexed: false, due, downloads: 0, hidden: None };
+        state.history.note(None, Some(key.clone()));
         state.packages.insert(key, held.clone());
         self.mark_stale(&mut state, repository, distro, due);
         Ok(held)
@@ -376,11 +409,13 @@ impl Store {
 
     pub(crate) fn delete(&self, key: &Key, user: &str) -> Result<(), WriteError> {
         let mut state = self.state();
-        let package = state.packages.get(key).ok_or(WriteError::NotFound)?.package.clone();
         let at = Moment::now();
+        let seen = state.packages.get(key).filter(|held| held.is_seen(at));
+        let package = seen.ok_or(WriteError::NotFound)?.package.clone();
         let entry = entry_for(&package, Action::Delete, user, (state.journal.next_seq(), at));
         state.journal.append(entry)?;
-        state.packages.remove(key);
+        let removed = state.packages.remove(key);
+        state.history.note(removed, None);
         let due = at.plus_ms(state.index_delay_ms);
         self.mark_stale(&mut state, &key.0, &key.1, due);
         if state.packages.values().all(|other| other.package.sums.sha256 != package.sums.sha256) {
@@ -391,24 +426,68 @@ impl Store {
     }
 
     /// Moves a package to another repository, with its distro version, identity and date.
-    pub(crate) fn promote(&self, key: &Key, destination: &Repository, user: &str) -> Result<Held, WriteError> {
+    ///
+    /// Until its `arrival` nobody sees it in the destination.
+    pub(crate) fn promote(
+        &self,
+        key: &Key,
+        destination: &Repository,
+        arrival: Arrival,
+        user: &str,
+    ) -> Result<Held, WriteError> {
         let mut state = self.state();
-        let package = state.packages.get(key).ok_or(WriteError::NotFound)?.package.clone();
+        let at = Moment::now();
+        let seen = state.packages.get(key).filter(|held| held.is_seen(at));
+        let package = seen.ok_or(WriteError::NotFound)?.package.clone();
         let moved = Package { repository: destination.clone(), ..(*package).clone() };
         if state.packages.contains_key(&moved.key()) {
             return Err(WriteError::Taken);
         }
-        let at = Moment::now();
         let entry = entry_for(&package, Action::Promote, user, (state.journal.next_seq(), at));
         state.journal.append(Entry { destination: Some(destination.clone()), ..entry })?;
-        state.packages.remove(key);
-        let due = at.plus_ms(state.index_delay_ms);
-        let held = Held { package: Arc::new(moved), indexed: false, due, downloads: 0 };
+        let left = at.plus_ms(state.index_delay_ms);
+        let (hidden, arrives) = match arrival {
+            Arrival::AtOnce => (None, left),
+            Arrival::WhenCleared => (Some(Hidden::UntilCleared), left),
+            Arrival::AfterMs(ms) => (Some(Hidden::Until(at.plus_ms(ms))), left.plus_ms(ms)),
+        };
+        let held = Held { package: Arc::new(moved), indexed: false, due: arrives, downloads: 0, hidden };
+        let removed = state.packages.remove(key);
+        state.history.note(removed, Some(held.package.key()));
         state.packages.insert(held.package.key(), held.clone());
-        for repository in [&key.0, destination] {
-            self.mark_stale(&mut state, repository, &key.1, due);
-        }
+        self.mark_stale(&mut state, &key.0, &key.1, left);
+        self.mark_stale(&mut state, destination, &key.1, arrives);
         Ok(held)
+    }
+
+    /// What was promoted half way arrives now.
+    pub(crate) fn arrive_all(&self) {
+        let mut state = self.state();
+        let now = Moment::now();
+        let mut arrived = BTreeSet::new();
+        for held in state.packages.values_mut().filter(|held| !held.is_seen(now)) {
+            held.hidden = None;
+            held.due = now;
+            arrived.insert((held.package.repository.clone(), held.package.distro.clone()));
+        }
+        for (repository, distro) in arrived {
+            self.mark_stale(&mut state, &repository, &distro, now);
+        }
+        self.changed.notify_one();
+    }
+
+    /// The packages of a repository, as they were so many writes to it ago.
+    pub(crate) fn packages(&self, repository: &Repository, writes_ago: usize) -> Vec<Held> {
+        let (state, now) = (self.state(), Moment::now());
+        let here = state.packages.iter().filter(|(key, held)| key.0 == *repository && held.is_seen(now));
+        let here = here.map(|(key, held)| (key.clone(), held.clone())).collect();
+        state.history.before(repository, writes_ago, here)
+    }
+
+    /// A package that can be seen.
+    pub(crate) fn package(&self, key: &Key) -> Option<Arc<Package>> {
+        let (state, now) = (self.state(), Moment::now());
+        state.packages.get(key).filter(|held| held.is_seen(now)).map(|held| held.package.clone())
     }
 
     pub(crate) fn count_download(&self, key: &Key) {
@@ -422,13 +501,16 @@ impl Store {
         self.changed.notify_one();
     }
 
-    /// Writes every index that is due; says when the next one is.
-    pub(crate) fn write_due_indexes(&self) -> Option<Moment> {
+    /// Writes every index that is due and not held back; says when the next one is.
+    pub(crate) fn write_due_indexes(&self, is_held: impl Fn(&Repository, &Distro) -> bool) -> Option<Moment> {
         let now = Moment::now();
         let due: Vec<(Repository, Distro)> = {
             let mut state = self.state();
             let mut due = Vec::new();
             for (index, moments) in &mut state.stale {
+                if is_held(&index.0, &index.1) {
+                    continue;
+                }
                 let later = moments.split_off(&now.plus_ms(1));
                 if !std::mem::replace(moments, later).is_empty() {
                     due.push(index.clone());
@@ -443,7 +525,9 @@ impl Store {
                 self.mark_stale(&mut self.state(), &repository, &distro, now.plus_ms(INDEX_RETRY_MS));
             }
         }
-        self.state().stale.values().filter_map(BTreeSet::first).min().copied()
+        let state = self.state();
+        let waiting = state.stale.iter().filter(|((repository, distro), _)| !is_held(repository, distro));
+        waiting.filter_map(|(_, moments)| moments.first()).min().copied()
     }
 
     fn write_index(&self, repository: &Repository, distro: &Distro, now: Moment) -> io::Result<()> {
@@ -452,7 +536,10 @@ impl Store {
             let indexes = state.accounts.repositories.get(repository).map(|record| record.indexes.clone());
             let held = state.packages.values().filter(|held| {
                 let package = &held.package;
-                package.repository == *repository && package.distro == *distro && (held.indexed || held.due <= now)
+                package.repository == *repository
+                    && package.distro == *distro
+                    && (held.indexed || held.due <= now)
+                    && held.is_seen(now)
             });
             let packages = held.map(|held| held.package.clone()).collect::<Vec<_>>();
             (packages, state.keys.get(repository).cloned(), indexes.unwrap_or_default())
