@@ -125,7 +125,7 @@ pub(crate) enum Effect {
     },
     /// The link to the storage has ended already.
     ExpiredLink,
-    /// A promotion: the package has left the source, and is in the destination so much later, or when this is cleared.
+    /// A promotion: the package has left the source, and is in the destination so much later, or when all faults are cleared.
     HalfWay {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ms: Option<u64>,

@@ -5,6 +5,7 @@ mod apt;
 mod crash;
 mod downloads;
 mod drills;
+mod faults;
 mod indexes;
 mod support;
 mod yum;
