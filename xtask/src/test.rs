@@ -24,10 +24,12 @@ line what to install, and runs the rest. The last line is `N passed, N failed, N
 ";
 
 /// What tests need beyond what the demo needs: a program, and the Debian packages to install for it. The only such list.
-const NEEDED: [(&str, &str); 7] = [
+const NEEDED: [(&str, &str); 9] = [
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
     ("gpgv", "gpgv"),
+    ("rpmbuild", "rpm"),
+    ("dnf", "dnf"),
     ("git", "git"),
     ("rsync", "rsync"),
     ("chromium", "chromium fonts-dejavu-core"),

@@ -7,11 +7,13 @@
 
 pub mod apt;
 pub mod deb;
+pub mod dnf;
 mod edge;
 pub mod http;
 mod places;
 mod ports;
 mod process;
+pub mod rpm;
 mod secrets;
 mod stack;
 
