@@ -22,7 +22,6 @@ use slipway_wire::{Patience, RelayError, Relayed, Response, TooSlow, Transfer, U
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, AbortSignal, ReadableStreamDefaultReader};
-use worker::Delay;
 use worker::worker_sys::FixedLengthStream;
 
 use pump::{Pump, Pumped};
@@ -147,16 +146,9 @@ async fn copy(
         .map_err(Failure::Destination)?;
     let writer = stream.writable().get_writer().map_err(Failure::Destination)?;
     let pump = Pump::new(transfer, limits, &body, &writer)?;
-    let pumped = match limits.until {
-        Some(until) => {
-            // A side that hangs must not take the copy beyond its time. A timer holds 24 days at most.
-            let left = until.since(now()).min(Duration::from_hours(24));
-            match select(pin!(pump.run(&mut answer, progress)), Delay::from(left)).await {
-                Either::Left((pumped, _)) => pumped,
-                Either::Right(_) => Err(pump.look(until).err().map_or(Failure::CalledOff, Failure::TooSlow)),
-            }
-        }
-        None => pump.run(&mut answer, progress).await,
+    let pumped = match select(pin!(pump.run(&mut answer, progress)), pin!(pump.watch())).await {
+        Either::Left((pumped, _)) => pumped,
+        Either::Right((failure, _)) => Err(failure),
     };
     if !matches!(pumped, Ok(Pumped::Sent)) {
         pump.give_up();

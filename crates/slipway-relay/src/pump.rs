@@ -1,23 +1,25 @@
 //! The loop: read, hash and write, with two buffers that change places.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, join, select};
-use js_sys::{Function, Object, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Object, Reflect, Uint8Array};
 use slipway_core::time::Timestamp;
 use slipway_wire::{Digest, Mark, Pace, TooSlow, Transfer};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, ReadableStreamByobReader, WritableStreamDefaultWriter};
+use worker::Delay;
 use worker::worker_sys::DigestStream;
 
-use crate::js::{self, patient};
+use crate::js;
 use crate::{Failure, Limits, now};
 
-/// How many bytes are hashed and written at a time. 1 MiB took 2.2 CPU-seconds for 1 GiB, 64 KiB took 4.4.
-const CHUNK_BYTES_MAX: u32 = 1024 * 1024;
+/// How many bytes are hashed and written at a time. For 1 GiB, 128 KiB took 4.7 CPU-seconds, 512 KiB 3.5, 2 MiB 3.3 and
+/// 4 MiB 3.1, where workerd's own pipe took 1.9 and the hash alone 0.7. A copy has two chunks, and an isolate of 128 MB
+/// may have six copies, which have 24 MiB.
+const CHUNK_BYTES_MAX: u32 = 2 * 1024 * 1024;
 
 /// A slow side fills a small chunk in the time that a fast one needs for a large one, and progress is seen by chunks.
 const CHUNK_BYTES_MIN: u32 = 16 * 1024;
@@ -44,6 +46,8 @@ pub(crate) struct Pump<'a> {
     digest: DigestStream,
     hasher: WritableStreamDefaultWriter,
     began: Timestamp,
+    /// What is being waited for, and since when.
+    waits: Cell<(&'static str, Timestamp)>,
     size: Cell<u64>,
     pace: RefCell<Pace>,
 }
@@ -58,6 +62,7 @@ impl<'a> Pump<'a> {
         let (reader, read_at_least) = byob(body).map_err(Failure::Source)?;
         let digest = DigestStream::new("SHA-256");
         let hasher = digest.get_writer().map_err(Failure::Source)?;
+        let began = now();
         let pace = RefCell::new(Pace::new(transfer.size, limits.patience));
         Ok(Self {
             transfer,
@@ -67,7 +72,8 @@ impl<'a> Pump<'a> {
             writer,
             digest,
             hasher,
-            began: now(),
+            began,
+            waits: Cell::new(("", began)),
             size: Cell::new(0),
             pace,
         })
@@ -76,15 +82,16 @@ impl<'a> Pump<'a> {
     pub(crate) async fn run(&self, upload: &mut JsFuture, mut progress: impl FnMut(u64)) -> Result<Pumped, Failure> {
         let Transfer { prefix, suffix, size: declared, .. } = self.transfer;
         let mut looked = self.began;
-        let mut least = CHUNK_BYTES_MIN;
+        let mut bytes = CHUNK_BYTES_MIN;
         if let Some(answer) = self.write(&Uint8Array::from(prefix.as_slice()), upload).await? {
             return Ok(Pumped::Early(answer));
         }
-        let mut spare = Some(Uint8Array::new_with_length(CHUNK_BYTES_MAX));
-        let mut reading = self.read(least, &Uint8Array::new_with_length(CHUNK_BYTES_MAX))?;
+        let mut spare = Some(ArrayBuffer::new(CHUNK_BYTES_MAX));
+        let mut reading = self.read(bytes, &ArrayBuffer::new(CHUNK_BYTES_MAX))?;
+        let mut last = None;
         loop {
             let turn = now();
-            let read = self.patient("the download", reading).await.map_err(Failure::Source)?;
+            let read = self.waited("the download", reading).await.map_err(Failure::Source)?;
             let value = js::get(&read, "value").map_err(Failure::Source)?;
             if value.is_undefined() {
                 break;
@@ -95,27 +102,32 @@ impl<'a> Pump<'a> {
             if total > *declared {
                 return Ok(Pumped::Withheld { found: None, size: total });
             }
-            let done = js::is_true(&read, "done");
             // The next bytes come while these are hashed and sent.
             let next = match spare.take() {
-                Some(view) if !done => Some(self.read(least, &view)?),
+                Some(buffer) if !js::is_true(&read, "done") => Some(self.read(bytes, &buffer)?),
                 _ => None,
             };
             if length > 0 {
                 let hashed = JsFuture::from(self.hasher.write_with_chunk(&chunk));
-                let (hashed, written) = join(hashed, self.write(&chunk, upload)).await;
-                if let Some(answer) = written? {
-                    return Ok(Pumped::Early(answer));
+                if total == *declared {
+                    // Without these the upload is not complete, so they wait for the digest.
+                    hashed.await.map_err(Failure::Source)?;
+                    last = Some(chunk.slice(0, length));
+                } else {
+                    let (hashed, written) = join(hashed, self.write(&chunk, upload)).await;
+                    if let Some(answer) = written? {
+                        return Ok(Pumped::Early(answer));
+                    }
+                    hashed.map_err(Failure::Source)?;
                 }
-                hashed.map_err(Failure::Source)?;
             }
             self.size.set(total);
             let Some(next) = next else { break };
-            spare = Some(Uint8Array::new(&chunk.buffer()));
+            spare = Some(chunk.buffer());
             reading = next;
 
             let at = now();
-            least = chunk_bytes(least, at.since(turn));
+            bytes = chunk_bytes(bytes, at.since(turn));
             if at.since(looked) >= LOOK {
                 looked = at;
                 progress(total);
@@ -128,12 +140,42 @@ impl<'a> Pump<'a> {
         if size != *declared || found != self.transfer.digest {
             return Ok(Pumped::Withheld { found: (size == *declared).then_some(found), size });
         }
-        progress(size);
-        if let Some(answer) = self.write(&Uint8Array::from(suffix.as_slice()), upload).await? {
-            return Ok(Pumped::Early(answer));
+        for end in last.iter().chain([&Uint8Array::from(suffix.as_slice())]) {
+            if let Some(answer) = self.write(end, upload).await? {
+                return Ok(Pumped::Early(answer));
+            }
         }
         JsFuture::from(self.writer.close()).await.map_err(Failure::Destination)?;
+        progress(size);
         Ok(Pumped::Sent)
+    }
+
+    async fn waited<Side: Future>(&self, what: &'static str, side: Side) -> Side::Output {
+        self.waits.set((what, now()));
+        side.await
+    }
+
+    /// Ends when the copy must: when one side has kept silent for too long, or when its time is over.
+    ///
+    /// One timer for all waits: a timer for each would make garbage with every chunk.
+    pub(crate) async fn watch(&self) -> Failure {
+        loop {
+            let at = now();
+            let (what, since) = self.waits.get();
+            let silent_at = since + self.limits.silence;
+            if at >= silent_at {
+                let why = format!("{what} kept silent for {} s", self.limits.silence.as_secs()).into();
+                return if what == "the download" { Failure::Source(why) } else { Failure::Destination(why) };
+            }
+            if self.limits.until.is_some_and(|until| at >= until)
+                && let Err(too_slow) = self.look(at)
+            {
+                return Failure::TooSlow(too_slow);
+            }
+            let next = self.limits.until.map_or(silent_at, |until| until.min(silent_at));
+            // At least a moment, since a copy that is complete when its time is over may end.
+            Delay::from(next.since(at).max(Duration::from_millis(50))).await;
+        }
     }
 
     /// Whether the copy ends in time.
@@ -149,9 +191,10 @@ impl<'a> Pump<'a> {
         drop(JsFuture::from(self.writer.abort_with_reason(&"withheld".into())));
     }
 
-    /// Begins to fill a buffer.
-    fn read(&self, least: u32, view: &Uint8Array) -> Result<JsFuture, Failure> {
-        let promise = self.read_at_least.call2(&self.reader, &least.into(), view).map_err(Failure::Source)?;
+    /// Begins to fill the first `bytes` of a buffer.
+    fn read(&self, bytes: u32, buffer: &ArrayBuffer) -> Result<JsFuture, Failure> {
+        let view = Uint8Array::new_with_byte_offset_and_length(buffer, 0, bytes);
+        let promise = self.read_at_least.call2(&self.reader, &bytes.into(), &view).map_err(Failure::Source)?;
         Ok(JsFuture::from(promise.unchecked_into::<js_sys::Promise>()))
     }
 
@@ -166,24 +209,17 @@ impl<'a> Pump<'a> {
 
     /// Writes a chunk, unless the destination answers first: then it takes no more.
     async fn write(&self, chunk: &Uint8Array, upload: &mut JsFuture) -> Result<Option<web_sys::Response>, Failure> {
-        let written = self.patient("the upload", JsFuture::from(self.writer.write_with_chunk(chunk)));
-        match select(pin!(written), &mut *upload).await {
+        let written = JsFuture::from(self.writer.write_with_chunk(chunk));
+        self.waits.set(("the upload", now()));
+        match select(written, &mut *upload).await {
             Either::Left((Ok(_), _)) => Ok(None),
             Either::Left((Err(broken), _)) => {
                 // The stream breaks when the destination has answered or gone; which of both, the upload says.
-                let answer = self.patient("the answer to the upload", upload).await;
+                let answer = self.waited("the answer to the upload", upload).await;
                 Ok(Some(answer.map_err(|_| Failure::Destination(broken))?.unchecked_into()))
             }
             Either::Right((answer, _)) => Ok(Some(answer.map_err(Failure::Destination)?.unchecked_into())),
         }
-    }
-
-    async fn patient(
-        &self,
-        what: &str,
-        side: impl Future<Output = Result<JsValue, JsValue>> + Unpin,
-    ) -> Result<JsValue, JsValue> {
-        patient(what, side, self.limits.silence).await
     }
 }
 
@@ -198,12 +234,12 @@ fn byob(body: &ReadableStream) -> Result<(ReadableStreamByobReader, Function), J
 }
 
 /// How many bytes to wait for in the next turn, after one that took `turn`.
-fn chunk_bytes(least: u32, turn: Duration) -> u32 {
+fn chunk_bytes(bytes: u32, turn: Duration) -> u32 {
     if turn < LOOK / 8 {
-        (least * 2).min(CHUNK_BYTES_MAX)
+        (bytes * 2).min(CHUNK_BYTES_MAX)
     } else if turn > LOOK {
-        (least / 2).max(CHUNK_BYTES_MIN)
+        (bytes / 2).max(CHUNK_BYTES_MIN)
     } else {
-        least
+        bytes
     }
 }

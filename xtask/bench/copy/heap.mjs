@@ -1,5 +1,5 @@
-// `node heap.mjs PORT`: what the isolate behind workerd's inspector holds after a collection, as one line of JSON.
-const port = process.argv[2];
+// `node heap.mjs PORT URL`: what the isolate behind workerd's inspector holds after a collection, as one line of JSON.
+const [port, url] = process.argv.slice(2);
 const [target] = await (await fetch(`http://127.0.0.1:${port}/json`)).json();
 const socket = new WebSocket(target.webSocketDebuggerUrl);
 await new Promise((resolve, reject) => {
@@ -23,8 +23,12 @@ function ask(method) {
   return new Promise((resolve, reject) => waiting.set(last, { resolve, reject }));
 }
 
-// What the first collection lets go may hold more.
-await ask("HeapProfiler.collectGarbage");
-await ask("HeapProfiler.collectGarbage");
+// An idle isolate does not collect by itself: any request wakes it. What the first collection lets go may hold more.
+for (let time = 0; time < 2; time += 1) {
+  const collected = ask("HeapProfiler.collectGarbage");
+  await (await fetch(url)).text();
+  await collected;
+}
 console.log(JSON.stringify(await ask("Runtime.getHeapUsage")));
-socket.close();
+// workerd does not answer the end of the conversation.
+process.exit();

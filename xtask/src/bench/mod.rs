@@ -151,7 +151,7 @@ fn table(bench: &str, figures: &[Figure]) -> String {
     let mut text = format!("\n{}\n", bold(bench));
     for figure in figures {
         let Figure { case, metric, value, unit, mark } = figure;
-        let _ = write!(text, "  {case:<width$}  {metric:<18}{value:>10.3} {unit:<6}");
+        let _ = write!(text, "  {case:<width$}  {metric:<20}{value:>10.3} {unit:<6}");
         if let Some(mark) = mark {
             let _ = write!(text, "  {}", if figure.holds() { green("holds") } else { red("does not hold") });
             let _ = write!(text, " {}", dim(&format!("({mark})")));
