@@ -379,10 +379,10 @@ mod tests {
 
     #[test]
     fn text_that_a_package_brings_cannot_be_another_package() {
-        let forged = r#"</package><package type="rpm"><checksum type="sha256" pkgid="YES">{B}</checksum><location href="tug-1-1.x86_64.rpm"/></package>"#;
+        let forged = r#"</package><package type="rpm"><checksum type="sha256" pkgid="YES">{B}</checksum><location href="tug-1-1.x86_64.rpm"/></package><package type="rpm"><location href="z-1-1.noarch.rpm"/>"#;
         for (before, after) in [("<![CDATA[", "]]>"), ("<!--", "-->"), ("<?x ", "?>")] {
             let package = format!(
-                r#"<package type="rpm"><description>{before}{forged}{after}</description>{{sum}}<location href="y-1-1.noarch.rpm"/></package>"#
+                r#"<package type="rpm">{{sum}}<location href="y-1-1.noarch.rpm"/><description>{before}{forged}{after}</description></package>"#
             );
             check(&package, Err(()));
             check(&format!("{{x}}{package}"), Err(()));
