@@ -29,6 +29,7 @@ pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
         state: release_state(&text(json, "state")?)?,
         verdict: text(json, "verdict")?,
         at: text(json, "at")?,
+        estimate: None,
         pipelines: list(json, "pipelines", pipeline)?,
         packages: list(json, "packages", package)?,
     })
@@ -73,6 +74,7 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         state: parsed::<V, TargetState>(json, "state")?,
         since: text(json, "since")?,
         step: optional(json, "step", |step| self::step(&step.text()?))?,
+        bytes: None, outside: false, attempts: 0,
         approval: optional(json, "approval", approval)?,
         problem: optional(json, "problem", problem)?,
     })
@@ -81,7 +83,7 @@ fn target<V: Value>(json: &V) -> Option<Target> {
 fn step(code: &str) -> Option<Step> {
     match code {
         "look" => Some(Step::Look),
-        "copy" => Some(Step::Copy),
+        "copy" => Some(Step::Copy), "move" => Some(Step::Move), "carry" => Some(Step::Carry),
         "index" => Some(Step::Index),
         _ => None,
     }
@@ -102,7 +104,7 @@ fn problem<V: Value>(json: &V) -> Option<Problem> {
         what: text(json, "what")?,
         public: text(json, "public")?,
         retry: text(json, "retry")?,
-        next: text(json, "next")?,
+        next: text(json, "next")?, evidence: None,
     })
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn words(target: &Target) -> String {
     match target.step.filter(|_| target.state == TargetState::Releasing) {
         None => target.state.words().to_owned(),
         Some(Step::Look) => format!("{}: looking", target.state),
-        Some(Step::Copy) => format!("{}: copying", target.state),
+        Some(Step::Copy | Step::Move | Step::Carry) => format!("{}: copying", target.state),
         Some(Step::Index) => format!("{}: accepted, waiting for the index", target.state),
     }
 }

@@ -95,12 +95,12 @@ fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> O
     }
     let key = key.filter(|_| problems.len() == before)?;
     let expect = Expectation {
-        distros: distros.into_iter().collect(),
+        distros: distros.into_iter().collect(), kind: slipway_packagecloud::PackageKind::Deb, architecture: None,
         release_job: options.release_job.replace("{key}", key.as_str()),
         environment: options.environment.replace("{key}", key.as_str()),
         skip: entry.skip.clone(),
     };
-    Some(PackagePatch { key, expect: Some(expect), staged: None })
+    Some(PackagePatch { key, expect: Some(expect), staged: None, replace: false })
 }
 
 /// A key stands for one package, and a release job for one key: otherwise one click could mean either.

@@ -40,7 +40,7 @@ pub(crate) async fn stage(
 
     let (edge, _) = Edge::open(settings, options.timeout_s).await?;
     let staged = StagedFile { filename: filename.to_string(), digest: file.digest, size: file.size };
-    let patch = ReleasePatch { packages: vec![PackagePatch { key: key.clone(), expect: None, staged: Some(staged) }] };
+    let patch = ReleasePatch { packages: vec![PackagePatch { key: key.clone(), expect: None, staged: Some(staged), replace: false }] };
     let release = match edge.declare(&patch).await {
         Ok(release) => release,
         // Built all the same: a plan that leaves it out is no reason to fail its build.
