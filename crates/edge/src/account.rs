@@ -147,6 +147,18 @@ impl Pace {
     }
 }
 
+impl Pace {
+    fn cut_off(&mut self, trouble: &Trouble, now: Timestamp) {
+        // All that ran together met the same cut-off.
+        if self.cut_off_until <= now {
+            let longer = u32::try_from(self.cut_offs.min(10)).unwrap_or(10);
+            self.cut_offs += 1;
+            self.cut_off_until = now + CUT_OFF_FIRST.saturating_mul(1 << longer).min(CUT_OFF_LONGEST);
+        }
+        self.trouble = Some(trouble.clone());
+    }
+}
+
 fn holder(package: &str, distro: &str) -> String {
     format!("{package} {distro}")
 }
@@ -210,6 +222,19 @@ impl<S: Sql> Account<S> {
         })
     }
 
+    /// What the server said when it cut the account off, while it is to be left alone.
+    pub fn cut_off(&self, now: Timestamp) -> Result<Option<Trouble>, SqlError> {
+        let pace = self.pace(1000)?;
+        Ok(pace.trouble.filter(|_| pace.cut_off_until > now))
+    }
+
+    /// The server has cut the account off, whatever it was asked.
+    pub fn is_cut_off(&self, trouble: &Trouble, now: Timestamp) -> Result<(), SqlError> {
+        let mut pace = self.pace(1000)?;
+        pace.cut_off(trouble, now);
+        self.set_pace(&pace)
+    }
+
     /// Lets a lease last longer that a transfer still needs.
     pub fn renew(&self, package: &str, distro: &str, now: Timestamp) -> Result<(), SqlError> {
         let values: [Value; 2] = [(now + LEASE).0.into(), holder(package, distro).into()];
@@ -249,15 +274,7 @@ impl<S: Sql> Account<S> {
                     pace.ceiling = Some(at_once.max(2));
                     pace.ceiling_until = now + CEILING_LASTS;
                 }
-                Ending::CutOff(trouble) => {
-                    let longer = u32::try_from(pace.cut_offs.min(10)).unwrap_or(10);
-                    let wait = CUT_OFF_FIRST.saturating_mul(1 << longer).min(CUT_OFF_LONGEST);
-                    if pace.cut_off_until <= now {
-                        pace.cut_offs += 1;
-                        pace.cut_off_until = now + wait;
-                    }
-                    pace.trouble = Some(trouble.clone());
-                }
+                Ending::CutOff(trouble) => pace.cut_off(trouble, now),
                 Ending::Busy | Ending::Other => {}
             }
             self.set_pace(&pace)?;

@@ -141,11 +141,11 @@ pub fn report(
         }
         // The account itself says when, and calls sooner when a slot is free.
         Outcome::AwaitingSlot(wait) => (shown(TargetState::Approved, None, None), Next::After(*wait)),
-        Outcome::CutOff { trouble, .. } if is_past(patience.cut_off_since, CUT_OFF_MAX) => {
-            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, Visible::Nothing))
+        Outcome::CutOff { trouble, public, .. } if is_past(patience.cut_off_since, CUT_OFF_MAX) => {
+            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, *public))
         }
-        Outcome::CutOff { trouble, again } => {
-            let problem = told(Code::AccountCutOff, trouble, Visible::Nothing);
+        Outcome::CutOff { trouble, again, public } => {
+            let problem = told(Code::AccountCutOff, trouble, *public);
             (shown(TargetState::Approved, None, Some(problem)), after(*again))
         }
         Outcome::AwaitingDigest if patience.waited >= WAITS_MAX => stopped(TargetState::Failed, no_digest(promotion)),

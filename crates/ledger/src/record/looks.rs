@@ -109,7 +109,6 @@ impl<S: Sql> Record<S> {
             let is_absent = row.integer(0)? >= ABSENT_LOOKS;
             let Watched { filename, site: Site { repository, .. }, digest, .. } = of;
             let (state, problem) = match (before, seen) {
-                (_, Seen::WithoutDigest) => return Ok(false),
                 (TargetState::Released, Seen::Digest(found)) if found == digest => (TargetState::Released, None),
                 (TargetState::Released, Seen::Digest(found)) => {
                     let what = format!("{repository} has other bytes under `{filename}`: {found}, released {digest}.");
@@ -125,7 +124,7 @@ impl<S: Sql> Record<S> {
                     (TargetState::Missing, Some(staging_conflict(&name, filename, *found, *digest)))
                 }
                 (_, Seen::Nothing) if is_absent => (TargetState::Missing, None),
-                (_, Seen::Nothing) => return Ok(false),
+                (_, Seen::Nothing | Seen::WithoutDigest) => return Ok(false),
             };
             let text = problem.as_ref().map(serde_json::to_string).transpose()?;
             if state == *before && row.text_or_null(1)? == text.as_deref() {
