@@ -68,7 +68,7 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
 pub(crate) fn suites(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Suite>> {
     tools::check(steps)?;
     tools::apt_install(steps, places, &NEEDED)?;
-    build::build(steps, places, &build::Part::ALL)?;
+    build::build(steps, places, &[build::Part::ALL.as_slice(), &[build::Part::BenchCopy]].concat())?;
     let test_tools = places.test_tools();
     tools::npm_install(steps, places, "xtask/tools/test", &test_tools, "gitlab-ci-local", "20 MB on disk")?;
     let pages = "crates/dashboard/tests";

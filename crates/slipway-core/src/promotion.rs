@@ -269,6 +269,7 @@ async fn copy(http: &(impl Http + Relay), promotion: &Promotion, boundary: &Boun
             return Err(CopyError::Passing(format!("storage answered {status} for `{filename}`")));
         }
         Err(RelayError::Broken(why)) => return Err(CopyError::Passing(format!("copying `{filename}`: {why}"))),
+        Err(RelayError::TooSlow(why)) => return Err(CopyError::Passing(format!("copying `{filename}`: {why}"))),
     };
     match push.parse(&answer) {
         Ok(Pushed::Created(_)) => Ok(()),

@@ -11,11 +11,13 @@
 mod base;
 mod call;
 mod digest;
+mod pace;
 mod relay;
 mod token;
 
 pub use base::{Base, InvalidBase};
 pub use call::{CallError, Endpoint, Http, Request, Response, Unreachable, call};
 pub use digest::{Digest, InvalidDigest};
+pub use pace::{Mark, Pace, Patience, TooSlow, fits_in_time};
 pub use relay::{Relay, RelayError, Relayed, Transfer};
 pub use token::Token;

@@ -2,6 +2,7 @@
 
 use crate::call::{Response, Unreachable};
 use crate::digest::Digest;
+use crate::pace::TooSlow;
 
 /// One transfer: read from `source`, send to `upload` with `prefix` before and `suffix` after the package's bytes.
 ///
@@ -47,6 +48,10 @@ pub enum RelayError {
     /// One side went away. The destination may have the package all the same.
     #[error("the transfer broke: {0}")]
     Broken(#[from] Unreachable),
+    /// It was given up because it could not end in time. The end of the body was withheld, so the destination has
+    /// accepted nothing.
+    #[error(transparent)]
+    TooSlow(#[from] TooSlow),
 }
 
 /// The port through which package bytes move. Hosts use native streams; tests hold bytes.

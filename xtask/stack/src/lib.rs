@@ -15,6 +15,7 @@ mod process;
 mod secrets;
 mod stack;
 
+pub use edge::compatibility_date;
 pub use places::Places;
 pub use ports::{PORT_NAMES, Ports, free_port};
 pub use process::Process;

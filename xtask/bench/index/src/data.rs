@@ -34,8 +34,8 @@ impl Numbers {
     /// Some words of a language that has a few hundred, the first ones more frequent.
     fn words(&mut self, count: u64) -> String {
         const SYLLABLES: [&str; 20] = [
-            "ar", "bo", "cen", "del", "eri", "fo", "gram", "har", "in", "jo", "kel", "lib", "mo", "net", "or", "pro", "qui",
-            "ren", "ser", "ter",
+            "ar", "bo", "cen", "del", "eri", "fo", "gram", "har", "in", "jo", "kel", "lib", "mo", "net", "or", "pro",
+            "qui", "ren", "ser", "ter",
         ];
         let mut text = String::new();
         for at in 0..count {
@@ -108,8 +108,10 @@ fn stanza(number: u64, numbers: &mut Numbers) -> String {
 /// A package of Fedora's: 3 KB on average, as in its `primary.xml`.
 fn package(number: u64, numbers: &mut Numbers) -> String {
     let name = format!("{}-{number}", numbers.words(1));
-    let (version, release) =
-        (format!("{}.{}.{}", numbers.below(20), numbers.below(30), numbers.below(9)), format!("{}.el9", 1 + numbers.below(4)));
+    let (version, release) = (
+        format!("{}.{}.{}", numbers.below(20), numbers.below(30), numbers.below(9)),
+        format!("{}.el9", 1 + numbers.below(4)),
+    );
     let entries = |numbers: &mut Numbers, count: u64| -> String {
         let entry = |_| {
             let (first, second) = (numbers.words(1), numbers.words(1));
