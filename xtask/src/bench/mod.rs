@@ -5,6 +5,7 @@
 //! since seconds are the machine's. Every server is on loopback and ends with its benchmark.
 
 mod copy;
+mod index;
 pub(crate) mod measure;
 
 use std::fmt;
@@ -33,11 +34,10 @@ struct Bench {
     run: fn(&Steps, &Places) -> anyhow::Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 1] = [Bench {
-    name: "copy",
-    about: "the verified copy against curl and a native pipe: time and memory",
-    run: copy::run,
-}];
+const BENCHES: [Bench; 2] = [
+    Bench { name: "copy", about: "the verified copy against curl and a native pipe: time and memory", run: copy::run },
+    Bench { name: "index", about: "reading a public index of 200 MB in wasm: time and memory", run: index::run },
+];
 
 /// One number that a benchmark found.
 pub(crate) struct Figure {
