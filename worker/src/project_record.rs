@@ -25,7 +25,8 @@ use slipway_edge::{package, project};
 use slipway_fetch::Fetch;
 use slipway_gitlab::{GetJob, Instance, Job};
 use slipway_ledger::{Record, Sent, Sight, audit};
-use slipway_packagecloud::{Distributions, Distro, Filename};
+use slipway_package::{Distro, Filename};
+use slipway_packagecloud::Distributions;
 use slipway_wire::{CallError, Http, Request as WireRequest, Response as WireResponse, Unreachable, call};
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
@@ -254,7 +255,7 @@ impl ProjectRecord {
             let sight = match seen.map_err(|error| Trouble::passing(error.to_string())).and_then(|seen| seen) {
                 Ok(Seen::Digest(digest)) if digest == staged.digest => Sight::Declared,
                 Ok(Seen::Digest(digest)) => {
-                    let problem = staging_conflict(store.name(), &staged.filename, digest, staged.digest);
+                    let problem = staging_conflict(&store.name(), &staged.filename, digest, staged.digest);
                     problems.push(Problem::new(409, "staging-conflict", format!("{} {}", problem.what, problem.next)));
                     Sight::Other(problem)
                 }
