@@ -9,10 +9,10 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::Account;
 use slipway_edge::port::{AccountHost, Clock};
-use slipway_edge::reading::Readings;
+use slipway_edge::reading::{self, Readings};
 use slipway_fetch::Fetch;
 use slipway_ledger::SqlError;
-use slipway_packagecloud::{Distro, Filename};
+use slipway_package::{Distro, Filename};
 use slipway_wire::{Http, Request as WireRequest, Response as WireResponse, Unreachable};
 use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
 
@@ -92,7 +92,7 @@ impl DestinationAccount {
     ) -> std::result::Result<slipway_core::inventory::Seen, Trouble> {
         let (distro, account) = self.opened(distro)?;
         let host = Host { env: &self.env, place };
-        self.readings.find(&host, account.sql(), repository, &distro, filename).await
+        reading::find(&self.readings, account, &host, repository, &distro, filename).await
     }
 
     async fn served(
@@ -104,7 +104,7 @@ impl DestinationAccount {
     ) -> std::result::Result<slipway_core::inventory::Served, Trouble> {
         let (distro, account) = self.opened(distro)?;
         let host = Host { env: &self.env, place };
-        self.readings.served(&host, account.sql(), repository, &distro, filename).await
+        reading::served(&self.readings, account, &host, repository, &distro, filename).await
     }
 
     fn opened(&self, distro: &str) -> std::result::Result<(Distro, &Account<DurableSql>), Trouble> {

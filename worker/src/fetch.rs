@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use serde::Deserialize;
-use slipway_core::api::{PromotionRequest, Release, ReleasePatch, ReleaseSummary};
+use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::release::{ReleaseState, Version};
@@ -17,7 +17,7 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json};
 use crate::message::{self, ToDirectory, ToProject, tell};
-use crate::{copy, pages, session, settings, webhook};
+use crate::{carry, copy, pages, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -118,6 +118,21 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
             let version = parse_version(version)?;
             let PromotionRequest { keys } = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             Ok(tell(&message::project(env, project.id)?, &ToProject::Promote { session, version, keys }).await?)
+        }
+        (Method::Get, ["projects", project, "releases", version, "targets", key, distro @ ..])
+            if !distro.is_empty() =>
+        {
+            let project = readable(&request, env, config, project)?;
+            let key = key.parse().map_err(|_| Problem::not_found("such target"))?;
+            let (version, distro) = (parse_version(version)?, distro.join("/"));
+            let target = ToProject::Target { project_id: project.id, version, key, distro };
+            Ok(tell(&message::project(env, project.id)?, &target).await?)
+        }
+        (Method::Post, ["projects", project, "releases", version, "carries"]) => {
+            let (project, session) = job(&request, env, config, project)?;
+            let version = parse_version(version)?;
+            let asked: CarryRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            carry::answer(env.clone(), project.id, session, version, asked).await
         }
         _ => Err(Problem::not_found("route of the API")),
     }

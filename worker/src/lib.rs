@@ -5,6 +5,7 @@
 //! Object:
 //!
 //! - [`fetch`](mod@fetch): every request from outside, and the page of a release;
+//! - `carry`: a release job holds its request open while the edge copies what takes longer than an alarm may run;
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
 //! - `scheduled`: the cron trigger, which only wakes alarms;
 //! - `project_record`, `package_promotion`, `destination_account`, `directory`: the Durable Objects.
@@ -13,6 +14,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod answer;
+mod carry;
 mod clock;
 mod copy;
 mod destination_account;

@@ -7,6 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use slipway_core::api::{PromotionAccepted, ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::approval::{Refusal, by_job};
 use slipway_core::config::Config;
@@ -24,7 +25,8 @@ use slipway_edge::{package, project};
 use slipway_fetch::Fetch;
 use slipway_gitlab::{GetJob, Instance, Job};
 use slipway_ledger::{Record, Sent, Sight, audit};
-use slipway_packagecloud::{Distributions, Distro, Filename};
+use slipway_package::{Distro, Filename};
+use slipway_packagecloud::Distributions;
 use slipway_wire::{CallError, Http, Request as WireRequest, Response as WireResponse, Unreachable, call};
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
@@ -38,6 +40,8 @@ use crate::{clock, settings};
 
 /// How long GitLab or a package server may take for one small exchange.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
+/// How long looking again at what rests may hold up an alarm.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// When a killed alarm is taken up again.
 const WATCHDOG: Duration = Duration::from_secs(20);
 /// How often a waiting reader's release is looked at.
@@ -142,9 +146,7 @@ impl ProjectRecord {
             ToProject::Approvals { session, version, key } => {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
             }
-            ToProject::Target { project_id, version, key, distro } => {
-                self.target(project_id, &version, &key, &distro)
-            }
+            ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
             ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
@@ -253,7 +255,7 @@ impl ProjectRecord {
             let sight = match seen.map_err(|error| Trouble::passing(error.to_string())).and_then(|seen| seen) {
                 Ok(Seen::Digest(digest)) if digest == staged.digest => Sight::Declared,
                 Ok(Seen::Digest(digest)) => {
-                    let problem = staging_conflict(store.name(), &staged.filename, digest, staged.digest);
+                    let problem = staging_conflict(&store.name(), &staged.filename, digest, staged.digest);
                     problems.push(Problem::new(409, "staging-conflict", format!("{} {}", problem.what, problem.next)));
                     Sight::Other(problem)
                 }
@@ -327,7 +329,16 @@ impl ProjectRecord {
         // Orders go on without GitLab's token.
         let token = settings::secret(&self.env, &config.gitlab.token);
         let gitlab = token.ok().map(|token| Instance::new(config.gitlab.url.clone(), token));
-        let due_at = project::drive(self.record()?, &Host(self), &config, gitlab.as_ref()).await?;
+        let (record, host) = (self.record()?, Host(self));
+        project::drive(record, &host, &config, gitlab.as_ref()).await?;
+        // What rests can wait: a place that is slow to list it holds up nothing else.
+        let looking = std::pin::pin!(project::look_again(record, &host));
+        let again = match select(looking, Delay::from(LOOK_LIMIT)).await {
+            Either::Left((again, _)) => again?,
+            Either::Right(_) => Some(clock::now() + project::SWEEP),
+        };
+        let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
+        let due_at = due_at.into_iter().chain(again).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(project::SOON)).await?,
@@ -352,8 +363,7 @@ impl ProjectRecord {
         let project = settings::project(&config, project_id)?;
         let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
         let package = release.and_then(|release| release.packages.into_iter().find(|package| package.key == *key));
-        let target =
-            package.and_then(|package| package.targets.into_iter().find(|target| target.distro == distro));
+        let target = package.and_then(|package| package.targets.into_iter().find(|target| target.distro == distro));
         let target = target.ok_or_else(|| Problem::not_found("such target"))?;
         let attempts = self.record()?.attempts(version, key, distro)?;
         json(200, &TargetHistory { key: key.clone(), target, attempts })

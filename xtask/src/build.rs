@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use slipway_stack::Places;
+use slipway_stack::{Places, compatibility_date};
 
 use crate::report::Steps;
 use crate::tools::{self, cargo, run_logged, seconds, shown};
 
 const HELP: &str = "\
-cargo xtask build [worker] [dashboard] [slipway] [native]
+cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [bench-index] [native]
 
 Builds the named parts, or all of them:
     worker       the edge, for `wrangler deploy` and workerd         → build/worker
     dashboard    the pages' script and styles                        → build/dashboard
     slipway      the command of the CI component, for Node           → build/slipway
+    bench-copy   a Worker that only copies, for its tests and benchmark    → build/bench-copy
+    bench-index  the reader of public indexes for Node, for its benchmark  → build/bench-index
     native       depot and the GitLab stand-in, debug builds         → target/debug
 ";
 
@@ -27,10 +29,13 @@ pub(crate) enum Part {
     Worker,
     Dashboard,
     Slipway,
+    BenchCopy,
+    BenchIndex,
     Native,
 }
 
 impl Part {
+    /// What is deployed or runs beside it: all but what only tests and benchmarks need.
     pub(crate) const ALL: [Self; 4] = [Self::Worker, Self::Dashboard, Self::Slipway, Self::Native];
 
     /// The package, for the parts that are wasm.
@@ -39,6 +44,8 @@ impl Part {
             Self::Worker => Some("slipway-worker"),
             Self::Dashboard => Some("slipway-dashboard"),
             Self::Slipway => Some("slipway"),
+            Self::BenchCopy => Some("slipway-bench-copy"),
+            Self::BenchIndex => Some("slipway-bench-index"),
             Self::Native => None,
         }
     }
@@ -56,8 +63,12 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
                 "worker" => Part::Worker,
                 "dashboard" => Part::Dashboard,
                 "slipway" => Part::Slipway,
+                "bench-copy" => Part::BenchCopy,
+                "bench-index" => Part::BenchIndex,
                 "native" => Part::Native,
-                other => bail!("`{other}` is no part: there are worker, dashboard, slipway and native"),
+                other => bail!(
+                    "`{other}` is no part: there are worker, dashboard, slipway, bench-copy, bench-index and native"
+                ),
             }),
             other => return Err(other.unexpected().into()),
         }
@@ -76,7 +87,12 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     // All hosts, whichever is wanted: cargo gives their common dependencies the features of all that it builds at a
     // time, and what is deployed is to be what was tested.
     let wasm = parts.iter().any(|part| part.package().is_some());
-    let packages: Vec<&str> = Part::ALL.iter().filter(|_| wasm).filter_map(|part| part.package()).collect();
+    let mut packages: Vec<&str> = Part::ALL.iter().filter(|_| wasm).filter_map(|part| part.package()).collect();
+    for bench in [Part::BenchCopy, Part::BenchIndex] {
+        if parts.contains(&bench) {
+            packages.extend(bench.package());
+        }
+    }
     let native = parts.contains(&Part::Native);
     if native && !places.tools().exists() {
         steps.say("a first build loads about 95 MB (crates, and workerd from npm), all of it used inside this clone but cargo's own cache");
@@ -152,6 +168,8 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
         Part::Worker => ("workerd", "slipway_worker", "worker", "", "index"),
         Part::Slipway => ("nodejs", "slipway", "slipway", "lib", "slipway"),
         Part::Dashboard => ("web", "slipway_dashboard", "dashboard", "assets", "dashboard"),
+        Part::BenchCopy => ("workerd", "slipway_bench_copy", "bench-copy", "", "index"),
+        Part::BenchIndex => ("nodejs", "slipway_bench_index", "bench-index", "", "index"),
         Part::Native => return Ok(()),
     };
     let wasm = places.target.join(format!("wasm32-unknown-unknown/release/{crate_name}.wasm"));
@@ -173,11 +191,45 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
             }
         }
         Part::Slipway => copy_all(&root.join("crates/slipway/bin"), &draft.join("bin"))?,
+        Part::BenchCopy => {
+            copy(&root.join("xtask/bench/copy/copy.mjs"), &draft)?;
+            let config = root.join("xtask/bench/copy/workerd.capnp");
+            let text =
+                std::fs::read_to_string(&config).with_context(|| format!("cannot read `{}`", config.display()))?;
+            let date = compatibility_date(&root.join("wrangler.toml"))?;
+            let mut listed = Vec::new();
+            list_modules(&draft, "", &mut listed)?;
+            // workerd takes the first module as the entry.
+            listed.sort_by_key(|line| !line.contains("\"copy.mjs\""));
+            let text = text.replace("COMPATIBILITY_DATE", &date).replace("MODULES", &listed.join("\n"));
+            std::fs::write(draft.join("workerd.capnp"), text)?;
+        }
+        Part::BenchIndex => copy(&root.join("xtask/bench/index/read.mjs"), &draft)?,
         Part::Dashboard => copy_all(&root.join("crates/dashboard/assets"), &modules)?,
         Part::Native => {}
     }
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::rename(&draft, &folder).with_context(|| format!("cannot write `{}`", folder.display()))
+}
+
+/// The modules in a folder as workerd's configuration lists them.
+fn list_modules(folder: &Path, prefix: &str, listed: &mut Vec<String>) -> anyhow::Result<()> {
+    let doing = || format!("cannot list `{}`", folder.display());
+    for entry in std::fs::read_dir(folder).with_context(doing)? {
+        let entry = entry.with_context(doing)?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type().with_context(doing)?.is_dir() {
+            list_modules(&entry.path(), &format!("{name}/"), listed)?;
+            continue;
+        }
+        let kind = match name.rsplit_once('.') {
+            Some((_, "js" | "mjs")) => "esModule",
+            Some((_, "wasm")) => "wasm",
+            _ => continue,
+        };
+        listed.push(format!("    (name = \"{name}\", {kind} = embed \"{name}\"),"));
+    }
+    Ok(())
 }
 
 fn copy(file: &Path, folder: &Path) -> anyhow::Result<()> {

@@ -8,7 +8,8 @@ use crate::report::Steps;
 use crate::tools::{self, cargo, run_logged};
 
 /// What is linked into a wasm host: some lints see more there.
-const WASM: [&str; 4] = ["slipway-worker", "slipway-dashboard", "slipway", "slipway-fetch"];
+const WASM: [&str; 6] =
+    ["slipway-worker", "slipway-dashboard", "slipway", "slipway-fetch", "slipway-relay", "slipway-bench-copy"];
 
 pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
     match arguments.next()? {

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "a command talks to a person on standard output")]
 #![allow(clippy::disallowed_methods, reason = "a native tool reads its own clock, to say how long things take")]
 
+mod bench;
 mod build;
 mod check;
 mod ci;
@@ -25,6 +26,7 @@ Slipway's developer commands.
     cargo xtask test                  every test; installs what they need where it may
     cargo xtask check                 layout and lints
     cargo xtask ci                    what CI runs: check, test, and two proofs
+    cargo xtask bench [NAME …]        measures what Slipway promises of its speed and memory
     cargo xtask build [PART …]        builds worker, dashboard, slipway and the native services, or only some
 
 `cargo xtask COMMAND --help` says what a command can be told.
@@ -55,6 +57,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Some(other) => return Err(other.unexpected().into()),
     };
     match command.as_str() {
+        "bench" => bench::command(arguments),
         "build" => build::command(arguments),
         "ci" => ci::command(arguments),
         "check" => check::command(arguments),

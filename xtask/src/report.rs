@@ -6,17 +6,24 @@ use std::time::Instant;
 /// The lines of one command.
 pub(crate) struct Steps {
     began: Instant,
+    standard_error: bool,
 }
 
 impl Steps {
     /// The clock starts now.
     pub(crate) fn begin() -> Self {
-        Self { began: Instant::now() }
+        Self { began: Instant::now(), standard_error: false }
+    }
+
+    /// Likewise, for a command whose standard output is read by a program.
+    pub(crate) fn on_standard_error() -> Self {
+        Self { standard_error: true, ..Self::begin() }
     }
 
     /// A step that is done, or begins.
     pub(crate) fn say(&self, what: &str) {
-        println!("{}  {what}", dim(&format!("{:>5} s", self.began.elapsed().as_secs())));
+        let line = format!("{}  {what}", dim(&format!("{:>5} s", self.began.elapsed().as_secs())));
+        if self.standard_error { eprintln!("{line}") } else { println!("{line}") }
     }
 }
 

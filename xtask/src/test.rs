@@ -24,10 +24,12 @@ line what to install, and runs the rest. The last line is `N passed, N failed, N
 ";
 
 /// What tests need beyond what the demo needs: a program, and the Debian packages to install for it. The only such list.
-const NEEDED: [(&str, &str); 7] = [
+const NEEDED: [(&str, &str); 9] = [
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
     ("gpgv", "gpgv"),
+    ("rpmbuild", "rpm"),
+    ("dnf", "dnf"),
     ("git", "git"),
     ("rsync", "rsync"),
     ("chromium", "chromium fonts-dejavu-core"),
@@ -68,7 +70,7 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
 pub(crate) fn suites(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Suite>> {
     tools::check(steps)?;
     tools::apt_install(steps, places, &NEEDED)?;
-    build::build(steps, places, &build::Part::ALL)?;
+    build::build(steps, places, &[build::Part::ALL.as_slice(), &[build::Part::BenchCopy]].concat())?;
     let test_tools = places.test_tools();
     tools::npm_install(steps, places, "xtask/tools/test", &test_tools, "gitlab-ci-local", "20 MB on disk")?;
     let pages = "crates/dashboard/tests";

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::indexes::Indexes;
 use crate::names::{Repository, is_name};
 
 /// A token for nothing but comparing: its `Debug` says nothing.
@@ -46,6 +47,8 @@ struct SeedRepository {
     /// Users besides the owner who may write.
     #[serde(default)]
     collaborators: Vec<String>,
+    #[serde(default)]
+    indexes: Indexes,
 }
 
 /// Why a seed cannot be applied.
@@ -66,6 +69,9 @@ pub enum InvalidSeed {
     /// A repository's owner or name has other letters than a path may have.
     #[error(transparent)]
     Repository(#[from] crate::names::InvalidName),
+    /// A repository's list would be in no form that apt could read.
+    #[error("repository `{0}` needs one of `Packages`, `Packages.gz` and `Packages.xz` in `indexes`")]
+    NoIndex(Repository),
     /// A repository belongs to nobody.
     #[error("repository `{0}` needs user `{1}`, who is not in the seed and not in the depot")]
     UnknownUser(Repository, String),
@@ -85,6 +91,8 @@ pub(crate) struct RepositoryRecord {
     #[serde(default)]
     pub(crate) collaborators: Vec<String>,
     pub(crate) created_at: String,
+    #[serde(default)]
+    pub(crate) indexes: Indexes,
 }
 
 /// All users and repositories; `accounts.json`.
@@ -130,8 +138,15 @@ impl Accounts {
             }
             let created_at =
                 self.repositories.get(&repository).map_or_else(|| at.to_owned(), |old| old.created_at.clone());
-            let record =
-                RepositoryRecord { private: seeded.private, collaborators: seeded.collaborators.clone(), created_at };
+            if seeded.indexes.apt.is_empty() {
+                return Err(InvalidSeed::NoIndex(repository));
+            }
+            let record = RepositoryRecord {
+                private: seeded.private,
+                collaborators: seeded.collaborators.clone(),
+                created_at,
+                indexes: seeded.indexes.clone(),
+            };
             self.repositories.insert(repository, record);
         }
         Ok(())

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::access::Viewer;
 use crate::answer;
 use crate::depot::{Depot, presented};
-use crate::drills::Point;
-use crate::front::{drain, drilled};
+use crate::faults::{Point, Pretence, drilled};
+use crate::front::drain;
 use crate::names::{Distro, Repository};
 use crate::package::Key;
 use crate::paging::Page;
@@ -39,11 +39,32 @@ enum InRepository<'a> {
     List,
     Search,
     Push,
-    Package { distro: Distro, name: &'a str, architecture: &'a str, version: &'a str },
-    Versions { distro: Distro, name: &'a str, architecture: &'a str },
-    Downloads { distro: Distro, name: &'a str, architecture: &'a str, version: &'a str },
-    Delete { distro: Distro, filename: &'a str },
-    Promote { distro: Distro, filename: &'a str },
+    /// `version` is `3.1.0-1` of a deb, `3.1.0/1` of an rpm.
+    Package {
+        distro: Distro,
+        name: &'a str,
+        architecture: &'a str,
+        version: String,
+    },
+    Versions {
+        distro: Distro,
+        name: &'a str,
+        architecture: &'a str,
+    },
+    Downloads {
+        distro: Distro,
+        name: &'a str,
+        architecture: &'a str,
+        version: String,
+    },
+    Delete {
+        distro: Distro,
+        filename: &'a str,
+    },
+    Promote {
+        distro: Distro,
+        filename: &'a str,
+    },
 }
 
 /// The routes. `path` is what follows `/api/v1/`, without `.json`.
@@ -64,18 +85,21 @@ fn call<'a>(method: &Method, path: &[&'a str]) -> Option<Call<'a>> {
         ["packages"] if reads => InRepository::List,
         ["packages"] if posts => InRepository::Push,
         ["search"] if reads => InRepository::Search,
-        ["package", "deb", distro, version, name, architecture, "versions"] if reads => {
+        ["package", "deb" | "rpm", distro, version, name, architecture, "versions"] if reads => {
             InRepository::Versions { distro: Distro::new(distro, version).ok()?, name, architecture }
         }
-        ["package", "deb", distro, distro_version, name, architecture, version] if reads => {
+        ["package", kind, distro, distro_version, name, architecture, ref rest @ ..] if reads => {
             let distro = Distro::new(distro, distro_version).ok()?;
-            InRepository::Package { distro, name, architecture, version }
-        }
-        ["package", "deb", distro, distro_version, name, architecture, version, "stats", "downloads", "count"]
-            if reads =>
-        {
-            let distro = Distro::new(distro, distro_version).ok()?;
-            InRepository::Downloads { distro, name, architecture, version }
+            let (version, rest) = match (kind, rest) {
+                ("deb", [version, rest @ ..]) => ((*version).to_owned(), rest),
+                ("rpm", [version, release, rest @ ..]) => (format!("{version}/{release}"), rest),
+                _ => return None,
+            };
+            match rest {
+                [] => InRepository::Package { distro, name, architecture, version },
+                ["stats", "downloads", "count"] => InRepository::Downloads { distro, name, architecture, version },
+                _ => return None,
+            }
         }
         [distro, version, filename] if *method == Method::DELETE => {
             InRepository::Delete { distro: Distro::new(distro, version).ok()?, filename }
@@ -89,22 +113,27 @@ fn call<'a>(method: &Method, path: &[&'a str]) -> Option<Call<'a>> {
 }
 
 impl Call<'_> {
-    fn point(&self) -> Option<Point> {
-        let Self::InRepository(_, call) = self else { return None };
-        match call {
-            InRepository::List | InRepository::Search => Some(Point::List),
-            InRepository::Push => Some(Point::Push),
-            InRepository::Delete { .. } => Some(Point::Delete),
-            InRepository::Promote { .. } => Some(Point::Promote),
-            InRepository::Package { .. } | InRepository::Versions { .. } => Some(Point::Show),
-            InRepository::Show | InRepository::Downloads { .. } => None,
+    fn point(&self) -> Point {
+        match self {
+            Self::Distributions => Point::Distributions,
+            Self::GemVersion => Point::Other,
+            Self::Repositories | Self::CreateRepository => Point::Repositories,
+            Self::InRepository(_, call) => match call {
+                InRepository::List | InRepository::Search => Point::List,
+                InRepository::Push => Point::Push,
+                InRepository::Delete { .. } => Point::Delete,
+                InRepository::Promote { .. } => Point::Promote,
+                InRepository::Package { .. } | InRepository::Versions { .. } => Point::Show,
+                InRepository::Show => Point::Repositories,
+                InRepository::Downloads { .. } => Point::Other,
+            },
         }
     }
 }
 
 pub(crate) async fn answer(depot: &Arc<Depot>, path: &[&str], request: Request) -> Response {
     let call = call(request.method(), path);
-    let point = call.as_ref().and_then(Call::point);
+    let point = call.as_ref().map_or(Point::Other, Call::point);
     drilled(depot, point, request, async |request| {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let viewer = depot.viewer(presented(request.headers(), &query).as_ref());
@@ -118,7 +147,7 @@ pub(crate) async fn answer(depot: &Arc<Depot>, path: &[&str], request: Request) 
                 drain(request).await;
                 answer::not_found()
             }
-            Some(Call::Distributions) => answer::json_value(StatusCode::OK, &depot.ids.distributions()),
+            Some(Call::Distributions) => answer::json_value(StatusCode::OK, &depot.ids().distributions()),
             Some(Call::GemVersion) => {
                 answer::json_value(StatusCode::OK, &json!({"major": "0", "minor": "3", "patch": "0"}))
             }
@@ -150,14 +179,23 @@ async fn in_repository(
         return answer::not_found();
     }
     let key = |distro: Distro, filename: &str| -> Key { (repository.clone(), distro, filename.to_owned()) };
+    let pretence = Pretence::of(&request);
+    let versions = |distro: &Distro, name: &str, architecture: &str| -> Vec<Held> {
+        let mut held = depot.store.packages(repository, pretence.writes_ago);
+        held.retain(|held| {
+            let about = &held.package.about;
+            held.package.distro == *distro && about.name() == name && about.architecture() == architecture
+        });
+        held
+    };
     match call {
         InRepository::Show => show_repository(depot, repository),
-        InRepository::List => list(depot, repository, query, request.uri().path(), listed_in(query)),
-        InRepository::Search => list(depot, repository, query, request.uri().path(), found_by(query)),
+        InRepository::List => list(depot, repository, query, &request, listed_in(query)),
+        InRepository::Search => list(depot, repository, query, &request, found_by(query)),
         InRepository::Push => push::answer(depot, user, repository, request).await,
         InRepository::Package { distro, name, architecture, version } => {
-            let found = versions(depot, repository, &distro, name, architecture);
-            let found = found.into_iter().find(|held| held.package.control.version.without_epoch() == version);
+            let found = versions(&distro, name, architecture);
+            let found = found.into_iter().find(|held| is_version(held, &version));
             let private = is_private(depot, repository);
             found.map_or_else(answer::not_found, |held| {
                 let shape = Shape { depot, held: &held, private, promoted_from: None };
@@ -166,14 +204,14 @@ async fn in_repository(
         }
         InRepository::Versions { distro, name, architecture } => {
             let private = is_private(depot, repository);
-            let found = versions(depot, repository, &distro, name, architecture);
+            let found = versions(&distro, name, architecture);
             let shapes: Vec<Value> =
                 found.iter().map(|held| Shape { depot, held, private, promoted_from: None }.details()).collect();
             if shapes.is_empty() { answer::not_found() } else { answer::json_value(StatusCode::OK, &shapes.into()) }
         }
         InRepository::Downloads { distro, name, architecture, version } => {
-            let found = versions(depot, repository, &distro, name, architecture);
-            let found = found.into_iter().find(|held| held.package.control.version.without_epoch() == version);
+            let found = versions(&distro, name, architecture);
+            let found = found.into_iter().find(|held| is_version(held, &version));
             found.map_or_else(answer::not_found, |held| {
                 answer::json_value(StatusCode::OK, &json!({"value": held.downloads}))
             })
@@ -189,27 +227,24 @@ pub(crate) fn is_private(depot: &Depot, repository: &Repository) -> bool {
     depot.store.state().accounts.repositories.get(repository).is_some_and(|record| record.private)
 }
 
-fn versions(depot: &Depot, repository: &Repository, distro: &Distro, name: &str, architecture: &str) -> Vec<Held> {
-    let state = depot.store.state();
-    let held = state.packages.values().filter(|held| {
-        let package = &held.package;
-        package.repository == *repository
-            && package.distro == *distro
-            && package.control.package == name
-            && package.control.architecture == architecture
-    });
-    held.cloned().collect()
+fn is_version(held: &Held, version: &str) -> bool {
+    let about = &held.package.about;
+    match (about.kind(), about.release()) {
+        (_, None) => about.version() == version,
+        ("rpm", Some(release)) => format!("{}/{release}", about.version()) == version,
+        (_, Some(release)) => format!("{}-{release}", about.version()) == version,
+    }
 }
 
-/// Whether a kind, as `filter` names it (`deb`, `debs`), has packages here.
-fn is_deb(kind: &str) -> bool {
-    matches!(kind, "deb" | "debs" | "all" | "")
+/// Whether a package is of a kind, as `filter` names it (`deb`, `debs`).
+fn is_kind(held: &Held, kind: &str) -> bool {
+    matches!(kind, "all" | "") || kind.strip_suffix('s').unwrap_or(kind) == held.package.about.kind()
 }
 
 /// `packages.json`: everything, or one kind.
-fn listed_in(query: &Query) -> impl Fn(&Held) -> bool {
-    let wanted = query.get("filter").is_none_or(is_deb);
-    move |_| wanted
+fn listed_in(query: &Query) -> impl Fn(&Held) -> bool + '_ {
+    let kind = query.get("filter");
+    move |held| kind.is_none_or(|kind| is_kind(held, kind))
 }
 
 /// `search.json`: a part of the filename; a distro (`ubuntu` or `ubuntu/jammy`), which beats the kind; an architecture.
@@ -222,24 +257,29 @@ fn found_by(query: &Query) -> impl Fn(&Held) -> bool + '_ {
         let package = &held.package;
         let distro_fits = match distro {
             Some(wanted) => package.distro.name() == wanted || package.distro.to_string() == wanted,
-            None => kind.is_none_or(is_deb),
+            None => kind.is_none_or(|kind| is_kind(held, kind)),
         };
         distro_fits
             && package.filename.contains(part)
-            && architecture.is_none_or(|wanted| package.control.architecture == wanted)
+            && architecture.is_none_or(|wanted| package.about.architecture() == wanted)
     }
 }
 
 /// One page of the packages that are wanted, oldest push first.
-fn list(depot: &Depot, repository: &Repository, query: &Query, path: &str, wanted: impl Fn(&Held) -> bool) -> Response {
-    let mut found: Vec<Held> = {
-        let state = depot.store.state();
-        let all = state.packages.values().filter(|held| held.package.repository == *repository);
-        all.filter(|held| wanted(held)).cloned().collect()
-    };
+fn list(
+    depot: &Depot,
+    repository: &Repository,
+    query: &Query,
+    request: &Request,
+    wanted: impl Fn(&Held) -> bool,
+) -> Response {
+    let (pretence, path) = (Pretence::of(request), request.uri().path());
+    let mut found = depot.store.packages(repository, pretence.writes_ago);
+    found.retain(wanted);
     found.sort_by_key(|held| held.package.id);
     let private = is_private(depot, repository);
-    let page = Page::asked(query);
+    // Every page of a list without end has something on it.
+    let page = Page::asked(&if pretence.endless_page.is_some() { query.with("page", "1") } else { query.clone() });
     let headers = page.headers(found.len(), &format!("{}{path}", depot.url), query);
     let shapes: Vec<Value> =
         page.of(found).iter().map(|held| Shape { depot, held, private, promoted_from: None }.fragment()).collect();
@@ -358,9 +398,20 @@ mod tests {
                     distro: jammy.clone(),
                     name: "tug",
                     architecture: "amd64",
-                    version: "3.1.0-1",
+                    version: "3.1.0-1".to_owned(),
                 }),
             ),
+            (
+                Method::GET,
+                "repos/harbour/tug/package/rpm/el/9/tug/x86_64/3.1.0/1.el9",
+                inside(InRepository::Package {
+                    distro: "el/9".parse().expect("a legal distro version"),
+                    name: "tug",
+                    architecture: "x86_64",
+                    version: "3.1.0/1.el9".to_owned(),
+                }),
+            ),
+            (Method::GET, "repos/harbour/tug/package/rpm/el/9/tug/x86_64/3.1.0", None),
             (
                 Method::GET,
                 "repos/harbour/tug/package/deb/ubuntu/jammy/tug/amd64/versions",

@@ -14,6 +14,12 @@ impl Moment {
         Self(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// A date of a file.
+    pub(crate) fn of(time: std::time::SystemTime) -> Self {
+        let since = time.duration_since(std::time::UNIX_EPOCH);
+        Self(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     pub(crate) fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
     }
@@ -42,6 +48,11 @@ impl Moment {
         let (weekday, month) = (at.weekday().to_string(), at.month().to_string());
         let (day, year) = (at.day(), at.year());
         format!("{weekday:.3}, {day:02} {month:.3} {year} {hour:02}:{minute:02}:{second:02} UTC")
+    }
+
+    /// The form that headers of HTTP want: the same, in GMT by name.
+    pub(crate) fn http_date(self) -> String {
+        self.release_date().replace("UTC", "GMT")
     }
 
     fn in_utc(self) -> OffsetDateTime {

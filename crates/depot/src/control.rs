@@ -1,7 +1,7 @@
 //! The control listener, on loopback only: tests read what was accepted and asked, and order faults.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
@@ -14,12 +14,18 @@ use crate::access::Seed;
 use crate::answer;
 use crate::api::small_body;
 use crate::depot::Depot;
-use crate::drills::{Fault, Point};
+use crate::distributions::Ids;
+use crate::faults::{Fault, Point};
 use crate::query::path_parts;
 
 #[derive(Deserialize)]
 struct IndexDelay {
     ms: u64,
+}
+
+#[derive(Deserialize)]
+struct NewIds {
+    table: String,
 }
 
 #[derive(Deserialize)]
@@ -60,18 +66,33 @@ async fn route(depot: &Arc<Depot>, request: Request) -> Result<Value, Refusal> {
     match (method, parts.as_slice()) {
         (Method::GET, ["_control", "journal"]) => listed(serde_json::to_value(depot.store.state().journal.entries())),
         (Method::GET, ["_control", "requests"]) => listed(serde_json::to_value(depot.drills.requests())),
-        (Method::GET, ["_control", "faults"]) => listed(serde_json::to_value(depot.drills.faults())),
-        (Method::POST, ["_control", "faults"]) => {
-            let fault: Fault = body(request).await?;
-            if !(400..600).contains(&fault.status) {
-                return Err((StatusCode::BAD_REQUEST, format!("{} is not the status of a fault", fault.status)));
-            }
-            depot.drills.add_fault(fault);
+        (Method::GET, ["_control", "counts"]) => Ok(depot.drills.counts()),
+        (Method::DELETE, ["_control", "counts"]) => {
+            depot.drills.reset_counts();
             Ok(json!({}))
         }
+        (Method::GET, ["_control", "faults"]) => Ok(depot.drills.faults.all().into()),
+        (Method::POST, ["_control", "faults"]) => {
+            let text = small_body(request).await.unwrap_or_default();
+            let fault = Fault::from_json(&text)
+                .map_err(|why| (StatusCode::BAD_REQUEST, format!("the fault cannot be used: {why}")))?;
+            Ok(json!({"id": depot.drills.faults.add(fault)}))
+        }
         (Method::DELETE, ["_control", "faults"]) => {
-            depot.drills.clear_faults();
+            depot.drills.faults.clear(None);
+            depot.store.arrive_all();
             Ok(json!({}))
+        }
+        (Method::DELETE, ["_control", "faults", id]) => {
+            let cleared = id.parse().is_ok_and(|id| depot.drills.faults.clear(Some(id)));
+            depot.store.changed.notify_one();
+            if cleared { Ok(json!({})) } else { Err((StatusCode::NOT_FOUND, format!("there is no fault {id}"))) }
+        }
+        (Method::POST, ["_control", "ids"]) => {
+            let NewIds { table } = body(request).await?;
+            let ids: Ids = table.parse().map_err(|why| (StatusCode::BAD_REQUEST, why))?;
+            *depot.ids.lock().unwrap_or_else(PoisonError::into_inner) = ids;
+            Ok(json!({"table": table}))
         }
         (Method::POST, ["_control", "index-delay"]) => {
             let IndexDelay { ms } = body(request).await?;

@@ -1,6 +1,7 @@
 //! What every listener shares.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -15,7 +16,7 @@ use crate::store::Store;
 
 pub(crate) struct Depot {
     pub(crate) store: Store,
-    pub(crate) ids: Ids,
+    pub(crate) ids: Mutex<Ids>,
     /// Where clients find the API and the repositories, without a slash at the end.
     pub(crate) url: String,
     /// Where downloads are sent, without a slash at the end.
@@ -27,6 +28,10 @@ pub(crate) struct Depot {
 impl Depot {
     pub(crate) fn viewer(&self, presented: Option<&Presented>) -> Viewer {
         self.store.state().accounts.viewer(presented, &self.store.secret)
+    }
+
+    pub(crate) fn ids(&self) -> Ids {
+        *self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn link_seconds(&self) -> u64 {

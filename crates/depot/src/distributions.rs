@@ -32,6 +32,11 @@ impl FromStr for Ids {
     }
 }
 
+/// Whether packages of this distribution are in a YUM repository; otherwise they are in an APT one.
+pub(crate) fn is_yum(distro: &Distro) -> bool {
+    ROWS.iter().any(|row| row.index == distro.name() && row.kinds == RPM)
+}
+
 /// A distribution: the kinds of packages it takes, its names, its versions as (id, index name, version number).
 struct Row {
     kinds: &'static [&'static str],
@@ -220,9 +225,9 @@ impl Ids {
         }
     }
 
-    /// The distro version that takes `deb` packages and has this id.
-    pub(crate) fn deb_distro(self, id: u32) -> Option<Distro> {
-        let rows = ROWS.iter().filter(|row| row.kinds.contains(&"deb"));
+    /// The distro version that takes packages of a kind (`deb`, `rpm`) and has this id.
+    pub(crate) fn distro(self, kind: &str, id: u32) -> Option<Distro> {
+        let rows = ROWS.iter().filter(|row| row.kinds.contains(&kind));
         let mut versions = rows.flat_map(|row| row.versions.iter().map(|version| (row.index, version)));
         versions
             .find(|(distro, version)| self.id(distro, version.1, version.0) == id)
@@ -267,7 +272,7 @@ mod tests {
     use super::*;
 
     fn name(ids: Ids, id: u32) -> Option<String> {
-        ids.deb_distro(id).map(|distro| distro.to_string())
+        ids.distro("deb", id).map(|distro| distro.to_string())
     }
 
     #[test]
@@ -279,6 +284,11 @@ mod tests {
         assert_eq!(name(Ids::Enterprise, 1).as_deref(), Some("any/any"));
         assert_eq!(name(Ids::Enterprise, 237), None);
         assert_eq!(name(Ids::Packagecloud, 240), None, "el/9 takes no debs");
+        let rpm = |ids: Ids, id| ids.distro("rpm", id).map(|distro| distro.to_string());
+        assert_eq!(rpm(Ids::Packagecloud, 240).as_deref(), Some("el/9"));
+        assert_eq!(rpm(Ids::Packagecloud, 227).as_deref(), Some("rpm_any/rpm_any"));
+        assert_eq!(rpm(Ids::Enterprise, 30).as_deref(), Some("el/7"));
+        assert_eq!(rpm(Ids::Packagecloud, 237), None, "ubuntu/jammy takes no rpms");
     }
 
     #[test]

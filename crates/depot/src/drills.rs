@@ -4,59 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::sync::watch;
+
+use crate::faults::{Faults, Point};
 
 /// So many requests are remembered; older ones are forgotten.
 const REQUESTS_MAX: usize = 20_000;
-
-/// What a fault is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Point {
-    Push,
-    Delete,
-    Promote,
-    /// `packages.json` and `search.json`.
-    List,
-    Show,
-    /// The redirect to the storage.
-    Download,
-    /// The storage's own answer.
-    Storage,
-    /// Files of the APT index.
-    Index,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Effect {
-    Fail,
-    DoThenFail,
-}
-
-/// The next `times` requests at a point end with `status`, whether the work was done or not.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Fault {
-    pub(crate) on: Point,
-    #[serde(default = "once")]
-    pub(crate) times: u32,
-    pub(crate) effect: Effect,
-    #[serde(default = "gateway_timeout")]
-    pub(crate) status: u16,
-    /// Only requests whose path has this in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) path: Option<String>,
-}
-
-fn once() -> u32 {
-    1
-}
-
-fn gateway_timeout() -> u16 {
-    StatusCode::GATEWAY_TIMEOUT.as_u16()
-}
 
 /// A request as it was seen. Queries are left out: they carry tokens.
 #[derive(Clone, Debug, Serialize)]
@@ -65,6 +20,8 @@ pub(crate) struct Seen {
     pub(crate) at: String,
     pub(crate) method: String,
     pub(crate) path: String,
+    /// What it was about; nothing when it was not even routed.
+    pub(crate) point: Option<Point>,
     pub(crate) had_authorization: bool,
     pub(crate) status: u16,
 }
@@ -91,41 +48,81 @@ impl Gate {
     }
 }
 
+/// How many requests there were at a point.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Count {
+    requests: u64,
+    at_once: usize,
+    at_once_max: usize,
+    /// Those at once that were not turned away.
+    #[serde(skip)]
+    served: usize,
+}
+
 /// All drills under way.
 #[derive(Default)]
 pub(crate) struct Drills {
-    faults: Mutex<Vec<Fault>>,
+    pub(crate) faults: Faults,
     gates: Mutex<(u64, BTreeMap<u64, Arc<Gate>>)>,
     requests: Mutex<VecDeque<Seen>>,
+    counts: Mutex<BTreeMap<Point, Count>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A request at its point, counted until it is answered.
+pub(crate) struct Here<'a> {
+    drills: &'a Drills,
+    point: Point,
+    is_served: bool,
+    /// So many are served at once, with this one.
+    pub(crate) served: usize,
+}
+
+impl Here<'_> {
+    /// It takes no place from others any more: it only waits for its answer.
+    pub(crate) fn turn_away(&mut self) {
+        if std::mem::take(&mut self.is_served)
+            && let Some(count) = locked(&self.drills.counts).get_mut(&self.point)
+        {
+            count.served -= 1;
+        }
+    }
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.turn_away();
+        if let Some(count) = locked(&self.drills.counts).get_mut(&self.point) {
+            count.at_once -= 1;
+        }
+    }
+}
+
 impl Drills {
-    pub(crate) fn add_fault(&self, fault: Fault) {
-        locked(&self.faults).push(fault);
+    /// Counts a request, from its arrival until its answer begins.
+    pub(crate) fn arrived(&self, point: Point) -> Here<'_> {
+        let mut counts = locked(&self.counts);
+        let count = counts.entry(point).or_default();
+        count.requests += 1;
+        count.at_once += 1;
+        count.at_once_max = count.at_once_max.max(count.at_once);
+        count.served += 1;
+        Here { drills: self, point, is_served: true, served: count.served }
     }
 
-    pub(crate) fn faults(&self) -> Vec<Fault> {
-        locked(&self.faults).clone()
+    /// Requests by point, and how many of them there were at once.
+    pub(crate) fn counts(&self) -> Value {
+        json!(*locked(&self.counts))
     }
 
-    pub(crate) fn clear_faults(&self) {
-        locked(&self.faults).clear();
-    }
-
-    /// The fault that this request meets, used up by one.
-    pub(crate) fn meet(&self, on: Point, path: &str) -> Option<Fault> {
-        let mut faults = locked(&self.faults);
-        let index = faults.iter().position(|fault| {
-            fault.on == on && fault.times > 0 && fault.path.as_ref().is_none_or(|part| path.contains(part.as_str()))
-        })?;
-        faults[index].times -= 1;
-        let met = faults[index].clone();
-        faults.retain(|fault| fault.times > 0);
-        Some(met)
+    /// Counts from zero; what is under way goes on.
+    pub(crate) fn reset_counts(&self) {
+        for count in locked(&self.counts).values_mut() {
+            *count = Count { requests: 0, at_once_max: count.at_once, ..*count };
+        }
     }
 
     pub(crate) fn add_gate(&self, filename: String, after_bytes: u64) -> u64 {

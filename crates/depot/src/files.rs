@@ -1,17 +1,21 @@
 //! Files as answers: streamed, whole or in part.
 
 use std::io::SeekFrom;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use axum::http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use futures_util::stream;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
+use crate::clock::Moment;
 use crate::depot::Depot;
 
 /// What is read at once.
@@ -79,6 +83,40 @@ pub(crate) async fn answer(
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(part.length));
     let sending = Sending { file, sent: 0, length: part.length, held_at };
     *response.body_mut() = Body::from_stream(stream::try_unfold(sending, Sending::next));
+    Ok(response)
+}
+
+/// A file of an index as an answer: with its date and a mark of its contents, and 304 to who has it already.
+///
+/// `If-Modified-Since` is not looked at: it counts in seconds, and two indexes may be made within one.
+pub(crate) async fn index(headers: &HeaderMap, path: &Path) -> std::io::Result<Response> {
+    // Opened once: a new index may replace the file at any moment.
+    let file = File::open(path).await?;
+    let about = file.metadata().await?;
+    let modified = Moment::of(about.modified()?);
+    let mark = format!("\"{:x}-{:x}-{:x}\"", about.ino(), about.mtime_nsec(), modified.unix_seconds());
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').map(|one| one.trim().trim_start_matches("W/")).any(|one| one == "*" || one == mark)
+    });
+    let mut response = Response::new(Body::empty());
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        let sending = Sending { file, sent: 0, length: about.len(), held_at: None };
+        *response.body_mut() = Body::from_stream(stream::try_unfold(sending, Sending::next));
+        let content_type = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => "application/gzip",
+            Some("xz") => "application/x-xz",
+            Some("zst") => "application/zstd",
+            Some("xml") => "application/xml",
+            _ => "text/plain; charset=utf-8",
+        };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(about.len()));
+    }
+    for (name, value) in [(ETAG, mark), (LAST_MODIFIED, modified.http_date())] {
+        response.headers_mut().insert(name, HeaderValue::from_str(&value).map_err(std::io::Error::other)?);
+    }
     Ok(response)
 }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use futures_util::StreamExt as _;
 
 use crate::answer;
 use crate::clock::Moment;
 use crate::depot::Depot;
-use crate::drills::{Effect, Fault, Point, Seen};
+use crate::drills::Seen;
+use crate::faults::Point;
 use crate::paging::PER_PAGE_MAX;
 use crate::query::path_parts;
 use crate::store::random_u128;
@@ -31,7 +32,8 @@ pub(crate) async fn answer(State(depot): State<Arc<Depot>>, request: Request) ->
             headers.entry(HeaderName::from_static(name)).or_insert(value);
         }
     }
-    depot.drills.saw(Seen { status: response.status().as_u16(), ..seen });
+    let point = response.extensions().get::<Point>().copied();
+    depot.drills.saw(Seen { status: response.status().as_u16(), point, ..seen });
     response
 }
 
@@ -60,29 +62,9 @@ pub(crate) fn seen(listener: &'static str, request: &Request) -> Seen {
         at: Moment::now().iso(),
         method: request.method().to_string(),
         path,
+        point: None,
         had_authorization: request.headers().contains_key(axum::http::header::AUTHORIZATION),
         status: 0,
-    }
-}
-
-/// Does the work, unless a fault is set for it; a fault may hide that it was done.
-pub(crate) async fn drilled(
-    depot: &Depot,
-    point: Option<Point>,
-    request: Request,
-    work: impl AsyncFnOnce(Request) -> Response,
-) -> Response {
-    let path = request.uri().path();
-    match point.and_then(|point| depot.drills.meet(point, path)) {
-        None => work(request).await,
-        Some(fault) => {
-            match fault.effect {
-                Effect::DoThenFail => drop(work(request).await),
-                // As a proxy does: it takes the whole body before it gives up.
-                Effect::Fail => drain(request).await,
-            }
-            fault_answer(&fault)
-        }
     }
 }
 
@@ -90,22 +72,4 @@ pub(crate) async fn drilled(
 pub(crate) async fn drain(request: Request) {
     let mut body = request.into_body().into_data_stream();
     while let Some(Ok(_)) = body.next().await {}
-}
-
-fn fault_answer(fault: &Fault) -> Response {
-    let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let reason = status.canonical_reason().unwrap_or("Error");
-    match status {
-        StatusCode::UNAUTHORIZED => answer::unauthenticated(),
-        StatusCode::NOT_FOUND => answer::not_found(),
-        StatusCode::PAYMENT_REQUIRED => answer::json_text(status, r#"{"error":["payment required"]}"#),
-        StatusCode::TOO_MANY_REQUESTS => {
-            answer::text(status, "text/plain; charset=utf-8", "Bandwidth or Storage Limit Exceeded")
-        }
-        _ => {
-            let page =
-                format!("<html>\n<head><title>{status}</title></head>\n<body><h1>{reason}</h1></body>\n</html>\n");
-            answer::text(status, "text/html", page)
-        }
-    }
 }

@@ -1,7 +1,7 @@
-//! A small package server: packagecloud's API over real, signed APT repositories on disk.
+//! A small package server: packagecloud's API over real, signed APT and YUM repositories on disk.
 //!
 //! It speaks the API that packagecloud's clients know (ids, statuses and bodies as recorded), keeps packages in one
-//! folder, and serves APT repositories that `apt-get` installs from. State is the folder and an append-only journal:
+//! folder, and serves APT and YUM repositories that `apt-get` and `dnf` install from. State is the folder and an append-only journal:
 //! killed at any moment and started again, it has lost nothing that it accepted.
 //!
 //! Deliberately absent: a database, passwords, TLS (put a proxy in front), unpacking of packages, and changes to them.
@@ -11,15 +11,19 @@ mod answer;
 mod api;
 mod apt;
 mod clock;
+mod compress;
 mod consumer;
 mod control;
 mod deb;
 mod depot;
 mod distributions;
 mod drills;
+mod faults;
 mod files;
 mod folder;
 mod front;
+mod history;
+mod indexes;
 mod journal;
 mod names;
 mod package;
@@ -27,10 +31,13 @@ mod paging;
 mod promote;
 mod push;
 mod query;
+mod rpm;
 mod shapes;
+mod shelf;
 mod signing;
 mod storage;
 mod store;
+mod yum;
 
 use std::io;
 use std::net::SocketAddr;
@@ -135,7 +142,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         tokio::task::spawn_blocking(move || -> Result<_, StoreError> {
             let store = store::Store::open(&data)?;
             store.seed(&seed)?;
-            store.write_due_indexes();
+            store.write_due_indexes(|_, _| false);
             Ok(store)
         })
         .await
@@ -146,7 +153,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let trimmed = |url: String| url.trim_end_matches('/').to_owned();
     let depot = Arc::new(depot::Depot {
         store,
-        ids: options.ids,
+        ids: options.ids.into(),
         url: options.url.map_or_else(|| url.clone(), trimmed),
         storage_url: options.storage_url.map_or_else(|| storage_url.clone(), trimmed),
         link_seconds: AtomicU64::new(options.link_seconds),
@@ -177,7 +184,12 @@ fn serve(tasks: &mut JoinSet<()>, listener: TcpListener, router: Router) {
 async fn keep_indexes(depot: Arc<depot::Depot>) {
     loop {
         let store = depot.clone();
-        let next = tokio::task::spawn_blocking(move || store.store.write_due_indexes()).await;
+        let next = tokio::task::spawn_blocking(move || {
+            store.store.write_due_indexes(|repository, distro| {
+                store.drills.faults.holds_index(&format!("{repository}/{distro}"))
+            })
+        })
+        .await;
         let Ok(next) = next else {
             eprintln!("depot: writing the indexes ended unexpectedly; restart the depot");
             return;

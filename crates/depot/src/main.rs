@@ -10,7 +10,7 @@ use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
 const HELP: &str = "\
-A small package server: packagecloud's API over real, signed APT repositories on disk.
+A small package server: packagecloud's API over real, signed APT and YUM repositories on disk.
 
     depot serve --data DIR [options]
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::answer;
 use crate::api::{is_private, small_body};
 use crate::depot::Depot;
+use crate::faults::Pretence;
 use crate::names::Repository;
 use crate::package::Key;
 use crate::push::refusal;
@@ -19,6 +20,7 @@ use crate::shapes::Shape;
 
 /// `POST …/:distro/:version/:filename/promote.json` with `destination=USER/REPO`.
 pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, key: Key, query: &Query, request: Request) -> Response {
+    let arrival = Pretence::of(&request).arrival;
     let Some(destination) = destination(query, request).await else {
         return answer::invalid("destination", "can't be blank");
     };
@@ -31,7 +33,7 @@ pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, key: Key, query: &Que
     let source = key.0.clone();
     let task = {
         let (depot, user) = (depot.clone(), user.to_owned());
-        move || depot.store.promote(&key, &destination, &user)
+        move || depot.store.promote(&key, &destination, arrival, &user)
     };
     match tokio::task::spawn_blocking(task).await {
         Ok(Ok(held)) => {

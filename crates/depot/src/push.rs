@@ -4,7 +4,8 @@
 //! is decided when all of it is there, as on packagecloud: also a duplicate is told only then.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -23,9 +24,12 @@ use crate::answer;
 use crate::api::is_private;
 use crate::deb::{Control, InvalidDeb};
 use crate::depot::Depot;
+use crate::faults::{Point, overruled};
 use crate::front::drain;
 use crate::names::Repository;
-use crate::package::{Key, Sums};
+use crate::package::{About, Key, Sums};
+use crate::rpm::header::MAGIC;
+use crate::rpm::{InvalidRpm, Rpm};
 use crate::shapes::Shape;
 use crate::store::{Incoming, WriteError};
 
@@ -52,6 +56,7 @@ enum BodyError {
 }
 
 pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, repository: &Repository, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Ok(boundary) = multer::parse_boundary(content_type) else {
         drain(request).await;
@@ -67,29 +72,42 @@ pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, repository: &Reposito
     let Some((incoming, sums)) = parts.file else {
         return answer::invalid("package_file", "can't be blank");
     };
-    let id = parts.distro_version_id.unwrap_or_default();
-    let Some(distro) = id.trim().parse().ok().and_then(|id| depot.ids.deb_distro(id)) else {
-        return answer::invalid("distro_version_id", "is invalid");
-    };
+    let id = parts.distro_version_id.unwrap_or_default().trim().parse().ok();
 
     // Reading the package and making it last is work for the disk.
+    let read = tokio::task::spawn_blocking(move || {
+        let about = about(incoming.path());
+        (incoming, about)
+    });
+    let (incoming, about) = match read.await {
+        Ok((incoming, Ok(about))) => (incoming, about),
+        Ok((_, Err(error))) => return not_a_package(&error),
+        Err(error) => return answer::broken("read the upload", &error),
+    };
+    let Some(distro) = id.and_then(|id| depot.ids().distro(about.kind(), id)) else {
+        return answer::invalid("distro_version_id", "is invalid");
+    };
+    let subject = format!("{path}/{}", about.filename());
     let task = {
         let (depot, repository, user) = (depot.clone(), repository.clone(), user.to_owned());
-        move || -> Result<_, PushError> {
-            let control = Control::of_deb(io::BufReader::new(File::open(incoming.path())?))?;
-            Ok(depot.store.push(&incoming, (&repository, &distro), (sums, control), &user)?)
-        }
+        move || depot.store.push(&incoming, (&repository, &distro), (sums, about), &user)
     };
-    match tokio::task::spawn_blocking(task).await {
+    overruled(depot, Point::Push, subject, async || match tokio::task::spawn_blocking(task).await {
         Ok(Ok(held)) => {
             let private = is_private(depot, repository);
             let shape = Shape { depot, held: &held, private, promoted_from: None };
             answer::json_value(StatusCode::CREATED, &shape.details())
         }
-        Ok(Err(PushError::Deb(error))) => answer::invalid("package_file", &error.to_string()),
-        Ok(Err(PushError::Write(error))) => refusal("accept the push", &error),
-        Ok(Err(PushError::Disk(error))) => answer::broken("read the upload", &error),
+        Ok(Err(error)) => refusal("accept the push", &error),
         Err(error) => answer::broken("accept the push", &error),
+    })
+    .await
+}
+
+fn not_a_package(error: &PushError) -> Response {
+    match error {
+        PushError::Deb(_) | PushError::Rpm(_) => answer::invalid("package_file", &error.to_string()),
+        PushError::Disk(error) => answer::broken("read the upload", error),
     }
 }
 
@@ -97,10 +115,19 @@ pub(crate) async fn answer(depot: &Arc<Depot>, user: &str, repository: &Reposito
 enum PushError {
     #[error("the file {0}")]
     Deb(#[from] InvalidDeb),
-    #[error(transparent)]
-    Write(#[from] WriteError),
+    #[error("the file {0}")]
+    Rpm(#[from] InvalidRpm),
     #[error(transparent)]
     Disk(#[from] io::Error),
+}
+
+/// Reads what a package says of itself. Its kind is told by how it begins, never by its name.
+fn about(path: &Path) -> Result<About, PushError> {
+    let mut file = io::BufReader::new(File::open(path)?);
+    if file.fill_buf()?.starts_with(&MAGIC) {
+        return Ok(About::Rpm(Rpm::of_file(&mut file)?));
+    }
+    Ok(About::Deb(Control::of_deb(file)?))
 }
 
 /// The answer to a write that was not accepted.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::depot::Depot;
 use crate::names::Repository;
+use crate::package::About;
 use crate::query::path_part;
 use crate::store::Held;
 
@@ -21,7 +22,7 @@ impl Shape<'_> {
     /// The short form, of lists and searches.
     pub(crate) fn fragment(&self) -> Value {
         let mut shape = self.common();
-        shape.insert("type".to_owned(), "deb".into());
+        shape.insert("type".to_owned(), self.held.package.about.kind().into());
         Value::Object(shape)
     }
 
@@ -29,21 +30,25 @@ impl Shape<'_> {
     pub(crate) fn details(&self) -> Value {
         let package = &self.held.package;
         let base = self.base();
-        let relations = package.control.relations();
+        let relations = package.about.relations();
         let dependencies: Vec<Value> = relations
             .into_iter()
             .map(|(context, dependencies)| json!({"context": context, "dependencies": dependencies}))
             .collect();
+        let (summary, description, licenses) = match &package.about {
+            About::Deb(control) => (Value::Null, Value::from(control.field("Description")), json!([])),
+            About::Rpm(rpm) => (rpm.summary.clone().into(), rpm.description.clone().into(), json!([rpm.license])),
+        };
         let more = json!({
             "repository": package.repository.name(),
             "size": package.sums.size.to_string(),
-            "summary": null,
-            "description": package.control.field("Description"),
+            "summary": summary,
+            "description": description,
             "dependencies": if dependencies.is_empty() { Value::Null } else { dependencies.into() },
             "md5sum": package.sums.md5,
             "sha1sum": package.sums.sha1,
             "sha512sum": package.sums.sha512,
-            "licenses": [],
+            "licenses": licenses,
             "total_downloads_count": self.held.downloads,
             "repository_url": format!("/api/v1/repos/{}", package.repository),
             "versions_url": format!("{base}/versions.json"),
@@ -59,13 +64,13 @@ impl Shape<'_> {
     /// `…/package/deb/ubuntu/jammy/tug/amd64`: what all versions of a package have in common.
     fn base(&self) -> String {
         let package = &self.held.package;
-        let name = path_part(&package.control.package);
-        let architecture = &package.control.architecture;
-        format!("/api/v1/repos/{}/package/deb/{}/{name}/{architecture}", package.repository, package.distro)
+        let (kind, name) = (package.about.kind(), path_part(package.about.name()));
+        let architecture = package.about.architecture();
+        format!("/api/v1/repos/{}/package/{kind}/{}/{name}/{architecture}", package.repository, package.distro)
     }
 
     fn version_path(&self) -> String {
-        format!("{}/{}", self.base(), path_part(&self.held.package.control.version.without_epoch()))
+        format!("{}/{}", self.base(), self.held.package.about.version_path())
     }
 
     fn package_url(&self) -> String {
@@ -77,22 +82,21 @@ impl Shape<'_> {
         let (repository, distro) = (&package.repository, &package.distro);
         let file = path_part(&package.filename);
         let html = format!("/{repository}/packages/{distro}/{file}");
-        let mut download = format!("{}{html}/download.deb", self.depot.url);
+        let mut download = format!("{}{html}/download.{}", self.depot.url, package.about.kind());
         if self.private {
             download = format!("{download}?read_token={}", self.depot.store.secret.read_token(repository));
         }
         let promote_from = self.promoted_from.unwrap_or(repository);
         let statistics = format!("{}/stats/downloads", self.version_path());
-        let version = &package.control.version;
         let shape = json!({
-            "name": package.control.package,
+            "name": package.about.name(),
             "distro_version": distro,
             "created_at": package.created_at,
-            "version": version.upstream,
-            "release": version.revision,
-            "epoch": version.epoch,
+            "version": package.about.version(),
+            "release": package.about.release(),
+            "epoch": package.about.epoch(),
             "scope": null,
-            "architecture": package.control.architecture,
+            "architecture": package.about.architecture(),
             "private": self.private,
             "filename": package.filename,
             "uploader_name": package.uploader,

@@ -14,15 +14,17 @@ use crate::answer;
 use crate::clock::Moment;
 use crate::consumer::found_or_missing;
 use crate::depot::Depot;
-use crate::drills::{Point, Seen};
+use crate::drills::Seen;
+use crate::faults::{Point, Subject, drilled};
 use crate::files;
-use crate::front::{drilled, seen};
+use crate::front::seen;
 use crate::query::{Query, path_parts};
 
 pub(crate) async fn answer(State(depot): State<Arc<Depot>>, request: Request) -> Response {
     let seen = seen("storage", &request);
-    let response = drilled(&depot, Some(Point::Storage), request, async |request| file(&depot, request).await).await;
-    depot.drills.saw(Seen { status: response.status().as_u16(), ..seen });
+    let response = drilled(&depot, Point::Storage, request, async |request| file(&depot, request).await).await;
+    let point = response.extensions().get::<Point>().copied();
+    depot.drills.saw(Seen { status: response.status().as_u16(), point, ..seen });
     response
 }
 
@@ -51,7 +53,7 @@ async fn file(depot: &Arc<Depot>, request: Request) -> Response {
         return refused(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired");
     }
     let id: Option<u64> = path_parts(path)
-        .and_then(|parts| parts.last().and_then(|last| last.strip_suffix(".deb").and_then(|id| id.parse().ok())));
+        .and_then(|parts| parts.last().and_then(|last| last.split('.').next().and_then(|id| id.parse().ok())));
     let package = {
         let state = depot.store.state();
         state.packages.values().find(|held| Some(held.package.id) == id).map(|held| held.package.clone())
@@ -59,6 +61,9 @@ async fn file(depot: &Arc<Depot>, request: Request) -> Response {
     let Some(package) = package else {
         return refused(StatusCode::NOT_FOUND, "NoSuchKey", "The file was deleted");
     };
-    let path = depot.store.file(&package.sums.sha256);
-    found_or_missing(files::answer(request.headers(), &path, Some((depot.clone(), package.filename.clone()))).await)
+    let file = depot.store.file(&package.sums.sha256);
+    let held_at = Some((depot.clone(), package.filename.clone()));
+    let mut response = found_or_missing(files::answer(request.headers(), &file, held_at).await);
+    response.extensions_mut().insert(Subject(format!("{path}/{}", package.filename)));
+    response
 }

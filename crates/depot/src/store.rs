@@ -7,7 +7,9 @@
 //! keys/{owner}/{name}.asc      the signing key of a repository
 //! files/{2 hex}/{sha256}       the packages' bytes, each once
 //! incoming/                    uploads under way; emptied at every start
-//! apt/{owner}/{name}/{distro}/dists/{codename}/   the signed indexes, made again at every start
+//! apt/{owner}/{name}/{distro}/dists/{codename}/   the signed APT indexes, made again at every start
+//! yum/{owner}/{name}/{distro}/{version}/{arch}/   the signed YUM indexes, made again at every start
+//! parts/{2 hex}/{sha256}.{list}.xml   each rpm's part of the YUM lists; emptied at every start
 //! ```
 //!
 //! A file is in `files` before its journal line is written, and leaves after the line that removes it. So a kill at
@@ -24,14 +26,16 @@ use rand::rngs::OsRng;
 use tokio::sync::Notify;
 
 use crate::access::{Accounts, InvalidSeed, RepositoryRecord, Secret, Seed};
-use crate::apt;
 use crate::clock::Moment;
-use crate::deb::Control;
+use crate::distributions::is_yum;
 use crate::folder;
+use crate::history::History;
+use crate::indexes::Indexes;
 use crate::journal::{Action, Entry, Journal, JournalError};
 use crate::names::{Distro, Repository};
-use crate::package::{Key, Package, Sums};
+use crate::package::{About, Key, Package, Sums};
 use crate::signing::SigningKey;
+use crate::{apt, yum};
 
 /// How long an index that could not be written waits for the next attempt.
 const INDEX_RETRY_MS: u64 = 2000;
@@ -97,12 +101,39 @@ impl From<JournalError> for WriteError {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) package: Arc<Package>,
-    /// Whether the APT index has it.
+    /// Whether the index has it.
     pub(crate) indexed: bool,
     /// From this moment on the index may have it.
     due: Moment,
     /// Since the last start; the journal keeps writes only.
     pub(crate) downloads: u64,
+    /// On its way here after a promotion that was cut half way: nobody sees it yet.
+    hidden: Option<Hidden>,
+}
+
+/// When a promoted package is in its destination.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Arrival {
+    #[default]
+    AtOnce,
+    AfterMs(u64),
+    WhenCleared,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hidden {
+    Until(Moment),
+    UntilCleared,
+}
+
+impl Held {
+    fn is_seen(&self, now: Moment) -> bool {
+        match self.hidden {
+            None => true,
+            Some(Hidden::Until(moment)) => moment <= now,
+            Some(Hidden::UntilCleared) => false,
+        }
+    }
 }
 
 pub(crate) struct State {
@@ -112,6 +143,7 @@ pub(crate) struct State {
     pub(crate) index_delay_ms: u64,
     /// Indexes that differ from the packages, and when they are to be written.
     stale: BTreeMap<(Repository, Distro), BTreeSet<Moment>>,
+    history: History,
     keys: BTreeMap<Repository, Arc<SigningKey>>,
 }
 
@@ -149,7 +181,7 @@ fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreEr
 
 impl Store {
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
-        for part in ["files", "keys", "apt"] {
+        for part in ["files", "keys", "apt", "yum"] {
             let part = folder.join(part);
             fs::create_dir_all(&part).map_err(cannot("create", &part))?;
         }
@@ -157,9 +189,11 @@ impl Store {
         let lock = File::create(&lock_path).map_err(cannot("create", &lock_path))?;
         lock.try_lock().map_err(|_| StoreError::InUse(folder.to_owned()))?;
 
-        let incoming = folder.join("incoming");
-        let _ = fs::remove_dir_all(&incoming);
-        fs::create_dir_all(&incoming).map_err(cannot("create", &incoming))?;
+        for emptied in ["incoming", "parts"] {
+            let emptied = folder.join(emptied);
+            let _ = fs::remove_dir_all(&emptied);
+            fs::create_dir_all(&emptied).map_err(cannot("create", &emptied))?;
+        }
 
         let (journal, writes) = Journal::open(&folder.join("journal.ndjson"))?;
         folder::sync_folder(folder).map_err(cannot("sync", folder))?;
@@ -167,7 +201,9 @@ impl Store {
         let now = Moment::now();
         let packages = packages
             .into_iter()
-            .map(|(key, package)| (key, Held { package: Arc::new(package), indexed: false, due: now, downloads: 0 }))
+            .map(|(key, package)| {
+                (key, Held { package: Arc::new(package), indexed: false, due: now, downloads: 0, hidden: None })
+            })
             .collect();
         let state = State {
             accounts: read_accounts(&folder.join("accounts.json"))?,
@@ -175,6 +211,7 @@ impl Store {
             journal,
             index_delay_ms: 0,
             stale: touched.into_iter().map(|index| (index, [now].into())).collect(),
+            history: History::default(),
             keys: BTreeMap::new(),
         };
         let store = Self {
@@ -263,7 +300,19 @@ impl Store {
         let path = self.folder.join("accounts.json");
         let json = serde_json::to_vec_pretty(&accounts).expect("accounts are text and flags only");
         folder::replace(&path, &json).map_err(cannot("write", &path))?;
-        state.accounts = accounts;
+        let before = std::mem::replace(&mut state.accounts, accounts);
+        let changed: BTreeSet<(Repository, Distro)> = state
+            .packages
+            .keys()
+            .filter(|(repository, ..)| {
+                let indexes = |accounts: &Accounts| Some(accounts.repositories.get(repository)?.indexes.clone());
+                indexes(&before) != indexes(&state.accounts)
+            })
+            .map(|(repository, distro, _)| (repository.clone(), distro.clone()))
+            .collect();
+        for (repository, distro) in changed {
+            self.mark_stale(&mut state, &repository, &distro, Moment::now());
+        }
         Ok(())
     }
 
@@ -277,7 +326,12 @@ impl Store {
             if accounts.repositories.contains_key(repository) {
                 return Err(WriteError::Taken);
             }
-            let record = RepositoryRecord { private, collaborators: Vec::new(), created_at: Moment::now().iso() };
+            let record = RepositoryRecord {
+                private,
+                collaborators: Vec::new(),
+                created_at: Moment::now().iso(),
+                indexes: Indexes::default(),
+            };
             accounts.repositories.insert(repository.clone(), record);
             Ok(())
         })
@@ -288,8 +342,14 @@ impl Store {
         self.folder.join("files").join(&sha256[..2]).join(sha256)
     }
 
-    /// Where the index of a distro version is: the folder that holds `InRelease`.
-    pub(crate) fn index(&self, repository: &Repository, distro: &Distro) -> PathBuf {
+    /// Where the YUM repositories of a distro version are: the folder of the architectures.
+    pub(crate) fn yum_index(&self, repository: &Repository, distro: &Distro) -> PathBuf {
+        let folder = self.folder.join("yum").join(repository.owner()).join(repository.name());
+        folder.join(distro.name()).join(distro.version())
+    }
+
+    /// Where the APT index of a distro version is: the folder that holds `InRelease`.
+    pub(crate) fn apt_index(&self, repository: &Repository, distro: &Distro) -> PathBuf {
         let folder = self.folder.join("apt").join(repository.owner()).join(repository.name());
         folder.join(distro.name()).join("dists").join(distro.version())
     }
@@ -311,7 +371,7 @@ impl Store {
         &self,
         incoming: &Incoming,
         (repository, distro): (&Repository, &Distro),
-        (sums, control): (Sums, Control),
+        (sums, about): (Sums, About),
         user: &str,
     ) -> Result<Held, WriteError> {
         let mut state = self.state();
@@ -320,9 +380,9 @@ impl Store {
             id: state.journal.next_seq(),
             repository: repository.clone(),
             distro: distro.clone(),
-            filename: control.filename(),
+            filename: about.filename(),
             sums,
-            control,
+            about,
             uploader: user.to_owned(),
             created_at: at.iso(),
         };
@@ -340,7 +400,8 @@ impl Store {
         let entry = entry_for(&package, Action::Push, user, (state.journal.next_seq(), at));
         state.journal.append(Entry { package: Some(package.clone()), ..entry })?;
         let due = at.plus_ms(state.index_delay_ms);
-        let held = Held { package: Arc::new(package), indexed: false, due, downloads: 0 };
+        let held = Held { package: Arc::new(package), indexed: false, due, downloads: 0, hidden: None };
+        state.history.note(None, Some(key.clone()));
         state.packages.insert(key, held.clone());
         self.mark_stale(&mut state, repository, distro, due);
         Ok(held)
@@ -348,11 +409,13 @@ impl Store {
 
     pub(crate) fn delete(&self, key: &Key, user: &str) -> Result<(), WriteError> {
         let mut state = self.state();
-        let package = state.packages.get(key).ok_or(WriteError::NotFound)?.package.clone();
         let at = Moment::now();
+        let seen = state.packages.get(key).filter(|held| held.is_seen(at));
+        let package = seen.ok_or(WriteError::NotFound)?.package.clone();
         let entry = entry_for(&package, Action::Delete, user, (state.journal.next_seq(), at));
         state.journal.append(entry)?;
-        state.packages.remove(key);
+        let removed = state.packages.remove(key);
+        state.history.note(removed, None);
         let due = at.plus_ms(state.index_delay_ms);
         self.mark_stale(&mut state, &key.0, &key.1, due);
         if state.packages.values().all(|other| other.package.sums.sha256 != package.sums.sha256) {
@@ -363,24 +426,68 @@ impl Store {
     }
 
     /// Moves a package to another repository, with its distro version, identity and date.
-    pub(crate) fn promote(&self, key: &Key, destination: &Repository, user: &str) -> Result<Held, WriteError> {
+    ///
+    /// Until its `arrival` nobody sees it in the destination.
+    pub(crate) fn promote(
+        &self,
+        key: &Key,
+        destination: &Repository,
+        arrival: Arrival,
+        user: &str,
+    ) -> Result<Held, WriteError> {
         let mut state = self.state();
-        let package = state.packages.get(key).ok_or(WriteError::NotFound)?.package.clone();
+        let at = Moment::now();
+        let seen = state.packages.get(key).filter(|held| held.is_seen(at));
+        let package = seen.ok_or(WriteError::NotFound)?.package.clone();
         let moved = Package { repository: destination.clone(), ..(*package).clone() };
         if state.packages.contains_key(&moved.key()) {
             return Err(WriteError::Taken);
         }
-        let at = Moment::now();
         let entry = entry_for(&package, Action::Promote, user, (state.journal.next_seq(), at));
         state.journal.append(Entry { destination: Some(destination.clone()), ..entry })?;
-        state.packages.remove(key);
-        let due = at.plus_ms(state.index_delay_ms);
-        let held = Held { package: Arc::new(moved), indexed: false, due, downloads: 0 };
+        let left = at.plus_ms(state.index_delay_ms);
+        let (hidden, arrives) = match arrival {
+            Arrival::AtOnce => (None, left),
+            Arrival::WhenCleared => (Some(Hidden::UntilCleared), left),
+            Arrival::AfterMs(ms) => (Some(Hidden::Until(at.plus_ms(ms))), left.plus_ms(ms)),
+        };
+        let held = Held { package: Arc::new(moved), indexed: false, due: arrives, downloads: 0, hidden };
+        let removed = state.packages.remove(key);
+        state.history.note(removed, Some(held.package.key()));
         state.packages.insert(held.package.key(), held.clone());
-        for repository in [&key.0, destination] {
-            self.mark_stale(&mut state, repository, &key.1, due);
-        }
+        self.mark_stale(&mut state, &key.0, &key.1, left);
+        self.mark_stale(&mut state, destination, &key.1, arrives);
         Ok(held)
+    }
+
+    /// What was promoted half way arrives now.
+    pub(crate) fn arrive_all(&self) {
+        let mut state = self.state();
+        let now = Moment::now();
+        let mut arrived = BTreeSet::new();
+        for held in state.packages.values_mut().filter(|held| !held.is_seen(now)) {
+            held.hidden = None;
+            held.due = now;
+            arrived.insert((held.package.repository.clone(), held.package.distro.clone()));
+        }
+        for (repository, distro) in arrived {
+            self.mark_stale(&mut state, &repository, &distro, now);
+        }
+        self.changed.notify_one();
+    }
+
+    /// The packages of a repository, as they were so many writes to it ago.
+    pub(crate) fn packages(&self, repository: &Repository, writes_ago: usize) -> Vec<Held> {
+        let (state, now) = (self.state(), Moment::now());
+        let here = state.packages.iter().filter(|(key, held)| key.0 == *repository && held.is_seen(now));
+        let here = here.map(|(key, held)| (key.clone(), held.clone())).collect();
+        state.history.before(repository, writes_ago, here)
+    }
+
+    /// A package that can be seen.
+    pub(crate) fn package(&self, key: &Key) -> Option<Arc<Package>> {
+        let (state, now) = (self.state(), Moment::now());
+        state.packages.get(key).filter(|held| held.is_seen(now)).map(|held| held.package.clone())
     }
 
     pub(crate) fn count_download(&self, key: &Key) {
@@ -394,13 +501,16 @@ impl Store {
         self.changed.notify_one();
     }
 
-    /// Writes every index that is due; says when the next one is.
-    pub(crate) fn write_due_indexes(&self) -> Option<Moment> {
+    /// Writes every index that is due and not held back; says when the next one is.
+    pub(crate) fn write_due_indexes(&self, is_held: impl Fn(&Repository, &Distro) -> bool) -> Option<Moment> {
         let now = Moment::now();
         let due: Vec<(Repository, Distro)> = {
             let mut state = self.state();
             let mut due = Vec::new();
             for (index, moments) in &mut state.stale {
+                if is_held(&index.0, &index.1) {
+                    continue;
+                }
                 let later = moments.split_off(&now.plus_ms(1));
                 if !std::mem::replace(moments, later).is_empty() {
                     due.push(index.clone());
@@ -415,20 +525,34 @@ impl Store {
                 self.mark_stale(&mut self.state(), &repository, &distro, now.plus_ms(INDEX_RETRY_MS));
             }
         }
-        self.state().stale.values().filter_map(BTreeSet::first).min().copied()
+        let state = self.state();
+        let waiting = state.stale.iter().filter(|((repository, distro), _)| !is_held(repository, distro));
+        waiting.filter_map(|(_, moments)| moments.first()).min().copied()
     }
 
     fn write_index(&self, repository: &Repository, distro: &Distro, now: Moment) -> io::Result<()> {
-        let (packages, key) = {
+        let (packages, key, indexes) = {
             let state = self.state();
+            let indexes = state.accounts.repositories.get(repository).map(|record| record.indexes.clone());
             let held = state.packages.values().filter(|held| {
                 let package = &held.package;
-                package.repository == *repository && package.distro == *distro && (held.indexed || held.due <= now)
+                package.repository == *repository
+                    && package.distro == *distro
+                    && (held.indexed || held.due <= now)
+                    && held.is_seen(now)
             });
-            (held.map(|held| held.package.clone()).collect::<Vec<_>>(), state.keys.get(repository).cloned())
+            let packages = held.map(|held| held.package.clone()).collect::<Vec<_>>();
+            (packages, state.keys.get(repository).cloned(), indexes.unwrap_or_default())
         };
         let key = key.ok_or_else(|| io::Error::other("the repository has no signing key"))?;
-        apt::write_index(&self.index(repository, distro), (repository, distro), &packages, &key, now)?;
+        if is_yum(distro) {
+            let parts = self.folder.join("parts");
+            let shelves = yum::Shelves { file: &|digest| self.file(digest), parts: &parts };
+            yum::write_index(&self.yum_index(repository, distro), &packages, &shelves, indexes.yum, (&key, now))?;
+        } else {
+            let folder = self.apt_index(repository, distro);
+            apt::write_index(&folder, (repository, distro), &packages, &indexes.apt, (&key, now))?;
+        }
         let mut state = self.state();
         for package in packages {
             if let Some(held) = state.packages.get_mut(&package.key())

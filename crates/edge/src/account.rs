@@ -37,6 +37,7 @@ const FAIR: &[&str] = &[
     "CREATE TABLE pace (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         limit_milli INTEGER NOT NULL,
+        configured_milli INTEGER NOT NULL,
         lowered_at INTEGER NOT NULL,
         ceiling INTEGER,
         ceiling_until INTEGER NOT NULL,
@@ -130,6 +131,7 @@ pub struct Account<S>(S);
 
 struct Pace {
     limit_milli: u64,
+    configured_milli: u64,
     lowered_at: Timestamp,
     ceiling: Option<u64>,
     ceiling_until: Timestamp,
@@ -142,6 +144,18 @@ impl Pace {
     /// How many transfers may run now: one, to see, after a cut-off.
     fn limit(&self) -> u64 {
         if self.cut_offs > 0 { 1 } else { (self.limit_milli / 1000).max(1) }
+    }
+}
+
+impl Pace {
+    fn cut_off(&mut self, trouble: &Trouble, now: Timestamp) {
+        // All that ran together met the same cut-off.
+        if self.cut_off_until <= now {
+            let longer = u32::try_from(self.cut_offs.min(10)).unwrap_or(10);
+            self.cut_offs += 1;
+            self.cut_off_until = now + CUT_OFF_FIRST.saturating_mul(1 << longer).min(CUT_OFF_LONGEST);
+        }
+        self.trouble = Some(trouble.clone());
     }
 }
 
@@ -172,8 +186,9 @@ impl<S: Sql> Account<S> {
             self.0.query("DELETE FROM leases WHERE ends_at <= ?", &[now.0.into()])?;
             let max = u64::from(ask.transfers.max(1)) * 1000;
             let mut pace = self.pace(max)?;
-            if pace.limit_milli > max {
-                pace.limit_milli = max;
+            if pace.configured_milli != max {
+                pace.configured_milli = max;
+                pace.limit_milli = pace.limit_milli.min(max);
                 self.set_pace(&pace)?;
             }
             let own = holder(&ask.package, &ask.distro);
@@ -207,6 +222,19 @@ impl<S: Sql> Account<S> {
         })
     }
 
+    /// What the server said when it cut the account off, while it is to be left alone.
+    pub fn cut_off(&self, now: Timestamp) -> Result<Option<Trouble>, SqlError> {
+        let pace = self.pace(1000)?;
+        Ok(pace.trouble.filter(|_| pace.cut_off_until > now))
+    }
+
+    /// The server has cut the account off, whatever it was asked.
+    pub fn is_cut_off(&self, trouble: &Trouble, now: Timestamp) -> Result<(), SqlError> {
+        let mut pace = self.pace(1000)?;
+        pace.cut_off(trouble, now);
+        self.set_pace(&pace)
+    }
+
     /// Lets a lease last longer that a transfer still needs.
     pub fn renew(&self, package: &str, distro: &str, now: Timestamp) -> Result<(), SqlError> {
         let values: [Value; 2] = [(now + LEASE).0.into(), holder(package, distro).into()];
@@ -233,10 +261,10 @@ impl<S: Sql> Account<S> {
                         .ceiling
                         .filter(|_| now < pace.ceiling_until)
                         .map_or(u64::MAX, |ceiling| ceiling * 1000 - 1);
-                    // One more transfer at a time for each full round of successes. Who asks next brings the configured
-                    // number along, which ends the growth.
+                    // One more transfer at a time for each full round of successes.
                     let more = 1_000_000 / pace.limit_milli.max(1000);
-                    pace.limit_milli = pace.limit_milli.saturating_add(more).min(ceiling.max(1000)).min(MILLI_MAX);
+                    pace.limit_milli =
+                        pace.limit_milli.saturating_add(more).min(ceiling.max(1000)).min(pace.configured_milli);
                 }
                 // One lowering for all that ran together: those that began before it say nothing new.
                 Ending::Busy if began_at >= pace.lowered_at => {
@@ -246,15 +274,7 @@ impl<S: Sql> Account<S> {
                     pace.ceiling = Some(at_once.max(2));
                     pace.ceiling_until = now + CEILING_LASTS;
                 }
-                Ending::CutOff(trouble) => {
-                    let longer = u32::try_from(pace.cut_offs.min(10)).unwrap_or(10);
-                    let wait = CUT_OFF_FIRST.saturating_mul(1 << longer).min(CUT_OFF_LONGEST);
-                    if pace.cut_off_until <= now {
-                        pace.cut_offs += 1;
-                        pace.cut_off_until = now + wait;
-                    }
-                    pace.trouble = Some(trouble.clone());
-                }
+                Ending::CutOff(trouble) => pace.cut_off(trouble, now),
                 Ending::Busy | Ending::Other => {}
             }
             self.set_pace(&pace)?;
@@ -327,13 +347,14 @@ impl<S: Sql> Account<S> {
 
     fn pace(&self, limit_milli: u64) -> Result<Pace, SqlError> {
         let rows = self.0.query(
-            "SELECT limit_milli, lowered_at, ceiling, ceiling_until, cut_off_until, cut_offs, trouble FROM pace",
+            "SELECT limit_milli, configured_milli, lowered_at, ceiling, ceiling_until, cut_off_until, cut_offs, trouble FROM pace",
             &[],
         )?;
         let Some(row) = rows.first() else {
             let none = Timestamp(0);
             let pace = Pace {
                 limit_milli,
+                configured_milli: limit_milli,
                 lowered_at: none,
                 ceiling: None,
                 ceiling_until: none,
@@ -346,12 +367,13 @@ impl<S: Sql> Account<S> {
         };
         Ok(Pace {
             limit_milli: row.natural(0)?,
-            lowered_at: Timestamp(row.integer(1)?),
-            ceiling: matches!(row.0.get(2), Some(Value::Integer(_))).then(|| row.natural(2)).transpose()?,
-            ceiling_until: Timestamp(row.integer(3)?),
-            cut_off_until: Timestamp(row.integer(4)?),
-            cut_offs: row.natural(5)?,
-            trouble: row.text_or_null(6)?.and_then(|text| serde_json::from_str(text).ok()),
+            configured_milli: row.natural(1)?,
+            lowered_at: Timestamp(row.integer(2)?),
+            ceiling: matches!(row.0.get(3), Some(Value::Integer(_))).then(|| row.natural(3)).transpose()?,
+            ceiling_until: Timestamp(row.integer(4)?),
+            cut_off_until: Timestamp(row.integer(5)?),
+            cut_offs: row.natural(6)?,
+            trouble: row.text_or_null(7)?.and_then(|text| serde_json::from_str(text).ok()),
         })
     }
 
@@ -359,10 +381,11 @@ impl<S: Sql> Account<S> {
         let trouble = pace.trouble.as_ref().and_then(|trouble| serde_json::to_string(trouble).ok());
         self.0.query(
             "INSERT OR REPLACE INTO pace
-             (one, limit_milli, lowered_at, ceiling, ceiling_until, cut_off_until, cut_offs, trouble)
-             VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+             (one, limit_milli, configured_milli, lowered_at, ceiling, ceiling_until, cut_off_until, cut_offs, trouble)
+             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
                 pace.limit_milli.into(),
+                pace.configured_milli.into(),
                 pace.lowered_at.0.into(),
                 pace.ceiling.into(),
                 pace.ceiling_until.0.into(),
@@ -375,5 +398,202 @@ impl<S: Sql> Account<S> {
     }
 }
 
-/// More transfers at a time than any place is configured for.
-const MILLI_MAX: u64 = 1_000_000;
+#[cfg(test)]
+mod tests {
+    use slipway_core::problem::Code;
+    use slipway_ledger::rusqlite::Database;
+
+    use super::*;
+
+    const BEGUN: Timestamp = Timestamp(1_795_392_000_000);
+
+    struct Story {
+        account: Account<Database>,
+        now: Timestamp,
+        transfers: u32,
+    }
+
+    impl Story {
+        fn new(transfers: u32) -> Self {
+            Self { account: Account::open(Database::in_memory()).expect("a database"), now: BEGUN, transfers }
+        }
+
+        fn after(&mut self, wait: Duration) {
+            self.now = self.now + wait;
+        }
+
+        fn asks(&self, package: &str) -> Slot {
+            self.asks_as(package, Maturity::Final, package)
+        }
+
+        fn asks_as(&self, package: &str, maturity: Maturity, name: &str) -> Slot {
+            let ask = AskSlot {
+                package: package.to_owned(),
+                distro: "el/9".to_owned(),
+                maturity,
+                name: name.to_owned(),
+                transfers: self.transfers,
+            };
+            self.account.ask(&ask, self.now, 0).expect("an answer")
+        }
+
+        fn ends(&self, package: &str, ending: Ending) -> Vec<String> {
+            let ended = SlotEnded { package: package.to_owned(), distro: "el/9".to_owned(), ending };
+            let called = self.account.ended(&ended, self.now).expect("an answer");
+            called.into_iter().map(|called| called.package).collect()
+        }
+
+        fn is_lent(&self, package: &str) -> bool {
+            self.asks(package) == Slot::Lent
+        }
+
+        /// How many of ten that ask now are lent a slot.
+        fn lends(&self) -> usize {
+            (0..10).filter(|number| self.is_lent(&format!("p{number}"))).count()
+        }
+    }
+
+    #[test]
+    fn no_more_than_the_limit_are_lent_and_the_same_holder_renews_its_own() {
+        let story = Story::new(2);
+        assert!(story.is_lent("a") && story.is_lent("b"));
+        assert!(!story.is_lent("c"));
+        assert!(story.is_lent("a"), "it has one");
+        assert_eq!(story.ends("a", Ending::Sent), ["c"], "who waits is called");
+        assert!(story.is_lent("c") && !story.is_lent("d"));
+    }
+
+    #[test]
+    fn finals_go_before_candidates_and_those_before_nightlies_and_then_who_waits_longest() {
+        let mut story = Story::new(1);
+        assert!(story.is_lent("first"));
+        for (package, maturity) in [
+            ("nightly", Maturity::Nightly),
+            ("candidate", Maturity::Candidate),
+            ("final 1", Maturity::Final),
+            ("final 2", Maturity::Final),
+        ] {
+            assert_ne!(story.asks_as(package, maturity, package), Slot::Lent);
+            story.after(Duration::from_secs(1));
+        }
+        let mut order = Vec::new();
+        let mut last = "first".to_owned();
+        for maturity in [Maturity::Final, Maturity::Final, Maturity::Candidate, Maturity::Nightly] {
+            let called = story.ends(&last, Ending::Sent);
+            last = called.first().expect("somebody waits").clone();
+            assert_eq!(story.asks_as(&last, maturity, &last), Slot::Lent, "{last} was called");
+            order.push(last.clone());
+        }
+        assert_eq!(order, ["final 1", "final 2", "candidate", "nightly"]);
+    }
+
+    #[test]
+    fn who_comes_by_chance_does_not_pass_those_who_wait() {
+        let story = Story::new(1);
+        assert!(story.is_lent("a") && !story.is_lent("b"));
+        assert_eq!(story.ends("a", Ending::Sent), ["b"]);
+        assert!(!story.is_lent("c"), "b was called a moment ago");
+        assert!(story.is_lent("b"));
+    }
+
+    #[test]
+    fn one_who_is_called_and_does_not_come_is_passed_over() {
+        let mut story = Story::new(1);
+        assert!(story.is_lent("a") && !story.is_lent("dead"));
+        story.after(Duration::from_secs(1));
+        assert!(!story.is_lent("c"));
+        assert_eq!(story.ends("a", Ending::Sent), ["dead"]);
+        story.after(COMES_WITHIN + Duration::from_secs(1));
+        assert!(story.is_lent("c"));
+    }
+
+    #[test]
+    fn a_slot_whose_holder_is_gone_comes_back() {
+        let mut story = Story::new(1);
+        assert!(story.is_lent("a") && !story.is_lent("b"));
+        story.after(LEASE);
+        assert!(story.is_lent("b"));
+        assert_eq!(story.ends("a", Ending::Sent), [""; 0], "its lease is another's now");
+        assert!(!story.is_lent("c"));
+    }
+
+    #[test]
+    fn after_a_5xx_fewer_are_sent_at_a_time_and_after_successes_more_again() {
+        let mut story = Story::new(8);
+        assert_eq!(story.lends(), 8);
+        story.after(Duration::from_secs(1));
+        for number in 0..8 {
+            story.ends(&format!("p{number}"), Ending::Busy);
+        }
+        story.after(Duration::from_secs(100));
+        let fewer = story.lends();
+        assert_eq!(fewer, 6, "one lowering for all that ran together");
+        for number in 0..10 {
+            story.ends(&format!("p{number}"), Ending::Other);
+        }
+        // Eight at a time were too many, and are not tried again for a while; then they are.
+        for (wait, most) in [(Duration::from_secs(1), 7), (CEILING_LASTS, 8)] {
+            for _ in 0..60 {
+                story.after(Duration::from_secs(1));
+                assert!(story.is_lent("p0"));
+                story.ends("p0", Ending::Sent);
+            }
+            story.after(wait.saturating_sub(Duration::from_mins(1)));
+            for _ in 0..20 {
+                assert!(story.is_lent("p0"));
+                story.ends("p0", Ending::Sent);
+            }
+            story.after(Duration::from_secs(100));
+            assert_eq!(story.lends(), most);
+            for number in 0..10 {
+                story.ends(&format!("p{number}"), Ending::Other);
+            }
+        }
+    }
+
+    #[test]
+    fn an_account_that_is_cut_off_is_left_alone_and_then_tried_with_one() {
+        let mut story = Story::new(4);
+        let trouble =
+            Trouble { kind: TroubleKind::CutOff, what: "the account is over its plan".to_owned(), evidence: None };
+        assert!(story.is_lent("a") && story.is_lent("b"));
+        story.ends("a", Ending::CutOff(trouble.clone()));
+        let Slot::CutOff { ms, trouble: told } = story.asks("c") else { panic!("it is cut off") };
+        assert_eq!((told, u128::from(ms)), (trouble.clone(), CUT_OFF_FIRST.as_millis()));
+        story.ends("b", Ending::CutOff(trouble.clone()));
+        story.after(CUT_OFF_FIRST);
+        assert_eq!(story.lends(), 1, "one, to see");
+        story.ends("p0", Ending::CutOff(trouble.clone()));
+        story.after(CUT_OFF_FIRST);
+        assert!(matches!(story.asks("c"), Slot::CutOff { .. }), "the second time it is left alone longer");
+        story.after(CUT_OFF_FIRST);
+        assert!(story.is_lent("c"));
+        story.ends("c", Ending::Sent);
+        story.after(Duration::from_secs(100));
+        assert_eq!(story.lends(), 4);
+    }
+
+    #[test]
+    fn one_name_is_written_by_one_at_a_time() {
+        let story = Story::new(4);
+        assert_eq!(story.asks_as("one project", Maturity::Final, "acme/stable el/9 tug.rpm"), Slot::Lent);
+        assert_ne!(story.asks_as("another", Maturity::Final, "acme/stable el/9 tug.rpm"), Slot::Lent);
+        assert_eq!(story.asks_as("another", Maturity::Final, "acme/stable el/8 tug.rpm"), Slot::Lent);
+    }
+
+    #[test]
+    fn the_end_of_an_act_tells_of_the_destination_only_what_it_said() {
+        let trouble = |kind| NotShipped::Trouble(Trouble { kind, what: String::new(), evidence: None });
+        for (how, ending) in [
+            (Ok(()), "Sent"),
+            (Err(NotShipped::Taken), "Other"),
+            (Err(NotShipped::Changed(None)), "Other"),
+            (Err(trouble(TroubleKind::Busy)), "Busy"),
+            (Err(trouble(TroubleKind::CutOff)), "CutOff"),
+            (Err(trouble(TroubleKind::Passing)), "Other"),
+            (Err(trouble(TroubleKind::Final(Code::Refused))), "Other"),
+        ] {
+            assert!(format!("{:?}", Ending::of(&how)).starts_with(ending), "{how:?}");
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! was killed finds everything in SQL.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -13,8 +13,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use slipway_core::api::{Act, Step};
 use slipway_core::inventory::{Look, Seen, Served, Side};
 use slipway_core::promotion::{Attempt, Order, Outcome, Promotion, Slot, promote};
-use slipway_core::release::TargetState;
-use slipway_core::report::{ATTEMPTS_MAX, Next, Report, cut_off_run, ended, report, unconfigured};
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::report::{ATTEMPTS_MAX, Next, Patience, Report, cut_off_run, ended, report, unconfigured};
 use slipway_core::route::{How, Site};
 use slipway_core::store::NotShipped;
 use slipway_core::time::Timestamp;
@@ -38,12 +38,53 @@ const TAKES_UP: Duration = Duration::from_mins(2);
 /// How often somebody who carries a copy renews its lease.
 const RENEW: Duration = Duration::from_mins(1);
 
-/// The targets that run at this moment. In memory alone: when the process dies, none does.
-pub type Running = RefCell<BTreeSet<String>>;
+/// The targets that run at this moment, and when each was last known to. In memory alone: when the process dies, none
+/// does. A run whose future was dropped, or is never polled again, does not count for long.
+#[derive(Debug, Default)]
+pub struct Running(RefCell<BTreeMap<String, Timestamp>>);
+
+/// A run that gives no sign of life for this long has ended without a word.
+const DEAD_AFTER: Duration = Duration::from_mins(3);
+
+impl Running {
+    fn has(&self, distro: &str, now: Timestamp) -> bool {
+        self.0.borrow().get(distro).is_some_and(|alive_at| now.since(*alive_at) < DEAD_AFTER)
+    }
+
+    fn is_alive(&self, distro: &str, now: Timestamp) {
+        self.0.borrow_mut().insert(distro.to_owned(), now);
+    }
+
+    /// Begins a run, unless the target runs already.
+    fn begin(&self, distro: &str, now: Timestamp) -> Option<UnderWay<'_>> {
+        if self.has(distro, now) {
+            return None;
+        }
+        self.is_alive(distro, now);
+        Some(UnderWay { running: self, distro: distro.to_owned() })
+    }
+}
+
+/// A run under way. It is over when this is dropped.
+struct UnderWay<'a> {
+    running: &'a Running,
+    distro: String,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.running.0.borrow_mut().remove(&self.distro);
+    }
+}
 
 /// The name of a package's object.
 pub fn name(order: &Order) -> String {
-    format!("{}/{}/{}", order.project_id, order.version, order.key)
+    name_of(order.project_id, &order.version, &order.key)
+}
+
+/// The name of a package's object.
+pub fn name_of(project_id: u64, version: &Version, key: &Key) -> String {
+    format!("{project_id}/{version}/{key}")
 }
 
 /// Reports, runs what is due, reports, and says when the next is due.
@@ -56,11 +97,15 @@ pub async fn drive<S: Sql>(
     // What is known already is told first: a run can take minutes.
     tell_reports(work, host).await?;
     let mut runs = FuturesUnordered::new();
+    let mut own = Vec::new();
     loop {
         if host.now().since(began) < TAKES_UP {
             for (due_at, task) in work.open_tasks()? {
-                if due_at <= host.now() && running.borrow_mut().insert(task.target.distro.clone()) {
-                    runs.push(one(work, host, running, task, Some(began)));
+                if due_at <= host.now()
+                    && let Some(under_way) = running.begin(&task.target.distro, host.now())
+                {
+                    own.push(task.target.distro.clone());
+                    runs.push(one(work, host, under_way, task, began));
                 }
             }
         }
@@ -69,8 +114,15 @@ pub async fn drive<S: Sql>(
         }
         // Others become due, or are called by an account, while one copies.
         let tick = std::pin::pin!(host.pause(TICK));
-        if let Either::Left((Some(ran), _)) = select(runs.next(), tick).await {
-            ran?;
+        match select(runs.next(), tick).await {
+            Either::Left((Some(ran), _)) => {
+                let ended = ran?;
+                own.retain(|distro| *distro != ended);
+            }
+            Either::Left((None, _)) | Either::Right(_) => {}
+        }
+        for distro in &own {
+            running.is_alive(distro, host.now());
         }
     }
     next(work, host, running)
@@ -84,7 +136,7 @@ pub fn next<S: Sql>(
 ) -> Result<Option<Timestamp>, LedgerError> {
     let again = work.unreported()?.first().map(|_| host.now() + REPORT_AGAIN);
     let open = work.open_tasks()?;
-    let idle = open.iter().filter(|(_, task)| !running.borrow().contains(&task.target.distro));
+    let idle = open.iter().filter(|(_, task)| !running.has(&task.target.distro, host.now()));
     Ok(idle.map(|(due_at, _)| *due_at).chain(again).min())
 }
 
@@ -118,21 +170,41 @@ pub async fn carry<S: Sql>(
     if !approvals.contains(&task.order.approval) {
         return Err(NothingToCarry::OtherApproval(distro.to_owned()));
     }
-    if !running.borrow_mut().insert(distro.to_owned()) {
-        return Err(not_waiting());
-    }
-    let (place, package) = (task.target.public.place.clone(), name(&task.order));
-    let mut run = std::pin::pin!(one(work, host, running, task, None));
+    let under_way = running.begin(distro, host.now()).ok_or_else(not_waiting)?;
+    Ok(carry_on(work, host, &under_way, task).await?)
+}
+
+/// Runs a target until it needs nobody to hold it open any more: also while it waits for a slot.
+async fn carry_on<S: Sql>(
+    work: &Work<S>,
+    host: &impl PackageHost,
+    under_way: &UnderWay<'_>,
+    mut task: Task,
+) -> Result<(), LedgerError> {
+    let (place, package, distro) = (task.target.public.place.clone(), name(&task.order), task.target.distro.clone());
     loop {
-        let pause = std::pin::pin!(host.pause(RENEW));
-        match select(run, pause).await {
-            Either::Left((ran, _)) => return Ok(ran?),
-            Either::Right(((), rest)) => {
-                run = rest;
-                // When it is not renewed, one more than the limit may be sent: no reason to stop this one.
-                drop(host.renew_slot(&place, &package, distro).await);
+        let mut one = std::pin::pin!(run(work, host, task, None));
+        loop {
+            let pause = std::pin::pin!(host.pause(RENEW));
+            match select(one, pause).await {
+                Either::Left((ran, _)) => break ran?,
+                Either::Right(((), rest)) => {
+                    one = rest;
+                    under_way.running.is_alive(&distro, host.now());
+                    // When it is not renewed, one more than the limit may be sent: no reason to stop this one.
+                    drop(host.renew_slot(&place, &package, &distro).await);
+                }
             }
         }
+        tell_reports(work, host).await?;
+        let waits = work.open_tasks()?.into_iter().find(|(_, task)| task.target.distro == distro);
+        let Some((due_at, next)) = waits.filter(|(_, next)| next.patience.carry_since.is_some()) else { return Ok(()) };
+        // An account that calls makes it due.
+        while work.due_at(&distro)?.is_some_and(|due| due > host.now()) && host.now() < due_at {
+            host.pause(TICK).await;
+            under_way.running.is_alive(&distro, host.now());
+        }
+        task = next;
     }
 }
 
@@ -156,22 +228,20 @@ fn told(task: &Task, report: &Report) -> Told {
     }
 }
 
-/// One run of one target, and the word of how it ended. `began`: when the alarm's run began; `None` when somebody holds
-/// it open.
+/// One run of one target in an alarm's run, and the word of how it ended.
 async fn one<S: Sql>(
     work: &Work<S>,
     host: &impl PackageHost,
-    running: &Running,
+    under_way: UnderWay<'_>,
     task: Task,
-    began: Option<Timestamp>,
-) -> Result<(), LedgerError> {
-    let distro = task.target.distro.clone();
-    let ran = run(work, host, task, began).await;
-    running.borrow_mut().remove(&distro);
-    ran?;
-    tell_reports(work, host).await
+    began: Timestamp,
+) -> Result<String, LedgerError> {
+    run(work, host, task, Some(began)).await?;
+    tell_reports(work, host).await?;
+    Ok(under_way.distro.clone())
 }
 
+/// One run of one target. `began`: when the alarm's run began; `None` when somebody holds it open.
 async fn run<S: Sql>(
     work: &Work<S>,
     host: &impl PackageHost,
@@ -195,7 +265,7 @@ async fn run<S: Sql>(
     // all cut off ends like any other trouble.
     task.patience = patience.after(&cut_off_run(), began_at);
     work.began(&task)?;
-    let run = Run { work, host, task: RefCell::new(task), began, begun: Cell::new(None) };
+    let run = Run { work, host, task: RefCell::new(task), began, acted: Cell::new(None) };
     let mut outcome =
         if patience.troubled > ATTEMPTS_MAX { cut_off_run() } else { promote(&run, &run, &promotion).await };
     // Late in an alarm's run there is less time than a run of its own has.
@@ -204,15 +274,14 @@ async fn run<S: Sql>(
     {
         outcome = Outcome::AwaitingSlot(Duration::from_secs(1));
     }
-    let begun = run.begun.get();
+    let acted = run.acted.get();
     let mut task = run.task.into_inner();
     let now = host.now();
-    let [a, b, c, d, e, f, g, h, ..] = host.random();
-    let before = slipway_core::report::Patience { begun: begun.map(|(_, act)| act).or(patience.begun), ..patience };
-    let (mut report, next) = report(&promotion, &outcome, before, now, u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    let before = Patience { begun: acted.map(|(_, act)| act).or(patience.begun), ..patience };
+    let (mut report, next) = report(&promotion, &outcome, before, now, host.chance());
     task.under_way = None;
-    if let Some(ended) = ended(&outcome, &report, begun.is_some()) {
-        let (at, act) = begun.unwrap_or((began_at, Act::Look));
+    if let Some(ended) = ended(&outcome, &report, acted.is_some()) {
+        let (at, act) = acted.unwrap_or((began_at, Act::Look));
         task.tried(at, act, ended, report.problem.clone(), now);
     }
     report.attempts.clone_from(&task.attempts);
@@ -244,7 +313,8 @@ struct Run<'a, S, H> {
     host: &'a H,
     task: RefCell<Task>,
     began: Option<Timestamp>,
-    begun: Cell<Option<(Timestamp, Act)>>,
+    /// What this run has begun, and when.
+    acted: Cell<Option<(Timestamp, Act)>>,
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
@@ -275,11 +345,11 @@ impl<S: Sql, H: PackageHost> Look for Run<'_, S, H> {
     async fn find(&self, side: Side) -> Result<Seen, Trouble> {
         let (staging, public, distro) = self.sites();
         let filename = self.task.borrow().order.filename.clone();
-        let site = match side {
+        let looked_at = match side {
             Side::Staging => staging,
             Side::Public => public,
         };
-        self.host.find(&site, &distro, &filename).await.map_err(|error| silent(&error))?
+        self.host.find(&looked_at, &distro, &filename).await.map_err(|error| silent(&error))?
     }
 
     async fn served(&self) -> Result<Served, Trouble> {
@@ -307,7 +377,7 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
         if written.is_err() {
             return false;
         }
-        self.begun.set(Some((now, act)));
+        self.acted.set(Some((now, act)));
         let task = self.task.borrow().clone();
         let step = match task.target.how {
             How::Copy => Step::Copy,

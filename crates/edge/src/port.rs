@@ -11,7 +11,7 @@ use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_packagecloud::Filename;
+use slipway_package::Filename;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Transfer};
 
 use crate::account::{AskSlot, SlotEnded};
@@ -29,6 +29,11 @@ pub trait Clock {
 
     /// Random bits, as many as a multipart border needs.
     fn random(&self) -> [u8; 16];
+
+    /// A random number, to spread those who would go on together.
+    fn chance(&self) -> u64 {
+        self.random().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
 
     /// Lets others go on for a while.
     async fn pause(&self, wait: Duration);

@@ -94,6 +94,38 @@ async fn sweep<S: Sql>(record: &Record<S>, host: &impl ProjectHost, project_id: 
     Ok(())
 }
 
+/// How often what rests is looked at again.
+pub const LOOK_AGAIN: Duration = Duration::from_mins(10);
+
+/// Looks again at what is staged and at what is released, and says when to do so next: packages that vanish from staging,
+/// and public ones that somebody removes or replaces, are shown. All are looked at at once, so that each repository is
+/// read once.
+pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> Result<Option<Timestamp>, LedgerError> {
+    let now = host.now();
+    let before = Timestamp(now.0.saturating_sub(i64::try_from(LOOK_AGAIN.as_millis()).unwrap_or(i64::MAX)));
+    let watched = record.watched(before, now)?;
+    let looks = watched.iter().map(|of| host.find(&of.site, &of.distro, &of.filename));
+    let looks = futures_util::future::join_all(looks).await;
+    let mut changed = BTreeSet::new();
+    for (of, look) in watched.iter().zip(looks) {
+        match look {
+            Ok(Ok(seen)) => {
+                if record.looked(of, &seen, host.now())? {
+                    changed.insert(&of.version);
+                }
+            }
+            Ok(Err(trouble)) => host.log(&format!("{} {} cannot be looked at again: {trouble}", of.version, of.key)),
+            Err(silent) => host.log(&format!("{} {} cannot be looked at again: {silent}", of.version, of.key)),
+        }
+    }
+    for version in changed {
+        host.announce(version);
+    }
+    // One that could not be looked at is not asked for at once again.
+    let next = record.unseen_since(host.now())?.map(|since| since + LOOK_AGAIN);
+    Ok(next.map(|due_at| due_at.max(host.now() + SWEEP)))
+}
+
 /// Whether it is worth asking GitLab more now.
 #[derive(PartialEq, Eq)]
 enum Gitlab {

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::problem::Code;
-use slipway_core::store::{IndexName, Mark, Name};
+use slipway_core::store::{IndexName, Mark, Name, Reading};
 use slipway_core::time::Timestamp;
-use slipway_core::trouble::Trouble;
+use slipway_core::trouble::{Trouble, TroubleKind};
 use slipway_ledger::{Sql, SqlError};
-use slipway_packagecloud::{Distro, Filename, Reading};
+use slipway_package::{Distro, Filename};
 use slipway_wire::Digest;
 
+use crate::account::Account;
 use crate::port::{AccountHost, Clock};
 
 /// The indexes that were read, and what they listed of the names that somebody waits for.
@@ -212,6 +213,50 @@ impl Readings {
         let served = self.indexes.ask(host, &id, filename.clone(), read).await?;
         Ok(served.unwrap_or(Served::NotListed))
     }
+}
+
+/// What a repository has under a name, unless its account is cut off: then nobody asks.
+pub async fn find(
+    readings: &Readings,
+    account: &Account<impl Sql>,
+    host: &impl AccountHost,
+    repository: &str,
+    distro: &Distro,
+    filename: &Filename,
+) -> Result<Seen, Trouble> {
+    left_alone(account, host)?;
+    let seen = readings.find(host, account.sql(), repository, distro, filename).await;
+    heeded(account, host, seen)
+}
+
+/// What a repository's index serves under a name, unless its account is cut off.
+pub async fn served(
+    readings: &Readings,
+    account: &Account<impl Sql>,
+    host: &impl AccountHost,
+    repository: &str,
+    distro: &Distro,
+    filename: &Filename,
+) -> Result<Served, Trouble> {
+    left_alone(account, host)?;
+    let served = readings.served(host, account.sql(), repository, distro, filename).await;
+    heeded(account, host, served)
+}
+
+fn left_alone(account: &Account<impl Sql>, host: &impl AccountHost) -> Result<(), Trouble> {
+    match account.cut_off(host.now()).map_err(|error| unwritten(&error))? {
+        Some(trouble) => Err(trouble),
+        None => Ok(()),
+    }
+}
+
+fn heeded<T>(account: &Account<impl Sql>, host: &impl AccountHost, read: Result<T, Trouble>) -> Result<T, Trouble> {
+    if let Err(trouble) = &read
+        && trouble.kind == TroubleKind::CutOff
+    {
+        account.is_cut_off(trouble, host.now()).map_err(|error| unwritten(&error))?;
+    }
+    read
 }
 
 fn index_id(repository: &str, index: &IndexName) -> String {

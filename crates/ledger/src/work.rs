@@ -111,6 +111,13 @@ impl<S: Sql> Work<S> {
         Ok(rows.first().map(|row| row.text(0).map(serde_json::from_str)).transpose()?.transpose()?)
     }
 
+    /// When a task is to run. `None` when it has ended, or there is none.
+    pub fn due_at(&self, distro: &str) -> Result<Option<Timestamp>, LedgerError> {
+        let rows =
+            self.0.query("SELECT due_at FROM tasks WHERE distro = ? AND due_at IS NOT NULL", &[distro.into()])?;
+        Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
+    }
+
     /// Has a task that waits run at once: a slot is free for it.
     pub fn wake(&self, distro: &str, now: Timestamp) -> Result<(), LedgerError> {
         self.postpone(distro, now)

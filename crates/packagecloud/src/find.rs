@@ -236,4 +236,91 @@ mod tests {
         let error = look(&Recorded::default()).expect_err("404");
         assert_eq!(error.status(), Some(StatusCode::NOT_FOUND));
     }
+
+    const MANY: &str = "/api/v1/repos/harbour-ci/pre-release/search.json?q=";
+
+    fn record(distro: &str, name: &str, digit: &str) -> String {
+        let digest = digit.repeat(64);
+        format!(r#"{{"filename":"{name}","distro_version":"{distro}","sha256sum":"{digest}"}}"#)
+    }
+
+    fn look_for(http: &Recorded, files: &[(&str, &str)]) -> Result<Vec<(String, String, Option<Digest>)>, CallError> {
+        let wanted = files.iter().map(|(distro, name)| (distro.parse().expect("a distro"), filename(name))).collect();
+        let found = now(find_all(http, &account(), &staging(), &wanted))?;
+        Ok(found
+            .into_iter()
+            .map(|((distro, name), found)| (distro.to_string(), name.to_string(), found.digest))
+            .collect())
+    }
+
+    #[test]
+    fn one_search_finds_a_release_in_all_its_distro_versions() {
+        let names = ["tug_3.1.0-1_amd64.deb", "tug_3.1.0-1_arm64.deb"];
+        let list = [
+            record("ubuntu/jammy", names[0], "a"),
+            record("ubuntu/noble", names[0], "b"),
+            record("ubuntu/jammy", names[1], "c"),
+            record("ubuntu/jammy", "xtug_3.1.0-1_amd64.deb", "d"),
+            record("Not A Distro", names[0], "e"),
+        ];
+        let http = Recorded::default().with(
+            &format!("{HOST}{MANY}tug_3.1.0-1_&per_page=250&page=1"),
+            response(200, format!("[{}]", list.join(","))),
+        );
+        let files = [("ubuntu/jammy", names[0]), ("ubuntu/noble", names[0]), ("ubuntu/noble", names[1])];
+        let found = |distro: &str, name: &str, digit| (distro.to_owned(), name.to_owned(), Some(digest(digit)));
+        assert_eq!(
+            look_for(&http, &files).expect("a page"),
+            [found("ubuntu/jammy", names[0], "a"), found("ubuntu/noble", names[0], "b")]
+        );
+        assert_eq!(http.asked().len(), 1);
+    }
+
+    #[test]
+    fn nothing_wanted_asks_nothing() {
+        let http = Recorded::default();
+        assert_eq!(look_for(&http, &[]).expect("nothing"), []);
+        assert_eq!(http.asked(), [""; 0]);
+    }
+
+    #[test]
+    fn a_search_that_finds_too_much_is_asked_name_by_name() {
+        let names = ["tug_3.1.0-1_amd64.deb", "tug_3.1.0-1_arm64.deb"];
+        let page = |q: &str, page: u32| format!("{HOST}{MANY}{q}&dist=ubuntu%2Fjammy&per_page=250&page={page}");
+        let mut http = Recorded::default();
+        for number in 1..=PAGES_MAX {
+            let link = format!(r#"<{}>; rel="next""#, page("tug_3.1.0-1_", number + 1));
+            http = http.with(&page("tug_3.1.0-1_", number), with_header(200, "link", &link, "[]"));
+        }
+        for name in names {
+            let body = format!("[{}]", record("ubuntu/jammy", name, "a"));
+            http = http.with(&page(name, 1), response(200, body));
+        }
+        let files = names.map(|name| ("ubuntu/jammy", name));
+        assert_eq!(look_for(&http, &files).expect("one by one").len(), 2);
+        assert_eq!(http.asked().len(), 40 + 2);
+        // One name that fills all pages is not looked for for ever.
+        for number in 1..=PAGES_MAX {
+            let link = format!(r#"<{}>; rel="next""#, page(names[0], number + 1));
+            http = http.with(&page(names[0], number), with_header(200, "link", &link, "[]"));
+        }
+        let error = look_for(&http, &files).expect_err("too many pages").to_string();
+        assert!(error.contains("more than 40 pages for `tug_3.1.0-1_amd64.deb`"), "{error}");
+    }
+
+    #[test]
+    fn each_file_without_a_digest_is_asked_for() {
+        let names = ["tug_3.1.0-1_amd64.deb", "tug_3.1.0-1_arm64.deb"];
+        let list = format!("[{},{}]", listed("null"), record("ubuntu/jammy", names[1], "c"));
+        let http = Recorded::default()
+            .with(&format!("{HOST}{MANY}tug_3.1.0-1_&dist=ubuntu%2Fjammy&per_page=250&page=1"), response(200, list))
+            .with(&format!("{HOST}{SHOW}"), response(200, include_str!("../fixtures/show.json")));
+        let digests: Vec<_> = look_for(&http, &names.map(|name| ("ubuntu/jammy", name)))
+            .expect("a page")
+            .into_iter()
+            .map(|(_, _, digest)| digest)
+            .collect();
+        assert_eq!(digests, [Some(digest("a")), Some(digest("c"))]);
+        assert_eq!(http.asked().len(), 2);
+    }
 }

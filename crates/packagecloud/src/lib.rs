@@ -17,9 +17,7 @@ mod answer;
 pub mod apt;
 mod delete;
 mod distributions;
-mod distro;
 mod download;
-mod filename;
 mod find;
 pub mod index;
 mod package;
@@ -33,13 +31,13 @@ mod show;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod threats;
 
 pub use account::Account;
 pub use delete::{Delete, Deleted, delete};
 pub use distributions::{Distributions, ListDistributions};
-pub use distro::{Distro, InvalidDistro};
 pub use download::{Download, SignedUrl, locate};
-pub use filename::{Filename, InvalidFilename, InvalidPackageKind, PackageKind};
 pub use find::{Found, find, find_all};
 pub use index::{Index, Mark, Reading, read_index};
 pub use package::{ApiPath, InvalidApiPath, PackageRecord};
@@ -48,3 +46,4 @@ pub use push::{Boundary, Push, Pushed, Upload};
 pub use repository::{InvalidRepository, Repository};
 pub use search::{PAGES_MAX, PER_PAGE, Search, SearchPage, search};
 pub use show::Show;
+pub use slipway_package::{Distro, Filename, InvalidDistro, InvalidFilename, InvalidPackageKind, PackageKind};

@@ -78,3 +78,87 @@ impl Endpoint for Promote<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{account, filename, jammy, response, staging};
+
+    const NAME: &str = "tug_3.1.0-1_amd64.deb";
+
+    fn with_promote<T>(name: &str, distro: &str, ask: impl FnOnce(&Promote<'_>) -> T) -> T {
+        let (account, from, filename) = (account(), staging(), filename(name));
+        let (to, distro) = ("harbour/stable".parse().expect("a repository"), distro.parse().expect("a distro"));
+        ask(&Promote { account: &account, from: &from, to: &to, distro: &distro, filename: &filename })
+    }
+
+    fn parse(status: u16, body: &str) -> Result<Promoted, CallError> {
+        with_promote(NAME, "ubuntu/jammy", |promote| promote.parse(&response(status, body)))
+    }
+
+    #[test]
+    fn a_move_names_the_file_in_its_address_and_the_destination_in_a_form() {
+        let request =
+            with_promote("tug-1.0^x+y.x86_64.rpm", "opensuse/13.2", |promote| promote.request()).expect("a request");
+        assert_eq!(request.method(), Method::POST);
+        assert_eq!(
+            request.uri(),
+            "https://packages.example.com/api/v1/repos/harbour-ci/pre-release/opensuse/13.2/tug-1.0%5Ex%2By.x86_64.rpm/promote.json"
+        );
+        assert_eq!(request.headers()[CONTENT_TYPE], "application/x-www-form-urlencoded");
+        // As it was recorded of GitLab's own tool.
+        assert_eq!(request.body(), b"destination=harbour%2Fstable");
+        assert_eq!(request.headers()["authorization"], "Basic dDBrM246");
+    }
+
+    #[test]
+    fn any_success_is_a_move() {
+        // 201 was recorded, 200 is documented.
+        for status in [200, 201, 202] {
+            match parse(status, include_str!("../fixtures/show.json")).expect("success") {
+                Promoted::Moved(package) => assert!(package.is(&jammy(), &filename(NAME))),
+                Promoted::Taken => panic!("moved"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_taken_name_is_told_apart_in_every_wording() {
+        for body in [
+            r#"{"filename":["has already been taken"]}"#,
+            r#"{"filename":["has already been taken"],"plan":["Upgrade to add more packages!"]}"#,
+            r#"{"repository":["Validation failed: Full name already exists."]}"#,
+        ] {
+            assert_eq!(parse(422, body).expect(body), Promoted::Taken, "{body}");
+        }
+    }
+
+    #[test]
+    fn other_refusals_are_refusals() {
+        for (status, body) in [
+            (404, r#"{"error": "not_found"}"#),
+            (404, r#"{"filename":["not found"]}"#),
+            (404, r#"{"filename":["has already been taken"]}"#),
+            (422, r#"{"destination":["is invalid"]}"#),
+            (422, "<html>"),
+            (401, r#"{"error":"Unauthenticated"}"#),
+            (402, r#"{"error":["payment required"]}"#),
+            (502, "<html>"),
+            (504, ""),
+        ] {
+            let error = parse(status, body).expect_err(body);
+            assert_eq!(error.status().map(|status| status.as_u16()), Some(status), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_success_that_tells_of_something_else_settles_nothing() {
+        let other = include_str!("../fixtures/show.json").replace(NAME, "other_1_amd64.deb");
+        let elsewhere = include_str!("../fixtures/show.json").replace("ubuntu/jammy\"", "ubuntu/noble\"");
+        for body in [other.as_str(), &elsewhere, "<html>", "", "{}"] {
+            let error = parse(201, body).expect_err(body);
+            assert!(matches!(error, CallError::Unreadable { .. }) && error.may_pass(), "{error}");
+        }
+        assert!(parse(302, "").is_err());
+    }
+}

@@ -123,3 +123,91 @@ fn most_alike<'a>(names: &BTreeSet<&'a Filename>) -> BTreeSet<&'a Filename> {
     }
     groups.into_values().max_by_key(BTreeSet::len).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::filename;
+
+    /// The searches for these files, `distro/version name` a line: what is searched for, in which distro version, and how
+    /// many files it is to find.
+    fn check(files: &str, expected: &[(&str, Option<&str>, usize)]) {
+        let wanted = files.lines().map(|line| {
+            let (distro, name) = line.trim().split_once(' ').expect("a distro and a name");
+            (distro.parse().expect("a distro"), filename(name))
+        });
+        let asked = questions(&wanted.collect());
+        let told: Vec<_> = asked
+            .iter()
+            .map(|question| (question.q.as_str(), question.dist().map(ToString::to_string), question.wanted.len()))
+            .collect();
+        let expected: Vec<_> = expected.iter().map(|(q, dist, n)| (*q, dist.map(str::to_owned), *n)).collect();
+        assert_eq!(told, expected, "{files}");
+    }
+
+    #[test]
+    fn one_file_is_searched_for_by_its_whole_name() {
+        check("ubuntu/jammy tug_1_amd64.deb", &[("tug_1_amd64.deb", Some("ubuntu/jammy"), 1)]);
+        check("el/9 tug-1-1.x86_64.rpm\nol/9 tug-1-1.x86_64.rpm", &[("tug-1-1.x86_64.rpm", None, 2)]);
+        check("ubuntu/jammy a.deb", &[("a.deb", Some("ubuntu/jammy"), 1)]);
+    }
+
+    #[test]
+    fn the_files_of_a_release_are_found_by_one_search() {
+        check(
+            "ubuntu/jammy tug-ce_18.1.0-ce.0_amd64.deb\nubuntu/jammy tug-ce_18.1.0-ce.0_arm64.deb",
+            &[("tug-ce_18.1.0-ce.0_", Some("ubuntu/jammy"), 2)],
+        );
+        check(
+            "ubuntu/jammy tug-ce_18.1.0-ce.0_amd64.deb\nubuntu/noble tug-ce_18.1.0-ce.0_arm64.deb",
+            &[("tug-ce_18.1.0-ce.0_", None, 2)],
+        );
+        check(
+            "ubuntu/jammy tug_18.1.0_amd64.deb\nubuntu/jammy pilot-helper_18.1.0_amd64.deb\nel/9 tug-18.1.0-1.x86_64.rpm",
+            &[("18.1.0", None, 3)],
+        );
+    }
+
+    #[test]
+    fn what_all_packages_end_with_is_not_searched_for() {
+        check(
+            "ubuntu/jammy aa_1_amd64.deb\nubuntu/jammy bb_2_amd64.deb",
+            &[("aa_1_amd64.deb", Some("ubuntu/jammy"), 1), ("bb_2_amd64.deb", Some("ubuntu/jammy"), 1)],
+        );
+    }
+
+    #[test]
+    fn files_with_nothing_in_common_fall_into_few_groups() {
+        check(
+            "ubuntu/jammy tug_1_amd64.deb\nubuntu/jammy tug_2_arm64.deb\nubuntu/noble tug-doc_3_all.deb
+             el/9 pilot-4-5.x86_64.rpm\nel/8 pilot-6-7.x86_64.rpm\nubuntu/jammy x_8_all.deb",
+            &[("tug", None, 3), ("pilot-", None, 2), ("x_8_all.deb", Some("ubuntu/jammy"), 1)],
+        );
+    }
+
+    #[test]
+    fn every_file_is_in_exactly_one_search_that_matches_it() {
+        // Names of two letters, in all their combinations: hard to group.
+        let letters = ["a", "b", "é", "1", "-", "~", "+"];
+        let mut wanted = BTreeSet::new();
+        for a in letters {
+            for b in letters {
+                for c in letters {
+                    let name = filename(&format!("{a}{b}{c}{b}_1_amd64.deb"));
+                    wanted.insert(("ubuntu/jammy".parse().expect("a distro"), name));
+                }
+            }
+        }
+        let questions = questions(&wanted);
+        for question in &questions {
+            assert!(question.q.chars().count() >= 3, "{question:?}");
+            for (_, name) in &question.wanted {
+                assert!(name.as_str().contains(&question.q), "{name} in {question:?}");
+            }
+        }
+        let all: Vec<_> = questions.iter().flat_map(|question| question.wanted.iter().cloned()).collect();
+        assert_eq!(all.len(), wanted.len());
+        assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), wanted);
+        assert_eq!(super::questions(&BTreeSet::new()), []);
+    }
+}

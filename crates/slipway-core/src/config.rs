@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use slipway_packagecloud::Repository;
 use slipway_wire::{Base, Digest};
 
 use crate::api::Expectation;
 use crate::release::{Key, Maturity, Version};
 use crate::route::{Glob, How, NoRoute, Route, Site, Traits, route, unknown_places};
+use crate::store::not_a_repository;
 
 /// How many transfers to one account run at a time unless the place says otherwise.
 const TRANSFERS: u32 = 4;
@@ -175,8 +175,9 @@ impl Config {
         let mut problems = unknown_places(&file.routes, &file.places);
         for (index, route) in file.routes.iter().enumerate() {
             for (direction, site) in [("staging", &route.staging), ("public", &route.public)] {
-                if let Err(error) = site.repository.parse::<Repository>() {
-                    problems.push(format!("routes[{index}].{direction}: {error}"));
+                let kind = file.places.get(&site.place).map_or(PlaceKind::Packagecloud, |place| place.kind);
+                if let Some(why) = not_a_repository(kind, &site.repository) {
+                    problems.push(format!("routes[{index}].{direction}: {why}"));
                 }
             }
             let server = |site: &Site| file.places.get(&site.place).map(|place| place.url.as_str());

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use slipway_packagecloud::{Distro, Filename};
+use slipway_package::{Distro, Filename};
 use slipway_wire::{Digest, Http, Relay, TooSlow};
 
 use crate::api::Act;
@@ -133,6 +133,8 @@ pub enum Outcome {
         again: Duration,
         /// What the server said.
         trouble: Trouble,
+        /// What the public can see.
+        public: Visible,
     },
     /// A server has not computed a digest yet.
     AwaitingDigest,
@@ -180,7 +182,9 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
     match attempt.slot().await {
         Slot::Lent => {}
         Slot::Wait { ms } => return Outcome::AwaitingSlot(Duration::from_millis(ms)),
-        Slot::CutOff { ms, trouble } => return Outcome::CutOff { again: Duration::from_millis(ms), trouble },
+        Slot::CutOff { ms, trouble } => {
+            return Outcome::CutOff { again: Duration::from_millis(ms), trouble, public: Visible::Nothing };
+        }
     }
     let act = match promotion.how {
         How::Copy => Act::Copy,
@@ -278,7 +282,7 @@ fn not_shipped(promotion: &Promotion, why: NotShipped, public: Visible) -> Outco
 fn troubled(trouble: Trouble, public: Visible) -> Outcome {
     match trouble.kind {
         TroubleKind::Passing | TroubleKind::Busy => Outcome::Troubled(trouble),
-        TroubleKind::CutOff => Outcome::CutOff { again: CUT_OFF_AGAIN, trouble },
+        TroubleKind::CutOff => Outcome::CutOff { again: CUT_OFF_AGAIN, trouble, public },
         TroubleKind::Final(code) => Outcome::Refused { code, trouble, public },
     }
 }

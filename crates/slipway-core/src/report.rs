@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use slipway_packagecloud::{Filename, Repository};
+use slipway_package::Filename;
 use slipway_wire::{Digest, TooSlow};
 
 use crate::api::{self, Act, Attempt, Problem, Step};
@@ -141,11 +141,11 @@ pub fn report(
         }
         // The account itself says when, and calls sooner when a slot is free.
         Outcome::AwaitingSlot(wait) => (shown(TargetState::Approved, None, None), Next::After(*wait)),
-        Outcome::CutOff { trouble, .. } if is_past(patience.cut_off_since, CUT_OFF_MAX) => {
-            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, Visible::Nothing))
+        Outcome::CutOff { trouble, public, .. } if is_past(patience.cut_off_since, CUT_OFF_MAX) => {
+            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, *public))
         }
-        Outcome::CutOff { trouble, again } => {
-            let problem = told(Code::AccountCutOff, trouble, Visible::Nothing);
+        Outcome::CutOff { trouble, again, public } => {
+            let problem = told(Code::AccountCutOff, trouble, *public);
             (shown(TargetState::Approved, None, Some(problem)), after(*again))
         }
         Outcome::AwaitingDigest if patience.waited >= WAITS_MAX => stopped(TargetState::Failed, no_digest(promotion)),
@@ -278,7 +278,12 @@ fn changed(Promotion { staging, filename, digest, .. }: &Promotion, found: Optio
 }
 
 /// Staging has another file under a declared name.
-pub fn staging_conflict(repository: &Repository, filename: &Filename, found: Digest, declared: Digest) -> Problem {
+pub fn staging_conflict(
+    repository: &impl std::fmt::Display,
+    filename: &Filename,
+    found: Digest,
+    declared: Digest,
+) -> Problem {
     let what = format!("{repository} has another `{filename}`: {found}, declared {declared}.");
     Code::StagingConflict.problem(what, Visible::Nothing, None)
 }

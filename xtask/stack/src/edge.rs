@@ -117,7 +117,7 @@ const edge :Workerd.Worker = (
 }
 
 /// The date in the operator's file, so that the Worker behaves here as it will when deployed.
-fn compatibility_date(wrangler: &Path) -> anyhow::Result<String> {
+pub fn compatibility_date(wrangler: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(wrangler).with_context(|| format!("cannot read `{}`", wrangler.display()))?;
     text.lines()
         .find_map(|line| line.strip_prefix("compatibility_date = "))

@@ -7,14 +7,17 @@
 
 pub mod apt;
 pub mod deb;
+pub mod dnf;
 mod edge;
 pub mod http;
 mod places;
 mod ports;
 mod process;
+pub mod rpm;
 mod secrets;
 mod stack;
 
+pub use edge::compatibility_date;
 pub use places::Places;
 pub use ports::{PORT_NAMES, Ports, free_port};
 pub use process::Process;

@@ -3,9 +3,11 @@
 mod approvals;
 mod expectations;
 mod hints;
+mod looks;
 mod progress;
 mod reading;
 mod schema;
+pub use looks::Watched;
 pub use reading::Sent;
 #[cfg(test)]
 mod tests;
@@ -16,7 +18,7 @@ use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
-use slipway_packagecloud::Filename;
+use slipway_package::Filename;
 use slipway_wire::Digest;
 
 use crate::audit::{self, Event};

@@ -90,6 +90,8 @@ const MANY_TARGETS: &[&str] = &[
     "ALTER TABLE targets ADD COLUMN how TEXT NOT NULL DEFAULT 'copy'",
     "ALTER TABLE targets ADD COLUMN outside INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE targets ADD COLUMN told_at INTEGER",
+    "ALTER TABLE targets ADD COLUMN looked_at INTEGER",
+    "ALTER TABLE targets ADD COLUMN absent_looks INTEGER NOT NULL DEFAULT 0",
     "CREATE TABLE attempts (
         version TEXT NOT NULL,
         key TEXT NOT NULL,

@@ -3,18 +3,20 @@
 use slipway_core::api;
 use slipway_core::approval::{Refusal, by_job, by_webhook};
 use slipway_core::expectation::Planned;
+use slipway_core::inventory::Seen;
 use slipway_core::promotion::OrderTarget;
 use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::report::{Report, skipped};
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
-use slipway_packagecloud::PackageKind;
+use slipway_package::PackageKind;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, Sight};
 use crate::audit::{entries, verify};
 use crate::rusqlite::Database;
+use crate::sql::Sql;
 
 const JAMMY: &str = "ubuntu/jammy";
 const NOW: Timestamp = Timestamp(1_795_392_000_000);
@@ -380,4 +382,149 @@ fn every_change_is_in_the_chain_and_the_chain_holds() {
     let actions: Vec<&str> = rows.iter().map(|row| row.event.action.as_str()).collect();
     assert_eq!(actions, ["planned", "declared", "staged", "approved", "releasing", "released"]);
     assert_eq!(verify(&rows), Ok(()));
+}
+
+// ---- many targets, replacements, histories, looking again ----
+
+fn watched(record: &Record<Database>, now: Timestamp) -> Vec<super::Watched> {
+    record.watched(now, now).expect("rows")
+}
+
+#[test]
+fn bytes_that_nobody_approved_can_be_replaced_and_the_record_keeps_both_digests() {
+    let record = record();
+    stage(&record);
+    let refused = record.declare(&version(), &key(), &file(b"again"), false, &session(7, "aa"), NOW);
+    assert!(matches!(refused, Err(LedgerError::OtherDigest { .. })));
+    record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), NOW).expect("a replacement");
+    assert_eq!(state(&record), TargetState::Expected, "the new bytes have not been seen in staging");
+    assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
+    let audit = entries(record.sql(), 1, 100).expect("the audit");
+    let last = &audit.last().expect("rows").event;
+    assert_eq!(last.action, "replaced");
+    for digest in [Digest::of(b"deb"), Digest::of(b"again")] {
+        assert!(last.details.contains(&digest.to_string()), "{}", last.details);
+    }
+}
+
+#[test]
+fn what_is_approved_or_public_or_may_be_is_not_replaced() {
+    use TargetState as S;
+    for (reported, public, holds) in [
+        (S::Approved, "none", false),
+        (S::Releasing, "none", false),
+        (S::Released, "none", false),
+        (S::Failed, "partly", false),
+        (S::Failed, "unknown", false),
+        (S::Failed, "none", true),
+        (S::Conflict, "none", true),
+        (S::Missing, "none", true),
+    ] {
+        let record = record();
+        stage(&record);
+        assert_eq!(ask(&record), Ok(true));
+        let mut problem = skipped("why");
+        public.clone_into(&mut problem.public);
+        let told = Report { problem: Some(problem), ..Report::of(JAMMY, reported) };
+        record.settle(&version(), &key(), 1, &told, &Digest::of(b"deb"), NOW).expect("a report");
+        let replaced = record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), NOW);
+        assert_eq!(replaced.is_ok(), holds, "{reported:?} {public}: {replaced:?}");
+    }
+}
+
+#[test]
+fn after_a_replacement_the_job_that_had_spoken_cannot_release_the_new_bytes() {
+    let record = record();
+    stage(&record);
+    assert_eq!(ask(&record), Ok(true));
+    report(&record, 1, TargetState::Conflict);
+    record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), NOW).expect("a replacement");
+    record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Declared, NOW).expect("a look");
+    assert_eq!(ask(&record), Ok(false), "its approval was of other bytes");
+    assert_eq!(ask_by(&record, 82), Ok(true), "played again");
+}
+
+#[test]
+fn every_target_has_its_own_history() {
+    let record = record();
+    stage(&record);
+    assert_eq!(ask(&record), Ok(true));
+    let attempt = |number| api::Attempt {
+        number,
+        approval: 1,
+        began_at: NOW.to_string(),
+        ended_at: NOW.to_string(),
+        act: api::Act::Copy,
+        ended: "trouble".to_owned(),
+        problem: None,
+    };
+    for attempts in [vec![attempt(1)], vec![attempt(1), attempt(2)], vec![attempt(1), attempt(2)]] {
+        let told = Report { attempts, ..Report::of(JAMMY, TargetState::Releasing) };
+        record.settle(&version(), &key(), 1, &told, &Digest::of(b"deb"), NOW).expect("a report");
+    }
+    assert_eq!(record.attempts(&version(), &key(), JAMMY).expect("rows"), [attempt(1), attempt(2)]);
+    assert_eq!(record.attempts(&version(), &key(), "ubuntu/noble").expect("rows"), []);
+}
+
+#[test]
+fn a_package_on_its_way_that_is_not_heard_of_is_found() {
+    let record = record();
+    stage(&record);
+    assert_eq!(record.unheard(1001, NOW).expect("orders"), []);
+    assert_eq!(ask(&record), Ok(true));
+    let later = |seconds| NOW + std::time::Duration::from_secs(seconds);
+    let found = record.unheard(1001, NOW).expect("orders");
+    assert_eq!(found.iter().map(|order| (order.approval, order.digest)).collect::<Vec<_>>(), [(1, Digest::of(b"deb"))]);
+    let told = Report::of(JAMMY, TargetState::Releasing);
+    record.settle(&version(), &key(), 1, &told, &Digest::of(b"deb"), later(5)).expect("a report");
+    assert_eq!(record.unheard(1001, later(4)).expect("orders"), [], "it was heard of");
+    assert_eq!(record.unheard(1001, later(5)).expect("orders").len(), 1);
+    record
+        .settle(&version(), &key(), 1, &Report::of(JAMMY, TargetState::Released), &Digest::of(b"deb"), later(6))
+        .expect("a report");
+    assert_eq!(record.unheard(1001, later(1000)).expect("orders"), [], "it has arrived");
+}
+
+#[test]
+fn a_released_package_that_somebody_removes_or_replaces_drifts_and_comes_back() {
+    let record = record();
+    stage(&record);
+    assert_eq!(ask(&record), Ok(true));
+    report(&record, 1, TargetState::Released);
+    let look = |seen: Seen| {
+        let of = watched(&record, NOW).pop().expect("a released target is watched");
+        record.looked(&of, &seen, NOW).expect("a look")
+    };
+    let drifts = || {
+        let rows = record.sql().query("SELECT state, problem FROM targets", &[]).expect("a row");
+        (rows[0].text(0).expect("a state").to_owned(), rows[0].text_or_null(1).expect("text").map(str::to_owned))
+    };
+    assert!(!look(Seen::Digest(Digest::of(b"deb"))), "as it should be");
+    assert!(!look(Seen::Nothing), "one list without it is no evidence");
+    assert_eq!(drifts(), ("released".to_owned(), None));
+    assert!(look(Seen::Nothing));
+    assert!(drifts().1.expect("a problem").contains("\"drift\""));
+    assert!(look(Seen::Digest(Digest::of(b"deb"))));
+    assert_eq!(drifts(), ("released".to_owned(), None), "it is back, and was released all the time");
+    assert!(look(Seen::Digest(Digest::of(b"other"))), "other bytes are shown at once");
+    let problem = drifts().1.expect("a problem");
+    assert!(problem.contains("\"drift\"") && problem.contains("\"done\""), "{problem}");
+}
+
+#[test]
+fn a_staged_package_that_vanishes_is_missing_and_then_staged_again() {
+    let record = record();
+    stage(&record);
+    let look = |seen: Seen| {
+        let of = watched(&record, NOW).pop().expect("a staged target is watched");
+        record.looked(&of, &seen, NOW).expect("a look");
+        state(&record)
+    };
+    assert_eq!(look(Seen::Nothing), TargetState::Staged);
+    assert_eq!(look(Seen::WithoutDigest), TargetState::Staged);
+    assert_eq!(look(Seen::Nothing), TargetState::Staged, "not twice in a row");
+    assert_eq!(look(Seen::Nothing), TargetState::Missing);
+    assert_eq!(look(Seen::Digest(Digest::of(b"deb"))), TargetState::Staged);
+    assert_eq!(look(Seen::Digest(Digest::of(b"other"))), TargetState::Missing);
+    assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
 }

@@ -139,6 +139,11 @@ impl Index<'_> {
     }
 }
 
+/// Whether text can be an architecture, which becomes a part of addresses.
+pub(crate) fn is_architecture(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+}
+
 /// The `Packages` files of a folder.
 fn in_release(release: &Release, folder: &str) -> Chain {
     let file = |name: &str| {
@@ -157,6 +162,10 @@ pub async fn read_index(
     known: Option<&Mark>,
     wanted: &BTreeSet<Filename>,
 ) -> Result<Reading, CallError> {
+    if !is_architecture(index.architecture) {
+        let why = format!("`{}` is not the name of an architecture", index.architecture.escape_debug());
+        return Err(CallError::Unsendable(why));
+    }
     let known = known.filter(|known| known.wanted.is_superset(wanted));
     let mut heads = index.heads();
     // The head that was there last time first, so that an unchanged index costs one request.

@@ -301,3 +301,23 @@ fn a_bomb_is_refused_at_the_announced_size() {
     let error = read_with(&http, "ubuntu/jammy", "amd64", None, &["tug_1_amd64.deb"]).expect_err("a bomb").to_string();
     assert!(error.contains("unpacks to more than 1 bytes"), "{error}");
 }
+
+#[test]
+fn an_architecture_cannot_lead_elsewhere() {
+    for architecture in ["", "..", "../..", "x86_64/..", "x86 64", "x%2e", "é"] {
+        let http = createrepo("x86_64");
+        assert!(matches!(read(&http, architecture, &[TUG]), Err(CallError::Unsendable(_))), "{architecture}");
+        assert_eq!(http.asked(), [""; 0]);
+    }
+    // Nor can one that the server names.
+    let list = gzip(b"");
+    let release = format!(
+        "Architectures: x/../../../../../secret\nSHA256:\n {} {} main/binary-x/../../../../../secret/Packages.gz\n",
+        Digest::of(&list).hex(),
+        list.len()
+    );
+    let http = Recorded::default().with(&format!("{JAMMY}/InRelease"), response(200, release));
+    let reading = read_with(&http, "ubuntu/jammy", "all", None, &["doc_1_all.deb"]);
+    assert_eq!(reading.expect("an index"), Reading::Absent);
+    assert_eq!(http.asked().len(), 1);
+}

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::index::is_architecture;
 use crate::index::reader::File;
 
 /// The `Packages` files that are read, the one that costs least to unpack first.
@@ -87,7 +88,9 @@ impl Release {
         if architecture != "all" {
             return Some(folder(architecture)).filter(is_there);
         }
-        let others = self.architectures.iter().filter(|architecture| *architecture != "all").map(|name| folder(name));
+        // A name from the file itself must not lead out of the suite's folder.
+        let plain = |name: &&String| *name != "all" && is_architecture(name);
+        let others = self.architectures.iter().filter(plain).map(|name| folder(name));
         others.chain([folder("all")]).find(is_there)
     }
 }

@@ -262,3 +262,236 @@ fn hold(held: &mut Vec<u8>, piece: &[u8]) -> Result<(), InvalidPrimary> {
     held.extend_from_slice(piece);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::filename;
+
+    const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?><metadata xmlns="http://linux.duke.edu/metadata/common" packages="9">"#;
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+    fn scan(wanted: &str, pieces: &[&[u8]]) -> Result<Vec<String>, InvalidPrimary> {
+        let mut scan = PrimaryScan::new(&[filename(wanted), filename("other-1-1.noarch.rpm")].into());
+        for piece in pieces {
+            scan.feed(piece)?;
+        }
+        Ok(scan.finish()?.values().flatten().map(Digest::hex).collect())
+    }
+
+    /// What the scan says of `text`, however it is cut. `{A}` and `{B}` stand for digests, `{sum}` for a whole `checksum` of
+    /// A, `{x}` for a package that is not wanted.
+    fn check_named(wanted: &str, text: &str, expected: Result<&[&str], ()>) {
+        let text = text
+            .replace("{x}", r#"<package type="rpm">{sum}<location href="x-1-1.noarch.rpm"/></package>"#)
+            .replace("{sum}", r#"<checksum type="sha256" pkgid="YES">{A}</checksum>"#)
+            .replace("{A}", A)
+            .replace("{B}", B);
+        let bytes = text.as_bytes();
+        let single: Vec<_> = bytes.chunks(1).collect();
+        let mut cuts = vec![vec![bytes], single];
+        cuts.extend((0..=bytes.len()).map(|at| vec![&bytes[..at], b"", &bytes[at..]]));
+        for pieces in cuts {
+            let answer = scan(wanted, &pieces);
+            match expected {
+                Ok(expected) => assert_eq!(answer.as_deref().map_err(drop), Ok(&*strings(expected)), "{text}"),
+                Err(()) => assert!(answer.is_err(), "{text}: {answer:?}"),
+            }
+        }
+    }
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    fn check(packages: &str, expected: Result<&[&str], ()>) {
+        check_named("tug-1-1.x86_64.rpm", &format!("{HEAD}\n{packages}\n</metadata>\n"), expected);
+    }
+
+    fn why(packages: &str) -> String {
+        let text = format!("{HEAD}{packages}</metadata>").replace("{A}", A);
+        scan("tug-1-1.x86_64.rpm", &[text.as_bytes()]).expect_err(packages).to_string()
+    }
+
+    #[test]
+    fn a_listed_file_has_its_digest() {
+        for packages in [
+            r#"<package type="rpm">{sum}<location href="tug-1-1.x86_64.rpm"/></package>"#,
+            r#"{x}<package type="rpm">{sum}<location href="Packages/t/tug-1-1.x86_64.rpm"/></package>{x}"#,
+            // Attributes and elements in any order, any quotes, any space.
+            "{x}<package type=\"rpm\"><location xml:base='media://1'\n href = 'Packages/tug-1-1.x86_64.rpm' ></location >\n<checksum\tpkgid='YES' type='sha256'>\n {A} \n</checksum></package >",
+            "{x}<package\ntype=\"rpm\"><location href='a>b/tug-1-1.x86_64.rpm'/>{sum}</package>",
+            // The same in other spellings.
+            r#"{x}<package type="rpm">{sum}<location href="Packages&#47;tug&#x2d;1-1.x86_64.rpm"/></package>"#,
+            r#"{x}<package type="rpm"><checksum type="sha256" pkgid="YES"><![CDATA[{A}]]></checksum><location href="tug-1-1.x86_64.rpm"/></package>"#,
+            r#"{x}<package type="rpm"><!-- <location href="x"/> --><checksum type="sha&#50;56" pkgid="YES"><!-- 0 -->{A}<?x y?></checksum><location href="tug-1-1.x86_64.rpm"/></package>"#,
+            // Elements of others, and deeper ones of the same name.
+            r#"{x}<package type="rpm"><rpm:location href="x"/><rpm:checksum pkgid="YES">{B}</rpm:checksum><format><location href="x"/><checksum type="sha256" pkgid="YES">{B}</checksum></format>{sum}<location href="tug-1-1.x86_64.rpm"/></package>"#,
+            // Other digests beside the package's own.
+            r#"{x}<package type="rpm"><checksum type="sha">1</checksum>{sum}<checksum type="md5" pkgid="NO">2</checksum><location href="tug-1-1.x86_64.rpm"/></package>"#,
+            // The words in a text.
+            r#"{x}<package type="rpm"><description>&lt;/package&gt; &lt;location href="x"/&gt;</description>{sum}<location href="tug-1-1.x86_64.rpm"/></package>"#,
+            // Twice the same.
+            r#"<package type="rpm">{sum}<location href="a/tug-1-1.x86_64.rpm"/></package><package type="rpm">{sum}<location href="b/tug-1-1.x86_64.rpm"/></package>"#,
+        ] {
+            check(packages, Ok(&[A]));
+        }
+    }
+
+    #[test]
+    fn a_name_is_compared_whole_and_unchanged() {
+        for name in
+            ["tug-1:2.0~rc1^git+x-1.el9.x86_64.rpm", "tüg-1-1.noarch.rpm", "a>b&c-1-1.noarch.rpm", "a%2Bb-1-1.src.rpm"]
+        {
+            let escaped = name.replace('&', "&amp;");
+            let package =
+                format!(r#"{HEAD}{{x}}<package type="rpm">{{sum}}<location href="p/{escaped}"/></package></metadata>"#);
+            check_named(name, &package, Ok(&[A]));
+        }
+        for href in [
+            "xtug-1-1.x86_64.rpm",
+            "tug-1-1.x86_64.rpm.asc",
+            "tug-1-1.x86_64.rpm/x",
+            "Tug-1-1.x86_64.rpm",
+            "tug-1-1.x86%5f64.rpm",
+            "tug-1-1.x86_64.rpm?x",
+            "",
+        ] {
+            check(&format!(r#"{{x}}<package type="rpm">{{sum}}<location href="{href}"/></package>"#), Ok(&[]));
+        }
+    }
+
+    #[test]
+    fn a_repository_may_be_empty() {
+        check("", Ok(&[]));
+        check("<!-- nothing -->", Ok(&[]));
+        check_named("a-1-1.noarch.rpm", r#"<metadata xmlns="http://linux.duke.edu/metadata/common"/>"#, Ok(&[]));
+    }
+
+    #[test]
+    fn a_file_that_is_listed_with_other_bytes_too_has_both_digests() {
+        check(
+            r#"<package type="rpm">{sum}<location href="a/tug-1-1.x86_64.rpm"/></package><package type="rpm"><checksum type="sha256" pkgid="YES">{B}</checksum><location href="b/tug-1-1.x86_64.rpm"/></package>"#,
+            Ok(&[A, B]),
+        );
+    }
+
+    #[test]
+    fn text_that_a_package_brings_cannot_be_another_package() {
+        let forged = r#"</package><package type="rpm"><checksum type="sha256" pkgid="YES">{B}</checksum><location href="tug-1-1.x86_64.rpm"/></package><package type="rpm"><location href="z-1-1.noarch.rpm"/>"#;
+        for (before, after) in [("<![CDATA[", "]]>"), ("<!--", "-->"), ("<?x ", "?>")] {
+            let package = format!(
+                r#"<package type="rpm">{{sum}}<location href="y-1-1.noarch.rpm"/><description>{before}{forged}{after}</description></package>"#
+            );
+            check(&package, Err(()));
+            check(&format!("{{x}}{package}"), Err(()));
+            check(&format!("{{x}}{before}{forged}{after}"), Err(()));
+        }
+    }
+
+    #[test]
+    fn what_readers_could_understand_differently_is_refused() {
+        for (packages, part) in [
+            (
+                r#"<package type="rpm">{sum}<location href="tug-1-1.x86_64.rpm"/><location href="x"/></package>"#,
+                "two `location`",
+            ),
+            (r#"<package type="rpm">{sum}{sum}<location href="tug-1-1.x86_64.rpm"/></package>"#, "two `checksum`"),
+            (
+                r#"<package type="rpm">{sum}<location href="tug-1-1.x86_64.rpm" href="x"/></package>"#,
+                "duplicated attribute",
+            ),
+            (
+                r#"<package xmlns="x">{sum}<location href="tug-1-1.x86_64.rpm"/></package>"#,
+                "`package` changes its namespace",
+            ),
+            (
+                r#"<package type="rpm">{sum}<location xmlns="x" href="tug-1-1.x86_64.rpm"/></package>"#,
+                "`location` changes",
+            ),
+            (
+                r#"<package type="rpm">{sum}<location href="tug-1-1.x86_64.rpm"/></package><packages/>"#,
+                "other elements than",
+            ),
+            (r#"<c:package>{sum}<location href="tug-1-1.x86_64.rpm"/></c:package>"#, "other elements than packages"),
+            (r#"<package type="rpm"><location href="tug-1-1.x86_64.rpm&unknown;"/></package>"#, "unknown"),
+            (
+                r#"<package type="rpm"><name>&unknown;</name><location href="tug-1-1.x86_64.rpm"/></package>"#,
+                "unknown entity",
+            ),
+            (r#"<package type="rpm"><name></package>"#, ""),
+            (r#"</metadata><metadata><package type="rpm"></package>"#, ""),
+        ] {
+            let error = why(&packages.replace("{sum}", r#"<checksum type="sha256" pkgid="YES">{A}</checksum>"#));
+            assert!(error.contains(part), "{packages}: {error}");
+        }
+        for (text, part) in [
+            ("", "ends too early"),
+            ("<html/>", "its root is not `metadata`"),
+            ("<metadata/>", "with the default namespace"),
+            (r#"<metadata xmlns="http://linux.duke.edu/metadata/repo"/>"#, "with the default namespace"),
+            (r#"<c:metadata xmlns:c="http://linux.duke.edu/metadata/common"/>"#, "its root is not `metadata`"),
+            ("<!DOCTYPE metadata [<!ENTITY x 'y'>]><metadata/>", "document type"),
+            ("\u{feff}<html/>", "its root"),
+        ] {
+            let error = scan("tug-1-1.x86_64.rpm", &[text.as_bytes()]).expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_listed_without_a_sha256_is_an_error() {
+        for (checksum, part) in [
+            ("", "lists `tug-1-1.x86_64.rpm` without a SHA-256"),
+            (r#"<checksum type="sha256">{A}</checksum>"#, "without a SHA-256"),
+            (r#"<checksum type="sha256" pkgid="YES">abc</checksum>"#, "without a SHA-256"),
+            (r#"<checksum type="sha" pkgid="YES">abc</checksum>"#, "with a sha digest; only sha256 is read"),
+            (r#"<checksum type="sha512" pkgid="YES">{A}</checksum>"#, "with a sha512 digest"),
+            (r#"<checksum pkgid="YES">{A}</checksum>"#, "with a  digest"),
+        ] {
+            let error =
+                why(&format!(r#"<package type="rpm">{checksum}<location href="tug-1-1.x86_64.rpm"/></package>"#));
+            assert!(error.contains(part), "{checksum}: {error}");
+        }
+        // Of a file that nobody asked for it does not matter.
+        check(r#"<package type="rpm"><location href="x.rpm"/></package>"#, Ok(&[]));
+    }
+
+    #[test]
+    fn a_file_that_ends_anywhere_is_an_error_and_not_a_short_one() {
+        let package = format!(
+            r#"<package type="rpm"><checksum type="sha256" pkgid="YES">{A}</checksum><location href="tug-1-1.x86_64.rpm"/></package>"#
+        );
+        let text = format!("{HEAD}{package}{package}</metadata>");
+        for end in 0..text.len() {
+            assert!(scan("tug-1-1.x86_64.rpm", &[&text.as_bytes()[..end]]).is_err(), "{}", &text[..end]);
+        }
+    }
+
+    #[test]
+    fn a_package_without_end_is_given_up() {
+        let mut scan = PrimaryScan::new(&[filename("x.rpm")].into());
+        scan.feed(HEAD.as_bytes()).expect("a start");
+        let piece = vec![b'x'; 64 << 10];
+        let fed = (0..1000).take_while(|_| scan.feed(&piece).is_ok()).count();
+        assert_eq!(fed, (4 << 20) / (64 << 10) - 1, "four million bytes, with the start");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_where_they_matter() {
+        let package = |name: &str| {
+            let text = format!(
+                r#"{HEAD}{{x}}<package type="rpm">{{n}}<checksum type="sha256" pkgid="YES">{A}</checksum><location href="{name}"/></package></metadata>"#
+            );
+            text.replace("{x}", "<package></package>").into_bytes()
+        };
+        let broken = |name: &str| {
+            let bytes = package(name);
+            let at = bytes.windows(3).position(|window| window == b"{n}").expect("the mark");
+            [&bytes[..at], b"\xff", &bytes[at + 3..]].concat()
+        };
+        assert_eq!(scan("tug-1-1.x86_64.rpm", &[&broken("tug-1-1.x86_64.rpm")]), Err(InvalidPrimary::NotText));
+        assert_eq!(scan("tug-1-1.x86_64.rpm", &[&broken("x-1-1.x86_64.rpm")]), Ok(Vec::new()));
+    }
+}

@@ -179,3 +179,118 @@ fn is_plain_path(path: &str) -> bool {
             !matches!(part, "" | "." | "..") && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~+-".contains(&b))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REAL: &str = include_str!("../../../fixtures/yum/repomd.xml");
+
+    fn hex(digit: &str) -> String {
+        digit.repeat(64)
+    }
+
+    /// A `repomd.xml` with these parts in the entry of its primary file.
+    fn parse(parts: &str) -> Result<Repomd, InvalidRepomd> {
+        let parts = parts.replace("{A}", &hex("a")).replace("{B}", &hex("b"));
+        let text = format!(r#"<repomd xmlns="{NAMESPACE}"><data type="primary">{parts}</data></repomd>"#);
+        Repomd::parse(text.as_bytes())
+    }
+
+    const SUM: &str = r#"<checksum type="sha256">{A}</checksum>"#;
+    const PLACE: &str = r#"<location href="repodata/primary.xml.gz"/>"#;
+
+    #[test]
+    fn the_primary_file_of_a_real_repository_is_found() {
+        let repomd = Repomd::parse(REAL.as_bytes()).expect("a repomd.xml");
+        let digest = "968646295d45688dbd254e96f3fe7c1b5f5771dc14d206eee918ab1f579a09de";
+        assert_eq!(repomd.path, format!("repodata/{digest}-primary.xml.gz"));
+        assert_eq!(repomd.compression, Compression::Gzip);
+        assert_eq!((repomd.packed.digest.hex().as_str(), repomd.packed.size), (digest, Some(748)));
+        let open = repomd.open.expect("an open digest");
+        assert_eq!(open.digest.hex(), "243128b0a2acf1b12be60fc0263913213c3036750a51422b231265077360136f");
+        assert_eq!(open.size, Some(2289));
+    }
+
+    #[test]
+    fn sizes_and_the_open_digest_may_be_absent() {
+        let repomd = parse(&format!("{SUM}{PLACE}")).expect("enough");
+        assert_eq!((repomd.packed.size, repomd.open), (None, None));
+        let spelled = "<!-- x --><location href='repodata/primary.xml&#46;zst' /><checksum type='sha256'> <![CDATA[{A}]]>\n</checksum><size> 7\n</size><x:size>8</x:size>";
+        let repomd = parse(spelled).expect("other spellings");
+        assert_eq!((repomd.packed.size, repomd.compression), (Some(7), Compression::Zstd));
+    }
+
+    #[test]
+    fn the_primary_file_stays_below_its_repository() {
+        for href in [
+            "https://evil.test/primary.xml.gz",
+            "//evil.test/primary.xml.gz",
+            "/primary.xml.gz",
+            "../primary.xml.gz",
+            "repodata/../../primary.xml.gz",
+            "repodata/./primary.xml.gz",
+            "repodata//primary.xml.gz",
+            "repodata/%2e%2e/primary.xml.gz",
+            "repodata%2Fprimary.xml.gz",
+            "repodata\\primary.xml.gz",
+            "repodata/primary.xml.gz?x",
+            "repodata/primary.xml.gz#x",
+            "repodata/a b.xml.gz",
+            "repodata/ünder.xml.gz",
+            "x@evil.test/primary.xml.gz",
+            "",
+        ] {
+            let answer = parse(&format!(r#"{SUM}<location href="{href}"/>"#));
+            assert!(matches!(answer, Err(InvalidRepomd::Location(_))), "{href}: {answer:?}");
+        }
+        let based = parse(&format!(r#"{SUM}<location xml:base="https://evil.test" href="repodata/primary.xml.gz"/>"#));
+        assert!(based.expect_err("another base").to_string().contains("another base"));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_refused_in_words() {
+        for (parts, part) in [
+            (String::new(), "no location"),
+            (SUM.to_owned(), "no location"),
+            (PLACE.to_owned(), "no checksum"),
+            (format!(r#"{PLACE}<checksum type="sha">abc</checksum>"#), "a sha digest of the primary file; only sha256"),
+            (format!(r#"{PLACE}<checksum type="sha512">{}</checksum>"#, hex("a")), "a sha512 digest"),
+            (format!("{PLACE}<checksum>{}</checksum>", hex("a")), "a  digest"),
+            (format!(r#"{PLACE}<checksum type="sha256">abc</checksum>"#), "`checksum` of the primary file that is no"),
+            (format!(r#"{PLACE}{SUM}<open-checksum type="md5">1</open-checksum>"#), "a md5 digest"),
+            (format!("{PLACE}{SUM}{SUM}"), "two values for `checksum`"),
+            (format!("{PLACE}{PLACE}{SUM}"), "two values for `location`"),
+            (format!("{PLACE}{SUM}<size>1</size><size>1</size>"), "two values for `size`"),
+            (format!("{PLACE}{SUM}<size>-1</size>"), "`size` of the primary file that is no number"),
+            (format!("{PLACE}{SUM}<size></size>"), "`size`"),
+            (format!("{PLACE}{SUM}<open-size>1e9</open-size>"), "`open-size`"),
+            (format!(r#"{SUM}<location href="repodata/primary.xml.bz2"/>"#), "gzip, xz, zstd and plain XML"),
+            (format!(r#"{SUM}<location href="repodata/primary.sqlite"/>"#), "gzip, xz, zstd and plain XML"),
+            (format!(r#"{PLACE}{SUM}</data><data type="primary">{PLACE}{SUM}"#), "two values for `data`"),
+            (format!(r#"{PLACE}<checksum xmlns="x" type="sha256">{}</checksum>"#, hex("a")), "changes its namespace"),
+        ] {
+            let error = parse(&parts).expect_err(&parts).to_string();
+            assert!(error.contains(part), "{parts}: {error}");
+        }
+    }
+
+    #[test]
+    fn other_text_is_no_repomd() {
+        for text in [
+            "",
+            "<html/>",
+            "<repomd/>",
+            "<repomd xmlns='http://linux.duke.edu/metadata/common'/>",
+            "<repomd xmlns='http://linux.duke.edu/metadata/repo'/>",
+            "<repomd xmlns='http://linux.duke.edu/metadata/repo'></repomd><repomd xmlns='http://linux.duke.edu/metadata/repo'/>",
+            "<!DOCTYPE repomd [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><repomd/>",
+        ] {
+            assert!(Repomd::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert_eq!(Repomd::parse(b"\xff"), Err(InvalidRepomd::NotText));
+        for end in 0..REAL.trim_end().len() {
+            assert!(Repomd::parse(&REAL.as_bytes()[..end]).is_err(), "{}", &REAL[..end]);
+        }
+    }
+}

@@ -191,6 +191,55 @@ mod tests {
     }
 
     #[test]
+    fn an_architecture_is_read_from_names_of_both_kinds() {
+        for (text, architecture) in [
+            ("tug_3.1.0-1_amd64.deb", Some("amd64")),
+            ("tug_1:3.1.0~rc1+b2-1_armhf.deb", Some("armhf")),
+            ("tug.so.3_3.1.0_all.deb", Some("all")),
+            ("tug_3.1.0_AMD64.deb", None),
+            ("tug-3.1.0-1.el9.x86_64.rpm", Some("x86_64")),
+            ("tug-3.1.0~rc1^git5+x-1.el9.x86_64.rpm", Some("x86_64")),
+            ("tug-2:3.1.0-1.armv7hl.rpm", Some("armv7hl")),
+            ("tug-ce-18.1.0-ce.0.el9.noarch.rpm", Some("noarch")),
+            ("Tug.Boat_x-3.1.0_2-1.2.aarch64.rpm", Some("aarch64")),
+            ("tug-3.1.0-1.PPC64.rpm", Some("PPC64")),
+            // Source packages are for no architecture.
+            ("tug-3.1.0-1.el9.src.rpm", None),
+            ("tug-3.1.0-1.el9.nosrc.rpm", None),
+            // Without a release, a version, a name or an architecture.
+            ("tug-3.1.0.x86_64.rpm", None),
+            ("tug.x86_64.rpm", None),
+            ("-3.1.0-1.x86_64.rpm", None),
+            ("tug--1.x86_64.rpm", None),
+            ("tug-3.1.0-.x86_64.rpm", None),
+            ("tug-3.1.0-1..rpm", None),
+            ("tug-3.1.0-1.rpm", None),
+            ("tug-3.1.0-1.x86-64.rpm", None),
+            ("tug-3.1.0-1.x86_64.RPM", None),
+            ("x86_64.rpm", None),
+            (".rpm", None),
+            ("tug-3.1.0-1.x86_64.dsc", None),
+        ] {
+            let filename: Filename = text.parse().expect("a file name");
+            assert_eq!(filename.architecture(), architecture, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_written_as_packagecloud_does() {
+        for (text, kind) in [("deb", PackageKind::Deb), ("rpm", PackageKind::Rpm)] {
+            assert_eq!(text.parse::<PackageKind>().expect("a kind"), kind);
+            assert_eq!(kind.to_string(), text);
+            let json = format!("{text:?}");
+            assert_eq!(serde_json::to_string(&kind).expect("JSON"), json);
+            assert_eq!(serde_json::from_str::<PackageKind>(&json).expect("JSON"), kind);
+        }
+        for text in ["", "Deb", "dsc", "debs"] {
+            assert!(text.parse::<PackageKind>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_file_name_cannot_leave_its_folder_or_its_line() {
         let long = "x".repeat(256);
         for text in ["", ".", "..", "a/b.deb", "..\\b.deb", "a\r\nb.deb", "a\0.deb", "a\u{85}.deb", &long] {

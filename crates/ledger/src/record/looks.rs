@@ -1,0 +1,145 @@
+//! Looking again at what rests: staged packages that vanish, released ones that somebody removes or replaces.
+//!
+//! One list without a file is no evidence: lists can be behind. What is absent in two looks, minutes apart, is shown.
+
+use std::time::Duration;
+
+use slipway_core::inventory::Seen;
+use slipway_core::problem::{Code, Visible};
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::report::{Report, staging_conflict};
+use slipway_core::route::Site;
+use slipway_core::time::Timestamp;
+use slipway_package::Filename;
+use slipway_wire::Digest;
+
+use super::{LedgerError, Record, parse, subject};
+use crate::sql::{Sql, Value};
+
+/// A release is looked at for as long as staging keeps its packages.
+const WATCHED_FOR: Duration = Duration::from_hours(14 * 24);
+/// How many looks without a file make its absence a fact.
+const ABSENT_LOOKS: i64 = 2;
+/// How many targets one sweep looks at.
+const TARGETS_MAX: u64 = 500;
+
+/// A target that rests, and where it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// The distro version.
+    pub distro: String,
+    /// Where it should be: staging before its release, the public place after.
+    pub site: Site,
+    /// Its file.
+    pub filename: Filename,
+    /// Its bytes.
+    pub digest: Digest,
+    /// How far it is.
+    pub state: TargetState,
+}
+
+impl<S: Sql> Record<S> {
+    /// Targets that rest, and that nobody has looked at since `before`.
+    pub fn watched(&self, before: Timestamp, now: Timestamp) -> Result<Vec<Watched>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest,
+                    CASE t.state WHEN 'released' THEN t.public_place ELSE p.staging_place END,
+                    CASE t.state WHEN 'released' THEN t.public_repository ELSE p.staging_repository END
+             FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             JOIN releases r ON r.version = t.version
+             WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?
+               AND COALESCE(t.looked_at, t.since) <= ?
+             ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?",
+            &[watched_since(now), before.0.into(), TARGETS_MAX.into()],
+        )?;
+        rows.iter()
+            .map(|row| {
+                Ok(Watched {
+                    version: parse(row.text(0)?)?,
+                    key: parse(row.text(1)?)?,
+                    distro: row.text(2)?.to_owned(),
+                    state: parse(row.text(3)?)?,
+                    filename: parse(row.text(4)?)?,
+                    digest: parse(row.text(5)?)?,
+                    site: Site { place: row.text(6)?.to_owned(), repository: row.text(7)?.to_owned() },
+                })
+            })
+            .collect()
+    }
+
+    /// Since when the target has rested unseen that has done so the longest. `None` when there is nothing to watch.
+    pub fn unseen_since(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT MIN(COALESCE(t.looked_at, t.since)) FROM targets t
+             JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
+             WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?",
+            &[watched_since(now)],
+        )?;
+        Ok(rows
+            .first()
+            .filter(|row| row.0.first() != Some(&Value::Null))
+            .map(|row| row.integer(0))
+            .transpose()?
+            .map(Timestamp))
+    }
+
+    /// Writes down what a look at a target that rests has shown; whether that is new. A target that moves meanwhile is left
+    /// alone.
+    pub fn looked(&self, of: &Watched, seen: &Seen, now: Timestamp) -> Result<bool, LedgerError> {
+        let Watched { version, key, distro, state: before, .. } = of;
+        self.0.atomically(|| {
+            let absent = i64::from(*seen == Seen::Nothing);
+            let rows = self.0.query(
+                "UPDATE targets SET looked_at = ?, absent_looks = CASE ? WHEN 1 THEN absent_looks + 1 ELSE 0 END
+                 WHERE version = ? AND key = ? AND distro = ? AND state = ? RETURNING absent_looks, problem, outside",
+                &[
+                    now.0.into(),
+                    absent.into(),
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    distro.as_str().into(),
+                    before.code().into(),
+                ],
+            )?;
+            let Some(row) = rows.first() else { return Ok(false) };
+            let is_absent = row.integer(0)? >= ABSENT_LOOKS;
+            let Watched { filename, site: Site { repository, .. }, digest, .. } = of;
+            let (state, problem) = match (before, seen) {
+                (TargetState::Released, Seen::Digest(found)) if found == digest => (TargetState::Released, None),
+                (TargetState::Released, Seen::Digest(found)) => {
+                    let what = format!("{repository} has other bytes under `{filename}`: {found}, released {digest}.");
+                    (TargetState::Released, Some(Code::Drift.problem(what, Visible::Done, None)))
+                }
+                (TargetState::Released, Seen::Nothing) if is_absent => {
+                    let what = format!("{repository} no longer has `{filename}`, which was released there.");
+                    (TargetState::Released, Some(Code::Drift.problem(what, Visible::Nothing, None)))
+                }
+                (_, Seen::Digest(found)) if found == digest => (TargetState::Staged, None),
+                (_, Seen::Digest(found)) => {
+                    (TargetState::Missing, Some(staging_conflict(repository, filename, *found, *digest)))
+                }
+                (_, Seen::Nothing) if is_absent => (TargetState::Missing, None),
+                (_, Seen::Nothing | Seen::WithoutDigest) => return Ok(false),
+            };
+            let text = problem.as_ref().map(serde_json::to_string).transpose()?;
+            if state == *before && row.text_or_null(1)? == text.as_deref() {
+                return Ok(false);
+            }
+            let code = problem.as_ref().map(|problem| problem.code.clone());
+            let outside = row.integer(2)? != 0;
+            self.set(version, key, &Report { problem, outside, ..Report::of(distro, state) }, now)?;
+            let action = if *before == TargetState::Released { "looked-again" } else { state.code() };
+            let details = serde_json::json!({ "distro": distro, "before": before.code(), "problem": code });
+            self.change(version, "edge", action, &subject(version, key), &details, now)?;
+            Ok(true)
+        })
+    }
+}
+
+fn watched_since(now: Timestamp) -> Value {
+    now.0.saturating_sub(i64::try_from(WATCHED_FOR.as_millis()).unwrap_or(i64::MAX)).into()
+}
