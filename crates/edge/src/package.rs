@@ -21,7 +21,8 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_ledger::{LedgerError, Sql, Task, Work};
 use slipway_wire::{
-    Http, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
+    Http, Planted, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
+    planted,
 };
 
 use crate::account::{AskSlot, Ending, SlotEnded};
@@ -35,6 +36,8 @@ const REPORT_AGAIN: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(500);
 /// For how long after its beginning an alarm's run takes up something new: a copy begun then still has most of its time.
 const TAKES_UP: Duration = Duration::from_mins(2);
+/// Longer than any task is put off: an account that stays cut off is asked every two hours.
+const WAIT_MAX: Duration = Duration::from_hours(3);
 /// How often somebody who carries a copy renews its lease.
 const RENEW: Duration = Duration::from_mins(1);
 
@@ -64,8 +67,10 @@ pub async fn drive<S: Sql>(
     loop {
         if host.now().since(began) < TAKES_UP {
             for (due_at, task) in work.open_tasks()? {
-                if due_at <= host.now() && running.borrow_mut().insert(task.target.distro.clone()) {
-                    runs.push(one(work, host, running, task, Some(began)));
+                if is_due(due_at, host.now())
+                    && let Some(runs_alone) = Alone::of(running, &task.target.distro)
+                {
+                    runs.push(one(work, host, runs_alone, task, Some(began)));
                 }
             }
         }
@@ -90,7 +95,13 @@ pub fn next<S: Sql>(
     let again = work.unreported()?.first().map(|_| host.now() + REPORT_AGAIN);
     let open = work.open_tasks()?;
     let idle = open.iter().filter(|(_, task)| !running.borrow().contains(&task.target.distro));
-    Ok(idle.map(|(due_at, _)| *due_at).chain(again).min())
+    let now = host.now();
+    Ok(idle.map(|(due_at, _)| if is_due(*due_at, now) { (*due_at).min(now) } else { *due_at }).chain(again).min())
+}
+
+/// Whether a task is to run. One that seems to be due later than any wait is long was put off when the clock was wrong.
+fn is_due(due_at: Timestamp, now: Timestamp) -> bool {
+    due_at <= now || due_at > now + WAIT_MAX
 }
 
 /// Why there is nothing to carry.
@@ -123,11 +134,9 @@ pub async fn carry<S: Sql>(
     if !approvals.contains(&task.order.approval) {
         return Err(NothingToCarry::OtherApproval(distro.to_owned()));
     }
-    if !running.borrow_mut().insert(distro.to_owned()) {
-        return Err(not_waiting());
-    }
+    let runs_alone = Alone::of(running, distro).ok_or_else(not_waiting)?;
     let (place, package) = (task.target.public.place.clone(), name(&task.order));
-    let mut run = std::pin::pin!(one(work, host, running, task, None));
+    let mut run = std::pin::pin!(one(work, host, runs_alone, task, None));
     loop {
         let pause = std::pin::pin!(host.pause(RENEW));
         match select(run, pause).await {
@@ -143,7 +152,7 @@ pub async fn carry<S: Sql>(
 
 async fn tell_reports<S: Sql>(work: &Work<S>, host: &impl PackageHost) -> Result<(), LedgerError> {
     for (task, report) in work.unreported()? {
-        if host.report(&told(&task, &report)).await.is_ok() {
+        if host.report(&told(&task, &report)).await.is_ok() || planted(Planted::ForgetsAReport) {
             work.reported(&task.target.distro, &report)?;
         }
     }
@@ -166,15 +175,33 @@ fn told(task: &Task, report: &Report) -> Told {
 async fn one<S: Sql>(
     work: &Work<S>,
     host: &impl PackageHost,
-    running: &Running,
+    runs_alone: Alone<'_>,
     task: Task,
     began: Option<Timestamp>,
 ) -> Result<(), LedgerError> {
-    let distro = task.target.distro.clone();
     let ran = run(work, host, task, began).await;
-    running.borrow_mut().remove(&distro);
+    drop(runs_alone);
     ran?;
     tell_reports(work, host).await
+}
+
+/// A target that runs, until this is dropped: an error of another one drops this run where it stands.
+struct Alone<'a> {
+    running: &'a Running,
+    distro: String,
+}
+
+impl<'a> Alone<'a> {
+    /// `None` when the target runs already.
+    fn of(running: &'a Running, distro: &str) -> Option<Self> {
+        running.borrow_mut().insert(distro.to_owned()).then(|| Self { running, distro: distro.to_owned() })
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.running.borrow_mut().remove(&self.distro);
+    }
 }
 
 async fn run<S: Sql>(
@@ -194,7 +221,7 @@ async fn run<S: Sql>(
         let ended = SlotEnded { package: name(&task.order), distro: task.target.distro.clone(), ending: Ending::Other };
         drop(host.slot_ended(&task.target.public.place, &ended).await);
     }
-    promotion.begun = task.patience.begun.is_some();
+    promotion.begun = task.patience.begun.is_some() && !planted(Planted::ForgetsWhatWasBegun);
     let patience = task.patience;
     // A run that is cut off writes nothing more, so it counts as trouble until it has said otherwise. One whose runs are
     // all cut off ends like any other trouble.
@@ -215,6 +242,7 @@ async fn run<S: Sql>(
     let before = Patience { begun: acted.map(|(_, act)| act).or(patience.begun), ..patience };
     let (mut report, next) = report(&promotion, &outcome, before, now, host.chance());
     task.under_way = None;
+    report.outside |= planted(Planted::SaysOutside) && report.state == TargetState::Released;
     if let Some(ended) = ended(&outcome, &report, acted.is_some()) {
         let (at, act) = acted.unwrap_or((began_at, Act::Look));
         task.tried(at, act, ended, report.problem.clone(), now);
@@ -307,7 +335,7 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
             let mut task = self.task.borrow_mut();
             task.under_way = Some((now, act));
             task.patience.begun = Some(act);
-            self.work.began(&task)
+            if planted(Planted::WritesNothingBeforeTheAct) { Ok(()) } else { self.work.began(&task) }
         };
         if written.is_err() {
             return false;

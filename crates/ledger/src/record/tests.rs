@@ -355,18 +355,18 @@ fn a_job_is_looked_into_once_for_all_that_hint_at_it_and_again_when_a_person_sen
     for delivery in ["delivery-1", "delivery-1", "delivery-2"] {
         record.keep_hint(delivery, 81, NOW).expect("kept");
     }
-    let hints = record.due_hints(NOW).expect("hints");
+    let later = Timestamp(NOW.0 + 1_000);
+    let hints = record.due_hints(NOW, later).expect("hints");
     assert_eq!(hints.len(), 1);
     let hint = *hints.first().expect("one");
-    let later = Timestamp(NOW.0 + 1_000);
     record.postpone_hint(hint.id, "503", later).expect("postponed");
-    assert!(record.due_hints(NOW).expect("hints").is_empty());
-    assert_eq!(record.next_hint().expect("a time"), Some(later));
-    assert_eq!(record.due_hints(later).expect("hints").first().map(|hint| hint.tries), Some(1));
+    assert!(record.due_hints(NOW, later).expect("hints").is_empty());
+    assert_eq!(record.next_hint(later).expect("a time"), Some(later));
+    assert_eq!(record.due_hints(later, later).expect("hints").first().map(|hint| hint.tries), Some(1));
     record.settle_hint(hint.id, "approved").expect("settled");
-    assert_eq!(record.next_hint().expect("no time"), None);
+    assert_eq!(record.next_hint(later).expect("no time"), None);
     record.keep_hint("delivery-1", 81, later).expect("sent again by a person");
-    assert_eq!(record.due_hints(later).expect("hints").len(), 1);
+    assert_eq!(record.due_hints(later, later).expect("hints").len(), 1);
 }
 
 #[test]
