@@ -75,16 +75,11 @@ fn silent() -> Silent {
 impl Edge {
     fn database(&self, id: &ObjectId) -> Rc<Backend> {
         let mut disk = self.0.disk.borrow_mut();
-        Rc::clone(disk.databases.entry(id.clone()).or_insert_with(|| Rc::new(Backend::in_memory())))
+        Rc::clone(disk.databases.entry(id.clone()).or_insert_with(|| Backend::take(id.commits())))
     }
 
     fn sql(&self, id: &ObjectId) -> (SimSql, Rc<Cell<bool>>) {
-        let kind = match id {
-            ObjectId::Project(_) => Kind::RecordCommit,
-            ObjectId::Package(_) => Kind::PackageCommit,
-            ObjectId::Account(_) => Kind::AccountCommit,
-        };
-        let sql = SimSql::new(&self.0, &self.database(id), kind);
+        let sql = SimSql::new(&self.0, &self.database(id), id.commits());
         let is_open = Rc::clone(&sql.is_open);
         (sql, is_open)
     }

@@ -1,19 +1,82 @@
 //! The ledgers' port in the simulation: every commit is a boundary, and a dead process commits nothing.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use slipway_edge::account::Account;
 #[cfg(not(target_arch = "wasm32"))]
-pub use slipway_ledger::rusqlite::Database as Backend;
-use slipway_ledger::{Row, Sql, SqlError, Value};
+use slipway_ledger::rusqlite::Database;
+use slipway_ledger::{Record, Row, Sql, SqlError, Value, Work};
 
-#[cfg(target_arch = "wasm32")]
-pub use crate::node::Backend;
 use crate::fault::{Fault, Kind};
+#[cfg(target_arch = "wasm32")]
+use crate::node::Database;
 use crate::world::World;
 
+thread_local! {
+    /// Databases of runs that are over, empty but for their tables.
+    static POOL: RefCell<BTreeMap<Kind, Vec<Rc<Backend>>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// One object's database, which outlives every process of a run.
+///
+/// The whole run is inside one savepoint, and each transaction inside another: so the next run finds the tables as they
+/// were made, and every statement prepared.
+pub(crate) struct Backend(Database);
+
+impl Backend {
+    /// One with the tables of a kind of object, and nothing in them.
+    pub(crate) fn take(kind: Kind) -> Rc<Self> {
+        if let Some(backend) = POOL.with_borrow_mut(|pool| pool.entry(kind).or_default().pop()) {
+            return backend;
+        }
+        let database = Database::in_memory();
+        match kind {
+            Kind::RecordCommit => drop(Record::open(&database).expect("the record's schema")),
+            Kind::PackageCommit => drop(Work::open(&database).expect("the work's schema")),
+            _ => drop(Account::open(&database).expect("the account's schema")),
+        }
+        database.query("SAVEPOINT run", &[]).expect("a savepoint");
+        Rc::new(Self(database))
+    }
+
+    /// Takes it back when its run is over.
+    pub(crate) fn give_back(self: Rc<Self>, kind: Kind) {
+        if self.0.query("ROLLBACK TO run", &[]).is_ok() {
+            POOL.with_borrow_mut(|pool| pool.entry(kind).or_default().push(self));
+        }
+    }
+
+    fn begin(&self) -> Result<(), SqlError> {
+        self.0.query("SAVEPOINT change", &[]).map(drop)
+    }
+
+    fn commit(&self) -> Result<(), SqlError> {
+        self.0.query("RELEASE change", &[]).map(drop)
+    }
+
+    fn undo(&self) -> Result<(), SqlError> {
+        self.0.query("ROLLBACK TO change", &[])?;
+        self.commit()
+    }
+}
+
+impl Sql for Backend {
+    fn query(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
+        self.0.query(statement, values)
+    }
+
+    fn atomically<T, E: From<SqlError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.begin()?;
+        let done = work();
+        if done.is_ok() { self.commit()? } else { self.undo()? }
+        done
+    }
+}
+
 /// One object's database, as the living process sees it.
-pub struct SimSql {
+pub(crate) struct SimSql {
     world: Rc<World>,
     backend: Rc<Backend>,
     kind: Kind,
@@ -81,7 +144,7 @@ impl Sql for SimSql {
 
     fn atomically<T, E: From<SqlError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.alive()?;
-        self.backend.query("BEGIN IMMEDIATE", &[])?;
+        self.backend.begin()?;
         self.in_transaction.set(true);
         let done = work();
         self.in_transaction.set(false);
@@ -91,12 +154,12 @@ impl Sql for SimSql {
         });
         match done {
             Ok(value) => {
-                self.backend.query("COMMIT", &[])?;
+                self.backend.commit()?;
                 self.committed();
                 Ok(value)
             }
             Err(error) => {
-                self.backend.query("ROLLBACK", &[])?;
+                self.backend.undo()?;
                 Err(error)
             }
         }

@@ -52,6 +52,17 @@ pub enum ObjectId {
     Account(String),
 }
 
+impl ObjectId {
+    /// What a commit to its database is.
+    pub(crate) fn commits(&self) -> Kind {
+        match self {
+            Self::Project(_) => Kind::RecordCommit,
+            Self::Package(_) => Kind::PackageCommit,
+            Self::Account(_) => Kind::AccountCommit,
+        }
+    }
+}
+
 /// A package of the scenario.
 #[derive(Clone, Debug)]
 pub struct Parcel {
@@ -237,6 +248,8 @@ pub struct World {
     boundaries: Cell<u64>,
     skew: Cell<i64>,
     is_dead: Cell<bool>,
+    is_buried: Cell<bool>,
+    has_jumped: Cell<bool>,
     kill_next: Cell<bool>,
     kill_after_commit: Cell<bool>,
     is_quiet: Cell<bool>,
@@ -344,6 +357,8 @@ impl World {
             boundaries: Cell::new(0),
             skew: Cell::new(0),
             is_dead: Cell::new(false),
+            is_buried: Cell::new(false),
+            has_jumped: Cell::new(false),
             kill_next: Cell::new(false),
             kill_after_commit: Cell::new(false),
             is_quiet: Cell::new(true),
@@ -484,6 +499,11 @@ impl World {
         Timestamp(self.exec.now() + self.skew.get())
     }
 
+    /// Whether the clock was wrong: what lasts for a time has lasted for another then.
+    pub(crate) fn has_jumped(&self) -> bool {
+        self.has_jumped.get()
+    }
+
     /// Whether the process is dead.
     pub(crate) fn is_dead(&self) -> bool {
         self.is_dead.get()
@@ -593,6 +613,7 @@ impl World {
         match fault {
             Fault::Clock(ms) => {
                 self.skew.set(self.skew.get().saturating_add(ms));
+                self.has_jumped.set(true);
                 self.point("the clock jumped");
                 None
             }
@@ -789,6 +810,7 @@ impl World {
         match what {
             Happening::Restart => {
                 self.is_dead.set(false);
+                self.is_buried.set(false);
                 let alarms: Vec<_> = self.disk.borrow().alarms.iter().map(|(id, at)| (id.clone(), *at)).collect();
                 for (id, at) in alarms {
                     self.exec.after((at - self.exec.now()).max(5), Happening::Alarm(id, at));
@@ -894,7 +916,7 @@ impl World {
         }
         for parcel in plays {
             let record = edge.record(self.parcels[parcel].project);
-            let open = record.next_hint().ok().flatten().is_some();
+            let open = record.next_hint(self.clock()).ok().flatten().is_some();
             if !open {
                 self.play(parcel);
                 self.point("a person played a job again");
@@ -931,7 +953,7 @@ impl World {
         let projects: BTreeSet<u64> = self.parcels.iter().map(|parcel| parcel.project).collect();
         projects.into_iter().all(|project| {
             let record = edge.record(project);
-            record.next_hint().ok().flatten().is_none() && record.dispatches().is_ok_and(|orders| orders.is_empty())
+            record.next_hint(self.clock()).ok().flatten().is_none() && record.dispatches().is_ok_and(|orders| orders.is_empty())
         })
     }
 
@@ -970,7 +992,7 @@ impl World {
         if let Some(event) = event {
             self.happens(event);
         }
-        if self.is_dead() && self.exec.tasks() > 0 || self.is_dead() && self.journal.borrow().is_dying() {
+        if self.is_dead() && !self.is_buried.replace(true) {
             self.bury();
         }
         if is_event && self.is_settled() {
@@ -1013,6 +1035,9 @@ impl World {
         self.exec.end();
         *self.process.borrow_mut() = Process::default();
         self.meanwhile.borrow_mut().clear();
+        for (id, backend) in std::mem::take(&mut self.disk.borrow_mut().databases) {
+            backend.give_back(id.commits());
+        }
     }
 
     pub(crate) fn serve(&self, server: usize, request: &Request, view: View) -> Response {

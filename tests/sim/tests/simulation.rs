@@ -30,3 +30,20 @@ fn every_fault_at_every_boundary_alone_breaks_no_promise() {
     }
     assert_eq!(failed, 0);
 }
+
+#[test]
+fn zz_speed() {
+    use slipway_sim::world::World;
+    let began = Instant::now();
+    for _ in 0..500 {
+        let world = World::new(Course::RpmCopy.settings(&[]));
+        world.end();
+    }
+    println!("a world: {:?}", began.elapsed() / 500);
+    let began = Instant::now();
+    let mut steps = 0;
+    for _ in 0..500 {
+        steps += course::run(Course::RpmCopy.settings(&[])).steps;
+    }
+    println!("a run: {:?}, {steps} steps", began.elapsed() / 500);
+}
