@@ -74,7 +74,7 @@ pub struct Patience {
     pub waited: u32,
     /// Since when the public place has the file.
     pub accepted_at: Option<Timestamp>,
-    /// What was begun last under this approval, however it ended.
+    /// What was begun last for these bytes, under this approval or an older one, however it ended.
     #[serde(default)]
     pub begun: Option<Act>,
     /// Since when neither place has the file that was told to move.
@@ -134,6 +134,9 @@ pub fn report(
     let is_past = |since: Option<Timestamp>, max| since.is_some_and(|since| now.since(since) > max);
     // What the public place had, and does not list now, may be there all the same: lists can be behind.
     let gone = if patience.accepted_at.is_some() { Visible::Unknown } else { Visible::Nothing };
+    // After an act, a list without the file says nothing for sure.
+    let at_most =
+        |public| if patience.begun.is_some() && public == Visible::Nothing { Visible::Unknown } else { public };
     match outcome {
         Outcome::Released => {
             let outside = patience.begun.is_none();
@@ -142,10 +145,10 @@ pub fn report(
         // The account itself says when, and calls sooner when a slot is free.
         Outcome::AwaitingSlot(wait) => (shown(TargetState::Approved, None, None), Next::After(*wait)),
         Outcome::CutOff { trouble, public, .. } if is_past(patience.cut_off_since, CUT_OFF_MAX) => {
-            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, *public))
+            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, at_most(*public)))
         }
         Outcome::CutOff { trouble, again, public } => {
-            let problem = told(Code::AccountCutOff, trouble, *public);
+            let problem = told(Code::AccountCutOff, trouble, at_most(*public));
             (shown(TargetState::Approved, None, Some(problem)), after(*again))
         }
         Outcome::AwaitingDigest if patience.waited >= WAITS_MAX => stopped(TargetState::Failed, no_digest(promotion)),
