@@ -103,7 +103,7 @@ impl Edge {
         let (sql, is_open) = self.sql(&ObjectId::Package(name.to_owned()));
         let work = Work::open(sql).expect("the work's schema");
         is_open.set(true);
-        let package = Rc::new(Package { work, running: RefCell::default() });
+        let package = Rc::new(Package { work, running: Running::default() });
         self.0.process.borrow_mut().packages.insert(name.to_owned(), Rc::clone(&package));
         package
     }
