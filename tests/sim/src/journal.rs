@@ -28,6 +28,10 @@ pub(crate) struct Journal {
     /// How often jobs were played, of all packages and of each.
     pub(crate) plays: u64,
     pub(crate) played: BTreeMap<usize, u32>,
+    /// How often, before the faults stopped.
+    pub(crate) played_before: BTreeMap<usize, u32>,
+    /// Orders that were taken, by their approval and project.
+    pub(crate) accepted: BTreeSet<u64>,
     /// Jobs that were told that they were heard.
     acknowledged: BTreeSet<u64>,
     /// What Slipway has written at public places, and what others have deleted there.
@@ -44,6 +48,8 @@ pub(crate) struct Journal {
     looked_at: BTreeMap<(usize, String), u64>,
     /// When a search or an index's head was last asked for.
     asked_at: BTreeMap<(bool, usize, String), u64>,
+    /// The reading that the last answer came from, and how many answers more.
+    answers: BTreeMap<(bool, usize, String), (u64, u64)>,
     /// The state of each target, with its approval and its problem's code.
     states: BTreeMap<(usize, String), (TargetState, Option<u64>, Option<String>)>,
     /// The codes of all problems that a target ever had.
@@ -62,6 +68,12 @@ impl Journal {
         self.states.get(&(parcel, distro.to_owned())).cloned()
     }
 
+    /// How often a package was played, since the faults have stopped when they have.
+    pub(crate) fn plays_of(&self, parcel: usize) -> u32 {
+        let of = |plays: &BTreeMap<usize, u32>| plays.get(&parcel).copied().unwrap_or(0);
+        of(&self.played).saturating_sub(of(&self.played_before))
+    }
+
     pub(crate) fn restaged(&mut self, parcel: usize, distro: &str) {
         self.states.insert((parcel, distro.to_owned()), (TargetState::Staged, None, None));
     }
@@ -69,6 +81,11 @@ impl Journal {
     /// Whether a job that asks or is told of has not been heard yet.
     pub(crate) fn open_jobs(&self, mut jobs: impl Iterator<Item = u64>) -> bool {
         jobs.any(|job| !self.acknowledged.contains(&job))
+    }
+
+    /// Whether a transfer is under way.
+    pub(crate) fn carries(&self) -> bool {
+        !self.transfers.is_empty()
     }
 
     pub(crate) fn dies(&mut self) {
@@ -133,6 +150,16 @@ impl World {
         let server = usize::from(site.place != "staging");
         let key = (kind == Kind::Search, server, site.repository.clone());
         let last = self.journal.borrow().asked_at.get(&key).copied();
+        let mut journal = self.journal.borrow_mut();
+        let answers = journal.answers.entry(key).or_default();
+        if last.is_some_and(|last| std::mem::replace(&mut answers.0, last) == last) {
+            answers.1 += 1;
+        }
+        let shared = std::mem::take(&mut answers.1) > 0;
+        drop(journal);
+        if shared {
+            self.point("several packages shared one reading");
+        }
         if last.is_none_or(|last| last < asked_at) {
             self.violated("Look", &format!("{} is answered from a reading older than the question", site.repository));
         }
@@ -445,6 +472,12 @@ impl World {
             if written == 0 {
                 self.point("what was public already was called released");
             }
+            let same = |other: &Goal| other.parcel == goal.parcel && other.distro != goal.distro;
+            let twin = self.goals.iter().find(|other| same(other));
+            let twin = twin.and_then(|twin| self.journal.borrow().state(twin.parcel, &twin.distro));
+            if twin.is_some_and(|(state, approval, _)| state == TargetState::Released && approval == now.1) {
+                self.point("two targets were released under one approval");
+            }
         }
         if public == Some("none") && here.is_some_and(|(_, by_slipway)| by_slipway) {
             self.violated("I15", &format!("{name} is {code:?} and said not to be public, and Slipway has published it"));
@@ -465,6 +498,9 @@ impl World {
 
     /// What must hold when nothing is on its way any more.
     pub(crate) fn check_end(&self) {
+        if self.happened.borrow().is_empty() {
+            self.point("nothing went wrong at all");
+        }
         let databases: Vec<_> = self.disk.borrow().databases.iter().map(|(id, db)| (id.clone(), Rc::clone(db))).collect();
         for (id, backend) in databases {
             if let ObjectId::Project(project) = id {

@@ -538,6 +538,9 @@ impl World {
     }
 
     fn bury(&self) {
+        if self.journal.borrow().carries() {
+            self.point("the process died while it carried bytes");
+        }
         self.exec.kill();
         *self.process.borrow_mut() = Process::default();
         self.kill_next.set(false);
@@ -884,14 +887,11 @@ impl World {
         for goal in &self.goals {
             let parcel = &self.parcels[goal.parcel];
             let Some((state, ..)) = self.journal.borrow().state(goal.parcel, &goal.distro) else { continue };
-            let played = self.journal.borrow().played.get(&goal.parcel).copied().unwrap_or(0);
-            if played == 0 || !needs_a_person(state) {
+            let was_played = self.journal.borrow().played.contains_key(&goal.parcel);
+            if !was_played || !needs_a_person(state) {
                 continue;
             }
-            let is_released_or_other = {
-                let public = self.servers[goal.public.0].borrow();
-                public.files.get(&goal.public.1).is_some_and(|file| file.digest != goal.digest)
-            };
+            let played = self.journal.borrow().plays_of(goal.parcel);
             if state == TargetState::Missing || state == TargetState::Staged {
                 self.is_quiet.set(true);
                 let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
@@ -910,7 +910,7 @@ impl World {
                     }
                 }
                 self.is_quiet.set(false);
-            } else if played < self.plays_max && !(is_released_or_other && state == TargetState::Conflict && played > 1) {
+            } else if played < self.plays_max && (played < 2 || !self.is_rightly(goal, state)) {
                 plays.insert(goal.parcel);
             }
         }
@@ -942,7 +942,7 @@ impl World {
         }
         let needs_more_plays = self.goals.iter().any(|goal| {
             let (state, ..) = journal.state(goal.parcel, &goal.distro).expect("seen above");
-            let played = journal.played.get(&goal.parcel).copied().unwrap_or(0);
+            let played = journal.plays_of(goal.parcel);
             needs_a_person(state) && played < self.plays_max && !self.is_rightly(goal, state)
         });
         drop(journal);
@@ -1004,6 +1004,9 @@ impl World {
         };
         if calm && self.calm_since.get().is_none() {
             self.calm_since.set(Some(self.exec.now()));
+            // From here on nothing is in the way of those who have tried in vain.
+            let mut journal = self.journal.borrow_mut();
+            journal.played_before = journal.played.clone();
         }
         if self.calm_since.get().is_some_and(|since| self.exec.now() - since > ENDS_WITHIN) || self.exec.now() - BEGUN > 90 * 86_400_000 {
             let moving: Vec<String> = self.goals.iter().filter_map(|goal| {
