@@ -205,8 +205,12 @@ impl Edge {
         let now = self.now();
         match by_job(&candidate, &session, &job) {
             Ok(approval) => {
-                if record.approve(&candidate, &approval, &self.0.config.policy, parcel.project, now).is_err() {
-                    return false;
+                let is_again = candidate.targets.iter().any(|(_, state)| *state == TargetState::Failed);
+                match record.approve(&candidate, &approval, &self.0.config.policy, parcel.project, now) {
+                    Ok(true) if is_again => self.0.point("a second approval was given after a failure"),
+                    Ok(true) => {}
+                    Ok(false) => self.0.point("two jobs' words made one approval"),
+                    Err(_) => return false,
                 }
             }
             Err(Refusal::NotPlayed { .. }) if !job.status.has_failed() => return false,
@@ -271,6 +275,9 @@ impl Edge {
 
     pub(crate) fn accept(&self, order: &Order) -> Result<(), Silent> {
         let name = package::name(order);
+        if !self.0.journal.borrow_mut().accepted.insert(order.approval * 10_000 + order.project_id) {
+            self.0.point("an order was handed over again");
+        }
         self.package(&name).work.accept(order, self.now()).map_err(|error| Silent(error.to_string()))?;
         if !planted(Planted::AcceptArmsNothing) {
             self.arm(&ObjectId::Package(name), project::SOON);

@@ -28,6 +28,10 @@ pub(crate) struct Journal {
     /// How often jobs were played, of all packages and of each.
     pub(crate) plays: u64,
     pub(crate) played: BTreeMap<usize, u32>,
+    /// How often, before the faults stopped.
+    pub(crate) played_before: BTreeMap<usize, u32>,
+    /// Orders that were taken, by their approval and project.
+    pub(crate) accepted: BTreeSet<u64>,
     /// Jobs that were told that they were heard.
     acknowledged: BTreeSet<u64>,
     /// What Slipway has written at public places, and what others have deleted there.
@@ -44,6 +48,8 @@ pub(crate) struct Journal {
     looked_at: BTreeMap<(usize, String), u64>,
     /// When a search or an index's head was last asked for.
     asked_at: BTreeMap<(bool, usize, String), u64>,
+    /// The reading that the last answer came from, and how many answers more.
+    answers: BTreeMap<(bool, usize, String), (u64, u64)>,
     /// The state of each target, with its approval and its problem's code.
     states: BTreeMap<(usize, String), (TargetState, Option<u64>, Option<String>)>,
     /// The codes of all problems that a target ever had.
@@ -62,6 +68,12 @@ impl Journal {
         self.states.get(&(parcel, distro.to_owned())).cloned()
     }
 
+    /// How often a package was played, since the faults have stopped when they have.
+    pub(crate) fn plays_of(&self, parcel: usize) -> u32 {
+        let of = |plays: &BTreeMap<usize, u32>| plays.get(&parcel).copied().unwrap_or(0);
+        of(&self.played).saturating_sub(of(&self.played_before))
+    }
+
     pub(crate) fn restaged(&mut self, parcel: usize, distro: &str) {
         self.states.insert((parcel, distro.to_owned()), (TargetState::Staged, None, None));
     }
@@ -69,6 +81,11 @@ impl Journal {
     /// Whether a job that asks or is told of has not been heard yet.
     pub(crate) fn open_jobs(&self, mut jobs: impl Iterator<Item = u64>) -> bool {
         jobs.any(|job| !self.acknowledged.contains(&job))
+    }
+
+    /// Whether a transfer is under way.
+    pub(crate) fn carries(&self) -> bool {
+        !self.transfers.is_empty()
     }
 
     pub(crate) fn dies(&mut self) {
@@ -133,6 +150,16 @@ impl World {
         let server = usize::from(site.place != "staging");
         let key = (kind == Kind::Search, server, site.repository.clone());
         let last = self.journal.borrow().asked_at.get(&key).copied();
+        let mut journal = self.journal.borrow_mut();
+        let answers = journal.answers.entry(key).or_default();
+        if last.is_some_and(|last| std::mem::replace(&mut answers.0, last) == last) {
+            answers.1 += 1;
+        }
+        let shared = std::mem::take(&mut answers.1) > 0;
+        drop(journal);
+        if shared {
+            self.point("several packages shared one reading");
+        }
         if last.is_none_or(|last| last < asked_at) {
             self.violated("Look", &format!("{} is answered from a reading older than the question", site.repository));
         }
@@ -358,8 +385,7 @@ impl World {
         );
         let Ok(rows) = rows else { return };
         for row in &rows {
-            let (Ok(version), Ok(key), Ok(distro), Ok(state)) = (row.text(0), row.text(1), row.text(2), row.text(3))
-            else {
+            let (Ok(version), Ok(key), Ok(distro), Ok(state)) = (row.text(0), row.text(1), row.text(2), row.text(3)) else {
                 continue;
             };
             let goal = self.goals.iter().find(|goal| {
@@ -380,7 +406,9 @@ impl World {
             };
             let problem: Option<serde_json::Value> =
                 row.text_or_null(5).ok().flatten().and_then(|text| serde_json::from_str(text).ok());
-            let said = |name: &str| problem.as_ref().and_then(|problem| problem.get(name)?.as_str().map(str::to_owned));
+            let said = |name: &str| {
+                problem.as_ref().and_then(|problem| problem.get(name)?.as_str().map(str::to_owned))
+            };
             let now = (state, approval, said("code"));
             let place = (goal.parcel, distro.to_owned());
             let before = self.journal.borrow_mut().states.insert(place.clone(), now.clone());
@@ -422,13 +450,7 @@ impl World {
         self.point(point);
     }
 
-    fn is_so(
-        &self,
-        goal: &Goal,
-        now: &(TargetState, Option<u64>, Option<String>),
-        public: Option<&str>,
-        outside: bool,
-    ) {
+    fn is_so(&self, goal: &Goal, now: &(TargetState, Option<u64>, Option<String>), public: Option<&str>, outside: bool) {
         let (state, _, code) = now;
         let place = &goal.public.1;
         let name = self.holder(goal);
@@ -445,25 +467,22 @@ impl World {
                 self.violated("Released", &format!("{name} is called released, and the index never served it"));
             }
             if outside && written > 0 && deleted == 0 {
-                self.violated(
-                    "I15",
-                    &format!("{name} is said to have been public before, and Slipway has published it"),
-                );
+                self.violated("I15", &format!("{name} is said to have been public before, and Slipway has published it"));
             }
             if written == 0 {
                 self.point("what was public already was called released");
             }
+            let same = |other: &Goal| other.parcel == goal.parcel && other.distro != goal.distro;
+            let twin = self.goals.iter().find(|other| same(other));
+            let twin = twin.and_then(|twin| self.journal.borrow().state(twin.parcel, &twin.distro));
+            if twin.is_some_and(|(state, approval, _)| state == TargetState::Released && approval == now.1) {
+                self.point("two targets were released under one approval");
+            }
         }
         if public == Some("none") && here.is_some_and(|(_, by_slipway)| by_slipway) {
-            self.violated(
-                "I15",
-                &format!("{name} is {code:?} and said not to be public, and Slipway has published it"),
-            );
+            self.violated("I15", &format!("{name} is {code:?} and said not to be public, and Slipway has published it"));
         }
-        if *state == TargetState::Conflict
-            && !ever.iter().any(|digest| *digest != goal.digest)
-            && server.also_indexed.is_none()
-        {
+        if *state == TargetState::Conflict && !ever.iter().any(|digest| *digest != goal.digest) && server.also_indexed.is_none() {
             self.violated("I18", &format!("{name} is called a conflict, and no other bytes were ever public"));
         }
     }
@@ -479,8 +498,10 @@ impl World {
 
     /// What must hold when nothing is on its way any more.
     pub(crate) fn check_end(&self) {
-        let databases: Vec<_> =
-            self.disk.borrow().databases.iter().map(|(id, db)| (id.clone(), Rc::clone(db))).collect();
+        if self.happened.borrow().is_empty() {
+            self.point("nothing went wrong at all");
+        }
+        let databases: Vec<_> = self.disk.borrow().databases.iter().map(|(id, db)| (id.clone(), Rc::clone(db))).collect();
         for (id, backend) in databases {
             if let ObjectId::Project(project) = id {
                 self.journal.borrow_mut().sequences.remove(&project);
@@ -507,10 +528,7 @@ impl World {
             };
             if journal.wrong_moves.contains(&goal.public.1) && still_wrong && !codes.contains("moved-other-bytes") {
                 drop(journal);
-                self.violated(
-                    "Named",
-                    &format!("{name} was moved with other bytes, and that was never named: {codes:?}"),
-                );
+                self.violated("Named", &format!("{name} was moved with other bytes, and that was never named: {codes:?}"));
             }
         }
     }

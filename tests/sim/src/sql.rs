@@ -105,7 +105,10 @@ impl SimSql {
             return Ok(());
         }
         match self.world.boundary(self.kind) {
-            Some(Fault::SqlFails) => Err(SqlError("the disk is full".to_owned())),
+            Some(Fault::SqlFails) => {
+                self.world.point("a commit failed");
+                Err(SqlError("the disk is full".to_owned()))
+            }
             Some(Fault::KilledApplied) => {
                 self.world.kill_after_commit();
                 Ok(())

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::course::{Ran, run};
 use crate::fault::{Fault, Outsider};
@@ -92,6 +94,95 @@ pub fn settings(seed: u64) -> Settings {
 /// Runs a seed.
 pub fn run_seed(seed: u64) -> Ran {
     run(settings(seed))
+}
+
+/// What chance has come upon.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// How many seeds were run.
+    pub seeds: u64,
+    /// How many steps they took.
+    pub steps: u64,
+    /// Those that broke a promise, the first ones.
+    pub failures: Vec<(u64, Violation)>,
+    /// What rare things were reached, and how often.
+    pub points: BTreeMap<&'static str, u64>,
+}
+
+/// What must be reached, or nothing is proved of it.
+pub const POINTS: [&str; 33] = [
+    "a conflict was named",
+    "a cut-off account was shown",
+    "a file lost in a move was named",
+    "a job carried a copy",
+    "a missing file was named",
+    "a move brought other bytes",
+    "a move of other bytes was named",
+    "a package waited for its turn",
+    "a person played a job again",
+    "a server was given up",
+    "a slow copy waited for a job",
+    "a slow copy was carried by nobody",
+    "a token was refused",
+    "an account called somebody who waits",
+    "an account was cut off",
+    "an act was done, and denied",
+    "an alarm that never came",
+    "an index was given up",
+    "an index was just being replaced",
+    "an order was handed over again",
+    "changed staged bytes were named",
+    "nothing went wrong at all",
+    "several packages shared one reading",
+    "somebody else acted",
+    "something arrived late",
+    "the clock jumped",
+    "the process died",
+    "the process died while it carried bytes",
+    "two jobs' words made one approval",
+    "two targets were released under one approval",
+    "what was public already was called released",
+    "a commit failed",
+    "a second approval was given after a failure",
+];
+
+/// Runs seed after seed on all cores, for at least so many steps. A run that has begun is ended.
+pub fn walk(first: u64, steps: u64) -> Walked {
+    let (next, taken, all) = (AtomicU64::new(first), AtomicU64::new(0), Mutex::new(Walked::default()));
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                let mut own = Walked::default();
+                while taken.load(Ordering::Relaxed) < steps {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let ran = run_seed(seed);
+                    taken.fetch_add(ran.steps, Ordering::Relaxed);
+                    own.seeds += 1;
+                    own.steps += ran.steps;
+                    for (point, count) in ran.points {
+                        *own.points.entry(point).or_default() += count;
+                    }
+                    if let Some(violation) = ran.violation {
+                        own.failures.push((seed, violation));
+                        if own.failures.len() > 20 {
+                            break;
+                        }
+                    }
+                }
+                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                all.seeds += own.seeds;
+                all.steps += own.steps;
+                all.failures.extend(own.failures);
+                for (point, count) in own.points {
+                    *all.points.entry(point).or_default() += count;
+                }
+            });
+        }
+    });
+    let mut walked = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    walked.failures.sort_by_key(|(seed, _)| *seed);
+    walked
 }
 
 /// What a failing seed takes, at the least that was found.

@@ -413,8 +413,9 @@ impl World {
             for planned in &planned {
                 let server = |site: &Site| usize::from(site.place != "staging");
                 for target in &planned.targets {
-                    let place =
-                        |site: &Site| (site.repository.clone(), target.distro.clone(), parcel.filename.to_string());
+                    let place = |site: &Site| {
+                        (site.repository.clone(), target.distro.clone(), parcel.filename.to_string())
+                    };
                     let staging = (server(&planned.staging), place(&planned.staging));
                     let public = (server(&target.public), place(&target.public));
                     self.servers[staging.0].borrow_mut().put(&staging.1, &parcel.bytes, BEGUN);
@@ -537,6 +538,9 @@ impl World {
     }
 
     fn bury(&self) {
+        if self.journal.borrow().carries() {
+            self.point("the process died while it carried bytes");
+        }
         self.exec.kill();
         *self.process.borrow_mut() = Process::default();
         self.kill_next.set(false);
@@ -708,14 +712,7 @@ impl World {
                 }
                 return broken(fault);
             }
-            Some(
-                fault @ (Fault::Lost
-                | Fault::Status(_)
-                | Fault::Page
-                | Fault::Empty
-                | Fault::Source(_)
-                | Fault::Early(_)),
-            ) => {
+            Some(fault @ (Fault::Lost | Fault::Status(_) | Fault::Page | Fault::Empty | Fault::Source(_) | Fault::Early(_))) => {
                 self.exec.sleep(there + back).await;
                 return broken(fault);
             }
@@ -890,14 +887,11 @@ impl World {
         for goal in &self.goals {
             let parcel = &self.parcels[goal.parcel];
             let Some((state, ..)) = self.journal.borrow().state(goal.parcel, &goal.distro) else { continue };
-            let played = self.journal.borrow().played.get(&goal.parcel).copied().unwrap_or(0);
-            if played == 0 || !needs_a_person(state) {
+            let was_played = self.journal.borrow().played.contains_key(&goal.parcel);
+            if !was_played || !needs_a_person(state) {
                 continue;
             }
-            let is_released_or_other = {
-                let public = self.servers[goal.public.0].borrow();
-                public.files.get(&goal.public.1).is_some_and(|file| file.digest != goal.digest)
-            };
+            let played = self.journal.borrow().plays_of(goal.parcel);
             if state == TargetState::Missing || state == TargetState::Staged {
                 self.is_quiet.set(true);
                 let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
@@ -916,8 +910,7 @@ impl World {
                     }
                 }
                 self.is_quiet.set(false);
-            } else if played < self.plays_max && !(is_released_or_other && state == TargetState::Conflict && played > 1)
-            {
+            } else if played < self.plays_max && (played < 2 || !self.is_rightly(goal, state)) {
                 plays.insert(goal.parcel);
             }
         }
@@ -941,16 +934,15 @@ impl World {
         if !all_played || journal.open_jobs(self.jobs.borrow().keys().copied()) {
             return false;
         }
-        let moves = self
-            .goals
-            .iter()
-            .any(|goal| journal.state(goal.parcel, &goal.distro).is_none_or(|(state, ..)| state.is_moving()));
+        let moves = self.goals.iter().any(|goal| {
+            journal.state(goal.parcel, &goal.distro).is_none_or(|(state, ..)| state.is_moving())
+        });
         if moves {
             return false;
         }
         let needs_more_plays = self.goals.iter().any(|goal| {
             let (state, ..) = journal.state(goal.parcel, &goal.distro).expect("seen above");
-            let played = journal.played.get(&goal.parcel).copied().unwrap_or(0);
+            let played = journal.plays_of(goal.parcel);
             needs_a_person(state) && played < self.plays_max && !self.is_rightly(goal, state)
         });
         drop(journal);
@@ -961,8 +953,7 @@ impl World {
         let projects: BTreeSet<u64> = self.parcels.iter().map(|parcel| parcel.project).collect();
         projects.into_iter().all(|project| {
             let record = edge.record(project);
-            record.next_hint(self.clock()).ok().flatten().is_none()
-                && record.dispatches().is_ok_and(|orders| orders.is_empty())
+            record.next_hint(self.clock()).ok().flatten().is_none() && record.dispatches().is_ok_and(|orders| orders.is_empty())
         })
     }
 
@@ -1013,19 +1004,15 @@ impl World {
         };
         if calm && self.calm_since.get().is_none() {
             self.calm_since.set(Some(self.exec.now()));
+            // From here on nothing is in the way of those who have tried in vain.
+            let mut journal = self.journal.borrow_mut();
+            journal.played_before = journal.played.clone();
         }
-        if self.calm_since.get().is_some_and(|since| self.exec.now() - since > ENDS_WITHIN)
-            || self.exec.now() - BEGUN > 90 * 86_400_000
-        {
-            let moving: Vec<String> = self
-                .goals
-                .iter()
-                .filter_map(|goal| {
-                    let (state, ..) = self.journal.borrow().state(goal.parcel, &goal.distro)?;
-                    (state.is_moving() || !self.is_rightly(goal, state))
-                        .then(|| format!("{} {} is {state:?}", self.parcels[goal.parcel].key, goal.distro))
-                })
-                .collect();
+        if self.calm_since.get().is_some_and(|since| self.exec.now() - since > ENDS_WITHIN) || self.exec.now() - BEGUN > 90 * 86_400_000 {
+            let moving: Vec<String> = self.goals.iter().filter_map(|goal| {
+                let (state, ..) = self.journal.borrow().state(goal.parcel, &goal.distro)?;
+                (state.is_moving() || !self.is_rightly(goal, state)).then(|| format!("{} {} is {state:?}", self.parcels[goal.parcel].key, goal.distro))
+            }).collect();
             self.violated("L1", &format!("hours after the last fault it has not ended: {}", moving.join(", ")));
             return false;
         }
