@@ -25,7 +25,7 @@ use slipway_gitlab::GetJob;
 use slipway_ledger::{LedgerError, Record, Work};
 use slipway_packagecloud::{Account as Login, Filename};
 use slipway_wire::{
-    Digest, Http, RelayError, Relayed, Request, Response, TooSlow, Transfer, Unreachable, call, planted, Planted,
+    Digest, Http, Planted, RelayError, Relayed, Request, Response, TooSlow, Transfer, Unreachable, call, planted,
 };
 
 use crate::fault::{Fault, Kind};
@@ -242,7 +242,8 @@ impl Edge {
     pub(crate) async fn carry(&self, parcel: usize, distro: String) {
         let parcel = &self.0.parcels[parcel];
         let name = package::name_of(parcel.project, &parcel.version, &parcel.key);
-        let Ok(approvals) = self.record(parcel.project).approvals_of(&parcel.version, &parcel.key, self.0.job_of(parcel))
+        let Ok(approvals) =
+            self.record(parcel.project).approvals_of(&parcel.version, &parcel.key, self.0.job_of(parcel))
         else {
             return;
         };
@@ -316,7 +317,9 @@ impl Edge {
                 world.violated("I14", "GitLab is asked without its token");
             }
             let work = async |fault| Ok(world.gitlab_answer(&request, fault == Some(Fault::Stale)));
-            return world.call(Kind::Job, work, |fault| broken(fault, &host), |fault, answer| bent(fault, answer), || None).await;
+            return world
+                .call(Kind::Job, work, |fault| broken(fault, &host), |fault, answer| bent(fault, answer), || None)
+                .await;
         }
         let (Some(server), Some(kind)) = (world.server_of(&url), server::kind(&request)) else {
             world.violated("I14", &format!("{} {url} is asked, which nobody may ask", request.method()));
@@ -326,7 +329,10 @@ impl Edge {
         let credential = request.headers().get(AUTHORIZATION);
         let own = world.servers[server].borrow().tokens.iter().any(|token| credential == token.basic().ok().as_ref());
         if if index { credential.is_some() } else { !own } {
-            world.violated("I14", &format!("{host} is asked for {kind:?} with a credential that is not its own, or without one"));
+            world.violated(
+                "I14",
+                &format!("{host} is asked for {kind:?} with a credential that is not its own, or without one"),
+            );
         }
         world.asked(kind, server, &request, site);
         let (sent_at, asked) = (world.boundaries(), world.asked_repository(&request));
@@ -345,7 +351,8 @@ impl Edge {
             });
             Ok(answer)
         };
-        let answer = world.call(kind, work, |fault| broken(fault, &host), |fault, answer| bent(fault, answer), late).await;
+        let answer =
+            world.call(kind, work, |fault| broken(fault, &host), |fault, answer| bent(fault, answer), late).await;
         if let Ok(answer) = &answer
             && (answer.status().is_success() || answer.status() == 304)
         {
@@ -505,9 +512,7 @@ impl PackageHost for Edge {
             _ => broken(fault, &host).map(Relayed::Answered).map_err(RelayError::Broken),
         };
         let bend = |fault, relayed| match relayed {
-            Ok(Relayed::Answered(answer)) => {
-                bent(fault, Ok(answer)).map(Relayed::Answered).map_err(RelayError::Broken)
-            }
+            Ok(Relayed::Answered(answer)) => bent(fault, Ok(answer)).map(Relayed::Answered).map_err(RelayError::Broken),
             other => other,
         };
         let answer = world.call_until(Kind::Relay, until.is_some(), work, broken, bend, late).await;

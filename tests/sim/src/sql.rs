@@ -70,7 +70,11 @@ impl Sql for Backend {
     fn atomically<T, E: From<SqlError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.begin()?;
         let done = work();
-        if done.is_ok() { self.commit()? } else { self.undo()? }
+        if done.is_ok() {
+            self.commit()?
+        } else {
+            self.undo()?
+        }
         done
     }
 }

@@ -61,7 +61,11 @@ pub fn settings(seed: u64) -> Settings {
             continue;
         }
         let most = match fault {
-            Fault::KilledBefore | Fault::KilledSent | Fault::KilledApplied | Fault::KilledAnswered | Fault::KilledCommitted => 60,
+            Fault::KilledBefore
+            | Fault::KilledSent
+            | Fault::KilledApplied
+            | Fault::KilledAnswered
+            | Fault::KilledCommitted => 60,
             Fault::Clock(_) => 10,
             Fault::Somebody(Outsider::DeletesStaged | Outsider::ReplacesStaged | Outsider::PublishesOther) => 8,
             Fault::Somebody(_) | Fault::Status(_) => 15,

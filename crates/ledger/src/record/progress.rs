@@ -122,12 +122,7 @@ impl<S: Sql> Record<S> {
 
     /// Orders of targets that are on their way and of which nothing was heard since `quiet_since`: something may have to
     /// be woken that drives them. What was heard after `now` was heard when the clock was wrong.
-    pub fn unheard(
-        &self,
-        project_id: u64,
-        quiet_since: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<Order>, LedgerError> {
+    pub fn unheard(&self, project_id: u64, quiet_since: Timestamp, now: Timestamp) -> Result<Vec<Order>, LedgerError> {
         let rows = self.0.query(
             "SELECT version, key, approval, distro FROM targets
              WHERE state IN ('approved', 'releasing') AND approval IS NOT NULL
