@@ -221,7 +221,7 @@ async fn carry_on<S: Sql>(
 
 async fn tell_reports<S: Sql>(work: &Work<S>, host: &impl PackageHost) -> Result<(), LedgerError> {
     for (task, report) in work.unreported()? {
-        if host.report(&told(&task, &report)).await.is_ok() || planted(Planted::ForgetsAReport) {
+        if planted(Planted::ForgetsAReport) || host.report(&told(&task, &report)).await.is_ok() {
             work.reported(&task.target.distro, &report)?;
         }
     }

@@ -177,7 +177,9 @@ pub fn report(
             let problem = told(Code::Trouble, trouble, Visible::Unknown);
             moving(Step::Look, Some(problem), trouble_wait(patience.troubled))
         }
-        Outcome::Conflict { public, moved } => stopped(TargetState::Conflict, conflict(promotion, *public, *moved)),
+        Outcome::Conflict { public, moved } => {
+            stopped(TargetState::Conflict, conflict(promotion, *public, *moved, before_any_act))
+        }
         Outcome::Missing => stopped(TargetState::Missing, missing(promotion, gone)),
         Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged, gone)),
         Outcome::Refused { code, trouble, public } => stopped(TargetState::Failed, told(*code, trouble, *public)),
@@ -233,7 +235,12 @@ fn gave_up(trouble: &Trouble, troubled: u32) -> Problem {
     Code::Unreachable.problem(what, Visible::Unknown, trouble.evidence.clone())
 }
 
-fn conflict(Promotion { public, filename, digest, .. }: &Promotion, found: Digest, moved: bool) -> Problem {
+fn conflict(
+    Promotion { public, filename, digest, .. }: &Promotion,
+    found: Digest,
+    moved: bool,
+    ours: Visible,
+) -> Problem {
     let repository = public.name();
     if moved {
         let what = format!(
@@ -244,7 +251,7 @@ fn conflict(Promotion { public, filename, digest, .. }: &Promotion, found: Diges
     }
     let what =
         format!("{repository} has another `{filename}`: public {found}, approved {digest}. Nothing was replaced.");
-    Code::Conflict.problem(what, Visible::Nothing, None)
+    Code::Conflict.problem(what, ours, None)
 }
 
 fn lost_in_move(Promotion { staging, public, filename, .. }: &Promotion) -> Problem {

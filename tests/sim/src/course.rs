@@ -165,6 +165,24 @@ fn placed(
     placed
 }
 
+/// The same for pairs, where one of those that leave the same behind stands for the others.
+fn placed_in_pairs(
+    faults: &[Fault],
+    kinds: &[Kind],
+    first: usize,
+    left_out: &mut BTreeMap<&'static str, usize>,
+) -> Vec<(u64, Fault)> {
+    let mut all = placed(faults, kinds, first, left_out);
+    all.retain(|(number, fault)| {
+        let same = kinds.get(*number as usize).and_then(|kind| fault.same_in_pairs(*kind));
+        if let Some(reason) = same {
+            *left_out.entry(reason).or_default() += 1;
+        }
+        same.is_none()
+    });
+    all
+}
+
 /// Runs jobs on both cores, each a list of combinations.
 fn spread(jobs: usize, work: impl Fn(usize, &mut Tally) + Sync) -> Tally {
     let (next, all) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
@@ -207,15 +225,13 @@ pub fn singles(course: Course) -> Tally {
 pub fn pairs(course: Course) -> Tally {
     let kinds = run(course.settings(&[])).kinds;
     let all = Fault::all();
-    let classes: Vec<Fault> = all.iter().copied().filter(|fault| fault.class() == *fault).collect();
     let mut left_out = BTreeMap::new();
-    let firsts = placed(&classes, &kinds, 0, &mut left_out);
-    left_out.insert("another of its class stands for it, and it is among the singles", all.len() - classes.len());
+    let firsts = placed_in_pairs(&all, &kinds, 0, &mut left_out);
     let mut tally = spread(firsts.len(), |job, tally| {
         let Some(first) = firsts.get(job) else { return };
         let bent = run(course.settings(&[*first]));
         let mut out = BTreeMap::new();
-        for second in placed(&classes, &bent.kinds, first.0 as usize + 1, &mut out) {
+        for second in placed_in_pairs(&all, &bent.kinds, first.0 as usize + 1, &mut out) {
             tally.add(course, &[*first, second], run(course.settings(&[*first, second])));
         }
         for (reason, count) in out {

@@ -274,6 +274,40 @@ impl Fault {
         }
     }
 
+    /// Why it is not tried in pairs at such a boundary, though it fits: another one leaves the same behind, and this one
+    /// is proved alone.
+    pub fn same_in_pairs(self, kind: Kind) -> Option<&'static str> {
+        let sort = kind.sort();
+        let changes = kind.acts()
+            || matches!(kind, Kind::HandOver | Kind::Report | Kind::Slot | Kind::SlotEnded | Kind::Wake | Kind::Ask)
+            || sort == Sort::Commit;
+        if self.class() != self {
+            return Some("another of its class stands for it, and it is proved alone");
+        }
+        match self {
+            Self::KilledBefore | Self::KilledCommitted => {
+                Some("it leaves what being killed at the commit beside it leaves")
+            }
+            Self::KilledAnswered => Some("it leaves what being killed when it is applied leaves"),
+            Self::KilledApplied if !changes => {
+                Some("what only reads leaves nothing: it is being killed at the commit before")
+            }
+            Self::AnswerLost if !changes => {
+                Some("what only reads leaves nothing: its answer is lost like its question")
+            }
+            Self::Cut if kind != Kind::Relay && kind != Kind::Promote => {
+                Some("an answer that cannot be read is like none")
+            }
+            Self::Clock(_) if !matches!(kind, Kind::Alarm | Kind::Slot) => {
+                Some("the clock is read at the next alarm or slot")
+            }
+            Self::Somebody(_) if sort != Sort::Call || kind == Kind::Job || kind == Kind::List => {
+                Some("nobody looks before the next list, download, push or move")
+            }
+            _ => None,
+        }
+    }
+
     /// Whether this can happen to such a boundary.
     pub fn fits(self, kind: Kind) -> bool {
         use Kind as K;

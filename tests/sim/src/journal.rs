@@ -14,13 +14,16 @@ use slipway_ledger::audit::{GENESIS, canonical, entries};
 use slipway_ledger::{Sql, Value};
 use slipway_wire::{Digest, Request, Transfer};
 
-use crate::fault::Kind;
+use crate::fault::{Fault, Kind};
 use crate::server::Place;
 use crate::sql::Backend;
 use crate::world::{Goal, Happening, ObjectId, World};
 
 /// How long ago somebody may have asked for a slot and still be waiting for it.
 const WAITS: i64 = 45_000;
+
+/// Within which time one who was called may come, and is waited for.
+const COMES: i64 = 8000;
 
 /// What is remembered of a run.
 #[derive(Default)]
@@ -43,6 +46,8 @@ pub(crate) struct Journal {
     pub(crate) meddled: BTreeSet<Place>,
     /// Where a move has brought other bytes.
     wrong_moves: BTreeSet<Place>,
+    /// Since when staging no longer has what was approved, by the number of the boundary.
+    pub(crate) wrong_since: BTreeMap<(usize, Place), u64>,
     /// The last act on a name, and the last look at a repository that was answered, by the number of the boundary.
     acted_at: BTreeMap<Place, u64>,
     looked_at: BTreeMap<(usize, String), u64>,
@@ -59,8 +64,8 @@ pub(crate) struct Journal {
     sequences: BTreeMap<u64, i64>,
     /// Transfers under way.
     transfers: BTreeSet<String>,
-    /// Who waits for a slot: the rank, when it asked, whether it was called since.
-    waiters: BTreeMap<(String, String), (Maturity, i64, bool, String)>,
+    /// Who waits for a slot: the rank, when it asked, when it was called since, what it writes.
+    waiters: BTreeMap<(String, String), (Maturity, i64, Option<i64>, String)>,
 }
 
 impl Journal {
@@ -182,6 +187,12 @@ impl World {
                 return self.violated("I4", &format!("{place:?} is acted on without a look since the last act"));
             }
             journal.acted_at.insert(place.clone(), self.boundaries() + 1);
+            let staged_at = journal.looked_at.get(&(goal.staging.0, goal.staging.1.0.clone())).copied().unwrap_or(0);
+            let lied = self.happened.borrow().iter().any(|(_, _, fault)| *fault == Fault::Stale);
+            if !lied && journal.wrong_since.get(&goal.staging).is_some_and(|since| staged_at > since + 1) {
+                drop(journal);
+                return self.violated("I3", &format!("{place:?} is acted on, and the last look has shown other bytes"));
+            }
             if !journal.played.contains_key(&goal.parcel) {
                 drop(journal);
                 return self.violated("I2", &format!("{:?} is acted on, and nobody has approved it", goal.public.1));
@@ -290,7 +301,10 @@ impl World {
                 }
                 let free = u64::from(ask.transfers).saturating_sub(names.len() as u64);
                 let better = journal.waiters.values().filter(|(rank, asked_at, called, name)| {
-                    *rank < ask.maturity && now - asked_at < WAITS && !called && !names.contains(name)
+                    *rank < ask.maturity
+                        && now - asked_at < WAITS
+                        && called.is_none_or(|called| now - called < COMES)
+                        && !names.contains(name)
                 });
                 let better = better.count() as u64;
                 drop(journal);
@@ -302,7 +316,7 @@ impl World {
                 }
             }
             Slot::Wait { .. } => {
-                journal.waiters.insert(me, (ask.maturity, now, false, ask.name.clone()));
+                journal.waiters.insert(me, (ask.maturity, now, None, ask.name.clone()));
                 drop(journal);
                 self.point("a package waited for its turn");
             }
@@ -316,7 +330,7 @@ impl World {
     pub(crate) fn called(&self, package: &str, distro: &str) {
         let key = (package.to_owned(), distro.to_owned());
         if let Some(waiter) = self.journal.borrow_mut().waiters.get_mut(&key) {
-            waiter.2 = true;
+            waiter.2 = Some(self.exec.now());
         }
         self.point("an account called somebody who waits");
     }
@@ -385,7 +399,8 @@ impl World {
         );
         let Ok(rows) = rows else { return };
         for row in &rows {
-            let (Ok(version), Ok(key), Ok(distro), Ok(state)) = (row.text(0), row.text(1), row.text(2), row.text(3)) else {
+            let (Ok(version), Ok(key), Ok(distro), Ok(state)) = (row.text(0), row.text(1), row.text(2), row.text(3))
+            else {
                 continue;
             };
             let goal = self.goals.iter().find(|goal| {
@@ -406,9 +421,7 @@ impl World {
             };
             let problem: Option<serde_json::Value> =
                 row.text_or_null(5).ok().flatten().and_then(|text| serde_json::from_str(text).ok());
-            let said = |name: &str| {
-                problem.as_ref().and_then(|problem| problem.get(name)?.as_str().map(str::to_owned))
-            };
+            let said = |name: &str| problem.as_ref().and_then(|problem| problem.get(name)?.as_str().map(str::to_owned));
             let now = (state, approval, said("code"));
             let place = (goal.parcel, distro.to_owned());
             let before = self.journal.borrow_mut().states.insert(place.clone(), now.clone());
@@ -450,7 +463,13 @@ impl World {
         self.point(point);
     }
 
-    fn is_so(&self, goal: &Goal, now: &(TargetState, Option<u64>, Option<String>), public: Option<&str>, outside: bool) {
+    fn is_so(
+        &self,
+        goal: &Goal,
+        now: &(TargetState, Option<u64>, Option<String>),
+        public: Option<&str>,
+        outside: bool,
+    ) {
         let (state, _, code) = now;
         let place = &goal.public.1;
         let name = self.holder(goal);
@@ -467,7 +486,10 @@ impl World {
                 self.violated("Released", &format!("{name} is called released, and the index never served it"));
             }
             if outside && written > 0 && deleted == 0 {
-                self.violated("I15", &format!("{name} is said to have been public before, and Slipway has published it"));
+                self.violated(
+                    "I15",
+                    &format!("{name} is said to have been public before, and Slipway has published it"),
+                );
             }
             if written == 0 {
                 self.point("what was public already was called released");
@@ -480,9 +502,15 @@ impl World {
             }
         }
         if public == Some("none") && here.is_some_and(|(_, by_slipway)| by_slipway) {
-            self.violated("I15", &format!("{name} is {code:?} and said not to be public, and Slipway has published it"));
+            self.violated(
+                "I15",
+                &format!("{name} is {code:?} and said not to be public, and Slipway has published it"),
+            );
         }
-        if *state == TargetState::Conflict && !ever.iter().any(|digest| *digest != goal.digest) && server.also_indexed.is_none() {
+        if *state == TargetState::Conflict
+            && !ever.iter().any(|digest| *digest != goal.digest)
+            && server.also_indexed.is_none()
+        {
             self.violated("I18", &format!("{name} is called a conflict, and no other bytes were ever public"));
         }
     }
@@ -501,7 +529,8 @@ impl World {
         if self.happened.borrow().is_empty() {
             self.point("nothing went wrong at all");
         }
-        let databases: Vec<_> = self.disk.borrow().databases.iter().map(|(id, db)| (id.clone(), Rc::clone(db))).collect();
+        let databases: Vec<_> =
+            self.disk.borrow().databases.iter().map(|(id, db)| (id.clone(), Rc::clone(db))).collect();
         for (id, backend) in databases {
             if let ObjectId::Project(project) = id {
                 self.journal.borrow_mut().sequences.remove(&project);
@@ -528,7 +557,10 @@ impl World {
             };
             if journal.wrong_moves.contains(&goal.public.1) && still_wrong && !codes.contains("moved-other-bytes") {
                 drop(journal);
-                self.violated("Named", &format!("{name} was moved with other bytes, and that was never named: {codes:?}"));
+                self.violated(
+                    "Named",
+                    &format!("{name} was moved with other bytes, and that was never named: {codes:?}"),
+                );
             }
         }
     }

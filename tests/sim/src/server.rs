@@ -74,8 +74,9 @@ pub struct Server {
     pub also_indexed: Option<(String, Digest)>,
     /// Whether pushed files are stored under another name.
     pub renames: bool,
-    /// Whether moves are answered 200, as documented, and not 201.
     packed: BTreeMap<String, Rc<Vec<u8>>>,
+    /// How many pushes and moves it has accepted.
+    pub accepted: u32,
 }
 
 /// What an index is read as.
@@ -157,6 +158,7 @@ impl Server {
             also_indexed: None,
             renames: false,
             packed: BTreeMap::new(),
+            accepted: 0,
         }
     }
 
@@ -315,6 +317,7 @@ impl Server {
         }
         let Some(mut file) = self.change(from, None, now) else { return not_found() };
         file.by_slipway = true;
+        self.accepted += 1;
         file.listed_at = now + self.delays.listed;
         file.indexed_at = file.listed_at + self.delays.indexed;
         let described = describe(&to, &file, View::Now, now).to_string();
@@ -474,6 +477,7 @@ impl Server {
             return Some(answer(422, r#"{"filename":["has already been taken"]}"#));
         }
         let digest = Digest::of(&bytes);
+        self.accepted += 1;
         let Delays { hashed, indexed, .. } = self.delays;
         let file = File {
             bytes: bytes.into(),

@@ -20,13 +20,13 @@ use slipway_core::time::Timestamp;
 use slipway_edge::account::SlotEnded;
 use slipway_edge::port::Told;
 use slipway_gitlab::Instance;
-use slipway_ledger::Sight;
+use slipway_ledger::{Sight, Sql as _};
 use slipway_packagecloud::{Filename, PackageKind};
 use slipway_wire::{Digest, Request, Response, Token};
 
 use crate::edge::{Disk, Edge, Process, arrives, arrives_late, needs_a_person};
 use crate::executor::{Did, Executor};
-use crate::fault::{Fault, Kind, OUTSIDERS, Outsider, Sort};
+use crate::fault::{Fault, Kind, Outsider, Sort};
 use crate::journal::Journal;
 use crate::rng::{Rng, Trace};
 use crate::server::{Place, Server, View};
@@ -259,7 +259,6 @@ pub struct World {
     trace: RefCell<Trace>,
     /// Rare things that were reached, and how often.
     pub points: RefCell<BTreeMap<&'static str, u64>>,
-    last_change: Cell<i64>,
     calm_since: Cell<Option<i64>>,
     /// What is done right before the next boundary of a kind.
     meanwhile: RefCell<Vec<(Kind, Box<dyn FnOnce(&World)>)>>,
@@ -367,7 +366,6 @@ impl World {
             plays_max,
             trace: RefCell::default(),
             points: RefCell::default(),
-            last_change: Cell::new(BEGUN),
             calm_since: Cell::new(None),
             meanwhile: RefCell::default(),
         });
@@ -413,9 +411,8 @@ impl World {
             for planned in &planned {
                 let server = |site: &Site| usize::from(site.place != "staging");
                 for target in &planned.targets {
-                    let place = |site: &Site| {
-                        (site.repository.clone(), target.distro.clone(), parcel.filename.to_string())
-                    };
+                    let place =
+                        |site: &Site| (site.repository.clone(), target.distro.clone(), parcel.filename.to_string());
                     let staging = (server(&planned.staging), place(&planned.staging));
                     let public = (server(&target.public), place(&target.public));
                     self.servers[staging.0].borrow_mut().put(&staging.1, &parcel.bytes, BEGUN);
@@ -712,7 +709,14 @@ impl World {
                 }
                 return broken(fault);
             }
-            Some(fault @ (Fault::Lost | Fault::Status(_) | Fault::Page | Fault::Empty | Fault::Source(_) | Fault::Early(_))) => {
+            Some(
+                fault @ (Fault::Lost
+                | Fault::Status(_)
+                | Fault::Page
+                | Fault::Empty
+                | Fault::Source(_)
+                | Fault::Early(_)),
+            ) => {
                 self.exec.sleep(there + back).await;
                 return broken(fault);
             }
@@ -801,10 +805,11 @@ impl World {
             }
             _ => return,
         }
+        if matches!(outsider, Outsider::DeletesStaged | Outsider::ReplacesStaged | Outsider::MovesStaged) {
+            journal.wrong_since.entry(goal.staging.clone()).or_insert(self.boundaries());
+        }
         drop(journal);
-        debug_assert!(OUTSIDERS.contains(&outsider));
         self.point("somebody else acted");
-        self.last_change.set(now);
     }
 
     // ---- the run ----
@@ -934,9 +939,10 @@ impl World {
         if !all_played || journal.open_jobs(self.jobs.borrow().keys().copied()) {
             return false;
         }
-        let moves = self.goals.iter().any(|goal| {
-            journal.state(goal.parcel, &goal.distro).is_none_or(|(state, ..)| state.is_moving())
-        });
+        let moves = self
+            .goals
+            .iter()
+            .any(|goal| journal.state(goal.parcel, &goal.distro).is_none_or(|(state, ..)| state.is_moving()));
         if moves {
             return false;
         }
@@ -953,7 +959,8 @@ impl World {
         let projects: BTreeSet<u64> = self.parcels.iter().map(|parcel| parcel.project).collect();
         projects.into_iter().all(|project| {
             let record = edge.record(project);
-            record.next_hint(self.clock()).ok().flatten().is_none() && record.dispatches().is_ok_and(|orders| orders.is_empty())
+            record.next_hint(self.clock()).ok().flatten().is_none()
+                && record.dispatches().is_ok_and(|orders| orders.is_empty())
         })
     }
 
@@ -962,6 +969,14 @@ impl World {
         let public = self.servers[goal.public.0].borrow().files.get(&goal.public.1).map(|file| file.digest);
         let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
         let journal = self.journal.borrow();
+        // A package is released as a whole at first: one target that is gone keeps those from it that were never tried.
+        let is_gone = |other: &&Goal| {
+            let state = journal.state(other.parcel, &other.distro).map(|(state, ..)| state);
+            other.parcel == goal.parcel && state == Some(TargetState::Missing)
+        };
+        if state == TargetState::Staged && self.goals.iter().any(|other| is_gone(&other)) {
+            return true;
+        }
         let is_meddled = journal.meddled.contains(&goal.public.1);
         match (public, staged) {
             // Drift after a release is seen by whoever looks for it, which no promotion does.
@@ -972,6 +987,83 @@ impl World {
             (None, Some(_)) => matches!(state, TargetState::Failed | TargetState::Missing | TargetState::Conflict),
             (None, None) => matches!(state, TargetState::Missing | TargetState::Failed | TargetState::Conflict),
         }
+    }
+
+    /// How far a target is, and the code of its problem.
+    pub fn state(&self, goal: usize) -> (TargetState, Option<String>) {
+        let Goal { parcel, distro, .. } = &self.goals[goal];
+        let (state, _, code) = self.journal.borrow().state(*parcel, distro).expect("the target was seen");
+        (state, code)
+    }
+
+    /// How far the first target is, if anything was seen of it yet.
+    pub fn state_of_first(&self) -> Option<TargetState> {
+        let Goal { parcel, distro, .. } = &self.goals[0];
+        self.journal.borrow().state(*parcel, distro).map(|(state, ..)| state)
+    }
+
+    /// Staging has again what was approved.
+    pub fn forget_wrong_staging(&self) {
+        self.journal.borrow_mut().wrong_since.clear();
+    }
+
+    /// What is said of a target's problem.
+    pub fn problem(self: &Rc<Self>, goal: usize) -> serde_json::Value {
+        let Goal { parcel, distro, .. } = &self.goals[goal];
+        let Parcel { project, version, key, .. } = &self.parcels[*parcel];
+        let disk = self.disk.borrow();
+        let record = disk.databases.get(&ObjectId::Project(*project)).expect("a record");
+        let rows = record.query(
+            "SELECT problem FROM targets WHERE version = ? AND key = ? AND distro = ?",
+            &[version.as_str().into(), key.as_str().into(), distro.as_str().into()],
+        );
+        let rows = rows.expect("the targets");
+        let text = rows.first().and_then(|row| row.text_or_null(0).ok().flatten()).expect("a problem");
+        serde_json::from_str(text).expect("a problem is JSON")
+    }
+
+    /// What the audit of a package's project says, in order.
+    pub fn audit(&self) -> Vec<String> {
+        let disk = self.disk.borrow();
+        let record = disk.databases.get(&ObjectId::Project(self.parcels[0].project)).expect("a record");
+        let rows = record.query("SELECT action FROM audit ORDER BY sequence", &[]).expect("the audit");
+        rows.iter().map(|row| row.text(0).expect("a word").to_owned()).collect()
+    }
+
+    /// How often a boundary of this kind was passed.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.kinds.borrow().iter().filter(|passed| **passed == kind).count()
+    }
+
+    /// How long it has run, in milliseconds.
+    pub fn elapsed(&self) -> i64 {
+        self.exec.now() - BEGUN
+    }
+
+    /// Has others hold all transfer slots of the public account for so long.
+    pub fn occupy(self: &Rc<Self>, ms: i64) {
+        Edge(Rc::clone(self)).account("public");
+        let disk = self.disk.borrow();
+        let account = disk.databases.get(&ObjectId::Account("public".to_owned())).expect("an account");
+        for holder in ["somebody", "somebody else"] {
+            let values = [holder.into(), (BEGUN + ms).into(), holder.into(), BEGUN.into()];
+            let lent = "INSERT INTO leases (holder, ends_at, name, began_at) VALUES (?, ?, ?, ?)";
+            account.query(lent, &values).expect("a lease");
+        }
+    }
+
+    /// A person plays a package's job once more.
+    pub fn play_again(&self) {
+        self.play(0);
+    }
+
+    /// An order that was sent before arrives once more.
+    pub fn order_again(self: &Rc<Self>) {
+        let edge = Edge(Rc::clone(self));
+        let Parcel { project, version, key, .. } = &self.parcels[0];
+        let name = slipway_edge::package::name_of(*project, version, key);
+        let task = edge.package(&name).work.task(&self.goals[0].distro).expect("a task").expect("a task");
+        edge.accept(&task.order).expect("it is taken");
     }
 
     /// One thing more. `false` when the run is over.
@@ -1008,11 +1100,18 @@ impl World {
             let mut journal = self.journal.borrow_mut();
             journal.played_before = journal.played.clone();
         }
-        if self.calm_since.get().is_some_and(|since| self.exec.now() - since > ENDS_WITHIN) || self.exec.now() - BEGUN > 90 * 86_400_000 {
-            let moving: Vec<String> = self.goals.iter().filter_map(|goal| {
-                let (state, ..) = self.journal.borrow().state(goal.parcel, &goal.distro)?;
-                (state.is_moving() || !self.is_rightly(goal, state)).then(|| format!("{} {} is {state:?}", self.parcels[goal.parcel].key, goal.distro))
-            }).collect();
+        if self.calm_since.get().is_some_and(|since| self.exec.now() - since > ENDS_WITHIN)
+            || self.exec.now() - BEGUN > 90 * 86_400_000
+        {
+            let moving: Vec<String> = self
+                .goals
+                .iter()
+                .filter_map(|goal| {
+                    let (state, ..) = self.journal.borrow().state(goal.parcel, &goal.distro)?;
+                    (state.is_moving() || !self.is_rightly(goal, state))
+                        .then(|| format!("{} {} is {state:?}", self.parcels[goal.parcel].key, goal.distro))
+                })
+                .collect();
             self.violated("L1", &format!("hours after the last fault it has not ended: {}", moving.join(", ")));
             return false;
         }

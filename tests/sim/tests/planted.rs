@@ -22,8 +22,8 @@ fn caught(bug: Planted) -> Option<String> {
             return Some(format!("{:<9} {course:?} without a fault", violation.invariant));
         }
     }
-    // The seeds come before the courses' faults: each has many of them.
-    for seed in 1..=SEEDS_MAX {
+    // Some seeds come before the courses' faults: each has many of them.
+    for seed in 1..=60 {
         if let Some(violation) = swarm::run_seed(seed).violation {
             return Some(format!("{:<9} seed {seed}", violation.invariant));
         }
@@ -36,6 +36,11 @@ fn caught(bug: Planted) -> Option<String> {
                     return Some(format!("{:<9} {course:?}, {fault:?} at boundary {number}", violation.invariant));
                 }
             }
+        }
+    }
+    for seed in 61..=SEEDS_MAX {
+        if let Some(violation) = swarm::run_seed(seed).violation {
+            return Some(format!("{:<9} seed {seed}", violation.invariant));
         }
     }
     None
