@@ -47,6 +47,12 @@ test("a pipeline that is no release has none of the jobs", needsRunner, () => {
   assert.deepEqual(jobs.filter(({ when }) => when !== "never"), []);
 });
 
+test("a release job may run as long as its session, since it may have to carry a long copy", needsRunner, () => {
+  const expanded = runnerSays("--preview", ...tag).stdout;
+  const release = expanded.slice(expanded.indexOf("'release: [jammy-amd64]'") < 0 ? expanded.indexOf("release:") : expanded.indexOf("'release: [jammy-amd64]'"));
+  assert.match(release, /^ {2}timeout: 3h$/m);
+});
+
 test("a value that would be read as shell is refused", needsRunner, () => {
   const project = readFileSync(here("pipeline/.gitlab-ci.yml"), "utf8");
   for (const [input, value] of [
@@ -56,6 +62,7 @@ test("a value that would be read as shell is refused", needsRunner, () => {
     ["packages-file", "$(id).toml"],
     ["release-job", "release: [x]"],
     ["stage-job", "visible"],
+    ["release-timeout", "$(id)"],
     ["environment-action", "stop"],
   ]) {
     const line = `      ${input}: '${value}'\n`;

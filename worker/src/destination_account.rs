@@ -12,7 +12,7 @@ use slipway_edge::port::{AccountHost, Clock};
 use slipway_edge::reading::{self, Readings};
 use slipway_fetch::Fetch;
 use slipway_ledger::SqlError;
-use slipway_packagecloud::{Distro, Filename};
+use slipway_package::{Distro, Filename};
 use slipway_wire::{Http, Request as WireRequest, Response as WireResponse, Unreachable};
 use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
 

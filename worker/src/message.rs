@@ -11,7 +11,7 @@ use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::secret::JobSession;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::port::{Silent, Told};
-use slipway_packagecloud::Filename;
+use slipway_package::Filename;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.

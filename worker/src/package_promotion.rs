@@ -16,7 +16,7 @@ use slipway_edge::package::{self, NothingToCarry, Running};
 use slipway_edge::port::{Clock, PackageHost, Silent, Target, Told};
 use slipway_fetch::Fetch;
 use slipway_ledger::Work;
-use slipway_packagecloud::Filename;
+use slipway_package::Filename;
 use slipway_wire::{
     Digest, Http, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
 };

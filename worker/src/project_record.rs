@@ -25,7 +25,8 @@ use slipway_edge::{package, project};
 use slipway_fetch::Fetch;
 use slipway_gitlab::{GetJob, Instance, Job};
 use slipway_ledger::{Record, Sent, Sight, audit};
-use slipway_packagecloud::{Distributions, Distro, Filename};
+use slipway_package::{Distro, Filename};
+use slipway_packagecloud::Distributions;
 use slipway_wire::{CallError, Http, Request as WireRequest, Response as WireResponse, Unreachable, call};
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
@@ -261,7 +262,7 @@ impl ProjectRecord {
                 Ok(Seen::Digest(digest)) if digest == staged.digest => Sight::Declared,
                 Ok(Seen::Digest(digest)) => {
                     let store = settings::store(&self.env, config, &staged.staging)?;
-                    let problem = staging_conflict(store.name(), &staged.filename, digest, staged.digest);
+                    let problem = staging_conflict(&store.name(), &staged.filename, digest, staged.digest);
                     problems.push(Problem::new(409, "staging-conflict", format!("{} {}", problem.what, problem.next)));
                     Sight::Other(problem)
                 }

@@ -12,13 +12,14 @@ use crate::report::Steps;
 use crate::tools::{self, cargo, run_logged, seconds, shown};
 
 const HELP: &str = "\
-cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [native]
+cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [bench-index] [native]
 
 Builds the named parts, or all of them:
     worker       the edge, for `wrangler deploy` and workerd         → build/worker
     dashboard    the pages' script and styles                        → build/dashboard
     slipway      the command of the CI component, for Node           → build/slipway
     bench-copy   a Worker that only copies, for its tests and benchmark    → build/bench-copy
+    bench-index  the reader of public indexes for Node, for its benchmark  → build/bench-index
     native       depot and the GitLab stand-in, debug builds         → target/debug
 ";
 
@@ -29,6 +30,7 @@ pub(crate) enum Part {
     Dashboard,
     Slipway,
     BenchCopy,
+    BenchIndex,
     Native,
 }
 
@@ -43,6 +45,7 @@ impl Part {
             Self::Dashboard => Some("slipway-dashboard"),
             Self::Slipway => Some("slipway"),
             Self::BenchCopy => Some("slipway-bench-copy"),
+            Self::BenchIndex => Some("slipway-bench-index"),
             Self::Native => None,
         }
     }
@@ -61,8 +64,11 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
                 "dashboard" => Part::Dashboard,
                 "slipway" => Part::Slipway,
                 "bench-copy" => Part::BenchCopy,
+                "bench-index" => Part::BenchIndex,
                 "native" => Part::Native,
-                other => bail!("`{other}` is no part: there are worker, dashboard, slipway, bench-copy and native"),
+                other => bail!(
+                    "`{other}` is no part: there are worker, dashboard, slipway, bench-copy, bench-index and native"
+                ),
             }),
             other => return Err(other.unexpected().into()),
         }
@@ -82,8 +88,10 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     // time, and what is deployed is to be what was tested.
     let wasm = parts.iter().any(|part| part.package().is_some());
     let mut packages: Vec<&str> = Part::ALL.iter().filter(|_| wasm).filter_map(|part| part.package()).collect();
-    if parts.contains(&Part::BenchCopy) {
-        packages.extend(Part::BenchCopy.package());
+    for bench in [Part::BenchCopy, Part::BenchIndex] {
+        if parts.contains(&bench) {
+            packages.extend(bench.package());
+        }
     }
     let native = parts.contains(&Part::Native);
     if native && !places.tools().exists() {
@@ -161,6 +169,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
         Part::Slipway => ("nodejs", "slipway", "slipway", "lib", "slipway"),
         Part::Dashboard => ("web", "slipway_dashboard", "dashboard", "assets", "dashboard"),
         Part::BenchCopy => ("workerd", "slipway_bench_copy", "bench-copy", "", "index"),
+        Part::BenchIndex => ("nodejs", "slipway_bench_index", "bench-index", "", "index"),
         Part::Native => return Ok(()),
     };
     let wasm = places.target.join(format!("wasm32-unknown-unknown/release/{crate_name}.wasm"));
@@ -195,6 +204,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
             let text = text.replace("COMPATIBILITY_DATE", &date).replace("MODULES", &listed.join("\n"));
             std::fs::write(draft.join("workerd.capnp"), text)?;
         }
+        Part::BenchIndex => copy(&root.join("xtask/bench/index/read.mjs"), &draft)?,
         Part::Dashboard => copy_all(&root.join("crates/dashboard/assets"), &modules)?,
         Part::Native => {}
     }

@@ -470,6 +470,10 @@ impl Value for JsValue {
         // JSON knows no integers; what is none was not written by the edge.
         self.as_f64().filter(|number| *number >= 0.0).map(integer)
     }
+
+    fn truth(&self) -> Option<bool> {
+        self.as_bool()
+    }
 }
 
 /// A JavaScript function that acts on the app. It lives as long as the page.

@@ -5,7 +5,9 @@
 
 use std::str::FromStr;
 
-use slipway_core::api::{Approval, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step, Target};
+use slipway_core::api::{
+    Approval, Estimate, Evidence, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step, Target,
+};
 use slipway_core::release::{ReleaseState, TargetState};
 
 /// A value of JSON, whoever parsed it.
@@ -18,6 +20,8 @@ pub(crate) trait Value: Sized {
     fn text(&self) -> Option<String>;
     /// A number that counts something.
     fn count(&self) -> Option<u64>;
+    /// Yes or no.
+    fn truth(&self) -> Option<bool>;
 }
 
 /// Reads a release. `None` when something is missing or unknown, as after an update of the edge.
@@ -29,7 +33,7 @@ pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
         state: release_state(&text(json, "state")?)?,
         verdict: text(json, "verdict")?,
         at: text(json, "at")?,
-        estimate: None,
+        estimate: optional(json, "estimate", estimate)?,
         pipelines: list(json, "pipelines", pipeline)?,
         packages: list(json, "packages", package)?,
     })
@@ -37,6 +41,14 @@ pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
 
 fn project<V: Value>(json: &V) -> Option<Project> {
     Some(Project { id: count(json, "id")?, name: text(json, "name")? })
+}
+
+fn estimate<V: Value>(json: &V) -> Option<Estimate> {
+    Some(Estimate {
+        ends_at: text(json, "ends_at")?,
+        bytes_left: count(json, "bytes_left")?,
+        bytes_per_second: count(json, "bytes_per_second")?,
+    })
 }
 
 fn pipeline<V: Value>(json: &V) -> Option<Pipeline> {
@@ -74,7 +86,9 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         state: parsed::<V, TargetState>(json, "state")?,
         since: text(json, "since")?,
         step: optional(json, "step", |step| self::step(&step.text()?))?,
-        bytes: None, outside: false, attempts: 0,
+        bytes: optional(json, "bytes", V::count)?,
+        outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
+        attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
         problem: optional(json, "problem", problem)?,
     })
@@ -83,7 +97,9 @@ fn target<V: Value>(json: &V) -> Option<Target> {
 fn step(code: &str) -> Option<Step> {
     match code {
         "look" => Some(Step::Look),
-        "copy" => Some(Step::Copy), "move" => Some(Step::Move), "carry" => Some(Step::Carry),
+        "copy" => Some(Step::Copy),
+        "move" => Some(Step::Move),
+        "carry" => Some(Step::Carry),
         "index" => Some(Step::Index),
         _ => None,
     }
@@ -104,7 +120,16 @@ fn problem<V: Value>(json: &V) -> Option<Problem> {
         what: text(json, "what")?,
         public: text(json, "public")?,
         retry: text(json, "retry")?,
-        next: text(json, "next")?, evidence: None,
+        next: text(json, "next")?,
+        evidence: optional(json, "evidence", evidence)?,
+    })
+}
+
+fn evidence<V: Value>(json: &V) -> Option<Evidence> {
+    Some(Evidence {
+        host: text(json, "host")?,
+        status: optional(json, "status", |status| status.count()?.try_into().ok())?,
+        request_id: optional(json, "request_id", V::text)?,
     })
 }
 
@@ -161,6 +186,10 @@ mod tests {
         fn count(&self) -> Option<u64> {
             self.as_u64()
         }
+
+        fn truth(&self) -> Option<bool> {
+            self.as_bool()
+        }
     }
 
     /// A release with every field, and with every value that a field can have.
@@ -168,14 +197,15 @@ mod tests {
         let place = json!({"url": "https://packages.example", "repository": "harbour/stable"});
         let mut targets: Vec<_> = TargetState::ALL
             .iter()
-            .map(|state| json!({"distro": "el/9", "public": place, "state": state.code(), "since": "2026-11-23T09:41:07Z"}))
+            .map(|state| json!({"distro": "el/9", "public": place, "state": state.code(), "since": "2026-11-23T09:41:07Z", "attempts": 0}))
             .collect();
-        for step in ["look", "copy", "index"] {
+        for step in ["look", "copy", "move", "carry", "index"] {
             targets.push(json!({
                 "distro": "ubuntu/jammy", "public": place, "state": "releasing", "since": "2026-11-23T09:41:07Z",
-                "step": step,
+                "step": step, "bytes": 12_000, "outside": true, "attempts": 3,
                 "approval": {"by": "mira", "via": "job", "at": "2026-11-23T09:40:00Z", "job_url": "https://gitlab.example/1"},
-                "problem": {"code": "c", "what": "w", "public": "none", "retry": "safe", "next": "n"},
+                "problem": {"code": "c", "what": "w", "public": "none", "retry": "safe", "next": "n",
+                    "evidence": {"host": "h", "status": 504, "request_id": "r"}},
             }));
         }
         let file =
@@ -183,6 +213,7 @@ mod tests {
         json!({
             "project": {"id": 1001, "name": "tug"}, "version": "1.2.0", "sequence": 7, "state": "staged",
             "verdict": "v", "at": "2026-11-23T10:04:11Z",
+            "estimate": {"ends_at": "2026-11-23T10:24:11Z", "bytes_left": 333, "bytes_per_second": 7},
             "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a", "url": "https://gitlab.example/p"}],
             "packages": [
                 {"key": "tug", "pipeline_id": 4411, "release_job": "release", "file": file, "staging": place, "targets": targets},
@@ -210,6 +241,10 @@ mod tests {
             ("/packages/0/targets/12/step", json!("beam")),
             ("/packages/0/file/digest", json!("md5")),
             ("/packages/0/key", json!("<b>")),
+            ("/packages/0/targets/12/bytes", json!("many")),
+            ("/packages/0/targets/12/attempts", json!(-1)),
+            ("/packages/0/targets/12/problem/evidence/status", json!(70_000)),
+            ("/estimate/ends_at", json!(7)),
             ("/sequence", json!("7")),
             ("/pipelines", json!(null)),
         ] {

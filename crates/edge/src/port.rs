@@ -11,7 +11,7 @@ use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_packagecloud::Filename;
+use slipway_package::Filename;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Transfer};
 
 use crate::account::{AskSlot, SlotEnded};

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::problem::Code;
-use slipway_core::store::{IndexName, Mark, Name};
+use slipway_core::store::{IndexName, Mark, Name, Reading};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::{Trouble, TroubleKind};
 use slipway_ledger::{Sql, SqlError};
-use slipway_packagecloud::{Distro, Filename, Reading};
+use slipway_package::{Distro, Filename};
 use slipway_wire::Digest;
 
 use crate::account::Account;

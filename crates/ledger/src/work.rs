@@ -113,7 +113,8 @@ impl<S: Sql> Work<S> {
 
     /// When a task is to run. `None` when it has ended, or there is none.
     pub fn due_at(&self, distro: &str) -> Result<Option<Timestamp>, LedgerError> {
-        let rows = self.0.query("SELECT due_at FROM tasks WHERE distro = ? AND due_at IS NOT NULL", &[distro.into()])?;
+        let rows =
+            self.0.query("SELECT due_at FROM tasks WHERE distro = ? AND due_at IS NOT NULL", &[distro.into()])?;
         Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
     }
 

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::release::{Key, ReleaseState, TargetState, Version};
-use slipway_packagecloud::PackageKind;
+use slipway_package::PackageKind;
 use slipway_wire::Digest;
 
 /// `POST /api/v1/sessions`: a job's first act.

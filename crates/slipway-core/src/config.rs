@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use slipway_packagecloud::Repository;
 use slipway_wire::{Base, Digest};
 
 use crate::api::Expectation;
 use crate::release::{Key, Maturity, Version};
 use crate::route::{Glob, How, NoRoute, Route, Site, Traits, route, unknown_places};
+use crate::store::not_a_repository;
 
 /// How many transfers to one account run at a time unless the place says otherwise.
 const TRANSFERS: u32 = 4;
@@ -175,8 +175,9 @@ impl Config {
         let mut problems = unknown_places(&file.routes, &file.places);
         for (index, route) in file.routes.iter().enumerate() {
             for (direction, site) in [("staging", &route.staging), ("public", &route.public)] {
-                if let Err(error) = site.repository.parse::<Repository>() {
-                    problems.push(format!("routes[{index}].{direction}: {error}"));
+                let kind = file.places.get(&site.place).map_or(PlaceKind::Packagecloud, |place| place.kind);
+                if let Some(why) = not_a_repository(kind, &site.repository) {
+                    problems.push(format!("routes[{index}].{direction}: {why}"));
                 }
             }
             let server = |site: &Site| file.places.get(&site.place).map(|place| place.url.as_str());
@@ -296,5 +297,69 @@ mod tests {
     #[test]
     fn an_unknown_setting_is_refused() {
         assert!(Config::parse(&GOOD.replace("[gitlab]", "[gitlab]\ntokn = \"x\"")).is_err());
+    }
+
+    /// Where each package of GitLab's layout of 2017 goes: version, key, kind, distro version, architecture or `-`, and
+    /// the public repository, or why there is none.
+    #[test]
+    fn gitlabs_layout_of_2017_sends_each_package_to_its_repository() {
+        let config =
+            Config::parse(include_str!("../../../docs/operators/gitlab-2017.toml")).expect("the worked example");
+        let project = config.project("omnibus-gitlab").expect("its project");
+        for line in [
+            "9.3.5+ce.0 ce-ubuntu-trusty deb ubuntu/trusty amd64 gitlab/gitlab-ce",
+            "9.3.5+ce.0 ce-debian-jessie deb debian/jessie amd64 gitlab/gitlab-ce",
+            "9.3.5+ee.0 ee-ubuntu-xenial deb ubuntu/xenial amd64 gitlab/gitlab-ee",
+            "9.3.5+ee.0 ee-ubuntu-xenial deb ubuntu/xenial - gitlab/gitlab-ee",
+            // One rpm, three distributions; `scientific`, and never `sc`.
+            "9.3.5+ce.0 ce-el-6 rpm el/6 x86_64 gitlab/gitlab-ce",
+            "9.3.5+ce.0 ce-el-6 rpm ol/6 x86_64 gitlab/gitlab-ce",
+            "9.3.5+ce.0 ce-el-6 rpm scientific/6 x86_64 gitlab/gitlab-ce",
+            "9.3.5+ce.0 ce-el-6 rpm sc/6 x86_64 no-route",
+            "9.3.5+ee.0 ee-el-7 rpm el/7 x86_64 gitlab/gitlab-ee",
+            "9.3.5+ee.0 ee-el-7 rpm ol/7 x86_64 gitlab/gitlab-ee",
+            "9.3.5+ee.0 ee-el-7 rpm scientific/7 x86_64 gitlab/gitlab-ee",
+            "9.3.5+ee.0 ee-opensuse rpm opensuse/42.2 x86_64 gitlab/gitlab-ee",
+            "9.3.5+ee.0 ee-sles rpm sles/12.2 x86_64 gitlab/gitlab-ee",
+            // Candidates of both editions share one repository, and nightly builds another.
+            "9.4.0+rc1.ce.0 ce-ubuntu-xenial deb ubuntu/xenial amd64 gitlab/unstable",
+            "9.4.0+rc3.ee.0 ee-el-7 rpm scientific/7 x86_64 gitlab/unstable",
+            "9.4.0+rnightly.512.3f9a1c20 ce-ubuntu-xenial deb ubuntu/xenial amd64 gitlab/nightly-builds",
+            "9.4.0+rnightly.512.3f9a1c20 ee-el-7 rpm el/7 x86_64 gitlab/nightly-builds",
+            // Raspberry Pi comes before all else.
+            "9.3.5+ce.0 ce-raspbian-jessie deb raspbian/jessie armhf gitlab/raspberry-pi2",
+            "9.4.0+rc1.ce.0 ce-raspbian-jessie deb raspbian/jessie armhf gitlab/raspberry-pi2",
+            "9.4.0+rnightly.512.3f9a1c20 ce-raspbian-jessie deb raspbian/jessie armhf gitlab/raspberry-pi2",
+            "9.3.5+ce.0 ce-raspbian-jessie deb raspbian/jessie - no-architecture",
+            "9.3.5+ce.0 ce-raspbian-jessie deb raspbian/jessie arm64 no-route",
+            // Neither edition, and a distribution that nobody has thought of.
+            "9.3.5 runner deb ubuntu/xenial amd64 no-route",
+            "9.3.5+ce.0 ce-fedora rpm fedora/26 x86_64 no-route",
+        ] {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [version, key, kind, distro, architecture, repository] = words.as_slice() else { panic!("{line}") };
+            let expect = Expectation {
+                distros: vec![(*distro).to_owned()],
+                kind: kind.parse().expect("a kind"),
+                architecture: (*architecture != "-").then(|| (*architecture).to_owned()),
+                release_job: String::new(),
+                environment: String::new(),
+                skip: None,
+            };
+            let (version, key) = (version.parse().expect("a version"), key.parse().expect("a key"));
+            let found = match config.route(project, &version, &key, &expect, distro) {
+                Ok(route) => {
+                    assert_eq!(route.staging.repository, "gitlab/pre-release", "{line}");
+                    assert_eq!(route.how, How::Copy, "{line}");
+                    route.public.repository.as_str()
+                }
+                Err(NoRoute::NoneFits) => "no-route",
+                Err(NoRoute::NamesNoArchitecture { route: 0 }) => "no-architecture",
+                Err(NoRoute::NamesNoArchitecture { route }) => {
+                    panic!("{line}: routes[{route}] asks for no architecture")
+                }
+            };
+            assert_eq!(found, *repository, "{line}");
+        }
     }
 }

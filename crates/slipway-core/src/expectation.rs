@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use slipway_packagecloud::{Distro, Filename, PackageKind};
+use slipway_package::{Distro, Filename, PackageKind};
 
 use crate::api::{Expectation, PackagePatch, StagedFile};
 use crate::config::{Config, Project};

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use slipway_packagecloud::{Distro, Filename};
+use slipway_package::{Distro, Filename};
 use slipway_wire::{Digest, Http, Relay, TooSlow};
 
 use crate::api::Act;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use slipway_packagecloud::{Filename, Repository};
+use slipway_package::Filename;
 use slipway_wire::{Digest, TooSlow};
 
 use crate::api::{self, Act, Attempt, Problem, Step};
@@ -278,7 +278,12 @@ fn changed(Promotion { staging, filename, digest, .. }: &Promotion, found: Optio
 }
 
 /// Staging has another file under a declared name.
-pub fn staging_conflict(repository: &Repository, filename: &Filename, found: Digest, declared: Digest) -> Problem {
+pub fn staging_conflict(
+    repository: &impl std::fmt::Display,
+    filename: &Filename,
+    found: Digest,
+    declared: Digest,
+) -> Problem {
     let what = format!("{repository} has another `{filename}`: {found}, declared {declared}.");
     Code::StagingConflict.problem(what, Visible::Nothing, None)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use slipway_packagecloud::PackageKind;
+use slipway_package::PackageKind;
 
 use crate::release::{Key, Maturity, Version};
 

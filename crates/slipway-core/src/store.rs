@@ -2,14 +2,17 @@
 //! crate beside `packagecloud`, and an arm in each function here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
-    Account, Boundary, Distributions, Distro, Download, Filename, Index, ListDistributions, PackageKind, Promote,
-    Promoted, Push, Pushed, Reading, Repository, find_all, locate, read_index,
+    Account, Boundary, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed, Repository,
+    find_all, locate, read_index,
 };
-pub use slipway_packagecloud::{Delete, Mark};
+pub use slipway_packagecloud::{Mark, Reading};
 use slipway_wire::{Base, CallError, Digest, Http, Relay, RelayError, Relayed, TooSlow, Unreachable, call};
 
+use crate::config::PlaceKind;
 use crate::inventory::Seen;
 use crate::problem::Code;
 use crate::trouble::{Trouble, TroubleKind};
@@ -26,6 +29,13 @@ pub enum Store {
         /// Addresses that its downloads may be redirected to.
         storage: Vec<Base>,
     },
+}
+
+/// Why a text names no repository at servers of this kind, in one sentence.
+pub fn not_a_repository(kind: PlaceKind, text: &str) -> Option<String> {
+    match kind {
+        PlaceKind::Packagecloud => text.parse::<Repository>().err().map(|error| error.to_string()),
+    }
 }
 
 /// A file for one distro version: what has a digest of its own in a repository.
@@ -92,7 +102,7 @@ impl From<Trouble> for NotShipped {
 
 impl Store {
     /// The repository's name, for people.
-    pub fn name(&self) -> &Repository {
+    pub fn name(&self) -> impl fmt::Display {
         match self {
             Self::Packagecloud { repository, .. } => repository,
         }

@@ -180,6 +180,22 @@ for (const [what, head, then, end] of [
   }
 }
 
+test("bytes that complete the package wait for its digest, even when the end comes late and nothing stands after them", async () => {
+  // Exactly the first chunk, so that it is known to be complete before the source has ended.
+  const size = 16 * 1024;
+  const wrong = PACKAGE.subarray(1, size + 1);
+  const late = (socket) => {
+    socket.write(`${size.toString(16)}\r\n`);
+    socket.write(wrong);
+    // What was sent on has long arrived then.
+    setTimeout(() => socket.end("\r\n0\r\n\r\n"), 300);
+  };
+  const order = { prefix: "", suffix: "", size, digest: sha256(PACKAGE.subarray(0, size)) };
+  const { ended, uploads } = await copy(await source("transfer-encoding: chunked", late), await sink(), order);
+  assert.deepEqual(ended, { end: "withheld", found: sha256(wrong), size, progress: [] });
+  nothingComplete(uploads);
+});
+
 test("what storage compresses on the way is not copied", async () => {
   const packed = gzipSync(PACKAGE);
   const head = `content-encoding: gzip\r\ncontent-length: ${packed.length}`;

@@ -139,6 +139,8 @@ fn release(version: &str, rows: &[Row]) -> Value {
         });
         if more.is_string() {
             target["step"] = more.clone();
+            target["bytes"] = if *more == "copy" { json!(1_234_567) } else { Value::Null };
+            target["attempts"] = 1.into();
         } else if more.is_object() {
             target["problem"] = more.clone();
         }

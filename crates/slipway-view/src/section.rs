@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, Render, html};
-use slipway_core::api::{Package, Pipeline, Problem, Release, Step, Target};
+use slipway_core::amount::{part, percent, size, stretch};
+use slipway_core::api::{Evidence, Package, Pipeline, Problem, Release, Step, Target};
 use slipway_core::release::TargetState;
 use slipway_core::report::package_state;
 
 use crate::filter::{Filter, haystack};
 use crate::install;
 use crate::state::{Tone, chip, glyph, meaning, tone};
-use crate::text::{Moment, grouped, link, mark, segment, size, visible};
+use crate::text::{Moment, grouped, link, mark, segment, visible};
 
 /// An element of the page that can be replaced.
 pub struct Part {
@@ -93,6 +94,7 @@ pub fn verdict(release: &Release) -> Part {
         "verdict",
         &html! {
             h1.sentence { (prose(&release.verdict)) }
+            @if let Some(end) = end(release) { p.quiet.end { (end) } }
             @if all > 0 {
                 // SVG, since widths that come from data would need inline styles, which the page's policy forbids.
                 svg.bar aria-hidden="true" viewBox={ "0 0 " (all) " 1" } preserveAspectRatio="none" {
@@ -104,6 +106,17 @@ pub fn verdict(release: &Release) -> Part {
         },
         |mark, inner| html! { div #verdict data-mark=(mark) { (inner) } },
     )
+}
+
+/// When what is on its way will be released, for those who wait for it.
+fn end(release: &Release) -> Option<Markup> {
+    let estimate = release.estimate.as_ref()?;
+    let ends = Moment::parse(&estimate.ends_at)?;
+    let seconds = Moment::parse(&release.at).map_or(0, |now| ends.seconds() - now.seconds());
+    let left = std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    Some(html! {
+        "What is on its way is released about " (ends.clock()) ", in " (stretch(left)) ": " (size(estimate.bytes_left)) " left at " (size(estimate.bytes_per_second)) "/s."
+    })
 }
 
 /// What somebody must see to, each with its failure record; then what only waits for its job to be played.
@@ -192,7 +205,20 @@ fn record(problem: &Problem) -> Markup {
             div { dt { "Trying again" } dd { (retry(&problem.retry)) } }
             div.next { dt { "Next" } dd { (prose(&problem.next)) } }
             div { dt { "Code" } dd { code { (visible(&problem.code)) } } }
+            @if let Some(evidence) = &problem.evidence { div { dt { "Evidence" } dd { (said(evidence)) } } }
         }
+    }
+}
+
+/// What a service left behind, for its operator: the request's name is in its log too.
+fn said(evidence: &Evidence) -> Markup {
+    html! {
+        (visible(&evidence.host))
+        @match evidence.status {
+            Some(status) => { " answered " (status) },
+            None => " gave no answer that can be read",
+        }
+        @if let Some(id) = &evidence.request_id { ", request " code { (visible(id)) } }
     }
 }
 
@@ -325,13 +351,19 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
             TargetState::Releasing => {
                 @let (number, words) = match target.step {
                     Some(Step::Copy) => (2, "copying the bytes"),
-                    Some(Step::Move) => (2, "the server is moving it"),
-                    Some(Step::Carry) => (2, "its release job carries the copy"),
+                    Some(Step::Move) => (2, "moved by the server"),
+                    Some(Step::Carry) => (2, "a long copy, carried by its release job"),
                     Some(Step::Index) => (3, "waiting for the index"),
                     Some(Step::Look) | None => (1, "looking"),
                 };
                 span.steps.{ "at-" (number) } aria-hidden="true" { i {} i {} i {} }
                 " " span.fact { (words) " (" (number) " of 3)" }
+                @if let (2, Some(bytes), Some(file)) = (number, target.bytes, &package.file) {
+                    " " span.fact.sent { (part(bytes, file.size)) " (" (percent(bytes, file.size)) " %)" }
+                }
+            }
+            TargetState::Released if target.outside => {
+                span.fact title="Somebody else had published the same bytes before Slipway did." { "released outside" }
             }
             TargetState::Staged => {
                 @if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
@@ -378,6 +410,7 @@ fn facts(release: &Release, package: &Package, target: &Target, id: &str) -> Mar
                     }
                 }
             }
+            @if target.attempts > 0 { div { dt { "Attempts" } dd { (target.attempts) } } }
             div { dt { "Manual job" } dd { code { (visible(&package.release_job)) } " " (job(release, package, target, &format!("{id}-job"))) } }
             div { dt { "Staging" } dd { (visible(&package.staging.repository)) span.host { " at " (visible(&package.staging.url)) } } }
             div { dt { "Public" } dd { (visible(&target.public.repository)) span.host { " at " (visible(&target.public.url)) } } }

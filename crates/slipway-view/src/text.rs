@@ -50,24 +50,6 @@ pub(crate) fn decoded(value: &str) -> String {
     percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-/// A size in bytes, in decimal units with one digit after the point.
-pub fn size(bytes: u64) -> String {
-    let mut unit = 1;
-    for name in ["B", "kB", "MB", "GB"] {
-        // 999.95 kB would be rounded to 1000.0 kB: leave that to the next unit.
-        if bytes < unit * 1000 - unit / 20 {
-            return if unit == 1 {
-                format!("{bytes} {name}")
-            } else {
-                let tenths = (bytes + unit / 20) / (unit / 10);
-                format!("{}.{} {name}", tenths / 10, tenths % 10)
-            };
-        }
-        unit *= 1000;
-    }
-    format!("{} TB", bytes / unit)
-}
-
 /// A number with its thousands apart: `2,434,011`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -195,23 +177,6 @@ mod tests {
         ] {
             assert_eq!(link(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn a_size_has_one_digit_after_the_point() {
-        for (bytes, shown) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1_000, "1.0 kB"),
-            (24_340, "24.3 kB"),
-            (999_949, "999.9 kB"),
-            (999_950, "1.0 MB"),
-            (1_250_000_000, "1.3 GB"),
-            (5_000_000_000_000, "5 TB"),
-        ] {
-            assert_eq!(size(bytes), shown);
-        }
-        assert_eq!(size(u64::MAX), "18446744 TB");
     }
 
     #[test]

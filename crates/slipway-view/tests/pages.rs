@@ -52,7 +52,11 @@ fn pages_with(text: &str) -> Vec<String> {
         target["since"] = text.into();
         target["public"] = json!({"url": text, "repository": text});
         target["approval"] = json!({"by": text, "via": text, "at": text, "job_url": text});
-        target["problem"] = json!({"code": text, "what": text, "public": text, "retry": text, "next": text});
+        let evidence = json!({"host": text, "status": 502, "request_id": text});
+        target["problem"] = json!({
+            "code": text, "what": text, "public": text, "retry": text, "next": text, "evidence": evidence,
+        });
+        json["estimate"] = json!({"ends_at": text, "bytes_left": 1, "bytes_per_second": 1});
     });
     let project = Project { id: 1, name: text.to_owned() };
     let problem = ProblemDetails { kind: text.into(), title: text.into(), status: 502, detail: text.into() };
@@ -151,6 +155,7 @@ fn a_failure_record_is_shown_whole() {
         json["packages"][0]["targets"][0]["problem"] = json!({
             "code": "upload-refused", "what": "The public place answered 502.", "public": "none", "retry": "safe",
             "next": "Release manager: play `release: [tug]` again.",
+            "evidence": {"host": "packages.example", "status": 502, "request_id": "5f2c-11"},
         });
     }));
     let needs =
@@ -162,6 +167,7 @@ fn a_failure_record_is_shown_whole() {
         "<dt>Trying again</dt><dd>is safe</dd>",
         "Release manager: play <code>release: [tug]</code> again.",
         "<code>upload-refused</code>",
+        "<dt>Evidence</dt><dd>packages.example answered 502, request <code>5f2c-11</code></dd>",
         "href=\"https://gitlab.example/j/8812\"",
     ] {
         assert!(needs.contains(shown), "{shown} in {needs}");
@@ -199,6 +205,54 @@ fn digest_time_and_person_are_there_without_scripts() {
     ] {
         assert!(row.contains(shown), "{shown} in {row}");
     }
+}
+
+#[test]
+fn a_copy_shows_its_bytes_and_how_often_it_was_tried() {
+    let copying = |step: &str, bytes: Option<u64>| {
+        row(&release("releasing", |json| {
+            json["packages"][0]["file"]["size"] = 456_000_000.into();
+            let target = &mut json["packages"][0]["targets"][0];
+            target["step"] = step.into();
+            target["attempts"] = 2.into();
+            target["bytes"] = bytes.into();
+        }))
+    };
+    let row = copying("copy", Some(123_000_000));
+    for shown in ["copying the bytes (2 of 3)", "123.0 of 456.0 MB (26 %)", "<dt>Attempts</dt><dd>2</dd>"] {
+        assert!(row.contains(shown), "{shown} in {row}");
+    }
+    assert!(!copying("copy", None).contains(" of 456.0 MB"), "nothing is known yet");
+    assert!(!copying("index", Some(456_000_000)).contains(" of 456.0 MB"), "there is nothing left to send");
+}
+
+#[test]
+fn a_move_and_a_carried_copy_are_told_from_a_plain_copy() {
+    for (step, words) in
+        [("move", "moved by the server (2 of 3)"), ("carry", "a long copy, carried by its release job (2 of 3)")]
+    {
+        let row = row(&release("releasing", |json| json["packages"][0]["targets"][0]["step"] = step.into()));
+        assert!(row.contains(words), "{words} in {row}");
+    }
+}
+
+#[test]
+fn what_somebody_else_published_is_said_to_be_released_outside() {
+    let outside =
+        |outside: bool| row(&release("released", |json| json["packages"][0]["targets"][0]["outside"] = outside.into()));
+    assert!(outside(true).contains("released outside"));
+    assert!(!outside(false).contains("released outside"));
+}
+
+#[test]
+fn the_page_says_when_what_is_on_its_way_will_be_released() {
+    let page = html(&release("releasing", |json| {
+        json["estimate"] =
+            json!({"ends_at": "2026-11-23T10:12:30.000Z", "bytes_left": 333_000_000, "bytes_per_second": 700_000});
+    }));
+    let end = "What is on its way is released about 10:12:30 UTC, in 8 min: 333.0 MB left at 700.0 kB/s.";
+    assert!(page.contains(end), "{page}");
+    assert!(!html(&release("releasing", |_| {})).contains("What is on its way"));
 }
 
 #[test]

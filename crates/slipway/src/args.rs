@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use slipway_core::release::Key;
+use slipway_packagecloud::{Distro, Repository};
+use slipway_wire::Base;
 
 use crate::exit::{Exit, Failure};
 
@@ -15,7 +17,8 @@ pub(crate) enum Command {
     Plan(Plan),
     Stage(Stage),
     Release(Release),
-    Status { timeout_s: u32, json: bool },
+    Status(Status),
+    Doctor(Doctor),
 }
 
 /// The commands that have a help page.
@@ -26,10 +29,12 @@ pub(crate) enum Topic {
     Stage,
     Release,
     Status,
+    Doctor,
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 5] = [Self::Plan, Self::Session, Self::Stage, Self::Release, Self::Status];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Plan, Self::Session, Self::Stage, Self::Release, Self::Status, Self::Doctor];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -38,13 +43,16 @@ impl Topic {
             Self::Stage => "stage",
             Self::Release => "release",
             Self::Status => "status",
+            Self::Doctor => "doctor",
         }
     }
 
     fn flags(self) -> &'static [Flag] {
         match self {
             Self::Plan => &[PACKAGES, JOBS, RELEASE_JOB, ENVIRONMENT, DRY_RUN, TIMEOUT, JSON],
-            Self::Stage | Self::Release | Self::Status => &[TIMEOUT, JSON],
+            Self::Stage => &[REPLACE, TIMEOUT, JSON],
+            Self::Release | Self::Status => &[TIMEOUT, JSON],
+            Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Session => &[TIMEOUT],
         }
     }
@@ -53,7 +61,7 @@ impl Topic {
 /// `slipway plan`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// `KEY=DISTRO,…`, unchecked.
+    /// `KEY=DISTRO,…:KIND:ARCHITECTURE`, unchecked.
     pub(crate) packages: Vec<String>,
     /// A file with more.
     pub(crate) file: Option<String>,
@@ -73,6 +81,8 @@ pub(crate) struct Plan {
 pub(crate) struct Stage {
     pub(crate) key: Key,
     pub(crate) path: String,
+    /// Whether bytes that nobody approved may give way to these.
+    pub(crate) replace: bool,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
 }
@@ -81,6 +91,31 @@ pub(crate) struct Stage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Release {
     pub(crate) keys: Vec<Key>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The one target whose attempts are asked for.
+    pub(crate) target: Option<(Key, Distro)>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway doctor --probe`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Doctor {
+    /// The sandbox repository that is pushed to.
+    pub(crate) probe: Repository,
+    /// The package server.
+    pub(crate) url: Base,
+    /// A second sandbox repository, for what moves a package.
+    pub(crate) to: Option<Repository>,
+    /// The file that the recording is written to.
+    pub(crate) record: String,
+    /// How long a server's slow work is waited for.
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
 }
@@ -95,6 +130,10 @@ pub(crate) const ASK_TIMEOUT_S: u32 = 120;
 pub(crate) const STAGE_TIMEOUT_S: u32 = 600;
 /// How long `release` follows: a session ends after 3 hours at the latest.
 pub(crate) const RELEASE_TIMEOUT_S: u32 = 3 * 60 * 60;
+/// How long `doctor` waits for an index. No time is promised; clients in the field wait 10 minutes.
+pub(crate) const DOCTOR_TIMEOUT_S: u32 = 600;
+/// The file that a recording is written to.
+pub(crate) const RECORD_DEFAULT: &str = "slipway-probe.ndjson";
 
 #[derive(Clone, Copy)]
 struct Flag {
@@ -109,6 +148,11 @@ const RELEASE_JOB: Flag = Flag { name: "--release-job", value: Some("NAME") };
 const ENVIRONMENT: Flag = Flag { name: "--environment", value: Some("NAME") };
 const TIMEOUT: Flag = Flag { name: "--timeout", value: Some("SECONDS") };
 const DRY_RUN: Flag = Flag { name: "--dry-run", value: None };
+const REPLACE: Flag = Flag { name: "--replace", value: None };
+const PROBE: Flag = Flag { name: "--probe", value: Some("USER/REPO") };
+const URL: Flag = Flag { name: "--url", value: Some("URL") };
+const TO: Flag = Flag { name: "--to", value: Some("USER/REPO") };
+const RECORD: Flag = Flag { name: "--record", value: Some("FILE") };
 const JSON: Flag = Flag { name: "--json", value: None };
 
 /// Reads the command line, without the program's name.
@@ -143,6 +187,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         Topic::Plan => Some(Command::Plan(plan(&mut line))),
         Topic::Stage => stage(&mut line),
         Topic::Release => Some(Command::Release(release(&mut line))),
+        Topic::Doctor => doctor(&mut line),
     };
     match command {
         Some(command) if line.problems.is_empty() => Ok(command),
@@ -164,14 +209,46 @@ fn session(line: &mut Line) -> Option<Command> {
 fn status(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let json = line.switch(JSON);
-    line.no_words().map(|()| Command::Status { timeout_s, json })
+    let target = match std::mem::take(&mut line.words).as_slice() {
+        [] => None,
+        [key, distro] => {
+            let (key, distro) = (line.key(key), line.parsed(distro));
+            Some((key?, distro?))
+        }
+        words => {
+            line.problems.push(format!("either nothing, or a KEY and a DISTRO, not {} words", words.len()));
+            None
+        }
+    };
+    Some(Command::Status(Status { target, timeout_s, json }))
+}
+
+fn doctor(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, DOCTOR_TIMEOUT_S);
+    let json = line.switch(JSON);
+    let record = line.value(RECORD).unwrap_or_else(|| RECORD_DEFAULT.to_owned());
+    let to = line.value(TO).map(|text| line.parsed::<Repository>(&text));
+    let probe = line.needed(PROBE).and_then(|text| line.parsed::<Repository>(&text));
+    let url = line.needed(URL).and_then(|text| line.parsed::<Base>(&text));
+    line.no_words()?;
+    let to = match to {
+        None => None,
+        Some(to) => Some(to?),
+    };
+    let (probe, url) = (probe?, url?);
+    if to.as_ref() == Some(&probe) {
+        line.problems.push("`--to` must be another repository than `--probe`".to_owned());
+    }
+    Some(Command::Doctor(Doctor { probe, url, to, record, timeout_s, json }))
 }
 
 fn plan(line: &mut Line) -> Plan {
     let file = line.value(PACKAGES);
     let packages = std::mem::take(&mut line.words);
     if packages.is_empty() && file.is_none() {
-        line.problems.push("no package: name each as KEY=DISTRO[,DISTRO…], or give `--packages FILE`".to_owned());
+        line.problems.push(
+            "no package: name each as KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]], or give `--packages FILE`".to_owned(),
+        );
     }
     Plan {
         packages,
@@ -187,11 +264,11 @@ fn plan(line: &mut Line) -> Plan {
 
 fn stage(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, STAGE_TIMEOUT_S);
-    let json = line.switch(JSON);
+    let (json, replace) = (line.switch(JSON), line.switch(REPLACE));
     match std::mem::take(&mut line.words).as_slice() {
         [key, path] => {
             let key = line.key(key)?;
-            Some(Command::Stage(Stage { key, path: path.clone(), timeout_s, json }))
+            Some(Command::Stage(Stage { key, path: path.clone(), replace, timeout_s, json }))
         }
         words => {
             line.problems.push(format!("a KEY and a FILE are needed, not {} words", words.len()));
@@ -285,8 +362,20 @@ impl Line {
         })
     }
 
+    fn needed(&mut self, flag: Flag) -> Option<String> {
+        let value = self.value(flag);
+        if value.is_none() {
+            self.problems.push(format!("`{} {}` is needed", flag.name, flag.value.unwrap_or_default()));
+        }
+        value
+    }
+
+    fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, text: &str) -> Option<T> {
+        text.parse().map_err(|error: T::Err| self.problems.push(error.to_string())).ok()
+    }
+
     fn key(&mut self, text: &str) -> Option<Key> {
-        text.parse().map_err(|error: slipway_core::release::InvalidKey| self.problems.push(error.to_string())).ok()
+        self.parsed(text)
     }
 }
 
@@ -315,7 +404,17 @@ mod tests {
             timeout_s: ASK_TIMEOUT_S,
             json: false,
         };
-        let stage = Stage { key: key("a"), path: "a.deb".to_owned(), timeout_s: STAGE_TIMEOUT_S, json: false };
+        let stage =
+            Stage { key: key("a"), path: "a.deb".to_owned(), replace: false, timeout_s: STAGE_TIMEOUT_S, json: false };
+        let status = Status { target: None, timeout_s: ASK_TIMEOUT_S, json: false };
+        let doctor = Doctor {
+            probe: "harbour/sandbox".parse().expect("a repository"),
+            url: "https://packages.example.com".parse().expect("an address"),
+            to: None,
+            record: RECORD_DEFAULT.to_owned(),
+            timeout_s: DOCTOR_TIMEOUT_S,
+            json: false,
+        };
         let release = Release { keys: vec![key("a"), key("b")], timeout_s: RELEASE_TIMEOUT_S, json: false };
         for (line, expected) in [
             ("--help", Command::Help(None)),
@@ -325,7 +424,21 @@ mod tests {
             ("stage --nonsense -h", Command::Help(Some(Topic::Stage))),
             ("-V", Command::Version),
             ("session", Command::Session { timeout_s: ASK_TIMEOUT_S }),
-            ("status --json", Command::Status { timeout_s: ASK_TIMEOUT_S, json: true }),
+            ("status --json", Command::Status(Status { json: true, ..status.clone() })),
+            (
+                "status a el/9",
+                Command::Status(Status { target: Some((key("a"), "el/9".parse().expect("a distro"))), ..status }),
+            ),
+            ("doctor --probe harbour/sandbox --url https://packages.example.com", Command::Doctor(doctor.clone())),
+            (
+                "doctor --url=https://packages.example.com --to harbour/other --probe harbour/sandbox --record r --json",
+                Command::Doctor(Doctor {
+                    to: Some("harbour/other".parse().expect("a repository")),
+                    record: "r".to_owned(),
+                    json: true,
+                    ..doctor
+                }),
+            ),
             ("plan a=ubuntu/jammy", Command::Plan(plan.clone())),
             (
                 "plan --packages=p.toml --jobs a,b --release-job ship:_{key} --environment ship/{key} --dry-run --json --timeout=9",
@@ -341,6 +454,7 @@ mod tests {
                 }),
             ),
             ("stage a a.deb", Command::Stage(stage.clone())),
+            ("stage --replace a a.deb", Command::Stage(Stage { replace: true, ..stage.clone() })),
             ("stage a --timeout 5 a.deb", Command::Stage(Stage { timeout_s: 5, ..stage.clone() })),
             ("stage -- a -h", Command::Stage(Stage { path: "-h".to_owned(), ..stage })),
             ("release b a b", Command::Release(release)),
@@ -355,8 +469,14 @@ mod tests {
             ("", vec!["a command is missing"]),
             ("publish", vec!["`publish` is not a command"]),
             ("--verbose", vec!["`slipway` has no flag `--verbose`"]),
-            ("status now", vec!["`now` is one word too many"]),
-            ("plan", vec!["no package: name each as KEY=DISTRO[,DISTRO…], or give `--packages FILE`"]),
+            ("session now", vec!["`now` is one word too many"]),
+            ("status now", vec!["either nothing, or a KEY and a DISTRO, not 1 words"]),
+            ("doctor", vec!["`--probe USER/REPO` is needed", "`--url URL` is needed"]),
+            ("doctor --probe a/b --to a/b --url https://h", vec!["`--to` must be another repository than `--probe`"]),
+            (
+                "plan",
+                vec!["no package: name each as KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]], or give `--packages FILE`"],
+            ),
             ("plan a=b --packages", vec!["`--packages` needs a value: FILE"]),
             ("plan a=b --jobs x --jobs y", vec!["`--jobs` is given twice"]),
             ("stage a", vec!["a KEY and a FILE are needed, not 1 words"]),

@@ -5,22 +5,26 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use slipway_core::api::{
-    ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, Session, SessionRequest,
+    CarryRequest, ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, Session, SessionRequest,
+    TargetHistory,
 };
+use slipway_core::release::Key;
 use slipway_fetch::Fetch;
+use slipway_packagecloud::Distro;
 use slipway_wire::{CallError, Endpoint, Request, Response, Token, call};
 
 use crate::exit::{Exit, Failure};
-use crate::host;
+use crate::host::{self, Held};
 use crate::settings::Settings;
 
 /// How long one answer may take. A long poll holds its answer for [`POLL_S`].
 const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
 /// How long the edge holds the answer to a poll while nothing changes. Below the 60 s after which proxies give up.
-const POLL_S: u32 = 25;
+pub(crate) const POLL_S: u32 = 25;
 /// The first and the longest pause between two tries.
 const PAUSE_MS: (f64, f64) = (500.0, 10_000.0);
 
@@ -91,7 +95,32 @@ struct Ask<T> {
     url: String,
     session: Option<Token>,
     body: Vec<u8>,
+    /// Whether the answer is a list, with a JSON object a line.
+    lines: bool,
     answer: PhantomData<T>,
+}
+
+impl<T: DeserializeOwned> Ask<T> {
+    fn read(&self, body: &[u8]) -> Result<T, serde_json::Error> {
+        if !self.lines {
+            return serde_json::from_slice(body);
+        }
+        let objects = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
+        serde_json::from_value(Value::Array(objects.collect::<Result<_, _>>()?))
+    }
+}
+
+/// What a row of the audit says, as far as it matters here.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AuditRow {
+    /// Its place in the chain, from 1.
+    pub(crate) sequence: u64,
+    /// What was done.
+    pub(crate) action: String,
+    /// To what.
+    pub(crate) subject: String,
+    /// The rest, as JSON text.
+    pub(crate) details: String,
 }
 
 impl<T: DeserializeOwned> Endpoint for Ask<T> {
@@ -116,7 +145,7 @@ impl<T: DeserializeOwned> Endpoint for Ask<T> {
         let host = || self.url.parse::<http::Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
         let host = host().unwrap_or_default();
         if response.status().is_success() {
-            return match serde_json::from_slice(response.body()) {
+            return match self.read(response.body()) {
                 Ok(answer) => Ok(Ok(answer)),
                 Err(error) => Err(CallError::Unreadable { host, why: error.to_string() }),
             };
@@ -171,10 +200,36 @@ impl<'a> Edge<'a> {
         self.ask(Method::GET, self.release_url(&[]), None::<&()>).await
     }
 
-    /// The release as soon as it has changed since `sequence`, or as it is after a while.
-    pub(crate) async fn change(&self, sequence: u64) -> Result<Release, EdgeError> {
-        let url = format!("{}?timeout={POLL_S}&since={sequence}", self.release_url(&[]));
+    /// The release as soon as it has changed since `sequence`, or as it is after `poll_s` seconds.
+    pub(crate) async fn change(&self, sequence: u64, poll_s: u32) -> Result<Release, EdgeError> {
+        let url = format!("{}?timeout={poll_s}&since={sequence}", self.release_url(&[]));
         self.ask(Method::GET, url, None::<&()>).await
+    }
+
+    /// One target and everything that was tried for it.
+    pub(crate) async fn history(&self, key: &Key, distro: &Distro) -> Result<TargetHistory, EdgeError> {
+        let url = self.release_url(&["targets", key.as_str(), distro.name(), distro.version()]);
+        self.ask(Method::GET, url, None::<&()>).await
+    }
+
+    /// Rows of the project's audit from `first` on, as many as the edge gives at a time.
+    pub(crate) async fn audit(&self, first: u64) -> Result<Vec<AuditRow>, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        let url = format!("{}?first={first}", edge.url(["api", "v1", "projects", project, "audit"]));
+        self.asked(Method::GET, url, None::<&()>, true).await
+    }
+
+    /// Asks the edge to copy a package within this request, which is held open. `None` without a session: only a job
+    /// that may release may carry.
+    pub(crate) fn carry(&self, request: &CarryRequest, silence_ms: u32) -> Option<Held> {
+        let session = self.session.as_ref()?.bearer().ok()?;
+        let body = serde_json::to_string(request).ok()?;
+        let headers = [
+            (AUTHORIZATION.as_str(), session.to_str().ok()?),
+            (CONTENT_TYPE.as_str(), "application/json"),
+            (ACCEPT.as_str(), "application/x-ndjson, application/problem+json"),
+        ];
+        Some(host::hold(&self.release_url(&["carries"]), &headers, &body, silence_ms))
     }
 
     fn release_url(&self, rest: &[&str]) -> String {
@@ -184,17 +239,27 @@ impl<'a> Edge<'a> {
         )
     }
 
-    /// Asks until there is an answer that another try cannot better, or patience ends.
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         url: String,
         body: Option<&impl Serialize>,
     ) -> Result<T, EdgeError> {
+        self.asked(method, url, body, false).await
+    }
+
+    /// Asks until there is an answer that another try cannot better, or patience ends.
+    async fn asked<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<&impl Serialize>,
+        lines: bool,
+    ) -> Result<T, EdgeError> {
         let body = body.map(serde_json::to_vec).transpose();
         let body = body.map_err(|error| EdgeError::Call(CallError::Unsendable(error.to_string())))?;
         let session = self.session.clone();
-        let ask = Ask { method, url, session, body: body.unwrap_or_default(), answer: PhantomData };
+        let ask = Ask { method, url, session, body: body.unwrap_or_default(), lines, answer: PhantomData };
         let end = host::now_ms() + self.patience_ms;
         let mut pauses = Pauses::default();
         loop {

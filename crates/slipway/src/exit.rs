@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Conflict = 3,
     /// Not yet; what was awaited may still come.
     TimedOut = 4,
+    /// Something is not as Slipway relies on; each finding is named.
+    Findings = 6,
 }
 
 /// An end that is not the wished one.

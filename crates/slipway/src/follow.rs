@@ -3,15 +3,21 @@
 
 use std::fmt::Write as _;
 
-use slipway_core::api::{Problem, PromotionRequest, Release, Step, Target};
+use slipway_core::api::{Evidence, Problem, PromotionRequest, Release, Step, Target};
 use slipway_core::release::{Key, TargetState};
 
 use crate::args;
-use crate::edge::{Edge, Pauses};
+use crate::carry::Carries;
+use crate::edge::{Edge, POLL_S, Pauses};
 use crate::exit::{Exit, Failure};
 use crate::host;
+use crate::progress::Progress;
 use crate::say::Say;
 use crate::settings::Settings;
+
+/// How long the edge holds its answer while bytes move, which are no change that it wakes for: on a terminal, and for a
+/// job's log, which gets a line every 10 s.
+const MOVING_POLL_S: (u32, u32) = (2, 10);
 
 /// Runs the command.
 pub(crate) async fn release(options: &args::Release, settings: &Settings, say: Say) -> Result<Release, Failure> {
@@ -25,19 +31,24 @@ pub(crate) async fn release(options: &args::Release, settings: &Settings, say: S
 
     let mut before: Option<Release> = None;
     let mut pauses = Pauses::default();
+    let (carries, mut progress) = (Carries::default(), Progress::default());
     loop {
         let answer = match &before {
             None => edge.release().await,
-            Some(before) => edge.change(before.sequence).await,
+            Some(before) => edge.change(before.sequence, poll_s(before, keys, say.columns())).await,
         };
         let now = answer.map_err(|error| {
             let mut lines = error.lines();
             lines.push("It was approved, and Slipway goes on without this job: see `slipway status`.".to_owned());
             Failure::new(Exit::Failed, &doing, lines)
         })?;
-        for line in changes(before.as_ref(), &now, keys) {
-            say.line(&line);
+        progress.see(&now, keys);
+        say.lines(&changes(before.as_ref(), &now, keys));
+        match say.columns() {
+            Some(columns) => host::draw(&progress.bars(&now, keys, columns)),
+            None => say.lines(&progress.lines(&now, keys)),
         }
+        carries.keep(&edge, &now, keys, say);
         match standing(&now, keys) {
             Standing::Released => {
                 say.line(&format!("released: {}", list(keys)));
@@ -65,6 +76,18 @@ pub(crate) async fn release(options: &args::Release, settings: &Settings, say: S
     }
 }
 
+/// How long the edge may hold its next answer.
+fn poll_s(release: &Release, keys: &[Key], columns: Option<usize>) -> u32 {
+    let sends = |target: &Target| {
+        target.state == TargetState::Releasing && matches!(target.step, Some(Step::Copy | Step::Carry))
+    };
+    match (targets(release, keys).any(|(_, target)| sends(target)), columns) {
+        (false, _) => POLL_S,
+        (true, Some(_)) => MOVING_POLL_S.0,
+        (true, None) => MOVING_POLL_S.1,
+    }
+}
+
 fn list(keys: &[Key]) -> String {
     keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
 }
@@ -78,9 +101,12 @@ fn targets<'a>(release: &'a Release, keys: &'a [Key]) -> impl Iterator<Item = (&
 /// How far a target is, in the words of the page.
 pub(crate) fn words(target: &Target) -> String {
     match target.step.filter(|_| target.state == TargetState::Releasing) {
+        None if target.outside && target.state == TargetState::Released => "Released outside".to_owned(),
         None => target.state.words().to_owned(),
         Some(Step::Look) => format!("{}: looking", target.state),
-        Some(Step::Copy | Step::Move | Step::Carry) => format!("{}: copying", target.state),
+        Some(Step::Copy) => format!("{}: copying", target.state),
+        Some(Step::Move) => format!("{}: moved by the server", target.state),
+        Some(Step::Carry) => format!("{}: a long copy, carried by its job", target.state),
         Some(Step::Index) => format!("{}: accepted, waiting for the index", target.state),
     }
 }
@@ -94,7 +120,10 @@ fn changes(before: Option<&Release>, now: &Release, keys: &[Key]) -> Vec<String>
         let place = format!("{key}  {}  {}", target.distro, target.public.repository);
         let line = match &target.problem {
             // What settles by itself is shown where it happens; what needs a person is said at the end.
-            Some(problem) if target.state.is_moving() => format!("{place}  {}: {}", words(target), problem.what),
+            Some(problem) if target.state.is_moving() => {
+                let evidence = problem.evidence.as_ref().map(|evidence| format!(" ({})", said(evidence)));
+                format!("{place}  {}: {}{}", words(target), problem.what, evidence.unwrap_or_default())
+            }
             _ => format!("{place}  {}", words(target)),
         };
         let moved = old.is_none_or(|(_, old)| {
@@ -143,7 +172,7 @@ fn standing(release: &Release, keys: &[Key]) -> Standing {
 }
 
 /// A problem for a person under stress: what happened, what the public sees, whether a retry is safe, who acts next.
-fn explained(problem: &Problem) -> String {
+pub(crate) fn explained(problem: &Problem) -> String {
     let mut text = format!("  {}\n", problem.what);
     let public = match problem.public.as_str() {
         "none" => "nothing of it is public",
@@ -158,7 +187,23 @@ fn explained(problem: &Problem) -> String {
         other => other,
     };
     // Writing to a `String` cannot fail.
-    let _ = write!(text, "  {public}; {retry}\n  next: {}", problem.next);
+    let _ = writeln!(text, "  {public}; {retry}");
+    if let Some(evidence) = &problem.evidence {
+        let _ = writeln!(text, "  evidence: {}", said(evidence));
+    }
+    let _ = write!(text, "  next: {}", problem.next);
+    text
+}
+
+/// What a service left behind, for its operator.
+fn said(evidence: &Evidence) -> String {
+    let mut text = match evidence.status {
+        Some(status) => format!("{} answered {status}", evidence.host),
+        None => format!("{} gave no answer that can be read", evidence.host),
+    };
+    if let Some(id) = &evidence.request_id {
+        let _ = write!(text, ", request {id}");
+    }
     text
 }
 
@@ -199,6 +244,30 @@ mod tests {
     }
 
     #[test]
+    fn every_step_is_told_from_the_others() {
+        let mut release = testing::release(&[("deb", "releasing")]);
+        let mut seen = std::collections::BTreeSet::new();
+        for step in [Step::Look, Step::Copy, Step::Move, Step::Carry, Step::Index] {
+            testing::target(&mut release).step = Some(step);
+            seen.insert(words(testing::target(&mut release)));
+        }
+        assert_eq!(seen.len(), 5, "{seen:?}");
+        let target = testing::target(&mut release);
+        (target.state, target.step, target.outside) = (TargetState::Released, None, true);
+        assert_eq!(words(target), "Released outside");
+    }
+
+    #[test]
+    fn an_answer_comes_sooner_while_bytes_move() {
+        let mut release = testing::release(&[("deb", "releasing"), ("rpm", "releasing")]);
+        let asked = keys("deb");
+        assert_eq!(poll_s(&release, &asked, None), 25);
+        testing::target(&mut release).step = Some(Step::Copy);
+        assert_eq!((poll_s(&release, &asked, None), poll_s(&release, &asked, Some(80))), (10, 2));
+        assert_eq!(poll_s(&release, &keys("rpm"), None), 25, "others do not matter");
+    }
+
+    #[test]
     fn a_promotion_is_over_when_nothing_moves() {
         for (states, expected) in [
             ("released released", Standing::Released),
@@ -224,6 +293,17 @@ mod tests {
         assert_eq!(
             explained(&testing::problem()),
             "  The server answered 504.\n  nothing of it is public; playing the job again is safe\n  next: Play the job again."
+        );
+        let mut problem = testing::problem();
+        problem.evidence = Some(Evidence {
+            host: "packages.example.com".to_owned(),
+            status: Some(504),
+            request_id: Some("5f2c".to_owned()),
+        });
+        assert!(
+            explained(&problem).contains("\n  evidence: packages.example.com answered 504, request 5f2c\n  next: "),
+            "{}",
+            explained(&problem)
         );
     }
 }

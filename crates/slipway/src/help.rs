@@ -11,5 +11,6 @@ pub(crate) fn page(topic: Option<Topic>) -> &'static str {
         Some(Topic::Stage) => include_str!("help/stage.txt"),
         Some(Topic::Release) => include_str!("help/release.txt"),
         Some(Topic::Status) => include_str!("help/status.txt"),
+        Some(Topic::Doctor) => include_str!("help/doctor.txt"),
     }
 }

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { open, readFile, stat, writeFile } from "node:fs/promises";
 import http from "node:http";
 import https from "node:https";
 import { setTimeout as pass } from "node:timers/promises";
@@ -13,12 +13,44 @@ const PIECE_BYTES = 1024 * 1024;
 /// A package server's answer to an upload is a few kilobytes; a proxy's error page may be more.
 const ANSWER_BYTES_MAX = 1024 * 1024;
 
+/// A line that is longer is none of the edge's.
+const LINE_CHARACTERS_MAX = 64 * 1024;
+
 export const variable = (name) => process.env[name];
-export const print = (text) => void process.stdout.write(text);
-export const complain = (text) => void process.stderr.write(text);
 export const now = () => performance.now();
+export const date = () => new Date().toISOString();
 export const pause = (milliseconds) => pass(milliseconds);
 export const read_text = (path) => readFile(path, "utf8");
+export const write_text = (path, text) => writeFile(path, text);
+
+/// Lines at the end of the terminal that are still to be replaced.
+let drawn = 0;
+const erase = () => {
+  // To the first of them, then away with all that follows (ECMA-48: cursor up, erase in page).
+  if (drawn > 0) process.stdout.write(`\x1b[${drawn}A\x1b[0J`);
+  drawn = 0;
+};
+export const print = (text) => (erase(), void process.stdout.write(text));
+export const complain = (text) => (erase(), void process.stderr.write(text));
+export const columns = () => (process.stdout.isTTY ? process.stdout.columns : 0);
+export const draw = (text, lines) => (print(text), void (drawn = lines));
+
+/// At most `length` bytes of a file.
+export async function read_at(path, offset, length) {
+  const file = await open(path, "r");
+  try {
+    const bytes = new Uint8Array(length);
+    let filled = 0;
+    while (filled < length) {
+      const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return bytes.subarray(0, filled);
+  } finally {
+    await file.close();
+  }
+}
 
 /// The SHA-256 and size of a file, read as a stream.
 export async function hash(path) {
@@ -77,6 +109,55 @@ export async function upload(path, size, hex, method, url, headers, prefix, suff
   }
   outgoing.destroy();
   return { end, status: response.statusCode, body: new Uint8Array(Buffer.concat(pieces)) };
+}
+
+/// Sends `body` and gives the answer's lines as they come. Lost when nothing moves for `silence` milliseconds.
+export function hold(url, headers, body, silence) {
+  const { request } = url.startsWith("https:") ? https : http;
+  const outgoing = request(url, { method: "POST", agent: false, headers: Object.fromEntries(headers) });
+  outgoing.setTimeout(silence, () => outgoing.destroy(new Error(`nothing came for ${silence / 1000} s`)));
+  const answer = new Promise((resolve, reject) => outgoing.once("response", resolve).on("error", reject));
+  // Awaited below; until then a rejection is not unhandled, only early.
+  answer.catch(() => {});
+  outgoing.end(body);
+  async function* read() {
+    let rest = "";
+    for await (const piece of (await answer).setEncoding("utf8")) {
+      const lines = (rest + piece).split("\n");
+      rest = lines.pop();
+      if (rest.length > LINE_CHARACTERS_MAX) throw new Error("a line has no end");
+      yield* lines;
+    }
+    if (rest) yield rest;
+  }
+  const lines = read();
+  return {
+    status: async () => (await answer).statusCode,
+    line: async () => (await lines.next()).value,
+    close: () => void outgoing.destroy(),
+  };
+}
+
+/// Sends `body` in chunks, so that its length is not known before its end.
+export async function chunked(url, headers, body, patience) {
+  const { request } = url.startsWith("https:") ? https : http;
+  const outgoing = request(url, { method: "POST", agent: false, headers: Object.fromEntries(headers) });
+  outgoing.setTimeout(patience, () => outgoing.destroy(new Error(`nothing moved for ${patience / 1000} s`)));
+  const answer = new Promise((resolve, reject) => outgoing.once("response", resolve).on("error", reject));
+  answer.catch(() => {});
+  const half = Math.floor(body.length / 2);
+  outgoing.write(body.subarray(0, half));
+  outgoing.end(body.subarray(half));
+  const response = await answer;
+  const pieces = [];
+  let kept = 0;
+  for await (const piece of response) {
+    kept += piece.length;
+    if (kept > ANSWER_BYTES_MAX) break;
+    pieces.push(piece);
+  }
+  outgoing.destroy();
+  return { status: response.statusCode, body: new Uint8Array(Buffer.concat(pieces)) };
 }
 
 /// Resolves when `stream` takes more, or when it never will.

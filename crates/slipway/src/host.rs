@@ -3,7 +3,7 @@
 use http::StatusCode;
 use js_sys::{Array, Reflect, Uint8Array};
 use slipway_packagecloud::Upload;
-use slipway_wire::{Digest, Relayed, Response, Unreachable};
+use slipway_wire::{Digest, Relayed, Request, Response, Unreachable};
 use wasm_bindgen::prelude::*;
 
 /// How long an upload may stand still, the wait for its answer included. The server hashes and stores a package before
@@ -18,6 +18,28 @@ mod node {
         pub(super) fn variable(name: &str) -> Option<String>;
         pub(super) fn print(text: &str);
         pub(super) fn complain(text: &str);
+        pub(super) fn columns() -> u32;
+        pub(super) fn draw(text: &str, lines: u32);
+        pub(super) fn date() -> String;
+        #[wasm_bindgen(catch)]
+        pub(super) async fn read_at(path: &str, offset: f64, length: u32) -> Result<JsValue, JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) async fn write_text(path: &str, text: &str) -> Result<JsValue, JsValue>;
+        pub(super) type Held;
+        pub(super) fn hold(url: &str, headers: Array, body: &str, silence: u32) -> Held;
+        #[wasm_bindgen(method, catch)]
+        pub(super) async fn status(this: &Held) -> Result<JsValue, JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub(super) async fn line(this: &Held) -> Result<JsValue, JsValue>;
+        #[wasm_bindgen(method)]
+        pub(super) fn close(this: &Held);
+        #[wasm_bindgen(catch)]
+        pub(super) async fn chunked(
+            url: &str,
+            headers: Array,
+            body: Uint8Array,
+            patience: u32,
+        ) -> Result<JsValue, JsValue>;
         pub(super) fn now() -> f64;
         pub(super) async fn pause(milliseconds: f64);
         #[wasm_bindgen(catch)]
@@ -55,6 +77,22 @@ pub(crate) fn complain(text: &str) {
     node::complain(&printable(text));
 }
 
+/// How wide the terminal at standard output is. `None` when it is none.
+pub(crate) fn columns() -> Option<usize> {
+    usize::try_from(node::columns()).ok().filter(|columns| *columns > 0)
+}
+
+/// Draws lines at the end of the terminal, in the place of those drawn before. What is printed afterwards takes it too.
+pub(crate) fn draw(lines: &[String]) {
+    let text: String = lines.iter().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
+    node::draw(&text, u32::try_from(lines.len()).unwrap_or(u32::MAX));
+}
+
+/// The date and time, RFC 3339 in UTC with milliseconds.
+pub(crate) fn date() -> String {
+    node::date()
+}
+
 /// What a terminal may be given: text from servers could otherwise move its cursor or rename its window.
 fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter }).collect()
@@ -74,6 +112,77 @@ pub(crate) async fn pause_ms(milliseconds: f64) {
 pub(crate) async fn read_text(path: &str) -> Result<String, String> {
     let text = node::read_text(path).await.map_err(|error| message(&error))?;
     text.as_string().ok_or_else(|| "it is not text".to_owned())
+}
+
+/// At most `length` bytes of a file from `offset` on; fewer where it ends before.
+pub(crate) async fn read_at(path: &str, offset: u64, length: u32) -> Result<Vec<u8>, String> {
+    #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53 bytes, 8 PiB")]
+    let bytes = node::read_at(path, offset as f64, length).await.map_err(|error| message(&error))?;
+    Ok(bytes.dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).unwrap_or_default())
+}
+
+/// Writes a small text file, whatever was there before.
+pub(crate) async fn write_text(path: &str, text: &str) -> Result<(), String> {
+    node::write_text(path, text).await.map(|_| ()).map_err(|error| message(&error))
+}
+
+/// A request whose answer comes line by line while it is held open.
+pub(crate) struct Held(node::Held);
+
+/// Sends a request and keeps it open. It counts as lost when nothing comes for `silence_ms`.
+pub(crate) fn hold(url: &str, headers: &[(&str, &str)], body: &str, silence_ms: u32) -> Held {
+    Held(node::hold(url, pairs(headers.iter().copied()), body, silence_ms))
+}
+
+impl Held {
+    /// The answer's status.
+    pub(crate) async fn status(&self) -> Result<u16, String> {
+        let status = self.0.status().await.map_err(|error| message(&error))?;
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "Node's HTTP parser gives 100 to 999"
+        )]
+        let status = status.as_f64().unwrap_or_default() as u16;
+        Ok(status)
+    }
+
+    /// The next line, without its end. `None` when the answer is complete.
+    pub(crate) async fn line(&self) -> Result<Option<String>, String> {
+        Ok(self.0.line().await.map_err(|error| message(&error))?.as_string())
+    }
+
+    /// Ends it.
+    pub(crate) fn close(&self) {
+        self.0.close();
+    }
+}
+
+fn pairs<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Array {
+    headers.map(|(name, value)| Array::of2(&name.into(), &value.into())).collect()
+}
+
+/// Sends a body in chunks, without saying its length beforehand, as no client of a package server does.
+pub(crate) async fn chunked(request: &Request) -> Result<Response, Unreachable> {
+    let unreachable = |why: String| {
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        Unreachable { host, why }
+    };
+    let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let body = Uint8Array::from(request.body().as_slice());
+    let answer = node::chunked(&request.uri().to_string(), pairs(headers), body, UPLOAD_PATIENCE_MS).await;
+    response(&answer.map_err(|error| unreachable(message(&error)))?).map_err(unreachable)
+}
+
+/// An answer as `host.mjs` gives it.
+fn response(answer: &JsValue) -> Result<Response, String> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Node's HTTP parser gives 100 to 999")]
+    let status = field(answer, "status").as_f64().unwrap_or_default() as u16;
+    let status = StatusCode::from_u16(status).map_err(|error| error.to_string())?;
+    let body = field(answer, "body").dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).unwrap_or_default();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    Ok(response)
 }
 
 /// What a file holds.
@@ -131,12 +240,7 @@ pub(crate) async fn upload(path: &str, file: Hashed, upload: &Upload) -> Result<
     if end == "withheld" {
         return Ok(Relayed::Withheld { found: None, size: file.size });
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Node's HTTP parser gives 100 to 999")]
-    let status = field(&answer, "status").as_f64().unwrap_or_default() as u16;
-    let status = StatusCode::from_u16(status).map_err(|error| unreachable(error.to_string()))?;
-    let body = field(&answer, "body").dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).unwrap_or_default();
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
+    let response = response(&answer).map_err(unreachable)?;
     Ok(if end == "early" { Relayed::AnsweredEarly(response) } else { Relayed::Answered(response) })
 }
 

@@ -10,12 +10,17 @@
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "the tests use the rules, not the commands"))]
 
 mod args;
+mod carry;
 mod edge;
 mod exit;
 mod follow;
 mod help;
 mod host;
 mod plan;
+mod probe;
+mod progress;
+mod replace;
+mod rpm;
 mod say;
 mod settings;
 mod stage;
@@ -23,7 +28,6 @@ mod status;
 #[cfg(test)]
 mod testing;
 
-use slipway_core::api::Release;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use args::Command;
@@ -66,12 +70,10 @@ async fn obey(command: Command) -> Result<(), Failure> {
             let settings = Settings::read(&host::variable, Caller::Job)?;
             say.answer(&follow::release(&options, &settings, say).await?)?;
         }
-        Command::Status { timeout_s, json } => {
-            let release = status(timeout_s).await?;
-            Say { json }.answer(&release)?;
-            if !json {
-                host::print(&status::table(&release));
-            }
+        Command::Status(options) => status(&options).await?,
+        Command::Doctor(options) => {
+            let token = settings::probe_token(&host::variable)?;
+            probe::run(&options, token, Say { json: options.json }).await?;
         }
     }
     Ok(())
@@ -120,9 +122,24 @@ async fn plan(options: &args::Plan) -> Result<(), Failure> {
     say.answer(&release)
 }
 
-/// `slipway status`: the release as it is.
-async fn status(timeout_s: u32) -> Result<Release, Failure> {
+/// `slipway status`: the release as it is, or one target with its attempts.
+async fn status(options: &args::Status) -> Result<(), Failure> {
+    let say = Say { json: options.json };
     let settings = Settings::read(&host::variable, Caller::Reader)?;
-    let (edge, _) = Edge::open(&settings, timeout_s).await?;
-    edge.release().await.map_err(|error| error.failure(format!("cannot read the release {}", settings.version)))
+    let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
+    let version = &settings.version;
+    if let Some((key, distro)) = &options.target {
+        let history = edge.history(key, distro).await;
+        let history =
+            history.map_err(|error| error.failure(format!("cannot read `{key}` of {version} for {distro}")))?;
+        if !options.json {
+            host::print(&status::history(&history));
+        }
+        return say.answer(&history);
+    }
+    let release = edge.release().await.map_err(|error| error.failure(format!("cannot read the release {version}")))?;
+    if !options.json {
+        host::print(&status::table(&release));
+    }
+    say.answer(&release)
 }

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use slipway_core::api::{Expectation, PackagePatch, ReleasePatch};
 use slipway_core::release::Key;
-use slipway_packagecloud::Distro;
+use slipway_packagecloud::{Distro, PackageKind};
 
 use crate::args;
 
-/// A file of packages, as TOML: a `[[package]]` each, with `key`, `distros` and perhaps `skip`.
+/// How a package is written on the command line.
+const FORM: &str = "KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]]";
+
+/// A file of packages, as TOML: a `[[package]]` each, with `key`, `distros` and perhaps `kind`, `architecture`, `skip`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -25,7 +28,23 @@ struct Entry {
     key: String,
     #[serde(default)]
     distros: Vec<String>,
+    kind: Option<String>,
+    architecture: Option<String>,
     skip: Option<String>,
+}
+
+impl Entry {
+    /// A word of the command line. The kind and the architecture come last, since neither repeats: one rpm may be for
+    /// many distro versions.
+    fn read(word: &str) -> Option<Self> {
+        let (key, rest) = word.split_once('=')?;
+        let mut parts = rest.split(':').map(str::trim);
+        let distros = parts.next()?.split(',').map(str::trim).filter(|distro| !distro.is_empty());
+        let distros = distros.map(str::to_owned).collect();
+        let (kind, architecture) = (parts.next().map(str::to_owned), parts.next().map(str::to_owned));
+        let whole = parts.next().is_none();
+        whole.then(|| Self { key: key.to_owned(), distros, kind, architecture, skip: None })
+    }
 }
 
 /// What to declare, or every problem of it.
@@ -33,12 +52,9 @@ pub(crate) fn plan(options: &args::Plan, file: Option<&str>) -> Result<ReleasePa
     let mut problems = Vec::new();
     let mut entries = Vec::new();
     for word in &options.packages {
-        match word.split_once('=') {
-            Some((key, distros)) => {
-                let distros = distros.split(',').map(str::trim).filter(|distro| !distro.is_empty()).map(str::to_owned);
-                entries.push(Entry { key: key.to_owned(), distros: distros.collect(), skip: None });
-            }
-            None => problems.push(format!("`{word}` is not KEY=DISTRO[,DISTRO…]")),
+        match Entry::read(word) {
+            Some(entry) => entries.push(entry),
+            None => problems.push(format!("`{word}` is not {FORM}")),
         }
     }
     if let (Some(name), Some(text)) = (&options.file, file) {
@@ -93,14 +109,56 @@ fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> O
     if entry.skip.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
         problems.push(format!("`{}` is skipped without a reason", entry.key));
     }
+    let kind = match entry.kind.as_deref().map(str::parse) {
+        None => PackageKind::Deb,
+        Some(Ok(kind)) => kind,
+        Some(Err(error)) => {
+            problems.push(format!("`{}`: {error}", entry.key));
+            PackageKind::Deb
+        }
+    };
+    if let Some(problem) = entry.architecture.as_deref().and_then(|architecture| misnamed(kind, architecture)) {
+        problems.push(format!("`{}`: {problem}", entry.key));
+    }
     let key = key.filter(|_| problems.len() == before)?;
     let expect = Expectation {
-        distros: distros.into_iter().collect(), kind: slipway_packagecloud::PackageKind::Deb, architecture: None,
+        distros: distros.into_iter().collect(),
+        kind,
+        architecture: entry.architecture.clone(),
         release_job: options.release_job.replace("{key}", key.as_str()),
         environment: options.environment.replace("{key}", key.as_str()),
         skip: entry.skip.clone(),
     };
     Some(PackagePatch { key, expect: Some(expect), staged: None, replace: false })
+}
+
+/// What is wrong with an architecture's name. Both kinds of packages have their own word for the same machine, and the
+/// other kind's would be found wrong only when the package is staged.
+fn misnamed(kind: PackageKind, architecture: &str) -> Option<String> {
+    const WORDS: [(&str, &str); 5] = [
+        // As Debian and as RPM call it.
+        ("amd64", "x86_64"),
+        ("arm64", "aarch64"),
+        ("armhf", "armv7hl"),
+        ("ppc64el", "ppc64le"),
+        ("all", "noarch"),
+    ];
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if architecture.is_empty() || !architecture.bytes().all(plain) {
+        return Some(format!("`{architecture}` is not an architecture, such as `amd64` or `x86_64`"));
+    }
+    if matches!(architecture, "src" | "nosrc" | "source") {
+        return Some("a source package is not released; name the architecture that it was built for".to_owned());
+    }
+    let word = WORDS.into_iter().find_map(|(deb, rpm)| match kind {
+        PackageKind::Deb => (architecture == rpm).then_some(deb),
+        PackageKind::Rpm => (architecture == deb).then_some(rpm),
+    })?;
+    let article = match kind {
+        PackageKind::Deb => "a",
+        PackageKind::Rpm => "an",
+    };
+    Some(format!("{article} {kind} for `{architecture}` is called `{word}`"))
 }
 
 /// A key stands for one package, and a release job for one key: otherwise one click could mean either.
@@ -145,13 +203,20 @@ fn match_jobs(packages: &[PackagePatch], named: &BTreeSet<&str>, jobs: &str, pro
 /// The plan in words, a line a package.
 pub(crate) fn lines(patch: &ReleasePatch) -> Vec<String> {
     let width = patch.packages.iter().map(|package| package.key.as_str().len()).max().unwrap_or_default();
+    let what = |expect: &Expectation| match &expect.architecture {
+        Some(architecture) => format!("{} {architecture}", expect.kind),
+        None => expect.kind.to_string(),
+    };
+    let expectations = patch.packages.iter().filter_map(|package| package.expect.as_ref());
+    let what_width = expectations.map(|expect| what(expect).len()).max().unwrap_or_default();
     let line = |package: &PackagePatch| {
         let expect = package.expect.as_ref()?;
         let fate = match &expect.skip {
             Some(reason) => format!("not shipped: {reason}"),
             None => format!("released by the job `{}`", expect.release_job),
         };
-        Some(format!("{:width$}  {}  {fate}", package.key.as_str(), expect.distros.join(", ")))
+        let (key, what, distros) = (package.key.as_str(), what(expect), expect.distros.join(", "));
+        Some(format!("{key:width$}  {what:what_width$}  {distros}  {fate}"))
     };
     patch.packages.iter().filter_map(line).collect()
 }
@@ -185,23 +250,49 @@ mod tests {
     #[test]
     fn words_and_a_file_make_one_plan() {
         check(
-            "deb=ubuntu/noble,ubuntu/jammy",
+            "deb=ubuntu/noble,ubuntu/jammy sl7=scientific/7,el/7:rpm:noarch",
             r#"
                 [[package]]
                 key = "rpm-el9"
                 distros = ["el/9", "ol/9"]
+                kind = "rpm"
+                architecture = "x86_64"
                 [[package]]
                 key = "arm"
                 distros = ["raspbian/bookworm"]
+                architecture = "armhf"
                 skip = "no runner this week"
             "#,
-            Some(r#"["deb", "rpm-el9"]"#),
+            Some(r#"["deb", "sl7", "rpm-el9"]"#),
             &[
-                "deb      ubuntu/jammy, ubuntu/noble  released by the job `release: [deb]`",
-                "rpm-el9  el/9, ol/9  released by the job `release: [rpm-el9]`",
-                "arm      raspbian/bookworm  not shipped: no runner this week",
+                "deb      deb         ubuntu/jammy, ubuntu/noble  released by the job `release: [deb]`",
+                "sl7      rpm noarch  el/7, scientific/7  released by the job `release: [sl7]`",
+                "rpm-el9  rpm x86_64  el/9, ol/9  released by the job `release: [rpm-el9]`",
+                "arm      deb armhf   raspbian/bookworm  not shipped: no runner this week",
             ],
         );
+    }
+
+    #[test]
+    fn an_architecture_is_named_in_its_kinds_own_words() {
+        for (word, problem) in [
+            ("a=el/9:rpm:x86_64", None),
+            ("a=el/9:rpm:aarch64", None),
+            ("a=raspbian/bookworm:deb:armhf", None),
+            ("a=ubuntu/jammy:deb:kfreebsd-i386", None),
+            ("a=el/9:rpm:arm64", Some("`a`: an rpm for `arm64` is called `aarch64`")),
+            ("a=ubuntu/jammy:deb:x86_64", Some("`a`: a deb for `x86_64` is called `amd64`")),
+            ("a=ubuntu/jammy:deb:noarch", Some("`a`: a deb for `noarch` is called `all`")),
+            (
+                "a=el/9:rpm:src",
+                Some("`a`: a source package is not released; name the architecture that it was built for"),
+            ),
+            ("a=el/9:rpm:", Some("`a`: `` is not an architecture, such as `amd64` or `x86_64`")),
+            ("a=el/9:rpm:x86/64", Some("`a`: `x86/64` is not an architecture, such as `amd64` or `x86_64`")),
+        ] {
+            let found = plan(&options(word, None), Some("")).err().unwrap_or_default();
+            assert_eq!(found, problem.into_iter().collect::<Vec<_>>(), "{word}");
+        }
     }
 
     #[test]
@@ -225,7 +316,7 @@ mod tests {
     #[test]
     fn every_problem_of_a_plan_is_listed_together() {
         check(
-            "deb Bad=el/9 lone= deb=jammy twice=el/9,el/9 same=el/9 same=el/8",
+            "deb Bad=el/9 lone= deb=jammy twice=el/9,el/9 same=el/9 same=el/8 many=el/9:rpm:x86_64:more kind=el/9:dsc",
             r#"
                 [[package]]
                 key = "a"
@@ -237,16 +328,25 @@ mod tests {
                 [[package]]
                 key = "late"
                 distros = ["el/9"]
+                [[package]]
+                key = "both"
+                distros = ["el"]
+                kind = "rpm"
+                architecture = "amd64"
             "#,
-            Some("same,ghost,deb"),
+            Some("same,ghost,deb,both"),
             &[
-                "refuse: `deb` is not KEY=DISTRO[,DISTRO…]",
-                "refuse: `packages.toml`, package 2: unknown field `distro`, expected one of `key`, `distros`, `skip`",
+                "refuse: `deb` is not KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]]",
+                "refuse: `many=el/9:rpm:x86_64:more` is not KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]]",
+                "refuse: `packages.toml`, package 2: unknown field `distro`, expected one of `key`, `distros`, `kind`, `architecture`, `skip`",
                 "refuse: `Bad` is not a key: 1 to 63 of `a-z`, `0-9`, `.`, `_`, `-`, beginning with a letter or digit",
                 "refuse: `lone` has no distro, such as `ubuntu/jammy`",
                 "refuse: `deb`: `jammy` is not a distro version; write it as packagecloud does: `ubuntu/jammy`, `el/9`",
                 "refuse: `twice` names `el/9` twice",
+                "refuse: `kind`: `dsc` is not a kind of package; `deb` and `rpm` are",
                 "refuse: `a` is skipped without a reason",
+                "refuse: `both`: `el` is not a distro version; write it as packagecloud does: `ubuntu/jammy`, `el/9`",
+                "refuse: `both`: an rpm for `amd64` is called `x86_64`",
                 "refuse: `same` is planned twice",
                 "refuse: `late` has no release job: add it to the jobs' list, or skip it with a reason",
                 "refuse: `ghost` has a release job, but is not planned",

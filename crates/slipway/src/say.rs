@@ -19,6 +19,11 @@ impl Say {
         if self.json { host::complain(&text) } else { host::print(&text) }
     }
 
+    /// How wide the terminal is that progress may be drawn on. `None` in a log, and where standard output is for JSON.
+    pub(crate) fn columns(self) -> Option<usize> {
+        if self.json { None } else { host::columns() }
+    }
+
     /// Several lines of progress.
     pub(crate) fn lines(self, lines: &[String]) {
         for line in lines {

@@ -32,6 +32,7 @@ pub(crate) enum Caller {
 const URL: &str = "SLIPWAY_URL";
 const ID_TOKEN: &str = "SLIPWAY_ID_TOKEN";
 const STAGING_TOKEN: &str = "SLIPWAY_STAGING_TOKEN";
+const PROBE_TOKEN: &str = "SLIPWAY_PROBE_TOKEN";
 
 impl Settings {
     /// Reads every setting, or names every one that is missing or wrong.
@@ -66,6 +67,13 @@ pub(crate) fn staging_token(environment: Environment<'_>) -> Result<Token, Failu
         misused(vec![format!(
             "`{STAGING_TOKEN}` is not set: the package server's API token of the user that owns the staging repository"
         )])
+    })
+}
+
+/// The token that `doctor` probes a package server with. None of Slipway's own: it needs a user that owns sandboxes alone.
+pub(crate) fn probe_token(environment: Environment<'_>) -> Result<Token, Failure> {
+    environment(PROBE_TOKEN).map(Token::new).ok_or_else(|| {
+        misused(vec![format!("`{PROBE_TOKEN}` is not set: an API token of a user that may write to the sandbox alone")])
     })
 }
 

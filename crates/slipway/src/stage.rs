@@ -1,5 +1,8 @@
 //! `slipway stage KEY FILE`: declare the digest, look, push what is not there, and see that the edge sees it.
+//!
+//! A package is staged for each of its distro versions: each has a look and a push of its own.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -7,7 +10,8 @@ use slipway_core::api::{Package, PackagePatch, Release, ReleasePatch, StagedFile
 use slipway_core::release::{Key, TargetState};
 use slipway_fetch::Fetch;
 use slipway_packagecloud::{
-    Account, Boundary, Distributions, Distro, Filename, ListDistributions, PackageKind, Push, Pushed, Repository, find,
+    Account, Boundary, Distributions, Distro, Filename, ListDistributions, PackageKind, Push, Pushed, Repository,
+    delete, find,
 };
 use slipway_wire::{Base, CallError, Digest, Relayed, Token, call};
 
@@ -15,6 +19,8 @@ use crate::args;
 use crate::edge::{Edge, Pauses};
 use crate::exit::{Exit, Failure};
 use crate::host::{self, Hashed};
+use crate::replace::Replaced;
+use crate::rpm;
 use crate::say::Say;
 use crate::settings::Settings;
 
@@ -22,6 +28,8 @@ use crate::settings::Settings;
 const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
 /// How many times the file is sent before a person is asked.
 const PUSHES_MAX: u32 = 3;
+/// And how many times an old one is deleted.
+const DELETIONS_MAX: u32 = 3;
 /// How long a push that broke is looked for before the file is sent again. The slowest answer on record took 10 s.
 const ARRIVAL_MS: f64 = 15_000.0;
 
@@ -34,14 +42,16 @@ pub(crate) async fn stage(
 ) -> Result<Release, Failure> {
     let key = &options.key;
     let doing = format!("cannot stage `{}` as `{key}` of {}", options.path, settings.version);
-    let filename = filename(&options.path).map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
+    let filename = filename(&options.path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
     let file = host::hash(&options.path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
     say.line(&format!("`{filename}` has {} bytes and {}", file.size, file.digest));
 
     let (edge, _) = Edge::open(settings, options.timeout_s).await?;
     let staged = StagedFile { filename: filename.to_string(), digest: file.digest, size: file.size };
-    let patch = ReleasePatch { packages: vec![PackagePatch { key: key.clone(), expect: None, staged: Some(staged), replace: false }] };
-    let release = match edge.declare(&patch).await {
+    let patch = |replace: bool| ReleasePatch {
+        packages: vec![PackagePatch { key: key.clone(), expect: None, staged: Some(staged.clone()), replace }],
+    };
+    let release = match edge.declare(&patch(options.replace)).await {
         Ok(release) => release,
         // Built all the same: a plan that leaves it out is no reason to fail its build.
         Err(error) if error.kind() == Some("skipped") => {
@@ -57,17 +67,46 @@ pub(crate) async fn stage(
             }
             return Err(Failure::new(Exit::Conflict, doing, lines));
         }
-        Err(error) if error.kind() == Some("staging-conflict") => {
+        // The edge has declared it, then looked, and seen the bytes that are about to give way.
+        Err(error) if error.kind() == Some("staging-conflict") && options.replace => {
+            let release = edge.release().await.map_err(|error| error.failure(&doing))?;
+            if package(&release, key).and_then(|package| package.file.as_ref()) != Some(&staged) {
+                return Err(Failure::new(Exit::Conflict, doing, error.lines()));
+            }
+            release
+        }
+        Err(error) if matches!(error.kind(), Some("staging-conflict" | "not-replaceable")) => {
             return Err(Failure::new(Exit::Conflict, doing, error.lines()));
         }
         Err(error) => return Err(error.failure(doing)),
     };
-    push(options, &filename, file, &release, token, say, &doing).await?;
-    seen(&edge, &patch, options, say, &doing).await
+    // The declaration comes first. From here on the old bytes cannot be approved any more, and the edge has refused if
+    // they are approved or public already; deleted before, they would be missing from a release that somebody approves
+    // meanwhile. What gave way is then read from the record, not remembered, so that a run that was killed between
+    // declaring and deleting is finished by the next. And the new bytes come last, since a name is taken until the old
+    // bytes under it are gone.
+    let replaced = if options.replace {
+        Replaced::read(&edge, settings, key, &staged, &doing).await?
+    } else {
+        Replaced::default()
+    };
+    push(options, &filename, file, &release, &replaced, token, say, &doing).await?;
+    seen(&edge, &patch(false), options, say, &doing).await
 }
 
-/// The last part of a path, as package servers file it.
-fn filename(path: &str) -> Result<Filename, String> {
+/// The name under which package servers file a package. For an rpm its own header says it, whatever the file is called.
+async fn filename(path: &str) -> Result<Filename, String> {
+    let name = last_part(path)?;
+    if name.kind() != Some(PackageKind::Rpm) {
+        return Ok(name);
+    }
+    let named = rpm::filename(async |offset, length| host::read_at(path, offset, length).await).await;
+    let named = named.map_err(|error| format!("`{name}`: {error}"))?;
+    named.parse().map_err(|error: slipway_packagecloud::InvalidFilename| error.to_string())
+}
+
+/// The last part of a path. A deb that was downloaded has its epoch in it.
+fn last_part(path: &str) -> Result<Filename, String> {
     let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
     let name: Filename = name.parse().map_err(|error: slipway_packagecloud::InvalidFilename| error.to_string())?;
     Ok(name.without_epoch())
@@ -100,11 +139,13 @@ struct Staging<'a> {
     doing: &'a str,
 }
 
+#[allow(clippy::too_many_arguments, reason = "each is another fact of one staging")]
 async fn push(
     options: &args::Stage,
     filename: &Filename,
     file: Hashed,
     release: &Release,
+    replaced: &Replaced,
     token: Token,
     say: Say,
     doing: &str,
@@ -141,16 +182,19 @@ async fn push(
     let mut ids = None;
     for distro in distros {
         let distro: Distro = distro.parse().map_err(|error| failed(format!("Slipway's answer: {error}")))?;
+        for (old, digests) in replaced.files_for(release, package, &distro) {
+            staging.clear(&distro, old, digests).await?;
+        }
         staging.bring(kind, &distro, &mut ids).await?;
     }
     Ok(())
 }
 
 /// What a look in staging found.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
     Absent,
-    Same,
-    Other(Digest),
+    Has(Digest),
     /// It is there; the server has not hashed it yet.
     Unread,
 }
@@ -162,13 +206,13 @@ impl Staging<'_> {
         let mut trouble = None;
         for pushes in 0..=PUSHES_MAX {
             let wait_ms = if trouble.is_some() { ARRIVAL_MS } else { 0.0 };
-            match self.arrival(distro, wait_ms).await? {
-                Look::Same => {
+            match self.settled(distro, self.filename, wait_ms).await? {
+                Look::Has(digest) if digest == self.file.digest => {
                     let how = if pushes == 0 { "is there already, nothing to push" } else { "has arrived" };
                     self.say.line(&format!("{distro}: {how}: {}", self.repository));
                     return Ok(());
                 }
-                Look::Other(theirs) => return Err(self.conflict(distro, theirs)),
+                Look::Has(theirs) => return Err(self.conflict(distro, theirs)),
                 Look::Unread => {
                     trouble = Some("the server has it, and has not told its SHA-256 yet".to_owned());
                     break;
@@ -198,14 +242,53 @@ impl Staging<'_> {
         ))
     }
 
-    /// Looks until the file is there with its digest, or has been absent for `wait_ms`.
-    async fn arrival(&self, distro: &Distro, wait_ms: f64) -> Result<Look, Failure> {
+    /// Takes the bytes that gave way out of staging. Only those: bytes that the record does not name are somebody's.
+    ///
+    /// The server deletes by name, so bytes that somebody pushes between the look and the deletion go too. The look is as
+    /// near to it as it can be.
+    async fn clear(&self, distro: &Distro, old: &Filename, digests: &BTreeSet<Digest>) -> Result<(), Failure> {
+        let mut trouble = "the server lists it still".to_owned();
+        for _ in 0..DELETIONS_MAX {
+            match self.settled(distro, old, 0.0).await? {
+                Look::Absent => return Ok(()),
+                Look::Has(digest) if old == self.filename && digest == self.file.digest => return Ok(()),
+                Look::Has(digest) if digests.contains(&digest) => {}
+                Look::Has(digest) => return Err(self.foreign(distro, old, digest, digests)),
+                Look::Unread => {
+                    "the server has not told its SHA-256 yet".clone_into(&mut trouble);
+                    break;
+                }
+            }
+            self.say.line(&format!("{distro}: deleting the old `{old}` from {}", self.repository));
+            match delete(&self.http, &self.account, &self.repository, distro, old).await {
+                Ok(_) => {}
+                Err(error) if error.may_pass() => trouble = error.to_string(),
+                Err(error) => return Err(self.refused(&error)),
+            }
+            // A list may show for a while what is gone; and an error may follow finished work.
+            let end = host::now_ms() + ARRIVAL_MS;
+            let mut pauses = Pauses::default();
+            while matches!(self.look(distro, old).await?, Look::Has(digest) if digests.contains(&digest)) {
+                let pause = pauses.next_ms();
+                if host::now_ms() + pause > end {
+                    break;
+                }
+                host::pause_ms(pause).await;
+            }
+        }
+        let line = format!("{distro}: cannot delete the old `{old}` from {}: {trouble}", self.repository);
+        Err(self
+            .failed(Exit::Failed, [line, "Run this again, with `--replace`: it goes on where it ended.".to_owned()]))
+    }
+
+    /// Looks until a file is there with a digest, or has been absent for `wait_ms`.
+    async fn settled(&self, distro: &Distro, filename: &Filename, wait_ms: f64) -> Result<Look, Failure> {
         let begin = host::now_ms();
         let mut pauses = Pauses::default();
         loop {
-            let look = self.look(distro).await?;
+            let look = self.look(distro, filename).await?;
             let wait_ms = match look {
-                Look::Same | Look::Other(_) => return Ok(look),
+                Look::Has(_) => return Ok(look),
                 Look::Absent => wait_ms.min(self.timeout_ms),
                 Look::Unread => self.timeout_ms,
             };
@@ -228,9 +311,23 @@ impl Staging<'_> {
                 format!("{} has another `{}` for {distro}; it is not replaced.", self.repository, self.filename),
                 format!("in staging  {theirs}"),
                 format!("this file   {}", self.file.digest),
-                "Build under a new version, or delete the package from staging and run this again.".to_owned(),
+                "Build under a new version. If these bytes replace others that nobody approved, stage them with \
+                 `--replace`."
+                    .to_owned(),
             ],
         )
+    }
+
+    fn foreign(&self, distro: &Distro, old: &Filename, theirs: Digest, digests: &BTreeSet<Digest>) -> Failure {
+        let mut lines = vec![
+            format!("{} has bytes for {distro} under `{old}` that were never declared; they stay.", self.repository),
+            format!("in staging  {theirs}"),
+        ];
+        lines.extend(digests.iter().map(|digest| format!("gave way    {digest}")));
+        lines.push(format!("this file   {}", self.file.digest));
+        lines
+            .push("Find out who pushed them; delete them by hand if they are nobody's, and run this again.".to_owned());
+        self.failed(Exit::Conflict, lines)
     }
 
     /// A refusal of the package server, with what it probably means.
@@ -247,18 +344,14 @@ impl Staging<'_> {
         self.failed(Exit::Failed, [format!("{}: {error}", self.repository), next.to_owned()])
     }
 
-    async fn look(&self, distro: &Distro) -> Result<Look, Failure> {
+    async fn look(&self, distro: &Distro, filename: &Filename) -> Result<Look, Failure> {
         let mut pauses = Pauses::default();
         let end = host::now_ms() + self.timeout_ms.min(f64::from(args::ASK_TIMEOUT_S) * 1000.0);
         loop {
-            let error = match find(&self.http, &self.account, &self.repository, distro, self.filename).await {
+            let error = match find(&self.http, &self.account, &self.repository, distro, filename).await {
                 Ok(None) => return Ok(Look::Absent),
                 Ok(Some(found)) => {
-                    return Ok(match found.digest {
-                        None => Look::Unread,
-                        Some(digest) if digest == self.file.digest => Look::Same,
-                        Some(digest) => Look::Other(digest),
-                    });
+                    return Ok(found.digest.map_or(Look::Unread, Look::Has));
                 }
                 Err(error) => error,
             };
@@ -450,7 +543,7 @@ mod tests {
             ("pkg/", None),
             ("", None),
         ] {
-            let name = filename(path).ok();
+            let name = last_part(path).ok();
             assert_eq!(name.as_ref().map(Filename::as_str), expected, "{path}");
         }
     }

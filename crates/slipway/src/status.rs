@@ -1,45 +1,103 @@
 //! `slipway status`: the matrix of a release as text.
 
-use slipway_core::api::{Package, Problem, Release, Target};
+// Writing to a `String` cannot fail.
+use std::fmt::Write as _;
 
-use crate::follow::words;
+use slipway_core::amount::size;
+use slipway_core::api::{Act, Attempt, Package, Release, Target, TargetHistory};
+
+use crate::follow::{explained, words};
+use crate::progress;
 
 /// How many hex digits of a digest are shown: enough to compare by eye with `sha256sum`.
 const DIGEST_DIGITS: usize = 12;
 
-const TITLES: [&str; 6] = ["KEY", "DISTRO", "STATE", "SHA-256", "SINCE (UTC)", "APPROVED BY"];
+const TITLES: [&str; 8] = ["KEY", "DISTRO", "STATE", "BYTES", "TRIES", "SHA-256", "SINCE (UTC)", "APPROVED BY"];
 
 /// The verdict, then a row for every target of every expected package.
 pub(crate) fn table(release: &Release) -> String {
     let mut rows = vec![TITLES.map(str::to_owned)];
     for package in &release.packages {
         if package.targets.is_empty() {
-            let row = [package.key.as_str(), "-", "no route", &digest(package), "", ""];
+            let row = [package.key.as_str(), "-", "no route", &bytes(package, None), "", &digest(package), "", ""];
             rows.push(row.map(str::to_owned));
         }
         rows.extend(package.targets.iter().map(|target| row(package, target)));
     }
-    let mut widths = [0; TITLES.len()];
-    for row in &rows {
+    let mut text = format!("{}\n", release.verdict);
+    if let Some(end) = progress::end(release) {
+        text.extend([&end, "\n"]);
+    }
+    text.push('\n');
+    text.push_str(&laid_out(&rows));
+    for package in &release.packages {
+        for target in &package.targets {
+            let Some(problem) = &target.problem else { continue };
+            let _ = writeln!(text, "\n{}  {}\n{}", package.key, target.distro, explained(problem));
+        }
+    }
+    text
+}
+
+/// Rows in columns as wide as their widest cell.
+fn laid_out<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let mut widths = [0; COLUMNS];
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
     }
-    let mut text = format!("{}\n", release.verdict);
+    let mut text = String::new();
     for row in rows {
         let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push('\n');
         text.push_str(cells.join("  ").trim_end());
-    }
-    text.push('\n');
-    for package in &release.packages {
-        for target in &package.targets {
-            let Some(Problem { what, next, .. }) = &target.problem else { continue };
-            let place = format!("\n{}  {}", package.key, target.distro);
-            text.extend([&place, "  ", what, "\n  next: ", next, "\n"]);
-        }
+        text.push('\n');
     }
     text
+}
+
+/// A target and everything that was tried for it.
+pub(crate) fn history(history: &TargetHistory) -> String {
+    let TargetHistory { key, target, attempts } = history;
+    let mut text = format!(
+        "{key}  {}  {}  {} since {} UTC\n",
+        target.distro,
+        target.public.repository,
+        words(target),
+        minute(&target.since)
+    );
+    if let Some(approval) = &target.approval {
+        let _ = writeln!(text, "approved by {}, {} UTC", approval.by, minute(&approval.at));
+    }
+    if attempts.is_empty() {
+        text.push_str("\nnothing was tried yet\n");
+    } else {
+        let titles = ["ATTEMPT", "APPROVAL", "BEGAN (UTC)", "ENDED (UTC)", "DID", "ENDED AS"];
+        let mut rows = vec![titles.map(str::to_owned)];
+        rows.extend(attempts.iter().map(attempt));
+        text.push('\n');
+        text.push_str(&laid_out(&rows));
+    }
+    for (attempt, problem) in attempts.iter().filter_map(|attempt| Some((attempt, attempt.problem.as_ref()?))) {
+        let _ = writeln!(text, "\nattempt {}\n{}", attempt.number, explained(problem));
+    }
+    text
+}
+
+fn attempt(attempt: &Attempt) -> [String; 6] {
+    let act = match attempt.act {
+        Act::Look => "look",
+        Act::Copy => "copy",
+        Act::Move => "move",
+    };
+    [
+        attempt.number.to_string(),
+        attempt.approval.to_string(),
+        second(&attempt.began_at),
+        second(&attempt.ended_at),
+        act.to_owned(),
+        attempt.ended.clone(),
+    ]
 }
 
 fn row(package: &Package, target: &Target) -> [String; TITLES.len()] {
@@ -48,10 +106,19 @@ fn row(package: &Package, target: &Target) -> [String; TITLES.len()] {
         package.key.to_string(),
         target.distro.clone(),
         words(target),
+        bytes(package, Some(target)),
+        target.attempts.to_string(),
         digest(package),
         minute(&target.since),
         by.unwrap_or_default(),
     ]
+}
+
+/// How many bytes have been sent while a target is copied, else the package's size.
+fn bytes(package: &Package, target: Option<&Target>) -> String {
+    let sent = target.and_then(|target| progress::sent(package, target));
+    let whole = || package.file.as_ref().map(|file| size(file.size));
+    sent.or_else(whole).unwrap_or_else(|| "-".to_owned())
 }
 
 fn digest(package: &Package) -> String {
@@ -60,15 +127,26 @@ fn digest(package: &Package) -> String {
 
 /// `2026-11-23T08:15:12.000Z` as `2026-11-23 08:15`. Other text stays as it is.
 fn minute(time: &str) -> String {
+    short(time, "00:00".len())
+}
+
+/// `2026-11-23T08:15:12.000Z` as `2026-11-23 08:15:12`. Other text stays as it is.
+fn second(time: &str) -> String {
+    short(time, "00:00:00".len())
+}
+
+fn short(time: &str, clock_characters: usize) -> String {
     match time.split_once('T') {
-        Some((day, clock)) if clock.ends_with('Z') => format!("{day} {}", clock.chars().take(5).collect::<String>()),
+        Some((day, clock)) if clock.ends_with('Z') => {
+            format!("{day} {}", clock.chars().take(clock_characters).collect::<String>())
+        }
         _ => time.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use slipway_core::api::Approval;
+    use slipway_core::api::{Approval, Estimate, Step};
 
     use super::*;
     use crate::testing;
@@ -79,21 +157,40 @@ mod tests {
         if let Some(package) = release.packages.iter_mut().find(|package| package.key.as_str() == "deb") {
             package.file = None;
         }
-        testing::target(&mut release).approval = Some(Approval {
-            by: "mira".to_owned(),
-            via: "job".to_owned(),
-            at: "2026-11-23T09:01:59.123Z".to_owned(),
-            job_url: String::new(),
-        });
+        testing::target(&mut release).approval = Some(approval());
+        testing::target(&mut release).attempts = 2;
         assert_eq!(
             table(&release),
             "1 of 3 packages is awaited\n\
              \n\
-             KEY         DISTRO  STATE           SHA-256       SINCE (UTC)       APPROVED BY\n\
-             a-long-key  d/0     Released        e3b0c44298fc  2026-11-23 08:15  mira, 2026-11-23 09:01\n\
-             a-long-key  d/1     Staged          e3b0c44298fc  2026-11-23 08:15\n\
-             deb         d/0     Not staged yet  -             2026-11-23 08:15\n\
-             odd         -       no route        e3b0c44298fc\n"
+             KEY         DISTRO  STATE           BYTES  TRIES  SHA-256       SINCE (UTC)       APPROVED BY\n\
+             a-long-key  d/0     Released        0 B    2      e3b0c44298fc  2026-11-23 08:15  mira, 2026-11-23 09:01\n\
+             a-long-key  d/1     Staged          0 B    0      e3b0c44298fc  2026-11-23 08:15\n\
+             deb         d/0     Not staged yet  -      0      -             2026-11-23 08:15\n\
+             odd         -       no route        0 B           e3b0c44298fc\n"
+        );
+    }
+
+    #[test]
+    fn what_is_on_its_way_shows_its_bytes_and_its_end() {
+        let mut release = testing::release(&[("deb", "releasing")]);
+        for package in &mut release.packages {
+            package.file.as_mut().expect("a file").size = 456_000_000;
+        }
+        let target = testing::target(&mut release);
+        (target.step, target.bytes, target.attempts) = (Some(Step::Copy), Some(123_000_000), 1);
+        release.estimate = Some(Estimate {
+            ends_at: "2026-11-23T09:04:10.000Z".to_owned(),
+            bytes_left: 333_000_000,
+            bytes_per_second: 1_332_000,
+        });
+        assert_eq!(
+            table(&release),
+            "1 of 3 packages is awaited\n\
+             all that is on its way: released about 09:04:10 UTC, in 4 min; 333.0 MB left at 1.3 MB/s\n\
+             \n\
+             KEY  DISTRO  STATE               BYTES              TRIES  SHA-256       SINCE (UTC)       APPROVED BY\n\
+             deb  d/0     Releasing: copying  123.0 of 456.0 MB  1      e3b0c44298fc  2026-11-23 08:15\n"
         );
     }
 
@@ -102,6 +199,49 @@ mod tests {
         let mut release = testing::release(&[("deb", "failed")]);
         testing::target(&mut release).problem = Some(testing::problem());
         let text = table(&release);
-        assert!(text.ends_with("\ndeb  d/0  The server answered 504.\n  next: Play the job again.\n"), "{text}");
+        let explained = "\ndeb  d/0\n  The server answered 504.\n  nothing of it is public; playing the job again is safe\n  \
+                         next: Play the job again.\n";
+        assert!(text.ends_with(explained), "{text}");
+    }
+
+    #[test]
+    fn a_history_tells_of_every_attempt_and_why_it_failed() {
+        let mut release = testing::release(&[("deb", "released")]);
+        let mut target = testing::target(&mut release).clone();
+        target.approval = Some(approval());
+        let attempt = |number, ended: &str, problem| Attempt {
+            number,
+            approval: 7,
+            began_at: format!("2026-11-23T09:02:0{number}.000Z"),
+            ended_at: format!("2026-11-23T09:03:0{number}.500Z"),
+            act: if number == 1 { Act::Copy } else { Act::Look },
+            ended: ended.to_owned(),
+            problem,
+        };
+        let key = "deb".parse().expect("a key");
+        let none = TargetHistory { key, target, attempts: Vec::new() };
+        assert!(history(&none).ends_with("\n\nnothing was tried yet\n"), "{}", history(&none));
+        let attempts = vec![attempt(1, "unreachable", Some(testing::problem())), attempt(2, "accepted", None)];
+        assert_eq!(
+            history(&TargetHistory { attempts, ..none }),
+            "deb  d/0  harbour/stable  Released since 2026-11-23 08:15 UTC\n\
+             approved by mira, 2026-11-23 09:01 UTC\n\
+             \n\
+             ATTEMPT  APPROVAL  BEGAN (UTC)          ENDED (UTC)          DID   ENDED AS\n\
+             1        7         2026-11-23 09:02:01  2026-11-23 09:03:01  copy  unreachable\n\
+             2        7         2026-11-23 09:02:02  2026-11-23 09:03:02  look  accepted\n\
+             \n\
+             attempt 1\n  The server answered 504.\n  nothing of it is public; playing the job again is safe\n  \
+             next: Play the job again.\n"
+        );
+    }
+
+    fn approval() -> Approval {
+        Approval {
+            by: "mira".to_owned(),
+            via: "job".to_owned(),
+            at: "2026-11-23T09:01:59.123Z".to_owned(),
+            job_url: String::new(),
+        }
     }
 }

@@ -13,6 +13,9 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         state: state.parse().expect("a state's code"),
         since: "2026-11-23T08:15:12.000Z".to_owned(),
         step: None,
+        bytes: None,
+        outside: false,
+        attempts: 0,
         approval: None,
         problem: None,
     };
@@ -31,6 +34,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         state: ReleaseState::Expected,
         verdict: "1 of 3 packages is awaited".to_owned(),
         at: "2026-11-23T09:00:00.000Z".to_owned(),
+        estimate: None,
         pipelines: Vec::new(),
         packages: packages.iter().map(package).collect(),
     }
@@ -49,5 +53,6 @@ pub(crate) fn problem() -> Problem {
         public: "none".to_owned(),
         retry: "safe".to_owned(),
         next: "Play the job again.".to_owned(),
+        evidence: None,
     }
 }

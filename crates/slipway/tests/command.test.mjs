@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { ID_TOKEN, SESSION, STAGING_TOKEN, edge, entry, packageServer, problem, serve, sha256, slipway } from "./services.mjs";
+import { ID_TOKEN, SESSION, STAGING_TOKEN, edge, entry, packageServer, problem, rpm, serve, sha256, slipway } from "./services.mjs";
 
 const FILENAME = "tug_1.2.0-1_amd64.deb";
 const TOKEN = { SLIPWAY_STAGING_TOKEN: STAGING_TOKEN };
@@ -46,13 +46,13 @@ const using = async (services, test) => {
 };
 
 test("each help page is printed, and asks for nothing", async () => {
-  for (const name of ["plan", "session", "stage", "release", "status"]) {
+  for (const name of ["plan", "session", "stage", "release", "status", "doctor"]) {
     const page = await readFile(new URL(`../src/help/${name}.txt`, import.meta.url), "utf8");
     assert.deepEqual(await slipway([name, "--help"]), { code: 0, out: page, err: "" });
   }
   const { code, out } = await slipway(["--help"]);
   assert.equal(code, 0);
-  for (const word of ["plan", "session", "stage", "release", "status", "SLIPWAY_URL", "SLIPWAY_STAGING_TOKEN", "Exit:"]) {
+  for (const word of ["plan", "session", "stage", "release", "status", "doctor", "SLIPWAY_URL", "SLIPWAY_STAGING_TOKEN", "Exit:"]) {
     assert.ok(out.includes(word), word);
   }
   assert.match((await slipway(["--version"])).out, /^slipway \d+\.\d+\.\d+\n$/);
@@ -77,10 +77,11 @@ test("a plan is declared with the job's session", async () =>
   using([await edge()], async (edge) => {
     const plan = join(folder, "slipway.packages.toml");
     await writeFile(plan, '[[package]]\nkey = "arm"\ndistros = ["raspbian/bookworm"]\nskip = "no runner"\n');
-    const words = ["plan", "deb=ubuntu/noble,ubuntu/jammy", "--packages", plan, "--jobs", '["deb"]'];
+    const words = ["plan", "deb=ubuntu/noble,ubuntu/jammy", "el=ol/9,el/9:rpm:x86_64", "--packages", plan, "--jobs", '["deb", "el"]'];
     const { code, out, err } = await slipway(words, edge.variables);
     assert.deepEqual({ code, err }, { code: 0, err: "" });
-    assert.match(out, /deb +ubuntu\/jammy, ubuntu\/noble +released by the job `release: \[deb\]`/);
+    assert.match(out, /deb +deb +ubuntu\/jammy, ubuntu\/noble +released by the job `release: \[deb\]`/);
+    assert.match(out, /el +rpm x86_64 +el\/9, ol\/9 +released by the job `release: \[el\]`/);
     const [opened, declared] = edge.requests;
     assert.deepEqual(opened.json, { id_token: ID_TOKEN });
     assert.equal(opened.headers.authorization, undefined);
@@ -91,11 +92,21 @@ test("a plan is declared with the job's session", async () =>
       packages: [
         {
           key: "deb",
-          expect: { distros: ["ubuntu/jammy", "ubuntu/noble"], release_job: "release: [deb]", environment: "release/deb" },
+          expect: { distros: ["ubuntu/jammy", "ubuntu/noble"], kind: "deb", release_job: "release: [deb]", environment: "release/deb" },
+        },
+        {
+          key: "el",
+          expect: {
+            distros: ["el/9", "ol/9"],
+            kind: "rpm",
+            architecture: "x86_64",
+            release_job: "release: [el]",
+            environment: "release/el",
+          },
         },
         {
           key: "arm",
-          expect: { distros: ["raspbian/bookworm"], release_job: "release: [arm]", environment: "release/arm", skip: "no runner" },
+          expect: { distros: ["raspbian/bookworm"], kind: "deb", release_job: "release: [arm]", environment: "release/arm", skip: "no runner" },
         },
       ],
     });
@@ -327,6 +338,194 @@ test("a package that the edge never sees is exit 4 and says what is awaited", as
   });
 });
 
+test("an rpm is filed under the name in its own header, and pushed for each of its distro versions", async () => {
+  const path = join(folder, "latest.rpm");
+  const contents = rpm({ name: "tug", version: "1.2.0~rc1", release: "2.el9", architecture: "x86_64" });
+  await writeFile(path, contents);
+  const server = await packageServer();
+  const packages = [entry("el", { "el/9": "expected", "ol/9": "expected" }, server.url)];
+  const script = (_, release) => {
+    for (const target of release.packages[0].targets) if (server.stored.has(`${target.distro} tug-1.2.0~rc1-2.el9.x86_64.rpm`)) target.state = "staged";
+  };
+  await using([server, await edge({ packages, script })], async (server, edge) => {
+    const { code, out, err } = await slipway(["stage", "el", path], { ...edge.variables, ...TOKEN });
+    assert.deepEqual({ code, err }, { code: 0, err: "" });
+    assert.deepEqual([...server.stored.keys()], ["el/9 tug-1.2.0~rc1-2.el9.x86_64.rpm", "ol/9 tug-1.2.0~rc1-2.el9.x86_64.rpm"]);
+    assert.ok([...server.stored.values()].every((file) => file.bytes.equals(contents)), out);
+    const declared = edge.requests.find((request) => request.method === "PATCH").json.packages[0].staged;
+    assert.deepEqual(declared, { filename: "tug-1.2.0~rc1-2.el9.x86_64.rpm", digest: sha256(contents), size: contents.length });
+  });
+});
+
+test("a distro version that has the rpm already is not pushed again when the other lacks it", async () => {
+  const path = join(folder, "tug.rpm");
+  const contents = rpm({ name: "tug", version: "1.2.0", release: "1", architecture: "noarch" });
+  await writeFile(path, contents);
+  const server = await packageServer();
+  const packages = [entry("el", { "el/9": "expected", "ol/9": "expected" }, server.url)];
+  const script = (_, release) => {
+    for (const target of release.packages[0].targets) if (server.stored.has(`${target.distro} tug-1.2.0-1.noarch.rpm`)) target.state = "staged";
+  };
+  await using([server, await edge({ packages, script })], async (server, edge) => {
+    server.hold("tug-1.2.0-1.noarch.rpm", "el/9", contents);
+    const { code, out } = await slipway(["stage", "el", path], { ...edge.variables, ...TOKEN });
+    assert.equal(code, 0);
+    assert.match(out, /el\/9: is there already, nothing to push[^]*ol\/9: pushed/);
+    assert.equal(server.pushes().length, 1);
+  });
+});
+
+test("a source rpm, and a file that is no rpm, are refused before anything is sent", async () => {
+  const source = rpm({ name: "tug", version: "1.2.0", release: "1", architecture: "x86_64", source: true });
+  for (const [contents, why] of [[source, /it is a source package: [^]*stage the rpm that was built from it/], [bytes, /it is not an rpm: it does not begin like one/]]) {
+    const path = join(folder, "tug-1.2.0-1.src.rpm");
+    await writeFile(path, contents);
+    await using([await edge({ packages: [entry("el", { "el/9": "expected" })] })], async (edge) => {
+      const { code, err } = await slipway(["stage", "el", path], { ...edge.variables, ...TOKEN });
+      assert.equal(code, 2);
+      assert.match(err, why);
+      assert.equal(edge.requests.length, 0);
+    });
+  }
+});
+
+const OLD = Buffer.from("the old bytes");
+
+/// A release whose `deb` was staged with `OLD`, and which is seen in staging with its declared digest alone.
+const replacing = async ({ targets = { "ubuntu/jammy": "staged" }, oldName = FILENAME, script = () => {} } = {}) => {
+  const server = await packageServer({ script });
+  for (const distro of Object.keys(targets)) server.hold(oldName, distro, OLD);
+  const packages = [entry("deb", targets, server.url)];
+  packages[0].file = { filename: oldName, digest: sha256(OLD), size: OLD.length };
+  const seen = ({ method }, { packages: [{ file, targets }] }) => {
+    if (method !== "GET" && method !== "PATCH") return;
+    for (const target of targets) {
+      const held = server.stored.get(`${target.distro} ${file.filename}`);
+      if (target.state === "expected" && held && sha256(held.bytes) === file.digest) target.state = "staged";
+    }
+  };
+  return [server, await edge({ packages, script: (request, release) => seen(request, release) })];
+};
+
+test("bytes that nobody approved are replaced: declared, then deleted, then pushed, for each distro version", async () =>
+  using(await replacing({ targets: { "ubuntu/jammy": "staged", "ubuntu/noble": "staged" } }), async (server, edge) => {
+    const order = [];
+    for (const { requests } of [server, edge]) {
+      const push = requests.push.bind(requests);
+      requests.push = (request) => (order.push(request.method), push(request));
+    }
+    const { code, out, err } = await slipway(["stage", "--replace", "deb", file], { ...edge.variables, ...TOKEN });
+    assert.deepEqual({ code, err }, { code: 0, err: "" }, out);
+    assert.ok(order.indexOf("PATCH") < order.indexOf("DELETE") && order.indexOf("DELETE") < order.lastIndexOf("POST"), order.join());
+    const declared = edge.requests.filter((request) => request.method === "PATCH").map((request) => request.json.packages[0].replace ?? false);
+    // Waiting for it, the command no longer asks to replace: somebody else may have declared other bytes since.
+    assert.equal(declared.shift(), true);
+    assert.ok(declared.length > 0 && declared.every((replace) => !replace));
+    assert.deepEqual([...server.stored.keys()], [`ubuntu/jammy ${FILENAME}`, `ubuntu/noble ${FILENAME}`]);
+    assert.ok([...server.stored.values()].every((file) => file.bytes.equals(bytes)));
+    assert.equal(server.deletions().length, 2);
+  }));
+
+test("the old file goes also when the new one has another name", async () => {
+  const oldName = "tug_1.2.0-0_amd64.deb";
+  await using(await replacing({ oldName }), async (server, edge) => {
+    assert.equal((await slipway(["stage", "deb", file, "--replace"], { ...edge.variables, ...TOKEN })).code, 0);
+    assert.deepEqual([...server.stored.keys()], [`ubuntu/jammy ${FILENAME}`]);
+    assert.deepEqual(server.deletions(), [`/api/v1/repos/harbour-ci/pre-release/ubuntu/jammy/${oldName}`]);
+  });
+});
+
+test("what is approved or public is not replaced: exit 3, in the edge's words, and nothing is deleted", async () => {
+  for (const state of ["approved", "releasing", "released"]) {
+    await using(await replacing({ targets: { "ubuntu/jammy": state } }), async (server, edge) => {
+      const { code, err } = await slipway(["stage", "--replace", "deb", file], { ...edge.variables, ...TOKEN });
+      assert.equal(code, 3);
+      assert.match(err, new RegExp(`cannot be replaced: its target ubuntu/jammy is ${state}\\.`));
+      assert.equal(server.requests.length, 0);
+    });
+  }
+});
+
+test("bytes that were never declared are not deleted: exit 3, both digests", async () =>
+  using(await replacing(), async (server, edge) => {
+    server.hold(FILENAME, "ubuntu/jammy", Buffer.from("somebody's"));
+    const { code, err } = await slipway(["stage", "--replace", "deb", file], { ...edge.variables, ...TOKEN });
+    assert.equal(code, 3);
+    for (const digest of [sha256("somebody's"), sha256(OLD), sha256(bytes)]) assert.ok(err.includes(digest), err);
+    assert.deepEqual(server.deletions(), []);
+    assert.equal(server.stored.get(`ubuntu/jammy ${FILENAME}`).bytes.toString(), "somebody's");
+  }));
+
+test("an edge that declares the new bytes and then complains of the old ones in staging is understood", async () =>
+  using(await replacing(), async (server, edge) => {
+    // As the edge does: it records, looks at staging, and answers with what it saw there.
+    edge.kill.hook = (answer, { method }) => {
+      const reply = answer();
+      const held = server.stored.get(`ubuntu/jammy ${FILENAME}`);
+      const stale = method === "PATCH" && held && sha256(held.bytes) !== edge.release.packages[0].file.digest;
+      return stale ? problem(409, "Staging conflict", "Staging has another file of that name.") : reply;
+    };
+    const { code, err } = await slipway(["stage", "--replace", "deb", file], { ...edge.variables, ...TOKEN });
+    assert.equal(code, 0, err);
+    assert.ok(server.stored.get(`ubuntu/jammy ${FILENAME}`).bytes.equals(bytes));
+    // Without `--replace` the same answer is a conflict.
+    server.hold(FILENAME, "ubuntu/jammy", OLD);
+    const plain = await slipway(["stage", "deb", file], { ...edge.variables, ...TOKEN });
+    assert.equal(plain.code, 3);
+    assert.match(plain.err, /Staging has another file of that name\./);
+  }));
+
+test("a replacement that another replacement overtook is finished, too", async () =>
+  using(await replacing(), async (server, edge) => {
+    // Declared before, and killed before it deleted anything: staging has still older bytes than the declared ones.
+    const between = { filename: FILENAME, digest: sha256("between"), size: 7 };
+    edge.record("replaced", "1.2.0/deb", { ...between, replaces: { filename: FILENAME, digest: sha256(OLD) } });
+    edge.release.packages[0].file = between;
+    assert.equal((await slipway(["stage", "--replace", "deb", file], { ...edge.variables, ...TOKEN })).code, 0);
+    assert.ok(server.stored.get(`ubuntu/jammy ${FILENAME}`).bytes.equals(bytes));
+  }));
+
+test("a replacement that is killed at any request and run again ends right", async () => {
+  const words = ["stage", "--replace", "deb", file];
+  /// Runs it, and kills it at request `at`: before the request is done, or after it is done and before it is answered.
+  const run = async ([server, edge], at, done) => {
+    let count = 0;
+    let child;
+    for (const service of [server, edge]) service.kill.hook = (answer) => {
+      count += 1;
+      if (count !== at) return answer();
+      if (done) answer();
+      child.kill("SIGKILL");
+      return "cut";
+    };
+    const result = await slipway(words, { ...edge.variables, ...TOKEN }, (started) => (child = started));
+    for (const service of [server, edge]) service.kill.hook = (answer) => answer();
+    return { ...result, count };
+  };
+  const calm = await replacing();
+  let total;
+  await using(calm, async () => {
+    const { code, count } = await run(calm, 0, false);
+    assert.equal(code, 0);
+    total = count;
+  });
+  assert.ok(total >= 10, `${total} requests`);
+  for (let at = 1; at <= total; at += 1) {
+    for (const done of [false, true]) {
+      const services = await replacing();
+      await using(services, async (server, edge) => {
+        const killed = await run(services, at, done);
+        assert.equal(killed.code, null, `request ${at}`);
+        const again = await run(services, 0, false);
+        assert.equal(again.code, 0, `killed at request ${at}, ${done ? "done" : "not done"}: ${again.err}`);
+        assert.deepEqual([...server.stored.keys()], [`ubuntu/jammy ${FILENAME}`]);
+        assert.ok(server.stored.get(`ubuntu/jammy ${FILENAME}`).bytes.equals(bytes), `request ${at}`);
+        assert.equal(edge.release.packages[0].file.digest, sha256(bytes));
+      });
+    }
+  }
+});
+
 /// An edge whose package `deb` goes through `states`, one a look, as a long poll shows them.
 const moving = (states, change = () => {}) =>
   edge({
@@ -368,6 +567,131 @@ test("a failed release is exit 1, with what happened and what to do", async () =
     assert.equal(out, "");
     assert.match(err, /cannot release `deb` of 1\.2\.0\n  deb  ubuntu\/jammy  Conflict\n/);
     assert.match(err, /other contents\.\ufffd\[2J[^]*does not help[^]*next: Withdraw it/);
+  });
+});
+
+test("bytes on their way are a line in ten seconds, with the rate and the end", async () => {
+  const second = (seconds) => new Date(Date.UTC(2026, 10, 23, 9, 0, seconds)).toISOString();
+  const sights = [[0, 0], [4, 40e6], [11, 110e6], [15, 150e6], [22, 220e6]];
+  const packages = [entry("deb", { "ubuntu/jammy": "releasing" })];
+  packages[0].file = { filename: FILENAME, digest: sha256(bytes), size: 456e6 };
+  const script = ({ method, path, query }, release) => {
+    if (method !== "GET" || path.endsWith("/audit")) return;
+    // While bytes move, the edge is asked to answer sooner.
+    if (query.since !== undefined) assert.equal(query.timeout, "10");
+    release.sequence += 1;
+    const [target] = release.packages[0].targets;
+    const sight = sights.shift();
+    if (!sight) return void Object.assign(target, { state: "released", step: undefined, bytes: undefined });
+    release.at = second(sight[0]);
+    Object.assign(target, { step: "copy", bytes: sight[1] });
+    release.estimate = { ends_at: second(46), bytes_left: 456e6 - sight[1], bytes_per_second: 10e6 };
+  };
+  await using([await edge({ packages, script })], async (edge) => {
+    const { code, out, err } = await slipway(["release", "deb"], edge.variables);
+    assert.deepEqual({ code, err }, { code: 0, err: "" });
+    assert.deepEqual(out.trimEnd().split("\n").slice(1, -1), [
+      "deb  ubuntu/jammy  harbour/stable  Releasing: copying",
+      "deb  ubuntu/jammy  harbour/stable  110.0 of 456.0 MB (24 %), 10.0 MB/s",
+      "all that is on its way: released about 09:00:46 UTC, in 35 s; 346.0 MB left at 10.0 MB/s",
+      "deb  ubuntu/jammy  harbour/stable  220.0 of 456.0 MB (48 %), 10.0 MB/s",
+      "all that is on its way: released about 09:00:46 UTC, in 24 s; 236.0 MB left at 10.0 MB/s",
+      "deb  ubuntu/jammy  harbour/stable  Released",
+    ]);
+  });
+});
+
+test("a long copy is carried by the job's own request, asked for again when the connection is lost", async () => {
+  const packages = [entry("deb", { "ubuntu/jammy": "releasing" })];
+  const [target] = packages[0].targets;
+  target.step = "carry";
+  const carries = [];
+  const script = ({ method, path, json, headers }, release) => {
+    release.sequence += 1;
+    if (!path.endsWith("/carries")) return;
+    carries.push({ method, json, authorization: headers.authorization });
+    const stream = async (outgoing) => {
+      outgoing.write('"carrying"\n');
+      // Lost in the middle, once; then to its end.
+      if (carries.length === 1) return void setImmediate(() => outgoing.destroy());
+      outgoing.end('"carrying"\n"ended"\n');
+      Object.assign(target, { state: "released", step: undefined });
+    };
+    return { type: "application/x-ndjson", stream };
+  };
+  await using([await edge({ packages, script })], async (edge) => {
+    const { code, out, err } = await slipway(["release", "deb"], edge.variables);
+    assert.deepEqual({ code, err }, { code: 0, err: "" }, out);
+    const asked = { method: "POST", json: { key: "deb", distro: "ubuntu/jammy" }, authorization: `Bearer ${SESSION}` };
+    assert.deepEqual(carries, [asked, asked]);
+    assert.equal(out.match(/takes longer than Slipway may copy by itself: this job's connection carries it/g).length, 1);
+    assert.match(out, /the connection that carried it was lost \([^)]+\); it is asked for again/);
+  });
+});
+
+test("a copy that this job may not carry is asked for once, and the release is followed all the same", async () => {
+  const packages = [entry("deb", { "ubuntu/jammy": "releasing" })];
+  const [target] = packages[0].targets;
+  target.step = "carry";
+  let carries = 0;
+  let looks = 0;
+  const script = ({ method, path }, release) => {
+    release.sequence += 1;
+    if (path.endsWith("/carries")) return (carries += 1), problem(403, "Not allowed", "Only the job that released it carries it.");
+    // Another job carries it meanwhile.
+    if (method === "GET" && carries > 0 && ++looks > 4) Object.assign(target, { state: "released", step: undefined });
+  };
+  await using([await edge({ packages, script })], async (edge) => {
+    const { code, out } = await slipway(["release", "deb"], edge.variables);
+    assert.equal(code, 0);
+    assert.equal(carries, 1);
+    assert.match(out, /this job does not carry it: Only the job that released it carries it\./);
+  });
+});
+
+test("a command that ends while it carries a copy ends at once", async () => {
+  const packages = [entry("deb", { "ubuntu/jammy": "releasing" })];
+  packages[0].targets[0].step = "carry";
+  let closed;
+  const lost = new Promise((resolve) => (closed = resolve));
+  const script = ({ path }, release) => {
+    release.sequence += 1;
+    // Held open until the other side goes away.
+    const stream = (outgoing) => (outgoing.write('"carrying"\n'), outgoing.on("close", closed));
+    return path.endsWith("/carries") ? { type: "application/x-ndjson", stream } : undefined;
+  };
+  await using([await edge({ packages, script })], async (edge) => {
+    assert.equal((await slipway(["release", "deb", "--timeout", "1"], edge.variables)).code, 4);
+    await lost;
+  });
+});
+
+test("what a service left behind is shown with what went wrong", async () => {
+  const change = (target) => {
+    const evidence = { host: "packages.example.com", status: 504, request_id: "5f2c-11" };
+    const [what, next] = ["The public server answered 504.", "Play the job again."];
+    target.problem = { code: "unreachable", what, public: "none", retry: "safe", next, evidence };
+  };
+  await using([await moving(["releasing", "failed"], change)], async (edge) => {
+    const { code, out, err } = await slipway(["release", "deb"], edge.variables);
+    assert.equal(code, 1);
+    assert.match(out, /Releasing: The public server answered 504\. \(packages\.example\.com answered 504, request 5f2c-11\)/);
+    assert.match(err, /evidence: packages\.example\.com answered 504, request 5f2c-11\n +next: Play the job again\./);
+  });
+});
+
+test("status shows one target with everything that was tried for it", async () => {
+  const [{ targets }] = [entry("deb", { "ubuntu/jammy": "released" })];
+  const attempt = { number: 1, approval: 7, began_at: "2026-11-23T09:00:00.000Z", ended_at: "2026-11-23T09:01:00.000Z", act: "copy", ended: "accepted" };
+  const script = ({ path }) =>
+    path.endsWith("/releases/1.2.0/targets/deb/ubuntu/jammy") && { json: { key: "deb", target: targets[0], attempts: [attempt] } };
+  await using([await edge({ script })], async (edge) => {
+    const { code, out } = await slipway(["status", "deb", "ubuntu/jammy"], edge.variables);
+    assert.equal(code, 0);
+    assert.match(out, /^deb  ubuntu\/jammy  harbour\/stable  Released since 2026-11-23 08:15 UTC\n/);
+    assert.match(out, /\n1 +7 +2026-11-23 09:00:00  2026-11-23 09:01:00  copy  accepted\n/);
+    const json = JSON.parse((await slipway(["status", "deb", "ubuntu/jammy", "--json"], edge.variables)).out);
+    assert.deepEqual(json.attempts.map(({ act, ended }) => [act, ended]), [["copy", "accepted"]]);
   });
 });
 
@@ -427,9 +751,9 @@ test("status shows the verdict, then every expected package; anyone may read wit
     assert.equal(
       out,
       "packages are awaited\n\n" +
-        "KEY  DISTRO        STATE           SHA-256  SINCE (UTC)       APPROVED BY\n" +
-        "deb  ubuntu/jammy  Not staged yet  -        2026-11-23 08:15\n" +
-        "rpm  el/9          Released        -        2026-11-23 08:15\n",
+        "KEY  DISTRO        STATE           BYTES  TRIES  SHA-256  SINCE (UTC)       APPROVED BY\n" +
+        "deb  ubuntu/jammy  Not staged yet  -      0      -        2026-11-23 08:15\n" +
+        "rpm  el/9          Released        -      0      -        2026-11-23 08:15\n",
     );
     assert.equal(edge.requests.length, 1);
     assert.equal(edge.requests[0].headers.authorization, undefined);

@@ -15,12 +15,13 @@ export const STAGING_TOKEN = "staging-token-51c2";
 
 export const sha256 = (bytes) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
-/// Runs the command to its end. Whatever it says, it never says a secret.
-export async function slipway(words, env = {}) {
+/// Runs the command to its end. Whatever it says, it never says a secret. `started` gets the process.
+export async function slipway(words, env = {}, started = () => {}) {
   const child = spawn(process.execPath, [COMMAND, ...words], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  started(child);
   let out = "";
   let err = "";
   child.stdout.on("data", (text) => (out += text));
@@ -32,9 +33,12 @@ export async function slipway(words, env = {}) {
   return { code, out, err };
 }
 
-/// A server on loopback. `answer` takes a request, body included, and gives `{status, json}` or `"cut"`.
+/// A server on loopback. `answer` takes a request, body included, and gives `{status, json}`, `{status, stream}` with a
+/// function that writes the body, or `"cut"`.
 export async function serve(answer, { begun = () => {} } = {}) {
   const requests = [];
+  // Stands between a request and its answer: a test that kills somebody there sets another.
+  const kill = { hook: (answer) => answer() };
   const server = createServer(async (incoming, outgoing) => {
     const { pathname, searchParams } = new URL(incoming.url, "http://host");
     const request = {
@@ -54,18 +58,22 @@ export async function serve(answer, { begun = () => {} } = {}) {
     } catch {
       return; // The other side went away.
     }
-    const reply = early || answer(request);
+    const reply = early || (await kill.hook(() => answer(request), request));
     if (reply === "cut") return void incoming.socket.destroy();
-    const { status = 200, json = {}, type = status < 400 ? "application/json" : "application/problem+json", headers } = reply;
+    const { status = 200, json = {}, type = status < 400 ? "application/json" : "application/problem+json", headers, stream } = reply;
     outgoing.writeHead(status, { "content-type": type, ...headers });
+    if (stream) return void stream(outgoing);
     outgoing.end(JSON.stringify(json));
     // As real servers do, so that the answer is not lost with the connection.
     if (early) incoming.on("error", () => {}).resume();
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const close = () => new Promise((resolve) => (server.close(resolve), server.closeAllConnections()));
-  return { url: `http://127.0.0.1:${server.address().port}`, requests, close };
+  return { url: `http://127.0.0.1:${server.address().port}`, requests, kill, close };
 }
+
+/// Rows of the audit in one answer: few, so that there are pages.
+const AUDIT_ROWS = 2;
 
 /// An edge with one release. `script` may answer before it: a function from a request to a reply, or to nothing.
 export async function edge({ packages = [], script = () => {} } = {}) {
@@ -79,8 +87,10 @@ export async function edge({ packages = [], script = () => {} } = {}) {
     pipelines: [],
     packages,
   };
+  const audit = [];
+  const record = (action, subject, details) => audit.push({ sequence: audit.length + 1, action, subject, details: JSON.stringify(details) });
   const server = await serve((request) => {
-    const { method, path, headers, body } = request;
+    const { method, path, query, headers, body } = request;
     request.json = body.length > 0 ? JSON.parse(body) : undefined;
     const scripted = script(request, release);
     if (scripted) return scripted;
@@ -89,12 +99,28 @@ export async function edge({ packages = [], script = () => {} } = {}) {
       const expires_at = "2026-11-23T11:15:12.000Z";
       return { json: { session: SESSION, expires_at, project: release.project, pipeline_id: 5, job_id: 6 } };
     }
+    if (path === "/api/v1/projects/1001/audit") {
+      const rows = audit.slice(query.first - 1, query.first - 1 + AUDIT_ROWS);
+      return { type: "application/x-ndjson", stream: (outgoing) => outgoing.end(rows.map((row) => `${JSON.stringify(row)}\n`).join("")) };
+    }
     if (!path.startsWith("/api/v1/projects/1001/releases/1.2.0")) return problem(404, "No such thing", path);
     if (method !== "GET" && headers.authorization !== `Bearer ${SESSION}`) return problem(401, "Not a caller", "No session.");
     if (method === "PATCH") {
       for (const patch of request.json.packages) {
         const known = packages.find((entry) => entry.key === patch.key);
-        if (patch.staged && known) known.file = patch.staged;
+        if (!patch.staged || !known) continue;
+        const before = known.file;
+        const same = before?.digest === patch.staged.digest && before?.filename === patch.staged.filename;
+        if (before && !same) {
+          if (!patch.replace) return problem(409, "Other digest", `\`${patch.key}\` is declared with another digest.`);
+          const fixed = known.targets.find(({ state }) => !["expected", "staged", "missing", "conflict"].includes(state));
+          if (fixed) return problem(409, "Not replaceable", `\`${patch.key}\` cannot be replaced: its target ${fixed.distro} is ${fixed.state}.`);
+          record("replaced", `1.2.0/${patch.key}`, { ...patch.staged, replaces: { filename: before.filename, digest: before.digest } });
+          for (const target of known.targets) target.state = "expected";
+        } else if (!before) {
+          record("declared", `1.2.0/${patch.key}`, patch.staged);
+        }
+        known.file = patch.staged;
       }
     }
     if (path.endsWith("/promotions")) {
@@ -103,7 +129,7 @@ export async function edge({ packages = [], script = () => {} } = {}) {
     return { json: release };
   });
   const variables = { SLIPWAY_URL: server.url, SLIPWAY_ID_TOKEN: ID_TOKEN, CI_PROJECT_ID: "1001", CI_COMMIT_TAG: "v1.2.0" };
-  return { ...server, release, variables };
+  return { ...server, release, record, variables };
 }
 
 export const problem = (status, title, detail) => {
@@ -127,16 +153,19 @@ export const entry = (key, states, staging = "https://packages.invalid") => ({
 });
 
 /// A package server with one private repository. `push` may change how a push is answered.
-export async function packageServer({ push = (store) => store(), begun } = {}) {
+export async function packageServer({ push = (store) => store(), script = () => {}, begun } = {}) {
   const stored = new Map();
   const server = await serve((request) => {
+    const scripted = script(request);
+    if (scripted) return scripted;
     const { method, path, query, headers, body } = request;
     if (headers.authorization !== `Basic ${Buffer.from(`${STAGING_TOKEN}:`).toString("base64")}`) {
       return { status: 401, json: { error: "Unauthenticated" }, type: "application/json" };
     }
     if (path === "/api/v1/distributions.json") {
       const versions = [{ id: 237, index_name: "jammy" }, { id: 284, index_name: "noble" }, { id: 999, index_name: "jam" }];
-      return { json: { deb: [{ index_name: "ubuntu", versions }], rpm: [] } };
+      const nine = (index_name, id) => ({ index_name, versions: [{ id, index_name: "9" }] });
+      return { json: { deb: [{ index_name: "ubuntu", versions }], rpm: [nine("el", 240), nine("ol", 244)] } };
     }
     if (!path.startsWith("/api/v1/repos/harbour-ci/pre-release/")) {
       return { status: 404, json: { error: "not_found" }, type: "application/json" };
@@ -155,11 +184,17 @@ export async function packageServer({ push = (store) => store(), begun } = {}) {
       };
       return push(store, file, stored);
     }
+    if (method === "DELETE") {
+      const [distro, version, filename] = path.split("/").slice(-3).map(decodeURIComponent);
+      const there = stored.delete(`${distro}/${version} ${filename}`);
+      return there ? {} : { status: 404, json: { filename: ["not found"] }, type: "application/json" };
+    }
     return { status: 404, json: { error: "not_found" }, type: "application/json" };
   }, { begun });
+  const deletions = () => server.requests.filter((request) => request.method === "DELETE").map((request) => decodeURIComponent(request.path));
   const pushes = () => server.requests.filter((request) => request.method === "POST");
   const hold = (filename, distro_version, bytes) => stored.set(`${distro_version} ${filename}`, { filename, distro_version, bytes });
-  return { ...server, stored, pushes, hold };
+  return { ...server, stored, pushes, deletions, hold };
 }
 
 /// The two parts of a push, exactly as packagecloud's clients write them.
@@ -174,6 +209,26 @@ function multipart(type, body) {
   const [head, id, filename] = text.match(shape);
   const end = `\r\n--${boundary}--\r\n`;
   if (!text.endsWith(end)) throw new Error("the body has no end");
-  const distro_version = { 237: "ubuntu/jammy", 284: "ubuntu/noble" }[id];
+  const distro_version = { 237: "ubuntu/jammy", 284: "ubuntu/noble", 240: "el/9", 244: "ol/9" }[id];
   return { filename, distro_version, bytes: body.subarray(head.length, body.length - end.length) };
+}
+
+/// An rpm's lead, an empty signature, and a header with what names it: rpm's file format, version 4.
+export function rpm({ name, version, release, architecture, source = false }) {
+  const lead = Buffer.alloc(96);
+  lead.writeUInt32BE(0xedabeedb);
+  const header = (tags) => {
+    const values = Buffer.concat(tags.map(([, text]) => Buffer.from(`${text}\0`)));
+    const index = Buffer.alloc(16 + 16 * tags.length);
+    [0x8eade801, 0, tags.length, values.length].forEach((number, place) => index.writeUInt32BE(number, place * 4));
+    let offset = 0;
+    tags.forEach(([tag, text], place) => {
+      [tag, 6, offset, 1].forEach((number, field) => index.writeUInt32BE(number, 16 + 16 * place + 4 * field));
+      offset += Buffer.byteLength(text) + 1;
+    });
+    return Buffer.concat([index, values]);
+  };
+  const tags = [[1000, name], [1001, version], [1002, release], [1022, architecture]];
+  if (!source) tags.push([1044, `${name}-${version}-${release}.src.rpm`]);
+  return Buffer.concat([lead, header([]), header(tags), Buffer.from("the contents")]);
 }

@@ -1,12 +1,11 @@
-// `node read.mjs MODULE CASES.json`: reads each index once, in this order, and prints a line of JSON for it.
+// `node read.mjs CASE.json`: reads one index through, and prints what it took and what was found as a line of JSON.
 //
-// Each case has a process of its own when the order names one, since a module's memory never becomes less.
+// Each reading has a process of its own, since a module's memory never becomes less.
 import { readFileSync, openSync, readSync, closeSync } from "node:fs";
 
 const PIECE_BYTES = 65536;
-const [modulePath, casePath] = process.argv.slice(2);
-const one = JSON.parse(readFileSync(casePath, "utf8"));
-const wasm = await import(modulePath);
+const one = JSON.parse(readFileSync(process.argv[2], "utf8"));
+const wasm = await import("./index.js");
 
 const file = openSync(one.path);
 const piece = new Uint8Array(PIECE_BYTES);

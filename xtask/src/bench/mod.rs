@@ -5,6 +5,7 @@
 //! since seconds are the machine's. Every server is on loopback and ends with its benchmark.
 
 mod copy;
+mod index;
 pub(crate) mod measure;
 mod patch_day;
 mod release;
@@ -36,12 +37,9 @@ struct Bench {
     run: fn(&Steps, &Places) -> anyhow::Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 3] = [
-    Bench {
-        name: "copy",
-        about: "the verified copy against curl and a native pipe: time and memory",
-        run: copy::run,
-    },
+const BENCHES: [Bench; 4] = [
+    Bench { name: "copy", about: "the verified copy against curl and a native pipe: time and memory", run: copy::run },
+    Bench { name: "index", about: "reading a public index of 200 MB in wasm: time and memory", run: index::run },
     Bench {
         name: "release",
         about: "a release of 12 packages against pushing them one after another, and what doing it again costs",

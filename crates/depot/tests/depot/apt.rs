@@ -182,6 +182,36 @@ fn apt_reads_a_private_repository_with_a_token_only() {
 }
 
 #[test]
+fn a_raspberry_pi_fetches_what_was_pushed_for_it() {
+    if !has("apt-get") {
+        return;
+    }
+    let depot = Depot::start();
+    let file = deb_of(
+        "Package: tug\nVersion: 1.0-1\nArchitecture: armhf\nMaintainer: H <h@example.com>\nDescription: pulls\n",
+        b"for a small machine",
+    );
+    // Of `distributions.json` on packagecloud.io: `raspbian/bookworm`.
+    assert_eq!(depot.push("harbour/stable", PUBLIC, "290", &file).status, 201);
+    depot.wait_until_indexed("harbour/stable", PUBLIC, 1);
+    let folder = Scratch::new();
+    let repository = format!("{}/harbour/stable", depot.url());
+    let fetch = |architecture: &str| {
+        let apt = slipway_stack::apt::Apt::new(
+            &folder.path().join("machine"),
+            &repository,
+            "raspbian/bookworm",
+            architecture,
+        )?;
+        apt.update()?;
+        Ok::<_, anyhow::Error>(fs::read(apt.download("tug")?)?)
+    };
+    let fetched = fetch("armhf").unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(sha256(&fetched), sha256(&file));
+    fetch("amd64").expect_err("it is for armhf only");
+}
+
+#[test]
 fn an_emptied_repository_has_an_empty_index_and_a_new_one_has_none() {
     let depot = Depot::start();
     let release = format!("{}/harbour/stable/ubuntu/dists/jammy/Release", depot.url());

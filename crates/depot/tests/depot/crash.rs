@@ -1,14 +1,15 @@
 //! SIGKILL, at any moment.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::sync::mpsc;
 
 use serde_json::Value;
+use slipway_stack::rpm::Rpm;
 
 use crate::support::{
-    Addresses as _, BOUNDARY, JAMMY, PUBLIC, Process, Scratch, basic, deb, eventually, form, get, send, sha256,
+    Addresses as _, BOUNDARY, JAMMY, PUBLIC, Process, Scratch, basic, deb, eventually, form, get, has, send, sha256,
 };
 
 const STABLE: &str = "harbour/stable";
@@ -43,6 +44,47 @@ fn a_killed_depot_has_everything_again_when_it_starts() {
     assert!(packages.contains(&format!("SHA256: {}\n", sha256(&file))), "{packages}");
     assert!(!packages.contains("pilot"), "a deleted package is back:\n{packages}");
     depot.wait_until_indexed(STABLE, PUBLIC, 1);
+}
+
+#[test]
+fn a_killed_depot_serves_its_rpms_again() {
+    if !has("rpmbuild") {
+        return;
+    }
+    let folder = Scratch::new();
+    let depot = Process::start(folder.path());
+    let tug = Rpm {
+        name: "tug".to_owned(),
+        version: "1.0.0".to_owned(),
+        release: "1.el9".to_owned(),
+        architecture: "x86_64".to_owned(),
+        epoch: Some(1),
+        contents: "one\n".to_owned(),
+    };
+    let file = tug.build().expect("rpmbuild builds it");
+    let pushed = depot.push(STABLE, PUBLIC, "240", &file);
+    assert_eq!(pushed.status, 201, "{}", pushed.text());
+    depot.kill();
+
+    let depot = Process::start(folder.path());
+    depot.wait_until_indexed(STABLE, PUBLIC, 1);
+    let mut shown = depot.api(&format!("repos/{STABLE}/package/rpm/el/9/tug/x86_64/1.0.0/1.el9.json"), PUBLIC).json();
+    let mut before = pushed.json();
+    for details in [&mut shown, &mut before] {
+        let details = details.as_object_mut().expect("an object");
+        // The port is another one, and by now it is indexed.
+        details.remove("download_url");
+        details.remove("indexed");
+    }
+    assert_eq!(shown, before);
+    let base = format!("{}/{STABLE}/el/9/x86_64", depot.url());
+    let repomd = get(&format!("{base}/repodata/repomd.xml"), None).text();
+    let primary = repomd.split('"').find(|text| text.contains("-primary.xml.gz")).expect("it names the list");
+    let mut list = String::new();
+    let bytes = get(&format!("{base}/{primary}"), None).body;
+    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut list).expect("it is gzip");
+    assert!(list.contains(&sha256(&file)) && list.contains("epoch=\"1\""), "{list}");
+    assert_eq!(get(&format!("{base}/{}", tug.file_name()), None).body, file);
 }
 
 #[test]

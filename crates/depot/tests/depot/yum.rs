@@ -28,8 +28,13 @@ fn build(rpm: &Rpm) -> Vec<u8> {
 }
 
 fn dnf(folder: &Scratch, depot: &Depot, repository: &str, token: Option<&str>) -> Dnf {
+    dnf_on("x86_64", folder, depot, repository, token)
+}
+
+fn dnf_on(architecture: &str, folder: &Scratch, depot: &Depot, repository: &str, token: Option<&str>) -> Dnf {
     let address = format!("{}/{repository}", depot.url());
-    Dnf::new(&folder.path().join("machine"), &address, "el/9", "x86_64", token).unwrap_or_else(|e| panic!("{e:#}"))
+    let folder = folder.path().join("machine");
+    Dnf::new(&folder, &address, "el/9", architecture, token).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 #[test]
@@ -60,6 +65,11 @@ fn dnf_installs_what_was_pushed_for_its_machine_and_sees_nothing_else() {
         depot.wait_until_indexed(STABLE, PUBLIC, 5);
 
         let folder = Scratch::new();
+        let arm = dnf_on("aarch64", &folder, &depot, STABLE, None).available();
+        assert_eq!(
+            arm.unwrap_or_else(|error| panic!("{error:#}")),
+            ["tug-arm-0:1.0.0-1.el9.aarch64", "tug-papers-all-3:1.0.0-1.el9.noarch"]
+        );
         let dnf = dnf(&folder, &depot, STABLE, None);
         assert_eq!(
             dnf.available().unwrap_or_else(|error| panic!("{error:#}")),

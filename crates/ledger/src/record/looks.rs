@@ -10,7 +10,7 @@ use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{Report, staging_conflict};
 use slipway_core::route::Site;
 use slipway_core::time::Timestamp;
-use slipway_packagecloud::Filename;
+use slipway_package::Filename;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, parse, subject};
@@ -120,8 +120,7 @@ impl<S: Sql> Record<S> {
                 }
                 (_, Seen::Digest(found)) if found == digest => (TargetState::Staged, None),
                 (_, Seen::Digest(found)) => {
-                    let name = parse(repository)?;
-                    (TargetState::Missing, Some(staging_conflict(&name, filename, *found, *digest)))
+                    (TargetState::Missing, Some(staging_conflict(repository, filename, *found, *digest)))
                 }
                 (_, Seen::Nothing) if is_absent => (TargetState::Missing, None),
                 (_, Seen::Nothing | Seen::WithoutDigest) => return Ok(false),

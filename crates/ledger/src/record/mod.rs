@@ -18,7 +18,7 @@ use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
-use slipway_packagecloud::Filename;
+use slipway_package::Filename;
 use slipway_wire::Digest;
 
 use crate::audit::{self, Event};

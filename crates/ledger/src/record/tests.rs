@@ -10,7 +10,7 @@ use slipway_core::report::{Report, skipped};
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
-use slipway_packagecloud::PackageKind;
+use slipway_package::PackageKind;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, Sight};

@@ -34,8 +34,8 @@ impl Numbers {
     /// Some words of a language that has a few hundred, the first ones more frequent.
     fn words(&mut self, count: u64) -> String {
         const SYLLABLES: [&str; 20] = [
-            "ar", "bo", "cen", "del", "eri", "fo", "gram", "har", "in", "jo", "kel", "lib", "mo", "net", "or", "pro", "qui",
-            "ren", "ser", "ter",
+            "ar", "bo", "cen", "del", "eri", "fo", "gram", "har", "in", "jo", "kel", "lib", "mo", "net", "or", "pro",
+            "qui", "ren", "ser", "ter",
         ];
         let mut text = String::new();
         for at in 0..count {
@@ -108,24 +108,33 @@ fn stanza(number: u64, numbers: &mut Numbers) -> String {
 /// A package of Fedora's: 3 KB on average, as in its `primary.xml`.
 fn package(number: u64, numbers: &mut Numbers) -> String {
     let name = format!("{}-{number}", numbers.words(1));
-    let (version, release) =
-        (format!("{}.{}.{}", numbers.below(20), numbers.below(30), numbers.below(9)), format!("{}.el9", 1 + numbers.below(4)));
-    let entries = |numbers: &mut Numbers, count: u64| -> String {
-        let entry = |_| {
-            let (first, second) = (numbers.words(1), numbers.words(1));
-            format!(
-                "      <rpm:entry name=\"lib{first}.so.{}()(64bit)\" flags=\"GE\" epoch=\"0\" ver=\"{}.{}\" rel=\"{second}\"/>\n",
+    let (version, release) = (
+        format!("{}.{}.{}", numbers.below(20), numbers.below(30), numbers.below(9)),
+        format!("{}.el9", 1 + numbers.below(4)),
+    );
+    let entries = |numbers: &mut Numbers, count: u64| {
+        let mut text = String::new();
+        for _ in 0..count {
+            let _ = writeln!(
+                text,
+                "      <rpm:entry name=\"lib{}.so.{}()(64bit)\" flags=\"GE\" epoch=\"0\" ver=\"{}.{}\" rel=\"{}\"/>",
+                numbers.words(1),
                 numbers.below(9),
                 numbers.below(9),
                 numbers.below(40),
-            )
-        };
-        (0..count).map(entry).collect()
+                numbers.words(1),
+            );
+        }
+        text
     };
-    let (provided, required, files) = (1 + numbers.below(9), 2 + numbers.below(20), numbers.below(8));
-    let provides = entries(numbers, provided);
-    let requires = entries(numbers, required);
-    let files: String = (0..files).map(|_| format!("    <file>/usr/bin/{}</file>\n", numbers.words(1))).collect();
+    let count = 1 + numbers.below(9);
+    let provides = entries(numbers, count);
+    let count = 2 + numbers.below(20);
+    let requires = entries(numbers, count);
+    let mut files = String::new();
+    for _ in 0..numbers.below(8) {
+        let _ = writeln!(files, "    <file>/usr/bin/{}</file>", numbers.words(1));
+    }
     format!(
         "<package type=\"rpm\">\n  <name>{name}</name>\n  <arch>x86_64</arch>\n  <version epoch=\"0\" ver=\"{version}\" \
          rel=\"{release}\"/>\n  <checksum type=\"sha256\" pkgid=\"YES\">{}</checksum>\n  <summary>{}</summary>\n  \

@@ -25,7 +25,7 @@ impl Reader {
         open_digest: &str,
         open_size: f64,
         wanted: &str,
-    ) -> Result<Reader, String> {
+    ) -> Result<Self, String> {
         let kind: PackageKind = kind.parse().map_err(words)?;
         let compression = match packing {
             "gz" => Compression::Gzip,
@@ -47,7 +47,8 @@ impl Reader {
     /// What was found: `name digest`, a line each.
     pub fn finish(self) -> Result<String, String> {
         let found = self.0.finish()?.ok_or("it is not the index that was announced")?;
-        let lines = found.iter().flat_map(|(name, digests)| digests.iter().map(move |d| format!("{name} {}\n", d.hex())));
+        let lines =
+            found.iter().flat_map(|(name, digests)| digests.iter().map(move |d| format!("{name} {}\n", d.hex())));
         Ok(lines.collect())
     }
 }
