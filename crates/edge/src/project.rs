@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use slipway_core::approval::{Candidate, Refusal, by_webhook};
 use slipway_core::config::Config;
@@ -29,6 +30,10 @@ pub const SWEEP: Duration = Duration::from_mins(1);
 const QUIET: Duration = Duration::from_secs(55);
 /// The longest wait between two tries of a hint. One that is due later was put off by a clock that was wrong.
 const HINT_WAIT_MAX: Duration = Duration::from_mins(5);
+/// How many jobs are read from GitLab, or orders handed over, at a time: as many as an object has connections. One after
+/// the other, each would wait until what was written for the one before is on the disk, and a person plays dozens of jobs
+/// at once.
+const AT_ONCE: usize = 6;
 /// A hint is tried for about a day before it is given up; GitLab's outages are shorter.
 const HINT_TRIES_MAX: u32 = 300;
 /// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
@@ -46,8 +51,12 @@ pub async fn drive<S: Sql>(
     let mut tried = BTreeSet::new();
     hand_over(record, host, &mut tried).await?;
     if let Some(gitlab) = gitlab {
-        for hint in record.due_hints(host.now(), host.now() + HINT_WAIT_MAX)? {
-            if look_into(record, host, config, gitlab, project_id, hint).await? == Gitlab::Silent {
+        let hints = record.due_hints(host.now(), host.now() + HINT_WAIT_MAX)?;
+        let looks = hints.into_iter().map(|hint| look_into(record, host, config, gitlab, project_id, hint));
+        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+        while let Some(looked) = looks.next().await {
+            // Those that were begun beside it are dropped: their hints stay due.
+            if looked? == Gitlab::Silent {
                 break;
             }
         }
@@ -71,11 +80,12 @@ async fn hand_over<S: Sql>(
     host: &impl ProjectHost,
     tried: &mut BTreeSet<u64>,
 ) -> Result<(), LedgerError> {
-    for dispatch in record.dispatches()? {
-        if !tried.insert(dispatch.approval) {
-            continue;
-        }
-        match host.hand_over(&dispatch.order).await {
+    let mut dispatches = record.dispatches()?;
+    dispatches.retain(|dispatch| tried.insert(dispatch.approval));
+    let orders = dispatches.iter().map(async |dispatch| (dispatch, host.hand_over(&dispatch.order).await));
+    let mut orders = stream::iter(orders).buffer_unordered(AT_ONCE);
+    while let Some((dispatch, taken)) = orders.next().await {
+        match taken {
             Ok(()) => record.dispatched(dispatch.approval)?,
             Err(silent) => host.log(&format!("the order of {} waits: {silent}", package::name(&dispatch.order))),
         }

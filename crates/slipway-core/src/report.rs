@@ -19,8 +19,8 @@ pub const ATTEMPTS_MAX: u32 = 10;
 /// How long the public index may take to serve an accepted file. packagecloud promises no time; an hour is far more
 /// than has been seen.
 pub const INDEX_WAIT_MAX: Duration = Duration::from_hours(1);
-/// How often a digest is asked for that a server has not computed: 1, 2, 4, 8, 16 s and then every 30 s, an hour.
-pub const WAITS_MAX: u32 = 124;
+/// How often a digest is asked for that a server has not computed: ¼, ½, 1, 2, 4, 8, 16 s and then every 30 s, an hour.
+pub const WAITS_MAX: u32 = 126;
 /// How long a file that was told to move may be in neither place. The slowest move on record took 10 s.
 pub const MOVE_WAIT_MAX: Duration = Duration::from_mins(30);
 /// How long a copy that the edge cannot end by itself waits for a job that carries it.
@@ -303,9 +303,9 @@ pub fn skipped(reason: &str) -> Problem {
     Code::Skipped.problem(format!("Not shipped: {reason}"), Visible::Nothing, None)
 }
 
-/// 1 s at first, since a small server indexes at once, doubling to 30 s.
+/// A quarter of a second at first, since a small server indexes at once, doubling to 30 s.
 fn index_wait(waited: u32) -> Duration {
-    Duration::from_secs((1 << waited.min(5)).min(30))
+    Duration::from_millis((250 << waited.min(7)).min(30_000))
 }
 
 /// 5, 10, 20 … seconds up to 4 minutes: [`ATTEMPTS_MAX`] of them are about 20 minutes. The slowest answer to a push on

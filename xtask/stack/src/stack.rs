@@ -70,6 +70,8 @@ pub struct Settings {
     pub ports: BTreeMap<String, u16>,
     /// Added to the end of `slipway.toml`.
     pub more_config: String,
+    /// How many packages may be sent to the public place at a time; `None` leaves it to Slipway.
+    pub transfers: Option<u32>,
     /// Changes to the top-level keys of the GitLab stand-in's seed.
     pub more_gitlab_seed: BTreeMap<String, Value>,
 }
@@ -82,6 +84,7 @@ impl Settings {
             fresh: false,
             ports: BTreeMap::new(),
             more_config: String::new(),
+            transfers: None,
             more_gitlab_seed: BTreeMap::new(),
         }
     }
@@ -191,9 +194,9 @@ impl Stack {
     }
 
     fn edge_command(&self, places: &Places, settings: &Settings) -> anyhow::Result<Vec<String>> {
-        let folder = self.folder.join("edge");
+        let folder = self.edge_folder();
         std::fs::create_dir_all(&folder)?;
-        let config = format!("{}{}", self.config(), settings.more_config);
+        let config = format!("{}{}", self.config(settings.transfers), settings.more_config);
         let file = Edge {
             modules: &places.build().join("worker"),
             assets: &places.build().join("dashboard"),
@@ -215,7 +218,7 @@ impl Stack {
     }
 
     /// `slipway.toml` for this stack.
-    fn config(&self) -> String {
+    fn config(&self, transfers: Option<u32>) -> String {
         use std::fmt::Write as _;
         let (edge, gitlab) = (self.edge_url(), self.ports.url("gitlab"));
         let (depot, storage) = (self.ports.url("depot"), self.ports.url("depot-storage"));
@@ -241,6 +244,10 @@ token = "PUBLIC_TOKEN"
 storage = ["{storage}"]
 "#
         );
+        // The last place is the public one.
+        if let Some(transfers) = transfers {
+            let _ = writeln!(text, "transfers = {transfers}");
+        }
         for project in PROJECTS {
             let _ = write!(
                 text,
@@ -282,6 +289,20 @@ public = {{ place = "public", repository = "{}/{}" }}
     /// Starts a process that has ended again: same command, same ports, same folder.
     pub fn start_again(&mut self, part: Part) -> anyhow::Result<()> {
         self.process(part).start_again()
+    }
+
+    /// Replaces the edge by one that knows nothing: its objects are deleted. Everything else goes on.
+    pub fn forget_edge(&mut self) -> anyhow::Result<()> {
+        self.kill(Part::Edge)?;
+        let objects = crate::edge::objects(&self.edge_folder());
+        std::fs::remove_dir_all(&objects)
+            .and_then(|()| std::fs::create_dir(&objects))
+            .with_context(|| format!("cannot empty `{}`", objects.display()))?;
+        self.start_again(Part::Edge)
+    }
+
+    fn edge_folder(&self) -> PathBuf {
+        self.folder.join("edge")
     }
 
     /// The last lines that a process logged.
