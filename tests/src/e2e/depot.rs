@@ -1,5 +1,7 @@
 //! The package server as users, packagers and its operator see it.
 
+use std::io::Read as _;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use slipway_stack::Stack;
@@ -56,7 +58,7 @@ impl Depot {
             "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"package[distro_version_id]\"\r\n\r\n{}\r\n\
              --{BOUNDARY}\r\nContent-Disposition: form-data; name=\"package[package_file]\"; filename=\"{filename}\"\r\n\
              Content-Type: application/octet-stream\r\n\r\n",
-            self.distro_version_id(user, distro)
+            self.distro_version_id(user, distro, filename)
         )
         .into_bytes();
         form.extend_from_slice(bytes);
@@ -65,13 +67,14 @@ impl Depot {
         self.api(user, "POST", &format!("repos/{repository}/packages.json"), &content_type, form)
     }
 
-    fn distro_version_id(&self, user: &User, distro: &str) -> u64 {
+    fn distro_version_id(&self, user: &User, distro: &str, filename: &str) -> u64 {
+        let kind = if filename.ends_with(".rpm") { "rpm" } else { "deb" };
         let (name, version) = distro.split_once('/').expect("a distro version such as `ubuntu/jammy`");
         let all = self.api(user, "GET", "distributions.json", "application/json", "").ok().json();
         let named = |list: &Value, name: &str| {
             list.as_array().and_then(|list| list.iter().find(|one| one["index_name"] == name).cloned())
         };
-        let found = named(&all["deb"], name).and_then(|distro| named(&distro["versions"], version));
+        let found = named(&all[kind], name).and_then(|distro| named(&distro["versions"], version));
         found.and_then(|found| found["id"].as_u64()).unwrap_or_else(|| panic!("the depot does not know {distro}"))
     }
 
@@ -82,9 +85,16 @@ impl Depot {
 
     /// What the user's repository holds under exactly this name: the digests that the API shows.
     pub fn listed(&self, user: &User, filename: &str) -> Vec<String> {
+        self.listed_in(user, None, filename)
+    }
+
+    /// The same for one distro version.
+    pub fn listed_in(&self, user: &User, distro: Option<&str>, filename: &str) -> Vec<String> {
         let path = format!("repos/{}/search.json?q={filename}&per_page=250", user.repository);
         let found = self.api(user, "GET", &path, "application/json", "").ok().json();
-        let exact = found.as_array().expect("a list").iter().filter(|package| package["filename"] == filename);
+        let exact = found.as_array().expect("a list").iter().filter(|package| {
+            package["filename"] == filename && distro.is_none_or(|distro| package["distro_version"] == distro)
+        });
         exact.map(|package| package["sha256sum"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
@@ -93,9 +103,14 @@ impl Depot {
     /// The bytes that the public APT index leads to, which have the digest that it promises. `None` when it does not
     /// list the file.
     pub fn served(&self, distro: &str, filename: &str) -> Option<Vec<u8>> {
+        if filename.ends_with(".rpm") {
+            return self.served_rpm(distro, filename);
+        }
+        let architecture = filename.trim_end_matches(".deb").rsplit('_').next().unwrap_or_default();
+        let architecture = if architecture == "all" { "amd64" } else { architecture };
         let (name, version) = distro.split_once('/').expect("a distro version such as `ubuntu/jammy`");
         let base = format!("{}/{}/{name}", self.url, self.public.repository);
-        let index = send("GET", &format!("{base}/dists/{version}/main/binary-amd64/Packages"), &[], "");
+        let index = send("GET", &format!("{base}/dists/{version}/main/binary-{architecture}/Packages"), &[], "");
         let index = if index.status == 404 { String::new() } else { index.ok().text() };
         let stanza = index.split("\n\n").find(|stanza| {
             stanza.lines().any(|line| line.starts_with("Filename: ") && line.ends_with(&format!("/{filename}")))
@@ -103,6 +118,24 @@ impl Depot {
         let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)).expect("each stanza has it");
         let bytes = send("GET", &format!("{base}/{}", field("Filename: ")), &[], "").ok().body;
         assert_eq!(sha256(&bytes), field("SHA256: "), "the index promises what the pool has");
+        Some(bytes)
+    }
+
+    /// The same for an rpm, whose index is a list of lists, this one with a list in gzip.
+    fn served_rpm(&self, distro: &str, filename: &str) -> Option<Vec<u8>> {
+        let base = format!("{}/{}/{distro}/x86_64", self.url, self.public.repository);
+        let lists = send("GET", &format!("{base}/repodata/repomd.xml"), &[], "");
+        let lists = if lists.status == 404 { return None } else { lists.ok().text() };
+        let primary = between(&lists, "<data type=\"primary\">", "</data>").expect("each index has its main list");
+        let place = between(primary, "<location href=\"", "\"").expect("a list has a place");
+        let packed = send("GET", &format!("{base}/{place}"), &[], "").ok().body;
+        let mut list = String::new();
+        flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut list).expect("the list is in gzip");
+        let package = list.split("<package ").find(|package| package.contains(&format!("{filename}\"")))?;
+        let place = between(package, "<location href=\"", "\"").expect("a package has a place");
+        let bytes = send("GET", &format!("{base}/{place}"), &[], "").ok().body;
+        let promised = between(package, "<checksum ", "</checksum>").and_then(|sum| sum.rsplit('>').next());
+        assert_eq!(Some(sha256(&bytes).as_str()), promised, "the index promises what is beside it");
         Some(bytes)
     }
 
@@ -115,9 +148,17 @@ impl Depot {
 
     /// The digests of the accepted pushes of a file to the public repository.
     pub fn pushes(&self, filename: &str) -> Vec<String> {
+        self.pushes_to(None, filename)
+    }
+
+    /// The same for one distro version.
+    pub fn pushes_to(&self, distro: Option<&str>, filename: &str) -> Vec<String> {
         let journal = self.journal();
         let pushes = journal.iter().filter(|entry| {
-            entry["action"] == "push" && entry["repo"] == self.public.repository && entry["filename"] == filename
+            entry["action"] == "push"
+                && entry["repo"] == self.public.repository
+                && entry["filename"] == filename
+                && distro.is_none_or(|distro| entry["distro"] == distro)
         });
         pushes
             .map(|entry| {
@@ -130,6 +171,21 @@ impl Depot {
     /// Every request since the depot was started, without queries.
     pub fn requests(&self) -> Vec<Value> {
         self.tell("GET", "requests", &Value::Null).as_array().expect("a list").clone()
+    }
+
+    /// Requests by what they were about, since the depot was started or the last reset.
+    pub fn counts(&self) -> Value {
+        self.tell("GET", "counts", &Value::Null)
+    }
+
+    /// How many requests there were at one of these points since the last reset.
+    pub fn count(&self, point: &str) -> u64 {
+        self.counts()[point]["requests"].as_u64().unwrap_or(0)
+    }
+
+    /// Counts from zero.
+    pub fn reset_counts(&self) {
+        self.tell("DELETE", "counts", &Value::Null);
     }
 
     /// How many times somebody tried to push to the public repository.
@@ -147,9 +203,19 @@ impl Depot {
         Gate { address: format!("gates/{id}"), depot: self.clone() }
     }
 
-    /// The next requests at a point fail: `{"on","times","effect","status"}`.
-    pub fn fault(&self, fault: &Value) {
-        self.tell("POST", "faults", fault);
+    /// Orders a fault, as `docs/depot.md` describes them. The number that clears it.
+    pub fn fault(&self, fault: &Value) -> u64 {
+        self.tell("POST", "faults", fault)["id"].as_u64().expect("a fault has a number")
+    }
+
+    /// One fault is over.
+    pub fn clear(&self, fault: u64) {
+        self.tell("DELETE", &format!("faults/{fault}"), &Value::Null);
+    }
+
+    /// The package server has another table of the numbers of distro versions.
+    pub fn use_ids(&self, table: &str) {
+        self.tell("POST", "ids", &json!({"table": table}));
     }
 
     /// Nothing fails any more.
@@ -168,6 +234,11 @@ impl Depot {
             .ok()
             .json()
     }
+}
+
+/// The part of a text between two others.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map(|(part, _)| part)
 }
 
 /// A closed gate in the way of a download.

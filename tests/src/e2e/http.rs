@@ -49,9 +49,19 @@ pub fn try_send(
     headers: &[(&str, &str)],
     body: impl Into<Vec<u8>>,
 ) -> Result<Answer, minreq::Error> {
-    let mut request = Request::new(Method::Custom(method.to_owned()), url)
-        .with_timeout(TIME_OUT_SECONDS)
-        .with_follow_redirects(false);
+    send_within(TIME_OUT_SECONDS, method, url, headers, body)
+}
+
+/// The same, for an answer that may take so many seconds.
+pub fn send_within(
+    seconds: u64,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Vec<u8>>,
+) -> Result<Answer, minreq::Error> {
+    let mut request =
+        Request::new(Method::Custom(method.to_owned()), url).with_timeout(seconds).with_follow_redirects(false);
     for (name, value) in headers {
         request = request.with_header(*name, *value);
     }

@@ -14,14 +14,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use slipway_stack::{Part, Project, Settings, Stack};
+use slipway_stack::{Part, Project, Stack};
 
 pub use depot::{Depot, Gate, User};
 pub use gitlab::Gitlab;
-pub use http::{Answer, send, try_send};
-pub use release::{Package, Release, Spoken};
+pub use http::{Answer, send, send_within, try_send};
+pub use release::{Carried, Package, Release, Spoken};
 pub use slipway_stack::deb::{Deb, sha256};
-pub use slipway_stack::{Part as Process, wait_for};
+pub use slipway_stack::rpm::Rpm;
+pub use slipway_stack::{Part as Process, Settings, wait_for};
 
 /// How long anything may take that is to happen by itself. A killed promotion is taken up again after 20 s, and the
 /// machine may be busy with other tests.
@@ -44,11 +45,17 @@ pub struct World {
 impl World {
     /// Starts a new one for the test of this name.
     pub fn start(test: &str) -> Self {
+        Self::start_with(test, |_| {})
+    }
+
+    /// The same, with other settings than most tests need.
+    pub fn start_with(test: &str, settle: impl FnOnce(&mut Settings)) -> Self {
         let places = slipway_stack::Places::of_this_clone().expect("tests run in a clone");
         // Not the same for two runs at a time: each has its own state and lock.
         let folder = places.target.join("tmp/e2e").join(format!("{test}-{}", std::process::id()));
-        let stack =
-            Stack::start(&Settings::in_folder(&folder)).expect("`cargo xtask build` has built what a stack needs");
+        let mut settings = Settings::in_folder(&folder);
+        settle(&mut settings);
+        let stack = Stack::start(&settings).expect("`cargo xtask build` has built what a stack needs");
         let depot = Depot::of(&stack);
         let gitlab = Gitlab::of(&stack);
         Self { stack, depot, gitlab, folder }
@@ -148,6 +155,18 @@ pub fn deb(name: &str, readme: &str, ballast: usize) -> Deb {
         architecture: "amd64".to_owned(),
         readme: readme.to_owned(),
         ballast,
+    }
+}
+
+/// The same for rpms.
+pub fn rpm(name: &str, contents: &str) -> Rpm {
+    Rpm {
+        name: name.to_owned(),
+        version: "1.0.0".to_owned(),
+        release: "1".to_owned(),
+        architecture: "x86_64".to_owned(),
+        epoch: None,
+        contents: contents.to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use slipway_stack::{Places, Project, Stack, wait_for};
 
 use super::gitlab::id;
-use super::{Answer, DEADLINE, Deb, Depot, Gitlab, JAMMY, send, sha256};
+use super::{Answer, DEADLINE, Deb, Depot, Gitlab, JAMMY, Rpm, send, send_within, sha256};
 
 /// A release's pipeline, with one running job that plans and builds.
 #[derive(Clone, Debug)]
@@ -34,6 +34,37 @@ pub struct Package {
     pub bytes: Vec<u8>,
     /// Their SHA-256.
     pub sha256: String,
+}
+
+impl Package {
+    /// A file with these bytes.
+    pub fn new(filename: String, bytes: Vec<u8>) -> Self {
+        Self { filename, sha256: sha256(&bytes), bytes }
+    }
+}
+
+/// A request that a job holds open.
+pub struct Carried(std::thread::JoinHandle<Option<Answer>>);
+
+impl Carried {
+    /// Whether the answer has ended, however it did.
+    pub fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    /// Waits for the end of the answer: its lines. There are none when the edge was killed meanwhile.
+    pub fn lines(self) -> Vec<Value> {
+        let answer = self.0.join().expect("the request does not panic");
+        let text = answer.map(|answer| answer.ok().text()).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+    }
+}
+
+fn expected(key: &str, distros: &[&str], kind: &str) -> Value {
+    json!({"key": key, "expect": {
+        "distros": distros, "kind": kind,
+        "release_job": format!("release: [{key}]"), "environment": format!("release/{key}"),
+    }})
 }
 
 /// How a run of the `slipway` command ended.
@@ -140,35 +171,52 @@ impl Release {
 
     /// Declares that packages are expected for one distro version.
     pub fn plan(&self, keys: &[&str]) {
-        let packages: Vec<Value> = keys
-            .iter()
-            .map(|key| {
-                json!({"key": key, "expect": {
-                    "distros": [JAMMY], "release_job": format!("release: [{key}]"), "environment": format!("release/{key}"),
-                }})
-            })
-            .collect();
+        let packages: Vec<Value> = keys.iter().map(|key| expected(key, &[JAMMY], "deb")).collect();
         self.api("PATCH", "", Some(&self.session(self.build)), &json!({"packages": packages})).ok();
+    }
+
+    /// Declares that one package is expected for several distro versions: `deb` or `rpm`.
+    pub fn plan_for(&self, key: &str, distros: &[&str], kind: &str) {
+        let packages = json!({"packages": [expected(key, distros, kind)]});
+        self.api("PATCH", "", Some(&self.session(self.build)), &packages).ok();
+    }
+
+    /// Declares the digest of a planned package's file.
+    pub fn declare(&self, key: &str, package: &Package) -> Answer {
+        let file = json!({
+            "filename": package.filename, "digest": format!("sha256:{}", package.sha256), "size": package.bytes.len(),
+        });
+        let patch = json!({"packages": [{"key": key, "staged": file}]});
+        self.api("PATCH", "", Some(&self.session(self.build)), &patch)
     }
 
     /// Builds a planned package: declares its digest and pushes it to staging.
     pub fn stage(&self, key: &str, deb: &Deb) -> Package {
-        let bytes = deb.build().expect("it fits");
-        let package = Package { filename: deb.file_name(), sha256: sha256(&bytes), bytes };
-        let declare = || {
-            let file = json!({
-                "filename": package.filename, "digest": format!("sha256:{}", package.sha256), "size": package.bytes.len(),
-            });
-            let patch = json!({"packages": [{"key": key, "staged": file}]});
-            self.api("PATCH", "", Some(&self.session(self.build)), &patch).ok();
-        };
-        declare();
-        let staging = &self.depot.staging;
-        let pushed = self.depot.push(staging, &staging.repository, JAMMY, &package.filename, &package.bytes);
-        assert_eq!(pushed.status, 201, "{}", pushed.text());
-        declare();
-        assert_eq!(self.target(key)["state"], "staged");
+        let package = Package::new(deb.file_name(), deb.build().expect("it fits"));
+        self.stage_file(key, &package, &[JAMMY]);
         package
+    }
+
+    /// The same for any file, in each of its distro versions.
+    pub fn stage_file(&self, key: &str, package: &Package, distros: &[&str]) {
+        self.declare(key, package).ok();
+        let staging = &self.depot.staging;
+        for distro in distros {
+            let pushed = self.depot.push(staging, &staging.repository, distro, &package.filename, &package.bytes);
+            assert_eq!(pushed.status, 201, "{}", pushed.text());
+        }
+        self.declare(key, package).ok();
+        for distro in distros {
+            assert_eq!(self.target_in(key, distro)["state"], "staged", "{distro}");
+        }
+    }
+
+    /// Plans and stages an rpm of this name for these distro versions, with its manual job: the package, and the job.
+    pub fn ready_rpm(&self, rpm: &Rpm, distros: &[&str]) -> (Package, u64) {
+        let package = Package::new(rpm.file_name(), rpm.build().expect("rpmbuild builds it"));
+        self.plan_for(&rpm.name, distros, "rpm");
+        self.stage_file(&rpm.name, &package, distros);
+        (package, self.job(&rpm.name))
     }
 
     /// Plans and stages a package of this name, with its manual job: the package, and the job.
@@ -180,6 +228,16 @@ impl Release {
     /// A job asks to release packages.
     pub fn promote(&self, session: &str, keys: &[&str]) -> Answer {
         self.api("POST", "/promotions", Some(session), &json!({"keys": keys}))
+    }
+
+    /// A job holds a request open, for the edge to copy what takes longer than its own runs.
+    pub fn carry(&self, session: &str, key: &str, distro: &str) -> Carried {
+        let url = format!("{}/api/v1/projects/{}/releases/{}/carries", self.edge, self.project.name, self.version);
+        let (bearer, body) = (format!("Bearer {session}"), json!({"key": key, "distro": distro}).to_string());
+        Carried(std::thread::spawn(move || {
+            let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
+            send_within(600, "POST", &url, &headers, body).ok()
+        }))
     }
 
     // ---- what the edge shows ----
@@ -196,19 +254,53 @@ impl Release {
 
     /// The one target of a package.
     pub fn target(&self, key: &str) -> Value {
+        self.targets(key)[0].clone()
+    }
+
+    /// All targets of a package.
+    pub fn targets(&self, key: &str) -> Value {
         let release = self.shown();
         let packages = release["packages"].as_array().expect("a release lists its packages");
         let package = packages.iter().find(|package| package["key"] == key);
-        package.unwrap_or_else(|| panic!("`{key}` is not in {release}"))["targets"][0].clone()
+        package.unwrap_or_else(|| panic!("`{key}` is not in {release}"))["targets"].clone()
+    }
+
+    /// One of several targets.
+    pub fn target_in(&self, key: &str, distro: &str) -> Value {
+        let targets = self.targets(key);
+        let found = targets.as_array().and_then(|targets| targets.iter().find(|target| target["distro"] == distro));
+        found.unwrap_or_else(|| panic!("`{key}` has no target {distro}: {targets}")).clone()
+    }
+
+    /// What was tried for a target, oldest first.
+    pub fn attempts(&self, key: &str, distro: &str) -> Vec<Value> {
+        let history = self.api("GET", &format!("/targets/{key}/{distro}"), None, &Value::Null).ok().json();
+        history["attempts"].as_array().expect("a history lists its attempts").clone()
     }
 
     /// Waits until the target of a package is in one of these states. The target.
     #[track_caller]
     pub fn wait(&self, key: &str, states: &[&str]) -> Value {
+        self.wait_for_target(key, None, &states.join(" or "), |target| {
+            states.iter().any(|state| target["state"] == *state)
+        })
+    }
+
+    /// The same for one of several targets.
+    #[track_caller]
+    pub fn wait_in(&self, key: &str, distro: &str, states: &[&str]) -> Value {
+        self.wait_for_target(key, Some(distro), &states.join(" or "), |target| {
+            states.iter().any(|state| target["state"] == *state)
+        })
+    }
+
+    /// Waits until a target is as `look` wants it: the one target, or the one for a distro version.
+    #[track_caller]
+    pub fn wait_for_target(&self, key: &str, distro: Option<&str>, what: &str, look: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
-        let found = wait_for(&format!("`{key}` is {}", states.join(" or ")), DEADLINE, || {
-            last = self.target(key);
-            Ok(states.iter().any(|state| last["state"] == *state).then(|| last.clone()))
+        let found = wait_for(&format!("`{key}` is {what}"), DEADLINE, || {
+            last = distro.map_or_else(|| self.target(key), |distro| self.target_in(key, distro));
+            Ok(look(&last).then(|| last.clone()))
         });
         found.unwrap_or_else(|error| panic!("{error:#}; it is {last}"))
     }
@@ -219,6 +311,23 @@ impl Release {
         let target = self.wait(key, &["released", "failed", "conflict", "missing"]);
         assert_eq!(target["state"], "released", "{target}");
         target
+    }
+
+    /// The same for one of several targets.
+    #[track_caller]
+    pub fn wait_until_released_in(&self, key: &str, distro: &str) -> Value {
+        let target = self.wait_in(key, distro, &["released", "failed", "conflict", "missing"]);
+        assert_eq!(target["state"], "released", "{target}");
+        target
+    }
+
+    /// Whether exactly the staged bytes are public in one distro version.
+    #[track_caller]
+    pub fn is_public_once_in(&self, package: &Package, distro: &str) {
+        let pushes = self.depot.pushes_to(Some(distro), &package.filename);
+        assert_eq!(pushes, [package.sha256.as_str()], "accepted pushes of {} to {distro}", package.filename);
+        let served = self.depot.served(distro, &package.filename);
+        assert_eq!(served.as_deref().map(sha256), Some(package.sha256.clone()), "the index leads to the staged bytes");
     }
 
     /// Whether exactly the staged bytes are public: one accepted push, and the index leads to them.

@@ -186,8 +186,12 @@ impl Bench<'_> {
             figure(second, "lists of public", lists(promotion, Side::Public)).must(Mark::AtMost(1.0)),
             figure(second, "index requests", count(promotion, |one| one["point"] == "index")),
             figure(second, "pushes", sent).must(Mark::AtMost(0.0)),
-            figure(second, "downloads", count(promotion, |one| one["point"] == "download" || one["point"] == "storage"))
-                .must(Mark::AtMost(0.0)),
+            figure(
+                second,
+                "downloads",
+                count(promotion, |one| one["point"] == "download" || one["point"] == "storage"),
+            )
+            .must(Mark::AtMost(0.0)),
             figure(second, "all requests", count(promotion, |_| true)),
         ])
     }

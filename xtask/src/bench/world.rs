@@ -200,7 +200,8 @@ impl World {
         let path = format!("/{}/packages/{}/{}/download", self.repository(side), package.distro, package.filename);
         let redirect = self.ask(side, Method::Get, &path).send().context("cannot ask for a download")?;
         let location = redirect.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
-        let (_, location) = location.with_context(|| format!("a download was answered with {}", redirect.status_code))?;
+        let (_, location) =
+            location.with_context(|| format!("a download was answered with {}", redirect.status_code))?;
         let request = Request::new(Method::Get, location.as_str()).with_timeout(EXCHANGE_LIMIT.as_secs());
         let bytes = accepted(request)?.into_bytes();
         ensure!(bytes.len() == package.size, "{} was downloaded with {} bytes", package.filename, bytes.len());
@@ -282,10 +283,8 @@ impl World {
             &format!("{}/_control/id-token", self.stack.gitlab_control()),
             &json!({"job_id": release.build, "aud": self.stack.audience()}),
         )?;
-        let opened = post_json(
-            &format!("{}/api/v1/sessions", self.stack.edge_url()),
-            &json!({"id_token": token["id_token"]}),
-        )?;
+        let opened =
+            post_json(&format!("{}/api/v1/sessions", self.stack.edge_url()), &json!({"id_token": token["id_token"]}))?;
         let session = format!("Bearer {}", opened["session"].as_str().context("a job gets a session")?);
         let headers = [("authorization", session.as_str())];
         call(Method::Patch, &self.address(release), &headers, Some(&json!({"packages": packages}))).map(drop)

@@ -70,8 +70,12 @@ pub struct Settings {
     pub ports: BTreeMap<String, u16>,
     /// Added to the end of `slipway.toml`.
     pub more_config: String,
-    /// How many packages may be sent to the public place at a time; `None` leaves it to Slipway.
+    /// Routes in place of the one that sends every package from the private to the public repository by copy.
+    pub routes: Option<String>,
+    /// How many transfers the public place takes at a time, in place of Slipway's own number.
     pub transfers: Option<u32>,
+    /// Changes to the top-level keys of depot's seed.
+    pub more_depot_seed: BTreeMap<String, Value>,
     /// Changes to the top-level keys of the GitLab stand-in's seed.
     pub more_gitlab_seed: BTreeMap<String, Value>,
 }
@@ -84,7 +88,9 @@ impl Settings {
             fresh: false,
             ports: BTreeMap::new(),
             more_config: String::new(),
+            routes: None,
             transfers: None,
+            more_depot_seed: BTreeMap::new(),
             more_gitlab_seed: BTreeMap::new(),
         }
     }
@@ -117,7 +123,7 @@ impl Stack {
 
         for part in Part::ALL {
             let command = match part {
-                Part::Depot => stack.depot_command(&places)?,
+                Part::Depot => stack.depot_command(&places, settings)?,
                 Part::Gitlab => stack.gitlab_command(&places, settings)?,
                 Part::Edge => stack.edge_command(&places, settings)?,
             };
@@ -127,17 +133,20 @@ impl Stack {
         Ok(stack)
     }
 
-    fn depot_command(&self, places: &Places) -> anyhow::Result<Vec<String>> {
+    fn depot_command(&self, places: &Places, settings: &Settings) -> anyhow::Result<Vec<String>> {
         let seed = self.folder.join("depot.json");
         let owned =
             |(owner, name): (&str, &str), private: bool| json!({"owner": owner, "name": name, "private": private});
-        let text = json!({
+        let mut text = json!({
             "users": [
                 {"name": STAGING.0, "token": self.secret("STAGING_TOKEN")},
                 {"name": PUBLIC.0, "token": self.secret("PUBLIC_TOKEN")},
             ],
             "repos": [owned(STAGING, true), owned(PUBLIC, false)],
         });
+        for (key, value) in &settings.more_depot_seed {
+            text[key] = value.clone();
+        }
         crate::write_private(&seed, &format!("{text:#}\n"))?;
         Ok(vec![
             path(&places.program("depot")?),
@@ -196,7 +205,7 @@ impl Stack {
     fn edge_command(&self, places: &Places, settings: &Settings) -> anyhow::Result<Vec<String>> {
         let folder = self.edge_folder();
         std::fs::create_dir_all(&folder)?;
-        let config = format!("{}{}", self.config(settings.transfers), settings.more_config);
+        let config = format!("{}{}", self.config(settings), settings.more_config);
         let file = Edge {
             modules: &places.build().join("worker"),
             assets: &places.build().join("dashboard"),
@@ -218,7 +227,7 @@ impl Stack {
     }
 
     /// `slipway.toml` for this stack.
-    fn config(&self, transfers: Option<u32>) -> String {
+    fn config(&self, settings: &Settings) -> String {
         use std::fmt::Write as _;
         let (edge, gitlab) = (self.edge_url(), self.ports.url("gitlab"));
         let (depot, storage) = (self.ports.url("depot"), self.ports.url("depot-storage"));
@@ -244,8 +253,7 @@ token = "PUBLIC_TOKEN"
 storage = ["{storage}"]
 "#
         );
-        // The last place is the public one.
-        if let Some(transfers) = transfers {
+        if let Some(transfers) = settings.transfers {
             let _ = writeln!(text, "transfers = {transfers}");
         }
         for project in PROJECTS {
@@ -260,6 +268,10 @@ webhook_token = "{}"
 "#,
                 project.id, project.namespace_id, project.name, project.webhook_secret
             );
+        }
+        if let Some(routes) = &settings.routes {
+            text.push_str(routes);
+            return text;
         }
         let _ = write!(
             text,

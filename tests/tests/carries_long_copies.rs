@@ -1,0 +1,123 @@
+//! A copy that its own rate says is too long for an alarm's quarter of an hour is carried by the job that waits for it.
+
+use serde_json::json;
+use slipway_tests::e2e::{JAMMY, Package, Process, Release, World, deb, wait_until};
+
+/// At 110 KB a second these are 20 minutes.
+const BALLAST_BYTES: usize = 128 * 1024 * 1024;
+const BYTES_PER_SECOND: u64 = 110_000;
+
+/// A package whose storage is slow for so many downloads, its job played by hand.
+struct Slow {
+    release: Release,
+    package: Package,
+    job: u64,
+}
+
+fn begin(world: &World, ballast: usize, slow_downloads: u32) -> Slow {
+    let release = world.release("1.0.0");
+    let (package, job) = release.ready(&deb("cargo", "", ballast));
+    world.depot.fault(&json!({
+        "on": "storage", "effect": "throttle", "bytes_per_second": BYTES_PER_SECOND, "times": slow_downloads,
+    }));
+    let job = world.gitlab.play(job, "mira");
+    Slow { release, package, job }
+}
+
+/// The target waits to be carried, and says so in words.
+#[track_caller]
+fn waits_to_be_carried(release: &Release) {
+    let target = release.wait_for_target("cargo", None, "waiting to be carried", |target| target["step"] == "carry");
+    assert_eq!(target["state"], "releasing", "{target}");
+    let problem = &target["problem"];
+    assert_eq!(problem["code"], "too-slow", "{target}");
+    assert_eq!(problem["public"], "none", "{target}");
+    assert_eq!(problem["retry"], "automatic", "{target}");
+    let what = problem["what"].as_str().expect("a sentence");
+    assert!(what.contains("bytes a second") && what.contains("the edge may run for 15 by itself"), "{what}");
+    assert!(what.contains("Nothing of it is public"), "{what}");
+    assert!(problem["next"].as_str().is_some_and(|next| next.contains("the release job carries it")), "{target}");
+}
+
+#[test]
+fn a_copy_that_is_too_slow_for_the_edge_alone_is_carried_by_its_job_and_by_no_other() {
+    let world = World::start("carry");
+    // The edge's own try, and the beginning of the carried one, which goes on at full speed when it is told to.
+    let Slow { release, package, job } = begin(&world, BALLAST_BYTES, 1);
+    waits_to_be_carried(&release);
+    release.is_not_public(&package.filename);
+    assert_eq!(world.depot.count("storage"), 1, "it is not begun again and again");
+
+    let other = release.session(world.gitlab.play(release.job_in("release/other", "other"), "jonas"));
+    let carries = json!({"key": "cargo", "distro": JAMMY});
+    let refused = release.api("POST", "/carries", Some(&other), &carries);
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("only the one that did carries it"), "{}", refused.text());
+    assert_eq!(release.api("POST", "/carries", None, &carries).status, 401);
+    let session = release.session(job);
+    let unknown = release.api("POST", "/carries", Some(&session), &json!({"key": "cargo", "distro": "ubuntu/noble"}));
+    assert!(unknown.text().contains("refused"), "there is no such target: {}", unknown.text());
+
+    let size = package.bytes.len() as u64;
+    let gate = world.depot.gate(&package.filename, size / 2);
+    let carried = release.carry(&session, "cargo", JAMMY);
+    gate.wait();
+    let bytes = |least: u64| {
+        release.wait_for_target("cargo", None, "on its way", |target| target["bytes"].as_u64() >= Some(least))
+    };
+    // What the destination has taken is counted once a second, in pieces of a few MiB.
+    let shown = bytes(size / 2 - 16 * 1024 * 1024);
+    assert!(shown["bytes"].as_u64() <= Some(size / 2 + 1024), "{shown}");
+    assert!(!carried.has_ended());
+    gate.open();
+    let lines = carried.lines();
+    assert_eq!(lines.first(), Some(&json!("carrying")), "{lines:?}");
+    assert_eq!(lines.last(), Some(&json!("ended")), "{lines:?}");
+    release.wait_until_released("cargo");
+    release.is_public_once(&package);
+    assert_eq!(world.rows(&release, "cargo", "approved").len(), 1);
+}
+
+#[test]
+fn a_carried_copy_that_is_cut_off_by_a_kill_leaves_nothing_public_and_can_be_carried_again() {
+    let mut world = World::start("carry-killed");
+    let Slow { release, package, job } = begin(&world, BALLAST_BYTES, 1);
+    waits_to_be_carried(&release);
+    let session = release.session(job);
+    let gate = world.depot.gate(&package.filename, package.bytes.len() as u64 / 2);
+    let carried = release.carry(&session, "cargo", JAMMY);
+    gate.wait();
+    world.kill(Process::Edge);
+    wait_until("the job notices", || carried.has_ended());
+    release.is_not_public(&package.filename);
+    world.start_again(Process::Edge);
+    release.is_not_public(&package.filename);
+    gate.open();
+
+    // The job asks again, as long as it runs; or the edge has taken it up, which it can now that the storage is quick.
+    wait_until("it is carried or released", || {
+        if release.target("cargo")["state"] == "released" {
+            return true;
+        }
+        let lines = release.carry(&session, "cargo", JAMMY).lines();
+        lines.last() == Some(&json!("ended"))
+    });
+    release.wait_until_released("cargo");
+    release.is_public_once(&package);
+}
+
+#[test]
+fn while_nobody_carries_it_a_copy_is_not_public_and_stays_where_it_is() {
+    let world = World::start("carry-nobody");
+    let Slow { release, package, .. } = begin(&world, BALLAST_BYTES, u32::MAX);
+    waits_to_be_carried(&release);
+    // Another package goes its way meanwhile: what waits for its carrier holds no slot.
+    world.depot.heal();
+    let (other, job) = release.ready(&deb("other", "", 0));
+    world.gitlab.play(job, "mira");
+    release.wait_until_released("other");
+    release.is_public_once(&other);
+    waits_to_be_carried(&release);
+    release.is_not_public(&package.filename);
+    assert_eq!(world.depot.count("storage"), 2, "the edge does not try what it cannot end");
+}

@@ -1,0 +1,104 @@
+//! Approved work that no alarm drives any more is found by the record's own alarm; what rests is looked at again.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use slipway_tests::e2e::{JAMMY, Process, Release, World, deb, wait_for};
+
+/// The record looks over what moves once a minute, and takes up what was not heard of for one.
+const SWEEPS: Duration = Duration::from_mins(4);
+
+/// Where workerd keeps the objects of one class: their databases, and the alarms of all of them.
+fn objects(world: &World, class: &str) -> PathBuf {
+    let folder = world.stack.folder().join("edge/objects").join(format!("slipway-{class}"));
+    assert!(folder.is_dir(), "workerd keeps its objects in {}", folder.display());
+    folder
+}
+
+#[test]
+fn a_package_whose_object_has_lost_its_alarm_and_all_it_knew_is_released_by_the_records_sweep() {
+    let mut world = World::start("lost-alarm");
+    let release = world.release("1.0.0");
+    let (package, job) = release.ready(&deb("cargo", "", 2_000_000));
+    let gate = world.depot.gate(&package.filename, 1_000_000);
+    world.gitlab.play(job, "mira");
+    gate.wait();
+    world.kill(Process::Edge);
+    fs::remove_dir_all(objects(&world, "PackagePromotion")).expect("the stack's folder is writable");
+    gate.open();
+    world.start_again(Process::Edge);
+    release.is_not_public(&package.filename);
+
+    wait_for("the sweep has found it", SWEEPS, || Ok((release.target("cargo")["state"] == "released").then_some(())))
+        .unwrap_or_else(|error| panic!("{error:#}: {}", release.target("cargo")));
+    release.is_public_once(&package);
+    assert_eq!(world.rows(&release, "cargo", "approved").len(), 1, "nobody had to approve it again");
+}
+
+/// Lets the record believe that what rests was looked at a quarter of an hour ago, as if that time had passed.
+fn let_time_pass(world: &mut World) {
+    world.kill(Process::Edge);
+    let mut records = 0;
+    for entry in fs::read_dir(objects(world, "ProjectRecord")).expect("a folder") {
+        let file = entry.expect("a file").path();
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if !name.ends_with(".sqlite") || name == "metadata.sqlite" {
+            continue;
+        }
+        let database = rusqlite::Connection::open(&file).expect("workerd is stopped");
+        let quarter = "UPDATE targets SET since = since - 900000, looked_at = looked_at - 900000";
+        records += database.execute(quarter, []).unwrap_or(0);
+    }
+    assert!(records > 0, "the record of a project has targets");
+    world.start_again(Process::Edge);
+}
+
+#[test]
+fn a_public_file_that_an_outsider_removes_is_shown_as_drift_and_a_staged_one_as_missing() {
+    let mut world = World::start("drift");
+    let release = world.release("1.0.0");
+    let (released, job) = release.ready(&deb("released", "", 0));
+    let (staged, _) = release.ready(&deb("staged", "", 0));
+    let (kept, kept_job) = release.ready(&deb("kept", "", 0));
+    for (key, job) in [("released", job), ("kept", kept_job)] {
+        world.gitlab.play(job, "mira");
+        release.wait_until_released(key);
+    }
+    world.depot.delete(&world.depot.public, JAMMY, &released.filename).ok();
+    world.depot.delete(&world.depot.staging, JAMMY, &staged.filename).ok();
+    assert!(release.target("released")["problem"].is_null(), "nobody has looked yet");
+
+    // One look at a list that does not have it is not believed, since lists can be behind.
+    let mut looks = 0;
+    let shown = |release: &Release| {
+        !release.target("released")["problem"].is_null() && release.target("staged")["state"] == "missing"
+    };
+    while !shown(&release) {
+        looks += 1;
+        assert!(looks <= 5, "{}", release.shown());
+        look_again(&mut world, &release, looks);
+    }
+    assert!(looks >= 2, "it was believed at once");
+    let target = release.target("released");
+    assert_eq!(target["state"], "released", "it was, and the record says so: {target}");
+    assert_eq!(target["problem"]["code"], "drift", "{target}");
+    let untouched = release.target("kept");
+    assert!(untouched["state"] == "released" && untouched["problem"].is_null(), "{untouched}");
+    release.is_public_once(&kept);
+
+    // What comes back is as it was.
+    let public = &world.depot.public;
+    world.depot.push(public, &public.repository, JAMMY, &released.filename, &released.bytes).ok();
+    look_again(&mut world, &release, 100);
+    release.wait_for_target("released", None, "as it was", |target| target["problem"].is_null());
+}
+
+/// Lets time pass, and wakes the record: whatever reaches it does.
+fn look_again(world: &mut World, release: &Release, round: u32) {
+    let_time_pass(world);
+    let key = format!("fence-{round}");
+    let (_, fence) = release.ready(&deb(&key, "", 0));
+    world.gitlab.play(fence, "mira");
+    release.wait_until_released(&key);
+}
