@@ -178,7 +178,7 @@ pub fn report(
             moving(Step::Look, Some(problem), trouble_wait(patience.troubled))
         }
         Outcome::Conflict { public, moved } => {
-            stopped(TargetState::Conflict, conflict(promotion, *public, *moved, before_any_act))
+            stopped(TargetState::Conflict, conflict(promotion, *public, *moved, at_most(Visible::Nothing)))
         }
         Outcome::Missing => stopped(TargetState::Missing, missing(promotion, gone)),
         Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged, gone)),

@@ -1,7 +1,7 @@
 //! The edge's process in the simulation: its objects, the messages between them, and what a runtime lends to them. It is
 //! a host like the Worker, over the same functions.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::rc::Rc;
