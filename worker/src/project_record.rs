@@ -7,7 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use slipway_core::api::{PromotionAccepted, ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::approval::{Refusal, by_job};
 use slipway_core::config::Config;
@@ -186,10 +186,8 @@ impl ProjectRecord {
                 self.record()?.declare(version, &package.key, file, package.replace, session, now)?;
             }
         }
-        let mut troubles = Vec::new();
-        for package in patch.packages.iter().filter(|package| package.staged.is_some()) {
-            troubles.extend(self.look_at_staging(&config, version, &package.key).await?);
-        }
+        let staged = patch.packages.iter().filter(|package| package.staged.is_some()).map(|package| &package.key);
+        let troubles = self.look_at_staging(&config, version, staged).await?;
         self.announce(session.project_id, version);
         match troubles.into_iter().reduce(|first, other| first.and(&other)) {
             Some(problem) => Err(problem),
@@ -240,21 +238,30 @@ impl ProjectRecord {
         }
     }
 
-    /// Sees whether staging has the declared bytes, for each distro version. What is in the way is recorded, and returned.
+    /// Sees whether staging has the declared bytes of packages, for each distro version. What is in the way is recorded,
+    /// and returned. All are looked for at once, so that each repository is read once.
     async fn look_at_staging(
         &self,
         config: &Config,
         version: &Version,
-        key: &Key,
+        keys: impl Iterator<Item = &Key>,
     ) -> std::result::Result<Vec<Problem>, Problem> {
-        let Some(staged) = self.record()?.staged(version, key)? else { return Ok(Vec::new()) };
-        let store = settings::store(&self.env, config, &staged.staging)?;
+        let mut declared = Vec::new();
+        for key in keys {
+            if let Some(staged) = self.record()?.staged(version, key)? {
+                declared.push((key, staged));
+            }
+        }
+        let each = || declared.iter().flat_map(|(key, staged)| staged.distros.iter().map(move |of| (*key, staged, of)));
+        let host = Host(self);
+        let looks = each().map(|(_, staged, distro)| host.find(&staged.staging, distro, &staged.filename));
+        let looks = join_all(looks).await;
         let mut problems = Vec::new();
-        for distro_text in &staged.distros {
-            let seen = Host(self).find(&staged.staging, distro_text, &staged.filename).await;
+        for ((key, staged, distro), seen) in each().zip(looks) {
             let sight = match seen.map_err(|error| Trouble::passing(error.to_string())).and_then(|seen| seen) {
                 Ok(Seen::Digest(digest)) if digest == staged.digest => Sight::Declared,
                 Ok(Seen::Digest(digest)) => {
+                    let store = settings::store(&self.env, config, &staged.staging)?;
                     let problem = staging_conflict(&store.name(), &staged.filename, digest, staged.digest);
                     problems.push(Problem::new(409, "staging-conflict", format!("{} {}", problem.what, problem.next)));
                     Sight::Other(problem)
@@ -267,7 +274,7 @@ impl ProjectRecord {
                     continue;
                 }
             };
-            self.record()?.seen_in_staging(version, key, distro_text, &sight, clock::now())?;
+            self.record()?.seen_in_staging(version, key, distro, &sight, clock::now())?;
         }
         Ok(problems)
     }

@@ -77,10 +77,26 @@ pub(crate) fn suites(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Suite
     tools::npm_install(steps, places, pages, &places.root.join(pages), "playwright-core", "15 MB on disk")?;
     check_jsonschema(steps, places);
     Ok(vec![
-        rust(steps, places, "crates", &["--workspace", "--exclude", "slipway-tests"])?,
+        rust(steps, places, "crates", &["--workspace", "--exclude", "slipway-tests", "--exclude", "slipway-sim"])?,
         node(steps, places)?,
         rust(steps, places, "stories on the stack", &["--package", "slipway-tests"])?,
+        simulation(steps, places, "simulation", &[])?,
+        simulation(steps, places, "planted bugs", &["--features", "planted", "--test", "planted"])?,
     ])
+}
+
+/// The simulation, optimised, with its figures for people: boundaries, single faults, pairs, random steps, planted bugs.
+fn simulation(steps: &Steps, places: &Places, name: &'static str, more: &[&str]) -> anyhow::Result<Suite> {
+    let arguments = [&["--profile", "sim", "--package", "slipway-sim"], more].concat();
+    let suite = rust(steps, places, name, &arguments)?;
+    let log = places.target.join(format!("xtask/test-{}.log", name.replace(' ', "-")));
+    let told = std::fs::read_to_string(&log).with_context(|| format!("cannot read `{}`", log.display()))?;
+    let figures = [" boundaries ", " steps of ", " caught"];
+    for line in told.lines().filter(|line| figures.iter().any(|figure| line.contains(figure)) && !line.starts_with(' '))
+    {
+        steps.say(line);
+    }
+    Ok(suite)
 }
 
 /// Holds GitLab's own schema of `.gitlab-ci.yml`. It is a Python program, so it gets an environment of its own; where

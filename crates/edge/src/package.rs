@@ -21,7 +21,8 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_ledger::{LedgerError, Sql, Task, Work};
 use slipway_wire::{
-    Http, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
+    Http, Planted, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
+    planted,
 };
 
 use crate::account::{AskSlot, Ending, SlotEnded};
@@ -35,6 +36,8 @@ const REPORT_AGAIN: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(500);
 /// For how long after its beginning an alarm's run takes up something new: a copy begun then still has most of its time.
 const TAKES_UP: Duration = Duration::from_mins(2);
+/// Longer than any task is put off: an account that stays cut off is asked every two hours.
+const WAIT_MAX: Duration = Duration::from_hours(3);
 /// How often somebody who carries a copy renews its lease.
 const RENEW: Duration = Duration::from_mins(1);
 
@@ -48,7 +51,9 @@ const DEAD_AFTER: Duration = Duration::from_mins(3);
 
 impl Running {
     fn has(&self, distro: &str, now: Timestamp) -> bool {
-        self.0.borrow().get(distro).is_some_and(|alive_at| now.since(*alive_at) < DEAD_AFTER)
+        // One that was alive later than now was so when the clock was wrong.
+        let alive = |at: &Timestamp| *at <= now + DEAD_AFTER && now.since(*at) < DEAD_AFTER;
+        self.0.borrow().get(distro).is_some_and(alive)
     }
 
     fn is_alive(&self, distro: &str, now: Timestamp) {
@@ -101,7 +106,7 @@ pub async fn drive<S: Sql>(
     loop {
         if host.now().since(began) < TAKES_UP {
             for (due_at, task) in work.open_tasks()? {
-                if due_at <= host.now()
+                if is_due(due_at, host.now())
                     && let Some(under_way) = running.begin(&task.target.distro, host.now())
                 {
                     own.push(task.target.distro.clone());
@@ -136,8 +141,14 @@ pub fn next<S: Sql>(
 ) -> Result<Option<Timestamp>, LedgerError> {
     let again = work.unreported()?.first().map(|_| host.now() + REPORT_AGAIN);
     let open = work.open_tasks()?;
-    let idle = open.iter().filter(|(_, task)| !running.has(&task.target.distro, host.now()));
-    Ok(idle.map(|(due_at, _)| *due_at).chain(again).min())
+    let now = host.now();
+    let idle = open.iter().filter(|(_, task)| !running.has(&task.target.distro, now));
+    Ok(idle.map(|(due_at, _)| if is_due(*due_at, now) { (*due_at).min(now) } else { *due_at }).chain(again).min())
+}
+
+/// Whether a task is to run. One that seems to be due later than any wait is long was put off when the clock was wrong.
+fn is_due(due_at: Timestamp, now: Timestamp) -> bool {
+    due_at <= now || due_at > now + WAIT_MAX
 }
 
 /// Why there is nothing to carry.
@@ -210,7 +221,7 @@ async fn carry_on<S: Sql>(
 
 async fn tell_reports<S: Sql>(work: &Work<S>, host: &impl PackageHost) -> Result<(), LedgerError> {
     for (task, report) in work.unreported()? {
-        if host.report(&told(&task, &report)).await.is_ok() {
+        if planted(Planted::ForgetsAReport) || host.report(&told(&task, &report)).await.is_ok() {
             work.reported(&task.target.distro, &report)?;
         }
     }
@@ -259,7 +270,7 @@ async fn run<S: Sql>(
         let ended = SlotEnded { package: name(&task.order), distro: task.target.distro.clone(), ending: Ending::Other };
         drop(host.slot_ended(&task.target.public.place, &ended).await);
     }
-    promotion.begun = task.patience.begun.is_some();
+    promotion.begun = task.patience.begun.is_some() && !planted(Planted::ForgetsWhatWasBegun);
     let patience = task.patience;
     // A run that is cut off writes nothing more, so it counts as trouble until it has said otherwise. One whose runs are
     // all cut off ends like any other trouble.
@@ -280,6 +291,7 @@ async fn run<S: Sql>(
     let before = Patience { begun: acted.map(|(_, act)| act).or(patience.begun), ..patience };
     let (mut report, next) = report(&promotion, &outcome, before, now, host.chance());
     task.under_way = None;
+    report.outside |= planted(Planted::SaysOutside) && report.state == TargetState::Released;
     if let Some(ended) = ended(&outcome, &report, acted.is_some()) {
         let (at, act) = acted.unwrap_or((began_at, Act::Look));
         task.tried(at, act, ended, report.problem.clone(), now);
@@ -372,7 +384,7 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
             let mut task = self.task.borrow_mut();
             task.under_way = Some((now, act));
             task.patience.begun = Some(act);
-            self.work.began(&task)
+            if planted(Planted::WritesNothingBeforeTheAct) { Ok(()) } else { self.work.began(&task) }
         };
         if written.is_err() {
             return false;

@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use slipway_core::approval::{Candidate, Refusal, by_webhook};
 use slipway_core::config::Config;
 use slipway_core::time::Timestamp;
 use slipway_gitlab::{GetJob, Instance};
 use slipway_ledger::{Hint, LedgerError, Record, Sql};
-use slipway_wire::call;
+use slipway_wire::{Planted, call, planted};
 
 use crate::package;
 use crate::port::ProjectHost;
@@ -27,6 +28,12 @@ pub const SWEEP: Duration = Duration::from_mins(1);
 /// What has not been heard of for so long may be driven by nobody. A package on its way reports every half minute; a
 /// copy of many minutes does not, and is not disturbed by being told again.
 const QUIET: Duration = Duration::from_secs(55);
+/// The longest wait between two tries of a hint. One that is due later was put off by a clock that was wrong.
+const HINT_WAIT_MAX: Duration = Duration::from_mins(5);
+/// How many jobs are read from GitLab, or orders handed over, at a time: as many as an object has connections. One after
+/// the other, each would wait until what was written for the one before is on the disk, and a person plays dozens of jobs
+/// at once.
+const AT_ONCE: usize = 6;
 /// A hint is tried for about a day before it is given up; GitLab's outages are shorter.
 const HINT_TRIES_MAX: u32 = 300;
 /// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
@@ -44,8 +51,12 @@ pub async fn drive<S: Sql>(
     let mut tried = BTreeSet::new();
     hand_over(record, host, &mut tried).await?;
     if let Some(gitlab) = gitlab {
-        for hint in record.due_hints(host.now())? {
-            if look_into(record, host, config, gitlab, project_id, hint).await? == Gitlab::Silent {
+        let hints = record.due_hints(host.now(), host.now() + HINT_WAIT_MAX)?;
+        let looks = hints.into_iter().map(|hint| look_into(record, host, config, gitlab, project_id, hint));
+        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+        while let Some(looked) = looks.next().await {
+            // Those that were begun beside it are dropped: their hints stay due.
+            if looked? == Gitlab::Silent {
                 break;
             }
         }
@@ -56,7 +67,7 @@ pub async fn drive<S: Sql>(
     // nothing is awaited.
     let now = host.now();
     let soonest = now + SOON;
-    let hints = record.next_hint()?.map(|due_at| due_at.max(soonest));
+    let hints = record.next_hint(now + HINT_WAIT_MAX)?.map(|due_at| due_at.max(soonest));
     let orders = record.dispatches()?;
     let orders = orders.iter().map(|order| if tried.contains(&order.approval) { now + ORDER_AGAIN } else { soonest });
     let sweep = record.is_moving()?.then(|| now + SWEEP);
@@ -69,11 +80,12 @@ async fn hand_over<S: Sql>(
     host: &impl ProjectHost,
     tried: &mut BTreeSet<u64>,
 ) -> Result<(), LedgerError> {
-    for dispatch in record.dispatches()? {
-        if !tried.insert(dispatch.approval) {
-            continue;
-        }
-        match host.hand_over(&dispatch.order).await {
+    let mut dispatches = record.dispatches()?;
+    dispatches.retain(|dispatch| tried.insert(dispatch.approval));
+    let orders = dispatches.iter().map(async |dispatch| (dispatch, host.hand_over(&dispatch.order).await));
+    let mut orders = stream::iter(orders).buffer_unordered(AT_ONCE);
+    while let Some((dispatch, taken)) = orders.next().await {
+        match taken {
             Ok(()) => record.dispatched(dispatch.approval)?,
             Err(silent) => host.log(&format!("the order of {} waits: {silent}", package::name(&dispatch.order))),
         }
@@ -84,9 +96,12 @@ async fn hand_over<S: Sql>(
 /// Finds approved work of which nothing was heard, and tells its object again: that arms its alarm, should it have lost
 /// it, and makes it look again, should its last word have been lost.
 async fn sweep<S: Sql>(record: &Record<S>, host: &impl ProjectHost, project_id: u64) -> Result<(), LedgerError> {
+    if planted(Planted::SweepsNothing) {
+        return Ok(());
+    }
     let now = host.now();
     let quiet_since = Timestamp(now.0.saturating_sub(i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX)));
-    for order in record.unheard(project_id, quiet_since)? {
+    for order in record.unheard(project_id, quiet_since, now)? {
         if let Err(silent) = host.hand_over(&order).await {
             host.log(&format!("{} is not heard of, and does not answer: {silent}", package::name(&order)));
         }
@@ -144,12 +159,16 @@ async fn look_into<S: Sql>(
     hint: Hint,
 ) -> Result<Gitlab, LedgerError> {
     // 1, 2, 4 … seconds, up to 5 minutes.
-    let later = host.now() + Duration::from_secs((1 << hint.tries.min(9)).min(300));
+    let later = host.now() + Duration::from_secs(1 << hint.tries.min(9)).min(HINT_WAIT_MAX);
     let job = match call(host, &GetJob { instance: gitlab, project_id, job_id: hint.job_id }).await {
         Ok(job) => job,
         Err(error) => {
             host.log(&format!("a webhook's job {} cannot be read: {error}", hint.job_id));
             let is_unknown = error.status() == Some(StatusCode::NOT_FOUND);
+            if planted(Planted::DropsAHint) {
+                record.settle_hint(hint.id, "dropped")?;
+                return Ok(Gitlab::Silent);
+            }
             if hint.tries >= if is_unknown { STALE_TRIES_MAX } else { HINT_TRIES_MAX } {
                 record.settle_hint(hint.id, &error.to_string())?;
             } else {

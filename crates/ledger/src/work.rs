@@ -83,7 +83,15 @@ impl<S: Sql> Work<S> {
     pub fn accept(&self, order: &Order, now: Timestamp) -> Result<(), LedgerError> {
         self.0.atomically(|| {
             for target in &order.targets {
-                let task = Task::new(order, target);
+                let mut task = Task::new(order, target);
+                // What was begun for these bytes under an older approval may have brought about what is seen now.
+                if let Some(before) = self.task(&target.distro)?.filter(|before| {
+                    before.order.digest == order.digest
+                        && before.order.filename == order.filename
+                        && before.target.public == target.public
+                }) {
+                    task.patience.begun = before.patience.begun;
+                }
                 self.0.query(
                     "INSERT INTO tasks (distro, approval, task, due_at, report) VALUES (?, ?, ?, ?, NULL)
                      ON CONFLICT (distro) DO UPDATE SET

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
-use slipway_wire::{CallError, Digest, Http, call};
+use slipway_wire::{CallError, Digest, Http, Planted, call, planted};
 
 use crate::answer::unreadable;
 use crate::question::questions;
@@ -85,7 +85,11 @@ pub async fn find_all(
 /// Adds what a search says of a package, if it is wanted. Returns its name when it was listed before with other bytes.
 fn add(seen: &mut Seen, wanted: &BTreeSet<Place>, package: PackageRecord) -> Option<Filename> {
     let distro = package.distro_version.as_deref()?.parse().ok()?;
-    let place = wanted.get(&(distro, package.filename.parse().ok()?))?;
+    let mut place = (distro, package.filename.parse().ok()?);
+    if planted(Planted::TakesAnotherDistro) {
+        place.0 = wanted.iter().find(|(_, name)| *name == place.1)?.0.clone();
+    }
+    let place = wanted.get(&place)?;
     let (before, url_before) = seen.remove(place).unzip();
     let digest = match (before.and_then(|before| before.digest), package.sha256sum) {
         (Some(before), Some(now)) if before != now => return Some(place.1.clone()),

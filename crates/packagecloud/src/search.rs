@@ -3,7 +3,7 @@
 
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use slipway_wire::{CallError, Endpoint, Http, Request, Response, call};
+use slipway_wire::{CallError, Endpoint, Http, Planted, Request, Response, call, planted};
 
 use crate::answer::{self, unreadable};
 use crate::paging::next_page;
@@ -95,8 +95,8 @@ pub(crate) async fn pages(
         let answer = call(http, &Search { account, repository, q, dist, page }).await?;
         answer.packages.into_iter().for_each(&mut *each);
         match answer.next {
-            Some(next) => page = next,
-            None => return Ok(true),
+            Some(next) if !planted(Planted::ReadsOnePage) => page = next,
+            _ => return Ok(true),
         }
     }
     Ok(false)

@@ -144,16 +144,24 @@ fn approve(candidate: &Candidate, by: String, via: Via, job_id: u64) -> Result<A
     let not_staged = |why: &str| Refusal::NotStaged { key: key(), why: why.to_owned() };
     let digest = candidate.digest.ok_or_else(|| not_staged("no job has declared its file"))?;
     let mut distros = Vec::new();
+    let (mut is_first, mut is_gone) = (false, false);
     for (distro, state) in &candidate.targets {
         match state {
             TargetState::Approved | TargetState::Releasing | TargetState::Released => {}
             // Playing the job again is how a person asks for another try; the promotion looks before it acts.
-            TargetState::Staged | TargetState::Failed | TargetState::Conflict => distros.push(distro.clone()),
+            TargetState::Staged | TargetState::Failed | TargetState::Conflict => {
+                is_first |= *state == TargetState::Staged;
+                distros.push(distro.clone());
+            }
             TargetState::Expected => return Err(not_staged("its bytes have not been seen in staging")),
-            TargetState::Missing => return Err(not_staged("staging does not have the declared bytes")),
+            TargetState::Missing => is_gone = true,
             TargetState::Expired => return Err(not_staged("its staged copy has expired")),
             TargetState::Skipped | TargetState::Withdrawn => return Err(Refusal::Skipped { key: key() }),
         }
+    }
+    // What went missing after its approval keeps no other target from another try.
+    if is_gone && (is_first || distros.is_empty()) {
+        return Err(not_staged("staging does not have the declared bytes"));
     }
     Ok(Approval { by, via, job_id, digest, distros })
 }
@@ -223,6 +231,18 @@ mod tests {
         assert!(by_job(&candidate(), &session(Some("release/deb")), &running).is_ok());
         assert!(by_job(&candidate(), &session(Some("release/other")), &running).is_err());
         assert!(by_job(&candidate(), &session(None), &job(82, 7, "release: [deb]", "running")).is_err());
+    }
+
+    #[test]
+    fn a_target_that_went_missing_keeps_no_other_from_another_try() {
+        use TargetState as S;
+        for (other, approved) in [(S::Failed, Some(1)), (S::Conflict, Some(1)), (S::Staged, None), (S::Released, None)]
+        {
+            let targets = vec![("el/9".to_owned(), S::Missing), ("ol/9".to_owned(), other)];
+            let candidate = Candidate { targets, ..candidate() };
+            let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running")).ok();
+            assert_eq!(found.map(|approval| approval.distros.len()), approved, "{other:?}");
+        }
     }
 
     #[test]

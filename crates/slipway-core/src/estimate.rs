@@ -1,12 +1,21 @@
 //! When all that is on its way will be released.
 //!
-//! The rate is what has been sent since the first of the packages on their way was approved, waiting included: it holds
-//! whatever slows this release down, other projects' packages at the same destination too. So it is wrong at the
-//! beginning and comes nearer the more has been sent.
+//! The rate is what became public in the later half of the time since the first of the packages on their way was
+//! approved. Waiting is in it, and so is whatever slows this release down: other projects' packages at the same
+//! destination, a server that is busy, an index that is late. The first half is left out, since a destination's pace is
+//! found while it is used. What an accepted package still waits for is time like any other, so it counts as not released.
+//!
+//! Until some have become public there is only what has been sent. That is wrong at the beginning and comes nearer the
+//! more has been sent.
+
+use std::time::Duration;
 
 use crate::api::{Estimate, Package, Step};
 use crate::release::TargetState;
 use crate::time::Timestamp;
+
+/// So many have to be released before their number says more than the bytes that were sent.
+const RELEASED_MIN: u32 = 4;
 
 /// The estimate, or `None` while nothing is on its way or nothing has been sent yet.
 pub fn estimate(packages: &[Package], now: Timestamp) -> Option<Estimate> {
@@ -20,27 +29,42 @@ pub fn estimate(packages: &[Package], now: Timestamp) -> Option<Estimate> {
         |target: &crate::api::Target| target.approval.as_ref().and_then(|approval| approval.at.parse().ok());
     let began: Timestamp =
         targets().filter(|(_, target)| target.state.is_moving()).filter_map(|(_, target)| approved_at(target)).min()?;
-    let (mut sent, mut left) = (0_u64, 0_u64);
+    let elapsed = now.since(began);
+    let later_half = began + elapsed / 2;
+    let (mut sent, mut left, mut unreleased) = (0_u64, 0_u64, 0_u64);
+    let (mut released, mut lately) = (0_u32, 0_u64);
     for (size, target) in targets() {
-        let own = match (target.state, target.step) {
-            // What has been accepted has no bytes left to send.
-            (TargetState::Releasing, Some(Step::Index)) => size,
-            (TargetState::Releasing | TargetState::Approved, _) => target.bytes.unwrap_or(0).min(size),
-            (TargetState::Released, _) if !target.outside && approved_at(target).is_some_and(|at| at >= began) => size,
-            _ => continue,
-        };
-        sent = sent.saturating_add(own);
         if target.state.is_moving() {
+            let own = match target.step {
+                // What has been accepted has no bytes left to send.
+                Some(Step::Index) => size,
+                _ => target.bytes.unwrap_or(0).min(size),
+            };
+            sent = sent.saturating_add(own);
             left = left.saturating_add(size.saturating_sub(own));
+            unreleased = unreleased.saturating_add(size);
+        } else if target.state == TargetState::Released && !target.outside {
+            // It took its share of this time, whenever it was approved.
+            let Some(at) = target.since.parse::<Timestamp>().ok().filter(|at| *at >= began) else { continue };
+            released = released.saturating_add(1);
+            sent = sent.saturating_add(size);
+            if at >= later_half {
+                lately = lately.saturating_add(size);
+            }
         }
     }
-    let elapsed_ms = u64::try_from(now.since(began).as_millis()).ok()?;
-    if sent == 0 || elapsed_ms == 0 {
+    let (rest, done, within) = if released >= RELEASED_MIN && lately > 0 {
+        (unreleased, lately, now.since(later_half))
+    } else {
+        (left, sent, elapsed)
+    };
+    let within_ms = within.as_millis();
+    if done == 0 || within_ms == 0 {
         return None;
     }
-    let needed_ms = u128::from(left) * u128::from(elapsed_ms) / u128::from(sent);
-    let ends_at = now + std::time::Duration::from_millis(u64::try_from(needed_ms).ok()?);
-    let bytes_per_second = u128::from(sent) * 1000 / u128::from(elapsed_ms);
+    let needed_ms = u128::from(rest) * within_ms / u128::from(done);
+    let ends_at = now + Duration::from_millis(u64::try_from(needed_ms).ok()?);
+    let bytes_per_second = u128::from(done) * 1000 / within_ms;
     Some(Estimate {
         ends_at: ends_at.to_string(),
         bytes_left: left,
@@ -54,15 +78,17 @@ mod tests {
 
     use super::*;
 
-    /// Packages as `state:step:size:sent`, approved at the first second.
+    /// Packages as `state:step:size:sent`, approved at the first second; and `released@S` at second S.
     fn packages(text: &str) -> Vec<Package> {
         let location = json!({ "url": "", "repository": "a/b" });
         let package = |word: &str| {
             let parts: Vec<&str> = word.split(':').collect();
             let [state, step, size, bytes] = parts.as_slice() else { panic!("{word}") };
+            let (state, second) = state.split_once('@').unwrap_or((state, "6"));
+            let since = Timestamp(second.parse::<i64>().expect("a second") * 1000).to_string();
             let number = |text: &str| text.parse::<u64>().ok();
             let approval = json!({ "by": "m", "via": "job", "at": Timestamp(1000).to_string(), "job_url": "" });
-            let target = json!({ "distro": "el/9", "public": location, "state": state, "since": "", "approval": approval,
+            let target = json!({ "distro": "el/9", "public": location, "state": state, "since": since, "approval": approval,
                 "step": (!step.is_empty()).then_some(step), "bytes": number(bytes) });
             let digest = format!("sha256:{}", "0".repeat(64));
             let file = json!({ "filename": "x", "digest": digest, "size": number(size) });
@@ -84,8 +110,27 @@ mod tests {
             ("skipped::9: released::1000: approved::3000:", 3000, 100, 30_000),
         ] {
             let found = estimate(&packages(text), now).expect(text);
-            let expected = (left, rate, (now + std::time::Duration::from_millis(ends_in_ms)).to_string());
+            let expected = (left, rate, (now + Duration::from_millis(ends_in_ms)).to_string());
             assert_eq!((found.bytes_left, found.bytes_per_second, found.ends_at), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn once_some_are_released_the_end_follows_from_what_became_public_of_late() {
+        // 10 s after the approval, so what counts is after second 6.
+        let now = Timestamp(11_000);
+        let four = "released@2::1000: released@3::1000: released@7::1000: released@9::1000:";
+        for (more, left, ends_in_ms) in [
+            // 2000 bytes in 5 s. What is accepted has nothing left to send, and is not public all the same.
+            ("approved::4000:", 4000, 10_000),
+            ("approved::3000: releasing:index:1000:", 3000, 10_000),
+            ("releasing:copy:4000:3000", 1000, 10_000),
+            // What became public before anything of this was approved says nothing of it.
+            ("approved::4000: released@0::9000:", 4000, 10_000),
+        ] {
+            let found = estimate(&packages(&format!("{four} {more}")), now).expect(more);
+            let expected = (left, 400, (now + Duration::from_millis(ends_in_ms)).to_string());
+            assert_eq!((found.bytes_left, found.bytes_per_second, found.ends_at), expected, "{more}");
         }
     }
 

@@ -80,8 +80,12 @@ pub trait Look {
 /// Looks at the public place, and then only at what still matters: a staging place that is closed does not hide that a
 /// package is out, and an index that cannot be read does not hide a conflict.
 pub async fn observe(look: &impl Look, approved: &Digest) -> Result<Inventory, Trouble> {
-    let public = look.find(Side::Public).await?;
+    let mut public = look.find(Side::Public).await?;
     let staging = if public == Seen::Nothing { look.find(Side::Staging).await? } else { Seen::Nothing };
+    // It may have been moved between the two looks, and then neither has seen it.
+    if public == Seen::Nothing && staging == Seen::Nothing {
+        public = look.find(Side::Public).await?;
+    }
     let served = if public == Seen::Digest(*approved) { look.served().await? } else { Served::NotListed };
     Ok(Inventory { public, staging, served })
 }

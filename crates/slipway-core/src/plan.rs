@@ -1,6 +1,6 @@
 //! What to do with one target, from what is seen in staging and in the public place.
 
-use slipway_wire::Digest;
+use slipway_wire::{Digest, Planted, planted};
 
 use crate::inventory::{Inventory, Seen, Served};
 
@@ -32,7 +32,7 @@ pub enum Plan {
 /// Decides. `approved` is the digest that a person released; nothing else may become public.
 pub fn plan(approved: Digest, inventory: &Inventory) -> Plan {
     match inventory.public {
-        Seen::Digest(public) if public != approved => Plan::Conflict { public },
+        Seen::Digest(public) if public != approved && !planted(Planted::IgnoresAConflict) => Plan::Conflict { public },
         Seen::Digest(_) => match &inventory.served {
             // An index that lists another digest than the server's own record is served to everybody: say so.
             Served::Digest(served) if *served != approved => Plan::Conflict { public: *served },
@@ -41,11 +41,14 @@ pub fn plan(approved: Digest, inventory: &Inventory) -> Plan {
                 Some(other) => Plan::Conflict { public: *other },
                 None => Plan::Done,
             },
+            Served::NotListed if planted(Planted::ReleasedWithoutIndex) => Plan::Done,
+            Served::InMotion if planted(Planted::TrustsAnIndexInMotion) => Plan::Done,
             Served::NotListed | Served::InMotion => Plan::AwaitIndex,
         },
+        Seen::WithoutDigest if planted(Planted::UnknownDigestIsEqual) => Plan::Done,
         Seen::WithoutDigest => Plan::AwaitDigest,
         Seen::Nothing => match inventory.staging {
-            Seen::Digest(staged) if staged == approved => Plan::Publish,
+            Seen::Digest(staged) if staged == approved || planted(Planted::PublishesWhateverIsStaged) => Plan::Publish,
             Seen::Digest(staged) => Plan::Changed { staged },
             Seen::WithoutDigest => Plan::AwaitDigest,
             Seen::Nothing => Plan::Missing,

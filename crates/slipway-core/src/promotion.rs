@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use slipway_package::{Distro, Filename};
-use slipway_wire::{Digest, Http, Relay, TooSlow};
+use slipway_wire::{Digest, Http, Planted, Relay, TooSlow, planted};
 
 use crate::api::Act;
 use crate::inventory::{Inventory, Look, observe};
@@ -76,7 +76,7 @@ pub struct Promotion {
     pub size: u64,
     /// How they get there.
     pub how: How,
-    /// Whether an act was begun under this approval before. Then what the public place has may be its work, and a file
+    /// Whether an act was begun for these bytes before, under this approval or an older one. Then what the public place has may be its work, and a file
     /// that neither place has may be on its way.
     pub begun: bool,
 }
@@ -177,6 +177,7 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
     };
     match plan(promotion.digest, &before) {
         Plan::Publish => {}
+        Plan::Missing | Plan::Changed { .. } if planted(Planted::ActsBeforeItLooks) => {}
         settled => return outcome(promotion, &settled, promotion.begun),
     }
     match attempt.slot().await {
@@ -200,6 +201,7 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
     // A 5xx or a broken connection may follow finished work, and a refusal may be of a file that is there by now.
     match (observe(attempt, &promotion.digest).await, shipped) {
         (Ok(after), shipped) => judge(promotion, &after, shipped),
+        (Err(_), Err(_)) if planted(Planted::SwallowsTheSecondFault) => Outcome::Released,
         (Err(_), Err(why)) => not_shipped(promotion, why, Visible::Unknown),
         (Err(trouble), Ok(())) => troubled(trouble, Visible::Partly),
     }
@@ -223,7 +225,7 @@ fn outcome(promotion: &Promotion, plan: &Plan, begun: bool) -> Outcome {
         Plan::AwaitDigest => Outcome::AwaitingDigest,
         Plan::Conflict { public } => Outcome::Conflict { public, moved },
         // Between the two there is a moment in which neither has it, and lists can be behind.
-        Plan::Missing if moved => Outcome::InTransit,
+        Plan::Missing if moved && !planted(Planted::AbsenceIsMissing) => Outcome::InTransit,
         Plan::Missing => Outcome::Missing,
         Plan::Changed { staged } => Outcome::Changed { staged: Some(staged) },
         Plan::Publish => Outcome::Troubled(Trouble::passing(format!(
@@ -267,6 +269,7 @@ fn not_shipped(promotion: &Promotion, why: NotShipped, public: Visible) -> Outco
         NotShipped::Changed(staged) => Outcome::Changed { staged },
         NotShipped::TooSlow(slow) => Outcome::TooSlow(slow),
         // This says nothing of the bytes that have the name: the next look does.
+        NotShipped::Taken if planted(Planted::TakenIsReleased) => Outcome::Released,
         NotShipped::Taken => {
             Outcome::Troubled(Trouble::passing(format!("{} says that the name `{filename}` is taken", to.base())))
         }

@@ -19,8 +19,8 @@ pub const ATTEMPTS_MAX: u32 = 10;
 /// How long the public index may take to serve an accepted file. packagecloud promises no time; an hour is far more
 /// than has been seen.
 pub const INDEX_WAIT_MAX: Duration = Duration::from_hours(1);
-/// How often a digest is asked for that a server has not computed: 1, 2, 4, 8, 16 s and then every 30 s, an hour.
-pub const WAITS_MAX: u32 = 124;
+/// How often a digest is asked for that a server has not computed: ¼, ½, 1, 2, 4, 8, 16 s and then every 30 s, an hour.
+pub const WAITS_MAX: u32 = 126;
 /// How long a file that was told to move may be in neither place. The slowest move on record took 10 s.
 pub const MOVE_WAIT_MAX: Duration = Duration::from_mins(30);
 /// How long a copy that the edge cannot end by itself waits for a job that carries it.
@@ -74,7 +74,7 @@ pub struct Patience {
     pub waited: u32,
     /// Since when the public place has the file.
     pub accepted_at: Option<Timestamp>,
-    /// What was begun last under this approval, however it ended.
+    /// What was begun last for these bytes, under this approval or an older one, however it ended.
     #[serde(default)]
     pub begun: Option<Act>,
     /// Since when neither place has the file that was told to move.
@@ -134,6 +134,9 @@ pub fn report(
     let is_past = |since: Option<Timestamp>, max| since.is_some_and(|since| now.since(since) > max);
     // What the public place had, and does not list now, may be there all the same: lists can be behind.
     let gone = if patience.accepted_at.is_some() { Visible::Unknown } else { Visible::Nothing };
+    // After an act, a list without the file says nothing for sure.
+    let at_most =
+        |public| if patience.begun.is_some() && public == Visible::Nothing { Visible::Unknown } else { public };
     match outcome {
         Outcome::Released => {
             let outside = patience.begun.is_none();
@@ -142,10 +145,10 @@ pub fn report(
         // The account itself says when, and calls sooner when a slot is free.
         Outcome::AwaitingSlot(wait) => (shown(TargetState::Approved, None, None), Next::After(*wait)),
         Outcome::CutOff { trouble, public, .. } if is_past(patience.cut_off_since, CUT_OFF_MAX) => {
-            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, *public))
+            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, at_most(*public)))
         }
         Outcome::CutOff { trouble, again, public } => {
-            let problem = told(Code::AccountCutOff, trouble, *public);
+            let problem = told(Code::AccountCutOff, trouble, at_most(*public));
             (shown(TargetState::Approved, None, Some(problem)), after(*again))
         }
         Outcome::AwaitingDigest if patience.waited >= WAITS_MAX => stopped(TargetState::Failed, no_digest(promotion)),
@@ -174,7 +177,9 @@ pub fn report(
             let problem = told(Code::Trouble, trouble, Visible::Unknown);
             moving(Step::Look, Some(problem), trouble_wait(patience.troubled))
         }
-        Outcome::Conflict { public, moved } => stopped(TargetState::Conflict, conflict(promotion, *public, *moved)),
+        Outcome::Conflict { public, moved } => {
+            stopped(TargetState::Conflict, conflict(promotion, *public, *moved, at_most(Visible::Nothing)))
+        }
         Outcome::Missing => stopped(TargetState::Missing, missing(promotion, gone)),
         Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged, gone)),
         Outcome::Refused { code, trouble, public } => stopped(TargetState::Failed, told(*code, trouble, *public)),
@@ -230,7 +235,12 @@ fn gave_up(trouble: &Trouble, troubled: u32) -> Problem {
     Code::Unreachable.problem(what, Visible::Unknown, trouble.evidence.clone())
 }
 
-fn conflict(Promotion { public, filename, digest, .. }: &Promotion, found: Digest, moved: bool) -> Problem {
+fn conflict(
+    Promotion { public, filename, digest, .. }: &Promotion,
+    found: Digest,
+    moved: bool,
+    ours: Visible,
+) -> Problem {
     let repository = public.name();
     if moved {
         let what = format!(
@@ -241,7 +251,7 @@ fn conflict(Promotion { public, filename, digest, .. }: &Promotion, found: Diges
     }
     let what =
         format!("{repository} has another `{filename}`: public {found}, approved {digest}. Nothing was replaced.");
-    Code::Conflict.problem(what, Visible::Nothing, None)
+    Code::Conflict.problem(what, ours, None)
 }
 
 fn lost_in_move(Promotion { staging, public, filename, .. }: &Promotion) -> Problem {
@@ -293,9 +303,9 @@ pub fn skipped(reason: &str) -> Problem {
     Code::Skipped.problem(format!("Not shipped: {reason}"), Visible::Nothing, None)
 }
 
-/// 1 s at first, since a small server indexes at once, doubling to 30 s.
+/// A quarter of a second at first, since a small server indexes at once, doubling to 30 s.
 fn index_wait(waited: u32) -> Duration {
-    Duration::from_secs((1 << waited.min(5)).min(30))
+    Duration::from_millis((250 << waited.min(7)).min(30_000))
 }
 
 /// 5, 10, 20 … seconds up to 4 minutes: [`ATTEMPTS_MAX`] of them are about 20 minutes. The slowest answer to a push on

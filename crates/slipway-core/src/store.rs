@@ -10,7 +10,9 @@ use slipway_packagecloud::{
     find_all, locate, read_index,
 };
 pub use slipway_packagecloud::{Mark, Reading};
-use slipway_wire::{Base, CallError, Digest, Http, Relay, RelayError, Relayed, TooSlow, Unreachable, call};
+use slipway_wire::{
+    Base, CallError, Digest, Http, Planted, Relay, RelayError, Relayed, TooSlow, Unreachable, call, planted,
+};
 
 use crate::config::PlaceKind;
 use crate::inventory::Seen;
@@ -260,7 +262,11 @@ impl Store {
                 }
                 // The account of the public place: it must be a collaborator of the staging repository.
                 let promote = Promote { account: to, from: source, to: repository, distro, filename };
-                match call(http, &promote).await {
+                let mut moved = call(http, &promote).await;
+                if moved.is_err() && planted(Planted::RetriesAMoveBlindly) {
+                    moved = call(http, &promote).await;
+                }
+                match moved {
                     Ok(Promoted::Moved(_)) => Ok(()),
                     Ok(Promoted::Taken) => Err(NotShipped::Taken),
                     Err(error) => {

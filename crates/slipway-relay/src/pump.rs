@@ -16,10 +16,10 @@ use worker::worker_sys::DigestStream;
 use crate::js;
 use crate::{Failure, Limits, now};
 
-/// How many bytes are hashed and written at a time. For 1 GiB, 128 KiB took 4.7 CPU-seconds, 512 KiB 3.5, 2 MiB 3.3 and
-/// 4 MiB 3.1, where workerd's own pipe took 1.9 and the hash alone 0.7. Every chunk also leaves about 7 KB of garbage,
-/// which grows for some GiB before it is collected. A copy has two chunks, and workerd has a third of what is being
-/// written; an isolate of 128 MB may have six copies, which have 54 MiB then.
+/// How many bytes are hashed and written at a time. On a busy machine of two cores 1 GiB took 4.7 CPU-seconds with
+/// 128 KiB, 3.5 with 512 KiB or 1 MiB, 3.3 with 2 MiB and 3.1 with 4 MiB, one to four runs each, where workerd's own pipe
+/// took 1.9. A copy has two chunks, and workerd has a third of what is being written; an isolate of 128 MB may have six
+/// copies, which have 54 MiB then.
 const CHUNK_BYTES_MAX: u32 = 3 * 1024 * 1024;
 
 /// A slow side fills a small chunk in the time that a fast one needs for a large one, and progress is seen by chunks.

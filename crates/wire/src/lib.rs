@@ -12,6 +12,7 @@ mod base;
 mod call;
 mod digest;
 mod pace;
+mod planted;
 mod relay;
 mod token;
 
@@ -19,5 +20,8 @@ pub use base::{Base, InvalidBase};
 pub use call::{CallError, Endpoint, Http, Request, Response, Unreachable, call};
 pub use digest::{Digest, InvalidDigest};
 pub use pace::{Mark, Pace, Patience, TooSlow, fits_in_time};
+#[cfg(feature = "planted")]
+pub use planted::plant;
+pub use planted::{Planted, planted};
 pub use relay::{Relay, RelayError, Relayed, Transfer};
 pub use token::Token;

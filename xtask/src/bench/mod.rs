@@ -7,6 +7,9 @@
 mod copy;
 mod index;
 pub(crate) mod measure;
+mod patch_day;
+mod release;
+mod world;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -34,9 +37,19 @@ struct Bench {
     run: fn(&Steps, &Places) -> anyhow::Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 2] = [
+const BENCHES: [Bench; 4] = [
     Bench { name: "copy", about: "the verified copy against curl and a native pipe: time and memory", run: copy::run },
     Bench { name: "index", about: "reading a public index of 200 MB in wasm: time and memory", run: index::run },
+    Bench {
+        name: "release",
+        about: "a release of 12 packages against pushing them one after another, and what doing it again costs",
+        run: release::run,
+    },
+    Bench {
+        name: "patch-day",
+        about: "156 packages of three versions at a server that is busy above 4 pushes at a time: time, and its estimate",
+        run: patch_day::run,
+    },
 ];
 
 /// One number that a benchmark found.
@@ -52,7 +65,6 @@ pub(crate) struct Figure {
 #[derive(Clone, Copy)]
 pub(crate) enum Mark {
     AtMost(f64),
-    #[allow(dead_code, reason = "for the benchmarks whose figures are better the larger they are")]
     AtLeast(f64),
 }
 

@@ -33,6 +33,24 @@ impl Deb {
 
     /// The whole file. The same package always has the same bytes.
     pub fn build(&self) -> anyhow::Result<Vec<u8>> {
+        self.around(&self.contents()?)
+    }
+
+    /// The member with the files to install, which is nearly all of a heavy package.
+    pub fn contents(&self) -> anyhow::Result<Vec<u8>> {
+        let Self { name, readme, ballast, .. } = self;
+        let document = format!("usr/share/doc/{name}/README");
+        let weight = format!("usr/share/{name}/cargo.bin");
+        let noise = noise(*ballast);
+        let mut files = vec![(document.as_str(), readme.as_bytes())];
+        if *ballast > 0 {
+            files.push((weight.as_str(), noise.as_slice()));
+        }
+        tar_gz(&files)
+    }
+
+    /// The whole file around [`Deb::contents`], be they of another package: many heavy ones are quickly made so.
+    pub fn around(&self, data: &[u8]) -> anyhow::Result<Vec<u8>> {
         let Self { name, version, architecture, readme, ballast } = self;
         let control = format!(
             "Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: Slipway <slipway@example.com>\n\
@@ -41,17 +59,9 @@ impl Deb {
             "a package that shows how Slipway releases"
         );
         let control = tar_gz(&[("control", control.as_bytes())])?;
-        let document = format!("usr/share/doc/{name}/README");
-        let weight = format!("usr/share/{name}/cargo.bin");
-        let noise = noise(*ballast);
-        let mut files = vec![(document.as_str(), readme.as_bytes())];
-        if *ballast > 0 {
-            files.push((weight.as_str(), noise.as_slice()));
-        }
-        let data = tar_gz(&files)?;
         let mut deb = b"!<arch>\n".to_vec();
         for (member, content) in
-            [("debian-binary", b"2.0\n".as_slice()), ("control.tar.gz", &control), ("data.tar.gz", &data)]
+            [("debian-binary", b"2.0\n".as_slice()), ("control.tar.gz", control.as_slice()), ("data.tar.gz", data)]
         {
             writeln!(deb, "{member:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, content.len())?;
             deb.extend_from_slice(content);

@@ -51,7 +51,7 @@ impl Edge<'_> {
             "`{}` has no `shim.mjs`: run `cargo xtask build` first",
             self.modules.display()
         );
-        let objects = self.folder.join("objects");
+        let objects = objects(self.folder);
         std::fs::create_dir_all(&objects)?;
         std::fs::create_dir_all(self.assets)?;
         let file = self.folder.join("workerd.capnp");
@@ -114,6 +114,11 @@ const edge :Workerd.Worker = (
             date = quoted(&date),
         ))
     }
+}
+
+/// Where the Durable Objects of an edge in this folder keep what they know.
+pub(crate) fn objects(folder: &Path) -> PathBuf {
+    folder.join("objects")
 }
 
 /// The date in the operator's file, so that the Worker behaves here as it will when deployed.

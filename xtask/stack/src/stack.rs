@@ -72,7 +72,7 @@ pub struct Settings {
     pub more_config: String,
     /// Routes in place of the one that sends every package from the private to the public repository by copy.
     pub routes: Option<String>,
-    /// How many transfers the public place takes at a time, in place of what is said of nobody.
+    /// How many transfers the public place takes at a time, in place of Slipway's own number.
     pub transfers: Option<u32>,
     /// Changes to the top-level keys of depot's seed.
     pub more_depot_seed: BTreeMap<String, Value>,
@@ -203,7 +203,7 @@ impl Stack {
     }
 
     fn edge_command(&self, places: &Places, settings: &Settings) -> anyhow::Result<Vec<String>> {
-        let folder = self.folder.join("edge");
+        let folder = self.edge_folder();
         std::fs::create_dir_all(&folder)?;
         let config = format!("{}{}", self.config(settings), settings.more_config);
         let file = Edge {
@@ -301,6 +301,20 @@ public = {{ place = "public", repository = "{}/{}" }}
     /// Starts a process that has ended again: same command, same ports, same folder.
     pub fn start_again(&mut self, part: Part) -> anyhow::Result<()> {
         self.process(part).start_again()
+    }
+
+    /// Replaces the edge by one that knows nothing: its objects are deleted. Everything else goes on.
+    pub fn forget_edge(&mut self) -> anyhow::Result<()> {
+        self.kill(Part::Edge)?;
+        let objects = crate::edge::objects(&self.edge_folder());
+        std::fs::remove_dir_all(&objects)
+            .and_then(|()| std::fs::create_dir(&objects))
+            .with_context(|| format!("cannot empty `{}`", objects.display()))?;
+        self.start_again(Part::Edge)
+    }
+
+    fn edge_folder(&self) -> PathBuf {
+        self.folder.join("edge")
     }
 
     /// The last lines that a process logged.

@@ -5,7 +5,7 @@ use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
 use slipway_core::time::Timestamp;
-use slipway_wire::Digest;
+use slipway_wire::{Digest, Planted, planted};
 
 use super::{Dispatch, LedgerError, Record, coded, parse, subject};
 use crate::sql::{Sql, Value};
@@ -59,7 +59,8 @@ impl<S: Sql> Record<S> {
                 "SELECT id FROM approvals WHERE version = ? AND key = ? AND job_id = ?",
                 &[version.as_str().into(), key.as_str().into(), approval.job_id.into()],
             )?;
-            if approval.distros.is_empty() || current != *candidate || !spoken.is_empty() {
+            let has_spoken = !spoken.is_empty() && !planted(Planted::ApprovesTwice);
+            if approval.distros.is_empty() || current != *candidate || has_spoken {
                 return Ok(false);
             }
             let rows = self.0.query(

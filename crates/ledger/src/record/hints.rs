@@ -25,11 +25,12 @@ impl<S: Sql> Record<S> {
         })
     }
 
-    /// Hints that are to be looked into now, the one due first at the head.
-    pub fn due_hints(&self, now: Timestamp) -> Result<Vec<Hint>, LedgerError> {
+    /// Hints that are to be looked into now, the one due first at the head. None is put off beyond `latest`: one that
+    /// seems to be was put off when the clock was wrong, and is due.
+    pub fn due_hints(&self, now: Timestamp, latest: Timestamp) -> Result<Vec<Hint>, LedgerError> {
         let rows = self.0.query(
-            "SELECT id, job_id, tries FROM hints WHERE due_at <= ? ORDER BY due_at, id LIMIT 100",
-            &[now.0.into()],
+            "SELECT id, job_id, tries FROM hints WHERE due_at <= ? OR due_at > ? ORDER BY due_at, id LIMIT 100",
+            &[now.0.into(), latest.0.into()],
         )?;
         rows.iter()
             .map(|row| {
@@ -39,10 +40,10 @@ impl<S: Sql> Record<S> {
             .collect()
     }
 
-    /// When the next hint is to be looked into. `None` when none is open.
-    pub fn next_hint(&self) -> Result<Option<Timestamp>, LedgerError> {
+    /// When the next hint is to be looked into, at the latest at `latest`. `None` when none is open.
+    pub fn next_hint(&self, latest: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
         let rows = self.0.query("SELECT due_at FROM hints WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1", &[])?;
-        Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
+        Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(|due_at| Timestamp(due_at).min(latest)))
     }
 
     /// A hint was looked into.

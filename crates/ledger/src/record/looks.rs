@@ -43,7 +43,7 @@ pub struct Watched {
 }
 
 impl<S: Sql> Record<S> {
-    /// Targets that rest, and that nobody has looked at since `before`.
+    /// Targets that rest, and that nobody has looked at since `before`. A look later than now was when the clock was wrong.
     pub fn watched(&self, before: Timestamp, now: Timestamp) -> Result<Vec<Watched>, LedgerError> {
         let rows = self.0.query(
             "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest,
@@ -52,9 +52,9 @@ impl<S: Sql> Record<S> {
              FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
              JOIN releases r ON r.version = t.version
              WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?
-               AND COALESCE(t.looked_at, t.since) <= ?
+               AND (COALESCE(t.looked_at, t.since) <= ? OR COALESCE(t.looked_at, t.since) > ?)
              ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?",
-            &[watched_since(now), before.0.into(), TARGETS_MAX.into()],
+            &[watched_since(now), before.0.into(), now.0.into(), TARGETS_MAX.into()],
         )?;
         rows.iter()
             .map(|row| {

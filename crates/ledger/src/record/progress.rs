@@ -7,7 +7,7 @@ use slipway_core::promotion::Order;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
 use slipway_core::time::Timestamp;
-use slipway_wire::Digest;
+use slipway_wire::{Digest, Planted, planted};
 
 use super::{LedgerError, Record, parse, subject};
 use crate::sql::{Sql, Value};
@@ -34,7 +34,7 @@ impl<S: Sql> Record<S> {
             };
             let before: TargetState = parse(row.text(0)?)?;
             let current = matches!(row.0.get(1), Some(Value::Integer(id)) if u64::try_from(*id).ok() == Some(approval));
-            if !current || !before.is_moving() {
+            if !current || !before.is_moving() && !planted(Planted::OverwritesWhatIsFinal) {
                 return Ok(false);
             }
             let tried = self.add_attempts(version, key, report)?;
@@ -66,7 +66,9 @@ impl<S: Sql> Record<S> {
                 "distro": report.distro, "approval": approval, "digest": digest, "before": before.code(), "problem": code,
                 "outside": report.outside,
             });
-            self.change(version, "edge", report.state.code(), &subject(version, key), &details, now)?;
+            // In the audit only a person approves.
+            let action = if report.state == TargetState::Approved { "waits" } else { report.state.code() };
+            self.change(version, "edge", action, &subject(version, key), &details, now)?;
             Ok(true)
         })
     }
@@ -119,13 +121,14 @@ impl<S: Sql> Record<S> {
     }
 
     /// Orders of targets that are on their way and of which nothing was heard since `quiet_since`: something may have to
-    /// be woken that drives them.
-    pub fn unheard(&self, project_id: u64, quiet_since: Timestamp) -> Result<Vec<Order>, LedgerError> {
+    /// be woken that drives them. What was heard after `now` was heard when the clock was wrong.
+    pub fn unheard(&self, project_id: u64, quiet_since: Timestamp, now: Timestamp) -> Result<Vec<Order>, LedgerError> {
         let rows = self.0.query(
             "SELECT version, key, approval, distro FROM targets
-             WHERE state IN ('approved', 'releasing') AND approval IS NOT NULL AND COALESCE(told_at, since) <= ?
+             WHERE state IN ('approved', 'releasing') AND approval IS NOT NULL
+             AND (COALESCE(told_at, since) <= ? OR COALESCE(told_at, since) > ?)
              ORDER BY version, key, approval, distro LIMIT 500",
-            &[quiet_since.0.into()],
+            &[quiet_since.0.into(), now.0.into()],
         )?;
         let mut quiet: BTreeMap<(Version, Key, u64), Vec<String>> = BTreeMap::new();
         for row in &rows {

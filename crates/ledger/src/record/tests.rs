@@ -357,18 +357,18 @@ fn a_job_is_looked_into_once_for_all_that_hint_at_it_and_again_when_a_person_sen
     for delivery in ["delivery-1", "delivery-1", "delivery-2"] {
         record.keep_hint(delivery, 81, NOW).expect("kept");
     }
-    let hints = record.due_hints(NOW).expect("hints");
+    let later = Timestamp(NOW.0 + 1_000);
+    let hints = record.due_hints(NOW, later).expect("hints");
     assert_eq!(hints.len(), 1);
     let hint = *hints.first().expect("one");
-    let later = Timestamp(NOW.0 + 1_000);
     record.postpone_hint(hint.id, "503", later).expect("postponed");
-    assert!(record.due_hints(NOW).expect("hints").is_empty());
-    assert_eq!(record.next_hint().expect("a time"), Some(later));
-    assert_eq!(record.due_hints(later).expect("hints").first().map(|hint| hint.tries), Some(1));
+    assert!(record.due_hints(NOW, later).expect("hints").is_empty());
+    assert_eq!(record.next_hint(later).expect("a time"), Some(later));
+    assert_eq!(record.due_hints(later, later).expect("hints").first().map(|hint| hint.tries), Some(1));
     record.settle_hint(hint.id, "approved").expect("settled");
-    assert_eq!(record.next_hint().expect("no time"), None);
+    assert_eq!(record.next_hint(later).expect("no time"), None);
     record.keep_hint("delivery-1", 81, later).expect("sent again by a person");
-    assert_eq!(record.due_hints(later).expect("hints").len(), 1);
+    assert_eq!(record.due_hints(later, later).expect("hints").len(), 1);
 }
 
 #[test]
@@ -470,19 +470,27 @@ fn every_target_has_its_own_history() {
 fn a_package_on_its_way_that_is_not_heard_of_is_found() {
     let record = record();
     stage(&record);
-    assert_eq!(record.unheard(1001, NOW).expect("orders"), []);
+    assert_eq!(record.unheard(1001, NOW, NOW + std::time::Duration::from_hours(1)).expect("orders"), []);
     assert_eq!(ask(&record), Ok(true));
     let later = |seconds| NOW + std::time::Duration::from_secs(seconds);
-    let found = record.unheard(1001, NOW).expect("orders");
+    let found = record.unheard(1001, NOW, NOW + std::time::Duration::from_hours(1)).expect("orders");
     assert_eq!(found.iter().map(|order| (order.approval, order.digest)).collect::<Vec<_>>(), [(1, Digest::of(b"deb"))]);
     let told = Report::of(JAMMY, TargetState::Releasing);
     record.settle(&version(), &key(), 1, &told, &Digest::of(b"deb"), later(5)).expect("a report");
-    assert_eq!(record.unheard(1001, later(4)).expect("orders"), [], "it was heard of");
-    assert_eq!(record.unheard(1001, later(5)).expect("orders").len(), 1);
+    assert_eq!(
+        record.unheard(1001, later(4), NOW + std::time::Duration::from_hours(1)).expect("orders"),
+        [],
+        "it was heard of"
+    );
+    assert_eq!(record.unheard(1001, later(5), NOW + std::time::Duration::from_hours(1)).expect("orders").len(), 1);
     record
         .settle(&version(), &key(), 1, &Report::of(JAMMY, TargetState::Released), &Digest::of(b"deb"), later(6))
         .expect("a report");
-    assert_eq!(record.unheard(1001, later(1000)).expect("orders"), [], "it has arrived");
+    assert_eq!(
+        record.unheard(1001, later(1000), NOW + std::time::Duration::from_hours(1)).expect("orders"),
+        [],
+        "it has arrived"
+    );
 }
 
 #[test]

@@ -708,7 +708,17 @@ async fn in_index(p: &Probe, distro: &Distro, filename: &Filename) -> Result<Str
         storage: &[],
     };
     let wanted = [filename.clone()].into();
-    Ok(match read_index(&p, &index, None, &wanted).await? {
+    let (begin, mut pauses) = (host::now_ms(), Pauses::default());
+    let reading = loop {
+        let reading = read_index(&p, &index, None, &wanted).await?;
+        let pause = pauses.next_ms();
+        // The index is written again after each of the other questions' packages.
+        if reading != Reading::InMotion || host::now_ms() + pause > begin + p.timeout_ms {
+            break reading;
+        }
+        host::pause_ms(pause).await;
+    };
+    Ok(match reading {
         Reading::Listed { found, .. }
             if found.get(filename).is_some_and(|all| all.contains(&Kind::Deb(TUG).digest())) =>
         {

@@ -1,0 +1,118 @@
+//! Bugs that can be planted, so that the simulation can prove that it would catch them.
+//!
+//! Without the feature `planted` every question here is a constant `false`, and the compiler leaves nothing of it. The
+//! code beside a question is the mistake that somebody could make there.
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Planted {
+    /// Staged bytes are published whatever the list says of their digest.
+    PublishesWhateverIsStaged,
+    /// The relay compares lengths alone.
+    RelayTrustsLength,
+    /// An act is begun without a look before it.
+    ActsBeforeItLooks,
+    /// What the public repository has is called released before its index serves it.
+    ReleasedWithoutIndex,
+    /// An index whose parts do not belong together is taken for one that serves the file.
+    TrustsAnIndexInMotion,
+    /// A transfer slot is lent however many are out.
+    LendsWithoutCounting,
+    /// Those who wait at an account are called in the wrong order.
+    NightliesFirst,
+    /// A move that was not answered is asked for again at once.
+    RetriesAMoveBlindly,
+    /// An order that was accepted arms no alarm.
+    AcceptArmsNothing,
+    /// A look is answered from a reading that began before the question.
+    AnswersFromAnOldReading,
+    /// A job approves as often as it is heard of.
+    ApprovesTwice,
+    /// A report that was not acknowledged is not sent again.
+    ForgetsAReport,
+    /// A name that is taken is taken for a success.
+    TakenIsReleased,
+    /// After a move, what neither place lists is missing at once.
+    AbsenceIsMissing,
+    /// A run does not remember that an act was begun.
+    ForgetsWhatWasBegun,
+    /// An act that failed before a look that failed is called a success.
+    SwallowsTheSecondFault,
+    /// Only the first page of a list is read.
+    ReadsOnePage,
+    /// A file without a digest passes for the approved one.
+    UnknownDigestIsEqual,
+    /// A file of the same name in another distro version passes for the wanted one.
+    TakesAnotherDistro,
+    /// A report changes a state that is final.
+    OverwritesWhatIsFinal,
+    /// Nobody looks for work that nobody drives.
+    SweepsNothing,
+    /// What Slipway has published is said to have been there before.
+    SaysOutside,
+    /// The account's token goes to storage, too.
+    SendsTheTokenToStorage,
+    /// A webhook's hint is dropped when GitLab does not answer.
+    DropsAHint,
+    /// Other public bytes are not seen.
+    IgnoresAConflict,
+    /// A begun act is not written down before it.
+    WritesNothingBeforeTheAct,
+}
+
+impl Planted {
+    /// Every bug.
+    pub const ALL: [Self; 26] = [
+        Self::PublishesWhateverIsStaged,
+        Self::RelayTrustsLength,
+        Self::ActsBeforeItLooks,
+        Self::ReleasedWithoutIndex,
+        Self::TrustsAnIndexInMotion,
+        Self::LendsWithoutCounting,
+        Self::NightliesFirst,
+        Self::RetriesAMoveBlindly,
+        Self::AcceptArmsNothing,
+        Self::AnswersFromAnOldReading,
+        Self::ApprovesTwice,
+        Self::ForgetsAReport,
+        Self::TakenIsReleased,
+        Self::AbsenceIsMissing,
+        Self::ForgetsWhatWasBegun,
+        Self::SwallowsTheSecondFault,
+        Self::ReadsOnePage,
+        Self::UnknownDigestIsEqual,
+        Self::TakesAnotherDistro,
+        Self::OverwritesWhatIsFinal,
+        Self::SweepsNothing,
+        Self::SaysOutside,
+        Self::SendsTheTokenToStorage,
+        Self::DropsAHint,
+        Self::IgnoresAConflict,
+        Self::WritesNothingBeforeTheAct,
+    ];
+}
+
+/// Whether this bug is there. It is not.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "nothing of it may be left")]
+pub const fn planted(_bug: Planted) -> bool {
+    false
+}
+
+#[cfg(feature = "planted")]
+std::thread_local! {
+    static BUG: std::cell::Cell<Option<Planted>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether this bug is there.
+#[cfg(feature = "planted")]
+pub fn planted(bug: Planted) -> bool {
+    BUG.get() == Some(bug)
+}
+
+/// Plants a bug in this thread, and takes out the one before.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Planted>) {
+    BUG.set(bug);
+}

@@ -1,0 +1,738 @@
+//! The edge's process in the simulation: its objects, the messages between them, and what a runtime lends to them. It is
+//! a host like the Worker, over the same functions.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use slipway_core::approval::{Refusal, by_job};
+use slipway_core::inventory::{Seen, Served};
+use slipway_core::promotion::{Order, Slot};
+use slipway_core::release::{TargetState, Version};
+use slipway_core::route::Site;
+use slipway_core::store::Store;
+use slipway_core::time::Timestamp;
+use slipway_core::trouble::Trouble;
+use slipway_edge::account::{Account, AskSlot, SlotEnded};
+use slipway_edge::package::{self, Running};
+use slipway_edge::port::{AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
+use slipway_edge::project;
+use slipway_edge::reading::Readings;
+use slipway_gitlab::GetJob;
+use slipway_ledger::{LedgerError, Record, Work};
+use slipway_packagecloud::{Account as Login, Filename};
+use slipway_wire::{
+    Digest, Http, Planted, RelayError, Relayed, Request, Response, TooSlow, Transfer, Unreachable, call, planted,
+};
+
+use crate::fault::{Fault, Kind};
+use crate::server::{self, View};
+use crate::sql::{Backend, SimSql};
+use crate::world::{Happening, Late, ObjectId, World};
+
+/// When a killed run is taken up again.
+const WATCHDOG: Duration = Duration::from_secs(20);
+
+/// A package's object.
+pub(crate) struct Package {
+    pub(crate) work: Work<SimSql>,
+    pub(crate) running: Running,
+}
+
+/// An account's object.
+pub(crate) struct AccountObject {
+    pub(crate) account: Account<SimSql>,
+    pub(crate) readings: Readings,
+}
+
+/// What lives in memory, and dies with the process.
+#[derive(Default)]
+pub(crate) struct Process {
+    records: BTreeMap<u64, Rc<Record<SimSql>>>,
+    packages: BTreeMap<String, Rc<Package>>,
+    accounts: BTreeMap<String, Rc<AccountObject>>,
+    driving: BTreeSet<ObjectId>,
+}
+
+/// What is on disk, and outlives every process.
+#[derive(Default)]
+pub(crate) struct Disk {
+    pub(crate) databases: BTreeMap<ObjectId, Rc<Backend>>,
+    pub(crate) alarms: BTreeMap<ObjectId, i64>,
+}
+
+/// The edge's host.
+#[derive(Clone)]
+pub(crate) struct Edge(pub(crate) Rc<World>);
+
+fn silent() -> Silent {
+    Silent("the connection broke".to_owned())
+}
+
+impl Edge {
+    fn database(&self, id: &ObjectId) -> Rc<Backend> {
+        let mut disk = self.0.disk.borrow_mut();
+        Rc::clone(disk.databases.entry(id.clone()).or_insert_with(|| Backend::take(id.commits())))
+    }
+
+    fn sql(&self, id: &ObjectId) -> (SimSql, Rc<Cell<bool>>) {
+        let sql = SimSql::new(&self.0, &self.database(id), id.commits());
+        let is_open = Rc::clone(&sql.is_open);
+        (sql, is_open)
+    }
+
+    pub(crate) fn record(&self, project: u64) -> Rc<Record<SimSql>> {
+        if let Some(record) = self.0.process.borrow().records.get(&project) {
+            return Rc::clone(record);
+        }
+        let (sql, is_open) = self.sql(&ObjectId::Project(project));
+        let record = Record::open(sql).expect("the record's schema");
+        is_open.set(true);
+        let record = Rc::new(record);
+        self.0.process.borrow_mut().records.insert(project, Rc::clone(&record));
+        record
+    }
+
+    pub(crate) fn package(&self, name: &str) -> Rc<Package> {
+        if let Some(package) = self.0.process.borrow().packages.get(name) {
+            return Rc::clone(package);
+        }
+        let (sql, is_open) = self.sql(&ObjectId::Package(name.to_owned()));
+        let work = Work::open(sql).expect("the work's schema");
+        is_open.set(true);
+        let package = Rc::new(Package { work, running: Running::default() });
+        self.0.process.borrow_mut().packages.insert(name.to_owned(), Rc::clone(&package));
+        package
+    }
+
+    pub(crate) fn account(&self, place: &str) -> Rc<AccountObject> {
+        if let Some(account) = self.0.process.borrow().accounts.get(place) {
+            return Rc::clone(account);
+        }
+        let (sql, is_open) = self.sql(&ObjectId::Account(place.to_owned()));
+        let account = Account::open(sql).expect("the account's schema");
+        is_open.set(true);
+        let account = Rc::new(AccountObject { account, readings: Readings::default() });
+        self.0.process.borrow_mut().accounts.insert(place.to_owned(), Rc::clone(&account));
+        account
+    }
+
+    // ---- alarms ----
+
+    fn arm(&self, id: &ObjectId, after: Duration) {
+        let ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX).max(1);
+        self.0.arm(id, ms);
+    }
+
+    /// An alarm goes off, if it is still the one that was armed.
+    pub(crate) fn alarm(&self, id: &ObjectId, at: i64) {
+        if self.0.disk.borrow().alarms.get(id) != Some(&at) || self.0.process.borrow().driving.contains(id) {
+            return;
+        }
+        let fault = self.0.boundary(Kind::Alarm);
+        if self.0.is_dead() {
+            return;
+        }
+        match fault {
+            Some(Fault::Never) => {
+                self.0.disk.borrow_mut().alarms.remove(id);
+                self.0.point("an alarm that never came");
+                return;
+            }
+            Some(Fault::Late) => return self.0.arm(id, 3 * 3_600_000),
+            _ => {}
+        }
+        let twice = fault == Some(Fault::Twice);
+        self.0.process.borrow_mut().driving.insert(id.clone());
+        let (edge, id) = (self.clone(), id.clone());
+        self.0.exec.spawn(async move {
+            edge.drive(&id).await;
+            if twice {
+                edge.drive(&id).await;
+            }
+            edge.0.process.borrow_mut().driving.remove(&id);
+        });
+    }
+
+    async fn drive(&self, id: &ObjectId) {
+        self.arm(id, WATCHDOG);
+        let next = match id {
+            ObjectId::Project(project) => {
+                let gitlab = self.0.gitlab_instance();
+                project::drive(&self.record(*project), self, &self.0.config, Some(&gitlab)).await
+            }
+            ObjectId::Package(name) => {
+                let package = self.package(name);
+                match package::drive(&package.work, self, &package.running).await {
+                    Ok(_) => package::next(&package.work, self, &package.running),
+                    Err(error) => Err(error),
+                }
+            }
+            ObjectId::Account(_) => Ok(None),
+        };
+        self.rearm(id, next);
+    }
+
+    /// From the reading of what is due to here nothing is awaited.
+    fn rearm(&self, id: &ObjectId, next: Result<Option<Timestamp>, LedgerError>) {
+        if self.0.is_dead() {
+            return;
+        }
+        match next {
+            Ok(Some(due_at)) => self.arm(id, due_at.since(self.now()).max(project::SOON)),
+            Ok(None) => drop(self.0.disk.borrow_mut().alarms.remove(id)),
+            Err(_) => self.arm(id, WATCHDOG),
+        }
+    }
+
+    // ---- what arrives from outside ----
+
+    /// A job asks for its package. `true` when it is told that it was heard.
+    pub(crate) async fn ask(&self, parcel: usize, job_id: u64) -> bool {
+        let parcel = &self.0.parcels[parcel];
+        let record = self.record(parcel.project);
+        if record.know_project(parcel.project).is_err() {
+            return false;
+        }
+        let gitlab = self.0.gitlab_instance();
+        let ask = GetJob { instance: &gitlab, project_id: parcel.project, job_id };
+        let Ok(job) = call(self, &ask).await else { return false };
+        let session = self.0.session(parcel, job_id);
+        let Ok(Some(candidate)) = record.candidate(&parcel.version, &parcel.key) else { return false };
+        let now = self.now();
+        match by_job(&candidate, &session, &job) {
+            Ok(approval) => {
+                let is_again = candidate.targets.iter().any(|(_, state)| *state == TargetState::Failed);
+                match record.approve(&candidate, &approval, &self.0.config.policy, parcel.project, now) {
+                    Ok(true) if is_again => self.0.point("a second approval was given after a failure"),
+                    Ok(true) => {}
+                    Ok(false) => self.0.point("two jobs' words made one approval"),
+                    Err(_) => return false,
+                }
+            }
+            Err(Refusal::NotPlayed { .. }) if !job.status.has_failed() => return false,
+            Err(refusal) => {
+                let actor = format!("job:{job_id} user:mira");
+                let why = refusal.to_string();
+                if record.refuse(&parcel.version, &parcel.key, job_id, &actor, &why, now).is_err() {
+                    return false;
+                }
+                self.0.point("a job was refused");
+            }
+        }
+        self.arm(&ObjectId::Project(parcel.project), project::SOON);
+        true
+    }
+
+    /// GitLab's webhook. `true` when it is acknowledged.
+    pub(crate) fn webhook(&self, parcel: usize, job_id: u64, delivery: &str) -> bool {
+        let project = self.0.parcels[parcel].project;
+        let record = self.record(project);
+        let kept = record.know_project(project).and_then(|()| record.keep_hint(delivery, job_id, self.now()));
+        if kept.is_ok() {
+            self.arm(&ObjectId::Project(project), project::SOON);
+        }
+        kept.is_ok()
+    }
+
+    /// A waiting job holds a request open, for a copy that an alarm cannot end.
+    pub(crate) async fn carry(&self, parcel: usize, distro: String) {
+        let parcel = &self.0.parcels[parcel];
+        let name = package::name_of(parcel.project, &parcel.version, &parcel.key);
+        let Ok(approvals) =
+            self.record(parcel.project).approvals_of(&parcel.version, &parcel.key, self.0.job_of(parcel))
+        else {
+            return;
+        };
+        let package = self.package(&name);
+        if package::carry(&package.work, self, &package.running, &distro, &approvals).await.is_ok() {
+            self.0.point("a job carried a copy");
+        }
+        self.rearm(&ObjectId::Package(name), package::next(&package.work, self, &package.running));
+    }
+
+    /// The schedule wakes every record.
+    pub(crate) fn wake_records(&self) {
+        let projects: BTreeSet<u64> = self.0.parcels.iter().map(|parcel| parcel.project).collect();
+        for project in projects {
+            self.arm(&ObjectId::Project(project), project::SOON);
+        }
+    }
+
+    // ---- messages ----
+
+    async fn message<T>(
+        &self,
+        kind: Kind,
+        work: impl AsyncFnOnce() -> Result<T, Silent>,
+        late: impl FnOnce() -> Option<Late>,
+    ) -> Result<T, Silent> {
+        self.0.call(kind, async |_| work().await, |_| Err(silent()), |_, answer| answer, late).await
+    }
+
+    pub(crate) fn accept(&self, order: &Order) -> Result<(), Silent> {
+        let name = package::name(order);
+        if !self.0.journal.borrow_mut().accepted.insert(order.approval * 10_000 + order.project_id) {
+            self.0.point("an order was handed over again");
+        }
+        self.package(&name).work.accept(order, self.now()).map_err(|error| Silent(error.to_string()))?;
+        if !planted(Planted::AcceptArmsNothing) {
+            self.arm(&ObjectId::Package(name), project::SOON);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settle(&self, told: &Told) -> Result<(), Silent> {
+        let Told { project_id, version, key, approval, digest, report } = told;
+        let settled = self.record(*project_id).settle(version, key, *approval, report, digest, self.now());
+        settled.map_err(|error| Silent(error.to_string()))?;
+        Ok(())
+    }
+
+    pub(crate) fn slot_ends(&self, place: &str, ended: &SlotEnded) -> Result<Vec<(String, String)>, Silent> {
+        let called = self.account(place).account.ended(ended, self.now()).map_err(|error| Silent(error.to_string()))?;
+        Ok(called.into_iter().map(|called| (called.package, called.distro)).collect())
+    }
+
+    async fn wake(&self, name: String, distro: String) {
+        let work = async || {
+            self.package(&name).work.wake(&distro, self.now()).map_err(|error| Silent(error.to_string()))?;
+            self.arm(&ObjectId::Package(name.clone()), project::SOON);
+            Ok(())
+        };
+        // One that does not hear it asks by itself after a while.
+        drop(self.message(Kind::Wake, work, || None).await);
+    }
+
+    /// A small exchange with the service that has the address.
+    async fn exchange(&self, request: Request, site: Option<&str>) -> Result<Response, Unreachable> {
+        let world = &self.0;
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let url = request.uri().to_string();
+        if host == "gitlab.test" {
+            if request.headers().get("private-token").and_then(|token| token.to_str().ok()) != Some("gitlab-token") {
+                world.violated("I14", "GitLab is asked without its token");
+            }
+            let work = async |fault| Ok(world.gitlab_answer(&request, fault == Some(Fault::Stale)));
+            return world
+                .call(Kind::Job, work, |fault| broken(fault, &host), |fault, answer| bent(fault, answer), || None)
+                .await;
+        }
+        let (Some(server), Some(kind)) = (world.server_of(&url), server::kind(&request)) else {
+            world.violated("I14", &format!("{} {url} is asked, which nobody may ask", request.method()));
+            return Err(Unreachable { host, why: "no such host".to_owned() });
+        };
+        let index = matches!(kind, Kind::Head | Kind::List);
+        let credential = request.headers().get(AUTHORIZATION);
+        let own = world.servers[server].borrow().tokens.iter().any(|token| credential == token.basic().ok().as_ref());
+        if if index { credential.is_some() } else { !own } {
+            world.violated(
+                "I14",
+                &format!("{host} is asked for {kind:?} with a credential that is not its own, or without one"),
+            );
+        }
+        world.asked(kind, server, &request, site);
+        let (sent_at, asked) = (world.boundaries(), world.asked_repository(&request));
+        let late = || (kind == Kind::Promote).then(|| Late::Promote(server, clone(&request)));
+        let work = async |fault: Option<Fault>| {
+            let view = match fault {
+                Some(Fault::Stale) => View::Before,
+                Some(Fault::Bare) => View::Bare,
+                Some(Fault::Unhashed | Fault::Unmodified) => View::Unhashed,
+                _ => View::Now,
+            };
+            let answer = world.serve(server, &request, view);
+            world.traced(|trace| {
+                trace.add(url.as_bytes());
+                trace.add(answer.body());
+            });
+            Ok(answer)
+        };
+        let answer =
+            world.call(kind, work, |fault| broken(fault, &host), |fault, answer| bent(fault, answer), late).await;
+        if let Ok(answer) = &answer
+            && (answer.status().is_success() || answer.status() == 304)
+        {
+            world.answered(kind, server, &asked, sent_at);
+        }
+        answer
+    }
+}
+
+fn clone(request: &Request) -> Request {
+    let mut copy = http::Request::new(request.body().clone());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+fn answer_of(fault: Fault) -> Option<Response> {
+    let (status, body) = match fault {
+        Fault::Status(status) | Fault::DoneStatus(status) | Fault::Early(status) => match status {
+            401 => (status, r#"{"error":"Unauthenticated"}"#),
+            402 => (status, r#"{"error":["payment required"]}"#),
+            404 => (status, r#"{"error": "not_found"}"#),
+            422 => (status, r#"{"plan":["Upgrade to add more packages!"]}"#),
+            429 => (status, "Bandwidth or Storage Limit Exceeded"),
+            _ => (status, "<html>A proxy has no answer.</html>"),
+        },
+        Fault::Page => (200, "<html>We are at work.</html>"),
+        Fault::Empty => (200, ""),
+        _ => return None,
+    };
+    Some(http::Response::builder().status(status).body(body.into()).expect("a status and no headers"))
+}
+
+fn broken(fault: Fault, host: &str) -> Result<Response, Unreachable> {
+    answer_of(fault).ok_or_else(|| Unreachable { host: host.to_owned(), why: "the connection broke".to_owned() })
+}
+
+fn bent(fault: Fault, answer: Result<Response, Unreachable>) -> Result<Response, Unreachable> {
+    answer.map(|mut answer| {
+        let body = answer.body_mut();
+        match fault {
+            Fault::Cut => body.truncate(body.len() / 2),
+            Fault::Flipped => {
+                let middle = body.len() / 2;
+                if let Some(byte) = body.get_mut(middle) {
+                    *byte ^= 1;
+                }
+            }
+            _ => {}
+        }
+        answer
+    })
+}
+
+impl Clock for Edge {
+    fn now(&self) -> Timestamp {
+        self.0.clock()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        let mut rng = self.0.rng.borrow_mut();
+        (u128::from(rng.bits()) << 64 | u128::from(rng.bits())).to_be_bytes()
+    }
+
+    async fn pause(&self, wait: Duration) {
+        self.0.exec.sleep(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).await;
+    }
+}
+
+impl Http for Edge {
+    async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+        self.exchange(request, None).await
+    }
+
+    async fn read(&self, request: Request, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
+        let mut answer = self.exchange(request, None).await?;
+        if answer.status().is_success() {
+            let body = std::mem::take(answer.body_mut());
+            // Small pieces, so that lines and numbers are cut anywhere.
+            let _stopped = body.chunks(61).all(each);
+        }
+        Ok(answer)
+    }
+}
+
+impl PackageHost for Edge {
+    fn open(&self, site: &Site) -> Result<Store, String> {
+        let place = self.0.config.places.get(&site.place).ok_or_else(|| format!("no place `{}`", site.place))?;
+        let account = Login::new(place.url.clone(), slipway_wire::Token::new(place.token.clone()));
+        let repository = site.repository.parse().map_err(|error| format!("{error}"))?;
+        Ok(Store::Packagecloud { account, repository, storage: place.storage.clone() })
+    }
+
+    fn transfers(&self, place: &str) -> u32 {
+        self.0.config.places.get(place).map_or(1, |place| place.transfers)
+    }
+
+    async fn relay(
+        &self,
+        target: &Target<'_>,
+        transfer: Transfer,
+        until: Option<Timestamp>,
+    ) -> Result<Relayed, RelayError> {
+        let world = &self.0;
+        let holder = format!("{} {}", package::name(target.order), target.distro);
+        let server = world.relay_begins(&transfer, &holder);
+        let host = transfer.upload.uri().host().unwrap_or_default().to_owned();
+        let Some((source, destination)) = server else {
+            return Err(RelayError::Broken(Unreachable { host, why: "no such host".to_owned() }));
+        };
+        let late = || {
+            let bytes = world.servers[source].borrow().stored(&transfer.source).ok()?;
+            let found = Digest::of(&bytes);
+            (found == transfer.digest).then(|| Late::Push(destination, head(&transfer), whole(&transfer, &bytes)))
+        };
+        let work = async |fault: Option<Fault>| {
+            if fault == Some(Fault::Slow) {
+                // Somebody who holds it open has all the time; the host renews the lease meanwhile.
+                world.exec.sleep(1_200_000).await;
+            }
+            let bytes = world.servers[source].borrow().stored(&transfer.source).map_err(RelayError::Source)?;
+            let mut bytes = bytes.to_vec();
+            match fault {
+                Some(Fault::SourceCut) => bytes.truncate(bytes.len() / 2),
+                Some(Fault::SourceFlipped) => {
+                    if let Some(byte) = bytes.first_mut() {
+                        *byte ^= 1;
+                    }
+                }
+                Some(Fault::SourceOther) => bytes.reverse(),
+                Some(Fault::SourceLonger) => bytes.push(0),
+                _ => {}
+            }
+            let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let found = Digest::of(&bytes);
+            let right = size == transfer.size && (found == transfer.digest || planted(Planted::RelayTrustsLength));
+            if !right {
+                return Ok(Relayed::Withheld { found: (size == transfer.size).then_some(found), size });
+            }
+            match world.push(destination, &transfer.upload, &whole(&transfer, &bytes)) {
+                Some(answer) => Ok(Relayed::Answered(answer)),
+                None => Err(RelayError::Broken(Unreachable { host: host.clone(), why: "it hung up".to_owned() })),
+            }
+        };
+        let broken = |fault| match fault {
+            Fault::Source(status) => {
+                Err(RelayError::Source(http::StatusCode::from_u16(status).expect("faults name real statuses")))
+            }
+            Fault::Early(_) => Ok(Relayed::AnsweredEarly(answer_of(fault).expect("it has a status"))),
+            Fault::Slow => Err(RelayError::TooSlow(TooSlow {
+                bytes: 1,
+                rate_bytes_per_second: 1,
+                needed_seconds: 3600,
+                left_seconds: 600,
+            })),
+            _ => broken(fault, &host).map(Relayed::Answered).map_err(RelayError::Broken),
+        };
+        let bend = |fault, relayed| match relayed {
+            Ok(Relayed::Answered(answer)) => bent(fault, Ok(answer)).map(Relayed::Answered).map_err(RelayError::Broken),
+            other => other,
+        };
+        let answer = world.call_until(Kind::Relay, until.is_some(), work, broken, bend, late).await;
+        world.relay_ends(&holder);
+        answer
+    }
+
+    async fn slot(&self, place: &str, ask: &AskSlot) -> Result<Slot, Silent> {
+        let random = self.chance();
+        let work = async || {
+            let slot = self.account(place).account.ask(ask, self.now(), random);
+            let slot = slot.map_err(|error| Silent(error.to_string()))?;
+            self.0.slot_answered(place, ask, &slot);
+            Ok(slot)
+        };
+        self.message(Kind::Slot, work, || None).await
+    }
+
+    async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent> {
+        let late = || Some(Late::SlotEnded(place.to_owned(), ended.clone()));
+        let work = async || {
+            for (package, distro) in self.slot_ends(place, ended)? {
+                self.0.called(&package, &distro);
+                self.wake(package, distro).await;
+            }
+            Ok(())
+        };
+        self.message(Kind::SlotEnded, work, late).await
+    }
+
+    async fn renew_slot(&self, place: &str, package: &str, distro: &str) -> Result<(), Silent> {
+        let work = async || {
+            let renewed = self.account(place).account.renew(package, distro, self.now());
+            renewed.map_err(|error| Silent(error.to_string()))
+        };
+        self.message(Kind::Renew, work, || None).await
+    }
+
+    async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent> {
+        let asked_at = self.0.boundaries();
+        let work = async || {
+            let account = self.account(&site.place);
+            let host = AtPlace(self.clone(), site.place.clone());
+            let distro = distro.parse().map_err(|error| Silent(format!("{error}")))?;
+            Ok(account.readings.find(&host, account.account.sql(), &site.repository, &distro, filename).await)
+        };
+        let seen = self.message(Kind::Find, work, || None).await;
+        if let Ok(Ok(_)) = &seen {
+            self.0.is_fresh(Kind::Search, site, asked_at);
+        }
+        seen
+    }
+
+    async fn served(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Served, Trouble>, Silent> {
+        let asked_at = self.0.boundaries();
+        let work = async || {
+            let account = self.account(&site.place);
+            let host = AtPlace(self.clone(), site.place.clone());
+            let distro = distro.parse().map_err(|error| Silent(format!("{error}")))?;
+            Ok(account.readings.served(&host, account.account.sql(), &site.repository, &distro, filename).await)
+        };
+        let served = self.message(Kind::Served, work, || None).await;
+        if let Ok(Ok(served)) = &served {
+            self.0.is_fresh(Kind::Head, site, asked_at);
+            if *served == Served::InMotion {
+                self.0.point("an index was just being replaced");
+            }
+        }
+        served
+    }
+
+    async fn report(&self, told: &Told) -> Result<(), Silent> {
+        let late = || Some(Late::Report(Box::new(told.clone())));
+        self.message(Kind::Report, async || self.settle(told), late).await
+    }
+}
+
+/// What an account's object borrows: the edge, and which place the account is at.
+pub(crate) struct AtPlace(Edge, String);
+
+impl Clock for AtPlace {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        self.0.random()
+    }
+
+    async fn pause(&self, wait: Duration) {
+        self.0.pause(wait).await;
+    }
+}
+
+impl Http for AtPlace {
+    async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+        self.0.send(request).await
+    }
+
+    async fn read(&self, request: Request, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
+        self.0.read(request, each).await
+    }
+}
+
+impl AccountHost for AtPlace {
+    fn open(&self, repository: &str) -> Result<Store, String> {
+        PackageHost::open(&self.0, &Site { place: self.1.clone(), repository: repository.to_owned() })
+    }
+}
+
+impl ProjectHost for Edge {
+    async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
+        let late = || Some(Late::HandOver(Box::new(order.clone())));
+        self.message(Kind::HandOver, async || self.accept(order), late).await
+    }
+
+    fn announce(&self, _version: &Version) {}
+
+    async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent> {
+        PackageHost::find(self, site, distro, filename).await
+    }
+
+    fn log(&self, _line: &str) {}
+}
+
+fn head(transfer: &Transfer) -> http::Request<()> {
+    let mut copy = http::Request::new(());
+    *copy.method_mut() = transfer.upload.method().clone();
+    *copy.uri_mut() = transfer.upload.uri().clone();
+    *copy.headers_mut() = transfer.upload.headers().clone();
+    copy
+}
+
+fn whole(transfer: &Transfer, bytes: &[u8]) -> Vec<u8> {
+    [transfer.prefix.as_slice(), bytes, &transfer.suffix].concat()
+}
+
+/// What arrives after its sender has given it up, or has died.
+pub(crate) fn arrives_late(world: &Rc<World>, late: Late) {
+    let edge = Edge(Rc::clone(world));
+    match late {
+        Late::Push(server, upload, body) => drop(world.push(server, &upload, &body)),
+        Late::Promote(server, request) => drop(world.serve(server, &request, View::Now)),
+        // The one that was sent to is as dead as its sender.
+        _ if world.is_dead() => {}
+        Late::HandOver(order) => drop(edge.accept(&order)),
+        Late::Report(told) => drop(edge.settle(&told)),
+        Late::SlotEnded(place, ended) => {
+            if let Ok(called) = edge.slot_ends(&place, &ended) {
+                for (package, distro) in called {
+                    world.called(&package, &distro);
+                    let edge = edge.clone();
+                    world.exec.spawn(async move { edge.wake(package, distro).await });
+                }
+            }
+        }
+    }
+    world.point("something arrived late");
+}
+
+/// Starts what arrives from outside, with what can happen to it on the way.
+pub(crate) async fn arrives(world: Rc<World>, kind: Kind, what: Happening) {
+    let edge = Edge(Rc::clone(&world));
+    let again = what.again();
+    let retry = |after: i64| {
+        if let Some(again) = again.clone() {
+            world.exec.after(after, again);
+        }
+    };
+    let fault = world.boundary(kind);
+    if world.is_dead() {
+        retry(10_000);
+        return pending().await;
+    }
+    match fault {
+        Some(Fault::Lost) => return retry(10_000),
+        Some(Fault::Delayed) => {
+            if let Some(again) = again.clone() {
+                world.exec.after(3_600_000, again);
+            }
+            return;
+        }
+        Some(Fault::Doubled) => {
+            if let Some(again) = again.clone() {
+                world.exec.after(3, again);
+            }
+        }
+        _ => {}
+    }
+    // If it dies under this, whoever asks has no answer.
+    world.unanswered.borrow_mut().extend(again.clone());
+    let heard = match &what {
+        Happening::Ask { parcel, job, .. } => edge.ask(*parcel, *job).await,
+        Happening::Webhook { parcel, job, delivery, .. } => edge.webhook(*parcel, *job, delivery),
+        _ => true,
+    };
+    if world.is_dead() {
+        return pending().await;
+    }
+    let answered = match fault {
+        Some(Fault::KilledApplied) => {
+            world.die();
+            return pending().await;
+        }
+        Some(Fault::AnswerLost) => false,
+        Some(Fault::KilledAnswered) => {
+            world.kill_next();
+            heard
+        }
+        Some(Fault::KilledCommitted) => {
+            world.kill_after_commit();
+            heard
+        }
+        _ => heard,
+    };
+    world.unanswered.borrow_mut().retain(|waits| Some(waits) != again.as_ref());
+    if answered { world.acknowledged(&what) } else { retry(10_000) }
+}
+
+/// Whether a state is one in which a person acts.
+pub(crate) fn needs_a_person(state: TargetState) -> bool {
+    matches!(state, TargetState::Failed | TargetState::Conflict | TargetState::Missing | TargetState::Staged)
+}

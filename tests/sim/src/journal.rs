@@ -1,0 +1,602 @@
+//! What must hold at every moment, and what is remembered to judge it.
+//!
+//! Everything is judged on what Slipway did. What somebody else published or removed must be shown as what it is. On
+//! routes that move, wrong bytes and lost files cannot be prevented: there it must be detected and named.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use slipway_core::promotion::Slot;
+use slipway_core::release::{Maturity, TargetState};
+use slipway_core::route::{How, Site};
+use slipway_edge::account::AskSlot;
+use slipway_ledger::audit::{GENESIS, canonical, entries};
+use slipway_ledger::{Sql, Value};
+use slipway_wire::{Digest, Request, Transfer};
+
+use crate::fault::{Fault, Kind};
+use crate::server::Place;
+use crate::sql::Backend;
+use crate::world::{Goal, Happening, ObjectId, World};
+
+/// How long ago somebody may have asked for a slot and still be waiting for it.
+const WAITS: i64 = 45_000;
+
+/// Within which time one who was called may come, and is waited for.
+const COMES: i64 = 8000;
+
+/// What is remembered of a run.
+#[derive(Default)]
+pub(crate) struct Journal {
+    /// How often jobs were played, of all packages and of each.
+    pub(crate) plays: u64,
+    pub(crate) played: BTreeMap<usize, u32>,
+    /// How often, before the faults stopped.
+    pub(crate) played_before: BTreeMap<usize, u32>,
+    /// Orders that were taken, by their approval and project.
+    pub(crate) accepted: BTreeSet<u64>,
+    /// Jobs that were told that they were heard.
+    acknowledged: BTreeSet<u64>,
+    /// What Slipway has written at public places, and what others have deleted there.
+    written: BTreeMap<Place, u32>,
+    pub(crate) deleted: BTreeMap<Place, u32>,
+    /// What was ever public.
+    pub(crate) public_ever: BTreeMap<Place, BTreeSet<Digest>>,
+    /// Where somebody else has acted.
+    pub(crate) meddled: BTreeSet<Place>,
+    /// Where a move has brought other bytes.
+    wrong_moves: BTreeSet<Place>,
+    /// Since when staging no longer has what was approved, by the number of the boundary.
+    pub(crate) wrong_since: BTreeMap<(usize, Place), u64>,
+    /// The last act on a name, and the last look at a repository that was answered, by the number of the boundary.
+    acted_at: BTreeMap<Place, u64>,
+    looked_at: BTreeMap<(usize, String), u64>,
+    /// When a search or an index's head was last asked for.
+    asked_at: BTreeMap<(bool, usize, String), u64>,
+    /// The reading that the last answer came from, and how many answers more.
+    answers: BTreeMap<(bool, usize, String), (u64, u64)>,
+    /// The state of each target, with its approval and its problem's code.
+    states: BTreeMap<(usize, String), (TargetState, Option<u64>, Option<String>)>,
+    /// The codes of all problems that a target ever had.
+    codes: BTreeMap<(usize, String), BTreeSet<String>>,
+    /// The audit's last row, by project.
+    audit: BTreeMap<u64, (u64, Digest)>,
+    sequences: BTreeMap<u64, i64>,
+    /// Transfers under way.
+    transfers: BTreeSet<String>,
+    /// Who waits for a slot: the rank, when it asked, when it was called since, what it writes.
+    waiters: BTreeMap<(String, String), (Maturity, i64, Option<i64>, String)>,
+}
+
+impl Journal {
+    pub(crate) fn state(&self, parcel: usize, distro: &str) -> Option<(TargetState, Option<u64>, Option<String>)> {
+        self.states.get(&(parcel, distro.to_owned())).cloned()
+    }
+
+    /// How often a package was played, since the faults have stopped when they have.
+    pub(crate) fn plays_of(&self, parcel: usize) -> u32 {
+        let of = |plays: &BTreeMap<usize, u32>| plays.get(&parcel).copied().unwrap_or(0);
+        of(&self.played).saturating_sub(of(&self.played_before))
+    }
+
+    pub(crate) fn restaged(&mut self, parcel: usize, distro: &str) {
+        self.states.insert((parcel, distro.to_owned()), (TargetState::Staged, None, None));
+    }
+
+    /// Whether a job that asks or is told of has not been heard yet.
+    pub(crate) fn open_jobs(&self, mut jobs: impl Iterator<Item = u64>) -> bool {
+        jobs.any(|job| !self.acknowledged.contains(&job))
+    }
+
+    /// Whether a transfer is under way.
+    pub(crate) fn carries(&self) -> bool {
+        !self.transfers.is_empty()
+    }
+
+    pub(crate) fn dies(&mut self) {
+        self.transfers.clear();
+    }
+}
+
+impl World {
+    // ---- what is asked and answered ----
+
+    /// The server at an address.
+    pub(crate) fn server_of(&self, url: &str) -> Option<usize> {
+        self.servers.iter().position(|server| server.borrow().base.serves(url))
+    }
+
+    pub(crate) fn asked_repository(&self, request: &Request) -> String {
+        let path = request.uri().path().trim_start_matches('/');
+        let path = path.strip_prefix("api/v1/repos/").unwrap_or(path);
+        path.split('/').take(2).collect::<Vec<_>>().join("/")
+    }
+
+    pub(crate) fn goal_of_promote(&self, request: &Request) -> Option<&Goal> {
+        let path = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+        let path = path.strip_prefix("/api/v1/repos/")?.strip_suffix("/promote.json")?.to_owned();
+        self.goals.iter().find(|goal| {
+            let (repository, distro, name) = &goal.staging.1;
+            path == format!("{repository}/{distro}/{name}")
+        })
+    }
+
+    /// Something is asked of a package server.
+    pub(crate) fn asked(&self, kind: Kind, server: usize, request: &Request, _site: Option<&str>) {
+        let repository = self.asked_repository(request);
+        if kind == Kind::Promote {
+            match self.goal_of_promote(request) {
+                Some(goal) if goal.how == How::Move => {
+                    let holder = self.holder(goal);
+                    self.begins_to_act(goal, &holder);
+                }
+                _ => self.violated("I7", "staging is only read on routes that copy, and this moves"),
+            }
+        } else if request.method() != http::Method::GET {
+            self.violated("I7", &format!("{} {} is no reading", request.method(), request.uri().path()));
+        }
+        if matches!(kind, Kind::Search | Kind::Head) {
+            let key = (kind == Kind::Search, server, repository);
+            self.journal.borrow_mut().asked_at.insert(key, self.boundaries());
+        }
+    }
+
+    /// A list was answered that was asked for at that boundary.
+    pub(crate) fn answered(&self, kind: Kind, server: usize, repository: &str, sent_at: u64) {
+        if kind == Kind::Search {
+            let mut journal = self.journal.borrow_mut();
+            let looked_at = journal.looked_at.entry((server, repository.to_owned())).or_default();
+            *looked_at = (*looked_at).max(sent_at + 1);
+        }
+    }
+
+    /// An answer must come from a reading that began after its question.
+    pub(crate) fn is_fresh(&self, kind: Kind, site: &Site, asked_at: u64) {
+        let server = usize::from(site.place != "staging");
+        let key = (kind == Kind::Search, server, site.repository.clone());
+        let last = self.journal.borrow().asked_at.get(&key).copied();
+        let mut journal = self.journal.borrow_mut();
+        let answers = journal.answers.entry(key).or_default();
+        if last.is_some_and(|last| std::mem::replace(&mut answers.0, last) == last) {
+            answers.1 += 1;
+        }
+        let shared = std::mem::take(&mut answers.1) > 0;
+        drop(journal);
+        if shared {
+            self.point("several packages shared one reading");
+        }
+        if last.is_none_or(|last| last < asked_at) {
+            self.violated("Look", &format!("{} is answered from a reading older than the question", site.repository));
+        }
+    }
+
+    fn holder(&self, goal: &Goal) -> String {
+        let parcel = &self.parcels[goal.parcel];
+        format!("{}/{}/{} {}", parcel.project, parcel.version, parcel.key, goal.distro)
+    }
+
+    /// An act on a target begins: it was looked at since the last one, and has a slot.
+    fn begins_to_act(&self, goal: &Goal, holder: &str) {
+        {
+            let mut journal = self.journal.borrow_mut();
+            let place = &goal.public.1;
+            let looked = journal.looked_at.get(&(goal.public.0, place.0.clone())).copied().unwrap_or(0);
+            let acted = journal.acted_at.get(place).copied().unwrap_or(0);
+            if looked == 0 || looked < acted {
+                drop(journal);
+                return self.violated("I4", &format!("{place:?} is acted on without a look since the last act"));
+            }
+            journal.acted_at.insert(place.clone(), self.boundaries() + 1);
+            let staged_at = journal.looked_at.get(&(goal.staging.0, goal.staging.1.0.clone())).copied().unwrap_or(0);
+            let lied = self.happened.borrow().iter().any(|(_, _, fault)| *fault == Fault::Stale);
+            if !lied && journal.wrong_since.get(&goal.staging).is_some_and(|since| staged_at > since + 1) {
+                drop(journal);
+                return self.violated("I3", &format!("{place:?} is acted on, and the last look has shown other bytes"));
+            }
+            if !journal.played.contains_key(&goal.parcel) {
+                drop(journal);
+                return self.violated("I2", &format!("{:?} is acted on, and nobody has approved it", goal.public.1));
+            }
+        }
+        let disk = self.disk.borrow();
+        let Some(account) = disk.databases.get(&ObjectId::Account(goal.account.clone())) else { return };
+        let lease = account.query("SELECT ends_at FROM leases WHERE holder = ?", &[holder.into()]);
+        let is_lent = lease.is_ok_and(|rows| rows.iter().any(|row| row.integer(0).is_ok()));
+        if !is_lent && !self.has_jumped() {
+            self.violated("Slots", &format!("{holder} sends without a slot"));
+        }
+    }
+
+    /// A transfer begins. Its two servers, when it goes where it may.
+    pub(crate) fn relay_begins(&self, transfer: &Transfer, holder: &str) -> Option<(usize, usize)> {
+        use http::header::AUTHORIZATION;
+        let (from, to) = (transfer.source.uri().to_string(), transfer.upload.uri().to_string());
+        let source = self.servers.iter().position(|server| server.borrow().storage.serves(&from));
+        let (Some(source), Some(destination)) = (source, self.server_of(&to)) else {
+            self.violated("I14", &format!("bytes go from {from} to {to}"));
+            return None;
+        };
+        if transfer.source.headers().contains_key(AUTHORIZATION) {
+            self.violated("I14", "storage is sent a credential");
+        }
+        let credential = transfer.upload.headers().get(AUTHORIZATION);
+        let token = self.servers[destination].borrow().tokens.first().and_then(|token| token.basic().ok());
+        if credential != token.as_ref() {
+            self.violated("I14", &format!("the credential of the push to {to} is not the public place's"));
+        }
+        if let Some(goal) = self.goals.iter().find(|goal| self.holder(goal) == holder) {
+            if goal.how != How::Copy {
+                self.violated("I7", &format!("{holder} moves, and is copied"));
+            }
+            self.begins_to_act(goal, holder);
+        }
+        self.journal.borrow_mut().transfers.insert(holder.to_owned());
+        Some((source, destination))
+    }
+
+    pub(crate) fn relay_ends(&self, holder: &str) {
+        self.journal.borrow_mut().transfers.remove(holder);
+    }
+
+    /// A package server has stored something that Slipway sent.
+    pub(crate) fn written(&self, server: usize, place: &Place, was_there: bool) {
+        let file = self.servers[server].borrow().files.get(place).cloned();
+        let Some(file) = file else { return };
+        let renames = self.servers[server].borrow().renames;
+        let Some(goal) = self.goals.iter().find(|goal| goal.public == (server, place.clone())) else {
+            if !renames {
+                self.violated("I2", &format!("{place:?} is written, which nobody has approved"));
+            }
+            return;
+        };
+        if was_there {
+            self.violated("I5", &format!("{place:?} was public, and was replaced"));
+        }
+        let mut journal = self.journal.borrow_mut();
+        if !journal.played.contains_key(&goal.parcel) {
+            drop(journal);
+            return self.violated("I2", &format!("{place:?} is written before anybody has approved it"));
+        }
+        journal.public_ever.entry(place.clone()).or_default().insert(file.digest);
+        let deleted = journal.deleted.get(place).copied().unwrap_or(0);
+        let written = journal.written.entry(place.clone()).or_default();
+        *written += 1;
+        let twice = *written > 1 + deleted;
+        if file.digest != goal.digest {
+            if goal.how == How::Move {
+                journal.wrong_moves.insert(place.clone());
+                drop(journal);
+                return self.point("a move brought other bytes");
+            }
+            drop(journal);
+            return self.violated("I1", &format!("{place:?} is public with bytes that nobody approved"));
+        }
+        drop(journal);
+        if twice {
+            self.violated("I4", &format!("{place:?} was published twice"));
+        }
+    }
+
+    // ---- slots ----
+
+    /// An account has answered somebody who wants to send.
+    pub(crate) fn slot_answered(&self, place: &str, ask: &AskSlot, slot: &Slot) {
+        let me = (ask.package.clone(), ask.distro.clone());
+        let now = self.exec.now();
+        let mut journal = self.journal.borrow_mut();
+        match slot {
+            Slot::Lent => {
+                journal.waiters.remove(&me);
+                let disk = self.disk.borrow();
+                let Some(account) = disk.databases.get(&ObjectId::Account(place.to_owned())) else { return };
+                let holder = format!("{} {}", ask.package, ask.distro);
+                let rows = account.query("SELECT name FROM leases WHERE holder <> ?", &[holder.into()]);
+                let names: Vec<String> = rows.map_or_else(
+                    |_| Vec::new(),
+                    |rows| rows.iter().filter_map(|row| row.text(0).ok().map(str::to_owned)).collect(),
+                );
+                if names.contains(&ask.name) && !self.has_jumped() {
+                    drop(journal);
+                    return self.violated("Slots", &format!("two send `{}` at a time", ask.name));
+                }
+                let free = u64::from(ask.transfers).saturating_sub(names.len() as u64);
+                let better = journal.waiters.values().filter(|(rank, asked_at, called, name)| {
+                    *rank < ask.maturity
+                        && now - asked_at < WAITS
+                        && called.is_none_or(|called| now - called < COMES)
+                        && !names.contains(name)
+                });
+                let better = better.count() as u64;
+                drop(journal);
+                if better > 0 && ask.maturity != Maturity::Final {
+                    self.point("a lesser version was served while a better one waits, with room for both");
+                }
+                if better >= free.max(1) && !self.has_jumped() {
+                    self.violated("Order", &format!("{me:?} goes before {better} that are nearer to everybody"));
+                }
+            }
+            Slot::Wait { .. } => {
+                journal.waiters.insert(me, (ask.maturity, now, None, ask.name.clone()));
+                drop(journal);
+                self.point("a package waited for its turn");
+            }
+            Slot::CutOff { .. } => {
+                drop(journal);
+                self.point("an account was cut off");
+            }
+        }
+    }
+
+    pub(crate) fn called(&self, package: &str, distro: &str) {
+        let key = (package.to_owned(), distro.to_owned());
+        if let Some(waiter) = self.journal.borrow_mut().waiters.get_mut(&key) {
+            waiter.2 = Some(self.exec.now());
+        }
+        self.point("an account called somebody who waits");
+    }
+
+    // ---- commits ----
+
+    pub(crate) fn committed(&self, kind: Kind, backend: &Rc<Backend>) {
+        match kind {
+            Kind::RecordCommit => self.check_record(backend),
+            Kind::AccountCommit => self.check_account(backend),
+            _ => {}
+        }
+        if self.kill_commits() {
+            self.die();
+        }
+    }
+
+    fn check_account(&self, backend: &Backend) {
+        let rows = backend.query("SELECT COUNT(*) FROM leases WHERE ends_at > ?", &[self.clock().0.into()]);
+        let lent = rows.ok().and_then(|rows| rows.first().and_then(|row| row.natural(0).ok())).unwrap_or(0);
+        let most = self.config.places.values().map(|place| u64::from(place.transfers)).max().unwrap_or(0);
+        let limit = self.config.places.get("public").map_or(most, |place| u64::from(place.transfers));
+        if lent > limit && !self.has_jumped() {
+            self.violated("Slots", &format!("{lent} slots are lent, and {limit} are configured"));
+        }
+    }
+
+    fn project_of(&self, backend: &Backend) -> Option<u64> {
+        let rows = backend.query("SELECT id FROM project", &[]).ok()?;
+        rows.first()?.natural(0).ok()
+    }
+
+    fn check_record(&self, backend: &Backend) {
+        let Some(project) = self.project_of(backend) else { return };
+        let sum = backend.query("SELECT SUM(sequence), (SELECT MAX(sequence) FROM audit) FROM releases", &[]);
+        let Ok(sum) = sum else { return };
+        let numbers = sum.first().map(|row| (row.integer(0).unwrap_or(0), row.integer(1).unwrap_or(0)));
+        let Some((sequence, last_row)) = numbers else { return };
+        let before = self.journal.borrow_mut().sequences.insert(project, sequence + (last_row << 20));
+        if before == Some(sequence + (last_row << 20)) {
+            return;
+        }
+        self.check_audit(project, backend);
+        self.check_states(project, backend);
+    }
+
+    /// I15: the chain holds, row by row, as it grows.
+    fn check_audit(&self, project: u64, backend: &Backend) {
+        let (mut last, mut hash) = self.journal.borrow().audit.get(&project).copied().unwrap_or((0, GENESIS));
+        let Ok(rows) = entries(&backend, last + 1, 1000) else { return };
+        for row in rows {
+            let is_next = row.sequence == last + 1 && row.previous == hash;
+            if !is_next || row.hash != Digest::of(&canonical(row.sequence, &row.event, &row.previous)) {
+                self.violated("I15", &format!("row {} of the audit does not continue the chain", row.sequence));
+            }
+            (last, hash) = (row.sequence, row.hash);
+        }
+        self.journal.borrow_mut().audit.insert(project, (last, hash));
+    }
+
+    /// I17, and that what is said of a target is so.
+    fn check_states(&self, project: u64, backend: &Backend) {
+        let rows = backend.query(
+            "SELECT version, key, distro, state, approval, problem, outside, step FROM targets ORDER BY version, key, distro",
+            &[],
+        );
+        let Ok(rows) = rows else { return };
+        for row in &rows {
+            let (Ok(version), Ok(key), Ok(distro), Ok(state)) = (row.text(0), row.text(1), row.text(2), row.text(3))
+            else {
+                continue;
+            };
+            let goal = self.goals.iter().find(|goal| {
+                let parcel = &self.parcels[goal.parcel];
+                parcel.project == project
+                    && parcel.version.as_str() == version
+                    && parcel.key.as_str() == key
+                    && goal.distro == distro
+            });
+            let Some(goal) = goal else { continue };
+            let Ok(state) = state.parse::<TargetState>() else {
+                self.violated("I17", &format!("`{state}` is no state"));
+                continue;
+            };
+            let approval = match row.0.get(4) {
+                Some(Value::Integer(id)) => u64::try_from(*id).ok(),
+                _ => None,
+            };
+            let problem: Option<serde_json::Value> =
+                row.text_or_null(5).ok().flatten().and_then(|text| serde_json::from_str(text).ok());
+            let said = |name: &str| problem.as_ref().and_then(|problem| problem.get(name)?.as_str().map(str::to_owned));
+            let now = (state, approval, said("code"));
+            let place = (goal.parcel, distro.to_owned());
+            let before = self.journal.borrow_mut().states.insert(place.clone(), now.clone());
+            if before.as_ref() == Some(&now) {
+                continue;
+            }
+            self.is_so(goal, &now, said("public").as_deref(), row.integer(6).unwrap_or(0) != 0);
+            if let Some(code) = now.2 {
+                self.reached(&code);
+                self.journal.borrow_mut().codes.entry(place).or_default().insert(code);
+            }
+            if row.text_or_null(7).ok().flatten() == Some("\"carry\"") && self.rng.borrow_mut().chance(7000) {
+                let carry = Happening::Carry { parcel: goal.parcel, distro: distro.to_owned() };
+                self.exec.after(5000, carry);
+            }
+            let before = before.map(|(state, approval, _)| (state, approval));
+            if !is_legal(before, (state, approval)) {
+                let (name, from) = (self.holder(goal), before.map(|(state, _)| state));
+                self.violated("I17", &format!("{name} goes from {from:?} to {state:?}"));
+            }
+        }
+    }
+
+    fn reached(&self, code: &str) {
+        let point = match code {
+            "moved-other-bytes" => "a move of other bytes was named",
+            "lost-in-move" => "a file lost in a move was named",
+            "conflict" => "a conflict was named",
+            "missing" => "a missing file was named",
+            "staged-bytes-changed" => "changed staged bytes were named",
+            "account-cut-off" => "a cut-off account was shown",
+            "unreachable" => "a server was given up",
+            "not-served" => "an index was given up",
+            "too-slow" => "a slow copy waited for a job",
+            "nobody-carries" => "a slow copy was carried by nobody",
+            "no-access" => "a token was refused",
+            _ => return,
+        };
+        self.point(point);
+    }
+
+    fn is_so(
+        &self,
+        goal: &Goal,
+        now: &(TargetState, Option<u64>, Option<String>),
+        public: Option<&str>,
+        outside: bool,
+    ) {
+        let (state, _, code) = now;
+        let place = &goal.public.1;
+        let name = self.holder(goal);
+        let clock = self.exec.now();
+        let server = self.servers[goal.public.0].borrow();
+        let here = server.files.get(place).map(|file| (file.digest, file.by_slipway));
+        let (written, deleted, ever) = {
+            let journal = self.journal.borrow();
+            let of = |map: &BTreeMap<Place, u32>| map.get(place).copied().unwrap_or(0);
+            (of(&journal.written), of(&journal.deleted), journal.public_ever.get(place).cloned().unwrap_or_default())
+        };
+        if *state == TargetState::Released {
+            if !server.has_served(place, &goal.digest, clock) {
+                self.violated("Released", &format!("{name} is called released, and the index never served it"));
+            }
+            if outside && written > 0 && deleted == 0 {
+                self.violated(
+                    "I15",
+                    &format!("{name} is said to have been public before, and Slipway has published it"),
+                );
+            }
+            if written == 0 {
+                self.point("what was public already was called released");
+            }
+            let same = |other: &Goal| other.parcel == goal.parcel && other.distro != goal.distro;
+            let twin = self.goals.iter().find(|other| same(other));
+            let twin = twin.and_then(|twin| self.journal.borrow().state(twin.parcel, &twin.distro));
+            if twin.is_some_and(|(state, approval, _)| state == TargetState::Released && approval == now.1) {
+                self.point("two targets were released under one approval");
+            }
+        }
+        if public == Some("none") && here.is_some_and(|(_, by_slipway)| by_slipway) {
+            self.violated(
+                "I15",
+                &format!("{name} is {code:?} and said not to be public, and Slipway has published it"),
+            );
+        }
+        if *state == TargetState::Conflict
+            && !ever.iter().any(|digest| *digest != goal.digest)
+            && server.also_indexed.is_none()
+        {
+            self.violated("I18", &format!("{name} is called a conflict, and no other bytes were ever public"));
+        }
+    }
+
+    /// Whoever was acknowledged must have been heard for good.
+    pub(crate) fn acknowledged(&self, what: &Happening) {
+        if let Happening::Ask { job, .. } | Happening::Webhook { job, .. } = what {
+            self.journal.borrow_mut().acknowledged.insert(*job);
+        }
+    }
+
+    // ---- the end ----
+
+    /// What must hold when nothing is on its way any more.
+    pub(crate) fn check_end(&self) {
+        if self.happened.borrow().is_empty() {
+            self.point("nothing went wrong at all");
+        }
+        let databases: Vec<_> =
+            self.disk.borrow().databases.iter().map(|(id, db)| (id.clone(), Rc::clone(db))).collect();
+        for (id, backend) in databases {
+            if let ObjectId::Project(project) = id {
+                self.journal.borrow_mut().sequences.remove(&project);
+                self.check_record(&backend);
+                self.check_approvals(&backend);
+            }
+        }
+        for goal in &self.goals {
+            let Some((state, _, code)) = self.journal.borrow().state(goal.parcel, &goal.distro) else { continue };
+            let name = self.holder(goal);
+            if !self.is_rightly(goal, state) {
+                let public = self.servers[goal.public.0].borrow().files.contains_key(&goal.public.1);
+                let staged = self.servers[goal.staging.0].borrow().files.contains_key(&goal.staging.1);
+                self.violated(
+                    "L1",
+                    &format!("{name} ended as {state:?} ({code:?}); public has it: {public}, staging has it: {staged}"),
+                );
+            }
+            let journal = self.journal.borrow();
+            let codes = journal.codes.get(&(goal.parcel, goal.distro.clone())).cloned().unwrap_or_default();
+            let still_wrong = {
+                let server = self.servers[goal.public.0].borrow();
+                server.files.get(&goal.public.1).is_some_and(|file| file.by_slipway && file.digest != goal.digest)
+            };
+            if journal.wrong_moves.contains(&goal.public.1) && still_wrong && !codes.contains("moved-other-bytes") {
+                drop(journal);
+                self.violated(
+                    "Named",
+                    &format!("{name} was moved with other bytes, and that was never named: {codes:?}"),
+                );
+            }
+        }
+    }
+
+    /// I2 and I16: one approval for each job that was heard, and none for others.
+    fn check_approvals(&self, backend: &Backend) {
+        let rows = backend.query("SELECT job_id, COUNT(*) FROM approvals GROUP BY job_id, version, key", &[]);
+        for row in rows.unwrap_or_default() {
+            if row.natural(1).unwrap_or(0) > 1 {
+                self.violated("I2", &format!("job {} has approved twice", row.natural(0).unwrap_or(0)));
+            }
+        }
+        let rows = backend.query("SELECT subject, COUNT(*) FROM audit WHERE action = 'approved' GROUP BY subject", &[]);
+        let audited: u64 = rows.unwrap_or_default().iter().map(|row| row.natural(1).unwrap_or(0)).sum();
+        let rows = backend.query("SELECT COUNT(*) FROM approvals", &[]);
+        let approvals = rows.unwrap_or_default().first().map_or(0, |row| row.natural(0).unwrap_or(0));
+        if audited != approvals {
+            self.violated("I15", &format!("{approvals} approvals, and {audited} of them in the audit"));
+        }
+    }
+}
+
+/// The transitions that there are.
+fn is_legal(before: Option<(TargetState, Option<u64>)>, now: (TargetState, Option<u64>)) -> bool {
+    use TargetState as S;
+    let Some((from, old)) = before else { return !matches!(now.0, S::Withdrawn | S::Expired) };
+    let (to, new) = now;
+    if from == to {
+        return old == new || matches!(to, S::Approved | S::Staged);
+    }
+    match (from, to) {
+        // What has ended is taken up again only by another approval.
+        (S::Staged | S::Failed | S::Conflict, S::Approved) => new > old,
+        (S::Staged, S::Missing) | (S::Expected | S::Missing, S::Staged) => true,
+        (S::Approved, S::Releasing | S::Released | S::Conflict | S::Failed | S::Missing)
+        | (S::Releasing, S::Approved | S::Released | S::Conflict | S::Failed | S::Missing) => old == new,
+        _ => false,
+    }
+}

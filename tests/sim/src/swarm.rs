@@ -1,0 +1,271 @@
+//! Chance: many packages, and for each seed another choice of faults and rates, so that rare meetings are not drowned by
+//! frequent ones. What fails prints its seed, and is shrunk to what it takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::course::{Ran, run};
+use crate::fault::{Fault, Outsider};
+use crate::rng::Rng;
+use crate::server::Delays;
+use crate::world::{Parcel, Settings, Violation, Weather};
+
+/// The world of a seed.
+pub fn settings(seed: u64) -> Settings {
+    let mut rng = Rng::new(seed.wrapping_mul(0x5851_f42d_4c95_7f2d) ^ 0xa5);
+    let mut parcels = Vec::new();
+    let count = 1 + rng.below(9);
+    for number in 0..count {
+        let project = 1001 + rng.below(2);
+        let version = rng.pick(&["1.2.0", "1.2.0", "1.3.0-rc1", "1.4.0-nightly.7"]).unwrap_or("1.2.0");
+        let is_rpm = rng.chance(4000);
+        let moves = rng.chance(2500);
+        let debs = ["ubuntu/jammy", "ubuntu/noble", "debian/bookworm", "raspbian/bookworm"];
+        let rpms = ["el/9", "ol/9", "scientific/7"];
+        let distros: Vec<String> = if is_rpm {
+            let most = 1 + rng.below(3) as usize;
+            rpms.iter().take(most).map(|distro| (*distro).to_owned()).collect()
+        } else {
+            vec![rng.pick(&debs).unwrap_or("ubuntu/jammy").to_owned()]
+        };
+        let architecture = if distros.iter().any(|distro| distro.starts_with("raspbian")) { "armhf" } else { "amd64" };
+        // Names differ, but not always by much: some are parts of others.
+        let name = if rng.chance(5000) { format!("tug{number}") } else { format!("harbour-tug{number}") };
+        let filename = if is_rpm {
+            format!("{name}-{project}-1.x86_64.rpm")
+        } else {
+            format!("{name}_{project}-1_{architecture}.deb")
+        };
+        let prefix = if moves { "move" } else { "copy" };
+        let both = rng.below(3);
+        let webhooks = if both == 0 { vec![] } else { (0..1 + rng.below(4)).map(|_| rng.below(6000) as i64).collect() };
+        parcels.push(Parcel {
+            project,
+            version: version.parse().expect("a version"),
+            key: format!("{prefix}-{number}").parse().expect("a key"),
+            filename: filename.parse().expect("a name"),
+            bytes: format!("the bytes of {number} as they were approved").into_bytes(),
+            distros,
+            played_after: rng.below(60_000) as i64,
+            asks: both != 1,
+            webhooks,
+        });
+    }
+    // A quarter of the faults, each at a rate of its own; some seeds have none at all.
+    let mut rates = Vec::new();
+    let is_calm = rng.chance(300);
+    for fault in Fault::all() {
+        if is_calm || !rng.chance(2500) {
+            continue;
+        }
+        let most = match fault {
+            Fault::KilledBefore
+            | Fault::KilledSent
+            | Fault::KilledApplied
+            | Fault::KilledAnswered
+            | Fault::KilledCommitted => 60,
+            Fault::Clock(_) => 10,
+            Fault::Somebody(Outsider::DeletesStaged | Outsider::ReplacesStaged | Outsider::PublishesOther) => 8,
+            Fault::Somebody(_) | Fault::Status(_) => 15,
+            _ => 300,
+        };
+        rates.push((fault, 1 + rng.below(most)));
+    }
+    let pick = |rng: &mut Rng, from: &[i64]| rng.pick(from).unwrap_or(0);
+    let delays = Delays {
+        listed: pick(&mut rng, &[0, 0, 3000, 40_000]),
+        hashed: pick(&mut rng, &[0, 0, 2000, 90_000]),
+        indexed: pick(&mut rng, &[0, 3000, 30_000, 600_000]),
+    };
+    Settings {
+        seed,
+        parcels,
+        weather: Weather::Swarm { rates, until: 1_200_000 + rng.below(7_200_000) as i64, without: BTreeSet::new() },
+        is_lively: true,
+        per_page: rng.pick(&[1, 2, 250]).unwrap_or(250),
+        delays,
+        is_traced: false,
+        plays_max: 8,
+    }
+}
+
+/// Runs a seed.
+pub fn run_seed(seed: u64) -> Ran {
+    run(settings(seed))
+}
+
+/// What chance has come upon.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// How many seeds were run.
+    pub seeds: u64,
+    /// How many steps they took.
+    pub steps: u64,
+    /// Those that broke a promise, the first ones.
+    pub failures: Vec<(u64, Violation)>,
+    /// What rare things were reached, and how often.
+    pub points: BTreeMap<&'static str, u64>,
+}
+
+/// What must be reached, or nothing is proved of it.
+pub const POINTS: [&str; 33] = [
+    "a conflict was named",
+    "a cut-off account was shown",
+    "a file lost in a move was named",
+    "a job carried a copy",
+    "a missing file was named",
+    "a move brought other bytes",
+    "a move of other bytes was named",
+    "a package waited for its turn",
+    "a person played a job again",
+    "a server was given up",
+    "a slow copy waited for a job",
+    "a slow copy was carried by nobody",
+    "a token was refused",
+    "an account called somebody who waits",
+    "an account was cut off",
+    "an act was done, and denied",
+    "an alarm that never came",
+    "an index was given up",
+    "an index was just being replaced",
+    "an order was handed over again",
+    "changed staged bytes were named",
+    "nothing went wrong at all",
+    "several packages shared one reading",
+    "somebody else acted",
+    "something arrived late",
+    "the clock jumped",
+    "the process died",
+    "the process died while it carried bytes",
+    "two jobs' words made one approval",
+    "two targets were released under one approval",
+    "what was public already was called released",
+    "a commit failed",
+    "a second approval was given after a failure",
+];
+
+/// Runs seed after seed on all cores, for at least so many steps. A run that has begun is ended.
+pub fn walk(first: u64, steps: u64) -> Walked {
+    let (next, taken, all) = (AtomicU64::new(first), AtomicU64::new(0), Mutex::new(Walked::default()));
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                let mut own = Walked::default();
+                while taken.load(Ordering::Relaxed) < steps {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let ran = run_seed(seed);
+                    taken.fetch_add(ran.steps, Ordering::Relaxed);
+                    own.seeds += 1;
+                    own.steps += ran.steps;
+                    for (point, count) in ran.points {
+                        *own.points.entry(point).or_default() += count;
+                    }
+                    if let Some(violation) = ran.violation {
+                        own.failures.push((seed, violation));
+                        if own.failures.len() > 20 {
+                            break;
+                        }
+                    }
+                }
+                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                all.seeds += own.seeds;
+                all.steps += own.steps;
+                all.failures.extend(own.failures);
+                for (point, count) in own.points {
+                    *all.points.entry(point).or_default() += count;
+                }
+            });
+        }
+    });
+    let mut walked = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    walked.failures.sort_by_key(|(seed, _)| *seed);
+    walked
+}
+
+/// What a failing seed takes, at the least that was found.
+pub struct Shrunk {
+    /// The world.
+    pub settings: Settings,
+    /// The promise that it breaks.
+    pub violation: Violation,
+}
+
+fn named(settings: &Settings, faults: &BTreeMap<u64, Fault>) -> Settings {
+    Settings { weather: Weather::Named(faults.clone()), ..settings.clone() }
+}
+
+/// Leaves out faults and packages for as long as the same promise is broken.
+pub fn shrink(seed: u64) -> Option<Shrunk> {
+    let settings = settings(seed);
+    let ran = run(settings.clone());
+    let broken = ran.violation?;
+    let breaks = |settings: &Settings| {
+        run(settings.clone()).violation.filter(|violation| violation.invariant == broken.invariant)
+    };
+    let mut faults: BTreeMap<u64, Fault> = ran.happened.iter().map(|(number, _, fault)| (*number, *fault)).collect();
+    let mut best = Shrunk { settings: named(&settings, &faults), violation: broken.clone() };
+    breaks(&best.settings)?;
+    let mut tries = 0;
+    // Packages first: each takes many faults along.
+    let mut index = 0;
+    while index < best.settings.parcels.len() && best.settings.parcels.len() > 1 && tries < 400 {
+        let mut fewer = best.settings.clone();
+        fewer.parcels.remove(index);
+        tries += 1;
+        match breaks(&fewer) {
+            Some(violation) => best = Shrunk { settings: fewer, violation },
+            None => index += 1,
+        }
+    }
+    // Then faults, by halves, quarters, and one by one.
+    let mut size = faults.len().div_ceil(2).max(1);
+    loop {
+        let numbers: Vec<u64> = faults.keys().copied().collect();
+        let mut shrunk = false;
+        for chunk in numbers.chunks(size) {
+            let mut fewer = faults.clone();
+            fewer.retain(|number, _| !chunk.contains(number));
+            let settings = named(&best.settings, &fewer);
+            tries += 1;
+            if let Some(violation) = breaks(&settings) {
+                best = Shrunk { settings, violation };
+                faults = fewer;
+                shrunk = true;
+            }
+        }
+        if tries > 3000 || size == 1 && !shrunk {
+            break;
+        }
+        if !shrunk {
+            size = size.div_ceil(2).max(1);
+        }
+    }
+    Some(best)
+}
+
+/// A scenario in words.
+pub fn told(settings: &Settings) -> String {
+    let mut text = format!("seed {}, {} a page, {:?}\n", settings.seed, settings.per_page, settings.delays);
+    for parcel in &settings.parcels {
+        let Parcel { project, version, key, filename, distros, played_after, asks, webhooks, .. } = parcel;
+        let _ = writeln!(
+            text,
+            "  {project} {version} {key}: {filename} for {}, played after {played_after} ms, asks: {asks}, webhooks at {webhooks:?}",
+            distros.join(" ")
+        );
+    }
+    match &settings.weather {
+        Weather::Named(faults) => {
+            for (number, fault) in faults {
+                let _ = writeln!(text, "  boundary {number}: {fault:?}");
+            }
+        }
+        Weather::Swarm { rates, until, .. } => {
+            let _ = writeln!(text, "  for {until} ms, in ten thousand: {rates:?}");
+        }
+    }
+    text
+}

@@ -1,0 +1,1186 @@
+//! The simulated world: two package servers, GitLab, jobs, persons, a clock, and the edge, which can die at any moment.
+//!
+//! Every outbound call and every commit passes [`World::boundary`], where it is counted and can go wrong. What must hold
+//! at every moment is checked as soon as anything changes; the first violation ends the run.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use slipway_core::api::{Expectation, PackagePatch, StagedFile};
+use slipway_core::config::Config;
+use slipway_core::expectation::planned;
+use slipway_core::promotion::Order;
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::route::{How, Site};
+use slipway_core::secret::JobSession;
+use slipway_core::time::Timestamp;
+use slipway_edge::account::SlotEnded;
+use slipway_edge::port::Told;
+use slipway_gitlab::Instance;
+use slipway_ledger::{Sight, Sql as _};
+use slipway_packagecloud::{Filename, PackageKind};
+use slipway_wire::{Digest, Request, Response, Token};
+
+use crate::edge::{Disk, Edge, Process, arrives, arrives_late, needs_a_person};
+use crate::executor::{Did, Executor};
+use crate::fault::{Fault, Kind, Outsider, Sort};
+use crate::journal::Journal;
+use crate::rng::{Rng, Trace};
+use crate::server::{Place, Server, View};
+
+/// When every run begins.
+pub const BEGUN: i64 = 1_795_392_000_000;
+/// The schedule's period.
+const CRON: i64 = 900_000;
+/// How often a person looks at what needs one.
+const PERSON: i64 = 120_000;
+/// After the faults have stopped, everything must have ended by then. The longest wait of all is that of a cut-off
+/// account, two hours; a job carries or stops after minutes, an index is given up after an hour.
+const ENDS_WITHIN: i64 = 12 * 3_600_000;
+
+/// An object of the edge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectId {
+    /// The record of a project.
+    Project(u64),
+    /// A package of a release.
+    Package(String),
+    /// An account.
+    Account(String),
+}
+
+impl ObjectId {
+    /// What a commit to its database is.
+    pub(crate) fn commits(&self) -> Kind {
+        match self {
+            Self::Project(_) => Kind::RecordCommit,
+            Self::Package(_) => Kind::PackageCommit,
+            Self::Account(_) => Kind::AccountCommit,
+        }
+    }
+}
+
+/// A package of the scenario.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// Its project.
+    pub project: u64,
+    /// Its release.
+    pub version: Version,
+    /// Its key.
+    pub key: Key,
+    /// Its file.
+    pub filename: Filename,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its distro versions.
+    pub distros: Vec<String>,
+    /// When its job is played, from the beginning.
+    pub played_after: i64,
+    /// Whether the job itself asks.
+    pub asks: bool,
+    /// When webhooks of the played job arrive, after it is played. Before that is possible.
+    pub webhooks: Vec<i64>,
+}
+
+/// One target: a parcel for one distro version.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// The parcel.
+    pub parcel: usize,
+    /// The distro version.
+    pub distro: String,
+    /// How it gets there.
+    pub how: How,
+    /// Its server and its name there, before.
+    pub staging: (usize, Place),
+    /// Its server and its name there, after.
+    pub public: (usize, Place),
+    /// The account that is written to.
+    pub account: String,
+    /// The approved bytes.
+    pub digest: Digest,
+}
+
+/// Something that can happen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    /// A job asks for its release.
+    Ask {
+        /// The package.
+        parcel: usize,
+        /// The job.
+        job: u64,
+        /// How often it has asked.
+        tries: u32,
+    },
+    /// GitLab delivers a webhook.
+    Webhook {
+        /// The package.
+        parcel: usize,
+        /// The job.
+        job: u64,
+        /// The delivery.
+        delivery: String,
+        /// How often it was delivered.
+        tries: u32,
+    },
+    /// A job begins to carry.
+    Carry {
+        /// The package.
+        parcel: usize,
+        /// The target.
+        distro: String,
+    },
+    /// A person plays a job.
+    Play(usize),
+    /// A person looks at what needs one.
+    Person,
+    /// An alarm.
+    Alarm(ObjectId, i64),
+    /// The dead process is started again.
+    Restart,
+    /// The schedule.
+    Cron,
+    /// Something that was sent arrives after all.
+    Late(usize),
+}
+
+impl Happening {
+    /// The same once more, for whoever was not answered.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Ask { parcel, job, tries } if *tries < 400 => {
+                Some(Self::Ask { parcel: *parcel, job: *job, tries: tries + 1 })
+            }
+            Self::Webhook { parcel, job, delivery, tries } if *tries < 400 => {
+                Some(Self::Webhook { parcel: *parcel, job: *job, delivery: delivery.clone(), tries: tries + 1 })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What was sent, and arrives after its sender has given it up.
+pub(crate) enum Late {
+    Push(usize, http::Request<()>, Vec<u8>),
+    Promote(usize, Request),
+    HandOver(Box<Order>),
+    Report(Box<Told>),
+    SlotEnded(String, SlotEnded),
+}
+
+/// Which boundaries go wrong.
+#[derive(Clone, Debug)]
+pub enum Weather {
+    /// These, by their number.
+    Named(BTreeMap<u64, Fault>),
+    /// Chance decides, until so many milliseconds have passed: what can happen, and how often in ten thousand.
+    Swarm {
+        /// Each fault and its rate.
+        rates: Vec<(Fault, u64)>,
+        /// For how long.
+        until: i64,
+        /// Faults that happen no more, by their number: what a shrunk run leaves out.
+        without: BTreeSet<u64>,
+    },
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// How.
+    pub what: String,
+}
+
+/// What kind of world it is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The seed of everything that is left to chance.
+    pub seed: u64,
+    /// The packages.
+    pub parcels: Vec<Parcel>,
+    /// What goes wrong.
+    pub weather: Weather,
+    /// Whether calls take a time that chance decides.
+    pub is_lively: bool,
+    /// How many packages are on a page of a list.
+    pub per_page: usize,
+    /// How far the public server is behind.
+    pub delays: crate::server::Delays,
+    /// Whether a fingerprint of everything is taken.
+    pub is_traced: bool,
+    /// How often a person plays a job again that has come to nothing.
+    pub plays_max: u32,
+}
+
+/// The world.
+pub struct World {
+    pub(crate) exec: Executor<Happening>,
+    pub(crate) rng: RefCell<Rng>,
+    /// Of its own, so that a run whose faults are named goes the way of the one in which chance chose them.
+    weather_rng: RefCell<Rng>,
+    seed: u64,
+    /// Staging of copies, and the public server, which has the staging repository of moves too.
+    pub servers: [RefCell<Server>; 2],
+    pub(crate) config: Rc<Config>,
+    /// The packages.
+    pub parcels: Vec<Parcel>,
+    /// The targets.
+    pub goals: Vec<Goal>,
+    pub(crate) disk: RefCell<Disk>,
+    pub(crate) process: RefCell<Process>,
+    pub(crate) journal: RefCell<Journal>,
+    pub(crate) unanswered: RefCell<Vec<Happening>>,
+    late: RefCell<Vec<Option<Late>>>,
+    weather: RefCell<Weather>,
+    /// What happened at which boundary.
+    pub happened: RefCell<Vec<(u64, Kind, Fault)>>,
+    /// What each boundary was, if that is wanted.
+    pub kinds: RefCell<Vec<Kind>>,
+    jobs: RefCell<BTreeMap<u64, (usize, &'static str)>>,
+    violation: RefCell<Option<Violation>>,
+    boundaries: Cell<u64>,
+    skew: Cell<i64>,
+    is_dead: Cell<bool>,
+    is_buried: Cell<bool>,
+    has_jumped: Cell<bool>,
+    kill_next: Cell<bool>,
+    kill_after_commit: Cell<bool>,
+    is_quiet: Cell<bool>,
+    is_lively: bool,
+    is_traced: bool,
+    plays_max: u32,
+    trace: RefCell<Trace>,
+    /// Rare things that were reached, and how often.
+    pub points: RefCell<BTreeMap<&'static str, u64>>,
+    calm_since: Cell<Option<i64>>,
+    /// What is done right before the next boundary of a kind.
+    meanwhile: RefCell<Vec<(Kind, Box<dyn FnOnce(&World)>)>>,
+}
+
+thread_local! {
+    static CONFIG: Rc<Config> = Rc::new(Config::parse(CONFIG_TEXT).expect("a good file"));
+}
+
+const CONFIG_TEXT: &str = r#"
+    [edge]
+    url = "https://slipway.test"
+    [gitlab]
+    url = "https://gitlab.test"
+    token = "gitlab-token"
+    [places.staging]
+    kind = "packagecloud"
+    url = "https://staging.test"
+    token = "the token of staging"
+    storage = ["https://storage.staging.test"]
+    [places.public]
+    kind = "packagecloud"
+    url = "https://public.test"
+    token = "the token of public"
+    storage = ["https://storage.public.test"]
+    transfers = 2
+    [places.before]
+    kind = "packagecloud"
+    url = "https://public.test"
+    token = "the token of before"
+    storage = ["https://storage.public.test"]
+    [[projects]]
+    id = 1001
+    namespace_id = 71
+    name = "tug"
+    webhook_token = "W1"
+    [[projects]]
+    id = 1002
+    namespace_id = 71
+    name = "buoy"
+    webhook_token = "W2"
+    [[routes]]
+    keys = ["move-*"]
+    staging = { place = "before", repository = "harbour-ci/before" }
+    public = { place = "public", repository = "harbour/moved" }
+    how = "move"
+    [[routes]]
+    maturities = ["nightly"]
+    staging = { place = "staging", repository = "harbour-ci/pre-release" }
+    public = { place = "public", repository = "harbour/nightly" }
+    [[routes]]
+    maturities = ["candidate"]
+    staging = { place = "staging", repository = "harbour-ci/pre-release" }
+    public = { place = "public", repository = "harbour/unstable" }
+    [[routes]]
+    staging = { place = "staging", repository = "harbour-ci/pre-release" }
+    public = { place = "public", repository = "harbour/stable" }
+"#;
+
+/// Bytes of the same length that nobody approved.
+pub fn other(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| byte ^ 0x20).collect()
+}
+
+impl World {
+    /// A world in which all is staged, and nothing is released.
+    pub fn new(settings: Settings) -> Rc<Self> {
+        let Settings { seed, parcels, weather, is_lively, per_page, delays, is_traced, plays_max } = settings;
+        let config = CONFIG.with(Rc::clone);
+        let (mut staging, mut public) = (Server::new("staging", 60), Server::new("public", 165));
+        staging.tokens = vec![Token::new("the token of staging")];
+        public.tokens = vec![Token::new("the token of public"), Token::new("the token of before")];
+        staging.per_page = per_page;
+        public.per_page = per_page;
+        public.delays = delays;
+        let world = Rc::new(Self {
+            exec: Executor::new(BEGUN),
+            rng: RefCell::new(Rng::new(seed)),
+            weather_rng: RefCell::new(Rng::new(!seed)),
+            seed,
+            servers: [RefCell::new(staging), RefCell::new(public)],
+            config,
+            goals: Vec::new(),
+            parcels,
+            disk: RefCell::default(),
+            process: RefCell::default(),
+            journal: RefCell::default(),
+            unanswered: RefCell::default(),
+            late: RefCell::default(),
+            weather: RefCell::new(weather),
+            happened: RefCell::default(),
+            kinds: RefCell::default(),
+            jobs: RefCell::default(),
+            violation: RefCell::default(),
+            boundaries: Cell::new(0),
+            skew: Cell::new(0),
+            is_dead: Cell::new(false),
+            is_buried: Cell::new(false),
+            has_jumped: Cell::new(false),
+            kill_next: Cell::new(false),
+            kill_after_commit: Cell::new(false),
+            is_quiet: Cell::new(true),
+            is_lively,
+            is_traced,
+            plays_max,
+            trace: RefCell::default(),
+            points: RefCell::default(),
+            calm_since: Cell::new(None),
+            meanwhile: RefCell::default(),
+        });
+        let goals = world.stage_all();
+        // Nobody else has the world yet, but the objects of the process: they are opened anew.
+        *world.process.borrow_mut() = Process::default();
+        let mut world = Rc::try_unwrap(world).ok().expect("nothing else holds the world");
+        world.goals = goals;
+        let world = Rc::new(world);
+        for (index, parcel) in world.parcels.iter().enumerate() {
+            world.exec.after(parcel.played_after, Happening::Play(index));
+        }
+        world.exec.after(CRON, Happening::Cron);
+        world.exec.after(PERSON, Happening::Person);
+        world.is_quiet.set(false);
+        world
+    }
+
+    fn stage_all(self: &Rc<Self>) -> Vec<Goal> {
+        let edge = Edge(Rc::clone(self));
+        let mut goals = Vec::new();
+        for (index, parcel) in self.parcels.iter().enumerate() {
+            let record = edge.record(parcel.project);
+            let project = self.config.project(&parcel.project.to_string()).expect("a project of the file");
+            let session = self.session(parcel, 1);
+            let expect = Expectation {
+                distros: parcel.distros.clone(),
+                kind: parcel.filename.kind().unwrap_or(PackageKind::Deb),
+                architecture: parcel.filename.architecture().map(str::to_owned),
+                release_job: release_job(&parcel.version, &parcel.key),
+                environment: environment(&parcel.version, &parcel.key),
+                skip: None,
+            };
+            let patch = PackagePatch { key: parcel.key.clone(), expect: Some(expect), staged: None, replace: false };
+            let planned = planned(&self.config, project, &parcel.version, &[patch]).expect("routes for all");
+            let (now, digest) = (Timestamp(BEGUN), Digest::of(&parcel.bytes));
+            let maturity = self.config.versions.maturity(&parcel.version);
+            record.know_project(parcel.project).expect("a record");
+            record.expect(&parcel.version, &session, &self.config.policy, maturity, &planned, now).expect("a plan");
+            let size = u64::try_from(parcel.bytes.len()).expect("a small file");
+            let file = StagedFile { filename: parcel.filename.to_string(), digest, size };
+            record.declare(&parcel.version, &parcel.key, &file, false, &session, now).expect("a declaration");
+            for planned in &planned {
+                let server = |site: &Site| usize::from(site.place != "staging");
+                for target in &planned.targets {
+                    let place =
+                        |site: &Site| (site.repository.clone(), target.distro.clone(), parcel.filename.to_string());
+                    let staging = (server(&planned.staging), place(&planned.staging));
+                    let public = (server(&target.public), place(&target.public));
+                    self.servers[staging.0].borrow_mut().put(&staging.1, &parcel.bytes, BEGUN);
+                    let sight = Sight::Declared;
+                    record.seen_in_staging(&parcel.version, &parcel.key, &target.distro, &sight, now).expect("a look");
+                    goals.push(Goal {
+                        parcel: index,
+                        distro: target.distro.clone(),
+                        how: target.how,
+                        staging,
+                        public,
+                        account: target.public.place.clone(),
+                        digest,
+                    });
+                }
+            }
+        }
+        // Beside each stands what looks like it: a longer name, another distro version, another repository.
+        for goal in &goals {
+            let (repository, distro, name) = &goal.public.1;
+            let mut public = self.servers[goal.public.0].borrow_mut();
+            for place in [
+                (repository.clone(), distro.clone(), format!("harbour-{name}")),
+                ("harbour/other".to_owned(), distro.clone(), name.clone()),
+            ] {
+                public.put(&place, b"a bystander", BEGUN);
+            }
+            let free = if name.ends_with(".deb") { "ubuntu/focal" } else { "el/8" };
+            if goals.iter().all(|goal| goal.public.1 != (repository.clone(), free.to_owned(), name.clone())) {
+                public.put(&(repository.clone(), free.to_owned(), name.clone()), b"a bystander elsewhere", BEGUN);
+            }
+        }
+        goals
+    }
+
+    pub(crate) fn session(&self, parcel: &Parcel, job_id: u64) -> JobSession {
+        JobSession {
+            project_id: parcel.project,
+            project_path: "harbour/tug".to_owned(),
+            pipeline_id: 7,
+            job_id,
+            user: "mira".to_owned(),
+            environment: Some(environment(&parcel.version, &parcel.key)),
+            ref_name: "v1".to_owned(),
+            sha: "5ad2".to_owned(),
+            token_id: "t".to_owned(),
+            ends_at: Timestamp(BEGUN) + Duration::from_hours(3),
+        }
+    }
+
+    /// The job that last spoke for a package.
+    pub(crate) fn job_of(&self, parcel: &Parcel) -> u64 {
+        let jobs = self.jobs.borrow();
+        let same = |index: usize| self.parcels.get(index).is_some_and(|other| std::ptr::eq(other, parcel));
+        jobs.iter().rev().find(|(_, (index, _))| same(*index)).map_or(0, |(job, _)| *job)
+    }
+
+    pub(crate) fn gitlab_instance(&self) -> Instance {
+        Instance::new(self.config.gitlab.url.clone(), Token::new("gitlab-token"))
+    }
+
+    pub(crate) fn gitlab_answer(&self, request: &Request, is_behind: bool) -> Response {
+        let id: u64 = request.uri().path().rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or(0);
+        let jobs = self.jobs.borrow();
+        let Some((parcel, status)) = jobs.get(&id) else {
+            return http::Response::builder().status(404).body(b"{}".to_vec()).expect("a status");
+        };
+        let parcel = &self.parcels[*parcel];
+        let status = if is_behind { "manual" } else { status };
+        let body = serde_json::json!({
+            "id": id, "name": release_job(&parcel.version, &parcel.key), "status": status,
+            "user": { "id": 7, "username": "mira" }, "pipeline": { "id": 7, "ref": "v1", "sha": "5ad2" },
+        });
+        http::Response::builder().status(200).body(body.to_string().into_bytes()).expect("a status")
+    }
+
+    // ---- time and death ----
+
+    /// The time on the edge's clock, which may be wrong.
+    pub(crate) fn clock(&self) -> Timestamp {
+        Timestamp(self.exec.now() + self.skew.get())
+    }
+
+    /// Whether the clock was wrong: what lasts for a time has lasted for another then.
+    pub(crate) fn has_jumped(&self) -> bool {
+        self.has_jumped.get()
+    }
+
+    /// Whether the process is dead.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_dead.get()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_quiet.get()
+    }
+
+    /// The process dies: what was awaited is never heard of.
+    pub(crate) fn die(&self) {
+        self.is_dead.set(true);
+    }
+
+    pub(crate) fn kill_next(&self) {
+        self.kill_next.set(true);
+    }
+
+    pub(crate) fn kill_after_commit(&self) {
+        self.kill_after_commit.set(true);
+    }
+
+    /// Whether the process dies now that something is committed.
+    pub(crate) fn kill_commits(&self) -> bool {
+        self.kill_after_commit.take()
+    }
+
+    pub(crate) fn arm(&self, id: &ObjectId, after: i64) {
+        let at = self.exec.now().saturating_add(after);
+        self.disk.borrow_mut().alarms.insert(id.clone(), at);
+        self.exec.after(after, Happening::Alarm(id.clone(), at));
+    }
+
+    fn bury(&self) {
+        if self.journal.borrow().carries() {
+            self.point("the process died while it carried bytes");
+        }
+        self.exec.kill();
+        *self.process.borrow_mut() = Process::default();
+        self.kill_next.set(false);
+        self.kill_after_commit.set(false);
+        self.journal.borrow_mut().dies();
+        for waits in std::mem::take(&mut *self.unanswered.borrow_mut()) {
+            self.exec.after(10_000, waits);
+        }
+        self.exec.after(1500, Happening::Restart);
+        self.point("the process died");
+    }
+
+    // ---- boundaries ----
+
+    /// How many boundaries were passed.
+    pub fn boundaries(&self) -> u64 {
+        self.boundaries.get()
+    }
+
+    /// The fingerprint of everything that happened.
+    pub fn trace(&self) -> u64 {
+        self.trace.borrow().0
+    }
+
+    pub(crate) fn traced(&self, add: impl FnOnce(&mut Trace)) {
+        if self.is_traced {
+            add(&mut self.trace.borrow_mut());
+        }
+    }
+
+    /// Something rare was reached.
+    pub(crate) fn point(&self, name: &'static str) {
+        *self.points.borrow_mut().entry(name).or_default() += 1;
+    }
+
+    pub(crate) fn violated(&self, invariant: &'static str, what: &str) {
+        let mut violation = self.violation.borrow_mut();
+        if violation.is_none() {
+            *violation = Some(Violation { invariant, what: what.to_owned() });
+        }
+    }
+
+    /// The first broken promise.
+    pub fn violation(&self) -> Option<Violation> {
+        self.violation.borrow().clone()
+    }
+
+    /// A boundary is reached: it is counted, and what goes wrong at it is returned.
+    pub(crate) fn boundary(&self, kind: Kind) -> Option<Fault> {
+        if self.is_dead() {
+            return Some(Fault::KilledBefore);
+        }
+        let due: Vec<_> = self.meanwhile.borrow_mut().extract_if(.., |(at, _)| *at == kind).collect();
+        for (_, act) in due {
+            act(self);
+        }
+        let number = self.boundaries.get();
+        self.boundaries.set(number + 1);
+        self.traced(|trace| {
+            trace.add(&number.to_le_bytes());
+            trace.add(&self.exec.now().to_le_bytes());
+            trace.add(&[kind as u8]);
+        });
+        if !self.is_lively {
+            self.kinds.borrow_mut().push(kind);
+        }
+        if self.kill_next.take() {
+            self.die();
+            return Some(Fault::KilledBefore);
+        }
+        let fault = self.drawn(number, kind)?;
+        self.happened.borrow_mut().push((number, kind, fault));
+        match fault {
+            Fault::Clock(ms) => {
+                self.skew.set(self.skew.get().saturating_add(ms));
+                self.has_jumped.set(true);
+                self.point("the clock jumped");
+                None
+            }
+            Fault::Somebody(outsider) => {
+                self.somebody(outsider, number);
+                None
+            }
+            Fault::KilledBefore => {
+                self.die();
+                Some(fault)
+            }
+            _ => Some(fault),
+        }
+    }
+
+    fn drawn(&self, number: u64, kind: Kind) -> Option<Fault> {
+        match &*self.weather.borrow() {
+            Weather::Named(faults) => faults.get(&number).copied().filter(|fault| fault.fits(kind)),
+            Weather::Swarm { rates, until, without } => {
+                if self.exec.now() - BEGUN > *until {
+                    return None;
+                }
+                let mut rng = self.weather_rng.borrow_mut();
+                let drawn = rng.below(10_000);
+                let mut sum = 0;
+                let mut chosen = None;
+                for (fault, rate) in rates {
+                    if fault.fits(kind) {
+                        sum += rate;
+                        if drawn < sum {
+                            chosen = Some(*fault);
+                            break;
+                        }
+                    }
+                }
+                chosen.filter(|_| !without.contains(&number))
+            }
+        }
+    }
+
+    fn latency(&self, kind: Kind) -> (i64, i64) {
+        if !self.is_lively {
+            return if kind.acts() { (300, 2) } else { (2, 2) };
+        }
+        let mut rng = self.rng.borrow_mut();
+        match kind.sort() {
+            Sort::Call if kind.acts() => {
+                let long = if rng.chance(200) { 60_000 } else { 900 };
+                (rng.below(long) as i64, rng.below(50) as i64)
+            }
+            Sort::Call => (rng.below(20) as i64, rng.below(20) as i64),
+            _ => (rng.below(4) as i64, rng.below(4) as i64),
+        }
+    }
+
+    /// One exchange across a boundary.
+    pub(crate) async fn call<T>(
+        &self,
+        kind: Kind,
+        work: impl AsyncFnOnce(Option<Fault>) -> T,
+        broken: impl FnOnce(Fault) -> T,
+        bend: impl FnOnce(Fault, T) -> T,
+        late: impl FnOnce() -> Option<Late>,
+    ) -> T {
+        self.call_until(kind, true, work, broken, bend, late).await
+    }
+
+    pub(crate) async fn call_until<T>(
+        &self,
+        kind: Kind,
+        is_hurried: bool,
+        work: impl AsyncFnOnce(Option<Fault>) -> T,
+        broken: impl FnOnce(Fault) -> T,
+        bend: impl FnOnce(Fault, T) -> T,
+        late: impl FnOnce() -> Option<Late>,
+    ) -> T {
+        let fault = self.boundary(kind);
+        if self.is_dead() {
+            return pending().await;
+        }
+        let (there, back) = self.latency(kind);
+        match fault {
+            Some(fault @ (Fault::KilledSent | Fault::DoneLate)) => {
+                if let Some(late) = late() {
+                    let index = self.late.borrow().len();
+                    self.late.borrow_mut().push(Some(late));
+                    self.exec.after(30_000, Happening::Late(index));
+                }
+                self.exec.sleep(there).await;
+                if fault == Fault::KilledSent {
+                    self.die();
+                    return pending().await;
+                }
+                return broken(fault);
+            }
+            Some(
+                fault @ (Fault::Lost
+                | Fault::Status(_)
+                | Fault::Page
+                | Fault::Empty
+                | Fault::Source(_)
+                | Fault::Early(_)),
+            ) => {
+                self.exec.sleep(there + back).await;
+                return broken(fault);
+            }
+            Some(Fault::Slow) if is_hurried => {
+                self.exec.sleep(10_000).await;
+                return broken(Fault::Slow);
+            }
+            _ => {}
+        }
+        self.exec.sleep(there).await;
+        let answer = work(fault).await;
+        if self.is_dead() {
+            return pending().await;
+        }
+        match fault {
+            Some(Fault::KilledApplied) => {
+                self.die();
+                pending().await
+            }
+            Some(fault @ (Fault::AnswerLost | Fault::DoneStatus(_))) => {
+                if kind.acts() {
+                    self.point("an act was done, and denied");
+                }
+                self.exec.sleep(back).await;
+                broken(fault)
+            }
+            Some(fault) => {
+                self.exec.sleep(back).await;
+                match fault {
+                    Fault::KilledAnswered => self.kill_next(),
+                    Fault::KilledCommitted => self.kill_after_commit(),
+                    _ => {}
+                }
+                bend(fault, answer)
+            }
+            None => {
+                self.exec.sleep(back).await;
+                answer
+            }
+        }
+    }
+
+    /// Has something done right before the next boundary of a kind.
+    pub fn meanwhile(&self, kind: Kind, act: impl FnOnce(&Self) + 'static) {
+        self.meanwhile.borrow_mut().push((kind, Box::new(act)));
+    }
+
+    // ---- what others do ----
+
+    /// Somebody else acts at the package servers, on a target that the boundary's number picks.
+    fn somebody(&self, outsider: Outsider, number: u64) {
+        let index = Rng::new(self.seed ^ number).below(self.goals.len() as u64) as usize;
+        let Some(goal) = self.goals.get(index) else { return };
+        self.acts(outsider, goal);
+    }
+
+    /// Somebody else acts on a target.
+    pub fn acts(&self, outsider: Outsider, goal: &Goal) {
+        let now = self.exec.now();
+        let bytes = &self.parcels[goal.parcel].bytes;
+        let (staging, public) = (&goal.staging.1, &goal.public.1);
+        let mut journal = self.journal.borrow_mut();
+        journal.meddled.insert(public.clone());
+        let is_public = self.servers[goal.public.0].borrow().files.contains_key(public);
+        match outsider {
+            Outsider::PublishesOther if !is_public => {
+                self.servers[goal.public.0].borrow_mut().put(public, &other(bytes), now);
+                journal.public_ever.entry(public.clone()).or_default().insert(Digest::of(&other(bytes)));
+            }
+            Outsider::PublishesSame if !is_public => {
+                self.servers[goal.public.0].borrow_mut().put(public, bytes, now);
+                journal.public_ever.entry(public.clone()).or_default().insert(goal.digest);
+            }
+            Outsider::DeletesPublic if is_public => {
+                drop(self.servers[goal.public.0].borrow_mut().delete(public, now));
+                *journal.deleted.entry(public.clone()).or_default() += 1;
+            }
+            Outsider::DeletesStaged => drop(self.servers[goal.staging.0].borrow_mut().delete(staging, now)),
+            Outsider::ReplacesStaged => self.servers[goal.staging.0].borrow_mut().put(staging, &other(bytes), now),
+            Outsider::MovesStaged if !is_public => {
+                let gone = self.servers[goal.staging.0].borrow_mut().delete(staging, now);
+                if let Some(file) = gone {
+                    self.servers[goal.public.0].borrow_mut().put(public, &file.bytes, now);
+                    journal.public_ever.entry(public.clone()).or_default().insert(file.digest);
+                }
+            }
+            _ => return,
+        }
+        if matches!(outsider, Outsider::DeletesStaged | Outsider::ReplacesStaged | Outsider::MovesStaged) {
+            journal.wrong_since.entry(goal.staging.clone()).or_insert(self.boundaries());
+        }
+        drop(journal);
+        self.point("somebody else acted");
+    }
+
+    // ---- the run ----
+
+    fn happens(self: &Rc<Self>, what: Happening) {
+        match what {
+            Happening::Restart => {
+                self.is_dead.set(false);
+                self.is_buried.set(false);
+                let alarms: Vec<_> = self.disk.borrow().alarms.iter().map(|(id, at)| (id.clone(), *at)).collect();
+                for (id, at) in alarms {
+                    self.exec.after((at - self.exec.now()).max(5), Happening::Alarm(id, at));
+                }
+            }
+            Happening::Alarm(id, at) => {
+                if !self.is_dead() {
+                    Edge(Rc::clone(self)).alarm(&id, at);
+                }
+            }
+            Happening::Cron => {
+                if !self.is_dead() {
+                    Edge(Rc::clone(self)).wake_records();
+                }
+                self.exec.after(CRON, Happening::Cron);
+            }
+            Happening::Late(index) => {
+                let late = self.late.borrow_mut().get_mut(index).and_then(Option::take);
+                if let Some(late) = late {
+                    arrives_late(self, late);
+                }
+            }
+            Happening::Play(parcel) => self.play(parcel),
+            Happening::Person => {
+                if !self.is_dead() {
+                    self.person();
+                }
+                self.exec.after(PERSON, Happening::Person);
+            }
+            Happening::Carry { parcel, distro } => {
+                if !self.is_dead() {
+                    let edge = Edge(Rc::clone(self));
+                    self.exec.spawn(async move { edge.carry(parcel, distro).await });
+                }
+            }
+            what @ (Happening::Ask { .. } | Happening::Webhook { .. }) => {
+                if self.is_dead() {
+                    if let Some(again) = what.again() {
+                        self.exec.after(10_000, again);
+                    }
+                    return;
+                }
+                let kind = if matches!(what, Happening::Ask { .. }) { Kind::Ask } else { Kind::Webhook };
+                let world = Rc::clone(self);
+                self.exec.spawn(arrives(world, kind, what));
+            }
+        }
+    }
+
+    fn play(&self, parcel: usize) {
+        let mut journal = self.journal.borrow_mut();
+        journal.plays += 1;
+        let job = 100 + journal.plays;
+        *journal.played.entry(parcel).or_default() += 1;
+        drop(journal);
+        self.jobs.borrow_mut().insert(job, (parcel, "running"));
+        let Parcel { asks, webhooks, .. } = &self.parcels[parcel];
+        if *asks {
+            self.exec.after(1000, Happening::Ask { parcel, job, tries: 0 });
+        }
+        for (number, after) in webhooks.iter().enumerate() {
+            let delivery = format!("{job}-{}", number / 2);
+            self.exec.after(*after, Happening::Webhook { parcel, job, delivery, tries: 0 });
+        }
+    }
+
+    /// A person looks at the releases: what has come to nothing is staged and played again, a few times.
+    fn person(self: &Rc<Self>) {
+        let mut plays = BTreeSet::new();
+        let edge = Edge(Rc::clone(self));
+        for goal in &self.goals {
+            let parcel = &self.parcels[goal.parcel];
+            let Some((state, ..)) = self.journal.borrow().state(goal.parcel, &goal.distro) else { continue };
+            let was_played = self.journal.borrow().played.contains_key(&goal.parcel);
+            if !was_played || !needs_a_person(state) {
+                continue;
+            }
+            let played = self.journal.borrow().plays_of(goal.parcel);
+            if state == TargetState::Missing || state == TargetState::Staged {
+                self.is_quiet.set(true);
+                let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
+                let sight = match staged {
+                    Some(digest) if digest == goal.digest => Some(Sight::Declared),
+                    _ => None,
+                };
+                if let Some(sight) = sight {
+                    let record = edge.record(parcel.project);
+                    let looked =
+                        record.seen_in_staging(&parcel.version, &parcel.key, &goal.distro, &sight, self.clock());
+                    looked.expect("a look is written down");
+                    self.journal.borrow_mut().restaged(goal.parcel, &goal.distro);
+                    if played < self.plays_max {
+                        plays.insert(goal.parcel);
+                    }
+                }
+                self.is_quiet.set(false);
+            } else if played < self.plays_max && (played < 2 || !self.is_rightly(goal, state)) {
+                plays.insert(goal.parcel);
+            }
+        }
+        for parcel in plays {
+            let record = edge.record(self.parcels[parcel].project);
+            let open = record.next_hint(self.clock()).ok().flatten().is_some();
+            if !open {
+                self.play(parcel);
+                self.point("a person played a job again");
+            }
+        }
+    }
+
+    /// Whether nothing is on its way any more.
+    fn is_settled(self: &Rc<Self>) -> bool {
+        if self.is_dead() || self.exec.tasks() > 0 {
+            return false;
+        }
+        let journal = self.journal.borrow();
+        let all_played = (0..self.parcels.len()).all(|parcel| journal.played.contains_key(&parcel));
+        if !all_played || journal.open_jobs(self.jobs.borrow().keys().copied()) {
+            return false;
+        }
+        let moves = self
+            .goals
+            .iter()
+            .any(|goal| journal.state(goal.parcel, &goal.distro).is_none_or(|(state, ..)| state.is_moving()));
+        if moves {
+            return false;
+        }
+        let needs_more_plays = self.goals.iter().any(|goal| {
+            let (state, ..) = journal.state(goal.parcel, &goal.distro).expect("seen above");
+            let played = journal.plays_of(goal.parcel);
+            needs_a_person(state) && played < self.plays_max && !self.is_rightly(goal, state)
+        });
+        drop(journal);
+        if needs_more_plays {
+            return false;
+        }
+        let edge = Edge(Rc::clone(self));
+        let projects: BTreeSet<u64> = self.parcels.iter().map(|parcel| parcel.project).collect();
+        projects.into_iter().all(|project| {
+            let record = edge.record(project);
+            record.next_hint(self.clock()).ok().flatten().is_none()
+                && record.dispatches().is_ok_and(|orders| orders.is_empty())
+        })
+    }
+
+    /// Whether a target's state is the right one for what the servers have.
+    pub(crate) fn is_rightly(&self, goal: &Goal, state: TargetState) -> bool {
+        let public = self.servers[goal.public.0].borrow().files.get(&goal.public.1).map(|file| file.digest);
+        let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
+        let journal = self.journal.borrow();
+        // A package is released as a whole at first: one target that is gone keeps those from it that were never tried.
+        let is_gone = |other: &&Goal| {
+            let state = journal.state(other.parcel, &other.distro).map(|(state, ..)| state);
+            other.parcel == goal.parcel && state == Some(TargetState::Missing)
+        };
+        if state == TargetState::Staged && self.goals.iter().any(|other| is_gone(&other)) {
+            return true;
+        }
+        let is_meddled = journal.meddled.contains(&goal.public.1);
+        match (public, staged) {
+            // Drift after a release is seen by whoever looks for it, which no promotion does.
+            _ if state == TargetState::Released && is_meddled => true,
+            (Some(public), _) if public == goal.digest => state == TargetState::Released,
+            (Some(_), _) => state == TargetState::Conflict,
+            (None, Some(staged)) if staged == goal.digest => state == TargetState::Released,
+            (None, Some(_)) => matches!(state, TargetState::Failed | TargetState::Missing | TargetState::Conflict),
+            (None, None) => matches!(state, TargetState::Missing | TargetState::Failed | TargetState::Conflict),
+        }
+    }
+
+    /// How far a target is, and the code of its problem.
+    pub fn state(&self, goal: usize) -> (TargetState, Option<String>) {
+        let Goal { parcel, distro, .. } = &self.goals[goal];
+        let (state, _, code) = self.journal.borrow().state(*parcel, distro).expect("the target was seen");
+        (state, code)
+    }
+
+    /// How far the first target is, if anything was seen of it yet.
+    pub fn state_of_first(&self) -> Option<TargetState> {
+        let Goal { parcel, distro, .. } = &self.goals[0];
+        self.journal.borrow().state(*parcel, distro).map(|(state, ..)| state)
+    }
+
+    /// Staging has again what was approved.
+    pub fn forget_wrong_staging(&self) {
+        self.journal.borrow_mut().wrong_since.clear();
+    }
+
+    /// What is said of a target's problem.
+    pub fn problem(self: &Rc<Self>, goal: usize) -> serde_json::Value {
+        let Goal { parcel, distro, .. } = &self.goals[goal];
+        let Parcel { project, version, key, .. } = &self.parcels[*parcel];
+        let disk = self.disk.borrow();
+        let record = disk.databases.get(&ObjectId::Project(*project)).expect("a record");
+        let rows = record.query(
+            "SELECT problem FROM targets WHERE version = ? AND key = ? AND distro = ?",
+            &[version.as_str().into(), key.as_str().into(), distro.as_str().into()],
+        );
+        let rows = rows.expect("the targets");
+        let text = rows.first().and_then(|row| row.text_or_null(0).ok().flatten()).expect("a problem");
+        serde_json::from_str(text).expect("a problem is JSON")
+    }
+
+    /// What the audit of a package's project says, in order.
+    pub fn audit(&self) -> Vec<String> {
+        let disk = self.disk.borrow();
+        let record = disk.databases.get(&ObjectId::Project(self.parcels[0].project)).expect("a record");
+        let rows = record.query("SELECT action FROM audit ORDER BY sequence", &[]).expect("the audit");
+        rows.iter().map(|row| row.text(0).expect("a word").to_owned()).collect()
+    }
+
+    /// How often a boundary of this kind was passed.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.kinds.borrow().iter().filter(|passed| **passed == kind).count()
+    }
+
+    /// How long it has run, in milliseconds.
+    pub fn elapsed(&self) -> i64 {
+        self.exec.now() - BEGUN
+    }
+
+    /// Has others hold all transfer slots of the public account for so long.
+    pub fn occupy(self: &Rc<Self>, ms: i64) {
+        Edge(Rc::clone(self)).account("public");
+        let disk = self.disk.borrow();
+        let account = disk.databases.get(&ObjectId::Account("public".to_owned())).expect("an account");
+        for holder in ["somebody", "somebody else"] {
+            let values = [holder.into(), (BEGUN + ms).into(), holder.into(), BEGUN.into()];
+            let lent = "INSERT INTO leases (holder, ends_at, name, began_at) VALUES (?, ?, ?, ?)";
+            account.query(lent, &values).expect("a lease");
+        }
+    }
+
+    /// A person plays a package's job once more.
+    pub fn play_again(&self) {
+        self.play(0);
+    }
+
+    /// An order that was sent before arrives once more.
+    pub fn order_again(self: &Rc<Self>) {
+        let edge = Edge(Rc::clone(self));
+        let Parcel { project, version, key, .. } = &self.parcels[0];
+        let name = slipway_edge::package::name_of(*project, version, key);
+        let task = edge.package(&name).work.task(&self.goals[0].distro).expect("a task").expect("a task");
+        edge.accept(&task.order).expect("it is taken");
+    }
+
+    /// One thing more. `false` when the run is over.
+    pub fn step(self: &Rc<Self>) -> bool {
+        if self.violation.borrow().is_some() {
+            return false;
+        }
+        let did = self.exec.step();
+        let event = match did {
+            Did::Nothing => {
+                self.violated("L1", "nothing is left that could ever happen");
+                return false;
+            }
+            Did::Ran => None,
+            Did::Event(event) => Some(event),
+        };
+        let is_event = event.is_some();
+        if let Some(event) = event {
+            self.happens(event);
+        }
+        if self.is_dead() && !self.is_buried.replace(true) {
+            self.bury();
+        }
+        if is_event && self.is_settled() {
+            return false;
+        }
+        let calm = match &*self.weather.borrow() {
+            Weather::Named(faults) => faults.keys().next_back().is_none_or(|last| self.boundaries() > *last),
+            Weather::Swarm { until, .. } => self.exec.now() - BEGUN > *until,
+        };
+        if calm && self.calm_since.get().is_none() {
+            self.calm_since.set(Some(self.exec.now()));
+            // From here on nothing is in the way of those who have tried in vain.
+            let mut journal = self.journal.borrow_mut();
+            journal.played_before = journal.played.clone();
+        }
+        if self.calm_since.get().is_some_and(|since| self.exec.now() - since > ENDS_WITHIN)
+            || self.exec.now() - BEGUN > 90 * 86_400_000
+        {
+            let moving: Vec<String> = self
+                .goals
+                .iter()
+                .filter_map(|goal| {
+                    let (state, ..) = self.journal.borrow().state(goal.parcel, &goal.distro)?;
+                    (state.is_moving() || !self.is_rightly(goal, state))
+                        .then(|| format!("{} {} is {state:?}", self.parcels[goal.parcel].key, goal.distro))
+                })
+                .collect();
+            self.violated("L1", &format!("hours after the last fault it has not ended: {}", moving.join(", ")));
+            return false;
+        }
+        true
+    }
+
+    /// Runs to the end, and looks at what has become of everything.
+    pub fn run(self: &Rc<Self>) -> Option<Violation> {
+        while self.step() {}
+        if self.violation().is_none() {
+            self.check_end();
+        }
+        self.traced(|trace| {
+            for goal in &self.goals {
+                trace.add(format!("{:?}", self.journal.borrow().state(goal.parcel, &goal.distro)).as_bytes());
+            }
+        });
+        self.violation()
+    }
+
+    /// Ends it: the tasks hold the world, and the world holds the tasks.
+    pub fn end(&self) {
+        self.exec.end();
+        *self.process.borrow_mut() = Process::default();
+        self.meanwhile.borrow_mut().clear();
+        for (id, backend) in std::mem::take(&mut self.disk.borrow_mut().databases) {
+            backend.give_back(id.commits());
+        }
+    }
+
+    pub(crate) fn serve(&self, server: usize, request: &Request, view: View) -> Response {
+        let now = self.exec.now();
+        let is_promote = crate::server::kind(request) == Some(Kind::Promote);
+        let moved = is_promote.then(|| self.moves(server, request)).flatten();
+        let answer = self.servers[server].borrow_mut().answer(request, view, now);
+        if let Some((place, before)) = moved
+            && answer.status() == 201
+        {
+            self.written(server, &place, before);
+        }
+        answer
+    }
+
+    /// Where a promote request leads, and what has the name there.
+    fn moves(&self, server: usize, request: &Request) -> Option<(Place, bool)> {
+        let goal = self.goal_of_promote(request)?;
+        let has = self.servers[server].borrow().files.contains_key(&goal.public.1);
+        Some((goal.public.1.clone(), has))
+    }
+
+    pub(crate) fn push(&self, server: usize, upload: &http::Request<()>, body: &[u8]) -> Option<Response> {
+        let now = self.exec.now();
+        let place = self.servers[server].borrow().upload_place(upload, body).map(|(place, _)| place);
+        let had = place.as_ref().is_some_and(|place| self.servers[server].borrow().files.contains_key(place));
+        let answer = self.servers[server].borrow_mut().push(upload, body, now);
+        if let (Some(place), Some(answer)) = (place, &answer)
+            && answer.status() == 201
+        {
+            self.written(server, &place, had);
+        }
+        answer
+    }
+}
+
+/// The name of a package's manual job.
+pub(crate) fn release_job(version: &Version, key: &Key) -> String {
+    format!("release: [{version} {key}]")
+}
+
+fn environment(version: &Version, key: &Key) -> String {
+    format!("release/{version}/{key}")
+}

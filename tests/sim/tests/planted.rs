@@ -1,0 +1,79 @@
+//! The simulation can fail: each planted bug is caught, and the list says by what.
+//! `cargo test --profile sim -p slipway-sim --features planted --test planted -- --show-output`
+#![cfg(feature = "planted")]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use slipway_sim::course::{self, Course};
+use slipway_sim::fault::Fault;
+use slipway_sim::swarm;
+use slipway_wire::{Planted, plant};
+
+/// How many seeds are tried for a bug that no course has caught.
+const SEEDS_MAX: u64 = 3000;
+
+/// What catches a bug first: a course without faults, one with a fault, or a seed of chance.
+fn caught(bug: Planted) -> Option<String> {
+    plant(Some(bug));
+    for course in Course::ALL {
+        let fair = course::run(course.settings(&[]));
+        if let Some(violation) = fair.violation {
+            return Some(format!("{:<9} {course:?} without a fault", violation.invariant));
+        }
+    }
+    // Some seeds come before the courses' faults: each has many of them.
+    for seed in 1..=60 {
+        if let Some(violation) = swarm::run_seed(seed).violation {
+            return Some(format!("{:<9} seed {seed}", violation.invariant));
+        }
+    }
+    for course in Course::ALL {
+        let kinds = course::run(course.settings(&[])).kinds;
+        for (number, kind) in (0..).zip(kinds) {
+            for fault in Fault::all().into_iter().filter(|fault| fault.fits(kind)) {
+                if let Some(violation) = course::run(course.settings(&[(number, fault)])).violation {
+                    return Some(format!("{:<9} {course:?}, {fault:?} at boundary {number}", violation.invariant));
+                }
+            }
+        }
+    }
+    for seed in 61..=SEEDS_MAX {
+        if let Some(violation) = swarm::run_seed(seed).violation {
+            return Some(format!("{:<9} seed {seed}", violation.invariant));
+        }
+    }
+    None
+}
+
+#[test]
+fn every_planted_bug_is_caught() {
+    let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(bug) = Planted::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let by = caught(*bug);
+                    all.lock().expect("nobody panics with it").push((*bug, by));
+                }
+            });
+        }
+    });
+    let mut all = all.into_inner().expect("nobody panics with it");
+    all.sort_by_key(|(bug, _)| *bug);
+    for (bug, by) in &all {
+        println!("{:<28} caught by {}", format!("{bug:?}"), by.as_deref().unwrap_or("NOTHING"));
+    }
+    let missed: Vec<_> = all.iter().filter(|(_, by)| by.is_none()).map(|(bug, _)| bug).collect();
+    println!("{} bugs planted, {} caught", all.len(), all.len() - missed.len());
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn without_a_bug_nothing_is_caught() {
+    plant(None);
+    for seed in 1..=200 {
+        assert_eq!(swarm::run_seed(seed).violation, None, "seed {seed}");
+    }
+}

@@ -1,0 +1,115 @@
+//! The simulation. `cargo test --profile sim -p slipway-sim -- --test-threads=1 --show-output`; each test uses all cores.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use slipway_sim::course::{self, Course, Tally, sorts};
+use slipway_sim::swarm;
+
+fn show(what: &str, course: Course, tally: &Tally, began: Instant) {
+    println!(
+        "{course:?}: {} boundaries {:?}, {} {what}, {} steps, {:.1} s",
+        tally.boundaries,
+        sorts(course),
+        tally.runs,
+        tally.steps,
+        began.elapsed().as_secs_f32()
+    );
+    for (reason, count) in &tally.left_out {
+        println!("  {count:>9} left out: {reason}");
+    }
+    for failure in tally.failures.iter().take(12) {
+        println!("  FAILS {:?} {:?}: {}", failure.faults, failure.violation.invariant, failure.violation.what);
+    }
+}
+
+#[test]
+fn a_world_without_faults_keeps_every_promise_and_releases_everything() {
+    for course in Course::ALL {
+        assert_eq!(course::run(course.settings(&[])).violation, None, "{course:?}");
+    }
+}
+
+#[test]
+fn every_fault_at_every_boundary_alone_breaks_no_promise() {
+    let mut failed = 0;
+    for course in Course::ALL {
+        let began = Instant::now();
+        let tally = course::singles(course);
+        show("single faults", course, &tally, began);
+        failed += tally.failed;
+    }
+    assert_eq!(failed, 0);
+}
+
+#[test]
+fn every_ordered_pair_of_faults_breaks_no_promise() {
+    let mut failed = 0;
+    for course in Course::ALL {
+        let began = Instant::now();
+        let tally = course::pairs(course);
+        show("pairs of faults", course, &tally, began);
+        failed += tally.failed;
+    }
+    assert_eq!(failed, 0);
+}
+
+/// How many steps chance takes. More of them, or other seeds, through the environment.
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+#[test]
+fn ten_million_random_steps_break_no_promise_and_reach_what_is_rare() {
+    let steps = from_environment("SLIPWAY_SIM_STEPS", 10_000_000);
+    let first = from_environment("SLIPWAY_SIM_SEED", 1);
+    let began = Instant::now();
+    let walked = swarm::walk(first, steps);
+    println!(
+        "random: {} steps of {} seeds from {first} on, {:.1} s",
+        walked.steps,
+        walked.seeds,
+        began.elapsed().as_secs_f32()
+    );
+    for (point, count) in &walked.points {
+        println!("  {count:>9} times: {point}");
+    }
+    for (seed, violation) in walked.failures.iter().take(20) {
+        println!("  FAILS seed {seed} {}: {}", violation.invariant, violation.what);
+    }
+    if let Some((seed, _)) = walked.failures.first() {
+        let shrunk = swarm::shrink(*seed).expect("what failed fails again");
+        println!("seed {seed} takes no more than this to break {:?}:", shrunk.violation);
+        println!("{}", swarm::told(&shrunk.settings));
+    }
+    assert!(walked.failures.is_empty(), "{} seeds break a promise", walked.failures.len());
+    let never: Vec<_> = swarm::POINTS.iter().filter(|point| !walked.points.contains_key(*point)).collect();
+    assert!(never.is_empty(), "never reached, so nothing is proved of it: {never:?}");
+}
+
+#[test]
+fn a_seed_is_the_same_run_each_time() {
+    for seed in 1..=100 {
+        let traced = || {
+            let mut settings = swarm::settings(seed);
+            settings.is_traced = true;
+            let ran = course::run(settings);
+            (ran.trace, ran.steps)
+        };
+        assert_eq!(traced(), traced(), "seed {seed}");
+    }
+}
+
+/// Seeds that have broken a promise once.
+#[test]
+fn what_broke_a_promise_once_does_not_again() {
+    let mut broken = BTreeMap::new();
+    for line in include_str!("regressions.txt").lines().filter(|line| !line.starts_with('#')) {
+        let Some(seed) = line.split_whitespace().next() else { continue };
+        let seed: u64 = seed.parse().expect("a seed stands first in its line");
+        if let Some(violation) = swarm::run_seed(seed).violation {
+            broken.insert(seed, violation);
+        }
+    }
+    assert!(broken.is_empty(), "{broken:?}");
+}
