@@ -1,6 +1,7 @@
 //! The package server as users, packagers and its operator see it.
 
 use std::io::Read as _;
+use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -68,7 +69,7 @@ impl Depot {
     }
 
     fn distro_version_id(&self, user: &User, distro: &str, filename: &str) -> u64 {
-        let kind = if filename.ends_with(".rpm") { "rpm" } else { "deb" };
+        let kind = if is_rpm(filename) { "rpm" } else { "deb" };
         let (name, version) = distro.split_once('/').expect("a distro version such as `ubuntu/jammy`");
         let all = self.api(user, "GET", "distributions.json", "application/json", "").ok().json();
         let named = |list: &Value, name: &str| {
@@ -103,7 +104,7 @@ impl Depot {
     /// The bytes that the public APT index leads to, which have the digest that it promises. `None` when it does not
     /// list the file.
     pub fn served(&self, distro: &str, filename: &str) -> Option<Vec<u8>> {
-        if filename.ends_with(".rpm") {
+        if is_rpm(filename) {
             return self.served_rpm(distro, filename);
         }
         let architecture = filename.trim_end_matches(".deb").rsplit('_').next().unwrap_or_default();
@@ -240,6 +241,10 @@ impl Depot {
             .ok()
             .json()
     }
+}
+
+fn is_rpm(filename: &str) -> bool {
+    Path::new(filename).extension().is_some_and(|extension| extension == "rpm")
 }
 
 /// The part of a text between two others.
