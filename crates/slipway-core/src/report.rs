@@ -133,7 +133,9 @@ pub fn report(
     let stopped = |state, problem| (shown(state, None, Some(problem)), Next::Settled);
     let is_past = |since: Option<Timestamp>, max| since.is_some_and(|since| now.since(since) > max);
     // What the public place had, and does not list now, may be there all the same: lists can be behind.
-    let gone = if patience.accepted_at.is_some() { Visible::Unknown } else { Visible::Nothing };
+    // What was told to move may be on its way, whatever staging has by now.
+    let is_underway = promotion.how == How::Move && patience.begun.is_some();
+    let gone = if patience.accepted_at.is_some() || is_underway { Visible::Unknown } else { Visible::Nothing };
     let before_any_act = if patience.begun.is_some() { Visible::Unknown } else { Visible::Nothing };
     match outcome {
         Outcome::Released => {
