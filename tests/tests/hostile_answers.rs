@@ -203,7 +203,6 @@ fn names_that_are_no_file_names_are_refused_before_anything_is_asked_with_them()
         "tug\u{0}_1.0.0-1_amd64.deb",
         "tug 1.0.0-1_amd64.deb",
         "tug\\_1.0.0-1_amd64.deb",
-        "tug\"_1.0.0-1_amd64.deb",
         "tüg_1.0.0-1_amd64.deb",
         "tug\u{202e}_1.0.0-1_amd64.deb",
         "tug_1.0.0-1_amd64.deb?a=b",
@@ -230,7 +229,6 @@ fn names_with_tildes_pluses_and_epochs_go_the_whole_way() {
         ("tilde", "tug", "2.0~rc1+b2-1"),
         ("plus", "tug++", "1.0+git20260101.abc-1"),
         ("epoch", "lib-tug1.0", "2:1.0-1"),
-        ("percent", "tug-percent", "1.0%2F-1"),
     ] {
         let mut built = deb(name, key, 0);
         version.clone_into(&mut built.version);
@@ -238,12 +236,6 @@ fn names_with_tildes_pluses_and_epochs_go_the_whole_way() {
         let without_epoch = version.split_once(':').map_or(version, |(_, rest)| rest);
         let package = Package::new(format!("{name}_{without_epoch}_amd64.deb"), bytes);
         release.plan(&[key]);
-        let declared = release.declare(key, &package);
-        if declared.status == 422 {
-            // No Debian version has a percent sign; where one is refused, nothing goes wrong.
-            assert_eq!(key, "percent", "{}", declared.text());
-            continue;
-        }
         release.stage_file(key, &package, &[JAMMY]);
         world.gitlab.play(release.job(key), "mira");
         release.wait_until_released(key);
@@ -362,14 +354,17 @@ fn a_download_that_is_cut_padded_or_corrupted_publishes_nothing_but_the_approved
         ("swapped", json!({"effect": "swap", "filename": decoy.filename}), "failed"),
         ("chunked", json!({"effect": "chunked"}), "released"),
         ("longer", json!({"effect": "header", "name": "content-length", "value": "99"}), "not-public"),
-        ("gone", json!({"effect": "fail", "status": 404}), "not-public"),
+        ("gone", json!({"effect": "status", "status": 404}), "not-public"),
         ("page", json!({"effect": "fail", "status": 200}), "failed"),
     ] {
         let (package, job) = release.ready(&deb(key, "", 40_000));
         let mut order = fault;
         order["on"] = "storage".into();
-        order["path"] = package.filename.clone().into();
-        world.depot.fault(&order);
+        if order["effect"] != "fail" {
+            // What is decided before the storage has looked, knows no file name.
+            order["path"] = package.filename.clone().into();
+        }
+        let order = world.depot.fault(&order);
         let target = goes_as_far_as_it_can(&world, &release, key, job);
         match ends {
             "released" => {
@@ -384,6 +379,7 @@ fn a_download_that_is_cut_padded_or_corrupted_publishes_nothing_but_the_approved
             }
             _ => is_right_or_not_public(&world, &release, key, &package),
         }
+        assert!(!world.depot.is_ordered(order), "{key}: the fault was met");
     }
 }
 

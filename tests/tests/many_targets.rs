@@ -44,7 +44,7 @@ fn a_target_that_fails_for_good_holds_up_no_other_and_playing_the_job_again_rele
     world.gitlab.finish(first, "failed");
     let again = world.gitlab.play(job, "jonas");
     assert_ne!(again, first, "a finished job is another when it is played again");
-    release.wait_until_released_in("tug", left);
+    release.wait_in("tug", left, &["released"]);
     for distro in ["el/9", "ol/9"] {
         release.is_public_once_in(&package, distro);
     }

@@ -192,8 +192,11 @@ impl<S: Sql> Account<S> {
             let max = u64::from(ask.transfers.max(1)) * 1000;
             let mut pace = self.pace(max)?;
             if pace.configured_milli != max {
+                // Where nothing has lowered it, the limit is what is configured; that includes an account that was
+                // only looked at so far, of which nobody has said how much it takes.
+                let is_lowered = pace.limit_milli < pace.configured_milli;
+                pace.limit_milli = if is_lowered { pace.limit_milli.min(max) } else { max };
                 pace.configured_milli = max;
-                pace.limit_milli = pace.limit_milli.min(max);
                 self.set_pace(&pace)?;
             }
             let own = holder(&ask.package, &ask.distro);
@@ -458,6 +461,20 @@ mod tests {
         fn lends(&self) -> usize {
             (0..10).filter(|number| self.is_lent(&format!("p{number}"))).count()
         }
+    }
+
+    #[test]
+    fn an_account_that_was_looked_at_before_anybody_sent_lends_all_that_is_configured() {
+        let mut story = Story::new(4);
+        assert_eq!(story.account.cut_off(story.now).expect("an answer"), None);
+        assert_eq!(story.lends(), 4);
+        story.ends("p0", Ending::Sent);
+        // An operator who allows more is heard at once, unless the destination itself asked for less.
+        story.transfers = 6;
+        assert_eq!(story.lends(), 6);
+        story.ends("p0", Ending::Busy);
+        story.transfers = 8;
+        assert!(story.lends() < 6);
     }
 
     #[test]

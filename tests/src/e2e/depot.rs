@@ -208,6 +208,12 @@ impl Depot {
         self.tell("POST", "faults", fault)["id"].as_u64().expect("a fault has a number")
     }
 
+    /// Whether a fault still waits for requests that it fits.
+    pub fn is_ordered(&self, fault: u64) -> bool {
+        let faults = self.tell("GET", "faults", &Value::Null);
+        faults.as_array().expect("a list").iter().any(|one| one["id"] == fault)
+    }
+
     /// One fault is over.
     pub fn clear(&self, fault: u64) {
         self.tell("DELETE", &format!("faults/{fault}"), &Value::Null);
