@@ -36,6 +36,9 @@ const RELEASE_MANAGER: &str = "mira";
 /// How many packages go to staging at a time. It is not what is measured.
 const STAGED_AT_ONCE: usize = 4;
 
+/// How many webhooks GitLab sends at a time.
+const WEBHOOKS_AT_ONCE: usize = 10;
+
 /// The two repositories that a stack has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
@@ -115,6 +118,11 @@ impl World {
             stack,
         };
         world.distro_ids = world.distro_ids()?;
+        // A GitLab has many threads that send webhooks.
+        for project in world.stack.projects() {
+            let hook = json!({"project": project.id, "at_once": WEBHOOKS_AT_ONCE});
+            post_json(&format!("{}/_control/hooks", world.stack.gitlab_control()), &hook)?;
+        }
         Ok(world)
     }
 
@@ -169,6 +177,11 @@ impl World {
         Ok(ids)
     }
 
+    /// Asks whether there is the repository.
+    pub(super) fn find_repository(&self, side: Side) -> anyhow::Result<()> {
+        accepted(self.ask(side, Method::Get, &format!("/api/v1/repos/{}.json", self.repository(side)))).map(drop)
+    }
+
     /// Pushes a file. `Ok` when the server has accepted it.
     pub(super) fn push(
         &self,
@@ -200,7 +213,8 @@ impl World {
         let path = format!("/{}/packages/{}/{}/download", self.repository(side), package.distro, package.filename);
         let redirect = self.ask(side, Method::Get, &path).send().context("cannot ask for a download")?;
         let location = redirect.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
-        let (_, location) = location.with_context(|| format!("a download was answered with {}", redirect.status_code))?;
+        let (_, location) =
+            location.with_context(|| format!("a download was answered with {}", redirect.status_code))?;
         let request = Request::new(Method::Get, location.as_str()).with_timeout(EXCHANGE_LIMIT.as_secs());
         let bytes = accepted(request)?.into_bytes();
         ensure!(bytes.len() == package.size, "{} was downloaded with {} bytes", package.filename, bytes.len());
@@ -282,10 +296,8 @@ impl World {
             &format!("{}/_control/id-token", self.stack.gitlab_control()),
             &json!({"job_id": release.build, "aud": self.stack.audience()}),
         )?;
-        let opened = post_json(
-            &format!("{}/api/v1/sessions", self.stack.edge_url()),
-            &json!({"id_token": token["id_token"]}),
-        )?;
+        let opened =
+            post_json(&format!("{}/api/v1/sessions", self.stack.edge_url()), &json!({"id_token": token["id_token"]}))?;
         let session = format!("Bearer {}", opened["session"].as_str().context("a job gets a session")?);
         let headers = [("authorization", session.as_str())];
         call(Method::Patch, &self.address(release), &headers, Some(&json!({"packages": packages}))).map(drop)
