@@ -1,6 +1,7 @@
 //! The GitLab stand-in does what GitLab does: seen from outside, over HTTP, on the real program.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
@@ -433,6 +434,17 @@ fn a_receiver_that_says_nothing_is_given_up() {
     let deliveries = gitlab.settled();
     assert_eq!(deliveries[0]["state"], "failed");
     assert_eq!(deliveries[0]["error"], "no answer within 0.1 s");
+}
+
+#[test]
+fn a_hook_that_may_send_several_at_a_time_waits_for_no_answer_between_them() {
+    let receiver = WebhookReceiver::answering(&[SILENCE]);
+    let gitlab = StandIn::start("several", &receiver);
+    assert_eq!(gitlab.ask("/hooks")[0]["at_once"], 1, "in order unless told");
+    gitlab.tell("/hooks", &json!({ "project": 1001, "at_once": 2, "timeout_ms": 600_000 }));
+    let jobs = BTreeSet::from([gitlab.manual_job().to_string(), gitlab.manual_job().to_string()]);
+    let arrived = [receiver.next(), receiver.next()].map(|hook| hook.body()["build_id"].to_string());
+    assert_eq!(BTreeSet::from(arrived), jobs);
 }
 
 #[test]

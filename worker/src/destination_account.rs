@@ -1,13 +1,15 @@
 //! One account at one package server: its transfer slots, and the readings that many share.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use slipway_core::promotion::Slot;
 use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_edge::account::Account;
+use slipway_edge::account::{Account, AskSlot};
 use slipway_edge::port::{AccountHost, Clock};
 use slipway_edge::reading::{self, Readings};
 use slipway_fetch::Fetch;
@@ -24,17 +26,32 @@ use crate::{clock, settings};
 /// How long one small exchange with a package server may take. Its own proxies give up after 60 s.
 const EXCHANGE_LIMIT: Duration = Duration::from_mins(1);
 
+/// How long one who comes next stands by, and how often it looks whether a transfer has ended.
+const STANDS_BY: Duration = Duration::from_secs(8);
+const GLANCE: Duration = Duration::from_millis(15);
+
 #[durable_object(fetch)]
 pub struct DestinationAccount {
     state: State,
     env: Env,
     account: OnceCell<Account<DurableSql>>,
     readings: Readings,
+    /// Who holds a question for a slot open. In memory alone: whoever is not answered asks again.
+    standing_by: RefCell<BTreeSet<(String, String)>>,
+    /// How many transfers have ended: those who stand by ask again when it changes.
+    endings: Cell<u64>,
 }
 
 impl DurableObject for DestinationAccount {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, account: OnceCell::new(), readings: Readings::default() }
+        Self {
+            state,
+            env,
+            account: OnceCell::new(),
+            readings: Readings::default(),
+            standing_by: RefCell::default(),
+            endings: Cell::default(),
+        }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -56,12 +73,14 @@ impl DestinationAccount {
     async fn answer(&self, message: ToAccount) -> Answer {
         let failed = |error: SqlError| Problem::from(worker::Error::RustError(error.to_string()));
         match message {
-            ToAccount::Slot(ask) => {
-                let random = u64::from_le_bytes(clock::random()?);
-                json(200, &self.account()?.ask(&ask, clock::now(), random).map_err(failed)?)
-            }
+            ToAccount::Slot(ask) => json(200, &self.slot(&ask).await?),
             ToAccount::Ended(ended) => {
-                for called in self.account()?.ended(&ended, clock::now()).map_err(failed)? {
+                let called = self.account()?.ended(&ended, clock::now()).map_err(failed)?;
+                self.endings.set(self.endings.get().wrapping_add(1));
+                for called in called {
+                    if self.standing_by.borrow().contains(&(called.package.clone(), called.distro.clone())) {
+                        continue;
+                    }
                     // One that does not hear it asks by itself after a while.
                     let stub = message::package(&self.env, &called.package)?;
                     if let Err(error) = tell(&stub, &ToPackage::Wake { distro: called.distro }).await {
@@ -79,6 +98,29 @@ impl DestinationAccount {
             }
             ToAccount::Served { place, repository, distro, filename } => {
                 json(200, &self.served(place, &repository, &distro, &filename).await)
+            }
+        }
+    }
+
+    /// Lends a slot. One who comes next stands by for a while: it has looked a moment ago, so it begins as soon as another
+    /// ends. A look that is some seconds old does no harm: nothing is replaced whatever has happened since.
+    async fn slot(&self, ask: &AskSlot) -> std::result::Result<Slot, Problem> {
+        let failed = |error: SqlError| Problem::from(worker::Error::RustError(error.to_string()));
+        let until = clock::now() + STANDS_BY;
+        let name = (ask.package.clone(), ask.distro.clone());
+        loop {
+            let endings = self.endings.get();
+            let random = u64::from_le_bytes(clock::random()?);
+            let slot = self.account()?.ask(ask, clock::now(), random).map_err(failed)?;
+            let stands_by = matches!(slot, Slot::Wait { .. })
+                && clock::now() < until
+                && self.account()?.is_next(ask, clock::now()).map_err(failed)?;
+            if !stands_by {
+                return Ok(slot);
+            }
+            let _here = StandsBy::of(&self.standing_by, &name);
+            while self.endings.get() == endings && clock::now() < until {
+                Delay::from(GLANCE).await;
             }
         }
     }
@@ -110,6 +152,22 @@ impl DestinationAccount {
     fn opened(&self, distro: &str) -> std::result::Result<(Distro, &Account<DurableSql>), Trouble> {
         let distro = distro.parse().map_err(|error| Trouble::passing(format!("{error}")))?;
         Ok((distro, self.account().map_err(|problem| Trouble::passing(problem.detail))?))
+    }
+}
+
+/// A holder that stands by, until this is dropped: also when whoever asked is gone.
+struct StandsBy<'a>(&'a RefCell<BTreeSet<(String, String)>>, (String, String));
+
+impl<'a> StandsBy<'a> {
+    fn of(all: &'a RefCell<BTreeSet<(String, String)>>, name: &(String, String)) -> Self {
+        all.borrow_mut().insert(name.clone());
+        Self(all, name.clone())
+    }
+}
+
+impl Drop for StandsBy<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().remove(&self.1);
     }
 }
 

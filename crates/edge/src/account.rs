@@ -48,6 +48,10 @@ const FAIR: &[&str] = &[
     )",
 ];
 
+/// The most transfers that ran beside one, with it. A server that was busy says so when it gives up, and by then the
+/// others may have ended.
+const BESIDE: &[&str] = &["ALTER TABLE leases ADD COLUMN at_once INTEGER NOT NULL DEFAULT 1"];
+
 /// How long a lease lasts that nobody gives back: as long as an alarm's run can.
 pub const LEASE: Duration = Duration::from_mins(15);
 /// How often one who waits asks again unless called: 20 to 40 s. Calls make the difference, this only replaces lost ones.
@@ -117,7 +121,7 @@ impl Ending {
     }
 }
 
-/// One who waits and is called, since a slot is free.
+/// One who waits and is called, since a slot is free or will be soon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Called {
     /// The name of the package's object.
@@ -172,7 +176,7 @@ fn jitter(ms: u64, random: u64) -> u64 {
 impl<S: Sql> Account<S> {
     /// Opens a database, bringing it to the newest schema.
     pub fn open(sql: S) -> Result<Self, MigrationError> {
-        migrate(&sql, &[FIRST, FAIR, crate::reading::TABLES])?;
+        migrate(&sql, &[FIRST, FAIR, crate::reading::TABLES, BESIDE])?;
         Ok(Self(sql))
     }
 
@@ -227,6 +231,7 @@ impl<S: Sql> Account<S> {
                     ends_at = excluded.ends_at, name = excluded.name, began_at = excluded.began_at",
                 &[own.as_str().into(), (now + LEASE).0.into(), ask.name.as_str().into(), now.0.into()],
             )?;
+            self.0.query("UPDATE leases SET at_once = MAX(at_once, ?)", &[taken.saturating_add(1).into()])?;
             Ok(Slot::Lent)
         })
     }
@@ -244,6 +249,12 @@ impl<S: Sql> Account<S> {
         self.set_pace(&pace)
     }
 
+    /// Whether this holder is one of those who come next, and may stand by instead of going away and being called.
+    pub fn is_next(&self, ask: &AskSlot, now: Timestamp) -> Result<bool, SqlError> {
+        let limit = self.pace(u64::from(ask.transfers.max(1)) * 1000)?.limit();
+        Ok(self.ahead(ask, &holder(&ask.package, &ask.distro), now)? < limit)
+    }
+
     /// Lets a lease last longer that a transfer still needs.
     pub fn renew(&self, package: &str, distro: &str, now: Timestamp) -> Result<(), SqlError> {
         let values: [Value; 2] = [(now + LEASE).0.into(), holder(package, distro).into()];
@@ -255,12 +266,11 @@ impl<S: Sql> Account<S> {
     pub fn ended(&self, ended: &SlotEnded, now: Timestamp) -> Result<Vec<Called>, SqlError> {
         self.0.atomically(|| {
             let own = holder(&ended.package, &ended.distro);
-            let at_once = self.0.query("SELECT COUNT(*) FROM leases", &[])?;
-            let at_once = at_once.first().map_or(Ok(0), |row| row.natural(0))?;
-            let lease =
-                self.0.query("DELETE FROM leases WHERE holder = ? RETURNING began_at", &[own.as_str().into()])?;
+            let lease = self
+                .0
+                .query("DELETE FROM leases WHERE holder = ? RETURNING began_at, at_once", &[own.as_str().into()])?;
             let Some(lease) = lease.first() else { return Ok(Vec::new()) };
-            let began_at = Timestamp(lease.integer(0)?);
+            let (began_at, at_once) = (Timestamp(lease.integer(0)?), lease.natural(1)?);
             let mut pace = self.pace(1000)?;
             match &ended.ending {
                 Ending::Sent => {
@@ -294,15 +304,16 @@ impl<S: Sql> Account<S> {
         })
     }
 
-    /// Calls as many of those who wait as there are free slots.
+    /// Calls those who wait: as many as there are free slots, and those who come next.
     fn call(&self, pace: &Pace, now: Timestamp) -> Result<Vec<Called>, SqlError> {
         let taken = self.0.query("SELECT COUNT(*) FROM leases WHERE ends_at > ?", &[now.0.into()])?;
         let taken = taken.first().map_or(Ok(0), |row| row.natural(0))?;
-        let free = pace.limit().saturating_sub(taken);
+        // As many more as may run at a time: they look meanwhile, and a slot that becomes free is taken without a pause.
+        let comes = pace.limit().saturating_sub(taken).saturating_add(pace.limit());
         let rows = self.0.query(
             "SELECT holder, package, distro FROM waiters WHERE asked_at > ? AND (called_at IS NULL OR called_at < asked_at)
              ORDER BY rank, since, holder LIMIT ?",
-            &[Self::before(now, GONE_AFTER), free.into()],
+            &[Self::before(now, GONE_AFTER), comes.into()],
         )?;
         let mut called = Vec::new();
         for row in &rows {
@@ -338,7 +349,7 @@ impl<S: Sql> Account<S> {
         self.0.query("DELETE FROM waiters WHERE asked_at <= ?", &[Self::before(now, GONE_AFTER * 10)])?;
         self.0.query(
             "INSERT INTO waiters (holder, package, distro, rank, since, asked_at, called_at) VALUES (?, ?, ?, ?, ?, ?, NULL)
-             ON CONFLICT (holder) DO UPDATE SET asked_at = excluded.asked_at, rank = excluded.rank",
+             ON CONFLICT (holder) DO UPDATE SET asked_at = excluded.asked_at, rank = excluded.rank, called_at = NULL",
             &[
                 own.into(),
                 ask.package.as_str().into(),
@@ -491,22 +502,27 @@ mod tests {
     fn finals_go_before_candidates_and_those_before_nightlies_and_then_who_waits_longest() {
         let mut story = Story::new(1);
         assert!(story.is_lent("first"));
-        for (package, maturity) in [
+        let all = [
             ("nightly", Maturity::Nightly),
             ("candidate", Maturity::Candidate),
             ("final 1", Maturity::Final),
             ("final 2", Maturity::Final),
-        ] {
+        ];
+        for (package, maturity) in all {
             assert_ne!(story.asks_as(package, maturity, package), Slot::Lent);
             story.after(Duration::from_secs(1));
         }
         let mut order = Vec::new();
         let mut last = "first".to_owned();
-        for maturity in [Maturity::Final, Maturity::Final, Maturity::Candidate, Maturity::Nightly] {
-            let called = story.ends(&last, Ending::Sent);
-            last = called.first().expect("somebody waits").clone();
-            assert_eq!(story.asks_as(&last, maturity, &last), Slot::Lent, "{last} was called");
-            order.push(last.clone());
+        while order.len() < all.len() {
+            // Whoever comes next is called too, and comes even before the first.
+            for package in story.ends(&last, Ending::Sent).into_iter().rev() {
+                let maturity = all.iter().find(|(name, _)| *name == package).expect("it has asked").1;
+                if story.asks_as(&package, maturity, &package) == Slot::Lent {
+                    order.push(package.clone());
+                    last = package;
+                }
+            }
         }
         assert_eq!(order, ["final 1", "final 2", "candidate", "nightly"]);
     }
@@ -526,7 +542,7 @@ mod tests {
         assert!(story.is_lent("a") && !story.is_lent("dead"));
         story.after(Duration::from_secs(1));
         assert!(!story.is_lent("c"));
-        assert_eq!(story.ends("a", Ending::Sent), ["dead"]);
+        assert_eq!(story.ends("a", Ending::Sent), ["dead", "c"], "one has a slot, the other comes next");
         story.after(COMES_WITHIN + Duration::from_secs(1));
         assert!(story.is_lent("c"));
     }
@@ -539,6 +555,18 @@ mod tests {
         assert!(story.is_lent("b"));
         assert_eq!(story.ends("a", Ending::Sent), [""; 0], "its lease is another's now");
         assert!(!story.is_lent("c"));
+    }
+
+    #[test]
+    fn a_5xx_that_comes_when_the_others_have_ended_tells_how_many_there_were() {
+        let mut story = Story::new(6);
+        assert_eq!(story.lends(), 6);
+        story.after(Duration::from_secs(1));
+        for package in ["p0", "p1", "p2", "p3", "p4"] {
+            story.ends(package, Ending::Sent);
+        }
+        story.ends("p5", Ending::Busy);
+        assert_eq!(story.lends(), 4, "three quarters of six, and not one since only one was left");
     }
 
     #[test]

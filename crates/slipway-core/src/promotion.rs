@@ -138,8 +138,9 @@ pub enum Outcome {
     },
     /// A server has not computed a digest yet.
     AwaitingDigest,
-    /// The server was told to move the file, and neither place has it now.
-    InTransit,
+    /// Neither place lists the file. It may be on its way, after an act whose answer was lost, or a list may be behind: so
+    /// this is looked at again, and only what stays so is missing, or lost.
+    Nowhere,
     /// At its own rate the copy does not end before the host's run does. A waiting job's request can carry it.
     TooSlow(TooSlow),
     /// Something passing; look again later.
@@ -151,8 +152,6 @@ pub enum Outcome {
         /// A move was begun under this approval, so that it may have brought them there.
         moved: bool,
     },
-    /// Staging does not have the file.
-    Missing,
     /// Staging has other bytes than were approved. Nothing of them became public.
     Changed {
         /// Their digest, where their length was right.
@@ -224,9 +223,7 @@ fn outcome(promotion: &Promotion, plan: &Plan, begun: bool) -> Outcome {
         Plan::AwaitIndex => Outcome::AwaitingIndex,
         Plan::AwaitDigest => Outcome::AwaitingDigest,
         Plan::Conflict { public } => Outcome::Conflict { public, moved },
-        // Between the two there is a moment in which neither has it, and lists can be behind.
-        Plan::Missing if moved && !planted(Planted::AbsenceIsMissing) => Outcome::InTransit,
-        Plan::Missing => Outcome::Missing,
+        Plan::Missing => Outcome::Nowhere,
         Plan::Changed { staged } => Outcome::Changed { staged: Some(staged) },
         Plan::Publish => Outcome::Troubled(Trouble::passing(format!(
             "{} does not list `{}` yet, which it has accepted",

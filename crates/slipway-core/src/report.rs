@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use slipway_package::Filename;
-use slipway_wire::{Digest, TooSlow};
+use slipway_wire::{Digest, Planted, TooSlow, planted};
 
 use crate::api::{self, Act, Attempt, Problem, Step};
 use crate::problem::{Code, Visible};
@@ -21,8 +21,12 @@ pub const ATTEMPTS_MAX: u32 = 10;
 pub const INDEX_WAIT_MAX: Duration = Duration::from_hours(1);
 /// How often a digest is asked for that a server has not computed: ¼, ½, 1, 2, 4, 8, 16 s and then every 30 s, an hour.
 pub const WAITS_MAX: u32 = 126;
-/// How long a file that was told to move may be in neither place. The slowest move on record took 10 s.
-pub const MOVE_WAIT_MAX: Duration = Duration::from_mins(30);
+/// How long a file may be in neither place after an act was begun: a server may finish a push or a move after its answer
+/// was lost. The slowest move on record took 10 s.
+pub const NOWHERE_AFTER_ACT_MAX: Duration = Duration::from_mins(30);
+/// How long a staged file may be in neither place before anything was begun: one list without it is no evidence, since
+/// lists can be behind. Looks come after 1, 2, 4, 8, 16 and 30 s.
+pub const NOWHERE_MAX: Duration = Duration::from_secs(45);
 /// How long a copy that the edge cannot end by itself waits for a job that carries it.
 pub const CARRY_WAIT_MAX: Duration = Duration::from_mins(10);
 /// How long an account may be cut off: as long as an approval holds.
@@ -77,9 +81,9 @@ pub struct Patience {
     /// What was begun last for these bytes, under this approval or an older one, however it ended.
     #[serde(default)]
     pub begun: Option<Act>,
-    /// Since when neither place has the file that was told to move.
+    /// Since when neither place has the file.
     #[serde(default)]
-    pub in_transit_since: Option<Timestamp>,
+    pub nowhere_since: Option<Timestamp>,
     /// Since when the copy waits for a job that carries it.
     #[serde(default)]
     pub carry_since: Option<Timestamp>,
@@ -92,7 +96,7 @@ impl Patience {
     /// What is left of it after a run.
     #[must_use]
     pub fn after(self, outcome: &Outcome, now: Timestamp) -> Self {
-        let calm = Self { troubled: 0, in_transit_since: None, carry_since: None, cut_off_since: None, ..self };
+        let calm = Self { troubled: 0, nowhere_since: None, carry_since: None, cut_off_since: None, ..self };
         match outcome {
             Outcome::AwaitingIndex => {
                 Self { waited: self.waited.saturating_add(1), accepted_at: self.accepted_at.or(Some(now)), ..calm }
@@ -101,20 +105,18 @@ impl Patience {
             // Whoever waits for a slot has tried nothing, so that ends no trouble and is none.
             Outcome::AwaitingSlot(_) => Self { cut_off_since: None, ..self },
             Outcome::CutOff { .. } => Self { cut_off_since: self.cut_off_since.or(Some(now)), ..self },
-            Outcome::InTransit => Self {
-                waited: self.waited.saturating_add(1),
-                in_transit_since: self.in_transit_since.or(Some(now)),
+            Outcome::Nowhere => Self {
+                waited: if self.nowhere_since.is_some() { self.waited.saturating_add(1) } else { 1 },
+                nowhere_since: self.nowhere_since.or(Some(now)),
                 ..calm
             },
             Outcome::TooSlow(_) => Self { waited: 0, carry_since: self.carry_since.or(Some(now)), ..calm },
             Outcome::Troubled(_) => {
                 Self { troubled: self.troubled.saturating_add(1), waited: 0, cut_off_since: None, ..self }
             }
-            Outcome::Released
-            | Outcome::Conflict { .. }
-            | Outcome::Missing
-            | Outcome::Changed { .. }
-            | Outcome::Refused { .. } => Self { waited: 0, ..calm },
+            Outcome::Released | Outcome::Conflict { .. } | Outcome::Changed { .. } | Outcome::Refused { .. } => {
+                Self { waited: 0, ..calm }
+            }
         }
     }
 }
@@ -133,7 +135,9 @@ pub fn report(
     let stopped = |state, problem| (shown(state, None, Some(problem)), Next::Settled);
     let is_past = |since: Option<Timestamp>, max| since.is_some_and(|since| now.since(since) > max);
     // What the public place had, and does not list now, may be there all the same: lists can be behind.
-    let gone = if patience.accepted_at.is_some() { Visible::Unknown } else { Visible::Nothing };
+    // What was told to move may be on its way, whatever staging has by now.
+    let is_underway = promotion.how == How::Move && patience.begun.is_some();
+    let gone = if patience.accepted_at.is_some() || is_underway { Visible::Unknown } else { Visible::Nothing };
     // After an act, a list without the file says nothing for sure.
     let at_most =
         |public| if patience.begun.is_some() && public == Visible::Nothing { Visible::Unknown } else { public };
@@ -157,10 +161,18 @@ pub fn report(
             stopped(TargetState::Failed, not_served(promotion))
         }
         Outcome::AwaitingIndex => moving(Step::Index, None, index_wait(patience.waited)),
-        Outcome::InTransit if is_past(patience.in_transit_since, MOVE_WAIT_MAX) => {
-            stopped(TargetState::Failed, lost_in_move(promotion))
+        Outcome::Nowhere if planted(Planted::AbsenceIsMissing) => {
+            stopped(TargetState::Missing, missing(promotion, gone))
         }
-        Outcome::InTransit => moving(Step::Move, None, index_wait(patience.waited)),
+        Outcome::Nowhere if is_past(patience.nowhere_since, nowhere_max(patience)) => match patience.begun {
+            Some(Act::Move) => stopped(TargetState::Failed, lost_in_move(promotion)),
+            _ => stopped(TargetState::Missing, missing(promotion, at_most(gone))),
+        },
+        Outcome::Nowhere => {
+            let step = if patience.begun == Some(Act::Move) { Step::Move } else { Step::Look };
+            let waited = if patience.nowhere_since.is_some() { patience.waited } else { 0 };
+            moving(step, None, index_wait(waited))
+        }
         Outcome::TooSlow(slow) if is_past(patience.carry_since, CARRY_WAIT_MAX) => {
             stopped(TargetState::Failed, too_slow(Code::NobodyCarries, promotion, slow))
         }
@@ -180,7 +192,6 @@ pub fn report(
         Outcome::Conflict { public, moved } => {
             stopped(TargetState::Conflict, conflict(promotion, *public, *moved, at_most(Visible::Nothing)))
         }
-        Outcome::Missing => stopped(TargetState::Missing, missing(promotion, gone)),
         Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged, gone)),
         Outcome::Refused { code, trouble, public } => stopped(TargetState::Failed, told(*code, trouble, *public)),
     }
@@ -190,7 +201,7 @@ pub fn report(
 pub fn ended(outcome: &Outcome, report: &Report, acted: bool) -> Option<String> {
     match (&report.problem, outcome) {
         (Some(problem), _) => Some(problem.code.clone()),
-        (None, Outcome::Released | Outcome::AwaitingIndex | Outcome::AwaitingDigest | Outcome::InTransit) if acted => {
+        (None, Outcome::Released | Outcome::AwaitingIndex | Outcome::AwaitingDigest | Outcome::Nowhere) if acted => {
             Some("accepted".to_owned())
         }
         (None, _) => None,
@@ -206,6 +217,11 @@ pub fn unconfigured(distro: &str, why: &impl std::fmt::Display) -> Report {
 /// A run that was cut off again and again before it could end.
 pub fn cut_off_run() -> Outcome {
     Outcome::Troubled(Trouble::passing("the run was cut off before it ended, as every one before it"))
+}
+
+/// How long a file may be in neither place.
+fn nowhere_max(patience: Patience) -> Duration {
+    if patience.begun.is_some() { NOWHERE_AFTER_ACT_MAX } else { NOWHERE_MAX }
 }
 
 /// A wait, up to a quarter shorter or longer, so that those who began together do not go on together.

@@ -981,6 +981,8 @@ impl World {
         match (public, staged) {
             // Drift after a release is seen by whoever looks for it, which no promotion does.
             _ if state == TargetState::Released && is_meddled => true,
+            // What was called missing is looked at again only in staging, which somebody has emptied.
+            (_, None) if state == TargetState::Missing && is_meddled => true,
             (Some(public), _) if public == goal.digest => state == TargetState::Released,
             (Some(_), _) => state == TargetState::Conflict,
             (None, Some(staged)) if staged == goal.digest => state == TargetState::Released,

@@ -13,7 +13,7 @@
 //! | `POST /_control/id-token` | `job_id`, `aud`; `claims` and `header` replace fields, `null` removes them; `key: "other"` signs with an unpublished key |
 //! | `POST /_control/keys/rotate` | |
 //! | `POST /_control/projects`, `/_control/users` | as in the seed |
-//! | `POST /_control/hooks` | as in the seed: `project`, `name`, `url`, `token`, `signing_token`, `events`, `time_format`, `auto_disable`, `disable_base_ms`, `timeout_ms`; what is absent stays |
+//! | `POST /_control/hooks` | as in the seed: `project`, `name`, `url`, `token`, `signing_token`, `events`, `time_format`, `auto_disable`, `disable_base_ms`, `timeout_ms`, `at_once`; what is absent stays |
 //! | `GET /_control/hooks`, `POST /_control/hooks/{id}/enable` | |
 //! | `GET /_control/deliveries[?project_id=&job_id=&after=]`, `GET /_control/deliveries/{id}` | |
 //! | `POST /_control/deliveries/{id}/resend` | |
@@ -527,6 +527,7 @@ fn full_hook(world: &World, id: u64) -> Value {
         fields.insert("auto_disable".to_owned(), json!(hook.auto_disable));
         fields.insert("disable_base_ms".to_owned(), json!(hook.disable_base_ms));
         fields.insert("timeout_ms".to_owned(), json!(hook.timeout_ms));
+        fields.insert("at_once".to_owned(), json!(hook.at_once));
         fields.insert("failures_in_a_row".to_owned(), json!(failures));
     }
     body

@@ -150,19 +150,19 @@ pub(super) fn queue(change: &mut Change<'_>, hook: &Hook, message: Message, now:
     id
 }
 
-/// Starts a sender for every hook that has something to send and no sender.
+/// Starts as many senders for every hook as it may have and has deliveries for.
 pub(super) fn wake(gitlab: &Arc<Gitlab>) {
     let mut store = gitlab.store();
-    let idle: Vec<u64> = store
-        .world
-        .waiting
-        .iter()
-        .filter(|(hook, waiting)| !waiting.is_empty() && !store.busy.contains(hook))
-        .map(|(hook, _)| *hook)
-        .collect();
-    for hook in idle {
-        store.busy.insert(hook);
-        tokio::spawn(send_all(Arc::clone(gitlab), hook));
+    let world = &store.world;
+    let wanted = |hook: &u64, waiting: usize| world.hooks.get(hook).map_or(1, |hook| hook.at_once).min(waiting);
+    let wanted: Vec<(u64, usize)> =
+        world.waiting.iter().map(|(hook, waiting)| (*hook, wanted(hook, waiting.len()))).collect();
+    for (hook, wanted) in wanted {
+        let busy = store.busy.entry(hook).or_default();
+        for _ in *busy..wanted {
+            *busy += 1;
+            tokio::spawn(send_all(Arc::clone(gitlab), hook));
+        }
     }
 }
 
@@ -172,10 +172,13 @@ async fn send_all(gitlab: Arc<Gitlab>, hook: u64) {
             let mut store = gitlab.store();
             let waiting = store.world.waiting.get(&hook);
             let next = waiting.and_then(|ids| ids.iter().find(|id| !store.claimed.contains(id)).copied());
-            match next {
-                Some(id) => store.claimed.insert(id),
-                None => store.busy.remove(&hook),
-            };
+            match (next, store.busy.get_mut(&hook)) {
+                (Some(id), _) => {
+                    store.claimed.insert(id);
+                }
+                (None, Some(busy)) => *busy = busy.saturating_sub(1),
+                (None, None) => {}
+            }
             next
         };
         let Some(id) = next else { return };
@@ -376,6 +379,7 @@ mod tests {
             auto_disable: true,
             disable_base_ms: 60_000,
             timeout_ms: 10_000,
+            at_once: 1,
             created_at: Moment(0),
         };
         let answered = |status| Outcome {

@@ -98,6 +98,8 @@ pub(super) struct HookSeed {
     disable_base_ms: Option<i64>,
     #[serde(default)]
     timeout_ms: Option<u64>,
+    #[serde(default)]
+    at_once: Option<usize>,
 }
 
 /// A secret to set, or with `null` to remove.
@@ -153,6 +155,7 @@ impl HookSeed {
                 auto_disable: true,
                 disable_base_ms: 60_000,
                 timeout_ms: 10_000,
+                at_once: 1,
                 created_at: Moment::now(),
             },
         };
@@ -164,6 +167,7 @@ impl HookSeed {
         hook.auto_disable = self.auto_disable.unwrap_or(hook.auto_disable);
         hook.disable_base_ms = self.disable_base_ms.unwrap_or(hook.disable_base_ms);
         hook.timeout_ms = self.timeout_ms.unwrap_or(hook.timeout_ms);
+        hook.at_once = self.at_once.unwrap_or(hook.at_once).max(1);
         if !is_deliverable(&hook.url) {
             return Err(format!("`{}` is not an address of the form http://host:port/path", hook.url));
         }

@@ -134,7 +134,15 @@ pub(super) struct Hook {
     pub(super) disable_base_ms: i64,
     /// GitLab's is ten seconds.
     pub(super) timeout_ms: u64,
+    /// How many deliveries are sent at a time. One keeps them in order, which GitLab does not promise: its Sidekiq sends
+    /// as many as it has threads for.
+    #[serde(default = "one")]
+    pub(super) at_once: usize,
     pub(super) created_at: Moment,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// What a hook wants to hear of.
@@ -274,8 +282,8 @@ pub(super) struct Store {
     broken: Option<String>,
     /// Deliveries that somebody is sending at this moment.
     pub(super) claimed: BTreeSet<u64>,
-    /// Hooks that have a sender at work.
-    pub(super) busy: BTreeSet<u64>,
+    /// How many senders a hook has at work.
+    pub(super) busy: BTreeMap<u64, usize>,
 }
 
 /// A change that is being made: every fact takes effect at once, and all are written before the change ends.
@@ -298,7 +306,7 @@ impl Store {
         for fact in &facts {
             world.apply(fact);
         }
-        Ok(Self { world, journal, broken: None, claimed: BTreeSet::new(), busy: BTreeSet::new() })
+        Ok(Self { world, journal, broken: None, claimed: BTreeSet::new(), busy: BTreeMap::new() })
     }
 
     /// Makes one change and writes it down. A change that is refused half-way keeps what it recorded.

@@ -1,10 +1,12 @@
 //! `release`: 12 files of 1 MiB over 4 distros, at a package server that is 20 ms away in each direction.
 //!
-//! The rival does what a shell loop around `package_cloud push` does in a release job: for one file after the other it
-//! reads the server's list of distributions, downloads the file from staging (a redirect, and the bytes from storage)
-//! and pushes it, each request on a connection of its own. It is our own program, so it pays for no Ruby and no start of
-//! a process. It does less than Slipway besides: it compares no digest, looks for no duplicate, and is done when the
-//! server has answered, while Slipway's time ends when the public index serves the last file.
+//! The rival does what a shell loop around `package_cloud push` does in a release job, for one file after the other: it
+//! downloads the file from staging (a redirect, and the bytes from storage), and then what that command does, which says
+//! "Looking for repository at … success!" before it pushes: it asks for the repository, reads the list of distributions
+//! and sends the file. It is our own program, so it pays for no Ruby and no start of a process, and depot's latency is
+//! one of requests, so neither side pays for making connections, of which the rival needs more. It does less than
+//! Slipway besides: it compares no digest, looks for no duplicate, and is done when the server has answered, while
+//! Slipway's time ends when the public index serves the last file.
 //!
 //! Slipway's time begins when the first manual job is played, so it has the webhooks, GitLab's answers and the approvals
 //! in it. The rival's begins with its first request.
@@ -17,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use minreq::Method;
 use serde_json::{Value, json};
-use slipway_stack::Places;
+use slipway_stack::{Part as Process, Places};
 
 use super::measure::{interleaved, median, timed};
 use super::world::{Package, Side, World, Yard, now};
@@ -47,7 +49,12 @@ pub(super) fn run(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>>
     let yard = Yard::of_mib(FILE_MIB)?;
     let mut figures = Vec::new();
     for transfers in [TRANSFERS, 4] {
-        let mut bench = Bench { world: World::start(places, "release", Some(transfers))?, yard: &yard, version: 0 };
+        let mut bench = Bench {
+            world: World::start(places, "release", Some(transfers))?,
+            yard: &yard,
+            version: 0,
+            cpu: Vec::new(),
+        };
         let is_judged = transfers == TRANSFERS;
         let measured = bench.figures(steps, transfers, is_judged);
         figures.extend(measured.map_err(|error| bench.world.explained(error))?);
@@ -66,6 +73,8 @@ struct Bench<'a> {
     yard: &'a Yard,
     /// Every run releases a version of its own.
     version: usize,
+    /// What the edge and depot computed in each of Slipway's runs, in seconds.
+    cpu: Vec<[f64; 2]>,
 }
 
 impl Bench<'_> {
@@ -73,6 +82,7 @@ impl Bench<'_> {
         steps.say(&format!("{transfers} transfers at a time: {ROUNDS} of each"));
         // Not counted: workerd compiles the Worker.
         self.slipway()?;
+        self.cpu.clear();
         let cases = [Case::OneAfterAnother, Case::Slipway];
         let walls = interleaved(&cases, ROUNDS, |case| match case {
             Case::OneAfterAnother => self.one_after_another(),
@@ -81,9 +91,12 @@ impl Bench<'_> {
         let [rival, ours] = [median(&walls[0]), median(&walls[1])];
         let label = |what: &str| format!("{what}, {transfers} at a time");
         let faster = Figure::new(label("slipway"), "times as fast", rival / ours, "x");
+        let cpu = |part: usize| median(&self.cpu.iter().map(|cpu| cpu[part]).collect::<Vec<_>>());
         let mut figures = vec![
             Figure::new("one after another", "wall", rival, "s"),
             Figure::new(label("slipway"), "wall", ours, "s"),
+            Figure::new(label("slipway"), "edge's cpu", cpu(0), "s"),
+            Figure::new(label("slipway"), "depot's cpu", cpu(1), "s"),
             if is_judged { faster.must(Mark::AtLeast(FASTER_MIN)) } else { faster },
         ];
         if is_judged {
@@ -125,8 +138,9 @@ impl Bench<'_> {
         self.latency(true)?;
         timed(|| {
             for package in &packages {
-                let ids = self.world.distro_ids()?;
                 let bytes = self.world.download(Side::Staging, package)?;
+                self.world.find_repository(Side::Public)?;
+                let ids = self.world.distro_ids()?;
                 self.world.push(Side::Public, &ids, package.distro, &package.filename, &bytes)?;
             }
             Ok(())
@@ -141,9 +155,13 @@ impl Bench<'_> {
         self.world.declare(&release)?;
         let jobs = self.world.manual_jobs(&release)?;
         self.latency(true)?;
+        let (edge, depot) = (self.world.usage(Process::Edge)?, self.world.usage(Process::Depot)?);
         let began = now();
         self.world.play(&jobs)?;
-        Ok(self.world.wait_until_released(&release, LIMIT)? - began)
+        let ended = self.world.wait_until_released(&release, LIMIT)?;
+        let (edge_after, depot_after) = (self.world.usage(Process::Edge)?, self.world.usage(Process::Depot)?);
+        self.cpu.push([edge_after.cpu_seconds - edge.cpu_seconds, depot_after.cpu_seconds - depot.cpu_seconds]);
+        Ok(ended - began)
     }
 
     /// Releases a version, makes the edge forget everything, and does all of it once more.

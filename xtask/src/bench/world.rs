@@ -36,6 +36,9 @@ const RELEASE_MANAGER: &str = "mira";
 /// How many packages go to staging at a time. It is not what is measured.
 const STAGED_AT_ONCE: usize = 4;
 
+/// How many webhooks GitLab sends at a time.
+const WEBHOOKS_AT_ONCE: usize = 10;
+
 /// The two repositories that a stack has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
@@ -115,6 +118,11 @@ impl World {
             stack,
         };
         world.distro_ids = world.distro_ids()?;
+        // A GitLab has many threads that send webhooks.
+        for project in world.stack.projects() {
+            let hook = json!({"project": project.id, "at_once": WEBHOOKS_AT_ONCE});
+            post_json(&format!("{}/_control/hooks", world.stack.gitlab_control()), &hook)?;
+        }
         Ok(world)
     }
 
@@ -167,6 +175,11 @@ impl World {
             }
         }
         Ok(ids)
+    }
+
+    /// Asks whether there is the repository.
+    pub(super) fn find_repository(&self, side: Side) -> anyhow::Result<()> {
+        accepted(self.ask(side, Method::Get, &format!("/api/v1/repos/{}.json", self.repository(side)))).map(drop)
     }
 
     /// Pushes a file. `Ok` when the server has accepted it.
