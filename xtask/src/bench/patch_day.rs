@@ -92,7 +92,6 @@ fn measured(steps: &Steps, world: &mut World) -> anyhow::Result<Vec<Figure>> {
     steps.say(&format!("{} versions are played at the same time", releases.len()));
     let began = now();
     let (ends, seen) = watched(steps, world, &releases, &jobs)?;
-    std::fs::write("/tmp/wt/bench-est.txt", format!("{began} {ends:?} {seen:?}"))?;
     let wall = ends.iter().copied().fold(f64::MIN, f64::max) - began;
     let (edge, depot) = (world.usage(Process::Edge)?, world.usage(Process::Depot)?);
     let counts = world.depot(Method::Get, "counts", None)?;
