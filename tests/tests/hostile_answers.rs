@@ -277,22 +277,26 @@ fn a_staged_file_that_is_replaced_after_the_approval_and_before_the_copy_never_b
     release.is_not_public(&package.filename);
 }
 
-/// A package that is approved and waits for the only slot of its destination, and what lets it go on.
+/// A package that is approved and waits for the only slot of its destination, and what lets it go on. It is the second
+/// in the queue: the first one there has looked and stands by, so it would not look again before it sends.
 fn approved_and_waiting(test: &str) -> (World, Release, Package, slipway_tests::e2e::Gate) {
     let world = World::start_with(test, |settings| settings.transfers = Some(1));
     let release = world.release("1.0.0");
     let (first, first_job) = release.ready(&deb("first", "", 0));
+    let (_, next_job) = release.ready(&deb("next", "", 0));
     let (package, job) = release.ready(&deb("cargo", "", 0));
     let gate = world.depot.gate(&first.filename, 0);
     world.gitlab.play(first_job, "mira");
     gate.wait();
-    world.depot.reset_counts();
-    world.gitlab.play(job, "mira");
-    wait_until("it was looked at", || {
-        let lists = &world.depot.counts()["list"];
-        lists["requests"].as_u64() >= Some(2) && lists["at_once"] == 0
-    });
-    assert_eq!(release.target("cargo")["state"], "approved");
+    for (key, job) in [("next", next_job), ("cargo", job)] {
+        world.depot.reset_counts();
+        world.gitlab.play(job, "mira");
+        wait_until("it was looked at", || {
+            let lists = &world.depot.counts()["list"];
+            lists["requests"].as_u64() >= Some(2) && lists["at_once"] == 0
+        });
+        assert_eq!(release.target(key)["state"], "approved");
+    }
     (world, release, package, gate)
 }
 
