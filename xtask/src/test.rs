@@ -44,6 +44,8 @@ pub(crate) struct Suite {
     pub(crate) skipped: Vec<String>,
     pub(crate) failed: Vec<String>,
     pub(crate) took: Duration,
+    /// What it has counted, for people.
+    figures: Vec<String>,
 }
 
 impl Suite {
@@ -88,15 +90,18 @@ pub(crate) fn suites(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Suite
 /// The simulation, optimised, with its figures for people: boundaries, single faults, pairs, random steps, planted bugs.
 fn simulation(steps: &Steps, places: &Places, name: &'static str, more: &[&str]) -> anyhow::Result<Suite> {
     let arguments = [&["--profile", "sim", "--package", "slipway-sim"], more].concat();
-    let suite = rust(steps, places, name, &arguments)?;
+    let mut suite = rust(steps, places, name, &arguments)?;
     let log = places.target.join(format!("xtask/test-{}.log", name.replace(' ', "-")));
     let told = std::fs::read_to_string(&log).with_context(|| format!("cannot read `{}`", log.display()))?;
-    let figures = [" boundaries ", " steps of ", " caught"];
-    for line in told.lines().filter(|line| figures.iter().any(|figure| line.contains(figure)) && !line.starts_with(' '))
-    {
-        steps.say(line);
-    }
+    suite.figures = figures(&told);
     Ok(suite)
+}
+
+/// The lines of the simulation that count something.
+fn figures(told: &str) -> Vec<String> {
+    const COUNTED: [&str; 3] = [" boundaries", " steps of ", " bugs planted, "];
+    let counts = |line: &&str| !line.starts_with(' ') && COUNTED.iter().any(|counted| line.contains(counted));
+    told.lines().filter(counts).map(str::to_owned).collect()
 }
 
 /// Holds GitLab's own schema of `.gitlab-ci.yml`. It is a Python program, so it gets an environment of its own; where
@@ -325,6 +330,12 @@ pub(crate) fn summary(suites: &[Suite]) -> bool {
             println!("{} {test}", red("FAILED"));
         }
     }
+    for suite in suites.iter().filter(|suite| !suite.figures.is_empty()) {
+        println!("\n{}", bold(&format!("What the {} went through", suite.name)));
+        for line in &suite.figures {
+            println!("  {line}");
+        }
+    }
     // A run in which nothing ran proves nothing.
     let well = failed == 0 && passed > 0;
     println!("{}", if well { green("all is well") } else { red("not all is well") });
@@ -353,6 +364,16 @@ mod tests {
         assert_eq!(suite.passed, 1);
         assert_eq!(suite.skipped, ["c: takes a day", "a: no apt-get here"]);
         assert!(suite.failed.is_empty());
+    }
+
+    #[test]
+    fn the_figures_of_the_simulation_are_its_lines_that_count_and_not_their_details() {
+        let told = "running 2 tests\nDebCopy: 60 boundaries {Call: 9}, 1300 single faults, 80000 steps, 2.0 s\n  \
+                    12 left out: it is no alarm\nrandom: 10000000 steps of 900 seeds from 1 on, 40.0 s\n30 bugs planted, 30 caught\n\
+                    test every_planted_bug_is_caught ... ok\n";
+        let counted = figures(told);
+        assert_eq!(counted.len(), 3);
+        assert!(counted.iter().all(|line| !line.contains("left out") && !line.contains("ok")), "{counted:?}");
     }
 
     #[test]

@@ -99,18 +99,18 @@ impl Patience {
         let calm = Self { troubled: 0, nowhere_since: None, carry_since: None, cut_off_since: None, ..self };
         match outcome {
             Outcome::AwaitingIndex => {
-                Self { waited: self.waited.saturating_add(1), accepted_at: self.accepted_at.or(Some(now)), ..calm }
+                Self { waited: self.waited.saturating_add(1), accepted_at: since(self.accepted_at, now), ..calm }
             }
             Outcome::AwaitingDigest => Self { waited: self.waited.saturating_add(1), ..calm },
             // Whoever waits for a slot has tried nothing, so that ends no trouble and is none.
             Outcome::AwaitingSlot(_) => Self { cut_off_since: None, ..self },
-            Outcome::CutOff { .. } => Self { cut_off_since: self.cut_off_since.or(Some(now)), ..self },
+            Outcome::CutOff { .. } => Self { cut_off_since: since(self.cut_off_since, now), ..self },
             Outcome::Nowhere => Self {
                 waited: if self.nowhere_since.is_some() { self.waited.saturating_add(1) } else { 1 },
-                nowhere_since: self.nowhere_since.or(Some(now)),
+                nowhere_since: since(self.nowhere_since, now),
                 ..calm
             },
-            Outcome::TooSlow(_) => Self { waited: 0, carry_since: self.carry_since.or(Some(now)), ..calm },
+            Outcome::TooSlow(_) => Self { waited: 0, carry_since: since(self.carry_since, now), ..calm },
             Outcome::Troubled(_) => {
                 Self { troubled: self.troubled.saturating_add(1), waited: 0, cut_off_since: None, ..self }
             }
@@ -119,6 +119,12 @@ impl Patience {
             }
         }
     }
+}
+
+/// Since when something lasts that lasts now. A beginning that lies ahead was written down when the clock was wrong: from
+/// there the wait would take that much longer.
+fn since(begun: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    begun.filter(|begun| *begun <= now).or(Some(now))
 }
 
 /// Turns an outcome into what people see, and when the next run is due. `random` spreads those who wait for the same.
@@ -192,7 +198,11 @@ pub fn report(
         Outcome::Conflict { public, moved } => {
             stopped(TargetState::Conflict, conflict(promotion, *public, *moved, at_most(Visible::Nothing)))
         }
-        Outcome::Changed { staged } => stopped(TargetState::Failed, changed(promotion, *staged, gone)),
+        // An act of an earlier run may have done its work, whatever staging has by now.
+        Outcome::Changed { staged } => {
+            let seen = if promotion.begun && gone == Visible::Nothing { Visible::Unknown } else { gone };
+            stopped(TargetState::Failed, changed(promotion, *staged, seen))
+        }
         Outcome::Refused { code, trouble, public } => stopped(TargetState::Failed, told(*code, trouble, *public)),
     }
 }
@@ -412,6 +422,17 @@ pub fn judge(project: &str, version: &Version, packages: &[api::Package]) -> (Re
 mod tests {
     use super::*;
     use TargetState as S;
+
+    #[test]
+    fn a_wait_that_began_when_the_clock_was_wrong_begins_anew_and_any_other_goes_on() {
+        let now = Timestamp(1_795_392_000_000);
+        let (before, ahead) = (Timestamp(now.0 - 1000), Timestamp(now.0 + 86_400_000));
+        for (begun, kept) in [(before, before), (ahead, now), (now, now)] {
+            let begun = Patience { nowhere_since: Some(begun), accepted_at: Some(begun), ..Patience::default() };
+            assert_eq!(begun.after(&Outcome::Nowhere, now).nowhere_since, Some(kept));
+            assert_eq!(begun.after(&Outcome::AwaitingIndex, now).accepted_at, Some(kept));
+        }
+    }
 
     #[test]
     fn the_verdict_says_what_is_out_and_what_is_not() {

@@ -221,17 +221,67 @@ pub fn singles(course: Course) -> Tally {
     tally
 }
 
-/// Every ordered pair: the second fault meets the path as the first one has bent it.
-pub fn pairs(course: Course) -> Tally {
+/// Which ordered pairs are enumerated. All that a choice says are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// The first fault at the first boundary of each kind, the second at the next one of each kind after it.
+    OfKinds,
+    /// The same, and the first fault at the last boundary of each kind too.
+    OfKindsAndEnds,
+    /// The first fault at every boundary, the second at every one after it.
+    All,
+}
+
+impl Pairs {
+    /// The choice in words.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::OfKinds => "first at the first boundary of each kind, second at the next of each kind",
+            Self::OfKindsAndEnds => {
+                "first at the first and last boundary of each kind, second at the next of each kind"
+            }
+            Self::All => "first at every boundary, second at every later one",
+        }
+    }
+
+    fn has_first(self, kinds: &[Kind], number: usize) -> bool {
+        let Some(kind) = kinds.get(number) else { return false };
+        let is_first = || !kinds.iter().take(number).any(|before| before == kind);
+        let is_last = || !kinds.iter().skip(number + 1).any(|after| after == kind);
+        match self {
+            Self::OfKinds => is_first(),
+            Self::OfKindsAndEnds => is_first() || is_last(),
+            Self::All => true,
+        }
+    }
+
+    fn has_second(self, kinds: &[Kind], first: usize, number: usize) -> bool {
+        let Some(kind) = kinds.get(number) else { return false };
+        self == Self::All || !kinds.iter().take(number).skip(first + 1).any(|before| before == kind)
+    }
+}
+
+/// Ordered pairs: the second fault meets the path as the first one has bent it.
+pub fn pairs(course: Course, which: Pairs) -> Tally {
+    const ELSEWHERE: &str = "the rule names other boundaries of the same kind";
     let kinds = run(course.settings(&[])).kinds;
     let all = Fault::all();
     let mut left_out = BTreeMap::new();
-    let firsts = placed_in_pairs(&all, &kinds, 0, &mut left_out);
+    let mut firsts = placed_in_pairs(&all, &kinds, 0, &mut left_out);
+    let before = firsts.len();
+    firsts.retain(|(number, _)| which.has_first(&kinds, *number as usize));
+    *left_out.entry("as a first fault: the rule names other boundaries of the same kind").or_default() +=
+        before - firsts.len();
     let mut tally = spread(firsts.len(), |job, tally| {
         let Some(first) = firsts.get(job) else { return };
-        let bent = run(course.settings(&[*first]));
+        let bent = run(course.settings(&[*first])).kinds;
+        let at = first.0 as usize;
         let mut out = BTreeMap::new();
-        for second in placed_in_pairs(&all, &bent.kinds, first.0 as usize + 1, &mut out) {
+        let mut seconds = placed_in_pairs(&all, &bent, at + 1, &mut out);
+        let before = seconds.len();
+        seconds.retain(|(number, _)| which.has_second(&bent, at, *number as usize));
+        *out.entry(ELSEWHERE).or_default() += before - seconds.len();
+        for second in seconds {
             tally.add(course, &[*first, second], run(course.settings(&[*first, second])));
         }
         for (reason, count) in out {
@@ -241,6 +291,7 @@ pub fn pairs(course: Course) -> Tally {
     for (reason, count) in left_out {
         *tally.left_out.entry(reason).or_default() += count;
     }
+    tally.left_out.retain(|_, count| *count > 0);
     tally.boundaries = kinds.len();
     tally
 }

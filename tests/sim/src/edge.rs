@@ -29,9 +29,10 @@ use slipway_wire::{
 };
 
 use crate::fault::{Fault, Kind};
+use crate::journal::asked_repository;
 use crate::server::{self, View};
 use crate::sql::{Backend, SimSql};
-use crate::world::{Happening, Late, ObjectId, World};
+use crate::world::{Happening, Late, ObjectId, World, session};
 
 /// When a killed run is taken up again.
 const WATCHDOG: Duration = Duration::from_secs(20);
@@ -173,11 +174,11 @@ impl Edge {
             }
             ObjectId::Account(_) => Ok(None),
         };
-        self.rearm(id, next);
+        self.rearm(id, &next);
     }
 
     /// From the reading of what is due to here nothing is awaited.
-    fn rearm(&self, id: &ObjectId, next: Result<Option<Timestamp>, LedgerError>) {
+    fn rearm(&self, id: &ObjectId, next: &Result<Option<Timestamp>, LedgerError>) {
         if self.0.is_dead() {
             return;
         }
@@ -200,7 +201,7 @@ impl Edge {
         let gitlab = self.0.gitlab_instance();
         let ask = GetJob { instance: &gitlab, project_id: parcel.project, job_id };
         let Ok(job) = call(self, &ask).await else { return false };
-        let session = self.0.session(parcel, job_id);
+        let session = session(parcel, job_id);
         let Ok(Some(candidate)) = record.candidate(&parcel.version, &parcel.key) else { return false };
         let now = self.now();
         match by_job(&candidate, &session, &job) {
@@ -251,7 +252,7 @@ impl Edge {
         if package::carry(&package.work, self, &package.running, &distro, &approvals).await.is_ok() {
             self.0.point("a job carried a copy");
         }
-        self.rearm(&ObjectId::Package(name), package::next(&package.work, self, &package.running));
+        self.rearm(&ObjectId::Package(name), &package::next(&package.work, self, &package.running));
     }
 
     /// The schedule wakes every record.
@@ -317,9 +318,7 @@ impl Edge {
                 world.violated("I14", "GitLab is asked without its token");
             }
             let work = async |fault| Ok(world.gitlab_answer(&request, fault == Some(Fault::Stale)));
-            return world
-                .call(Kind::Job, work, |fault| broken(fault, &host), |fault, answer| bent(fault, answer), || None)
-                .await;
+            return world.call(Kind::Job, work, |fault| broken(fault, &host), bent, || None).await;
         }
         let (Some(server), Some(kind)) = (world.server_of(&url), server::kind(&request)) else {
             world.violated("I14", &format!("{} {url} is asked, which nobody may ask", request.method()));
@@ -335,7 +334,7 @@ impl Edge {
             );
         }
         world.asked(kind, server, &request, site);
-        let (sent_at, asked) = (world.boundaries(), world.asked_repository(&request));
+        let (sent_at, asked) = (world.boundaries(), asked_repository(&request));
         let late = || (kind == Kind::Promote).then(|| Late::Promote(server, clone(&request)));
         let work = async |fault: Option<Fault>| {
             let view = match fault {
@@ -351,8 +350,7 @@ impl Edge {
             });
             Ok(answer)
         };
-        let answer =
-            world.call(kind, work, |fault| broken(fault, &host), |fault, answer| bent(fault, answer), late).await;
+        let answer = world.call(kind, work, |fault| broken(fault, &host), bent, late).await;
         if let Ok(answer) = &answer
             && (answer.status().is_success() || answer.status() == 304)
         {

@@ -255,6 +255,7 @@ impl Fault {
 
     /// The fault of its class that stands for it in pairs: what the code tells apart by one and the same question. Each
     /// of the others is proved by the singles.
+    #[must_use]
     pub fn class(self) -> Self {
         match self {
             Self::Status(401 | 403 | 404) => Self::Status(404),

@@ -25,6 +25,11 @@ const WAITS: i64 = 45_000;
 /// Within which time one who was called may come, and is waited for.
 const COMES: i64 = 8000;
 
+/// A state with its approval and its problem's code.
+type Said = (TargetState, Option<u64>, Option<String>);
+/// The rank, when it asked, when it was called since, what it writes.
+type Waiter = (Maturity, i64, Option<i64>, String);
+
 /// What is remembered of a run.
 #[derive(Default)]
 pub(crate) struct Journal {
@@ -56,7 +61,9 @@ pub(crate) struct Journal {
     /// The reading that the last answer came from, and how many answers more.
     answers: BTreeMap<(bool, usize, String), (u64, u64)>,
     /// The state of each target, with its approval and its problem's code.
-    states: BTreeMap<(usize, String), (TargetState, Option<u64>, Option<String>)>,
+    states: BTreeMap<(usize, String), Said>,
+    /// Since when a target is called missing.
+    missing_since: BTreeMap<(usize, String), i64>,
     /// The codes of all problems that a target ever had.
     codes: BTreeMap<(usize, String), BTreeSet<String>>,
     /// The audit's last row, by project.
@@ -65,12 +72,17 @@ pub(crate) struct Journal {
     /// Transfers under way.
     transfers: BTreeSet<String>,
     /// Who waits for a slot: the rank, when it asked, when it was called since, what it writes.
-    waiters: BTreeMap<(String, String), (Maturity, i64, Option<i64>, String)>,
+    waiters: BTreeMap<(String, String), Waiter>,
 }
 
 impl Journal {
-    pub(crate) fn state(&self, parcel: usize, distro: &str) -> Option<(TargetState, Option<u64>, Option<String>)> {
+    pub(crate) fn state(&self, parcel: usize, distro: &str) -> Option<Said> {
         self.states.get(&(parcel, distro.to_owned())).cloned()
+    }
+
+    /// Since when a target is called missing.
+    pub(crate) fn missing_since(&self, parcel: usize, distro: &str) -> Option<i64> {
+        self.missing_since.get(&(parcel, distro.to_owned())).copied()
     }
 
     /// How often a package was played, since the faults have stopped when they have.
@@ -106,12 +118,6 @@ impl World {
         self.servers.iter().position(|server| server.borrow().base.serves(url))
     }
 
-    pub(crate) fn asked_repository(&self, request: &Request) -> String {
-        let path = request.uri().path().trim_start_matches('/');
-        let path = path.strip_prefix("api/v1/repos/").unwrap_or(path);
-        path.split('/').take(2).collect::<Vec<_>>().join("/")
-    }
-
     pub(crate) fn goal_of_promote(&self, request: &Request) -> Option<&Goal> {
         let path = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
         let path = path.strip_prefix("/api/v1/repos/")?.strip_suffix("/promote.json")?.to_owned();
@@ -123,7 +129,7 @@ impl World {
 
     /// Something is asked of a package server.
     pub(crate) fn asked(&self, kind: Kind, server: usize, request: &Request, _site: Option<&str>) {
-        let repository = self.asked_repository(request);
+        let repository = asked_repository(request);
         if kind == Kind::Promote {
             match self.goal_of_promote(request) {
                 Some(goal) if goal.how == How::Move => {
@@ -358,13 +364,8 @@ impl World {
         }
     }
 
-    fn project_of(&self, backend: &Backend) -> Option<u64> {
-        let rows = backend.query("SELECT id FROM project", &[]).ok()?;
-        rows.first()?.natural(0).ok()
-    }
-
     fn check_record(&self, backend: &Backend) {
-        let Some(project) = self.project_of(backend) else { return };
+        let Some(project) = project_of(backend) else { return };
         let sum = backend.query("SELECT SUM(sequence), (SELECT MAX(sequence) FROM audit) FROM releases", &[]);
         let Ok(sum) = sum else { return };
         let numbers = sum.first().map(|row| (row.integer(0).unwrap_or(0), row.integer(1).unwrap_or(0)));
@@ -428,6 +429,9 @@ impl World {
             if before.as_ref() == Some(&now) {
                 continue;
             }
+            if state == TargetState::Missing {
+                self.journal.borrow_mut().missing_since.insert(place.clone(), self.exec.now());
+            }
             self.is_so(goal, &now, said("public").as_deref(), row.integer(6).unwrap_or(0) != 0);
             if let Some(code) = now.2 {
                 self.reached(&code);
@@ -463,13 +467,7 @@ impl World {
         self.point(point);
     }
 
-    fn is_so(
-        &self,
-        goal: &Goal,
-        now: &(TargetState, Option<u64>, Option<String>),
-        public: Option<&str>,
-        outside: bool,
-    ) {
+    fn is_so(&self, goal: &Goal, now: &Said, public: Option<&str>, outside: bool) {
         let (state, _, code) = now;
         let place = &goal.public.1;
         let name = self.holder(goal);
@@ -599,4 +597,17 @@ fn is_legal(before: Option<(TargetState, Option<u64>)>, now: (TargetState, Optio
         | (S::Releasing, S::Approved | S::Released | S::Conflict | S::Failed | S::Missing) => old == new,
         _ => false,
     }
+}
+
+/// The repository that a request is about.
+pub(crate) fn asked_repository(request: &Request) -> String {
+    let path = request.uri().path().trim_start_matches('/');
+    let path = path.strip_prefix("api/v1/repos/").unwrap_or(path);
+    path.split('/').take(2).collect::<Vec<_>>().join("/")
+}
+
+/// The project whose record it is.
+fn project_of(backend: &Backend) -> Option<u64> {
+    let rows = backend.query("SELECT id FROM project", &[]).ok()?;
+    rows.first()?.natural(0).ok()
 }

@@ -2,6 +2,7 @@
 //! host, and signed indexes that follow later. It is kind to nobody, and it knows the time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::rc::Rc;
 
@@ -360,8 +361,7 @@ impl Server {
             return answer(status, "");
         }
         let architecture = match file {
-            "InRelease" | "Release" => "amd64",
-            "main/binary-amd64/Packages.gz" => "amd64",
+            "InRelease" | "Release" | "main/binary-amd64/Packages.gz" => "amd64",
             "main/binary-armhf/Packages.gz" => "armhf",
             _ => return not_found(),
         };
@@ -377,7 +377,9 @@ impl Server {
             let packages: String = self.indexed(place, architecture, view, now).into_iter().map(stanza).collect();
             let packed = self.stored_gzip(packages);
             let digest = Digest::of(&packed).hex();
-            release.push_str(&format!(" {digest} {} main/binary-{architecture}/Packages.gz\n", packed.len()));
+            let size = packed.len();
+            writeln!(release, " {digest} {size} main/binary-{architecture}/Packages.gz")
+                .expect("memory takes everything");
         }
         let etag = format!("\"{}\"", &Digest::of(release.as_bytes()).hex()[..16]);
         let body = match file {

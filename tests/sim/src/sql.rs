@@ -71,9 +71,9 @@ impl Sql for Backend {
         self.begin()?;
         let done = work();
         if done.is_ok() {
-            self.commit()?
+            self.commit()?;
         } else {
-            self.undo()?
+            self.undo()?;
         }
         done
     }

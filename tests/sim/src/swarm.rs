@@ -40,7 +40,7 @@ pub fn settings(seed: u64) -> Settings {
         };
         let prefix = if moves { "move" } else { "copy" };
         let both = rng.below(3);
-        let webhooks = if both == 0 { vec![] } else { (0..1 + rng.below(4)).map(|_| rng.below(6000) as i64).collect() };
+        let webhooks = if both == 0 { vec![] } else { (0..=rng.below(4)).map(|_| rng.below(6000) as i64).collect() };
         parcels.push(Parcel {
             project,
             version: version.parse().expect("a version"),

@@ -37,6 +37,8 @@ pub const BEGUN: i64 = 1_795_392_000_000;
 const CRON: i64 = 900_000;
 /// How often a person looks at what needs one.
 const PERSON: i64 = 120_000;
+/// Within which time of the look that showed it the record is told that a file is missing.
+const TOLD_WITHIN: i64 = 60_000;
 /// After the faults have stopped, everything must have ended by then. The longest wait of all is that of a cut-off
 /// account, two hours; a job carries or stops after minutes, an index is given up after an hour.
 const ENDS_WITHIN: i64 = 12 * 3_600_000;
@@ -219,6 +221,9 @@ pub struct Settings {
     pub plays_max: u32,
 }
 
+/// What is done meanwhile.
+type Act = Box<dyn FnOnce(&World)>;
+
 /// The world.
 pub struct World {
     pub(crate) exec: Executor<Happening>,
@@ -261,7 +266,7 @@ pub struct World {
     pub points: RefCell<BTreeMap<&'static str, u64>>,
     calm_since: Cell<Option<i64>>,
     /// What is done right before the next boundary of a kind.
-    meanwhile: RefCell<Vec<(Kind, Box<dyn FnOnce(&World)>)>>,
+    meanwhile: RefCell<Vec<(Kind, Act)>>,
 }
 
 thread_local! {
@@ -390,7 +395,7 @@ impl World {
         for (index, parcel) in self.parcels.iter().enumerate() {
             let record = edge.record(parcel.project);
             let project = self.config.project(&parcel.project.to_string()).expect("a project of the file");
-            let session = self.session(parcel, 1);
+            let session = session(parcel, 1);
             let expect = Expectation {
                 distros: parcel.distros.clone(),
                 kind: parcel.filename.kind().unwrap_or(PackageKind::Deb),
@@ -440,27 +445,13 @@ impl World {
             ] {
                 public.put(&place, b"a bystander", BEGUN);
             }
-            let free = if name.ends_with(".deb") { "ubuntu/focal" } else { "el/8" };
+            let is_deb = self.parcels[goal.parcel].filename.kind() == Some(PackageKind::Deb);
+            let free = if is_deb { "ubuntu/focal" } else { "el/8" };
             if goals.iter().all(|goal| goal.public.1 != (repository.clone(), free.to_owned(), name.clone())) {
                 public.put(&(repository.clone(), free.to_owned(), name.clone()), b"a bystander elsewhere", BEGUN);
             }
         }
         goals
-    }
-
-    pub(crate) fn session(&self, parcel: &Parcel, job_id: u64) -> JobSession {
-        JobSession {
-            project_id: parcel.project,
-            project_path: "harbour/tug".to_owned(),
-            pipeline_id: 7,
-            job_id,
-            user: "mira".to_owned(),
-            environment: Some(environment(&parcel.version, &parcel.key)),
-            ref_name: "v1".to_owned(),
-            sha: "5ad2".to_owned(),
-            token_id: "t".to_owned(),
-            ends_at: Timestamp(BEGUN) + Duration::from_hours(3),
-        }
     }
 
     /// The job that last spoke for a package.
@@ -949,7 +940,9 @@ impl World {
         let needs_more_plays = self.goals.iter().any(|goal| {
             let (state, ..) = journal.state(goal.parcel, &goal.distro).expect("seen above");
             let played = journal.plays_of(goal.parcel);
-            needs_a_person(state) && played < self.plays_max && !self.is_rightly(goal, state)
+            // Who has tried in vain while things went wrong tries again when they no longer do.
+            let tries = played < self.plays_max || self.plays_max > 0 && self.calm_since.get().is_none();
+            needs_a_person(state) && tries && !self.is_rightly(goal, state)
         });
         drop(journal);
         if needs_more_plays {
@@ -967,6 +960,7 @@ impl World {
     /// Whether a target's state is the right one for what the servers have.
     pub(crate) fn is_rightly(&self, goal: &Goal, state: TargetState) -> bool {
         let public = self.servers[goal.public.0].borrow().files.get(&goal.public.1).map(|file| file.digest);
+        let listed_at = self.servers[goal.public.0].borrow().files.get(&goal.public.1).map(|file| file.listed_at);
         let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
         let journal = self.journal.borrow();
         // A package is released as a whole at first: one target that is gone keeps those from it that were never tried.
@@ -981,8 +975,13 @@ impl World {
         match (public, staged) {
             // Drift after a release is seen by whoever looks for it, which no promotion does.
             _ if state == TargetState::Released && is_meddled => true,
-            // What was called missing is looked at again only in staging, which somebody has emptied.
-            (_, None) if state == TargetState::Missing && is_meddled => true,
+            // What was called missing is looked at again only in staging, where it is not. So this is right of what came
+            // to the public place after the last look, and wrong of what was there to be seen.
+            (Some(_), staged) if state == TargetState::Missing && staged != Some(goal.digest) => {
+                let judged_at = journal.missing_since(goal.parcel, &goal.distro);
+                self.has_jumped()
+                    || judged_at.zip(listed_at).is_none_or(|(judged, listed)| listed > judged - TOLD_WITHIN)
+            }
             (Some(public), _) if public == goal.digest => state == TargetState::Released,
             (Some(_), _) => state == TargetState::Conflict,
             (None, Some(staged)) if staged == goal.digest => state == TargetState::Released,
@@ -1185,4 +1184,20 @@ pub(crate) fn release_job(version: &Version, key: &Key) -> String {
 
 fn environment(version: &Version, key: &Key) -> String {
     format!("release/{version}/{key}")
+}
+
+/// What the token of a package's job says.
+pub(crate) fn session(parcel: &Parcel, job_id: u64) -> JobSession {
+    JobSession {
+        project_id: parcel.project,
+        project_path: "harbour/tug".to_owned(),
+        pipeline_id: 7,
+        job_id,
+        user: "mira".to_owned(),
+        environment: Some(environment(&parcel.version, &parcel.key)),
+        ref_name: "v1".to_owned(),
+        sha: "5ad2".to_owned(),
+        token_id: "t".to_owned(),
+        ends_at: Timestamp(BEGUN) + Duration::from_hours(3),
+    }
 }

@@ -1,6 +1,7 @@
 //! The simulation can fail: each planted bug is caught, and the list says by what.
 //! `cargo test --profile sim -p slipway-sim --features planted --test planted -- --show-output`
 #![cfg(feature = "planted")]
+#![allow(clippy::print_stdout, reason = "the list is what people run this for")]
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -200,6 +200,27 @@ fn a_list_that_is_behind_after_a_push_makes_no_package_missing_and_sends_nothing
 }
 
 #[test]
+fn lists_that_both_lack_a_file_for_a_moment_make_it_not_missing() {
+    let (_, world) = settled(settings());
+    let kinds = world.kinds.borrow().clone();
+    let searches = (0..).zip(kinds).filter(|(_, kind)| *kind == Kind::Search).map(|(number, _)| number);
+    let bare: Vec<_> = searches.take(2).map(|number| (number, Fault::Bare)).collect();
+    let (state, world) = settled(with(&bare));
+    assert_eq!((state, accepted(&world)), (RELEASED, 1));
+}
+
+#[test]
+fn a_file_that_neither_place_has_is_missing_after_three_quarters_of_a_minute_and_not_before() {
+    let world = World::new(settings());
+    let goal = world.goals[0].clone();
+    world.acts(Outsider::DeletesStaged, &goal);
+    while world.elapsed() < 45_000 && world.step() {}
+    assert_eq!(world.state(0).0, S::Releasing);
+    assert_eq!(settle(&world), stopped(S::Missing, "missing"));
+    assert!(world.elapsed() < 120_000, "{} ms", world.elapsed());
+}
+
+#[test]
 fn a_package_is_found_on_whatever_page_of_the_lists_it_is() {
     let (state, world) = settled(Settings { per_page: 1, ..settings() });
     assert_eq!((state, accepted(&world)), (RELEASED, 1));
