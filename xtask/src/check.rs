@@ -8,8 +8,16 @@ use crate::report::Steps;
 use crate::tools::{self, cargo, run_logged};
 
 /// What is linked into a wasm host: some lints see more there.
-const WASM: [&str; 6] =
-    ["slipway-worker", "slipway-dashboard", "slipway", "slipway-fetch", "slipway-relay", "slipway-bench-copy"];
+const WASM: [&str; 8] = [
+    "slipway-worker",
+    "slipway-dashboard",
+    "slipway",
+    "slipway-fetch",
+    "slipway-relay",
+    "slipway-bench-copy",
+    "slipway-sim",
+    "slipway-sim-wasm",
+];
 
 pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
     match arguments.next()? {

@@ -13,7 +13,10 @@ pub mod course;
 mod edge;
 pub mod executor;
 pub mod fault;
+pub mod fingerprint;
 mod journal;
+#[cfg(target_arch = "wasm32")]
+mod node;
 pub mod rng;
 pub mod server;
 mod sql;

@@ -56,6 +56,18 @@ impl Places {
         existing(self.test_tools().join("node_modules/.bin").join(name), "cargo xtask test")
     }
 
+    /// A Node that has SQLite, which not every Node that runs `slipway` has.
+    pub fn test_node(&self) -> anyhow::Result<PathBuf> {
+        let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+        let binary = format!("node_modules/node-linux-{machine}/bin/node");
+        existing(self.test_tools().join(binary), "cargo xtask test")
+    }
+
+    /// The simulation for Node.
+    pub fn simulation(&self) -> anyhow::Result<PathBuf> {
+        existing(self.build().join("sim/run.mjs"), "cargo xtask build sim")
+    }
+
     /// workerd's binary.
     pub fn workerd(&self) -> anyhow::Result<PathBuf> {
         let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "64" };
