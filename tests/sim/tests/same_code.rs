@@ -1,6 +1,9 @@
 //! Native code and wasm are the same edge: what every other test here proves of one holds for the other, which is
 //! deployed. `cargo xtask build sim` makes the wasm, `cargo xtask test` installs its Node.
 
+#![allow(clippy::print_stdout, reason = "the figures are what people run this for")]
+#![allow(clippy::disallowed_methods, reason = "how long it took is told, and nothing depends on it")]
+
 use std::process::Command;
 use std::time::Instant;
 
