@@ -49,11 +49,11 @@ fn a_copy_that_is_too_slow_for_the_edge_alone_is_carried_by_its_job_and_by_no_ot
     assert_eq!(world.depot.count("storage"), 1, "it is not begun again and again");
 
     let other = release.session(world.gitlab.play(release.job_in("release/other", "other"), "jonas"));
-    let carries = json!({"key": "cargo", "distro": JAMMY});
-    let refused = release.api("POST", "/carries", Some(&other), &carries);
+    let asked = json!({"key": "cargo", "distro": JAMMY});
+    let refused = release.api("POST", "/carries", Some(&other), &asked);
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!(refused.text().contains("only the one that did carries it"), "{}", refused.text());
-    assert_eq!(release.api("POST", "/carries", None, &carries).status, 401);
+    assert_eq!(release.api("POST", "/carries", None, &asked).status, 401);
     let session = release.session(job);
     let unknown = release.api("POST", "/carries", Some(&session), &json!({"key": "cargo", "distro": "ubuntu/noble"}));
     assert!(unknown.text().contains("refused"), "there is no such target: {}", unknown.text());

@@ -1,5 +1,6 @@
 //! What servers, outsiders and names can do to a promotion: no credential leaves its origin, no wrong byte becomes
 //! public, and whatever has no end is ended.
+#![allow(clippy::disallowed_methods, reason = "a test of what has no end reads its own clock")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -44,11 +45,11 @@ impl Canary {
                 let Ok(mut stream) = stream else { continue };
                 let ears = Arc::clone(&ears);
                 thread::spawn(move || {
-                    let mut part = [0; 4096];
+                    let mut piece = [0; 4096];
                     ears.lock().expect("nobody failed").extend_from_slice(b"CONNECTED ");
-                    while let Ok(count @ 1..) = stream.read(&mut part) {
-                        ears.lock().expect("nobody failed").extend_from_slice(&part[..count]);
-                        if part[..count].windows(4).any(|end| end == b"\r\n\r\n") {
+                    while let Ok(count @ 1..) = stream.read(&mut piece) {
+                        ears.lock().expect("nobody failed").extend_from_slice(&piece[..count]);
+                        if piece[..count].windows(4).any(|end| end == b"\r\n\r\n") {
                             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nset-cookie: a=b\r\n\r\n[]";
                             let _ = stream.write_all(answer);
                         }
@@ -426,7 +427,7 @@ fn bodies_and_lists_without_end_are_ended_and_other_packages_go_on() {
         world.depot.fault(&order);
         let began = std::time::Instant::now();
         let target = goes_as_far_as_it_can(&world, &release, key, job);
-        println!(
+        eprintln!(
             "{key}: {} {} after {:?}, peak {} KiB",
             target["state"],
             target["problem"]["code"],

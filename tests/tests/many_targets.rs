@@ -40,7 +40,7 @@ fn a_target_that_fails_for_good_holds_up_no_other_and_playing_the_job_again_rele
 
     // The package server has learnt of the distribution; nobody sends to the one that has it.
     world.depot.heal();
-    let tries = world.depot.tries_to_push();
+    let pushed = world.depot.tries_to_push();
     world.gitlab.finish(first, "failed");
     let again = world.gitlab.play(job, "jonas");
     assert_ne!(again, first, "a finished job is another when it is played again");
@@ -48,7 +48,7 @@ fn a_target_that_fails_for_good_holds_up_no_other_and_playing_the_job_again_rele
     for distro in ["el/9", "ol/9"] {
         release.is_public_once_in(&package, distro);
     }
-    assert_eq!(world.depot.tries_to_push(), tries + 1, "one push, to {left} alone");
+    assert_eq!(world.depot.tries_to_push(), pushed + 1, "one push, to {left} alone");
     let approvals = |distro: &str| {
         let mut approvals: Vec<u64> =
             release.attempts("tug", distro).iter().filter_map(|attempt| attempt["approval"].as_u64()).collect();

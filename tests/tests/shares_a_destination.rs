@@ -176,7 +176,7 @@ fn many_packages_at_once_share_their_looks_and_a_changed_index_is_read_once() {
     wait_until("all are accepted", || all.iter().all(is_accepted));
     // Each looks at both places before, and at the public one after: 36 looks, of which at least half are shared.
     let lists = world.depot.count("list");
-    println!("{lists} list requests for {} packages", all.len());
+    eprintln!("{lists} list requests for {} packages", all.len());
     assert!(lists <= 18, "{lists} list requests");
 
     let before = world.depot.requests().len();

@@ -3,6 +3,7 @@
 //!
 //! The requests are those of a run without faults. What the edge's own objects say to each other lies between them.
 #![allow(clippy::print_stdout, reason = "a test that cannot run here says so on standard output")]
+#![allow(clippy::disallowed_methods, reason = "a test of kills reads its own clock, to end a batch")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
