@@ -57,7 +57,7 @@ fn which_pairs() -> Pairs {
 
 /// The courses that are run in pairs. The environment names others: `SLIPWAY_SIM_COURSES=DebMove`.
 fn courses_in_pairs() -> Vec<Course> {
-    let named = std::env::var("SLIPWAY_SIM_COURSES").unwrap_or_else(|_| "DebCopy,RpmCopy".to_owned());
+    let named = std::env::var("SLIPWAY_SIM_COURSES").unwrap_or_else(|_| "DebCopy,RpmCopy,DebMove".to_owned());
     let is_named = |course: &Course| named.split(',').any(|name| name == format!("{course:?}"));
     let courses: Vec<Course> = Course::ALL.into_iter().filter(is_named).collect();
     assert!(!courses.is_empty(), "`{named}` names no course");
