@@ -32,6 +32,8 @@ use crate::port::{PackageHost, Silent, Target, Told};
 pub const COPY_MAX: Duration = Duration::from_mins(13);
 /// When a report that the record did not acknowledge is sent again.
 const REPORT_AGAIN: Duration = Duration::from_secs(2);
+/// How old what was seen may be when an act begins on it. Whoever stands by for a slot looks once more.
+const FRESH: Duration = Duration::from_secs(1);
 /// How often a run looks whether something else has become due.
 const TICK: Duration = Duration::from_millis(500);
 /// For how long after its beginning an alarm's run takes up something new: a copy begun then still has most of its time.
@@ -374,8 +376,12 @@ impl<S: Sql, H: PackageHost> Look for Run<'_, S, H> {
 impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
     async fn slot(&self) -> Slot {
         let (place, ask) = self.asks();
+        let asked_at = self.host.now();
         // An account that does not answer has perhaps lent the slot; its lease ends by itself.
-        self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 })
+        match self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 }) {
+            Slot::Lent if self.host.now().since(asked_at) > FRESH => Slot::LentLate,
+            answer => answer,
+        }
     }
 
     async fn begins(&self, act: Act) -> bool {

@@ -104,6 +104,8 @@ pub trait Attempt: Look {
 pub enum Slot {
     /// Send now.
     Lent,
+    /// Send now, after a while in the queue: what was seen before is old, so look once more.
+    LentLate,
     /// Others are first: ask again after this time, unless called before.
     Wait {
         /// Milliseconds.
@@ -181,6 +183,20 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
     }
     match attempt.slot().await {
         Slot::Lent => {}
+        Slot::LentLate => {
+            let settled = match observe(attempt, &promotion.digest).await {
+                Ok(now) => match plan(promotion.digest, &now) {
+                    Plan::Publish => None,
+                    settled => Some(outcome(promotion, &settled, promotion.begun)),
+                },
+                Err(trouble) => Some(troubled(trouble, Visible::Unknown)),
+            };
+            if let Some(settled) = settled {
+                let unused = Trouble::passing("nothing is left to send");
+                attempt.ended(&Err(unused.into())).await;
+                return settled;
+            }
+        }
         Slot::Wait { ms } => return Outcome::AwaitingSlot(Duration::from_millis(ms)),
         Slot::CutOff { ms, trouble } => {
             return Outcome::CutOff { again: Duration::from_millis(ms), trouble, public: Visible::Nothing };

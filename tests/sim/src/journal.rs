@@ -291,7 +291,7 @@ impl World {
         let now = self.exec.now();
         let mut journal = self.journal.borrow_mut();
         match slot {
-            Slot::Lent => {
+            Slot::Lent | Slot::LentLate => {
                 journal.waiters.remove(&me);
                 let disk = self.disk.borrow();
                 let Some(account) = disk.databases.get(&ObjectId::Account(place.to_owned())) else { return };

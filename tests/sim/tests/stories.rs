@@ -189,7 +189,7 @@ fn a_list_that_is_behind_after_a_push_makes_no_package_missing_and_sends_nothing
     let relay = first(Kind::Relay);
     let (_, world) = settled(settings());
     let kinds = world.kinds.borrow().clone();
-    let search = (0..).zip(kinds).skip(usize::try_from(relay).expect("a small number")).find(|(_, kind)| *kind == Kind::Search);
+    let search = (0..).zip(kinds).find(|(number, kind)| *number >= relay && *kind == Kind::Search);
     let (search, _) = search.expect("it looks again");
     for push in [None, Some(Fault::DoneStatus(504)), Some(Fault::AnswerLost)] {
         let faults: Vec<_> = push.map(|fault| (relay, fault)).into_iter().chain([(search, Fault::Bare)]).collect();
