@@ -272,8 +272,12 @@ async fn run<S: Sql>(
         let ended = SlotEnded { package: name(&task.order), distro: task.target.distro.clone(), ending: Ending::Other };
         drop(host.slot_ended(&task.target.public.place, &ended).await);
     }
-    promotion.begun = task.patience.begun.is_some() && !planted(Planted::ForgetsWhatWasBegun);
-    let patience = task.patience;
+    let patience = if planted(Planted::ForgetsWhatWasBegun) {
+        Patience { begun: None, ..task.patience }
+    } else {
+        task.patience
+    };
+    promotion.begun = patience.begun.is_some();
     // A run that is cut off writes nothing more, so it counts as trouble until it has said otherwise. One whose runs are
     // all cut off ends like any other trouble.
     task.patience = patience.after(&cut_off_run(), began_at);
