@@ -532,8 +532,12 @@ impl PackageHost for Edge {
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent> {
         let late = || Some(Late::SlotEnded(place.to_owned(), ended.clone()));
         let work = async || {
-            for (package, distro) in self.slot_ends(place, ended)? {
-                self.0.called(&package, &distro);
+            let called = self.slot_ends(place, ended)?;
+            // The account has called all of them now, whichever of the calls will be heard.
+            for (package, distro) in &called {
+                self.0.called(package, distro);
+            }
+            for (package, distro) in called {
                 self.wake(package, distro).await;
             }
             Ok(())
