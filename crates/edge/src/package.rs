@@ -272,11 +272,8 @@ async fn run<S: Sql>(
         let ended = SlotEnded { package: name(&task.order), distro: task.target.distro.clone(), ending: Ending::Other };
         drop(host.slot_ended(&task.target.public.place, &ended).await);
     }
-    let patience = if planted(Planted::ForgetsWhatWasBegun) {
-        Patience { begun: None, ..task.patience }
-    } else {
-        task.patience
-    };
+    let patience =
+        if planted(Planted::ForgetsWhatWasBegun) { Patience { begun: None, ..task.patience } } else { task.patience };
     promotion.begun = patience.begun.is_some();
     // A run that is cut off writes nothing more, so it counts as trouble until it has said otherwise. One whose runs are
     // all cut off ends like any other trouble.
