@@ -7,7 +7,7 @@ use http::{HeaderMap, Uri, header};
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, Headers, RequestInit, RequestRedirect};
+use web_sys::{AbortSignal, Headers, ReadableStream, RequestInit, RequestRedirect};
 use worker::Delay;
 
 /// Sent with every request, so that an operator can tell Slipway's calls from others in a log.
@@ -18,7 +18,7 @@ pub(crate) fn fetch(
     url: &Uri,
     method: &str,
     headers: &HeaderMap,
-    body: Option<&JsValue>,
+    body: Option<&ReadableStream>,
     signal: &AbortSignal,
 ) -> Result<JsFuture, JsValue> {
     let own = Headers::new()?;

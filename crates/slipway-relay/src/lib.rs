@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod js;
+mod outlet;
 mod pump;
 
 use std::pin::pin;
@@ -16,14 +17,14 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use http::HeaderMap;
-use js_sys::{BigInt, Date, Uint8Array};
+use js_sys::{Date, Uint8Array};
 use slipway_core::time::Timestamp;
 use slipway_wire::{Patience, RelayError, Relayed, Response, TooSlow, Transfer, Unreachable};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, AbortSignal, ReadableStreamDefaultReader};
-use worker::worker_sys::FixedLengthStream;
 
+use outlet::Outlet;
 use pump::{Pump, Pumped};
 
 /// How much of the destination's answer is kept.
@@ -138,14 +139,12 @@ async fn copy(
     let Some(body) = source.body() else { return Err(Failure::Source("storage gave no body".into())) };
 
     let around = u64::try_from(transfer.prefix.len() + transfer.suffix.len()).unwrap_or(u64::MAX);
-    let length = BigInt::from(transfer.size.saturating_add(around));
-    let stream = FixedLengthStream::new_big_int(length).map_err(Failure::Destination)?;
-    let readable: JsValue = stream.readable().into();
+    let outlet = Outlet::new(transfer.size.saturating_add(around)).map_err(Failure::Destination)?;
     let upload = &transfer.upload;
-    let mut answer = js::fetch(upload.uri(), upload.method().as_str(), upload.headers(), Some(&readable), &signal)
-        .map_err(Failure::Destination)?;
-    let writer = stream.writable().get_writer().map_err(Failure::Destination)?;
-    let pump = Pump::new(transfer, limits, &body, &writer)?;
+    let mut answer =
+        js::fetch(upload.uri(), upload.method().as_str(), upload.headers(), Some(outlet.stream()), &signal)
+            .map_err(Failure::Destination)?;
+    let pump = Pump::new(transfer, limits, &body, &outlet)?;
     let pumped = match select(pin!(pump.run(&mut answer, progress)), pin!(pump.watch())).await {
         Either::Left((pumped, _)) => pumped,
         Either::Right((failure, _)) => Err(failure),

@@ -1,6 +1,7 @@
 //! The loop: read, hash and write, with two buffers that change places.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, join, select};
@@ -14,12 +15,12 @@ use worker::Delay;
 use worker::worker_sys::DigestStream;
 
 use crate::js;
+use crate::outlet::Outlet;
 use crate::{Failure, Limits, now};
 
-/// How many bytes are hashed and written at a time. On a busy machine of two cores 1 GiB took 4.7 CPU-seconds with
+/// How many bytes are hashed and written at a time. Each turn has a price of its own: 1 GiB took 4.7 CPU-seconds with
 /// 128 KiB, 3.5 with 512 KiB or 1 MiB, 3.3 with 2 MiB and 3.1 with 4 MiB, one to four runs each, where workerd's own pipe
-/// took 1.9. A copy has two chunks, and workerd has a third of what is being written; an isolate of 128 MB may have six
-/// copies, which have 54 MiB then.
+/// took 1.9. A copy has two chunks; an isolate of 128 MB may have six copies, which have 36 MiB then.
 const CHUNK_BYTES_MAX: u32 = 3 * 1024 * 1024;
 
 /// A slow side fills a small chunk in the time that a fast one needs for a large one, and progress is seen by chunks.
@@ -43,7 +44,7 @@ pub(crate) struct Pump<'a> {
     limits: &'a Limits,
     reader: ReadableStreamByobReader,
     read_at_least: Function,
-    writer: &'a WritableStreamDefaultWriter,
+    outlet: &'a Outlet,
     digest: DigestStream,
     hasher: WritableStreamDefaultWriter,
     began: Timestamp,
@@ -58,7 +59,7 @@ impl<'a> Pump<'a> {
         transfer: &'a Transfer,
         limits: &'a Limits,
         body: &ReadableStream,
-        writer: &'a WritableStreamDefaultWriter,
+        outlet: &'a Outlet,
     ) -> Result<Self, Failure> {
         let (reader, read_at_least) = byob(body).map_err(Failure::Source)?;
         let digest = DigestStream::new("SHA-256");
@@ -70,7 +71,7 @@ impl<'a> Pump<'a> {
             limits,
             reader,
             read_at_least,
-            writer,
+            outlet,
             digest,
             hasher,
             began,
@@ -84,7 +85,9 @@ impl<'a> Pump<'a> {
         let Transfer { prefix, suffix, size: declared, .. } = self.transfer;
         let mut looked = self.began;
         let mut bytes = CHUNK_BYTES_MIN;
-        if let Some(answer) = self.write(&Uint8Array::from(prefix.as_slice()), upload).await? {
+        if !prefix.is_empty()
+            && let Some(answer) = self.write(&Uint8Array::from(prefix.as_slice()), upload).await?
+        {
             return Ok(Pumped::Early(answer));
         }
         let mut spare = Some(ArrayBuffer::new(CHUNK_BYTES_MAX));
@@ -92,7 +95,11 @@ impl<'a> Pump<'a> {
         let mut last = None;
         loop {
             let turn = now();
-            let read = self.waited("the download", reading).await.map_err(Failure::Source)?;
+            self.waits.set(("the download", turn));
+            let read = match select(reading, &mut *upload).await {
+                Either::Left((read, _)) => read.map_err(Failure::Source)?,
+                Either::Right((answer, _)) => return Ok(Pumped::Early(answered(answer)?)),
+            };
             let value = js::get(&read, "value").map_err(Failure::Source)?;
             if value.is_undefined() {
                 break;
@@ -141,19 +148,18 @@ impl<'a> Pump<'a> {
         if size != *declared || found != self.transfer.digest {
             return Ok(Pumped::Withheld { found: (size == *declared).then_some(found), size });
         }
-        for end in last.iter().chain([&Uint8Array::from(suffix.as_slice())]) {
-            if let Some(answer) = self.write(end, upload).await? {
-                return Ok(Pumped::Early(answer));
-            }
+        let suffix = (!suffix.is_empty()).then(|| Uint8Array::from(suffix.as_slice()));
+        let (before, end) = if suffix.is_some() { (last, suffix) } else { (None, last) };
+        if let Some(chunk) = before
+            && let Some(answer) = self.write(&chunk, upload).await?
+        {
+            return Ok(Pumped::Early(answer));
         }
-        JsFuture::from(self.writer.close()).await.map_err(Failure::Destination)?;
+        if let Some(answer) = self.sent(self.outlet.end(end.as_ref()), upload).await? {
+            return Ok(Pumped::Early(answer));
+        }
         progress(size);
         Ok(Pumped::Sent)
-    }
-
-    async fn waited<Side: Future>(&self, what: &'static str, side: Side) -> Side::Output {
-        self.waits.set((what, now()));
-        side.await
     }
 
     /// Ends when the copy must: when one side has kept silent for too long, or when its time is over.
@@ -189,7 +195,7 @@ impl<'a> Pump<'a> {
     /// does not matter.
     pub(crate) fn give_up(&self) {
         drop(JsFuture::from(self.reader.cancel()));
-        drop(JsFuture::from(self.writer.abort_with_reason(&"withheld".into())));
+        self.outlet.abort(&"withheld".into());
     }
 
     /// Begins to fill the first `bytes` of a buffer.
@@ -210,18 +216,30 @@ impl<'a> Pump<'a> {
 
     /// Writes a chunk, unless the destination answers first: then it takes no more.
     async fn write(&self, chunk: &Uint8Array, upload: &mut JsFuture) -> Result<Option<web_sys::Response>, Failure> {
-        let written = JsFuture::from(self.writer.write_with_chunk(chunk));
+        self.sent(self.outlet.write(chunk), upload).await
+    }
+
+    async fn sent(
+        &self,
+        sending: impl Future<Output = Result<(), JsValue>>,
+        upload: &mut JsFuture,
+    ) -> Result<Option<web_sys::Response>, Failure> {
         self.waits.set(("the upload", now()));
-        match select(written, &mut *upload).await {
-            Either::Left((Ok(_), _)) => Ok(None),
+        match select(pin!(sending), &mut *upload).await {
+            Either::Left((Ok(()), _)) => Ok(None),
             Either::Left((Err(broken), _)) => {
                 // The stream breaks when the destination has answered or gone; which of both, the upload says.
-                let answer = self.waited("the answer to the upload", upload).await;
-                Ok(Some(answer.map_err(|_| Failure::Destination(broken))?.unchecked_into()))
+                self.waits.set(("the answer to the upload", now()));
+                answered(upload.await.map_err(|_| broken)).map(Some)
             }
-            Either::Right((answer, _)) => Ok(Some(answer.map_err(Failure::Destination)?.unchecked_into())),
+            Either::Right((answer, _)) => answered(answer).map(Some),
         }
     }
+}
+
+/// What the destination said, or what the runtime said of it.
+fn answered(answer: Result<JsValue, JsValue>) -> Result<web_sys::Response, Failure> {
+    answer.map(JsCast::unchecked_into).map_err(Failure::Destination)
 }
 
 /// A reader that fills the caller's buffers, and its method of filling one to a given degree, which is workerd's own.

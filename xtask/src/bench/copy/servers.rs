@@ -5,13 +5,16 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use sha2::{Digest as _, Sha256};
 
 /// What the source repeats. A prime length, so that no chunk of a copy equals the one before.
 const BLOCK_BYTES: usize = 1_048_573;
+
+/// How many bytes a source that keeps a rate sends at a time.
+const PACED_BYTES: usize = 64 * 1024;
 
 /// A socket that does nothing for so long belongs to a copy that hangs.
 const SILENCE: Duration = Duration::from_mins(2);
@@ -74,9 +77,12 @@ impl Servers {
         Ok(Self { source, sink, block, received, gate })
     }
 
-    /// Where `size` bytes are.
-    pub(super) fn source(&self, size: u64) -> String {
-        format!("http://{}/{size}", self.source)
+    /// Where `size` bytes are, which come no faster than a network lets them, if there is to be one.
+    pub(super) fn source(&self, size: u64, bytes_per_second: Option<u64>) -> String {
+        match bytes_per_second {
+            Some(rate) => format!("http://{}/{size}/{rate}", self.source),
+            None => format!("http://{}/{size}", self.source),
+        }
     }
 
     pub(super) fn sink(&self) -> String {
@@ -159,15 +165,25 @@ fn listen(serve: impl Fn(TcpStream) -> anyhow::Result<()> + Send + Sync + 'stati
     Ok(address)
 }
 
-/// Answers one `GET /SIZE` and closes.
+/// Answers one `GET /SIZE` or `GET /SIZE/BYTES-PER-SECOND` and closes.
 fn give(mut stream: TcpStream, block: &[u8]) -> anyhow::Result<()> {
     stream.set_write_timeout(Some(SILENCE))?;
     let head = Head::read(&mut BufReader::new(&stream))?;
-    let size: u64 = head.target.trim_start_matches('/').parse().context("the path is a size")?;
+    let mut path = head.target.trim_start_matches('/').split('/').map(str::parse::<u64>);
+    let size = path.next().context("the path is a size")??;
+    let rate = path.next().transpose().context("what follows the size is a rate")?;
     write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {size}\r\nconnection: close\r\n\r\n")?;
+    let began = Instant::now();
     let mut sent = 0;
     while sent < size {
-        let piece = piece(block, sent, size);
+        let mut piece = piece(block, sent, size);
+        if let Some(rate) = rate {
+            piece = &piece[..piece.len().min(PACED_BYTES)];
+            // A late piece is followed at once by the next, as a network's queue would do.
+            #[allow(clippy::cast_precision_loss, reason = "sizes and rates are far below 2^52")]
+            let due = Duration::from_secs_f64(sent as f64 / rate as f64);
+            std::thread::sleep(due.saturating_sub(began.elapsed()));
+        }
         stream.write_all(piece)?;
         sent += piece.len() as u64;
     }
