@@ -147,6 +147,9 @@ pub fn report(
     // After an act, a list without the file says nothing for sure.
     let at_most =
         |public| if patience.begun.is_some() && public == Visible::Nothing { Visible::Unknown } else { public };
+    // An act of an earlier run may have done its work, whatever staging has by now, and whatever this run was answered.
+    let after_earlier_acts =
+        |public| if promotion.begun && public == Visible::Nothing { Visible::Unknown } else { public };
     match outcome {
         Outcome::Released => {
             let outside = patience.begun.is_none();
@@ -198,12 +201,12 @@ pub fn report(
         Outcome::Conflict { public, moved } => {
             stopped(TargetState::Conflict, conflict(promotion, *public, *moved, at_most(Visible::Nothing)))
         }
-        // An act of an earlier run may have done its work, whatever staging has by now.
         Outcome::Changed { staged } => {
-            let seen = if promotion.begun && gone == Visible::Nothing { Visible::Unknown } else { gone };
-            stopped(TargetState::Failed, changed(promotion, *staged, seen))
+            stopped(TargetState::Failed, changed(promotion, *staged, after_earlier_acts(gone)))
         }
-        Outcome::Refused { code, trouble, public } => stopped(TargetState::Failed, told(*code, trouble, *public)),
+        Outcome::Refused { code, trouble, public } => {
+            stopped(TargetState::Failed, told(*code, trouble, after_earlier_acts(*public)))
+        }
     }
 }
 
@@ -421,6 +424,7 @@ pub fn judge(project: &str, version: &Version, packages: &[api::Package]) -> (Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Store;
     use TargetState as S;
 
     #[test]
@@ -431,6 +435,40 @@ mod tests {
             let begun = Patience { nowhere_since: Some(begun), accepted_at: Some(begun), ..Patience::default() };
             assert_eq!(begun.after(&Outcome::Nowhere, now).nowhere_since, Some(kept));
             assert_eq!(begun.after(&Outcome::AwaitingIndex, now).accepted_at, Some(kept));
+        }
+    }
+
+    /// A copy to a public repository; `begun`: an earlier run has begun one already.
+    fn copy(begun: bool) -> Promotion {
+        let store = |name: &str| Store::Packagecloud {
+            account: slipway_packagecloud::Account::new(
+                "https://packages.example".parse().expect("an address"),
+                slipway_wire::Token::new("token".to_owned()),
+            ),
+            repository: name.parse().expect("a repository"),
+            storage: Vec::new(),
+        };
+        Promotion {
+            staging: store("acme/staging"),
+            public: store("acme/stable"),
+            distro: "ubuntu/jammy".parse().expect("a distro version"),
+            filename: "tug_17.3.1-1_amd64.deb".parse().expect("a name"),
+            digest: Digest::of(b"the approved bytes"),
+            size: 18,
+            how: How::Copy,
+            begun,
+        }
+    }
+
+    #[test]
+    fn a_refusal_after_an_earlier_act_never_says_that_nothing_is_public() {
+        let trouble = Trouble::lasting(Code::Refused, "the server takes no more packages".to_owned());
+        let outcome = Outcome::Refused { code: Code::Refused, trouble, public: Visible::Nothing };
+        // This run has begun an act as well, and was told that it was refused.
+        let patience = Patience { begun: Some(Act::Copy), ..Patience::default() };
+        for (begun_before, seen) in [(false, Visible::Nothing), (true, Visible::Unknown)] {
+            let (report, _) = report(&copy(begun_before), &outcome, patience, Timestamp(1_795_392_000_000), 0);
+            assert_eq!(report.problem.expect("it is refused").public, seen.word());
         }
     }
 
