@@ -122,7 +122,7 @@ impl Ending {
 }
 
 /// One who waits and is called, since a slot is free or will be soon.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Called {
     /// The name of the package's object.
     pub package: String,
@@ -150,12 +150,15 @@ impl Pace {
     fn limit(&self) -> u64 {
         if self.cut_offs > 0 { 1 } else { (self.limit_milli / 1000).max(1) }
     }
-}
 
-impl Pace {
+    /// Whether the account is to be left alone. For longer than the longest time it seems to be when the clock was wrong.
+    fn is_cut_off(&self, now: Timestamp) -> bool {
+        self.cut_off_until > now && self.cut_off_until <= now + CUT_OFF_LONGEST
+    }
+
     fn cut_off(&mut self, trouble: &Trouble, now: Timestamp) {
         // All that ran together met the same cut-off.
-        if self.cut_off_until <= now {
+        if !self.is_cut_off(now) {
             let longer = u32::try_from(self.cut_offs.min(10)).unwrap_or(10);
             self.cut_offs += 1;
             self.cut_off_until = now + CUT_OFF_FIRST.saturating_mul(1 << longer).min(CUT_OFF_LONGEST);
@@ -204,8 +207,7 @@ impl<S: Sql> Account<S> {
                 self.set_pace(&pace)?;
             }
             let own = holder(&ask.package, &ask.distro);
-            if pace.cut_off_until > now
-                && pace.cut_off_until <= now + CUT_OFF_LONGEST
+            if pace.is_cut_off(now)
                 && let Some(trouble) = pace.trouble
             {
                 let ms = u64::try_from(pace.cut_off_until.since(now).as_millis()).unwrap_or(u64::MAX);
@@ -239,7 +241,7 @@ impl<S: Sql> Account<S> {
     /// What the server said when it cut the account off, while it is to be left alone.
     pub fn cut_off(&self, now: Timestamp) -> Result<Option<Trouble>, SqlError> {
         let pace = self.pace(1000)?;
-        Ok(pace.trouble.filter(|_| pace.cut_off_until > now))
+        Ok(if pace.is_cut_off(now) { pace.trouble } else { None })
     }
 
     /// The server has cut the account off, whatever it was asked.
@@ -297,7 +299,7 @@ impl<S: Sql> Account<S> {
                 Ending::Busy | Ending::Other => {}
             }
             self.set_pace(&pace)?;
-            if pace.cut_off_until > now {
+            if pace.is_cut_off(now) {
                 return Ok(Vec::new());
             }
             self.call(&pace, now)
@@ -623,6 +625,21 @@ mod tests {
         story.ends("c", Ending::Sent);
         story.after(Duration::from_secs(100));
         assert_eq!(story.lends(), 4);
+    }
+
+    #[test]
+    fn an_account_that_was_cut_off_when_the_clock_was_wrong_is_not_left_alone() {
+        let mut story = Story::new(2);
+        let trouble =
+            Trouble { kind: TroubleKind::CutOff, what: "the account is over its plan".to_owned(), evidence: None };
+        story.account.is_cut_off(&trouble, story.now + Duration::from_hours(24)).expect("it is written");
+        assert_eq!(story.account.cut_off(story.now).expect("an answer"), None, "it may be looked at");
+        assert!(story.is_lent("a"));
+        // Cut off again, it is left alone from now on.
+        story.account.is_cut_off(&trouble, story.now).expect("it is written");
+        assert_eq!(story.account.cut_off(story.now).expect("an answer"), Some(trouble.clone()));
+        story.after(CUT_OFF_LONGEST);
+        assert_eq!(story.account.cut_off(story.now).expect("an answer"), None);
     }
 
     #[test]
