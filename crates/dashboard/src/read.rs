@@ -65,6 +65,7 @@ fn package<V: Value>(json: &V) -> Option<Package> {
         key: parsed(json, "key")?,
         pipeline_id: count(json, "pipeline_id")?,
         release_job: text(json, "release_job")?,
+        replaced: Vec::new(),
         file: optional(json, "file", staged_file)?,
         staging: location(&json.field("staging")?)?,
         targets: list(json, "targets", target)?,

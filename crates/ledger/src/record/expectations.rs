@@ -279,6 +279,15 @@ impl<S: Sql> Record<S> {
                      WHERE version = ? AND key = ?",
                     &[now.0.into(), version.as_str().into(), key.as_str().into()],
                 )?;
+                self.0.query(
+                    "INSERT OR IGNORE INTO replaced (version, key, filename, digest) VALUES (?, ?, ?, ?)",
+                    &[
+                        version.as_str().into(),
+                        key.as_str().into(),
+                        before_named.unwrap_or_default().into(),
+                        before.to_string().into(),
+                    ],
+                )?;
                 let details = serde_json::json!({
                     "filename": file.filename, "digest": file.digest, "size": file.size,
                     "replaces": { "filename": before_named, "digest": before },

@@ -83,6 +83,9 @@ impl<S: Sql> Record<S> {
              FROM packages WHERE version = ? ORDER BY key",
             &at,
         )?;
+        let replaced = self
+            .0
+            .query("SELECT key, filename, digest FROM replaced WHERE version = ? ORDER BY filename, digest", &at)?;
         let mut packages = Vec::with_capacity(rows.len());
         for row in &rows {
             let file = match (row.text_or_null(3)?, row.text_or_null(4)?) {
@@ -94,11 +97,17 @@ impl<S: Sql> Record<S> {
                 _ => None,
             };
             let own = targets.iter().filter(|target| target.0.first() == row.0.first());
+            // Replaced there and back again, the old bytes are the declared ones.
+            let gave_way =
+                replaced.iter().filter(|old| old.0.first() == row.0.first() && old.0.get(1..3) != row.0.get(3..5));
             packages.push(api::Package {
                 key: parse(row.text(0)?)?,
                 pipeline_id: row.natural(1)?,
                 release_job: row.text(2)?.to_owned(),
                 file,
+                replaced: gave_way
+                    .map(|old| Ok(api::ReplacedFile { filename: parse(old.text(1)?)?, digest: parse(old.text(2)?)? }))
+                    .collect::<Result<_, LedgerError>>()?,
                 staging: location(row.text(6)?, row.text(7)?),
                 targets: own
                     .map(|target| read_target(target, version, sent, location, web))
