@@ -65,8 +65,9 @@ fn package<V: Value>(json: &V) -> Option<Package> {
         key: parsed(json, "key")?,
         pipeline_id: count(json, "pipeline_id")?,
         release_job: text(json, "release_job")?,
-        replaced: Vec::new(),
         file: optional(json, "file", staged_file)?,
+        // It is read by the command that stages, and not shown.
+        replaced: Vec::new(),
         staging: location(&json.field("staging")?)?,
         targets: list(json, "targets", target)?,
     })

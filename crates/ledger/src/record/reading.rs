@@ -6,7 +6,7 @@ use slipway_core::config::{Config, Project};
 use slipway_core::estimate::estimate;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::time::Timestamp;
-use slipway_core::{api, report};
+use slipway_core::{api, verdict};
 
 use super::{LedgerError, Record, parse};
 use crate::sql::{Row, Sql, SqlError, Value};
@@ -114,7 +114,7 @@ impl<S: Sql> Record<S> {
                     .collect::<Result<_, _>>()?,
             });
         }
-        let (state, verdict) = report::judge(project.name.as_str(), version, &packages);
+        let (state, verdict) = verdict::judge(project.name.as_str(), version, &packages);
         let estimate = estimate(&packages, now);
         Ok(Some(api::Release {
             project: api::Project { id: project.id, name: project.name.to_string() },
