@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, StatusCode};
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, Session, SessionRequest,
     TargetHistory,
