@@ -30,13 +30,7 @@ pub struct DestinationAccount {
 
 impl DurableObject for DestinationAccount {
     fn new(state: State, env: Env) -> Self {
-        Self {
-            state,
-            env,
-            account: OnceCell::new(),
-            readings: Readings::default(),
-            standing_by: StandingBy::default(),
-        }
+        Self { state, env, account: OnceCell::new(), readings: Readings::default(), standing_by: StandingBy::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
