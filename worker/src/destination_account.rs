@@ -9,7 +9,6 @@ use slipway_edge::account::Account;
 use slipway_edge::port::AccountHost;
 use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
-use slipway_ledger::SqlError;
 use slipway_package::{Distro, Filename};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
@@ -44,22 +43,16 @@ impl DestinationAccount {
         if let Some(account) = self.account.get() {
             return Ok(account);
         }
-        let opened =
-            Account::open(DurableSql::new(&self.state)).map_err(|error| worker::Error::RustError(error.to_string()))?;
+        let opened = Account::open(DurableSql::new(&self.state))?;
         Ok(self.account.get_or_init(|| opened))
     }
 
     async fn answer(&self, message: ToAccount) -> Answer {
-        let failed = |error: SqlError| Problem::from(worker::Error::RustError(error.to_string()));
         let host = Host::new((), PLACE_LIMIT);
         match message {
-            ToAccount::Slot(ask) => {
-                let slot = slots::slot(&self.standing_by, self.account()?, &host, &ask).await;
-                json(200, &slot.map_err(failed)?)
-            }
+            ToAccount::Slot(ask) => json(200, &slots::slot(&self.standing_by, self.account()?, &host, &ask).await?),
             ToAccount::Ended(ended) => {
-                let woken = slots::ended(&self.standing_by, self.account()?, &host, &ended);
-                for woken in woken.map_err(failed)? {
+                for woken in slots::ended(&self.standing_by, self.account()?, &host, &ended)? {
                     // One that does not hear it asks by itself after a while.
                     let stub = message::package(&self.env, &woken.package)?;
                     if let Err(error) = tell(&stub, &ToPackage::Wake { distro: woken.distro }).await {
@@ -69,7 +62,7 @@ impl DestinationAccount {
                 json(200, &())
             }
             ToAccount::Renew { package, distro } => {
-                self.account()?.renew(&package, &distro, clock::now()).map_err(failed)?;
+                self.account()?.renew(&package, &distro, clock::now())?;
                 json(200, &())
             }
             ToAccount::Find { place, repository, distro, filename } => {

@@ -75,8 +75,7 @@ impl PackagePromotion {
         if let Some(work) = self.work.get() {
             return Ok(work);
         }
-        let opened =
-            Work::open(DurableSql::new(&self.state)).map_err(|error| worker::Error::RustError(error.to_string()))?;
+        let opened = Work::open(DurableSql::new(&self.state))?;
         Ok(self.work.get_or_init(|| opened))
     }
 

@@ -97,8 +97,7 @@ impl ProjectRecord {
         if let Some(record) = self.record.get() {
             return Ok(record);
         }
-        let opened =
-            Record::open(DurableSql::new(&self.state)).map_err(|error| worker::Error::RustError(error.to_string()))?;
+        let opened = Record::open(DurableSql::new(&self.state))?;
         Ok(self.record.get_or_init(|| opened))
     }
 
@@ -421,7 +420,7 @@ impl ProjectRecord {
     }
 
     fn audit(&self, first: u64, count: u64) -> Answer {
-        let rows = audit::entries(self.record()?.sql(), first, count).map_err(slipway_ledger::LedgerError::from)?;
+        let rows = audit::entries(self.record()?.sql(), first, count)?;
         let mut lines = String::new();
         for row in rows {
             let line = serde_json::json!({
