@@ -9,21 +9,20 @@ use slipway_core::api::{Package, Release, ReplacedFile};
 use slipway_packagecloud::{Distro, Filename};
 use slipway_wire::Digest;
 
-/// The files to take out of staging for one distro version, each with the bytes it had. What another package of the
-/// release was declared with stays, though this one once was, too: somebody staged a file under the wrong key.
+/// The files to take out of staging for one distro version, each with the bytes it had. What any package of the release
+/// is declared with stays, though this one once was, too: somebody staged a file under the wrong key.
 pub(crate) fn gave_way<'a>(
     release: &Release,
     package: &'a Package,
     distro: &Distro,
 ) -> BTreeMap<&'a Filename, BTreeSet<Digest>> {
     let distro = distro.to_string();
-    let others = release.packages.iter().filter(|other| {
-        other.key != package.key
-            && other.staging == package.staging
-            && other.targets.iter().any(|target| target.distro == distro)
-    });
+    let here = release
+        .packages
+        .iter()
+        .filter(|other| other.staging == package.staging && other.targets.iter().any(|target| target.distro == distro));
     let kept: BTreeSet<(&str, Digest)> =
-        others.filter_map(|other| other.file.as_ref()).map(|file| (file.filename.as_str(), file.digest)).collect();
+        here.filter_map(|other| other.file.as_ref()).map(|file| (file.filename.as_str(), file.digest)).collect();
     let mut files: BTreeMap<&Filename, BTreeSet<Digest>> = BTreeMap::new();
     for ReplacedFile { filename, digest } in &package.replaced {
         files.entry(filename).or_default().insert(*digest);

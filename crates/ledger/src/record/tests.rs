@@ -476,10 +476,12 @@ fn a_record_of_an_older_version_still_names_what_gave_way() {
         details: serde_json::json!({ "replaces": { "filename": "tug_1.2.0_amd64.deb", "digest": digest } }).to_string(),
     };
     let old = Digest::of(b"deb");
-    for (action, subject) in
-        [("replaced", "1.2.0/jammy-amd64"), ("declared", "1.2.0/jammy-amd64"), ("replaced", "1.2.0/jammy-amd64-x")]
-    {
-        append(&database, &event(action, subject, &old)).expect("a row");
+    for (action, subject, digest) in [
+        ("replaced", "1.2.0/jammy-amd64", old),
+        ("declared", "1.2.0/jammy-amd64", Digest::of(b"declared")),
+        ("replaced", "1.2.0/jammy-amd64-x", Digest::of(b"another's")),
+    ] {
+        append(&database, &event(action, subject, &digest)).expect("a row");
     }
     let record = Record::open(database).expect("the newest schema");
     assert_eq!(replaced(&record), [("tug_1.2.0_amd64.deb".to_owned(), old)]);
