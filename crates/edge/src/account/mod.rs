@@ -204,10 +204,10 @@ impl<S: Sql> Account<S> {
         Ok(pace.cut_off(now).map(|(trouble, _)| trouble.clone()))
     }
 
-    /// The server has cut the account off, whatever it was asked.
-    pub fn is_cut_off(&self, trouble: &Trouble, now: Timestamp) -> Result<(), SqlError> {
+    /// Leaves the account alone, since its server has cut it off, whatever it was asked.
+    pub fn leave_alone(&self, trouble: &Trouble, now: Timestamp) -> Result<(), SqlError> {
         let mut pace = Pace::of(&self.0, 1000)?;
-        pace.is_cut_off(trouble, now);
+        pace.leave_alone(trouble, now);
         pace.keep(&self.0)
     }
 
@@ -252,7 +252,7 @@ impl<S: Sql> Account<S> {
         let rows = self.0.query(
             "SELECT holder, package, distro FROM waiters WHERE asked_at > ? AND (called_at IS NULL OR called_at < asked_at)
              ORDER BY rank, since, holder LIMIT ?",
-            &[Self::before(now, GONE_AFTER), comes.into()],
+            &[(now - GONE_AFTER).0.into(), comes.into()],
         )?;
         let mut called = Vec::new();
         for row in &rows {
@@ -276,16 +276,16 @@ impl<S: Sql> Account<S> {
                 rank,
                 since.into(),
                 own.into(),
-                Self::before(now, GONE_AFTER),
+                (now - GONE_AFTER).0.into(),
                 now.0.into(),
-                Self::before(now, COMES_WITHIN),
+                (now - COMES_WITHIN).0.into(),
             ],
         )?;
         rows.first().map_or(Ok(0), |row| row.natural(0))
     }
 
     fn waits(&self, ask: &AskSlot, own: &str, now: Timestamp) -> Result<(), SqlError> {
-        self.0.query("DELETE FROM waiters WHERE asked_at <= ?", &[Self::before(now, GONE_AFTER * 10)])?;
+        self.0.query("DELETE FROM waiters WHERE asked_at <= ?", &[(now - GONE_AFTER * 10).0.into()])?;
         self.0.query(
             "INSERT INTO waiters (holder, package, distro, rank, since, asked_at, called_at) VALUES (?, ?, ?, ?, ?, ?, NULL)
              ON CONFLICT (holder) DO UPDATE SET asked_at = excluded.asked_at, rank = excluded.rank, called_at = NULL",
@@ -299,10 +299,6 @@ impl<S: Sql> Account<S> {
             ],
         )?;
         Ok(())
-    }
-
-    fn before(now: Timestamp, by: Duration) -> Value {
-        now.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)).into()
     }
 }
 
@@ -518,11 +514,11 @@ mod tests {
         let mut story = Story::new(2);
         let trouble =
             Trouble { kind: TroubleKind::CutOff, what: "the account is over its plan".to_owned(), evidence: None };
-        story.account.is_cut_off(&trouble, story.now + Duration::from_hours(24)).expect("it is written");
+        story.account.leave_alone(&trouble, story.now + Duration::from_hours(24)).expect("it is written");
         assert_eq!(story.account.cut_off(story.now).expect("an answer"), None, "it may be looked at");
         assert!(story.is_lent("a"));
         // Cut off again, it is left alone from now on.
-        story.account.is_cut_off(&trouble, story.now).expect("it is written");
+        story.account.leave_alone(&trouble, story.now).expect("it is written");
         assert_eq!(story.account.cut_off(story.now).expect("an answer"), Some(trouble.clone()));
         story.after(CUT_OFF_LONGEST);
         assert_eq!(story.account.cut_off(story.now).expect("an answer"), None);

@@ -107,8 +107,8 @@ impl Pace {
         self.trouble.as_ref().filter(|_| is_cut_off).map(|trouble| (trouble, self.cut_off_until))
     }
 
-    /// The server has cut the account off.
-    pub(super) fn is_cut_off(&mut self, trouble: &Trouble, now: Timestamp) {
+    /// Leaves the account alone for a while, since the server has cut it off.
+    pub(super) fn leave_alone(&mut self, trouble: &Trouble, now: Timestamp) {
         // All that ran together met the same cut-off.
         if self.cut_off(now).is_none() {
             let longer = u32::try_from(self.cut_offs.min(10)).unwrap_or(10);
@@ -139,7 +139,7 @@ impl Pace {
                 self.ceiling = Some(at_once.max(2));
                 self.ceiling_until = now + CEILING_LASTS;
             }
-            Ending::CutOff(trouble) => self.is_cut_off(trouble, now),
+            Ending::CutOff(trouble) => self.leave_alone(trouble, now),
             Ending::Busy | Ending::Other => {}
         }
     }

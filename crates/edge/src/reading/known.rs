@@ -87,8 +87,7 @@ impl Known {
 
 /// Somebody asks for a name.
 pub(super) fn interested(sql: &impl Sql, id: &str, name: &Filename, now: Timestamp) -> Result<(), SqlError> {
-    let old = now.0.saturating_sub(i64::try_from(INTEREST_LASTS.as_millis()).unwrap_or(i64::MAX));
-    sql.query("DELETE FROM interests WHERE id = ? AND asked_at < ?", &[id.into(), old.into()])?;
+    sql.query("DELETE FROM interests WHERE id = ? AND asked_at < ?", &[id.into(), (now - INTEREST_LASTS).0.into()])?;
     sql.query(
         "INSERT INTO interests (id, filename, digests, asked_at) VALUES (?, ?, NULL, ?)
          ON CONFLICT (id, filename) DO UPDATE SET asked_at = excluded.asked_at",

@@ -94,7 +94,7 @@ async fn looked<T>(
     if let Err(trouble) = &looked
         && trouble.kind == TroubleKind::CutOff
     {
-        account.is_cut_off(trouble, host.now()).map_err(|error| unwritten(&error))?;
+        account.leave_alone(trouble, host.now()).map_err(|error| unwritten(&error))?;
     }
     looked
 }
