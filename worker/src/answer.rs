@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use slipway_core::api::ProblemDetails;
-use slipway_ledger::LedgerError;
+use slipway_ledger::{LedgerError, MigrationError, SqlError};
 use worker::{Headers, Response};
 
 /// What a handler gives back.
@@ -68,6 +68,18 @@ impl From<worker::Error> for Problem {
 impl From<serde_json::Error> for Problem {
     fn from(error: serde_json::Error) -> Self {
         worker::Error::from(error).into()
+    }
+}
+
+impl From<SqlError> for Problem {
+    fn from(error: SqlError) -> Self {
+        worker::Error::RustError(error.to_string()).into()
+    }
+}
+
+impl From<MigrationError> for Problem {
+    fn from(error: MigrationError) -> Self {
+        worker::Error::RustError(error.to_string()).into()
     }
 }
 

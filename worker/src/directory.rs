@@ -3,7 +3,7 @@
 use slipway_ledger::{Sql, SqlError, Value, migrate};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
-use crate::answer::{Answer, Problem, finish, json};
+use crate::answer::{Answer, finish, json};
 use crate::clock;
 use crate::message::{Listed, ToDirectory};
 use crate::sql::DurableSql;
@@ -33,33 +33,28 @@ impl DurableObject for Directory {
 
 impl Directory {
     fn answer(&self, message: ToDirectory) -> Answer {
-        let failed = |error: SqlError| Problem::from(worker::Error::RustError(error.to_string()));
-        migrate(&self.sql, &[FIRST]).map_err(|error| worker::Error::RustError(error.to_string()))?;
+        migrate(&self.sql, &[FIRST])?;
         match message {
             ToDirectory::Add { project_id, version } => {
                 let values: [Value; 3] = [project_id.into(), version.as_str().into(), clock::now().0.into()];
-                self.sql
-                    .query("INSERT OR IGNORE INTO releases (project_id, version, added_at) VALUES (?, ?, ?)", &values)
-                    .map_err(failed)?;
+                let add = "INSERT OR IGNORE INTO releases (project_id, version, added_at) VALUES (?, ?, ?)";
+                self.sql.query(add, &values)?;
                 json(200, &())
             }
             ToDirectory::List => {
-                let rows = self
-                    .sql
-                    .query(
-                        "SELECT project_id, version FROM (
-                            SELECT project_id, version, added_at,
-                                ROW_NUMBER() OVER (PARTITION BY project_id ORDER BY added_at DESC) AS place
-                            FROM releases
-                         ) WHERE place <= 5 ORDER BY added_at DESC LIMIT 1000",
-                        &[],
-                    )
-                    .map_err(failed)?;
+                let rows = self.sql.query(
+                    "SELECT project_id, version FROM (
+                        SELECT project_id, version, added_at,
+                            ROW_NUMBER() OVER (PARTITION BY project_id ORDER BY added_at DESC) AS place
+                        FROM releases
+                     ) WHERE place <= 5 ORDER BY added_at DESC LIMIT 1000",
+                    &[],
+                )?;
                 let listed = rows.iter().map(|row| {
                     let version = row.text(1)?.parse().map_err(|error| SqlError(format!("{error}")))?;
                     Ok(Listed { project_id: row.natural(0)?, version })
                 });
-                json(200, &listed.collect::<std::result::Result<Vec<_>, SqlError>>().map_err(failed)?)
+                json(200, &listed.collect::<std::result::Result<Vec<_>, SqlError>>()?)
             }
         }
     }

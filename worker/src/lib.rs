@@ -8,7 +8,8 @@
 //! - `carry`: a release job holds its request open while the edge copies what takes longer than an alarm may run;
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
 //! - `scheduled`: the cron trigger, which only wakes alarms;
-//! - `project_record`, `package_promotion`, `destination_account`, `directory`: the Durable Objects.
+//! - `project_record`, `package_promotion`, `destination_account`, `directory`: the Durable Objects, and in `host` what
+//!   the runtime lends to all of them.
 //!
 //! A panic would end every request in flight, so none may happen: the lints below deny what panics.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -20,6 +21,7 @@ mod copy;
 mod destination_account;
 mod directory;
 mod fetch;
+mod host;
 mod message;
 mod package_promotion;
 mod pages;

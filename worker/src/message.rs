@@ -6,9 +6,12 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use slipway_core::api::ReleasePatch;
+use slipway_core::inventory::Seen;
 use slipway_core::promotion::Order;
 use slipway_core::release::{Key, ReleaseState, Version};
+use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::trouble::Trouble;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::port::{Silent, Told};
 use slipway_package::Filename;
@@ -112,6 +115,18 @@ pub(crate) async fn ask<T: DeserializeOwned>(
         }
     };
     ask.await.map_err(|error: worker::Error| Silent(error.to_string()))
+}
+
+/// What a repository has under a name, by its account's shared reading.
+pub(crate) async fn find(
+    env: &Env,
+    site: &Site,
+    distro: &str,
+    filename: &Filename,
+) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
+    let (place, repository) = (site.place.clone(), site.repository.clone());
+    let find = ToAccount::Find { place, repository, distro: distro.to_owned(), filename: filename.clone() };
+    ask(account(env, &site.place), &find).await
 }
 
 /// The record of a project.

@@ -3,7 +3,6 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::Slot;
@@ -13,26 +12,18 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::package::{self, NothingToCarry, Running};
-use slipway_edge::port::{Clock, PackageHost, Silent, Target, Told};
-use slipway_fetch::Fetch;
+use slipway_edge::port::{PackageHost, Silent, Target, Told};
+use slipway_edge::project::SOON;
 use slipway_ledger::Work;
 use slipway_package::Filename;
-use slipway_wire::{
-    Digest, Http, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
-};
-use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
+use slipway_wire::{Digest, RelayError, Relayed, Transfer, Unreachable};
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::answer::{Answer, Problem, finish, json};
+use crate::host::{Host, PLACE_LIMIT, WATCHDOG};
 use crate::message::{self, ToAccount, ToPackage, ToProject, ask};
 use crate::sql::DurableSql;
 use crate::{clock, copy, settings};
-
-/// When a killed run is taken up again. A run that lives longer is not disturbed: alarms of an object do not overlap.
-const WATCHDOG: Duration = Duration::from_secs(20);
-/// How long one small exchange with a package server may take. Its own proxies give up after 60 s.
-const EXCHANGE_LIMIT: Duration = Duration::from_mins(1);
-/// At or before now an alarm can stall, so the earliest is this much later.
-const SOON: Duration = Duration::from_millis(5);
 
 #[durable_object(alarm)]
 pub struct PackagePromotion {
@@ -84,9 +75,12 @@ impl PackagePromotion {
         if let Some(work) = self.work.get() {
             return Ok(work);
         }
-        let opened =
-            Work::open(DurableSql::new(&self.state)).map_err(|error| worker::Error::RustError(error.to_string()))?;
+        let opened = Work::open(DurableSql::new(&self.state))?;
         Ok(self.work.get_or_init(|| opened))
+    }
+
+    fn host(&self) -> Host<&Self> {
+        Host::new(self, PLACE_LIMIT)
     }
 
     async fn answer(&self, message: ToPackage) -> Answer {
@@ -115,7 +109,7 @@ impl PackagePromotion {
                 json(200, &())
             }
             ToPackage::Carry { distro, approvals } => {
-                let carried = package::carry(self.work()?, &Host(self), &self.running, &distro, &approvals).await;
+                let carried = package::carry(self.work()?, &self.host(), &self.running, &distro, &approvals).await;
                 self.arm().await?;
                 match carried {
                     Ok(()) => json(200, &()),
@@ -128,7 +122,7 @@ impl PackagePromotion {
 
     async fn drive(&self) -> std::result::Result<(), Problem> {
         self.state.storage().set_alarm(WATCHDOG).await?;
-        package::drive(self.work()?, &Host(self), &self.running).await?;
+        package::drive(self.work()?, &self.host(), &self.running).await?;
         self.arm().await
     }
 
@@ -136,7 +130,7 @@ impl PackagePromotion {
     /// nothing is awaited.
     async fn arm(&self) -> std::result::Result<(), Problem> {
         let storage = self.state.storage();
-        match package::next(self.work()?, &Host(self), &self.running)? {
+        match package::next(self.work()?, &self.host(), &self.running)? {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,
             None => storage.delete_alarm().await?,
         }
@@ -144,26 +138,9 @@ impl PackagePromotion {
     }
 }
 
-/// What the runtime lends to [`slipway_edge::package`].
-struct Host<'a>(&'a PackagePromotion);
-
-impl Clock for Host<'_> {
-    fn now(&self) -> Timestamp {
-        clock::now()
-    }
-
-    fn random(&self) -> [u8; 16] {
-        clock::random().unwrap_or_default()
-    }
-
-    async fn pause(&self, wait: Duration) {
-        Delay::from(wait).await;
-    }
-}
-
-impl PackageHost for Host<'_> {
+impl PackageHost for Host<&PackagePromotion> {
     fn open(&self, site: &Site) -> std::result::Result<Store, String> {
-        let open = || settings::store(&self.0.env, &*settings::config()?, site);
+        let open = || settings::store(&self.object.env, &*settings::config()?, site);
         open().map_err(|error| error.to_string())
     }
 
@@ -188,23 +165,23 @@ impl PackageHost for Host<'_> {
             key: target.order.key.clone(),
             distro: target.distro.to_owned(),
         };
-        self.0.transfers.borrow_mut().insert(nonce.clone(), UnderWay { loaded: Some(loaded), watched });
-        let relayed = copy::send_out(&self.0.env, &package::name(target.order), &nonce).await;
-        self.0.transfers.borrow_mut().remove(&nonce);
+        self.object.transfers.borrow_mut().insert(nonce.clone(), UnderWay { loaded: Some(loaded), watched });
+        let relayed = copy::send_out(&self.object.env, &package::name(target.order), &nonce).await;
+        self.object.transfers.borrow_mut().remove(&nonce);
         relayed
     }
 
     async fn slot(&self, place: &str, slot: &AskSlot) -> std::result::Result<Slot, Silent> {
-        ask(message::account(&self.0.env, place), &ToAccount::Slot(slot.clone())).await
+        ask(message::account(&self.object.env, place), &ToAccount::Slot(slot.clone())).await
     }
 
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> std::result::Result<(), Silent> {
-        ask(message::account(&self.0.env, place), &ToAccount::Ended(ended.clone())).await
+        ask(message::account(&self.object.env, place), &ToAccount::Ended(ended.clone())).await
     }
 
     async fn renew_slot(&self, place: &str, package: &str, distro: &str) -> std::result::Result<(), Silent> {
         let renew = ToAccount::Renew { package: package.to_owned(), distro: distro.to_owned() };
-        ask(message::account(&self.0.env, place), &renew).await
+        ask(message::account(&self.object.env, place), &renew).await
     }
 
     async fn find(
@@ -213,9 +190,7 @@ impl PackageHost for Host<'_> {
         distro: &str,
         filename: &Filename,
     ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
-        let (place, repository) = (site.place.clone(), site.repository.clone());
-        let find = ToAccount::Find { place, repository, distro: distro.to_owned(), filename: filename.clone() };
-        ask(message::account(&self.0.env, &site.place), &find).await
+        message::find(&self.object.env, site, distro, filename).await
     }
 
     async fn served(
@@ -226,25 +201,11 @@ impl PackageHost for Host<'_> {
     ) -> std::result::Result<std::result::Result<Served, Trouble>, Silent> {
         let (place, repository) = (site.place.clone(), site.repository.clone());
         let served = ToAccount::Served { place, repository, distro: distro.to_owned(), filename: filename.clone() };
-        ask(message::account(&self.0.env, &site.place), &served).await
+        ask(message::account(&self.object.env, &site.place), &served).await
     }
 
     async fn report(&self, told: &Told) -> std::result::Result<(), Silent> {
         let message = ToProject::Report(Box::new(told.clone()));
-        ask(message::project(&self.0.env, told.project_id), &message).await
-    }
-}
-
-impl Http for Host<'_> {
-    async fn send(&self, request: WireRequest) -> std::result::Result<WireResponse, Unreachable> {
-        Fetch::new(EXCHANGE_LIMIT).send(request).await
-    }
-
-    async fn read(
-        &self,
-        request: WireRequest,
-        each: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> std::result::Result<WireResponse, Unreachable> {
-        Fetch::new(EXCHANGE_LIMIT).read(request, each).await
+        ask(message::project(&self.object.env, told.project_id), &message).await
     }
 }

@@ -18,23 +18,22 @@ use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
-use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_edge::port::{Clock, ProjectHost, Silent};
+use slipway_edge::port::{ProjectHost, Silent};
 use slipway_edge::{package, project};
-use slipway_fetch::Fetch;
 use slipway_gitlab::{GetJob, Instance, Job};
 use slipway_ledger::{Record, Sent, Sight, audit};
 use slipway_package::{Distro, Filename};
 use slipway_packagecloud::Distributions;
-use slipway_wire::{CallError, Http, Request as WireRequest, Response as WireResponse, Unreachable, call};
+use slipway_wire::{CallError, call};
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     WebSocketRequestResponsePair, durable_object,
 };
 
 use crate::answer::{Answer, Problem, finish, json};
-use crate::message::{self, ToAccount, ToDirectory, ToPackage, ToProject, ask, tell};
+use crate::host::{Host, WATCHDOG};
+use crate::message::{self, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
 use crate::{clock, settings};
 
@@ -42,8 +41,6 @@ use crate::{clock, settings};
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
 /// How long looking again at what rests may hold up an alarm.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
-/// When a killed alarm is taken up again.
-const WATCHDOG: Duration = Duration::from_secs(20);
 /// How often a waiting reader's release is looked at.
 const WAIT_STEP: Duration = Duration::from_millis(400);
 /// How many keys one request may name.
@@ -100,9 +97,12 @@ impl ProjectRecord {
         if let Some(record) = self.record.get() {
             return Ok(record);
         }
-        let opened =
-            Record::open(DurableSql::new(&self.state)).map_err(|error| worker::Error::RustError(error.to_string()))?;
+        let opened = Record::open(DurableSql::new(&self.state))?;
         Ok(self.record.get_or_init(|| opened))
+    }
+
+    fn host(&self) -> Host<&Self> {
+        Host::new(self, EXCHANGE_LIMIT)
     }
 
     async fn answer(&self, message: ToProject) -> Answer {
@@ -206,7 +206,7 @@ impl ProjectRecord {
                 for site in [&package.staging, &target.public] {
                     if !known.contains_key(&site.place) {
                         let store = settings::store(&self.env, config, site)?;
-                        let list = store.distributions(&Fetch::new(EXCHANGE_LIMIT)).await;
+                        let list = store.distributions(&self.host()).await;
                         let list = list.map_err(|error| {
                             let what = format!("Cannot check the plan: {error}. Run the job again.");
                             Problem::new(502, "place-unreadable", what)
@@ -253,7 +253,7 @@ impl ProjectRecord {
             }
         }
         let each = || declared.iter().flat_map(|(key, staged)| staged.distros.iter().map(move |of| (*key, staged, of)));
-        let host = Host(self);
+        let host = self.host();
         let looks = each().map(|(_, staged, distro)| host.find(&staged.staging, distro, &staged.filename));
         let looks = join_all(looks).await;
         let mut problems = Vec::new();
@@ -324,7 +324,7 @@ impl ProjectRecord {
         let token = settings::secret(&self.env, &config.gitlab.token)
             .map_err(|error| CallError::Unsendable(error.to_string()))?;
         let instance = Instance::new(config.gitlab.url.clone(), token);
-        call(&Fetch::new(EXCHANGE_LIMIT), &GetJob { instance: &instance, project_id, job_id }).await
+        call(&self.host(), &GetJob { instance: &instance, project_id, job_id }).await
     }
 
     // ---- the alarm ----
@@ -336,7 +336,7 @@ impl ProjectRecord {
         // Orders go on without GitLab's token.
         let token = settings::secret(&self.env, &config.gitlab.token);
         let gitlab = token.ok().map(|token| Instance::new(config.gitlab.url.clone(), token));
-        let (record, host) = (self.record()?, Host(self));
+        let (record, host) = (self.record()?, self.host());
         project::drive(record, &host, &config, gitlab.as_ref()).await?;
         // What rests can wait: a place that is slow to list it holds up nothing else.
         let looking = std::pin::pin!(project::look_again(record, &host));
@@ -420,7 +420,7 @@ impl ProjectRecord {
     }
 
     fn audit(&self, first: u64, count: u64) -> Answer {
-        let rows = audit::entries(self.record()?.sql(), first, count).map_err(slipway_ledger::LedgerError::from)?;
+        let rows = audit::entries(self.record()?.sql(), first, count)?;
         let mut lines = String::new();
         for row in rows {
             let line = serde_json::json!({
@@ -494,32 +494,15 @@ struct Watch {
     since: Option<u64>,
 }
 
-/// What the runtime lends to [`slipway_edge::project`].
-struct Host<'a>(&'a ProjectRecord);
-
-impl Clock for Host<'_> {
-    fn now(&self) -> Timestamp {
-        clock::now()
-    }
-
-    fn random(&self) -> [u8; 16] {
-        clock::random().unwrap_or_default()
-    }
-
-    async fn pause(&self, wait: Duration) {
-        Delay::from(wait).await;
-    }
-}
-
-impl ProjectHost for Host<'_> {
+impl ProjectHost for Host<&ProjectRecord> {
     async fn hand_over(&self, order: &Order) -> std::result::Result<(), Silent> {
-        let stub = message::package(&self.0.env, &package::name(order));
+        let stub = message::package(&self.object.env, &package::name(order));
         ask(stub, &ToPackage::Accept(Box::new(order.clone()))).await
     }
 
     fn announce(&self, version: &Version) {
-        if let Ok(Some(project_id)) = self.0.record().and_then(|record| Ok(record.project_id()?)) {
-            self.0.announce(project_id, version);
+        if let Ok(Some(project_id)) = self.object.record().and_then(|record| Ok(record.project_id()?)) {
+            self.object.announce(project_id, version);
         }
     }
 
@@ -529,27 +512,11 @@ impl ProjectHost for Host<'_> {
         distro: &str,
         filename: &Filename,
     ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
-        let (place, repository) = (site.place.clone(), site.repository.clone());
-        let find = ToAccount::Find { place, repository, distro: distro.to_owned(), filename: filename.clone() };
-        ask(message::account(&self.0.env, &site.place), &find).await
+        message::find(&self.object.env, site, distro, filename).await
     }
 
     fn log(&self, line: &str) {
         worker::console_error!("{line}");
-    }
-}
-
-impl Http for Host<'_> {
-    async fn send(&self, request: WireRequest) -> std::result::Result<WireResponse, Unreachable> {
-        Fetch::new(EXCHANGE_LIMIT).send(request).await
-    }
-
-    async fn read(
-        &self,
-        request: WireRequest,
-        each: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> std::result::Result<WireResponse, Unreachable> {
-        Fetch::new(EXCHANGE_LIMIT).read(request, each).await
     }
 }
 

@@ -66,6 +66,8 @@ fn package<V: Value>(json: &V) -> Option<Package> {
         pipeline_id: count(json, "pipeline_id")?,
         release_job: text(json, "release_job")?,
         file: optional(json, "file", staged_file)?,
+        // It is read by the command that stages, and not shown.
+        replaced: Vec::new(),
         staging: location(&json.field("staging")?)?,
         targets: list(json, "targets", target)?,
     })

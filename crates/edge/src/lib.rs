@@ -1,10 +1,10 @@
 //! What the edge's objects do, without a runtime.
 //!
 //! Each Durable Object is a database and a few functions over it: [`package`] drives the promotions of one package,
-//! [`project`] hands orders over and finds what nobody drives, [`account`] lends a destination's transfer slots, and
-//! [`reading`] answers many who ask the same server with one reading. A runtime lends the time, randomness, the network
-//! and the way to other objects through the ports in [`port`]. The Worker is one such runtime; the simulation, which
-//! kills and delays everything, is another. So what is tested is what runs.
+//! [`project`] hands orders over and finds what nobody drives, [`account`] lends a destination's transfer slots, [`slots`]
+//! lets whoever comes next stand by for one, and [`reading`] answers many who ask the same server with one reading. A
+//! runtime lends the time, randomness, the network and the way to other objects through the ports in [`port`]. The Worker
+//! is one such runtime; the simulation, which kills and delays everything, is another. So what is tested is what runs.
 //!
 //! Absent on purpose: requests from outside, secrets, sockets, and everything that only a runtime can do.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -14,3 +14,4 @@ pub mod package;
 pub mod port;
 pub mod project;
 pub mod reading;
+pub mod slots;

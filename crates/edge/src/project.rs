@@ -100,8 +100,7 @@ async fn sweep<S: Sql>(record: &Record<S>, host: &impl ProjectHost, project_id: 
         return Ok(());
     }
     let now = host.now();
-    let quiet_since = Timestamp(now.0.saturating_sub(i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX)));
-    for order in record.unheard(project_id, quiet_since, now)? {
+    for order in record.unheard(project_id, now - QUIET, now)? {
         if let Err(silent) = host.hand_over(&order).await {
             host.log(&format!("{} is not heard of, and does not answer: {silent}", package::name(&order)));
         }
@@ -117,8 +116,7 @@ pub const LOOK_AGAIN: Duration = Duration::from_mins(10);
 /// read once.
 pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> Result<Option<Timestamp>, LedgerError> {
     let now = host.now();
-    let before = Timestamp(now.0.saturating_sub(i64::try_from(LOOK_AGAIN.as_millis()).unwrap_or(i64::MAX)));
-    let watched = record.watched(before, now)?;
+    let watched = record.watched(now - LOOK_AGAIN, now)?;
     let looks = watched.iter().map(|of| host.find(&of.site, &of.distro, &of.filename));
     let looks = futures_util::future::join_all(looks).await;
     let mut changed = BTreeSet::new();

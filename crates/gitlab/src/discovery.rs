@@ -57,7 +57,7 @@ impl Endpoint for Discover<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{base, response};
+    use crate::testing::{base, response};
 
     fn discover(issuer: &str, said: &str, keys: &str) -> Result<KeysUrl, CallError> {
         let body = serde_json::json!({"issuer": said, "jwks_uri": keys, "subject_types_supported": ["public"]});

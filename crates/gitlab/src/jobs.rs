@@ -112,7 +112,7 @@ impl Endpoint for GetJob<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{instance, response};
+    use crate::testing::{instance, response};
 
     const JOB: &str = include_str!("../fixtures/job.json");
 

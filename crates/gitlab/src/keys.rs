@@ -33,7 +33,7 @@ impl Endpoint for GetKeys<'_> {
 mod tests {
     use super::*;
     use crate::Discover;
-    use crate::fake::{base, response};
+    use crate::testing::{base, response};
 
     #[test]
     fn keys_are_asked_for_where_the_issuer_says() {

@@ -17,17 +17,15 @@ mod instance;
 mod jobs;
 mod jwks;
 mod keys;
-mod pipeline_jobs;
 mod status;
 pub mod webhook;
 
 #[cfg(test)]
-mod fake;
+mod testing;
 
 pub use discovery::{Discover, KeysUrl};
 pub use instance::Instance;
 pub use jobs::{GetJob, Job, JobPipeline, User};
 pub use jwks::{InvalidJwks, Jwks, RsaKey};
 pub use keys::GetKeys;
-pub use pipeline_jobs::{JobsPage, ListPipelineJobs, PAGES_MAX, PER_PAGE, pipeline_jobs};
 pub use status::JobStatus;

@@ -14,7 +14,6 @@
 
 mod account;
 mod answer;
-pub mod apt;
 mod delete;
 mod distributions;
 mod download;
@@ -44,6 +43,6 @@ pub use package::{ApiPath, InvalidApiPath, PackageRecord};
 pub use promote::{Promote, Promoted};
 pub use push::{Boundary, Push, Pushed, Upload};
 pub use repository::{InvalidRepository, Repository};
-pub use search::{PAGES_MAX, PER_PAGE, Search, SearchPage, search};
+pub use search::{PAGES_MAX, PER_PAGE, Search, SearchPage};
 pub use show::Show;
 pub use slipway_package::{Distro, Filename, InvalidDistro, InvalidFilename, InvalidPackageKind, PackageKind};

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::release::{Key, ReleaseState, TargetState, Version};
-use slipway_package::PackageKind;
+use slipway_package::{Filename, PackageKind};
 use slipway_wire::Digest;
 
 /// `POST /api/v1/sessions`: a job's first act.
@@ -169,10 +169,22 @@ pub struct Package {
     pub release_job: String,
     /// The declared file. `None` until a job has built it.
     pub file: Option<StagedFile>,
+    /// The files that it was declared with before, and that have given way to this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<ReplacedFile>,
     /// Where it is staged: the place to push to before its release.
     pub staging: Location,
     /// Every place where it must appear, each with its own state.
     pub targets: Vec<Target>,
+}
+
+/// A file that gave way to another. Its bytes are to leave staging.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedFile {
+    /// Its name, without a path.
+    pub filename: Filename,
+    /// Its SHA-256.
+    pub digest: Digest,
 }
 
 /// A repository of packages at some installation.

@@ -75,8 +75,13 @@ mod tests {
                 "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "problem": problem() })
     }
 
+    fn replaced() -> Value {
+        json!({ "filename": "tug_1_amd64.deb", "digest": format!("sha256:{}", "0".repeat(64)) })
+    }
+
     fn package() -> Value {
-        json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "file": file(), "staging": location(), "targets": [target()] })
+        json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "file": file(), "replaced": [replaced()],
+                "staging": location(), "targets": [target()] })
     }
 
     fn pipeline() -> Value {
@@ -103,6 +108,7 @@ mod tests {
         check::<api::Release>("Release", release);
         check::<api::Pipeline>("Pipeline", pipeline());
         check::<api::Package>("Package", package());
+        check::<api::ReplacedFile>("ReplacedFile", replaced());
         check::<api::Location>("Location", location());
         check::<api::Target>("Target", target());
         check::<api::Approval>("Approval", approval());

@@ -76,8 +76,8 @@ pub struct Promotion {
     pub size: u64,
     /// How they get there.
     pub how: How,
-    /// Whether an act was begun for these bytes before, under this approval or an older one. Then what the public place has may be its work, and a file
-    /// that neither place has may be on its way.
+    /// Whether an act was begun for these bytes before, under this approval or an older one. Then what the public place
+    /// has may be its work, and a file that neither place has may be on its way.
     pub begun: bool,
 }
 

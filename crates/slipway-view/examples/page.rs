@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use slipway_core::api::{ProblemDetails, Release, ReleaseSummary};
-use slipway_core::report::judge;
+use slipway_core::verdict::judge;
 use slipway_view::filter::Filter;
 use slipway_view::page;
 

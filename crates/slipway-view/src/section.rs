@@ -7,7 +7,7 @@ use maud::{Markup, Render, html};
 use slipway_core::amount::{part, percent, size, stretch};
 use slipway_core::api::{Evidence, Package, Pipeline, Problem, Release, Step, Target};
 use slipway_core::release::TargetState;
-use slipway_core::report::package_state;
+use slipway_core::verdict::package_state;
 
 use crate::filter::{Filter, haystack};
 use crate::install;

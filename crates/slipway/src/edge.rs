@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use slipway_core::api::{
     CarryRequest, ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, Session, SessionRequest,
     TargetHistory,
@@ -95,32 +94,7 @@ struct Ask<T> {
     url: String,
     session: Option<Token>,
     body: Vec<u8>,
-    /// Whether the answer is a list, with a JSON object a line.
-    lines: bool,
     answer: PhantomData<T>,
-}
-
-impl<T: DeserializeOwned> Ask<T> {
-    fn read(&self, body: &[u8]) -> Result<T, serde_json::Error> {
-        if !self.lines {
-            return serde_json::from_slice(body);
-        }
-        let objects = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
-        serde_json::from_value(Value::Array(objects.collect::<Result<_, _>>()?))
-    }
-}
-
-/// What a row of the audit says, as far as it matters here.
-#[derive(Debug, Deserialize)]
-pub(crate) struct AuditRow {
-    /// Its place in the chain, from 1.
-    pub(crate) sequence: u64,
-    /// What was done.
-    pub(crate) action: String,
-    /// To what.
-    pub(crate) subject: String,
-    /// The rest, as JSON text.
-    pub(crate) details: String,
 }
 
 impl<T: DeserializeOwned> Endpoint for Ask<T> {
@@ -145,7 +119,7 @@ impl<T: DeserializeOwned> Endpoint for Ask<T> {
         let host = || self.url.parse::<http::Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
         let host = host().unwrap_or_default();
         if response.status().is_success() {
-            return match self.read(response.body()) {
+            return match serde_json::from_slice(response.body()) {
                 Ok(answer) => Ok(Ok(answer)),
                 Err(error) => Err(CallError::Unreadable { host, why: error.to_string() }),
             };
@@ -212,13 +186,6 @@ impl<'a> Edge<'a> {
         self.ask(Method::GET, url, None::<&()>).await
     }
 
-    /// Rows of the project's audit from `first` on, as many as the edge gives at a time.
-    pub(crate) async fn audit(&self, first: u64) -> Result<Vec<AuditRow>, EdgeError> {
-        let Settings { edge, project, .. } = self.settings;
-        let url = format!("{}?first={first}", edge.url(["api", "v1", "projects", project, "audit"]));
-        self.asked(Method::GET, url, None::<&()>, true).await
-    }
-
     /// Asks the edge to copy a package within this request, which is held open. `None` without a session: only a job
     /// that may release may carry.
     pub(crate) fn carry(&self, request: &CarryRequest, silence_ms: u32) -> Option<Held> {
@@ -239,27 +206,17 @@ impl<'a> Edge<'a> {
         )
     }
 
+    /// Asks until there is an answer that another try cannot better, or patience ends.
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         url: String,
         body: Option<&impl Serialize>,
     ) -> Result<T, EdgeError> {
-        self.asked(method, url, body, false).await
-    }
-
-    /// Asks until there is an answer that another try cannot better, or patience ends.
-    async fn asked<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        url: String,
-        body: Option<&impl Serialize>,
-        lines: bool,
-    ) -> Result<T, EdgeError> {
         let body = body.map(serde_json::to_vec).transpose();
         let body = body.map_err(|error| EdgeError::Call(CallError::Unsendable(error.to_string())))?;
         let session = self.session.clone();
-        let ask = Ask { method, url, session, body: body.unwrap_or_default(), lines, answer: PhantomData };
+        let ask = Ask { method, url, session, body: body.unwrap_or_default(), answer: PhantomData };
         let end = host::now_ms() + self.patience_ms;
         let mut pauses = Pauses::default();
         loop {

@@ -19,7 +19,7 @@ use crate::args;
 use crate::edge::{Edge, Pauses};
 use crate::exit::{Exit, Failure};
 use crate::host::{self, Hashed};
-use crate::replace::Replaced;
+use crate::replace::gave_way;
 use crate::rpm;
 use crate::say::Say;
 use crate::settings::Settings;
@@ -82,15 +82,10 @@ pub(crate) async fn stage(
     };
     // The declaration comes first. From here on the old bytes cannot be approved any more, and the edge has refused if
     // they are approved or public already; deleted before, they would be missing from a release that somebody approves
-    // meanwhile. What gave way is then read from the record, not remembered, so that a run that was killed between
+    // meanwhile. What gave way is what the record says, not what this run did, so that a run that was killed between
     // declaring and deleting is finished by the next. And the new bytes come last, since a name is taken until the old
     // bytes under it are gone.
-    let replaced = if options.replace {
-        Replaced::read(&edge, settings, key, &staged, &doing).await?
-    } else {
-        Replaced::default()
-    };
-    push(options, &filename, file, &release, &replaced, token, say, &doing).await?;
+    push(options, &filename, file, &release, token, say, &doing).await?;
     seen(&edge, &patch(false), options, say, &doing).await
 }
 
@@ -145,7 +140,6 @@ async fn push(
     filename: &Filename,
     file: Hashed,
     release: &Release,
-    replaced: &Replaced,
     token: Token,
     say: Say,
     doing: &str,
@@ -182,8 +176,10 @@ async fn push(
     let mut ids = None;
     for distro in distros {
         let distro: Distro = distro.parse().map_err(|error| failed(format!("Slipway's answer: {error}")))?;
-        for (old, digests) in replaced.files_for(release, package, &distro) {
-            staging.clear(&distro, old, digests).await?;
+        if options.replace {
+            for (old, digests) in gave_way(release, package, &distro) {
+                staging.clear(&distro, old, &digests).await?;
+            }
         }
         staging.bring(kind, &distro, &mut ids).await?;
     }

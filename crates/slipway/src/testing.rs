@@ -24,6 +24,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         pipeline_id: 1,
         release_job: format!("release: [{key}]"),
         file: Some(StagedFile { filename: format!("{key}_1.2.0_amd64.deb"), digest: Digest::of(b""), size: 0 }),
+        replaced: Vec::new(),
         staging: place("harbour-ci/pre-release"),
         targets: states.split_whitespace().enumerate().map(target).collect(),
     };

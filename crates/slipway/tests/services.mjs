@@ -72,9 +72,6 @@ export async function serve(answer, { begun = () => {} } = {}) {
   return { url: `http://127.0.0.1:${server.address().port}`, requests, kill, close };
 }
 
-/// Rows of the audit in one answer: few, so that there are pages.
-const AUDIT_ROWS = 2;
-
 /// An edge with one release. `script` may answer before it: a function from a request to a reply, or to nothing.
 export async function edge({ packages = [], script = () => {} } = {}) {
   const release = {
@@ -87,10 +84,8 @@ export async function edge({ packages = [], script = () => {} } = {}) {
     pipelines: [],
     packages,
   };
-  const audit = [];
-  const record = (action, subject, details) => audit.push({ sequence: audit.length + 1, action, subject, details: JSON.stringify(details) });
   const server = await serve((request) => {
-    const { method, path, query, headers, body } = request;
+    const { method, path, headers, body } = request;
     request.json = body.length > 0 ? JSON.parse(body) : undefined;
     const scripted = script(request, release);
     if (scripted) return scripted;
@@ -99,10 +94,6 @@ export async function edge({ packages = [], script = () => {} } = {}) {
       const expires_at = "2026-11-23T11:15:12.000Z";
       return { json: { session: SESSION, expires_at, project: release.project, pipeline_id: 5, job_id: 6 } };
     }
-    if (path === "/api/v1/projects/1001/audit") {
-      const rows = audit.slice(query.first - 1, query.first - 1 + AUDIT_ROWS);
-      return { type: "application/x-ndjson", stream: (outgoing) => outgoing.end(rows.map((row) => `${JSON.stringify(row)}\n`).join("")) };
-    }
     if (!path.startsWith("/api/v1/projects/1001/releases/1.2.0")) return problem(404, "No such thing", path);
     if (method !== "GET" && headers.authorization !== `Bearer ${SESSION}`) return problem(401, "Not a caller", "No session.");
     if (method === "PATCH") {
@@ -110,15 +101,15 @@ export async function edge({ packages = [], script = () => {} } = {}) {
         const known = packages.find((entry) => entry.key === patch.key);
         if (!patch.staged || !known) continue;
         const before = known.file;
-        const same = before?.digest === patch.staged.digest && before?.filename === patch.staged.filename;
+        const isStaged = (file) => file?.digest === patch.staged.digest && file?.filename === patch.staged.filename;
+        const same = isStaged(before);
         if (before && !same) {
           if (!patch.replace) return problem(409, "Other digest", `\`${patch.key}\` is declared with another digest.`);
           const fixed = known.targets.find(({ state }) => !["expected", "staged", "missing", "conflict"].includes(state));
           if (fixed) return problem(409, "Not replaceable", `\`${patch.key}\` cannot be replaced: its target ${fixed.distro} is ${fixed.state}.`);
-          record("replaced", `1.2.0/${patch.key}`, { ...patch.staged, replaces: { filename: before.filename, digest: before.digest } });
+          const { filename, digest } = before;
+          known.replaced = [...(known.replaced ?? []), { filename, digest }].filter((old) => !isStaged(old));
           for (const target of known.targets) target.state = "expected";
-        } else if (!before) {
-          record("declared", `1.2.0/${patch.key}`, patch.staged);
         }
         known.file = patch.staged;
       }
@@ -129,7 +120,7 @@ export async function edge({ packages = [], script = () => {} } = {}) {
     return { json: release };
   });
   const variables = { SLIPWAY_URL: server.url, SLIPWAY_ID_TOKEN: ID_TOKEN, CI_PROJECT_ID: "1001", CI_COMMIT_TAG: "v1.2.0" };
-  return { ...server, release, record, variables };
+  return { ...server, release, variables };
 }
 
 export const problem = (status, title, detail) => {

@@ -1,7 +1,8 @@
 //! Bugs that can be planted, so that the simulation can prove that it would catch them.
 //!
 //! Without the feature `planted` every question here is a constant `false`, and the compiler leaves nothing of it. The
-//! code beside a question is the mistake that somebody could make there.
+//! code beside a question is the mistake that somebody could make there. Two are mistakes that only a host can make, so the
+//! simulation, which is one, makes them itself: they prove that it would notice, and say nothing of the Worker.
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

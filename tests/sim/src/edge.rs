@@ -3,10 +3,12 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
+use std::future::{pending, ready};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use http::header::AUTHORIZATION;
 use slipway_core::approval::{Refusal, by_job};
 use slipway_core::inventory::{Seen, Served};
@@ -20,7 +22,8 @@ use slipway_edge::account::{Account, AskSlot, SlotEnded};
 use slipway_edge::package::{self, Running};
 use slipway_edge::port::{AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::project;
-use slipway_edge::reading::Readings;
+use slipway_edge::reading::{self, Readings};
+use slipway_edge::slots::{self, StandingBy};
 use slipway_gitlab::GetJob;
 use slipway_ledger::{LedgerError, Record, Work};
 use slipway_packagecloud::{Account as Login, Filename};
@@ -47,6 +50,7 @@ pub(crate) struct Package {
 pub(crate) struct AccountObject {
     pub(crate) account: Account<SimSql>,
     pub(crate) readings: Readings,
+    pub(crate) standing_by: StandingBy,
 }
 
 /// What lives in memory, and dies with the process.
@@ -116,7 +120,8 @@ impl Edge {
         let (sql, is_open) = self.sql(&ObjectId::Account(place.to_owned()));
         let account = Account::open(sql).expect("the account's schema");
         is_open.set(true);
-        let account = Rc::new(AccountObject { account, readings: Readings::default() });
+        let standing_by = StandingBy::default();
+        let account = Rc::new(AccountObject { account, readings: Readings::default(), standing_by });
         self.0.process.borrow_mut().accounts.insert(place.to_owned(), Rc::clone(&account));
         account
     }
@@ -294,11 +299,15 @@ impl Edge {
     }
 
     pub(crate) fn slot_ends(&self, place: &str, ended: &SlotEnded) -> Result<Vec<(String, String)>, Silent> {
-        let called = self.account(place).account.ended(ended, self.now()).map_err(|error| Silent(error.to_string()))?;
-        Ok(called.into_iter().map(|called| (called.package, called.distro)).collect())
+        let account = self.account(place);
+        let woken = slots::ended(&account.standing_by, &account.account, self, ended);
+        let woken = woken.map_err(|error| Silent(error.to_string()))?;
+        self.0.slot_ended(place);
+        Ok(woken.into_iter().map(|woken| (woken.package, woken.distro)).collect())
     }
 
     async fn wake(&self, name: String, distro: String) {
+        self.0.point("an account called somebody who waits");
         let work = async || {
             self.package(&name).work.wake(&distro, self.now()).map_err(|error| Silent(error.to_string()))?;
             self.arm(&ObjectId::Package(name.clone()), project::SOON);
@@ -519,9 +528,20 @@ impl PackageHost for Edge {
     }
 
     async fn slot(&self, place: &str, ask: &AskSlot) -> Result<Slot, Silent> {
-        let random = self.chance();
         let work = async || {
-            let slot = self.account(place).account.ask(ask, self.now(), random);
+            let account = self.account(place);
+            let asked = pin!(slots::slot(&account.standing_by, &account.account, self, ask));
+            let slot = match select(asked, ready(())).await {
+                Either::Left((answered_at_once, _)) => answered_at_once,
+                Either::Right(((), stands_by)) => {
+                    self.0.waits_for_a_slot(ask);
+                    let slot = stands_by.await;
+                    if matches!(slot, Ok(Slot::Lent)) {
+                        self.0.point("somebody who stood by was lent a slot");
+                    }
+                    slot
+                }
+            };
             let slot = slot.map_err(|error| Silent(error.to_string()))?;
             self.0.slot_answered(place, ask, &slot);
             Ok(slot)
@@ -532,12 +552,7 @@ impl PackageHost for Edge {
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent> {
         let late = || Some(Late::SlotEnded(place.to_owned(), ended.clone()));
         let work = async || {
-            let called = self.slot_ends(place, ended)?;
-            // The account has called all of them now, whichever of the calls will be heard.
-            for (package, distro) in &called {
-                self.0.called(package, distro);
-            }
-            for (package, distro) in called {
+            for (package, distro) in self.slot_ends(place, ended)? {
                 self.wake(package, distro).await;
             }
             Ok(())
@@ -559,7 +574,7 @@ impl PackageHost for Edge {
             let account = self.account(&site.place);
             let host = AtPlace(self.clone(), site.place.clone());
             let distro = distro.parse().map_err(|error| Silent(format!("{error}")))?;
-            Ok(account.readings.find(&host, account.account.sql(), &site.repository, &distro, filename).await)
+            Ok(reading::find(&account.readings, &account.account, &host, &site.repository, &distro, filename).await)
         };
         let seen = self.message(Kind::Find, work, || None).await;
         if let Ok(Ok(_)) = &seen {
@@ -574,7 +589,7 @@ impl PackageHost for Edge {
             let account = self.account(&site.place);
             let host = AtPlace(self.clone(), site.place.clone());
             let distro = distro.parse().map_err(|error| Silent(format!("{error}")))?;
-            Ok(account.readings.served(&host, account.account.sql(), &site.repository, &distro, filename).await)
+            Ok(reading::served(&account.readings, &account.account, &host, &site.repository, &distro, filename).await)
         };
         let served = self.message(Kind::Served, work, || None).await;
         if let Ok(Ok(served)) = &served {
@@ -663,9 +678,8 @@ pub(crate) fn arrives_late(world: &Rc<World>, late: Late) {
         Late::HandOver(order) => drop(edge.accept(&order)),
         Late::Report(told) => drop(edge.settle(&told)),
         Late::SlotEnded(place, ended) => {
-            if let Ok(called) = edge.slot_ends(&place, &ended) {
-                for (package, distro) in called {
-                    world.called(&package, &distro);
+            if let Ok(woken) = edge.slot_ends(&place, &ended) {
+                for (package, distro) in woken {
                     let edge = edge.clone();
                     world.exec.spawn(async move { edge.wake(package, distro).await });
                 }

@@ -285,6 +285,12 @@ impl World {
 
     // ---- slots ----
 
+    /// An account has nothing for somebody who wants to send: it stands by, or asks again.
+    pub(crate) fn waits_for_a_slot(&self, ask: &AskSlot) {
+        let waiter = (ask.maturity, self.exec.now(), None, ask.name.clone());
+        self.journal.borrow_mut().waiters.insert((ask.package.clone(), ask.distro.clone()), waiter);
+    }
+
     /// An account has answered somebody who wants to send.
     pub(crate) fn slot_answered(&self, place: &str, ask: &AskSlot, slot: &Slot) {
         let me = (ask.package.clone(), ask.distro.clone());
@@ -322,8 +328,8 @@ impl World {
                 }
             }
             Slot::Wait { .. } => {
-                journal.waiters.insert(me, (ask.maturity, now, None, ask.name.clone()));
                 drop(journal);
+                self.waits_for_a_slot(ask);
                 self.point("a package waited for its turn");
             }
             Slot::CutOff { .. } => {
@@ -333,12 +339,21 @@ impl World {
         }
     }
 
-    pub(crate) fn called(&self, package: &str, distro: &str) {
-        let key = (package.to_owned(), distro.to_owned());
-        if let Some(waiter) = self.journal.borrow_mut().waiters.get_mut(&key) {
-            waiter.2 = Some(self.exec.now());
+    /// An account has taken a slot back, and has called those who come next: those who stand by, too, and whichever of
+    /// the calls will be heard.
+    pub(crate) fn slot_ended(&self, place: &str) {
+        let disk = self.disk.borrow();
+        let Some(account) = disk.databases.get(&ObjectId::Account(place.to_owned())) else { return };
+        let called = "SELECT package, distro FROM waiters WHERE called_at = ?";
+        let mut journal = self.journal.borrow_mut();
+        for row in account.query(called, &[self.clock().0.into()]).unwrap_or_default() {
+            let Ok(who) = row.text(0).and_then(|package| Ok((package.to_owned(), row.text(1)?.to_owned()))) else {
+                continue;
+            };
+            if let Some(waiter) = journal.waiters.get_mut(&who) {
+                waiter.2 = Some(self.exec.now());
+            }
         }
-        self.point("an account called somebody who waits");
     }
 
     // ---- commits ----

@@ -110,7 +110,7 @@ pub struct Walked {
 }
 
 /// What must be reached, or nothing is proved of it. A move that brings other bytes is too rare for chance.
-pub const POINTS: [&str; 30] = [
+pub const POINTS: [&str; 31] = [
     "a conflict was named",
     "a cut-off account was shown",
     "a file lost in a move was named",
@@ -122,6 +122,7 @@ pub const POINTS: [&str; 30] = [
     "a slow copy waited for a job",
     "a token was refused",
     "an account called somebody who waits",
+    "somebody who stood by was lent a slot",
     "an account was cut off",
     "an act was done, and denied",
     "an alarm that never came",

@@ -13,6 +13,19 @@ use slipway_wire::Digest;
 use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, coded, job_actor, parse, subject};
 use crate::sql::{Sql, SqlError, Value};
 
+/// What was expected of a package before a pipeline says what it expects.
+enum Before {
+    /// Nothing.
+    Nothing,
+    /// The same, by the same pipeline.
+    Same,
+    /// The same, by a pipeline of the same commit: one that is run again takes its packages over, with what was declared
+    /// of them.
+    SameCommit,
+    /// Something of which nothing was built yet, so that a later pipeline may expect it otherwise.
+    Unbuilt,
+}
+
 impl<S: Sql> Record<S> {
     /// Adds what a pipeline expects of a release. The same again changes nothing.
     pub fn expect(
@@ -57,7 +70,8 @@ impl<S: Sql> Record<S> {
         })
     }
 
-    pub(super) fn expect_one(
+    /// Whether it changed anything.
+    fn expect_one(
         &self,
         version: &Version,
         by: &JobSession,
@@ -66,54 +80,21 @@ impl<S: Sql> Record<S> {
     ) -> Result<bool, LedgerError> {
         let Planned { key, expect, staging, targets } = package;
         let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
-        let rows = self.0.query(
-            "SELECT pipeline_id, release_job, environment, staging_place, staging_repository, digest, kind, architecture
-             FROM packages WHERE version = ? AND key = ?",
-            &at,
-        )?;
-        if let Some(row) = rows.first() {
-            let declared = row.natural(0)?;
-            let same = row.text(1)? == expect.release_job
-                && row.text(2)? == expect.environment
-                && row.text(3)? == staging.place
-                && row.text(4)? == staging.repository
-                && row.text(6)? == expect.kind.code()
-                && row.text_or_null(7)? == expect.architecture.as_deref()
-                && self.same_targets(version, key, expect, targets)?;
-            let has_begun = row.text_or_null(5)?.is_some()
-                || self
-                    .states(version, key)?
-                    .iter()
-                    .any(|(_, state)| !matches!(state, TargetState::Expected | TargetState::Skipped));
-            let same_commit = !by.sha.is_empty() && self.sha_of(version, declared)?.as_deref() == Some(by.sha.as_str());
-            match (declared == by.pipeline_id, same) {
-                (true, true) => return Ok(false),
-                // What a pipeline expects is said once: nothing falls out of a plan unseen.
-                (true, false) => {
-                    return Err(LedgerError::OtherExpectation { version: version.clone(), key: key.clone() });
-                }
-                // A pipeline run again for the same commit takes its packages over, with what was declared of them.
-                (false, true) if has_begun && same_commit => {
-                    self.own_job(version, key, by, expect)?;
-                    self.0.query(
-                        "UPDATE packages SET pipeline_id = ? WHERE version = ? AND key = ?",
-                        &[by.pipeline_id.into(), version.as_str().into(), key.as_str().into()],
-                    )?;
-                    return Ok(true);
-                }
-                (false, _) if has_begun => {
-                    return Err(LedgerError::OtherPipeline {
-                        version: version.clone(),
-                        key: key.clone(),
-                        declared,
-                        other: by.pipeline_id,
-                    });
-                }
-                // Nothing was built for it yet, so a later pipeline may expect it otherwise.
-                (false, _) => {}
+        match self.before(version, by, package)? {
+            Before::Nothing => {}
+            Before::Same => return Ok(false),
+            Before::SameCommit => {
+                self.own_job(version, key, by, expect)?;
+                self.0.query(
+                    "UPDATE packages SET pipeline_id = ? WHERE version = ? AND key = ?",
+                    &[by.pipeline_id.into(), version.as_str().into(), key.as_str().into()],
+                )?;
+                return Ok(true);
             }
-            self.0.query("DELETE FROM packages WHERE version = ? AND key = ?", &at)?;
-            self.0.query("DELETE FROM targets WHERE version = ? AND key = ?", &at)?;
+            Before::Unbuilt => {
+                self.0.query("DELETE FROM packages WHERE version = ? AND key = ?", &at)?;
+                self.0.query("DELETE FROM targets WHERE version = ? AND key = ?", &at)?;
+            }
         }
         self.own_job(version, key, by, expect)?;
         self.0.query(
@@ -154,6 +135,42 @@ impl<S: Sql> Record<S> {
             )?;
         }
         Ok(true)
+    }
+
+    /// What is expected of a package already, and whether the pipeline may expect this of it.
+    fn before(&self, version: &Version, by: &JobSession, package: &Planned) -> Result<Before, LedgerError> {
+        let Planned { key, expect, staging, targets } = package;
+        let rows = self.0.query(
+            "SELECT pipeline_id, release_job, environment, staging_place, staging_repository, digest, kind, architecture
+             FROM packages WHERE version = ? AND key = ?",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(Before::Nothing) };
+        let declared = row.natural(0)?;
+        let same = row.text(1)? == expect.release_job
+            && row.text(2)? == expect.environment
+            && row.text(3)? == staging.place
+            && row.text(4)? == staging.repository
+            && row.text(6)? == expect.kind.code()
+            && row.text_or_null(7)? == expect.architecture.as_deref()
+            && self.same_targets(version, key, expect, targets)?;
+        let is_untouched = |state: &TargetState| matches!(state, TargetState::Expected | TargetState::Skipped);
+        let has_begun =
+            row.text_or_null(5)?.is_some() || !self.states(version, key)?.iter().all(|(_, state)| is_untouched(state));
+        let same_commit = !by.sha.is_empty() && self.sha_of(version, declared)?.as_deref() == Some(by.sha.as_str());
+        match (declared == by.pipeline_id, same) {
+            (true, true) => Ok(Before::Same),
+            // What a pipeline expects is said once: nothing falls out of a plan unseen.
+            (true, false) => Err(LedgerError::OtherExpectation { version: version.clone(), key: key.clone() }),
+            (false, true) if has_begun && same_commit => Ok(Before::SameCommit),
+            (false, _) if has_begun => Err(LedgerError::OtherPipeline {
+                version: version.clone(),
+                key: key.clone(),
+                declared,
+                other: by.pipeline_id,
+            }),
+            (false, _) => Ok(Before::Unbuilt),
+        }
     }
 
     /// A job or an environment stands for one package of its pipeline, or it would release another than was meant.
@@ -273,21 +290,40 @@ impl<S: Sql> Record<S> {
                     key.as_str().into(),
                 ],
             )?;
-            if let Some(before) = before {
-                self.0.query(
-                    "UPDATE targets SET state = 'expected', since = ?, step = NULL, problem = NULL, approval = NULL
-                     WHERE version = ? AND key = ?",
-                    &[now.0.into(), version.as_str().into(), key.as_str().into()],
-                )?;
-                let details = serde_json::json!({
-                    "filename": file.filename, "digest": file.digest, "size": file.size,
-                    "replaces": { "filename": before_named, "digest": before },
-                });
-                return self.change(version, &job_actor(by), "replaced", &subject(version, key), &details, now);
-            }
-            let details = serde_json::json!({ "filename": file.filename, "digest": file.digest, "size": file.size });
-            self.change(version, &job_actor(by), "declared", &subject(version, key), &details, now)
+            let (actor, subject) = (job_actor(by), subject(version, key));
+            let api::StagedFile { filename, digest, size } = file;
+            let Some(before) = before else {
+                let details = serde_json::json!({ "filename": filename, "digest": digest, "size": size });
+                return self.change(version, &actor, "declared", &subject, &details, now);
+            };
+            let before_named = before_named.unwrap_or_default();
+            self.gave_way(version, key, before_named, &before, now)?;
+            let replaces = serde_json::json!({ "filename": before_named, "digest": before });
+            let details =
+                serde_json::json!({ "filename": filename, "digest": digest, "size": size, "replaces": replaces });
+            self.change(version, &actor, "replaced", &subject, &details, now)
         })
+    }
+
+    /// A file has given way to another: it is remembered, and nothing is known of the package's targets.
+    fn gave_way(
+        &self,
+        version: &Version,
+        key: &Key,
+        filename: &str,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE targets SET state = 'expected', since = ?, step = NULL, problem = NULL, approval = NULL
+             WHERE version = ? AND key = ?",
+            &[now.0.into(), version.as_str().into(), key.as_str().into()],
+        )?;
+        self.0.query(
+            "INSERT OR IGNORE INTO replaced (version, key, filename, digest) VALUES (?, ?, ?, ?)",
+            &[version.as_str().into(), key.as_str().into(), filename.into(), digest.to_string().into()],
+        )?;
+        Ok(())
     }
 
     /// Whether the bytes of a package may be replaced: nothing of them is approved, or can be public.

@@ -54,7 +54,7 @@ impl<S: Sql> Record<S> {
              WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?
                AND (COALESCE(t.looked_at, t.since) <= ? OR COALESCE(t.looked_at, t.since) > ?)
              ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?",
-            &[watched_since(now), before.0.into(), now.0.into(), TARGETS_MAX.into()],
+            &[(now - WATCHED_FOR).0.into(), before.0.into(), now.0.into(), TARGETS_MAX.into()],
         )?;
         rows.iter()
             .map(|row| {
@@ -77,7 +77,7 @@ impl<S: Sql> Record<S> {
             "SELECT MIN(COALESCE(t.looked_at, t.since)) FROM targets t
              JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
              WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?",
-            &[watched_since(now)],
+            &[(now - WATCHED_FOR).0.into()],
         )?;
         Ok(rows
             .first()
@@ -138,8 +138,4 @@ impl<S: Sql> Record<S> {
             Ok(true)
         })
     }
-}
-
-fn watched_since(now: Timestamp) -> Value {
-    now.0.saturating_sub(i64::try_from(WATCHED_FOR.as_millis()).unwrap_or(i64::MAX)).into()
 }

@@ -6,10 +6,10 @@ use slipway_core::config::{Config, Project};
 use slipway_core::estimate::estimate;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::time::Timestamp;
-use slipway_core::{api, report};
+use slipway_core::{api, verdict};
 
 use super::{LedgerError, Record, parse};
-use crate::sql::{Row, Sql, SqlError, Value};
+use crate::sql::{Row, Sql, Value};
 
 /// How many bytes of targets on their way have been sent: by release, package and distro version.
 pub type Sent = BTreeMap<(Version, Key, String), u64>;
@@ -47,26 +47,39 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<Option<api::Release>, LedgerError> {
         let Some(sequence) = self.sequence(version)? else { return Ok(None) };
-        let at: [Value; 1] = [version.as_str().into()];
-        let web = |path: &str, kind: &str, id: u64| {
-            let id = id.to_string();
-            config.gitlab.url.url(path.split('/').chain(["-", kind, &id]))
-        };
-        let pipelines =
-            self.0.query("SELECT id, project_path, ref_name, sha FROM pipelines WHERE version = ? ORDER BY id", &at)?;
-        let pipelines = pipelines.iter().map(|row| {
+        let packages = self.packages(config, version, sent)?;
+        let (state, verdict) = verdict::judge(project.name.as_str(), version, &packages);
+        Ok(Some(api::Release {
+            project: api::Project { id: project.id, name: project.name.to_string() },
+            version: version.clone(),
+            sequence,
+            state,
+            verdict,
+            at: now.to_string(),
+            estimate: estimate(&packages, now),
+            pipelines: self.pipelines(config, version)?,
+            packages,
+        }))
+    }
+
+    fn pipelines(&self, config: &Config, version: &Version) -> Result<Vec<api::Pipeline>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT id, project_path, ref_name, sha FROM pipelines WHERE version = ? ORDER BY id",
+            &[version.as_str().into()],
+        )?;
+        let pipelines = rows.iter().map(|row| {
             Ok(api::Pipeline {
                 id: row.natural(0)?,
                 ref_name: row.text(2)?.to_owned(),
                 sha: row.text(3)?.to_owned(),
-                url: web(row.text(1)?, "pipelines", row.natural(0)?),
+                url: web(config, row.text(1)?, "pipelines", row.natural(0)?),
             })
         });
-        let pipelines = pipelines.collect::<Result<Vec<_>, SqlError>>()?;
-        let location = |place: &str, repository: &str| api::Location {
-            url: config.places.get(place).map(|place| place.url.to_string()).unwrap_or_default(),
-            repository: repository.to_owned(),
-        };
+        pipelines.collect()
+    }
+
+    fn packages(&self, config: &Config, version: &Version, sent: &Sent) -> Result<Vec<api::Package>, LedgerError> {
+        let at: [Value; 1] = [version.as_str().into()];
         let targets = self.0.query(
             "SELECT t.key, t.distro, t.public_place, t.public_repository, t.state, t.since, t.step, t.problem,
                     a.approved_by, a.via, a.at, a.job_id, i.project_path, t.outside,
@@ -83,6 +96,9 @@ impl<S: Sql> Record<S> {
              FROM packages WHERE version = ? ORDER BY key",
             &at,
         )?;
+        let replaced = self
+            .0
+            .query("SELECT key, filename, digest FROM replaced WHERE version = ? ORDER BY filename, digest", &at)?;
         let mut packages = Vec::with_capacity(rows.len());
         for row in &rows {
             let file = match (row.text_or_null(3)?, row.text_or_null(4)?) {
@@ -94,46 +110,45 @@ impl<S: Sql> Record<S> {
                 _ => None,
             };
             let own = targets.iter().filter(|target| target.0.first() == row.0.first());
+            // Replaced there and back again, the old bytes are the declared ones.
+            let gave_way =
+                replaced.iter().filter(|old| old.0.first() == row.0.first() && old.0.get(1..3) != row.0.get(3..5));
             packages.push(api::Package {
                 key: parse(row.text(0)?)?,
                 pipeline_id: row.natural(1)?,
                 release_job: row.text(2)?.to_owned(),
                 file,
-                staging: location(row.text(6)?, row.text(7)?),
-                targets: own
-                    .map(|target| read_target(target, version, sent, location, web))
-                    .collect::<Result<_, _>>()?,
+                replaced: gave_way
+                    .map(|old| Ok(api::ReplacedFile { filename: parse(old.text(1)?)?, digest: parse(old.text(2)?)? }))
+                    .collect::<Result<_, LedgerError>>()?,
+                staging: location(config, row.text(6)?, row.text(7)?),
+                targets: own.map(|target| read_target(config, version, sent, target)).collect::<Result<_, _>>()?,
             });
         }
-        let (state, verdict) = report::judge(project.name.as_str(), version, &packages);
-        let estimate = estimate(&packages, now);
-        Ok(Some(api::Release {
-            project: api::Project { id: project.id, name: project.name.to_string() },
-            version: version.clone(),
-            sequence,
-            state,
-            verdict,
-            at: now.to_string(),
-            estimate,
-            pipelines,
-            packages,
-        }))
+        Ok(packages)
     }
 }
 
-fn read_target(
-    row: &Row,
-    version: &Version,
-    sent: &Sent,
-    location: impl Fn(&str, &str) -> api::Location,
-    web: impl Fn(&str, &str, u64) -> String,
-) -> Result<api::Target, LedgerError> {
+/// Where people look at a part of a project at GitLab.
+fn web(config: &Config, project_path: &str, kind: &str, id: u64) -> String {
+    let id = id.to_string();
+    config.gitlab.url.url(project_path.split('/').chain(["-", kind, &id]))
+}
+
+fn location(config: &Config, place: &str, repository: &str) -> api::Location {
+    api::Location {
+        url: config.places.get(place).map(|place| place.url.to_string()).unwrap_or_default(),
+        repository: repository.to_owned(),
+    }
+}
+
+fn read_target(config: &Config, version: &Version, sent: &Sent, row: &Row) -> Result<api::Target, LedgerError> {
     let approval = match row.text_or_null(8)? {
         Some(by) => Some(api::Approval {
             by: by.to_owned(),
             via: row.text(9)?.to_owned(),
             at: Timestamp(row.integer(10)?).to_string(),
-            job_url: web(row.text_or_null(12)?.unwrap_or_default(), "jobs", row.natural(11)?),
+            job_url: web(config, row.text_or_null(12)?.unwrap_or_default(), "jobs", row.natural(11)?),
         }),
         None => None,
     };
@@ -147,7 +162,7 @@ fn read_target(
     };
     Ok(api::Target {
         distro: row.text(1)?.to_owned(),
-        public: location(row.text(2)?, row.text(3)?),
+        public: location(config, row.text(2)?, row.text(3)?),
         state,
         since: Timestamp(row.integer(5)?).to_string(),
         step,

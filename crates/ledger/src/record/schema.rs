@@ -104,4 +104,18 @@ const MANY_TARGETS: &[&str] = &[
     "CREATE INDEX moving_targets ON targets (state) WHERE state IN ('approved', 'releasing')",
 ];
 
-pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS];
+/// The files that gave way to others, which until then only the audit knew.
+const REPLACED: &[&str] = &[
+    "CREATE TABLE replaced (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (version, key, filename, digest)
+    )",
+    "INSERT OR IGNORE INTO replaced
+     SELECT p.version, p.key, json_extract(a.details, '$.replaces.filename'), json_extract(a.details, '$.replaces.digest')
+     FROM audit a JOIN packages p ON a.subject = p.version || '/' || p.key WHERE a.action = 'replaced'",
+];
+
+pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED];

@@ -2,6 +2,7 @@
 
 use slipway_core::api;
 use slipway_core::approval::{Refusal, by_job, by_webhook};
+use slipway_core::config::Config;
 use slipway_core::expectation::Planned;
 use slipway_core::inventory::Seen;
 use slipway_core::promotion::OrderTarget;
@@ -14,7 +15,8 @@ use slipway_package::PackageKind;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, Sight};
-use crate::audit::{entries, verify};
+use crate::audit::{Event, append, entries, verify};
+use crate::migrate::migrate;
 use crate::rusqlite::Database;
 use crate::sql::Sql;
 
@@ -405,6 +407,84 @@ fn bytes_that_nobody_approved_can_be_replaced_and_the_record_keeps_both_digests(
     for digest in [Digest::of(b"deb"), Digest::of(b"again")] {
         assert!(last.details.contains(&digest.to_string()), "{}", last.details);
     }
+}
+
+const CONFIG: &str = r#"
+    [edge]
+    url = "https://slipway.example.com"
+    [gitlab]
+    url = "https://gitlab.example.com"
+    token = "GITLAB_TOKEN"
+    [places.depot]
+    kind = "packagecloud"
+    url = "https://packages.example.com"
+    token = "DEPOT_TOKEN"
+    [[projects]]
+    id = 1001
+    namespace_id = 71
+    name = "tug"
+    webhook_token = "WEBHOOK_TOKEN_TUG"
+    [[routes]]
+    staging = { place = "depot", repository = "harbour-ci/pre-release" }
+    public = { place = "depot", repository = "harbour/stable" }
+"#;
+
+/// What the release says has given way.
+fn replaced(record: &Record<Database>) -> Vec<(String, Digest)> {
+    let config = Config::parse(CONFIG).expect("a configuration");
+    let project = config.project("tug").expect("the project");
+    let release = record.release(&config, project, &version(), &super::Sent::new(), NOW).expect("rows");
+    let packages = release.expect("a release").packages.into_iter();
+    packages.flat_map(|package| package.replaced).map(|old| (old.filename.to_string(), old.digest)).collect()
+}
+
+#[test]
+fn the_release_names_all_files_that_gave_way_but_not_one_that_has_come_back() {
+    let record = record();
+    stage(&record);
+    assert_eq!(replaced(&record), []);
+    let old = |bytes: &[u8]| ("tug_1.2.0_amd64.deb".to_owned(), Digest::of(bytes));
+    for (bytes, mut gone) in [
+        (b"again".as_slice(), vec![old(b"deb")]),
+        (b"anew", vec![old(b"deb"), old(b"again")]),
+        (b"deb", vec![old(b"again"), old(b"anew")]),
+    ] {
+        record.declare(&version(), &key(), &file(bytes), true, &session(7, "aa"), NOW).expect("a replacement");
+        gone.sort_by_key(|(_, digest)| digest.hex());
+        assert_eq!(replaced(&record), gone);
+    }
+}
+
+#[test]
+fn a_record_of_an_older_version_still_names_what_gave_way() {
+    let database = Database::in_memory();
+    let (last, older) = super::schema::STEPS.split_last().expect("steps");
+    assert!(last[0].contains("TABLE replaced"), "the step that this is about");
+    migrate(&database, older).expect("an older record");
+    for statement in [
+        "INSERT INTO releases (version, created_at, sequence, policy) VALUES ('1.2.0', 1, 1, '')",
+        "INSERT INTO packages (version, key, pipeline_id, release_job, environment, staging_place, staging_repository)
+         VALUES ('1.2.0', 'jammy-amd64', 7, 'release', 'release', 'depot', 'harbour-ci/pre-release')",
+    ] {
+        database.query(statement, &[]).expect(statement);
+    }
+    let event = |action: &str, subject: &str, digest: &Digest| Event {
+        at: NOW,
+        actor: "job:81 user:mira".to_owned(),
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        details: serde_json::json!({ "replaces": { "filename": "tug_1.2.0_amd64.deb", "digest": digest } }).to_string(),
+    };
+    let old = Digest::of(b"deb");
+    for (action, subject, digest) in [
+        ("replaced", "1.2.0/jammy-amd64", old),
+        ("declared", "1.2.0/jammy-amd64", Digest::of(b"declared")),
+        ("replaced", "1.2.0/jammy-amd64-x", Digest::of(b"another's")),
+    ] {
+        append(&database, &event(action, subject, &digest)).expect("a row");
+    }
+    let record = Record::open(database).expect("the newest schema");
+    assert_eq!(replaced(&record), [("tug_1.2.0_amd64.deb".to_owned(), old)]);
 }
 
 #[test]

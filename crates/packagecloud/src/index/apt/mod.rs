@@ -2,6 +2,8 @@
 
 mod packages;
 mod release;
+#[cfg(test)]
+mod tests;
 
 pub use packages::{InvalidPackages, PackagesScan};
 pub use release::{InvalidRelease, Release};

@@ -5,6 +5,7 @@
 //! A stretch that could hide where it begins or ends, with a comment or CDATA in it, is always parsed, and refused when
 //! it is not whole.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use memchr::memmem::{Finder, find};
@@ -67,7 +68,7 @@ pub enum InvalidPrimary {
 /// The two parts of a package that matter.
 #[derive(Default)]
 struct Package {
-    /// The last segment of its location.
+    /// What the last segment of its location stands for; empty where that is no name.
     name: Option<String>,
     /// The type and the hex digits of its digest.
     checksum: Option<(String, String)>,
@@ -161,8 +162,7 @@ impl PrimaryScan {
             let after = bytes.get(at..).unwrap_or_default();
             let value = quoted(after);
             let name = value.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-            let known = |name: &str| self.wanted.contains(name);
-            if value.contains(&b'&') || std::str::from_utf8(name).is_ok_and(known) {
+            if value.contains(&b'&') || decoded(name).is_some_and(|name| self.wanted.contains(&*name)) {
                 return true;
             }
         }
@@ -197,8 +197,8 @@ impl PrimaryScan {
                     "location" => {
                         check_namespace(element)?;
                         let href = attribute(element, "href")?.unwrap_or_default();
-                        let name = href.rsplit('/').next().unwrap_or_default().to_owned();
-                        if package.name.replace(name).is_some() {
+                        let name = href.rsplit('/').next().and_then(|name| decoded(name.as_bytes()));
+                        if package.name.replace(name.unwrap_or_default().into_owned()).is_some() {
                             twice = Some("location");
                         }
                     }
@@ -246,6 +246,23 @@ impl PrimaryScan {
         self.found.entry(name.clone()).or_default().insert(digest);
         Ok(())
     }
+}
+
+/// The name that a segment of an address stands for, as a server reads it (RFC 3986, 2.1): `%7E` is `~`, and `+` is
+/// itself. `None`: it is not encoded as that says, so no file has this address.
+fn decoded(segment: &[u8]) -> Option<Cow<'_, str>> {
+    if !segment.contains(&b'%') {
+        return std::str::from_utf8(segment).ok().map(Cow::Borrowed);
+    }
+    let mut parts = segment.split(|byte| *byte == b'%');
+    let mut name = parts.next()?.to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        name.push(digit(digits.first()?)? << 4 | digit(digits.get(1)?)?);
+        name.extend_from_slice(rest);
+    }
+    String::from_utf8(name).ok().map(Cow::Owned)
 }
 
 /// What stands between the first quotes, of either kind.
@@ -341,9 +358,7 @@ mod tests {
 
     #[test]
     fn a_name_is_compared_whole_and_unchanged() {
-        for name in
-            ["tug-1:2.0~rc1^git+x-1.el9.x86_64.rpm", "tüg-1-1.noarch.rpm", "a>b&c-1-1.noarch.rpm", "a%2Bb-1-1.src.rpm"]
-        {
+        for name in ["tug-1:2.0~rc1^git+x-1.el9.x86_64.rpm", "tüg-1-1.noarch.rpm", "a>b&c-1-1.noarch.rpm"] {
             let escaped = name.replace('&', "&amp;");
             let package =
                 format!(r#"{HEAD}{{x}}<package type="rpm">{{sum}}<location href="p/{escaped}"/></package></metadata>"#);
@@ -354,11 +369,56 @@ mod tests {
             "tug-1-1.x86_64.rpm.asc",
             "tug-1-1.x86_64.rpm/x",
             "Tug-1-1.x86_64.rpm",
-            "tug-1-1.x86%5f64.rpm",
             "tug-1-1.x86_64.rpm?x",
             "",
         ] {
             check(&format!(r#"{{x}}<package type="rpm">{{sum}}<location href="{href}"/></package>"#), Ok(&[]));
+        }
+    }
+
+    /// RFC 3986: 2.1 for `%` and its two digits, 2.2 and 3.3 for `+`, which a path's segment may hold as it is, 2.4 for
+    /// decoding once and after the path was cut at its slashes.
+    #[test]
+    fn a_location_is_an_address_whose_last_segment_stands_for_the_name() {
+        let listed = |href: &str, name: &str, expected: &[&str]| {
+            let package =
+                format!(r#"{HEAD}{{x}}<package type="rpm">{{sum}}<location href="{href}"/></package></metadata>"#);
+            check_named(name, &package, Ok(expected));
+        };
+        for (href, name) in [
+            ("tug-1%7Erc1-1.x86_64.rpm", "tug-1~rc1-1.x86_64.rpm"),
+            ("p/tug-1%7erc1%5Egit%2B2-1.x86_64.rpm", "tug-1~rc1^git+2-1.x86_64.rpm"),
+            ("tug-1+2-1.x86_64.rpm", "tug-1+2-1.x86_64.rpm"),
+            ("%74%75%67-1-1.x86_64.rpm", "tug-1-1.x86_64.rpm"),
+            ("t%C3%BCg-1-1.x86_64.rpm", "tüg-1-1.x86_64.rpm"),
+            ("a%20b-1-1.x86_64.rpm", "a b-1-1.x86_64.rpm"),
+            ("a%252Bb-1-1.x86_64.rpm", "a%2Bb-1-1.x86_64.rpm"),
+            // The same for XML first, whose references are those of the text.
+            ("tug-1&#37;7Erc1-1.x86_64.rpm", "tug-1~rc1-1.x86_64.rpm"),
+            ("100%25&amp;-1-1.x86_64.rpm", "100%&-1-1.x86_64.rpm"),
+            // What stands before the name may be anything.
+            ("100%/%zz/tug-1-1.x86_64.rpm", "tug-1-1.x86_64.rpm"),
+        ] {
+            listed(href, name, &[A]);
+        }
+        for (href, name) in [
+            // Not another name for the sake of looking alike.
+            ("a%2Bb-1-1.x86_64.rpm", "a%2Bb-1-1.x86_64.rpm"),
+            ("a+b-1-1.x86_64.rpm", "a b-1-1.x86_64.rpm"),
+            // An encoded slash separates nothing, and what ends a text elsewhere does not end a name.
+            ("p%2Ftug-1-1.x86_64.rpm", "tug-1-1.x86_64.rpm"),
+            ("x/..%2ftug-1-1.x86_64.rpm", "tug-1-1.x86_64.rpm"),
+            ("tug-1-1.x86_64.rpm%00", "tug-1-1.x86_64.rpm"),
+            ("tug-1-1.x86_64.rpm%3Fx", "tug-1-1.x86_64.rpm"),
+            // Not encoded as it should be.
+            ("tug%-1-1.x86_64.rpm", "tug%-1-1.x86_64.rpm"),
+            ("tug-1-1.x86_64.rpm%", "tug-1-1.x86_64.rpm%"),
+            ("tug-1-1.x86_64.rpm%7", "tug-1-1.x86_64.rpm%7"),
+            ("tug%+7-1-1.x86_64.rpm", "tug%+7-1-1.x86_64.rpm"),
+            ("tug%%7E-1-1.x86_64.rpm", "tug%~-1-1.x86_64.rpm"),
+            ("tug%FC-1-1.x86_64.rpm", "tüg-1-1.x86_64.rpm"),
+        ] {
+            listed(href, name, &[]);
         }
     }
 

@@ -9,6 +9,8 @@
 //! its own. A lease holds the name that is written too: two projects that send the same name to the same repository go
 //! one after the other, so the second sees what the first has done.
 
+mod pace;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,8 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::{Trouble, TroubleKind};
 use slipway_ledger::{MigrationError, Sql, SqlError, Value, migrate};
 use slipway_wire::{Planted, planted};
+
+use self::pace::Pace;
 
 /// The tables, with those of the shared readings: one object has both.
 pub(crate) const FIRST: &[&str] = &["CREATE TABLE leases (holder TEXT PRIMARY KEY, ends_at INTEGER NOT NULL)"];
@@ -60,11 +64,6 @@ const ASK_AGAIN_MS: u64 = 30_000;
 const GONE_AFTER: Duration = Duration::from_secs(90);
 /// One who was called and did not come within this time is passed over.
 const COMES_WITHIN: Duration = Duration::from_secs(10);
-/// For how long as many transfers as were too many are not tried again.
-const CEILING_LASTS: Duration = Duration::from_mins(5);
-/// For how long a cut-off account is left alone, the first time; doubled each time, up to the longest.
-const CUT_OFF_FIRST: Duration = Duration::from_mins(15);
-const CUT_OFF_LONGEST: Duration = Duration::from_hours(2);
 
 /// Somebody wants to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +121,7 @@ impl Ending {
 }
 
 /// One who waits and is called, since a slot is free or will be soon.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Called {
     /// The name of the package's object.
     pub package: String,
@@ -133,36 +132,6 @@ pub struct Called {
 /// The account's tables.
 #[derive(Debug)]
 pub struct Account<S>(S);
-
-struct Pace {
-    limit_milli: u64,
-    configured_milli: u64,
-    lowered_at: Timestamp,
-    ceiling: Option<u64>,
-    ceiling_until: Timestamp,
-    cut_off_until: Timestamp,
-    cut_offs: u64,
-    trouble: Option<Trouble>,
-}
-
-impl Pace {
-    /// How many transfers may run now: one, to see, after a cut-off.
-    fn limit(&self) -> u64 {
-        if self.cut_offs > 0 { 1 } else { (self.limit_milli / 1000).max(1) }
-    }
-}
-
-impl Pace {
-    fn cut_off(&mut self, trouble: &Trouble, now: Timestamp) {
-        // All that ran together met the same cut-off.
-        if self.cut_off_until <= now {
-            let longer = u32::try_from(self.cut_offs.min(10)).unwrap_or(10);
-            self.cut_offs += 1;
-            self.cut_off_until = now + CUT_OFF_FIRST.saturating_mul(1 << longer).min(CUT_OFF_LONGEST);
-        }
-        self.trouble = Some(trouble.clone());
-    }
-}
 
 fn holder(package: &str, distro: &str) -> String {
     format!("{package} {distro}")
@@ -194,21 +163,14 @@ impl<S: Sql> Account<S> {
                 &[now.0.into(), (now + LEASE).0.into()],
             )?;
             let max = u64::from(ask.transfers.max(1)) * 1000;
-            let mut pace = self.pace(max)?;
-            if pace.configured_milli != max {
-                // Where nothing has lowered it, the limit is what is configured; that includes an account that was
-                // only looked at so far, of which nobody has said how much it takes.
-                let is_lowered = pace.limit_milli < pace.configured_milli;
-                pace.limit_milli = if is_lowered { pace.limit_milli.min(max) } else { max };
-                pace.configured_milli = max;
-                self.set_pace(&pace)?;
+            let mut pace = Pace::of(&self.0, max)?;
+            if pace.configure(max) {
+                pace.keep(&self.0)?;
             }
             let own = holder(&ask.package, &ask.distro);
-            if pace.cut_off_until > now
-                && pace.cut_off_until <= now + CUT_OFF_LONGEST
-                && let Some(trouble) = pace.trouble
-            {
-                let ms = u64::try_from(pace.cut_off_until.since(now).as_millis()).unwrap_or(u64::MAX);
+            if let Some((trouble, until)) = pace.cut_off(now) {
+                let trouble = trouble.clone();
+                let ms = u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX);
                 self.waits(ask, &own, now)?;
                 return Ok(Slot::CutOff { ms: ms.saturating_add(random % ASK_AGAIN_MS), trouble });
             }
@@ -238,20 +200,20 @@ impl<S: Sql> Account<S> {
 
     /// What the server said when it cut the account off, while it is to be left alone.
     pub fn cut_off(&self, now: Timestamp) -> Result<Option<Trouble>, SqlError> {
-        let pace = self.pace(1000)?;
-        Ok(pace.trouble.filter(|_| pace.cut_off_until > now))
+        let pace = Pace::of(&self.0, 1000)?;
+        Ok(pace.cut_off(now).map(|(trouble, _)| trouble.clone()))
     }
 
-    /// The server has cut the account off, whatever it was asked.
-    pub fn is_cut_off(&self, trouble: &Trouble, now: Timestamp) -> Result<(), SqlError> {
-        let mut pace = self.pace(1000)?;
-        pace.cut_off(trouble, now);
-        self.set_pace(&pace)
+    /// Leaves the account alone, since its server has cut it off, whatever it was asked.
+    pub fn leave_alone(&self, trouble: &Trouble, now: Timestamp) -> Result<(), SqlError> {
+        let mut pace = Pace::of(&self.0, 1000)?;
+        pace.leave_alone(trouble, now);
+        pace.keep(&self.0)
     }
 
     /// Whether this holder is one of those who come next, and may stand by instead of going away and being called.
     pub fn is_next(&self, ask: &AskSlot, now: Timestamp) -> Result<bool, SqlError> {
-        let limit = self.pace(u64::from(ask.transfers.max(1)) * 1000)?.limit();
+        let limit = Pace::of(&self.0, u64::from(ask.transfers.max(1)) * 1000)?.limit();
         Ok(self.ahead(ask, &holder(&ask.package, &ask.distro), now)? < limit)
     }
 
@@ -271,33 +233,10 @@ impl<S: Sql> Account<S> {
                 .query("DELETE FROM leases WHERE holder = ? RETURNING began_at, at_once", &[own.as_str().into()])?;
             let Some(lease) = lease.first() else { return Ok(Vec::new()) };
             let (began_at, at_once) = (Timestamp(lease.integer(0)?), lease.natural(1)?);
-            let mut pace = self.pace(1000)?;
-            match &ended.ending {
-                Ending::Sent => {
-                    pace.cut_offs = 0;
-                    pace.trouble = None;
-                    let ceiling = pace
-                        .ceiling
-                        .filter(|_| now < pace.ceiling_until)
-                        .map_or(u64::MAX, |ceiling| ceiling * 1000 - 1);
-                    // One more transfer at a time for each full round of successes.
-                    let more = 1_000_000 / pace.limit_milli.max(1000);
-                    pace.limit_milli =
-                        pace.limit_milli.saturating_add(more).min(ceiling.max(1000)).min(pace.configured_milli);
-                }
-                // One lowering for all that ran together: those that began before it say nothing new.
-                Ending::Busy if began_at >= pace.lowered_at => {
-                    let fewer = (at_once.saturating_sub(1) * 1000).min(pace.limit_milli * 3 / 4);
-                    pace.limit_milli = fewer.max(1000);
-                    pace.lowered_at = now;
-                    pace.ceiling = Some(at_once.max(2));
-                    pace.ceiling_until = now + CEILING_LASTS;
-                }
-                Ending::CutOff(trouble) => pace.cut_off(trouble, now),
-                Ending::Busy | Ending::Other => {}
-            }
-            self.set_pace(&pace)?;
-            if pace.cut_off_until > now {
+            let mut pace = Pace::of(&self.0, 1000)?;
+            pace.after(&ended.ending, began_at, at_once, now);
+            pace.keep(&self.0)?;
+            if pace.cut_off(now).is_some() {
                 return Ok(Vec::new());
             }
             self.call(&pace, now)
@@ -313,7 +252,7 @@ impl<S: Sql> Account<S> {
         let rows = self.0.query(
             "SELECT holder, package, distro FROM waiters WHERE asked_at > ? AND (called_at IS NULL OR called_at < asked_at)
              ORDER BY rank, since, holder LIMIT ?",
-            &[Self::before(now, GONE_AFTER), comes.into()],
+            &[(now - GONE_AFTER).0.into(), comes.into()],
         )?;
         let mut called = Vec::new();
         for row in &rows {
@@ -337,16 +276,16 @@ impl<S: Sql> Account<S> {
                 rank,
                 since.into(),
                 own.into(),
-                Self::before(now, GONE_AFTER),
+                (now - GONE_AFTER).0.into(),
                 now.0.into(),
-                Self::before(now, COMES_WITHIN),
+                (now - COMES_WITHIN).0.into(),
             ],
         )?;
         rows.first().map_or(Ok(0), |row| row.natural(0))
     }
 
     fn waits(&self, ask: &AskSlot, own: &str, now: Timestamp) -> Result<(), SqlError> {
-        self.0.query("DELETE FROM waiters WHERE asked_at <= ?", &[Self::before(now, GONE_AFTER * 10)])?;
+        self.0.query("DELETE FROM waiters WHERE asked_at <= ?", &[(now - GONE_AFTER * 10).0.into()])?;
         self.0.query(
             "INSERT INTO waiters (holder, package, distro, rank, since, asked_at, called_at) VALUES (?, ?, ?, ?, ?, ?, NULL)
              ON CONFLICT (holder) DO UPDATE SET asked_at = excluded.asked_at, rank = excluded.rank, called_at = NULL",
@@ -361,62 +300,6 @@ impl<S: Sql> Account<S> {
         )?;
         Ok(())
     }
-
-    fn before(now: Timestamp, by: Duration) -> Value {
-        now.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)).into()
-    }
-
-    fn pace(&self, limit_milli: u64) -> Result<Pace, SqlError> {
-        let rows = self.0.query(
-            "SELECT limit_milli, configured_milli, lowered_at, ceiling, ceiling_until, cut_off_until, cut_offs, trouble FROM pace",
-            &[],
-        )?;
-        let Some(row) = rows.first() else {
-            let none = Timestamp(0);
-            let pace = Pace {
-                limit_milli,
-                configured_milli: limit_milli,
-                lowered_at: none,
-                ceiling: None,
-                ceiling_until: none,
-                cut_off_until: none,
-                cut_offs: 0,
-                trouble: None,
-            };
-            self.set_pace(&pace)?;
-            return Ok(pace);
-        };
-        Ok(Pace {
-            limit_milli: row.natural(0)?,
-            configured_milli: row.natural(1)?,
-            lowered_at: Timestamp(row.integer(2)?),
-            ceiling: matches!(row.0.get(3), Some(Value::Integer(_))).then(|| row.natural(3)).transpose()?,
-            ceiling_until: Timestamp(row.integer(4)?),
-            cut_off_until: Timestamp(row.integer(5)?),
-            cut_offs: row.natural(6)?,
-            trouble: row.text_or_null(7)?.and_then(|text| serde_json::from_str(text).ok()),
-        })
-    }
-
-    fn set_pace(&self, pace: &Pace) -> Result<(), SqlError> {
-        let trouble = pace.trouble.as_ref().and_then(|trouble| serde_json::to_string(trouble).ok());
-        self.0.query(
-            "INSERT OR REPLACE INTO pace
-             (one, limit_milli, configured_milli, lowered_at, ceiling, ceiling_until, cut_off_until, cut_offs, trouble)
-             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
-            &[
-                pace.limit_milli.into(),
-                pace.configured_milli.into(),
-                pace.lowered_at.0.into(),
-                pace.ceiling.into(),
-                pace.ceiling_until.0.into(),
-                pace.cut_off_until.0.into(),
-                pace.cut_offs.into(),
-                trouble.into(),
-            ],
-        )?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -424,6 +307,7 @@ mod tests {
     use slipway_core::problem::Code;
     use slipway_ledger::rusqlite::Database;
 
+    use super::pace::{CEILING_LASTS, CUT_OFF_FIRST, CUT_OFF_LONGEST};
     use super::*;
 
     const BEGUN: Timestamp = Timestamp(1_795_392_000_000);
@@ -623,6 +507,43 @@ mod tests {
         story.ends("c", Ending::Sent);
         story.after(Duration::from_secs(100));
         assert_eq!(story.lends(), 4);
+    }
+
+    #[test]
+    fn an_account_that_was_cut_off_when_the_clock_was_wrong_is_not_left_alone() {
+        let mut story = Story::new(2);
+        let trouble =
+            Trouble { kind: TroubleKind::CutOff, what: "the account is over its plan".to_owned(), evidence: None };
+        story.account.leave_alone(&trouble, story.now + Duration::from_hours(24)).expect("it is written");
+        assert_eq!(story.account.cut_off(story.now).expect("an answer"), None, "it may be looked at");
+        assert!(story.is_lent("a"));
+        // Cut off again, it is left alone from now on.
+        story.account.leave_alone(&trouble, story.now).expect("it is written");
+        assert_eq!(story.account.cut_off(story.now).expect("an answer"), Some(trouble.clone()));
+        story.after(CUT_OFF_LONGEST);
+        assert_eq!(story.account.cut_off(story.now).expect("an answer"), None);
+    }
+
+    #[test]
+    fn a_5xx_from_when_the_clock_was_wrong_keeps_no_other_from_being_heard_and_no_limit_from_growing() {
+        let mut story = Story::new(8);
+        let right = story.now;
+        story.after(Duration::from_hours(24));
+        assert_eq!(story.lends(), 8);
+        story.ends("p0", Ending::Busy);
+        story.now = right;
+        assert_eq!(story.lends(), 6);
+        for _ in 0..20 {
+            story.ends("p0", Ending::Sent);
+            assert!(story.is_lent("p0"));
+        }
+        assert_eq!(story.lends(), 8, "eight were too many a day ahead, which is not now");
+        story.ends("p0", Ending::Busy);
+        for number in 0..10 {
+            story.ends(&format!("p{number}"), Ending::Other);
+        }
+        story.after(Duration::from_secs(100));
+        assert_eq!(story.lends(), 6, "this one is heard");
     }
 
     #[test]

@@ -1,0 +1,142 @@
+//! One reading for all who ask the same server the same kind of thing.
+//!
+//! When a release goes out, dozens of packages look at the same two repositories and at the same index, again and again.
+//! Whoever asks is answered by a reading that began after the question: those who ask within a moment share one, those
+//! who come while it runs share the next. So the answer is never older than the question, and the load on the server
+//! does not grow with the number of packages.
+//!
+//! Of an index, what was read stays: an unchanged one costs a conditional request, and a changed one is read once for
+//! every name that anybody has been interested in of late.
+
+mod known;
+mod queue;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use slipway_core::inventory::{Seen, Served};
+use slipway_core::problem::Code;
+use slipway_core::store::{IndexName, Name, Reading, Store};
+use slipway_core::trouble::{Trouble, TroubleKind};
+use slipway_ledger::{Sql, SqlError};
+use slipway_package::{Distro, Filename};
+
+use self::known::Known;
+pub(crate) use self::known::TABLES;
+use self::queue::{Answers, Queues};
+use crate::account::Account;
+use crate::port::AccountHost;
+
+/// The shared readings of one account.
+#[derive(Default)]
+pub struct Readings {
+    lists: Queues<Name, Seen>,
+    indexes: Queues<Filename, Served>,
+}
+
+impl fmt::Debug for Readings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Readings")
+    }
+}
+
+/// What a repository has under a name.
+pub async fn find(
+    readings: &Readings,
+    account: &Account<impl Sql>,
+    host: &impl AccountHost,
+    repository: &str,
+    distro: &Distro,
+    filename: &Filename,
+) -> Result<Seen, Trouble> {
+    let look = async |store: Store| {
+        // Whoever looks for a file will want to see it in the index: one reading of that then serves all of them.
+        if let Ok(index) = IndexName::of(distro, filename) {
+            let id = index_id(repository, &index);
+            known::interested(account.sql(), &id, filename, host.now()).map_err(|error| unwritten(&error))?;
+        }
+        let read = async |names: &BTreeSet<Name>| store.find_all(host, names).await;
+        readings.lists.ask(host, repository, (distro.clone(), filename.clone()), read).await
+    };
+    Ok(looked(account, host, repository, look).await?.unwrap_or(Seen::Nothing))
+}
+
+/// What a repository's index serves under a name.
+pub async fn served(
+    readings: &Readings,
+    account: &Account<impl Sql>,
+    host: &impl AccountHost,
+    repository: &str,
+    distro: &Distro,
+    filename: &Filename,
+) -> Result<Served, Trouble> {
+    let look = async |store: Store| {
+        let index = IndexName::of(distro, filename)?;
+        let id = index_id(repository, &index);
+        let read = async |names: &BTreeSet<Filename>| read_index(account.sql(), host, &store, &index, &id, names).await;
+        readings.indexes.ask(host, &id, filename.clone(), read).await
+    };
+    Ok(looked(account, host, repository, look).await?.unwrap_or(Served::NotListed))
+}
+
+/// Looks at a repository, unless its account is cut off: then nobody asks. A look that finds it cut off is heeded.
+async fn looked<T>(
+    account: &Account<impl Sql>,
+    host: &impl AccountHost,
+    repository: &str,
+    look: impl AsyncFnOnce(Store) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    if let Some(trouble) = account.cut_off(host.now()).map_err(|error| unwritten(&error))? {
+        return Err(trouble);
+    }
+    let store = host.open(repository).map_err(|lacks| Trouble::lasting(Code::NotConfigured, lacks))?;
+    let looked = look(store).await;
+    if let Err(trouble) = &looked
+        && trouble.kind == TroubleKind::CutOff
+    {
+        account.leave_alone(trouble, host.now()).map_err(|error| unwritten(&error))?;
+    }
+    looked
+}
+
+/// Reads an index for all who ask now, and for those who will.
+async fn read_index(
+    sql: &impl Sql,
+    host: &impl AccountHost,
+    store: &Store,
+    index: &IndexName,
+    id: &str,
+    names: &BTreeSet<Filename>,
+) -> Answers<Filename, Served> {
+    let unwritten = |error: SqlError| unwritten(&error);
+    let now = host.now();
+    for name in names {
+        known::interested(sql, id, name, now).map_err(unwritten)?;
+    }
+    let known = Known::of(sql, id).map_err(unwritten)?;
+    // What was read holds only for the names that it was read for.
+    let mark = known.mark.as_ref().filter(|_| names.iter().all(|name| known.has(name)));
+    let for_all = |served: &dyn Fn(&Filename) -> Served| -> BTreeMap<Filename, Served> {
+        names.iter().map(|name| (name.clone(), served(name))).collect()
+    };
+    Ok(match store.read_index(host, index, mark, &known.wanted()).await? {
+        Reading::Unchanged(mark) => {
+            known::keep_mark(sql, id, &mark).map_err(unwritten)?;
+            for_all(&|name| known.served(name))
+        }
+        Reading::Listed { mark, found } => {
+            known.keep(sql, id, &mark, &found).map_err(unwritten)?;
+            for_all(&|name| found.get(name).cloned().unwrap_or_default().into())
+        }
+        Reading::InMotion => for_all(&|_| Served::InMotion),
+        Reading::Absent => for_all(&|_| Served::NotListed),
+    })
+}
+
+fn index_id(repository: &str, index: &IndexName) -> String {
+    format!("{repository} {} {} {}", index.distro, index.kind, index.architecture)
+}
+
+fn unwritten(error: &SqlError) -> Trouble {
+    Trouble::passing(format!("cannot keep what an index lists: {error}"))
+}

@@ -1,0 +1,129 @@
+//! How far a package and its release are, from the states of their targets.
+
+use crate::api;
+use crate::release::{ReleaseState, TargetState, Version};
+
+/// The state of a package with several targets: the one that most needs a person, or else the least far.
+pub fn package_state(states: impl IntoIterator<Item = TargetState>) -> TargetState {
+    use TargetState as S;
+    const URGENCY: [S; 11] = [
+        S::Conflict,
+        S::Failed,
+        S::Missing,
+        S::Expired,
+        S::Expected,
+        S::Staged,
+        S::Approved,
+        S::Releasing,
+        S::Withdrawn,
+        S::Released,
+        S::Skipped,
+    ];
+    let rank = |state: &S| URGENCY.iter().position(|urgent| urgent == state);
+    states.into_iter().min_by_key(rank).unwrap_or(S::Expected)
+}
+
+/// The state of a release, from its packages'.
+pub fn release_state(packages: &[TargetState]) -> ReleaseState {
+    use TargetState as S;
+    let all = |holds: fn(&S) -> bool| !packages.is_empty() && packages.iter().all(holds);
+    if all(|state| matches!(state, S::Released | S::Skipped)) {
+        ReleaseState::Complete
+    } else if all(|state| !matches!(state, S::Expected | S::Missing | S::Expired)) {
+        ReleaseState::Staged
+    } else {
+        ReleaseState::Expected
+    }
+}
+
+/// A release in one sentence or two: first what is out, then what is not, the urgent first.
+pub fn verdict(project: &str, version: &Version, packages: &[TargetState]) -> String {
+    use TargetState as S;
+    let name = format!("{project} {version}");
+    let count = |wanted: S| packages.iter().filter(|state| **state == wanted).count();
+    let (released, skipped) = (count(S::Released), count(S::Skipped));
+    let shipping = packages.len() - skipped;
+    let out = match (released, shipping) {
+        (_, 0) if packages.is_empty() => return format!("Nothing is expected of {name} yet."),
+        (_, 0) => return format!("{name} ships nothing: all its packages are left out on purpose."),
+        (0, 1) => format!("{name} is not out: its package is not released."),
+        (0, _) => format!("{name} is not out: none of its {shipping} packages is released."),
+        (1, 1) => format!("{name} is out: its package is released."),
+        _ if released == shipping => format!("{name} is out: all {shipping} packages are released."),
+        _ => format!("{name} is out for {released} of {shipping} packages."),
+    };
+    let rest = [
+        (S::Conflict, "in conflict"),
+        (S::Failed, "failed"),
+        (S::Missing, "missing from staging"),
+        (S::Expired, "expired"),
+        (S::Withdrawn, "withdrawn"),
+        (S::Releasing, "releasing"),
+        (S::Approved, "waiting its turn"),
+        (S::Staged, "staged"),
+        (S::Expected, "not staged yet"),
+        (S::Skipped, "not shipped"),
+    ];
+    let rest: Vec<String> = rest
+        .iter()
+        .filter_map(|(state, words)| match count(*state) {
+            0 => None,
+            number => Some(format!("{number} {words}")),
+        })
+        .collect();
+    if rest.is_empty() { out } else { format!("{out} {}.", rest.join(", ")) }
+}
+
+/// State and verdict of a release's packages, as the API shows them.
+pub fn judge(project: &str, version: &Version, packages: &[api::Package]) -> (ReleaseState, String) {
+    let states: Vec<TargetState> =
+        packages.iter().map(|package| package_state(package.targets.iter().map(|target| target.state))).collect();
+    (release_state(&states), verdict(project, version, &states))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use TargetState as S;
+
+    #[test]
+    fn the_verdict_says_what_is_out_and_what_is_not() {
+        let version = "17.3.1".parse().expect("a version");
+        for (packages, sentence) in [
+            (vec![], "Nothing is expected of tug 17.3.1 yet."),
+            (
+                vec![S::Expected, S::Staged],
+                "tug 17.3.1 is not out: none of its 2 packages is released. 1 staged, 1 not staged yet.",
+            ),
+            (
+                vec![S::Released, S::Failed, S::Conflict],
+                "tug 17.3.1 is out for 1 of 3 packages. 1 in conflict, 1 failed.",
+            ),
+            (vec![S::Released, S::Released], "tug 17.3.1 is out: all 2 packages are released."),
+            (vec![S::Released, S::Skipped], "tug 17.3.1 is out: its package is released. 1 not shipped."),
+        ] {
+            assert_eq!(verdict("tug", &version, &packages), sentence);
+        }
+    }
+
+    #[test]
+    fn a_release_is_complete_only_when_all_that_ships_is_released() {
+        for (packages, state) in [
+            (vec![], ReleaseState::Expected),
+            (vec![S::Staged, S::Expected], ReleaseState::Expected),
+            (vec![S::Staged, S::Releasing], ReleaseState::Staged),
+            (vec![S::Staged, S::Missing], ReleaseState::Expected),
+            (vec![S::Released, S::Failed], ReleaseState::Staged),
+            (vec![S::Released, S::Skipped], ReleaseState::Complete),
+        ] {
+            assert_eq!(release_state(&packages), state, "{packages:?}");
+        }
+    }
+
+    #[test]
+    fn a_package_is_only_as_far_as_its_target_that_most_needs_a_person() {
+        assert_eq!(package_state([S::Released, S::Conflict, S::Staged]), S::Conflict);
+        assert_eq!(package_state([S::Released, S::Releasing]), S::Releasing);
+        assert_eq!(package_state([S::Skipped, S::Released]), S::Released);
+    }
+}
