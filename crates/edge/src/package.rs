@@ -344,6 +344,7 @@ impl<S, H: PackageHost> Run<'_, S, H> {
         let ask = AskSlot {
             package: name(&task.order),
             distro: task.target.distro.clone(),
+            release: format!("{}/{}", task.order.project_id, task.order.version),
             maturity: task.order.maturity,
             name: format!("{repository} {} {}", task.target.distro, task.order.filename),
             transfers: self.host.transfers(place),

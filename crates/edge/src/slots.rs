@@ -152,6 +152,7 @@ mod tests {
             let ask = AskSlot {
                 package: package.to_owned(),
                 distro: "el/9".to_owned(),
+                release: String::new(),
                 maturity: Maturity::Final,
                 name: package.to_owned(),
                 transfers: self.transfers,

@@ -56,6 +56,12 @@ const FAIR: &[&str] = &[
 /// others may have ended.
 const BESIDE: &[&str] = &["ALTER TABLE leases ADD COLUMN at_once INTEGER NOT NULL DEFAULT 1"];
 
+/// Turns: a release of fifty packages that was asked for first would keep one of three waiting until it is out.
+const TURNS: &[&str] = &[
+    "ALTER TABLE waiters ADD COLUMN release TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE waiters ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
+];
+
 /// How long a lease lasts that nobody gives back: as long as an alarm's run can.
 pub const LEASE: Duration = Duration::from_mins(15);
 /// How often one who waits asks again unless called: 20 to 40 s. Calls make the difference, this only replaces lost ones.
@@ -72,6 +78,8 @@ pub struct AskSlot {
     pub package: String,
     /// The target.
     pub distro: String,
+    /// Project and version: what takes turns with others.
+    pub release: String,
     /// What goes first.
     pub maturity: Maturity,
     /// The repository, distro version and file name that are written.
@@ -145,7 +153,7 @@ fn jitter(ms: u64, random: u64) -> u64 {
 impl<S: Sql> Account<S> {
     /// Opens a database, bringing it to the newest schema.
     pub fn open(sql: S) -> Result<Self, MigrationError> {
-        migrate(&sql, &[FIRST, FAIR, crate::reading::TABLES, BESIDE])?;
+        migrate(&sql, &[FIRST, FAIR, crate::reading::TABLES, BESIDE, TURNS])?;
         Ok(Self(sql))
     }
 
@@ -251,7 +259,7 @@ impl<S: Sql> Account<S> {
         let comes = pace.limit().saturating_sub(taken).saturating_add(pace.limit());
         let rows = self.0.query(
             "SELECT holder, package, distro FROM waiters WHERE asked_at > ? AND (called_at IS NULL OR called_at < asked_at)
-             ORDER BY rank, since, holder LIMIT ?",
+             ORDER BY rank, turn, since, holder LIMIT ?",
             &[(now - GONE_AFTER).0.into(), comes.into()],
         )?;
         let mut called = Vec::new();
@@ -264,16 +272,20 @@ impl<S: Sql> Account<S> {
 
     /// How many of those who wait come first.
     fn ahead(&self, ask: &AskSlot, own: &str, now: Timestamp) -> Result<u64, SqlError> {
-        let since = self.0.query("SELECT since FROM waiters WHERE holder = ?", &[own.into()])?;
-        let since = since.first().map_or(Ok(now.0), |row| row.integer(0))?;
+        let waits = self.0.query("SELECT turn, since FROM waiters WHERE holder = ?", &[own.into()])?;
+        let (turn, since) = match waits.first() {
+            Some(row) => (row.integer(0)?, row.integer(1)?),
+            None => (self.turn(ask, now)?, now.0),
+        };
         let rank: Value = (ask.maturity as i64).into();
         let rows = self.0.query(
             "SELECT COUNT(*) FROM waiters
-             WHERE holder <> ? AND (rank, since, holder) < (?, ?, ?) AND asked_at > ? AND asked_at <= ?
+             WHERE holder <> ? AND (rank, turn, since, holder) < (?, ?, ?, ?) AND asked_at > ? AND asked_at <= ?
              AND (called_at IS NULL OR called_at < asked_at OR called_at > ?)",
             &[
                 own.into(),
                 rank,
+                turn.into(),
                 since.into(),
                 own.into(),
                 (now - GONE_AFTER).0.into(),
@@ -284,16 +296,29 @@ impl<S: Sql> Account<S> {
         rows.first().map_or(Ok(0), |row| row.natural(0))
     }
 
+    /// The turn of one that begins to wait: behind the others of its release, or level with whoever comes first.
+    fn turn(&self, ask: &AskSlot, now: Timestamp) -> Result<i64, SqlError> {
+        let rows = self.0.query(
+            "SELECT COALESCE(MAX(CASE WHEN release = ? THEN turn + 1 END), MIN(turn), 0) FROM waiters
+             WHERE rank = ? AND asked_at > ?",
+            &[ask.release.as_str().into(), (ask.maturity as i64).into(), (now - GONE_AFTER).0.into()],
+        )?;
+        rows.first().map_or(Ok(0), |row| row.integer(0))
+    }
+
     fn waits(&self, ask: &AskSlot, own: &str, now: Timestamp) -> Result<(), SqlError> {
         self.0.query("DELETE FROM waiters WHERE asked_at <= ?", &[(now - GONE_AFTER * 10).0.into()])?;
         self.0.query(
-            "INSERT INTO waiters (holder, package, distro, rank, since, asked_at, called_at) VALUES (?, ?, ?, ?, ?, ?, NULL)
+            "INSERT INTO waiters (holder, package, distro, release, rank, turn, since, asked_at, called_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)
              ON CONFLICT (holder) DO UPDATE SET asked_at = excluded.asked_at, rank = excluded.rank, called_at = NULL",
             &[
                 own.into(),
                 ask.package.as_str().into(),
                 ask.distro.as_str().into(),
+                ask.release.as_str().into(),
                 (ask.maturity as i64).into(),
+                self.turn(ask, now)?.into(),
                 now.0.into(),
                 now.0.into(),
             ],
@@ -335,6 +360,7 @@ mod tests {
             let ask = AskSlot {
                 package: package.to_owned(),
                 distro: "el/9".to_owned(),
+                release: package.split(' ').next().unwrap_or_default().to_owned(),
                 maturity,
                 name: name.to_owned(),
                 transfers: self.transfers,
@@ -409,6 +435,26 @@ mod tests {
             }
         }
         assert_eq!(order, ["final 1", "final 2", "candidate", "nightly"]);
+    }
+
+    #[test]
+    fn a_small_release_does_not_wait_until_a_large_one_is_out() {
+        let mut story = Story::new(1);
+        assert!(story.is_lent("large 0"));
+        let waits = |story: &mut Story, packages: &[&str]| {
+            for package in packages {
+                story.after(Duration::from_secs(1));
+                assert!(!story.is_lent(package));
+            }
+        };
+        waits(&mut story, &["large 1", "large 2", "large 3", "large 4", "small 1", "small 2"]);
+        let mut order = vec!["large 0".to_owned()];
+        while order.len() < 7 {
+            let last = order.last().expect("one").clone();
+            let called = story.ends(&last, Ending::Sent);
+            order.extend(called.into_iter().filter(|package| story.is_lent(package)));
+        }
+        assert_eq!(order, ["large 0", "large 1", "small 1", "large 2", "small 2", "large 3", "large 4"]);
     }
 
     #[test]
