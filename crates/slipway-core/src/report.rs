@@ -203,7 +203,11 @@ pub fn report(
             let seen = if promotion.begun && gone == Visible::Nothing { Visible::Unknown } else { gone };
             stopped(TargetState::Failed, changed(promotion, *staged, seen))
         }
-        Outcome::Refused { code, trouble, public } => stopped(TargetState::Failed, told(*code, trouble, *public)),
+        // That this act was refused says nothing of one before it, whose answer was lost.
+        Outcome::Refused { code, trouble, public } => {
+            let seen = if promotion.begun && *public == Visible::Nothing { Visible::Unknown } else { *public };
+            stopped(TargetState::Failed, told(*code, trouble, seen))
+        }
     }
 }
 

@@ -559,7 +559,7 @@ impl PackageHost for Edge {
             let account = self.account(&site.place);
             let host = AtPlace(self.clone(), site.place.clone());
             let distro = distro.parse().map_err(|error| Silent(format!("{error}")))?;
-            Ok(account.readings.find(&host, account.account.sql(), &site.repository, &distro, filename).await)
+            Ok(account.readings.find(&host, &site.repository, &distro, filename).await)
         };
         let seen = self.message(Kind::Find, work, || None).await;
         if let Ok(Ok(_)) = &seen {
