@@ -10,8 +10,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use futures_util::future::select;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::problem::Code;
 use slipway_core::store::{IndexName, Mark, Name, Reading};
@@ -36,13 +39,23 @@ pub(crate) const TABLES: &[&str] = &[
     )",
 ];
 
-/// A reading waits for others that ask the same, until nobody has come for so long. It is short beside any request to a
-/// server.
-const GATHER: Duration = Duration::from_millis(40);
-/// How often it waits so at the most, while more and more come.
-const GATHERS_MAX: u32 = 6;
-/// How often one who waits looks whether the reading is there.
-const GLANCE: Duration = Duration::from_millis(15);
+/// A reading waits for others that ask the same: until nobody has come for so long, and so often at the most while more
+/// and more come.
+#[derive(Clone, Copy)]
+struct Gather {
+    quiet: Duration,
+    times_max: u32,
+}
+
+/// The first of several readings. Packages whose orders went out together look together, as soon as each has opened its
+/// database, and all of them are answered by one list.
+const PATIENT: Gather = Gather { quiet: Duration::from_millis(40), times_max: 6 };
+/// Those that follow: copies end one by one, and nobody should wait for the last.
+const BRIEF: Gather = Gather { quiet: Duration::from_millis(10), times_max: 2 };
+/// A reading is the first of several when none has ended for so long.
+const BURST: Duration = Duration::from_secs(2);
+/// How often one who waits looks by itself whether the reading is there. It is woken, unless the reader was lost.
+const GLANCE: Duration = Duration::from_secs(5);
 /// A reading whose reader was lost is begun by another after this: longer than any exchange may take.
 const LOST_AFTER: Duration = Duration::from_mins(5);
 /// How long a name is remembered that nobody asks for any more.
@@ -62,20 +75,38 @@ struct Queue<I, A> {
     reading: Option<Timestamp>,
     /// The last readings.
     done: BTreeMap<u64, Answers<I, A>>,
+    /// How many readings have ended.
+    ended: u64,
+    /// When the last one did.
+    ended_at: Option<Timestamp>,
+    /// Those who wait until one ends.
+    waiting: Vec<Waker>,
 }
 
 impl<I, A> Default for Queue<I, A> {
     fn default() -> Self {
-        Self { next: BTreeSet::new(), number: 0, reading: None, done: BTreeMap::new() }
+        Self {
+            next: BTreeSet::new(),
+            number: 0,
+            reading: None,
+            done: BTreeMap::new(),
+            ended: 0,
+            ended_at: None,
+            waiting: Vec::new(),
+        }
     }
 }
 
 /// A table of queues. It lives in memory alone: whoever waits in vain asks again.
-struct Queues<I, A>(RefCell<BTreeMap<String, Queue<I, A>>>);
+struct Queues<I, A> {
+    /// How the first of several readings gathers.
+    first: Gather,
+    queues: RefCell<BTreeMap<String, Queue<I, A>>>,
+}
 
 impl<I: Ord + Clone, A: Clone> Queues<I, A> {
-    fn new() -> Self {
-        Self(RefCell::new(BTreeMap::new()))
+    fn new(first: Gather) -> Self {
+        Self { first, queues: RefCell::default() }
     }
 
     /// The answer for one item, from a reading that begins after this was called.
@@ -107,12 +138,14 @@ impl<I: Ord + Clone, A: Clone> Queues<I, A> {
                 return answers.map(|answers| answers.get(&item).cloned());
             }
             if !leads {
-                clock.pause(GLANCE).await;
+                self.until_one_ends(clock, queue).await;
                 continue;
             }
-            for _ in 0..GATHERS_MAX {
+            let follows = self.with(queue, |queue| queue.ended_at.is_some_and(|at| clock.now().since(at) < BURST));
+            let gather = if follows { BRIEF } else { self.first };
+            for _ in 0..gather.times_max {
                 let before = self.with(queue, |queue| queue.next.len());
-                clock.pause(GATHER).await;
+                clock.pause(gather.quiet).await;
                 if self.with(queue, |queue| queue.next.len()) == before {
                     break;
                 }
@@ -126,19 +159,40 @@ impl<I: Ord + Clone, A: Clone> Queues<I, A> {
             // After a reader that was lost, this one is late for it: the item goes along again.
             items.insert(item.clone());
             let answers = read(&items).await;
-            self.with(queue, |queue| {
+            let waiting = self.with(queue, |queue| {
                 queue.reading = None;
                 queue.done.insert(number, answers.clone());
                 while queue.done.len() > 4 {
                     queue.done.pop_first();
                 }
+                queue.ended += 1;
+                queue.ended_at = Some(clock.now());
+                std::mem::take(&mut queue.waiting)
             });
+            waiting.into_iter().for_each(Waker::wake);
             return answers.map(|answers| answers.get(&item).cloned());
         }
     }
 
+    /// Waits until a reading of this queue ends, or for a while.
+    async fn until_one_ends(&self, clock: &impl Clock, queue: &str) {
+        let before = self.with(queue, |queue| queue.ended);
+        let ended = poll_fn(|cx| {
+            self.with(queue, |queue| {
+                if queue.ended != before {
+                    return Poll::Ready(());
+                }
+                if !queue.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    queue.waiting.push(cx.waker().clone());
+                }
+                Poll::Pending
+            })
+        });
+        select(ended, std::pin::pin!(clock.pause(GLANCE))).await;
+    }
+
     fn with<T>(&self, queue: &str, work: impl FnOnce(&mut Queue<I, A>) -> T) -> T {
-        work(self.0.borrow_mut().entry(queue.to_owned()).or_default())
+        work(self.queues.borrow_mut().entry(queue.to_owned()).or_default())
     }
 }
 
@@ -146,11 +200,14 @@ impl<I: Ord + Clone, A: Clone> Queues<I, A> {
 pub struct Readings {
     lists: Queues<Name, Seen>,
     indexes: Queues<Filename, Served>,
+    /// Names that were looked for in a repository and will be in its index, by index, until that is read. In memory
+    /// alone: a name that is forgotten costs one more reading, and writing each down would cost a write to the disk.
+    soon: RefCell<BTreeMap<String, BTreeSet<Filename>>>,
 }
 
 impl Default for Readings {
     fn default() -> Self {
-        Self { lists: Queues::new(), indexes: Queues::new() }
+        Self { lists: Queues::new(PATIENT), indexes: Queues::new(BRIEF), soon: RefCell::default() }
     }
 }
 
@@ -165,7 +222,6 @@ impl Readings {
     pub async fn find(
         &self,
         host: &impl AccountHost,
-        sql: &impl Sql,
         repository: &str,
         distro: &Distro,
         filename: &Filename,
@@ -173,7 +229,11 @@ impl Readings {
         let store = host.open(repository).map_err(|lacks| Trouble::lasting(Code::NotConfigured, lacks))?;
         // Whoever looks for a file will want to see it in the index: one reading of that then serves all of them.
         if let Ok(index) = IndexName::of(distro, filename) {
-            interested(sql, &index_id(repository, &index), filename, host.now()).map_err(|error| unwritten(&error))?;
+            let mut soon = self.soon.borrow_mut();
+            let names = soon.entry(index_id(repository, &index)).or_default();
+            if names.len() < NAMES_MAX {
+                names.insert(filename.clone());
+            }
         }
         let read = async |names: &BTreeSet<Name>| store.find_all(host, names).await;
         let seen = self.lists.ask(host, repository, (distro.clone(), filename.clone()), read).await?;
@@ -193,10 +253,9 @@ impl Readings {
         let index = IndexName::of(distro, filename)?;
         let id = index_id(repository, &index);
         let read = async |names: &BTreeSet<Filename>| {
-            let now = host.now();
-            for name in names {
-                interested(sql, &id, name, now).map_err(|error| unwritten(&error))?;
-            }
+            let mut wanted = self.soon.borrow_mut().remove(&id).unwrap_or_default();
+            wanted.extend(names.iter().cloned());
+            interested(sql, &id, &wanted, host.now()).map_err(|error| unwritten(&error))?;
             let known = Known::of(sql, &id).map_err(|error| unwritten(&error))?;
             // What was read holds only for the names that it was read for.
             let mark = known.mark.as_ref().filter(|_| names.iter().all(|name| known.has(name)));
@@ -237,7 +296,7 @@ pub async fn find(
     filename: &Filename,
 ) -> Result<Seen, Trouble> {
     left_alone(account, host)?;
-    let seen = readings.find(host, account.sql(), repository, distro, filename).await;
+    let seen = readings.find(host, repository, distro, filename).await;
     heeded(account, host, seen)
 }
 
@@ -315,15 +374,19 @@ impl Known {
     }
 }
 
-fn interested(sql: &impl Sql, id: &str, name: &Filename, now: Timestamp) -> Result<(), SqlError> {
+fn interested(sql: &impl Sql, id: &str, names: &BTreeSet<Filename>, now: Timestamp) -> Result<(), SqlError> {
     let old = now.0.saturating_sub(i64::try_from(INTEREST_LASTS.as_millis()).unwrap_or(i64::MAX));
-    sql.query("DELETE FROM interests WHERE id = ? AND asked_at < ?", &[id.into(), old.into()])?;
-    sql.query(
-        "INSERT INTO interests (id, filename, digests, asked_at) VALUES (?, ?, NULL, ?)
-         ON CONFLICT (id, filename) DO UPDATE SET asked_at = excluded.asked_at",
-        &[id.into(), name.as_str().into(), now.0.into()],
-    )?;
-    Ok(())
+    sql.atomically(|| {
+        sql.query("DELETE FROM interests WHERE id = ? AND asked_at < ?", &[id.into(), old.into()])?;
+        for name in names {
+            sql.query(
+                "INSERT INTO interests (id, filename, digests, asked_at) VALUES (?, ?, NULL, ?)
+                 ON CONFLICT (id, filename) DO UPDATE SET asked_at = excluded.asked_at",
+                &[id.into(), name.as_str().into(), now.0.into()],
+            )?;
+        }
+        Ok(())
+    })
 }
 
 fn keep_digests(sql: &impl Sql, id: &str, name: &Filename, digests: &BTreeSet<Digest>) -> Result<(), SqlError> {
