@@ -74,7 +74,7 @@ fn an_approved_package_is_published_once_and_staging_keeps_it() {
 
 #[test]
 fn a_package_is_published_only_once_staging_has_it() {
-    let world = World::new(Settings { plays_max: 1, ..settings() });
+    let world = World::new(Settings { plays_max: 2, ..settings() });
     let goal = world.goals[0].clone();
     world.acts(Outsider::DeletesStaged, &goal);
     while world.state_of_first() != Some(S::Missing) && world.step() {}
