@@ -759,6 +759,10 @@ impl World {
             _ => {}
         }
         self.exec.sleep(there).await;
+        // What waits beside it may have died meanwhile, and with it the process of both.
+        if self.is_dead() {
+            return pending().await;
+        }
         let answer = work(fault).await;
         if self.is_dead() {
             return pending().await;
