@@ -140,8 +140,25 @@ impl Code {
                  its plan or pay; it is tried again by itself, a package at a time."
             }
             Self::StillCutOff => "Operator: raise the account's plan or pay, then play the release job again.",
-            Self::NoAccess | Self::Refused | Self::UnknownDistro | Self::ForeignStorage | Self::Renamed => {
-                "Operator: mend the cause, then play the release job again."
+            Self::NoAccess => {
+                "Operator: look at the place's token and at what its user may do at the package server, then play the \
+                 release job again."
+            }
+            Self::Refused => {
+                "Operator: mend what the package server says, with whoever builds the package, then play the release job \
+                 again."
+            }
+            Self::UnknownDistro => {
+                "Operator: have the package server add the distribution, then play the release job again; or take it out \
+                 of the plan."
+            }
+            Self::ForeignStorage => {
+                "Operator: if that host is right, add it to the place's `storage` in `slipway.toml`, deploy, then play the \
+                 release job again."
+            }
+            Self::Renamed => {
+                "Build owner: give the file the name that the package has inside. Remove it from the public repository \
+                 under the other name, then stage and release it again."
             }
             Self::NotConfigured => {
                 "Operator: mend `slipway.toml` or the secret, deploy, then play the release job again."
@@ -155,8 +172,8 @@ impl Code {
                  repository at once, warn those who install it, and release the package under another revision."
             }
             Self::LostInMove => {
-                "Operator: look for the file at the package server. It was on its way from staging to public; the build \
-                 job can stage it again, then play the release job again."
+                "Operator: look for the file at the package server; it was on its way from staging to public. If it is \
+                 nowhere, have its build job stage it again, then play the release job again."
             }
             Self::Missing => "Release manager: run its build job again, so that it is staged again.",
             Self::StagedBytesChanged => {
