@@ -19,7 +19,7 @@ use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
-use slipway_edge::port::{ProjectHost, Silent};
+use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{package, project};
 use slipway_gitlab::{GetJob, Instance, Job};
 use slipway_ledger::{Record, Sent, Sight, audit};
@@ -110,7 +110,7 @@ impl ProjectRecord {
             ToProject::Hint { project_id, delivery, job_id } => {
                 self.know_id(project_id)?;
                 self.record()?.keep_hint(&delivery, job_id, clock::now())?;
-                self.state.storage().set_alarm(project::SOON).await?;
+                self.state.storage().set_alarm(SOON).await?;
                 json(202, &())
             }
             ToProject::Spend { session, is_fresh } => {
@@ -150,7 +150,7 @@ impl ProjectRecord {
             ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
-                self.state.storage().set_alarm(project::SOON).await?;
+                self.state.storage().set_alarm(SOON).await?;
                 json(200, &())
             }
         }
@@ -313,7 +313,7 @@ impl ProjectRecord {
         for (candidate, approval) in &approvals {
             self.record()?.approve(candidate, approval, &config.policy, session.project_id, clock::now())?;
         }
-        self.state.storage().set_alarm(project::SOON).await?;
+        self.state.storage().set_alarm(SOON).await?;
         self.announce(session.project_id, version);
         let follow =
             config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "releases", version.as_str()]);
@@ -348,7 +348,7 @@ impl ProjectRecord {
         let due_at = due_at.into_iter().chain(again).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
-            Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(project::SOON)).await?,
+            Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,
             None => storage.delete_alarm().await?,
         }
         Ok(())
