@@ -400,12 +400,14 @@ impl ProjectRecord {
     ) -> std::result::Result<(), Problem> {
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
-        let until = clock::now() + Duration::from_millis(wait_ms);
+        let began = clock::now();
+        // A clock that is set back meanwhile holds nobody for longer.
+        let waits = || (began..began + Duration::from_millis(wait_ms)).contains(&clock::now());
         let mut looked_at = None;
         loop {
             let sequence = self.record()?.sequence(version)?;
             let Some(now_at) = sequence else { return Ok(()) };
-            if since.is_some_and(|since| now_at > since) || clock::now() >= until {
+            if since.is_some_and(|since| now_at > since) || !waits() {
                 return Ok(());
             }
             if state.is_some() && looked_at != sequence {
