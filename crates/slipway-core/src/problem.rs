@@ -275,10 +275,35 @@ mod tests {
 
     #[test]
     fn every_code_is_told_apart_and_explained_to_people() {
-        let page = include_str!("../../../docs/release-managers/problems.md");
         for (number, code) in Code::ALL.into_iter().enumerate() {
             assert_eq!(Code::ALL.iter().position(|other| other.code() == code.code()), Some(number), "{code}");
-            assert!(page.contains(&format!("\n| `{code}` |")), "problems.md has no line for `{code}`");
+            assert!(line(code).is_some(), "problems.md has no line for `{code}`");
+        }
+    }
+
+    /// What the page for people says of a code: whether to try again, and who acts.
+    fn line(code: Code) -> Option<(&'static str, &'static str)> {
+        let page = include_str!("../../../docs/release-managers/problems.md");
+        let cells = page.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        cells.into_iter().find_map(|cells| match cells.as_slice() {
+            ["", name, _, again, who, ""] if *name == format!("`{code}`") => Some((*again, *who)),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn the_page_for_people_says_of_every_code_whether_to_try_again_and_who_acts_as_the_code_does() {
+        for code in Code::ALL {
+            let (again, who) = line(code).expect("every code has a line");
+            let retry = match code.retry() {
+                Retry::Safe => "safe",
+                Retry::Automatic => "by itself",
+                Retry::Useless => "useless",
+            };
+            assert!(again.starts_with(retry), "{code}: {again}");
+            let (acts, _) = code.next().split_once(':').expect("who acts stands first");
+            let acts = if acts == "Build owner" { "whoever builds it".to_owned() } else { acts.to_lowercase() };
+            assert!(who.starts_with(&acts), "{code}: {who}, and the code says {acts}");
         }
     }
 }
