@@ -423,6 +423,20 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_is_too_slow_is_told_in_minutes_and_in_units_of_the_package() {
+        let promotion = Promotion { size: 134_217_728, ..copy(false) };
+        let slow =
+            TooSlow { bytes: 2_000_000, rate_bytes_per_second: 110_000, needed_seconds: 1202, left_seconds: 768 };
+        let outcome = Outcome::TooSlow(slow);
+        let (report, _) = report(&promotion, &outcome, Patience::default(), Timestamp(1_795_392_000_000), 0);
+        assert_eq!(
+            report.problem.expect("it waits for its job").what,
+            "`tug_17.3.1-1_amd64.deb` is copied too slowly: after 2.0 of 134.2 MB the rest needs 21 minutes at 110.0 kB a \
+             second, and the edge has only 12 by itself. Nothing of it is public."
+        );
+    }
+
+    #[test]
     fn a_refusal_after_an_earlier_act_never_says_that_nothing_is_public() {
         let trouble = Trouble::lasting(Code::Refused, "the server takes no more packages".to_owned());
         let outcome = Outcome::Refused { code: Code::Refused, trouble, public: Visible::Nothing };
