@@ -110,7 +110,7 @@ impl ProjectRecord {
             ToProject::Hint { project_id, delivery, job_id } => {
                 self.know_id(project_id)?;
                 self.record()?.keep_hint(&delivery, job_id, clock::now())?;
-                self.state.storage().set_alarm(SOON).await?;
+                self.soon().await?;
                 json(202, &())
             }
             ToProject::Spend { session, is_fresh } => {
@@ -150,10 +150,22 @@ impl ProjectRecord {
             ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
-                self.state.storage().set_alarm(SOON).await?;
+                self.soon().await?;
                 json(200, &())
             }
         }
+    }
+
+    /// Has the alarm come at once. One that comes as soon anyway is left: to arm it again would put it off, once for every
+    /// webhook, and is a write to the disk. What it is for is in SQL by now, so it will find that. One that should have come
+    /// already is armed again: it may have stalled.
+    async fn soon(&self) -> Result<()> {
+        let armed = self.state.storage().get_alarm().await?;
+        let now = clock::now();
+        if armed.is_some_and(|at| now.0 < at && at <= (now + SOON).0) {
+            return Ok(());
+        }
+        self.state.storage().set_alarm(SOON).await
     }
 
     /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
@@ -313,7 +325,7 @@ impl ProjectRecord {
         for (candidate, approval) in &approvals {
             self.record()?.approve(candidate, approval, &config.policy, session.project_id, clock::now())?;
         }
-        self.state.storage().set_alarm(SOON).await?;
+        self.soon().await?;
         self.announce(session.project_id, version);
         let follow =
             config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "releases", version.as_str()]);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
@@ -26,6 +27,11 @@ struct IndexDelay {
 #[derive(Deserialize)]
 struct NewIds {
     table: String,
+}
+
+#[derive(Deserialize)]
+struct Latency {
+    each_way_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +104,11 @@ async fn route(depot: &Arc<Depot>, request: Request) -> Result<Value, Refusal> {
             let IndexDelay { ms } = body(request).await?;
             depot.store.state().index_delay_ms = ms;
             Ok(json!({"ms": ms}))
+        }
+        (Method::POST, ["_control", "latency"]) => {
+            let Latency { each_way_ms } = body(request).await?;
+            depot.drills.distance.set(Duration::from_millis(each_way_ms));
+            Ok(json!({"each_way_ms": each_way_ms}))
         }
         (Method::POST, ["_control", "link-life"]) => {
             let LinkLife { seconds } = body(request).await?;

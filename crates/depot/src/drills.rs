@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::distance::Distance;
 use crate::faults::{Faults, Point};
 
 /// So many requests are remembered; older ones are forgotten.
@@ -63,6 +64,7 @@ struct Count {
 #[derive(Default)]
 pub(crate) struct Drills {
     pub(crate) faults: Faults,
+    pub(crate) distance: Distance,
     gates: Mutex<(u64, BTreeMap<u64, Arc<Gate>>)>,
     requests: Mutex<VecDeque<Seen>>,
     counts: Mutex<BTreeMap<Point, Count>>,

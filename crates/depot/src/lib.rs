@@ -16,6 +16,7 @@ mod consumer;
 mod control;
 mod deb;
 mod depot;
+mod distance;
 mod distributions;
 mod drills;
 mod faults;
@@ -166,13 +167,19 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         control_url = Some(url);
         serve(&mut tasks, listener, Router::new().fallback(control::answer).with_state(depot.clone()));
     }
+    let distance = &depot.drills.distance;
+    let (api, storage) = (distance.listen(api), distance.listen(storage));
     serve(&mut tasks, api, Router::new().fallback(front::answer).with_state(depot.clone()));
     serve(&mut tasks, storage, Router::new().fallback(storage::answer).with_state(depot.clone()));
     tasks.spawn(keep_indexes(depot));
     Ok(Running { url, storage_url, control_url, tasks })
 }
 
-fn serve(tasks: &mut JoinSet<()>, listener: TcpListener, router: Router) {
+fn serve<L>(tasks: &mut JoinSet<()>, listener: L, router: Router)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
     tasks.spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             eprintln!("depot: a listener ended: {error}");

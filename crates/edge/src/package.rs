@@ -15,7 +15,7 @@ use slipway_core::inventory::{Look, Seen, Served, Side};
 use slipway_core::promotion::{Attempt, Order, Outcome, Promotion, Slot, promote};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{ATTEMPTS_MAX, Next, Patience, Report, cut_off_run, ended, report, unconfigured};
-use slipway_core::route::{How, Site};
+use slipway_core::route::Site;
 use slipway_core::store::NotShipped;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
@@ -196,7 +196,7 @@ async fn carry_on<S: Sql>(
 ) -> Result<(), LedgerError> {
     let (place, package, distro) = (task.target.public.place.clone(), name(&task.order), task.target.distro.clone());
     loop {
-        let mut one = std::pin::pin!(run(work, host, task, None));
+        let mut one = Box::pin(run(work, host, task, None));
         loop {
             let pause = std::pin::pin!(host.pause(RENEW));
             match select(one, pause).await {
@@ -386,7 +386,7 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
         }
     }
 
-    async fn begins(&self, act: Act) -> bool {
+    fn begins(&self, act: Act) -> bool {
         let now = self.host.now();
         let written = {
             let mut task = self.task.borrow_mut();
@@ -398,15 +398,18 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
             return false;
         }
         self.acted.set(Some((now, act)));
+        true
+    }
+
+    async fn announces(&self, act: Act) {
         let task = self.task.borrow().clone();
-        let step = match task.target.how {
-            How::Copy => Step::Copy,
-            How::Move => Step::Move,
+        let step = match act {
+            Act::Move => Step::Move,
+            Act::Copy | Act::Look => Step::Copy,
         };
         let report = Report { step: Some(step), ..Report::of(task.target.distro.clone(), TargetState::Releasing) };
-        // For those who watch; what counts is reported at the end of the run.
+        // What counts is reported at the end of the run.
         drop(self.host.report(&told(&task, &report)).await);
-        true
     }
 
     async fn ended(&self, how: &Result<(), NotShipped>) {

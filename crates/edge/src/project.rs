@@ -33,6 +33,8 @@ const HINT_WAIT_MAX: Duration = Duration::from_mins(5);
 /// the other, each would wait until what was written for the one before is on the disk, and a person plays dozens of jobs
 /// at once.
 const AT_ONCE: usize = 6;
+/// How often one run looks whether more hints have come, before it hands over what they have led to.
+const ROUNDS_MAX: u32 = 4;
 /// A hint is tried for about a day before it is given up; GitLab's outages are shorter.
 const HINT_TRIES_MAX: u32 = 300;
 /// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
@@ -50,12 +52,14 @@ pub async fn drive<S: Sql>(
     let mut tried = BTreeSet::new();
     hand_over(record, host, &mut tried).await?;
     if let Some(gitlab) = gitlab {
-        let hints = record.due_hints(host.now(), host.now() + HINT_WAIT_MAX)?;
-        let looks = hints.into_iter().map(|hint| look_into(record, host, config, gitlab, project_id, hint));
-        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
-        while let Some(looked) = looks.next().await {
-            // Those that were begun beside it are dropped: their hints stay due.
-            if looked? == Gitlab::Silent {
+        // More hints come while some are looked into: a person plays all jobs of a release at once. Packages whose orders
+        // go out together look together.
+        for _ in 0..ROUNDS_MAX {
+            let hints = record.due_hints(host.now(), host.now() + HINT_WAIT_MAX)?;
+            if hints.is_empty() {
+                break;
+            }
+            if look_into_all(record, host, config, gitlab, project_id, hints).await? == Gitlab::Silent {
                 break;
             }
         }
@@ -73,6 +77,26 @@ pub async fn drive<S: Sql>(
     Ok(hints.into_iter().chain(orders).chain(sweep).min())
 }
 
+/// Looks into hints, several at a time, until GitLab does not answer.
+async fn look_into_all<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    gitlab: &Instance,
+    project_id: u64,
+    hints: Vec<Hint>,
+) -> Result<Gitlab, LedgerError> {
+    let looks = hints.into_iter().map(|hint| look_into(record, host, config, gitlab, project_id, hint));
+    let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+    while let Some(looked) = looks.next().await {
+        // Those that were begun beside it are dropped: their hints stay due.
+        if looked? == Gitlab::Silent {
+            return Ok(Gitlab::Silent);
+        }
+    }
+    Ok(Gitlab::Answers)
+}
+
 /// Gives orders to their packages' objects. An order is forgotten only when its object has it.
 async fn hand_over<S: Sql>(
     record: &Record<S>,
@@ -83,13 +107,15 @@ async fn hand_over<S: Sql>(
     dispatches.retain(|dispatch| tried.insert(dispatch.approval));
     let orders = dispatches.iter().map(async |dispatch| (dispatch, host.hand_over(&dispatch.order).await));
     let mut orders = stream::iter(orders).buffer_unordered(AT_ONCE);
-    while let Some((dispatch, taken)) = orders.next().await {
-        match taken {
-            Ok(()) => record.dispatched(dispatch.approval)?,
+    let mut taken = Vec::new();
+    while let Some((dispatch, answer)) = orders.next().await {
+        match answer {
+            Ok(()) => taken.push(dispatch.approval),
             Err(silent) => host.log(&format!("the order of {} waits: {silent}", package::name(&dispatch.order))),
         }
     }
-    Ok(())
+    // All in one write: until then each would be given again, which does no harm.
+    record.dispatched(&taken)
 }
 
 /// Finds approved work of which nothing was heard, and tells its object again: that arms its alarm, should it have lost

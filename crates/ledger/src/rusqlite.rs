@@ -1,6 +1,7 @@
 //! The port over rusqlite, with the limits of a Durable Object's SQL, so that a test fails where the edge would.
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use crate::sql::{Row, Sql, SqlError, Value};
@@ -25,6 +26,8 @@ impl Database {
         let connection = Connection::open_in_memory().expect("SQLite opens memory");
         // More than the ledger has, since preparing a statement takes far longer than running it.
         connection.set_prepared_statement_cache_capacity(200);
+        // Without it, a statement with `LIMIT ?` is prepared anew for every value.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).expect("SQLite knows the setting");
         Self(connection)
     }
 

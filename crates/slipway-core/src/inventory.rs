@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use slipway_wire::Digest;
 
@@ -49,10 +50,10 @@ impl From<BTreeSet<Digest>> for Served {
 pub struct Inventory {
     /// What the public repository has under the name.
     pub public: Seen,
-    /// What the staging repository has under the name. It matters, and is looked at, while the public one has nothing.
+    /// What the staging repository has under the name. It counts while the public one has nothing.
     pub staging: Seen,
-    /// What the public index serves under the name. It matters, and is read, when the public repository has the
-    /// approved bytes.
+    /// What the public index serves under the name. It counts when the public repository has the approved
+    /// bytes.
     pub served: Served,
 }
 
@@ -77,15 +78,45 @@ pub trait Look {
     async fn served(&self) -> Result<Served, Trouble>;
 }
 
-/// Looks at the public place, and then only at what still matters: a staging place that is closed does not hide that a
+/// Where the package probably is. It says what is asked for beside the public place, so that one way to the server and
+/// back is enough; what is seen does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likely {
+    /// In staging alone.
+    Staged,
+    /// In the public place.
+    Public,
+}
+
+/// Looks at the public place, and counts only what then matters: a staging place that is closed does not hide that a
 /// package is out, and an index that cannot be read does not hide a conflict.
-pub async fn observe(look: &impl Look, approved: &Digest) -> Result<Inventory, Trouble> {
-    let mut public = look.find(Side::Public).await?;
-    let staging = if public == Seen::Nothing { look.find(Side::Staging).await? } else { Seen::Nothing };
+pub async fn observe(look: &impl Look, approved: &Digest, likely: Likely) -> Result<Inventory, Trouble> {
+    let (public, staging, served) = match likely {
+        Likely::Staged => {
+            let (public, staging) = join(look.find(Side::Public), look.find(Side::Staging)).await;
+            (public, Some(staging), None)
+        }
+        Likely::Public => {
+            let (public, served) = join(look.find(Side::Public), look.served()).await;
+            (public, None, Some(served))
+        }
+    };
+    let mut public = public?;
+    let staging = match (public, staging) {
+        (Seen::Nothing, Some(staging)) => staging?,
+        (Seen::Nothing, None) => look.find(Side::Staging).await?,
+        (Seen::WithoutDigest | Seen::Digest(_), _) => Seen::Nothing,
+    };
     // It may have been moved between the two looks, and then neither has seen it.
-    if public == Seen::Nothing && staging == Seen::Nothing {
+    let is_nowhere = public == Seen::Nothing && staging == Seen::Nothing;
+    if is_nowhere {
         public = look.find(Side::Public).await?;
     }
-    let served = if public == Seen::Digest(*approved) { look.served().await? } else { Served::NotListed };
+    let served = match served {
+        _ if public != Seen::Digest(*approved) => Served::NotListed,
+        // What the index said before the public place had the package is no answer any more.
+        Some(served) if !is_nowhere => served?,
+        _ => look.served().await?,
+    };
     Ok(Inventory { public, staging, served })
 }

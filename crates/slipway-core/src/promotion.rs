@@ -9,12 +9,13 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use slipway_package::{Distro, Filename};
 use slipway_wire::{Digest, Http, Planted, Relay, TooSlow, planted};
 
 use crate::api::Act;
-use crate::inventory::{Inventory, Look, observe};
+use crate::inventory::{Inventory, Likely, Look, observe};
 use crate::plan::{Plan, plan};
 use crate::problem::{Code, Visible};
 use crate::release::{Key, Maturity, Version};
@@ -88,8 +89,11 @@ pub trait Attempt: Look {
     async fn slot(&self) -> Slot;
 
     /// An act begins. It is written down before this returns, since a run that is cut off must know of it; `false` when
-    /// it cannot be. Looks are not announced: a target that waits is looked at again and again.
-    async fn begins(&self, act: Act) -> bool;
+    /// it cannot be. Looks are not written down: a target that waits is looked at again and again.
+    fn begins(&self, act: Act) -> bool;
+
+    /// Those who watch hear that an act is under way. It goes on meanwhile: nothing depends on their having heard.
+    async fn announces(&self, act: Act);
 
     /// An act has ended so. The slot goes back.
     async fn ended(&self, how: &Result<(), NotShipped>);
@@ -172,7 +176,8 @@ pub enum Outcome {
 
 /// Takes one approved package as far towards the public as it will go now.
 pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promotion: &Promotion) -> Outcome {
-    let before = match observe(attempt, &promotion.digest).await {
+    let likely = if promotion.begun { Likely::Public } else { Likely::Staged };
+    let before = match observe(attempt, &promotion.digest, likely).await {
         Ok(inventory) => inventory,
         Err(trouble) => return troubled(trouble, Visible::Unknown),
     };
@@ -184,7 +189,7 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
     match attempt.slot().await {
         Slot::Lent => {}
         Slot::LentLate => {
-            let settled = match observe(attempt, &promotion.digest).await {
+            let settled = match observe(attempt, &promotion.digest, Likely::Staged).await {
                 Ok(now) => match plan(promotion.digest, &now) {
                     Plan::Publish => None,
                     settled => Some(outcome(promotion, &settled, promotion.begun)),
@@ -206,15 +211,15 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
         How::Copy => Act::Copy,
         How::Move => Act::Move,
     };
-    if !attempt.begins(act).await {
+    if !attempt.begins(act) {
         let unwritten = Trouble::passing(format!("cannot write down that `{}` begins", promotion.filename));
         attempt.ended(&Err(unwritten.clone().into())).await;
         return Outcome::Troubled(unwritten);
     }
-    let shipped = ship(http, attempt, promotion).await;
-    attempt.ended(&shipped).await;
+    let ((), shipped) = join(attempt.announces(act), ship(http, attempt, promotion)).await;
     // A 5xx or a broken connection may follow finished work, and a refusal may be of a file that is there by now.
-    match (observe(attempt, &promotion.digest).await, shipped) {
+    let ((), after) = join(attempt.ended(&shipped), observe(attempt, &promotion.digest, Likely::Public)).await;
+    match (after, shipped) {
         (Ok(after), shipped) => judge(promotion, &after, shipped),
         (Err(_), Err(_)) if planted(Planted::SwallowsTheSecondFault) => Outcome::Released,
         (Err(_), Err(why)) => not_shipped(promotion, why, Visible::Unknown),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use futures_util::future::join;
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
     Account, Boundary, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed, Repository,
@@ -196,14 +197,15 @@ impl Store {
                 let kind = filename.kind().ok_or_else(|| {
                     Trouble::lasting(Code::Refused, format!("`{filename}` is no kind of package that Slipway knows"))
                 })?;
-                let distributions = call(http, &ListDistributions { account: to }).await;
+                let download = Download { account: from, repository: source, distro, filename };
+                let (distributions, address) =
+                    join(call(http, &ListDistributions { account: to }), locate(http, &download)).await;
                 let distributions = distributions.map_err(|error| failed("find the distribution of", &error))?;
                 let distro_version_id = distributions.id(kind, distro).ok_or_else(|| {
                     let what = format!("{} does not know the distribution `{distro}` for {kind} packages", to.base());
                     Trouble::lasting(Code::UnknownDistro, what)
                 })?;
-                let download = Download { account: from, repository: source, distro, filename };
-                let address = locate(http, &download).await.map_err(|error| failed("download", &error))?;
+                let address = address.map_err(|error| failed("download", &error))?;
                 if !address.is_at(storage.iter().chain([from.base()])) {
                     let what = format!(
                         "{} redirects the download of `{filename}` to {}, which the place's `storage` does not list",

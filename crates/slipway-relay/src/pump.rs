@@ -90,8 +90,10 @@ impl<'a> Pump<'a> {
         {
             return Ok(Pumped::Early(answer));
         }
-        let mut spare = Some(ArrayBuffer::new(CHUNK_BYTES_MAX));
-        let mut reading = self.read(bytes, &ArrayBuffer::new(CHUNK_BYTES_MAX))?;
+        // A small package needs no large buffers.
+        let room = u32::try_from(*declared).unwrap_or(u32::MAX).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        let mut spare = Some(ArrayBuffer::new(room));
+        let mut reading = self.read(bytes, &ArrayBuffer::new(room))?;
         let mut last = None;
         loop {
             let turn = now();
@@ -200,6 +202,7 @@ impl<'a> Pump<'a> {
 
     /// Begins to fill the first `bytes` of a buffer.
     fn read(&self, bytes: u32, buffer: &ArrayBuffer) -> Result<JsFuture, Failure> {
+        let bytes = bytes.min(buffer.byte_length());
         let view = Uint8Array::new_with_byte_offset_and_length(buffer, 0, bytes);
         let promise = self.read_at_least.call2(&self.reader, &bytes.into(), &view).map_err(Failure::Source)?;
         Ok(JsFuture::from(promise.unchecked_into::<js_sys::Promise>()))

@@ -70,10 +70,13 @@ fn patch_day() -> Value {
             json!({
             "code": "upload-refused", "what": "The public place answered 502 on all 3 attempts to upload `tug-1.2.0-1.el9.x86_64.rpm`.",
             "public": "none", "retry": "safe",
-            "next": "Release manager: play `release: [tug-el-9-amd64]` again. If it fails again, ask the operator about the public place." }),
+            "next": "Release manager: play `release: [tug-el-9-amd64]` again. If it fails again, ask the operator about the public place.",
+            "evidence": {"host": "packages.example", "status": 502, "request_id": "5f1c0f4ae2"} }),
         ),
         ("tug-el-9-amd64", "ol/9", "approved", 53, Value::Null),
         ("tug-el-9-arm64", "el/9", "releasing", 57, json!("index")),
+        ("tug-el-8-amd64", "el/8", "releasing", 55, json!("carry")),
+        ("tug-el-8-arm64", "el/8", "releasing", 56, json!("move")),
         (
             "tug-opensuse-15-amd64",
             "opensuse/15.6",
@@ -180,6 +183,7 @@ fn release(version: &str, rows: &[Row]) -> Value {
         "verdict": "", "at": "2026-11-23T10:04:11.000Z",
         "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a1c20e55d7b91c0de", "url": "https://gitlab.example/harbour/tug/-/pipelines/4411"}],
         "packages": packages,
+        "estimate": {"ends_at": "2026-11-23T10:19:00.000Z", "bytes_left": 1_480_000_000_u64, "bytes_per_second": 1_700_000},
     })
 }
 

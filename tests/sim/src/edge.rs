@@ -326,7 +326,14 @@ impl Edge {
             if request.headers().get("private-token").and_then(|token| token.to_str().ok()) != Some("gitlab-token") {
                 world.violated("I14", "GitLab is asked without its token");
             }
-            let work = async |fault| Ok(world.gitlab_answer(&request, fault == Some(Fault::Stale)));
+            let work = async |fault| {
+                let answer = world.gitlab_answer(&request, fault == Some(Fault::Stale));
+                world.traced(|trace| {
+                    trace.add(url.as_bytes());
+                    trace.add(answer.body());
+                });
+                Ok(answer)
+            };
             return world.call(Kind::Job, work, |fault| broken(fault, &host), bent, || None).await;
         }
         let (Some(server), Some(kind)) = (world.server_of(&url), server::kind(&request)) else {
@@ -354,7 +361,9 @@ impl Edge {
             };
             let answer = world.serve(server, &request, view);
             world.traced(|trace| {
+                trace.add(request.method().as_str().as_bytes());
                 trace.add(url.as_bytes());
+                trace.add(request.body());
                 trace.add(answer.body());
             });
             Ok(answer)
@@ -481,6 +490,7 @@ impl PackageHost for Edge {
                 // Somebody who holds it open has all the time; the host renews the lease meanwhile.
                 world.exec.sleep(1_200_000).await;
             }
+            world.looks_at_servers();
             let bytes = world.servers[source].borrow().stored(&transfer.source).map_err(RelayError::Source)?;
             let mut bytes = bytes.to_vec();
             match fault {
@@ -500,7 +510,14 @@ impl PackageHost for Edge {
             if !right {
                 return Ok(Relayed::Withheld { found: (size == transfer.size).then_some(found), size });
             }
-            match world.push(destination, &transfer.upload, &whole(&transfer, &bytes)) {
+            let (body, url) = (whole(&transfer, &bytes), transfer.upload.uri().to_string());
+            let answer = world.push(destination, &transfer.upload, &body);
+            world.traced(|trace| {
+                trace.add(url.as_bytes());
+                trace.add(&body);
+                trace.add(answer.as_ref().map_or(&[], |answer| answer.body()));
+            });
+            match answer {
                 Some(answer) => Ok(Relayed::Answered(answer)),
                 None => Err(RelayError::Broken(Unreachable { host: host.clone(), why: "it hung up".to_owned() })),
             }
@@ -668,17 +685,17 @@ fn whole(transfer: &Transfer, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// What arrives after its sender has given it up, or has died.
-pub(crate) fn arrives_late(world: &Rc<World>, late: Late) {
+pub(crate) fn arrives_late(world: &Rc<World>, late: &Late) {
     let edge = Edge(Rc::clone(world));
     match late {
-        Late::Push(server, upload, body) => drop(world.push(server, &upload, &body)),
-        Late::Promote(server, request) => drop(world.serve(server, &request, View::Now)),
+        Late::Push(server, upload, body) => drop(world.push(*server, upload, body)),
+        Late::Promote(server, request) => drop(world.serve(*server, request, View::Now)),
         // The one that was sent to is as dead as its sender.
         _ if world.is_dead() => {}
-        Late::HandOver(order) => drop(edge.accept(&order)),
-        Late::Report(told) => drop(edge.settle(&told)),
+        Late::HandOver(order) => drop(edge.accept(order)),
+        Late::Report(told) => drop(edge.settle(told)),
         Late::SlotEnded(place, ended) => {
-            if let Ok(woken) = edge.slot_ends(&place, &ended) {
+            if let Ok(woken) = edge.slot_ends(place, ended) {
                 for (package, distro) in woken {
                     let edge = edge.clone();
                     world.exec.spawn(async move { edge.wake(package, distro).await });

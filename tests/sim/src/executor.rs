@@ -111,6 +111,32 @@ impl<E> Executor<E> {
         drop(next);
     }
 
+    /// What is to come beside tasks' waking, in its order. With no task left, nobody is there to be woken.
+    pub fn coming(&self) -> Vec<(i64, E)>
+    where
+        E: Clone,
+    {
+        let next = self.next.borrow();
+        let events = next.iter().filter_map(|((at, _), next)| match next {
+            Next::Wake(_) => None,
+            Next::Event(event) => Some((*at, event.clone())),
+        });
+        events.collect()
+    }
+
+    /// Goes back to a moment when there was no task.
+    pub fn go_back(&self, now: i64, coming: &[(i64, E)])
+    where
+        E: Clone,
+    {
+        self.end();
+        self.now.set(now);
+        let mut next = self.next.borrow_mut();
+        for (at, event) in coming {
+            next.insert((*at, self.number()), Next::Event(event.clone()));
+        }
+    }
+
     /// One thing more.
     pub fn step(&self) -> Did<E> {
         let ready = {

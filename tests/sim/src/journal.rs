@@ -4,6 +4,7 @@
 //! routes that move, wrong bytes and lost files cannot be prevented: there it must be detected and named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash as _, Hasher};
 use std::rc::Rc;
 
 use slipway_core::promotion::Slot;
@@ -14,7 +15,7 @@ use slipway_ledger::audit::{GENESIS, canonical, entries};
 use slipway_ledger::{Sql, Value};
 use slipway_wire::{Digest, Request, Transfer};
 
-use crate::fault::{Fault, Kind};
+use crate::fault::Kind;
 use crate::server::Place;
 use crate::sql::Backend;
 use crate::world::{Goal, Happening, ObjectId, World};
@@ -31,7 +32,7 @@ type Said = (TargetState, Option<u64>, Option<String>);
 type Waiter = (Maturity, i64, Option<i64>, String);
 
 /// What is remembered of a run.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Journal {
     /// How often jobs were played, of all packages and of each.
     pub(crate) plays: u64,
@@ -103,6 +104,74 @@ impl Journal {
     /// Whether a transfer is under way.
     pub(crate) fn carries(&self) -> bool {
         !self.transfers.is_empty()
+    }
+
+    /// All of it that what happens from now on can depend on, when so many boundaries were passed.
+    ///
+    /// Boundaries are only ever compared: which was first, and whether it was by more than one. So it is their order that
+    /// counts, with gaps of one and of more.
+    pub(crate) fn fingerprint(&self, boundaries: u64, hasher: &mut impl Hasher) {
+        let Self {
+            plays,
+            played,
+            played_before,
+            accepted: _,
+            acknowledged,
+            written,
+            deleted,
+            public_ever,
+            meddled,
+            wrong_moves,
+            wrong_since,
+            acted_at,
+            looked_at,
+            asked_at,
+            answers,
+            states,
+            missing_since,
+            codes,
+            audit,
+            sequences,
+            transfers,
+            waiters,
+        } = self;
+        let mut numbers: Vec<u64> = [boundaries].into();
+        numbers.extend(wrong_since.values().chain(acted_at.values()).chain(looked_at.values()));
+        numbers.extend(asked_at.values().chain(answers.values().map(|(reading, _)| reading)));
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut ranks = BTreeMap::new();
+        let (mut before, mut rank) = (0, 0);
+        for number in numbers {
+            rank += (number - before).min(2);
+            ranks.insert(number, rank);
+            before = number;
+        }
+        let rank = |number: &u64| ranks.get(number);
+        (plays, played, played_before, acknowledged, written, deleted).hash(hasher);
+        (public_ever, meddled, wrong_moves, missing_since, codes, audit, sequences, transfers).hash(hasher);
+        (rank(&boundaries), wrong_since.len(), acted_at.len(), looked_at.len(), asked_at.len()).hash(hasher);
+        for (place, number) in wrong_since {
+            (place, rank(number)).hash(hasher);
+        }
+        for (place, number) in acted_at {
+            (place, rank(number)).hash(hasher);
+        }
+        for (place, number) in looked_at {
+            (place, rank(number)).hash(hasher);
+        }
+        for (place, number) in asked_at {
+            (place, rank(number)).hash(hasher);
+        }
+        for (place, (reading, more)) in answers {
+            (place, rank(reading), more).hash(hasher);
+        }
+        for (target, (state, approval, code)) in states {
+            (target, *state as u8, approval, code).hash(hasher);
+        }
+        for (waiter, (maturity, asked_at, called_at, name)) in waiters {
+            (waiter, *maturity as u8, asked_at, called_at, name).hash(hasher);
+        }
     }
 
     pub(crate) fn dies(&mut self) {
@@ -183,6 +252,7 @@ impl World {
 
     /// An act on a target begins: it was looked at since the last one, and has a slot.
     fn begins_to_act(&self, goal: &Goal, holder: &str) {
+        self.looks_at_servers();
         {
             let mut journal = self.journal.borrow_mut();
             let place = &goal.public.1;
@@ -194,8 +264,7 @@ impl World {
             }
             journal.acted_at.insert(place.clone(), self.boundaries() + 1);
             let staged_at = journal.looked_at.get(&(goal.staging.0, goal.staging.1.0.clone())).copied().unwrap_or(0);
-            let lied = self.happened.borrow().iter().any(|(_, _, fault)| *fault == Fault::Stale);
-            if !lied && journal.wrong_since.get(&goal.staging).is_some_and(|since| staged_at > since + 1) {
+            if !self.has_lied() && journal.wrong_since.get(&goal.staging).is_some_and(|since| staged_at > since + 1) {
                 drop(journal);
                 return self.violated("I3", &format!("{place:?} is acted on, and the last look has shown other bytes"));
             }
@@ -370,7 +439,7 @@ impl World {
     }
 
     fn check_account(&self, backend: &Backend) {
-        let rows = backend.query("SELECT COUNT(*) FROM leases WHERE ends_at > ?", &[self.clock().0.into()]);
+        let rows = backend.query("SELECT COUNT(*) FROM leases WHERE ends_at > ?", &[self.true_or_not().0.into()]);
         let lent = rows.ok().and_then(|rows| rows.first().and_then(|row| row.natural(0).ok())).unwrap_or(0);
         let most = self.config.places.values().map(|place| u64::from(place.transfers)).max().unwrap_or(0);
         let limit = self.config.places.get("public").map_or(most, |place| u64::from(place.transfers));
@@ -483,6 +552,7 @@ impl World {
     }
 
     fn is_so(&self, goal: &Goal, now: &Said, public: Option<&str>, outside: bool) {
+        self.looks_at_servers();
         let (state, _, code) = now;
         let place = &goal.public.1;
         let name = self.holder(goal);

@@ -1,7 +1,7 @@
 //! Chance that can be had again: everything random in a run follows from its seed.
 
 /// Sebastiano Vigna's `SplitMix64`: small, and good enough to choose by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Rng(u64);
 
 impl Rng {

@@ -1,8 +1,10 @@
 //! A packagecloud installation: lists that are behind, a push that never replaces, a move by name, storage at another
 //! host, and signed indexes that follow later. It is kind to nobody, and it knows the time.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::rc::Rc;
 
@@ -47,7 +49,7 @@ pub struct Delays {
 }
 
 /// An installation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Server {
     /// Its address.
     pub base: Base,
@@ -75,7 +77,8 @@ pub struct Server {
     pub also_indexed: Option<(String, Digest)>,
     /// Whether pushed files are stored under another name.
     pub renames: bool,
-    packed: BTreeMap<String, Rc<Vec<u8>>>,
+    /// Every change that was ever made: whoever has the same history has the same files.
+    history: u64,
     /// How many pushes and moves it has accepted.
     pub accepted: u32,
 }
@@ -125,6 +128,31 @@ pub fn kind(request: &Request) -> Option<Kind> {
     })
 }
 
+thread_local! {
+    /// What was packed before. The same text is packed into the same bytes, whoever asks.
+    static PACKED: RefCell<BTreeMap<String, Packed>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// A list as it is served, with its digest.
+#[derive(Clone)]
+struct Packed {
+    bytes: Rc<[u8]>,
+    digest: String,
+}
+
+fn packed(text: String) -> Packed {
+    PACKED.with_borrow_mut(|packed| {
+        if packed.len() > 600 {
+            packed.clear();
+        }
+        let pack = |text: &String| {
+            let bytes = gzip(text);
+            Packed { digest: Digest::of(&bytes).hex(), bytes: bytes.into() }
+        };
+        packed.entry(text).or_insert_with_key(pack).clone()
+    })
+}
+
 fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
@@ -158,7 +186,7 @@ impl Server {
             index_closed: None,
             also_indexed: None,
             renames: false,
-            packed: BTreeMap::new(),
+            history: 0,
             accepted: 0,
         }
     }
@@ -176,6 +204,12 @@ impl Server {
     }
 
     fn change(&mut self, place: &Place, file: Option<File>, now: i64) -> Option<File> {
+        let mut hasher = DefaultHasher::new();
+        (self.history, place, now).hash(&mut hasher);
+        if let Some(File { bytes: _, digest, by_slipway, listed_at, hashed_at, indexed_at }) = &file {
+            (digest, by_slipway, listed_at, hashed_at, indexed_at).hash(&mut hasher);
+        }
+        self.history = hasher.finish();
         let before = match file {
             Some(file) => self.files.insert(place.clone(), file),
             None => self.files.remove(place),
@@ -193,6 +227,11 @@ impl Server {
     pub fn has_served(&self, place: &Place, digest: &Digest, now: i64) -> bool {
         self.files.get(place).is_some_and(|file| file.digest == *digest && file.indexed_at <= now)
             || self.served.contains(&(place.clone(), *digest))
+    }
+
+    /// What was changed, in one number.
+    pub fn history(&self) -> u64 {
+        self.history
     }
 
     fn seen(&self, repository: &str, view: View) -> BTreeMap<&Place, &File> {
@@ -326,13 +365,6 @@ impl Server {
         answer(201, described)
     }
 
-    fn stored_gzip(&mut self, text: String) -> Rc<Vec<u8>> {
-        if self.packed.len() > 300 {
-            self.packed.clear();
-        }
-        Rc::clone(self.packed.entry(text).or_insert_with_key(|text| Rc::new(gzip(text))))
-    }
-
     /// What the index lists of an architecture.
     fn indexed(&self, place: &(String, String), architecture: &str, view: View, now: i64) -> Vec<(String, Digest)> {
         let seen = self.seen(&place.0, view);
@@ -356,7 +388,7 @@ impl Server {
         response
     }
 
-    fn apt(&mut self, place: &(String, String), file: &str, request: &Request, view: View, now: i64) -> Response {
+    fn apt(&self, place: &(String, String), file: &str, request: &Request, view: View, now: i64) -> Response {
         if let Some(status) = self.index_closed {
             return answer(status, "");
         }
@@ -370,14 +402,13 @@ impl Server {
         };
         if file != "InRelease" && file != "Release" {
             let packages: String = self.indexed(place, architecture, view, now).into_iter().map(stanza).collect();
-            return answer(200, self.stored_gzip(packages).as_ref().clone());
+            return answer(200, packed(packages).bytes.to_vec());
         }
         let mut release = String::from("Architectures: amd64 armhf\nSHA256:\n");
         for architecture in ["amd64", "armhf"] {
             let packages: String = self.indexed(place, architecture, view, now).into_iter().map(stanza).collect();
-            let packed = self.stored_gzip(packages);
-            let digest = Digest::of(&packed).hex();
-            let size = packed.len();
+            let Packed { bytes, digest } = packed(packages);
+            let size = bytes.len();
             writeln!(release, " {digest} {size} main/binary-{architecture}/Packages.gz")
                 .expect("memory takes everything");
         }
@@ -392,7 +423,7 @@ impl Server {
     }
 
     fn yum(
-        &mut self,
+        &self,
         place: &(String, String),
         architecture: &str,
         file: &str,
@@ -415,17 +446,16 @@ impl Server {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<metadata xmlns=\"http://linux.duke.edu/metadata/common\">\n{list}</metadata>\n"
         );
         let open = Digest::of(primary.as_bytes()).hex();
-        let packed = self.stored_gzip(primary);
+        let Packed { bytes, digest } = packed(primary);
         if file != "repomd.xml" {
-            return answer(200, packed.as_ref().clone());
+            return answer(200, bytes.to_vec());
         }
-        let digest = Digest::of(&packed).hex();
         // Its name has no digest in it, as older servers do it: so it can be just being replaced.
         let repomd = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<repomd xmlns=\"http://linux.duke.edu/metadata/repo\"><data \
              type=\"primary\"><checksum type=\"sha256\">{digest}</checksum><open-checksum type=\"sha256\">{open}</open-checksum>\
              <location href=\"repodata/primary.xml.gz\"/><size>{}</size></data></repomd>\n",
-            packed.len()
+            bytes.len()
         );
         let etag = format!("\"{}\"", &digest[..16]);
         Self::conditional(request, &etag, repomd.into_bytes(), view)

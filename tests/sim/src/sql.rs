@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 
 use slipway_edge::account::Account;
@@ -23,7 +24,13 @@ thread_local! {
 ///
 /// The whole run is inside one savepoint, and each transaction inside another: so the next run finds the tables as they
 /// were made, and every statement prepared.
-pub(crate) struct Backend(Database);
+pub(crate) struct Backend {
+    database: Database,
+    /// Everything that was ever written, in its order: whoever has the same history has the same rows.
+    history: Cell<u64>,
+    /// The history at the beginning of the transaction.
+    before: Cell<u64>,
+}
 
 impl Backend {
     /// One with the tables of a kind of object, and nothing in them.
@@ -38,33 +45,70 @@ impl Backend {
             _ => drop(Account::open(&database).expect("the account's schema")),
         }
         database.query("SAVEPOINT run", &[]).expect("a savepoint");
-        Rc::new(Self(database))
+        Rc::new(Self { database, history: Cell::new(0), before: Cell::new(0) })
     }
 
     /// Takes it back when its run is over.
     pub(crate) fn give_back(self: Rc<Self>, kind: Kind) {
-        if self.0.query("ROLLBACK TO run", &[]).is_ok() {
+        if self.database.query("ROLLBACK TO run", &[]).is_ok() {
+            self.history.set(0);
             POOL.with_borrow_mut(|pool| pool.entry(kind).or_default().push(self));
         }
     }
 
     fn begin(&self) -> Result<(), SqlError> {
-        self.0.query("SAVEPOINT change", &[]).map(drop)
+        self.before.set(self.history.get());
+        self.database.query("SAVEPOINT change", &[]).map(drop)
     }
 
     fn commit(&self) -> Result<(), SqlError> {
-        self.0.query("RELEASE change", &[]).map(drop)
+        self.database.query("RELEASE change", &[]).map(drop)
     }
 
     fn undo(&self) -> Result<(), SqlError> {
-        self.0.query("ROLLBACK TO change", &[])?;
+        self.database.query("ROLLBACK TO change", &[])?;
+        self.history.set(self.before.get());
         self.commit()
+    }
+
+    /// What was written, in one number.
+    pub(crate) fn history(&self) -> u64 {
+        self.history.get()
+    }
+
+    /// Remembers how it is now, so that it can be had again.
+    pub(crate) fn mark(&self) {
+        self.database.query("SAVEPOINT mark", &[]).expect("a savepoint");
+    }
+
+    /// Has it as it was at the last mark.
+    pub(crate) fn go_back(&self, history: u64) {
+        self.database.query("ROLLBACK TO mark", &[]).expect("a mark");
+        self.history.set(history);
+    }
+
+    /// Forgets the last mark.
+    pub(crate) fn unmark(&self) {
+        self.database.query("RELEASE mark", &[]).expect("a mark");
     }
 }
 
 impl Sql for Backend {
     fn query(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
-        self.0.query(statement, values)
+        // What makes tables has made them when the database was.
+        if !statement.starts_with("SELECT") && !statement.starts_with("CREATE TABLE IF NOT EXISTS") {
+            let mut hasher = DefaultHasher::new();
+            (self.history.get(), statement).hash(&mut hasher);
+            for value in values {
+                match value {
+                    Value::Null => 0_u8.hash(&mut hasher),
+                    Value::Integer(number) => (1_u8, number).hash(&mut hasher),
+                    Value::Text(text) => (2_u8, text).hash(&mut hasher),
+                }
+            }
+            self.history.set(hasher.finish());
+        }
+        self.database.query(statement, values)
     }
 
     fn atomically<T, E: From<SqlError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
@@ -127,7 +171,7 @@ impl SimSql {
 impl Sql for SimSql {
     fn query(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
         self.alive()?;
-        let writes = !statement.trim_start().starts_with("SELECT");
+        let writes = !statement.starts_with("SELECT");
         let alone = writes && !self.in_transaction.get();
         if alone {
             self.commits()?;

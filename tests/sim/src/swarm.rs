@@ -109,7 +109,8 @@ pub struct Walked {
     pub points: BTreeMap<&'static str, u64>,
 }
 
-/// What must be reached, or nothing is proved of it. A move that brings other bytes is too rare for chance.
+/// What must be reached, or nothing is proved of it. A move that brings other bytes is too rare for chance: the courses
+/// reach it.
 pub const POINTS: [&str; 31] = [
     "a conflict was named",
     "a cut-off account was shown",

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ const TOLD_WITHIN: i64 = 60_000;
 const ENDS_WITHIN: i64 = 12 * 3_600_000;
 
 /// An object of the edge.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectId {
     /// The record of a project.
     Project(u64),
@@ -108,7 +109,7 @@ pub struct Goal {
 }
 
 /// Something that can happen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Happening {
     /// A job asks for its release.
     Ask {
@@ -167,6 +168,7 @@ impl Happening {
 }
 
 /// What was sent, and arrives after its sender has given it up.
+#[derive(Debug)]
 pub(crate) enum Late {
     Push(usize, http::Request<()>, Vec<u8>),
     Promote(usize, Request),
@@ -221,6 +223,27 @@ pub struct Settings {
     pub plays_max: u32,
 }
 
+/// How everything was at some moment when nothing ran.
+pub(crate) struct Mark {
+    now: i64,
+    coming: Vec<(i64, Happening)>,
+    rng: Rng,
+    servers: [Server; 2],
+    databases: BTreeMap<ObjectId, u64>,
+    alarms: BTreeMap<ObjectId, i64>,
+    journal: Journal,
+    unanswered: Vec<Happening>,
+    late: Vec<Option<Rc<Late>>>,
+    happened: Vec<(u64, Kind, Fault)>,
+    kinds: usize,
+    jobs: BTreeMap<u64, (usize, &'static str)>,
+    looks: (u64, u64),
+    boundaries: u64,
+    skew: i64,
+    flags: [bool; 5],
+    calm_since: Option<i64>,
+}
+
 /// What is done meanwhile.
 type Act = Box<dyn FnOnce(&World)>;
 
@@ -242,12 +265,16 @@ pub struct World {
     pub(crate) process: RefCell<Process>,
     pub(crate) journal: RefCell<Journal>,
     pub(crate) unanswered: RefCell<Vec<Happening>>,
-    late: RefCell<Vec<Option<Late>>>,
+    late: RefCell<Vec<Option<Rc<Late>>>>,
     weather: RefCell<Weather>,
     /// What happened at which boundary.
     pub happened: RefCell<Vec<(u64, Kind, Fault)>>,
-    /// What each boundary was, if that is wanted.
+    /// What each boundary of a course was.
     pub kinds: RefCell<Vec<Kind>>,
+    /// How often anybody had looked at the servers before each boundary of a course, and at the clock.
+    pub(crate) looks: RefCell<Vec<(u64, u64)>>,
+    server_looks: Cell<u64>,
+    clock_looks: Cell<u64>,
     jobs: RefCell<BTreeMap<u64, (usize, &'static str)>>,
     violation: RefCell<Option<Violation>>,
     boundaries: Cell<u64>,
@@ -356,6 +383,9 @@ impl World {
             weather: RefCell::new(weather),
             happened: RefCell::default(),
             kinds: RefCell::default(),
+            looks: RefCell::default(),
+            server_looks: Cell::new(0),
+            clock_looks: Cell::new(0),
             jobs: RefCell::default(),
             violation: RefCell::default(),
             boundaries: Cell::new(0),
@@ -484,6 +514,12 @@ impl World {
 
     /// The time on the edge's clock, which may be wrong.
     pub(crate) fn clock(&self) -> Timestamp {
+        self.clock_looks.set(self.clock_looks.get() + 1);
+        self.true_or_not()
+    }
+
+    /// The same for whoever only judges.
+    pub(crate) fn true_or_not(&self) -> Timestamp {
         Timestamp(self.exec.now() + self.skew.get())
     }
 
@@ -534,10 +570,13 @@ impl World {
         self.kill_next.set(false);
         self.kill_after_commit.set(false);
         self.journal.borrow_mut().dies();
+        // In a course, whoever starts it again looks once a second: deaths in the same second are the same then.
+        let now = self.exec.now();
+        let dead_for = if self.is_lively { 1500 } else { (now / 1000 + 2) * 1000 - now };
         for waits in std::mem::take(&mut *self.unanswered.borrow_mut()) {
-            self.exec.after(10_000, waits);
+            self.exec.after(dead_for + 8500, waits);
         }
-        self.exec.after(1500, Happening::Restart);
+        self.exec.after(dead_for, Happening::Restart);
         self.point("the process died");
     }
 
@@ -594,6 +633,7 @@ impl World {
         });
         if !self.is_lively {
             self.kinds.borrow_mut().push(kind);
+            self.looks.borrow_mut().push((self.server_looks.get(), self.clock_looks.get()));
         }
         if self.kill_next.take() {
             self.die();
@@ -601,6 +641,7 @@ impl World {
         }
         let fault = self.drawn(number, kind)?;
         self.happened.borrow_mut().push((number, kind, fault));
+        self.calm_since.set(None);
         match fault {
             Fault::Clock(ms) => {
                 self.skew.set(self.skew.get().saturating_add(ms));
@@ -690,7 +731,7 @@ impl World {
             Some(fault @ (Fault::KilledSent | Fault::DoneLate)) => {
                 if let Some(late) = late() {
                     let index = self.late.borrow().len();
-                    self.late.borrow_mut().push(Some(late));
+                    self.late.borrow_mut().push(Some(Rc::new(late)));
                     self.exec.after(30_000, Happening::Late(index));
                 }
                 self.exec.sleep(there).await;
@@ -757,9 +798,16 @@ impl World {
 
     // ---- what others do ----
 
+    /// Somebody looks at what is at the servers, or at what is remembered of it.
+    pub(crate) fn looks_at_servers(&self) {
+        self.server_looks.set(self.server_looks.get() + 1);
+    }
+
     /// Somebody else acts at the package servers, on a target that the boundary's number picks.
     fn somebody(&self, outsider: Outsider, number: u64) {
-        let index = Rng::new(self.seed ^ number).below(self.goals.len() as u64) as usize;
+        // In a course by how often anybody has looked, which is the same wherever it makes no difference.
+        let by = if self.is_lively { number } else { self.server_looks.get() };
+        let index = Rng::new(self.seed ^ by).below(self.goals.len() as u64) as usize;
         let Some(goal) = self.goals.get(index) else { return };
         self.acts(outsider, goal);
     }
@@ -829,7 +877,7 @@ impl World {
             Happening::Late(index) => {
                 let late = self.late.borrow_mut().get_mut(index).and_then(Option::take);
                 if let Some(late) = late {
-                    arrives_late(self, late);
+                    arrives_late(self, &late);
                 }
             }
             Happening::Play(parcel) => self.play(parcel),
@@ -889,6 +937,7 @@ impl World {
             }
             let played = self.journal.borrow().plays_of(goal.parcel);
             if state == TargetState::Missing || state == TargetState::Staged {
+                self.looks_at_servers();
                 self.is_quiet.set(true);
                 let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
                 let sight = match staged {
@@ -959,6 +1008,7 @@ impl World {
 
     /// Whether a target's state is the right one for what the servers have.
     pub(crate) fn is_rightly(&self, goal: &Goal, state: TargetState) -> bool {
+        self.looks_at_servers();
         let public = self.servers[goal.public.0].borrow().files.get(&goal.public.1).map(|file| file.digest);
         let listed_at = self.servers[goal.public.0].borrow().files.get(&goal.public.1).map(|file| file.listed_at);
         let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
@@ -1092,14 +1142,24 @@ impl World {
             return false;
         }
         let calm = match &*self.weather.borrow() {
+            // In a course the time counts from the last fault that has happened.
+            Weather::Named(_) if !self.is_lively => true,
             Weather::Named(faults) => faults.keys().next_back().is_none_or(|last| self.boundaries() > *last),
             Weather::Swarm { until, .. } => self.exec.now() - BEGUN > *until,
         };
         if calm && self.calm_since.get().is_none() {
-            self.calm_since.set(Some(self.exec.now()));
-            // From here on nothing is in the way of those who have tried in vain.
-            let mut journal = self.journal.borrow_mut();
-            journal.played_before = journal.played.clone();
+            let now = self.exec.now();
+            let since = if self.is_lively { now } else { (now / 60_000 + 1) * 60_000 };
+            self.calm_since.set(Some(since));
+            if self.is_lively {
+                // From here on nothing is in the way of those who have tried in vain.
+                let mut journal = self.journal.borrow_mut();
+                journal.played_before = journal.played.clone();
+            }
+        }
+        if !self.is_lively && self.exec.tasks() == 0 {
+            // What nothing runs in is put out of memory, as a runtime may do.
+            *self.process.borrow_mut() = Process::default();
         }
         if self.calm_since.get().is_some_and(|since| self.exec.now() - since > ENDS_WITHIN)
             || self.exec.now() - BEGUN > 90 * 86_400_000
@@ -1143,7 +1203,149 @@ impl World {
         }
     }
 
+    // ---- going back ----
+
+    /// Remembers how everything is, at a moment when nothing runs.
+    pub(crate) fn mark(&self) -> Mark {
+        let disk = self.disk.borrow();
+        let databases = disk.databases.iter().map(|(id, backend)| {
+            backend.mark();
+            (id.clone(), backend.history())
+        });
+        Mark {
+            now: self.exec.now(),
+            coming: self.exec.coming(),
+            rng: self.rng.borrow().clone(),
+            servers: [self.servers[0].borrow().clone(), self.servers[1].borrow().clone()],
+            databases: databases.collect(),
+            alarms: disk.alarms.clone(),
+            journal: self.journal.borrow().clone(),
+            unanswered: self.unanswered.borrow().clone(),
+            late: self.late.borrow().clone(),
+            happened: self.happened.borrow().clone(),
+            kinds: self.kinds.borrow().len(),
+            jobs: self.jobs.borrow().clone(),
+            looks: (self.server_looks.get(), self.clock_looks.get()),
+            boundaries: self.boundaries.get(),
+            skew: self.skew.get(),
+            flags: [&self.is_dead, &self.is_buried, &self.has_jumped, &self.kill_next, &self.kill_after_commit]
+                .map(Cell::get),
+            calm_since: self.calm_since.get(),
+        }
+    }
+
+    /// Has everything as it was at the last mark, but for what lies ahead.
+    pub(crate) fn go_back(&self, mark: &Mark, faults: &[(u64, Fault)]) {
+        self.exec.go_back(mark.now, &mark.coming);
+        *self.process.borrow_mut() = Process::default();
+        self.rng.borrow_mut().clone_from(&mark.rng);
+        for (server, before) in self.servers.iter().zip(&mark.servers) {
+            server.borrow_mut().clone_from(before);
+        }
+        let mut disk = self.disk.borrow_mut();
+        let opened: Vec<_> = disk.databases.extract_if(.., |id, _| !mark.databases.contains_key(id)).collect();
+        for (id, backend) in opened {
+            backend.give_back(id.commits());
+        }
+        for (id, backend) in &disk.databases {
+            backend.go_back(mark.databases.get(id).copied().unwrap_or_default());
+        }
+        disk.alarms.clone_from(&mark.alarms);
+        self.journal.borrow_mut().clone_from(&mark.journal);
+        self.unanswered.borrow_mut().clone_from(&mark.unanswered);
+        self.late.borrow_mut().clone_from(&mark.late);
+        self.happened.borrow_mut().clone_from(&mark.happened);
+        self.kinds.borrow_mut().truncate(mark.kinds);
+        self.looks.borrow_mut().truncate(mark.kinds);
+        self.server_looks.set(mark.looks.0);
+        self.clock_looks.set(mark.looks.1);
+        self.jobs.borrow_mut().clone_from(&mark.jobs);
+        self.boundaries.set(mark.boundaries);
+        self.skew.set(mark.skew);
+        for (flag, before) in
+            [&self.is_dead, &self.is_buried, &self.has_jumped, &self.kill_next, &self.kill_after_commit]
+                .into_iter()
+                .zip(mark.flags)
+        {
+            flag.set(before);
+        }
+        self.calm_since.set(mark.calm_since);
+        *self.violation.borrow_mut() = None;
+        *self.weather.borrow_mut() = Weather::Named(faults.iter().copied().collect());
+    }
+
+    /// Forgets the last mark, and stays where it is.
+    pub(crate) fn forget_mark(&self, mark: &Mark) {
+        let disk = self.disk.borrow();
+        for backend in disk.databases.iter().filter(|(id, _)| mark.databases.contains_key(id)) {
+            backend.1.unmark();
+        }
+    }
+
+    /// Goes back to the last mark for good.
+    pub(crate) fn unmark(&self, mark: &Mark) {
+        self.go_back(mark, &[]);
+        for backend in self.disk.borrow().databases.values() {
+            backend.unmark();
+        }
+    }
+
+    /// Runs on until nothing runs and a boundary has been passed meanwhile, or to the end, where everything is judged.
+    /// Whether it is the end.
+    pub(crate) fn ends_before_it_rests(self: &Rc<Self>) -> bool {
+        let before = self.boundaries();
+        while self.step() {
+            if self.exec.tasks() == 0 && self.boundaries() > before {
+                return false;
+            }
+        }
+        if self.violation.borrow().is_none() {
+            self.check_end();
+        }
+        true
+    }
+
+    /// All that what happens from now on can depend on, in one number, at a moment when nothing runs.
+    ///
+    /// No object is in memory then. The time is that of what comes next. Of the boundaries' numbers only the order counts.
+    pub(crate) fn fingerprint(&self, is_calm: bool) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.exec.coming().hash(&mut hasher);
+        self.rng.borrow().hash(&mut hasher);
+        for server in &self.servers {
+            server.borrow().history().hash(&mut hasher);
+        }
+        let disk = self.disk.borrow();
+        for (id, backend) in &disk.databases {
+            (id, backend.history()).hash(&mut hasher);
+        }
+        disk.alarms.hash(&mut hasher);
+        self.journal.borrow().fingerprint(self.boundaries(), &mut hasher);
+        self.unanswered.borrow().hash(&mut hasher);
+        for late in self.late.borrow().iter() {
+            late.as_ref().map(|late| format!("{late:?}")).hash(&mut hasher);
+        }
+        self.jobs.borrow().hash(&mut hasher);
+        self.skew.get().hash(&mut hasher);
+        for flag in [&self.is_dead, &self.is_buried, &self.has_jumped, &self.kill_next, &self.kill_after_commit] {
+            flag.get().hash(&mut hasher);
+        }
+        if !is_calm && self.goals.len() > 1 {
+            // By this somebody picks a target.
+            self.server_looks.get().hash(&mut hasher);
+        }
+        self.has_lied().hash(&mut hasher);
+        is_calm.then(|| self.calm_since.get()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Whether a list was given that was older than it looked.
+    pub(crate) fn has_lied(&self) -> bool {
+        self.happened.borrow().iter().any(|(_, _, fault)| *fault == Fault::Stale)
+    }
+
     pub(crate) fn serve(&self, server: usize, request: &Request, view: View) -> Response {
+        self.looks_at_servers();
         let now = self.exec.now();
         let is_promote = crate::server::kind(request) == Some(Kind::Promote);
         let moved = is_promote.then(|| self.moves(server, request)).flatten();
@@ -1164,6 +1366,7 @@ impl World {
     }
 
     pub(crate) fn push(&self, server: usize, upload: &http::Request<()>, body: &[u8]) -> Option<Response> {
+        self.looks_at_servers();
         let now = self.exec.now();
         let place = self.servers[server].borrow().upload_place(upload, body).map(|(place, _)| place);
         let had = place.as_ref().is_some_and(|place| self.servers[server].borrow().files.contains_key(place));

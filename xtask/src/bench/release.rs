@@ -1,12 +1,18 @@
 //! `release`: 12 files of 1 MiB over 4 distros, at a package server that is 20 ms away in each direction.
 //!
 //! The rival does what a shell loop around `package_cloud push` does in a release job, for one file after the other: it
-//! downloads the file from staging (a redirect, and the bytes from storage), and then what that command does, which says
-//! "Looking for repository at … success!" before it pushes: it asks for the repository, reads the list of distributions
-//! and sends the file. It is our own program, so it pays for no Ruby and no start of a process, and depot's latency is
-//! one of requests, so neither side pays for making connections, of which the rival needs more. It does less than
-//! Slipway besides: it compares no digest, looks for no duplicate, and is done when the server has answered, while
-//! Slipway's time ends when the public index serves the last file.
+//! downloads the file from staging (a redirect, and the bytes from storage), and then what that command does: it reads
+//! the list of distributions, says "Looking for repository at … success!" and sends the file. Each of these requests has a
+//! connection of its own, as there: the command calls `RestClient.get` and `RestClient::Request.execute`, and rest-client
+//! 2.0 opens and closes a connection around every call (`Net::HTTP#start` with a block); each download is a process of
+//! its own, and the storage another host. Slipway's edge keeps connections as its runtime does, and begins without any.
+//!
+//! The distance is one of the network ([`World::distance`]): a new connection costs a round trip before its first request,
+//! every byte arrives 20 ms after it was sent, and both sides pay by the same rule. Not modelled are TLS, which would cost
+//! each of the rival's connections one or two round trips more, bandwidth and the slow start of TCP. GitLab is near for
+//! Slipway. The rival is our own program, so it pays for no Ruby and no start of a process. It does less than Slipway
+//! besides: it compares no digest, looks for no duplicate, and is done when the server has answered, while Slipway's time
+//! ends when the public index serves the last file.
 //!
 //! Slipway's time begins when the first manual job is played, so it has the webhooks, GitLab's answers and the approvals
 //! in it. The rival's begins with its first request.
@@ -17,8 +23,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use minreq::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use slipway_stack::{Part as Process, Places};
 
 use super::measure::{interleaved, median, timed};
@@ -33,7 +38,7 @@ const FILE_MIB: usize = 1;
 const ROUNDS: usize = 3;
 
 /// The way to the package server, and the way back.
-const LATENCY_MS: u64 = 20;
+const EACH_WAY_MS: u64 = 20;
 
 /// How many packages the operator lets Slipway send at a time: all of them, since this server does not mind. What the
 /// default of 4 makes of it is told beside.
@@ -120,27 +125,15 @@ impl Bench<'_> {
         Ok((version, packages))
     }
 
-    /// The package server is near, or as far away as it is to be.
-    fn latency(&self, is_far: bool) -> anyhow::Result<()> {
-        self.world.depot(Method::Delete, "faults", None)?;
-        if is_far {
-            let delay = json!({
-                "on": "any", "effect": "delay", "ms": LATENCY_MS, "back_ms": LATENCY_MS, "times": "always",
-            });
-            self.world.depot(Method::Post, "faults", Some(&delay))?;
-        }
-        Ok(())
-    }
-
     fn one_after_another(&mut self) -> anyhow::Result<f64> {
-        self.latency(false)?;
+        self.world.distance(0)?;
         let (_, packages) = self.packages("loop")?;
-        self.latency(true)?;
+        self.world.distance(EACH_WAY_MS)?;
         timed(|| {
             for package in &packages {
                 let bytes = self.world.download(Side::Staging, package)?;
-                self.world.find_repository(Side::Public)?;
                 let ids = self.world.distro_ids()?;
+                self.world.find_repository(Side::Public)?;
                 self.world.push(Side::Public, &ids, package.distro, &package.filename, &bytes)?;
             }
             Ok(())
@@ -148,13 +141,13 @@ impl Bench<'_> {
     }
 
     fn slipway(&mut self) -> anyhow::Result<f64> {
-        self.latency(false)?;
+        self.world.distance(0)?;
         let (version, packages) = self.packages("tug")?;
         let mut release = self.world.begin(self.world.stack.projects()[0], &version)?;
         release.packages = packages;
         self.world.declare(&release)?;
         let jobs = self.world.manual_jobs(&release)?;
-        self.latency(true)?;
+        self.world.distance(EACH_WAY_MS)?;
         let (edge, depot) = (self.world.usage(Process::Edge)?, self.world.usage(Process::Depot)?);
         let began = now();
         self.world.play(&jobs)?;
@@ -166,7 +159,7 @@ impl Bench<'_> {
 
     /// Releases a version, makes the edge forget everything, and does all of it once more.
     fn again(&mut self) -> anyhow::Result<Vec<Figure>> {
-        self.latency(false)?;
+        self.world.distance(0)?;
         let (version, packages) = self.packages("tug")?;
         let mut release = self.world.begin(self.world.stack.projects()[0], &version)?;
         release.packages = packages;
@@ -176,7 +169,7 @@ impl Bench<'_> {
 
         self.world.stack.forget_edge()?;
         ensure!(self.world.shown(&release).is_err(), "the edge has forgotten the release");
-        self.latency(true)?;
+        self.world.distance(EACH_WAY_MS)?;
         let mut again = self.world.begin(release.project, &version)?;
         again.packages = release.packages;
         let before = self.world.requests()?.len();

@@ -36,6 +36,9 @@ const RELEASE_MANAGER: &str = "mira";
 /// How many packages go to staging at a time. It is not what is measured.
 const STAGED_AT_ONCE: usize = 4;
 
+/// How long the edge holds a request of somebody who waits.
+const HELD_SECONDS: u32 = 10;
+
 /// How many webhooks GitLab sends at a time.
 const WEBHOOKS_AT_ONCE: usize = 10;
 
@@ -227,6 +230,11 @@ impl World {
         call(method, &format!("{}/_control/{path}", self.stack.depot_control()), &[], body)
     }
 
+    /// How far away depot is for everybody, from now on. Connections that are open end, so that nobody has a warm one.
+    pub(super) fn distance(&self, each_way_ms: u64) -> anyhow::Result<()> {
+        self.depot(Method::Post, "latency", Some(&json!({"each_way_ms": each_way_ms}))).map(drop)
+    }
+
     /// The file names of the accepted pushes to the public repository, in their order.
     pub(super) fn accepted_pushes(&self) -> anyhow::Result<Vec<String>> {
         let journal = self.depot(Method::Get, "journal", None)?;
@@ -343,10 +351,12 @@ impl World {
         told["attempts"].as_array().cloned().context("a target has attempts")
     }
 
-    /// Waits until every package is released, and says when the last one was.
+    /// Waits until every package is released, and says when the last one was: as `slipway await` does, with a request
+    /// that the edge answers when it is so.
     pub(super) fn wait_until_released(&self, release: &Release, limit: Duration) -> anyhow::Result<f64> {
+        let address = format!("{}?wait=complete&timeout={HELD_SECONDS}", self.address(release));
         wait_for(&format!("{} {} is released", release.project.name, release.version), limit, || {
-            released_at(&self.shown(release)?)
+            released_at(&get_json(&address)?)
         })
     }
 }

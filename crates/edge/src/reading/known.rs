@@ -25,7 +25,7 @@ pub(crate) const TABLES: &[&str] = &[
 /// How long a name is remembered that nobody asks for any more.
 const INTEREST_LASTS: Duration = Duration::from_hours(24);
 /// How many names one reading is for at the most.
-const NAMES_MAX: u64 = 2000;
+pub(super) const NAMES_MAX: usize = 2000;
 
 /// What earlier readings left of one index.
 pub(super) struct Known {
@@ -39,7 +39,7 @@ impl Known {
         let mark = rows.first().map(|row| row.text(0)).transpose()?.and_then(|text| serde_json::from_str(text).ok());
         let rows = sql.query(
             "SELECT filename, digests FROM interests WHERE id = ? ORDER BY asked_at DESC, filename LIMIT ?",
-            &[id.into(), NAMES_MAX.into()],
+            &[id.into(), u64::try_from(NAMES_MAX).unwrap_or(u64::MAX).into()],
         )?;
         let mut digests = BTreeMap::new();
         for row in &rows {
@@ -85,15 +85,22 @@ impl Known {
     }
 }
 
-/// Somebody asks for a name.
-pub(super) fn interested(sql: &impl Sql, id: &str, name: &Filename, now: Timestamp) -> Result<(), SqlError> {
-    sql.query("DELETE FROM interests WHERE id = ? AND asked_at < ?", &[id.into(), (now - INTEREST_LASTS).0.into()])?;
-    sql.query(
-        "INSERT INTO interests (id, filename, digests, asked_at) VALUES (?, ?, NULL, ?)
-         ON CONFLICT (id, filename) DO UPDATE SET asked_at = excluded.asked_at",
-        &[id.into(), name.as_str().into(), now.0.into()],
-    )?;
-    Ok(())
+/// Somebody asks for these names.
+pub(super) fn interested(sql: &impl Sql, id: &str, names: &BTreeSet<Filename>, now: Timestamp) -> Result<(), SqlError> {
+    sql.atomically(|| {
+        sql.query(
+            "DELETE FROM interests WHERE id = ? AND asked_at < ?",
+            &[id.into(), (now - INTEREST_LASTS).0.into()],
+        )?;
+        for name in names {
+            sql.query(
+                "INSERT INTO interests (id, filename, digests, asked_at) VALUES (?, ?, NULL, ?)
+                 ON CONFLICT (id, filename) DO UPDATE SET asked_at = excluded.asked_at",
+                &[id.into(), name.as_str().into(), now.0.into()],
+            )?;
+        }
+        Ok(())
+    })
 }
 
 /// Keeps by what the next reading sees that nothing has changed.

@@ -11,6 +11,7 @@
 mod known;
 mod queue;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -23,15 +24,23 @@ use slipway_package::{Distro, Filename};
 
 use self::known::Known;
 pub(crate) use self::known::TABLES;
-use self::queue::{Answers, Queues};
+use self::queue::{Answers, Gather, Queues};
 use crate::account::Account;
 use crate::port::AccountHost;
 
 /// The shared readings of one account.
-#[derive(Default)]
 pub struct Readings {
     lists: Queues<Name, Seen>,
     indexes: Queues<Filename, Served>,
+    /// Names that were looked for in a repository and will be in its index, by index, until that is read. In memory
+    /// alone: a name that is forgotten costs one more reading, and writing each down would cost a write to the disk.
+    soon: RefCell<BTreeMap<String, BTreeSet<Filename>>>,
+}
+
+impl Default for Readings {
+    fn default() -> Self {
+        Self { lists: Queues::new(Gather::PATIENT), indexes: Queues::new(Gather::BRIEF), soon: RefCell::default() }
+    }
 }
 
 impl fmt::Debug for Readings {
@@ -52,8 +61,11 @@ pub async fn find(
     let look = async |store: Store| {
         // Whoever looks for a file will want to see it in the index: one reading of that then serves all of them.
         if let Ok(index) = IndexName::of(distro, filename) {
-            let id = index_id(repository, &index);
-            known::interested(account.sql(), &id, filename, host.now()).map_err(|error| unwritten(&error))?;
+            let mut soon = readings.soon.borrow_mut();
+            let names = soon.entry(index_id(repository, &index)).or_default();
+            if names.len() < known::NAMES_MAX {
+                names.insert(filename.clone());
+            }
         }
         let read = async |names: &BTreeSet<Name>| store.find_all(host, names).await;
         readings.lists.ask(host, repository, (distro.clone(), filename.clone()), read).await
@@ -73,7 +85,12 @@ pub async fn served(
     let look = async |store: Store| {
         let index = IndexName::of(distro, filename)?;
         let id = index_id(repository, &index);
-        let read = async |names: &BTreeSet<Filename>| read_index(account.sql(), host, &store, &index, &id, names).await;
+        let read = async |names: &BTreeSet<Filename>| {
+            let mut wanted = readings.soon.borrow_mut().remove(&id).unwrap_or_default();
+            wanted.extend(names.iter().cloned());
+            known::interested(account.sql(), &id, &wanted, host.now()).map_err(|error| unwritten(&error))?;
+            read_index(account.sql(), host, &store, &index, &id, names).await
+        };
         readings.indexes.ask(host, &id, filename.clone(), read).await
     };
     Ok(looked(account, host, repository, look).await?.unwrap_or(Served::NotListed))
@@ -99,7 +116,7 @@ async fn looked<T>(
     looked
 }
 
-/// Reads an index for all who ask now, and for those who will.
+/// Reads an index for these names, and for all that anybody is interested in.
 async fn read_index(
     sql: &impl Sql,
     host: &impl AccountHost,
@@ -109,10 +126,6 @@ async fn read_index(
     names: &BTreeSet<Filename>,
 ) -> Answers<Filename, Served> {
     let unwritten = |error: SqlError| unwritten(&error);
-    let now = host.now();
-    for name in names {
-        known::interested(sql, id, name, now).map_err(unwritten)?;
-    }
     let known = Known::of(sql, id).map_err(unwritten)?;
     // What was read holds only for the names that it was read for.
     let mark = known.mark.as_ref().filter(|_| names.iter().all(|name| known.has(name)));

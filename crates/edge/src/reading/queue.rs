@@ -2,23 +2,41 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use futures_util::future::select;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_wire::{Planted, planted};
 
 use crate::port::Clock;
 
-/// A reading waits for others that ask the same, until nobody has come for so long. It is short beside any request to a
-/// server.
-const GATHER: Duration = Duration::from_millis(40);
-/// How often it waits so at the most, while more and more come.
-const GATHERS_MAX: u32 = 6;
-/// How often one who waits looks whether the reading is there.
-const GLANCE: Duration = Duration::from_millis(15);
+/// A reading waits for others that ask the same: until nobody has come for so long, and so often at the most while more
+/// and more come.
+#[derive(Clone, Copy)]
+pub(super) struct Gather {
+    quiet: Duration,
+    times_max: u32,
+}
+
+impl Gather {
+    /// For the first of several readings. Packages whose orders went out together look together, as soon as each has
+    /// opened its database, and all of them are answered by one list.
+    pub(super) const PATIENT: Self = Self { quiet: Duration::from_millis(40), times_max: 6 };
+    /// For those that follow: copies end one by one, and nobody should wait for the last.
+    pub(super) const BRIEF: Self = Self { quiet: Duration::from_millis(10), times_max: 2 };
+}
+
+/// A reading is the first of several when none has ended for so long.
+const BURST: Duration = Duration::from_secs(2);
+/// How often one who waits looks by itself whether the reading is there. It is woken, unless the reader was lost.
+const GLANCE: Duration = Duration::from_secs(5);
 /// A reading whose reader was lost is begun by another after this: longer than any exchange may take.
 const LOST_AFTER: Duration = Duration::from_mins(5);
+
 /// What a reading has found of each item.
 pub(super) type Answers<I, A> = Result<BTreeMap<I, A>, Trouble>;
 
@@ -32,24 +50,40 @@ struct Queue<I, A> {
     reading: Option<Timestamp>,
     /// The last readings.
     done: BTreeMap<u64, Answers<I, A>>,
+    /// How many readings have ended.
+    ended: u64,
+    /// When the last one did.
+    ended_at: Option<Timestamp>,
+    /// Those who wait until one ends.
+    waiting: Vec<Waker>,
 }
 
 impl<I, A> Default for Queue<I, A> {
     fn default() -> Self {
-        Self { next: BTreeSet::new(), number: 0, reading: None, done: BTreeMap::new() }
+        Self {
+            next: BTreeSet::new(),
+            number: 0,
+            reading: None,
+            done: BTreeMap::new(),
+            ended: 0,
+            ended_at: None,
+            waiting: Vec::new(),
+        }
     }
 }
 
 /// A table of queues. It lives in memory alone: whoever waits in vain asks again.
-pub(super) struct Queues<I, A>(RefCell<BTreeMap<String, Queue<I, A>>>);
-
-impl<I, A> Default for Queues<I, A> {
-    fn default() -> Self {
-        Self(RefCell::default())
-    }
+pub(super) struct Queues<I, A> {
+    /// How the first of several readings gathers.
+    first: Gather,
+    queues: RefCell<BTreeMap<String, Queue<I, A>>>,
 }
 
 impl<I: Ord + Clone, A: Clone> Queues<I, A> {
+    pub(super) fn new(first: Gather) -> Self {
+        Self { first, queues: RefCell::default() }
+    }
+
     /// The answer for one item, from a reading that begins after this was called.
     pub(super) async fn ask(
         &self,
@@ -79,12 +113,14 @@ impl<I: Ord + Clone, A: Clone> Queues<I, A> {
                 return answers.map(|answers| answers.get(&item).cloned());
             }
             if !leads {
-                clock.pause(GLANCE).await;
+                self.until_one_ends(clock, queue).await;
                 continue;
             }
-            for _ in 0..GATHERS_MAX {
+            let follows = self.with(queue, |queue| queue.ended_at.is_some_and(|at| clock.now().since(at) < BURST));
+            let gather = if follows { Gather::BRIEF } else { self.first };
+            for _ in 0..gather.times_max {
                 let before = self.with(queue, |queue| queue.next.len());
-                clock.pause(GATHER).await;
+                clock.pause(gather.quiet).await;
                 if self.with(queue, |queue| queue.next.len()) == before {
                     break;
                 }
@@ -98,18 +134,39 @@ impl<I: Ord + Clone, A: Clone> Queues<I, A> {
             // After a reader that was lost, this one is late for it: the item goes along again.
             items.insert(item.clone());
             let answers = read(&items).await;
-            self.with(queue, |queue| {
+            let waiting = self.with(queue, |queue| {
                 queue.reading = None;
                 queue.done.insert(number, answers.clone());
                 while queue.done.len() > 4 {
                     queue.done.pop_first();
                 }
+                queue.ended += 1;
+                queue.ended_at = Some(clock.now());
+                std::mem::take(&mut queue.waiting)
             });
+            waiting.into_iter().for_each(Waker::wake);
             return answers.map(|answers| answers.get(&item).cloned());
         }
     }
 
+    /// Waits until a reading of this queue ends, or for a while.
+    async fn until_one_ends(&self, clock: &impl Clock, queue: &str) {
+        let before = self.with(queue, |queue| queue.ended);
+        let ended = poll_fn(|context| {
+            self.with(queue, |queue| {
+                if queue.ended != before {
+                    return Poll::Ready(());
+                }
+                if !queue.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                    queue.waiting.push(context.waker().clone());
+                }
+                Poll::Pending
+            })
+        });
+        select(ended, pin!(clock.pause(GLANCE))).await;
+    }
+
     fn with<T>(&self, queue: &str, work: impl FnOnce(&mut Queue<I, A>) -> T) -> T {
-        work(self.0.borrow_mut().entry(queue.to_owned()).or_default())
+        work(self.queues.borrow_mut().entry(queue.to_owned()).or_default())
     }
 }

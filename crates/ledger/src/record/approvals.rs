@@ -191,9 +191,13 @@ impl<S: Sql> Record<S> {
             .collect()
     }
 
-    /// An order was acknowledged.
-    pub fn dispatched(&self, approval: u64) -> Result<(), LedgerError> {
-        self.0.query("DELETE FROM dispatches WHERE approval = ?", &[approval.into()])?;
-        Ok(())
+    /// Orders were acknowledged.
+    pub fn dispatched(&self, approvals: &[u64]) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            for approval in approvals {
+                self.0.query("DELETE FROM dispatches WHERE approval = ?", &[(*approval).into()])?;
+            }
+            Ok(())
+        })
     }
 }

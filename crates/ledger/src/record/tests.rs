@@ -290,7 +290,7 @@ fn two_ways_of_asking_give_one_order() {
     assert_eq!(orders.len(), 1);
     let order = &orders.first().expect("one").order;
     assert_eq!((order.digest, order.targets.len()), (Digest::of(b"deb"), 1));
-    record.dispatched(order.approval).expect("acknowledged");
+    record.dispatched(&[order.approval]).expect("acknowledged");
     assert!(record.dispatches().expect("orders").is_empty());
 }
 

@@ -29,6 +29,23 @@ fn every_answer_may_take_a_while_in_both_directions() {
 }
 
 #[test]
+fn a_new_connection_pays_for_the_distance_before_its_first_request_does() {
+    let (depot, _) = with_tug();
+    depot.order("POST", "latency", &json!({"each_way_ms": 25}));
+    let agent = ureq::Agent::new_with_defaults();
+    let ask = || {
+        let answer =
+            agent.get(format!("{}/api/v1/distributions.json", depot.url())).header("authorization", basic(PUBLIC));
+        answer.call().and_then(|mut answer| answer.body_mut().read_to_string()).expect("depot answers")
+    };
+    let (new, first) = took(ask);
+    let (kept, second) = took(ask);
+    assert!(new >= Duration::from_millis(100), "the connection and the first answer came after {new:?}");
+    assert!(kept >= Duration::from_millis(50), "the second answer came after {kept:?}");
+    assert!(first == second);
+}
+
+#[test]
 fn a_download_may_be_slow_and_so_may_an_upload() {
     let (depot, file) = with_tug();
     let rate = u64::try_from(file.len()).expect("a short file") * 5;
