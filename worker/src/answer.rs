@@ -85,7 +85,7 @@ impl From<MigrationError> for Problem {
 
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
-        let detail = error.to_string();
+        let detail = format!("{error}.");
         match error {
             LedgerError::Sql(_) | LedgerError::Json(_) | LedgerError::Unknown(_) => {
                 worker::Error::RustError(detail).into()
@@ -97,7 +97,7 @@ impl From<LedgerError> for Problem {
             LedgerError::NotPlanned { .. } => Self::new(409, "not-planned", detail),
             LedgerError::OtherDigest { .. } => Self::new(409, "other-digest", detail),
             LedgerError::NotReplaceable { .. } => Self::new(409, "not-replaceable", detail),
-            LedgerError::OtherFile(_) => Self::new(422, "other-file", format!("{detail}.")),
+            LedgerError::OtherFile(_) => Self::new(422, "other-file", detail),
             LedgerError::Skipped { .. } => Self::new(409, "skipped", detail),
         }
     }

@@ -111,7 +111,7 @@ pub(crate) async fn ask<T: DeserializeOwned>(
         let text = answer.text().await?;
         match answer.status_code() {
             200 | 202 => Ok(serde_json::from_str(&text)?),
-            status => Err(worker::Error::RustError(format!("it answered {status}: {text}"))),
+            status => Err(worker::Error::RustError(format!("status {status}, {text}"))),
         }
     };
     ask.await.map_err(|error: worker::Error| Silent(error.to_string()))

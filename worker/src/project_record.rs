@@ -19,7 +19,7 @@ use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
-use slipway_edge::port::{ProjectHost, Silent};
+use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{package, project};
 use slipway_gitlab::{GetJob, Instance, Job};
 use slipway_ledger::{Record, Sent, Sight, audit};
@@ -162,10 +162,10 @@ impl ProjectRecord {
     async fn soon(&self) -> Result<()> {
         let armed = self.state.storage().get_alarm().await?;
         let now = clock::now();
-        if armed.is_some_and(|at| now.0 < at && at <= (now + project::SOON).0) {
+        if armed.is_some_and(|at| now.0 < at && at <= (now + SOON).0) {
             return Ok(());
         }
-        self.state.storage().set_alarm(project::SOON).await
+        self.state.storage().set_alarm(SOON).await
     }
 
     /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
@@ -360,7 +360,7 @@ impl ProjectRecord {
         let due_at = due_at.into_iter().chain(again).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
-            Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(project::SOON)).await?,
+            Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,
             None => storage.delete_alarm().await?,
         }
         Ok(())
@@ -412,12 +412,14 @@ impl ProjectRecord {
     ) -> std::result::Result<(), Problem> {
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
-        let until = clock::now() + Duration::from_millis(wait_ms);
+        let began = clock::now();
+        // A clock that is set back meanwhile holds nobody for longer.
+        let waits = || (began..began + Duration::from_millis(wait_ms)).contains(&clock::now());
         let mut looked_at = None;
         loop {
             let sequence = self.record()?.sequence(version)?;
             let Some(now_at) = sequence else { return Ok(()) };
-            if since.is_some_and(|since| now_at > since) || clock::now() >= until {
+            if since.is_some_and(|since| now_at > since) || !waits() {
                 return Ok(());
             }
             if state.is_some() && looked_at != sequence {

@@ -132,7 +132,8 @@ pub(crate) fn of(request: &Request, env: &Env) -> Result<Option<JobSession>, Pro
 
 async fn find_key(config: &Config, key_id: &str, now: Timestamp) -> Result<Option<RsaKey>, Problem> {
     let (known, age) = KEYS.with_borrow(|keys| match keys {
-        Some((read_at, keys)) => (keys.find(key_id).cloned(), Some(now.since(*read_at))),
+        // Keys that were read later than now were read when the clock was wrong: nobody knows how old they are.
+        Some((read_at, keys)) => (keys.find(key_id).cloned(), (*read_at <= now).then(|| now.since(*read_at))),
         None => (None, None),
     });
     let fresh = age.is_some_and(|age| age < if known.is_some() { KEYS_AGE_MAX } else { KEYS_AGE_MIN });
@@ -141,7 +142,7 @@ async fn find_key(config: &Config, key_id: &str, now: Timestamp) -> Result<Optio
     }
     let unreadable =
         |why: &str| Problem::new(503, "gitlab-unreachable", format!("Cannot read GitLab's keys: {why}. Try again."));
-    if FAILED_AT.get().is_some_and(|at| now.since(at) < KEYS_AGAIN) {
+    if FAILED_AT.get().is_some_and(|at| at <= now && now.since(at) < KEYS_AGAIN) {
         return if known.is_some() { Ok(known) } else { Err(unreadable("it failed seconds ago")) };
     }
     let http = Fetch::new(KEYS_LIMIT);

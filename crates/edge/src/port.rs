@@ -16,9 +16,12 @@ use slipway_wire::{Digest, Http, RelayError, Relayed, Transfer};
 
 use crate::account::{AskSlot, SlotEnded};
 
+/// How soon an alarm is armed that is due at once: at or before now it can stall.
+pub const SOON: Duration = Duration::from_millis(5);
+
 /// Another object did not answer. What it was told may have been done all the same.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("another object of the edge did not answer: {0}")]
+#[error("a part of Slipway's edge did not answer: {0}")]
 pub struct Silent(pub String);
 
 /// The time, and what chance there is.

@@ -18,9 +18,8 @@ use slipway_wire::{Planted, call, planted};
 
 use crate::package;
 use crate::port::ProjectHost;
+pub use crate::port::SOON;
 
-/// At or before now an alarm can stall, so the earliest is this much later.
-pub const SOON: Duration = Duration::from_millis(5);
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
 /// How often what is on its way is looked over.

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// How large a key set may be. GitLab's have a few keys of half a kilobyte.
 const BYTES_MAX: usize = 64 << 10;
@@ -14,17 +14,14 @@ const KEYS_MAX: usize = 32;
 const MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
 /// An issuer's RSA keys for signatures. Keys of other kinds or for other uses are left out.
-///
-/// [`Jwks::to_json`] writes it so that [`Jwks::parse`] reads it again, for callers that keep it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Jwks {
     keys: Vec<RsaKey>,
 }
 
-/// An RSA key. It serialises as a JWK, ready for `crypto.subtle.importKey("jwk", …)`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// An RSA key, in the words of a JWK.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RsaKey {
-    kty: &'static str,
     kid: String,
     n: String,
     e: String,
@@ -89,7 +86,7 @@ impl RsaKey {
         let meant = key.kty? == "RSA"
             && key.used_for.is_none_or(|used_for| used_for == "sig")
             && key.alg.is_none_or(|alg| alg == "RS256");
-        (fits && meant && !kid.is_empty()).then_some(Self { kty: "RSA", kid, n, e })
+        (fits && meant && !kid.is_empty()).then_some(Self { kid, n, e })
     }
 }
 
@@ -121,11 +118,6 @@ impl Jwks {
     /// Whether no key is usable.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
-    }
-
-    /// The set as JSON.
-    pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string(self)
     }
 }
 
@@ -204,13 +196,5 @@ mod tests {
         for body in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[1]}"#, r#"{"keys":[],"keys":[]}"#] {
             assert!(matches!(Jwks::parse(body.as_bytes()), Err(InvalidJwks::Json(_))), "{body}");
         }
-    }
-
-    #[test]
-    fn a_set_that_was_kept_reads_as_before() {
-        let jwks = set(&[key("one"), key("two")]).expect("a set");
-        let kept = jwks.to_json().expect("JSON");
-        assert_eq!(Jwks::parse(kept.as_bytes()).expect("the same set"), jwks);
-        assert!(kept.starts_with(r#"{"keys":[{"kty":"RSA","kid":"one","n":"#), "{kept}");
     }
 }

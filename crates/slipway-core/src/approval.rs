@@ -75,7 +75,7 @@ pub enum Refusal {
         job: u64,
     },
     /// The job is not the one that was declared to release the package.
-    #[error("`{key}` is released by the job `{declared}`, not by this one")]
+    #[error("`{key}` is released by the job `{declared}`, not by this one; play that one")]
     OtherJob {
         /// The package.
         key: Key,

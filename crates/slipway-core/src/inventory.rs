@@ -50,10 +50,10 @@ impl From<BTreeSet<Digest>> for Served {
 pub struct Inventory {
     /// What the public repository has under the name.
     pub public: Seen,
-    /// What the staging repository has under the name. It matters, and is looked at, while the public one has nothing.
+    /// What the staging repository has under the name. It counts while the public one has nothing.
     pub staging: Seen,
-    /// What the public index serves under the name. It matters, and is read, when the public repository has the
-    /// approved bytes.
+    /// What the public index serves under the name. It counts when the public repository has the approved
+    /// bytes.
     pub served: Served,
 }
 

@@ -140,8 +140,25 @@ impl Code {
                  its plan or pay; it is tried again by itself, a package at a time."
             }
             Self::StillCutOff => "Operator: raise the account's plan or pay, then play the release job again.",
-            Self::NoAccess | Self::Refused | Self::UnknownDistro | Self::ForeignStorage | Self::Renamed => {
-                "Operator: mend the cause, then play the release job again."
+            Self::NoAccess => {
+                "Operator: look at the place's token and at what its user may do at the package server, then play the \
+                 release job again."
+            }
+            Self::Refused => {
+                "Operator: mend what the package server says, with whoever builds the package, then play the release job \
+                 again."
+            }
+            Self::UnknownDistro => {
+                "Operator: have the package server add the distribution, then play the release job again; or take it out \
+                 of the plan."
+            }
+            Self::ForeignStorage => {
+                "Operator: if that host is right, add it to the place's `storage` in `slipway.toml`, deploy, then play the \
+                 release job again."
+            }
+            Self::Renamed => {
+                "Build owner: give the file the name that the package has inside. Remove it from the public repository \
+                 under the other name, then stage and release it again."
             }
             Self::NotConfigured => {
                 "Operator: mend `slipway.toml` or the secret, deploy, then play the release job again."
@@ -155,8 +172,8 @@ impl Code {
                  repository at once, warn those who install it, and release the package under another revision."
             }
             Self::LostInMove => {
-                "Operator: look for the file at the package server. It was on its way from staging to public; the build \
-                 job can stage it again, then play the release job again."
+                "Operator: look for the file at the package server; it was on its way from staging to public. If it is \
+                 nowhere, have its build job stage it again, then play the release job again."
             }
             Self::Missing => "Release manager: run its build job again, so that it is staged again.",
             Self::StagedBytesChanged => {
@@ -258,10 +275,35 @@ mod tests {
 
     #[test]
     fn every_code_is_told_apart_and_explained_to_people() {
-        let page = include_str!("../../../docs/release-managers/problems.md");
         for (number, code) in Code::ALL.into_iter().enumerate() {
             assert_eq!(Code::ALL.iter().position(|other| other.code() == code.code()), Some(number), "{code}");
-            assert!(page.contains(&format!("\n| `{code}` |")), "problems.md has no line for `{code}`");
+            assert!(line(code).is_some(), "problems.md has no line for `{code}`");
+        }
+    }
+
+    /// What the page for people says of a code: whether to try again, and who acts.
+    fn line(code: Code) -> Option<(&'static str, &'static str)> {
+        let page = include_str!("../../../docs/release-managers/problems.md");
+        let cells = page.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        cells.into_iter().find_map(|cells| match cells.as_slice() {
+            ["", name, _, again, who, ""] if *name == format!("`{code}`") => Some((*again, *who)),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn the_page_for_people_says_of_every_code_whether_to_try_again_and_who_acts_as_the_code_does() {
+        for code in Code::ALL {
+            let (again, who) = line(code).expect("every code has a line");
+            let retry = match code.retry() {
+                Retry::Safe => "safe",
+                Retry::Automatic => "by itself",
+                Retry::Useless => "useless",
+            };
+            assert!(again.starts_with(retry), "{code}: {again}");
+            let (acts, _) = code.next().split_once(':').expect("who acts stands first");
+            let acts = if acts == "Build owner" { "whoever builds it".to_owned() } else { acts.to_lowercase() };
+            assert!(who.starts_with(&acts), "{code}: {who}, and the code says {acts}");
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use slipway_package::Filename;
 use slipway_wire::{Digest, Planted, TooSlow, planted};
 
+use crate::amount;
 use crate::api::{Act, Attempt, Problem, Step};
 use crate::problem::{Code, Visible};
 use crate::promotion::{Outcome, Promotion};
@@ -31,8 +32,6 @@ pub const NOWHERE_MAX: Duration = Duration::from_secs(45);
 pub const CARRY_WAIT_MAX: Duration = Duration::from_mins(10);
 /// How long an account may be cut off: as long as an approval holds.
 pub const CUT_OFF_MAX: Duration = Duration::from_hours(4);
-/// How long a run that the edge drives by itself can last: <https://developers.cloudflare.com/durable-objects/api/alarms/>.
-pub const RUN_MAX: Duration = Duration::from_mins(15);
 
 /// What the record shows of a target on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,17 +138,10 @@ pub fn report(
     let after = |wait| Next::After(jittered(wait, random));
     let moving = |step, problem, wait| (shown(TargetState::Releasing, Some(step), problem), after(wait));
     let stopped = |state, problem| (shown(state, None, Some(problem)), Next::Settled);
-    let is_past = |since: Option<Timestamp>, max| since.is_some_and(|since| now.since(since) > max);
-    // What the public place had, and does not list now, may be there all the same: lists can be behind.
-    // What was told to move may be on its way, whatever staging has by now.
-    let is_underway = promotion.how == How::Move && patience.begun.is_some();
-    let gone = if patience.accepted_at.is_some() || is_underway { Visible::Unknown } else { Visible::Nothing };
-    // After an act, a list without the file says nothing for sure.
-    let at_most =
-        |public| if patience.begun.is_some() && public == Visible::Nothing { Visible::Unknown } else { public };
-    // An act of an earlier run may have done its work, whatever staging has by now, and whatever this run was answered.
-    let after_earlier_acts =
-        |public| if promotion.begun && public == Visible::Nothing { Visible::Unknown } else { public };
+    if let Some((state, problem)) = over(promotion, outcome, patience, now) {
+        return stopped(state, problem);
+    }
+    let known = Known::of(promotion, patience);
     match outcome {
         Outcome::Released => {
             let outside = patience.begun.is_none();
@@ -157,33 +149,16 @@ pub fn report(
         }
         // The account itself says when, and calls sooner when a slot is free.
         Outcome::AwaitingSlot(wait) => (shown(TargetState::Approved, None, None), Next::After(*wait)),
-        Outcome::CutOff { trouble, public, .. } if is_past(patience.cut_off_since, CUT_OFF_MAX) => {
-            stopped(TargetState::Failed, told(Code::StillCutOff, trouble, at_most(*public)))
-        }
         Outcome::CutOff { trouble, again, public } => {
-            let problem = told(Code::AccountCutOff, trouble, at_most(*public));
+            let problem = told(Code::AccountCutOff, trouble, known.after_any_act(*public));
             (shown(TargetState::Approved, None, Some(problem)), after(*again))
         }
-        Outcome::AwaitingDigest if patience.waited >= WAITS_MAX => stopped(TargetState::Failed, no_digest(promotion)),
         Outcome::AwaitingDigest => moving(Step::Look, None, index_wait(patience.waited)),
-        Outcome::AwaitingIndex if is_past(patience.accepted_at, INDEX_WAIT_MAX) => {
-            stopped(TargetState::Failed, not_served(promotion))
-        }
         Outcome::AwaitingIndex => moving(Step::Index, None, index_wait(patience.waited)),
-        Outcome::Nowhere if planted(Planted::AbsenceIsMissing) => {
-            stopped(TargetState::Missing, missing(promotion, gone))
-        }
-        Outcome::Nowhere if is_past(patience.nowhere_since, nowhere_max(patience)) => match patience.begun {
-            Some(Act::Move) => stopped(TargetState::Failed, lost_in_move(promotion)),
-            _ => stopped(TargetState::Missing, missing(promotion, at_most(gone))),
-        },
         Outcome::Nowhere => {
             let step = if patience.begun == Some(Act::Move) { Step::Move } else { Step::Look };
             let waited = if patience.nowhere_since.is_some() { patience.waited } else { 0 };
             moving(step, None, index_wait(waited))
-        }
-        Outcome::TooSlow(slow) if is_past(patience.carry_since, CARRY_WAIT_MAX) => {
-            stopped(TargetState::Failed, too_slow(Code::NobodyCarries, promotion, slow))
         }
         Outcome::TooSlow(slow) => {
             // It is not copied again by the alarm: that could not end either. When nobody has carried it by then, it stops.
@@ -191,22 +166,86 @@ pub fn report(
             let problem = too_slow(Code::TooSlow, promotion, slow);
             (shown(TargetState::Releasing, Some(Step::Carry), Some(problem)), Next::After(wait))
         }
-        Outcome::Troubled(trouble) if patience.troubled >= ATTEMPTS_MAX => {
-            stopped(TargetState::Failed, gave_up(trouble, patience.troubled))
-        }
         Outcome::Troubled(trouble) => {
             let problem = told(Code::Trouble, trouble, Visible::Unknown);
             moving(Step::Look, Some(problem), trouble_wait(patience.troubled))
         }
         Outcome::Conflict { public, moved } => {
-            stopped(TargetState::Conflict, conflict(promotion, *public, *moved, at_most(Visible::Nothing)))
+            let ours = known.after_any_act(Visible::Nothing);
+            stopped(TargetState::Conflict, conflict(promotion, *public, *moved, ours))
         }
         Outcome::Changed { staged } => {
-            stopped(TargetState::Failed, changed(promotion, *staged, after_earlier_acts(gone)))
+            stopped(TargetState::Failed, changed(promotion, *staged, known.after_earlier_acts(known.gone())))
         }
         Outcome::Refused { code, trouble, public } => {
-            stopped(TargetState::Failed, told(*code, trouble, after_earlier_acts(*public)))
+            stopped(TargetState::Failed, told(*code, trouble, known.after_earlier_acts(*public)))
         }
+    }
+}
+
+/// What has lasted for too long to go on, and what is said of it then.
+fn over(
+    promotion: &Promotion,
+    outcome: &Outcome,
+    patience: Patience,
+    now: Timestamp,
+) -> Option<(TargetState, Problem)> {
+    let is_past = |since: Option<Timestamp>, max| since.is_some_and(|since| now.since(since) > max);
+    let known = Known::of(promotion, patience);
+    let failed = |problem| Some((TargetState::Failed, problem));
+    match outcome {
+        Outcome::CutOff { trouble, public, .. } if is_past(patience.cut_off_since, CUT_OFF_MAX) => {
+            failed(told(Code::StillCutOff, trouble, known.after_any_act(*public)))
+        }
+        Outcome::AwaitingDigest if patience.waited >= WAITS_MAX => failed(no_digest(promotion)),
+        Outcome::AwaitingIndex if is_past(patience.accepted_at, INDEX_WAIT_MAX) => failed(not_served(promotion)),
+        Outcome::Nowhere if planted(Planted::AbsenceIsMissing) => {
+            Some((TargetState::Missing, missing(promotion, known.gone())))
+        }
+        Outcome::Nowhere if is_past(patience.nowhere_since, nowhere_max(patience)) => match patience.begun {
+            Some(Act::Move) => failed(lost_in_move(promotion)),
+            _ => Some((TargetState::Missing, missing(promotion, known.after_any_act(known.gone())))),
+        },
+        Outcome::TooSlow(slow) if is_past(patience.carry_since, CARRY_WAIT_MAX) => {
+            failed(too_slow(Code::NobodyCarries, promotion, slow))
+        }
+        Outcome::Troubled(trouble) if patience.troubled >= ATTEMPTS_MAX => failed(gave_up(trouble, patience.troubled)),
+        _ => None,
+    }
+}
+
+/// How much a public place that does not list the file says, by what was begun.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The place had the file before, or was told to move it.
+    was_there: bool,
+    /// An act was begun, in this run or before.
+    begun: bool,
+    /// An act was begun before this run.
+    begun_before: bool,
+}
+
+impl Known {
+    fn of(promotion: &Promotion, patience: Patience) -> Self {
+        let begun = patience.begun.is_some();
+        let was_there = patience.accepted_at.is_some() || promotion.how == How::Move && begun;
+        Self { was_there, begun, begun_before: promotion.begun }
+    }
+
+    /// Of a file that staging does not have as approved. What the public place had, and does not list now, may be there all
+    /// the same: lists can be behind. What was told to move may be on its way.
+    fn gone(self) -> Visible {
+        if self.was_there { Visible::Unknown } else { Visible::Nothing }
+    }
+
+    /// After an act, a list without the file says nothing for sure.
+    fn after_any_act(self, public: Visible) -> Visible {
+        if self.begun && public == Visible::Nothing { Visible::Unknown } else { public }
+    }
+
+    /// An act of an earlier run may have done its work, whatever staging has by now, and whatever this run was answered.
+    fn after_earlier_acts(self, public: Visible) -> Visible {
+        if self.begun_before && public == Visible::Nothing { Visible::Unknown } else { public }
     }
 }
 
@@ -229,7 +268,7 @@ pub fn unconfigured(distro: &str, why: &impl std::fmt::Display) -> Report {
 
 /// A run that was cut off again and again before it could end.
 pub fn cut_off_run() -> Outcome {
-    Outcome::Troubled(Trouble::passing("the run was cut off before it ended, as every one before it"))
+    Outcome::Troubled(Trouble::passing("the edge was stopped each time before it could end; its log may say why"))
 }
 
 /// How long a file may be in neither place.
@@ -293,12 +332,14 @@ fn lost_in_move(Promotion { staging, public, filename, .. }: &Promotion) -> Prob
 }
 
 fn too_slow(code: Code, Promotion { filename, size, .. }: &Promotion, slow: &TooSlow) -> Problem {
-    let TooSlow { bytes, rate_bytes_per_second, needed_seconds, .. } = slow;
+    let TooSlow { bytes, rate_bytes_per_second, needed_seconds, left_seconds } = *slow;
     let what = format!(
-        "`{filename}` has {size} bytes; after {bytes} of them, at {rate_bytes_per_second} bytes a second, the rest would \
-         take {} more minutes, and the edge may run for {} by itself. Nothing of it is public.",
+        "`{filename}` is copied too slowly: after {} the rest needs {} minutes at {} a second, and the edge has only {} \
+         by itself. Nothing of it is public.",
+        amount::part(bytes, *size),
         needed_seconds.div_ceil(60),
-        RUN_MAX.as_secs() / 60,
+        amount::size(rate_bytes_per_second),
+        left_seconds / 60,
     );
     code.problem(what, Visible::Nothing, None)
 }
@@ -379,6 +420,20 @@ mod tests {
             how: How::Copy,
             begun,
         }
+    }
+
+    #[test]
+    fn a_copy_that_is_too_slow_is_told_in_minutes_and_in_units_of_the_package() {
+        let promotion = Promotion { size: 134_217_728, ..copy(false) };
+        let slow =
+            TooSlow { bytes: 2_000_000, rate_bytes_per_second: 110_000, needed_seconds: 1202, left_seconds: 768 };
+        let outcome = Outcome::TooSlow(slow);
+        let (report, _) = report(&promotion, &outcome, Patience::default(), Timestamp(1_795_392_000_000), 0);
+        assert_eq!(
+            report.problem.expect("it waits for its job").what,
+            "`tug_17.3.1-1_amd64.deb` is copied too slowly: after 2.0 of 134.2 MB the rest needs 21 minutes at 110.0 kB a \
+             second, and the edge has only 12 by itself. Nothing of it is public."
+        );
     }
 
     #[test]

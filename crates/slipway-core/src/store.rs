@@ -177,15 +177,6 @@ impl Store {
         }
     }
 
-    /// Whether the server could move a file from here to there by itself.
-    pub fn can_move_to(&self, public: &Self) -> bool {
-        match (self, public) {
-            (Self::Packagecloud { account: from, .. }, Self::Packagecloud { account: to, .. }) => {
-                from.base() == to.base()
-            }
-        }
-    }
-
     /// Copies a file from `staging` to here. The last bytes are withheld unless all together have the approved digest. `Ok`
     /// when the server says that it has stored them.
     pub async fn copy_from(

@@ -227,6 +227,7 @@ fn public_effect(code: &str) -> String {
         "none" => "untouched".into(),
         "partly" => "touched in part".into(),
         "done" => "has the package".into(),
+        "unknown" => "not known: it could not be looked at, or may be behind".into(),
         other => visible(other),
     }
 }

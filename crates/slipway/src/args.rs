@@ -216,7 +216,7 @@ fn status(line: &mut Line) -> Option<Command> {
             Some((key?, distro?))
         }
         words => {
-            line.problems.push(format!("either nothing, or a KEY and a DISTRO, not {} words", words.len()));
+            line.problems.push(format!("either nothing, or a KEY and a DISTRO, is needed, not {}", counted(words)));
             None
         }
     };
@@ -271,9 +271,17 @@ fn stage(line: &mut Line) -> Option<Command> {
             Some(Command::Stage(Stage { key, path: path.clone(), replace, timeout_s, json }))
         }
         words => {
-            line.problems.push(format!("a KEY and a FILE are needed, not {} words", words.len()));
+            line.problems.push(format!("a KEY and a FILE are needed, not {}", counted(words)));
             None
         }
+    }
+}
+
+fn counted(words: &[String]) -> String {
+    match words.len() {
+        0 => "nothing".to_owned(),
+        1 => "one word".to_owned(),
+        number => format!("{number} words"),
     }
 }
 
@@ -470,7 +478,7 @@ mod tests {
             ("publish", vec!["`publish` is not a command"]),
             ("--verbose", vec!["`slipway` has no flag `--verbose`"]),
             ("session now", vec!["`now` is one word too many"]),
-            ("status now", vec!["either nothing, or a KEY and a DISTRO, not 1 words"]),
+            ("status now", vec!["either nothing, or a KEY and a DISTRO, is needed, not one word"]),
             ("doctor", vec!["`--probe USER/REPO` is needed", "`--url URL` is needed"]),
             ("doctor --probe a/b --to a/b --url https://h", vec!["`--to` must be another repository than `--probe`"]),
             (
@@ -479,7 +487,7 @@ mod tests {
             ),
             ("plan a=b --packages", vec!["`--packages` needs a value: FILE"]),
             ("plan a=b --jobs x --jobs y", vec!["`--jobs` is given twice"]),
-            ("stage a", vec!["a KEY and a FILE are needed, not 1 words"]),
+            ("stage a", vec!["a KEY and a FILE are needed, not one word"]),
             (
                 "release A --force --json=yes --timeout soon",
                 vec![

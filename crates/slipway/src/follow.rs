@@ -178,6 +178,7 @@ pub(crate) fn explained(problem: &Problem) -> String {
         "none" => "nothing of it is public",
         "partly" => "a part of it is public",
         "done" => "it is public",
+        "unknown" => "whether anything of it is public is not known",
         other => other,
     };
     let retry = match problem.retry.as_str() {
@@ -295,6 +296,12 @@ mod tests {
             "  The server answered 504.\n  nothing of it is public; playing the job again is safe\n  next: Play the job again."
         );
         let mut problem = testing::problem();
+        problem.public = "unknown".to_owned();
+        assert!(
+            explained(&problem).contains("\n  whether anything of it is public is not known; playing"),
+            "{}",
+            explained(&problem)
+        );
         problem.evidence = Some(Evidence {
             host: "packages.example.com".to_owned(),
             status: Some(504),

@@ -147,7 +147,7 @@ async fn push(
     let failed = |line: String| Failure::new(Exit::Failed, doing, [line]);
     let Some(package) = package(release, &options.key) else {
         return Err(failed(format!(
-            "Slipway's answer does not name `{}`: was it planned by `slipway plan`?",
+            "Slipway's answer does not name `{}`: add it to the plan, run `slipway plan`, then run this again",
             options.key
         )));
     };
@@ -329,13 +329,19 @@ impl Staging<'_> {
     /// A refusal of the package server, with what it probably means.
     fn refused(&self, error: &CallError) -> Failure {
         let next = match error.status() {
-            Some(StatusCode::UNAUTHORIZED) => "`SLIPWAY_STAGING_TOKEN` is not a token of this server.",
-            Some(StatusCode::NOT_FOUND) => "The user of `SLIPWAY_STAGING_TOKEN` cannot see or write this repository.",
+            Some(StatusCode::UNAUTHORIZED) => {
+                "`SLIPWAY_STAGING_TOKEN` is not a token of this server: set the CI variable to one of the user that owns \
+                 the staging repository."
+            }
+            Some(StatusCode::NOT_FOUND) => {
+                "The user of `SLIPWAY_STAGING_TOKEN` cannot see or write this repository: compare both with the route in \
+                 Slipway's `slipway.toml`."
+            }
             Some(StatusCode::PAYMENT_REQUIRED | StatusCode::TOO_MANY_REQUESTS) => {
-                "The account has reached a limit of its plan; trying again does not help."
+                "The account has reached a limit of its plan: have its operator raise the plan or pay, then run this again."
             }
             _ if error.may_pass() => "Run this again later: it looks first, and pushes nothing twice.",
-            _ => "The package server's operator can tell more.",
+            _ => "Mend what the server says, then run this again; its operator can tell more.",
         };
         self.failed(Exit::Failed, [format!("{}: {error}", self.repository), next.to_owned()])
     }
@@ -426,7 +432,10 @@ enum Seen {
 
 fn judge(release: &Release, key: &Key) -> Seen {
     let Some(package) = package(release, key) else {
-        return Seen::Stuck(Exit::Failed, vec![format!("Slipway's answer does not name `{key}`")]);
+        return Seen::Stuck(
+            Exit::Failed,
+            vec![format!("Slipway's answer does not name `{key}`: was it taken out of the plan?")],
+        );
     };
     let mut waiting = Vec::new();
     let mut stuck = Vec::new();

@@ -1,9 +1,9 @@
 //! The transfer slots of one destination account, lent across all projects.
 //!
 //! The limit belongs to the destination: packages of one release and of several projects meet here. Final versions go
-//! before candidates and those before nightlies; within one of these, who has waited longest. After a 5xx fewer
-//! transfers run at a time, after successes more again. An account that is cut off lends nothing for a while, and then
-//! one slot, to see.
+//! before candidates and those before nightlies; within one of these, releases take turns, and within a release goes
+//! first who has waited longest. After a 5xx fewer transfers run at a time, after successes more again. An account that
+//! is cut off lends nothing for a while, and then one slot, to see.
 //!
 //! A lease ends by itself, so that a holder that was killed keeps no slot for ever; the same holder asking again renews
 //! its own. A lease holds the name that is written too: two projects that send the same name to the same repository go

@@ -10,6 +10,7 @@ use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
+use super::looks::found_missing;
 use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, coded, job_actor, parse, subject};
 use crate::sql::{Sql, SqlError, Value};
 
@@ -336,7 +337,9 @@ impl<S: Sql> Record<S> {
             let state: TargetState = parse(row.text(1)?)?;
             let problem: Option<api::Problem> = row.text_or_null(2)?.map(serde_json::from_str).transpose()?;
             let is_void = match state {
-                TargetState::Expected | TargetState::Staged | TargetState::Missing | TargetState::Conflict => true,
+                TargetState::Expected | TargetState::Staged | TargetState::Conflict => true,
+                // Nobody has promoted it, or the one who did has said what the public can see.
+                TargetState::Missing => problem.is_none_or(|problem| problem.public == "none"),
                 // What went wrong may have left something behind.
                 TargetState::Failed => problem.is_some_and(|problem| problem.public == "none"),
                 _ => false,
@@ -391,7 +394,7 @@ impl<S: Sql> Record<S> {
             let absent = if before == TargetState::Expected { before } else { TargetState::Missing };
             let (state, problem) = match sight {
                 Sight::Declared => (TargetState::Staged, None),
-                Sight::Nothing => (absent, None),
+                Sight::Nothing => (absent, found_missing(row.text_or_null(1)?)?),
                 Sight::Other(problem) => (absent, Some(problem.clone())),
             };
             let waiting = matches!(before, TargetState::Expected | TargetState::Staged | TargetState::Missing);

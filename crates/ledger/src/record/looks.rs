@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use slipway_core::api;
 use slipway_core::inventory::Seen;
 use slipway_core::problem::{Code, Visible};
 use slipway_core::release::{Key, TargetState, Version};
@@ -40,6 +41,13 @@ pub struct Watched {
     pub digest: Digest,
     /// How far it is.
     pub state: TargetState,
+}
+
+/// What a promotion said that has found a package missing: it has looked at the public place, too, so a look at staging
+/// alone does not take it back.
+pub(super) fn found_missing(problem: Option<&str>) -> Result<Option<api::Problem>, LedgerError> {
+    let problem: Option<api::Problem> = problem.map(serde_json::from_str).transpose()?;
+    Ok(problem.filter(|problem| problem.code == Code::Missing.code()))
 }
 
 impl<S: Sql> Record<S> {
@@ -122,7 +130,7 @@ impl<S: Sql> Record<S> {
                 (_, Seen::Digest(found)) => {
                     (TargetState::Missing, Some(staging_conflict(repository, filename, *found, *digest)))
                 }
-                (_, Seen::Nothing) if is_absent => (TargetState::Missing, None),
+                (_, Seen::Nothing) if is_absent => (TargetState::Missing, found_missing(row.text_or_null(1)?)?),
                 (_, Seen::Nothing | Seen::WithoutDigest) => return Ok(false),
             };
             let text = problem.as_ref().map(serde_json::to_string).transpose()?;

@@ -90,7 +90,8 @@ pub enum LedgerError {
     },
     /// The digest declared for a key is final.
     #[error(
-        "`{key}` of {version} was declared as {declared}; this file is {other}. Nothing was changed: a rebuild needs another version"
+        "`{key}` of {version} was declared as {declared}; this file is {other}. Nothing was changed: a rebuild needs another \
+         version or, as long as nobody has approved it, `slipway stage --replace`"
     )]
     OtherDigest {
         /// The release.

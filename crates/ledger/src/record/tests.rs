@@ -5,6 +5,7 @@ use slipway_core::approval::{Refusal, by_job, by_webhook};
 use slipway_core::config::Config;
 use slipway_core::expectation::Planned;
 use slipway_core::inventory::Seen;
+use slipway_core::problem::{Code, Visible};
 use slipway_core::promotion::OrderTarget;
 use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::report::{Report, skipped};
@@ -498,6 +499,7 @@ fn what_is_approved_or_public_or_may_be_is_not_replaced() {
         (S::Failed, "unknown", false),
         (S::Failed, "none", true),
         (S::Conflict, "none", true),
+        (S::Missing, "unknown", false),
         (S::Missing, "none", true),
     ] {
         let record = record();
@@ -597,6 +599,35 @@ fn a_released_package_that_somebody_removes_or_replaces_drifts_and_comes_back() 
     assert!(look(Seen::Digest(Digest::of(b"other"))), "other bytes are shown at once");
     let problem = drifts().1.expect("a problem");
     assert!(problem.contains("\"drift\"") && problem.contains("\"done\""), "{problem}");
+}
+
+#[test]
+fn what_a_promotion_said_of_a_missing_package_outlasts_looks_that_do_not_find_it_either() {
+    let record = record();
+    stage(&record);
+    assert_eq!(ask(&record), Ok(true));
+    let problem = Code::Missing.problem("It is in neither place.", Visible::Unknown, None);
+    let told = Report { problem: Some(problem), ..Report::of(JAMMY, TargetState::Missing) };
+    record.settle(&version(), &key(), 1, &told, &Digest::of(b"deb"), NOW).expect("a report");
+    let said = || {
+        let rows = record.sql().query("SELECT problem FROM targets", &[]).expect("a row");
+        rows[0].text_or_null(0).expect("text").map(str::to_owned)
+    };
+    let before = said().expect("a problem");
+    for _ in 0..2 {
+        let of = watched(&record, NOW).pop().expect("a missing target is watched");
+        assert!(!record.looked(&of, &Seen::Nothing, NOW).expect("a look"), "nothing new");
+    }
+    assert!(!record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Nothing, NOW).expect("a look"), "nothing new");
+    assert_eq!(said(), Some(before));
+    let of = watched(&record, NOW).pop().expect("a missing target is watched");
+    record.looked(&of, &Seen::Digest(Digest::of(b"other")), NOW).expect("a look");
+    assert!(said().expect("a problem").contains("staging-conflict"), "other bytes are news");
+    for _ in 0..2 {
+        let of = watched(&record, NOW).pop().expect("a missing target is watched");
+        record.looked(&of, &Seen::Nothing, NOW).expect("a look");
+    }
+    assert_eq!(said(), None, "they are gone");
 }
 
 #[test]
