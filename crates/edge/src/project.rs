@@ -17,8 +17,7 @@ use slipway_ledger::{Hint, LedgerError, Record, Sql};
 use slipway_wire::{Planted, call, planted};
 
 use crate::package;
-use crate::port::ProjectHost;
-pub use crate::port::SOON;
+use crate::port::{ProjectHost, SOON};
 
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);

@@ -20,7 +20,7 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{Account, AskSlot, SlotEnded};
 use slipway_edge::package::{self, Running};
-use slipway_edge::port::{AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
+use slipway_edge::port::{self, AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::project;
 use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
@@ -188,7 +188,7 @@ impl Edge {
             return;
         }
         match next {
-            Ok(Some(due_at)) => self.arm(id, due_at.since(self.now()).max(project::SOON)),
+            Ok(Some(due_at)) => self.arm(id, due_at.since(self.now()).max(port::SOON)),
             Ok(None) => drop(self.0.disk.borrow_mut().alarms.remove(id)),
             Err(_) => self.arm(id, WATCHDOG),
         }
@@ -229,7 +229,7 @@ impl Edge {
                 self.0.point("a job was refused");
             }
         }
-        self.arm(&ObjectId::Project(parcel.project), project::SOON);
+        self.arm(&ObjectId::Project(parcel.project), port::SOON);
         true
     }
 
@@ -239,7 +239,7 @@ impl Edge {
         let record = self.record(project);
         let kept = record.know_project(project).and_then(|()| record.keep_hint(delivery, job_id, self.now()));
         if kept.is_ok() {
-            self.arm(&ObjectId::Project(project), project::SOON);
+            self.arm(&ObjectId::Project(project), port::SOON);
         }
         kept.is_ok()
     }
@@ -264,7 +264,7 @@ impl Edge {
     pub(crate) fn wake_records(&self) {
         let projects: BTreeSet<u64> = self.0.parcels.iter().map(|parcel| parcel.project).collect();
         for project in projects {
-            self.arm(&ObjectId::Project(project), project::SOON);
+            self.arm(&ObjectId::Project(project), port::SOON);
         }
     }
 
@@ -286,7 +286,7 @@ impl Edge {
         }
         self.package(&name).work.accept(order, self.now()).map_err(|error| Silent(error.to_string()))?;
         if !planted(Planted::AcceptArmsNothing) {
-            self.arm(&ObjectId::Package(name), project::SOON);
+            self.arm(&ObjectId::Package(name), port::SOON);
         }
         Ok(())
     }
@@ -310,7 +310,7 @@ impl Edge {
         self.0.point("an account called somebody who waits");
         let work = async || {
             self.package(&name).work.wake(&distro, self.now()).map_err(|error| Silent(error.to_string()))?;
-            self.arm(&ObjectId::Package(name.clone()), project::SOON);
+            self.arm(&ObjectId::Package(name.clone()), port::SOON);
             Ok(())
         };
         // One that does not hear it asks by itself after a while.
