@@ -34,7 +34,7 @@ impl Gather {
 const BURST: Duration = Duration::from_secs(2);
 /// How often one who waits looks by itself whether the reading is there. It is woken, unless the reader was lost.
 const GLANCE: Duration = Duration::from_secs(5);
-/// A reading whose reader was lost is begun by another after this: longer than any exchange may take.
+/// A reading that takes longer than any may is begun by another: its reader was lost without a word.
 const LOST_AFTER: Duration = Duration::from_mins(5);
 
 /// What a reading has found of each item.
@@ -102,7 +102,9 @@ impl<I: Ord + Clone, A: Clone> Queues<I, A> {
         loop {
             let (answer, leads) = self.with(queue, |queue| {
                 let answer = queue.done.get(&number).cloned();
-                let is_lost = queue.reading.is_some_and(|since| clock.now().since(since) > LOST_AFTER);
+                // A reading that seems to begin only later was begun when the clock was wrong.
+                let now = clock.now();
+                let is_lost = queue.reading.is_some_and(|since| since > now || now.since(since) > LOST_AFTER);
                 let leads = answer.is_none() && (queue.reading.is_none() || is_lost);
                 if leads {
                     queue.reading = Some(clock.now());
@@ -116,6 +118,7 @@ impl<I: Ord + Clone, A: Clone> Queues<I, A> {
                 self.until_one_ends(clock, queue).await;
                 continue;
             }
+            let leads = Leads { queues: self, queue };
             let follows = self.with(queue, |queue| queue.ended_at.is_some_and(|at| clock.now().since(at) < BURST));
             let gather = if follows { Gather::BRIEF } else { self.first };
             for _ in 0..gather.times_max {
@@ -134,17 +137,14 @@ impl<I: Ord + Clone, A: Clone> Queues<I, A> {
             // After a reader that was lost, this one is late for it: the item goes along again.
             items.insert(item.clone());
             let answers = read(&items).await;
-            let waiting = self.with(queue, |queue| {
-                queue.reading = None;
+            self.with(queue, |queue| {
                 queue.done.insert(number, answers.clone());
                 while queue.done.len() > 4 {
                     queue.done.pop_first();
                 }
-                queue.ended += 1;
                 queue.ended_at = Some(clock.now());
-                std::mem::take(&mut queue.waiting)
             });
-            waiting.into_iter().for_each(Waker::wake);
+            drop(leads);
             return answers.map(|answers| answers.get(&item).cloned());
         }
     }
@@ -166,7 +166,29 @@ impl<I: Ord + Clone, A: Clone> Queues<I, A> {
         select(ended, pin!(clock.pause(GLANCE))).await;
     }
 
+    /// A reading is over, or was given up: somebody else may read.
+    fn ends(&self, queue: &str) {
+        let waiting = self.with(queue, |queue| {
+            queue.reading = None;
+            queue.ended += 1;
+            std::mem::take(&mut queue.waiting)
+        });
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
     fn with<T>(&self, queue: &str, work: impl FnOnce(&mut Queue<I, A>) -> T) -> T {
         work(self.queues.borrow_mut().entry(queue.to_owned()).or_default())
+    }
+}
+
+/// Whoever reads for all, until this is dropped: also when the one who asked is gone.
+struct Leads<'a, I: Ord + Clone, A: Clone> {
+    queues: &'a Queues<I, A>,
+    queue: &'a str,
+}
+
+impl<I: Ord + Clone, A: Clone> Drop for Leads<'_, I, A> {
+    fn drop(&mut self) {
+        self.queues.ends(self.queue);
     }
 }
