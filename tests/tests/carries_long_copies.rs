@@ -1,5 +1,7 @@
 //! A copy that its own rate says is too long for an alarm's quarter of an hour is carried by the job that waits for it.
 
+use std::process::Stdio;
+
 use serde_json::json;
 use slipway_tests::e2e::{JAMMY, Package, Process, Release, World, deb, wait_until};
 
@@ -96,6 +98,8 @@ fn a_carried_copy_that_is_cut_off_by_a_kill_leaves_nothing_public_and_can_be_car
     world.start_again(Process::Edge);
     release.is_not_public(&package.filename);
     gate.open();
+    // Nobody carries it, and it does not pretend to be copied.
+    waits_to_be_carried(&release);
 
     // The job asks again, as long as it runs; or the edge has taken it up, which it can now that the storage is quick.
     wait_until("it is carried or released", || {
@@ -123,4 +127,35 @@ fn while_nobody_carries_it_a_copy_is_not_public_and_stays_where_it_is() {
     waits_to_be_carried(&release);
     release.is_not_public(&package.filename);
     assert_eq!(world.depot.count("storage"), 2, "the edge does not try what it cannot end");
+}
+
+#[test]
+fn the_release_command_carries_its_own_copy_to_its_end_and_says_why() {
+    let world = World::start("carry-command");
+    let Slow { release, package, job } = begin(&world, BALLAST_BYTES, 1);
+    let said = release.slipway(job, &["release", "cargo"]).ended_with(0).text;
+    assert!(said.contains("takes longer than Slipway may copy by itself"), "{said}");
+    assert!(said.contains("released: `cargo`"), "{said}");
+    release.is_public_once(&package);
+    assert_eq!(world.depot.count("storage"), 2, "the edge's own try, and the carried copy");
+    assert_eq!(world.rows(&release, "cargo", "approved").len(), 1);
+}
+
+#[test]
+fn a_package_whose_carrying_command_is_killed_is_public_once_when_the_job_runs_it_again() {
+    let world = World::start("carry-command-killed");
+    let Slow { release, package, job } = begin(&world, BALLAST_BYTES, 1);
+    waits_to_be_carried(&release);
+    let gate = world.depot.gate(&package.filename, package.bytes.len() as u64 / 2);
+    let id_token = world.gitlab.id_token(job);
+    let mut command = release.command(&id_token, &["release", "cargo"]);
+    let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("Node is on the machine");
+    gate.wait();
+    running.kill().expect("it runs");
+    running.wait().expect("it was started here");
+    release.is_not_public(&package.filename);
+    gate.open();
+
+    release.slipway(job, &["release", "cargo"]).ended_with(0);
+    release.is_public_once(&package);
 }

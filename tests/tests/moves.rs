@@ -97,7 +97,8 @@ fn a_file_that_has_left_one_place_and_is_not_in_the_other_is_shown_on_its_way_an
     world.start_again(Process::Edge);
     let lists = world.depot.count("list");
     wait_until("it is looked at again", || world.depot.count("list") > lists + 2);
-    assert_eq!(release.target("tug")["state"], "releasing");
+    let target = release.target("tug");
+    assert!(target["state"] == "releasing" && target["step"] == "move", "it knows what was begun: {target}");
 
     world.depot.heal();
     release.wait_until_released("tug");

@@ -96,7 +96,9 @@ impl From<LedgerError> for Problem {
             LedgerError::SharedJob { .. } => Self::new(409, "shared-job", detail),
             LedgerError::NotPlanned { .. } => Self::new(409, "not-planned", detail),
             LedgerError::OtherDigest { .. } => Self::new(409, "other-digest", detail),
-            LedgerError::NotReplaceable { .. } => Self::new(409, "not-replaceable", detail),
+            LedgerError::NotReplaceable { .. } | LedgerError::StillNeeded { .. } => {
+                Self::new(409, "not-replaceable", detail)
+            }
             LedgerError::OtherFile(_) => Self::new(422, "other-file", detail),
             LedgerError::Skipped { .. } => Self::new(409, "skipped", detail),
         }

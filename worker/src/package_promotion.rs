@@ -108,6 +108,8 @@ impl PackagePromotion {
                 json(200, &())
             }
             ToPackage::Carry { distro, approvals } => {
+                // Whoever carries it may go without a word; what runs here ends then.
+                self.state.storage().set_alarm(WATCHDOG).await?;
                 let carried = package::carry(self.work()?, &self.host(), &self.running, &distro, &approvals).await;
                 self.arm().await?;
                 match carried {

@@ -286,7 +286,7 @@ impl ProjectRecord {
                     continue;
                 }
             };
-            self.record()?.seen_in_staging(version, key, distro, &sight, clock::now())?;
+            self.record()?.seen_in_staging(version, key, distro, &staged.digest, &sight, clock::now())?;
         }
         Ok(problems)
     }

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use slipway_core::api::{Act, Step};
+use slipway_core::api::{Act, Problem, Step};
 use slipway_core::inventory::{Look, Seen, Served, Side};
+use slipway_core::problem::Code;
 use slipway_core::promotion::{Attempt, Order, Outcome, Promotion, Slot, promote};
 use slipway_core::release::{Key, TargetState, Version};
-use slipway_core::report::{ATTEMPTS_MAX, Next, Patience, Report, cut_off_run, ended, report, unconfigured};
+use slipway_core::report::{
+    ATTEMPTS_MAX, CARRY_WAIT_MAX, Next, Patience, Report, cut_off_run, ended, report, unconfigured,
+};
 use slipway_core::route::Site;
 use slipway_core::store::NotShipped;
 use slipway_core::time::Timestamp;
@@ -106,6 +109,10 @@ pub async fn drive<S: Sql>(
     let mut runs = FuturesUnordered::new();
     let mut own = Vec::new();
     loop {
+        let waits_again = left_alone(work, host, running).await?;
+        if waits_again {
+            tell_reports(work, host).await?;
+        }
         if host.now().since(began) < TAKES_UP {
             for (due_at, task) in work.open_tasks()? {
                 if is_due(due_at, host.now())
@@ -135,6 +142,40 @@ pub async fn drive<S: Sql>(
     next(work, host, running)
 }
 
+/// Has targets wait to be carried again whose carrier is gone: nothing was written when its connection was lost, since
+/// whatever ran in its request ended with it. Whether there were any.
+async fn left_alone<S: Sql>(work: &Work<S>, host: &impl PackageHost, running: &Running) -> Result<bool, LedgerError> {
+    let mut found = false;
+    for (due_at, mut task) in work.open_tasks()? {
+        let now = host.now();
+        if !is_carried(&task) || is_due(due_at, now) || running.has(&task.target.distro, now) {
+            continue;
+        }
+        let Some((began_at, act)) = task.under_way.take() else { continue };
+        found = true;
+        task.tried(began_at, act, "cut-off".to_owned(), None, now);
+        task.patience.carry_since = Some(now);
+        let is_why = |problem: &&Problem| problem.code == Code::TooSlow.code();
+        let problem = task.attempts.iter().rev().filter_map(|attempt| attempt.problem.as_ref()).find(is_why).cloned();
+        let report = Report {
+            step: Some(Step::Carry),
+            problem,
+            attempts: task.attempts.clone(),
+            ..Report::of(task.target.distro.clone(), TargetState::Releasing)
+        };
+        work.ran(&task, &report, Some(now + CARRY_WAIT_MAX))?;
+        // It held a slot, and could not give it back.
+        let ended = SlotEnded { package: name(&task.order), distro: task.target.distro.clone(), ending: Ending::Other };
+        drop(host.slot_ended(&task.target.public.place, &ended).await);
+    }
+    Ok(found)
+}
+
+/// Whether an act is under way for which somebody holds a request open.
+fn is_carried(task: &Task) -> bool {
+    task.patience.carry_since.is_some() && task.under_way.is_some()
+}
+
 /// When the next task is due. Nothing is awaited here: what came meanwhile is seen.
 pub fn next<S: Sql>(
     work: &Work<S>,
@@ -145,7 +186,10 @@ pub fn next<S: Sql>(
     let open = work.open_tasks()?;
     let now = host.now();
     let idle = open.iter().filter(|(_, task)| !running.has(&task.target.distro, now));
-    Ok(idle.map(|(due_at, _)| if is_due(*due_at, now) { (*due_at).min(now) } else { *due_at }).chain(again).min())
+    let due = idle.map(|(due_at, _)| if is_due(*due_at, now) { (*due_at).min(now) } else { *due_at });
+    // Who carries one may go without a word.
+    let carried = open.iter().any(|(_, task)| is_carried(task)).then(|| now + RENEW);
+    Ok(due.chain(again).chain(carried).min())
 }
 
 /// Whether a task is to run. One that seems to be due later than any wait is long was put off when the clock was wrong.

@@ -169,7 +169,8 @@ pub struct Package {
     pub release_job: String,
     /// The declared file. `None` until a job has built it.
     pub file: Option<StagedFile>,
-    /// The files that it was declared with before, and that have given way to this one.
+    /// The files that it was declared with before, and that have given way to this one, but for those that another release
+    /// still needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<ReplacedFile>,
     /// Where it is staged: the place to push to before its release.

@@ -164,13 +164,20 @@ async fn copy(
     Ok(ended)
 }
 
-/// The destination's answer, and the beginning of its body.
+/// The destination's answer, and the beginning of its body. All of it has to come within `silence`: one that comes in drops
+/// would otherwise hold the copy, and its slot, for days.
 async fn read(answer: &web_sys::Response, silence: Duration) -> Result<Response, Failure> {
     let mut kept = Vec::new();
+    let until = now() + silence;
     if let Some(stream) = answer.body() {
         let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
         while kept.len() < ANSWER_BYTES_MAX {
-            let piece = js::patient("the answer to the upload", JsFuture::from(reader.read()), silence);
+            let left = until.since(now());
+            if left.is_zero() {
+                let slow = format!("the answer to the upload did not end within {} s", silence.as_secs());
+                return Err(Failure::Destination(slow.into()));
+            }
+            let piece = js::patient("the answer to the upload", JsFuture::from(reader.read()), left);
             let piece = piece.await.map_err(Failure::Destination)?;
             if js::is_true(&piece, "done") {
                 break;

@@ -321,3 +321,140 @@ test("a copy that is called off ends at once, and both sides with it", async () 
   await sourceClosed;
   nothingComplete(uploads);
 });
+
+/// Ends a connection as a machine that fails does, without a word.
+const reset = (socket) => socket.resetAndDestroy();
+const nothingAround = { prefix: "", suffix: "" };
+
+for (const [what, more] of [
+  ["", {}],
+  [", with nothing around the package", nothingAround],
+  [", with nothing after the package", { suffix: "" }],
+  [", with nothing before the package", { prefix: "" }],
+]) {
+  test(`a source that is cut exactly between two chunks breaks the upload off${what}`, async () => {
+    // The first two chunks have 16 KiB, and the third twice that.
+    for (const bytes of [0, 16 * 1024, 32 * 1024, 64 * 1024, PACKAGE.length - 1]) {
+      const cut = (socket) => socket.write(PACKAGE.subarray(0, bytes), () => setTimeout(() => reset(socket), 100));
+      const { ended, uploads } = await copy(await source(undefined, cut), await sink(), more);
+      assert.ok(ended.end === "broken" || (ended.end === "withheld" && ended.size === bytes), JSON.stringify(ended));
+      nothingComplete(uploads);
+    }
+  });
+
+  test(`a source that has sent everything and is cut before it says so: no upload is ever complete${what}`, async () => {
+    for (const bytes of [PACKAGE, WRONG]) {
+      const cut = (socket) => {
+        socket.write(`${bytes.length.toString(16)}\r\n`);
+        socket.write(bytes, () => setTimeout(() => reset(socket), 300));
+      };
+      const { ended, uploads } = await copy(await source("transfer-encoding: chunked", cut), await sink(), more);
+      assert.equal(ended.end, "broken", JSON.stringify(ended));
+      nothingComplete(uploads);
+    }
+  });
+
+  test(`a byte that follows late, when everything has been sent, keeps the upload from its end${what}`, async () => {
+    const late = (socket) => {
+      socket.write(`${PACKAGE.length.toString(16)}\r\n`);
+      socket.write(PACKAGE);
+      setTimeout(() => socket.end("\r\n1\r\nx\r\n0\r\n\r\n"), 300);
+    };
+    const { ended, uploads } = await copy(await source("transfer-encoding: chunked", late), await sink(), more);
+    assert.equal(ended.end, "withheld", JSON.stringify(ended));
+    assert.equal(ended.size, PACKAGE.length + 1);
+    nothingComplete(uploads);
+  });
+}
+
+test("a copy that is called off between the last bytes and the end of the source is never complete", async () => {
+  // Exactly two chunks, so that they are known to be all before the source has ended. More than a second passes between
+  // them, so that they are told of.
+  const size = 2 * 16 * 1024;
+  const late = (socket) => {
+    socket.write(`${size.toString(16)}\r\n`);
+    socket.write(PACKAGE.subarray(0, size / 2));
+    setTimeout(() => socket.write(PACKAGE.subarray(size / 2, size)), 1500);
+  };
+  for (const more of [{}, nothingAround]) {
+    const order = { ...more, size, digest: sha256(PACKAGE.subarray(0, size)), cancel_at_bytes: size };
+    const { ended, uploads } = await copy(await source("transfer-encoding: chunked", late), await sink(), order);
+    assert.deepEqual(ended, { end: "broken", host: "127.0.0.1", why: "the copy was called off", progress: [size] });
+    nothingComplete(uploads);
+  }
+});
+
+test("a destination that hangs up, wherever it does, is told as such and has nothing complete", async () => {
+  const whole = PREFIX.length + PACKAGE.length + SUFFIX.length;
+  for (const after of [0, PREFIX.length, 1_000_000, whole - 1]) {
+    const uploads = [];
+    const to = await listen((socket, head, first) => {
+      let received = 0;
+      uploads.push(new Promise((resolve) => socket.on("close", () => resolve({ complete: received >= whole, body: Buffer.alloc(0) }))));
+      const take = (data) => {
+        received += data.length;
+        if (received >= after) reset(socket);
+      };
+      socket.on("data", take);
+      take(first);
+    });
+    const { ended } = await copy(await source(), { ...to, uploads });
+    assert.equal(ended.end, "broken", JSON.stringify(ended));
+  }
+});
+
+test("a destination that says that it has stored what it has not received yet is not sent the rest", async () => {
+  const created = "HTTP/1.1 201 Created\r\ncontent-length: 6\r\n\r\nstored";
+  const stalled = (socket) => socket.write(WRONG.subarray(0, 3_100_000));
+  const { ended, uploads } = await copy(await source(undefined, stalled), await sink(created, true), { silence_ms: 20_000 });
+  const { progress: _, ...end } = ended;
+  assert.deepEqual(end, { end: "answered early", status: 201, body: "stored" });
+  nothingComplete(uploads);
+});
+
+test("a destination that takes its bytes much slower than the source gives them has the right ones", async () => {
+  // Many times both buffers, so that each is filled again while the destination is behind.
+  const bytes = Buffer.concat(Array.from({ length: 8 }, (_, index) => Buffer.concat([Buffer.from([index]), PACKAGE])));
+  const uploads = [];
+  const to = await listen((socket, head, first) => {
+    const declared = Number(/content-length: (\d+)/i.exec(head)[1]);
+    const pieces = [first];
+    let received = first.length;
+    uploads.push(new Promise((resolve) => {
+      socket.on("data", (data) => {
+        pieces.push(data);
+        received += data.length;
+        if (received >= declared) {
+          socket.write("HTTP/1.1 201 Created\r\ncontent-length: 6\r\n\r\nstored");
+          resolve(Buffer.concat(pieces));
+          return;
+        }
+        // The kernel's buffers fill up meanwhile, and then the runtime's.
+        socket.pause();
+        setTimeout(() => socket.resume(), 2);
+      });
+    }));
+  });
+  const from = await source(`content-length: ${bytes.length}`, (socket) => socket.end(bytes));
+  const { ended, uploads: [body] } = await copy(from, { ...to, uploads }, { size: bytes.length, digest: sha256(bytes) });
+  assert.equal(ended.end, "answered", JSON.stringify(ended));
+  assert.equal(sha256(body), sha256(Buffer.concat([Buffer.from(PREFIX), bytes, Buffer.from(SUFFIX)])));
+});
+
+test("an answer that comes in drops is not waited for without end", async () => {
+  const drip = await listen((socket, head, first) => {
+    const declared = Number(/content-length: (\d+)/i.exec(head)[1]);
+    let received = first.length;
+    socket.on("data", (data) => {
+      received += data.length;
+      if (received < declared) return;
+      socket.write("HTTP/1.1 201 Created\r\ncontent-length: 1000\r\n\r\n");
+      const timer = setInterval(() => socket.write("x"), 300);
+      socket.on("close", () => clearInterval(timer));
+    });
+  });
+  const { ended, seconds } = await copy(await source(), { ...drip, uploads: [] }, { silence_ms: 1000 });
+  assert.equal(ended.end, "broken", JSON.stringify(ended));
+  assert.match(ended.why, /the answer to the upload/);
+  assert.ok(seconds < 10, `${seconds} s`);
+});

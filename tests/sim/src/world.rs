@@ -452,7 +452,8 @@ impl World {
                     let public = (server(&target.public), place(&target.public));
                     self.servers[staging.0].borrow_mut().put(&staging.1, &parcel.bytes, BEGUN);
                     let sight = Sight::Declared;
-                    record.seen_in_staging(&parcel.version, &parcel.key, &target.distro, &sight, now).expect("a look");
+                    let (version, key, distro) = (&parcel.version, &parcel.key, &target.distro);
+                    record.seen_in_staging(version, key, distro, &digest, &sight, now).expect("a look");
                     goals.push(Goal {
                         parcel: index,
                         distro: target.distro.clone(),
@@ -950,8 +951,8 @@ impl World {
                 };
                 if let Some(sight) = sight {
                     let record = edge.record(parcel.project);
-                    let looked =
-                        record.seen_in_staging(&parcel.version, &parcel.key, &goal.distro, &sight, self.clock());
+                    let (version, key, distro) = (&parcel.version, &parcel.key, &goal.distro);
+                    let looked = record.seen_in_staging(version, key, distro, &goal.digest, &sight, self.clock());
                     looked.expect("a look is written down");
                     self.journal.borrow_mut().restaged(goal.parcel, &goal.distro);
                     if played < self.plays_max {

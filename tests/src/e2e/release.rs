@@ -139,22 +139,27 @@ impl Release {
 
     /// The same, with an ID token that was made before.
     pub fn slipway_with(&self, id_token: &str, arguments: &[&str]) -> Spoken {
+        let ended = self.command(id_token, arguments).output().expect("Node is on the machine");
+        let text = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+        Spoken { code: ended.status.code(), text }
+    }
+
+    /// The `slipway` command of a job, not started yet.
+    pub fn command(&self, id_token: &str, arguments: &[&str]) -> Command {
         let places = Places::of_this_clone().expect("tests run in a clone");
-        let command = places.build().join("slipway/bin/slipway.mjs");
-        assert!(command.exists(), "`cargo xtask build slipway` makes {}", command.display());
-        let ended = Command::new("node")
-            .arg(command)
+        let script = places.build().join("slipway/bin/slipway.mjs");
+        assert!(script.exists(), "`cargo xtask build slipway` makes {}", script.display());
+        let mut command = Command::new("node");
+        command
+            .arg(script)
             .args(arguments)
             .env("SLIPWAY_URL", &self.edge)
             .env("SLIPWAY_ID_TOKEN", id_token)
             .env("SLIPWAY_PROJECT", self.project.id.to_string())
             .env("SLIPWAY_VERSION", &self.version)
             .env("SLIPWAY_STAGING_TOKEN", &self.staging_token)
-            .stdin(Stdio::null())
-            .output()
-            .expect("Node is on the machine");
-        let text = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-        Spoken { code: ended.status.code(), text }
+            .stdin(Stdio::null());
+        command
     }
 
     // ---- what jobs say ----

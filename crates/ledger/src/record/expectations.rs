@@ -274,7 +274,14 @@ impl<S: Sql> Record<S> {
             if let Some(declared) = before {
                 match (declared == file.digest && before_named == Some(file.filename.as_str()), replace) {
                     (true, _) => return Ok(()),
-                    (false, true) => self.void(version, key)?,
+                    (false, true) => {
+                        self.void(version, key)?;
+                        let named = before_named.filter(|named| *named == file.filename);
+                        let other = named.map(|named| self.needed_by(version, key, named, &declared)).transpose()?;
+                        if let Some(other) = other.flatten() {
+                            return Err(LedgerError::StillNeeded { version: version.clone(), key: key.clone(), other });
+                        }
+                    }
                     (false, false) => {
                         let (version, key) = (version.clone(), key.clone());
                         return Err(LedgerError::OtherDigest { version, key, declared, other: file.digest });
@@ -356,6 +363,28 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
+    /// A release that is not complete and has this very file in the staging repository of a package of another: one that
+    /// has not changed between two versions is in both.
+    pub(super) fn needed_by(
+        &self,
+        version: &Version,
+        key: &Key,
+        filename: &str,
+        digest: &Digest,
+    ) -> Result<Option<Version>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT other.version FROM packages own JOIN packages other
+                ON other.staging_place = own.staging_place AND other.staging_repository = own.staging_repository
+             WHERE own.version = ? AND own.key = ? AND other.version <> own.version
+             AND other.filename = ? AND other.digest = ?
+             AND EXISTS (SELECT 1 FROM targets t WHERE t.version = other.version
+                AND t.state NOT IN ('released', 'skipped', 'withdrawn', 'expired'))
+             ORDER BY other.version LIMIT 1",
+            &[version.as_str().into(), key.as_str().into(), filename.into(), digest.to_string().into()],
+        )?;
+        rows.first().map(|row| parse(row.text(0)?)).transpose()
+    }
+
     /// What was declared of a package, for looking at its staging place. `None` before a digest was declared.
     pub fn staged(&self, version: &Version, key: &Key) -> Result<Option<Staged>, LedgerError> {
         let rows = self.0.query(
@@ -372,23 +401,30 @@ impl<S: Sql> Record<S> {
         }))
     }
 
-    /// Records what a look at staging showed of a target that nobody has approved; whether that is new.
+    /// Records what a look at staging for the bytes `looked_for` showed of a target that nobody has approved; whether that
+    /// is new. Of bytes that were replaced while they were looked for it says nothing.
     pub fn seen_in_staging(
         &self,
         version: &Version,
         key: &Key,
         distro: &str,
+        looked_for: &Digest,
         sight: &Sight,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         self.0.atomically(|| {
             let rows = self.0.query(
-                "SELECT state, problem FROM targets WHERE version = ? AND key = ? AND distro = ?",
+                "SELECT t.state, t.problem, p.digest FROM targets t
+                 LEFT JOIN packages p ON p.version = t.version AND p.key = t.key
+                 WHERE t.version = ? AND t.key = ? AND t.distro = ?",
                 &[version.as_str().into(), key.as_str().into(), distro.into()],
             )?;
             let Some(row) = rows.first() else {
                 return Err(LedgerError::NotPlanned { version: version.clone(), key: key.clone() });
             };
+            if row.text_or_null(2)? != Some(looked_for.to_string().as_str()) {
+                return Ok(false);
+            }
             let before: TargetState = parse(row.text(0)?)?;
             // What was never staged is not missing.
             let absent = if before == TargetState::Expected { before } else { TargetState::Missing };

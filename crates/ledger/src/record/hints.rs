@@ -7,8 +7,10 @@ use crate::sql::Sql;
 
 impl<S: Sql> Record<S> {
     /// Keeps a webhook's hint. One look at a job serves all that hint at it meanwhile. A delivery that was looked into is
-    /// looked into again: GitLab sends one again only when a person asks for it, and a job is not approved twice.
+    /// looked into again: GitLab sends one again only when a person asks for it, and a job is not approved twice. A key
+    /// that comes with another job is another delivery: whoever makes the keys cannot have one job hide another.
     pub fn keep_hint(&self, delivery: &str, job_id: u64, now: Timestamp) -> Result<(), LedgerError> {
+        let delivery = format!("{delivery} of {job_id}");
         self.0.atomically(|| {
             let open = self.0.query(
                 "UPDATE hints SET due_at = ? WHERE job_id = ? AND due_at IS NOT NULL RETURNING id",

@@ -95,15 +95,18 @@ impl<S: Sql> Record<S> {
             .map(Timestamp))
     }
 
-    /// Writes down what a look at a target that rests has shown; whether that is new. A target that moves meanwhile is left
-    /// alone.
+    /// Writes down what a look at a target that rests has shown; whether that is new. A target that moves meanwhile, or whose
+    /// bytes are others by now, is left alone.
     pub fn looked(&self, of: &Watched, seen: &Seen, now: Timestamp) -> Result<bool, LedgerError> {
         let Watched { version, key, distro, state: before, .. } = of;
         self.0.atomically(|| {
             let absent = i64::from(*seen == Seen::Nothing);
             let rows = self.0.query(
                 "UPDATE targets SET looked_at = ?, absent_looks = CASE ? WHEN 1 THEN absent_looks + 1 ELSE 0 END
-                 WHERE version = ? AND key = ? AND distro = ? AND state = ? RETURNING absent_looks, problem, outside",
+                 WHERE version = ? AND key = ? AND distro = ? AND state = ?
+                 AND EXISTS (SELECT 1 FROM packages p
+                    WHERE p.version = targets.version AND p.key = targets.key AND p.digest = ?)
+                 RETURNING absent_looks, problem, outside",
                 &[
                     now.0.into(),
                     absent.into(),
@@ -111,6 +114,7 @@ impl<S: Sql> Record<S> {
                     key.as_str().into(),
                     distro.as_str().into(),
                     before.code().into(),
+                    of.digest.to_string().into(),
                 ],
             )?;
             let Some(row) = rows.first() else { return Ok(false) };

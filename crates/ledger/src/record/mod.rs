@@ -118,6 +118,19 @@ pub enum LedgerError {
         /// How far it is.
         state: String,
     },
+    /// Another release waits with the very file, so it is not deleted for this one.
+    #[error(
+        "`{key}` of {version} cannot be replaced: {other} is not complete and needs the staged bytes under the same name. A \
+         rebuild needs another version"
+    )]
+    StillNeeded {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The release that needs it.
+        other: Version,
+    },
     /// The file is not what the plan expects.
     #[error("{0}")]
     OtherFile(String),

@@ -113,14 +113,20 @@ impl<S: Sql> Record<S> {
             // Replaced there and back again, the old bytes are the declared ones.
             let gave_way =
                 replaced.iter().filter(|old| old.0.first() == row.0.first() && old.0.get(1..3) != row.0.get(3..5));
+            let key = parse(row.text(0)?)?;
+            let mut leaves = Vec::new();
+            for old in gave_way {
+                let (filename, digest) = (old.text(1)?, parse(old.text(2)?)?);
+                if self.needed_by(version, &key, filename, &digest)?.is_none() {
+                    leaves.push(api::ReplacedFile { filename: parse(filename)?, digest });
+                }
+            }
             packages.push(api::Package {
-                key: parse(row.text(0)?)?,
+                key,
                 pipeline_id: row.natural(1)?,
                 release_job: row.text(2)?.to_owned(),
                 file,
-                replaced: gave_way
-                    .map(|old| Ok(api::ReplacedFile { filename: parse(old.text(1)?)?, digest: parse(old.text(2)?)? }))
-                    .collect::<Result<_, LedgerError>>()?,
+                replaced: leaves,
                 staging: location(config, row.text(6)?, row.text(7)?),
                 targets: own.map(|target| read_target(config, version, sent, target)).collect::<Result<_, _>>()?,
             });

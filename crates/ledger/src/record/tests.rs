@@ -91,7 +91,12 @@ fn plan(record: &Record<Database>) {
 fn stage(record: &Record<Database>) {
     plan(record);
     record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("a declaration");
-    record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Declared, NOW).expect("a look");
+    sees(record, b"deb", &Sight::Declared);
+}
+
+/// A look at staging for these bytes has shown this.
+fn sees(record: &Record<Database>, looked_for: &[u8], sight: &Sight) {
+    record.seen_in_staging(&version(), &key(), JAMMY, &Digest::of(looked_for), sight, NOW).expect("a look");
 }
 
 fn state(record: &Record<Database>) -> TargetState {
@@ -262,7 +267,7 @@ fn a_package_that_is_left_out_is_neither_declared_nor_released() {
 fn what_was_never_staged_is_expected_and_not_missing() {
     let record = record();
     plan(&record);
-    record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Nothing, NOW).expect("a look");
+    sees(&record, b"deb", &Sight::Nothing);
     assert_eq!(state(&record), TargetState::Expected);
 }
 
@@ -336,7 +341,7 @@ fn a_package_that_leaves_staging_is_missing_until_it_is_seen_again() {
         (other, TargetState::Missing),
         (Sight::Declared, TargetState::Staged),
     ] {
-        record.seen_in_staging(&version(), &key(), JAMMY, &sight, NOW).expect("a look");
+        sees(&record, b"deb", &sight);
         assert_eq!(state(&record), then, "{sight:?}");
     }
 }
@@ -372,6 +377,16 @@ fn a_job_is_looked_into_once_for_all_that_hint_at_it_and_again_when_a_person_sen
     assert_eq!(record.next_hint(later).expect("no time"), None);
     record.keep_hint("delivery-1", 81, later).expect("sent again by a person");
     assert_eq!(record.due_hints(later, later).expect("hints").len(), 1);
+}
+
+#[test]
+fn a_delivery_whose_key_came_with_another_job_before_is_kept() {
+    let record = record();
+    record.keep_hint("delivery-1", 81, NOW).expect("kept");
+    let due = || record.due_hints(NOW, NOW).expect("hints");
+    record.settle_hint(due().first().expect("one").id, "no release job").expect("settled");
+    record.keep_hint("delivery-1", 82, NOW).expect("kept");
+    assert_eq!(due().iter().map(|hint| hint.job_id).collect::<Vec<_>>(), [82]);
 }
 
 #[test]
@@ -432,9 +447,13 @@ const CONFIG: &str = r#"
 
 /// What the release says has given way.
 fn replaced(record: &Record<Database>) -> Vec<(String, Digest)> {
+    replaced_in(record, &version())
+}
+
+fn replaced_in(record: &Record<Database>, version: &Version) -> Vec<(String, Digest)> {
     let config = Config::parse(CONFIG).expect("a configuration");
     let project = config.project("tug").expect("the project");
-    let release = record.release(&config, project, &version(), &super::Sent::new(), NOW).expect("rows");
+    let release = record.release(&config, project, version, &super::Sent::new(), NOW).expect("rows");
     let packages = release.expect("a release").packages.into_iter();
     packages.flat_map(|package| package.replaced).map(|old| (old.filename.to_string(), old.digest)).collect()
 }
@@ -489,6 +508,55 @@ fn a_record_of_an_older_version_still_names_what_gave_way() {
 }
 
 #[test]
+fn a_look_for_bytes_that_gave_way_meanwhile_says_nothing_of_those_that_came() {
+    let record = record();
+    stage(&record);
+    let before = watched(&record, NOW).pop().expect("a staged target is watched");
+    record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), NOW).expect("a replacement");
+    sees(&record, b"deb", &Sight::Declared);
+    assert_eq!(state(&record), TargetState::Expected, "only the old bytes were seen");
+    assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
+    sees(&record, b"again", &Sight::Declared);
+    assert!(!record.looked(&before, &Seen::Digest(Digest::of(b"again")), NOW).expect("a look"));
+    assert_eq!(state(&record), TargetState::Staged, "they are what is declared by now");
+}
+
+/// Plans, and declares as a file that the first release has too.
+fn second(record: &Record<Database>) -> (Version, JobSession) {
+    let (second, by) = ("1.3.0".parse().expect("a version"), session(8, "bb"));
+    record.expect(&second, &by, &policy(), Maturity::Final, &planned(None), NOW).expect("a plan");
+    record.declare(&second, &key(), &file(b"deb"), false, &by, NOW).expect("a declaration");
+    (second, by)
+}
+
+#[test]
+fn a_file_that_another_release_waits_with_is_not_replaced_until_that_is_complete() {
+    let record = record();
+    stage(&record);
+    let (second, by) = second(&record);
+    let replace = || record.declare(&second, &key(), &file(b"again"), true, &by, NOW);
+    let error = replace().expect_err("the first release needs it").to_string();
+    assert!(error.contains("1.2.0 is not complete"), "{error}");
+    assert_eq!(ask(&record), Ok(true));
+    assert!(replace().is_err(), "less than ever while it is copied");
+    report(&record, 1, TargetState::Released);
+    replace().expect("nobody needs it");
+}
+
+#[test]
+fn a_file_that_gave_way_to_one_of_another_name_is_not_named_while_another_release_needs_it() {
+    let record = record();
+    stage(&record);
+    let (second, by) = second(&record);
+    let renamed = api::StagedFile { filename: "tug_1.2.1_amd64.deb".to_owned(), ..file(b"again") };
+    record.declare(&second, &key(), &renamed, true, &by, NOW).expect("they are two files");
+    assert_eq!(replaced_in(&record, &second), []);
+    assert_eq!(ask(&record), Ok(true));
+    report(&record, 1, TargetState::Released);
+    assert_eq!(replaced_in(&record, &second), [("tug_1.2.0_amd64.deb".to_owned(), Digest::of(b"deb"))]);
+}
+
+#[test]
 fn what_is_approved_or_public_or_may_be_is_not_replaced() {
     use TargetState as S;
     for (reported, public, holds) in [
@@ -521,7 +589,7 @@ fn after_a_replacement_the_job_that_had_spoken_cannot_release_the_new_bytes() {
     assert_eq!(ask(&record), Ok(true));
     report(&record, 1, TargetState::Conflict);
     record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), NOW).expect("a replacement");
-    record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Declared, NOW).expect("a look");
+    sees(&record, b"again", &Sight::Declared);
     assert_eq!(ask(&record), Ok(false), "its approval was of other bytes");
     assert_eq!(ask_by(&record, 82), Ok(true), "played again");
 }
@@ -618,7 +686,10 @@ fn what_a_promotion_said_of_a_missing_package_outlasts_looks_that_do_not_find_it
         let of = watched(&record, NOW).pop().expect("a missing target is watched");
         assert!(!record.looked(&of, &Seen::Nothing, NOW).expect("a look"), "nothing new");
     }
-    assert!(!record.seen_in_staging(&version(), &key(), JAMMY, &Sight::Nothing, NOW).expect("a look"), "nothing new");
+    assert!(
+        !record.seen_in_staging(&version(), &key(), JAMMY, &Digest::of(b"deb"), &Sight::Nothing, NOW).expect("a look"),
+        "nothing new"
+    );
     assert_eq!(said(), Some(before));
     let of = watched(&record, NOW).pop().expect("a missing target is watched");
     record.looked(&of, &Seen::Digest(Digest::of(b"other")), NOW).expect("a look");
