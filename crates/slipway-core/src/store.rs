@@ -63,7 +63,7 @@ impl IndexName {
                 Ok(Self { distro: distro.clone(), kind, architecture: architecture.to_owned() })
             }
             _ => {
-                Err(Trouble::lasting(Code::Refused, format!("`{filename}` names no architecture, so no index is its")))
+                Err(Trouble::lasting(Code::Refused, format!("`{filename}` names no architecture, so it is in no index")))
             }
         }
     }
@@ -224,7 +224,9 @@ impl Store {
                     Ok(Relayed::Withheld { found, .. }) => return Err(NotShipped::Changed(found)),
                     Err(RelayError::TooSlow(slow)) => return Err(NotShipped::TooSlow(slow)),
                     Err(RelayError::Source(status)) => {
-                        return Err(Trouble::passing(format!("storage answered {status} for `{filename}`")).into());
+                        let host = address.host();
+                        let what = format!("cannot download `{filename}`: its storage, {host}, answered {status}");
+                        return Err(Trouble::passing(what).seen_at(host, status).into());
                     }
                     Err(RelayError::Broken(Unreachable { host, why })) => {
                         let broken = CallError::Unreachable(Unreachable { host, why });

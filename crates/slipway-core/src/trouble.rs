@@ -47,6 +47,12 @@ impl Trouble {
         Self { kind: TroubleKind::Final(code), what: what.into(), evidence: None }
     }
 
+    /// The same, with what a host said.
+    #[must_use]
+    pub fn seen_at(self, host: String, status: StatusCode) -> Self {
+        Self { evidence: Some(Evidence { host, status: Some(status.as_u16()), request_id: None }), ..self }
+    }
+
     /// What a failed call means. `doing` says what was being done, to what: `cannot push tug.deb`.
     pub fn of(error: &CallError, doing: &str) -> Self {
         let kind = match error.status() {
