@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use slipway_core::api::{Act, Problem, Step};
+use slipway_core::api::{Act, Step};
 use slipway_core::inventory::{Look, Seen, Served, Side};
-use slipway_core::problem::Code;
 use slipway_core::promotion::{Attempt, Order, Outcome, Promotion, Slot, promote};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{
-    ATTEMPTS_MAX, CARRY_WAIT_MAX, Next, Patience, Report, cut_off_run, ended, report, unconfigured,
+    ATTEMPTS_MAX, CARRY_WAIT_MAX, Next, Patience, Report, carrier_gone, cut_off_run, ended, report, unconfigured,
 };
 use slipway_core::route::Site;
 use slipway_core::store::NotShipped;
@@ -155,11 +154,9 @@ async fn left_alone<S: Sql>(work: &Work<S>, host: &impl PackageHost, running: &R
         found = true;
         task.tried(began_at, act, "cut-off".to_owned(), None, now);
         task.patience.carry_since = Some(now);
-        let is_why = |problem: &&Problem| problem.code == Code::TooSlow.code();
-        let problem = task.attempts.iter().rev().filter_map(|attempt| attempt.problem.as_ref()).find(is_why).cloned();
         let report = Report {
             step: Some(Step::Carry),
-            problem,
+            problem: Some(carrier_gone(&task.order.filename)),
             attempts: task.attempts.clone(),
             ..Report::of(task.target.distro.clone(), TargetState::Releasing)
         };
@@ -335,7 +332,9 @@ async fn run<S: Sql>(
     let acted = run.acted.get();
     let mut task = run.task.into_inner();
     let now = host.now();
-    let before = Patience { begun: acted.map(|(_, act)| act).or(patience.begun), ..patience };
+    // A copy that was too slow was broken off before its end: nothing can come of it.
+    let last_act = acted.map(|(_, act)| act).filter(|_| !matches!(outcome, Outcome::TooSlow(_))).or(patience.begun);
+    let before = Patience { begun: last_act, ..patience };
     let (mut report, next) = report(&promotion, &outcome, before, now, host.chance());
     task.under_way = None;
     report.outside |= planted(Planted::SaysOutside) && report.state == TargetState::Released;

@@ -163,7 +163,7 @@ pub fn report(
         Outcome::TooSlow(slow) => {
             // It is not copied again by the alarm: that could not end either. When nobody has carried it by then, it stops.
             let wait = CARRY_WAIT_MAX.saturating_add(Duration::from_secs(1));
-            let problem = too_slow(Code::TooSlow, promotion, slow);
+            let problem = too_slow(Code::TooSlow, promotion, slow, known.after_earlier_acts(Visible::Nothing));
             (shown(TargetState::Releasing, Some(Step::Carry), Some(problem)), Next::After(wait))
         }
         Outcome::Troubled(trouble) => {
@@ -207,7 +207,7 @@ fn over(
             _ => Some((TargetState::Missing, missing(promotion, known.after_any_act(known.gone())))),
         },
         Outcome::TooSlow(slow) if is_past(patience.carry_since, CARRY_WAIT_MAX) => {
-            failed(too_slow(Code::NobodyCarries, promotion, slow))
+            failed(too_slow(Code::NobodyCarries, promotion, slow, known.after_earlier_acts(Visible::Nothing)))
         }
         Outcome::Troubled(trouble) if patience.troubled >= ATTEMPTS_MAX => failed(gave_up(trouble, patience.troubled)),
         _ => None,
@@ -331,17 +331,29 @@ fn lost_in_move(Promotion { staging, public, filename, .. }: &Promotion) -> Prob
     Code::LostInMove.problem(what, Visible::Unknown, None)
 }
 
-fn too_slow(code: Code, Promotion { filename, size, .. }: &Promotion, slow: &TooSlow) -> Problem {
+/// What is said of a target whose carrier has gone without a word: its copy may have come through all the same.
+pub fn carrier_gone(filename: &Filename) -> Problem {
+    let what = format!(
+        "Whoever carried `{filename}` is gone, and whether it came through is not known yet. It waits to be carried again."
+    );
+    Code::TooSlow.problem(what, Visible::Unknown, None)
+}
+
+fn too_slow(code: Code, Promotion { filename, size, .. }: &Promotion, slow: &TooSlow, public: Visible) -> Problem {
     let TooSlow { bytes, rate_bytes_per_second, needed_seconds, left_seconds } = *slow;
+    let of_it = match public {
+        Visible::Nothing => "Nothing of it is public.",
+        _ => "What became of an earlier try is not known.",
+    };
     let what = format!(
         "`{filename}` is copied too slowly: after {} the rest needs {} minutes at {} a second, and the edge has only {} \
-         by itself. Nothing of it is public.",
+         by itself. {of_it}",
         amount::part(bytes, *size),
         needed_seconds.div_ceil(60),
         amount::size(rate_bytes_per_second),
         left_seconds / 60,
     );
-    code.problem(what, Visible::Nothing, None)
+    code.problem(what, public, None)
 }
 
 fn missing(Promotion { staging, public, filename, how, .. }: &Promotion, gone: Visible) -> Problem {

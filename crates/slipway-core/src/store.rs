@@ -62,9 +62,10 @@ impl IndexName {
             (Some(kind), Some(architecture)) => {
                 Ok(Self { distro: distro.clone(), kind, architecture: architecture.to_owned() })
             }
-            _ => {
-                Err(Trouble::lasting(Code::Refused, format!("`{filename}` names no architecture, so it is in no index")))
-            }
+            _ => Err(Trouble::lasting(
+                Code::Refused,
+                format!("`{filename}` names no architecture, so it is in no index"),
+            )),
         }
     }
 }
