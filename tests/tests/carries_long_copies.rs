@@ -98,8 +98,10 @@ fn a_carried_copy_that_is_cut_off_by_a_kill_leaves_nothing_public_and_can_be_car
     world.start_again(Process::Edge);
     release.is_not_public(&package.filename);
     gate.open();
-    // Nobody carries it, and it does not pretend to be copied.
-    waits_to_be_carried(&release);
+    // Nobody carries it, it does not pretend to be copied, and nobody has seen yet what came of it.
+    let target = release.wait_for_target("cargo", None, "waiting to be carried", |target| target["step"] == "carry");
+    assert_eq!((&target["state"], &target["problem"]["code"]), (&json!("releasing"), &json!("too-slow")), "{target}");
+    assert_eq!(target["problem"]["public"], "unknown", "{target}");
 
     // The job asks again, as long as it runs; or the edge has taken it up, which it can now that the storage is quick.
     wait_until("it is carried or released", || {
