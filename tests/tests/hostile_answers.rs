@@ -304,8 +304,8 @@ fn approved_and_waiting(test: &str) -> (World, Release, Package, slipway_tests::
 #[test]
 fn other_bytes_that_an_outsider_publishes_meanwhile_are_a_conflict_and_are_not_overwritten() {
     let (world, release, package, gate) = approved_and_waiting("outsider-other");
-    let (other, public) = (rebuilt(&package), &world.depot.public);
-    world.depot.push(public, &public.repository, JAMMY, &package.filename, &other).ok();
+    let other = rebuilt(&package);
+    world.depot.publish(JAMMY, &package.filename, &other);
     gate.open();
     let target = release.wait("cargo", &["conflict", "released", "failed", "missing"]);
     assert_eq!(target["state"], "conflict", "{target}");
@@ -317,8 +317,7 @@ fn other_bytes_that_an_outsider_publishes_meanwhile_are_a_conflict_and_are_not_o
 #[test]
 fn equal_bytes_that_an_outsider_publishes_meanwhile_are_released_outside() {
     let (world, release, package, gate) = approved_and_waiting("outsider-equal");
-    let public = &world.depot.public;
-    world.depot.push(public, &public.repository, JAMMY, &package.filename, &package.bytes).ok();
+    world.depot.publish(JAMMY, &package.filename, &package.bytes);
     gate.open();
     let target = release.wait_until_released("cargo");
     assert_eq!(target["outside"], true, "{target}");
@@ -334,8 +333,8 @@ fn other_bytes_that_arrive_while_the_copy_is_on_its_way_are_a_conflict() {
     let gate = world.depot.gate(&package.filename, package.bytes.len() as u64 - 1);
     world.gitlab.play(job, "mira");
     gate.wait();
-    let (other, public) = (rebuilt(&package), &world.depot.public);
-    world.depot.push(public, &public.repository, JAMMY, &package.filename, &other).ok();
+    let other = rebuilt(&package);
+    world.depot.publish(JAMMY, &package.filename, &other);
     gate.open();
     let target = release.wait("cargo", &["conflict", "released", "failed", "missing"]);
     assert_eq!(target["state"], "conflict", "{target}");

@@ -137,12 +137,11 @@ fn a_name_that_is_public_with_other_bytes_is_a_conflict_and_nothing_is_moved() {
     let (package, job) = release.ready(&deb("tug", "", 0));
     let mut other = package.bytes.clone();
     other[24] = b'1';
-    let public = &world.depot.public;
     // It is published while the move is on its way, so that only the server's refusal is in between.
     world.depot.fault(&json!({"on": "promote", "effect": "delay", "ms": 3_000}));
     world.gitlab.play(job, "mira");
     wait_until("the move is on its way", || world.depot.count("promote") == 1);
-    world.depot.push(public, &public.repository, JAMMY, &package.filename, &other).ok();
+    world.depot.publish(JAMMY, &package.filename, &other);
 
     let target = release.wait("tug", &["conflict", "released", "failed", "missing"]);
     assert_eq!(target["state"], "conflict", "{target}");

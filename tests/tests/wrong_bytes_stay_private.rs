@@ -101,8 +101,7 @@ fn a_staged_file_of_another_length_releases_nothing() {
 
 /// Publishes a file as the public user, past Slipway.
 fn publish(world: &World, filename: &str, bytes: &[u8]) {
-    let public = &world.depot.public;
-    world.depot.push(public, &public.repository, JAMMY, filename, bytes).ok();
+    world.depot.publish(JAMMY, filename, bytes);
     assert_eq!(world.depot.tries_to_push(), 1);
 }
 

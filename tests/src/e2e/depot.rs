@@ -68,6 +68,12 @@ impl Depot {
         self.api(user, "POST", &format!("repos/{repository}/packages.json"), &content_type, form)
     }
 
+    /// Pushes a file to the public repository as somebody else would, and waits until its index lists it.
+    pub fn publish(&self, distro: &str, filename: &str, bytes: &[u8]) {
+        self.push(&self.public, &self.public.repository, distro, filename, bytes).ok();
+        wait_until("the public index lists it", || self.served(distro, filename).is_some());
+    }
+
     fn distro_version_id(&self, user: &User, distro: &str, filename: &str) -> u64 {
         let kind = if is_rpm(filename) { "rpm" } else { "deb" };
         let (name, version) = distro.split_once('/').expect("a distro version such as `ubuntu/jammy`");
