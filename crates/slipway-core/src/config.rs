@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use slipway_wire::{Base, Digest};
 
+mod gates;
+
+pub use gates::{Approvals, Freeze, Gate, SoakAfter};
+
 use crate::api::Expectation;
 use crate::release::{Key, Maturity, Version};
 use crate::route::{Glob, How, NoRoute, Route, Site, Traits, route, unknown_places};
@@ -28,6 +32,10 @@ pub struct Config {
     pub projects: Vec<Project>,
     /// Which places a package goes through.
     pub routes: Vec<Route>,
+    /// What packages need before they are released.
+    pub gates: Vec<Gate>,
+    /// How long a yes holds.
+    pub approvals: Approvals,
     /// SHA-256 of the file's text.
     pub policy: Digest,
 }
@@ -44,6 +52,10 @@ struct File {
     projects: Vec<Project>,
     #[serde(default)]
     routes: Vec<Route>,
+    #[serde(default)]
+    gates: Vec<Gate>,
+    #[serde(default)]
+    approvals: Approvals,
 }
 
 /// `[edge]`.
@@ -195,6 +207,12 @@ impl Config {
                 problems.push(format!("places.{name}: `transfers` must be at least 1"));
             }
         }
+        for (index, gate) in file.gates.iter().enumerate() {
+            problems.extend(gate.problems(index));
+        }
+        if file.approvals.lapse.is_zero() {
+            problems.push("approvals: `lapse` must be more than nothing, or no approval would ever hold".to_owned());
+        }
         let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
         for project in &file.projects {
             if !ids.insert(project.id) {
@@ -210,8 +228,9 @@ impl Config {
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }
-        let File { edge, gitlab, places, versions, projects, routes } = file;
-        Ok(Self { edge, gitlab, places, versions, projects, routes, policy: Digest::of(text.as_bytes()) })
+        let File { edge, gitlab, places, versions, projects, routes, gates, approvals } = file;
+        let policy = Digest::of(text.as_bytes());
+        Ok(Self { edge, gitlab, places, versions, projects, routes, gates, approvals, policy })
     }
 
     /// The project that a path names, by id or by name.
@@ -344,6 +363,8 @@ mod tests {
                 architecture: (*architecture != "-").then(|| (*architecture).to_owned()),
                 release_job: String::new(),
                 environment: String::new(),
+                release_all_job: None,
+                release_all_environment: None,
                 skip: None,
             };
             let (version, key) = (version.parse().expect("a version"), key.parse().expect("a key"));
