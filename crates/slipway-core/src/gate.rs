@@ -278,7 +278,9 @@ fn second_person(gate: &Gate, facts: &Facts) -> Option<Closed> {
     let why = match facts.pipeline.as_ref().and_then(|pipeline| pipeline.started_by) {
         Some(started_by) if started_by != asked_by => return None,
         Some(_) => format!("who plays its job has started pipeline {pipeline_id}, and a second person must play it"),
-        None => format!("GitLab does not say who has started pipeline {pipeline_id}, and a second person must play its job"),
+        None => {
+            format!("GitLab does not say who has started pipeline {pipeline_id}, and a second person must play its job")
+        }
     };
     Some(Closed { gate: GateKind::SecondPerson, why, until: None })
 }

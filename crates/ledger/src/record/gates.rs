@@ -152,10 +152,9 @@ impl<S: Sql> Record<S> {
         self.0.atomically(|| {
             self.planned(version)?;
             let at: [Value; 3] = [version.as_str().into(), environment.into(), pipeline_id.unwrap_or_default().into()];
-            let before = self.0.query(
-                "SELECT at FROM deployments WHERE version = ? AND environment = ? AND pipeline_id = ?",
-                &at,
-            )?;
+            let before = self
+                .0
+                .query("SELECT at FROM deployments WHERE version = ? AND environment = ? AND pipeline_id = ?", &at)?;
             // Told again, it is no later; told after other bytes were staged, it is another deployment.
             let newest = self.0.query(
                 "SELECT COALESCE(MAX(first_staged_at), 0) FROM packages WHERE version = ?1 AND ?2 IN (0, pipeline_id)",
@@ -176,18 +175,25 @@ impl<S: Sql> Record<S> {
         })
     }
 
+    /// The packages that a release has.
+    pub fn keys(&self, version: &Version) -> Result<Vec<Key>, LedgerError> {
+        let rows =
+            self.0.query("SELECT key FROM packages WHERE version = ? ORDER BY key", &[version.as_str().into()])?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
+    }
+
     /// The releases that a pipeline feeds.
     pub fn versions_of_pipeline(&self, pipeline_id: u64) -> Result<Vec<Version>, LedgerError> {
-        let rows =
-            self.0.query("SELECT DISTINCT version FROM pipelines WHERE id = ? ORDER BY version", &[pipeline_id.into()])?;
+        let rows = self
+            .0
+            .query("SELECT DISTINCT version FROM pipelines WHERE id = ? ORDER BY version", &[pipeline_id.into()])?;
         rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
     /// What GitLab said of a pipeline, and when.
     pub fn pipeline_facts(&self, pipeline_id: u64) -> Result<Option<(Timestamp, PipelineFacts)>, LedgerError> {
-        let rows = self
-            .0
-            .query("SELECT read_at, facts FROM pipeline_facts WHERE pipeline_id = ?", &[pipeline_id.into()])?;
+        let rows =
+            self.0.query("SELECT read_at, facts FROM pipeline_facts WHERE pipeline_id = ?", &[pipeline_id.into()])?;
         let read = |row: &Row| Ok((Timestamp(row.integer(0)?), serde_json::from_str(row.text(1)?)?));
         rows.first().map(read).transpose()
     }
@@ -277,10 +283,9 @@ impl<S: Sql> Record<S> {
             let not_held = |what: String| LedgerError::NotHeld { version: version.clone(), what };
             match keys {
                 None => {
-                    let rows = self.0.query(
-                        "DELETE FROM holds WHERE version = ? RETURNING key",
-                        &[version.as_str().into()],
-                    )?;
+                    let rows = self
+                        .0
+                        .query("DELETE FROM holds WHERE version = ? RETURNING key", &[version.as_str().into()])?;
                     if rows.is_empty() {
                         return Err(not_held("nothing".to_owned()));
                     }
@@ -540,19 +545,14 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<(TargetState, api::Problem), LedgerError> {
         let at: [Value; 3] = [version.as_str().into(), key.as_str().into(), distro.into()];
-        let begun = self.0.query(
-            "SELECT state, begun FROM targets WHERE version = ? AND key = ? AND distro = ?",
-            &at,
-        )?;
+        let begun =
+            self.0.query("SELECT state, begun FROM targets WHERE version = ? AND key = ? AND distro = ?", &at)?;
         let (before, begun) = match begun.first() {
             Some(row) => (row.text(0)?.to_owned(), row.integer(1)? != 0),
             None => (String::new(), false),
         };
-        let (state, public) = if begun {
-            (TargetState::Failed, Visible::Unknown)
-        } else {
-            (TargetState::Staged, Visible::Nothing)
-        };
+        let (state, public) =
+            if begun { (TargetState::Failed, Visible::Unknown) } else { (TargetState::Staged, Visible::Nothing) };
         let done = if begun { "Nothing more is begun" } else { "Nothing was begun" };
         let (code, what) = match why {
             Outcry::Blocked(why) => (Code::Blocked, format!("It was approved, and {why}. {done}.")),

@@ -134,7 +134,9 @@ pub enum LedgerError {
         other: Version,
     },
     /// A release that was given up gets nothing more.
-    #[error("{version} is closed: nothing more of it is built, staged or released. Release its packages under another version")]
+    #[error(
+        "{version} is closed: nothing more of it is built, staged or released. Release its packages under another version"
+    )]
     Closed {
         /// The release.
         version: Version,
