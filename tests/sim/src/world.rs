@@ -307,7 +307,7 @@ const CONFIG_TEXT: &str = r#"
     url = "https://gitlab.test"
     token = "gitlab-token"
     [approvals]
-    lapse = "365d"
+    lapse = "100y"
     [places.staging]
     kind = "packagecloud"
     url = "https://staging.test"
