@@ -8,7 +8,9 @@ mod check;
 mod ci;
 mod demo;
 mod dev;
+mod dist;
 mod interrupt;
+mod pack;
 mod report;
 mod test;
 mod tools;
@@ -28,6 +30,7 @@ Slipway's developer commands.
     cargo xtask ci                    what CI runs: check, test, and two proofs
     cargo xtask bench [NAME …]        measures what Slipway promises of its speed and memory
     cargo xtask build [PART …]        builds worker, dashboard, slipway and the native services, or only some
+    cargo xtask dist                  packs what is handed out: the command, the Worker, depot, and their SHA-256
 
 `cargo xtask COMMAND --help` says what a command can be told.
 ";
@@ -63,6 +66,7 @@ fn run() -> anyhow::Result<ExitCode> {
         "check" => check::command(arguments),
         "demo" => demo::command(arguments),
         "dev" => dev::command(arguments),
+        "dist" => dist::command(arguments),
         "restart" => dev::restart(arguments),
         "test" => test::command(arguments),
         other => bail!("there is no command `{other}`: `cargo xtask --help` lists them"),
