@@ -17,7 +17,7 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json};
 use crate::message::{self, ToDirectory, ToProject, tell};
-use crate::{carry, copy, pages, session, settings, webhook};
+use crate::{carry, command, copy, pages, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -61,6 +61,7 @@ async fn route(mut request: Request, env: &Env) -> Answer {
             Ok(response)
         }
         (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
+        (Method::Get, [name]) if let Some(asked) = command::asked(name) => command::answer(&request, env, asked).await,
         (Method::Get, []) => {
             let projects = visible(reader(&request, env, config)?.as_ref(), config);
             let mut answer = tell(&message::directory(env)?, &ToDirectory::List).await?;
