@@ -18,6 +18,9 @@ mod jobs;
 mod jwks;
 mod keys;
 mod level;
+mod member;
+mod oauth;
+mod protected_environment;
 mod status;
 pub mod webhook;
 
@@ -30,4 +33,7 @@ pub use jobs::{GetJob, Job, JobPipeline, User};
 pub use jwks::{InvalidJwks, Jwks, RsaKey};
 pub use keys::GetKeys;
 pub use level::AccessLevel;
+pub use member::{GetMember, role};
+pub use oauth::{GetTokenInfo, GetUser, TokenInfo};
+pub use protected_environment::{GetProtectedEnvironment, is_protected};
 pub use status::JobStatus;
