@@ -144,7 +144,8 @@ pub fn may(
         (Caller::Job(session), _) if session.project_id != project.id => {
             denied("This session belongs to another project".to_owned())
         }
-        (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy | Right::Override) => Ok(()),
+        (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy | Right::Override)
+        | (Caller::Operator, Right::Hold | Right::Close) => Ok(()),
         (Caller::Job(session), Right::Hold) => ladder(session.user_level, AccessLevel::Developer, "hold"),
         (Caller::Job(session), Right::Close) => ladder(session.user_level, AccessLevel::Maintainer, "close a release"),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
@@ -153,7 +154,6 @@ pub fn may(
         (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer, "close a release"),
         // The gate itself names people.
         (Caller::Person(_), Right::Override) => ladder(level, AccessLevel::Reporter, "pass over a gate"),
-        (Caller::Operator, Right::Hold | Right::Close) => Ok(()),
         (Caller::Operator, Right::Override) => {
             denied("A gate is passed over by a person whom it names, not by the operator's credential".to_owned())
         }
