@@ -180,6 +180,11 @@ impl<S: Sql> Record<S> {
         Ok(!rows.is_empty())
     }
 
+    /// Whether a job has approved a package.
+    pub fn has_spoken(&self, version: &Version, key: &Key, job_id: u64) -> Result<bool, LedgerError> {
+        Ok(!self.approvals_of(version, key, job_id)?.is_empty())
+    }
+
     /// The approvals that a job has given for a package.
     pub fn approvals_of(&self, version: &Version, key: &Key, job_id: u64) -> Result<Vec<u64>, LedgerError> {
         let rows = self.0.query(

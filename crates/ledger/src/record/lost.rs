@@ -15,6 +15,9 @@ const PACE: [(Duration, Duration); 3] = [
     (Duration::from_hours(14 * 24), Duration::from_hours(1)),
 ];
 
+/// Releases that were begun before are not looked through at all.
+const OPEN_FOR: Duration = Duration::from_hours(60 * 24);
+
 impl<S: Sql> Record<S> {
     /// Pipelines with something to release, and when each is to be read again. What nothing has happened to for two weeks
     /// is not read any more: staging keeps its packages no longer.
@@ -22,11 +25,12 @@ impl<S: Sql> Record<S> {
         let [.., (longest, _)] = PACE;
         let rows = self.0.query(
             "SELECT p.pipeline_id, MAX(t.since), r.at FROM packages p
+             JOIN releases e ON e.version = p.version AND e.created_at > ?
              JOIN targets t ON t.version = p.version AND t.key = p.key
              LEFT JOIN read_pipelines r ON r.id = p.pipeline_id
              GROUP BY p.pipeline_id
              HAVING MAX(t.state IN ('staged', 'failed', 'conflict')) = 1 AND MAX(t.since) > ?",
-            &[(now - longest).0.into()],
+            &[(now - OPEN_FOR).0.into(), (now - longest).0.into()],
         )?;
         rows.iter()
             .map(|row| {
@@ -36,7 +40,7 @@ impl<S: Sql> Record<S> {
                     Some(crate::sql::Value::Integer(at)) if *at <= now.0 => Timestamp(*at),
                     _ => changed.min(now),
                 };
-                let age = now.since(changed);
+                let age = read.since(changed);
                 let pace = PACE.iter().find(|(until, _)| age < *until).map_or(longest, |(_, pace)| *pace);
                 Ok((row.natural(0)?, read + pace))
             })

@@ -229,9 +229,8 @@ impl<S: Sql> Record<S> {
 
 /// What a report means for a person.
 fn needs(report: &Report) -> Option<EventKind> {
-    let is_conflict = |problem: &api::Problem| {
-        problem.code == Code::Conflict.code() || problem.code == Code::StagingConflict.code()
-    };
+    let is_conflict =
+        |problem: &api::Problem| problem.code == Code::Conflict.code() || problem.code == Code::StagingConflict.code();
     match report.state {
         TargetState::Conflict => Some(EventKind::Conflict),
         // What moves is tried again by itself, and what is left out is so on purpose.

@@ -117,18 +117,12 @@ impl<S: Sql> Record<S> {
 
     /// When the next status may have to be sent, at the latest at `latest`.
     pub fn next_status(&self, latest: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
-        let rows =
-            self.0.query("SELECT due_at FROM statuses WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1", &[])?;
+        let rows = self.0.query("SELECT due_at FROM statuses WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1", &[])?;
         Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(|due_at| Timestamp(due_at).min(latest)))
     }
 
     /// A status is looked at again at `due_at`, or not any more. `tried`: it was not sent.
-    pub fn status_later(
-        &self,
-        status: &DueStatus,
-        tried: bool,
-        due_at: Option<Timestamp>,
-    ) -> Result<(), LedgerError> {
+    pub fn status_later(&self, status: &DueStatus, tried: bool, due_at: Option<Timestamp>) -> Result<(), LedgerError> {
         self.0.query(
             "UPDATE statuses SET tries = tries + ?, due_at = ? WHERE version = ? AND key = ?",
             &[
