@@ -14,15 +14,15 @@ use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::port::{Silent, Told};
-use slipway_ledger::Ask;
+use slipway_ledger::{Ask, Named};
 use slipway_package::Filename;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum ToProject {
-    /// A webhook's hint, to be kept before it is acknowledged.
-    Hint { project_id: u64, delivery: String, job_id: u64 },
+    /// What a webhook names, to be kept before it is acknowledged.
+    Hints { project_id: u64, delivery: String, named: Vec<Named> },
     /// A job shows an ID token that holds in everything, except perhaps its age.
     Spend { session: JobSession, is_fresh: bool },
     /// A job adds what it knows of a release.

@@ -7,7 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, join_all, join3, select};
 use slipway_core::api::{ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
@@ -19,10 +19,11 @@ use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
-use slipway_edge::{package, project};
-use slipway_ledger::{Record, Sent, Sight, audit};
+use slipway_edge::{lost, notify, package, project};
+use slipway_ledger::{Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_package::{Distro, Filename};
 use slipway_packagecloud::Distributions;
+use slipway_wire::Token;
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     WebSocketRequestResponsePair, durable_object,
@@ -106,11 +107,19 @@ impl ProjectRecord {
 
     async fn answer(&self, message: ToProject) -> Answer {
         match message {
-            ToProject::Hint { project_id, delivery, job_id } => {
+            ToProject::Hints { project_id, delivery, named } => {
                 self.know_id(project_id)?;
-                self.record()?.keep_hint(&delivery, job_id, clock::now())?;
-                self.soon().await?;
-                json(202, &())
+                match self.record()?.keep_hints(&delivery, &named, clock::now())? {
+                    Kept::Kept => {
+                        self.soon().await?;
+                        json(202, &())
+                    }
+                    Kept::NotNeeded => json(200, &()),
+                    Kept::Full => {
+                        let what = "Too many webhooks wait to be looked into. Send this one again later.";
+                        Err(Problem::new(503, "too-many-hints", what.to_owned()))
+                    }
+                }
             }
             ToProject::Spend { session, is_fresh } => {
                 self.know_id(session.project_id)?;
@@ -137,6 +146,10 @@ impl ProjectRecord {
                         self.sent.borrow_mut().remove(&(version.clone(), key.clone(), report.distro.clone()));
                     }
                     self.announce(*project_id, version);
+                    // Others are to be told of an end.
+                    if !report.state.is_moving() {
+                        self.soon().await?;
+                    }
                 }
                 json(200, &())
             }
@@ -304,8 +317,18 @@ impl ProjectRecord {
         let gitlab = self.gitlab(&config);
         let (record, host) = (self.record()?, self.host());
         project::drive(record, &host, &config, gitlab.as_ref()).await?;
-        // What rests can wait: a place that is slow to list it holds up nothing else.
-        let looking = std::pin::pin!(project::look_again(record, &host));
+        // What rests can wait, and so can those who are told: a place or receiver that is slow holds up nothing else.
+        let looking = std::pin::pin!(async {
+            let found = async {
+                match gitlab.as_ref() {
+                    Some(gitlab) => lost::find(record, &host, gitlab).await,
+                    None => Ok(None),
+                }
+            };
+            let (again, lost, told) =
+                join3(project::look_again(record, &host), found, notify::tell(record, &host, &config)).await;
+            Ok::<_, LedgerError>(again?.into_iter().chain(lost?).chain(told?).min())
+        });
         let again = match select(looking, Delay::from(LOOK_LIMIT)).await {
             Either::Left((again, _)) => again?,
             Either::Right(_) => Some(clock::now() + project::SWEEP),
@@ -481,6 +504,10 @@ impl ProjectHost for Host<&ProjectRecord> {
         filename: &Filename,
     ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
         message::find(&self.object.env, site, distro, filename).await
+    }
+
+    fn secret(&self, name: &str) -> std::result::Result<Token, String> {
+        settings::secret(&self.object.env, name).map_err(|error| error.to_string())
     }
 
     fn log(&self, line: &str) {

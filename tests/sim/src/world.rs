@@ -970,7 +970,7 @@ impl World {
         }
         for parcel in plays {
             let record = edge.record(self.parcels[parcel].project);
-            let open = record.next_hint(self.clock()).ok().flatten().is_some();
+            let open = record.next_hint(self.clock(), self.clock()).ok().flatten().is_some();
             if !open {
                 self.play(parcel);
                 self.point("a person played a job again");
@@ -1010,7 +1010,7 @@ impl World {
         let projects: BTreeSet<u64> = self.parcels.iter().map(|parcel| parcel.project).collect();
         projects.into_iter().all(|project| {
             let record = edge.record(project);
-            record.next_hint(self.clock()).ok().flatten().is_none()
+            record.next_hint(self.clock(), self.clock()).ok().flatten().is_none()
                 && record.dispatches().is_ok_and(|orders| orders.is_empty())
         })
     }
@@ -1406,7 +1406,10 @@ pub(crate) fn session(parcel: &Parcel, job_id: u64) -> JobSession {
         pipeline_id: 7,
         job_id,
         user: "mira".to_owned(),
+        user_id: 1,
+        user_level: None,
         environment: Some(environment(&parcel.version, &parcel.key)),
+        environment_protected: false,
         ref_name: "v1".to_owned(),
         sha: "5ad2".to_owned(),
         token_id: "t".to_owned(),

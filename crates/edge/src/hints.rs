@@ -1,0 +1,237 @@
+//! What webhooks hinted at is read from GitLab, and approved, refused, or written down.
+//!
+//! A webhook authorises nothing: it has given a number, and everything that counts is in GitLab's answer. So it does not
+//! matter in which order hints come, how often, or how late: an answer about a job that was played long ago approves
+//! nothing.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use http::StatusCode;
+use slipway_core::approval::{Candidate, Refusal, by_webhook, is_for_all};
+use slipway_core::config::Config;
+use slipway_core::gate::sentence_of;
+use slipway_core::time::Timestamp;
+use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job};
+use slipway_ledger::{Hint, HintSubject, LedgerError, Record, Sql};
+use slipway_wire::{CallError, Planted, call, planted};
+
+use crate::gates;
+use crate::port::ProjectHost;
+use crate::project::AT_ONCE;
+
+/// The longest wait between two tries of a hint. One that is due later was put off by a clock that was wrong.
+pub(crate) const WAIT_MAX: Duration = Duration::from_mins(5);
+/// How often one run looks whether more hints have come, before it hands over what they have led to.
+const ROUNDS_MAX: u32 = 4;
+/// A hint is tried for about a day before it is given up; GitLab's outages are shorter.
+const TRIES_MAX: u32 = 300;
+/// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
+const STALE_TRIES_MAX: u32 = 6;
+
+/// Whether it is worth asking GitLab more now.
+#[derive(PartialEq, Eq)]
+enum Gitlab {
+    Answers,
+    Silent,
+}
+
+/// What became of a package that a played job stands for.
+enum Settled {
+    /// It is approved, or it is not.
+    So(String),
+    /// GitLab does not show the job as played.
+    NotPlayed(String),
+    /// Its gates ask for something that GitLab does not say now.
+    Silent(String),
+}
+
+/// Where hints are looked into.
+struct Desk<'a, S, H> {
+    record: &'a Record<S>,
+    host: &'a H,
+    config: &'a Config,
+    gitlab: &'a Instance,
+    project_id: u64,
+}
+
+/// Looks into what is due, several at a time, until GitLab does not answer.
+pub(crate) async fn look_into_all<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    gitlab: &Instance,
+    project_id: u64,
+) -> Result<(), LedgerError> {
+    let desk = Desk { record, host, config, gitlab, project_id };
+    // More hints come while some are looked into: a person plays all jobs of a release at once. Packages whose orders go
+    // out together look together.
+    for _ in 0..ROUNDS_MAX {
+        let hints = record.take_hints(host.now(), host.now() + WAIT_MAX)?;
+        if hints.is_empty() {
+            break;
+        }
+        let looks = hints.into_iter().map(|hint| desk.look_into(hint));
+        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+        while let Some(looked) = looks.next().await {
+            // Those that were begun beside it are dropped: their hints stay due.
+            if looked? == Gitlab::Silent {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
+    async fn look_into(&self, hint: Hint) -> Result<Gitlab, LedgerError> {
+        match hint.subject {
+            HintSubject::Job(job_id) => {
+                let job = GetJob { instance: self.gitlab, project_id: self.project_id, job_id };
+                match call(self.host, &job).await {
+                    Ok(job) => self.judge(hint, &job).await,
+                    Err(error) => self.unread(hint, &format!("job {job_id}"), &error),
+                }
+            }
+            HintSubject::Deployment(deployment_id) => {
+                let asked = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
+                match call(self.host, &asked).await {
+                    Ok(deployment) => self.deployed(hint, &deployment),
+                    Err(error) => self.unread(hint, &format!("deployment {deployment_id}"), &error),
+                }
+            }
+        }
+    }
+
+    /// A deployment that ended well says where the release of its job's pipeline runs.
+    fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
+        let Self { record, host, config, project_id, .. } = self;
+        let environment = deployment.environment.name.as_str();
+        let project = config.project(&project_id.to_string());
+        if !project.is_some_and(|project| config.asks_for(project.name.as_str(), environment)) {
+            record.settle_hint(hint.id, "no gate asks for its environment")?;
+            return Ok(Gitlab::Answers);
+        }
+        let Some(job) = deployment.deployable.as_ref().filter(|_| deployment.is_done()) else {
+            record.settle_hint(hint.id, "not a job's deployment that ended well")?;
+            return Ok(Gitlab::Answers);
+        };
+        let by = format!("job:{}", job.id);
+        let versions = record.releases_of_pipeline(job.pipeline.id)?;
+        for version in &versions {
+            if record.deployed(version, Some(job.pipeline.id), environment, &by, host.now())? {
+                host.announce(version);
+            }
+        }
+        record.settle_hint(hint.id, if versions.is_empty() { "no release's pipeline" } else { "deployed" })?;
+        Ok(Gitlab::Answers)
+    }
+
+    /// 1, 2, 4 … seconds, up to 5 minutes.
+    fn later(&self, hint: Hint) -> Timestamp {
+        self.host.now() + Duration::from_secs(1 << hint.tries.min(9)).min(WAIT_MAX)
+    }
+
+    /// A hint was acknowledged, so it is given up only when GitLab itself says that nothing will come of it.
+    fn unread(&self, hint: Hint, what: &str, error: &CallError) -> Result<Gitlab, LedgerError> {
+        self.host.log(&format!("a webhook's {what} cannot be read: {error}"));
+        let is_unknown = error.status() == Some(StatusCode::NOT_FOUND);
+        if planted(Planted::DropsAHint) {
+            self.record.settle_hint(hint.id, "dropped")?;
+            return Ok(Gitlab::Silent);
+        }
+        if hint.tries >= if is_unknown { STALE_TRIES_MAX } else { TRIES_MAX } {
+            self.record.settle_hint(hint.id, &error.to_string())?;
+        } else {
+            self.record.postpone_hint(hint.id, &error.to_string(), self.later(hint))?;
+        }
+        Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent })
+    }
+
+    async fn judge(&self, hint: Hint, job: &Job) -> Result<Gitlab, LedgerError> {
+        let Self { record, host, .. } = self;
+        let mut outcomes = Vec::new();
+        for candidate in &record.candidates_of_job(job.pipeline.id, &job.name)? {
+            match self.settle(job, candidate).await? {
+                Settled::So(outcome) => outcomes.push(outcome),
+                // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
+                Settled::NotPlayed(refusal) => {
+                    if hint.tries < STALE_TRIES_MAX {
+                        record.postpone_hint(hint.id, &refusal, self.later(hint))?;
+                    } else {
+                        record.settle_hint(hint.id, &refusal)?;
+                    }
+                    return Ok(Gitlab::Answers);
+                }
+                Settled::Silent(why) => {
+                    if hint.tries < TRIES_MAX {
+                        record.postpone_hint(hint.id, &why, self.later(hint))?;
+                    } else {
+                        record.settle_hint(hint.id, &why)?;
+                    }
+                    return Ok(Gitlab::Silent);
+                }
+            }
+            host.announce(&candidate.version);
+        }
+        let outcome = if outcomes.is_empty() { "no release job".to_owned() } else { outcomes.join("; ") };
+        record.settle_hint(hint.id, &outcome)?;
+        Ok(Gitlab::Answers)
+    }
+
+    /// Approves or refuses one package that a played job stands for. Of a job that stands for several, each is on its own.
+    async fn settle(&self, job: &Job, candidate: &Candidate) -> Result<Settled, LedgerError> {
+        let Self { record, host, config, gitlab, project_id } = *self;
+        let Candidate { version, key, .. } = candidate;
+        if record.was_refused(version, key, job.id)? {
+            return Ok(Settled::So("refused before".to_owned()));
+        }
+        let refuse = |why: String| {
+            record.refuse(version, key, job.id, &format!("webhook job:{}", job.id), &why, host.now())?;
+            Ok(Settled::So(why))
+        };
+        let approval = match by_webhook(candidate, job) {
+            Ok(approval) => approval,
+            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
+                return Ok(Settled::NotPlayed(refusal.to_string()));
+            }
+            // What is not shipped does not remain, so whoever releases all that remain is not refused for it.
+            Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
+                return Ok(Settled::So(refusal.to_string()));
+            }
+            Err(refusal) => return refuse(refusal.to_string()),
+        };
+        // What the job approved when it was played stands; what it did not approve then it does not now.
+        if approval.distros.is_empty() || record.has_spoken(version, key, job.id)? {
+            return Ok(Settled::So("approved before".to_owned()));
+        }
+        if let Some(why) = self.lapsed(job) {
+            return refuse(why);
+        }
+        let asked = gates::Asked { project_id, version, key, by: Some(approval.by_id), age_max: gates::READ_AGAIN };
+        let closed = match gates::closed(record, host, config, Some(gitlab), &asked).await? {
+            Ok(closed) => closed,
+            Err(why) => return Ok(Settled::Silent(why)),
+        };
+        if !closed.is_empty() {
+            let why = sentence_of(key, &closed);
+            // This very job may have been approved meanwhile, by its own call, when they were open.
+            return if record.has_spoken(version, key, job.id)? { Ok(Settled::So(why)) } else { refuse(why) };
+        }
+        let is_new = record.approve(candidate, &approval, &config.policy, project_id, host.now())?;
+        Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
+    }
+
+    /// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.
+    fn lapsed(&self, job: &Job) -> Option<String> {
+        let started: Timestamp = job.started_at.as_ref()?.parse().ok()?;
+        let age = self.host.now().since(started);
+        let lapse = self.config.approvals.lapse;
+        (age > lapse).then(|| {
+            format!(
+                "the job began at {started}, and what it asked for has lapsed after {}; play it again",
+                humantime::format_duration(lapse)
+            )
+        })
+    }
+}
