@@ -189,14 +189,6 @@ impl<S: Sql> Record<S> {
         rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
-    /// The releases that a pipeline feeds.
-    pub fn versions_of_pipeline(&self, pipeline_id: u64) -> Result<Vec<Version>, LedgerError> {
-        let rows = self
-            .0
-            .query("SELECT DISTINCT version FROM pipelines WHERE id = ? ORDER BY version", &[pipeline_id.into()])?;
-        rows.iter().map(|row| parse(row.text(0)?)).collect()
-    }
-
     /// What GitLab said of a pipeline, and when.
     pub fn pipeline_facts(&self, pipeline_id: u64) -> Result<Option<(Timestamp, PipelineFacts)>, LedgerError> {
         let rows =
@@ -220,7 +212,7 @@ impl<S: Sql> Record<S> {
                 &[pipeline_id.into(), serde_json::to_string(facts)?.into(), now.0.into()],
             )?;
             if is_new {
-                for version in self.versions_of_pipeline(pipeline_id)? {
+                for version in self.releases_of_pipeline(pipeline_id)? {
                     self.bump(&version)?;
                 }
             }
