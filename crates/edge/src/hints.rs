@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
-use slipway_core::approval::{Candidate, Refusal, by_webhook};
+use slipway_core::approval::{Candidate, Refusal, by_webhook, is_for_all};
 use slipway_core::config::Config;
+use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
-use slipway_gitlab::{GetJob, Instance, Job};
+use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job};
 use slipway_ledger::{Hint, HintSubject, LedgerError, Record, Sql};
 use slipway_wire::{CallError, Planted, call, planted};
 
+use crate::gates;
 use crate::port::ProjectHost;
 use crate::project::AT_ONCE;
 
@@ -26,8 +28,6 @@ const ROUNDS_MAX: u32 = 4;
 const TRIES_MAX: u32 = 300;
 /// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
 const STALE_TRIES_MAX: u32 = 6;
-/// A job that was played longer ago than this approves nothing: its approval would have lapsed.
-const LAPSE: Duration = Duration::from_hours(4);
 
 /// Whether it is worth asking GitLab more now.
 #[derive(PartialEq, Eq)]
@@ -79,13 +79,16 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             HintSubject::Job(job_id) => {
                 let job = GetJob { instance: self.gitlab, project_id: self.project_id, job_id };
                 match call(self.host, &job).await {
-                    Ok(job) => self.judge(hint, &job),
+                    Ok(job) => self.judge(hint, &job).await,
                     Err(error) => self.unread(hint, &format!("job {job_id}"), &error),
                 }
             }
-            HintSubject::Deployment(_) => {
-                self.record.settle_hint(hint.id, "no gate asks for deployments")?;
-                Ok(Gitlab::Answers)
+            HintSubject::Deployment(deployment_id) => {
+                let deployment = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
+                match call(self.host, &deployment).await {
+                    Ok(deployment) => self.deployed(hint, &deployment),
+                    Err(error) => self.unread(hint, &format!("deployment {deployment_id}"), &error),
+                }
             }
         }
     }
@@ -111,61 +114,137 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent })
     }
 
-    fn judge(&self, hint: Hint, job: &Job) -> Result<Gitlab, LedgerError> {
+    async fn judge(&self, hint: Hint, job: &Job) -> Result<Gitlab, LedgerError> {
         let Self { record, host, .. } = self;
-        let Some(candidate) = record.candidate_of_job(job.pipeline.id, &job.name)? else {
-            record.settle_hint(hint.id, "no release job")?;
-            return Ok(Gitlab::Answers);
-        };
-        let Candidate { version, key, .. } = &candidate;
-        if record.was_refused(version, key, job.id)? {
-            record.settle_hint(hint.id, "refused before")?;
-            return Ok(Gitlab::Answers);
+        let mut outcomes = Vec::new();
+        for candidate in &record.candidates_of_job(job.pipeline.id, &job.name)? {
+            match self.settle(job, candidate).await? {
+                Settled::So(outcome) => outcomes.push(outcome),
+                // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
+                Settled::NotPlayed(why) => {
+                    self.wait(hint, &why, STALE_TRIES_MAX)?;
+                    return Ok(Gitlab::Answers);
+                }
+                Settled::Silent(why) => {
+                    self.wait(hint, &why, TRIES_MAX)?;
+                    return Ok(Gitlab::Silent);
+                }
+            }
+            host.announce(&candidate.version);
         }
-        let refused =
-            |why: &str| record.refuse(version, key, job.id, &format!("webhook job:{}", job.id), why, host.now());
-        let outcome = match by_webhook(&candidate, job) {
-            Ok(approval) => {
-                // What the job approved when it was played stands; what it did not approve then it does not now.
-                if let Some(why) = self.lapsed(job).filter(|_| !record.has_spoken(version, key, job.id).unwrap_or(true))
-                {
-                    refused(&why)?;
-                    why
-                } else {
-                    let policy = &self.config.policy;
-                    let is_new = record.approve(&candidate, &approval, policy, self.project_id, host.now())?;
-                    if is_new { "approved".to_owned() } else { "approved before".to_owned() }
-                }
-            }
-            // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
-            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
-                if hint.tries < STALE_TRIES_MAX {
-                    record.postpone_hint(hint.id, &refusal.to_string(), self.later(hint))?;
-                } else {
-                    record.settle_hint(hint.id, &refusal.to_string())?;
-                }
-                return Ok(Gitlab::Answers);
-            }
-            Err(refusal) => {
-                refused(&refusal.to_string())?;
-                refusal.to_string()
-            }
-        };
+        let outcome = if outcomes.is_empty() { "no release job".to_owned() } else { outcomes.join("; ") };
         record.settle_hint(hint.id, &outcome)?;
-        host.announce(version);
         Ok(Gitlab::Answers)
     }
 
-    /// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.
-    fn lapsed(&self, job: &Job) -> Option<String> {
-        let started: Timestamp = job.started_at.as_ref()?.parse().ok()?;
-        let age = self.host.now().since(started);
-        (age > LAPSE).then(|| {
-            format!(
-                "the job began at {started}, {} h ago, and what it asked for has lapsed after {} h; play it again",
-                age.as_secs() / 3600,
-                LAPSE.as_secs() / 3600
-            )
-        })
+    fn wait(&self, hint: Hint, why: &str, tries_max: u32) -> Result<(), LedgerError> {
+        if hint.tries < tries_max {
+            self.record.postpone_hint(hint.id, why, self.later(hint))
+        } else {
+            self.record.settle_hint(hint.id, why)
+        }
     }
+
+    /// Approves or refuses one package that a played job stands for. Of a job that stands for several, each is on its own.
+    async fn settle(&self, job: &Job, candidate: &Candidate) -> Result<Settled, LedgerError> {
+        let Self { record, host, config, gitlab, project_id } = self;
+        let Candidate { version, key, .. } = candidate;
+        if record.was_refused(version, key, job.id)? {
+            return Ok(Settled::So("refused before".to_owned()));
+        }
+        let actor = format!("webhook job:{}", job.id);
+        // This very job may have been approved already, by an earlier hint or by its own call.
+        let refuse = |why: &str| {
+            if record.has_spoken(version, key, job.id)? {
+                return Ok(());
+            }
+            record.refuse(version, key, job.id, &actor, why, host.now())
+        };
+        let approval = match by_webhook(candidate, job) {
+            Ok(approval) => approval,
+            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
+                return Ok(Settled::NotPlayed(refusal.to_string()));
+            }
+            // What is not shipped does not remain, so whoever releases all that remain is not refused for it.
+            Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
+                return Ok(Settled::So(refusal.to_string()));
+            }
+            Err(refusal) => {
+                refuse(&refusal.to_string())?;
+                return Ok(Settled::So(refusal.to_string()));
+            }
+        };
+        if approval.distros.is_empty() {
+            return Ok(Settled::So("approved before".to_owned()));
+        }
+        if let Some(why) = lapsed(job, config.approvals.lapse, host.now()) {
+            refuse(&why)?;
+            return Ok(Settled::So(why));
+        }
+        let asked = gates::Asked {
+            project_id: *project_id,
+            version,
+            key,
+            by: Some(approval.by_id),
+            age_max: gates::READ_AGAIN,
+        };
+        let closed = match gates::closed(*record, *host, config, Some(gitlab), &asked).await? {
+            Ok(closed) => closed,
+            Err(why) => return Ok(Settled::Silent(why)),
+        };
+        if !closed.is_empty() {
+            let why = sentence_of(key, &closed);
+            refuse(&why)?;
+            return Ok(Settled::So(why));
+        }
+        let is_new = record.approve(candidate, &approval, &config.policy, *project_id, host.now())?;
+        Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
+    }
+
+    /// Writes down where a pipeline's packages run. An answer about a deployment that was done before the bytes were staged
+    /// says nothing of them.
+    fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
+        let Self { record, host, .. } = self;
+        if !deployment.is_done() {
+            self.wait(hint, &format!("the deployment is {}", deployment.status), STALE_TRIES_MAX)?;
+            return Ok(Gitlab::Answers);
+        }
+        let Some(job) = &deployment.deployable else {
+            record.settle_hint(hint.id, "no job has deployed it, so nothing says which pipeline's packages it has")?;
+            return Ok(Gitlab::Answers);
+        };
+        let pipeline_id = job.pipeline.id;
+        let finished = job.finished_at.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
+        let staged = record.last_staged(pipeline_id)?;
+        if finished.zip(staged).is_some_and(|(finished, staged)| finished < staged) {
+            record.settle_hint(hint.id, "it was done before the bytes were staged")?;
+            return Ok(Gitlab::Answers);
+        }
+        let (environment, by) = (&deployment.environment.name, format!("webhook job:{}", job.id));
+        for version in record.versions_of_pipeline(pipeline_id)? {
+            if record.deployed(&version, Some(pipeline_id), environment, &by, host.now())? {
+                host.announce(&version);
+            }
+        }
+        record.settle_hint(hint.id, "deployed")?;
+        Ok(Gitlab::Answers)
+    }
+}
+
+/// What became of a package that a played job stands for.
+enum Settled {
+    /// It is approved, or it is not.
+    So(String),
+    /// GitLab does not show the job as played.
+    NotPlayed(String),
+    /// Its gates ask for something that GitLab does not say now.
+    Silent(String),
+}
+
+/// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.
+fn lapsed(job: &Job, lapse: Duration, now: Timestamp) -> Option<String> {
+    let started: Timestamp = job.started_at.as_ref()?.parse().ok()?;
+    (now.since(started) > lapse).then(|| {
+        format!("the job began at {started}, and what it asked for has lapsed by {}; play it again", started + lapse)
+    })
 }

@@ -37,6 +37,9 @@ pub async fn drive<S: Sql>(
     gitlab: Option<&Instance>,
 ) -> Result<Option<Timestamp>, LedgerError> {
     let Some(project_id) = record.project_id()? else { return Ok(None) };
+    for version in record.lapse(config.approvals.lapse, host.now())? {
+        host.announce(&version);
+    }
     // Orders need no GitLab, so they go first, and again when the hints have made more.
     let mut tried = BTreeSet::new();
     hand_over(record, host, &mut tried).await?;
@@ -54,7 +57,8 @@ pub async fn drive<S: Sql>(
     let orders = record.dispatches()?;
     let orders = orders.iter().map(|order| if tried.contains(&order.approval) { now + ORDER_AGAIN } else { soonest });
     let sweep = record.is_moving()?.then(|| now + SWEEP);
-    Ok(hints.into_iter().chain(orders).chain(sweep).min())
+    let lapse = record.next_lapse(config.approvals.lapse)?.map(|due_at| due_at.max(soonest));
+    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).min())
 }
 
 /// Gives orders to their packages' objects. An order is forgotten only when its object has it.

@@ -7,6 +7,7 @@ pub mod approval;
 pub mod config;
 pub mod estimate;
 pub mod expectation;
+pub mod gate;
 pub mod inventory;
 pub mod openapi;
 pub mod plan;

@@ -432,6 +432,8 @@ impl World {
                 architecture: parcel.filename.architecture().map(str::to_owned),
                 release_job: release_job(&parcel.version, &parcel.key),
                 environment: environment(&parcel.version, &parcel.key),
+                release_all_job: None,
+                release_all_environment: None,
                 skip: None,
             };
             let patch = PackagePatch { key: parcel.key.clone(), expect: Some(expect), staged: None, replace: false };

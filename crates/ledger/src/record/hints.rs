@@ -88,7 +88,14 @@ impl<S: Sql> Record<S> {
             "SELECT version, key FROM packages WHERE pipeline_id = ? AND release_job = ?",
             &[(*pipeline_id).into(), name.as_str().into()],
         )?;
-        let Some(package) = declared.first() else { return Ok(false) };
+        let Some(package) = declared.first() else {
+            // The job that releases all that remain stands for packages that may be staged yet.
+            let all = self.0.query(
+                "SELECT 1 FROM packages WHERE pipeline_id = ? AND release_all_job = ? LIMIT 1",
+                &[(*pipeline_id).into(), name.as_str().into()],
+            )?;
+            return Ok(!all.is_empty());
+        };
         let spoken = self.0.query(
             "SELECT 1 FROM approvals WHERE version = ?1 AND key = ?2 AND job_id = ?3
              UNION ALL SELECT 1 FROM refusals WHERE version = ?1 AND key = ?2 AND job_id = ?3 LIMIT 1",

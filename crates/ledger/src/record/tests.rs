@@ -67,6 +67,8 @@ fn planned(skip: Option<&str>) -> Vec<Planned> {
             architecture: None,
             release_job: "release: [jammy-amd64]".to_owned(),
             environment: "release/jammy-amd64".to_owned(),
+            release_all_job: None,
+            release_all_environment: None,
             skip: skip.map(str::to_owned),
         },
         staging: site("harbour-ci/pre-release"),

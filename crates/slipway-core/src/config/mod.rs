@@ -6,9 +6,11 @@ use serde::Deserialize;
 use slipway_wire::{Base, Digest};
 
 mod events;
+mod gates;
 mod people;
 
 pub use events::{EventKind, Events, Receiver, Trigger};
+pub use gates::{Approvals, Freeze, Gate, SoakAfter};
 pub use people::{Deployer, Edge, Gitlab, PipelineSource, Project, Reading};
 
 use crate::api::Expectation;
@@ -36,6 +38,10 @@ pub struct Config {
     pub deployers: Vec<Deployer>,
     /// Which places a package goes through.
     pub routes: Vec<Route>,
+    /// What packages need before they are released.
+    pub gates: Vec<Gate>,
+    /// How long a yes holds.
+    pub approvals: Approvals,
     /// Who is told what happens to releases.
     pub events: Vec<Events>,
     /// SHA-256 of the file's text.
@@ -54,6 +60,10 @@ struct File {
     projects: Vec<Project>,
     #[serde(default)]
     deployers: Vec<Deployer>,
+    #[serde(default)]
+    gates: Vec<Gate>,
+    #[serde(default)]
+    approvals: Approvals,
     #[serde(default)]
     routes: Vec<Route>,
     #[serde(default)]
@@ -157,21 +167,18 @@ impl Config {
         }
         problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
         problems.extend(events::problems(&file.events));
+        for (index, gate) in file.gates.iter().enumerate() {
+            problems.extend(gate.problems(index));
+        }
+        if file.approvals.lapse.is_zero() {
+            problems.push("approvals: `lapse` must be more than nothing, or no approval would ever hold".to_owned());
+        }
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }
-        let File { edge, gitlab, places, versions, projects, deployers, routes, events } = file;
-        Ok(Self {
-            edge,
-            gitlab,
-            places,
-            versions,
-            projects,
-            deployers,
-            routes,
-            events,
-            policy: Digest::of(text.as_bytes()),
-        })
+        let policy = Digest::of(text.as_bytes());
+        let File { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, events } = file;
+        Ok(Self { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, events, policy })
     }
 
     /// The project that a path names, by id or by name.
@@ -304,6 +311,8 @@ mod tests {
                 architecture: (*architecture != "-").then(|| (*architecture).to_owned()),
                 release_job: String::new(),
                 environment: String::new(),
+                release_all_job: None,
+                release_all_environment: None,
                 skip: None,
             };
             let (version, key) = (version.parse().expect("a version"), key.parse().expect("a key"));
