@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     delivery::{Delivery, Outcome},
     job::{Job, Pipeline},
+    outward::{CommitStatus, Triggered},
     world::{ApiToken, Hook, Project, User},
 };
 
@@ -28,6 +29,8 @@ pub(super) enum Fact {
     },
     Pipeline(Pipeline),
     Job(Box<Job>),
+    CommitStatus(Box<CommitStatus>),
+    Triggered(Triggered),
     Queued(Box<Delivery>),
     Delivered {
         delivery_id: u64,

@@ -23,6 +23,7 @@ mod job;
 mod journal;
 mod keys;
 mod lifecycle;
+mod outward;
 mod payload;
 mod seed;
 mod server;

@@ -14,6 +14,7 @@ use super::{
     delivery::{Delivery, Health},
     job::{Job, Pipeline, Status},
     journal::{Fact, Journal},
+    outward::{CommitStatus, Triggered},
 };
 
 /// A project, known by its numeric id.
@@ -197,6 +198,9 @@ pub(super) struct World {
     pub(super) jobs: BTreeMap<u64, Job>,
     pub(super) deliveries: BTreeMap<u64, Delivery>,
     pub(super) seeded: BTreeMap<String, Value>,
+    pub(super) commit_statuses: BTreeMap<u64, CommitStatus>,
+    /// By pipeline.
+    pub(super) triggered: BTreeMap<u64, Triggered>,
     /// Deliveries without an outcome yet, oldest first, by hook.
     pub(super) waiting: BTreeMap<u64, BTreeSet<u64>>,
 }
@@ -215,6 +219,8 @@ impl World {
             Fact::HookEnabled { hook_id } => drop(self.health.remove(hook_id)),
             Fact::Pipeline(pipeline) => drop(self.pipelines.insert(pipeline.id, pipeline.clone())),
             Fact::Job(job) => drop(self.jobs.insert(job.id, (**job).clone())),
+            Fact::CommitStatus(status) => drop(self.commit_statuses.insert(status.id, (**status).clone())),
+            Fact::Triggered(triggered) => drop(self.triggered.insert(triggered.pipeline_id, triggered.clone())),
             Fact::Queued(delivery) => {
                 self.waiting.entry(delivery.hook_id).or_default().insert(delivery.id);
                 self.deliveries.insert(delivery.id, (**delivery).clone());
