@@ -46,7 +46,7 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
             return ignored();
         }
     };
-    let Some((named, otherwise)) = named(event, project) else { return ignored() };
+    let Some((named, otherwise)) = named(event, project, config) else { return ignored() };
     // GitLab gives each delivery a key and keeps it when a person sends it again; older versions give none.
     let key = |name: &str| Some(header(&headers, name)).filter(|key| !key.is_empty() && key.len() <= 200);
     let delivery = key("webhook-id").or_else(|| key("idempotency-key")).map_or(otherwise, |key| format!("key:{key}"));
@@ -89,7 +89,7 @@ fn header(headers: &Headers, name: &str) -> String {
 
 /// What an event names, and what stands for the key of its delivery where GitLab gives none. `None` when nothing can come
 /// of it.
-fn named(event: Event, project: &Project) -> Option<(Vec<Named>, String)> {
+fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Named>, String)> {
     let job = |id, pipeline_id: Option<u64>, name| {
         (id <= ID_MAX && pipeline_id.is_none_or(|id| id <= ID_MAX)).then_some(Named::Job { id, pipeline_id, name })
     };
@@ -104,7 +104,10 @@ fn named(event: Event, project: &Project) -> Option<(Vec<Named>, String)> {
             (played.collect(), format!("pipeline:{}", event.pipeline_id))
         }
         Event::Deployment(event)
-            if event.project_id == project.id && event.status == "success" && event.deployment_id <= ID_MAX =>
+            if event.project_id == project.id
+                && event.status == "success"
+                && event.deployment_id <= ID_MAX
+                && asked_for(config, project, &event.environment) =>
         {
             let id = event.deployment_id;
             (vec![Named::Deployment { id }], format!("deployment:{id}"))
@@ -112,6 +115,13 @@ fn named(event: Event, project: &Project) -> Option<(Vec<Named>, String)> {
         Event::Job(_) | Event::Pipeline(_) | Event::Deployment(_) | Event::Other(_) => return None,
     };
     (!named.is_empty()).then_some((named, otherwise))
+}
+
+/// Whether a gate asks what runs in an environment.
+fn asked_for(config: &Config, project: &Project, environment: &str) -> bool {
+    let concerned =
+        config.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project.name.as_str())));
+    concerned.flat_map(|gate| &gate.deployed).any(|asked| asked == environment)
 }
 
 fn ignored() -> Answer {

@@ -36,16 +36,6 @@ enum Gitlab {
     Silent,
 }
 
-/// What became of a package that a played job stands for.
-enum Settled {
-    /// It is approved, or it is not.
-    So(String),
-    /// GitLab does not show the job as played.
-    NotPlayed(String),
-    /// Its gates ask for something that GitLab does not say now.
-    Silent(String),
-}
-
 /// Where hints are looked into.
 struct Desk<'a, S, H> {
     record: &'a Record<S>,
@@ -94,31 +84,13 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
                 }
             }
             HintSubject::Deployment(deployment_id) => {
-                let asked = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
-                match call(self.host, &asked).await {
+                let deployment = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
+                match call(self.host, &deployment).await {
                     Ok(deployment) => self.deployed(hint, &deployment),
                     Err(error) => self.unread(hint, &format!("deployment {deployment_id}"), &error),
                 }
             }
         }
-    }
-
-    /// A deployment that ended well says where the release of its job's pipeline runs.
-    fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
-        let Self { record, host, .. } = self;
-        let Some(job) = deployment.deployable.as_ref().filter(|_| deployment.is_done()) else {
-            record.settle_hint(hint.id, "not a job's deployment that ended well")?;
-            return Ok(Gitlab::Answers);
-        };
-        let by = format!("job:{}", job.id);
-        let versions = record.releases_of_pipeline(job.pipeline.id)?;
-        for version in &versions {
-            if record.deployed(version, Some(job.pipeline.id), &deployment.environment.name, &by, host.now())? {
-                host.announce(version);
-            }
-        }
-        record.settle_hint(hint.id, if versions.is_empty() { "no release's pipeline" } else { "deployed" })?;
-        Ok(Gitlab::Answers)
     }
 
     /// 1, 2, 4 … seconds, up to 5 minutes.
@@ -149,20 +121,12 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             match self.settle(job, candidate).await? {
                 Settled::So(outcome) => outcomes.push(outcome),
                 // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
-                Settled::NotPlayed(refusal) => {
-                    if hint.tries < STALE_TRIES_MAX {
-                        record.postpone_hint(hint.id, &refusal, self.later(hint))?;
-                    } else {
-                        record.settle_hint(hint.id, &refusal)?;
-                    }
+                Settled::NotPlayed(why) => {
+                    self.wait(hint, &why, STALE_TRIES_MAX)?;
                     return Ok(Gitlab::Answers);
                 }
                 Settled::Silent(why) => {
-                    if hint.tries < TRIES_MAX {
-                        record.postpone_hint(hint.id, &why, self.later(hint))?;
-                    } else {
-                        record.settle_hint(hint.id, &why)?;
-                    }
+                    self.wait(hint, &why, TRIES_MAX)?;
                     return Ok(Gitlab::Silent);
                 }
             }
@@ -173,16 +137,28 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         Ok(Gitlab::Answers)
     }
 
+    fn wait(&self, hint: Hint, why: &str, tries_max: u32) -> Result<(), LedgerError> {
+        if hint.tries < tries_max {
+            self.record.postpone_hint(hint.id, why, self.later(hint))
+        } else {
+            self.record.settle_hint(hint.id, why)
+        }
+    }
+
     /// Approves or refuses one package that a played job stands for. Of a job that stands for several, each is on its own.
     async fn settle(&self, job: &Job, candidate: &Candidate) -> Result<Settled, LedgerError> {
-        let Self { record, host, config, gitlab, project_id } = *self;
+        let Self { record, host, config, gitlab, project_id } = self;
         let Candidate { version, key, .. } = candidate;
         if record.was_refused(version, key, job.id)? {
             return Ok(Settled::So("refused before".to_owned()));
         }
-        let refuse = |why: String| {
-            record.refuse(version, key, job.id, &format!("webhook job:{}", job.id), &why, host.now())?;
-            Ok(Settled::So(why))
+        let actor = format!("webhook job:{}", job.id);
+        // This very job may have been approved already, by an earlier hint or by its own call.
+        let refuse = |why: &str| {
+            if record.has_spoken(version, key, job.id)? {
+                return Ok(());
+            }
+            record.refuse(version, key, job.id, &actor, why, host.now())
         };
         let approval = match by_webhook(candidate, job) {
             Ok(approval) => approval,
@@ -193,39 +169,82 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
                 return Ok(Settled::So(refusal.to_string()));
             }
-            Err(refusal) => return refuse(refusal.to_string()),
+            Err(refusal) => {
+                refuse(&refusal.to_string())?;
+                return Ok(Settled::So(refusal.to_string()));
+            }
         };
-        // What the job approved when it was played stands; what it did not approve then it does not now.
-        if approval.distros.is_empty() || record.has_spoken(version, key, job.id)? {
+        if approval.distros.is_empty() {
             return Ok(Settled::So("approved before".to_owned()));
         }
-        if let Some(why) = self.lapsed(job) {
-            return refuse(why);
+        if let Some(why) = lapsed(job, config.approvals.lapse, host.now()) {
+            refuse(&why)?;
+            return Ok(Settled::So(why));
         }
-        let asked = gates::Asked { project_id, version, key, by: Some(approval.by_id), age_max: gates::READ_AGAIN };
-        let closed = match gates::closed(record, host, config, Some(gitlab), &asked).await? {
+        let asked = gates::Asked {
+            project_id: *project_id,
+            version,
+            key,
+            by: Some(approval.by_id),
+            age_max: gates::READ_AGAIN,
+        };
+        let closed = match gates::closed(*record, *host, config, Some(gitlab), &asked).await? {
             Ok(closed) => closed,
             Err(why) => return Ok(Settled::Silent(why)),
         };
         if !closed.is_empty() {
             let why = sentence_of(key, &closed);
-            // This very job may have been approved meanwhile, by its own call, when they were open.
-            return if record.has_spoken(version, key, job.id)? { Ok(Settled::So(why)) } else { refuse(why) };
+            refuse(&why)?;
+            return Ok(Settled::So(why));
         }
-        let is_new = record.approve(candidate, &approval, &config.policy, project_id, host.now())?;
+        let is_new = record.approve(candidate, &approval, &config.policy, *project_id, host.now())?;
         Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
     }
 
-    /// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.
-    fn lapsed(&self, job: &Job) -> Option<String> {
-        let started: Timestamp = job.started_at.as_ref()?.parse().ok()?;
-        let age = self.host.now().since(started);
-        let lapse = self.config.approvals.lapse;
-        (age > lapse).then(|| {
-            format!(
-                "the job began at {started}, and what it asked for has lapsed after {}; play it again",
-                humantime::format_duration(lapse)
-            )
-        })
+    /// Writes down where a pipeline's packages run. An answer about a deployment that was done before the bytes were staged
+    /// says nothing of them.
+    fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
+        let Self { record, host, .. } = self;
+        if !deployment.is_done() {
+            self.wait(hint, &format!("the deployment is {}", deployment.status), STALE_TRIES_MAX)?;
+            return Ok(Gitlab::Answers);
+        }
+        let Some(job) = &deployment.deployable else {
+            record.settle_hint(hint.id, "no job has deployed it, so nothing says which pipeline's packages it has")?;
+            return Ok(Gitlab::Answers);
+        };
+        let pipeline_id = job.pipeline.id;
+        let finished = job.finished_at.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
+        let staged = record.last_staged(pipeline_id)?;
+        if finished.zip(staged).is_some_and(|(finished, staged)| finished < staged) {
+            record.settle_hint(hint.id, "it was done before the bytes were staged")?;
+            return Ok(Gitlab::Answers);
+        }
+        let (environment, by) = (&deployment.environment.name, format!("webhook job:{}", job.id));
+        for version in record.versions_of_pipeline(pipeline_id)? {
+            if record.deployed(&version, Some(pipeline_id), environment, &by, host.now())? {
+                host.announce(&version);
+            }
+        }
+        record.settle_hint(hint.id, "deployed")?;
+        Ok(Gitlab::Answers)
     }
+}
+
+/// What became of a package that a played job stands for.
+enum Settled {
+    /// It is approved, or it is not.
+    So(String),
+    /// GitLab does not show the job as played.
+    NotPlayed(String),
+    /// Its gates ask for something that GitLab does not say now.
+    Silent(String),
+}
+
+/// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.
+fn lapsed(job: &Job, lapse: Duration, now: Timestamp) -> Option<String> {
+    let started: Timestamp = job.started_at.as_ref()?.parse().ok()?;
+    (now.since(started) > lapse).then(|| {
+        format!("the job began at {started}, and what it asked for has lapsed by {}; play it again", started + lapse)
+    })
 }

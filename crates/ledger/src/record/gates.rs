@@ -139,13 +139,6 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
-    /// The releases that a pipeline feeds.
-    pub fn releases_of_pipeline(&self, pipeline_id: u64) -> Result<Vec<Version>, LedgerError> {
-        let rows =
-            self.0.query("SELECT version FROM pipelines WHERE id = ? ORDER BY version", &[pipeline_id.into()])?;
-        rows.iter().map(|row| parse(row.text(0)?)).collect()
-    }
-
     /// Writes down that a release runs in an environment; whether that is new. Of a pipeline, only what that has declared
     /// runs there: another may feed the same release. It began to at the moment at which it is told.
     pub fn deployed(
