@@ -25,8 +25,10 @@ pub(crate) async fn release(options: &args::Release, settings: &Settings, say: S
     let doing = format!("cannot release {} of {}", list(keys), settings.version);
     let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
     let (edge, _) = Edge::open(settings, options.timeout_s).await?;
-    let accepted =
-        edge.promote(&PromotionRequest { keys: keys.clone() }).await.map_err(|error| error.failure(&doing))?;
+    let accepted = edge
+        .promote(&PromotionRequest { keys: keys.clone(), all: false })
+        .await
+        .map_err(|error| error.failure(&doing))?;
     say.line(&format!("approved: {}", list(&accepted.keys)));
 
     let mut before: Option<Release> = None;
