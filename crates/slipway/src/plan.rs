@@ -232,6 +232,8 @@ mod tests {
             jobs: jobs.map(str::to_owned),
             release_job: args::RELEASE_JOB_DEFAULT.to_owned(),
             environment: args::ENVIRONMENT_DEFAULT.to_owned(),
+            release_all_job: None,
+            release_all_environment: None,
             dry_run: false,
             timeout_s: args::ASK_TIMEOUT_S,
             json: false,
