@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, DATE};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use slipway_core::api::Release;
+use slipway_core::api::{Policy, Release};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
 use slipway_wire::{Base, Http, Response, Token};
@@ -116,7 +115,7 @@ pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) 
     };
     let (policy, release) = ask_edge(&mut visit, &subject, timeout_s).await;
     let project = subject.project.or_else(|| release.as_ref().map(|release| release.project.id));
-    let project = project.or_else(|| policy.as_ref()?.pointer("/project/id")?.as_u64());
+    let project = project.or_else(|| policy.as_ref().map(|policy| policy.project.id));
     match gitlab {
         None => visit.not_asked("GitLab", "its address is not known: set `SLIPWAY_GITLAB_URL`, or `CI_SERVER_URL`"),
         Some(base) => ask_gitlab(&mut visit, &subject, base, project).await,
@@ -188,7 +187,7 @@ fn date_ms(text: &str) -> Option<i64> {
 }
 
 /// The edge's own view: whether this caller is let in, the policy, and the release, where one is named.
-async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Option<Value>, Option<Release>) {
+async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Option<Policy>, Option<Release>) {
     let settings = match &subject.settings {
         Ok(settings) => settings,
         Err(failure) => {
@@ -210,9 +209,9 @@ async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Opti
     }
     let policy = match edge.policy().await {
         Ok(policy) => {
-            let count = |name: &str| policy.get(name).and_then(Value::as_array).map_or(0, Vec::len);
-            visit.good("policy", format!("{} routes and {} gates apply", count("routes"), count("gates")));
-            if count("routes") == 0 {
+            let (routes, gates) = (policy.routes.len(), policy.gates.len());
+            visit.good("policy", format!("{routes} routes and {gates} gates apply, policy {}", policy.policy));
+            if routes == 0 {
                 visit.finding("routes", "no route applies to this project: nothing of it can be staged");
             }
             Some(policy)
@@ -332,46 +331,36 @@ fn webhook(edge: &Base, project: u64, hooks: &[Hook]) -> Vec<String> {
     wrong
 }
 
-/// A repository at a server, as the policy and releases name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+/// A repository at a server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     url: String,
     repository: String,
 }
 
-/// Every repository that is named as `role`, anywhere in a policy.
-fn named(value: &Value, role: &str, found: &mut BTreeSet<Place>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                if name == role
-                    && let Ok(place) = serde_json::from_value::<Place>(value.clone())
-                {
-                    found.insert(place);
-                }
-                named(value, role, found);
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| named(value, role, found)),
-        _ => {}
-    }
+/// The repository of a policy's `place/user/repository`.
+fn repository(named: &str) -> Option<&str> {
+    named.split_once('/').map(|(_, repository)| repository)
 }
 
 /// Whether the staging token can write where it must, and nowhere else.
-async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Value>, release: Option<&Release>) {
+async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Policy>, release: Option<&Release>) {
     let (mut staging, mut public) = (BTreeSet::new(), BTreeSet::new());
-    if let Some(policy) = policy {
-        named(policy, "staging", &mut staging);
-        named(policy, "public", &mut public);
-    }
     for package in release.iter().flat_map(|release| &release.packages) {
-        let place = |at: &slipway_core::api::Location| Place { url: at.url.clone(), repository: at.repository.clone() };
-        staging.insert(place(&package.staging));
-        public.extend(package.targets.iter().map(|target| place(&target.public)));
+        staging.insert(Place { url: package.staging.url.clone(), repository: package.staging.repository.clone() });
+        public.extend(package.targets.iter().map(|target| target.public.repository.clone()));
+    }
+    // The policy names repositories of other packages, too; at which server they are is not needed: a name that is public
+    // anywhere is none that a staging token should be able to write.
+    for route in policy.iter().flat_map(|policy| &policy.routes) {
+        public.extend(repository(&route.public).map(str::to_owned));
     }
     let servers: BTreeSet<&str> = staging.iter().map(|place| place.url.as_str()).collect();
     if servers.is_empty() {
-        return visit.not_asked("staging token", "where packages are staged is not known: the policy cannot be read");
+        return visit.not_asked(
+            "staging token",
+            "where packages are staged is not known: name a planned release with SLIPWAY_VERSION",
+        );
     }
     let Some(token) = &subject.staging_token else {
         return visit.not_asked("staging token", "`SLIPWAY_STAGING_TOKEN` is not set");
@@ -393,8 +382,7 @@ async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Value>, re
                 visit.finding("staging token", line);
             }
         }
-        let both = public.iter().filter(|place| place.url == server && writes.contains(&place.repository));
-        let reached: Vec<&str> = both.map(|place| place.repository.as_str()).collect();
+        let reached: Vec<&String> = public.iter().filter(|repository| writes.contains(*repository)).collect();
         if reached.is_empty() {
             visit.good("staging reach", "its user may write no public repository");
         }
@@ -434,8 +422,6 @@ async fn writes(server: &str, token: &Token) -> Result<BTreeSet<String>, String>
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -444,18 +430,6 @@ mod tests {
         for text in ["", "Mon, 23 Nob 2026 09:00:00 GMT", "Monday, 23-Nov-26 09:00:00 GMT", "2026-11-23"] {
             assert_eq!(date_ms(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn places_are_found_wherever_a_policy_names_them() {
-        let policy = json!({ "routes": [
-            { "staging": { "url": "https://p", "repository": "a/ci" }, "public": { "url": "https://p", "repository": "a/b" } },
-            { "staging": { "place": "x" } },
-        ]});
-        let mut found = BTreeSet::new();
-        named(&policy, "public", &mut found);
-        let expected = Place { url: "https://p".to_owned(), repository: "a/b".to_owned() };
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [expected]);
     }
 
     fn hook(change: impl Fn(&mut Hook)) -> Vec<String> {

@@ -7,15 +7,16 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use slipway_core::api::{CarryRequest, ProblemDetails, Release, ReleasePatch, Session, SessionRequest, TargetHistory};
+use slipway_core::api::{
+    CarryRequest, CloseRequest, HoldRequest, OverrideRequest, Policy, ProblemDetails, PromotionAccepted,
+    PromotionRequest, Release, ReleasePatch, Session, SessionRequest, TargetHistory,
+};
 use slipway_core::release::Key;
 use slipway_fetch::Fetch;
 use slipway_packagecloud::Distro;
 use slipway_wire::{Base, CallError, Endpoint, Request, Response, Token, call};
 
-use crate::api::{
-    AccessToken, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PromotionAccepted, PromotionRequest, SignIn,
-};
+use crate::api::{AccessToken, PersonSession, SignIn};
 use crate::exit::{Exit, Failure};
 use crate::host::{self, Held};
 use crate::settings::{Credential, Settings};
@@ -209,7 +210,7 @@ impl<'a> Edge<'a> {
     }
 
     /// What applies to the project: routes, gates, who may release.
-    pub(crate) async fn policy(&self) -> Result<serde_json::Value, EdgeError> {
+    pub(crate) async fn policy(&self) -> Result<Policy, EdgeError> {
         let Settings { edge, project, .. } = self.settings;
         self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "policy"]), None::<&()>).await
     }

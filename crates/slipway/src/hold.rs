@@ -1,10 +1,9 @@
 //! `slipway hold` and `slipway close`: what has not begun is stopped, or given up. What is public already is listed, since
 //! neither takes anything back.
 
-use slipway_core::api::Release;
+use slipway_core::api::{CloseRequest, HoldRequest, Release};
 use slipway_core::release::{Key, TargetState};
 
-use crate::api::{CloseRequest, HoldRequest};
 use crate::args;
 use crate::edge::Edge;
 use crate::exit::Failure;

@@ -4,10 +4,9 @@
 //! GitLab decides who may, and the record names them; this command never tells the edge to release anything for a person.
 
 use futures_util::future::join_all;
-use slipway_core::api::{Package, Release};
+use slipway_core::api::{OverrideRequest, Package, PromotionRequest, Release};
 use slipway_core::release::Key;
 
-use crate::api::{OverrideRequest, PromotionRequest};
 use crate::args::{self, Which};
 use crate::dry_run;
 use crate::edge::Edge;
@@ -150,8 +149,8 @@ impl Part<'_> {
     /// In a job: the edge is asked.
     async fn ask(&self, edge: &Edge<'_>, doing: &str) -> Result<(Option<Release>, Result<(), Failure>), Failure> {
         let request = match self.which {
-            Which::All => PromotionRequest::All { all: true },
-            Which::Keys(keys) => PromotionRequest::Keys { keys: keys.clone() },
+            Which::All => PromotionRequest { keys: Vec::new(), all: true },
+            Which::Keys(keys) => PromotionRequest { keys: keys.clone(), all: false },
         };
         let accepted = edge.promote(&request).await.map_err(|error| error.failure(doing))?;
         if !accepted.keys.is_empty() {
