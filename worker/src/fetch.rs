@@ -191,11 +191,17 @@ async fn live(request: Request, env: &Env, config: &Config, project: &Project, v
 fn ready(env: &Env, config: &Config) -> Answer {
     settings::edge_key(env)?;
     settings::secret(env, &config.gitlab.token)?;
+    let edge = [&config.gitlab.status_token, &config.gitlab.keys, &config.edge.operator_token];
+    for name in edge.into_iter().flatten() {
+        settings::secret(env, name)?;
+    }
     for place in config.places.values() {
         settings::secret(env, &place.token)?;
     }
     for project in &config.projects {
-        settings::secret(env, &project.webhook_token)?;
+        for name in [&project.webhook_token, &project.signing_token].into_iter().flatten() {
+            settings::secret(env, name)?;
+        }
     }
     Ok(Response::ok("ready\n")?)
 }

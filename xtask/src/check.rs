@@ -46,8 +46,11 @@ pub(crate) fn run(steps: &Steps, places: &Places) -> anyhow::Result<()> {
     };
     let mut layout = cargo(places);
     layout.args(["fmt", "--all", "--check"]);
+    let mut fuzzers = cargo(places);
+    fuzzers.args(["fmt", "--check", "--manifest-path", "tests/fuzz/Cargo.toml"]);
     let checks = [
         ("rustfmt", layout),
+        ("rustfmt of the fuzzers", fuzzers),
         ("clippy", clippy(&["--workspace", "--all-targets"])),
         ("clippy for wasm", clippy(&[&["--target", "wasm32-unknown-unknown"], wasm.as_slice()].concat())),
     ];

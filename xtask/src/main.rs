@@ -9,6 +9,7 @@ mod ci;
 mod demo;
 mod dev;
 mod dist;
+mod fuzz;
 mod interrupt;
 mod pack;
 mod report;
@@ -26,6 +27,7 @@ Slipway's developer commands.
     cargo xtask dev                   starts the same services, empty, and keeps them until Ctrl-C
     cargo xtask restart NAME          kills one service of `dev` and starts it again: edge, depot or gitlab
     cargo xtask test                  every test; installs what they need where it may
+    cargo xtask fuzz                  only the fuzzing of what comes from outside
     cargo xtask check                 layout and lints
     cargo xtask ci                    what CI runs: check, test, and two proofs
     cargo xtask bench [NAME …]        measures what Slipway promises of its speed and memory
@@ -67,6 +69,7 @@ fn run() -> anyhow::Result<ExitCode> {
         "demo" => demo::command(arguments),
         "dev" => dev::command(arguments),
         "dist" => dist::command(arguments),
+        "fuzz" => fuzz::command(arguments),
         "restart" => dev::restart(arguments),
         "test" => test::command(arguments),
         other => bail!("there is no command `{other}`: `cargo xtask --help` lists them"),

@@ -13,13 +13,13 @@ use slipway_stack::{Places, Settings, Stack};
 
 use crate::report::{Steps, bold, green, red};
 use crate::tools::{self, cargo, program, run_logged, seconds};
-use crate::{build, demo};
+use crate::{build, demo, fuzz};
 
 const HELP: &str = "\
 cargo xtask test
 
-Builds everything and runs every test: the crates', the stories of the GitLab stand-in and of the whole stack, and
-those of the `slipway` command under Node. As root on Debian it installs what the tests need; otherwise it says in one
+Builds everything and runs every test: the crates', the stories of the GitLab stand-in and of the whole stack, those of
+the `slipway` command under Node, the simulation, and a minute of fuzzing for each reader of what comes from outside. As root on Debian it installs what the tests need; otherwise it says in one
 line what to install, and runs the rest. The last line is `N passed, N failed, N skipped`.
 ";
 
@@ -39,13 +39,13 @@ const NEEDED: [(&str, &str); 9] = [
 /// What came of some tests.
 #[derive(Default)]
 pub(crate) struct Suite {
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) passed: usize,
     pub(crate) skipped: Vec<String>,
     pub(crate) failed: Vec<String>,
     pub(crate) took: Duration,
     /// What it has counted, for people.
-    figures: Vec<String>,
+    pub(crate) figures: Vec<String>,
 }
 
 impl Suite {
@@ -87,6 +87,7 @@ pub(crate) fn suites(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Suite
         rust(steps, places, "stories on the stack", &["--package", "slipway-tests"])?,
         simulation(steps, places, "simulation", &[])?,
         simulation(steps, places, "planted bugs", &["--features", "planted", "--test", "planted"])?,
+        fuzz::suite(steps, places)?,
     ])
 }
 

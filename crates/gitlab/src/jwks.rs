@@ -96,6 +96,8 @@ impl Jwks {
         if body.len() > BYTES_MAX {
             return Err(InvalidJwks::TooLarge);
         }
+        // All of it, that no reader could see something else in it: parts that are not needed are skipped unread.
+        serde_json::from_slice::<serde_json::Value>(body)?;
         let set: AnySet = serde_json::from_slice(body)?;
         if set.keys.len() > KEYS_MAX {
             return Err(InvalidJwks::TooMany);
@@ -138,6 +140,15 @@ mod tests {
 
     fn set(keys: &[Value]) -> Result<Jwks, InvalidJwks> {
         Jwks::parse(json!({ "keys": keys }).to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_set_that_is_no_json_where_nothing_is_read_of_it_is_refused_too() {
+        let mut body = json!({ "keys": [{ "x5t": "ABC" }, key("one")] }).to_string().into_bytes();
+        assert!(Jwks::parse(&body).is_ok());
+        let at = body.windows(3).position(|three| three == b"ABC").expect("it is there");
+        body[at] = 0xff;
+        assert!(matches!(Jwks::parse(&body), Err(InvalidJwks::Json(_))));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod instance;
 mod jobs;
 mod jwks;
 mod keys;
+mod level;
 mod status;
 pub mod webhook;
 
@@ -28,4 +29,5 @@ pub use instance::Instance;
 pub use jobs::{GetJob, Job, JobPipeline, User};
 pub use jwks::{InvalidJwks, Jwks, RsaKey};
 pub use keys::GetKeys;
+pub use level::AccessLevel;
 pub use status::JobStatus;

@@ -1,9 +1,13 @@
 //! `slipway.toml`: what the operator decided. Read once by each host; its SHA-256 is the policy hash of approvals.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use slipway_wire::{Base, Digest};
+
+mod people;
+
+pub use people::{Deployer, Edge, Gitlab, PipelineSource, Project, Reading};
 
 use crate::api::Expectation;
 use crate::release::{Key, Maturity, Version};
@@ -26,6 +30,8 @@ pub struct Config {
     pub versions: Versions,
     /// The projects that may use it.
     pub projects: Vec<Project>,
+    /// Projects whose jobs say what is deployed, and nothing else.
+    pub deployers: Vec<Deployer>,
     /// Which places a package goes through.
     pub routes: Vec<Route>,
     /// SHA-256 of the file's text.
@@ -43,47 +49,9 @@ struct File {
     #[serde(default)]
     projects: Vec<Project>,
     #[serde(default)]
-    routes: Vec<Route>,
-}
-
-/// `[edge]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Edge {
-    /// Its public address.
-    pub url: Base,
-    audience: Option<String>,
-    /// Who may read without a session.
+    deployers: Vec<Deployer>,
     #[serde(default)]
-    pub reading: Reading,
-}
-
-impl Edge {
-    /// What ID tokens must be issued for: `audience`, or the address.
-    pub fn audience(&self) -> &str {
-        self.audience.as_deref().unwrap_or(self.url.as_str())
-    }
-}
-
-/// Who may read releases without a session. What is staged is private, so the default is nobody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reading {
-    /// Only jobs with a session.
-    #[default]
-    Nobody,
-    /// Everybody who reaches the address.
-    Anyone,
-}
-
-/// `[gitlab]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Gitlab {
-    /// The instance's address, which is also the issuer of its ID tokens.
-    pub url: Base,
-    /// The name of the secret with a `read_api` token.
-    pub token: String,
+    routes: Vec<Route>,
 }
 
 /// `[places.NAME]`: one account at one package server.
@@ -149,20 +117,6 @@ impl Versions {
     }
 }
 
-/// `[[projects]]`: a GitLab project, known by its ids, since paths can change hands.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Project {
-    /// GitLab's id of the project.
-    pub id: u64,
-    /// GitLab's id of its namespace.
-    pub namespace_id: u64,
-    /// The name used in addresses and routes.
-    pub name: Key,
-    /// The name of the secret that its webhook sends.
-    pub webhook_token: String,
-}
-
 /// Why `slipway.toml` cannot be used, with every problem at once.
 #[derive(Debug, thiserror::Error)]
 #[error("slipway.toml cannot be used: {}", .0.join("; "))]
@@ -195,23 +149,12 @@ impl Config {
                 problems.push(format!("places.{name}: `transfers` must be at least 1"));
             }
         }
-        let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
-        for project in &file.projects {
-            if !ids.insert(project.id) {
-                problems.push(format!("projects: id {} is there twice", project.id));
-            }
-            if !names.insert(&project.name) {
-                problems.push(format!("projects: name `{}` is there twice", project.name));
-            }
-            if project.name.as_str().bytes().all(|b| b.is_ascii_digit()) {
-                problems.push(format!("projects: the name `{}` could be taken for an id", project.name));
-            }
-        }
+        problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }
-        let File { edge, gitlab, places, versions, projects, routes } = file;
-        Ok(Self { edge, gitlab, places, versions, projects, routes, policy: Digest::of(text.as_bytes()) })
+        let File { edge, gitlab, places, versions, projects, deployers, routes } = file;
+        Ok(Self { edge, gitlab, places, versions, projects, deployers, routes, policy: Digest::of(text.as_bytes()) })
     }
 
     /// The project that a path names, by id or by name.
@@ -304,7 +247,7 @@ mod tests {
     #[test]
     fn gitlabs_layout_of_2017_sends_each_package_to_its_repository() {
         let config =
-            Config::parse(include_str!("../../../docs/operators/gitlab-2017.toml")).expect("the worked example");
+            Config::parse(include_str!("../../../../docs/operators/gitlab-2017.toml")).expect("the worked example");
         let project = config.project("omnibus-gitlab").expect("its project");
         for line in [
             "9.3.5+ce.0 ce-ubuntu-trusty deb ubuntu/trusty amd64 gitlab/gitlab-ce",
