@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{Order, Slot};
+use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{Key, Version};
 use slipway_core::report::Report;
 use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_ledger::Ask;
 use slipway_package::Filename;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Transfer};
 
@@ -62,6 +63,9 @@ pub trait PackageHost: Clock + Http {
 
     /// Asks an account for a transfer slot.
     async fn slot(&self, place: &str, ask: &AskSlot) -> Result<Slot, Silent>;
+
+    /// Asks the project's record whether an act may begin now.
+    async fn may_act(&self, ask: &Ask) -> Result<May, Silent>;
 
     /// Gives it back, and says how the transfer ended.
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent>;

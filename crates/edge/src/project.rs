@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
-use slipway_core::approval::{Candidate, Refusal, by_webhook};
+use slipway_core::approval::{Candidate, Refusal, by_webhook, is_for_all};
 use slipway_core::config::Config;
+use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
-use slipway_gitlab::{GetJob, Instance};
+use slipway_gitlab::{GetJob, Instance, Job};
 use slipway_ledger::{Hint, LedgerError, Record, Sql};
 use slipway_wire::{Planted, call, planted};
 
-use crate::package;
 use crate::port::{ProjectHost, SOON};
+use crate::{gates, package};
 
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
@@ -47,6 +48,9 @@ pub async fn drive<S: Sql>(
     gitlab: Option<&Instance>,
 ) -> Result<Option<Timestamp>, LedgerError> {
     let Some(project_id) = record.project_id()? else { return Ok(None) };
+    for version in record.lapse(config.approvals.lapse, host.now())? {
+        host.announce(&version);
+    }
     // Orders need no GitLab, so they go first, and again when the hints have made more.
     let mut tried = BTreeSet::new();
     hand_over(record, host, &mut tried).await?;
@@ -73,7 +77,8 @@ pub async fn drive<S: Sql>(
     let orders = record.dispatches()?;
     let orders = orders.iter().map(|order| if tried.contains(&order.approval) { now + ORDER_AGAIN } else { soonest });
     let sweep = record.is_moving()?.then(|| now + SWEEP);
-    Ok(hints.into_iter().chain(orders).chain(sweep).min())
+    let lapse = record.next_lapse(config.approvals.lapse)?.map(|due_at| due_at.max(soonest));
+    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).min())
 }
 
 /// Looks into hints, several at a time, until GitLab does not answer.
@@ -199,36 +204,92 @@ async fn look_into<S: Sql>(
             return Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent });
         }
     };
-    let Some(candidate) = record.candidate_of_job(job.pipeline.id, &job.name)? else {
-        record.settle_hint(hint.id, "no release job")?;
-        return Ok(Gitlab::Answers);
-    };
-    if record.was_refused(&candidate.version, &candidate.key, job.id)? {
-        record.settle_hint(hint.id, "refused before")?;
-        return Ok(Gitlab::Answers);
-    }
-    let outcome = match by_webhook(&candidate, &job) {
-        Ok(approval) => {
-            let is_new = record.approve(&candidate, &approval, &config.policy, project_id, host.now())?;
-            if is_new { "approved".to_owned() } else { "approved before".to_owned() }
-        }
-        // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
-        Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
-            if hint.tries < STALE_TRIES_MAX {
-                record.postpone_hint(hint.id, &refusal.to_string(), later)?;
-            } else {
-                record.settle_hint(hint.id, &refusal.to_string())?;
+    let candidates = record.candidates_of_job(job.pipeline.id, &job.name)?;
+    let mut outcomes = Vec::new();
+    for candidate in &candidates {
+        match settle(record, host, config, gitlab, project_id, &job, candidate).await? {
+            Settled::So(outcome) => outcomes.push(outcome),
+            // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
+            Settled::NotPlayed(refusal) => {
+                if hint.tries < STALE_TRIES_MAX {
+                    record.postpone_hint(hint.id, &refusal, later)?;
+                } else {
+                    record.settle_hint(hint.id, &refusal)?;
+                }
+                return Ok(Gitlab::Answers);
             }
-            return Ok(Gitlab::Answers);
+            Settled::Silent(why) => {
+                if hint.tries < HINT_TRIES_MAX {
+                    record.postpone_hint(hint.id, &why, later)?;
+                } else {
+                    record.settle_hint(hint.id, &why)?;
+                }
+                return Ok(Gitlab::Silent);
+            }
+        }
+        host.announce(&candidate.version);
+    }
+    let outcome = if outcomes.is_empty() { "no release job".to_owned() } else { outcomes.join("; ") };
+    record.settle_hint(hint.id, &outcome)?;
+    Ok(Gitlab::Answers)
+}
+
+/// What became of a package that a played job stands for.
+enum Settled {
+    /// It is approved, or it is not.
+    So(String),
+    /// GitLab does not show the job as played.
+    NotPlayed(String),
+    /// Its gates ask for something that GitLab does not say now.
+    Silent(String),
+}
+
+/// Approves or refuses one package that a played job stands for. Of a job that stands for several, each is on its own.
+async fn settle<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    gitlab: &Instance,
+    project_id: u64,
+    job: &Job,
+    candidate: &Candidate,
+) -> Result<Settled, LedgerError> {
+    let Candidate { version, key, .. } = candidate;
+    if record.was_refused(version, key, job.id)? {
+        return Ok(Settled::So("refused before".to_owned()));
+    }
+    let actor = format!("webhook job:{}", job.id);
+    let refuse = |why: &str| record.refuse(version, key, job.id, &actor, why, host.now());
+    let approval = match by_webhook(candidate, job) {
+        Ok(approval) => approval,
+        Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
+            return Ok(Settled::NotPlayed(refusal.to_string()));
+        }
+        // What is not shipped does not remain, so whoever releases all that remain is not refused for it.
+        Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
+            return Ok(Settled::So(refusal.to_string()));
         }
         Err(refusal) => {
-            let actor = format!("webhook job:{}", job.id);
-            let Candidate { version, key, .. } = &candidate;
-            record.refuse(version, key, job.id, &actor, &refusal.to_string(), host.now())?;
-            refusal.to_string()
+            refuse(&refusal.to_string())?;
+            return Ok(Settled::So(refusal.to_string()));
         }
     };
-    record.settle_hint(hint.id, &outcome)?;
-    host.announce(&candidate.version);
-    Ok(Gitlab::Answers)
+    if approval.distros.is_empty() {
+        return Ok(Settled::So("approved before".to_owned()));
+    }
+    let asked = gates::Asked { project_id, version, key, by: Some(approval.by_id), age_max: gates::READ_AGAIN };
+    let closed = match gates::closed(record, host, config, Some(gitlab), &asked).await? {
+        Ok(closed) => closed,
+        Err(why) => return Ok(Settled::Silent(why)),
+    };
+    if !closed.is_empty() {
+        let why = sentence_of(key, &closed);
+        // This very job may have been approved meanwhile, by its own call, when they were open.
+        if record.approvals_of(version, key, job.id)?.is_empty() {
+            refuse(&why)?;
+        }
+        return Ok(Settled::So(why));
+    }
+    let is_new = record.approve(candidate, &approval, &config.policy, project_id, host.now())?;
+    Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
 }

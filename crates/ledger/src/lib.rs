@@ -19,6 +19,6 @@ mod sql;
 mod work;
 
 pub use migrate::{MigrationError, migrate};
-pub use record::{Dispatch, Hint, LedgerError, Record, Sent, Sight, Staged, Watched};
+pub use record::{Ask, Dispatch, Hint, LedgerError, Outcry, Record, Sent, Sight, Staged, Watched};
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};

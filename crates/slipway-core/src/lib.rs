@@ -1,12 +1,14 @@
 //! What Slipway knows: releases, routes, approvals, plans, promotions. It knows no host and reads no clock.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod access;
 pub mod amount;
 pub mod api;
 pub mod approval;
 pub mod config;
 pub mod estimate;
 pub mod expectation;
+pub mod gate;
 pub mod inventory;
 pub mod openapi;
 pub mod plan;

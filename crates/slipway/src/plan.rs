@@ -127,6 +127,8 @@ fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> O
         architecture: entry.architecture.clone(),
         release_job: options.release_job.replace("{key}", key.as_str()),
         environment: options.environment.replace("{key}", key.as_str()),
+        release_all_job: None,
+        release_all_environment: None,
         skip: entry.skip.clone(),
     };
     Some(PackagePatch { key, expect: Some(expect), staged: None, replace: false })

@@ -432,6 +432,8 @@ impl World {
                 architecture: parcel.filename.architecture().map(str::to_owned),
                 release_job: release_job(&parcel.version, &parcel.key),
                 environment: environment(&parcel.version, &parcel.key),
+                release_all_job: None,
+                release_all_environment: None,
                 skip: None,
             };
             let patch = PackagePatch { key: parcel.key.clone(), expect: Some(expect), staged: None, replace: false };
@@ -1402,7 +1404,10 @@ pub(crate) fn session(parcel: &Parcel, job_id: u64) -> JobSession {
         pipeline_id: 7,
         job_id,
         user: "mira".to_owned(),
+        user_id: 1,
+        user_level: None,
         environment: Some(environment(&parcel.version, &parcel.key)),
+        environment_protected: false,
         ref_name: "v1".to_owned(),
         sha: "5ad2".to_owned(),
         token_id: "t".to_owned(),

@@ -8,12 +8,13 @@ use std::path::Path;
 use anyhow::Context as _;
 
 /// The names that the Worker's bindings have, and what each is for.
-const NAMES: [(&str, usize); 6] = [
+const NAMES: [(&str, usize); 7] = [
     ("GITLAB_TOKEN", 16),
     ("STAGING_TOKEN", 24),
     ("PUBLIC_TOKEN", 24),
     ("WEBHOOK_TOKEN_TUG", 24),
     ("WEBHOOK_TOKEN_PILOT", 24),
+    ("OPERATOR_TOKEN", 24),
     ("SLIPWAY_EDGE_KEY", 32),
 ];
 

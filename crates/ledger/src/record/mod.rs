@@ -2,11 +2,13 @@
 
 mod approvals;
 mod expectations;
+mod gates;
 mod hints;
 mod looks;
 mod progress;
 mod reading;
 mod schema;
+pub use gates::{Ask, Outcry};
 pub use looks::Watched;
 pub use reading::Sent;
 #[cfg(test)]
@@ -130,6 +132,28 @@ pub enum LedgerError {
         key: Key,
         /// The release that needs it.
         other: Version,
+    },
+    /// A release that was given up gets nothing more.
+    #[error(
+        "{version} is closed: nothing more of it is built, staged or released. Release its packages under another version"
+    )]
+    Closed {
+        /// The release.
+        version: Version,
+    },
+    /// There is no such release.
+    #[error("nobody has planned {version}")]
+    NoRelease {
+        /// The release.
+        version: Version,
+    },
+    /// Nobody holds what is to be let go.
+    #[error("{what} of {version} is not on hold by itself; `holds` of the release lists what is")]
+    NotHeld {
+        /// The release.
+        version: Version,
+        /// The package, or all.
+        what: String,
     },
     /// The file is not what the plan expects.
     #[error("{0}")]

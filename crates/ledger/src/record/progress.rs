@@ -58,6 +58,13 @@ impl<S: Sql> Record<S> {
                 return self.bumped(version, tried);
             }
             self.set(version, key, report, now)?;
+            // Whoever has looked last says that nothing of it is public: then nothing of what was begun is left.
+            if report.problem.as_ref().is_some_and(|problem| problem.public == "none") && !report.state.is_moving() {
+                self.0.query(
+                    "UPDATE targets SET begun = 0 WHERE version = ? AND key = ? AND distro = ?",
+                    &[version.as_str().into(), key.as_str().into(), report.distro.as_str().into()],
+                )?;
+            }
             if before == report.state {
                 return self.bumped(version, true);
             }

@@ -124,6 +124,10 @@ pub enum PipelineSource {
 }
 
 impl PipelineSource {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Push, Self::Web, Self::Schedule, Self::Api, Self::Trigger, Self::Pipeline, Self::ParentPipeline];
+
     /// GitLab's word.
     pub fn as_str(self) -> &'static str {
         match self {
