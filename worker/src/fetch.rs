@@ -142,7 +142,8 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
         (method, ["projects", project, "releases", version, what]) => {
             let (project, session) = job(&request, env, config, project)?;
             let version = parse_version(version)?;
-            let by = By { name: format!("job:{} user:{}", session.job_id, session.user), id: None };
+            let id = Some(session.user_id).filter(|id| *id != 0);
+            let by = By { name: format!("job:{} user:{}", session.job_id, session.user), id };
             let change = gates::change(&method, what, &body(&mut request, BODY_BYTES_MAX).await?)?;
             let change = ToProject::Change { project_id: project.id, version, by, change };
             Ok(tell(&message::project(env, project.id)?, &change).await?)
