@@ -56,7 +56,9 @@ impl StandIn {
             "users": [
                 { "id": 7, "username": "mira", "name": "Mira Holt" },
                 { "id": 8, "username": "jon", "name": "Jon Ask", "access_level": "developer" },
+                { "id": 9, "username": "ada", "name": "Ada Lund", "roles": { "1001": "reporter", "1002": "none" } },
             ],
+            "applications": [{ "uid": "command", "scopes": ["read_user"] }],
             "tokens": [
                 { "token": "glpat-read", "scopes": ["read_api"], "projects": [1001] },
                 { "token": "glpat-jon", "scopes": ["api"], "user": "jon" },
@@ -928,4 +930,90 @@ fn a_request_that_contradicts_its_pipeline_is_refused() {
     assert_eq!(try_job(json!({ "project": 1003, "name": "b" })).status, 422);
     assert_eq!(try_job(json!({ "project": 1001, "name": "b", "environment": "a+b" })).status, 422);
     assert_eq!(try_job(json!({ "project": 1001, "name": "b", "enviroment": "a" })).status, 422, "misspelt");
+}
+
+/// A program asks for a code for its user, as `slipway login` does.
+fn ask_for_a_code(gitlab: &StandIn) -> Value {
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let url = format!("{}/oauth/authorize_device", gitlab.url);
+    let answer = request("POST", &url, &form, "client_id=command&scope=read_user");
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+/// The program asks for its token.
+fn poll(gitlab: &StandIn, code: &Value) -> Answer {
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let body = format!(
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&client_id=command&device_code={}",
+        text(&code["device_code"])
+    );
+    request("POST", &format!("{}/oauth/token", gitlab.url), &form, &body)
+}
+
+#[test]
+fn a_person_signs_a_program_in_by_typing_its_code() {
+    let receiver = WebhookReceiver::answering(&[200]);
+    let gitlab = StandIn::start("device-flow", &receiver);
+    let code = ask_for_a_code(&gitlab);
+    let shown = text(&code["user_code"]).to_owned();
+    assert!(text(&code["verification_uri_complete"]).ends_with(&shown), "{code}");
+    assert_eq!((code["interval"].as_i64(), code["expires_in"].as_i64()), (Some(5), Some(300)));
+    let control = format!("/device-codes/{}-{}", &shown[..4].to_lowercase(), &shown[4..]);
+
+    let error = |answer: &Answer| (answer.status, text(&answer.json()["error"]).to_owned());
+    assert_eq!(error(&poll(&gitlab, &code)), (400, "authorization_pending".to_owned()));
+    assert_eq!(error(&poll(&gitlab, &code)), (400, "slow_down".to_owned()), "sooner than the interval");
+    gitlab.tell(&control, &json!({ "hurry": true, "user": "jon", "approve": true }));
+    let granted = poll(&gitlab, &code);
+    assert_eq!(granted.status, 200, "{}", granted.text);
+    let token = text(&granted.json()["access_token"]).to_owned();
+    assert_eq!(error(&poll(&gitlab, &code)), (400, "invalid_grant".to_owned()), "a code is good for one token");
+
+    let bearer = format!("Bearer {token}");
+    let own = |path: &str| request("GET", &format!("{}{path}", gitlab.url), &[("authorization", &bearer)], "");
+    let info = own("/oauth/token/info").json();
+    assert_eq!((text(&info["application"]["uid"]), info["resource_owner_id"].as_u64()), ("command", Some(8)));
+    let user = own("/api/v4/user").json();
+    assert_eq!((text(&user["username"]), user["id"].as_u64()), ("jon", Some(8)));
+    assert_eq!(own("/api/v4/projects/1001").status, 403, "the token reads its user and nothing else");
+    let made_by_hand =
+        request("GET", &format!("{}/oauth/token/info", gitlab.url), &[("authorization", "Bearer glpat-jon")], "");
+    assert_eq!(made_by_hand.status, 401, "no application stands behind it");
+}
+
+#[test]
+fn a_code_that_is_refused_or_too_old_gives_no_token() {
+    let receiver = WebhookReceiver::answering(&[200]);
+    let gitlab = StandIn::start("device-flow-refused", &receiver);
+    for (decision, error) in [
+        (json!({ "approve": false }), "access_denied"),
+        (json!({ "lapse": true, "user": "jon", "approve": true }), "expired_token"),
+    ] {
+        let code = ask_for_a_code(&gitlab);
+        gitlab.tell(&format!("/device-codes/{}", text(&code["user_code"])), &decision);
+        let answer = poll(&gitlab, &code);
+        assert_eq!((answer.status, text(&answer.json()["error"])), (400, error));
+    }
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let url = format!("{}/oauth/authorize_device", gitlab.url);
+    assert_eq!(request("POST", &url, &form, "client_id=another").status, 401);
+    assert_eq!(
+        request("POST", &url, &form, "client_id=command&scope=api").status,
+        400,
+        "more than it is registered for"
+    );
+}
+
+#[test]
+fn a_person_has_a_role_in_each_project_or_none() {
+    let receiver = WebhookReceiver::answering(&[200]);
+    let gitlab = StandIn::start("roles", &receiver);
+    let level = |project: u64, user: u64| {
+        let answer = gitlab.api("GET", &format!("/projects/{project}/members/all/{user}"), "glpat-jon");
+        (answer.status, answer.json()["access_level"].as_u64())
+    };
+    assert_eq!(level(1001, 7), (200, Some(40)));
+    assert_eq!(level(1001, 9), (200, Some(20)));
+    assert_eq!(level(1002, 9), (404, None));
 }

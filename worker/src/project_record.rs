@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, join3, select};
-use slipway_core::api::{PromotionAccepted, ReleasePatch, ReleaseSummary, TargetHistory};
-use slipway_core::approval::{Refusal, by_job};
+use slipway_core::api::{ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
@@ -21,15 +20,16 @@ use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
-use slipway_gitlab::{GetJob, Instance, Job};
 use slipway_ledger::{Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_package::{Distro, Filename};
 use slipway_packagecloud::Distributions;
-use slipway_wire::{CallError, Token, call};
+use slipway_wire::Token;
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     WebSocketRequestResponsePair, durable_object,
 };
+
+mod gates;
 
 use crate::answer::{Answer, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
@@ -126,7 +126,11 @@ impl ProjectRecord {
                 json(200, &self.record()?.spend_token(&session, is_fresh, clock::now())?)
             }
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
-            ToProject::Promote { session, version, keys } => self.promote(&session, &version, keys).await,
+            ToProject::Promote { session, version, keys, all } => self.promote(&session, &version, keys, all).await,
+            ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
+            ToProject::Change { project_id, version, by, change } => {
+                self.change(project_id, &version, &by, change).await
+            }
             ToProject::Release { project_id, version, since, state, wait_ms } => {
                 self.know_id(project_id)?;
                 if since.is_some() || state.is_some() {
@@ -303,54 +307,6 @@ impl ProjectRecord {
         Ok(problems)
     }
 
-    // ---- approvals ----
-
-    async fn promote(&self, session: &JobSession, version: &Version, keys: Vec<Key>) -> Answer {
-        self.know_id(session.project_id)?;
-        let config = settings::config()?;
-        let project = settings::project(&config, session.project_id)?;
-        if keys.is_empty() || keys.len() > KEYS_MAX {
-            return Err(Problem::new(422, "bad-request", format!("Name 1 to {KEYS_MAX} keys.")));
-        }
-        let job =
-            self.job(&config, session.project_id, session.job_id).await.map_err(|error| gitlab_trouble(&error))?;
-        // All or nothing: every key is judged before any is approved.
-        let mut approvals = Vec::new();
-        for key in &keys {
-            let Some(candidate) = self.record()?.candidate(version, key)? else {
-                let what = format!("`{key}` is not in the plan of {} {version}.", project.name);
-                return Err(Problem::new(404, "not-planned", what));
-            };
-            match by_job(&candidate, session, &job) {
-                Ok(approval) => approvals.push((candidate, approval)),
-                // The job asks, so it runs: GitLab's answer is behind. Nobody is refused for that.
-                Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
-                    return Err(Problem::new(503, "gitlab-behind", format!("{refusal}. Try again.")));
-                }
-                Err(refusal) => {
-                    let actor = format!("job:{} user:{}", session.job_id, session.user);
-                    self.record()?.refuse(version, key, session.job_id, &actor, &refusal.to_string(), clock::now())?;
-                    return Err(refused(&refusal));
-                }
-            }
-        }
-        for (candidate, approval) in &approvals {
-            self.record()?.approve(candidate, approval, &config.policy, session.project_id, clock::now())?;
-        }
-        self.soon().await?;
-        self.announce(session.project_id, version);
-        let follow =
-            config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "releases", version.as_str()]);
-        json(202, &PromotionAccepted { keys, follow })
-    }
-
-    async fn job(&self, config: &Config, project_id: u64, job_id: u64) -> std::result::Result<Job, CallError> {
-        let token = settings::secret(&self.env, &config.gitlab.token)
-            .map_err(|error| CallError::Unsendable(error.to_string()))?;
-        let instance = Instance::new(config.gitlab.url.clone(), token);
-        call(&self.host(), &GetJob { instance: &instance, project_id, job_id }).await
-    }
-
     // ---- the alarm ----
 
     async fn drive(&self) -> std::result::Result<(), Problem> {
@@ -358,8 +314,7 @@ impl ProjectRecord {
         storage.set_alarm(WATCHDOG).await?;
         let config = settings::config()?;
         // Orders go on without GitLab's token.
-        let token = settings::secret(&self.env, &config.gitlab.token);
-        let gitlab = token.ok().map(|token| Instance::new(config.gitlab.url.clone(), token));
+        let gitlab = self.gitlab(&config);
         let (record, host) = (self.record()?, self.host());
         project::drive(record, &host, &config, gitlab.as_ref()).await?;
         // What rests can wait, and so can those who are told: a place or receiver that is slow holds up nothing else.
@@ -558,17 +513,4 @@ impl ProjectHost for Host<&ProjectRecord> {
     fn log(&self, line: &str) {
         worker::console_error!("{line}");
     }
-}
-
-fn refused(refusal: &Refusal) -> Problem {
-    let (status, kind) = match refusal {
-        Refusal::OtherPipeline { .. } | Refusal::OtherJob { .. } | Refusal::NotPlayed { .. } => (403, "not-allowed"),
-        Refusal::NotStaged { .. } => (409, "not-staged"),
-        Refusal::Skipped { .. } => (409, "skipped"),
-    };
-    Problem::new(status, kind, format!("{refusal}."))
-}
-
-fn gitlab_trouble(error: &CallError) -> Problem {
-    Problem::new(503, "gitlab-unreachable", format!("Cannot read the job from GitLab: {error}. Try again."))
 }

@@ -12,20 +12,21 @@ use futures_util::future::{Either, select};
 use http::header::AUTHORIZATION;
 use slipway_core::approval::{Refusal, by_job};
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{Order, Slot};
+use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
 use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{Account, AskSlot, SlotEnded};
+use slipway_edge::gates;
 use slipway_edge::package::{self, Running};
 use slipway_edge::port::{self, AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::project;
 use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
 use slipway_gitlab::GetJob;
-use slipway_ledger::{LedgerError, Named, Record, Work};
+use slipway_ledger::{Ask, LedgerError, Named, Record, Work};
 use slipway_packagecloud::{Account as Login, Filename};
 use slipway_wire::{
     Digest, Http, Planted, RelayError, Relayed, Request, Response, Token, TooSlow, Transfer, Unreachable, call, planted,
@@ -566,6 +567,15 @@ impl PackageHost for Edge {
             Ok(slot)
         };
         self.message(Kind::Slot, work, || None).await
+    }
+
+    async fn may_act(&self, ask: &Ask) -> Result<May, Silent> {
+        let work = async || {
+            let (record, gitlab) = (self.record(ask.project_id), self.0.gitlab_instance());
+            let may = gates::may_act(&record, self, &self.0.config, Some(&gitlab), ask).await;
+            may.map_err(|error| Silent(error.to_string()))
+        };
+        self.message(Kind::MayAct, work, || None).await
     }
 
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent> {

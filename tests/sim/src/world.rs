@@ -306,6 +306,8 @@ const CONFIG_TEXT: &str = r#"
     [gitlab]
     url = "https://gitlab.test"
     token = "gitlab-token"
+    [approvals]
+    lapse = "365d"
     [places.staging]
     kind = "packagecloud"
     url = "https://staging.test"

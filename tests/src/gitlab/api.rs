@@ -18,7 +18,7 @@ use super::{
     fault::inject,
     job::{Job, Pipeline, Status},
     lifecycle::Impossible,
-    outward,
+    oauth, outward,
     payload::{commit_message, job_url, span, user_url, web_url},
     server::{self, Gitlab, query_fields},
     world::{ApiToken, Hook, HookEvent, Project, Unwritten, User, World},
@@ -33,6 +33,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
     let api = Router::new()
         .route("/version", get(version))
         .route("/job", get(own_job))
+        .route("/user", get(own_user))
         .route("/projects/{project}", get(project))
         .route("/projects/{project}/jobs/{job}", get(job))
         .route("/projects/{project}/jobs/{job}/play", post(play))
@@ -52,6 +53,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .nest("/api/v4", api)
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/oauth/discovery/keys", get(keys))
+        .merge(oauth::routes())
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, &json!({ "error": "404 Not Found" })))
         .layer(middleware::from_fn_with_state(Arc::clone(&gitlab), inject))
         .with_state(gitlab)
@@ -110,7 +112,7 @@ fn ok(body: &Value) -> Answer {
 pub(super) fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Result<ApiToken, Refusal> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let given = text("private-token").or_else(|| text("authorization")?.strip_prefix("Bearer "));
-    let token = given.and_then(|given| world.tokens.get(given)).cloned();
+    let token = given.and_then(|given| world.tokens.get(given)).filter(|token| token.is_good(Moment::now())).cloned();
     let token = token.ok_or_else(|| Refusal::message(StatusCode::UNAUTHORIZED, "401 Unauthorized"))?;
     if token.scopes.iter().any(|scope| scopes.contains(&scope.as_str())) {
         return Ok(token);
@@ -126,6 +128,7 @@ pub(super) fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Res
 }
 
 pub(super) const READING: &[&str] = &["api", "read_api"];
+const READING_USER: &[&str] = &["api", "read_api", "read_user"];
 pub(super) const WRITING: &[&str] = &["api"];
 
 /// A project that the token can see: a missing right looks like a missing project.
@@ -386,15 +389,23 @@ fn newest<'w>(world: &'w World, project: &Project, name: &str, tag: bool) -> Opt
         .find(|pipeline| pipeline.project_id == project.id && pipeline.tag == tag && pipeline.r#ref == name)
 }
 
+async fn own_user(State(gitlab): Shared, headers: HeaderMap) -> Answer {
+    let store = gitlab.store();
+    let token = caller(&store.world, &headers, READING_USER)?;
+    let user = store.world.users.get(&token.user_id).ok_or_else(|| Refusal::not_found("User"))?;
+    ok(&user_json(&gitlab.url, user))
+}
+
 async fn member(State(gitlab): Shared, Path((project, user)): Path<(String, String)>, headers: HeaderMap) -> Answer {
     let store = gitlab.store();
     let token = caller(&store.world, &headers, READING)?;
-    visible(&store.world, &token, &project)?;
+    let project = visible(&store.world, &token, &project)?.id;
     let id = number("user_id", &user)?;
     let user = store.world.users.get(&id).ok_or_else(|| Refusal::not_found(""))?;
+    let level = user.access_number(project).ok_or_else(|| Refusal::not_found(""))?;
     let mut body = user_json(&gitlab.url, user);
     if let Some(fields) = body.as_object_mut() {
-        fields.insert("access_level".to_owned(), json!(user.access_number()));
+        fields.insert("access_level".to_owned(), json!(level));
         fields.insert("membership_state".to_owned(), json!("active"));
         fields.insert("expires_at".to_owned(), Value::Null);
     }
@@ -515,6 +526,7 @@ async fn discovery(State(gitlab): Shared) -> Answer {
         "issuer": url,
         "authorization_endpoint": format!("{url}/oauth/authorize"),
         "token_endpoint": format!("{url}/oauth/token"),
+        "device_authorization_endpoint": format!("{url}/oauth/authorize_device"),
         "userinfo_endpoint": format!("{url}/oauth/userinfo"),
         "jwks_uri": format!("{url}/oauth/discovery/keys"),
         "response_types_supported": ["code"],

@@ -12,7 +12,9 @@
 //! | `POST /_control/jobs/{id}/finish` | `status` (`success`, `failed`, `canceled`), `failure_reason` |
 //! | `POST /_control/id-token` | `job_id`, `aud`; `claims` and `header` replace fields, `null` removes them; `key: "other"` signs with an unpublished key |
 //! | `POST /_control/keys/rotate` | |
-//! | `POST /_control/projects`, `/_control/users` | as in the seed |
+//! | `GET /_control/device-codes` | the codes that wait for a person |
+//! | `POST /_control/device-codes/{code}` | `user` and `approve` (true or false); `lapse`: its time is over; `hurry`: the program may ask at once again |
+//! | `POST /_control/projects`, `/_control/users`, `/_control/applications` | as in the seed |
 //! | `POST /_control/hooks` | as in the seed: `project`, `name`, `url`, `token`, `signing_token`, `events`, `time_format`, `auto_disable`, `disable_base_ms`, `timeout_ms`, `at_once`; what is absent stays |
 //! | `GET /_control/hooks`, `POST /_control/hooks/{id}/enable` | |
 //! | `GET /_control/deliveries[?project_id=&job_id=&after=]`, `GET /_control/deliveries/{id}` | |
@@ -45,6 +47,7 @@ use super::{
     job::{Environment, Job, Pipeline, Status},
     journal::Fact,
     lifecycle::{Impossible, NewJob, NewPipeline},
+    oauth::Application,
     outward,
     seed::{AUDIENCE, HookSeed, Reference},
     server::{self, Gitlab, query_fields},
@@ -58,6 +61,9 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
     Router::new()
         .route("/_control/projects", post(add_project))
         .route("/_control/users", post(add_user))
+        .route("/_control/applications", post(add_application))
+        .route("/_control/device-codes", get(device_codes))
+        .route("/_control/device-codes/{code}", post(decide))
         .route("/_control/jobs", get(jobs).post(create_job))
         .route("/_control/jobs/{job}", get(job))
         .route("/_control/jobs/{job}/play", post(play))
@@ -199,6 +205,54 @@ async fn add_user(State(gitlab): Shared, body: Bytes) -> Answer {
         Ok(())
     })?;
     ok(&shown)
+}
+
+async fn add_application(State(gitlab): Shared, body: Bytes) -> Answer {
+    let application: Application = read(&body)?;
+    let shown = json!(application);
+    gitlab.steps(|steps| -> Result<(), Problem> {
+        steps.change.record(Fact::Application(application));
+        Ok(())
+    })?;
+    ok(&shown)
+}
+
+async fn device_codes(State(gitlab): Shared) -> Answer {
+    ok(&json!(gitlab.codes.waiting()))
+}
+
+/// What becomes of a code that a person was shown. All three may be said at once.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecisionRequest {
+    /// Who types it in.
+    #[serde(default)]
+    user: Option<Reference>,
+    /// Whether they allow it.
+    #[serde(default)]
+    approve: Option<bool>,
+    /// Its time is over.
+    #[serde(default)]
+    lapse: bool,
+    /// The program may ask again at once.
+    #[serde(default)]
+    hurry: bool,
+}
+
+async fn decide(State(gitlab): Shared, Path(code): Path<String>, body: Bytes) -> Answer {
+    let asked: DecisionRequest = read(&body)?;
+    let unknown = || Problem::new(StatusCode::NOT_FOUND, format!("nobody was shown the code {code}"));
+    let mut known = !asked.hurry || gitlab.codes.hurry(&code);
+    known &= !asked.lapse || gitlab.codes.lapse(&code);
+    if let Some(approve) = asked.approve {
+        let user = match &asked.user {
+            Some(user) => Some(user.user(&gitlab.store().world)?.id),
+            None if approve => return Err(Problem::new(StatusCode::BAD_REQUEST, "say which `user` allows it")),
+            None => None,
+        };
+        known &= gitlab.codes.decide(&code, user.filter(|_| approve));
+    }
+    if known { ok(&json!({})) } else { Err(unknown()) }
 }
 
 /// A job to create. What is absent comes from the pipeline, when there is one already.

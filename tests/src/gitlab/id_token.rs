@@ -62,7 +62,7 @@ pub(super) fn claims(
         "user_id": user.id.to_string(),
         "user_login": user.username,
         "user_email": user.email(),
-        "user_access_level": user.access_level,
+        "user_access_level": user.role(project.id),
         "project_visibility": project.visibility,
         "pipeline_id": pipeline.id.to_string(),
         "pipeline_source": pipeline.source,

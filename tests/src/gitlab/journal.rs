@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     delivery::{Delivery, Outcome},
     job::{Job, Pipeline},
+    oauth::Application,
     outward::{CommitStatus, Triggered},
     world::{ApiToken, Hook, Project, User},
 };
@@ -23,6 +24,7 @@ pub(super) enum Fact {
     Project(Project),
     User(User),
     ApiToken(ApiToken),
+    Application(Application),
     Hook(Hook),
     HookEnabled {
         hook_id: u64,

@@ -9,7 +9,7 @@
 //! Everything that it answered is in an append-only journal, written and synced before the answer, so a killed
 //! stand-in goes on where it was. A webhook that was queued, or under way, at that moment is sent after the restart
 //! with the same `Idempotency-Key`, as a restarted Sidekiq does: so it may arrive twice. Injected faults and resend
-//! limits are kept in memory only.
+//! limits are kept in memory only, and so are the codes of people who sign a program in.
 //!
 //! Absent on purpose: pipelines that run by themselves, groups, permissions beyond a token's scopes and projects, TLS.
 
@@ -23,6 +23,7 @@ mod job;
 mod journal;
 mod keys;
 mod lifecycle;
+mod oauth;
 mod outward;
 mod payload;
 mod seed;

@@ -1,7 +1,10 @@
 //! What a stand-in begins with, from a JSON file. Each part is applied once per value, so starting again with the same
 //! file changes nothing, not even what the control port has changed since.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -10,6 +13,7 @@ use super::{
     clock::Moment,
     delivery::is_deliverable,
     journal::Fact,
+    oauth::Application,
     world::{ApiToken, Change, Hook, HookEvent, Project, Store, TimeFormat, Unwritten, User, World},
 };
 
@@ -22,6 +26,9 @@ struct Seed {
     users: Vec<Value>,
     #[serde(default)]
     tokens: Vec<Value>,
+    /// What people sign in with.
+    #[serde(default)]
+    applications: Vec<Value>,
     #[serde(default)]
     hooks: Vec<Value>,
     /// The `aud` of ID tokens that are asked for without one.
@@ -233,7 +240,16 @@ fn apply(change: &mut Change<'_>, seed: Seed) -> Result<(), Failed> {
                 scopes: token.scopes,
                 user_id,
                 projects: token.projects,
+                application: None,
+                ends_at: None,
             }));
+            Ok(())
+        })?;
+    }
+    for value in seed.applications {
+        let application: Application = read("application", &value)?;
+        once(change, format!("application {}", application.uid), value, |change| {
+            change.record(Fact::Application(application));
             Ok(())
         })?;
     }
@@ -279,6 +295,7 @@ fn bot(change: &mut Change<'_>) -> u64 {
             name: "Access token".to_owned(),
             email: None,
             access_level: User::maintainer(),
+            roles: BTreeMap::new(),
         }));
     }
     id

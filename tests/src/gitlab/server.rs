@@ -24,6 +24,7 @@ use super::{
     fault::Faults,
     keys::Keys,
     lifecycle::Steps,
+    oauth::Codes,
     seed,
     world::{Store, Unwritten},
 };
@@ -127,6 +128,7 @@ pub async fn start(options: Options) -> Result<StandIn, StartError> {
         store: Mutex::new(store),
         keys: Mutex::new(keys),
         faults: Faults::default(),
+        codes: Codes::default(),
         resends: Mutex::default(),
     });
     delivery::wake(&gitlab); // What a kill left in the queues.
@@ -154,6 +156,8 @@ pub(super) struct Gitlab {
     store: Mutex<Store>,
     keys: Mutex<Keys>,
     pub(super) faults: Faults,
+    /// What people who sign a program in have been given to type.
+    pub(super) codes: Codes,
     /// When each user had deliveries of each project sent again, for the limit on it.
     pub(super) resends: Mutex<BTreeMap<(u64, u64), Vec<Moment>>>,
 }

@@ -14,6 +14,7 @@ use super::{
     delivery::{Delivery, Health},
     job::{Job, Pipeline, Status},
     journal::{Fact, Journal},
+    oauth::Application,
     outward::{CommitStatus, Triggered},
 };
 
@@ -78,9 +79,12 @@ pub(super) struct User {
     pub(super) name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) email: Option<String>,
-    /// The role in every project.
+    /// The role in every project that `roles` does not name.
     #[serde(default = "User::maintainer")]
     pub(super) access_level: String,
+    /// The role by project id; `none` for a project that the person does not belong to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) roles: BTreeMap<String, String>,
 }
 
 impl User {
@@ -92,16 +96,22 @@ impl User {
         self.email.clone().unwrap_or_else(|| format!("{}@example.com", self.username))
     }
 
+    /// The role in a project, if the person belongs to it.
+    pub(super) fn role(&self, project_id: u64) -> Option<&str> {
+        let role = self.roles.get(&project_id.to_string()).unwrap_or(&self.access_level);
+        (role != "none").then_some(role)
+    }
+
     /// The number that the REST API gives for the role.
-    pub(super) fn access_number(&self) -> u8 {
-        match self.access_level.as_str() {
+    pub(super) fn access_number(&self, project_id: u64) -> Option<u8> {
+        self.role(project_id).map(|role| match role {
             "guest" => 10,
             "planner" => 15,
             "reporter" => 20,
             "developer" => 30,
             "owner" => 50,
             _ => 40,
-        }
+        })
     }
 }
 
@@ -114,6 +124,19 @@ pub(super) struct ApiToken {
     pub(super) user_id: u64,
     /// The only projects that it can see; every one when absent.
     pub(super) projects: Option<Vec<u64>>,
+    /// The application that a person gave it to. `None` for a token made by hand.
+    #[serde(default)]
+    pub(super) application: Option<String>,
+    /// When it ends.
+    #[serde(default)]
+    pub(super) ends_at: Option<Moment>,
+}
+
+impl ApiToken {
+    /// Whether it may be used still.
+    pub(super) fn is_good(&self, now: Moment) -> bool {
+        self.ends_at.is_none_or(|end| now < end)
+    }
 }
 
 /// A project's webhook.
@@ -192,6 +215,7 @@ pub(super) struct World {
     pub(super) projects: BTreeMap<u64, Project>,
     pub(super) users: BTreeMap<u64, User>,
     pub(super) tokens: BTreeMap<String, ApiToken>,
+    pub(super) applications: BTreeMap<String, Application>,
     pub(super) hooks: BTreeMap<u64, Hook>,
     pub(super) health: BTreeMap<u64, Health>,
     pub(super) pipelines: BTreeMap<u64, Pipeline>,
@@ -215,6 +239,9 @@ impl World {
             Fact::Project(project) => drop(self.projects.insert(project.id, project.clone())),
             Fact::User(user) => drop(self.users.insert(user.id, user.clone())),
             Fact::ApiToken(token) => drop(self.tokens.insert(token.token.clone(), token.clone())),
+            Fact::Application(application) => {
+                self.applications.insert(application.uid.clone(), application.clone());
+            }
             Fact::Hook(hook) => drop(self.hooks.insert(hook.id, hook.clone())),
             Fact::HookEnabled { hook_id } => drop(self.health.remove(hook_id)),
             Fact::Pipeline(pipeline) => drop(self.pipelines.insert(pipeline.id, pipeline.clone())),

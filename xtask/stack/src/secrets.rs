@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 /// The names that the Worker's bindings have: how each begins, and how many random bytes follow. As hexadecimal digits
 /// these are base64, too, so that a signing token is one.
-const NAMES: [(&str, &str, usize); 10] = [
+const NAMES: [(&str, &str, usize); 11] = [
     ("GITLAB_TOKEN", "", 16),
     ("GITLAB_STATUS_TOKEN", "", 16),
     ("STAGING_TOKEN", "", 24),
@@ -18,6 +18,7 @@ const NAMES: [(&str, &str, usize); 10] = [
     ("WEBHOOK_TOKEN_PILOT", "", 24),
     ("SIGNING_TOKEN_TUG", "whsec_", 32),
     ("EVENTS_TOKEN", "whsec_", 32),
+    ("OPERATOR_TOKEN", "", 24),
     ("TRIGGER_TOKEN", "", 16),
     ("SLIPWAY_EDGE_KEY", "", 32),
 ];

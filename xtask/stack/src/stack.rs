@@ -56,6 +56,9 @@ const PROJECTS: [Project; 2] = [
     Project { id: 1002, namespace_id: 71, name: "pilot", path: "harbour/pilot", webhook_secret: "WEBHOOK_TOKEN_PILOT" },
 ];
 
+/// The OAuth application that people sign in with.
+const APPLICATION: &str = "slipway-command";
+
 const STAGING: (&str, &str) = ("harbour-ci", "pre-release");
 const PUBLIC: (&str, &str) = ("harbour", "stable");
 
@@ -181,6 +184,7 @@ impl Stack {
                 {"id": 7, "username": "mira", "name": "Mira Holt"},
                 {"id": 8, "username": "jonas", "name": "Jonas Brandt"},
             ],
+            "applications": [{"uid": APPLICATION, "scopes": ["read_user"]}],
             "tokens": [
                 {"token": self.secret("GITLAB_TOKEN"), "scopes": ["read_api"]},
                 {"token": self.secret("GITLAB_STATUS_TOKEN"), "scopes": ["api"]},
@@ -239,10 +243,12 @@ impl Stack {
             r#"[edge]
 url = "{edge}"
 reading = "anyone"
+operator_token = "OPERATOR_TOKEN"
 
 [gitlab]
 url = "{gitlab}"
 token = "GITLAB_TOKEN"
+application = "{APPLICATION}"
 
 [places.staging]
 kind = "packagecloud"

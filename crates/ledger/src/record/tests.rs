@@ -453,9 +453,9 @@ fn the_release_names_all_files_that_gave_way_but_not_one_that_has_come_back() {
 #[test]
 fn a_record_of_an_older_version_still_names_what_gave_way() {
     let database = Database::in_memory();
-    let steps = super::schema::STEPS;
-    let about = steps.iter().position(|step| step[0].contains("TABLE replaced")).expect("the step that this is about");
-    migrate(&database, &steps[..about]).expect("an older record");
+    let about = super::schema::STEPS.iter().position(|step| step[0].contains("TABLE replaced"));
+    let older = &super::schema::STEPS[..about.expect("the step that this is about")];
+    migrate(&database, older).expect("an older record");
     for statement in [
         "INSERT INTO releases (version, created_at, sequence, policy) VALUES ('1.2.0', 1, 1, '')",
         "INSERT INTO packages (version, key, pipeline_id, release_job, environment, staging_place, staging_repository)
