@@ -201,7 +201,11 @@ impl Stack {
                 {"id": 8, "username": "jonas", "name": "Jonas Brandt"},
             ],
             "applications": [{"uid": APPLICATION, "scopes": ["read_user"]}],
-            "tokens": [{"token": self.secret("GITLAB_TOKEN"), "scopes": ["read_api"]}],
+            "tokens": [
+                {"token": self.secret("GITLAB_TOKEN"), "scopes": ["read_api"]},
+                {"token": self.secret("GITLAB_STATUS_TOKEN"), "scopes": ["api"]},
+                {"token": self.secret("TRIGGER_TOKEN"), "scopes": ["trigger"], "projects": [PROJECTS[1].id]},
+            ],
             "hooks": PROJECTS.iter().map(hook).collect::<Vec<_>>(),
             "audience": self.audience(),
         });
