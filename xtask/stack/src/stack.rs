@@ -371,6 +371,11 @@ public = {{ place = "public", repository = "{}/{}" }}
         self.ports.url("depot")
     }
 
+    /// Where depot's downloads are redirected to.
+    pub fn depot_storage_url(&self) -> String {
+        self.ports.url("depot-storage")
+    }
+
     /// The address of depot's control routes.
     pub fn depot_control(&self) -> String {
         self.ports.url("depot-control")
