@@ -24,6 +24,8 @@ pub(crate) enum ToProject {
     Hint { project_id: u64, delivery: String, job_id: u64 },
     /// A job shows an ID token that holds in everything, except perhaps its age.
     Spend { session: JobSession, is_fresh: bool },
+    /// Somebody who has shown who they are was refused something, at the door.
+    Refused { project_id: u64, actor: String, act: String, why: String },
     /// A job adds what it knows of a release.
     Patch { session: JobSession, version: Version, patch: ReleasePatch },
     /// A job asks to release packages.
@@ -115,6 +117,17 @@ pub(crate) async fn ask<T: DeserializeOwned>(
         }
     };
     ask.await.map_err(|error: worker::Error| Silent(error.to_string()))
+}
+
+/// Writes a refusal at the door into a project's audit. The refusal stands whether that succeeds or not.
+pub(crate) async fn refuse(env: &Env, project_id: u64, actor: String, act: &str, why: &str) {
+    let refused = ToProject::Refused { project_id, actor, act: act.to_owned(), why: why.to_owned() };
+    let told = async { tell(&project(env, project_id)?, &refused).await };
+    match told.await {
+        Ok(answer) if answer.status_code() == 200 => {}
+        Ok(answer) => worker::console_error!("a refusal is not in the audit of {project_id}: {}", answer.status_code()),
+        Err(error) => worker::console_error!("a refusal is not in the audit of {project_id}: {error}"),
+    }
 }
 
 /// What a repository has under a name, by its account's shared reading.

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
+use slipway_core::access::Player;
 use slipway_core::api::{PromotionAccepted, ReleasePatch, ReleaseSummary, TargetHistory};
-use slipway_core::approval::{Refusal, by_job};
+use slipway_core::approval::{Refusal, by_job, entitled};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
@@ -116,6 +117,11 @@ impl ProjectRecord {
             ToProject::Spend { session, is_fresh } => {
                 self.know_id(session.project_id)?;
                 json(200, &self.record()?.spend_token(&session, is_fresh, clock::now())?)
+            }
+            ToProject::Refused { project_id, actor, act, why } => {
+                self.know_id(project_id)?;
+                self.record()?.refused_at_the_door(&actor, &act, &why, clock::now())?;
+                json(200, &())
             }
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys } => self.promote(&session, &version, keys).await,
@@ -309,7 +315,11 @@ impl ProjectRecord {
                 let what = format!("`{key}` is not in the plan of {} {version}.", project.name);
                 return Err(Problem::new(404, "not-planned", what));
             };
-            match by_job(&candidate, session, &job) {
+            let judged = by_job(&candidate, session, &job).and_then(|approval| {
+                entitled(&candidate, project, &player(session, &job))?;
+                Ok(approval)
+            });
+            match judged {
                 Ok(approval) => approvals.push((candidate, approval)),
                 // The job asks, so it runs: GitLab's answer is behind. Nobody is refused for that.
                 Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
@@ -534,9 +544,25 @@ impl ProjectHost for Host<&ProjectRecord> {
     }
 }
 
+/// Who played the job, as GitLab's API shows it now; what the API does not show of a job is taken from what GitLab signed.
+fn player<'a>(session: &JobSession, job: &'a Job) -> Player<'a> {
+    let user = job.user.as_ref();
+    // The role and the environment were signed for the one who played it then.
+    let is_same = user.is_some_and(|user| user.id == session.user_id);
+    Player {
+        user_id: user.map_or(0, |user| user.id),
+        username: user.map_or("", |user| user.username.as_str()),
+        level: session.user_level.filter(|_| is_same),
+        environment_protected: session.environment_protected && is_same,
+    }
+}
+
 fn refused(refusal: &Refusal) -> Problem {
     let (status, kind) = match refusal {
-        Refusal::OtherPipeline { .. } | Refusal::OtherJob { .. } | Refusal::NotPlayed { .. } => (403, "not-allowed"),
+        Refusal::OtherPipeline { .. }
+        | Refusal::OtherJob { .. }
+        | Refusal::NotPlayed { .. }
+        | Refusal::NotEntitled { .. } => (403, "not-allowed"),
         Refusal::NotStaged { .. } => (409, "not-staged"),
         Refusal::Skipped { .. } => (409, "skipped"),
     };

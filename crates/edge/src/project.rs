@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
-use slipway_core::approval::{Candidate, Refusal, by_webhook};
+use slipway_core::access::Player;
+use slipway_core::approval::{Candidate, Refusal, by_webhook, entitled};
 use slipway_core::config::Config;
 use slipway_core::time::Timestamp;
-use slipway_gitlab::{GetJob, Instance};
+use slipway_gitlab::{GetJob, Instance, Job, is_protected, role};
 use slipway_ledger::{Hint, LedgerError, Record, Sql};
-use slipway_wire::{Planted, call, planted};
+use slipway_wire::{CallError, Planted, call, planted};
 
 use crate::package;
 use crate::port::{ProjectHost, SOON};
@@ -163,6 +164,36 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
     Ok(next.map(|due_at| due_at.max(host.now() + SWEEP)))
 }
 
+/// Judges who played a job by the project's own rules. Of GitLab only what a rule needs is asked.
+async fn may_release(
+    host: &impl ProjectHost,
+    config: &Config,
+    gitlab: &Instance,
+    project_id: u64,
+    candidate: &Candidate,
+    job: &Job,
+) -> Result<Result<(), Refusal>, CallError> {
+    // A project that is not configured any more has no rules left that could allow anything.
+    let Some(project) = config.projects.iter().find(|project| project.id == project_id) else {
+        let (key, declared) = (candidate.key.clone(), candidate.release_job.clone());
+        return Ok(Err(Refusal::OtherJob { key, declared }));
+    };
+    let user = job.user.as_ref();
+    let level = match user {
+        Some(user) if project.release_levels.is_some() => role(host, gitlab, project_id, user.id).await?,
+        _ => None,
+    };
+    let environment_protected =
+        project.protected_environment && is_protected(host, gitlab, project_id, &candidate.environment).await?;
+    let player = Player {
+        user_id: user.map_or(0, |user| user.id),
+        username: user.map_or("", |user| user.username.as_str()),
+        level,
+        environment_protected,
+    };
+    Ok(entitled(candidate, project, &player))
+}
+
 /// Whether it is worth asking GitLab more now.
 #[derive(PartialEq, Eq)]
 enum Gitlab {
@@ -207,7 +238,21 @@ async fn look_into<S: Sql>(
         record.settle_hint(hint.id, "refused before")?;
         return Ok(Gitlab::Answers);
     }
-    let outcome = match by_webhook(&candidate, &job) {
+    let entitled = match may_release(host, config, gitlab, project_id, &candidate, &job).await {
+        Ok(entitled) => entitled,
+        Err(error) => {
+            host.log(&format!("who played job {} cannot be judged: {error}", hint.job_id));
+            record.postpone_hint(hint.id, &error.to_string(), later)?;
+            return Ok(Gitlab::Silent);
+        }
+    };
+    // Other requests may have run meanwhile. From here on nothing is awaited.
+    let Some(candidate) = record.candidate_of_job(job.pipeline.id, &job.name)? else {
+        record.settle_hint(hint.id, "no release job")?;
+        return Ok(Gitlab::Answers);
+    };
+    let judged = by_webhook(&candidate, &job).and_then(|approval| entitled.map(|()| approval));
+    let outcome = match judged {
         Ok(approval) => {
             let is_new = record.approve(&candidate, &approval, &config.policy, project_id, host.now())?;
             if is_new { "approved".to_owned() } else { "approved before".to_owned() }

@@ -29,14 +29,8 @@ impl Endpoint for GetProtectedEnvironment<'_> {
 
     fn request(&self) -> Result<Request, http::Error> {
         let project = self.project_id.to_string();
-        let url = self.instance.base().url([
-            "api",
-            "v4",
-            "projects",
-            project.as_str(),
-            "protected_environments",
-            self.name,
-        ]);
+        let url =
+            self.instance.base().url(["api", "v4", "projects", project.as_str(), "protected_environments", self.name]);
         self.instance.request_to(Method::GET, &url)
     }
 

@@ -61,12 +61,8 @@ pub fn admit<'a>(config: &'a Config, claims: &Claims, now: Timestamp) -> Result<
         Admitted::Project(project) => (project.id, project.namespace_id),
         Admitted::Deployer(deployer) => (deployer.id, deployer.namespace_id),
     };
-    let expected = Expected {
-        issuer: config.gitlab.url.as_str(),
-        audience: config.edge.audience(),
-        project_id,
-        namespace_id,
-    };
+    let expected =
+        Expected { issuer: config.gitlab.url.as_str(), audience: config.edge.audience(), project_id, namespace_id };
     let now_s = u64::try_from(now.unix_seconds()).unwrap_or(0);
     let is_fresh = match check(claims, &expected, now_s) {
         Ok(()) => true,

@@ -29,7 +29,9 @@ pub enum MayNotRelease {
         username: String,
     },
     /// The project names roles.
-    #[error("`{username}` has the role {level} here, and {wanted} may release; somebody with that role must play the job")]
+    #[error(
+        "`{username}` has the role {level} here, and {wanted} may release; somebody with that role must play the job"
+    )]
     Level {
         /// Who played it.
         username: String,
