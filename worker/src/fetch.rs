@@ -8,6 +8,7 @@ use serde::Deserialize;
 use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
 use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
+use slipway_core::policy::policy;
 use slipway_core::release::{ReleaseState, Version};
 use slipway_view::filter::Filter;
 use wasm_bindgen::{JsCast, JsValue};
@@ -16,8 +17,8 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json};
 use crate::caller::Asking;
-use crate::message::{self, ToDirectory, ToProject, tell};
-use crate::{carry, copy, counters, pages, session, settings, webhook};
+use crate::message::{self, By, ToDirectory, ToProject, tell};
+use crate::{carry, command, copy, counters, gates, pages, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -66,6 +67,7 @@ async fn route(mut request: Request, env: &Env) -> Answer {
             Ok(response)
         }
         (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
+        (Method::Get, [name]) if let Some(asked) = command::asked(name) => command::answer(&request, env, asked).await,
         (Method::Get, []) => {
             let projects = asking.visible().await?;
             let mut answer = tell(&message::directory(env)?, &ToDirectory::List).await?;
@@ -131,8 +133,8 @@ async fn api(
             let project = asking.project(project).await?;
             let session = asking.job()?;
             let version = parse_version(version)?;
-            let PromotionRequest { keys } = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
-            Ok(tell(&message::project(env, project.id)?, &ToProject::Promote { session, version, keys }).await?)
+            let PromotionRequest { keys, all } = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Promote { session, version, keys, all }).await?)
         }
         (Method::Get, ["projects", project, "releases", version, "targets", key, distro @ ..])
             if !distro.is_empty() =>
@@ -149,6 +151,18 @@ async fn api(
             let version = parse_version(version)?;
             let asked: CarryRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             carry::answer(env.clone(), project.id, session, version, asked).await
+        }
+        (Method::Get, ["projects", project, "policy"]) => {
+            json(200, &policy(config, asking.project(project).await?))
+        }
+        (method, ["projects", project, "releases", version, what]) => {
+            let project = asking.project(project).await?;
+            let version = parse_version(version)?;
+            let change = gates::change(&method, what, &body(&mut request, BODY_BYTES_MAX).await?)?;
+            gates::speaks_for(asking.caller()?, &change, config)?;
+            let by = By::of(asking.caller()?);
+            let change = ToProject::Change { project_id: project.id, version, by, change };
+            Ok(tell(&message::project(env, project.id)?, &change).await?)
         }
         _ => Err(Problem::not_found("route of the API")),
     }
@@ -245,7 +259,7 @@ fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
     text.parse().map_err(|error| Problem::new(422, "bad-version", format!("{error}.")))
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> std::result::Result<T, Problem> {
+pub(crate) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> std::result::Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| Problem::new(400, "bad-request", format!("The body is not understood: {error}.")))
 }

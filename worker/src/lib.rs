@@ -7,6 +7,7 @@
 //! - [`fetch`](mod@fetch): every request from outside, and the page of a release; `caller` says who asks and whether they
 //!   may, `session` gives jobs and people what they show from then on;
 //! - `carry`: a release job holds its request open while the edge copies what takes longer than an alarm may run;
+//! - `command`: the `slipway` command that this edge was built with, for jobs and people to load;
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
 //! - `scheduled`: the cron trigger, which only wakes alarms;
 //! - `project_record`, `package_promotion`, `destination_account`, `directory`: the Durable Objects, and in `host` what
@@ -19,11 +20,13 @@ mod answer;
 mod caller;
 mod carry;
 mod clock;
+mod command;
 mod copy;
 mod counters;
 mod destination_account;
 mod directory;
 mod fetch;
+mod gates;
 mod host;
 mod message;
 mod package_promotion;

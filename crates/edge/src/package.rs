@@ -12,7 +12,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use slipway_core::api::{Act, Step};
 use slipway_core::inventory::{Look, Seen, Served, Side};
-use slipway_core::promotion::{Attempt, Order, Outcome, Promotion, Slot, promote};
+use slipway_core::promotion::{Attempt, May, Order, Outcome, Promotion, Slot, promote};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{
     ATTEMPTS_MAX, CARRY_WAIT_MAX, Next, Patience, Report, carrier_gone, cut_off_run, ended, report, unconfigured,
@@ -21,7 +21,7 @@ use slipway_core::route::Site;
 use slipway_core::store::NotShipped;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_ledger::{LedgerError, Sql, Task, Work};
+use slipway_ledger::{Ask, LedgerError, Sql, Task, Work};
 use slipway_wire::{
     Http, Planted, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
     planted,
@@ -426,6 +426,26 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
         match self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 }) {
             Slot::Lent if self.host.now().since(asked_at) > FRESH => Slot::LentLate,
             answer => answer,
+        }
+    }
+
+    async fn may_act(&self) -> May {
+        let asked_at = self.host.now();
+        let ask = {
+            let Task { order, target, .. } = &*self.task.borrow();
+            Ask {
+                project_id: order.project_id,
+                version: order.version.clone(),
+                key: order.key.clone(),
+                distro: target.distro.clone(),
+                approval: order.approval,
+                digest: order.digest,
+            }
+        };
+        match self.host.may_act(&ask).await {
+            Ok(May::Now) if self.host.now().since(asked_at) > FRESH => May::Late,
+            Ok(answer) => answer,
+            Err(error) => May::Unknown(silent(&error)),
         }
     }
 

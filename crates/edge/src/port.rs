@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{Order, Slot};
+use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{Key, Version};
 use slipway_core::report::Report;
 use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_ledger::Ask;
 use slipway_package::Filename;
-use slipway_wire::{Digest, Http, RelayError, Relayed, Transfer};
+use slipway_wire::{Digest, Http, RelayError, Relayed, Token, Transfer};
 
 use crate::account::{AskSlot, SlotEnded};
 
@@ -62,6 +63,9 @@ pub trait PackageHost: Clock + Http {
 
     /// Asks an account for a transfer slot.
     async fn slot(&self, place: &str, ask: &AskSlot) -> Result<Slot, Silent>;
+
+    /// Asks the project's record whether an act may begin now.
+    async fn may_act(&self, ask: &Ask) -> Result<May, Silent>;
 
     /// Gives it back, and says how the transfer ended.
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent>;
@@ -123,6 +127,9 @@ pub trait ProjectHost: Clock + Http {
 
     /// What a repository has under a name, by its account's shared reading.
     async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent>;
+
+    /// A secret of the deployment, by its name. The error says what the deployment lacks.
+    fn secret(&self, name: &str) -> Result<Token, String>;
 
     /// A line for the operator.
     fn log(&self, line: &str);

@@ -39,6 +39,9 @@ pub struct Job {
     /// Who owns it: who began the pipeline, and once it is played, who played it.
     #[serde(default)]
     pub user: Option<User>,
+    /// When a runner took it, as GitLab writes it. A manual job has waited until it was played.
+    #[serde(default)]
+    pub started_at: Option<String>,
     /// Its pipeline.
     pub pipeline: JobPipeline,
     /// Where a person can look at it. `None` for what is not a plain web address.

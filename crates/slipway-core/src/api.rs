@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::release::{Key, ReleaseState, TargetState, Version};
+use crate::release::{Key, Maturity, ReleaseState, TargetState, Version};
+use crate::route::How;
 use slipway_package::{Filename, PackageKind};
 use slipway_wire::Digest;
 
@@ -124,6 +125,12 @@ pub struct Expectation {
     pub release_job: String,
     /// The environment of that job, which GitLab signs into its ID tokens.
     pub environment: String,
+    /// The exact name of the manual job that releases all that remain of its pipeline, this package with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_all_job: Option<String>,
+    /// The environment of that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_all_environment: Option<String>,
     /// A reason not to ship it this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<String>,
@@ -165,8 +172,51 @@ pub struct Release {
     pub estimate: Option<Estimate>,
     /// The pipelines that feed it.
     pub pipelines: Vec<Pipeline>,
+    /// Who holds it back, or some of its packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
+    /// Who gave it up: nothing more of it is released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closing>,
     /// Its packages, by key.
     pub packages: Vec<Package>,
+}
+
+/// Somebody holds a release back, or one of its packages. What has not begun does not begin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The package. `None` for the whole release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub at: String,
+}
+
+/// Somebody gave a release up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: String,
+}
+
+/// A gate that is closed for a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Its kind: `staged`, `deployed`, `jobs`, `soak`, `freeze`, `second_person`, `hold`.
+    pub gate: String,
+    /// What is missing, in one sentence.
+    pub why: String,
+    /// When it opens by itself, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// When all that is on its way will be released, from what has been released since it began.
@@ -211,6 +261,9 @@ pub struct Package {
     pub replaced: Vec<ReplacedFile>,
     /// Where it is staged: the place to push to before its release.
     pub staging: Location,
+    /// The gates that keep what is not released of it from being released now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<Blocked>,
     /// Every place where it must appear, each with its own state.
     pub targets: Vec<Target>,
 }
@@ -390,12 +443,17 @@ pub enum CarryLine {
     Refused(String),
 }
 
-/// `POST …/promotions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST …/promotions`: some packages, which are approved together or not at all; or all that remain of the job's
+/// pipeline, each on its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PromotionRequest {
     /// The packages to release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
+    /// All that remain.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub all: bool,
 }
 
 /// What was accepted: 202.
@@ -403,8 +461,109 @@ pub struct PromotionRequest {
 pub struct PromotionAccepted {
     /// The packages that are approved now, or were before.
     pub keys: Vec<Key>,
+    /// Those of all that are not, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedKey>,
     /// The address to follow.
     pub follow: String,
+}
+
+/// A package that is not released with the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedKey {
+    /// The package.
+    pub key: Key,
+    /// A stable name of the reason, such as `gate-closed`.
+    pub kind: String,
+    /// What is missing.
+    pub why: String,
+}
+
+/// `POST …/holds`, and `DELETE …/holds` to lift them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldRequest {
+    /// The packages. `null`: the release as a whole, and whatever is added to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<Key>>,
+    /// Why, for those who wonder.
+    pub reason: String,
+}
+
+/// `POST …/close`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloseRequest {
+    /// Why, for those who wonder.
+    pub reason: String,
+}
+
+/// `POST …/overrides`: one of the people whom a gate names opens it for packages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideRequest {
+    /// The packages. `null`: all that the release has now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<Key>>,
+    /// The kinds of gates: `staged`, `deployed`, `jobs`, `soak`, `freeze`, `second_person`.
+    pub gates: Vec<String>,
+    /// Why, for the audit.
+    pub reason: String,
+}
+
+/// `POST …/deployments`: the staged bytes of this release run there now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentRequest {
+    /// The environment's name.
+    pub environment: String,
+}
+
+/// `GET …/policy`: what applies to a project's releases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The project.
+    pub project: Project,
+    /// SHA-256 of the edge's `slipway.toml`. Approvals carry it.
+    pub policy: Digest,
+    /// How long an approval holds of which nothing has begun.
+    pub approvals_lapse: String,
+    /// What packages need before they are released. All that fit a package apply.
+    pub gates: Vec<PolicyGate>,
+    /// Where packages go. The first that fits wins.
+    pub routes: Vec<PolicyRoute>,
+}
+
+/// A gate of a [`Policy`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyGate {
+    /// Which versions it applies to.
+    pub versions: Vec<String>,
+    /// How near to everybody they are.
+    pub maturities: Vec<Maturity>,
+    /// Which packages it applies to.
+    pub keys: Vec<String>,
+    /// What it asks for, a sentence each.
+    pub asks: Vec<String>,
+    /// GitLab's ids of the people who may override it.
+    pub override_people: Vec<u64>,
+}
+
+/// A route of a [`Policy`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRoute {
+    /// Which versions it takes.
+    pub versions: Vec<String>,
+    /// Which packages it takes.
+    pub keys: Vec<String>,
+    /// Which distro versions.
+    pub distros: Vec<String>,
+    /// The staging repository, as `place/user/repository`.
+    pub staging: String,
+    /// The public repository.
+    pub public: String,
+    /// `copy` or `move`.
+    pub how: How,
 }
 
 /// `GET …/releases`: the versions of a project, newest first.

@@ -1,6 +1,6 @@
 //! Who may release what: a played job and the record of its package make an approval, or a refusal with a sentence.
 
-use slipway_gitlab::Job;
+use slipway_gitlab::{Job, User};
 use slipway_wire::Digest;
 
 use crate::access::{MayNotRelease, Player, may_release};
@@ -21,6 +21,8 @@ pub struct Candidate {
     pub release_job: String,
     /// The environment of its manual job.
     pub environment: String,
+    /// The job that releases all that remain of its pipeline, and its environment.
+    pub release_all: Option<(String, String)>,
     /// The declared digest.
     pub digest: Option<Digest>,
     /// How far each of its targets is, by distro version.
@@ -32,6 +34,8 @@ pub struct Candidate {
 pub struct Approval {
     /// Who played the job.
     pub by: String,
+    /// GitLab's id of that person.
+    pub by_id: u64,
     /// How it was asked for.
     pub via: Via,
     /// The manual job.
@@ -126,7 +130,11 @@ pub fn by_webhook(candidate: &Candidate, job: &Job) -> Result<Approval, Refusal>
 /// job, and any job of a pipeline can be given any environment: so neither alone is enough.
 pub fn by_job(candidate: &Candidate, session: &JobSession, job: &Job) -> Result<Approval, Refusal> {
     let by = played(candidate, job)?;
-    let signed = session.environment.as_ref().is_none_or(|environment| *environment == candidate.environment);
+    let declared = match &candidate.release_all {
+        Some((all, environment)) if *all == job.name => environment,
+        _ => &candidate.environment,
+    };
+    let signed = session.environment.as_ref().is_none_or(|environment| environment == declared);
     if job.id != session.job_id || !signed {
         return Err(Refusal::OtherJob { key: candidate.key.clone(), declared: candidate.release_job.clone() });
     }
@@ -138,23 +146,28 @@ pub fn entitled(candidate: &Candidate, project: &Project, player: &Player<'_>) -
     may_release(project, player).map_err(|why| Refusal::NotEntitled { key: candidate.key.clone(), why })
 }
 
-/// Who played the job, if it is the one that was declared for the package, and was played.
-fn played(candidate: &Candidate, job: &Job) -> Result<String, Refusal> {
+/// Whether a job is the one that releases all that remain.
+pub fn is_for_all(candidate: &Candidate, job_name: &str) -> bool {
+    candidate.release_all.as_ref().is_some_and(|(all, _)| all == job_name)
+}
+
+/// Who played the job, if it is the one that was declared for the package, or for all that remain, and was played.
+fn played<'a>(candidate: &Candidate, job: &'a Job) -> Result<&'a User, Refusal> {
     let key = || candidate.key.clone();
     if job.pipeline.id != candidate.pipeline_id {
         return Err(Refusal::OtherPipeline { key: key(), declared: candidate.pipeline_id, job: job.pipeline.id });
     }
-    if job.name != candidate.release_job {
+    if job.name != candidate.release_job && !is_for_all(candidate, &job.name) {
         return Err(Refusal::OtherJob { key: key(), declared: candidate.release_job.clone() });
     }
     // GitLab promises no particular event of a played job, so every status that only a played job has will do.
     match &job.user {
-        Some(user) if job.status.is_played() => Ok(user.username.clone()),
+        Some(user) if job.status.is_played() => Ok(user),
         _ => Err(Refusal::NotPlayed { key: key(), status: job.status.to_string() }),
     }
 }
 
-fn approve(candidate: &Candidate, by: String, via: Via, job_id: u64) -> Result<Approval, Refusal> {
+fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Approval, Refusal> {
     let key = || candidate.key.clone();
     let not_staged = |why: &str| Refusal::NotStaged { key: key(), why: why.to_owned() };
     let digest = candidate.digest.ok_or_else(|| not_staged("no job has declared its file"))?;
@@ -178,7 +191,7 @@ fn approve(candidate: &Candidate, by: String, via: Via, job_id: u64) -> Result<A
     if is_gone && (is_first || distros.is_empty()) {
         return Err(not_staged("staging does not have the declared bytes"));
     }
-    Ok(Approval { by, via, job_id, digest, distros })
+    Ok(Approval { by: by.username.clone(), by_id: by.id, via, job_id, digest, distros })
 }
 
 #[cfg(test)]
@@ -195,6 +208,7 @@ mod tests {
             pipeline_id: 7,
             release_job: "release: [deb]".to_owned(),
             environment: "release/deb".to_owned(),
+            release_all: Some(("release-all".to_owned(), "release/all".to_owned())),
             digest: Some(Digest::of(b"deb")),
             targets: vec![("ubuntu/jammy".to_owned(), TargetState::Staged)],
         }
@@ -249,6 +263,19 @@ mod tests {
         assert!(by_job(&candidate(), &session(Some("release/deb")), &running).is_ok());
         assert!(by_job(&candidate(), &session(Some("release/other")), &running).is_err());
         assert!(by_job(&candidate(), &session(None), &job(82, 7, "release: [deb]", "running")).is_err());
+    }
+
+    #[test]
+    fn the_job_for_all_that_remain_releases_each_of_its_pipeline_under_its_own_environment() {
+        let all = |pipeline| job(81, pipeline, "release-all", "running");
+        assert!(by_webhook(&candidate(), &all(7)).is_ok());
+        assert!(by_webhook(&candidate(), &all(8)).is_err());
+        assert!(by_job(&candidate(), &session(Some("release/all")), &all(7)).is_ok());
+        assert!(by_job(&candidate(), &session(Some("release/deb")), &all(7)).is_err());
+        let own = job(81, 7, "release: [deb]", "running");
+        assert!(by_job(&candidate(), &session(Some("release/all")), &own).is_err());
+        let candidate = Candidate { release_all: None, ..candidate() };
+        assert!(by_webhook(&candidate, &all(7)).is_err());
     }
 
     #[test]

@@ -53,6 +53,17 @@ pub fn planned(
                 ));
             }
         }
+        if expect.release_all_job.is_some() != expect.release_all_environment.is_some() {
+            problems.push(format!("`{key}`: the job that releases all needs a name and an environment, or neither"));
+        }
+        for (what, name) in [("job", &expect.release_all_job), ("environment", &expect.release_all_environment)] {
+            let is_wrong = |name: &String| name.trim().is_empty() || name.chars().count() > NAME_CHARACTERS_MAX;
+            if name.as_ref().is_some_and(is_wrong) {
+                problems.push(format!(
+                    "`{key}`: the name of the {what} that releases all must have 1 to {NAME_CHARACTERS_MAX} characters"
+                ));
+            }
+        }
         if expect.skip.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARACTERS_MAX) {
             problems.push(format!("`{key}`: the reason to skip it has more than {REASON_CHARACTERS_MAX} characters"));
         }
@@ -68,6 +79,16 @@ pub fn planned(
                 planned.push(Planned { key: key.clone(), expect: expect.clone(), staging, targets });
             }
             Err(more) => problems.extend(more),
+        }
+    }
+    // One job that stood for one package and for all would release more than whoever plays it means.
+    for PackagePatch { key, expect, .. } in packages {
+        let Some(expect) = expect else { continue };
+        if expect.release_all_job.as_ref().is_some_and(|all| jobs.contains(all)) {
+            problems.push(format!("`{key}`: the job that releases all is the release job of one package"));
+        }
+        if expect.release_all_environment.as_ref().is_some_and(|all| environments.contains(all)) {
+            problems.push(format!("`{key}`: the environment of the job that releases all is that of one package"));
         }
     }
     if problems.is_empty() { Ok(planned) } else { Err(problems) }

@@ -56,13 +56,17 @@ pub enum Code {
     NobodyCarries,
     /// What was released is no longer there, or is something else now.
     Drift,
+    /// A gate was closed when its turn came, or somebody holds it.
+    Blocked,
+    /// Its approval has lapsed before anything was begun.
+    Lapsed,
     /// Left out on purpose.
     Skipped,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -84,6 +88,8 @@ impl Code {
         Self::TooSlow,
         Self::NobodyCarries,
         Self::Drift,
+        Self::Blocked,
+        Self::Lapsed,
         Self::Skipped,
     ];
 
@@ -111,6 +117,8 @@ impl Code {
             Self::TooSlow => "too-slow",
             Self::NobodyCarries => "nobody-carries",
             Self::Drift => "drift",
+            Self::Blocked => "blocked",
+            Self::Lapsed => "lapsed",
             Self::Skipped => "skipped",
         }
     }
@@ -192,6 +200,11 @@ impl Code {
                 "Release manager: play the release job again and let it run; it holds the copy open until it ends."
             }
             Self::Drift => "Release manager: find out who changed the public repository; Slipway has not.",
+            Self::Blocked => {
+                "Release manager: when nothing is in its way any more, play the release job again. Nobody is approved by \
+                 waiting."
+            }
+            Self::Lapsed => "Release manager: play the release job again; its approval was for then.",
             Self::Skipped => "Nobody: it is left out on purpose.",
         }
     }

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use slipway_package::{Distro, Filename};
 use slipway_wire::{Digest, Http, Planted, Relay, TooSlow, planted};
 
-use crate::api::Act;
+use crate::api::{Act, Problem};
 use crate::inventory::{Inventory, Likely, Look, observe};
 use crate::plan::{Plan, plan};
 use crate::problem::{Code, Visible};
-use crate::release::{Key, Maturity, Version};
+use crate::release::{Key, Maturity, TargetState, Version};
 use crate::route::{How, Site};
 use crate::store::{NotShipped, Shipment, Store};
 use crate::trouble::{Trouble, TroubleKind};
@@ -88,6 +88,9 @@ pub trait Attempt: Look {
     /// Asks the destination account for a transfer slot.
     async fn slot(&self) -> Slot;
 
+    /// Asks the project's record whether the act may begin now. What was approved may be held, lapsed or closed since.
+    async fn may_act(&self) -> May;
+
     /// An act begins. It is written down before this returns, since a run that is cut off must know of it; `false` when
     /// it cannot be. Looks are not written down: a target that waits is looked at again and again.
     fn begins(&self, act: Act) -> bool;
@@ -124,6 +127,25 @@ pub enum Slot {
     },
 }
 
+/// What the project's record says to somebody who is about to act.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum May {
+    /// Now.
+    Now,
+    /// Now, after a while: what was seen before is old, so look once more.
+    Late,
+    /// No more, under this approval. The record has it so already.
+    Never {
+        /// What the target is now.
+        state: TargetState,
+        /// Why. `None` where this approval is not the target's any more.
+        problem: Option<Problem>,
+    },
+    /// It cannot be told now.
+    Unknown(Trouble),
+}
+
 /// How far a run came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -149,6 +171,13 @@ pub enum Outcome {
     Nowhere,
     /// At its own rate the copy does not end before the host's run does. A waiting job's request can carry it.
     TooSlow(TooSlow),
+    /// The act was not allowed to begin: the approval is over.
+    Stopped {
+        /// What the record has made of the target.
+        state: TargetState,
+        /// Why.
+        problem: Option<Problem>,
+    },
     /// Something passing; look again later.
     Troubled(Trouble),
     /// The public place has other bytes under that name.
@@ -186,26 +215,35 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
         Plan::Missing | Plan::Changed { .. } if planted(Planted::ActsBeforeItLooks) => {}
         settled => return outcome(promotion, &settled, promotion.begun),
     }
-    match attempt.slot().await {
-        Slot::Lent => {}
-        Slot::LentLate => {
-            let settled = match observe(attempt, &promotion.digest, Likely::Staged).await {
-                Ok(now) => match plan(promotion.digest, &now) {
-                    Plan::Publish => None,
-                    settled => Some(outcome(promotion, &settled, promotion.begun)),
-                },
-                Err(trouble) => Some(troubled(trouble, Visible::Unknown)),
-            };
-            if let Some(settled) = settled {
-                let unused = Trouble::passing("nothing is left to send");
-                attempt.ended(&Err(unused.into())).await;
-                return settled;
-            }
-        }
+    let mut is_late = match attempt.slot().await {
+        Slot::Lent => false,
+        Slot::LentLate => true,
         Slot::Wait { ms } => return Outcome::AwaitingSlot(Duration::from_millis(ms)),
         Slot::CutOff { ms, trouble } => {
             return Outcome::CutOff { again: Duration::from_millis(ms), trouble, public: Visible::Nothing };
         }
+    };
+    let mut unneeded = None;
+    // Whoever has waited for a slot was approved a while ago, and whatever stood open then can be closed by now.
+    match attempt.may_act().await {
+        May::Now => {}
+        May::Late => is_late = true,
+        May::Never { state, problem } => unneeded = Some(Outcome::Stopped { state, problem }),
+        May::Unknown(trouble) => unneeded = Some(Outcome::Troubled(trouble)),
+    }
+    if is_late && unneeded.is_none() {
+        unneeded = match observe(attempt, &promotion.digest, Likely::Staged).await {
+            Ok(now) => match plan(promotion.digest, &now) {
+                Plan::Publish => None,
+                settled => Some(outcome(promotion, &settled, promotion.begun)),
+            },
+            Err(trouble) => Some(troubled(trouble, Visible::Unknown)),
+        };
+    }
+    if let Some(unneeded) = unneeded {
+        let unused = Trouble::passing("nothing is left to send");
+        attempt.ended(&Err(unused.into())).await;
+        return unneeded;
     }
     let act = match promotion.how {
         How::Copy => Act::Copy,

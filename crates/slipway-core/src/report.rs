@@ -113,9 +113,11 @@ impl Patience {
             Outcome::Troubled(_) => {
                 Self { troubled: self.troubled.saturating_add(1), waited: 0, cut_off_since: None, ..self }
             }
-            Outcome::Released | Outcome::Conflict { .. } | Outcome::Changed { .. } | Outcome::Refused { .. } => {
-                Self { waited: 0, ..calm }
-            }
+            Outcome::Released
+            | Outcome::Conflict { .. }
+            | Outcome::Changed { .. }
+            | Outcome::Stopped { .. }
+            | Outcome::Refused { .. } => Self { waited: 0, ..calm },
         }
     }
 }
@@ -177,6 +179,7 @@ pub fn report(
         Outcome::Changed { staged } => {
             stopped(TargetState::Failed, changed(promotion, *staged, known.after_earlier_acts(known.gone())))
         }
+        Outcome::Stopped { state, problem } => (shown(*state, None, problem.clone()), Next::Settled),
         Outcome::Refused { code, trouble, public } => {
             stopped(TargetState::Failed, told(*code, trouble, known.after_earlier_acts(*public)))
         }

@@ -75,10 +75,26 @@ pub fn verdict(project: &str, version: &Version, packages: &[TargetState]) -> St
 }
 
 /// State and verdict of a release's packages, as the API shows them.
-pub fn judge(project: &str, version: &Version, packages: &[api::Package]) -> (ReleaseState, String) {
+pub fn judge(
+    project: &str,
+    version: &Version,
+    packages: &[api::Package],
+    closing: Option<&api::Closing>,
+) -> (ReleaseState, String) {
     let states: Vec<TargetState> =
         packages.iter().map(|package| package_state(package.targets.iter().map(|target| target.state))).collect();
-    (release_state(&states), verdict(project, version, &states))
+    let mut sentence = verdict(project, version, &states);
+    let blocked = packages.iter().filter(|package| !package.blocked.is_empty()).count();
+    if blocked > 0 {
+        sentence = format!("{sentence} {blocked} may not be released yet.");
+    }
+    match closing {
+        Some(api::Closing { by, reason, .. }) => {
+            let reason = reason.trim().trim_end_matches('.');
+            (ReleaseState::Closed, format!("{project} {version} was given up by {by}: {reason}. {sentence}"))
+        }
+        None => (release_state(&states), sentence),
+    }
 }
 
 #[cfg(test)]

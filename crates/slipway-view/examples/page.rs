@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &Release {
                 packages: Vec::new(),
                 pipelines: Vec::new(),
-                verdict: judge("tug", &release.version, &[]).1,
+                verdict: judge("tug", &release.version, &[], None).1,
                 ..release
             },
             &filter,
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The release with its state and its verdict, which the core makes of the packages.
 fn judged(json: Value) -> Result<Release, serde_json::Error> {
     let mut release: Release = serde_json::from_value(json)?;
-    (release.state, release.verdict) = judge(&release.project.name, &release.version, &release.packages);
+    (release.state, release.verdict) = judge(&release.project.name, &release.version, &release.packages, None);
     Ok(release)
 }
 

@@ -1,6 +1,6 @@
 //! Who may release what, and the orders that follow: in one transaction, so that neither is without the other.
 
-use slipway_core::approval::{Approval, Candidate};
+use slipway_core::approval::{Approval, Candidate, Via};
 use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
@@ -11,31 +11,37 @@ use super::{Dispatch, LedgerError, Record, coded, parse, subject};
 use crate::sql::{Sql, Value};
 
 impl<S: Sql> Record<S> {
-    /// The package that a job was declared to release. `None` for every other job.
-    pub fn candidate_of_job(&self, pipeline_id: u64, job_name: &str) -> Result<Option<Candidate>, LedgerError> {
+    /// The packages that a job was declared to release: its own, or all that its pipeline has declared to be released by
+    /// it. None for every other job.
+    pub fn candidates_of_job(&self, pipeline_id: u64, job_name: &str) -> Result<Vec<Candidate>, LedgerError> {
         let rows = self.0.query(
-            "SELECT version, key FROM packages WHERE pipeline_id = ? AND release_job = ?",
+            "SELECT version, key FROM packages WHERE pipeline_id = ?1 AND (release_job = ?2 OR release_all_job = ?2)
+             ORDER BY version, key",
             &[pipeline_id.into(), job_name.into()],
         )?;
-        match rows.first() {
-            Some(row) => self.candidate(&parse(row.text(0)?)?, &parse(row.text(1)?)?),
-            None => Ok(None),
+        let mut candidates = Vec::new();
+        for row in &rows {
+            candidates.extend(self.candidate(&parse(row.text(0)?)?, &parse(row.text(1)?)?)?);
         }
+        Ok(candidates)
     }
 
     /// A package as approvals are judged on.
     pub fn candidate(&self, version: &Version, key: &Key) -> Result<Option<Candidate>, LedgerError> {
         let rows = self.0.query(
-            "SELECT pipeline_id, release_job, environment, digest FROM packages WHERE version = ? AND key = ?",
+            "SELECT pipeline_id, release_job, environment, digest, release_all_job, release_all_environment
+             FROM packages WHERE version = ? AND key = ?",
             &[version.as_str().into(), key.as_str().into()],
         )?;
         let Some(row) = rows.first() else { return Ok(None) };
+        let all = row.text_or_null(4)?.zip(row.text_or_null(5)?);
         Ok(Some(Candidate {
             version: version.clone(),
             key: key.clone(),
             pipeline_id: row.natural(0)?,
             release_job: row.text(1)?.to_owned(),
             environment: row.text(2)?.to_owned(),
+            release_all: all.map(|(job, environment)| (job.to_owned(), environment.to_owned())),
             digest: row.text_or_null(3)?.map(parse).transpose()?,
             targets: self.states(version, key)?,
         }))
@@ -59,18 +65,22 @@ impl<S: Sql> Record<S> {
                 "SELECT id FROM approvals WHERE version = ? AND key = ? AND job_id = ?",
                 &[version.as_str().into(), key.as_str().into(), approval.job_id.into()],
             )?;
+            if approval.via == Via::Job {
+                self.status_by_job(version, key)?;
+            }
             let has_spoken = !spoken.is_empty() && !planted(Planted::ApprovesTwice);
             if approval.distros.is_empty() || current != *candidate || has_spoken {
                 return Ok(false);
             }
             let rows = self.0.query(
-                "INSERT INTO approvals (version, key, digest, approved_by, via, job_id, at, policy) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-                 RETURNING id",
+                "INSERT INTO approvals (version, key, digest, approved_by, by_id, via, job_id, at, policy)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 &[
                     version.as_str().into(),
                     key.as_str().into(),
                     approval.digest.to_string().into(),
                     approval.by.as_str().into(),
+                    approval.by_id.into(),
                     approval.via.word().into(),
                     approval.job_id.into(),
                     now.0.into(),
@@ -80,7 +90,8 @@ impl<S: Sql> Record<S> {
             let id = rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
             for distro in &approval.distros {
                 self.0.query(
-                    "UPDATE targets SET state = 'approved', since = ?, step = NULL, problem = NULL, approval = ?, told_at = NULL
+                    "UPDATE targets SET state = 'approved', since = ?, step = NULL, problem = NULL, approval = ?, told_at = NULL,
+                        allowed_at = NULL
                      WHERE version = ? AND key = ? AND distro = ?",
                     &[now.0.into(), id.into(), version.as_str().into(), key.as_str().into(), distro.as_str().into()],
                 )?;
@@ -94,6 +105,9 @@ impl<S: Sql> Record<S> {
                 "approval": id, "digest": approval.digest, "via": approval.via.word(), "job": approval.job_id,
                 "distros": approval.distros, "policy": policy,
             });
+            if approval.via == Via::Webhook {
+                self.open_status(version, key, &approval.by, now)?;
+            }
             let actor = format!("user:{}", approval.by);
             self.change(version, &actor, "approved", &subject(version, key), &details, now)?;
             Ok(true)
@@ -172,6 +186,11 @@ impl<S: Sql> Record<S> {
             &[job_id.into(), version.as_str().into(), key.as_str().into()],
         )?;
         Ok(!rows.is_empty())
+    }
+
+    /// Whether a job has approved a package.
+    pub fn has_spoken(&self, version: &Version, key: &Key, job_id: u64) -> Result<bool, LedgerError> {
+        Ok(!self.approvals_of(version, key, job_id)?.is_empty())
     }
 
     /// The approvals that a job has given for a package.

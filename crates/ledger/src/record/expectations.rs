@@ -10,7 +10,7 @@ use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
-use super::looks::found_missing;
+use super::looks::{found_missing, still_to_be_said};
 use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, coded, job_actor, parse, subject};
 use crate::sql::{Sql, SqlError, Value};
 
@@ -39,6 +39,7 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.0.atomically(|| {
+            self.not_closed(version)?;
             let mut changed = Vec::new();
             self.0.query(
                 "INSERT OR IGNORE INTO releases (version, created_at, sequence, policy, maturity) VALUES (?, ?, 0, ?, ?)",
@@ -100,8 +101,9 @@ impl<S: Sql> Record<S> {
         self.own_job(version, key, by, expect)?;
         self.0.query(
             "INSERT INTO packages
-             (version, key, pipeline_id, release_job, environment, staging_place, staging_repository, kind, architecture)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             (version, key, pipeline_id, release_job, environment, staging_place, staging_repository, kind, architecture,
+              release_all_job, release_all_environment)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
                 version.as_str().into(),
                 key.as_str().into(),
@@ -112,6 +114,8 @@ impl<S: Sql> Record<S> {
                 staging.repository.as_str().into(),
                 expect.kind.code().into(),
                 expect.architecture.clone().into(),
+                expect.release_all_job.clone().into(),
+                expect.release_all_environment.clone().into(),
             ],
         )?;
         let (state, problem) = match &expect.skip {
@@ -142,7 +146,8 @@ impl<S: Sql> Record<S> {
     fn before(&self, version: &Version, by: &JobSession, package: &Planned) -> Result<Before, LedgerError> {
         let Planned { key, expect, staging, targets } = package;
         let rows = self.0.query(
-            "SELECT pipeline_id, release_job, environment, staging_place, staging_repository, digest, kind, architecture
+            "SELECT pipeline_id, release_job, environment, staging_place, staging_repository, digest, kind, architecture,
+                release_all_job, release_all_environment
              FROM packages WHERE version = ? AND key = ?",
             &[version.as_str().into(), key.as_str().into()],
         )?;
@@ -154,6 +159,8 @@ impl<S: Sql> Record<S> {
             && row.text(4)? == staging.repository
             && row.text(6)? == expect.kind.code()
             && row.text_or_null(7)? == expect.architecture.as_deref()
+            && row.text_or_null(8)? == expect.release_all_job.as_deref()
+            && row.text_or_null(9)? == expect.release_all_environment.as_deref()
             && self.same_targets(version, key, expect, targets)?;
         let is_untouched = |state: &TargetState| matches!(state, TargetState::Expected | TargetState::Skipped);
         let has_begun =
@@ -183,14 +190,16 @@ impl<S: Sql> Record<S> {
         expect: &api::Expectation,
     ) -> Result<(), LedgerError> {
         let rows = self.0.query(
-            "SELECT version, key FROM packages WHERE pipeline_id = ? AND NOT (version = ? AND key = ?)
-             AND (release_job = ? OR environment = ?)",
+            "SELECT version, key FROM packages WHERE pipeline_id = ?1 AND NOT (version = ?2 AND key = ?3)
+             AND (release_job IN (?4, ?6) OR environment IN (?5, ?7) OR release_all_job = ?4 OR release_all_environment = ?5)",
             &[
                 by.pipeline_id.into(),
                 version.as_str().into(),
                 key.as_str().into(),
                 expect.release_job.as_str().into(),
                 expect.environment.as_str().into(),
+                expect.release_all_job.clone().into(),
+                expect.release_all_environment.clone().into(),
             ],
         )?;
         match rows.first() {
@@ -249,6 +258,7 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.0.atomically(|| {
+            self.not_closed(version)?;
             let rows = self.0.query(
                 "SELECT pipeline_id, digest, filename, kind, architecture FROM packages WHERE version = ? AND key = ?",
                 &[version.as_str().into(), key.as_str().into()],
@@ -323,9 +333,15 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.0.query(
-            "UPDATE targets SET state = 'expected', since = ?, step = NULL, problem = NULL, approval = NULL
+            "UPDATE targets SET state = 'expected', since = ?, step = NULL, problem = NULL, approval = NULL,
+                allowed_at = NULL, begun = 0
              WHERE version = ? AND key = ?",
             &[now.0.into(), version.as_str().into(), key.as_str().into()],
+        )?;
+        // Whatever was known of the old bytes says nothing of the new ones.
+        self.0.query(
+            "UPDATE packages SET first_staged_at = NULL, staged_at = NULL WHERE version = ? AND key = ?",
+            &[version.as_str().into(), key.as_str().into()],
         )?;
         self.0.query(
             "INSERT OR IGNORE INTO replaced (version, key, filename, digest) VALUES (?, ?, ?, ?)",
@@ -429,7 +445,7 @@ impl<S: Sql> Record<S> {
             // What was never staged is not missing.
             let absent = if before == TargetState::Expected { before } else { TargetState::Missing };
             let (state, problem) = match sight {
-                Sight::Declared => (TargetState::Staged, None),
+                Sight::Declared => (TargetState::Staged, still_to_be_said(before, row.text_or_null(1)?)?),
                 Sight::Nothing => (absent, found_missing(row.text_or_null(1)?)?),
                 Sight::Other(problem) => (absent, Some(problem.clone())),
             };
@@ -441,6 +457,7 @@ impl<S: Sql> Record<S> {
             }
             let code = problem.as_ref().map(|problem| problem.code.clone());
             self.set(version, key, &Report { problem, ..Report::of(distro, state) }, now)?;
+            self.now_staged(version, key, before, state, now)?;
             let details = serde_json::json!({ "distro": distro, "before": before.code(), "problem": code });
             self.change(version, "edge", state.code(), &subject(version, key), &details, now)?;
             Ok(true)

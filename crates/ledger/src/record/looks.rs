@@ -50,6 +50,17 @@ pub(super) fn found_missing(problem: Option<&str>) -> Result<Option<api::Problem
     Ok(problem.filter(|problem| problem.code == Code::Missing.code()))
 }
 
+/// What is said of a target that lost its approval: it is staged as before, and that it must be released again is not
+/// taken back by a look.
+pub(super) fn still_to_be_said(
+    before: TargetState,
+    problem: Option<&str>,
+) -> Result<Option<api::Problem>, LedgerError> {
+    let problem: Option<api::Problem> = problem.map(serde_json::from_str).transpose()?;
+    let lost = |problem: &api::Problem| [Code::Blocked.code(), Code::Lapsed.code()].contains(&problem.code.as_str());
+    Ok(problem.filter(|problem| before == TargetState::Staged && lost(problem)))
+}
+
 impl<S: Sql> Record<S> {
     /// Targets that rest, and that nobody has looked at since `before`. A look later than now was when the clock was wrong.
     pub fn watched(&self, before: Timestamp, now: Timestamp) -> Result<Vec<Watched>, LedgerError> {
@@ -130,7 +141,9 @@ impl<S: Sql> Record<S> {
                     let what = format!("{repository} no longer has `{filename}`, which was released there.");
                     (TargetState::Released, Some(Code::Drift.problem(what, Visible::Nothing, None)))
                 }
-                (_, Seen::Digest(found)) if found == digest => (TargetState::Staged, None),
+                (_, Seen::Digest(found)) if found == digest => {
+                    (TargetState::Staged, still_to_be_said(*before, row.text_or_null(1)?)?)
+                }
                 (_, Seen::Digest(found)) => {
                     (TargetState::Missing, Some(staging_conflict(repository, filename, *found, *digest)))
                 }
@@ -144,6 +157,7 @@ impl<S: Sql> Record<S> {
             let code = problem.as_ref().map(|problem| problem.code.clone());
             let outside = row.integer(2)? != 0;
             self.set(version, key, &Report { problem, outside, ..Report::of(distro, state) }, now)?;
+            self.now_staged(version, key, *before, state, now)?;
             let action = if *before == TargetState::Released { "looked-again" } else { state.code() };
             let details = serde_json::json!({ "distro": distro, "before": before.code(), "problem": code });
             self.change(version, "edge", action, &subject(version, key), &details, now)?;

@@ -3,13 +3,21 @@
 mod approvals;
 mod door;
 mod expectations;
+mod gates;
 mod hints;
 mod looks;
+mod lost;
+mod outbox;
 mod progress;
 mod reading;
 mod schema;
+mod statuses;
+pub use gates::{Ask, Outcry};
+pub use hints::{Kept, Named};
 pub use looks::Watched;
+pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
+pub use statuses::DueStatus;
 #[cfg(test)]
 mod tests;
 
@@ -132,6 +140,28 @@ pub enum LedgerError {
         /// The release that needs it.
         other: Version,
     },
+    /// A release that was given up gets nothing more.
+    #[error(
+        "{version} is closed: nothing more of it is built, staged or released. Release its packages under another version"
+    )]
+    Closed {
+        /// The release.
+        version: Version,
+    },
+    /// There is no such release.
+    #[error("nobody has planned {version}")]
+    NoRelease {
+        /// The release.
+        version: Version,
+    },
+    /// Nobody holds what is to be let go.
+    #[error("{what} of {version} is not on hold by itself; `holds` of the release lists what is")]
+    NotHeld {
+        /// The release.
+        version: Version,
+        /// The package, or all.
+        what: String,
+    },
     /// The file is not what the plan expects.
     #[error("{0}")]
     OtherFile(String),
@@ -178,15 +208,24 @@ pub struct Dispatch {
     pub order: Order,
 }
 
-/// A webhook that was acknowledged and is to be looked into.
+/// What a webhook or a look at a pipeline pointed at, and is to be looked into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hint {
     /// Its number.
     pub id: u64,
-    /// The job that it names.
-    pub job_id: u64,
+    /// What it points at.
+    pub subject: HintSubject,
     /// How often it was tried.
     pub tries: u32,
+}
+
+/// What a hint points at: by number alone, since all else is read from GitLab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HintSubject {
+    /// A job that may have been played.
+    Job(u64),
+    /// A deployment that may be done.
+    Deployment(u64),
 }
 
 /// The record of one project.

@@ -58,6 +58,13 @@ impl<S: Sql> Record<S> {
                 return self.bumped(version, tried);
             }
             self.set(version, key, report, now)?;
+            // Whoever has looked last says that nothing of it is public: then nothing of what was begun is left.
+            if report.problem.as_ref().is_some_and(|problem| problem.public == "none") && !report.state.is_moving() {
+                self.0.query(
+                    "UPDATE targets SET begun = 0 WHERE version = ? AND key = ? AND distro = ?",
+                    &[version.as_str().into(), key.as_str().into(), report.distro.as_str().into()],
+                )?;
+            }
             if before == report.state {
                 return self.bumped(version, true);
             }
@@ -73,7 +80,9 @@ impl<S: Sql> Record<S> {
         })
     }
 
+    /// Writes down how far a target is. Every change but an approval comes here, so here others are told of it.
     pub(super) fn set(&self, version: &Version, key: &Key, report: &Report, now: Timestamp) -> Result<(), LedgerError> {
+        let before = self.before_change(version, key, &report.distro)?;
         self.0.query(
             "UPDATE targets SET since = CASE WHEN state = ? THEN since ELSE ? END, state = ?, step = ?, problem = ?, outside = ?
              WHERE version = ? AND key = ? AND distro = ?",
@@ -89,7 +98,7 @@ impl<S: Sql> Record<S> {
                 report.distro.as_str().into(),
             ],
         )?;
-        Ok(())
+        self.changed(version, key, before.as_ref(), report, now)
     }
 
     fn bumped(&self, version: &Version, changed: bool) -> Result<bool, LedgerError> {

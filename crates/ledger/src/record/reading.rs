@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use slipway_core::config::{Config, Project};
 use slipway_core::estimate::estimate;
+use slipway_core::gate::{Closed, closed};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::time::Timestamp;
 use slipway_core::{api, verdict};
@@ -47,8 +48,25 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<Option<api::Release>, LedgerError> {
         let Some(sequence) = self.sequence(version)? else { return Ok(None) };
-        let packages = self.packages(config, version, sent)?;
-        let (state, verdict) = verdict::judge(project.name.as_str(), version, &packages);
+        let mut packages = self.packages(config, version, sent)?;
+        let holds = self.holds(version)?;
+        for package in &mut packages {
+            let gates = config.gates(project.name.as_str(), version, &package.key);
+            let waits = package.targets.iter().any(|target| waits(target.state));
+            if waits && !(gates.is_empty() && holds.is_empty()) {
+                let facts = self.gate_facts(version, &package.key, None)?;
+                let closed = facts.map(|facts| closed(&gates, &facts, now)).unwrap_or_default();
+                package.blocked = closed.iter().map(Closed::shown).collect();
+            }
+        }
+        let closing = self.closing(version)?;
+        let (state, verdict) = verdict::judge(project.name.as_str(), version, &packages, closing.as_ref());
+        let holds = holds.into_iter().map(|(key, hold)| api::Hold {
+            key,
+            by: hold.by,
+            reason: hold.reason,
+            at: hold.at.to_string(),
+        });
         Ok(Some(api::Release {
             project: api::Project { id: project.id, name: project.name.to_string() },
             version: version.clone(),
@@ -58,6 +76,8 @@ impl<S: Sql> Record<S> {
             at: now.to_string(),
             estimate: estimate(&packages, now),
             pipelines: self.pipelines(config, version)?,
+            holds: holds.collect(),
+            closed: closing,
             packages,
         }))
     }
@@ -128,11 +148,17 @@ impl<S: Sql> Record<S> {
                 file,
                 replaced: leaves,
                 staging: location(config, row.text(6)?, row.text(7)?),
+                blocked: Vec::new(),
                 targets: own.map(|target| read_target(config, version, sent, target)).collect::<Result<_, _>>()?,
             });
         }
         Ok(packages)
     }
+}
+
+/// Whether a target waits for somebody to release it, or for its turn: what its gates say is of interest.
+fn waits(state: TargetState) -> bool {
+    matches!(state, TargetState::Staged | TargetState::Approved | TargetState::Conflict | TargetState::Failed)
 }
 
 /// Where people look at a part of a project at GitLab.

@@ -118,4 +118,101 @@ const REPLACED: &[&str] = &[
      FROM audit a JOIN packages p ON a.subject = p.version || '/' || p.key WHERE a.action = 'replaced'",
 ];
 
-pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED];
+/// Hints of more than jobs, what was read of GitLab, and what is told to others.
+const HINTS_AND_NOTICES: &[&str] = &[
+    "ALTER TABLE hints ADD COLUMN kind TEXT NOT NULL DEFAULT 'job'",
+    "CREATE INDEX hints_by_subject ON hints (kind, job_id)",
+    "CREATE INDEX open_hints ON hints (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX settled_hints ON hints (received_at) WHERE due_at IS NULL",
+    "CREATE INDEX approvals_by_package ON approvals (version, key, job_id)",
+    "CREATE TABLE gitlab_reads (
+        minute INTEGER PRIMARY KEY,
+        count INTEGER NOT NULL
+    )",
+    "CREATE TABLE read_pipelines (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL
+    )",
+    "CREATE TABLE statuses (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        approved_by TEXT NOT NULL,
+        sent TEXT,
+        tries INTEGER NOT NULL,
+        due_at INTEGER,
+        PRIMARY KEY (version, key)
+    )",
+    "CREATE INDEX open_statuses ON statuses (due_at) WHERE due_at IS NOT NULL",
+    "CREATE TABLE occurrences (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        version TEXT NOT NULL,
+        key TEXT,
+        problem TEXT,
+        at INTEGER NOT NULL,
+        is_spread INTEGER NOT NULL
+    )",
+    "CREATE INDEX new_occurrences ON occurrences (id) WHERE is_spread = 0",
+    "CREATE TABLE deliveries (
+        occurrence INTEGER NOT NULL,
+        receiver TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        due_at INTEGER,
+        outcome TEXT,
+        PRIMARY KEY (occurrence, receiver)
+    )",
+    "CREATE INDEX open_deliveries ON deliveries (due_at) WHERE due_at IS NOT NULL",
+];
+
+/// What gates ask for: since when bytes are staged, where they are deployed, what GitLab says of their pipeline, who holds
+/// them and who has opened a gate; and of each target, whether an act was allowed to begin. What was approved before may
+/// have begun.
+const GATES: &[&str] = &[
+    "ALTER TABLE releases ADD COLUMN closed_at INTEGER",
+    "ALTER TABLE releases ADD COLUMN closed_by TEXT",
+    "ALTER TABLE releases ADD COLUMN closed_why TEXT",
+    "ALTER TABLE packages ADD COLUMN release_all_job TEXT",
+    "ALTER TABLE packages ADD COLUMN release_all_environment TEXT",
+    "ALTER TABLE packages ADD COLUMN first_staged_at INTEGER",
+    "ALTER TABLE packages ADD COLUMN staged_at INTEGER",
+    "UPDATE packages SET staged_at = t.since, first_staged_at = t.since FROM
+        (SELECT version, key, MAX(since) AS since FROM targets WHERE state <> 'expected' GROUP BY version, key) t
+     WHERE packages.version = t.version AND packages.key = t.key AND digest IS NOT NULL",
+    "CREATE INDEX packages_by_all_job ON packages (pipeline_id, release_all_job)",
+    "ALTER TABLE targets ADD COLUMN allowed_at INTEGER",
+    "ALTER TABLE targets ADD COLUMN begun INTEGER NOT NULL DEFAULT 0",
+    "UPDATE targets SET begun = 1 WHERE approval IS NOT NULL",
+    "UPDATE targets SET allowed_at = since WHERE state IN ('approved', 'releasing')",
+    "ALTER TABLE approvals ADD COLUMN by_id INTEGER",
+    "CREATE TABLE holds (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        held_by TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (version, key)
+    )",
+    "CREATE TABLE overrides (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        gate TEXT NOT NULL,
+        by_id INTEGER NOT NULL,
+        PRIMARY KEY (version, key, digest, gate, by_id)
+    )",
+    "CREATE TABLE deployments (
+        version TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        pipeline_id INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (version, environment, pipeline_id)
+    )",
+    "CREATE TABLE pipeline_facts (
+        pipeline_id INTEGER PRIMARY KEY,
+        facts TEXT NOT NULL,
+        read_at INTEGER NOT NULL
+    )",
+];
+
+pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES];

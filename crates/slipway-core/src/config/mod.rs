@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use slipway_wire::{Base, Digest};
 
+mod events;
+mod gates;
 mod people;
 
+pub use events::{EventKind, Events, Receiver, Trigger};
+pub use gates::{Approvals, Freeze, Gate, SoakAfter};
 pub use people::{Deployer, Edge, Gitlab, PipelineSource, Project, Reading};
 
 use crate::api::Expectation;
@@ -34,6 +38,12 @@ pub struct Config {
     pub deployers: Vec<Deployer>,
     /// Which places a package goes through.
     pub routes: Vec<Route>,
+    /// What packages need before they are released.
+    pub gates: Vec<Gate>,
+    /// How long a yes holds.
+    pub approvals: Approvals,
+    /// Who is told what happens to releases.
+    pub events: Vec<Events>,
     /// SHA-256 of the file's text.
     pub policy: Digest,
 }
@@ -52,6 +62,12 @@ struct File {
     deployers: Vec<Deployer>,
     #[serde(default)]
     routes: Vec<Route>,
+    #[serde(default)]
+    gates: Vec<Gate>,
+    #[serde(default)]
+    approvals: Approvals,
+    #[serde(default)]
+    events: Vec<Events>,
 }
 
 /// `[places.NAME]`: one account at one package server.
@@ -122,6 +138,13 @@ impl Versions {
 #[error("slipway.toml cannot be used: {}", .0.join("; "))]
 pub struct InvalidConfig(Vec<String>);
 
+impl InvalidConfig {
+    /// Every problem, a sentence each.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl Config {
     /// Reads and checks the file.
     pub fn parse(text: &str) -> Result<Self, InvalidConfig> {
@@ -149,12 +172,20 @@ impl Config {
                 problems.push(format!("places.{name}: `transfers` must be at least 1"));
             }
         }
+        for (index, gate) in file.gates.iter().enumerate() {
+            problems.extend(gate.problems(index));
+        }
+        if file.approvals.lapse.is_zero() {
+            problems.push("approvals: `lapse` must be more than nothing, or no approval would ever hold".to_owned());
+        }
         problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
+        problems.extend(events::problems(&file.events));
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }
-        let File { edge, gitlab, places, versions, projects, deployers, routes } = file;
-        Ok(Self { edge, gitlab, places, versions, projects, deployers, routes, policy: Digest::of(text.as_bytes()) })
+        let policy = Digest::of(text.as_bytes());
+        let File { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, events } = file;
+        Ok(Self { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, events, policy })
     }
 
     /// The project that a path names, by id or by name.
@@ -287,6 +318,8 @@ mod tests {
                 architecture: (*architecture != "-").then(|| (*architecture).to_owned()),
                 release_job: String::new(),
                 environment: String::new(),
+                release_all_job: None,
+                release_all_environment: None,
                 skip: None,
             };
             let (version, key) = (version.parse().expect("a version"), key.parse().expect("a key"));

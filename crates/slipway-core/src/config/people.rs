@@ -167,13 +167,13 @@ pub struct Deployer {
 /// Everything in these sections that cannot be meant.
 pub(super) fn problems(edge: &Edge, gitlab: &Gitlab, projects: &[Project], deployers: &[Deployer]) -> Vec<String> {
     let mut problems = Vec::new();
-    let settings = [
+    let texts = [
         ("edge.operator_token", &edge.operator_token),
         ("gitlab.status_token", &gitlab.status_token),
         ("gitlab.keys", &gitlab.keys),
         ("gitlab.application", &gitlab.application),
     ];
-    for (setting, value) in settings {
+    for (setting, value) in texts {
         if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
             problems.push(format!("{setting}: it is empty; leave it out, or name what it stands for"));
         }

@@ -1,0 +1,250 @@
+//! `[[gates]]` and `[approvals]`: what must be true before a package is released, and for how long a yes holds.
+//!
+//! Every gate that fits a package applies to it; unlike routes, none hides another. What a gate leaves out it does not
+//! ask for, and one that asks for nothing is a mistake.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::Config;
+use crate::gate::GateKind;
+use crate::release::{Key, Maturity, Version};
+use crate::route::Glob;
+use crate::time::Timestamp;
+
+/// How long an approval holds that nothing has begun of, unless the file says otherwise.
+const LAPSE: Duration = Duration::from_hours(4);
+
+/// `[[gates]]`: what some packages need before they are released.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// Names of projects.
+    #[serde(default = "anything")]
+    pub projects: Vec<Glob>,
+    /// Versions.
+    #[serde(default = "anything")]
+    pub versions: Vec<Glob>,
+    /// How near to everybody a version is.
+    #[serde(default = "any_maturity")]
+    pub maturities: Vec<Maturity>,
+    /// Keys.
+    #[serde(default = "anything")]
+    pub keys: Vec<Glob>,
+    /// Every package of the release is staged.
+    #[serde(default)]
+    pub staged: bool,
+    /// The staged bytes are deployed to these environments.
+    #[serde(default)]
+    pub deployed: Vec<String>,
+    /// These jobs of the package's pipeline have succeeded.
+    #[serde(default)]
+    pub jobs: Vec<String>,
+    /// So much time has passed.
+    #[serde(default, deserialize_with = "span")]
+    pub soak: Option<Duration>,
+    /// Since what.
+    #[serde(default)]
+    pub soak_after: SoakAfter,
+    /// When nothing is released.
+    #[serde(default)]
+    pub freeze: Vec<Freeze>,
+    /// Who plays the job is not who started the pipeline.
+    #[serde(default)]
+    pub second_person: bool,
+    /// GitLab's ids of the people who may open it for a package, with a reason.
+    #[serde(default)]
+    pub override_people: Vec<u64>,
+}
+
+/// Since when a package soaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SoakAfter {
+    /// Since its bytes are in staging.
+    #[default]
+    Staged,
+    /// Since they run in the last of the environments that the gate names.
+    Deployed,
+}
+
+/// A time in which nothing is released.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// When it begins.
+    #[serde(deserialize_with = "moment")]
+    pub from: Timestamp,
+    /// When it is over.
+    #[serde(deserialize_with = "moment")]
+    pub until: Timestamp,
+    /// Why: people read it.
+    pub why: String,
+}
+
+/// `[approvals]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approvals {
+    /// How long one holds of which nothing has begun.
+    #[serde(default = "lapse", deserialize_with = "whole_span")]
+    pub lapse: Duration,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self { lapse: LAPSE }
+    }
+}
+
+fn lapse() -> Duration {
+    LAPSE
+}
+
+fn anything() -> Vec<Glob> {
+    vec![Glob::new("*")]
+}
+
+fn any_maturity() -> Vec<Maturity> {
+    vec![Maturity::Final, Maturity::Candidate, Maturity::Nightly]
+}
+
+fn whole_span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|error| {
+        serde::de::Error::custom(format!("`{text}` is no span of time such as `4h` or `90s`: {error}"))
+    })
+}
+
+fn span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    whole_span(deserializer).map(Some)
+}
+
+fn moment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+impl Gate {
+    /// Whether it applies to a package.
+    fn fits(&self, project: &str, version: &Version, maturity: Maturity, key: &Key) -> bool {
+        let any = |globs: &[Glob], text: &str| globs.iter().any(|glob| glob.fits(text));
+        any(&self.projects, project)
+            && any(&self.versions, version.as_str())
+            && self.maturities.contains(&maturity)
+            && any(&self.keys, key.as_str())
+    }
+
+    /// Whether it asks for something of a kind.
+    pub fn asks_for(&self, kind: GateKind) -> bool {
+        match kind {
+            GateKind::Staged => self.staged,
+            GateKind::Deployed => !self.deployed.is_empty(),
+            GateKind::Jobs => !self.jobs.is_empty(),
+            GateKind::Soak => self.soak.is_some(),
+            GateKind::Freeze => !self.freeze.is_empty(),
+            GateKind::SecondPerson => self.second_person,
+            GateKind::Hold => false,
+        }
+    }
+
+    /// What is wrong with it.
+    pub(super) fn problems(&self, index: usize) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !GateKind::ALL.into_iter().any(|kind| self.asks_for(kind)) {
+            problems.push(format!(
+                "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze` or `second_person`"
+            ));
+        }
+        if self.soak_after == SoakAfter::Deployed && (self.soak.is_none() || self.deployed.is_empty()) {
+            problems.push(format!("gates[{index}]: `soak_after = \"deployed\"` needs `soak` and `deployed`"));
+        }
+        for freeze in &self.freeze {
+            if freeze.until <= freeze.from {
+                problems
+                    .push(format!("gates[{index}]: a freeze ends at {}, which is not after it begins", freeze.until));
+            }
+        }
+        problems
+    }
+}
+
+impl Config {
+    /// The gates that a package of a project has to pass.
+    pub fn gates(&self, project: &str, version: &Version, key: &Key) -> Vec<&Gate> {
+        let maturity = self.versions.maturity(version);
+        self.gates.iter().filter(|gate| gate.fits(project, version, maturity, key)).collect()
+    }
+
+    /// Whether any gate of a project asks whether something is deployed there: what nobody asks for is not kept.
+    pub fn asks_for(&self, project: &str, environment: &str) -> bool {
+        self.gates.iter().any(|gate| {
+            gate.projects.iter().any(|glob| glob.fits(project)) && gate.deployed.iter().any(|name| name == environment)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct File {
+        gates: Vec<Gate>,
+        #[serde(default)]
+        approvals: Approvals,
+    }
+
+    fn gates(text: &str) -> Result<File, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_gate_is_read_as_people_write_it() {
+        let file = gates(
+            r#"
+            [[gates]]
+            keys = ["ee-*"]
+            soak = "1h 30m"
+            freeze = [{ from = "2026-12-20T00:00:00Z", until = "2026-12-27T00:00:00Z", why = "holidays" }]
+            [approvals]
+            lapse = "90s"
+            "#,
+        )
+        .expect("a gate");
+        let gate = &file.gates[0];
+        assert_eq!(gate.soak, Some(Duration::from_mins(90)));
+        // 2026-12-20 is 20,807 days after the epoch.
+        assert_eq!(gate.freeze[0].from, Timestamp(20_807 * 86_400_000));
+        assert_eq!(file.approvals.lapse, Duration::from_secs(90));
+        let (version, ee, ce) = ("1".parse().expect("v"), "ee-deb".parse().expect("k"), "ce-deb".parse().expect("k"));
+        assert!(gate.fits("tug", &version, Maturity::Final, &ee));
+        assert!(!gate.fits("tug", &version, Maturity::Final, &ce));
+        assert_eq!(Approvals::default().lapse, Duration::from_secs(4 * 3600));
+    }
+
+    #[test]
+    fn a_gate_that_cannot_be_meant_is_refused() {
+        for (text, why) in [
+            ("soak = 5", "string"),
+            ("soak = \"soon\"", "span of time"),
+            ("freeze = [{ from = \"yesterday\", until = \"2026-12-27T00:00:00Z\", why = \"\" }]", "no moment"),
+            ("stagd = true", "unknown field"),
+        ] {
+            let error = gates(&format!("[[gates]]\n{text}")).err().unwrap_or_default();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        for (text, why) in [
+            ("override_people = [7]", "asks for nothing"),
+            ("soak = \"1h\"\nsoak_after = \"deployed\"", "needs `soak` and `deployed`"),
+            (
+                "freeze = [{ from = \"2026-12-27T00:00:00Z\", until = \"2026-12-20T00:00:00Z\", why = \"x\" }]",
+                "not after it begins",
+            ),
+        ] {
+            let file = gates(&format!("[[gates]]\n{text}")).expect("a file");
+            let problems = file.gates[0].problems(3).join("; ");
+            assert!(problems.contains(why) && problems.contains("gates[3]"), "{text}: {problems}");
+        }
+    }
+}

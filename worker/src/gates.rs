@@ -1,0 +1,37 @@
+//! What may be asked of a release by those who release nothing: holds, its end, overrides, what is deployed.
+
+use slipway_core::access::Caller;
+use slipway_core::api::{CloseRequest, DeploymentRequest, HoldRequest, OverrideRequest};
+use slipway_core::config::Config;
+use worker::Method;
+
+use crate::answer::Problem;
+use crate::fetch::parse;
+use crate::message::Change;
+
+/// The change that a request asks for, by the last part of its path.
+pub(crate) fn change(method: &Method, what: &str, body: &[u8]) -> std::result::Result<Change, Problem> {
+    match (method, what) {
+        (Method::Post, "holds") => parse(body).map(|HoldRequest { keys, reason }| Change::Hold { keys, reason }),
+        (Method::Delete, "holds") => parse(body).map(|HoldRequest { keys, reason }| Change::Lift { keys, reason }),
+        (Method::Post, "close") => parse(body).map(|CloseRequest { reason }| Change::Close { reason }),
+        (Method::Post, "overrides") => {
+            parse(body).map(|OverrideRequest { keys, gates, reason }| Change::Override { keys, gates, reason })
+        }
+        (Method::Post, "deployments") => {
+            parse(body).map(|DeploymentRequest { environment }| Change::Deployed { environment })
+        }
+        _ => Err(Problem::not_found("route of the API")),
+    }
+}
+
+/// A deployer speaks for its own environments alone.
+pub(crate) fn speaks_for(caller: &Caller, change: &Change, config: &Config) -> std::result::Result<(), Problem> {
+    let (Caller::Deployer(session), Change::Deployed { environment }) = (caller, change) else { return Ok(()) };
+    let deployer = config.deployers.iter().find(|deployer| deployer.id == session.job.project_id);
+    if deployer.is_some_and(|deployer| deployer.environments.contains(environment)) {
+        return Ok(());
+    }
+    let why = format!("`{}` does not speak for the environment `{environment}`; see [[deployers]].", session.deployer);
+    Err(Problem::new(403, "not-allowed", why))
+}
