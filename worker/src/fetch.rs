@@ -152,9 +152,7 @@ async fn api(
             let asked: CarryRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             carry::answer(env.clone(), project.id, session, version, asked).await
         }
-        (Method::Get, ["projects", project, "policy"]) => {
-            json(200, &policy(config, asking.project(project).await?))
-        }
+        (Method::Get, ["projects", project, "policy"]) => json(200, &policy(config, asking.project(project).await?)),
         (method, ["projects", project, "releases", version, what]) => {
             let project = asking.project(project).await?;
             let version = parse_version(version)?;
