@@ -184,8 +184,9 @@ impl<S: Sql> Record<S> {
 
     /// The releases that a pipeline feeds.
     pub fn versions_of_pipeline(&self, pipeline_id: u64) -> Result<Vec<Version>, LedgerError> {
-        let rows =
-            self.0.query("SELECT version FROM pipelines WHERE id = ? ORDER BY version", &[pipeline_id.into()])?;
+        let rows = self
+            .0
+            .query("SELECT DISTINCT version FROM pipelines WHERE id = ? ORDER BY version", &[pipeline_id.into()])?;
         rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
