@@ -12,7 +12,7 @@ use slipway_tests::e2e::{Answer, World, deb, send, wait_until};
 const NOBODY: &str = "http://127.0.0.1:9/nobody";
 
 /// `webhook.rs` in the Worker.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How long an answer may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

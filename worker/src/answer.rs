@@ -100,6 +100,9 @@ impl From<LedgerError> for Problem {
                 Self::new(409, "not-replaceable", detail)
             }
             LedgerError::OtherFile(_) => Self::new(422, "other-file", detail),
+            LedgerError::Closed { .. } => Self::new(409, "closed", detail),
+            LedgerError::NoRelease { .. } => Self::not_found("such release"),
+            LedgerError::NotHeld { .. } => Self::new(409, "not-held", detail),
             LedgerError::Skipped { .. } => Self::new(409, "skipped", detail),
         }
     }

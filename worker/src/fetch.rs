@@ -8,6 +8,7 @@ use serde::Deserialize;
 use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::openapi::OPENAPI;
+use slipway_core::policy::policy;
 use slipway_core::release::{ReleaseState, Version};
 use slipway_core::secret::JobSession;
 use slipway_view::filter::Filter;
@@ -16,8 +17,8 @@ use wasm_bindgen_futures::JsFuture;
 use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json};
-use crate::message::{self, ToDirectory, ToProject, tell};
-use crate::{carry, command, copy, pages, session, settings, webhook};
+use crate::message::{self, By, ToDirectory, ToProject, tell};
+use crate::{carry, command, copy, gates, pages, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -117,8 +118,8 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
         (Method::Post, ["projects", project, "releases", version, "promotions"]) => {
             let (project, session) = job(&request, env, config, project)?;
             let version = parse_version(version)?;
-            let PromotionRequest { keys } = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
-            Ok(tell(&message::project(env, project.id)?, &ToProject::Promote { session, version, keys }).await?)
+            let PromotionRequest { keys, all } = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Promote { session, version, keys, all }).await?)
         }
         (Method::Get, ["projects", project, "releases", version, "targets", key, distro @ ..])
             if !distro.is_empty() =>
@@ -134,6 +135,17 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
             let version = parse_version(version)?;
             let asked: CarryRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             carry::answer(env.clone(), project.id, session, version, asked).await
+        }
+        (Method::Get, ["projects", project, "policy"]) => {
+            json(200, &policy(config, readable(&request, env, config, project)?))
+        }
+        (method, ["projects", project, "releases", version, what]) => {
+            let (project, session) = job(&request, env, config, project)?;
+            let version = parse_version(version)?;
+            let by = By { name: format!("job:{} user:{}", session.job_id, session.user), id: None };
+            let change = gates::change(&method, what, &body(&mut request, BODY_BYTES_MAX).await?)?;
+            let change = ToProject::Change { project_id: project.id, version, by, change };
+            Ok(tell(&message::project(env, project.id)?, &change).await?)
         }
         _ => Err(Problem::not_found("route of the API")),
     }
@@ -279,7 +291,7 @@ fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
     text.parse().map_err(|error| Problem::new(422, "bad-version", format!("{error}.")))
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> std::result::Result<T, Problem> {
+pub(crate) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> std::result::Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| Problem::new(400, "bad-request", format!("The body is not understood: {error}.")))
 }

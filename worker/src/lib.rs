@@ -23,6 +23,7 @@ mod copy;
 mod destination_account;
 mod directory;
 mod fetch;
+mod gates;
 mod host;
 mod message;
 mod package_promotion;

@@ -14,20 +14,31 @@ use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::port::{Silent, Told};
+use slipway_ledger::{Ask, Named};
 use slipway_package::Filename;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum ToProject {
-    /// A webhook's hint, to be kept before it is acknowledged.
-    Hint { project_id: u64, delivery: String, job_id: u64 },
+    /// What a webhook names, to be kept before it is acknowledged.
+    Hints { project_id: u64, delivery: String, named: Vec<Named> },
     /// A job shows an ID token that holds in everything, except perhaps its age.
     Spend { session: JobSession, is_fresh: bool },
     /// A job adds what it knows of a release.
     Patch { session: JobSession, version: Version, patch: ReleasePatch },
     /// A job asks to release packages.
-    Promote { session: JobSession, version: Version, keys: Vec<Key> },
+    Promote {
+        session: JobSession,
+        version: Version,
+        keys: Vec<Key>,
+        #[serde(default)]
+        all: bool,
+    },
+    /// A package's object asks whether its act may begin.
+    MayAct(Box<Ask>),
+    /// Somebody changes what may be released.
+    Change { project_id: u64, version: Version, by: By, change: Change },
     /// A release; with `since` or `state`, not before it has changed, has reached the state, or the time is up.
     Release { project_id: u64, version: Version, since: Option<u64>, state: Option<ReleaseState>, wait_ms: u64 },
     /// All releases.
@@ -44,6 +55,30 @@ pub(crate) enum ToProject {
     Audit { first: u64, count: u64 },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
+}
+
+/// Who changes something, as the audit names them.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct By {
+    /// `user:mira`, `job:81 user:mira`, `operator`.
+    pub(crate) name: String,
+    /// GitLab's id of the person, where one is behind it.
+    pub(crate) id: Option<u64>,
+}
+
+/// What somebody changes who releases nothing.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Change {
+    /// Hold packages back; without keys the release as a whole.
+    Hold { keys: Option<Vec<Key>>, reason: String },
+    /// Let them go.
+    Lift { keys: Option<Vec<Key>>, reason: String },
+    /// Give the release up.
+    Close { reason: String },
+    /// Open gates.
+    Override { keys: Option<Vec<Key>>, gates: Vec<String>, reason: String },
+    /// Its bytes run there.
+    Deployed { environment: String },
 }
 
 /// To the object of a package of a release.

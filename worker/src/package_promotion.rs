@@ -5,7 +5,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::Slot;
+use slipway_core::promotion::{May, Slot};
 use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
@@ -13,7 +13,7 @@ use slipway_core::trouble::Trouble;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::package::{self, NothingToCarry, Running};
 use slipway_edge::port::{PackageHost, SOON, Silent, Target, Told};
-use slipway_ledger::Work;
+use slipway_ledger::{Ask, Work};
 use slipway_package::Filename;
 use slipway_wire::{Digest, RelayError, Relayed, Transfer, Unreachable};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
@@ -174,6 +174,11 @@ impl PackageHost for Host<&PackagePromotion> {
 
     async fn slot(&self, place: &str, slot: &AskSlot) -> std::result::Result<Slot, Silent> {
         ask(message::account(&self.object.env, place), &ToAccount::Slot(slot.clone())).await
+    }
+
+    async fn may_act(&self, question: &Ask) -> std::result::Result<May, Silent> {
+        ask(message::project(&self.object.env, question.project_id), &ToProject::MayAct(Box::new(question.clone())))
+            .await
     }
 
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> std::result::Result<(), Silent> {

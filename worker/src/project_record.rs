@@ -7,9 +7,8 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
-use slipway_core::api::{PromotionAccepted, ReleasePatch, ReleaseSummary, TargetHistory};
-use slipway_core::approval::{Refusal, by_job};
+use futures_util::future::{Either, join_all, join3, select};
+use slipway_core::api::{ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
@@ -20,16 +19,17 @@ use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
-use slipway_edge::{package, project};
-use slipway_gitlab::{GetJob, Instance, Job};
-use slipway_ledger::{Record, Sent, Sight, audit};
+use slipway_edge::{lost, notify, package, project};
+use slipway_ledger::{Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_package::{Distro, Filename};
 use slipway_packagecloud::Distributions;
-use slipway_wire::{CallError, call};
+use slipway_wire::Token;
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     WebSocketRequestResponsePair, durable_object,
 };
+
+mod gates;
 
 use crate::answer::{Answer, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
@@ -107,18 +107,30 @@ impl ProjectRecord {
 
     async fn answer(&self, message: ToProject) -> Answer {
         match message {
-            ToProject::Hint { project_id, delivery, job_id } => {
+            ToProject::Hints { project_id, delivery, named } => {
                 self.know_id(project_id)?;
-                self.record()?.keep_hint(&delivery, job_id, clock::now())?;
-                self.soon().await?;
-                json(202, &())
+                match self.record()?.keep_hints(&delivery, &named, clock::now())? {
+                    Kept::Kept => {
+                        self.soon().await?;
+                        json(202, &())
+                    }
+                    Kept::NotNeeded => json(200, &()),
+                    Kept::Full => {
+                        let what = "Too many webhooks wait to be looked into. Send this one again later.";
+                        Err(Problem::new(503, "too-many-hints", what.to_owned()))
+                    }
+                }
             }
             ToProject::Spend { session, is_fresh } => {
                 self.know_id(session.project_id)?;
                 json(200, &self.record()?.spend_token(&session, is_fresh, clock::now())?)
             }
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
-            ToProject::Promote { session, version, keys } => self.promote(&session, &version, keys).await,
+            ToProject::Promote { session, version, keys, all } => self.promote(&session, &version, keys, all).await,
+            ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
+            ToProject::Change { project_id, version, by, change } => {
+                self.change(project_id, &version, &by, change).await
+            }
             ToProject::Release { project_id, version, since, state, wait_ms } => {
                 self.know_id(project_id)?;
                 if since.is_some() || state.is_some() {
@@ -134,6 +146,10 @@ impl ProjectRecord {
                         self.sent.borrow_mut().remove(&(version.clone(), key.clone(), report.distro.clone()));
                     }
                     self.announce(*project_id, version);
+                    // Others are to be told of an end.
+                    if !report.state.is_moving() {
+                        self.soon().await?;
+                    }
                 }
                 json(200, &())
             }
@@ -291,54 +307,6 @@ impl ProjectRecord {
         Ok(problems)
     }
 
-    // ---- approvals ----
-
-    async fn promote(&self, session: &JobSession, version: &Version, keys: Vec<Key>) -> Answer {
-        self.know_id(session.project_id)?;
-        let config = settings::config()?;
-        let project = settings::project(&config, session.project_id)?;
-        if keys.is_empty() || keys.len() > KEYS_MAX {
-            return Err(Problem::new(422, "bad-request", format!("Name 1 to {KEYS_MAX} keys.")));
-        }
-        let job =
-            self.job(&config, session.project_id, session.job_id).await.map_err(|error| gitlab_trouble(&error))?;
-        // All or nothing: every key is judged before any is approved.
-        let mut approvals = Vec::new();
-        for key in &keys {
-            let Some(candidate) = self.record()?.candidate(version, key)? else {
-                let what = format!("`{key}` is not in the plan of {} {version}.", project.name);
-                return Err(Problem::new(404, "not-planned", what));
-            };
-            match by_job(&candidate, session, &job) {
-                Ok(approval) => approvals.push((candidate, approval)),
-                // The job asks, so it runs: GitLab's answer is behind. Nobody is refused for that.
-                Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
-                    return Err(Problem::new(503, "gitlab-behind", format!("{refusal}. Try again.")));
-                }
-                Err(refusal) => {
-                    let actor = format!("job:{} user:{}", session.job_id, session.user);
-                    self.record()?.refuse(version, key, session.job_id, &actor, &refusal.to_string(), clock::now())?;
-                    return Err(refused(&refusal));
-                }
-            }
-        }
-        for (candidate, approval) in &approvals {
-            self.record()?.approve(candidate, approval, &config.policy, session.project_id, clock::now())?;
-        }
-        self.soon().await?;
-        self.announce(session.project_id, version);
-        let follow =
-            config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "releases", version.as_str()]);
-        json(202, &PromotionAccepted { keys, follow })
-    }
-
-    async fn job(&self, config: &Config, project_id: u64, job_id: u64) -> std::result::Result<Job, CallError> {
-        let token = settings::secret(&self.env, &config.gitlab.token)
-            .map_err(|error| CallError::Unsendable(error.to_string()))?;
-        let instance = Instance::new(config.gitlab.url.clone(), token);
-        call(&self.host(), &GetJob { instance: &instance, project_id, job_id }).await
-    }
-
     // ---- the alarm ----
 
     async fn drive(&self) -> std::result::Result<(), Problem> {
@@ -346,12 +314,21 @@ impl ProjectRecord {
         storage.set_alarm(WATCHDOG).await?;
         let config = settings::config()?;
         // Orders go on without GitLab's token.
-        let token = settings::secret(&self.env, &config.gitlab.token);
-        let gitlab = token.ok().map(|token| Instance::new(config.gitlab.url.clone(), token));
+        let gitlab = self.gitlab(&config);
         let (record, host) = (self.record()?, self.host());
         project::drive(record, &host, &config, gitlab.as_ref()).await?;
-        // What rests can wait: a place that is slow to list it holds up nothing else.
-        let looking = std::pin::pin!(project::look_again(record, &host));
+        // What rests can wait, and so can those who are told: a place or receiver that is slow holds up nothing else.
+        let looking = std::pin::pin!(async {
+            let found = async {
+                match gitlab.as_ref() {
+                    Some(gitlab) => lost::find(record, &host, gitlab).await,
+                    None => Ok(None),
+                }
+            };
+            let (again, lost, told) =
+                join3(project::look_again(record, &host), found, notify::tell(record, &host, &config)).await;
+            Ok::<_, LedgerError>(again?.into_iter().chain(lost?).chain(told?).min())
+        });
         let again = match select(looking, Delay::from(LOOK_LIMIT)).await {
             Either::Left((again, _)) => again?,
             Either::Right(_) => Some(clock::now() + project::SWEEP),
@@ -529,20 +506,11 @@ impl ProjectHost for Host<&ProjectRecord> {
         message::find(&self.object.env, site, distro, filename).await
     }
 
+    fn secret(&self, name: &str) -> std::result::Result<Token, String> {
+        settings::secret(&self.object.env, name).map_err(|error| error.to_string())
+    }
+
     fn log(&self, line: &str) {
         worker::console_error!("{line}");
     }
-}
-
-fn refused(refusal: &Refusal) -> Problem {
-    let (status, kind) = match refusal {
-        Refusal::OtherPipeline { .. } | Refusal::OtherJob { .. } | Refusal::NotPlayed { .. } => (403, "not-allowed"),
-        Refusal::NotStaged { .. } => (409, "not-staged"),
-        Refusal::Skipped { .. } => (409, "skipped"),
-    };
-    Problem::new(status, kind, format!("{refusal}."))
-}
-
-fn gitlab_trouble(error: &CallError) -> Problem {
-    Problem::new(503, "gitlab-unreachable", format!("Cannot read the job from GitLab: {error}. Try again."))
 }

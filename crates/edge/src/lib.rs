@@ -1,7 +1,8 @@
 //! What the edge's objects do, without a runtime.
 //!
 //! Each Durable Object is a database and a few functions over it: [`package`] drives the promotions of one package,
-//! [`project`] hands orders over and finds what nobody drives, [`account`] lends a destination's transfer slots, [`slots`]
+//! [`project`] hands orders over, looks into hints
+//! and finds what nobody drives, [`lost`] finds what no webhook told, [`notify`] tells others what became of it, [`account`] lends a destination's transfer slots, [`slots`]
 //! lets whoever comes next stand by for one, and [`reading`] answers many who ask the same server with one reading. A
 //! runtime lends the time, randomness, the network and the way to other objects through the ports in [`port`]. The Worker
 //! is one such runtime; the simulation, which kills and delays everything, is another. So what is tested is what runs.
@@ -11,6 +12,9 @@
 
 pub mod account;
 pub mod gates;
+mod hints;
+pub mod lost;
+pub mod notify;
 pub mod package;
 pub mod port;
 pub mod project;

@@ -13,7 +13,7 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_ledger::Ask;
 use slipway_package::Filename;
-use slipway_wire::{Digest, Http, RelayError, Relayed, Transfer};
+use slipway_wire::{Digest, Http, RelayError, Relayed, Token, Transfer};
 
 use crate::account::{AskSlot, SlotEnded};
 
@@ -127,6 +127,9 @@ pub trait ProjectHost: Clock + Http {
 
     /// What a repository has under a name, by its account's shared reading.
     async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent>;
+
+    /// A secret of the deployment, by its name. The error says what the deployment lacks.
+    fn secret(&self, name: &str) -> Result<Token, String>;
 
     /// A line for the operator.
     fn log(&self, line: &str);

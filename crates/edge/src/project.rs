@@ -8,17 +8,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use http::StatusCode;
-use slipway_core::approval::{Candidate, Refusal, by_webhook, is_for_all};
 use slipway_core::config::Config;
-use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
-use slipway_gitlab::{GetJob, Instance, Job};
-use slipway_ledger::{Hint, LedgerError, Record, Sql};
-use slipway_wire::{Planted, call, planted};
+use slipway_gitlab::Instance;
+use slipway_ledger::{LedgerError, Record, Sql};
+use slipway_wire::{Planted, planted};
 
 use crate::port::{ProjectHost, SOON};
-use crate::{gates, package};
+use crate::{hints, package};
 
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
@@ -27,18 +24,10 @@ pub const SWEEP: Duration = Duration::from_mins(1);
 /// What has not been heard of for so long may be driven by nobody. A package on its way reports every half minute; a
 /// copy of many minutes does not, and is not disturbed by being told again.
 const QUIET: Duration = Duration::from_secs(55);
-/// The longest wait between two tries of a hint. One that is due later was put off by a clock that was wrong.
-const HINT_WAIT_MAX: Duration = Duration::from_mins(5);
 /// How many jobs are read from GitLab, or orders handed over, at a time: as many as an object has connections. One after
 /// the other, each would wait until what was written for the one before is on the disk, and a person plays dozens of jobs
 /// at once.
-const AT_ONCE: usize = 6;
-/// How often one run looks whether more hints have come, before it hands over what they have led to.
-const ROUNDS_MAX: u32 = 4;
-/// A hint is tried for about a day before it is given up; GitLab's outages are shorter.
-const HINT_TRIES_MAX: u32 = 300;
-/// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
-const STALE_TRIES_MAX: u32 = 6;
+pub(crate) const AT_ONCE: usize = 6;
 
 /// Does what is due, and says when the next is.
 pub async fn drive<S: Sql>(
@@ -55,50 +44,21 @@ pub async fn drive<S: Sql>(
     let mut tried = BTreeSet::new();
     hand_over(record, host, &mut tried).await?;
     if let Some(gitlab) = gitlab {
-        // More hints come while some are looked into: a person plays all jobs of a release at once. Packages whose orders
-        // go out together look together.
-        for _ in 0..ROUNDS_MAX {
-            let hints = record.due_hints(host.now(), host.now() + HINT_WAIT_MAX)?;
-            if hints.is_empty() {
-                break;
-            }
-            if look_into_all(record, host, config, gitlab, project_id, hints).await? == Gitlab::Silent {
-                break;
-            }
-        }
+        hints::look_into_all(record, host, config, gitlab, project_id).await?;
     }
     hand_over(record, host, &mut tried).await?;
     sweep(record, host, project_id).await?;
+    record.forget_hints(host.now())?;
     // Other requests ran at every await above, and what they left is found only by reading everything again. From here on
     // nothing is awaited.
     let now = host.now();
     let soonest = now + SOON;
-    let hints = record.next_hint(now + HINT_WAIT_MAX)?.map(|due_at| due_at.max(soonest));
+    let hints = record.next_hint(now, now + hints::WAIT_MAX)?.map(|due_at| due_at.max(soonest));
     let orders = record.dispatches()?;
     let orders = orders.iter().map(|order| if tried.contains(&order.approval) { now + ORDER_AGAIN } else { soonest });
     let sweep = record.is_moving()?.then(|| now + SWEEP);
     let lapse = record.next_lapse(config.approvals.lapse)?.map(|due_at| due_at.max(soonest));
     Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).min())
-}
-
-/// Looks into hints, several at a time, until GitLab does not answer.
-async fn look_into_all<S: Sql>(
-    record: &Record<S>,
-    host: &impl ProjectHost,
-    config: &Config,
-    gitlab: &Instance,
-    project_id: u64,
-    hints: Vec<Hint>,
-) -> Result<Gitlab, LedgerError> {
-    let looks = hints.into_iter().map(|hint| look_into(record, host, config, gitlab, project_id, hint));
-    let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
-    while let Some(looked) = looks.next().await {
-        // Those that were begun beside it are dropped: their hints stay due.
-        if looked? == Gitlab::Silent {
-            return Ok(Gitlab::Silent);
-        }
-    }
-    Ok(Gitlab::Answers)
 }
 
 /// Gives orders to their packages' objects. An order is forgotten only when its object has it.
@@ -166,130 +126,4 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
     // One that could not be looked at is not asked for at once again.
     let next = record.unseen_since(host.now())?.map(|since| since + LOOK_AGAIN);
     Ok(next.map(|due_at| due_at.max(host.now() + SWEEP)))
-}
-
-/// Whether it is worth asking GitLab more now.
-#[derive(PartialEq, Eq)]
-enum Gitlab {
-    Answers,
-    Silent,
-}
-
-/// Reads from GitLab what a webhook hinted at, and approves or refuses. A hint was acknowledged, so it is given up only
-/// when GitLab itself says that nothing will come of it.
-async fn look_into<S: Sql>(
-    record: &Record<S>,
-    host: &impl ProjectHost,
-    config: &Config,
-    gitlab: &Instance,
-    project_id: u64,
-    hint: Hint,
-) -> Result<Gitlab, LedgerError> {
-    // 1, 2, 4 … seconds, up to 5 minutes.
-    let later = host.now() + Duration::from_secs(1 << hint.tries.min(9)).min(HINT_WAIT_MAX);
-    let job = match call(host, &GetJob { instance: gitlab, project_id, job_id: hint.job_id }).await {
-        Ok(job) => job,
-        Err(error) => {
-            host.log(&format!("a webhook's job {} cannot be read: {error}", hint.job_id));
-            let is_unknown = error.status() == Some(StatusCode::NOT_FOUND);
-            if planted(Planted::DropsAHint) {
-                record.settle_hint(hint.id, "dropped")?;
-                return Ok(Gitlab::Silent);
-            }
-            if hint.tries >= if is_unknown { STALE_TRIES_MAX } else { HINT_TRIES_MAX } {
-                record.settle_hint(hint.id, &error.to_string())?;
-            } else {
-                record.postpone_hint(hint.id, &error.to_string(), later)?;
-            }
-            return Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent });
-        }
-    };
-    let candidates = record.candidates_of_job(job.pipeline.id, &job.name)?;
-    let mut outcomes = Vec::new();
-    for candidate in &candidates {
-        match settle(record, host, config, gitlab, project_id, &job, candidate).await? {
-            Settled::So(outcome) => outcomes.push(outcome),
-            // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
-            Settled::NotPlayed(refusal) => {
-                if hint.tries < STALE_TRIES_MAX {
-                    record.postpone_hint(hint.id, &refusal, later)?;
-                } else {
-                    record.settle_hint(hint.id, &refusal)?;
-                }
-                return Ok(Gitlab::Answers);
-            }
-            Settled::Silent(why) => {
-                if hint.tries < HINT_TRIES_MAX {
-                    record.postpone_hint(hint.id, &why, later)?;
-                } else {
-                    record.settle_hint(hint.id, &why)?;
-                }
-                return Ok(Gitlab::Silent);
-            }
-        }
-        host.announce(&candidate.version);
-    }
-    let outcome = if outcomes.is_empty() { "no release job".to_owned() } else { outcomes.join("; ") };
-    record.settle_hint(hint.id, &outcome)?;
-    Ok(Gitlab::Answers)
-}
-
-/// What became of a package that a played job stands for.
-enum Settled {
-    /// It is approved, or it is not.
-    So(String),
-    /// GitLab does not show the job as played.
-    NotPlayed(String),
-    /// Its gates ask for something that GitLab does not say now.
-    Silent(String),
-}
-
-/// Approves or refuses one package that a played job stands for. Of a job that stands for several, each is on its own.
-async fn settle<S: Sql>(
-    record: &Record<S>,
-    host: &impl ProjectHost,
-    config: &Config,
-    gitlab: &Instance,
-    project_id: u64,
-    job: &Job,
-    candidate: &Candidate,
-) -> Result<Settled, LedgerError> {
-    let Candidate { version, key, .. } = candidate;
-    if record.was_refused(version, key, job.id)? {
-        return Ok(Settled::So("refused before".to_owned()));
-    }
-    let actor = format!("webhook job:{}", job.id);
-    let refuse = |why: &str| record.refuse(version, key, job.id, &actor, why, host.now());
-    let approval = match by_webhook(candidate, job) {
-        Ok(approval) => approval,
-        Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
-            return Ok(Settled::NotPlayed(refusal.to_string()));
-        }
-        // What is not shipped does not remain, so whoever releases all that remain is not refused for it.
-        Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
-            return Ok(Settled::So(refusal.to_string()));
-        }
-        Err(refusal) => {
-            refuse(&refusal.to_string())?;
-            return Ok(Settled::So(refusal.to_string()));
-        }
-    };
-    if approval.distros.is_empty() {
-        return Ok(Settled::So("approved before".to_owned()));
-    }
-    let asked = gates::Asked { project_id, version, key, by: Some(approval.by_id), age_max: gates::READ_AGAIN };
-    let closed = match gates::closed(record, host, config, Some(gitlab), &asked).await? {
-        Ok(closed) => closed,
-        Err(why) => return Ok(Settled::Silent(why)),
-    };
-    if !closed.is_empty() {
-        let why = sentence_of(key, &closed);
-        // This very job may have been approved meanwhile, by its own call, when they were open.
-        if record.approvals_of(version, key, job.id)?.is_empty() {
-            refuse(&why)?;
-        }
-        return Ok(Settled::So(why));
-    }
-    let is_new = record.approve(candidate, &approval, &config.policy, project_id, host.now())?;
-    Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
 }

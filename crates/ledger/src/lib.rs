@@ -19,6 +19,9 @@ mod sql;
 mod work;
 
 pub use migrate::{MigrationError, migrate};
-pub use record::{Ask, Dispatch, Hint, LedgerError, Outcry, Record, Sent, Sight, Staged, Watched};
+pub use record::{
+    Ask, Delivery, Dispatch, DueStatus, Hint, HintSubject, Kept, LedgerError, Named, Outcry, Receiver, Record, Sent,
+    Sight, Staged, Watched,
+};
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};

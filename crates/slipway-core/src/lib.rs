@@ -12,6 +12,7 @@ pub mod gate;
 pub mod inventory;
 pub mod openapi;
 pub mod plan;
+pub mod policy;
 pub mod problem;
 pub mod promotion;
 pub mod release;

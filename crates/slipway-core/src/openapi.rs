@@ -41,7 +41,7 @@ mod tests {
 
     fn expectation() -> Value {
         json!({ "distros": ["ubuntu/jammy"], "kind": "deb", "architecture": "amd64", "release_job": "release: [k]",
-                "environment": "release/k", "skip": "why" })
+                "environment": "release/k", "release_all_job": "all", "release_all_environment": "release/all", "skip": "why" })
     }
 
     fn location() -> Value {
@@ -81,7 +81,27 @@ mod tests {
 
     fn package() -> Value {
         json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "file": file(), "replaced": [replaced()],
-                "staging": location(), "targets": [target()] })
+                "staging": location(), "blocked": [blocked()], "targets": [target()] })
+    }
+
+    fn blocked() -> Value {
+        json!({ "gate": "soak", "why": "w", "until": "2026-11-23T10:00:00.000Z" })
+    }
+
+    fn hold() -> Value {
+        json!({ "key": "k", "by": "mira", "reason": "r", "at": "" })
+    }
+
+    fn closing() -> Value {
+        json!({ "by": "mira", "reason": "r", "at": "" })
+    }
+
+    fn policy_gate() -> Value {
+        json!({ "versions": ["*"], "maturities": ["final"], "keys": ["*"], "asks": ["a"], "override_people": [7] })
+    }
+
+    fn policy_route() -> Value {
+        json!({ "versions": ["*"], "keys": ["*"], "distros": ["*"], "staging": "s/a/b", "public": "p/a/b", "how": "copy" })
     }
 
     fn pipeline() -> Value {
@@ -104,7 +124,8 @@ mod tests {
         check::<api::Expectation>("Expectation", expectation());
         check::<api::StagedFile>("StagedFile", file());
         let release = json!({ "project": project(), "version": "1", "sequence": 1, "state": "staged", "verdict": "", "at": "",
-                              "estimate": estimate(), "pipelines": [pipeline()], "packages": [package()] });
+                              "estimate": estimate(), "pipelines": [pipeline()], "holds": [hold()], "closed": closing(),
+                              "packages": [package()] });
         check::<api::Release>("Release", release);
         check::<api::Pipeline>("Pipeline", pipeline());
         check::<api::Package>("Package", package());
@@ -119,8 +140,24 @@ mod tests {
         let history = json!({ "key": "k", "target": target(), "attempts": [attempt()] });
         check::<api::TargetHistory>("TargetHistory", history);
         check::<api::CarryRequest>("CarryRequest", json!({ "key": "k", "distro": "el/9" }));
-        check::<api::PromotionRequest>("PromotionRequest", json!({ "keys": ["k"] }));
-        check::<api::PromotionAccepted>("PromotionAccepted", json!({ "keys": ["k"], "follow": "" }));
+        check::<api::PromotionRequest>("PromotionRequest", json!({ "keys": ["k"], "all": true }));
+        let refused = json!({ "key": "k", "kind": "gate-closed", "why": "w" });
+        check::<api::RefusedKey>("RefusedKey", refused.clone());
+        let accepted = json!({ "keys": ["k"], "refused": [refused], "follow": "" });
+        check::<api::PromotionAccepted>("PromotionAccepted", accepted);
+        check::<api::Blocked>("Blocked", blocked());
+        check::<api::Hold>("Hold", hold());
+        check::<api::Closing>("Closing", closing());
+        check::<api::HoldRequest>("HoldRequest", json!({ "keys": ["k"], "reason": "r" }));
+        check::<api::CloseRequest>("CloseRequest", json!({ "reason": "r" }));
+        let opens = json!({ "keys": ["k"], "gates": ["soak"], "reason": "r" });
+        check::<api::OverrideRequest>("OverrideRequest", opens);
+        check::<api::DeploymentRequest>("DeploymentRequest", json!({ "environment": "production" }));
+        check::<api::PolicyGate>("PolicyGate", policy_gate());
+        check::<api::PolicyRoute>("PolicyRoute", policy_route());
+        let policy = json!({ "project": project(), "policy": format!("sha256:{}", "0".repeat(64)), "approvals_lapse": "4h",
+                             "gates": [policy_gate()], "routes": [policy_route()] });
+        check::<api::Policy>("Policy", policy);
         check::<api::ReleaseSummary>("ReleaseSummary", json!({ "version": "1", "state": "closed", "verdict": "" }));
         check::<api::ProblemDetails>(
             "ProblemDetails",

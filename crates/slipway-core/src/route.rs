@@ -112,6 +112,12 @@ impl Glob {
     }
 }
 
+impl std::fmt::Display for Glob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What routes are chosen by.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits<'a> {

@@ -12,23 +12,24 @@ use futures_util::future::{Either, select};
 use http::header::AUTHORIZATION;
 use slipway_core::approval::{Refusal, by_job};
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{Order, Slot};
+use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
 use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{Account, AskSlot, SlotEnded};
+use slipway_edge::gates;
 use slipway_edge::package::{self, Running};
 use slipway_edge::port::{self, AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::project;
 use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
 use slipway_gitlab::GetJob;
-use slipway_ledger::{LedgerError, Record, Work};
+use slipway_ledger::{Ask, LedgerError, Named, Record, Work};
 use slipway_packagecloud::{Account as Login, Filename};
 use slipway_wire::{
-    Digest, Http, Planted, RelayError, Relayed, Request, Response, TooSlow, Transfer, Unreachable, call, planted,
+    Digest, Http, Planted, RelayError, Relayed, Request, Response, Token, TooSlow, Transfer, Unreachable, call, planted,
 };
 
 use crate::fault::{Fault, Kind};
@@ -237,7 +238,9 @@ impl Edge {
     pub(crate) fn webhook(&self, parcel: usize, job_id: u64, delivery: &str) -> bool {
         let project = self.0.parcels[parcel].project;
         let record = self.record(project);
-        let kept = record.know_project(project).and_then(|()| record.keep_hint(delivery, job_id, self.now()));
+        // The oldest shapes of a webhook have no pipeline.
+        let named = [Named::Job { id: job_id, pipeline_id: None, name: String::new() }];
+        let kept = record.know_project(project).and_then(|()| record.keep_hints(delivery, &named, self.now()));
         if kept.is_ok() {
             self.arm(&ObjectId::Project(project), port::SOON);
         }
@@ -566,6 +569,15 @@ impl PackageHost for Edge {
         self.message(Kind::Slot, work, || None).await
     }
 
+    async fn may_act(&self, ask: &Ask) -> Result<May, Silent> {
+        let work = async || {
+            let (record, gitlab) = (self.record(ask.project_id), self.0.gitlab_instance());
+            let may = gates::may_act(&record, self, &self.0.config, Some(&gitlab), ask).await;
+            may.map_err(|error| Silent(error.to_string()))
+        };
+        self.message(Kind::MayAct, work, || None).await
+    }
+
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent> {
         let late = || Some(Late::SlotEnded(place.to_owned(), ended.clone()));
         let work = async || {
@@ -667,6 +679,10 @@ impl ProjectHost for Edge {
 
     async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent> {
         PackageHost::find(self, site, distro, filename).await
+    }
+
+    fn secret(&self, name: &str) -> Result<Token, String> {
+        Err(format!("the simulation has no secret `{name}`"))
     }
 
     fn log(&self, _line: &str) {}

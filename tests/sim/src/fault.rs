@@ -18,6 +18,8 @@ pub enum Kind {
     Wake,
     /// A package asks for a transfer slot.
     Slot,
+    /// It asks whether its act may begin.
+    MayAct,
     /// It gives the slot back.
     SlotEnded,
     /// It lets the slot's lease last longer.
@@ -71,13 +73,14 @@ pub enum Sort {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Ask,
         Self::Webhook,
         Self::Job,
         Self::HandOver,
         Self::Wake,
         Self::Slot,
+        Self::MayAct,
         Self::SlotEnded,
         Self::Renew,
         Self::Find,
@@ -113,6 +116,7 @@ impl Kind {
             Self::HandOver
             | Self::Wake
             | Self::Slot
+            | Self::MayAct
             | Self::SlotEnded
             | Self::Renew
             | Self::Find

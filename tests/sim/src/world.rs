@@ -306,6 +306,8 @@ const CONFIG_TEXT: &str = r#"
     [gitlab]
     url = "https://gitlab.test"
     token = "gitlab-token"
+    [approvals]
+    lapse = "100y"
     [places.staging]
     kind = "packagecloud"
     url = "https://staging.test"
@@ -968,7 +970,7 @@ impl World {
         }
         for parcel in plays {
             let record = edge.record(self.parcels[parcel].project);
-            let open = record.next_hint(self.clock()).ok().flatten().is_some();
+            let open = record.next_hint(self.clock(), self.clock()).ok().flatten().is_some();
             if !open {
                 self.play(parcel);
                 self.point("a person played a job again");
@@ -1008,7 +1010,7 @@ impl World {
         let projects: BTreeSet<u64> = self.parcels.iter().map(|parcel| parcel.project).collect();
         projects.into_iter().all(|project| {
             let record = edge.record(project);
-            record.next_hint(self.clock()).ok().flatten().is_none()
+            record.next_hint(self.clock(), self.clock()).ok().flatten().is_none()
                 && record.dispatches().is_ok_and(|orders| orders.is_empty())
         })
     }

@@ -1,6 +1,6 @@
 //! Who may release what, and the orders that follow: in one transaction, so that neither is without the other.
 
-use slipway_core::approval::{Approval, Candidate};
+use slipway_core::approval::{Approval, Candidate, Via};
 use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
@@ -65,6 +65,9 @@ impl<S: Sql> Record<S> {
                 "SELECT id FROM approvals WHERE version = ? AND key = ? AND job_id = ?",
                 &[version.as_str().into(), key.as_str().into(), approval.job_id.into()],
             )?;
+            if approval.via == Via::Job {
+                self.status_by_job(version, key)?;
+            }
             let has_spoken = !spoken.is_empty() && !planted(Planted::ApprovesTwice);
             if approval.distros.is_empty() || current != *candidate || has_spoken {
                 return Ok(false);
@@ -102,6 +105,9 @@ impl<S: Sql> Record<S> {
                 "approval": id, "digest": approval.digest, "via": approval.via.word(), "job": approval.job_id,
                 "distros": approval.distros, "policy": policy,
             });
+            if approval.via == Via::Webhook {
+                self.open_status(version, key, &approval.by, now)?;
+            }
             let actor = format!("user:{}", approval.by);
             self.change(version, &actor, "approved", &subject(version, key), &details, now)?;
             Ok(true)
@@ -180,6 +186,11 @@ impl<S: Sql> Record<S> {
             &[job_id.into(), version.as_str().into(), key.as_str().into()],
         )?;
         Ok(!rows.is_empty())
+    }
+
+    /// Whether a job has approved a package.
+    pub fn has_spoken(&self, version: &Version, key: &Key, job_id: u64) -> Result<bool, LedgerError> {
+        Ok(!self.approvals_of(version, key, job_id)?.is_empty())
     }
 
     /// The approvals that a job has given for a package.

@@ -175,6 +175,13 @@ impl<S: Sql> Record<S> {
         })
     }
 
+    /// The packages that a release has.
+    pub fn keys(&self, version: &Version) -> Result<Vec<Key>, LedgerError> {
+        let rows =
+            self.0.query("SELECT key FROM packages WHERE version = ? ORDER BY key", &[version.as_str().into()])?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
+    }
+
     /// The releases that a pipeline feeds.
     pub fn versions_of_pipeline(&self, pipeline_id: u64) -> Result<Vec<Version>, LedgerError> {
         let rows = self

@@ -5,12 +5,18 @@ mod expectations;
 mod gates;
 mod hints;
 mod looks;
+mod lost;
+mod outbox;
 mod progress;
 mod reading;
 mod schema;
+mod statuses;
 pub use gates::{Ask, Outcry};
+pub use hints::{Kept, Named};
 pub use looks::Watched;
+pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
+pub use statuses::DueStatus;
 #[cfg(test)]
 mod tests;
 
@@ -201,15 +207,24 @@ pub struct Dispatch {
     pub order: Order,
 }
 
-/// A webhook that was acknowledged and is to be looked into.
+/// What a webhook or a look at a pipeline pointed at, and is to be looked into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hint {
     /// Its number.
     pub id: u64,
-    /// The job that it names.
-    pub job_id: u64,
+    /// What it points at.
+    pub subject: HintSubject,
     /// How often it was tried.
     pub tries: u32,
+}
+
+/// What a hint points at: by number alone, since all else is read from GitLab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HintSubject {
+    /// A job that may have been played.
+    Job(u64),
+    /// A deployment that may be done.
+    Deployment(u64),
 }
 
 /// The record of one project.

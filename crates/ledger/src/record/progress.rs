@@ -80,7 +80,9 @@ impl<S: Sql> Record<S> {
         })
     }
 
+    /// Writes down how far a target is. Every change but an approval comes here, so here others are told of it.
     pub(super) fn set(&self, version: &Version, key: &Key, report: &Report, now: Timestamp) -> Result<(), LedgerError> {
+        let before = self.before_change(version, key, &report.distro)?;
         self.0.query(
             "UPDATE targets SET since = CASE WHEN state = ? THEN since ELSE ? END, state = ?, step = ?, problem = ?, outside = ?
              WHERE version = ? AND key = ? AND distro = ?",
@@ -96,7 +98,7 @@ impl<S: Sql> Record<S> {
                 report.distro.as_str().into(),
             ],
         )?;
-        Ok(())
+        self.changed(version, key, before.as_ref(), report, now)
     }
 
     fn bumped(&self, version: &Version, changed: bool) -> Result<bool, LedgerError> {

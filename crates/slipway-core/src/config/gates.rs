@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Config;
+use crate::gate::GateKind;
 use crate::release::{Key, Maturity, Version};
 use crate::route::Glob;
 use crate::time::Timestamp;
@@ -134,16 +135,23 @@ impl Gate {
             && any(&self.keys, key.as_str())
     }
 
+    /// Whether it asks for something of a kind.
+    pub fn asks_for(&self, kind: GateKind) -> bool {
+        match kind {
+            GateKind::Staged => self.staged,
+            GateKind::Deployed => !self.deployed.is_empty(),
+            GateKind::Jobs => !self.jobs.is_empty(),
+            GateKind::Soak => self.soak.is_some(),
+            GateKind::Freeze => !self.freeze.is_empty(),
+            GateKind::SecondPerson => self.second_person,
+            GateKind::Hold => false,
+        }
+    }
+
     /// What is wrong with it.
     pub(super) fn problems(&self, index: usize) -> Vec<String> {
         let mut problems = Vec::new();
-        let asks = self.staged
-            || !self.deployed.is_empty()
-            || !self.jobs.is_empty()
-            || self.soak.is_some()
-            || !self.freeze.is_empty()
-            || self.second_person;
-        if !asks {
+        if !GateKind::ALL.into_iter().any(|kind| self.asks_for(kind)) {
             problems.push(format!(
                 "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze` or `second_person`"
             ));

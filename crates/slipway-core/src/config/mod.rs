@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use slipway_wire::{Base, Digest};
 
+mod events;
 mod gates;
 mod people;
 
+pub use events::{EventKind, Events, Receiver, Trigger};
 pub use gates::{Approvals, Freeze, Gate, SoakAfter};
 pub use people::{Deployer, Edge, Gitlab, PipelineSource, Project, Reading};
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub gates: Vec<Gate>,
     /// How long a yes holds.
     pub approvals: Approvals,
+    /// Who is told what happens to releases.
+    pub events: Vec<Events>,
     /// SHA-256 of the file's text.
     pub policy: Digest,
 }
@@ -62,6 +66,8 @@ struct File {
     gates: Vec<Gate>,
     #[serde(default)]
     approvals: Approvals,
+    #[serde(default)]
+    events: Vec<Events>,
 }
 
 /// `[places.NAME]`: one account at one package server.
@@ -173,12 +179,13 @@ impl Config {
             problems.push("approvals: `lapse` must be more than nothing, or no approval would ever hold".to_owned());
         }
         problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
+        problems.extend(events::problems(&file.events));
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }
-        let File { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals } = file;
         let policy = Digest::of(text.as_bytes());
-        Ok(Self { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, policy })
+        let File { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, events } = file;
+        Ok(Self { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, events, policy })
     }
 
     /// The project that a path names, by id or by name.

@@ -1,0 +1,250 @@
+//! What webhooks hinted at is read from GitLab, and approved, refused, or written down.
+//!
+//! A webhook authorises nothing: it has given a number, and everything that counts is in GitLab's answer. So it does not
+//! matter in which order hints come, how often, or how late: an answer about a job that was played long ago approves
+//! nothing.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use http::StatusCode;
+use slipway_core::approval::{Candidate, Refusal, by_webhook, is_for_all};
+use slipway_core::config::Config;
+use slipway_core::gate::sentence_of;
+use slipway_core::time::Timestamp;
+use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job};
+use slipway_ledger::{Hint, HintSubject, LedgerError, Record, Sql};
+use slipway_wire::{CallError, Planted, call, planted};
+
+use crate::gates;
+use crate::port::ProjectHost;
+use crate::project::AT_ONCE;
+
+/// The longest wait between two tries of a hint. One that is due later was put off by a clock that was wrong.
+pub(crate) const WAIT_MAX: Duration = Duration::from_mins(5);
+/// How often one run looks whether more hints have come, before it hands over what they have led to.
+const ROUNDS_MAX: u32 = 4;
+/// A hint is tried for about a day before it is given up; GitLab's outages are shorter.
+const TRIES_MAX: u32 = 300;
+/// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
+const STALE_TRIES_MAX: u32 = 6;
+
+/// Whether it is worth asking GitLab more now.
+#[derive(PartialEq, Eq)]
+enum Gitlab {
+    Answers,
+    Silent,
+}
+
+/// Where hints are looked into.
+struct Desk<'a, S, H> {
+    record: &'a Record<S>,
+    host: &'a H,
+    config: &'a Config,
+    gitlab: &'a Instance,
+    project_id: u64,
+}
+
+/// Looks into what is due, several at a time, until GitLab does not answer.
+pub(crate) async fn look_into_all<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    gitlab: &Instance,
+    project_id: u64,
+) -> Result<(), LedgerError> {
+    let desk = Desk { record, host, config, gitlab, project_id };
+    // More hints come while some are looked into: a person plays all jobs of a release at once. Packages whose orders go
+    // out together look together.
+    for _ in 0..ROUNDS_MAX {
+        let hints = record.take_hints(host.now(), host.now() + WAIT_MAX)?;
+        if hints.is_empty() {
+            break;
+        }
+        let looks = hints.into_iter().map(|hint| desk.look_into(hint));
+        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+        while let Some(looked) = looks.next().await {
+            // Those that were begun beside it are dropped: their hints stay due.
+            if looked? == Gitlab::Silent {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
+    async fn look_into(&self, hint: Hint) -> Result<Gitlab, LedgerError> {
+        match hint.subject {
+            HintSubject::Job(job_id) => {
+                let job = GetJob { instance: self.gitlab, project_id: self.project_id, job_id };
+                match call(self.host, &job).await {
+                    Ok(job) => self.judge(hint, &job).await,
+                    Err(error) => self.unread(hint, &format!("job {job_id}"), &error),
+                }
+            }
+            HintSubject::Deployment(deployment_id) => {
+                let deployment = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
+                match call(self.host, &deployment).await {
+                    Ok(deployment) => self.deployed(hint, &deployment),
+                    Err(error) => self.unread(hint, &format!("deployment {deployment_id}"), &error),
+                }
+            }
+        }
+    }
+
+    /// 1, 2, 4 … seconds, up to 5 minutes.
+    fn later(&self, hint: Hint) -> Timestamp {
+        self.host.now() + Duration::from_secs(1 << hint.tries.min(9)).min(WAIT_MAX)
+    }
+
+    /// A hint was acknowledged, so it is given up only when GitLab itself says that nothing will come of it.
+    fn unread(&self, hint: Hint, what: &str, error: &CallError) -> Result<Gitlab, LedgerError> {
+        self.host.log(&format!("a webhook's {what} cannot be read: {error}"));
+        let is_unknown = error.status() == Some(StatusCode::NOT_FOUND);
+        if planted(Planted::DropsAHint) {
+            self.record.settle_hint(hint.id, "dropped")?;
+            return Ok(Gitlab::Silent);
+        }
+        if hint.tries >= if is_unknown { STALE_TRIES_MAX } else { TRIES_MAX } {
+            self.record.settle_hint(hint.id, &error.to_string())?;
+        } else {
+            self.record.postpone_hint(hint.id, &error.to_string(), self.later(hint))?;
+        }
+        Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent })
+    }
+
+    async fn judge(&self, hint: Hint, job: &Job) -> Result<Gitlab, LedgerError> {
+        let Self { record, host, .. } = self;
+        let mut outcomes = Vec::new();
+        for candidate in &record.candidates_of_job(job.pipeline.id, &job.name)? {
+            match self.settle(job, candidate).await? {
+                Settled::So(outcome) => outcomes.push(outcome),
+                // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
+                Settled::NotPlayed(why) => {
+                    self.wait(hint, &why, STALE_TRIES_MAX)?;
+                    return Ok(Gitlab::Answers);
+                }
+                Settled::Silent(why) => {
+                    self.wait(hint, &why, TRIES_MAX)?;
+                    return Ok(Gitlab::Silent);
+                }
+            }
+            host.announce(&candidate.version);
+        }
+        let outcome = if outcomes.is_empty() { "no release job".to_owned() } else { outcomes.join("; ") };
+        record.settle_hint(hint.id, &outcome)?;
+        Ok(Gitlab::Answers)
+    }
+
+    fn wait(&self, hint: Hint, why: &str, tries_max: u32) -> Result<(), LedgerError> {
+        if hint.tries < tries_max {
+            self.record.postpone_hint(hint.id, why, self.later(hint))
+        } else {
+            self.record.settle_hint(hint.id, why)
+        }
+    }
+
+    /// Approves or refuses one package that a played job stands for. Of a job that stands for several, each is on its own.
+    async fn settle(&self, job: &Job, candidate: &Candidate) -> Result<Settled, LedgerError> {
+        let Self { record, host, config, gitlab, project_id } = self;
+        let Candidate { version, key, .. } = candidate;
+        if record.was_refused(version, key, job.id)? {
+            return Ok(Settled::So("refused before".to_owned()));
+        }
+        let actor = format!("webhook job:{}", job.id);
+        // This very job may have been approved already, by an earlier hint or by its own call.
+        let refuse = |why: &str| {
+            if record.has_spoken(version, key, job.id)? {
+                return Ok(());
+            }
+            record.refuse(version, key, job.id, &actor, why, host.now())
+        };
+        let approval = match by_webhook(candidate, job) {
+            Ok(approval) => approval,
+            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
+                return Ok(Settled::NotPlayed(refusal.to_string()));
+            }
+            // What is not shipped does not remain, so whoever releases all that remain is not refused for it.
+            Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
+                return Ok(Settled::So(refusal.to_string()));
+            }
+            Err(refusal) => {
+                refuse(&refusal.to_string())?;
+                return Ok(Settled::So(refusal.to_string()));
+            }
+        };
+        if approval.distros.is_empty() {
+            return Ok(Settled::So("approved before".to_owned()));
+        }
+        if let Some(why) = lapsed(job, config.approvals.lapse, host.now()) {
+            refuse(&why)?;
+            return Ok(Settled::So(why));
+        }
+        let asked = gates::Asked {
+            project_id: *project_id,
+            version,
+            key,
+            by: Some(approval.by_id),
+            age_max: gates::READ_AGAIN,
+        };
+        let closed = match gates::closed(*record, *host, config, Some(gitlab), &asked).await? {
+            Ok(closed) => closed,
+            Err(why) => return Ok(Settled::Silent(why)),
+        };
+        if !closed.is_empty() {
+            let why = sentence_of(key, &closed);
+            refuse(&why)?;
+            return Ok(Settled::So(why));
+        }
+        let is_new = record.approve(candidate, &approval, &config.policy, *project_id, host.now())?;
+        Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
+    }
+
+    /// Writes down where a pipeline's packages run. An answer about a deployment that was done before the bytes were staged
+    /// says nothing of them.
+    fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
+        let Self { record, host, .. } = self;
+        if !deployment.is_done() {
+            self.wait(hint, &format!("the deployment is {}", deployment.status), STALE_TRIES_MAX)?;
+            return Ok(Gitlab::Answers);
+        }
+        let Some(job) = &deployment.deployable else {
+            record.settle_hint(hint.id, "no job has deployed it, so nothing says which pipeline's packages it has")?;
+            return Ok(Gitlab::Answers);
+        };
+        let pipeline_id = job.pipeline.id;
+        let finished = job.finished_at.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
+        let staged = record.last_staged(pipeline_id)?;
+        if finished.zip(staged).is_some_and(|(finished, staged)| finished < staged) {
+            record.settle_hint(hint.id, "it was done before the bytes were staged")?;
+            return Ok(Gitlab::Answers);
+        }
+        let (environment, by) = (&deployment.environment.name, format!("webhook job:{}", job.id));
+        for version in record.versions_of_pipeline(pipeline_id)? {
+            if record.deployed(&version, Some(pipeline_id), environment, &by, host.now())? {
+                host.announce(&version);
+            }
+        }
+        record.settle_hint(hint.id, "deployed")?;
+        Ok(Gitlab::Answers)
+    }
+}
+
+/// What became of a package that a played job stands for.
+enum Settled {
+    /// It is approved, or it is not.
+    So(String),
+    /// GitLab does not show the job as played.
+    NotPlayed(String),
+    /// Its gates ask for something that GitLab does not say now.
+    Silent(String),
+}
+
+/// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.
+fn lapsed(job: &Job, lapse: Duration, now: Timestamp) -> Option<String> {
+    let started: Timestamp = job.started_at.as_ref()?.parse().ok()?;
+    (now.since(started) > lapse).then(|| {
+        format!("the job began at {started}, and what it asked for has lapsed by {}; play it again", started + lapse)
+    })
+}

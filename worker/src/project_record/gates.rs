@@ -1,0 +1,300 @@
+//! Releasing, and what stands in its way: promotions, holds, overrides, deployments, the end of a release.
+
+use slipway_core::api::{PromotionAccepted, RefusedKey};
+use slipway_core::approval::{Approval, Candidate, Refusal, by_job, is_for_all};
+use slipway_core::config::{Config, Project};
+use slipway_core::gate::{GateKind, sentence_of};
+use slipway_core::promotion::May;
+use slipway_core::release::{Key, Version};
+use slipway_core::secret::JobSession;
+use slipway_edge::gates;
+use slipway_gitlab::{GetJob, Instance, Job};
+use slipway_ledger::Ask;
+use slipway_wire::{CallError, call};
+
+use super::{KEYS_MAX, ProjectRecord};
+use crate::answer::{Answer, Problem, json};
+use crate::message::{By, Change};
+use crate::{clock, settings};
+
+/// What a reason may have.
+const REASON_CHARACTERS_MAX: usize = 500;
+
+/// A package that may be released, or why not.
+type Judged = std::result::Result<(Candidate, Approval), Problem>;
+
+impl ProjectRecord {
+    // ---- approvals ----
+
+    pub(super) async fn promote(&self, session: &JobSession, version: &Version, keys: Vec<Key>, all: bool) -> Answer {
+        self.know_id(session.project_id)?;
+        let config = settings::config()?;
+        let project = settings::project(&config, session.project_id)?;
+        if all != keys.is_empty() || keys.len() > KEYS_MAX {
+            let what = format!("Name 1 to {KEYS_MAX} keys in `keys`, or set `all`, and not both.");
+            return Err(Problem::new(422, "bad-request", what));
+        }
+        let gitlab = self.gitlab(&config);
+        let job = self.job(gitlab.as_ref(), session).await.map_err(|error| gitlab_trouble(&error))?;
+        let (accepted, refused) = if all {
+            self.judge_all(&config, project, gitlab.as_ref(), session, &job, version).await?
+        } else {
+            // All or nothing: every key is judged before any is approved.
+            let mut accepted = Vec::new();
+            for key in &keys {
+                let judged = self.judge(&config, project, gitlab.as_ref(), session, &job, version, key).await?;
+                accepted.push(judged?);
+            }
+            (accepted, Vec::new())
+        };
+        let mut approved = Vec::new();
+        for (candidate, approval) in accepted {
+            self.record()?.approve(&candidate, &approval, &config.policy, session.project_id, clock::now())?;
+            approved.push(candidate.key);
+        }
+        self.soon().await?;
+        self.announce(session.project_id, version);
+        if approved.is_empty() {
+            let whys: Vec<&str> = refused.iter().map(|refused: &RefusedKey| refused.why.as_str()).collect();
+            let kind = if refused.iter().any(|refused| refused.kind == "gate-closed") {
+                "gate-closed"
+            } else {
+                "nothing-left"
+            };
+            let what = if whys.is_empty() {
+                format!("Nothing of {} {version} is left for this job to release.", project.name)
+            } else {
+                whys.join(" ")
+            };
+            return Err(Problem::new(409, kind, what));
+        }
+        let follow =
+            config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "releases", version.as_str()]);
+        json(202, &PromotionAccepted { keys: approved, refused, follow })
+    }
+
+    /// All that remain of the job's pipeline, each on its own. What is released, or on its way, or not shipped, does not
+    /// remain.
+    async fn judge_all(
+        &self,
+        config: &Config,
+        project: &Project,
+        gitlab: Option<&Instance>,
+        session: &JobSession,
+        job: &Job,
+        version: &Version,
+    ) -> std::result::Result<(Vec<(Candidate, Approval)>, Vec<RefusedKey>), Problem> {
+        let candidates = self.record()?.candidates_of_job(job.pipeline.id, &job.name)?;
+        let (mut accepted, mut refused) = (Vec::new(), Vec::new());
+        let own = candidates.into_iter().filter(|one| one.version == *version && is_for_all(one, &job.name));
+        let mut is_known = false;
+        for Candidate { key, .. } in own {
+            is_known = true;
+            match self.judge(config, project, gitlab, session, job, version, &key).await? {
+                Ok((candidate, approval)) => accepted.push((candidate, approval)),
+                Err(problem) if problem.kind == "skipped" => {}
+                Err(problem) => {
+                    refused.push(RefusedKey { key, kind: problem.kind.to_owned(), why: problem.detail });
+                }
+            }
+        }
+        if is_known {
+            Ok((accepted, refused))
+        } else {
+            let what = format!(
+                "`{}` is not the job that releases all that remain of {} {version}; the plan names it.",
+                job.name, project.name
+            );
+            Err(Problem::new(403, "not-allowed", what))
+        }
+    }
+
+    /// Whether a job may release a package now. The outer error is of what could not be asked.
+    #[allow(clippy::too_many_arguments, reason = "who asks for what, of whom")]
+    async fn judge(
+        &self,
+        config: &Config,
+        project: &Project,
+        gitlab: Option<&Instance>,
+        session: &JobSession,
+        job: &Job,
+        version: &Version,
+        key: &Key,
+    ) -> std::result::Result<Judged, Problem> {
+        let Some(candidate) = self.record()?.candidate(version, key)? else {
+            let what = format!("`{key}` is not in the plan of {} {version}.", project.name);
+            return Ok(Err(Problem::new(404, "not-planned", what)));
+        };
+        let actor = format!("job:{} user:{}", session.job_id, session.user);
+        let approval = match by_job(&candidate, session, job) {
+            Ok(approval) => approval,
+            // The job asks, so it runs: GitLab's answer is behind. Nobody is refused for that.
+            Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
+                return Err(Problem::new(503, "gitlab-behind", format!("{refusal}. Try again.")));
+            }
+            Err(refusal) => {
+                self.record()?.refuse(version, key, session.job_id, &actor, &refusal.to_string(), clock::now())?;
+                return Ok(Err(refused(&refusal)));
+            }
+        };
+        if approval.distros.is_empty() {
+            // It is on its way, or released: nothing is left that a gate could keep back.
+            return Ok(Ok((candidate, approval)));
+        }
+        let asked = gates::Asked {
+            project_id: session.project_id,
+            version,
+            key,
+            by: Some(approval.by_id),
+            age_max: gates::READ_AGAIN,
+        };
+        let closed = gates::closed(self.record()?, &self.host(), config, gitlab, &asked).await?;
+        let closed = closed.map_err(|why| {
+            Problem::new(503, "gitlab-unreachable", format!("The gates of `{key}` cannot be asked: {why}. Try again."))
+        })?;
+        if closed.is_empty() {
+            return Ok(Ok((candidate, approval)));
+        }
+        let why = sentence_of(key, &closed);
+        // Its webhook may be behind, and must not be granted later what the job itself was refused.
+        self.record()?.refuse(version, key, session.job_id, &actor, &why, clock::now())?;
+        Ok(Err(Problem::new(409, "gate-closed", format!("{why}."))))
+    }
+
+    async fn job(&self, gitlab: Option<&Instance>, session: &JobSession) -> std::result::Result<Job, CallError> {
+        let instance =
+            gitlab.ok_or_else(|| CallError::Unsendable("this deployment lacks GitLab's token".to_owned()))?;
+        call(&self.host(), &GetJob { instance, project_id: session.project_id, job_id: session.job_id }).await
+    }
+
+    pub(super) fn gitlab(&self, config: &Config) -> Option<Instance> {
+        let token = settings::secret(&self.env, &config.gitlab.token).ok()?;
+        Some(Instance::new(config.gitlab.url.clone(), token))
+    }
+
+    /// Whether a package's object may begin an act now.
+    pub(super) async fn may_act(&self, ask: &Ask) -> std::result::Result<May, Problem> {
+        self.know_id(ask.project_id)?;
+        let config = settings::config()?;
+        let gitlab = self.gitlab(&config);
+        Ok(gates::may_act(self.record()?, &self.host(), &config, gitlab.as_ref(), ask).await?)
+    }
+
+    // ---- what somebody changes who releases nothing ----
+
+    pub(super) async fn change(&self, project_id: u64, version: &Version, by: &By, change: Change) -> Answer {
+        self.know_id(project_id)?;
+        let config = settings::config()?;
+        let project = settings::project(&config, project_id)?;
+        let (record, now) = (self.record()?, clock::now());
+        match change {
+            Change::Hold { keys, reason } => {
+                record.hold(version, some(keys.as_deref())?, &by.name, reasoned(&reason)?, now)?;
+            }
+            Change::Lift { keys, reason } => {
+                record.lift(version, some(keys.as_deref())?, &by.name, reasoned(&reason)?, now)?;
+            }
+            Change::Close { reason } => record.close(version, &by.name, reasoned(&reason)?, now)?,
+            Change::Override { keys, gates, reason } => {
+                self.override_gates(&config, project, version, by, keys, &gates, reasoned(&reason)?)?;
+            }
+            Change::Deployed { environment } => {
+                if config.asks_for(project.name.as_str(), &environment) {
+                    record.deployed(version, None, &environment, &by.name, now)?;
+                }
+                self.announce(project_id, version);
+                return Ok(worker::Response::empty()?.with_status(204));
+            }
+        }
+        self.soon().await?;
+        self.announce(project_id, version);
+        self.release(project_id, version)
+    }
+
+    /// Every gate that is to be opened must name the one who opens it, for every package.
+    #[allow(clippy::too_many_arguments, reason = "who opens what, and why")]
+    fn override_gates(
+        &self,
+        config: &Config,
+        project: &Project,
+        version: &Version,
+        by: &By,
+        keys: Option<Vec<Key>>,
+        gates: &[String],
+        reason: &str,
+    ) -> std::result::Result<(), Problem> {
+        let record = self.record()?;
+        let keys = match keys {
+            Some(keys) => keys,
+            None => record.keys(version)?,
+        };
+        let keys = some(Some(&keys))?.unwrap_or_default();
+        let mut kinds = Vec::new();
+        for name in gates {
+            let kind = GateKind::ALL.into_iter().find(|kind| *kind != GateKind::Hold && kind.code() == name);
+            kinds.push(kind.ok_or_else(|| {
+                let known: Vec<&str> = GateKind::ALL.iter().take(6).map(|kind| kind.code()).collect();
+                Problem::new(
+                    422,
+                    "bad-request",
+                    format!("`{name}` is not a gate that is overridden; these are: {}.", known.join(", ")),
+                )
+            })?);
+        }
+        if kinds.is_empty() {
+            return Err(Problem::new(422, "bad-request", "Name at least one gate."));
+        }
+        let not_theirs = |key: &Key| {
+            let what = format!(
+                "No gate of `{key}` of {} {version} names {} in `override_people`, or not one of these kinds.",
+                project.name, by.name
+            );
+            Problem::new(403, "not-allowed", what)
+        };
+        for key in keys {
+            let gates = config.gates(project.name.as_str(), version, key);
+            let theirs = |kind: &GateKind| {
+                gates
+                    .iter()
+                    .any(|gate| gate.asks_for(*kind) && by.id.is_some_and(|id| gate.override_people.contains(&id)))
+            };
+            if !kinds.iter().all(theirs) {
+                return Err(not_theirs(key));
+            }
+        }
+        let by_id = by.id.unwrap_or_default();
+        Ok(record.override_gates(version, keys, &kinds, (by_id, &by.name), reason, clock::now())?)
+    }
+}
+
+/// A list that names something, where there is one.
+fn some(keys: Option<&[Key]>) -> std::result::Result<Option<&[Key]>, Problem> {
+    match keys {
+        Some(keys) if keys.is_empty() || keys.len() > KEYS_MAX => {
+            Err(Problem::new(422, "bad-request", format!("Name 1 to {KEYS_MAX} keys, or leave `keys` out for all.")))
+        }
+        keys => Ok(keys),
+    }
+}
+
+fn reasoned(reason: &str) -> std::result::Result<&str, Problem> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX {
+        let what = format!("Give a reason, of at most {REASON_CHARACTERS_MAX} characters: others will ask for it.");
+        return Err(Problem::new(422, "no-reason", what));
+    }
+    Ok(reason)
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    let (status, kind) = match refusal {
+        Refusal::OtherPipeline { .. } | Refusal::OtherJob { .. } | Refusal::NotPlayed { .. } => (403, "not-allowed"),
+        Refusal::NotStaged { .. } => (409, "not-staged"),
+        Refusal::Skipped { .. } => (409, "skipped"),
+    };
+    Problem::new(status, kind, format!("{refusal}."))
+}
+
+fn gitlab_trouble(error: &CallError) -> Problem {
+    Problem::new(503, "gitlab-unreachable", format!("Cannot read the job from GitLab: {error}. Try again."))
+}
