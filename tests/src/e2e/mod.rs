@@ -8,6 +8,7 @@
 mod depot;
 mod gitlab;
 mod http;
+mod receiver;
 mod release;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use slipway_stack::{Part, Project, Stack};
 pub use depot::{Depot, Gate, User};
 pub use gitlab::Gitlab;
 pub use http::{Answer, send, send_within, try_send};
+pub use receiver::{Received, Receiver};
 pub use release::{Carried, Package, Release, Spoken};
 pub use slipway_stack::deb::{Deb, sha256};
 pub use slipway_stack::rpm::Rpm;
