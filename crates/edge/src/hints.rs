@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
-use slipway_core::approval::{Candidate, Refusal, by_webhook, is_for_all};
-use slipway_core::config::Config;
+use slipway_core::access::Player;
+use slipway_core::approval::{Candidate, Refusal, by_webhook, entitled, is_for_all};
+use slipway_core::config::{Config, Project};
 use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
-use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job};
-use slipway_ledger::{Hint, HintSubject, LedgerError, Record, Sql};
+use slipway_gitlab::webhook::Event;
+use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job, is_protected, role};
+use slipway_ledger::{Hint, HintSubject, LedgerError, Named, Record, Sql};
 use slipway_wire::{CallError, Planted, call, planted};
 
 use crate::gates;
@@ -29,21 +31,51 @@ const TRIES_MAX: u32 = 300;
 /// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
 const STALE_TRIES_MAX: u32 = 6;
 
+/// Numbers beyond it are not exact in the ledger. GitLab.com's job ids have 34 bits.
+const ID_MAX: u64 = (1 << 53) - 1;
+
+/// What an event names, and what stands for the key of its delivery where GitLab gives none. `None` when nothing can come
+/// of it.
+pub fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Named>, String)> {
+    let job = |id, pipeline_id: Option<u64>, name| {
+        (id <= ID_MAX && pipeline_id.is_none_or(|id| id <= ID_MAX)).then_some(Named::Job { id, pipeline_id, name })
+    };
+    let (named, otherwise) = match event {
+        Event::Job(event) if event.project_id == project.id && event.status.is_played() => {
+            let otherwise = format!("job:{} {}", event.job_id, event.status);
+            (job(event.job_id, event.pipeline_id, event.name).into_iter().collect::<Vec<_>>(), otherwise)
+        }
+        Event::Pipeline(event) if event.project_id == project.id => {
+            let played = event.manual_jobs.into_iter().filter(|job| job.status.is_played());
+            let played = played.filter_map(|played| job(played.id, Some(event.pipeline_id), played.name));
+            (played.collect(), format!("pipeline:{}", event.pipeline_id))
+        }
+        Event::Deployment(event)
+            if event.project_id == project.id
+                && event.status == "success"
+                && event.deployment_id <= ID_MAX
+                && asked_for(config, project, &event.environment) =>
+        {
+            let id = event.deployment_id;
+            (vec![Named::Deployment { id }], format!("deployment:{id}"))
+        }
+        Event::Job(_) | Event::Pipeline(_) | Event::Deployment(_) | Event::Other(_) => return None,
+    };
+    (!named.is_empty()).then_some((named, otherwise))
+}
+
+/// Whether a gate asks what runs in an environment.
+fn asked_for(config: &Config, project: &Project, environment: &str) -> bool {
+    let concerned =
+        config.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project.name.as_str())));
+    concerned.flat_map(|gate| &gate.deployed).any(|asked| asked == environment)
+}
+
 /// Whether it is worth asking GitLab more now.
 #[derive(PartialEq, Eq)]
 enum Gitlab {
     Answers,
     Silent,
-}
-
-/// What became of a package that a played job stands for.
-enum Settled {
-    /// It is approved, or it is not.
-    So(String),
-    /// GitLab does not show the job as played.
-    NotPlayed(String),
-    /// Its gates ask for something that GitLab does not say now.
-    Silent(String),
 }
 
 /// Where hints are looked into.
@@ -94,37 +126,13 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
                 }
             }
             HintSubject::Deployment(deployment_id) => {
-                let asked = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
-                match call(self.host, &asked).await {
+                let deployment = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
+                match call(self.host, &deployment).await {
                     Ok(deployment) => self.deployed(hint, &deployment),
                     Err(error) => self.unread(hint, &format!("deployment {deployment_id}"), &error),
                 }
             }
         }
-    }
-
-    /// A deployment that ended well says where the release of its job's pipeline runs.
-    fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
-        let Self { record, host, config, project_id, .. } = self;
-        let environment = deployment.environment.name.as_str();
-        let project = config.project(&project_id.to_string());
-        if !project.is_some_and(|project| config.asks_for(project.name.as_str(), environment)) {
-            record.settle_hint(hint.id, "no gate asks for its environment")?;
-            return Ok(Gitlab::Answers);
-        }
-        let Some(job) = deployment.deployable.as_ref().filter(|_| deployment.is_done()) else {
-            record.settle_hint(hint.id, "not a job's deployment that ended well")?;
-            return Ok(Gitlab::Answers);
-        };
-        let by = format!("job:{}", job.id);
-        let versions = record.releases_of_pipeline(job.pipeline.id)?;
-        for version in &versions {
-            if record.deployed(version, Some(job.pipeline.id), environment, &by, host.now())? {
-                host.announce(version);
-            }
-        }
-        record.settle_hint(hint.id, if versions.is_empty() { "no release's pipeline" } else { "deployed" })?;
-        Ok(Gitlab::Answers)
     }
 
     /// 1, 2, 4 … seconds, up to 5 minutes.
@@ -155,20 +163,12 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             match self.settle(job, candidate).await? {
                 Settled::So(outcome) => outcomes.push(outcome),
                 // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
-                Settled::NotPlayed(refusal) => {
-                    if hint.tries < STALE_TRIES_MAX {
-                        record.postpone_hint(hint.id, &refusal, self.later(hint))?;
-                    } else {
-                        record.settle_hint(hint.id, &refusal)?;
-                    }
+                Settled::NotPlayed(why) => {
+                    self.wait(hint, &why, STALE_TRIES_MAX)?;
                     return Ok(Gitlab::Answers);
                 }
                 Settled::Silent(why) => {
-                    if hint.tries < TRIES_MAX {
-                        record.postpone_hint(hint.id, &why, self.later(hint))?;
-                    } else {
-                        record.settle_hint(hint.id, &why)?;
-                    }
+                    self.wait(hint, &why, TRIES_MAX)?;
                     return Ok(Gitlab::Silent);
                 }
             }
@@ -179,18 +179,35 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         Ok(Gitlab::Answers)
     }
 
+    fn wait(&self, hint: Hint, why: &str, tries_max: u32) -> Result<(), LedgerError> {
+        if hint.tries < tries_max {
+            self.record.postpone_hint(hint.id, why, self.later(hint))
+        } else {
+            self.record.settle_hint(hint.id, why)
+        }
+    }
+
     /// Approves or refuses one package that a played job stands for. Of a job that stands for several, each is on its own.
     async fn settle(&self, job: &Job, candidate: &Candidate) -> Result<Settled, LedgerError> {
-        let Self { record, host, config, gitlab, project_id } = *self;
+        let Self { record, host, config, gitlab, project_id } = self;
         let Candidate { version, key, .. } = candidate;
         if record.was_refused(version, key, job.id)? {
             return Ok(Settled::So("refused before".to_owned()));
         }
-        let refuse = |why: String| {
-            record.refuse(version, key, job.id, &format!("webhook job:{}", job.id), &why, host.now())?;
-            Ok(Settled::So(why))
+        let actor = format!("webhook job:{}", job.id);
+        // This very job may have been approved already, by an earlier hint or by its own call.
+        let refuse = |why: &str| {
+            if record.has_spoken(version, key, job.id)? {
+                return Ok(());
+            }
+            record.refuse(version, key, job.id, &actor, why, host.now())
         };
-        let approval = match by_webhook(candidate, job) {
+        let entitled = match self.may_release(job, candidate).await {
+            Ok(entitled) => entitled,
+            Err(error) => return Ok(Settled::Silent(format!("who played it cannot be judged: {error}"))),
+        };
+        let judged = by_webhook(candidate, job).and_then(|approval| entitled.map(|()| approval));
+        let approval = match judged {
             Ok(approval) => approval,
             Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
                 return Ok(Settled::NotPlayed(refusal.to_string()));
@@ -199,39 +216,112 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
                 return Ok(Settled::So(refusal.to_string()));
             }
-            Err(refusal) => return refuse(refusal.to_string()),
+            Err(refusal) => {
+                refuse(&refusal.to_string())?;
+                return Ok(Settled::So(refusal.to_string()));
+            }
         };
-        // What the job approved when it was played stands; what it did not approve then it does not now.
-        if approval.distros.is_empty() || record.has_spoken(version, key, job.id)? {
+        if approval.distros.is_empty() {
             return Ok(Settled::So("approved before".to_owned()));
         }
-        if let Some(why) = self.lapsed(job) {
-            return refuse(why);
+        if let Some(why) = lapsed(job, config.approvals.lapse, host.now()) {
+            refuse(&why)?;
+            return Ok(Settled::So(why));
         }
-        let asked = gates::Asked { project_id, version, key, by: Some(approval.by_id), age_max: gates::READ_AGAIN };
-        let closed = match gates::closed(record, host, config, Some(gitlab), &asked).await? {
+        let asked = gates::Asked {
+            project_id: *project_id,
+            version,
+            key,
+            by: Some(approval.by_id),
+            age_max: gates::READ_AGAIN,
+        };
+        let closed = match gates::closed(*record, *host, config, Some(gitlab), &asked).await? {
             Ok(closed) => closed,
             Err(why) => return Ok(Settled::Silent(why)),
         };
         if !closed.is_empty() {
             let why = sentence_of(key, &closed);
-            // This very job may have been approved meanwhile, by its own call, when they were open.
-            return if record.has_spoken(version, key, job.id)? { Ok(Settled::So(why)) } else { refuse(why) };
+            refuse(&why)?;
+            return Ok(Settled::So(why));
         }
-        let is_new = record.approve(candidate, &approval, &config.policy, project_id, host.now())?;
+        let is_new = record.approve(candidate, &approval, &config.policy, *project_id, host.now())?;
         Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
     }
 
-    /// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.
-    fn lapsed(&self, job: &Job) -> Option<String> {
-        let started: Timestamp = job.started_at.as_ref()?.parse().ok()?;
-        let age = self.host.now().since(started);
-        let lapse = self.config.approvals.lapse;
-        (age > lapse).then(|| {
-            format!(
-                "the job began at {started}, and what it asked for has lapsed after {}; play it again",
-                humantime::format_duration(lapse)
-            )
-        })
+    /// Judges who played a job by the project's own rules. Of GitLab only what a rule needs is asked, and nothing for a job
+    /// that is refused anyway.
+    async fn may_release(&self, job: &Job, candidate: &Candidate) -> Result<Result<(), Refusal>, CallError> {
+        let Self { host, config, gitlab, project_id, .. } = self;
+        // A project that is not configured any more has no rules left that could allow anything.
+        let Some(project) = config.projects.iter().find(|project| project.id == *project_id) else {
+            let (key, declared) = (candidate.key.clone(), candidate.release_job.clone());
+            return Ok(Err(Refusal::OtherJob { key, declared }));
+        };
+        let Some(user) = job.user.as_ref().filter(|_| by_webhook(candidate, job).is_ok()) else { return Ok(Ok(())) };
+        let level = match &project.release_levels {
+            Some(_) => role(*host, gitlab, *project_id, user.id).await?,
+            None => None,
+        };
+        let environment = match &candidate.release_all {
+            Some((all, environment)) if *all == job.name => environment,
+            _ => &candidate.environment,
+        };
+        let environment_protected =
+            project.protected_environment && is_protected(*host, gitlab, *project_id, environment).await?;
+        let player = Player { user_id: user.id, username: &user.username, level, environment_protected };
+        Ok(entitled(candidate, project, &player))
     }
+
+    /// Writes down where a pipeline's packages run. An answer about a deployment that was done before the bytes were staged
+    /// says nothing of them.
+    fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
+        let Self { record, host, config, project_id, .. } = self;
+        let environment = deployment.environment.name.as_str();
+        let project = config.project(&project_id.to_string());
+        if !project.is_some_and(|project| config.asks_for(project.name.as_str(), environment)) {
+            record.settle_hint(hint.id, "no gate asks for its environment")?;
+            return Ok(Gitlab::Answers);
+        }
+        if !deployment.is_done() {
+            self.wait(hint, &format!("the deployment is {}", deployment.status), STALE_TRIES_MAX)?;
+            return Ok(Gitlab::Answers);
+        }
+        let Some(job) = &deployment.deployable else {
+            record.settle_hint(hint.id, "no job has deployed it, so nothing says which pipeline's packages it has")?;
+            return Ok(Gitlab::Answers);
+        };
+        let pipeline_id = job.pipeline.id;
+        let finished = job.finished_at.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
+        let staged = record.last_staged(pipeline_id)?;
+        if finished.zip(staged).is_some_and(|(finished, staged)| finished < staged) {
+            record.settle_hint(hint.id, "it was done before the bytes were staged")?;
+            return Ok(Gitlab::Answers);
+        }
+        let by = format!("webhook job:{}", job.id);
+        for version in record.versions_of_pipeline(pipeline_id)? {
+            if record.deployed(&version, Some(pipeline_id), environment, &by, host.now())? {
+                host.announce(&version);
+            }
+        }
+        record.settle_hint(hint.id, "deployed")?;
+        Ok(Gitlab::Answers)
+    }
+}
+
+/// What became of a package that a played job stands for.
+enum Settled {
+    /// It is approved, or it is not.
+    So(String),
+    /// GitLab does not show the job as played.
+    NotPlayed(String),
+    /// Its gates ask for something that GitLab does not say now.
+    Silent(String),
+}
+
+/// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.
+fn lapsed(job: &Job, lapse: Duration, now: Timestamp) -> Option<String> {
+    let started: Timestamp = job.started_at.as_ref()?.parse().ok()?;
+    (now.since(started) > lapse).then(|| {
+        format!("the job began at {started}, and what it asked for has lapsed by {}; play it again", started + lapse)
+    })
 }

@@ -55,6 +55,9 @@ pub struct Environment {
 pub struct Deployable {
     /// The job.
     pub id: u64,
+    /// When it ended, as GitLab writes it.
+    #[serde(default)]
+    pub finished_at: Option<String>,
     /// Its pipeline.
     pub pipeline: DeployablePipeline,
 }

@@ -22,11 +22,30 @@ pub struct Runner {
     script: Option<String>,
     /// Where the built `slipway` command is, and everything else.
     path: OsString,
+    /// The component's input `slipway`, unless jobs are to load the command from the edge.
+    slipway: Option<&'static str>,
 }
 
 impl Runner {
     /// The runner, or what it lacks here.
     pub fn find() -> Result<Self, String> {
+        let places = Places::of_this_clone().expect("tests run in a clone");
+        let bin = places.build().join("slipway/bin");
+        assert!(bin.join("slipway.mjs").exists(), "`cargo xtask build slipway` makes {}", bin.display());
+        let programs = std::env::var_os("PATH").unwrap_or_default();
+        Self::with(std::iter::once(bin).chain(std::env::split_paths(&programs)), Some("slipway.mjs"))
+    }
+
+    /// A runner whose jobs have neither Rust nor a `slipway` command: what they need they get from the edge.
+    pub fn find_bare() -> Result<Self, String> {
+        let programs = std::env::var_os("PATH").unwrap_or_default();
+        let bare = |folder: &PathBuf| {
+            ["cargo", "rustc", "rustup", "slipway", "slipway.mjs"].iter().all(|name| !folder.join(name).exists())
+        };
+        Self::with(std::env::split_paths(&programs).filter(bare), None)
+    }
+
+    fn with(folders: impl Iterator<Item = PathBuf>, slipway: Option<&'static str>) -> Result<Self, String> {
         let named = std::env::var("GITLAB_CI_LOCAL")
             .map_err(|_| "`GITLAB_CI_LOCAL` names no gitlab-ci-local; `cargo xtask test` installs it".to_owned())?;
         for program in ["rsync", "git", "bash"] {
@@ -36,16 +55,12 @@ impl Runner {
             }
         }
         let places = Places::of_this_clone().expect("tests run in a clone");
-        let bin = places.build().join("slipway/bin");
-        assert!(bin.join("slipway.mjs").exists(), "`cargo xtask build slipway` makes {}", bin.display());
-        let programs = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::iter::once(bin).chain(std::env::split_paths(&programs));
         let path = std::env::join_paths(folders).expect("folders of a PATH can be in one again");
         let (program, script) = match named.split_once(' ') {
             Some((program, script)) => (program.to_owned(), Some(script.to_owned())),
             None => (named.clone(), None),
         };
-        let runner = Self { program, script, path };
+        let runner = Self { program, script, path, slipway };
         match runner.command(&places.root).arg("--version").output() {
             Ok(answer) if answer.status.success() => Ok(runner),
             Ok(answer) => {
@@ -97,10 +112,13 @@ impl Pipeline {
         let keys: Vec<&str> = packages.iter().map(|(key, _)| key.as_str()).collect();
         let mut jobs = format!(
             "stages: [build, deploy]\ninclude:\n  - component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/release@$CI_COMMIT_SHA\n    \
-             inputs:\n      url: {}\n      packages: [{}]\n      slipway: slipway.mjs\n",
+             inputs:\n      url: {}\n      packages: [{}]\n",
             pipeline.edge,
             keys.join(", ")
         );
+        if let Some(slipway) = pipeline.runner.slipway {
+            writeln!(jobs, "      slipway: {slipway}").expect("a text has room");
+        }
         let mut plan = String::new();
         for (key, distro) in packages {
             write!(
@@ -128,7 +146,13 @@ impl Pipeline {
         fs::write(self.folder.join(file), text).expect("the stack's folder is writable");
     }
 
-    fn sh(&self, script: &str) {
+    /// The project's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Runs a few words of shell there.
+    pub fn sh(&self, script: &str) {
         let ended =
             Command::new("sh").args(["-c", script]).current_dir(&self.folder).output().expect("there is a shell");
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));

@@ -18,7 +18,7 @@ use super::{
     fault::inject,
     job::{Job, Pipeline, Status},
     lifecycle::Impossible,
-    oauth,
+    oauth, outward,
     payload::{commit_message, job_url, span, user_url, web_url},
     server::{self, Gitlab, query_fields},
     world::{ApiToken, Hook, HookEvent, Project, Unwritten, User, World},
@@ -47,7 +47,8 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/projects/{project}/hooks", get(hooks))
         .route("/projects/{project}/hooks/{hook}", get(hook))
         .route("/projects/{project}/hooks/{hook}/events", get(hook_events))
-        .route("/projects/{project}/hooks/{hook}/events/{event}/resend", post(resend));
+        .route("/projects/{project}/hooks/{hook}/events/{event}/resend", post(resend))
+        .merge(outward::routes());
     Router::new()
         .nest("/api/v4", api)
         .route("/.well-known/openid-configuration", get(discovery))
@@ -59,18 +60,18 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
 }
 
 /// An answer other than the one asked for.
-struct Refusal(Box<Response>);
+pub(super) struct Refusal(Box<Response>);
 
 impl Refusal {
-    fn new(status: StatusCode, body: &Value) -> Self {
+    pub(super) fn new(status: StatusCode, body: &Value) -> Self {
         Self(Box::new(server::json(status, body)))
     }
 
-    fn message(status: StatusCode, message: &str) -> Self {
+    pub(super) fn message(status: StatusCode, message: &str) -> Self {
         Self::new(status, &json!({ "message": message }))
     }
 
-    fn not_found(what: &str) -> Self {
+    pub(super) fn not_found(what: &str) -> Self {
         Self::message(StatusCode::NOT_FOUND, &format!("404 {what} Not Found").replace("  ", " "))
     }
 }
@@ -108,7 +109,7 @@ fn ok(body: &Value) -> Answer {
 }
 
 /// The token of the request, which must have one of the scopes.
-fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Result<ApiToken, Refusal> {
+pub(super) fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Result<ApiToken, Refusal> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let given = text("private-token").or_else(|| text("authorization")?.strip_prefix("Bearer "));
     let token = given.and_then(|given| world.tokens.get(given)).filter(|token| token.is_good(Moment::now())).cloned();
@@ -126,19 +127,19 @@ fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Result<ApiToke
     ))
 }
 
-const READING: &[&str] = &["api", "read_api"];
+pub(super) const READING: &[&str] = &["api", "read_api"];
 const READING_USER: &[&str] = &["api", "read_api", "read_user"];
-const WRITING: &[&str] = &["api"];
+pub(super) const WRITING: &[&str] = &["api"];
 
 /// A project that the token can see: a missing right looks like a missing project.
-fn visible<'w>(world: &'w World, token: &ApiToken, reference: &str) -> Result<&'w Project, Refusal> {
+pub(super) fn visible<'w>(world: &'w World, token: &ApiToken, reference: &str) -> Result<&'w Project, Refusal> {
     world
         .project(reference)
         .filter(|project| token.projects.as_ref().is_none_or(|seen| seen.contains(&project.id)))
         .ok_or_else(|| Refusal::not_found("Project"))
 }
 
-fn number(name: &str, text: &str) -> Result<u64, Refusal> {
+pub(super) fn number(name: &str, text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, &json!({ "error": format!("{name} is invalid") })))
 }
 
@@ -299,7 +300,7 @@ async fn pipeline_jobs(
 }
 
 /// One page of a list, with GitLab's headers about the others.
-fn page(path: &str, fields: &[(String, String)], all: &[Value]) -> Answer {
+pub(super) fn page(path: &str, fields: &[(String, String)], all: &[Value]) -> Answer {
     let wanted = |name: &str, otherwise: usize| -> Result<usize, Refusal> {
         match fields.iter().find(|(known, _)| known == name) {
             None => Ok(otherwise),
@@ -592,7 +593,7 @@ fn pipeline_json(world: &World, instance: &str, pipeline: &Pipeline) -> Value {
     })
 }
 
-fn user_json(instance: &str, user: &User) -> Value {
+pub(super) fn user_json(instance: &str, user: &User) -> Value {
     json!({
         "id": user.id,
         "username": user.username,

@@ -22,6 +22,7 @@
 //! | `POST /_control/deliver` | `project` or `hook_id`; `body` or `body_text`; `event`, `headers`, `idempotency_key` |
 //! | `POST /_control/fail`, `DELETE /_control/fail` | `on` (`api`, `play`, `keys`), `times`, `status`, `effect` (`fail`, `do-then-fail`), `headers` |
 //! | `GET /_control/requests` | what came in on the main listener |
+//! | `GET /_control/outward` | commit statuses, and pipelines that a trigger token has started with their variables |
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -47,6 +48,7 @@ use super::{
     journal::Fact,
     lifecycle::{Impossible, NewJob, NewPipeline},
     oauth::Application,
+    outward,
     seed::{AUDIENCE, HookSeed, Reference},
     server::{self, Gitlab, query_fields},
     world::{Change, Project, Store, Unwritten, User, World},
@@ -78,6 +80,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/_control/deliver", post(deliver))
         .route("/_control/fail", post(fail).delete(stop_failing))
         .route("/_control/requests", get(requests))
+        .route("/_control/outward", get(outward_facts))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such control route"))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(refuse_pages))
@@ -793,4 +796,8 @@ async fn stop_failing(State(gitlab): Shared) -> Answer {
 
 async fn requests(State(gitlab): Shared) -> Response {
     gitlab.faults.requests()
+}
+
+async fn outward_facts(State(gitlab): Shared) -> Answer {
+    ok(&outward::shown(&gitlab.store().world))
 }

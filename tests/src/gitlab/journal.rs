@@ -13,6 +13,7 @@ use super::{
     delivery::{Delivery, Outcome},
     job::{Job, Pipeline},
     oauth::Application,
+    outward::{CommitStatus, Triggered},
     world::{ApiToken, Hook, Project, User},
 };
 
@@ -30,6 +31,8 @@ pub(super) enum Fact {
     },
     Pipeline(Pipeline),
     Job(Box<Job>),
+    CommitStatus(Box<CommitStatus>),
+    Triggered(Triggered),
     Queued(Box<Delivery>),
     Delivered {
         delivery_id: u64,

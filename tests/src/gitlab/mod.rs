@@ -24,6 +24,7 @@ mod journal;
 mod keys;
 mod lifecycle;
 mod oauth;
+mod outward;
 mod payload;
 mod seed;
 mod server;

@@ -15,6 +15,7 @@ use super::{
     job::{Job, Pipeline, Status},
     journal::{Fact, Journal},
     oauth::Application,
+    outward::{CommitStatus, Triggered},
 };
 
 /// A project, known by its numeric id.
@@ -221,6 +222,9 @@ pub(super) struct World {
     pub(super) jobs: BTreeMap<u64, Job>,
     pub(super) deliveries: BTreeMap<u64, Delivery>,
     pub(super) seeded: BTreeMap<String, Value>,
+    pub(super) commit_statuses: BTreeMap<u64, CommitStatus>,
+    /// By pipeline.
+    pub(super) triggered: BTreeMap<u64, Triggered>,
     /// Deliveries without an outcome yet, oldest first, by hook.
     pub(super) waiting: BTreeMap<u64, BTreeSet<u64>>,
 }
@@ -242,6 +246,8 @@ impl World {
             Fact::HookEnabled { hook_id } => drop(self.health.remove(hook_id)),
             Fact::Pipeline(pipeline) => drop(self.pipelines.insert(pipeline.id, pipeline.clone())),
             Fact::Job(job) => drop(self.jobs.insert(job.id, (**job).clone())),
+            Fact::CommitStatus(status) => drop(self.commit_statuses.insert(status.id, (**status).clone())),
+            Fact::Triggered(triggered) => drop(self.triggered.insert(triggered.pipeline_id, triggered.clone())),
             Fact::Queued(delivery) => {
                 self.waiting.entry(delivery.hook_id).or_default().insert(delivery.id);
                 self.deliveries.insert(delivery.id, (**delivery).clone());

@@ -7,15 +7,20 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// The names that the Worker's bindings have, and what each is for.
-const NAMES: [(&str, usize); 7] = [
-    ("GITLAB_TOKEN", 16),
-    ("STAGING_TOKEN", 24),
-    ("PUBLIC_TOKEN", 24),
-    ("WEBHOOK_TOKEN_TUG", 24),
-    ("WEBHOOK_TOKEN_PILOT", 24),
-    ("OPERATOR_TOKEN", 24),
-    ("SLIPWAY_EDGE_KEY", 32),
+/// The names that the Worker's bindings have: how each begins, and how many random bytes follow. As hexadecimal digits
+/// these are base64, too, so that a signing token is one.
+const NAMES: [(&str, &str, usize); 11] = [
+    ("GITLAB_TOKEN", "", 16),
+    ("GITLAB_STATUS_TOKEN", "", 16),
+    ("STAGING_TOKEN", "", 24),
+    ("PUBLIC_TOKEN", "", 24),
+    ("WEBHOOK_TOKEN_TUG", "", 24),
+    ("WEBHOOK_TOKEN_PILOT", "", 24),
+    ("SIGNING_TOKEN_TUG", "whsec_", 32),
+    ("EVENTS_TOKEN", "whsec_", 32),
+    ("TRIGGER_TOKEN", "", 16),
+    ("OPERATOR_TOKEN", "", 24),
+    ("SLIPWAY_EDGE_KEY", "", 32),
 ];
 
 /// Secrets by the names that `slipway.toml` gives them. They never leave loopback.
@@ -30,9 +35,9 @@ impl Secrets {
             Ok(text) => read(&text).with_context(|| format!("cannot read `{}`", file.display()))?,
             Err(_) => BTreeMap::new(),
         };
-        for (name, bytes) in NAMES {
+        for (name, start, bytes) in NAMES {
             if !secrets.contains_key(name) {
-                secrets.insert(name.to_owned(), random_hex(bytes)?);
+                secrets.insert(name.to_owned(), format!("{start}{}", random_hex(bytes)?));
             }
         }
         let text: serde_json::Value = secrets.clone().into_iter().collect();

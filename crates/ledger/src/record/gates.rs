@@ -139,13 +139,6 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
-    /// The releases that a pipeline feeds.
-    pub fn releases_of_pipeline(&self, pipeline_id: u64) -> Result<Vec<Version>, LedgerError> {
-        let rows =
-            self.0.query("SELECT version FROM pipelines WHERE id = ? ORDER BY version", &[pipeline_id.into()])?;
-        rows.iter().map(|row| parse(row.text(0)?)).collect()
-    }
-
     /// Writes down that a release runs in an environment; whether that is new. Of a pipeline, only what that has declared
     /// runs there: another may feed the same release. It began to at the moment at which it is told.
     pub fn deployed(
@@ -189,6 +182,14 @@ impl<S: Sql> Record<S> {
         rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
+    /// The releases that a pipeline feeds.
+    pub fn versions_of_pipeline(&self, pipeline_id: u64) -> Result<Vec<Version>, LedgerError> {
+        let rows = self
+            .0
+            .query("SELECT DISTINCT version FROM pipelines WHERE id = ? ORDER BY version", &[pipeline_id.into()])?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
+    }
+
     /// What GitLab said of a pipeline, and when.
     pub fn pipeline_facts(&self, pipeline_id: u64) -> Result<Option<(Timestamp, PipelineFacts)>, LedgerError> {
         let rows =
@@ -212,7 +213,7 @@ impl<S: Sql> Record<S> {
                 &[pipeline_id.into(), serde_json::to_string(facts)?.into(), now.0.into()],
             )?;
             if is_new {
-                for version in self.releases_of_pipeline(pipeline_id)? {
+                for version in self.versions_of_pipeline(pipeline_id)? {
                     self.bump(&version)?;
                 }
             }

@@ -81,17 +81,27 @@ impl<S: Sql> Record<S> {
     }
 
     /// Whether GitLab has to be asked. A job is known by its pipeline and name before it is read, and one that has spoken
-    /// for each of its packages says nothing new.
+    /// for its package says nothing new.
     pub(super) fn may_matter(&self, named: &Named) -> Result<bool, LedgerError> {
         let Named::Job { id, pipeline_id: Some(pipeline_id), name } = named else { return Ok(true) };
-        let unspoken = self.0.query(
-            "SELECT 1 FROM packages p WHERE p.pipeline_id = ?1 AND (p.release_job = ?2 OR p.release_all_job = ?2)
-             AND NOT EXISTS (SELECT 1 FROM approvals a WHERE a.version = p.version AND a.key = p.key AND a.job_id = ?3)
-             AND NOT EXISTS (SELECT 1 FROM refusals f WHERE f.version = p.version AND f.key = p.key AND f.job_id = ?3)
-             LIMIT 1",
-            &[(*pipeline_id).into(), name.as_str().into(), (*id).into()],
+        let declared = self.0.query(
+            "SELECT version, key FROM packages WHERE pipeline_id = ? AND release_job = ?",
+            &[(*pipeline_id).into(), name.as_str().into()],
         )?;
-        Ok(!unspoken.is_empty())
+        let Some(package) = declared.first() else {
+            // The job that releases all that remain stands for packages that may be staged yet.
+            let all = self.0.query(
+                "SELECT 1 FROM packages WHERE pipeline_id = ? AND release_all_job = ? LIMIT 1",
+                &[(*pipeline_id).into(), name.as_str().into()],
+            )?;
+            return Ok(!all.is_empty());
+        };
+        let spoken = self.0.query(
+            "SELECT 1 FROM approvals WHERE version = ?1 AND key = ?2 AND job_id = ?3
+             UNION ALL SELECT 1 FROM refusals WHERE version = ?1 AND key = ?2 AND job_id = ?3 LIMIT 1",
+            &[package.text(0)?.into(), package.text(1)?.into(), (*id).into()],
+        )?;
+        Ok(spoken.is_empty())
     }
 
     /// Whether it is a new one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use slipway_core::time::Timestamp;
 
 use super::{HintSubject, LedgerError, Record};
-use crate::sql::Sql;
+use crate::sql::{Sql, Value};
 
 /// How long a pipeline waits between two readings, by how long ago anything of it has changed.
 const PACE: [(Duration, Duration); 3] = [
@@ -37,7 +37,7 @@ impl<S: Sql> Record<S> {
                 let changed = Timestamp(row.integer(1)?);
                 // A reading later than now was when the clock was wrong.
                 let read = match row.0.get(2) {
-                    Some(crate::sql::Value::Integer(at)) if *at <= now.0 => Timestamp(*at),
+                    Some(Value::Integer(at)) if *at <= now.0 => Timestamp(*at),
                     _ => changed.min(now),
                 };
                 let age = read.since(changed);
@@ -67,6 +67,16 @@ impl<S: Sql> Record<S> {
             &[id.into(), now.0.into()],
         )?;
         Ok(())
+    }
+
+    /// When the last of a pipeline's packages was staged with the bytes that it has now. `None` when it has none.
+    pub fn last_staged(&self, pipeline_id: u64) -> Result<Option<Timestamp>, LedgerError> {
+        let rows =
+            self.0.query("SELECT MAX(first_staged_at) FROM packages WHERE pipeline_id = ?", &[pipeline_id.into()])?;
+        match rows.first().and_then(|row| row.0.first()) {
+            Some(Value::Integer(at)) => Ok(Some(Timestamp(*at))),
+            _ => Ok(None),
+        }
     }
 
     /// Takes a played job of a pipeline for a hint, if it was declared and no one has spoken of it. Whether it was news. A

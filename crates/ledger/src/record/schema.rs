@@ -118,6 +118,53 @@ const REPLACED: &[&str] = &[
      FROM audit a JOIN packages p ON a.subject = p.version || '/' || p.key WHERE a.action = 'replaced'",
 ];
 
+/// Hints of more than jobs, what was read of GitLab, and what is told to others.
+const HINTS_AND_NOTICES: &[&str] = &[
+    "ALTER TABLE hints ADD COLUMN kind TEXT NOT NULL DEFAULT 'job'",
+    "CREATE INDEX hints_by_subject ON hints (kind, job_id)",
+    "CREATE INDEX open_hints ON hints (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX settled_hints ON hints (received_at) WHERE due_at IS NULL",
+    "CREATE INDEX approvals_by_package ON approvals (version, key, job_id)",
+    "CREATE TABLE gitlab_reads (
+        minute INTEGER PRIMARY KEY,
+        count INTEGER NOT NULL
+    )",
+    "CREATE TABLE read_pipelines (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL
+    )",
+    "CREATE TABLE statuses (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        approved_by TEXT NOT NULL,
+        sent TEXT,
+        tries INTEGER NOT NULL,
+        due_at INTEGER,
+        PRIMARY KEY (version, key)
+    )",
+    "CREATE INDEX open_statuses ON statuses (due_at) WHERE due_at IS NOT NULL",
+    "CREATE TABLE occurrences (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        version TEXT NOT NULL,
+        key TEXT,
+        problem TEXT,
+        at INTEGER NOT NULL,
+        is_spread INTEGER NOT NULL
+    )",
+    "CREATE INDEX new_occurrences ON occurrences (id) WHERE is_spread = 0",
+    "CREATE TABLE deliveries (
+        occurrence INTEGER NOT NULL,
+        receiver TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        due_at INTEGER,
+        outcome TEXT,
+        PRIMARY KEY (occurrence, receiver)
+    )",
+    "CREATE INDEX open_deliveries ON deliveries (due_at) WHERE due_at IS NOT NULL",
+];
+
 /// What gates ask for: since when bytes are staged, where they are deployed, what GitLab says of their pipeline, who holds
 /// them and who has opened a gate; and of each target, whether an act was allowed to begin. What was approved before may
 /// have begun.
@@ -166,53 +213,6 @@ const GATES: &[&str] = &[
         facts TEXT NOT NULL,
         read_at INTEGER NOT NULL
     )",
-];
-
-/// Hints of more than jobs, what was read of GitLab, and what is told to others.
-const HINTS_AND_NOTICES: &[&str] = &[
-    "ALTER TABLE hints ADD COLUMN kind TEXT NOT NULL DEFAULT 'job'",
-    "CREATE INDEX hints_by_subject ON hints (kind, job_id)",
-    "CREATE INDEX open_hints ON hints (due_at) WHERE due_at IS NOT NULL",
-    "CREATE INDEX settled_hints ON hints (received_at) WHERE due_at IS NULL",
-    "CREATE INDEX approvals_by_package ON approvals (version, key, job_id)",
-    "CREATE TABLE gitlab_reads (
-        minute INTEGER PRIMARY KEY,
-        count INTEGER NOT NULL
-    )",
-    "CREATE TABLE read_pipelines (
-        id INTEGER PRIMARY KEY,
-        at INTEGER NOT NULL
-    )",
-    "CREATE TABLE statuses (
-        version TEXT NOT NULL,
-        key TEXT NOT NULL,
-        approved_by TEXT NOT NULL,
-        sent TEXT,
-        tries INTEGER NOT NULL,
-        due_at INTEGER,
-        PRIMARY KEY (version, key)
-    )",
-    "CREATE INDEX open_statuses ON statuses (due_at) WHERE due_at IS NOT NULL",
-    "CREATE TABLE occurrences (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL UNIQUE,
-        kind TEXT NOT NULL,
-        version TEXT NOT NULL,
-        key TEXT,
-        problem TEXT,
-        at INTEGER NOT NULL,
-        is_spread INTEGER NOT NULL
-    )",
-    "CREATE INDEX new_occurrences ON occurrences (id) WHERE is_spread = 0",
-    "CREATE TABLE deliveries (
-        occurrence INTEGER NOT NULL,
-        receiver TEXT NOT NULL,
-        tries INTEGER NOT NULL,
-        due_at INTEGER,
-        outcome TEXT,
-        PRIMARY KEY (occurrence, receiver)
-    )",
-    "CREATE INDEX open_deliveries ON deliveries (due_at) WHERE due_at IS NOT NULL",
 ];
 
 pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES];

@@ -138,6 +138,13 @@ impl Versions {
 #[error("slipway.toml cannot be used: {}", .0.join("; "))]
 pub struct InvalidConfig(Vec<String>);
 
+impl InvalidConfig {
+    /// Every problem, a sentence each.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl Config {
     /// Reads and checks the file.
     pub fn parse(text: &str) -> Result<Self, InvalidConfig> {

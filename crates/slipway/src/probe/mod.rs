@@ -116,14 +116,14 @@ struct Probe {
 }
 
 /// Runs the command.
-pub(crate) async fn run(options: &args::Doctor, token: Token, say: Say) -> Result<(), Failure> {
-    let doing = format!("cannot probe {} at {}", options.probe, options.url);
+pub(crate) async fn run(options: &args::Probe, token: Token, say: Say) -> Result<(), Failure> {
+    let doing = format!("cannot probe {} at {}", options.sandbox, options.url);
     let date = host::date();
     let secrets = vec![token.expose().to_owned(), STANDARD.encode(format!("{}:", token.expose()))];
     let probe = Probe {
         http: Fetch::new(ANSWER_DEADLINE),
         account: Account::new(options.url.clone(), token),
-        from: options.probe.clone(),
+        from: options.sandbox.clone(),
         to: options.to.clone(),
         ids: RefCell::default(),
         secrets,
@@ -304,7 +304,7 @@ impl Probe {
     }
 
     /// Writes the recording, and says what was found.
-    async fn conclude(&self, options: &args::Doctor, date: &str, left: &[String], doing: &str) -> Result<(), Failure> {
+    async fn conclude(&self, options: &args::Probe, date: &str, left: &[String], doing: &str) -> Result<(), Failure> {
         let outcomes = self.outcomes.take();
         let head = json!({
             "slipway": env!("CARGO_PKG_VERSION"), "date": date, "server": self.base().as_str(),
