@@ -288,8 +288,9 @@ impl Fault {
     /// same question, and keeps the difference only to show it. A test has each of them go the way of the other.
     #[must_use]
     pub fn class(self, kind: Kind) -> Self {
-        // An index may be closed to some, and a move may be; a missing one is another matter there.
-        let tells_access_apart = matches!(kind, Kind::Head | Kind::List | Kind::Promote);
+        // An index may be closed to some, and a move may be; a missing one is another matter there. A job that GitLab does
+        // not know is asked for less often than one that it does not show.
+        let tells_access_apart = matches!(kind, Kind::Head | Kind::List | Kind::Promote | Kind::Job);
         match self {
             Self::Status(401 | 403) if tells_access_apart => Self::Status(403),
             Self::Status(401 | 403 | 404) => Self::Status(404),
