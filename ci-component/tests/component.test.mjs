@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { read, templates } from "./bootstrap.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const [runner, ...runnerWords] = process.env.GITLAB_CI_LOCAL?.split(" ") ?? [];
@@ -27,6 +28,21 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true }));
 
+// All components in one project, beside a build that knows nothing of Slipway.
+const everything = `stages: [build, test, deploy]
+include:
+  - component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/release@$CI_COMMIT_SHA
+    inputs: {url: "https://slipway.example.com", packages: [jammy-amd64, noble-amd64]}
+  - component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/stage@$CI_COMMIT_SHA
+    inputs: {url: "https://slipway.example.com", packages: [jammy-amd64, noble-amd64]}
+  - component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/verify@$CI_COMMIT_SHA
+    inputs: {url: "https://slipway.example.com"}
+jammy:
+  extends: .slipway-build
+  stage: build
+  script: make
+`;
+
 const runnerSays = (...words) => spawnSync(runner, [...runnerWords, ...words], { cwd: folder, encoding: "utf8" });
 const tag = ["--variable", "CI_COMMIT_TAG=v1.2.0"];
 
@@ -39,7 +55,43 @@ test("a tag gets a plan first, and a manual, optional job a package, each in its
     "noble  build  on_success  false",
     "release: [jammy-amd64]  deploy  manual  true  release/jammy-amd64  []",
     "release: [noble-amd64]  deploy  manual  true  release/noble-amd64  []",
+    "release-all  deploy  manual  true  release-all  []",
   ]);
+});
+
+test("no package's environment is that of the job for all of them, and both are names that GitLab takes", () => {
+  const names = [...read("release").matchAll(/^ {4}name: (.*)$/gm)].map(([, name]) => name);
+  assert.deepEqual(names, ["release/$SLIPWAY_PACKAGE", "release-all"]);
+  // A key has [a-z0-9._-], at most 63 of them; GitLab takes letters, digits, spaces and - _ / $ { } . up to 255.
+  for (const name of names) assert.match(name.replace("$SLIPWAY_PACKAGE", "a._-".padEnd(63, "z")), /^(?!\/)[A-Za-z0-9 _/${}.-]{1,255}(?<!\/)$/);
+});
+
+test("every input has a type and a description, and every one of text that a shell reads is checked or a variable", () => {
+  for (const template of templates) {
+    const [header] = read(template).split(/^---$/m);
+    const inputs = [...header.matchAll(/^ {4}([a-z0-9-]+):\n((?: {6}.*\n)+)/gm)];
+    assert.ok(inputs.length > 5, template);
+    for (const [, name, about] of inputs) {
+      assert.match(about, /^ {6}type: (string|array)$/m, `${template}: ${name}`);
+      assert.match(about, /^ {6}description: "?.{10,}/m, `${template}: ${name}`);
+    }
+  }
+});
+
+test("nothing that a user gives is put into a script's text", () => {
+  for (const template of templates) {
+    const scripts = read(template).match(/^ {2}(before_)?script:\n(?: {4}.*\n|\n)+/gm);
+    for (const script of scripts) assert.doesNotMatch(script, /\$\[\[/, template);
+  }
+});
+
+test("a project whose builds have no Node gets a job for each key that stages what the builds left, even if one failed", needsRunner, () => {
+  writeFileSync(join(folder, "all.yml"), everything);
+  const jobs = JSON.parse(runnerSays("--file", "all.yml", "--list-json", ...tag).stdout);
+  const shown = jobs.map(({ name, stage, when }) => `${name} ${stage} ${when}`);
+  for (const job of ["jammy build on_success", "stage: [jammy-amd64] test always", "stage: [noble-amd64] test always", "verify .post manual"]) {
+    assert.ok(shown.includes(job), `${job}: ${shown.join(", ")}`);
+  }
 });
 
 test("a pipeline that is no release has none of the jobs", needsRunner, () => {
@@ -59,6 +111,11 @@ test("a value that would be read as shell is refused", needsRunner, () => {
     ["url", "https://h/$(id)"],
     ["url", "file:///etc/passwd"],
     ["slipway", "slipway; id"],
+    ["slipway-sha256", "$(id)"],
+    ["slipway-sha256", "ABC"],
+    ["artifact-expiry", "$(id)"],
+    ["release-all-job", "all: [x]"],
+    ["environment-tier", "moon"],
     ["packages-file", "$(id).toml"],
     ["release-job", "release: [x]"],
     ["stage-job", "visible"],
@@ -75,15 +132,28 @@ test("a value that would be read as shell is refused", needsRunner, () => {
   }
 });
 
-test("GitLab's schema accepts the component's header, and a pipeline made of it", needsSchema, () => {
-  const [header] = readFileSync(here("../templates/release.yml"), "utf8").split(/^---$/m);
-  const expanded = runnerSays("--preview", ...tag).stdout;
-  for (const [name, text] of Object.entries({ "header.yml": header, "expanded.yml": expanded })) {
+test("GitLab's schema accepts every component's header, and pipelines made of them", needsSchema, () => {
+  writeFileSync(join(folder, "all.yml"), everything);
+  const texts = {
+    "expanded.yml": runnerSays("--preview", ...tag).stdout,
+    "expanded-all.yml": runnerSays("--file", "all.yml", "--preview", ...tag).stdout,
+    "own.yml": readFileSync(here("../.gitlab-ci.yml"), "utf8"),
+  };
+  for (const job of ["plan:", "verify:", ".slipway-build:"]) assert.ok(texts["expanded-all.yml"].includes(job), job);
+  for (const template of templates) [texts[`header-${template}.yml`]] = read(template).split(/^---$/m);
+  for (const [name, text] of Object.entries(texts)) {
     const file = join(folder, name);
     writeFileSync(file, text);
     const { status, stdout } = spawnSync(schema, ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", file], {
       encoding: "utf8",
     });
-    assert.equal(status, 0, stdout);
+    assert.equal(status, 0, `${name}: ${stdout}`);
   }
+});
+
+test("GitLab's schema does refuse what is wrong", needsSchema, () => {
+  const file = join(folder, "wrong.yml");
+  writeFileSync(file, "job:\n  script: make\n  environment: {action: sometimes, name: x}\n");
+  const { status } = spawnSync(schema, ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", file]);
+  assert.equal(status, 1);
 });

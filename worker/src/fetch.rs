@@ -18,7 +18,7 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json};
 use crate::message::{self, By, ToDirectory, ToProject, tell};
-use crate::{carry, copy, gates, pages, session, settings, webhook};
+use crate::{carry, command, copy, gates, pages, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -62,6 +62,7 @@ async fn route(mut request: Request, env: &Env) -> Answer {
             Ok(response)
         }
         (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
+        (Method::Get, [name]) if let Some(asked) = command::asked(name) => command::answer(&request, env, asked).await,
         (Method::Get, []) => {
             let projects = visible(reader(&request, env, config)?.as_ref(), config);
             let mut answer = tell(&message::directory(env)?, &ToDirectory::List).await?;
@@ -141,7 +142,8 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
         (method, ["projects", project, "releases", version, what]) => {
             let (project, session) = job(&request, env, config, project)?;
             let version = parse_version(version)?;
-            let by = By { name: format!("job:{} user:{}", session.job_id, session.user), id: None };
+            let id = Some(session.user_id).filter(|id| *id != 0);
+            let by = By { name: format!("job:{} user:{}", session.job_id, session.user), id };
             let change = gates::change(&method, what, &body(&mut request, BODY_BYTES_MAX).await?)?;
             let change = ToProject::Change { project_id: project.id, version, by, change };
             Ok(tell(&message::project(env, project.id)?, &change).await?)

@@ -6,6 +6,7 @@
 //!
 //! - [`fetch`](mod@fetch): every request from outside, and the page of a release;
 //! - `carry`: a release job holds its request open while the edge copies what takes longer than an alarm may run;
+//! - `command`: the `slipway` command that this edge was built with, for jobs and people to load;
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
 //! - `scheduled`: the cron trigger, which only wakes alarms;
 //! - `project_record`, `package_promotion`, `destination_account`, `directory`: the Durable Objects, and in `host` what
@@ -17,6 +18,7 @@
 mod answer;
 mod carry;
 mod clock;
+mod command;
 mod copy;
 mod destination_account;
 mod directory;

@@ -9,6 +9,7 @@ use slipway_core::config::{Config, Project};
 use slipway_core::secret::{JobSession, NotSealed};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
+use slipway_gitlab::AccessLevel;
 use slipway_gitlab::id_token::{AGE_S_MAX, Claims, Expected, Refusal, UnverifiedIdToken, check};
 use slipway_gitlab::{Discover, GetKeys, Jwks, RsaKey};
 use slipway_wire::call;
@@ -60,7 +61,10 @@ pub(crate) async fn open(body: &[u8], env: &Env, config: &Config) -> Answer {
         pipeline_id: claims.pipeline_id,
         job_id: claims.job_id,
         user: claims.user_login,
+        user_id: claims.user_id,
+        user_level: claims.user_access_level.as_deref().and_then(AccessLevel::of_word),
         environment: claims.environment,
+        environment_protected: claims.environment_protected.unwrap_or_default(),
         ref_name: claims.ref_name,
         sha: claims.sha.unwrap_or_default(),
         token_id: claims.jti,

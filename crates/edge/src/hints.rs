@@ -245,7 +245,13 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     /// Writes down where a pipeline's packages run. An answer about a deployment that was done before the bytes were staged
     /// says nothing of them.
     fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
-        let Self { record, host, .. } = self;
+        let Self { record, host, config, project_id, .. } = self;
+        let environment = deployment.environment.name.as_str();
+        let project = config.project(&project_id.to_string());
+        if !project.is_some_and(|project| config.asks_for(project.name.as_str(), environment)) {
+            record.settle_hint(hint.id, "no gate asks for its environment")?;
+            return Ok(Gitlab::Answers);
+        }
         if !deployment.is_done() {
             self.wait(hint, &format!("the deployment is {}", deployment.status), STALE_TRIES_MAX)?;
             return Ok(Gitlab::Answers);
@@ -261,7 +267,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             record.settle_hint(hint.id, "it was done before the bytes were staged")?;
             return Ok(Gitlab::Answers);
         }
-        let (environment, by) = (&deployment.environment.name, format!("webhook job:{}", job.id));
+        let by = format!("webhook job:{}", job.id);
         for version in record.versions_of_pipeline(pipeline_id)? {
             if record.deployed(&version, Some(pipeline_id), environment, &by, host.now())? {
                 host.announce(&version);

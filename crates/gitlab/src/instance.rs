@@ -24,9 +24,14 @@ impl Instance {
 
     /// A request below `/api/v4`.
     pub(crate) fn request(&self, method: Method, path: &str) -> Result<Request, http::Error> {
+        self.request_to(method, &self.base.join(&format!("/api/v4{path}")))
+    }
+
+    /// A request to an address of this instance.
+    pub(crate) fn request_to(&self, method: Method, url: &str) -> Result<Request, http::Error> {
         http::Request::builder()
             .method(method)
-            .uri(self.base.join(&format!("/api/v4{path}")))
+            .uri(url)
             .header("private-token", self.token.header()?)
             .header(ACCEPT, "application/json")
             .body(Vec::new())

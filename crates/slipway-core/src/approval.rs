@@ -3,6 +3,8 @@
 use slipway_gitlab::{Job, User};
 use slipway_wire::Digest;
 
+use crate::access::{MayNotRelease, Player, may_release};
+use crate::config::Project;
 use crate::release::{Key, TargetState, Version};
 use crate::secret::JobSession;
 
@@ -94,6 +96,14 @@ pub enum Refusal {
         /// GitLab's word for it.
         status: String,
     },
+    /// The project's own rules do not let this person, or this environment, release.
+    #[error("`{key}` is not released: {why}")]
+    NotEntitled {
+        /// The package.
+        key: Key,
+        /// The rule.
+        why: MayNotRelease,
+    },
     /// The bytes are not in staging.
     #[error("`{key}` is not staged: {why}. Run its build job, then play the release job again")]
     NotStaged {
@@ -129,6 +139,11 @@ pub fn by_job(candidate: &Candidate, session: &JobSession, job: &Job) -> Result<
         return Err(Refusal::OtherJob { key: candidate.key.clone(), declared: candidate.release_job.clone() });
     }
     approve(candidate, by, Via::Job, job.id)
+}
+
+/// Judges who played the job by the project's own rules. Both ways of asking go through here.
+pub fn entitled(candidate: &Candidate, project: &Project, player: &Player<'_>) -> Result<(), Refusal> {
+    may_release(project, player).map_err(|why| Refusal::NotEntitled { key: candidate.key.clone(), why })
 }
 
 /// Whether a job is the one that releases all that remain.
@@ -212,7 +227,10 @@ mod tests {
             pipeline_id: 7,
             job_id: 81,
             user: "mira".to_owned(),
+            user_id: 1,
+            user_level: None,
             environment: environment.map(str::to_owned),
+            environment_protected: false,
             ref_name: "v1".to_owned(),
             sha: "aa".to_owned(),
             token_id: "t".to_owned(),

@@ -308,3 +308,222 @@ pub fn moment(at: Timestamp) -> String {
     let (date, clock) = text.split_once('T').unwrap_or((&text, ""));
     format!("{date} {} UTC", clock.split('.').next().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-23 10:00:00 UTC: 20,780 days and ten hours after the epoch.
+    const NOW: Timestamp = Timestamp((20_780 * 24 + 10) * 3_600_000);
+    const MINUTE: i64 = 60_000;
+
+    fn ago(minutes: i64) -> Timestamp {
+        Timestamp(NOW.0 - minutes * MINUTE)
+    }
+
+    fn keys(names: &[&str]) -> Vec<Key> {
+        names.iter().map(|name| name.parse().expect("a key")).collect()
+    }
+
+    /// A package of which everything is as the strictest gate wants it, asked for by person 8 after person 7 had started
+    /// the pipeline.
+    fn good() -> Facts {
+        Facts {
+            pipeline_id: 47,
+            packages: 3,
+            unstaged: Vec::new(),
+            staged_at: Some(ago(120)),
+            deployed: [("staging".to_owned(), ago(100)), ("production".to_owned(), ago(90))].into(),
+            pipeline: Some(pipeline(Some(7), &[("qa", "success"), ("build", "success")])),
+            asked_by: Some(8),
+            holds: Vec::new(),
+            overrides: Vec::new(),
+        }
+    }
+
+    fn pipeline(started_by: Option<u64>, jobs: &[(&str, &str)]) -> PipelineFacts {
+        let listed = |(name, status): &(&str, &str)| ListedJob {
+            name: (*name).to_owned(),
+            status: JobStatus::from((*status).to_owned()),
+        };
+        PipelineFacts { started_by, jobs: jobs.iter().map(listed).collect() }
+    }
+
+    fn gate(text: &str) -> Gate {
+        toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    /// What the gates say, a line each: kind, sentence, and when it opens by itself.
+    fn said(gates: &[Gate], facts: &Facts) -> Vec<String> {
+        let gates: Vec<&Gate> = gates.iter().collect();
+        let line = |closed: &Closed| {
+            let until = closed.until.map(|until| format!(" | {}", moment(until))).unwrap_or_default();
+            format!("{}: {}{until}", closed.gate.code(), closed.why)
+        };
+        closed(&gates, facts, NOW).iter().map(line).collect()
+    }
+
+    const ALL: &str = r#"
+        staged = true
+        deployed = ["staging", "production"]
+        jobs = ["qa"]
+        soak = "1h"
+        soak_after = "deployed"
+        freeze = [{ from = "2026-12-20T00:00:00Z", until = "2026-12-27T00:00:00Z", why = "holidays" }]
+        second_person = true
+        override_people = [9]
+    "#;
+
+    #[test]
+    fn gates_whose_wishes_are_all_met_are_open() {
+        assert!(said(&[gate(ALL)], &good()).is_empty());
+        assert!(said(&[], &good()).is_empty());
+    }
+
+    #[test]
+    fn each_gate_names_in_one_sentence_what_is_missing() {
+        type Spoil = fn(&mut Facts);
+        let cases: &[(&str, Spoil, &str)] = &[
+            (
+                "staged = true",
+                |facts| facts.unstaged = keys(&["el-9", "jammy"]),
+                "staged: 2 of 3 packages of the release are not staged: `el-9`, `jammy`",
+            ),
+            (
+                "staged = true",
+                |facts| facts.unstaged = keys(&["a", "b", "c", "d", "e", "f", "g"]),
+                "staged: 7 of 3 packages of the release are not staged: `a`, `b`, `c`, `d`, `e` and 2 more",
+            ),
+            (
+                r#"deployed = ["staging", "production"]"#,
+                |facts| facts.deployed.retain(|name, _| name == "staging"),
+                "deployed: what is staged is not deployed to `production` yet",
+            ),
+            (
+                r#"deployed = ["staging", "production"]"#,
+                |facts| facts.deployed.clear(),
+                "deployed: what is staged is not deployed to `staging`, `production` yet",
+            ),
+            (
+                r#"jobs = ["qa"]"#,
+                |facts| facts.pipeline = Some(pipeline(Some(7), &[("qa", "running")])),
+                "jobs: pipeline 47 has the job `qa` running, which must succeed",
+            ),
+            (
+                r#"jobs = ["qa", "scan"]"#,
+                |facts| facts.pipeline = Some(pipeline(Some(7), &[("qa", "failed"), ("qa-later", "success")])),
+                "jobs: pipeline 47 has the job `qa` failed, which must succeed and has no job `scan`, which must succeed",
+            ),
+            (
+                r#"jobs = ["qa"]"#,
+                |facts| {
+                    facts.pipeline =
+                        Some(pipeline(None, &[("qa: [jammy, amd64]", "success"), ("qa: [el-9]", "manual")]));
+                },
+                "jobs: pipeline 47 has the job `qa: [el-9]` manual, which must succeed",
+            ),
+            (
+                r#"jobs = ["qa"]"#,
+                |facts| facts.pipeline = Some(pipeline(None, &[("qa 1/2", "success"), ("qa 2/2", "canceled")])),
+                "jobs: pipeline 47 has the job `qa 2/2` canceled, which must succeed",
+            ),
+            (
+                r#"jobs = ["qa"]"#,
+                |facts| facts.pipeline = None,
+                "jobs: nobody has asked GitLab yet how the jobs of pipeline 47 ended",
+            ),
+            (
+                r#"soak = "3h""#,
+                |_| {},
+                "soak: it has to be staged for 3h, which it is at 2026-11-23 11:00:00 UTC | 2026-11-23 11:00:00 UTC",
+            ),
+            (r#"soak = "90s""#, |facts| facts.staged_at = None, "soak: it has to be staged for 1m 30s, and is not yet"),
+            (
+                "deployed = [\"staging\", \"production\"]\nsoak = \"2h\"\nsoak_after = \"deployed\"",
+                |_| {},
+                "soak: it has to be deployed to `staging`, `production` for 2h, which it is at 2026-11-23 10:30:00 UTC \
+                 | 2026-11-23 10:30:00 UTC",
+            ),
+            (
+                r#"freeze = [{ from = "2026-11-23T10:00:00Z", until = "2026-11-24T00:00:00Z", why = "An audit." }]"#,
+                |_| {},
+                "freeze: releases are frozen until 2026-11-24 00:00:00 UTC: An audit | 2026-11-24 00:00:00 UTC",
+            ),
+            (
+                "second_person = true",
+                |facts| facts.asked_by = Some(7),
+                "second_person: who plays its job has started pipeline 47, and a second person must play it",
+            ),
+            (
+                "second_person = true",
+                |facts| facts.pipeline = Some(pipeline(None, &[])),
+                "second_person: GitLab does not say who has started pipeline 47, and a second person must play its job",
+            ),
+            (
+                "staged = true",
+                |facts| {
+                    facts.holds =
+                        vec![Hold { by: "user:nell".to_owned(), reason: "bad notes.".to_owned(), at: ago(5) }];
+                },
+                "hold: it is on hold by user:nell since 2026-11-23 09:55:00 UTC: bad notes",
+            ),
+        ];
+        for (text, spoil, sentence) in cases {
+            let mut facts = good();
+            spoil(&mut facts);
+            assert_eq!(said(&[gate(text)], &facts), [*sentence], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gate_opens_at_the_moment_that_it_names_and_not_before() {
+        let soak = gate(r#"soak = "1h""#);
+        for (since, is_open) in [(ago(60), true), (Timestamp(ago(60).0 + 1), false), (Timestamp(NOW.0 + 1), false)] {
+            let facts = Facts { staged_at: Some(since), ..good() };
+            assert_eq!(said(std::slice::from_ref(&soak), &facts).is_empty(), is_open, "{since}");
+        }
+        for (from, until, is_open) in [
+            ("2026-11-23T09:00:00Z", "2026-11-23T10:00:00Z", true),
+            ("2026-11-23T10:00:00Z", "2026-11-23T10:00:01Z", false),
+            ("2026-11-23T10:00:01Z", "2026-11-23T11:00:00Z", true),
+        ] {
+            let freeze = gate(&format!(r#"freeze = [{{ from = "{from}", until = "{until}", why = "x" }}]"#));
+            assert_eq!(said(&[freeze], &good()).is_empty(), is_open, "{from} to {until}");
+        }
+    }
+
+    #[test]
+    fn an_override_opens_one_kind_of_gate_that_names_its_person_and_no_hold() {
+        let strict = [gate("soak = \"3h\"\nstaged = true\noverride_people = [9]"), gate("soak = \"4h\"")];
+        let mut facts = Facts { unstaged: keys(&["jammy"]), ..good() };
+        let kinds = |facts: &Facts| {
+            said(&strict, facts)
+                .iter()
+                .map(|line| line.split_once(':').map_or("", |(kind, _)| kind).to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(&facts), ["staged", "soak", "soak"]);
+        facts.overrides = vec![Override { gate: GateKind::Soak, by: 8 }];
+        assert_eq!(kinds(&facts), ["staged", "soak", "soak"], "nobody has named person 8");
+        facts.overrides = vec![Override { gate: GateKind::Soak, by: 9 }];
+        assert_eq!(kinds(&facts), ["staged", "soak"], "the second gate names nobody");
+        facts.overrides.push(Override { gate: GateKind::Hold, by: 9 });
+        facts.holds = vec![Hold { by: "x".to_owned(), reason: "y".to_owned(), at: NOW }];
+        assert_eq!(kinds(&facts), ["hold", "staged", "soak"]);
+    }
+
+    #[test]
+    fn whoever_only_looks_is_not_taken_for_the_one_who_plays() {
+        let facts = Facts { asked_by: None, ..good() };
+        assert!(said(&[gate("second_person = true")], &facts).is_empty());
+    }
+
+    #[test]
+    fn all_that_is_in_the_way_is_one_sentence() {
+        let closed = [
+            Closed { gate: GateKind::Hold, why: "a".to_owned(), until: None },
+            Closed { gate: GateKind::Soak, why: "b".to_owned(), until: Some(NOW) },
+        ];
+        assert_eq!(sentence_of(&keys(&["jammy"])[0], &closed), "`jammy` may not be released yet: a; b");
+    }
+}

@@ -1,6 +1,7 @@
 //! What Slipway knows: releases, routes, approvals, plans, promotions. It knows no host and reads no clock.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod access;
 pub mod amount;
 pub mod api;
 pub mod approval;

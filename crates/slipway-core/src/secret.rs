@@ -8,6 +8,7 @@ use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use slipway_gitlab::AccessLevel;
 use slipway_wire::Token;
 use subtle::ConstantTimeEq;
 
@@ -97,8 +98,17 @@ pub struct JobSession {
     pub job_id: u64,
     /// Who runs it: for a manual job, who played it.
     pub user: String,
+    /// GitLab's id of them. 0 in a session that an earlier version of the edge opened.
+    #[serde(default)]
+    pub user_id: u64,
+    /// Their role in the project.
+    #[serde(default)]
+    pub user_level: Option<AccessLevel>,
     /// The environment that GitLab signed.
     pub environment: Option<String>,
+    /// Whether GitLab protects it.
+    #[serde(default)]
+    pub environment_protected: bool,
     /// Branch or tag.
     pub ref_name: String,
     /// Commit.
@@ -144,7 +154,10 @@ mod tests {
             pipeline_id: 5,
             job_id: 9,
             user: "mira".to_owned(),
+            user_id: 7,
+            user_level: Some(AccessLevel::Maintainer),
             environment: None,
+            environment_protected: false,
             ref_name: "v1".to_owned(),
             sha: "0".repeat(40),
             token_id: "t".to_owned(),

@@ -86,7 +86,7 @@ pub fn judge(
     let mut sentence = verdict(project, version, &states);
     let blocked = packages.iter().filter(|package| !package.blocked.is_empty()).count();
     if blocked > 0 {
-        sentence.push_str(&format!(" {blocked} may not be released yet."));
+        sentence = format!("{sentence} {blocked} may not be released yet.");
     }
     match closing {
         Some(api::Closing { by, reason, .. }) => {

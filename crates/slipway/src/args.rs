@@ -1,8 +1,8 @@
 //! The command line: which command, on what. Every mistake in it is found before any is reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use slipway_core::release::Key;
+use slipway_core::release::{Key, Version};
 use slipway_packagecloud::{Distro, Repository};
 use slipway_wire::Base;
 
@@ -13,12 +13,20 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     Help(Option<Topic>),
     Version,
-    Session { timeout_s: u32 },
+    Session { timeout_s: u32, json: bool },
     Plan(Plan),
     Stage(Stage),
+    Await(Await),
     Release(Release),
     Status(Status),
+    Verify(Verify),
+    Hold(Hold),
+    Close(Close),
+    Login(Login),
+    Logout { json: bool },
+    Config { path: String, json: bool },
     Doctor(Doctor),
+    Probe(Probe),
 }
 
 /// The commands that have a help page.
@@ -27,33 +35,76 @@ pub(crate) enum Topic {
     Plan,
     Session,
     Stage,
+    Await,
     Release,
     Status,
+    Verify,
+    Hold,
+    Close,
+    Login,
+    Logout,
+    Config,
     Doctor,
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Plan, Self::Session, Self::Stage, Self::Release, Self::Status, Self::Doctor];
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Plan,
+        Self::Session,
+        Self::Stage,
+        Self::Await,
+        Self::Release,
+        Self::Status,
+        Self::Verify,
+        Self::Hold,
+        Self::Close,
+        Self::Login,
+        Self::Logout,
+        Self::Config,
+        Self::Doctor,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
             Self::Session => "session",
             Self::Stage => "stage",
+            Self::Await => "await",
             Self::Release => "release",
             Self::Status => "status",
+            Self::Verify => "verify",
+            Self::Hold => "hold",
+            Self::Close => "close",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::Config => "config",
             Self::Doctor => "doctor",
         }
     }
 
     fn flags(self) -> &'static [Flag] {
         match self {
-            Self::Plan => &[PACKAGES, JOBS, RELEASE_JOB, ENVIRONMENT, DRY_RUN, TIMEOUT, JSON],
+            Self::Plan => &[
+                PACKAGES,
+                JOBS,
+                RELEASE_JOB,
+                ENVIRONMENT,
+                RELEASE_ALL_JOB,
+                RELEASE_ALL_ENVIRONMENT,
+                DRY_RUN,
+                TIMEOUT,
+                JSON,
+            ],
             Self::Stage => &[REPLACE, TIMEOUT, JSON],
-            Self::Release | Self::Status => &[TIMEOUT, JSON],
+            Self::Await | Self::Status => &[VERSION, TIMEOUT, JSON],
+            Self::Release => &[ALL, VERSIONS, DRY_RUN, OVERRIDE, TIMEOUT, JSON],
+            Self::Verify => &[MANIFEST, KEYRING, STORAGE, VERSION, TIMEOUT, JSON],
+            Self::Hold => &[LIFT, REASON, VERSION, TIMEOUT, JSON],
+            Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
-            Self::Session => &[TIMEOUT],
+            Self::Login => &[API, TIMEOUT, JSON],
+            Self::Logout | Self::Config => &[JSON],
+            Self::Session => &[TIMEOUT, JSON],
         }
     }
 }
@@ -71,6 +122,10 @@ pub(crate) struct Plan {
     pub(crate) release_job: String,
     /// A release job's environment, `{key}` standing for the key.
     pub(crate) environment: String,
+    /// The name of the one job that releases all that remain of the pipeline.
+    pub(crate) release_all_job: Option<String>,
+    /// The environment of that job.
+    pub(crate) release_all_environment: Option<String>,
     pub(crate) dry_run: bool,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
@@ -79,18 +134,95 @@ pub(crate) struct Plan {
 /// `slipway stage`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stage {
-    pub(crate) key: Key,
-    pub(crate) path: String,
+    /// Each package with its file.
+    pub(crate) files: Vec<(Key, String)>,
     /// Whether bytes that nobody approved may give way to these.
     pub(crate) replace: bool,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
 }
 
+/// What `slipway await` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// Every package is staged, or further, or skipped.
+    Staged,
+    /// Every package that is not skipped is released.
+    Complete,
+}
+
+/// `slipway await`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Await {
+    pub(crate) state: Awaited,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// Which packages of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// All that are not released yet.
+    All,
+    /// These.
+    Keys(Vec<Key>),
+}
+
 /// `slipway release`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Release {
+    /// The packages, by version. `None` is the version that the environment names.
+    pub(crate) versions: Vec<(Option<Version>, Which)>,
+    /// Whether nothing is to be written.
+    pub(crate) dry_run: bool,
+    /// Why closed gates are to be overridden.
+    pub(crate) reason: Option<String>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway verify`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verify {
+    /// A release as `slipway status --json` writes it, in place of the edge's.
+    pub(crate) manifest: Option<String>,
+    /// The keys that indexes must be signed by.
+    pub(crate) keyring: Option<String>,
+    /// Where package servers may redirect to.
+    pub(crate) storage: Vec<Base>,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway hold`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hold {
+    /// The packages; none means the whole release.
     pub(crate) keys: Vec<Key>,
+    /// Whether the hold ends.
+    pub(crate) lift: bool,
+    pub(crate) reason: String,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway close`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Close {
+    pub(crate) reason: String,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway login`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Login {
+    /// Whether the token is to play jobs, too.
+    pub(crate) api: bool,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
 }
@@ -100,13 +232,21 @@ pub(crate) struct Release {
 pub(crate) struct Status {
     /// The one target whose attempts are asked for.
     pub(crate) target: Option<(Key, Distro)>,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway doctor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Doctor {
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
 }
 
 /// `slipway doctor --probe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Doctor {
+pub(crate) struct Probe {
     /// The sandbox repository that is pushed to.
     pub(crate) probe: Repository,
     /// The package server.
@@ -130,6 +270,10 @@ pub(crate) const ASK_TIMEOUT_S: u32 = 120;
 pub(crate) const STAGE_TIMEOUT_S: u32 = 600;
 /// How long `release` follows: a session ends after 3 hours at the latest.
 pub(crate) const RELEASE_TIMEOUT_S: u32 = 3 * 60 * 60;
+/// How long `await` waits: as long as a job of GitLab.com may run unless its project says otherwise.
+pub(crate) const AWAIT_TIMEOUT_S: u32 = 60 * 60;
+/// How long `login` waits for the person. GitLab's codes live 5 minutes.
+pub(crate) const LOGIN_TIMEOUT_S: u32 = 300;
 /// How long `doctor` waits for an index. No time is promised; clients in the field wait 10 minutes.
 pub(crate) const DOCTOR_TIMEOUT_S: u32 = 600;
 /// The file that a recording is written to.
@@ -140,20 +284,48 @@ struct Flag {
     name: &'static str,
     /// What the value is; a flag without one is a switch.
     value: Option<&'static str>,
+    /// Whether it may be given several times.
+    many: bool,
 }
 
-const PACKAGES: Flag = Flag { name: "--packages", value: Some("FILE") };
-const JOBS: Flag = Flag { name: "--jobs", value: Some("KEYS") };
-const RELEASE_JOB: Flag = Flag { name: "--release-job", value: Some("NAME") };
-const ENVIRONMENT: Flag = Flag { name: "--environment", value: Some("NAME") };
-const TIMEOUT: Flag = Flag { name: "--timeout", value: Some("SECONDS") };
-const DRY_RUN: Flag = Flag { name: "--dry-run", value: None };
-const REPLACE: Flag = Flag { name: "--replace", value: None };
-const PROBE: Flag = Flag { name: "--probe", value: Some("USER/REPO") };
-const URL: Flag = Flag { name: "--url", value: Some("URL") };
-const TO: Flag = Flag { name: "--to", value: Some("USER/REPO") };
-const RECORD: Flag = Flag { name: "--record", value: Some("FILE") };
-const JSON: Flag = Flag { name: "--json", value: None };
+impl Flag {
+    const fn switch(name: &'static str) -> Self {
+        Self { name, value: None, many: false }
+    }
+
+    const fn of(name: &'static str, value: &'static str) -> Self {
+        Self { name, value: Some(value), many: false }
+    }
+
+    const fn many(self) -> Self {
+        Self { many: true, ..self }
+    }
+}
+
+const PACKAGES: Flag = Flag::of("--packages", "FILE");
+const JOBS: Flag = Flag::of("--jobs", "KEYS");
+const RELEASE_JOB: Flag = Flag::of("--release-job", "NAME");
+const ENVIRONMENT: Flag = Flag::of("--environment", "NAME");
+const RELEASE_ALL_JOB: Flag = Flag::of("--release-all-job", "NAME");
+const RELEASE_ALL_ENVIRONMENT: Flag = Flag::of("--release-all-environment", "NAME");
+const TIMEOUT: Flag = Flag::of("--timeout", "SECONDS");
+const DRY_RUN: Flag = Flag::switch("--dry-run");
+const REPLACE: Flag = Flag::switch("--replace");
+const ALL: Flag = Flag::switch("--all");
+const VERSION: Flag = Flag::of("--version", "VERSION");
+const VERSIONS: Flag = VERSION.many();
+const OVERRIDE: Flag = Flag::of("--override", "REASON");
+const MANIFEST: Flag = Flag::of("--manifest", "FILE");
+const KEYRING: Flag = Flag::of("--keyring", "FILE");
+const STORAGE: Flag = Flag::of("--storage", "URL").many();
+const LIFT: Flag = Flag::switch("--lift");
+const REASON: Flag = Flag::of("--reason", "TEXT");
+const API: Flag = Flag::switch("--api");
+const PROBE: Flag = Flag::of("--probe", "USER/REPO");
+const URL: Flag = Flag::of("--url", "URL");
+const TO: Flag = Flag::of("--to", "USER/REPO");
+const RECORD: Flag = Flag::of("--record", "FILE");
+const JSON: Flag = Flag::switch("--json");
 
 /// Reads the command line, without the program's name.
 pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
@@ -173,7 +345,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         let problem = if first.starts_with('-') {
             format!("`slipway` has no flag `{first}`")
         } else {
-            format!("`{first}` is not a command")
+            format!("`{first}` is not a command{}", meant(first, Topic::ALL.into_iter().map(Topic::name)))
         };
         return Err(misused(None, vec![problem]));
     };
@@ -186,7 +358,14 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         Topic::Status => status(&mut line),
         Topic::Plan => Some(Command::Plan(plan(&mut line))),
         Topic::Stage => stage(&mut line),
+        Topic::Await => awaited(&mut line),
         Topic::Release => Some(Command::Release(release(&mut line))),
+        Topic::Verify => verify(&mut line),
+        Topic::Hold => hold(&mut line),
+        Topic::Close => close(&mut line),
+        Topic::Login => login(&mut line),
+        Topic::Logout => line.no_words().map(|()| Command::Logout { json: line.switch(JSON) }),
+        Topic::Config => config(&mut line),
         Topic::Doctor => doctor(&mut line),
     };
     match command {
@@ -201,14 +380,85 @@ fn misused(topic: Option<Topic>, mut problems: Vec<String>) -> Failure {
     Failure::new(Exit::Misused, format!("cannot read the command line of `{command}`"), problems)
 }
 
+/// The name that was probably meant, as the end of a sentence: at most two letters are other, missing, doubled or swapped.
+fn meant<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let nearest = names.map(|name| (strsim::damerau_levenshtein(word, name), name)).min();
+    match nearest {
+        Some((distance, name)) if distance <= 2 && distance < word.len() => format!("; `{name}` is"),
+        _ => String::new(),
+    }
+}
+
 fn session(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
-    line.no_words().map(|()| Command::Session { timeout_s })
+    let json = line.switch(JSON);
+    line.no_words().map(|()| Command::Session { timeout_s, json })
+}
+
+fn awaited(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, AWAIT_TIMEOUT_S);
+    let (json, version) = (line.switch(JSON), line.version());
+    let words = std::mem::take(&mut line.words);
+    let state = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["staged"] => Awaited::Staged,
+        ["complete"] => Awaited::Complete,
+        _ => {
+            line.problems.push("what to wait for is needed: `staged` or `complete`".to_owned());
+            return None;
+        }
+    };
+    Some(Command::Await(Await { state, version, timeout_s, json }))
+}
+
+fn verify(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, version) = (line.switch(JSON), line.version());
+    let (manifest, keyring) = (line.value(MANIFEST), line.value(KEYRING));
+    let storage = line.values(STORAGE);
+    let storage = storage.iter().filter_map(|url| line.parsed(url)).collect();
+    line.no_words()?;
+    if manifest.is_some() && version.is_some() {
+        line.problems.push("`--version` and `--manifest` both say which release it is: give one".to_owned());
+    }
+    Some(Command::Verify(Verify { manifest, keyring, storage, version, timeout_s, json }))
+}
+
+fn hold(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, lift, version) = (line.switch(JSON), line.switch(LIFT), line.version());
+    let keys = line.keys();
+    let reason = line.needed(REASON)?;
+    Some(Command::Hold(Hold { keys, lift, reason, version, timeout_s, json }))
+}
+
+fn close(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, version) = (line.switch(JSON), line.version());
+    line.no_words()?;
+    let reason = line.needed(REASON)?;
+    Some(Command::Close(Close { reason, version, timeout_s, json }))
+}
+
+fn login(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, LOGIN_TIMEOUT_S);
+    let (json, api) = (line.switch(JSON), line.switch(API));
+    line.no_words().map(|()| Command::Login(Login { api, timeout_s, json }))
+}
+
+fn config(line: &mut Line) -> Option<Command> {
+    let json = line.switch(JSON);
+    match std::mem::take(&mut line.words).as_slice() {
+        [act, path] if act == "check" => Some(Command::Config { path: path.clone(), json }),
+        _ => {
+            line.problems.push("`check FILE` is needed: what to do, and to which `slipway.toml`".to_owned());
+            None
+        }
+    }
 }
 
 fn status(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
-    let json = line.switch(JSON);
+    let (json, version) = (line.switch(JSON), line.version());
     let target = match std::mem::take(&mut line.words).as_slice() {
         [] => None,
         [key, distro] => {
@@ -220,7 +470,7 @@ fn status(line: &mut Line) -> Option<Command> {
             None
         }
     };
-    Some(Command::Status(Status { target, timeout_s, json }))
+    Some(Command::Status(Status { target, version, timeout_s, json }))
 }
 
 fn doctor(line: &mut Line) -> Option<Command> {
@@ -228,6 +478,12 @@ fn doctor(line: &mut Line) -> Option<Command> {
     let json = line.switch(JSON);
     let record = line.value(RECORD).unwrap_or_else(|| RECORD_DEFAULT.to_owned());
     let to = line.value(TO).map(|text| line.parsed::<Repository>(&text));
+    if !line.switch(PROBE) {
+        for flag in [URL, TO, RECORD].into_iter().filter(|flag| line.given.contains(flag.name)) {
+            line.problems.push(format!("`{}` belongs to `--probe USER/REPO`", flag.name));
+        }
+        return line.no_words().map(|()| Command::Doctor(Doctor { timeout_s, json }));
+    }
     let probe = line.needed(PROBE).and_then(|text| line.parsed::<Repository>(&text));
     let url = line.needed(URL).and_then(|text| line.parsed::<Base>(&text));
     line.no_words()?;
@@ -239,7 +495,7 @@ fn doctor(line: &mut Line) -> Option<Command> {
     if to.as_ref() == Some(&probe) {
         line.problems.push("`--to` must be another repository than `--probe`".to_owned());
     }
-    Some(Command::Doctor(Doctor { probe, url, to, record, timeout_s, json }))
+    Some(Command::Probe(Probe { probe, url, to, record, timeout_s, json }))
 }
 
 fn plan(line: &mut Line) -> Plan {
@@ -256,6 +512,8 @@ fn plan(line: &mut Line) -> Plan {
         jobs: line.value(JOBS),
         release_job: line.value(RELEASE_JOB).unwrap_or_else(|| RELEASE_JOB_DEFAULT.to_owned()),
         environment: line.value(ENVIRONMENT).unwrap_or_else(|| ENVIRONMENT_DEFAULT.to_owned()),
+        release_all_job: line.value(RELEASE_ALL_JOB),
+        release_all_environment: line.value(RELEASE_ALL_ENVIRONMENT),
         dry_run: line.switch(DRY_RUN),
         timeout_s: line.seconds(TIMEOUT, ASK_TIMEOUT_S),
         json: line.switch(JSON),
@@ -265,16 +523,21 @@ fn plan(line: &mut Line) -> Plan {
 fn stage(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, STAGE_TIMEOUT_S);
     let (json, replace) = (line.switch(JSON), line.switch(REPLACE));
-    match std::mem::take(&mut line.words).as_slice() {
-        [key, path] => {
-            let key = line.key(key)?;
-            Some(Command::Stage(Stage { key, path: path.clone(), replace, timeout_s, json }))
-        }
-        words => {
-            line.problems.push(format!("a KEY and a FILE are needed, not {}", counted(words)));
-            None
-        }
+    let words = std::mem::take(&mut line.words);
+    if words.is_empty() || words.len() % 2 != 0 {
+        line.problems.push(format!("a KEY and a FILE are needed, or several such pairs, not {}", counted(&words)));
+        return None;
     }
+    let mut files: Vec<(Key, String)> = Vec::new();
+    for pair in words.chunks_exact(2) {
+        let [key, path] = pair else { continue };
+        let Some(key) = line.key(key) else { continue };
+        if files.iter().any(|(known, _)| *known == key) {
+            line.problems.push(format!("`{key}` is given two files"));
+        }
+        files.push((key, path.clone()));
+    }
+    Some(Command::Stage(Stage { files, replace, timeout_s, json }))
 }
 
 fn counted(words: &[String]) -> String {
@@ -287,27 +550,68 @@ fn counted(words: &[String]) -> String {
 
 fn release(line: &mut Line) -> Release {
     let timeout_s = line.seconds(TIMEOUT, RELEASE_TIMEOUT_S);
-    let json = line.switch(JSON);
-    let words = std::mem::take(&mut line.words);
-    if words.is_empty() {
-        line.problems.push("no package: name the KEYs to release".to_owned());
+    let (json, all, dry_run) = (line.switch(JSON), line.switch(ALL), line.switch(DRY_RUN));
+    let reason = line.value(OVERRIDE);
+    if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        line.problems.push("`--override` needs a reason: it is kept in the record".to_owned());
     }
-    let mut keys: Vec<Key> = words.iter().filter_map(|word| line.key(word)).collect();
-    keys.sort();
-    keys.dedup();
-    Release { keys, timeout_s, json }
+    let named = line.values(VERSIONS);
+    let named: Vec<Version> = named.iter().filter_map(|text| line.parsed(text)).collect();
+    let words = std::mem::take(&mut line.words);
+    match (words.is_empty(), all) {
+        (true, false) => line.problems.push("no package: name the KEYs to release, or `--all`".to_owned()),
+        (false, true) => line.problems.push("either `--all` or KEYs, not both".to_owned()),
+        _ => {}
+    }
+    // Every word without a version of its own is meant for each named version.
+    let each: Vec<Option<Version>> = if named.is_empty() { vec![None] } else { named.into_iter().map(Some).collect() };
+    let mut versions: Vec<(Option<Version>, Which)> = Vec::new();
+    if all {
+        for version in each {
+            if !versions.iter().any(|(known, _)| *known == version) {
+                versions.push((version, Which::All));
+            }
+        }
+        return Release { versions, dry_run, reason, timeout_s, json };
+    }
+    for word in &words {
+        let (key, at) = match word.split_once('@') {
+            None => (word.as_str(), each.clone()),
+            Some((key, version)) => {
+                let Some(version) = line.parsed::<Version>(version) else { continue };
+                (key, vec![Some(version)])
+            }
+        };
+        let Some(key) = line.key(key) else { continue };
+        for version in at {
+            match versions.iter_mut().find(|(known, _)| *known == version) {
+                Some((_, Which::Keys(keys))) => keys.push(key.clone()),
+                _ => versions.push((version, Which::Keys(vec![key.clone()]))),
+            }
+        }
+    }
+    for (_, which) in &mut versions {
+        if let Which::Keys(keys) = which {
+            keys.sort();
+            keys.dedup();
+        }
+    }
+    Release { versions, dry_run, reason, timeout_s, json }
 }
 
 /// A command's words and flags, told apart.
 struct Line {
     words: Vec<String>,
-    values: BTreeMap<&'static str, String>,
+    values: BTreeMap<&'static str, Vec<String>>,
+    /// Every flag that was given.
+    given: BTreeSet<&'static str>,
     problems: Vec<String>,
 }
 
 impl Line {
     fn scan(topic: Topic, arguments: &[String]) -> Self {
-        let mut line = Self { words: Vec::new(), values: BTreeMap::new(), problems: Vec::new() };
+        let mut line =
+            Self { words: Vec::new(), values: BTreeMap::new(), given: BTreeSet::new(), problems: Vec::new() };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             if argument == "--" {
@@ -323,7 +627,8 @@ impl Line {
                 None => (argument.as_str(), None),
             };
             let Some(flag) = topic.flags().iter().find(|flag| flag.name == name) else {
-                line.problems.push(format!("`slipway {}` has no flag `{name}`", topic.name()));
+                let meant = meant(name, topic.flags().iter().map(|flag| flag.name));
+                line.problems.push(format!("`slipway {}` has no flag `{name}`{meant}", topic.name()));
                 continue;
             };
             let value = match (flag.value, attached) {
@@ -341,9 +646,12 @@ impl Line {
                     value.clone()
                 }
             };
-            if line.values.insert(flag.name, value).is_some() && flag.value.is_some() {
+            let values = line.values.entry(flag.name).or_default();
+            values.push(value);
+            if values.len() > 1 && flag.value.is_some() && !flag.many {
                 line.problems.push(format!("`{name}` is given twice"));
             }
+            line.given.insert(flag.name);
         }
         line
     }
@@ -358,8 +666,26 @@ impl Line {
         self.values.contains_key(flag.name)
     }
 
+    fn values(&mut self, flag: Flag) -> Vec<String> {
+        self.values.remove(flag.name).unwrap_or_default()
+    }
+
     fn value(&mut self, flag: Flag) -> Option<String> {
-        self.values.remove(flag.name)
+        self.values(flag).into_iter().next()
+    }
+
+    /// The release that is meant, where the command line says it.
+    fn version(&mut self) -> Option<Version> {
+        self.value(VERSION).and_then(|text| self.parsed(&text))
+    }
+
+    /// All words, as keys.
+    fn keys(&mut self) -> Vec<Key> {
+        let words = std::mem::take(&mut self.words);
+        let mut keys: Vec<Key> = words.iter().filter_map(|word| self.key(word)).collect();
+        keys.sort();
+        keys.dedup();
+        keys
     }
 
     fn seconds(&mut self, flag: Flag, default: u32) -> u32 {
@@ -408,14 +734,20 @@ mod tests {
             jobs: None,
             release_job: RELEASE_JOB_DEFAULT.to_owned(),
             environment: ENVIRONMENT_DEFAULT.to_owned(),
+            release_all_job: None,
+            release_all_environment: None,
             dry_run: false,
             timeout_s: ASK_TIMEOUT_S,
             json: false,
         };
-        let stage =
-            Stage { key: key("a"), path: "a.deb".to_owned(), replace: false, timeout_s: STAGE_TIMEOUT_S, json: false };
-        let status = Status { target: None, timeout_s: ASK_TIMEOUT_S, json: false };
-        let doctor = Doctor {
+        let stage = Stage {
+            files: vec![(key("a"), "a.deb".to_owned())],
+            replace: false,
+            timeout_s: STAGE_TIMEOUT_S,
+            json: false,
+        };
+        let status = Status { target: None, version: None, timeout_s: ASK_TIMEOUT_S, json: false };
+        let doctor = Probe {
             probe: "harbour/sandbox".parse().expect("a repository"),
             url: "https://packages.example.com".parse().expect("an address"),
             to: None,
@@ -423,7 +755,31 @@ mod tests {
             timeout_s: DOCTOR_TIMEOUT_S,
             json: false,
         };
-        let release = Release { keys: vec![key("a"), key("b")], timeout_s: RELEASE_TIMEOUT_S, json: false };
+        let version = |text: &str| Some(text.parse::<Version>().expect("a version"));
+        let release = |versions: Vec<(Option<Version>, Which)>| Release {
+            versions,
+            dry_run: false,
+            reason: None,
+            timeout_s: RELEASE_TIMEOUT_S,
+            json: false,
+        };
+        let keys = |text: &str| Which::Keys(text.split(',').map(key).collect());
+        let hold = Hold {
+            keys: vec![],
+            lift: false,
+            reason: "bad".to_owned(),
+            version: None,
+            timeout_s: ASK_TIMEOUT_S,
+            json: false,
+        };
+        let verify = Verify {
+            manifest: None,
+            keyring: None,
+            storage: vec![],
+            version: None,
+            timeout_s: ASK_TIMEOUT_S,
+            json: false,
+        };
         for (line, expected) in [
             ("--help", Command::Help(None)),
             ("help", Command::Help(None)),
@@ -431,16 +787,17 @@ mod tests {
             ("stage a --help", Command::Help(Some(Topic::Stage))),
             ("stage --nonsense -h", Command::Help(Some(Topic::Stage))),
             ("-V", Command::Version),
-            ("session", Command::Session { timeout_s: ASK_TIMEOUT_S }),
+            ("session", Command::Session { timeout_s: ASK_TIMEOUT_S, json: false }),
             ("status --json", Command::Status(Status { json: true, ..status.clone() })),
             (
                 "status a el/9",
                 Command::Status(Status { target: Some((key("a"), "el/9".parse().expect("a distro"))), ..status }),
             ),
-            ("doctor --probe harbour/sandbox --url https://packages.example.com", Command::Doctor(doctor.clone())),
+            ("doctor --probe harbour/sandbox --url https://packages.example.com", Command::Probe(doctor.clone())),
+            ("doctor", Command::Doctor(Doctor { timeout_s: DOCTOR_TIMEOUT_S, json: false })),
             (
                 "doctor --url=https://packages.example.com --to harbour/other --probe harbour/sandbox --record r --json",
-                Command::Doctor(Doctor {
+                Command::Probe(Probe {
                     to: Some("harbour/other".parse().expect("a repository")),
                     record: "r".to_owned(),
                     json: true,
@@ -456,6 +813,8 @@ mod tests {
                     jobs: Some("a,b".to_owned()),
                     release_job: "ship: {key}".to_owned(),
                     environment: "ship/{key}".to_owned(),
+                    release_all_job: None,
+                    release_all_environment: None,
                     dry_run: true,
                     timeout_s: 9,
                     json: true,
@@ -464,8 +823,53 @@ mod tests {
             ("stage a a.deb", Command::Stage(stage.clone())),
             ("stage --replace a a.deb", Command::Stage(Stage { replace: true, ..stage.clone() })),
             ("stage a --timeout 5 a.deb", Command::Stage(Stage { timeout_s: 5, ..stage.clone() })),
-            ("stage -- a -h", Command::Stage(Stage { path: "-h".to_owned(), ..stage })),
-            ("release b a b", Command::Release(release)),
+            (
+                "stage -- a a.deb b -h",
+                Command::Stage(Stage {
+                    files: vec![(key("a"), "a.deb".to_owned()), (key("b"), "-h".to_owned())],
+                    ..stage
+                }),
+            ),
+            (
+                "await staged --version 1.2",
+                Command::Await(Await {
+                    state: Awaited::Staged,
+                    version: version("1.2"),
+                    timeout_s: AWAIT_TIMEOUT_S,
+                    json: false,
+                }),
+            ),
+            ("release b a b", Command::Release(release(vec![(None, keys("a,b"))]))),
+            ("release --all", Command::Release(release(vec![(None, Which::All)]))),
+            (
+                "release --all --version 1 --version 2 --version 1",
+                Command::Release(release(vec![(version("1"), Which::All), (version("2"), Which::All)])),
+            ),
+            (
+                "release a b@3 --version 1 --version 2",
+                Command::Release(release(vec![
+                    (version("1"), keys("a")),
+                    (version("2"), keys("a")),
+                    (version("3"), keys("b")),
+                ])),
+            ),
+            ("release a@1 b@1", Command::Release(release(vec![(version("1"), keys("a,b"))]))),
+            ("hold --reason bad", Command::Hold(hold.clone())),
+            (
+                "hold --lift a --reason=bad --version 1",
+                Command::Hold(Hold { keys: vec![key("a")], lift: true, version: version("1"), ..hold }),
+            ),
+            (
+                "verify --storage https://a --storage https://b --keyring k --manifest m",
+                Command::Verify(Verify {
+                    manifest: Some("m".to_owned()),
+                    keyring: Some("k".to_owned()),
+                    storage: ["https://a", "https://b"].map(|url| url.parse().expect("an address")).to_vec(),
+                    ..verify
+                }),
+            ),
+            ("config check s.toml", Command::Config { path: "s.toml".to_owned(), json: false }),
+            ("login --api", Command::Login(Login { api: true, timeout_s: LOGIN_TIMEOUT_S, json: false })),
         ] {
             assert_eq!(parsed(line), Ok(expected), "{line}");
         }
@@ -476,10 +880,25 @@ mod tests {
         for (line, expected) in [
             ("", vec!["a command is missing"]),
             ("publish", vec!["`publish` is not a command"]),
+            ("relaese", vec!["`relaese` is not a command; `release` is"]),
+            ("stag", vec!["`stag` is not a command; `stage` is"]),
+            ("status --jsn", vec!["`slipway status` has no flag `--jsn`; `--json` is"]),
             ("--verbose", vec!["`slipway` has no flag `--verbose`"]),
             ("session now", vec!["`now` is one word too many"]),
             ("status now", vec!["either nothing, or a KEY and a DISTRO, is needed, not one word"]),
-            ("doctor", vec!["`--probe USER/REPO` is needed", "`--url URL` is needed"]),
+            ("doctor --probe a/b", vec!["`--url URL` is needed"]),
+            ("doctor --record r", vec!["`--record` belongs to `--probe USER/REPO`"]),
+            ("await", vec!["what to wait for is needed: `staged` or `complete`"]),
+            ("hold a", vec!["`--reason TEXT` is needed"]),
+            ("config", vec!["`check FILE` is needed: what to do, and to which `slipway.toml`"]),
+            ("release --all a", vec!["either `--all` or KEYs, not both"]),
+            (
+                "release a@",
+                vec![
+                    "`` is not a version: 1 to 100 of letters, digits, `.`, `_`, `+`, `~`, `-`, beginning with a letter or digit",
+                ],
+            ),
+            ("stage a a.deb a b.deb", vec!["`a` is given two files"]),
             ("doctor --probe a/b --to a/b --url https://h", vec!["`--to` must be another repository than `--probe`"]),
             (
                 "plan",
@@ -487,7 +906,7 @@ mod tests {
             ),
             ("plan a=b --packages", vec!["`--packages` needs a value: FILE"]),
             ("plan a=b --jobs x --jobs y", vec!["`--jobs` is given twice"]),
-            ("stage a", vec!["a KEY and a FILE are needed, not one word"]),
+            ("stage a", vec!["a KEY and a FILE are needed, or several such pairs, not one word"]),
             (
                 "release A --force --json=yes --timeout soon",
                 vec![

@@ -8,17 +8,18 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
-    CarryRequest, ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, Session, SessionRequest,
-    TargetHistory,
+    CarryRequest, CloseRequest, HoldRequest, OverrideRequest, Policy, ProblemDetails, PromotionAccepted,
+    PromotionRequest, Release, ReleasePatch, Session, SessionRequest, TargetHistory,
 };
 use slipway_core::release::Key;
 use slipway_fetch::Fetch;
 use slipway_packagecloud::Distro;
-use slipway_wire::{CallError, Endpoint, Request, Response, Token, call};
+use slipway_wire::{Base, CallError, Endpoint, Request, Response, Token, call};
 
+use crate::api::{AccessToken, PersonSession, SignIn};
 use crate::exit::{Exit, Failure};
 use crate::host::{self, Held};
-use crate::settings::Settings;
+use crate::settings::{Credential, Settings};
 
 /// How long one answer may take. A long poll holds its answer for [`POLL_S`].
 const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
@@ -141,9 +142,28 @@ impl<'a> Edge<'a> {
     /// Exchanges the job's ID token, where there is one, for the job's session: the same one each time.
     pub(crate) async fn open(settings: &'a Settings, timeout_s: u32) -> Result<(Self, Option<Session>), Failure> {
         let mut edge = Self::new(settings, timeout_s);
-        let Some(id_token) = &settings.id_token else { return Ok((edge, None)) };
-        let request = SessionRequest { id_token: id_token.expose().to_owned() };
         let url = settings.edge.url(["api", "v1", "sessions"]);
+        let id_token = match &settings.credential {
+            None => return Ok((edge, None)),
+            Some(Credential::Operator(token)) => {
+                edge.session = Some(token.clone());
+                return Ok((edge, None));
+            }
+            Some(Credential::Person(token)) => {
+                let request = AccessToken { access_token: token.expose().to_owned() };
+                let session: PersonSession = edge.ask(Method::POST, url, Some(&request)).await.map_err(|error| {
+                    let mut lines = error.lines();
+                    if error.status() == Some(StatusCode::UNAUTHORIZED) {
+                        lines.push("GitLab's token is not accepted any more: run `slipway login` again.".to_owned());
+                    }
+                    Failure::new(Exit::Failed, "cannot sign in to Slipway", lines)
+                })?;
+                edge.session = Some(Token::new(session.session));
+                return Ok((edge, None));
+            }
+            Some(Credential::Job(id_token)) => id_token,
+        };
+        let request = SessionRequest { id_token: id_token.expose().to_owned() };
         let session: Session = edge.ask(Method::POST, url, Some(&request)).await.map_err(|error| {
             let mut lines = error.lines();
             if error.status() == Some(StatusCode::UNAUTHORIZED) {
@@ -167,6 +187,32 @@ impl<'a> Edge<'a> {
     /// Asks for packages to be released.
     pub(crate) async fn promote(&self, request: &PromotionRequest) -> Result<PromotionAccepted, EdgeError> {
         self.ask(Method::POST, self.release_url(&["promotions"]), Some(request)).await
+    }
+
+    /// Stops what has not begun.
+    pub(crate) async fn hold(&self, request: &HoldRequest) -> Result<Release, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["holds"]), Some(request)).await
+    }
+
+    /// Ends a hold.
+    pub(crate) async fn lift(&self, request: &HoldRequest) -> Result<Release, EdgeError> {
+        self.ask(Method::DELETE, self.release_url(&["holds"]), Some(request)).await
+    }
+
+    /// Gives the release up.
+    pub(crate) async fn close(&self, request: &CloseRequest) -> Result<Release, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["close"]), Some(request)).await
+    }
+
+    /// Opens gates that are closed, with a reason.
+    pub(crate) async fn override_gates(&self, request: &OverrideRequest) -> Result<Release, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["overrides"]), Some(request)).await
+    }
+
+    /// What applies to the project: routes, gates, who may release.
+    pub(crate) async fn policy(&self) -> Result<Policy, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "policy"]), None::<&()>).await
     }
 
     /// The release as it is.
@@ -206,32 +252,55 @@ impl<'a> Edge<'a> {
         )
     }
 
-    /// Asks until there is an answer that another try cannot better, or patience ends.
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         url: String,
         body: Option<&impl Serialize>,
     ) -> Result<T, EdgeError> {
-        let body = body.map(serde_json::to_vec).transpose();
-        let body = body.map_err(|error| EdgeError::Call(CallError::Unsendable(error.to_string())))?;
-        let session = self.session.clone();
-        let ask = Ask { method, url, session, body: body.unwrap_or_default(), answer: PhantomData };
-        let end = host::now_ms() + self.patience_ms;
-        let mut pauses = Pauses::default();
-        loop {
-            let error = match call(&self.http, &ask).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(problem)) => EdgeError::Refused(problem),
-                Err(error) => EdgeError::Call(error),
-            };
-            let pause = pauses.next_ms();
-            if !error.may_pass() || host::now_ms() + pause > end {
-                return Err(error);
-            }
-            host::complain(&format!("slipway: {}; trying again\n", error.lines().swap_remove(0)));
-            host::pause_ms(pause).await;
+        ask(&self.http, self.session.as_ref(), self.patience_ms, method, url, body).await
+    }
+}
+
+/// Asks until there is an answer that another try cannot better, or patience ends.
+async fn ask<T: DeserializeOwned>(
+    http: &Fetch,
+    session: Option<&Token>,
+    patience_ms: f64,
+    method: Method,
+    url: String,
+    body: Option<&impl Serialize>,
+) -> Result<T, EdgeError> {
+    let body = body.map(serde_json::to_vec).transpose();
+    let body = body.map_err(|error| EdgeError::Call(CallError::Unsendable(error.to_string())))?;
+    let session = session.cloned();
+    let ask = Ask { method, url, session, body: body.unwrap_or_default(), answer: PhantomData };
+    let end = host::now_ms() + patience_ms;
+    let mut pauses = Pauses::default();
+    loop {
+        let error = match call(http, &ask).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(problem)) => EdgeError::Refused(problem),
+            Err(error) => EdgeError::Call(error),
+        };
+        let pause = pauses.next_ms();
+        if !error.may_pass() || host::now_ms() + pause > end {
+            return Err(error);
         }
+        host::complain(&format!("slipway: {}; trying again\n", error.lines().swap_remove(0)));
+        host::pause_ms(pause).await;
+    }
+}
+
+/// Where people sign in. `None` when this Slipway has nobody sign in.
+pub(crate) async fn sign_in(base: &Base, timeout_s: u32) -> Result<Option<SignIn>, EdgeError> {
+    let patience_ms = f64::from(timeout_s.min(crate::args::ASK_TIMEOUT_S)) * 1000.0;
+    let http = Fetch::new(ANSWER_DEADLINE);
+    let url = base.url(["api", "v1", "sign-in"]);
+    match ask(&http, None, patience_ms, Method::GET, url, None::<&()>).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Conflict = 3,
     /// Not yet; what was awaited may still come.
     TimedOut = 4,
+    /// What is served differs from what it should be; each difference is named.
+    Differences = 5,
     /// Something is not as Slipway relies on; each finding is named.
     Findings = 6,
 }
@@ -45,6 +47,18 @@ impl Failure {
                 Err(failure)
             }
         }
+    }
+
+    /// Several failures as one. A conflict outweighs what another try may mend.
+    pub(crate) fn all(doing: impl Into<String>, failures: Vec<Self>) -> Self {
+        let exits = || failures.iter().map(|failure| failure.exit);
+        let exit =
+            [Exit::Misused, Exit::Conflict, Exit::Failed].into_iter().find(|exit| exits().any(|own| own == *exit));
+        let exit = exit.or_else(|| exits().next()).unwrap_or(Exit::Failed);
+        let lines = failures.into_iter().flat_map(|failure| {
+            std::iter::once(failure.doing).chain(failure.lines.into_iter().map(|line| format!("  {line}")))
+        });
+        Self::new(exit, doing, lines)
     }
 
     /// As it stands in a job's log.

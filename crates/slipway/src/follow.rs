@@ -1,78 +1,113 @@
-//! `slipway release KEY…`: ask for the promotion, then a line a target as it moves, until each is released or needs a
-//! person.
+//! Following a release: a line a target as it moves, until each is released or needs a person.
 
 use std::fmt::Write as _;
 
-use slipway_core::api::{Evidence, Problem, PromotionRequest, Release, Step, Target};
+use slipway_core::api::{Evidence, Problem, Release, Step, Target};
 use slipway_core::release::{Key, TargetState};
 
-use crate::args;
 use crate::carry::Carries;
 use crate::edge::{Edge, POLL_S, Pauses};
 use crate::exit::{Exit, Failure};
 use crate::host;
+use crate::play::Plays;
 use crate::progress::Progress;
 use crate::say::Say;
-use crate::settings::Settings;
 
 /// How long the edge holds its answer while bytes move, which are no change that it wakes for: on a terminal, and for a
 /// job's log, which gets a line every 10 s.
 const MOVING_POLL_S: (u32, u32) = (2, 10);
+/// How long it holds it while jobs at GitLab are looked at between its answers.
+const PLAYED_POLL_S: u32 = 5;
 
-/// Runs the command.
-pub(crate) async fn release(options: &args::Release, settings: &Settings, say: Say) -> Result<Release, Failure> {
-    let keys = &options.keys;
-    let doing = format!("cannot release {} of {}", list(keys), settings.version);
-    let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
-    let (edge, _) = Edge::open(settings, options.timeout_s).await?;
-    let accepted =
-        edge.promote(&PromotionRequest { keys: keys.clone() }).await.map_err(|error| error.failure(&doing))?;
-    say.line(&format!("approved: {}", list(&accepted.keys)));
+/// What is followed.
+pub(crate) struct Follow<'a> {
+    pub(crate) edge: &'a Edge<'a>,
+    pub(crate) keys: &'a [Key],
+    /// The jobs that a person has played: what they release has not begun to move yet.
+    pub(crate) plays: Option<&'a Plays>,
+    /// When patience ends, on the host's clock.
+    pub(crate) end_ms: f64,
+    pub(crate) timeout_s: u32,
+    pub(crate) say: Say,
+    /// In front of each line, where several releases are followed at once.
+    pub(crate) label: &'a str,
+    pub(crate) doing: &'a str,
+}
 
-    let mut before: Option<Release> = None;
-    let mut pauses = Pauses::default();
-    let (carries, mut progress) = (Carries::default(), Progress::default());
-    loop {
-        let answer = match &before {
-            None => edge.release().await,
-            Some(before) => edge.change(before.sequence, poll_s(before, keys, say.columns())).await,
-        };
-        let now = answer.map_err(|error| {
-            let mut lines = error.lines();
-            lines.push("It was approved, and Slipway goes on without this job: see `slipway status`.".to_owned());
-            Failure::new(Exit::Failed, &doing, lines)
-        })?;
-        progress.see(&now, keys);
-        say.lines(&changes(before.as_ref(), &now, keys));
-        match say.columns() {
-            Some(columns) => host::draw(&progress.bars(&now, keys, columns)),
-            None => say.lines(&progress.lines(&now, keys)),
-        }
-        carries.keep(&edge, &now, keys, say);
-        match standing(&now, keys) {
-            Standing::Released => {
-                say.line(&format!("released: {}", list(keys)));
-                return Ok(now);
+impl Follow<'_> {
+    /// Follows, to the end or as long as patience lasts. The release as it was seen last, and what is wrong with it.
+    pub(crate) async fn to_the_end(&self) -> (Option<Release>, Result<(), Failure>) {
+        let Self { edge, keys, say, .. } = *self;
+        let mut before: Option<Release> = None;
+        let mut pauses = Pauses::default();
+        let (carries, mut progress) = (Carries::default(), Progress::default());
+        loop {
+            let answer = match &before {
+                None => edge.release().await,
+                Some(before) => edge.change(before.sequence, self.poll_s(before)).await,
+            };
+            let now = match answer {
+                Ok(now) => now,
+                Err(error) => {
+                    let mut lines = error.lines();
+                    lines.push(
+                        "It was approved, and Slipway goes on without this job: see `slipway status`.".to_owned(),
+                    );
+                    return (before, Err(Failure::new(Exit::Failed, self.doing, lines)));
+                }
+            };
+            progress.see(&now, keys);
+            self.tell(&changes(before.as_ref(), &now, keys));
+            match say.columns() {
+                Some(columns) => host::draw(&progress.bars(&now, keys, columns)),
+                None => self.tell(&progress.lines(&now, keys)),
             }
-            Standing::Stuck(lines) => return Err(Failure::new(Exit::Failed, doing, lines)),
-            Standing::Moving(left) => {
-                if host::now_ms() > end {
-                    let mut lines = left;
-                    lines.push(format!(
-                        "Not done within {} s. Slipway goes on: see `slipway status`.",
-                        options.timeout_s
-                    ));
-                    return Err(Failure::new(Exit::TimedOut, doing, lines));
+            carries.keep(edge, &now, keys, say);
+            let mut begun = Vec::new();
+            if let Some(plays) = self.plays {
+                self.tell(&plays.look(&now).await);
+                begun = plays.pending(&now);
+            }
+            match standing(&now, keys, &begun) {
+                Standing::Released => {
+                    self.tell(&[format!("released: {}", list(keys))]);
+                    return (Some(now), Ok(()));
+                }
+                Standing::Stuck(mut lines) => {
+                    lines.extend(self.plays.into_iter().flat_map(Plays::ends));
+                    return (Some(now), Err(Failure::new(Exit::Failed, self.doing, lines)));
+                }
+                Standing::Moving(left) => {
+                    if host::now_ms() > self.end_ms {
+                        let mut lines = left;
+                        lines.push(format!(
+                            "Not done within {} s. Slipway goes on: see `slipway status`.",
+                            self.timeout_s
+                        ));
+                        return (Some(now), Err(Failure::new(Exit::TimedOut, self.doing, lines)));
+                    }
                 }
             }
+            // An edge that cannot hold an answer would otherwise be asked without a pause.
+            if before.as_ref().is_some_and(|before| before.sequence == now.sequence) {
+                host::pause_ms(pauses.next_ms()).await;
+            } else {
+                pauses = Pauses::default();
+            }
+            before = Some(now);
         }
-        // An edge that cannot hold an answer would otherwise be asked without a pause.
-        if before.as_ref().is_some_and(|before| before.sequence == now.sequence) {
-            host::pause_ms(pauses.next_ms()).await;
-        } else {
-            pauses = Pauses::default();
+    }
+
+    fn tell(&self, lines: &[String]) {
+        for line in lines {
+            self.say.line(&format!("{}{line}", self.label));
         }
-        before = Some(now);
+    }
+
+    fn poll_s(&self, release: &Release) -> u32 {
+        let wait = poll_s(release, self.keys, self.say.columns());
+        let is_played = self.plays.is_some_and(|plays| !plays.pending(release).is_empty());
+        if is_played { wait.min(PLAYED_POLL_S) } else { wait }
     }
 }
 
@@ -88,7 +123,7 @@ fn poll_s(release: &Release, keys: &[Key], columns: Option<usize>) -> u32 {
     }
 }
 
-fn list(keys: &[Key]) -> String {
+pub(crate) fn list(keys: &[Key]) -> String {
     keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
 }
 
@@ -149,7 +184,8 @@ enum Standing {
     Stuck(Vec<String>),
 }
 
-fn standing(release: &Release, keys: &[Key]) -> Standing {
+/// Where the packages stand. `begun` are those whose jobs have just been played: they are about to move.
+fn standing(release: &Release, keys: &[Key], begun: &[Key]) -> Standing {
     let mut moving = Vec::new();
     let mut stuck = Vec::new();
     for key in keys.iter().filter(|key| targets(release, std::slice::from_ref(*key)).next().is_none()) {
@@ -157,7 +193,7 @@ fn standing(release: &Release, keys: &[Key]) -> Standing {
     }
     for (key, target) in targets(release, keys) {
         let line = format!("{key}  {}  {}", target.distro, words(target));
-        if target.state.is_moving() {
+        if target.state.is_moving() || (target.state != TargetState::Released && begun.contains(key)) {
             moving.push(line);
         } else if target.state != TargetState::Released {
             stuck.push(line);
@@ -282,11 +318,19 @@ mod tests {
             ("", Standing::Stuck(vec!["deb  has no place to be released to".to_owned()])),
         ] {
             assert_eq!(
-                standing(&testing::release(&[("deb", states), ("rpm", "failed")]), &keys("deb")),
+                standing(&testing::release(&[("deb", states), ("rpm", "failed")]), &keys("deb"), &[]),
                 expected,
                 "{states}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_just_played_is_not_stuck_where_it_was() {
+        let release = testing::release(&[("deb", "staged released"), ("rpm", "failed")]);
+        let moving = Standing::Moving(vec!["deb  d/0  Staged".to_owned()]);
+        assert_eq!(standing(&release, &keys("deb"), &keys("deb")), moving);
+        assert!(matches!(standing(&release, &keys("deb"), &keys("rpm")), Standing::Stuck(_)));
     }
 
     #[test]

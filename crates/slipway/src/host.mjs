@@ -1,11 +1,14 @@
 // What only Node can do for the command: the environment, files, time, and package bytes as streams.
 // No decision is made here, and no byte of a package reaches the wasm.
 
-import { createHash } from "node:crypto";
+import { execFile } from "node:child_process";
+import { createHash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import http from "node:http";
 import https from "node:https";
+import { homedir, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { setTimeout as pass } from "node:timers/promises";
 
 /// Bigger pieces cost fewer turns of the event loop; one is in memory at a time.
@@ -20,8 +23,48 @@ export const variable = (name) => process.env[name];
 export const now = () => performance.now();
 export const date = () => new Date().toISOString();
 export const pause = (milliseconds) => pass(milliseconds);
+// Nothing that only watches keeps the command from ending.
+export const tick = (milliseconds) => pass(milliseconds, undefined, { ref: false });
 export const read_text = (path) => readFile(path, "utf8");
 export const write_text = (path, text) => writeFile(path, text);
+export const home = () => homedir();
+
+/// Writes a file that nobody else may read, whole or not at all.
+export async function write_secret(path, text) {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const draft = `${path}.${randomUUID()}`;
+  try {
+    await writeFile(draft, text, { mode: 0o600, flag: "wx" });
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
+
+/// Checks a signature with `gpgv`, in a folder of its own. A signature of none is inside of the message. Resolves to what was
+/// signed, or to `null` where the machine has no `gpgv`; rejects with what it says.
+export async function gpgv(keyring, message, signature) {
+  const folder = await mkdtemp(join(tmpdir(), "slipway-gpgv-"));
+  try {
+    const [keys, text, detached, signed] = ["keys.gpg", "message", "message.sig", "signed"].map((name) => join(folder, name));
+    await writeFile(keys, keyring);
+    await writeFile(text, message);
+    if (signature) await writeFile(detached, signature);
+    // The status lines are the same in every language; the log is for people.
+    const words = ["--homedir", folder, "--status-fd", "1", "--keyring", keys];
+    words.push(...(signature ? [detached, text] : ["--output", signed, text]));
+    const ended = await new Promise((resolve) => {
+      const environment = { PATH: process.env.PATH, LC_ALL: "C" };
+      execFile("gpgv", words, { env: environment }, (error, status, log) => resolve({ error, status, log }));
+    });
+    if (ended.error?.code === "ENOENT") return null;
+    if (ended.error || !/^\[GNUPG:\] VALIDSIG /m.test(ended.status)) throw new Error(ended.log.trim() || "gpgv gives no reason");
+    return new Uint8Array(signature ? message : await readFile(signed));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
 
 /// Lines at the end of the terminal that are still to be replaced.
 let drawn = 0;
@@ -32,7 +75,8 @@ const erase = () => {
 };
 export const print = (text) => (erase(), void process.stdout.write(text));
 export const complain = (text) => (erase(), void process.stderr.write(text));
-export const columns = () => (process.stdout.isTTY ? process.stdout.columns : 0);
+// A terminal that cannot move its cursor is written to as a log is.
+export const columns = () => (process.stdout.isTTY && process.env.TERM !== "dumb" ? process.stdout.columns : 0);
 export const draw = (text, lines) => (print(text), void (drawn = lines));
 
 /// At most `length` bytes of a file.
@@ -67,8 +111,9 @@ export async function hash(path) {
 /// Sends `prefix`, the file and `suffix` as one body, whose length `headers` gives, hashing the file on the way. When the file is not
 /// what it was (`size`, `hex`), the end of the body is withheld and the connection cut, so nothing is accepted.
 /// Resolves to `{ end: "withheld" }`, or to the answer with `end` "answered", or "early" when it came before the body
-/// was complete. Rejects when there is no answer, also after `patience` milliseconds in which nothing moved.
-export async function upload(path, size, hex, method, url, headers, prefix, suffix, patience) {
+/// was complete. Rejects when there is no answer, also after `patience` milliseconds in which nothing moved. `moved` is told
+/// how many bytes of the file have been sent.
+export async function upload(path, size, hex, method, url, headers, prefix, suffix, patience, moved) {
   const { request } = url.startsWith("https:") ? https : http;
   const outgoing = request(url, { method, agent: false, headers: Object.fromEntries(headers) });
   let settled = false;
@@ -89,6 +134,7 @@ export async function upload(path, size, hex, method, url, headers, prefix, suff
     if (settled || grown) break;
     sha256.update(piece);
     sent += piece.length;
+    moved(sent);
     if (!outgoing.write(piece)) await room(outgoing);
   }
   if (!settled) {

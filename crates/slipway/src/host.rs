@@ -1,5 +1,8 @@
 //! What only Node can do: the environment, files, time, and package bytes as streams. See `host.mjs`.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use http::StatusCode;
 use js_sys::{Array, Reflect, Uint8Array};
 use slipway_packagecloud::Upload;
@@ -11,7 +14,7 @@ use wasm_bindgen::prelude::*;
 const UPLOAD_PATIENCE_MS: u32 = 300_000;
 
 mod node {
-    use super::{Array, JsValue, Uint8Array, wasm_bindgen};
+    use super::{Array, Closure, JsValue, Uint8Array, wasm_bindgen};
 
     #[wasm_bindgen(module = "/src/host.mjs")]
     extern "C" {
@@ -42,6 +45,7 @@ mod node {
         ) -> Result<JsValue, JsValue>;
         pub(super) fn now() -> f64;
         pub(super) async fn pause(milliseconds: f64);
+        pub(super) async fn tick(milliseconds: f64);
         #[wasm_bindgen(catch)]
         pub(super) async fn read_text(path: &str) -> Result<JsValue, JsValue>;
         #[wasm_bindgen(catch)]
@@ -58,6 +62,16 @@ mod node {
             prefix: Uint8Array,
             suffix: Uint8Array,
             patience: u32,
+            moved: &Closure<dyn FnMut(f64)>,
+        ) -> Result<JsValue, JsValue>;
+        pub(super) fn home() -> String;
+        #[wasm_bindgen(catch)]
+        pub(super) async fn write_secret(path: &str, text: &str) -> Result<JsValue, JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) async fn gpgv(
+            keyring: Uint8Array,
+            message: Uint8Array,
+            signature: Option<Uint8Array>,
         ) -> Result<JsValue, JsValue>;
     }
 }
@@ -108,6 +122,11 @@ pub(crate) async fn pause_ms(milliseconds: f64) {
     node::pause(milliseconds).await;
 }
 
+/// The same, for somebody who only watches: it does not keep the command from ending.
+pub(crate) async fn tick_ms(milliseconds: f64) {
+    node::tick(milliseconds).await;
+}
+
 /// A small text file.
 pub(crate) async fn read_text(path: &str) -> Result<String, String> {
     let text = node::read_text(path).await.map_err(|error| message(&error))?;
@@ -124,6 +143,28 @@ pub(crate) async fn read_at(path: &str, offset: u64, length: u32) -> Result<Vec<
 /// Writes a small text file, whatever was there before.
 pub(crate) async fn write_text(path: &str, text: &str) -> Result<(), String> {
     node::write_text(path, text).await.map(|_| ()).map_err(|error| message(&error))
+}
+
+/// The folder of programs' settings, as the XDG base directory specification has it.
+pub(crate) fn settings_folder() -> String {
+    variable("XDG_CONFIG_HOME").unwrap_or_else(|| format!("{}/.config", node::home()))
+}
+
+/// Writes a text file that nobody else may read.
+pub(crate) async fn write_secret(path: &str, text: &str) -> Result<(), String> {
+    node::write_secret(path, text).await.map(|_| ()).map_err(|error| message(&error))
+}
+
+/// What a good signature signs. `None` where this machine has no `gpgv`.
+pub(crate) async fn gpgv(keyring: &[u8], text: &[u8], signature: Option<&[u8]>) -> Result<Option<Vec<u8>>, String> {
+    let signed = node::gpgv(keyring.into(), text.into(), signature.map(Into::into)).await;
+    let signed = signed.map_err(|error| message(&error))?;
+    Ok(signed.dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec()).ok())
+}
+
+/// A file as it is.
+pub(crate) async fn read_bytes(path: &str, most: u32) -> Result<Vec<u8>, String> {
+    read_at(path, 0, most).await
 }
 
 /// A request whose answer comes line by line while it is held open.
@@ -209,7 +250,14 @@ pub(crate) async fn hash(path: &str) -> Result<Hashed, String> {
 }
 
 /// Sends `upload` with the bytes of the file at `path`. Its end is withheld when they are not those of `file` any more.
-pub(crate) async fn upload(path: &str, file: Hashed, upload: &Upload) -> Result<Relayed, Unreachable> {
+///
+/// `sent` grows with the bytes that have been sent.
+pub(crate) async fn upload(
+    path: &str,
+    file: Hashed,
+    upload: &Upload,
+    sent: Rc<Cell<u64>>,
+) -> Result<Relayed, Unreachable> {
     let request = &upload.request;
     let unreachable = |why: String| {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
@@ -224,6 +272,12 @@ pub(crate) async fn upload(path: &str, file: Hashed, upload: &Upload) -> Result<
     #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53 bytes, 8 PiB")]
     let size = file.size as f64;
     let (hex, url) = (file.digest.hex(), request.uri().to_string());
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a size is a whole number from 0 to 2^53"
+    )]
+    let moved = Closure::new(move |bytes: f64| sent.set(bytes as u64));
     let answer = node::upload(
         path,
         size,
@@ -234,6 +288,7 @@ pub(crate) async fn upload(path: &str, file: Hashed, upload: &Upload) -> Result<
         Uint8Array::from(upload.prefix.as_slice()),
         Uint8Array::from(upload.suffix.as_slice()),
         UPLOAD_PATIENCE_MS,
+        &moved,
     );
     let answer = answer.await.map_err(|error| unreachable(message(&error)))?;
     let end = field(&answer, "end").as_string().unwrap_or_default();

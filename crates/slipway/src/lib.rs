@@ -9,30 +9,48 @@
 // The commands run in Node alone; natively only their rules are compiled, for their tests.
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "the tests use the rules, not the commands"))]
 
+mod api;
 mod args;
+mod awaited;
 mod carry;
+mod check;
+mod doctor;
+mod dry_run;
 mod edge;
 mod exit;
 mod follow;
+mod gates;
+mod gitlab;
 mod help;
+mod hold;
 mod host;
+mod login;
 mod plan;
+mod play;
 mod probe;
 mod progress;
+mod release;
 mod replace;
 mod rpm;
 mod say;
+mod sending;
 mod settings;
 mod stage;
 mod status;
 #[cfg(test)]
 mod testing;
+mod verify;
 
 use wasm_bindgen::prelude::wasm_bindgen;
+
+use slipway_core::release::Version;
+use slipway_wire::Base;
 
 use args::Command;
 use edge::Edge;
 use exit::{Exit, Failure};
+use gitlab::Gitlab;
+use release::Releaser;
 use say::Say;
 use settings::{Caller, Settings};
 
@@ -56,42 +74,105 @@ async fn obey(command: Command) -> Result<(), Failure> {
     match command {
         Command::Help(topic) => host::print(help::page(topic)),
         Command::Version => host::print(concat!("slipway ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Session { timeout_s } => session(timeout_s).await?,
+        Command::Session { timeout_s, json } => session(timeout_s, Say::new(json)).await?,
         Command::Plan(options) => plan(&options).await?,
         Command::Stage(options) => {
-            let say = Say { json: options.json };
+            let say = Say::new(options.json);
             let token = settings::staging_token(&host::variable);
-            let settings = Settings::read(&host::variable, Caller::Job);
+            let settings = Settings::read(&host::variable, Caller::Job, None, None);
             let (settings, token) = Failure::both(settings, token)?;
             say.answer(&stage::stage(&options, &settings, token, say).await?)?;
         }
-        Command::Release(options) => {
-            let say = Say { json: options.json };
-            let settings = Settings::read(&host::variable, Caller::Job)?;
-            say.answer(&follow::release(&options, &settings, say).await?)?;
+        Command::Await(options) => {
+            let say = Say::new(options.json);
+            let settings = settings(Caller::Reader, options.version.as_ref()).await?;
+            let (release, result) = awaited::wait(&options, &settings, say).await;
+            if let Some(release) = release {
+                say.answer(&release)?;
+            }
+            result?;
         }
+        Command::Release(options) => release(&options).await?,
         Command::Status(options) => status(&options).await?,
-        Command::Doctor(options) => {
+        Command::Verify(options) => verify(&options).await?,
+        Command::Hold(options) => {
+            let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
+            hold::hold(&options, &settings, Say::new(options.json)).await?;
+        }
+        Command::Close(options) => {
+            let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
+            hold::close(&options, &settings, Say::new(options.json)).await?;
+        }
+        Command::Login(options) => {
+            let address = settings::address(&host::variable)?;
+            login::login(&options, &address, Say::new(options.json)).await?;
+        }
+        Command::Logout { json } => {
+            let environment = Environment::read().await;
+            login::logout(&settings::address(&|name| environment.variable(name))?, Say::new(json)).await?;
+        }
+        Command::Config { path, json } => check::check(&path, Say::new(json)).await?,
+        Command::Doctor(options) => doctor(&options).await?,
+        Command::Probe(options) => {
             let token = settings::probe_token(&host::variable)?;
-            probe::run(&options, token, Say { json: options.json }).await?;
+            probe::run(&options, token, Say::new(options.json)).await?;
         }
     }
     Ok(())
 }
 
+/// The environment, and what a sign-in adds to it.
+struct Environment {
+    /// The address of the only Slipway that somebody has signed in to.
+    address: Option<String>,
+}
+
+impl Environment {
+    async fn read() -> Self {
+        let is_set = host::variable(settings::URL).is_some();
+        Self { address: if is_set { None } else { login::only_address().await } }
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        host::variable(name).or_else(|| self.address.clone().filter(|_| name == settings::URL))
+    }
+}
+
+/// The settings of a command that a person may run.
+async fn settings(caller: Caller, version: Option<&Version>) -> Result<Settings, Failure> {
+    let environment = Environment::read().await;
+    let variable = |name: &str| environment.variable(name);
+    let person = match settings::address(&variable) {
+        // A job is a job, whoever has signed in on the machine that runs it.
+        Ok(address) if !settings::is_job(&variable) => login::person(&address).await,
+        _ => Ok(None),
+    };
+    // Reading may do without a sign-in, so one that has expired is no reason not to.
+    let person = match (person, caller) {
+        (Err(failure), Caller::Reader) => {
+            host::complain(&failure.text());
+            None
+        }
+        (person, _) => person?,
+    };
+    Settings::read(&variable, caller, person.map(|person| person.token), version)
+}
+
 /// `slipway session`: a job that builds for long opens its session while its ID token is fresh.
-async fn session(timeout_s: u32) -> Result<(), Failure> {
-    let settings = Settings::read(&host::variable, Caller::Job)?;
+async fn session(timeout_s: u32, say: Say) -> Result<(), Failure> {
+    let settings = Settings::read(&host::variable, Caller::Job, None, None)?;
     if let (_, Some(session)) = Edge::open(&settings, timeout_s).await? {
-        let project = session.project.name;
-        host::print(&format!("job {} of {project} has a session until {}\n", session.job_id, session.expires_at));
+        let (project, expires_at, job) = (&session.project, &session.expires_at, session.job_id);
+        say.line(&format!("job {job} of {} has a session until {expires_at}", project.name));
+        // Not the session itself: what is printed ends up in logs.
+        say.answer(&serde_json::json!({ "project": project, "job_id": job, "expires_at": expires_at }))?;
     }
     Ok(())
 }
 
 /// `slipway plan`: checks the plan, then declares it.
 async fn plan(options: &args::Plan) -> Result<(), Failure> {
-    let say = Say { json: options.json };
+    let say = Say::new(options.json);
     let file = match &options.file {
         None => None,
         Some(path) => Some(
@@ -109,7 +190,7 @@ async fn plan(options: &args::Plan) -> Result<(), Failure> {
         say.line("nothing was declared: this was a dry run");
         return say.answer(&patch);
     }
-    let settings = Settings::read(&host::variable, Caller::Job);
+    let settings = Settings::read(&host::variable, Caller::Job, None, None);
     let (patch, settings) = Failure::both(patch, settings)?;
     let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
     let release = edge.declare(&patch).await.map_err(|error| {
@@ -122,10 +203,102 @@ async fn plan(options: &args::Plan) -> Result<(), Failure> {
     say.answer(&release)
 }
 
+/// `slipway release`: in a job, or as a person.
+async fn release(options: &args::Release) -> Result<(), Failure> {
+    let say = Say::new(options.json);
+    let environment = Environment::read().await;
+    let variable = |name: &str| environment.variable(name);
+    let releaser = if settings::is_job(&variable) { Releaser::Job } else { Releaser::Person(player(&variable).await?) };
+    let caller = match (&releaser, &options.reason) {
+        (Releaser::Job, _) => Caller::Job,
+        // The person who overrides a gate must be known to the edge.
+        (Releaser::Person(_), Some(_)) => Caller::Anyone,
+        (Releaser::Person(_), None) => Caller::Reader,
+    };
+    let mut parts = Vec::new();
+    for (version, which) in &options.versions {
+        parts.push((settings(caller, version.as_ref()).await?, which.clone()));
+    }
+    let (releases, result) = release::release(options, &parts, &releaser, say).await;
+    match (releases.as_slice(), parts.len()) {
+        ([release], 1) => say.answer(release)?,
+        ([], _) => {}
+        (releases, _) => say.answer(&releases)?,
+    }
+    result
+}
+
+/// GitLab, as the person who plays jobs there.
+async fn player(variable: settings::Environment<'_>) -> Result<Option<Gitlab>, Failure> {
+    let address = settings::address(variable)?;
+    if let Some(token) = settings::gitlab_token(variable) {
+        let base = match settings::gitlab_address(variable)? {
+            Some(base) => base,
+            None => gitlab_of(&address).await?,
+        };
+        return Ok(Some(Gitlab::new(base, Some(token))));
+    }
+    let person = login::person(&address).await?.filter(|person| person.api);
+    Ok(person.map(|person| Gitlab::new(person.gitlab, Some(person.token))))
+}
+
+/// The GitLab that a Slipway belongs to, as it says itself.
+async fn gitlab_of(address: &Base) -> Result<Base, Failure> {
+    let doing = "cannot find out which GitLab the token is for";
+    let sign_in = edge::sign_in(address, args::ASK_TIMEOUT_S).await.map_err(|error| error.failure(doing))?;
+    let named = sign_in.and_then(|sign_in| sign_in.gitlab.parse().ok());
+    named.ok_or_else(|| {
+        let line =
+            "Slipway does not say: set `SLIPWAY_GITLAB_URL` to its address, such as `https://gitlab.example.com`.";
+        Failure::new(Exit::Misused, doing, [line.to_owned()])
+    })
+}
+
+/// `slipway verify`: public data against a manifest.
+async fn verify(options: &args::Verify) -> Result<(), Failure> {
+    let say = Say::new(options.json);
+    let release = if let Some(path) = &options.manifest {
+        let doing = format!("cannot read the manifest `{path}`");
+        let text = host::read_text(path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
+        serde_json::from_str(&text).map_err(|error| {
+            let next = "It must be what `slipway status --json` writes.".to_owned();
+            Failure::new(Exit::Misused, &doing, [error.to_string(), next])
+        })?
+    } else {
+        let settings = settings(Caller::Reader, options.version.as_ref()).await?;
+        let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
+        let doing = format!("cannot read the release {}", settings.version);
+        edge.release().await.map_err(|error| error.failure(doing))?
+    };
+    verify::verify(options, &release, say).await
+}
+
+/// `slipway doctor`, without a probe.
+async fn doctor(options: &args::Doctor) -> Result<(), Failure> {
+    let environment = Environment::read().await;
+    let variable = |name: &str| environment.variable(name);
+    let edge = settings::address(&variable)?;
+    let signed_in = login::person(&edge).await.ok().flatten();
+    let gitlab_token = match (settings::gitlab_token(&variable), signed_in) {
+        (Some(token), _) => Some((token, "`SLIPWAY_GITLAB_TOKEN`")),
+        (None, Some(person)) => Some((person.token, "the token of `slipway login`")),
+        (None, None) => None,
+    };
+    let subject = doctor::Subject {
+        settings: settings(Caller::Reader, None).await,
+        gitlab_token,
+        gitlab: settings::gitlab_address(&variable)?,
+        staging_token: settings::staging_token(&variable).ok(),
+        project: settings::project_number(&variable),
+        edge,
+    };
+    doctor::examine(options, subject, Say::new(options.json)).await
+}
+
 /// `slipway status`: the release as it is, or one target with its attempts.
 async fn status(options: &args::Status) -> Result<(), Failure> {
-    let say = Say { json: options.json };
-    let settings = Settings::read(&host::variable, Caller::Reader)?;
+    let say = Say::new(options.json);
+    let settings = settings(Caller::Reader, options.version.as_ref()).await?;
     let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
     let version = &settings.version;
     if let Some((key, distro)) = &options.target {

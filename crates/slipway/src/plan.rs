@@ -127,8 +127,8 @@ fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> O
         architecture: entry.architecture.clone(),
         release_job: options.release_job.replace("{key}", key.as_str()),
         environment: options.environment.replace("{key}", key.as_str()),
-        release_all_job: None,
-        release_all_environment: None,
+        release_all_job: options.release_all_job.clone(),
+        release_all_environment: options.release_all_environment.clone(),
         skip: entry.skip.clone(),
     };
     Some(PackagePatch { key, expect: Some(expect), staged: None, replace: false })
@@ -234,6 +234,8 @@ mod tests {
             jobs: jobs.map(str::to_owned),
             release_job: args::RELEASE_JOB_DEFAULT.to_owned(),
             environment: args::ENVIRONMENT_DEFAULT.to_owned(),
+            release_all_job: None,
+            release_all_environment: None,
             dry_run: false,
             timeout_s: args::ASK_TIMEOUT_S,
             json: false,

@@ -49,6 +49,12 @@ fn copy<'a>(package: &'a Package, target: &'a Target) -> Option<Copy<'a>> {
     Some(Copy { place, bytes, whole, target })
 }
 
+/// A bar as long as the share that is done.
+pub(crate) fn bar(bytes: u64, whole: u64) -> String {
+    let done = percent(bytes, whole) * BAR / 100;
+    (0..BAR).map(|place| if place < done { '█' } else { '░' }).collect()
+}
+
 /// How many bytes of a target have been sent, where that is known: `123.0 of 456.0 MB`.
 pub(crate) fn sent(package: &Package, target: &Target) -> Option<String> {
     copy(package, target).map(|copy| part(copy.bytes, copy.whole))
@@ -130,8 +136,7 @@ impl Progress {
     /// A bar for each copy, on a terminal of so many columns.
     pub(crate) fn bars(&self, release: &Release, keys: &[Key], columns: usize) -> Vec<String> {
         let bar = |copy: Copy<'_>| {
-            let done = percent(copy.bytes, copy.whole) * BAR / 100;
-            let bar: String = (0..BAR).map(|place| if place < done { '█' } else { '░' }).collect();
+            let bar = bar(copy.bytes, copy.whole);
             format!("{bar} {}  {}  {}", copy.place.0, copy.target.distro, self.words(&copy))
         };
         // A line that the terminal would break cannot be taken back.

@@ -10,9 +10,15 @@ use crate::host;
 pub(crate) struct Say {
     /// Whether standard output is for the answer's JSON alone.
     pub(crate) json: bool,
+    /// Whether nothing is drawn, since several things report at once.
+    pub(crate) plain: bool,
 }
 
 impl Say {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, plain: false }
+    }
+
     /// A line of progress.
     pub(crate) fn line(self, line: &str) {
         let text = format!("{line}\n");
@@ -21,7 +27,7 @@ impl Say {
 
     /// How wide the terminal is that progress may be drawn on. `None` in a log, and where standard output is for JSON.
     pub(crate) fn columns(self) -> Option<usize> {
-        if self.json { None } else { host::columns() }
+        if self.json || self.plain { None } else { host::columns() }
     }
 
     /// Several lines of progress.

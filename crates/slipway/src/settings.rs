@@ -13,11 +13,22 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(crate) struct Settings {
     /// The edge.
     pub(crate) edge: Base,
-    /// The job's ID token. Reading may do without.
-    pub(crate) id_token: Option<Token>,
+    /// Who asks. Reading may do without.
+    pub(crate) credential: Option<Credential>,
     /// The project's numeric id, or its name.
     pub(crate) project: String,
     pub(crate) version: Version,
+}
+
+/// How a caller proves who it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Credential {
+    /// A job's ID token.
+    Job(Token),
+    /// What GitLab gave to a person who signed in.
+    Person(Token),
+    /// The operator's.
+    Operator(Token),
 }
 
 /// Who may run a command.
@@ -25,25 +36,44 @@ pub(crate) struct Settings {
 pub(crate) enum Caller {
     /// A job, with its ID token.
     Job,
-    /// Anyone who may read.
+    /// A job, an operator, or a person who signed in.
+    Anyone,
+    /// Anyone who may read; some may without a credential.
     Reader,
 }
 
-const URL: &str = "SLIPWAY_URL";
+pub(crate) const URL: &str = "SLIPWAY_URL";
 const ID_TOKEN: &str = "SLIPWAY_ID_TOKEN";
+const OPERATOR_TOKEN: &str = "SLIPWAY_OPERATOR_TOKEN";
+const GITLAB_TOKEN: &str = "SLIPWAY_GITLAB_TOKEN";
 const STAGING_TOKEN: &str = "SLIPWAY_STAGING_TOKEN";
 const PROBE_TOKEN: &str = "SLIPWAY_PROBE_TOKEN";
 
 impl Settings {
-    /// Reads every setting, or names every one that is missing or wrong.
-    pub(crate) fn read(environment: Environment<'_>, caller: Caller) -> Result<Self, Failure> {
+    /// Reads every setting, or names every one that is missing or wrong. `person` is the token of somebody who signed in,
+    /// and `version` what the command line says.
+    pub(crate) fn read(
+        environment: Environment<'_>,
+        caller: Caller,
+        person: Option<Token>,
+        version: Option<&Version>,
+    ) -> Result<Self, Failure> {
         let mut problems = Vec::new();
         let edge = edge(environment, &mut problems);
-        let id_token = environment(ID_TOKEN).map(Token::new);
-        if id_token.is_none() && caller == Caller::Job {
-            problems.push(format!(
+        let id_token = environment(ID_TOKEN).map(|token| Credential::Job(Token::new(token)));
+        let operator = || environment(OPERATOR_TOKEN).map(|token| Credential::Operator(Token::new(token)));
+        let credential = match caller {
+            Caller::Job => id_token,
+            Caller::Anyone | Caller::Reader => id_token.or_else(operator).or_else(|| person.map(Credential::Person)),
+        };
+        match caller {
+            Caller::Job if credential.is_none() => problems.push(format!(
                 "`{ID_TOKEN}` is not set: the job's ID token, from `id_tokens:` with `aud: $SLIPWAY_URL`"
-            ));
+            )),
+            Caller::Anyone if credential.is_none() => problems.push(format!(
+                "nobody is signed in: run `slipway login`; jobs have `{ID_TOKEN}`, operators `{OPERATOR_TOKEN}`"
+            )),
+            _ => {}
         }
         let project = environment("SLIPWAY_PROJECT").or_else(|| environment("CI_PROJECT_ID"));
         if project.is_none() {
@@ -51,14 +81,43 @@ impl Settings {
                 "`SLIPWAY_PROJECT` is not set: the project's id in GitLab; jobs have it as `CI_PROJECT_ID`".to_owned(),
             );
         }
-        let version = version(environment, &mut problems);
+        let version = version.cloned().or_else(|| named(environment, &mut problems));
         match (edge, project, version) {
             (Some(edge), Some(project), Some(version)) if problems.is_empty() => {
-                Ok(Self { edge, id_token, project, version })
+                Ok(Self { edge, credential, project, version })
             }
             _ => Err(misused(problems)),
         }
     }
+}
+
+/// Where Slipway is.
+pub(crate) fn address(environment: Environment<'_>) -> Result<Base, Failure> {
+    let mut problems = Vec::new();
+    edge(environment, &mut problems).ok_or_else(|| misused(problems))
+}
+
+/// Whether this is a job: it has an ID token.
+pub(crate) fn is_job(environment: Environment<'_>) -> bool {
+    environment(ID_TOKEN).is_some()
+}
+
+/// A person's own token of GitLab, where the environment has one.
+pub(crate) fn gitlab_token(environment: Environment<'_>) -> Option<Token> {
+    environment(GITLAB_TOKEN).map(Token::new)
+}
+
+/// The address of GitLab, where the environment has it; jobs do.
+pub(crate) fn gitlab_address(environment: Environment<'_>) -> Result<Option<Base>, Failure> {
+    let named = ["SLIPWAY_GITLAB_URL", "CI_SERVER_URL"].into_iter().find_map(|name| Some((name, environment(name)?)));
+    let Some((name, text)) = named else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| misused(vec![format!("`{name}`: {error}")]))
+}
+
+/// The project's number, where the environment has it.
+pub(crate) fn project_number(environment: Environment<'_>) -> Option<u64> {
+    let named = environment("SLIPWAY_PROJECT").or_else(|| environment("CI_PROJECT_ID"));
+    named.and_then(|text| text.parse().ok())
 }
 
 /// The token that may push to the private repository.
@@ -79,9 +138,9 @@ pub(crate) fn probe_token(environment: Environment<'_>) -> Result<Token, Failure
 
 /// The version alone, for commands that ask nobody. `None` when nothing names one.
 pub(crate) fn named_version(environment: Environment<'_>) -> Result<Option<Version>, Failure> {
-    let named = environment("SLIPWAY_VERSION").is_some() || environment("CI_COMMIT_TAG").is_some();
+    let is_named = environment("SLIPWAY_VERSION").is_some() || environment("CI_COMMIT_TAG").is_some();
     let mut problems = Vec::new();
-    let version = if named { version(environment, &mut problems) } else { None };
+    let version = if is_named { named(environment, &mut problems) } else { None };
     if problems.is_empty() { Ok(version) } else { Err(misused(problems)) }
 }
 
@@ -97,13 +156,14 @@ fn edge(environment: Environment<'_>, problems: &mut Vec<String>) -> Option<Base
     text.parse().map_err(|error| problems.push(format!("`{URL}`: {error}"))).ok()
 }
 
-fn version(environment: Environment<'_>, problems: &mut Vec<String>) -> Option<Version> {
+fn named(environment: Environment<'_>, problems: &mut Vec<String>) -> Option<Version> {
     let (name, text) = match (environment("SLIPWAY_VERSION"), environment("CI_COMMIT_TAG")) {
         (Some(text), _) => ("SLIPWAY_VERSION", text),
         (None, Some(tag)) => ("CI_COMMIT_TAG", tag.strip_prefix('v').map_or(tag.clone(), str::to_owned)),
         (None, None) => {
             problems.push(
-                "`SLIPWAY_VERSION` is not set: the version going out; jobs for a tag have it as `CI_COMMIT_TAG`"
+                "`SLIPWAY_VERSION` is not set: the version going out; jobs for a tag have it as `CI_COMMIT_TAG`, and most \
+                 commands take `--version`"
                     .to_owned(),
             );
             return None;
@@ -122,7 +182,7 @@ mod tests {
             let mut words = environment.split_whitespace().filter_map(|word| word.split_once('='));
             words.find(|(variable, _)| *variable == name).map(|(_, value)| value.to_owned())
         };
-        Settings::read(&variable, caller).map_err(|failure| failure.lines)
+        Settings::read(&variable, caller, None, None).map_err(|failure| failure.lines)
     }
 
     #[test]

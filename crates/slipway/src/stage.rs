@@ -2,9 +2,14 @@
 //!
 //! A package is staged for each of its distro versions: each has a look and a push of its own.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
+use futures_util::stream;
 use http::StatusCode;
 use slipway_core::api::{Package, PackagePatch, Release, ReleasePatch, StagedFile};
 use slipway_core::release::{Key, TargetState};
@@ -22,6 +27,7 @@ use crate::host::{self, Hashed};
 use crate::replace::gave_way;
 use crate::rpm;
 use crate::say::Say;
+use crate::sending::Sending;
 use crate::settings::Settings;
 
 /// How long the package server may take for a page of a list. Its uploads have a limit of their own.
@@ -32,6 +38,9 @@ const PUSHES_MAX: u32 = 3;
 const DELETIONS_MAX: u32 = 3;
 /// How long a push that broke is looked for before the file is sent again. The slowest answer on record took 10 s.
 const ARRIVAL_MS: f64 = 15_000.0;
+/// How many files are hashed, and how many of each are sent, at a time. A package server answers parallel pushes with 5xx when
+/// there are many.
+const SIDE_BY_SIDE: usize = 4;
 
 /// Runs the command.
 pub(crate) async fn stage(
@@ -40,10 +49,72 @@ pub(crate) async fn stage(
     token: Token,
     say: Say,
 ) -> Result<Release, Failure> {
-    let key = &options.key;
-    let doing = format!("cannot stage `{}` as `{key}` of {}", options.path, settings.version);
-    let filename = filename(&options.path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
-    let file = host::hash(&options.path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
+    if let [(key, path)] = options.files.as_slice() {
+        return stage_one(&One { options, key, path, settings, say: Voice { say, label: "" } }, token).await;
+    }
+    let number = options.files.len();
+    let all = options.files.iter().map(|(key, path)| {
+        // Each line names its key, since several packages report at once.
+        let (say, token) = (Say { plain: true, ..say }, token.clone());
+        async move {
+            let label = format!("{key}  ");
+            stage_one(&One { options, key, path, settings, say: Voice { say, label: &label } }, token).await
+        }
+    });
+    let ended: Vec<_> = stream::iter(all).buffered(SIDE_BY_SIDE).collect().await;
+    let (mut staged, mut failures) = (Vec::new(), Vec::new());
+    for result in ended {
+        match result {
+            Ok(release) => staged.push(release),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if !failures.is_empty() {
+        let doing = format!("{} of {number} packages of {} are not staged", failures.len(), settings.version);
+        return Err(Failure::all(doing, failures));
+    }
+    let newest = staged.into_iter().max_by_key(|release| release.sequence);
+    newest.ok_or_else(|| Failure::new(Exit::Misused, "cannot stage", ["no file is named".to_owned()]))
+}
+
+/// How one package reports: each line with its key in front, where several are staged at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Voice<'a> {
+    say: Say,
+    label: &'a str,
+}
+
+impl Voice<'_> {
+    fn line(self, line: &str) {
+        self.say.line(&format!("{}{line}", self.label));
+    }
+
+    /// How wide the terminal is that may be drawn on.
+    pub(crate) fn columns(self) -> Option<usize> {
+        self.say.columns()
+    }
+
+    pub(crate) fn lines(self, lines: &[String]) {
+        for line in lines {
+            self.line(line);
+        }
+    }
+}
+
+/// One package and its file.
+struct One<'a> {
+    options: &'a args::Stage,
+    key: &'a Key,
+    path: &'a str,
+    settings: &'a Settings,
+    say: Voice<'a>,
+}
+
+async fn stage_one(one: &One<'_>, token: Token) -> Result<Release, Failure> {
+    let One { options, key, path, settings, say } = *one;
+    let doing = format!("cannot stage `{path}` as `{key}` of {}", settings.version);
+    let filename = filename(path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
+    let file = host::hash(path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
     say.line(&format!("`{filename}` has {} bytes and {}", file.size, file.digest));
 
     let (edge, _) = Edge::open(settings, options.timeout_s).await?;
@@ -85,8 +156,8 @@ pub(crate) async fn stage(
     // meanwhile. What gave way is what the record says, not what this run did, so that a run that was killed between
     // declaring and deleting is finished by the next. And the new bytes come last, since a name is taken until the old
     // bytes under it are gone.
-    push(options, &filename, file, &release, token, say, &doing).await?;
-    seen(&edge, &patch(false), options, say, &doing).await
+    push(one, &filename, file, &release, token, &doing).await?;
+    seen(&edge, &patch(false), one, &doing).await
 }
 
 /// The name under which package servers file a package. For an rpm its own header says it, whatever the file is called.
@@ -129,26 +200,27 @@ struct Staging<'a> {
     filename: &'a Filename,
     path: &'a str,
     file: Hashed,
+    /// The server's numbers of distro versions, once they were read.
+    ids: RefCell<Option<Distributions>>,
+    sending: Sending,
     timeout_ms: f64,
-    say: Say,
+    say: Voice<'a>,
     doing: &'a str,
 }
 
-#[allow(clippy::too_many_arguments, reason = "each is another fact of one staging")]
 async fn push(
-    options: &args::Stage,
+    one: &One<'_>,
     filename: &Filename,
     file: Hashed,
     release: &Release,
     token: Token,
-    say: Say,
     doing: &str,
 ) -> Result<(), Failure> {
+    let One { options, key, path, say, .. } = *one;
     let failed = |line: String| Failure::new(Exit::Failed, doing, [line]);
-    let Some(package) = package(release, &options.key) else {
+    let Some(package) = package(release, key) else {
         return Err(failed(format!(
-            "Slipway's answer does not name `{}`: add it to the plan, run `slipway plan`, then run this again",
-            options.key
+            "Slipway's answer does not name `{key}`: add it to the plan, run `slipway plan`, then run this again"
         )));
     };
     let distros = wanted(package);
@@ -167,23 +239,42 @@ async fn push(
         account: Account::new(base, token),
         repository: repository.map_err(|error| failed(format!("Slipway's configuration: {error}")))?,
         filename,
-        path: &options.path,
+        path,
         file,
+        ids: RefCell::default(),
+        sending: Sending::default(),
         timeout_ms: f64::from(options.timeout_s) * 1000.0,
         say,
         doing,
     };
-    let mut ids = None;
-    for distro in distros {
-        let distro: Distro = distro.parse().map_err(|error| failed(format!("Slipway's answer: {error}")))?;
-        if options.replace {
-            for (old, digests) in gave_way(release, package, &distro) {
-                staging.clear(&distro, old, &digests).await?;
+    let bring = |distro: &str| {
+        let distro = distro.parse::<Distro>().map_err(|error| failed(format!("Slipway's answer: {error}")));
+        let staging = &staging;
+        async move {
+            let distro = distro?;
+            if options.replace {
+                for (old, digests) in gave_way(release, package, &distro) {
+                    staging.clear(&distro, old, &digests).await?;
+                }
             }
+            staging.bring(kind, &distro).await
         }
-        staging.bring(kind, &distro, &mut ids).await?;
+    };
+    // All of them to their end, also when one fails: what is under way would go on without being looked after.
+    let all = stream::iter(distros.iter().map(|distro| bring(distro))).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
+    let ended = match select(pin!(all), pin!(staging.sending.watch(say))).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right((never, _)) => match never {},
+    };
+    let mut failures: Vec<Failure> = ended.into_iter().filter_map(Result::err).collect();
+    match failures.len() {
+        0 => Ok(()),
+        1 => Err(failures.swap_remove(0)),
+        _ => Err(Failure {
+            lines: failures.iter().flat_map(|failure| failure.lines.clone()).collect(),
+            ..Failure::all(doing, failures)
+        }),
     }
-    Ok(())
 }
 
 /// What a look in staging found.
@@ -198,7 +289,7 @@ enum Look {
 impl Staging<'_> {
     /// Sees to it that staging has the file for `distro`. Every push is preceded by a look, so a push that broke after
     /// its work was done is not repeated.
-    async fn bring(&self, kind: PackageKind, distro: &Distro, ids: &mut Option<Distributions>) -> Result<(), Failure> {
+    async fn bring(&self, kind: PackageKind, distro: &Distro) -> Result<(), Failure> {
         let mut trouble = None;
         for pushes in 0..=PUSHES_MAX {
             let wait_ms = if trouble.is_some() { ARRIVAL_MS } else { 0.0 };
@@ -216,9 +307,9 @@ impl Staging<'_> {
                 Look::Absent if pushes == PUSHES_MAX => break,
                 Look::Absent => {}
             }
-            let id = self.id(kind, distro, ids).await?;
+            let id = self.id(kind, distro).await?;
             self.say.line(&format!("{distro}: pushing to {}", self.repository));
-            match self.push(id).await? {
+            match self.push(id, distro).await? {
                 Ok(()) => {
                     self.say.line(&format!("{distro}: pushed to {}", self.repository));
                     return Ok(());
@@ -366,12 +457,15 @@ impl Staging<'_> {
     }
 
     /// The server's id of a distro version, by its exact name.
-    async fn id(&self, kind: PackageKind, distro: &Distro, ids: &mut Option<Distributions>) -> Result<u64, Failure> {
-        let known = if let Some(known) = ids {
-            known
-        } else {
-            let list = ListDistributions { account: &self.account };
-            ids.insert(call(&self.http, &list).await.map_err(|error| self.refused(&error))?)
+    async fn id(&self, kind: PackageKind, distro: &Distro) -> Result<u64, Failure> {
+        let known = self.ids.borrow().clone();
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let list = ListDistributions { account: &self.account };
+                let list = call(&self.http, &list).await.map_err(|error| self.refused(&error))?;
+                self.ids.borrow_mut().insert(list).clone()
+            }
         };
         known.id(kind, distro).ok_or_else(|| {
             let line = format!("{} takes no {} packages for {distro}", self.account.base(), kind.code());
@@ -380,7 +474,7 @@ impl Staging<'_> {
     }
 
     /// Sends the file. The inner error is one that a look may prove wrong.
-    async fn push(&self, distro_version_id: u64) -> Result<Result<(), String>, Failure> {
+    async fn push(&self, distro_version_id: u64, distro: &Distro) -> Result<Result<(), String>, Failure> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
             .map_err(|error| self.failed(Exit::Failed, [format!("no random bytes: {error}")]))?;
@@ -389,7 +483,9 @@ impl Staging<'_> {
         let push = Push { account, repository, distro_version_id, filename, boundary: &boundary };
         let upload = push.upload(self.file.size);
         let upload = upload.map_err(|error| self.refused(&CallError::Unsendable(error.to_string())))?;
-        let parsed = match host::upload(self.path, self.file, &upload).await {
+        let upload = host::upload(self.path, self.file, &upload, self.sending.begin(distro, self.file.size)).await;
+        self.sending.end(distro);
+        let parsed = match upload {
             Ok(Relayed::AnsweredEarly(response)) if response.status().is_success() => {
                 return Ok(Err("the server accepted it before it was sent".to_owned()));
             }
@@ -467,21 +563,16 @@ fn judge(release: &Release, key: &Key) -> Seen {
 }
 
 /// Asks the edge to look, until it sees the file in staging.
-async fn seen(
-    edge: &Edge<'_>,
-    patch: &ReleasePatch,
-    options: &args::Stage,
-    say: Say,
-    doing: &str,
-) -> Result<Release, Failure> {
+async fn seen(edge: &Edge<'_>, patch: &ReleasePatch, one: &One<'_>, doing: &str) -> Result<Release, Failure> {
+    let One { options, key, say, .. } = *one;
     let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
     let mut pauses = Pauses::default();
     let mut said = Vec::new();
     loop {
         let release = edge.declare(patch).await.map_err(|error| error.failure(doing))?;
-        let waiting = match judge(&release, &options.key) {
+        let waiting = match judge(&release, key) {
             Seen::Staged => {
-                say.line(&format!("`{}` is staged", options.key));
+                say.line(&format!("`{key}` is staged"));
                 return Ok(release);
             }
             Seen::Stuck(exit, lines) => return Err(Failure::new(exit, doing, lines)),
@@ -498,7 +589,7 @@ async fn seen(
                 options.timeout_s,
                 waiting.join(", ")
             )];
-            let targets = package(&release, &options.key).into_iter().flat_map(|package| &package.targets);
+            let targets = package(&release, key).into_iter().flat_map(|package| &package.targets);
             let problems = targets.filter_map(|target| target.problem.as_ref());
             lines.extend(problems.flat_map(|problem| [problem.what.clone(), problem.next.clone()]));
             lines.push("Run this again: it looks first, and pushes nothing twice.".to_owned());

@@ -1,12 +1,14 @@
 //! `slipway status`: the matrix of a release as text.
 
 // Writing to a `String` cannot fail.
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use slipway_core::amount::size;
-use slipway_core::api::{Act, Attempt, Package, Release, Target, TargetHistory};
+use slipway_core::api::{Act, Attempt, Closing, Hold, Package, Release, Target, TargetHistory};
 
 use crate::follow::{explained, words};
+use crate::gates::sentence;
 use crate::progress;
 
 /// How many hex digits of a digest are shown: enough to compare by eye with `sha256sum`.
@@ -28,13 +30,36 @@ pub(crate) fn table(release: &Release) -> String {
     if let Some(end) = progress::end(release) {
         text.extend([&end, "\n"]);
     }
+    if let Some(Closing { by, reason, at }) = &release.closed {
+        let _ = writeln!(text, "closed by {by}, {} UTC: {reason}", minute(at));
+    }
+    for Hold { key, by, reason, at } in &release.holds {
+        let what = key.as_ref().map_or_else(|| "the whole release".to_owned(), |key| format!("`{key}`"));
+        let _ = writeln!(text, "held: {what}, by {by}, {} UTC: {reason}", minute(at));
+    }
     text.push('\n');
     text.push_str(&laid_out(&rows));
+    text.push_str(&blocked(release));
     for package in &release.packages {
         for target in &package.targets {
             let Some(problem) = &target.problem else { continue };
             let _ = writeln!(text, "\n{}  {}\n{}", package.key, target.distro, explained(problem));
         }
+    }
+    text
+}
+
+/// The closed gates below the table: once each, with the packages that they keep.
+fn blocked(release: &Release) -> String {
+    let mut keys_by_gate: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for package in &release.packages {
+        for blocked in &package.blocked {
+            keys_by_gate.entry(sentence(blocked)).or_default().push(package.key.as_str());
+        }
+    }
+    let mut text = String::new();
+    for (gate, keys) in keys_by_gate {
+        let _ = writeln!(text, "\nblocked  {}\n  {gate}", keys.join(", "));
     }
     text
 }
@@ -202,6 +227,21 @@ mod tests {
         let explained = "\ndeb  d/0\n  The server answered 504.\n  nothing of it is public; playing the job again is safe\n  \
                          next: Play the job again.\n";
         assert!(text.ends_with(explained), "{text}");
+    }
+
+    #[test]
+    fn what_is_held_or_blocked_says_by_whom_and_why() {
+        let mut release = testing::release(&[("deb", "staged"), ("rpm", "staged")]);
+        let at = "2026-11-23T08:59:00.000Z".to_owned();
+        let hold = Hold { key: None, by: "mira".to_owned(), reason: "a bad build".to_owned(), at };
+        release.holds = vec![hold];
+        for package in &mut release.packages {
+            let why = "It is held by mira: a bad build.".to_owned();
+            package.blocked = vec![slipway_core::api::Blocked { gate: "hold".to_owned(), why, until: None }];
+        }
+        let text = table(&release);
+        assert!(text.contains("\nheld: the whole release, by mira, 2026-11-23 08:59 UTC: a bad build\n"), "{text}");
+        assert!(text.ends_with("\nblocked  deb, rpm\n  hold: It is held by mira: a bad build.\n"), "{text}");
     }
 
     #[test]

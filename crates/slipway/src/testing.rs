@@ -26,6 +26,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         file: Some(StagedFile { filename: format!("{key}_1.2.0_amd64.deb"), digest: Digest::of(b""), size: 0 }),
         replaced: Vec::new(),
         staging: place("harbour-ci/pre-release"),
+        blocked: Vec::new(),
         targets: states.split_whitespace().enumerate().map(target).collect(),
     };
     Release {
@@ -36,6 +37,8 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         verdict: "1 of 3 packages is awaited".to_owned(),
         at: "2026-11-23T09:00:00.000Z".to_owned(),
         estimate: None,
+        holds: Vec::new(),
+        closed: None,
         pipelines: Vec::new(),
         packages: packages.iter().map(package).collect(),
     }

@@ -307,7 +307,7 @@ const CONFIG_TEXT: &str = r#"
     url = "https://gitlab.test"
     token = "gitlab-token"
     [approvals]
-    lapse = "365d"
+    lapse = "100y"
     [places.staging]
     kind = "packagecloud"
     url = "https://staging.test"
@@ -1406,7 +1406,10 @@ pub(crate) fn session(parcel: &Parcel, job_id: u64) -> JobSession {
         pipeline_id: 7,
         job_id,
         user: "mira".to_owned(),
+        user_id: 1,
+        user_level: None,
         environment: Some(environment(&parcel.version, &parcel.key)),
+        environment_protected: false,
         ref_name: "v1".to_owned(),
         sha: "5ad2".to_owned(),
         token_id: "t".to_owned(),

@@ -1,5 +1,7 @@
 //! HTTP on loopback, with every status an answer.
 
+use std::collections::BTreeMap;
+
 use minreq::{Method, Request};
 use serde_json::Value;
 
@@ -71,4 +73,15 @@ pub fn send_within(
     }
     let answer = request.send()?;
     Ok(Answer { status: answer.status_code, body: answer.into_bytes() })
+}
+
+/// Gets what is at an address, and the headers that it comes with, their names in small letters.
+pub fn get(url: &str, headers: &[(&str, &str)]) -> (Answer, BTreeMap<String, String>) {
+    let mut request = Request::new(Method::Get, url).with_timeout(TIME_OUT_SECONDS).with_follow_redirects(false);
+    for (name, value) in headers {
+        request = request.with_header(*name, *value);
+    }
+    let answer = request.send().unwrap_or_else(|error| panic!("GET {url}: {error}"));
+    let headers = answer.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
+    (Answer { status: answer.status_code, body: answer.into_bytes() }, headers)
 }

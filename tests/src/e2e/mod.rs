@@ -8,6 +8,7 @@
 mod depot;
 mod gitlab;
 mod http;
+mod pipeline;
 mod receiver;
 mod release;
 
@@ -19,7 +20,8 @@ use slipway_stack::{Part, Project, Stack};
 
 pub use depot::{Depot, Gate, User};
 pub use gitlab::Gitlab;
-pub use http::{Answer, send, send_within, try_send};
+pub use http::{Answer, get, send, send_within, try_send};
+pub use pipeline::{Pipeline, Ran, Runner};
 pub use receiver::{Received, Receiver};
 pub use release::{Carried, Package, Release, Spoken};
 pub use slipway_stack::deb::{Deb, sha256};

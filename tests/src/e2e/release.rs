@@ -150,16 +150,20 @@ impl Release {
         let script = places.build().join("slipway/bin/slipway.mjs");
         assert!(script.exists(), "`cargo xtask build slipway` makes {}", script.display());
         let mut command = Command::new("node");
+        command.arg(script).args(arguments);
+        self.furnish(&mut command, id_token);
         command
-            .arg(script)
-            .args(arguments)
+    }
+
+    /// Gives a program what a job of this release has.
+    pub fn furnish(&self, command: &mut Command, id_token: &str) {
+        command
             .env("SLIPWAY_URL", &self.edge)
             .env("SLIPWAY_ID_TOKEN", id_token)
             .env("SLIPWAY_PROJECT", self.project.id.to_string())
             .env("SLIPWAY_VERSION", &self.version)
             .env("SLIPWAY_STAGING_TOKEN", &self.staging_token)
             .stdin(Stdio::null());
-        command
     }
 
     // ---- what jobs say ----

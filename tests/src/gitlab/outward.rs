@@ -111,9 +111,9 @@ async fn set_status(
                 && matches!(one.status, Status::Pending | Status::Running)
         });
         if let Some(open) = open.filter(|open| open.status == wanted) {
-            let (verb, word) = (if wanted == Status::Pending { "enqueue" } else { "run" }, open.status.word());
+            let (verb, before) = (if wanted == Status::Pending { "enqueue" } else { "run" }, open.status.word());
             let said = format!(
-                "Cannot transition status via :{verb} from :{word} (Reason(s): Status cannot transition via \"{verb}\")"
+                "Cannot transition status via :{verb} from :{before} (Reason(s): Status cannot transition via \"{verb}\")"
             );
             return Err(Refusal::message(StatusCode::BAD_REQUEST, &said));
         }

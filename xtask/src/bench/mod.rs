@@ -9,6 +9,7 @@ mod index;
 pub(crate) mod measure;
 mod patch_day;
 mod release;
+mod webhook;
 mod world;
 
 use std::fmt;
@@ -37,7 +38,7 @@ struct Bench {
     run: fn(&Steps, &Places) -> anyhow::Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 5] = [
     Bench { name: "copy", about: "the verified copy against curl and a native pipe: time and memory", run: copy::run },
     Bench { name: "index", about: "reading a public index of 200 MB in wasm: time and memory", run: index::run },
     Bench {
@@ -49,6 +50,11 @@ const BENCHES: [Bench; 4] = [
         name: "patch-day",
         about: "156 packages of three versions at a server that is busy above 4 pushes at a time: time, and its estimate",
         run: patch_day::run,
+    },
+    Bench {
+        name: "webhook",
+        about: "200 webhooks a second for two minutes while workerd is killed every 20 s: answers, and what is lost",
+        run: webhook::run,
     },
 ];
 

@@ -77,7 +77,7 @@ pub(super) struct Release {
     pub(super) project: Project,
     pub(super) version: String,
     pub(super) packages: Vec<Package>,
-    pipeline: u64,
+    pub(super) pipeline: u64,
     build: u64,
 }
 

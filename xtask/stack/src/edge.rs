@@ -44,6 +44,13 @@ impl Edge<'_> {
         let mut modules = Vec::new();
         copy(self.modules, &worker, "", &mut modules)?;
         std::fs::write(worker.join("slipway.toml"), self.config)?;
+        if !modules.iter().any(|name| name == "slipway.toml") {
+            modules.push("slipway.toml".to_owned());
+        }
+        // In what is handed out, the operator's file stands beside the modules' folder.
+        let config = worker.join("config.mjs");
+        let text = std::fs::read_to_string(&config).with_context(|| format!("cannot read `{}`", config.display()))?;
+        std::fs::write(&config, text.replace("\"../slipway.toml\"", "\"./slipway.toml\""))?;
         // workerd takes the first module as the entry.
         modules.sort_by_key(|name| (name != "shim.mjs", name.clone()));
         ensure!(

@@ -22,7 +22,7 @@ pub use places::Places;
 pub use ports::{PORT_NAMES, Ports, free_port};
 pub use process::Process;
 pub use secrets::{Secrets, random_hex, write_private};
-pub use stack::{Part, Project, Settings, Stack};
+pub use stack::{HandedOut, Part, Project, Settings, Stack};
 
 use std::time::{Duration, Instant};
 

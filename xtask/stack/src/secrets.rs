@@ -20,6 +20,7 @@ const NAMES: [(&str, &str, usize); 11] = [
     ("EVENTS_TOKEN", "whsec_", 32),
     ("OPERATOR_TOKEN", "", 24),
     ("TRIGGER_TOKEN", "", 16),
+    ("OPERATOR_TOKEN", "", 24),
     ("SLIPWAY_EDGE_KEY", "", 32),
 ];
 

@@ -81,6 +81,17 @@ pub struct Settings {
     pub more_depot_seed: BTreeMap<String, Value>,
     /// Changes to the top-level keys of the GitLab stand-in's seed.
     pub more_gitlab_seed: BTreeMap<String, Value>,
+    /// What runs in place of what this clone has built.
+    pub handed_out: Option<HandedOut>,
+}
+
+/// The parts that `cargo xtask dist` packs, unpacked.
+#[derive(Clone, Debug)]
+pub struct HandedOut {
+    /// The folder of the Worker, with its `wrangler.toml`.
+    pub worker: PathBuf,
+    /// depot's program.
+    pub depot: PathBuf,
 }
 
 impl Settings {
@@ -95,6 +106,7 @@ impl Settings {
             transfers: None,
             more_depot_seed: BTreeMap::new(),
             more_gitlab_seed: BTreeMap::new(),
+            handed_out: None,
         }
     }
 }
@@ -151,8 +163,12 @@ impl Stack {
             text[key] = value.clone();
         }
         crate::write_private(&seed, &format!("{text:#}\n"))?;
+        let program = match &settings.handed_out {
+            Some(handed_out) => handed_out.depot.clone(),
+            None => places.program("depot")?,
+        };
         Ok(vec![
-            path(&places.program("depot")?),
+            path(&program),
             "serve".to_owned(),
             "--data".to_owned(),
             path(&self.folder.join("depot")),
@@ -214,10 +230,18 @@ impl Stack {
         let folder = self.edge_folder();
         std::fs::create_dir_all(&folder)?;
         let config = format!("{}{}", self.config(settings), settings.more_config);
+        let (modules, assets, wrangler) = match &settings.handed_out {
+            Some(HandedOut { worker, .. }) => {
+                (worker.join("worker"), worker.join("dashboard"), worker.join("wrangler.toml"))
+            }
+            None => {
+                (places.build().join("worker"), places.build().join("dashboard"), places.root.join("wrangler.toml"))
+            }
+        };
         let file = Edge {
-            modules: &places.build().join("worker"),
-            assets: &places.build().join("dashboard"),
-            wrangler: &places.root.join("wrangler.toml"),
+            modules: &modules,
+            assets: &assets,
+            wrangler: &wrangler,
             folder: &folder,
             config: &config,
             secrets: self.secrets.iter().collect(),

@@ -46,7 +46,10 @@ fn session(pipeline_id: u64, sha: &str) -> JobSession {
         pipeline_id,
         job_id: 81,
         user: "mira".to_owned(),
+        user_id: 7,
+        user_level: None,
         environment: Some("release/jammy-amd64".to_owned()),
+        environment_protected: false,
         ref_name: "v1.2.0".to_owned(),
         sha: sha.to_owned(),
         token_id: "t".to_owned(),
@@ -453,9 +456,9 @@ fn the_release_names_all_files_that_gave_way_but_not_one_that_has_come_back() {
 #[test]
 fn a_record_of_an_older_version_still_names_what_gave_way() {
     let database = Database::in_memory();
-    let about = super::schema::STEPS.iter().position(|step| step[0].contains("TABLE replaced"));
-    let older = &super::schema::STEPS[..about.expect("the step that this is about")];
-    migrate(&database, older).expect("an older record");
+    let steps = super::schema::STEPS;
+    let about = steps.iter().position(|step| step[0].contains("TABLE replaced")).expect("the step that this is about");
+    migrate(&database, &steps[..about]).expect("an older record");
     for statement in [
         "INSERT INTO releases (version, created_at, sequence, policy) VALUES ('1.2.0', 1, 1, '')",
         "INSERT INTO packages (version, key, pipeline_id, release_job, environment, staging_place, staging_repository)

@@ -61,11 +61,11 @@ struct File {
     #[serde(default)]
     deployers: Vec<Deployer>,
     #[serde(default)]
+    routes: Vec<Route>,
+    #[serde(default)]
     gates: Vec<Gate>,
     #[serde(default)]
     approvals: Approvals,
-    #[serde(default)]
-    routes: Vec<Route>,
     #[serde(default)]
     events: Vec<Events>,
 }
@@ -138,6 +138,13 @@ impl Versions {
 #[error("slipway.toml cannot be used: {}", .0.join("; "))]
 pub struct InvalidConfig(Vec<String>);
 
+impl InvalidConfig {
+    /// Every problem, a sentence each.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl Config {
     /// Reads and checks the file.
     pub fn parse(text: &str) -> Result<Self, InvalidConfig> {
@@ -165,14 +172,14 @@ impl Config {
                 problems.push(format!("places.{name}: `transfers` must be at least 1"));
             }
         }
-        problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
-        problems.extend(events::problems(&file.events));
         for (index, gate) in file.gates.iter().enumerate() {
             problems.extend(gate.problems(index));
         }
         if file.approvals.lapse.is_zero() {
             problems.push("approvals: `lapse` must be more than nothing, or no approval would ever hold".to_owned());
         }
+        problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
+        problems.extend(events::problems(&file.events));
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }

@@ -124,6 +124,10 @@ pub enum PipelineSource {
 }
 
 impl PipelineSource {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Push, Self::Web, Self::Schedule, Self::Api, Self::Trigger, Self::Pipeline, Self::ParentPipeline];
+
     /// GitLab's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -163,13 +167,13 @@ pub struct Deployer {
 /// Everything in these sections that cannot be meant.
 pub(super) fn problems(edge: &Edge, gitlab: &Gitlab, projects: &[Project], deployers: &[Deployer]) -> Vec<String> {
     let mut problems = Vec::new();
-    let named = [
+    let texts = [
         ("edge.operator_token", &edge.operator_token),
         ("gitlab.status_token", &gitlab.status_token),
         ("gitlab.keys", &gitlab.keys),
         ("gitlab.application", &gitlab.application),
     ];
-    for (setting, value) in named {
+    for (setting, value) in texts {
         if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
             problems.push(format!("{setting}: it is empty; leave it out, or name what it stands for"));
         }

@@ -116,7 +116,7 @@ struct Probe {
 }
 
 /// Runs the command.
-pub(crate) async fn run(options: &args::Doctor, token: Token, say: Say) -> Result<(), Failure> {
+pub(crate) async fn run(options: &args::Probe, token: Token, say: Say) -> Result<(), Failure> {
     let doing = format!("cannot probe {} at {}", options.probe, options.url);
     let date = host::date();
     let secrets = vec![token.expose().to_owned(), STANDARD.encode(format!("{}:", token.expose()))];
@@ -304,7 +304,7 @@ impl Probe {
     }
 
     /// Writes the recording, and says what was found.
-    async fn conclude(&self, options: &args::Doctor, date: &str, left: &[String], doing: &str) -> Result<(), Failure> {
+    async fn conclude(&self, options: &args::Probe, date: &str, left: &[String], doing: &str) -> Result<(), Failure> {
         let outcomes = self.outcomes.take();
         let head = json!({
             "slipway": env!("CARGO_PKG_VERSION"), "date": date, "server": self.base().as_str(),

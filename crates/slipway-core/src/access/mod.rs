@@ -1,0 +1,20 @@
+//! Who may do what. Default deny: what no rule here allows is refused, and a route without a row in [`ROUTES`] is not there.
+//!
+//! [`admit`] judges the ID token of a job when it asks for a session. [`right`] says what a request needs, [`may`] whether
+//! a [`Caller`] has it in a project. [`may_release`] judges who played a job, for both ways in which that becomes known.
+//!
+//! A [`Keyring`] says which of the issuer's keys may be used.
+//!
+//! Absent on purpose: proofs themselves. Signatures, sealed sessions and the operator's credential are checked before.
+
+mod admission;
+mod caller;
+mod keyring;
+mod releasing;
+mod rights;
+
+pub use admission::{Admission, Admitted, NotAdmitted, admit};
+pub use caller::{Caller, DeployerSession, PersonSession};
+pub use keyring::{Found, Keyring};
+pub use releasing::{MayNotRelease, Player, may_release};
+pub use rights::{Denied, ROUTES, Right, Row, may, right};

@@ -1,0 +1,180 @@
+//! Which right each route needs, and who has it.
+
+use slipway_gitlab::AccessLevel;
+
+use super::caller::{Caller, DeployerSession};
+use crate::config::{Config, Project, Reading};
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// Nothing: it tells no secret, or it brings its own proof.
+    Open,
+    /// To know of some project. The answer shows those alone that the caller may read.
+    List,
+    /// To read a project's releases.
+    Read,
+    /// To say what a release consists of, or to move its bytes: jobs of the project.
+    Declare,
+    /// To release: jobs of the project. Which job, played by whom, is judged later.
+    Release,
+    /// To say what runs where: jobs of the project, and of its deployers.
+    Deploy,
+    /// To stop what has not begun.
+    Hold,
+    /// To give a release up.
+    Close,
+    /// To ask for a gate to be passed over. Whether the gate names this person is judged later.
+    Override,
+}
+
+/// A route and what it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The method.
+    pub method: &'static str,
+    /// The path. `{name}` is one segment, `{name...}` one or more.
+    pub path: &'static str,
+    /// What it needs.
+    pub right: Right,
+}
+
+const fn row(method: &'static str, path: &'static str, right: Right) -> Row {
+    Row { method, path, right }
+}
+
+/// Every route of the edge. One that is not here is not there.
+pub const ROUTES: &[Row] = &[
+    row("GET", "/healthz", Right::Open),
+    row("GET", "/readyz", Right::Open),
+    row("GET", "/openapi.json", Right::Open),
+    row("GET", "/assets/{name}", Right::Open),
+    row("GET", "/help/states", Right::Open),
+    row("GET", "/slipway.tgz", Right::Open),
+    row("GET", "/slipway.tgz.sha256", Right::Open),
+    // These bring their own proof: a webhook's signature, an ID token, a one-time capability.
+    row("POST", "/webhooks/gitlab/{project}", Right::Open),
+    row("POST", "/api/v1/sessions", Right::Open),
+    row("POST", "/internal/copy", Right::Open),
+    row("GET", "/api/v1/sign-in", Right::Open),
+    row("GET", "/", Right::List),
+    row("GET", "/api/v1/projects", Right::List),
+    row("GET", "/p/{project}", Right::Read),
+    row("GET", "/p/{project}/r/{version}", Right::Read),
+    row("GET", "/api/v1/projects/{project}/releases", Right::Read),
+    row("GET", "/api/v1/projects/{project}/policy", Right::Read),
+    row("GET", "/api/v1/projects/{project}/audit", Right::Read),
+    row("GET", "/api/v1/projects/{project}/releases/{version}", Right::Read),
+    row("GET", "/api/v1/projects/{project}/releases/{version}/live", Right::Read),
+    row("GET", "/api/v1/projects/{project}/releases/{version}/targets/{key}/{distro...}", Right::Read),
+    row("PATCH", "/api/v1/projects/{project}/releases/{version}", Right::Declare),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/carries", Right::Declare),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/promotions", Right::Release),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/deployments", Right::Deploy),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/holds", Right::Hold),
+    row("DELETE", "/api/v1/projects/{project}/releases/{version}/holds", Right::Hold),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/close", Right::Close),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/overrides", Right::Override),
+];
+
+/// What a request needs. `None`: there is no such route.
+pub fn right(method: &str, segments: &[&str]) -> Option<Right> {
+    ROUTES.iter().find(|row| row.method == method && fits(row.path, segments)).map(|row| row.right)
+}
+
+fn fits(path: &str, segments: &[&str]) -> bool {
+    let mut given = segments.iter();
+    for wanted in path.split('/').filter(|part| !part.is_empty()) {
+        let Some(segment) = given.next() else { return false };
+        if wanted.ends_with("...}") {
+            return true;
+        }
+        if !wanted.starts_with('{') && wanted != *segment {
+            return false;
+        }
+    }
+    given.next().is_none()
+}
+
+/// Why somebody may not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// They have shown nothing. They learn nothing.
+    #[error("who asks is not known")]
+    Stranger,
+    /// They may not know of the project.
+    #[error("the project is none of theirs")]
+    Unknown,
+    /// They know of the project, and may not do this.
+    #[error("{0}")]
+    NotAllowed(String),
+}
+
+/// Whether a caller has a right in a project. `level` is a person's role there, looked up before; for others it is not used.
+pub fn may(
+    right: Right,
+    caller: Option<&Caller>,
+    project: &Project,
+    level: Option<AccessLevel>,
+    config: &Config,
+) -> Result<(), Denied> {
+    if right == Right::Open {
+        return Ok(());
+    }
+    let reads = reads(caller, project, level, config.edge.reading);
+    if matches!(right, Right::Read | Right::List) {
+        return if reads {
+            Ok(())
+        } else if caller.is_none() {
+            Err(Denied::Stranger)
+        } else {
+            Err(Denied::Unknown)
+        };
+    }
+    let Some(caller) = caller else { return Err(Denied::Stranger) };
+    let denied = |why: String| if reads { Err(Denied::NotAllowed(why)) } else { Err(Denied::Unknown) };
+    let ladder = |level: Option<AccessLevel>, least: AccessLevel, act: &str| {
+        if level.is_some_and(|level| level >= least) {
+            return Ok(());
+        }
+        let own = level.map_or("none", AccessLevel::as_str);
+        denied(format!("To {act} takes at least the role {least} in {}; yours is {own}", project.name))
+    };
+    match (caller, right) {
+        (Caller::Job(session), _) if session.project_id != project.id => {
+            denied("This session belongs to another project".to_owned())
+        }
+        (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy | Right::Override)
+        | (Caller::Operator, Right::Hold | Right::Close) => Ok(()),
+        (Caller::Job(session), Right::Hold) => ladder(session.user_level, AccessLevel::Developer, "hold"),
+        (Caller::Job(session), Right::Close) => ladder(session.user_level, AccessLevel::Maintainer, "close a release"),
+        (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
+        (Caller::Deployer(_), _) => denied("A deployer's job says what runs where, and nothing else".to_owned()),
+        (Caller::Person(_), Right::Hold) => ladder(level, AccessLevel::Developer, "hold"),
+        (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer, "close a release"),
+        // The gate itself names people.
+        (Caller::Person(_), Right::Override) => ladder(level, AccessLevel::Reporter, "pass over a gate"),
+        (Caller::Operator, Right::Override) => {
+            denied("A gate is passed over by a person whom it names, not by the operator's credential".to_owned())
+        }
+        (Caller::Person(_) | Caller::Operator, _) => {
+            denied("Only a job of the project does this; play the manual job in GitLab".to_owned())
+        }
+        (_, Right::Open | Right::List | Right::Read) => Ok(()),
+    }
+}
+
+/// Whether a deployer of today's configuration deploys a project. A session outlives no change of it.
+fn deploys(session: &DeployerSession, project: &Project, config: &Config) -> bool {
+    config.deployers.iter().any(|of| of.id == session.job.project_id && of.projects.contains(&project.name))
+}
+
+fn reads(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, reading: Reading) -> bool {
+    match caller {
+        _ if reading == Reading::Anyone => true,
+        None | Some(Caller::Deployer(_)) => false,
+        Some(Caller::Job(session)) => session.project_id == project.id,
+        Some(Caller::Person(_)) => level.is_some_and(|level| level >= AccessLevel::Reporter),
+        Some(Caller::Operator) => true,
+    }
+}

@@ -1,0 +1,82 @@
+//! `slipway hold` and `slipway close`: what has not begun is stopped, or given up. What is public already is listed, since
+//! neither takes anything back.
+
+use slipway_core::api::{CloseRequest, HoldRequest, Release};
+use slipway_core::release::{Key, TargetState};
+
+use crate::args;
+use crate::edge::Edge;
+use crate::exit::Failure;
+use crate::follow::list;
+use crate::say::Say;
+use crate::settings::Settings;
+
+/// What is public, and what is just becoming so, a line a target.
+fn beyond(release: &Release, keys: &[Key]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for package in release.packages.iter().filter(|package| keys.is_empty() || keys.contains(&package.key)) {
+        for target in &package.targets {
+            let place = format!("{}  {}  {}", package.key, target.distro, target.public.repository);
+            match target.state {
+                TargetState::Released => lines.push(format!("public already  {place}")),
+                TargetState::Releasing => lines.push(format!("being released  {place}")),
+                _ => {}
+            }
+        }
+    }
+    if lines.is_empty() {
+        lines.push("nothing of it is public".to_owned());
+    }
+    lines
+}
+
+/// Runs `slipway hold`.
+pub(crate) async fn hold(options: &args::Hold, settings: &Settings, say: Say) -> Result<(), Failure> {
+    let (edge, _) = Edge::open(settings, options.timeout_s).await?;
+    let keys = &options.keys;
+    let what = if keys.is_empty() { "the whole release".to_owned() } else { list(keys) };
+    let act = if options.lift { "end the hold of" } else { "hold" };
+    let doing = format!("cannot {act} {what} of {}", settings.version);
+    let keys_or_all = if keys.is_empty() { None } else { Some(keys.clone()) };
+    let request = HoldRequest { keys: keys_or_all, reason: options.reason.clone() };
+    let release = if options.lift { edge.lift(&request).await } else { edge.hold(&request).await };
+    let release = release.map_err(|error| error.failure(doing))?;
+    if options.lift {
+        say.line(&format!("the hold of {what} has ended; approvals that lapsed meanwhile are needed again"));
+    } else {
+        say.line(&format!("held: {what}; nothing of it begins until `slipway hold --lift`"));
+        say.lines(&beyond(&release, keys));
+    }
+    say.line(&release.verdict);
+    say.answer(&release)
+}
+
+/// Runs `slipway close`.
+pub(crate) async fn close(options: &args::Close, settings: &Settings, say: Say) -> Result<(), Failure> {
+    let (edge, _) = Edge::open(settings, options.timeout_s).await?;
+    let doing = format!("cannot close the release {}", settings.version);
+    let request = CloseRequest { reason: options.reason.clone() };
+    let release = edge.close(&request).await.map_err(|error| error.failure(doing))?;
+    say.line(&format!("closed: {}; what was not released is given up", settings.version));
+    say.lines(&beyond(&release, &[]));
+    say.line(&release.verdict);
+    say.answer(&release)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn what_is_public_already_is_listed_for_what_is_held() {
+        let release = testing::release(&[("deb", "released staged releasing"), ("rpm", "released")]);
+        let keys = ["deb".parse().expect("a key")];
+        assert_eq!(
+            beyond(&release, &keys),
+            ["public already  deb  d/0  harbour/stable", "being released  deb  d/2  harbour/stable"]
+        );
+        assert_eq!(beyond(&release, &[]).len(), 3);
+        assert_eq!(beyond(&testing::release(&[("deb", "staged")]), &[]), ["nothing of it is public"]);
+    }
+}
