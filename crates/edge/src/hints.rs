@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
-use slipway_core::approval::{Candidate, Refusal, by_webhook, is_for_all};
-use slipway_core::config::Config;
+use slipway_core::access::Player;
+use slipway_core::approval::{Candidate, Refusal, by_webhook, entitled, is_for_all};
+use slipway_core::config::{Config, Project};
 use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
-use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job};
-use slipway_ledger::{Hint, HintSubject, LedgerError, Record, Sql};
+use slipway_gitlab::webhook::Event;
+use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job, is_protected, role};
+use slipway_ledger::{Hint, HintSubject, LedgerError, Named, Record, Sql};
 use slipway_wire::{CallError, Planted, call, planted};
 
 use crate::gates;
@@ -28,6 +30,46 @@ const ROUNDS_MAX: u32 = 4;
 const TRIES_MAX: u32 = 300;
 /// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
 const STALE_TRIES_MAX: u32 = 6;
+
+/// Numbers beyond it are not exact in the ledger. GitLab.com's job ids have 34 bits.
+const ID_MAX: u64 = (1 << 53) - 1;
+
+/// What an event names, and what stands for the key of its delivery where GitLab gives none. `None` when nothing can come
+/// of it.
+pub fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Named>, String)> {
+    let job = |id, pipeline_id: Option<u64>, name| {
+        (id <= ID_MAX && pipeline_id.is_none_or(|id| id <= ID_MAX)).then_some(Named::Job { id, pipeline_id, name })
+    };
+    let (named, otherwise) = match event {
+        Event::Job(event) if event.project_id == project.id && event.status.is_played() => {
+            let otherwise = format!("job:{} {}", event.job_id, event.status);
+            (job(event.job_id, event.pipeline_id, event.name).into_iter().collect::<Vec<_>>(), otherwise)
+        }
+        Event::Pipeline(event) if event.project_id == project.id => {
+            let played = event.manual_jobs.into_iter().filter(|job| job.status.is_played());
+            let played = played.filter_map(|played| job(played.id, Some(event.pipeline_id), played.name));
+            (played.collect(), format!("pipeline:{}", event.pipeline_id))
+        }
+        Event::Deployment(event)
+            if event.project_id == project.id
+                && event.status == "success"
+                && event.deployment_id <= ID_MAX
+                && asked_for(config, project, &event.environment) =>
+        {
+            let id = event.deployment_id;
+            (vec![Named::Deployment { id }], format!("deployment:{id}"))
+        }
+        Event::Job(_) | Event::Pipeline(_) | Event::Deployment(_) | Event::Other(_) => return None,
+    };
+    (!named.is_empty()).then_some((named, otherwise))
+}
+
+/// Whether a gate asks what runs in an environment.
+fn asked_for(config: &Config, project: &Project, environment: &str) -> bool {
+    let concerned =
+        config.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project.name.as_str())));
+    concerned.flat_map(|gate| &gate.deployed).any(|asked| asked == environment)
+}
 
 /// Whether it is worth asking GitLab more now.
 #[derive(PartialEq, Eq)]
@@ -160,7 +202,12 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             }
             record.refuse(version, key, job.id, &actor, why, host.now())
         };
-        let approval = match by_webhook(candidate, job) {
+        let entitled = match self.may_release(job, candidate).await {
+            Ok(entitled) => entitled,
+            Err(error) => return Ok(Settled::Silent(format!("who played it cannot be judged: {error}"))),
+        };
+        let judged = by_webhook(candidate, job).and_then(|approval| entitled.map(|()| approval));
+        let approval = match judged {
             Ok(approval) => approval,
             Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
                 return Ok(Settled::NotPlayed(refusal.to_string()));
@@ -201,10 +248,40 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
     }
 
+    /// Judges who played a job by the project's own rules. Of GitLab only what a rule needs is asked, and nothing for a job
+    /// that is refused anyway.
+    async fn may_release(&self, job: &Job, candidate: &Candidate) -> Result<Result<(), Refusal>, CallError> {
+        let Self { host, config, gitlab, project_id, .. } = self;
+        // A project that is not configured any more has no rules left that could allow anything.
+        let Some(project) = config.projects.iter().find(|project| project.id == *project_id) else {
+            let (key, declared) = (candidate.key.clone(), candidate.release_job.clone());
+            return Ok(Err(Refusal::OtherJob { key, declared }));
+        };
+        let Some(user) = job.user.as_ref().filter(|_| by_webhook(candidate, job).is_ok()) else { return Ok(Ok(())) };
+        let level = match &project.release_levels {
+            Some(_) => role(*host, gitlab, *project_id, user.id).await?,
+            None => None,
+        };
+        let environment = match &candidate.release_all {
+            Some((all, environment)) if *all == job.name => environment,
+            _ => &candidate.environment,
+        };
+        let environment_protected =
+            project.protected_environment && is_protected(*host, gitlab, *project_id, environment).await?;
+        let player = Player { user_id: user.id, username: &user.username, level, environment_protected };
+        Ok(entitled(candidate, project, &player))
+    }
+
     /// Writes down where a pipeline's packages run. An answer about a deployment that was done before the bytes were staged
     /// says nothing of them.
     fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
-        let Self { record, host, .. } = self;
+        let Self { record, host, config, project_id, .. } = self;
+        let environment = deployment.environment.name.as_str();
+        let project = config.project(&project_id.to_string());
+        if !project.is_some_and(|project| config.asks_for(project.name.as_str(), environment)) {
+            record.settle_hint(hint.id, "no gate asks for its environment")?;
+            return Ok(Gitlab::Answers);
+        }
         if !deployment.is_done() {
             self.wait(hint, &format!("the deployment is {}", deployment.status), STALE_TRIES_MAX)?;
             return Ok(Gitlab::Answers);
@@ -220,7 +297,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             record.settle_hint(hint.id, "it was done before the bytes were staged")?;
             return Ok(Gitlab::Answers);
         }
-        let (environment, by) = (&deployment.environment.name, format!("webhook job:{}", job.id));
+        let by = format!("webhook job:{}", job.id);
         for version in record.versions_of_pipeline(pipeline_id)? {
             if record.deployed(&version, Some(pipeline_id), environment, &by, host.now())? {
                 host.announce(&version);

@@ -9,6 +9,7 @@ mod depot;
 mod gitlab;
 mod http;
 mod pipeline;
+mod receiver;
 mod release;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use depot::{Depot, Gate, User};
 pub use gitlab::Gitlab;
 pub use http::{Answer, get, send, send_within, try_send};
 pub use pipeline::{Pipeline, Ran, Runner};
+pub use receiver::{Received, Receiver};
 pub use release::{Carried, Package, Release, Spoken};
 pub use slipway_stack::deb::{Deb, sha256};
 pub use slipway_stack::rpm::Rpm;
@@ -86,6 +88,14 @@ impl World {
     /// An address of the edge.
     pub fn edge(&self, path: &str) -> String {
         format!("{}{path}", self.stack.edge_url())
+    }
+
+    /// A text of the documentation, with its example addresses leading to this stack.
+    pub fn here(&self, text: &str) -> String {
+        text.replace("https://slipway.example.com", &self.stack.edge_url())
+            .replace("https://gitlab.example.com", &self.stack.gitlab_url())
+            .replace("https://packagecloud.io", &self.stack.depot_url())
+            .replace("https://d28dx6y1hfq314.cloudfront.net", &self.stack.depot_storage_url())
     }
 
     /// SIGKILL. The process gets no chance to finish anything.
