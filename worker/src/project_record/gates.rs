@@ -1,7 +1,8 @@
 //! Releasing, and what stands in its way: promotions, holds, overrides, deployments, the end of a release.
 
+use slipway_core::access::Player;
 use slipway_core::api::{PromotionAccepted, RefusedKey};
-use slipway_core::approval::{Approval, Candidate, Refusal, by_job, is_for_all};
+use slipway_core::approval::{Approval, Candidate, Refusal, by_job, entitled, is_for_all};
 use slipway_core::config::{Config, Project};
 use slipway_core::gate::{GateKind, sentence_of};
 use slipway_core::promotion::May;
@@ -126,7 +127,11 @@ impl ProjectRecord {
             return Ok(Err(Problem::new(404, "not-planned", what)));
         };
         let actor = format!("job:{} user:{}", session.job_id, session.user);
-        let approval = match by_job(&candidate, session, job) {
+        let judged = by_job(&candidate, session, job).and_then(|approval| {
+            entitled(&candidate, project, &player(session, job))?;
+            Ok(approval)
+        });
+        let approval = match judged {
             Ok(approval) => approval,
             // The job asks, so it runs: GitLab's answer is behind. Nobody is refused for that.
             Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
@@ -286,9 +291,25 @@ fn reasoned(reason: &str) -> std::result::Result<&str, Problem> {
     Ok(reason)
 }
 
+/// Who played the job, as GitLab's API shows it now; what the API does not show of a job is taken from what GitLab signed.
+fn player<'a>(session: &JobSession, job: &'a Job) -> Player<'a> {
+    let user = job.user.as_ref();
+    // The role and the environment were signed for the one who played it then.
+    let is_same = user.is_some_and(|user| user.id == session.user_id);
+    Player {
+        user_id: user.map_or(0, |user| user.id),
+        username: user.map_or("", |user| user.username.as_str()),
+        level: session.user_level.filter(|_| is_same),
+        environment_protected: session.environment_protected && is_same,
+    }
+}
+
 fn refused(refusal: &Refusal) -> Problem {
     let (status, kind) = match refusal {
-        Refusal::OtherPipeline { .. } | Refusal::OtherJob { .. } | Refusal::NotPlayed { .. } => (403, "not-allowed"),
+        Refusal::OtherPipeline { .. }
+        | Refusal::OtherJob { .. }
+        | Refusal::NotPlayed { .. }
+        | Refusal::NotEntitled { .. } => (403, "not-allowed"),
         Refusal::NotStaged { .. } => (409, "not-staged"),
         Refusal::Skipped { .. } => (409, "skipped"),
     };

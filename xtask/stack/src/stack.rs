@@ -200,7 +200,7 @@ impl Stack {
                 {"id": 7, "username": "mira", "name": "Mira Holt"},
                 {"id": 8, "username": "jonas", "name": "Jonas Brandt"},
             ],
-            "applications": [{"uid": APPLICATION, "scopes": ["read_user"]}],
+            "applications": [{"uid": APPLICATION, "scopes": ["read_user", "api"]}],
             "tokens": [
                 {"token": self.secret("GITLAB_TOKEN"), "scopes": ["read_api"]},
                 {"token": self.secret("GITLAB_STATUS_TOKEN"), "scopes": ["api"]},
