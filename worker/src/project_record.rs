@@ -189,6 +189,16 @@ impl ProjectRecord {
         self.state.storage().set_alarm(SOON).await
     }
 
+    /// Has the alarm come after `wait` at the latest: whatever rests in the record from now on is looked after.
+    async fn within(&self, wait: Duration) -> Result<()> {
+        let armed = self.state.storage().get_alarm().await?;
+        let now = clock::now();
+        if armed.is_some_and(|at| now.0 < at && at <= (now + wait).0) {
+            return Ok(());
+        }
+        self.state.storage().set_alarm(wait).await
+    }
+
     /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
     fn know_id(&self, project_id: u64) -> std::result::Result<(), Problem> {
         Ok(self.record()?.know_project(project_id)?)
@@ -221,6 +231,7 @@ impl ProjectRecord {
         }
         let staged = patch.packages.iter().filter(|package| package.staged.is_some()).map(|package| &package.key);
         let troubles = self.look_at_staging(&config, version, staged).await?;
+        self.within(project::SWEEP).await?;
         self.announce(session.project_id, version);
         match troubles.into_iter().reduce(|first, other| first.and(&other)) {
             Some(problem) => Err(problem),

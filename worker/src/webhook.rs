@@ -5,9 +5,9 @@
 
 use slipway_core::config::{Config, Project};
 use slipway_core::secret::knows;
+use slipway_edge::hints::named;
 use slipway_gitlab::webhook::{Event, InvalidEvent};
 use slipway_gitlab::{Signed, SigningToken};
-use slipway_ledger::Named;
 use worker::{Env, Headers, Request, Response};
 
 use crate::answer::{Answer, Problem};
@@ -18,22 +18,18 @@ use crate::{clock, settings};
 /// GitLab's own limit for a webhook is 25 MB. A Job Hook has a few KB; a Pipeline Hook has about one for each job.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Numbers beyond it are not exact in the ledger. GitLab.com's job ids have 34 bits.
-const ID_MAX: u64 = (1 << 53) - 1;
-
 pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, config: &Config) -> Answer {
     // An unknown project and a wrong token or signature are answered alike: a stranger learns nothing.
     let project = config.project(project).ok_or_else(Problem::unauthorised)?;
     let headers = request.headers().clone();
-    let body = match &project.signing_token {
-        Some(name) => signed(&mut request, &headers, &settings::secret(env, name)?, project).await?,
-        None => {
-            let token = project.webhook_token.as_ref().ok_or_else(Problem::unauthorised)?;
-            if !knows(&header(&headers, "x-gitlab-token"), &settings::secret(env, token)?) {
-                return Err(Problem::unauthorised());
-            }
-            body(&mut request, BODY_BYTES_MAX).await?
+    let body = if let Some(name) = &project.signing_token {
+        signed(&mut request, &headers, &settings::secret(env, name)?, project).await?
+    } else {
+        let token = project.webhook_token.as_ref().ok_or_else(Problem::unauthorised)?;
+        if !knows(&header(&headers, "x-gitlab-token"), &settings::secret(env, token)?) {
+            return Err(Problem::unauthorised());
         }
+        body(&mut request, BODY_BYTES_MAX).await?
     };
     let event = match Event::parse(&body) {
         Ok(event) => event,
@@ -85,43 +81,6 @@ async fn signed(
 
 fn header(headers: &Headers, name: &str) -> String {
     headers.get(name).ok().flatten().unwrap_or_default()
-}
-
-/// What an event names, and what stands for the key of its delivery where GitLab gives none. `None` when nothing can come
-/// of it.
-fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Named>, String)> {
-    let job = |id, pipeline_id: Option<u64>, name| {
-        (id <= ID_MAX && pipeline_id.is_none_or(|id| id <= ID_MAX)).then_some(Named::Job { id, pipeline_id, name })
-    };
-    let (named, otherwise) = match event {
-        Event::Job(event) if event.project_id == project.id && event.status.is_played() => {
-            let otherwise = format!("job:{} {}", event.job_id, event.status);
-            (job(event.job_id, event.pipeline_id, event.name).into_iter().collect::<Vec<_>>(), otherwise)
-        }
-        Event::Pipeline(event) if event.project_id == project.id => {
-            let played = event.manual_jobs.into_iter().filter(|job| job.status.is_played());
-            let played = played.filter_map(|played| job(played.id, Some(event.pipeline_id), played.name));
-            (played.collect(), format!("pipeline:{}", event.pipeline_id))
-        }
-        Event::Deployment(event)
-            if event.project_id == project.id
-                && event.status == "success"
-                && event.deployment_id <= ID_MAX
-                && asked_for(config, project, &event.environment) =>
-        {
-            let id = event.deployment_id;
-            (vec![Named::Deployment { id }], format!("deployment:{id}"))
-        }
-        Event::Job(_) | Event::Pipeline(_) | Event::Deployment(_) | Event::Other(_) => return None,
-    };
-    (!named.is_empty()).then_some((named, otherwise))
-}
-
-/// Whether a gate asks what runs in an environment.
-fn asked_for(config: &Config, project: &Project, environment: &str) -> bool {
-    let concerned =
-        config.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project.name.as_str())));
-    concerned.flat_map(|gate| &gate.deployed).any(|asked| asked == environment)
 }
 
 fn ignored() -> Answer {

@@ -10,11 +10,12 @@ use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use slipway_core::access::Player;
 use slipway_core::approval::{Candidate, Refusal, by_webhook, entitled, is_for_all};
-use slipway_core::config::Config;
+use slipway_core::config::{Config, Project};
 use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
+use slipway_gitlab::webhook::Event;
 use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job, is_protected, role};
-use slipway_ledger::{Hint, HintSubject, LedgerError, Record, Sql};
+use slipway_ledger::{Hint, HintSubject, LedgerError, Named, Record, Sql};
 use slipway_wire::{CallError, Planted, call, planted};
 
 use crate::gates;
@@ -29,6 +30,46 @@ const ROUNDS_MAX: u32 = 4;
 const TRIES_MAX: u32 = 300;
 /// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
 const STALE_TRIES_MAX: u32 = 6;
+
+/// Numbers beyond it are not exact in the ledger. GitLab.com's job ids have 34 bits.
+const ID_MAX: u64 = (1 << 53) - 1;
+
+/// What an event names, and what stands for the key of its delivery where GitLab gives none. `None` when nothing can come
+/// of it.
+pub fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Named>, String)> {
+    let job = |id, pipeline_id: Option<u64>, name| {
+        (id <= ID_MAX && pipeline_id.is_none_or(|id| id <= ID_MAX)).then_some(Named::Job { id, pipeline_id, name })
+    };
+    let (named, otherwise) = match event {
+        Event::Job(event) if event.project_id == project.id && event.status.is_played() => {
+            let otherwise = format!("job:{} {}", event.job_id, event.status);
+            (job(event.job_id, event.pipeline_id, event.name).into_iter().collect::<Vec<_>>(), otherwise)
+        }
+        Event::Pipeline(event) if event.project_id == project.id => {
+            let played = event.manual_jobs.into_iter().filter(|job| job.status.is_played());
+            let played = played.filter_map(|played| job(played.id, Some(event.pipeline_id), played.name));
+            (played.collect(), format!("pipeline:{}", event.pipeline_id))
+        }
+        Event::Deployment(event)
+            if event.project_id == project.id
+                && event.status == "success"
+                && event.deployment_id <= ID_MAX
+                && asked_for(config, project, &event.environment) =>
+        {
+            let id = event.deployment_id;
+            (vec![Named::Deployment { id }], format!("deployment:{id}"))
+        }
+        Event::Job(_) | Event::Pipeline(_) | Event::Deployment(_) | Event::Other(_) => return None,
+    };
+    (!named.is_empty()).then_some((named, otherwise))
+}
+
+/// Whether a gate asks what runs in an environment.
+fn asked_for(config: &Config, project: &Project, environment: &str) -> bool {
+    let concerned =
+        config.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project.name.as_str())));
+    concerned.flat_map(|gate| &gate.deployed).any(|asked| asked == environment)
+}
 
 /// Whether it is worth asking GitLab more now.
 #[derive(PartialEq, Eq)]

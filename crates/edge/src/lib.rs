@@ -1,7 +1,7 @@
 //! What the edge's objects do, without a runtime.
 //!
 //! Each Durable Object is a database and a few functions over it: [`package`] drives the promotions of one package,
-//! [`project`] hands orders over, looks into hints
+//! [`project`] hands orders over, looks into [`hints`]
 //! and finds what nobody drives, [`lost`] finds what no webhook told, [`notify`] tells others what became of it, [`account`] lends a destination's transfer slots, [`slots`]
 //! lets whoever comes next stand by for one, and [`reading`] answers many who ask the same server with one reading. A
 //! runtime lends the time, randomness, the network and the way to other objects through the ports in [`port`]. The Worker
@@ -12,7 +12,7 @@
 
 pub mod account;
 pub mod gates;
-mod hints;
+pub mod hints;
 pub mod lost;
 pub mod notify;
 pub mod package;

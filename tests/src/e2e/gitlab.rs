@@ -82,6 +82,25 @@ impl Gitlab {
         self.tell("POST", "hooks", &json!({"project": project, "url": url}));
     }
 
+    /// Has a project's webhooks signed, or with `null` sent with the secret token alone; and which events it sends.
+    pub fn change_hook(&self, project: u64, change: &Value) {
+        let mut hook = json!({"project": project});
+        for (name, value) in change.as_object().expect("settings have names") {
+            hook[name] = value.clone();
+        }
+        self.tell("POST", "hooks", &hook);
+    }
+
+    /// The commit statuses that Slipway has set, the oldest first.
+    pub fn statuses(&self) -> Vec<Value> {
+        self.tell("GET", "outward", &Value::Null)["statuses"].as_array().expect("a list").clone()
+    }
+
+    /// The pipelines that a trigger token has started, the oldest first.
+    pub fn triggered(&self) -> Vec<Value> {
+        self.tell("GET", "outward", &Value::Null)["triggered"].as_array().expect("a list").clone()
+    }
+
     /// The next calls of the API are answered with an error.
     pub fn fail(&self, times: u32) {
         self.tell("POST", "fail", &json!({"on": "api", "times": times, "status": 503}));

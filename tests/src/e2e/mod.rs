@@ -9,6 +9,7 @@ mod depot;
 mod gitlab;
 mod http;
 mod pipeline;
+mod receiver;
 mod release;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use depot::{Depot, Gate, User};
 pub use gitlab::Gitlab;
 pub use http::{Answer, get, send, send_within, try_send};
 pub use pipeline::{Pipeline, Ran, Runner};
+pub use receiver::{Received, Receiver};
 pub use release::{Carried, Package, Release, Spoken};
 pub use slipway_stack::deb::{Deb, sha256};
 pub use slipway_stack::rpm::Rpm;
