@@ -152,7 +152,7 @@ fn staged() -> Record<Database> {
         user_id: 7,
         user_level: None,
         environment: None,
-        environment_protected: None,
+        environment_protected: false,
         ref_name: "v1.2.0".to_owned(),
         sha: "aa".to_owned(),
         token_id: "t".to_owned(),
