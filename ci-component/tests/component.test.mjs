@@ -78,6 +78,22 @@ test("every input has a type and a description, and every one of text that a she
   }
 });
 
+test("README.md names every input, with its default", () => {
+  const readme = readFileSync(here("../README.md"), "utf8");
+  for (const template of templates) {
+    const [, chapter] = readme.split(`### \`${template}\`\n`);
+    const rows = chapter.split(/^##/m)[0].split("\n").filter((line) => line.startsWith("|"));
+    const [header] = read(template).split(/^---$/m);
+    for (const [, name, about] of header.matchAll(/^ {4}([a-z0-9-]+):\n((?: {6}.*\n)+)/gm)) {
+      const row = rows.find((row) => row.split("|")[1].includes(`\`${name}\``));
+      assert.ok(row, `${template}: ${name}`);
+      const [, given] = about.match(/^ {6}default: (.*)$/m) ?? [];
+      const shared = row.includes("as above") || given === undefined || given === '""';
+      if (!shared) assert.ok(row.includes(`\`${given}\``), `${template}: ${name} is ${given} by default`);
+    }
+  }
+});
+
 test("nothing that a user gives is put into a script's text", () => {
   for (const template of templates) {
     const scripts = read(template).match(/^ {2}(before_)?script:\n(?: {4}.*\n|\n)+/gm);
@@ -139,7 +155,7 @@ test("GitLab's schema accepts every component's header, and pipelines made of th
     "expanded-all.yml": runnerSays("--file", "all.yml", "--preview", ...tag).stdout,
     "own.yml": readFileSync(here("../.gitlab-ci.yml"), "utf8"),
   };
-  for (const job of ["plan:", "verify:", ".slipway-build:"]) assert.ok(texts["expanded-all.yml"].includes(job), job);
+  for (const job of ["plan:", "verify:", "jammy:"]) assert.ok(texts["expanded-all.yml"].includes(job), job);
   for (const template of templates) [texts[`header-${template}.yml`]] = read(template).split(/^---$/m);
   for (const [name, text] of Object.entries(texts)) {
     const file = join(folder, name);

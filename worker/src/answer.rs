@@ -31,7 +31,11 @@ impl Problem {
 
     /// 401, with no more than that: a stranger learns nothing of what is there.
     pub(crate) fn unauthorised() -> Self {
-        Self::new(401, "unauthorised", "Show who you are: a job sends its session, a webhook its secret token.")
+        Self::new(
+            401,
+            "unauthorised",
+            "Show who you are: a job or a person sends a session, a webhook its secret token or its signature.",
+        )
     }
 
     pub(crate) fn not_found(what: &str) -> Self {

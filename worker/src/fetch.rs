@@ -6,19 +6,19 @@ use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use serde::Deserialize;
 use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
-use slipway_core::config::{Config, Project, Reading};
+use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
 use slipway_core::release::{ReleaseState, Version};
-use slipway_core::secret::JobSession;
 use slipway_view::filter::Filter;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json};
+use crate::caller::Asking;
 use crate::message::{self, By, ToDirectory, ToProject, tell};
-use crate::{carry, command, copy, gates, pages, session, settings, webhook};
+use crate::{carry, command, copy, counters, gates, pages, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -48,6 +48,7 @@ async fn route(mut request: Request, env: &Env) -> Answer {
     }
     let config = settings::config()?;
     let config = config.as_ref();
+    let asking = Asking::of(&request, &segments, env, config)?;
     match (request.method(), segments.as_slice()) {
         (Method::Post, ["webhooks", "gitlab", project]) => webhook::receive(request, project, env, config).await,
         (Method::Post, ["api", "v1", "sessions"]) => {
@@ -56,6 +57,10 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         }
         (Method::Post, _) if path == copy::PATH => copy::answer(request, env).await,
         (Method::Get, ["readyz"]) => ready(env, config),
+        (Method::Get, ["metrics"]) => {
+            asking.operator()?;
+            Ok(Response::ok(counters::text())?)
+        }
         (Method::Get, ["openapi.json"]) => {
             let response = Response::ok(OPENAPI)?;
             response.headers().set("content-type", "application/json")?;
@@ -64,59 +69,69 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
         (Method::Get, [name]) if let Some(asked) = command::asked(name) => command::answer(&request, env, asked).await,
         (Method::Get, []) => {
-            let projects = visible(reader(&request, env, config)?.as_ref(), config);
+            let projects = asking.visible().await?;
             let mut answer = tell(&message::directory(env)?, &ToDirectory::List).await?;
             pages::projects(&projects, &serde_json::from_str::<Vec<_>>(&answer.text().await?)?)
         }
         (Method::Get, ["help", "states"]) => pages::help(),
         (Method::Get, ["p", project]) => {
-            let project = readable(&request, env, config, project)?;
+            let project = asking.project(project).await?;
             let releases: Vec<ReleaseSummary> =
                 ask(env, project, &ToProject::Releases { project_id: project.id }).await?;
             pages::releases(&shown(project), &releases)
         }
         (Method::Get, ["p", project, "r", version]) => {
-            let project = readable(&request, env, config, project)?;
+            let project = asking.project(project).await?;
             let release: Release = ask(env, project, &read(project, version)?).await?;
             pages::release(&release, &Filter::from_query(request.url()?.query().unwrap_or_default()))
         }
-        (method, ["api", "v1", rest @ ..]) => api(request, method, rest, env, config).await,
+        (method, ["api", "v1", rest @ ..]) => api(request, method, rest, env, config, asking).await,
         _ => Err(Problem::not_found("page")),
     }
 }
 
-async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, config: &Config) -> Answer {
+async fn api(
+    mut request: Request,
+    method: Method,
+    path: &[&str],
+    env: &Env,
+    config: &Config,
+    asking: Asking<'_>,
+) -> Answer {
     match (method, path) {
+        (Method::Get, ["sign-in"]) => session::sign_in(config),
         (Method::Get, ["projects"]) => {
-            let projects = visible(reader(&request, env, config)?.as_ref(), config);
+            let projects = asking.visible().await?;
             json(200, &projects.into_iter().map(shown).collect::<Vec<_>>())
         }
         (Method::Get, ["projects", project, "releases"]) => {
-            let project = readable(&request, env, config, project)?;
+            let project = asking.project(project).await?;
             Ok(tell(&message::project(env, project.id)?, &ToProject::Releases { project_id: project.id }).await?)
         }
         (Method::Get, ["projects", project, "releases", version]) => {
-            let project = readable(&request, env, config, project)?;
+            let project = asking.project(project).await?;
             one_release(&request, env, project, version).await
         }
         (Method::Get, ["projects", project, "releases", version, "live"]) => {
-            let project = readable(&request, env, config, project)?;
+            let project = asking.project(project).await?;
             live(request, env, config, project, version).await
         }
         (Method::Get, ["projects", project, "audit"]) => {
-            let project = readable(&request, env, config, project)?;
+            let project = asking.project(project).await?;
             let query: AuditQuery = parse_query(&request)?;
             let message = ToProject::Audit { first: query.first.unwrap_or(1), count: AUDIT_ROWS_MAX };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
         }
         (Method::Patch, ["projects", project, "releases", version]) => {
-            let (project, session) = job(&request, env, config, project)?;
+            let project = asking.project(project).await?;
+            let session = asking.job()?;
             let version = parse_version(version)?;
             let added: ReleasePatch = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             Ok(tell(&message::project(env, project.id)?, &ToProject::Patch { session, version, patch: added }).await?)
         }
         (Method::Post, ["projects", project, "releases", version, "promotions"]) => {
-            let (project, session) = job(&request, env, config, project)?;
+            let project = asking.project(project).await?;
+            let session = asking.job()?;
             let version = parse_version(version)?;
             let PromotionRequest { keys, all } = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             Ok(tell(&message::project(env, project.id)?, &ToProject::Promote { session, version, keys, all }).await?)
@@ -124,27 +139,26 @@ async fn api(mut request: Request, method: Method, path: &[&str], env: &Env, con
         (Method::Get, ["projects", project, "releases", version, "targets", key, distro @ ..])
             if !distro.is_empty() =>
         {
-            let project = readable(&request, env, config, project)?;
+            let project = asking.project(project).await?;
             let key = key.parse().map_err(|_| Problem::not_found("such target"))?;
             let (version, distro) = (parse_version(version)?, distro.join("/"));
             let target = ToProject::Target { project_id: project.id, version, key, distro };
             Ok(tell(&message::project(env, project.id)?, &target).await?)
         }
         (Method::Post, ["projects", project, "releases", version, "carries"]) => {
-            let (project, session) = job(&request, env, config, project)?;
+            let project = asking.project(project).await?;
+            let session = asking.job()?;
             let version = parse_version(version)?;
             let asked: CarryRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             carry::answer(env.clone(), project.id, session, version, asked).await
         }
-        (Method::Get, ["projects", project, "policy"]) => {
-            json(200, &policy(config, readable(&request, env, config, project)?))
-        }
+        (Method::Get, ["projects", project, "policy"]) => json(200, &policy(config, asking.project(project).await?)),
         (method, ["projects", project, "releases", version, what]) => {
-            let (project, session) = job(&request, env, config, project)?;
+            let project = asking.project(project).await?;
             let version = parse_version(version)?;
-            let id = Some(session.user_id).filter(|id| *id != 0);
-            let by = By { name: format!("job:{} user:{}", session.job_id, session.user), id };
             let change = gates::change(&method, what, &body(&mut request, BODY_BYTES_MAX).await?)?;
+            gates::speaks_for(asking.caller()?, &change, config)?;
+            let by = By::of(asking.caller()?);
             let change = ToProject::Change { project_id: project.id, version, by, change };
             Ok(tell(&message::project(env, project.id)?, &change).await?)
         }
@@ -217,55 +231,6 @@ fn ready(env: &Env, config: &Config) -> Answer {
         }
     }
     Ok(Response::ok("ready\n")?)
-}
-
-// ---- who asks ----
-
-/// Anybody who may read.
-fn reader(request: &Request, env: &Env, config: &Config) -> std::result::Result<Option<JobSession>, Problem> {
-    match (session::of(request, env)?, config.edge.reading) {
-        (None, Reading::Nobody) => Err(Problem::unauthorised()),
-        (session, _) => Ok(session),
-    }
-}
-
-/// The projects that somebody may know of: a job knows its own alone, unless everybody may read all.
-fn visible<'a>(session: Option<&JobSession>, config: &'a Config) -> Vec<&'a Project> {
-    let own = session.filter(|_| config.edge.reading == Reading::Nobody).map(|session| session.project_id);
-    config.projects.iter().filter(|project| own.is_none_or(|id| id == project.id)).collect()
-}
-
-/// The project, for somebody who may read it.
-fn readable<'a>(
-    request: &Request,
-    env: &Env,
-    config: &'a Config,
-    project: &str,
-) -> std::result::Result<&'a Project, Problem> {
-    let session = reader(request, env, config)?;
-    let project = config.project(project).ok_or_else(|| Problem::not_found("such project"))?;
-    let foreign = session.is_some_and(|session| session.project_id != project.id);
-    if foreign && config.edge.reading == Reading::Nobody {
-        Err(Problem::not_found("such project"))
-    } else {
-        Ok(project)
-    }
-}
-
-/// The project, for one of its own jobs.
-fn job<'a>(
-    request: &Request,
-    env: &Env,
-    config: &'a Config,
-    project: &str,
-) -> std::result::Result<(&'a Project, JobSession), Problem> {
-    let session = session::of(request, env)?.ok_or_else(Problem::unauthorised)?;
-    let project = config.project(project).ok_or_else(|| Problem::not_found("such project"))?;
-    if session.project_id == project.id {
-        Ok((project, session))
-    } else {
-        Err(Problem::new(403, "not-allowed", "This session belongs to another project."))
-    }
 }
 
 // ---- reading and asking ----

@@ -4,7 +4,8 @@
 //! of it. What decides is in the core, what is remembered is in the ledger. One file for each event and each Durable
 //! Object:
 //!
-//! - [`fetch`](mod@fetch): every request from outside, and the page of a release;
+//! - [`fetch`](mod@fetch): every request from outside, and the page of a release; `caller` says who asks and whether they
+//!   may, `session` gives jobs and people what they show from then on;
 //! - `carry`: a release job holds its request open while the edge copies what takes longer than an alarm may run;
 //! - `command`: the `slipway` command that this edge was built with, for jobs and people to load;
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
@@ -16,10 +17,12 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod answer;
+mod caller;
 mod carry;
 mod clock;
 mod command;
 mod copy;
+mod counters;
 mod destination_account;
 mod directory;
 mod fetch;

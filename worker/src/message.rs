@@ -5,6 +5,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use slipway_core::access::Caller;
 use slipway_core::api::ReleasePatch;
 use slipway_core::inventory::Seen;
 use slipway_core::promotion::Order;
@@ -25,6 +26,8 @@ pub(crate) enum ToProject {
     Hints { project_id: u64, delivery: String, named: Vec<Named> },
     /// A job shows an ID token that holds in everything, except perhaps its age.
     Spend { session: JobSession, is_fresh: bool },
+    /// Somebody who has shown who they are was refused something, at the door.
+    Refused { project_id: u64, actor: String, act: String, why: String },
     /// A job adds what it knows of a release.
     Patch { session: JobSession, version: Version, patch: ReleasePatch },
     /// A job asks to release packages.
@@ -64,6 +67,18 @@ pub(crate) struct By {
     pub(crate) name: String,
     /// GitLab's id of the person, where one is behind it.
     pub(crate) id: Option<u64>,
+}
+
+impl By {
+    /// Whoever asks. Only people are known by their number here: what names people means them, and not a job of theirs,
+    /// whose script somebody else may have written.
+    pub(crate) fn of(caller: &Caller) -> Self {
+        let id = match caller {
+            Caller::Person(person) => Some(person.user_id),
+            Caller::Job(_) | Caller::Deployer(_) | Caller::Operator => None,
+        };
+        Self { name: caller.to_string(), id }
+    }
 }
 
 /// What somebody changes who releases nothing.
@@ -150,6 +165,17 @@ pub(crate) async fn ask<T: DeserializeOwned>(
         }
     };
     ask.await.map_err(|error: worker::Error| Silent(error.to_string()))
+}
+
+/// Writes a refusal at the door into a project's audit. The refusal stands whether that succeeds or not.
+pub(crate) async fn refuse(env: &Env, project_id: u64, actor: String, act: &str, why: &str) {
+    let refused = ToProject::Refused { project_id, actor, act: act.to_owned(), why: why.to_owned() };
+    let told = async { tell(&project(env, project_id)?, &refused).await };
+    match told.await {
+        Ok(answer) if answer.status_code() == 200 => {}
+        Ok(answer) => worker::console_error!("a refusal is not in the audit of {project_id}: {}", answer.status_code()),
+        Err(error) => worker::console_error!("a refusal is not in the audit of {project_id}: {error}"),
+    }
 }
 
 /// What a repository has under a name, by its account's shared reading.

@@ -125,6 +125,11 @@ impl ProjectRecord {
                 self.know_id(session.project_id)?;
                 json(200, &self.record()?.spend_token(&session, is_fresh, clock::now())?)
             }
+            ToProject::Refused { project_id, actor, act, why } => {
+                self.know_id(project_id)?;
+                self.record()?.refused_at_the_door(&actor, &act, &why, clock::now())?;
+                json(200, &())
+            }
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys, all } => self.promote(&session, &version, keys, all).await,
             ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),

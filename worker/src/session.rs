@@ -1,59 +1,107 @@
-//! Sessions: a job shows its ID token and gets a text that stands for it.
+//! Sessions: a job shows its ID token, a person the access token that GitLab gave their program, and either gets a text
+//! that stands for it.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
-use slipway_core::api::{self, Session, SessionRequest};
-use slipway_core::config::{Config, Project};
-use slipway_core::secret::{JobSession, NotSealed};
+use serde::Deserialize;
+use slipway_core::access::{Admission, Admitted, DeployerSession, Found, Keyring, PersonSession, admit};
+use slipway_core::api::{self, Session};
+use slipway_core::config::Config;
+use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
-use slipway_gitlab::AccessLevel;
-use slipway_gitlab::id_token::{AGE_S_MAX, Claims, Expected, Refusal, UnverifiedIdToken, check};
-use slipway_gitlab::{Discover, GetKeys, Jwks, RsaKey};
-use slipway_wire::call;
+use slipway_gitlab::id_token::{AGE_S_MAX, UnverifiedIdToken};
+use slipway_gitlab::{AccessLevel, Discover, GetKeys, GetTokenInfo, GetUser, Jwks, RsaKey};
+use slipway_wire::{CallError, Token, call};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use worker::{Env, Request};
+use worker::Env;
 
 use crate::answer::{Answer, Problem, json};
 use crate::message::{self, ToProject, tell};
-use crate::{clock, settings};
+use crate::{clock, counters, settings};
 
-/// A session's request is an ID token and little else; a token may have 8 KiB.
+/// A session's request is a token and little else; a token may have 8 KiB.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// How long GitLab may take to give its keys.
-const KEYS_LIMIT: Duration = Duration::from_secs(5);
-/// A key that is not known is looked for at most this often, so that made-up key ids cause no traffic.
-const KEYS_AGE_MIN: Duration = Duration::from_mins(1);
-/// After a failure GitLab is asked again at most this often, whoever knocks.
-const KEYS_AGAIN: Duration = Duration::from_secs(5);
-/// Keys this old are asked for again before they are used.
-const KEYS_AGE_MAX: Duration = Duration::from_hours(1);
+/// How long GitLab may take to give its keys, or to say whose an access token is.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+/// How long an access token may be.
+const ACCESS_TOKEN_BYTES_MAX: usize = 4096;
+/// How many access tokens that turn out to be nobody's are asked about in a minute. GitLab is not to be asked by strangers
+/// as often as they like.
+const STRANGERS_MAX: u32 = 60;
 
 thread_local! {
-    /// GitLab's keys and when they were read. Text alone: no JavaScript handle outlives its request.
-    static KEYS: RefCell<Option<(Timestamp, Jwks)>> = const { RefCell::new(None) };
-    /// When GitLab was last asked for them in vain.
-    static FAILED_AT: Cell<Option<Timestamp>> = const { Cell::new(None) };
+    /// GitLab's keys, as text: no JavaScript handle outlives its request.
+    static KEYS: RefCell<Keyring> = RefCell::default();
+    /// Since when access tokens of nobody are counted, and how many there were.
+    static STRANGERS: Cell<(Timestamp, u32)> = const { Cell::new((Timestamp(0), 0)) };
+}
+
+/// One of the two.
+#[derive(Deserialize)]
+struct AnyRequest {
+    id_token: Option<String>,
+    access_token: Option<String>,
+}
+
+/// `GET /api/v1/sign-in`: where a person's program sends them.
+pub(crate) fn sign_in(config: &Config) -> Answer {
+    let application = config.gitlab.application.clone().ok_or_else(no_sign_in)?;
+    json(200, &api::SignIn { gitlab: config.gitlab.url.as_str().to_owned(), application })
+}
+
+fn no_sign_in() -> Problem {
+    let why = "People do not sign in here: slipway.toml has no `application` under `[gitlab]`.";
+    Problem::new(404, "no-sign-in", why)
 }
 
 /// `POST /api/v1/sessions`.
 pub(crate) async fn open(body: &[u8], env: &Env, config: &Config) -> Answer {
-    let request: SessionRequest = serde_json::from_slice(body).map_err(|error| {
+    let request: AnyRequest = serde_json::from_slice(body).map_err(|error| {
         Problem::new(400, "bad-request", format!("The body must be JSON with an `id_token`: {error}."))
     })?;
+    match request {
+        AnyRequest { id_token: Some(token), access_token: None } => of_job(&token, env, config).await,
+        AnyRequest { id_token: None, access_token: Some(token) } => of_person(&token, env, config).await,
+        AnyRequest { .. } => {
+            let why = "The body must have either an `id_token` (a job's) or an `access_token` (a person's).";
+            Err(Problem::new(400, "bad-request", why))
+        }
+    }
+}
+
+async fn of_job(token: &str, env: &Env, config: &Config) -> Answer {
     let now = clock::now();
     let refused = |why: String| Problem::new(401, "id-token-refused", format!("No session was opened: {why}."));
-    let token = UnverifiedIdToken::parse(&request.id_token).map_err(|error| refused(error.to_string()))?;
-    let key = find_key(config, token.key_id(), now).await?;
-    let key = key.ok_or_else(|| refused("GitLab has no such key".to_owned()))?;
+    let stranger = |why: String| {
+        counters::count("id_token");
+        refused(why)
+    };
+    let token = UnverifiedIdToken::parse(token).map_err(|error| stranger(error.to_string()))?;
+    let key = find_key(env, config, token.key_id(), now).await?;
+    let key = key.ok_or_else(|| stranger("GitLab has no such key".to_owned()))?;
     let holds = signature_holds(&key, token.signing_input(), token.signature()).await?;
-    let claims = token.claims_after(holds).map_err(|error| refused(error.to_string()))?;
-    let (project, is_fresh) = admit(config, &claims, now).map_err(refused)?;
-
+    let claims = token.claims_after(holds).map_err(|error| stranger(error.to_string()))?;
+    // From here on the caller is known, whatever becomes of it.
+    let actor = format!("job:{} user:{}", claims.job_id, claims.user_login);
+    let Admission { who, is_fresh } = match admit(config, &claims, now) {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            counters::count("id_token_claims");
+            if config.projects.iter().any(|project| project.id == claims.project_id) {
+                message::refuse(env, claims.project_id, actor, "session", &refusal.to_string()).await;
+            }
+            return Err(refused(refusal.to_string()));
+        }
+    };
+    let project = match who {
+        Admitted::Project(project) => api::Project { id: project.id, name: project.name.to_string() },
+        Admitted::Deployer(deployer) => api::Project { id: deployer.id, name: deployer.name.to_string() },
+    };
     let issued_at = Timestamp(i64::try_from(claims.iat).unwrap_or(i64::MAX).saturating_mul(1000));
     let session = JobSession {
         project_id: project.id,
@@ -64,7 +112,7 @@ pub(crate) async fn open(body: &[u8], env: &Env, config: &Config) -> Answer {
         user_id: claims.user_id,
         user_level: claims.user_access_level.as_deref().and_then(AccessLevel::of_word),
         environment: claims.environment,
-        environment_protected: claims.environment_protected.unwrap_or_default(),
+        environment_protected: claims.environment_protected == Some(true),
         ref_name: claims.ref_name,
         sha: claims.sha.unwrap_or_default(),
         token_id: claims.jti,
@@ -78,94 +126,95 @@ pub(crate) async fn open(body: &[u8], env: &Env, config: &Config) -> Answer {
         );
     }
     if !serde_json::from_str::<bool>(&answer.text().await?)? {
+        counters::count("id_token_claims");
         return Err(refused(format!(
             "the ID token is more than {AGE_S_MAX} seconds old; exchange it first in the job"
         )));
     }
+    let key = settings::edge_key(env)?;
+    let (expires_at, pipeline_id, job_id) = (session.ends_at.to_string(), session.pipeline_id, session.job_id);
+    let session = match who {
+        Admitted::Project(_) => session.seal(&key)?,
+        Admitted::Deployer(deployer) => DeployerSession { deployer: deployer.name.clone(), job: session }.seal(&key)?,
+    };
+    json(201, &Session { session, expires_at, project, pipeline_id, job_id })
+}
+
+async fn of_person(token: &str, env: &Env, config: &Config) -> Answer {
+    let application = config.gitlab.application.as_ref().ok_or_else(no_sign_in)?;
+    let now = clock::now();
+    let stranger = |why: &str| {
+        counters::count("access_token");
+        let (since, count) = STRANGERS.get();
+        let is_same_minute = since <= now && now.since(since) < Duration::from_mins(1);
+        STRANGERS.set(if is_same_minute { (since, count.saturating_add(1)) } else { (now, 1) });
+        Problem::new(401, "access-token-refused", format!("No session was opened: {why}. Sign in again."))
+    };
+    let (since, count) = STRANGERS.get();
+    if count >= STRANGERS_MAX && since <= now && now.since(since) < Duration::from_mins(1) {
+        let why = "Too many sign-ins have failed here in the last minute. Try again in a minute.";
+        return Err(Problem::new(429, "too-many-sign-ins", why));
+    }
+    if token.is_empty() || token.len() > ACCESS_TOKEN_BYTES_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(stranger("this is no access token"));
+    }
+    let token = Token::new(token);
+    let (http, base) = (Fetch::new(ASK_LIMIT), &config.gitlab.url);
+    let unreachable = |error: CallError| match error.status().map(|status| status.as_u16()) {
+        Some(401 | 403) => stranger("GitLab does not know the access token"),
+        _ => Problem::new(503, "gitlab-unreachable", format!("Cannot ask GitLab who signs in: {error}. Try again.")),
+    };
+    let info = call(&http, &GetTokenInfo { base, token: &token }).await.map_err(unreachable)?;
+    // GitLab's tokens for other applications prove their people to those, not here.
+    if info.application != *application {
+        return Err(stranger("the access token was given to another application"));
+    }
+    let user = call(&http, &GetUser { base, token: &token }).await.map_err(unreachable)?;
+    if user.id != info.user_id {
+        return Err(stranger("GitLab names two people for the access token"));
+    }
+    let session = PersonSession { user_id: user.id, username: user.username.clone(), ends_at: PersonSession::end(now) };
     json(
         201,
-        &Session {
+        &api::PersonSession {
             session: session.seal(&settings::edge_key(env)?)?,
             expires_at: session.ends_at.to_string(),
-            project: api::Project { id: project.id, name: project.name.to_string() },
-            pipeline_id: session.pipeline_id,
-            job_id: session.job_id,
+            user: api::Person { id: user.id, username: user.username },
         },
     )
 }
 
-/// The registered project whose numbers the token carries, if everything else in it holds too.
-///
-/// `false` beside it: only its age does not hold. A job whose upload took long may show the same token again.
-fn admit<'a>(config: &'a Config, claims: &Claims, now: Timestamp) -> Result<(&'a Project, bool), String> {
-    let project = config.projects.iter().find(|project| project.id == claims.project_id);
-    let project = project.ok_or_else(|| format!("project {} is not in slipway.toml", claims.project_id))?;
-    let expected = Expected {
-        issuer: config.gitlab.url.as_str(),
-        audience: config.edge.audience(),
-        project_id: project.id,
-        namespace_id: project.namespace_id,
-    };
-    let now = u64::try_from(now.unix_seconds()).unwrap_or(0);
-    match check(claims, &expected, now) {
-        Ok(()) => Ok((project, true)),
-        Err(Refusal::TooOld { .. }) => {
-            // Everything else must hold as it did when the token was fresh; that it has not expired was seen above.
-            let fresh = claims.iat.saturating_add(AGE_S_MAX);
-            check(claims, &expected, fresh).map_err(|refusal| refusal.to_string())?;
-            Ok((project, false))
-        }
-        Err(refusal) => Err(refusal.to_string()),
+async fn find_key(env: &Env, config: &Config, key_id: &str, now: Timestamp) -> Result<Option<RsaKey>, Problem> {
+    if let Some(name) = &config.gitlab.keys {
+        // The operator's own set is the whole truth: GitLab is not asked.
+        let set = settings::text(env, name)?;
+        let keys = Jwks::parse(set.expose().as_bytes())
+            .map_err(|error| worker::Error::RustError(format!("`{name}` is no key set of GitLab's: {error}")))?;
+        return Ok(keys.find(key_id).cloned());
     }
-}
-
-/// The session that a request shows.
-pub(crate) fn of(request: &Request, env: &Env) -> Result<Option<JobSession>, Problem> {
-    let Some(header) = request.headers().get("authorization")? else { return Ok(None) };
-    let Some(text) = header.strip_prefix("Bearer ") else { return Err(Problem::unauthorised()) };
-    match JobSession::open(text.trim(), &settings::edge_key(env)?, clock::now()) {
-        Ok(session) => Ok(Some(session)),
-        Err(NotSealed::Ended(at)) => Err(Problem::new(
-            401,
-            "session-ended",
-            format!("The session ended at {at}; open a new one with a fresh ID token."),
-        )),
-        Err(NotSealed::Forged) => Err(Problem::unauthorised()),
-    }
-}
-
-async fn find_key(config: &Config, key_id: &str, now: Timestamp) -> Result<Option<RsaKey>, Problem> {
-    let (known, age) = KEYS.with_borrow(|keys| match keys {
-        // Keys that were read later than now were read when the clock was wrong: nobody knows how old they are.
-        Some((read_at, keys)) => (keys.find(key_id).cloned(), (*read_at <= now).then(|| now.since(*read_at))),
-        None => (None, None),
-    });
-    let fresh = age.is_some_and(|age| age < if known.is_some() { KEYS_AGE_MAX } else { KEYS_AGE_MIN });
-    if fresh {
-        return Ok(known);
-    }
-    let unreadable =
+    let unavailable =
         |why: &str| Problem::new(503, "gitlab-unreachable", format!("Cannot read GitLab's keys: {why}. Try again."));
-    if FAILED_AT.get().is_some_and(|at| at <= now && now.since(at) < KEYS_AGAIN) {
-        return if known.is_some() { Ok(known) } else { Err(unreadable("it failed seconds ago")) };
+    let told = |found: Found, why: &str| match found {
+        Found::Key(key) => Ok(Some(key)),
+        Found::NoSuchKey => Ok(None),
+        Found::Ask | Found::Unavailable => Err(unavailable(why)),
+    };
+    let found = KEYS.with_borrow_mut(|keys| keys.find(key_id, now));
+    if found != Found::Ask {
+        return told(found, "it was asked seconds ago");
     }
-    let http = Fetch::new(KEYS_LIMIT);
+    let http = Fetch::new(ASK_LIMIT);
     let read = async {
         let url = call(&http, &Discover { issuer: &config.gitlab.url }).await?;
         call(&http, &GetKeys { url: &url }).await
     };
     match read.await {
         Ok(keys) => {
-            FAILED_AT.set(None);
             let key = keys.find(key_id).cloned();
-            KEYS.set(Some((now, keys)));
+            KEYS.with_borrow_mut(|ring| ring.learn(keys, now));
             Ok(key)
         }
-        Err(error) => {
-            FAILED_AT.set(Some(now));
-            // GitLab's keys live for months: one that was read before may be used while GitLab cannot be asked.
-            if known.is_some() { Ok(known) } else { Err(unreadable(&error.to_string())) }
-        }
+        Err(error) => told(KEYS.with_borrow_mut(|ring| ring.fail(key_id, clock::now())), &error.to_string()),
     }
 }
 

@@ -40,6 +40,14 @@ pub(crate) fn secret(env: &Env, name: &str) -> Result<Token> {
     }
 }
 
+/// A secret or a variable of the deployment: what is public may be either.
+pub(crate) fn text(env: &Env, name: &str) -> Result<Token> {
+    match env.var(name) {
+        Ok(text) => Ok(Token::new(text.to_string())),
+        Err(_) => secret(env, name),
+    }
+}
+
 /// What the edge signs its own texts with.
 pub(crate) fn edge_key(env: &Env) -> Result<EdgeKey> {
     EdgeKey::parse(&secret(env, "SLIPWAY_EDGE_KEY")?).map_err(|error| Error::RustError(error.to_string()))

@@ -19,6 +19,7 @@ cargo xtask dist
 Builds what is handed out, into build/dist:
     slipway-VERSION.tgz                     the command, for npm and for the CI component
     slipway-worker-VERSION.tar.gz           the edge and the dashboard: edit slipway.toml, then `wrangler deploy`
+    slipway-ci-component-VERSION.tar.gz     the CI component, as a GitLab project of its own
     depot-VERSION-linux-ARCHITECTURE.tar.gz the package server
     SHA256SUMS                              for `sha256sum --check`
 The same sources and the same Rust make the same bytes.
@@ -72,6 +73,7 @@ pub(crate) fn made(places: &Places) -> anyhow::Result<BTreeMap<String, Vec<u8>>>
     let mut made = BTreeMap::new();
     made.insert(format!("slipway-{VERSION}.tgz"), pack::command(places)?);
     made.insert(format!("slipway-worker-{VERSION}.tar.gz"), worker(places)?);
+    made.insert(format!("slipway-ci-component-{VERSION}.tar.gz"), component(places)?);
     made.insert(depot_name(), depot(places)?);
     let mut sums = String::new();
     for (name, bytes) in &made {
@@ -120,12 +122,20 @@ fn deployed(wrangler: &str) -> anyhow::Result<String> {
     once(&text, "directory = \"build/dashboard\"", "directory = \"dashboard\"")
 }
 
+/// The CI component, as the first commit of its project.
+fn component(places: &Places) -> anyhow::Result<Vec<u8>> {
+    let top = format!("slipway-ci-component-{VERSION}");
+    let mut files = Files::default();
+    files.add_folder(&top, &places.root.join("ci-component"))?;
+    files.tar_gz()
+}
+
 fn depot(places: &Places) -> anyhow::Result<Vec<u8>> {
     let name = depot_name();
     let top = name.trim_end_matches(".tar.gz");
     let mut files = Files::default();
     files.add_program(format!("{top}/depot"), &places.target.join("native/depot"))?;
-    files.add_file(format!("{top}/README.md"), &places.root.join("docs/depot.md"))?;
+    files.add_file(format!("{top}/README.md"), &places.root.join("crates/depot/README.md"))?;
     files.add_licences(top, places)?;
     files.tar_gz()
 }

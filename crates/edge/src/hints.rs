@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
-use slipway_core::approval::{Candidate, Refusal, by_webhook, is_for_all};
+use slipway_core::access::Player;
+use slipway_core::approval::{Candidate, Refusal, by_webhook, entitled, is_for_all};
 use slipway_core::config::{Config, Project};
 use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
 use slipway_gitlab::webhook::Event;
-use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job};
+use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job, is_protected, role};
 use slipway_ledger::{Hint, HintSubject, LedgerError, Named, Record, Sql};
 use slipway_wire::{CallError, Planted, call, planted};
 
@@ -201,7 +202,12 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             }
             record.refuse(version, key, job.id, &actor, why, host.now())
         };
-        let approval = match by_webhook(candidate, job) {
+        let entitled = match self.may_release(job, candidate).await {
+            Ok(entitled) => entitled,
+            Err(error) => return Ok(Settled::Silent(format!("who played it cannot be judged: {error}"))),
+        };
+        let judged = by_webhook(candidate, job).and_then(|approval| entitled.map(|()| approval));
+        let approval = match judged {
             Ok(approval) => approval,
             Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
                 return Ok(Settled::NotPlayed(refusal.to_string()));
@@ -240,6 +246,30 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         }
         let is_new = record.approve(candidate, &approval, &config.policy, *project_id, host.now())?;
         Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
+    }
+
+    /// Judges who played a job by the project's own rules. Of GitLab only what a rule needs is asked, and nothing for a job
+    /// that is refused anyway.
+    async fn may_release(&self, job: &Job, candidate: &Candidate) -> Result<Result<(), Refusal>, CallError> {
+        let Self { host, config, gitlab, project_id, .. } = self;
+        // A project that is not configured any more has no rules left that could allow anything.
+        let Some(project) = config.projects.iter().find(|project| project.id == *project_id) else {
+            let (key, declared) = (candidate.key.clone(), candidate.release_job.clone());
+            return Ok(Err(Refusal::OtherJob { key, declared }));
+        };
+        let Some(user) = job.user.as_ref().filter(|_| by_webhook(candidate, job).is_ok()) else { return Ok(Ok(())) };
+        let level = match &project.release_levels {
+            Some(_) => role(*host, gitlab, *project_id, user.id).await?,
+            None => None,
+        };
+        let environment = match &candidate.release_all {
+            Some((all, environment)) if *all == job.name => environment,
+            _ => &candidate.environment,
+        };
+        let environment_protected =
+            project.protected_environment && is_protected(*host, gitlab, *project_id, environment).await?;
+        let player = Player { user_id: user.id, username: &user.username, level, environment_protected };
+        Ok(entitled(candidate, project, &player))
     }
 
     /// Writes down where a pipeline's packages run. An answer about a deployment that was done before the bytes were staged

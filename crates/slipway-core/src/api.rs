@@ -31,6 +31,42 @@ pub struct Session {
     pub job_id: u64,
 }
 
+/// `GET /api/v1/sign-in`: where a person's program signs them in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignIn {
+    /// The GitLab that knows them.
+    pub gitlab: String,
+    /// The id of the OAuth application to sign in with.
+    pub application: String,
+}
+
+/// `POST /api/v1/sessions` for a person.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PersonSessionRequest {
+    /// The access token that GitLab gave to the application of `GET /api/v1/sign-in`.
+    pub access_token: String,
+}
+
+/// What a person gets for it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PersonSession {
+    /// Sent as `Authorization: Bearer` from now on.
+    pub session: String,
+    /// When it ends.
+    pub expires_at: String,
+    /// Who signed in.
+    pub user: Person,
+}
+
+/// A person, as GitLab knows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// GitLab's numeric id.
+    pub id: u64,
+    /// The user name.
+    pub username: String,
+}
+
 /// A project, as callers see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {

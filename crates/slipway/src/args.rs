@@ -248,7 +248,7 @@ pub(crate) struct Doctor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
     /// The sandbox repository that is pushed to.
-    pub(crate) probe: Repository,
+    pub(crate) sandbox: Repository,
     /// The package server.
     pub(crate) url: Base,
     /// A second sandbox repository, for what moves a package.
@@ -495,7 +495,7 @@ fn doctor(line: &mut Line) -> Option<Command> {
     if to.as_ref() == Some(&probe) {
         line.problems.push("`--to` must be another repository than `--probe`".to_owned());
     }
-    Some(Command::Probe(Probe { probe, url, to, record, timeout_s, json }))
+    Some(Command::Probe(Probe { sandbox: probe, url, to, record, timeout_s, json }))
 }
 
 fn plan(line: &mut Line) -> Plan {
@@ -524,7 +524,7 @@ fn stage(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, STAGE_TIMEOUT_S);
     let (json, replace) = (line.switch(JSON), line.switch(REPLACE));
     let words = std::mem::take(&mut line.words);
-    if words.is_empty() || words.len() % 2 != 0 {
+    if words.is_empty() || !words.len().is_multiple_of(2) {
         line.problems.push(format!("a KEY and a FILE are needed, or several such pairs, not {}", counted(&words)));
         return None;
     }
@@ -748,36 +748,11 @@ mod tests {
         };
         let status = Status { target: None, version: None, timeout_s: ASK_TIMEOUT_S, json: false };
         let doctor = Probe {
-            probe: "harbour/sandbox".parse().expect("a repository"),
+            sandbox: "harbour/sandbox".parse().expect("a repository"),
             url: "https://packages.example.com".parse().expect("an address"),
             to: None,
             record: RECORD_DEFAULT.to_owned(),
             timeout_s: DOCTOR_TIMEOUT_S,
-            json: false,
-        };
-        let version = |text: &str| Some(text.parse::<Version>().expect("a version"));
-        let release = |versions: Vec<(Option<Version>, Which)>| Release {
-            versions,
-            dry_run: false,
-            reason: None,
-            timeout_s: RELEASE_TIMEOUT_S,
-            json: false,
-        };
-        let keys = |text: &str| Which::Keys(text.split(',').map(key).collect());
-        let hold = Hold {
-            keys: vec![],
-            lift: false,
-            reason: "bad".to_owned(),
-            version: None,
-            timeout_s: ASK_TIMEOUT_S,
-            json: false,
-        };
-        let verify = Verify {
-            manifest: None,
-            keyring: None,
-            storage: vec![],
-            version: None,
-            timeout_s: ASK_TIMEOUT_S,
             json: false,
         };
         for (line, expected) in [
@@ -830,6 +805,39 @@ mod tests {
                     ..stage
                 }),
             ),
+        ] {
+            assert_eq!(parsed(line), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn which_packages_of_which_versions_are_meant() {
+        let version = |text: &str| Some(text.parse::<Version>().expect("a version"));
+        let release = |versions: Vec<(Option<Version>, Which)>| Release {
+            versions,
+            dry_run: false,
+            reason: None,
+            timeout_s: RELEASE_TIMEOUT_S,
+            json: false,
+        };
+        let keys = |text: &str| Which::Keys(text.split(',').map(key).collect());
+        let hold = Hold {
+            keys: vec![],
+            lift: false,
+            reason: "bad".to_owned(),
+            version: None,
+            timeout_s: ASK_TIMEOUT_S,
+            json: false,
+        };
+        let verify = Verify {
+            manifest: None,
+            keyring: None,
+            storage: vec![],
+            version: None,
+            timeout_s: ASK_TIMEOUT_S,
+            json: false,
+        };
+        for (line, expected) in [
             (
                 "await staged --version 1.2",
                 Command::Await(Await {

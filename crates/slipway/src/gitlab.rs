@@ -89,6 +89,7 @@ pub(crate) struct Hook {
 
 /// `POST /oauth/authorize_device`.
 #[derive(Clone, Debug, Deserialize)]
+#[allow(clippy::struct_field_names, reason = "as RFC 8628 names them")]
 pub(crate) struct DeviceCode {
     pub(crate) device_code: String,
     pub(crate) user_code: String,

@@ -219,11 +219,11 @@ async fn release(options: &args::Release) -> Result<(), Failure> {
     for (version, which) in &options.versions {
         parts.push((settings(caller, version.as_ref()).await?, which.clone()));
     }
-    let (releases, result) = release::release(options, &parts, &releaser, say).await;
-    match (releases.as_slice(), parts.len()) {
+    let (seen, result) = release::release(options, &parts, &releaser, say).await;
+    match (seen.as_slice(), parts.len()) {
         ([release], 1) => say.answer(release)?,
         ([], _) => {}
-        (releases, _) => say.answer(&releases)?,
+        (seen, _) => say.answer(&seen)?,
     }
     result
 }

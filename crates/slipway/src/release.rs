@@ -58,9 +58,9 @@ pub(crate) async fn release(
     let parts: Vec<Part<'_>> = parts.collect();
     let ended = join_all(parts.iter().map(Part::run)).await;
     let mut failures = Vec::new();
-    let mut releases = Vec::new();
+    let mut seen = Vec::new();
     for (release, result) in ended {
-        releases.extend(release);
+        seen.extend(release);
         failures.extend(result.err());
     }
     let result = match failures.len() {
@@ -68,7 +68,7 @@ pub(crate) async fn release(
         1 if is_one => Err(failures.swap_remove(0)),
         number => Err(Failure::all(format!("{number} of {} versions are not released", settings.len()), failures)),
     };
-    (releases, result)
+    (seen, result)
 }
 
 impl Part<'_> {
@@ -268,8 +268,8 @@ impl Part<'_> {
             for line in &seen.lines {
                 self.line(line);
             }
-            let refuses = |line: &String| format!("{}  {line}", package.key);
-            refused.extend(seen.against.iter().map(refuses));
+            let named = |line: &String| format!("{}  {line}", package.key);
+            refused.extend(seen.against.iter().map(named));
         }
         self.line(if is_all {
             "nothing was done: this was a dry run of all that remain"

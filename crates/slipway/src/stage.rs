@@ -459,13 +459,12 @@ impl Staging<'_> {
     /// The server's id of a distro version, by its exact name.
     async fn id(&self, kind: PackageKind, distro: &Distro) -> Result<u64, Failure> {
         let known = self.ids.borrow().clone();
-        let known = match known {
-            Some(known) => known,
-            None => {
-                let list = ListDistributions { account: &self.account };
-                let list = call(&self.http, &list).await.map_err(|error| self.refused(&error))?;
-                self.ids.borrow_mut().insert(list).clone()
-            }
+        let known = if let Some(known) = known {
+            known
+        } else {
+            let list = ListDistributions { account: &self.account };
+            let list = call(&self.http, &list).await.map_err(|error| self.refused(&error))?;
+            self.ids.borrow_mut().insert(list).clone()
         };
         known.id(kind, distro).ok_or_else(|| {
             let line = format!("{} takes no {} packages for {distro}", self.account.base(), kind.code());

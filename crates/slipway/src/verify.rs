@@ -235,11 +235,11 @@ async fn look(
     let (kind, architecture) = (place.kind, place.architecture.as_str());
     let index =
         Index { base: &base, repository: &repository, distro: &distro, kind, architecture, credential: None, storage };
-    let names: BTreeSet<Filename> = files.iter().map(|file| file.filename.clone()).collect();
+    let listed: BTreeSet<Filename> = files.iter().map(|file| file.filename.clone()).collect();
     let mut pauses = Pauses::default();
     loop {
         let http = Heads { http: Fetch::new(ANSWER_DEADLINE), heads: RefCell::default() };
-        let why = match read_index(&&http, &index, None, &names).await {
+        let why = match read_index(&&http, &index, None, &listed).await {
             Ok(Reading::Listed { found, .. }) => {
                 let wrong = match keyring {
                     None => None,

@@ -12,6 +12,8 @@ const COMMAND = process.env.SLIPWAY_BIN || BUILT;
 export const ID_TOKEN = "id-token-0d6f";
 export const SESSION = "session-77aa";
 export const STAGING_TOKEN = "staging-token-51c2";
+export const GITLAB_TOKEN = "glpat-own-8e1b";
+export const PERSON_TOKEN = "oauth-person-3c7d";
 
 export const sha256 = (bytes) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
@@ -27,7 +29,7 @@ export async function slipway(words, env = {}, started = () => {}) {
   child.stdout.on("data", (text) => (out += text));
   child.stderr.on("data", (text) => (err += text));
   const code = await new Promise((resolve) => child.on("close", resolve));
-  for (const secret of [ID_TOKEN, SESSION, STAGING_TOKEN, Buffer.from(`${STAGING_TOKEN}:`).toString("base64")]) {
+  for (const secret of [ID_TOKEN, SESSION, STAGING_TOKEN, GITLAB_TOKEN, PERSON_TOKEN, Buffer.from(`${STAGING_TOKEN}:`).toString("base64")]) {
     if ((out + err).includes(secret)) throw new Error(`a secret was printed:\n${out}\n${err}`);
   }
   return { code, out, err };
@@ -89,6 +91,11 @@ export async function edge({ packages = [], script = () => {} } = {}) {
     request.json = body.length > 0 ? JSON.parse(body) : undefined;
     const scripted = script(request, release);
     if (scripted) return scripted;
+    if (path === "/healthz") return { json: {} };
+    if (method === "POST" && path === "/api/v1/sessions" && request.json.access_token) {
+      if (request.json.access_token !== PERSON_TOKEN) return problem(401, "Not a caller", "The token is not accepted.");
+      return { json: { session: SESSION, expires_at: "2026-11-23T16:15:12.000Z", user: { id: 7, username: "mira" } } };
+    }
     if (method === "POST" && path === "/api/v1/sessions") {
       if (request.json.id_token !== ID_TOKEN) return problem(401, "Not a caller", "The token is not accepted.");
       const expires_at = "2026-11-23T11:15:12.000Z";
@@ -127,6 +134,53 @@ export const problem = (status, title, detail) => {
   const type = `urn:slipway:problem:${title.toLowerCase().replaceAll(" ", "-")}`;
   return { status, json: { type, title, status, detail } };
 };
+
+/// A GitLab whose jobs do what is done to them, and a person who lets a device in after `pending` questions. `jobs` are by
+/// pipeline: `{5: [{name, status}]}`. `played` gets each job that begins.
+export async function gitlab({ jobs = {}, played = () => {}, pending = 1, script = () => {} } = {}) {
+  let id = 100;
+  const known = Object.entries(jobs).flatMap(([pipeline, list]) => list.map((job) => ({ id: ++id, pipeline, ...job })));
+  const shown = ({ pipeline, ...job }) => ({ ...job, web_url: `https://gitlab.invalid/-/jobs/${job.id}` });
+  let asked = 0;
+  const server = await serve((request) => {
+    const { method, path, headers, body } = request;
+    const scripted = script(request, known);
+    if (scripted) return scripted;
+    const refused = (status, message) => ({ status, json: { message }, type: "application/json" });
+    if (path === "/oauth/authorize_device") {
+      const [verification_uri, interval, expires_in] = [`${server.url}/oauth/device`, 1, 300];
+      return { json: { device_code: "device-1", user_code: "ABCD1234", verification_uri, interval, expires_in } };
+    }
+    if (path === "/oauth/token") {
+      if (asked++ < pending) return { status: 400, json: { error: "authorization_pending" }, type: "application/json" };
+      request.form = Object.fromEntries(new URLSearchParams(body.toString()));
+      return { json: { access_token: PERSON_TOKEN, refresh_token: "refresh-2", expires_in: 7200, token_type: "Bearer" } };
+    }
+    const token = headers.authorization?.replace("Bearer ", "");
+    if (token !== GITLAB_TOKEN && token !== PERSON_TOKEN) return refused(401, "401 Unauthorized");
+    const [, pipeline] = path.match(/\/pipelines\/(\d+)\/jobs$/) ?? [];
+    if (pipeline) return { json: known.filter((job) => job.pipeline === pipeline).map(shown) };
+    const [, number, act] = path.match(/\/projects\/1001\/jobs\/(\d+)(?:\/(\w+))?$/) ?? [];
+    const job = known.find((job) => job.id === Number(number));
+    if (!job) return refused(404, "404 Not Found");
+    if (method === "GET") return { json: shown(job) };
+    if (act === "play") {
+      if (job.status !== "manual") return refused(400, "400 Bad request - Unplayable Job");
+      job.status = "pending";
+      played(job, known);
+      return { json: shown(job) };
+    }
+    if (act === "retry") {
+      const again = { ...job, id: ++id, status: "pending" };
+      known.push(again);
+      played(again, known);
+      return { status: 201, json: shown(again) };
+    }
+    return refused(404, "404 Not Found");
+  });
+  const acts = () => server.requests.filter(({ method }) => method === "POST").map(({ path }) => path.replace("/api/v4/projects/1001", ""));
+  return { ...server, known, acts };
+}
 
 /// A package of the edge's release, with a target a distro.
 export const entry = (key, states, staging = "https://packages.invalid") => ({

@@ -90,6 +90,14 @@ impl World {
         format!("{}{path}", self.stack.edge_url())
     }
 
+    /// A text of the documentation, with its example addresses leading to this stack.
+    pub fn here(&self, text: &str) -> String {
+        text.replace("https://slipway.example.com", &self.stack.edge_url())
+            .replace("https://gitlab.example.com", &self.stack.gitlab_url())
+            .replace("https://packagecloud.io", &self.stack.depot_url())
+            .replace("https://d28dx6y1hfq314.cloudfront.net", &self.stack.depot_storage_url())
+    }
+
     /// SIGKILL. The process gets no chance to finish anything.
     pub fn kill(&mut self, process: Part) {
         self.stack.kill(process).expect("it runs");

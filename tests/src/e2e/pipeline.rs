@@ -146,7 +146,13 @@ impl Pipeline {
         fs::write(self.folder.join(file), text).expect("the stack's folder is writable");
     }
 
-    fn sh(&self, script: &str) {
+    /// The project's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Runs a few words of shell there.
+    pub fn sh(&self, script: &str) {
         let ended =
             Command::new("sh").args(["-c", script]).current_dir(&self.folder).output().expect("there is a shell");
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));

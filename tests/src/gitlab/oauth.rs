@@ -58,7 +58,8 @@ impl Application {
 /// A code that was given to a program.
 #[derive(Clone, Debug)]
 struct Code {
-    user_code: String,
+    /// What the person types in.
+    shown: String,
     application: String,
     scopes: Vec<String>,
     asked_at: Moment,
@@ -104,12 +105,12 @@ impl Codes {
 
     /// The codes that wait for a person.
     pub(super) fn waiting(&self) -> Vec<String> {
-        self.lock().values().filter(|code| code.decision.is_none()).map(|code| code.user_code.clone()).collect()
+        self.lock().values().filter(|code| code.decision.is_none()).map(|code| code.shown.clone()).collect()
     }
 
     fn change(&self, user_code: &str, change: impl FnOnce(&mut Code)) -> bool {
         let typed = plain(user_code);
-        self.lock().values_mut().find(|code| plain(&code.user_code) == typed).map(change).is_some()
+        self.lock().values_mut().find(|code| plain(&code.shown) == typed).map(change).is_some()
     }
 }
 
@@ -173,7 +174,7 @@ async fn authorize_device(State(gitlab): Shared, RawQuery(query): RawQuery, body
         "interval": INTERVAL_SECONDS,
     });
     let code = Code {
-        user_code,
+        shown: user_code,
         application: application.uid,
         scopes,
         asked_at: Moment::now(),

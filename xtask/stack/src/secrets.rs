@@ -18,7 +18,6 @@ const NAMES: [(&str, &str, usize); 11] = [
     ("WEBHOOK_TOKEN_PILOT", "", 24),
     ("SIGNING_TOKEN_TUG", "whsec_", 32),
     ("EVENTS_TOKEN", "whsec_", 32),
-    ("OPERATOR_TOKEN", "", 24),
     ("TRIGGER_TOKEN", "", 16),
     ("OPERATOR_TOKEN", "", 24),
     ("SLIPWAY_EDGE_KEY", "", 32),

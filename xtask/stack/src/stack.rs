@@ -200,7 +200,7 @@ impl Stack {
                 {"id": 7, "username": "mira", "name": "Mira Holt"},
                 {"id": 8, "username": "jonas", "name": "Jonas Brandt"},
             ],
-            "applications": [{"uid": APPLICATION, "scopes": ["read_user"]}],
+            "applications": [{"uid": APPLICATION, "scopes": ["read_user", "api"]}],
             "tokens": [
                 {"token": self.secret("GITLAB_TOKEN"), "scopes": ["read_api"]},
                 {"token": self.secret("GITLAB_STATUS_TOKEN"), "scopes": ["api"]},
@@ -369,6 +369,11 @@ public = {{ place = "public", repository = "{}/{}" }}
     /// The address of depot's API and repositories.
     pub fn depot_url(&self) -> String {
         self.ports.url("depot")
+    }
+
+    /// Where depot's downloads are redirected to.
+    pub fn depot_storage_url(&self) -> String {
+        self.ports.url("depot-storage")
     }
 
     /// The address of depot's control routes.

@@ -182,6 +182,14 @@ impl<S: Sql> Record<S> {
         rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
+    /// The releases that a pipeline feeds.
+    pub fn versions_of_pipeline(&self, pipeline_id: u64) -> Result<Vec<Version>, LedgerError> {
+        let rows = self
+            .0
+            .query("SELECT DISTINCT version FROM pipelines WHERE id = ? ORDER BY version", &[pipeline_id.into()])?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
+    }
+
     /// What GitLab said of a pipeline, and when.
     pub fn pipeline_facts(&self, pipeline_id: u64) -> Result<Option<(Timestamp, PipelineFacts)>, LedgerError> {
         let rows =

@@ -1,6 +1,7 @@
 //! The record of one project: what is expected, what was declared, approved, sent off and seen.
 
 mod approvals;
+mod door;
 mod expectations;
 mod gates;
 mod hints;

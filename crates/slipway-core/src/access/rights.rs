@@ -4,6 +4,7 @@ use slipway_gitlab::AccessLevel;
 
 use super::caller::{Caller, DeployerSession};
 use crate::config::{Config, Project, Reading};
+use crate::secret::JobSession;
 
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,8 @@ pub enum Right {
     Close,
     /// To ask for a gate to be passed over. Whether the gate names this person is judged later.
     Override,
+    /// To see how the edge itself is: the operator's credential.
+    Operate,
 }
 
 /// A route and what it needs.
@@ -57,6 +60,7 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/sessions", Right::Open),
     row("POST", "/internal/copy", Right::Open),
     row("GET", "/api/v1/sign-in", Right::Open),
+    row("GET", "/metrics", Right::Operate),
     row("GET", "/", Right::List),
     row("GET", "/api/v1/projects", Right::List),
     row("GET", "/p/{project}", Right::Read),
@@ -133,34 +137,36 @@ pub fn may(
     }
     let Some(caller) = caller else { return Err(Denied::Stranger) };
     let denied = |why: String| if reads { Err(Denied::NotAllowed(why)) } else { Err(Denied::Unknown) };
-    let ladder = |level: Option<AccessLevel>, least: AccessLevel, act: &str| {
+    let ladder = |level: Option<AccessLevel>, least: AccessLevel| {
         if level.is_some_and(|level| level >= least) {
             return Ok(());
         }
         let own = level.map_or("none", AccessLevel::as_str);
-        denied(format!("To {act} takes at least the role {least} in {}; yours is {own}", project.name))
+        denied(format!("This takes at least the role {least} in {}; yours is {own}", project.name))
     };
     match (caller, right) {
         (Caller::Job(session), _) if session.project_id != project.id => {
             denied("This session belongs to another project".to_owned())
         }
-        (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy | Right::Override)
-        | (Caller::Operator, Right::Hold | Right::Close) => Ok(()),
-        (Caller::Job(session), Right::Hold) => ladder(session.user_level, AccessLevel::Developer, "hold"),
-        (Caller::Job(session), Right::Close) => ladder(session.user_level, AccessLevel::Maintainer, "close a release"),
+        (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy)
+        | (Caller::Operator, Right::Hold | Right::Close | Right::Operate)
+        | (_, Right::Open | Right::List | Right::Read) => Ok(()),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
+        (_, Right::Operate) => denied("This is for the operator's credential".to_owned()),
         (Caller::Deployer(_), _) => denied("A deployer's job says what runs where, and nothing else".to_owned()),
-        (Caller::Person(_), Right::Hold) => ladder(level, AccessLevel::Developer, "hold"),
-        (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer, "close a release"),
+        (Caller::Job(JobSession { user_level: level, .. }), Right::Hold) => ladder(*level, AccessLevel::Developer),
+        (Caller::Job(JobSession { user_level: level, .. }), Right::Close) => ladder(*level, AccessLevel::Maintainer),
+        (Caller::Person(_), Right::Hold) => ladder(level, AccessLevel::Developer),
+        (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer),
         // The gate itself names people.
-        (Caller::Person(_), Right::Override) => ladder(level, AccessLevel::Reporter, "pass over a gate"),
-        (Caller::Operator, Right::Override) => {
-            denied("A gate is passed over by a person whom it names, not by the operator's credential".to_owned())
+        (Caller::Person(_), Right::Override) => ladder(level, AccessLevel::Reporter),
+        // The script of a job may be anybody's, whoever played it.
+        (Caller::Job(_) | Caller::Operator, Right::Override) => {
+            denied("A gate is passed over by a person whom it names, signed in themselves".to_owned())
         }
-        (Caller::Person(_) | Caller::Operator, _) => {
+        (Caller::Person(_) | Caller::Operator, Right::Declare | Right::Release | Right::Deploy) => {
             denied("Only a job of the project does this; play the manual job in GitLab".to_owned())
         }
-        (_, Right::Open | Right::List | Right::Read) => Ok(()),
     }
 }
 

@@ -117,13 +117,13 @@ struct Probe {
 
 /// Runs the command.
 pub(crate) async fn run(options: &args::Probe, token: Token, say: Say) -> Result<(), Failure> {
-    let doing = format!("cannot probe {} at {}", options.probe, options.url);
+    let doing = format!("cannot probe {} at {}", options.sandbox, options.url);
     let date = host::date();
     let secrets = vec![token.expose().to_owned(), STANDARD.encode(format!("{}:", token.expose()))];
     let probe = Probe {
         http: Fetch::new(ANSWER_DEADLINE),
         account: Account::new(options.url.clone(), token),
-        from: options.probe.clone(),
+        from: options.sandbox.clone(),
         to: options.to.clone(),
         ids: RefCell::default(),
         secrets,

@@ -1,0 +1,40 @@
+//! Refusals at the door: somebody who has shown who they are may not do what they asked for.
+
+use std::time::Duration;
+
+use slipway_core::time::Timestamp;
+
+use super::{Event, LedgerError, Record};
+use crate::audit;
+use crate::sql::Sql;
+
+/// The same refusal is written once in this time, so that a job that asks in a loop fills no audit.
+const AGAIN: Duration = Duration::from_mins(10);
+/// How many of the last rows are looked at for it.
+const ROWS: i64 = 200;
+
+impl<S: Sql> Record<S> {
+    /// Writes down that somebody was refused. It concerns no release, so nobody who follows one is told.
+    pub fn refused_at_the_door(&self, actor: &str, act: &str, why: &str, now: Timestamp) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            let details = serde_json::json!({ "why": why }).to_string();
+            let same = self.0.query(
+                "SELECT sequence FROM audit WHERE sequence > (SELECT COALESCE(MAX(sequence), 0) FROM audit) - ?
+                   AND actor = ? AND action = 'refused' AND subject = ? AND details = ? AND at > ? AND at <= ?",
+                &[ROWS.into(), actor.into(), act.into(), details.as_str().into(), (now - AGAIN).0.into(), now.0.into()],
+            )?;
+            if !same.is_empty() {
+                return Ok(());
+            }
+            let event = Event {
+                at: now,
+                actor: actor.to_owned(),
+                action: "refused".to_owned(),
+                subject: act.to_owned(),
+                details,
+            };
+            audit::append(&self.0, &event)?;
+            Ok(())
+        })
+    }
+}

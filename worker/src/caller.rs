@@ -1,0 +1,190 @@
+//! Who asks, and whether they may: every request from outside goes through here, by its row in [`ROUTES`].
+//!
+//! [`ROUTES`]: slipway_core::access::ROUTES
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use slipway_core::access::{Caller, Denied, Right, may, right};
+use slipway_core::config::{Config, Project, Reading};
+use slipway_core::secret::{JobSession, NotSealed, knows};
+use slipway_core::time::Timestamp;
+use slipway_fetch::Fetch;
+use slipway_gitlab::{AccessLevel, Instance, role};
+use worker::{Env, Request};
+
+use crate::answer::Problem;
+use crate::{clock, counters, message, settings};
+
+/// How long a person's role is believed. Somebody who lost it acts for that long at most.
+const ROLE_AGE_MAX: Duration = Duration::from_mins(1);
+/// How long GitLab may take to tell it.
+const ROLE_LIMIT: Duration = Duration::from_secs(5);
+/// How many roles are kept. Beyond it all are forgotten: asking again is cheap.
+const ROLES_MAX: usize = 2000;
+
+type Roles = BTreeMap<(u64, u64), (Timestamp, Option<AccessLevel>)>;
+
+thread_local! {
+    /// Roles by person and project, and when GitLab told them.
+    static ROLES: RefCell<Roles> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// A request, and what it needs.
+pub(crate) struct Asking<'a> {
+    caller: Option<Caller>,
+    right: Right,
+    /// As the audit names it: `POST …/holds`.
+    act: String,
+    env: &'a Env,
+    config: &'a Config,
+}
+
+impl<'a> Asking<'a> {
+    /// Who asks for what. A route without a row is not there.
+    pub(crate) fn of(request: &Request, segments: &[&str], env: &'a Env, config: &'a Config) -> Result<Self, Problem> {
+        let method = request.method().to_string();
+        let is_api = segments.first() == Some(&"api");
+        let what = if is_api { "route of the API" } else { "page" };
+        let right = right(&method, segments).ok_or_else(|| Problem::not_found(what))?;
+        let caller = if right == Right::Open { None } else { shown(request, env, config)? };
+        let act = format!("{method} {}", segments.last().copied().unwrap_or("/"));
+        Ok(Self { caller, right, act, env, config })
+    }
+
+    /// Whoever asks, where the right was given to somebody who has shown who they are.
+    pub(crate) fn caller(&self) -> Result<&Caller, Problem> {
+        self.caller.as_ref().ok_or_else(stranger)
+    }
+
+    /// The job that asks, where only jobs can.
+    pub(crate) fn job(self) -> Result<JobSession, Problem> {
+        match self.caller {
+            Some(Caller::Job(session)) => Ok(session),
+            _ => Err(stranger()),
+        }
+    }
+
+    /// The project that is asked about, for somebody who may do this with it.
+    pub(crate) async fn project(&self, name: &str) -> Result<&'a Project, Problem> {
+        let is_read = matches!(self.right, Right::Read | Right::List);
+        if self.caller.is_none() && !(is_read && self.config.edge.reading == Reading::Anyone) {
+            return Err(stranger());
+        }
+        let project = self.config.project(name).ok_or_else(|| Problem::not_found("such project"))?;
+        match self.may(project).await? {
+            Ok(()) => Ok(project),
+            Err(Denied::Stranger) => Err(stranger()),
+            Err(Denied::Unknown) => Err(Problem::not_found("such project")),
+            Err(Denied::NotAllowed(why)) => {
+                self.record(project, &why).await;
+                Err(Problem::new(403, "not-allowed", format!("{why}.")))
+            }
+        }
+    }
+
+    /// The projects that may be known of.
+    pub(crate) async fn visible(&self) -> Result<Vec<&'a Project>, Problem> {
+        if self.caller.is_none() && self.config.edge.reading == Reading::Nobody {
+            return Err(stranger());
+        }
+        let mut visible = Vec::new();
+        for project in &self.config.projects {
+            if self.may(project).await?.is_ok() {
+                visible.push(project);
+            }
+        }
+        Ok(visible)
+    }
+
+    /// Somebody who may do what the operator may.
+    pub(crate) fn operator(&self) -> Result<(), Problem> {
+        match self.caller {
+            Some(Caller::Operator) => Ok(()),
+            Some(_) => Err(Problem::new(403, "not-allowed", "This is for the operator's credential.")),
+            None => Err(stranger()),
+        }
+    }
+
+    async fn may(&self, project: &Project) -> Result<Result<(), Denied>, Problem> {
+        let is_read = matches!(self.right, Right::Read | Right::List);
+        let level = match &self.caller {
+            Some(Caller::Person(person)) if !(is_read && self.config.edge.reading == Reading::Anyone) => {
+                level(self.env, self.config, person.user_id, project.id).await?
+            }
+            _ => None,
+        };
+        Ok(may(self.right, self.caller.as_ref(), project, level, self.config))
+    }
+
+    /// A refusal goes into the audit of the caller's own project: nobody writes into that of another.
+    async fn record(&self, project: &Project, why: &str) {
+        let Ok(caller) = self.caller() else { return };
+        let of = match caller {
+            Caller::Job(session) => session.project_id,
+            Caller::Deployer(_) => return,
+            Caller::Person(_) | Caller::Operator => project.id,
+        };
+        message::refuse(self.env, of, caller.to_string(), &self.act, why).await;
+    }
+}
+
+fn stranger() -> Problem {
+    counters::count("nothing");
+    Problem::unauthorised()
+}
+
+/// What a request shows of its caller. Something that proves nothing is refused at once, and told apart from nothing only
+/// in the count.
+fn shown(request: &Request, env: &Env, config: &Config) -> Result<Option<Caller>, Problem> {
+    let Some(header) = request.headers().get("authorization")? else { return Ok(None) };
+    let unknown = || {
+        counters::count("session");
+        Problem::unauthorised()
+    };
+    let text = header.strip_prefix("Bearer ").ok_or_else(unknown)?.trim();
+    if let Some(name) = &config.edge.operator_token
+        && knows(text, &settings::secret(env, name)?)
+    {
+        return Ok(Some(Caller::Operator));
+    }
+    match Caller::open(text, &settings::edge_key(env)?, clock::now()) {
+        Ok(caller) => Ok(Some(caller)),
+        Err(NotSealed::Ended(at)) => Err(Problem::new(
+            401,
+            "session-ended",
+            format!("The session ended at {at}; open a new one with a fresh ID token, or sign in again."),
+        )),
+        Err(NotSealed::Forged) => Err(unknown()),
+    }
+}
+
+/// A person's role in a project, as GitLab told it within the last minute.
+pub(crate) async fn level(
+    env: &Env,
+    config: &Config,
+    user_id: u64,
+    project_id: u64,
+) -> Result<Option<AccessLevel>, Problem> {
+    let now = clock::now();
+    let known = ROLES.with_borrow(|roles| roles.get(&(user_id, project_id)).copied());
+    if let Some((told_at, level)) = known
+        && told_at <= now
+        && now.since(told_at) < ROLE_AGE_MAX
+    {
+        return Ok(level);
+    }
+    let instance = Instance::new(config.gitlab.url.clone(), settings::secret(env, &config.gitlab.token)?);
+    let level = role(&Fetch::new(ROLE_LIMIT), &instance, project_id, user_id).await.map_err(|error| {
+        let why = format!("Cannot read your role from GitLab: {error}. Try again.");
+        Problem::new(503, "gitlab-unreachable", why)
+    })?;
+    ROLES.with_borrow_mut(|roles| {
+        if roles.len() >= ROLES_MAX {
+            roles.clear();
+        }
+        roles.insert((user_id, project_id), (now, level));
+    });
+    Ok(level)
+}
