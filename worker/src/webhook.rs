@@ -22,15 +22,14 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
     // An unknown project and a wrong token or signature are answered alike: a stranger learns nothing.
     let project = config.project(project).ok_or_else(Problem::unauthorised)?;
     let headers = request.headers().clone();
-    let body = match &project.signing_token {
-        Some(name) => signed(&mut request, &headers, &settings::secret(env, name)?, project).await?,
-        None => {
-            let token = project.webhook_token.as_ref().ok_or_else(Problem::unauthorised)?;
-            if !knows(&header(&headers, "x-gitlab-token"), &settings::secret(env, token)?) {
-                return Err(Problem::unauthorised());
-            }
-            body(&mut request, BODY_BYTES_MAX).await?
+    let body = if let Some(name) = &project.signing_token {
+        signed(&mut request, &headers, &settings::secret(env, name)?, project).await?
+    } else {
+        let token = project.webhook_token.as_ref().ok_or_else(Problem::unauthorised)?;
+        if !knows(&header(&headers, "x-gitlab-token"), &settings::secret(env, token)?) {
+            return Err(Problem::unauthorised());
         }
+        body(&mut request, BODY_BYTES_MAX).await?
     };
     let event = match Event::parse(&body) {
         Ok(event) => event,

@@ -35,6 +35,7 @@ impl Database {
     ///
     /// # Panics
     /// When SQLite has no memory left.
+    #[must_use]
     pub fn copy(&self) -> Self {
         let mut copy = Self::in_memory();
         let backup = rusqlite::backup::Backup::new(&self.0, &mut copy.0).expect("both are open");

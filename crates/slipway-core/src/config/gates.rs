@@ -220,7 +220,7 @@ mod tests {
         let (version, ee, ce) = ("1".parse().expect("v"), "ee-deb".parse().expect("k"), "ce-deb".parse().expect("k"));
         assert!(gate.fits("tug", &version, Maturity::Final, &ee));
         assert!(!gate.fits("tug", &version, Maturity::Final, &ce));
-        assert_eq!(Approvals::default().lapse, Duration::from_secs(4 * 3600));
+        assert_eq!(Approvals::default().lapse, Duration::from_hours(4));
     }
 
     #[test]
