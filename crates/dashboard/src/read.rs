@@ -6,7 +6,8 @@
 use std::str::FromStr;
 
 use slipway_core::api::{
-    Approval, Estimate, Evidence, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step, Target,
+    Approval, Blocked, Estimate, Evidence, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step,
+    Target,
 };
 use slipway_core::release::{ReleaseState, TargetState};
 
@@ -35,6 +36,9 @@ pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
         at: text(json, "at")?,
         estimate: optional(json, "estimate", estimate)?,
         pipelines: list(json, "pipelines", pipeline)?,
+        // The verdict tells of the end of a release, and each package of who holds it.
+        holds: Vec::new(),
+        closed: None,
         packages: list(json, "packages", package)?,
     })
 }
@@ -69,8 +73,13 @@ fn package<V: Value>(json: &V) -> Option<Package> {
         // It is read by the command that stages, and not shown.
         replaced: Vec::new(),
         staging: location(&json.field("staging")?)?,
+        blocked: list(json, "blocked", blocked).unwrap_or_default(),
         targets: list(json, "targets", target)?,
     })
+}
+
+fn blocked<V: Value>(json: &V) -> Option<Blocked> {
+    Some(Blocked { gate: text(json, "gate")?, why: text(json, "why")?, until: text(json, "until") })
 }
 
 fn staged_file<V: Value>(json: &V) -> Option<StagedFile> {
@@ -218,7 +227,8 @@ mod tests {
             "estimate": {"ends_at": "2026-11-23T10:24:11Z", "bytes_left": 333, "bytes_per_second": 7},
             "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a", "url": "https://gitlab.example/p"}],
             "packages": [
-                {"key": "tug", "pipeline_id": 4411, "release_job": "release", "file": file, "staging": place, "targets": targets},
+                {"key": "tug", "pipeline_id": 4411, "release_job": "release", "file": file, "staging": place, "targets": targets,
+                 "blocked": [{"gate": "soak", "why": "w", "until": "2026-11-23T10:24:11Z"}, {"gate": "jobs", "why": "w"}]},
                 {"key": "pilot", "pipeline_id": 4411, "release_job": "release", "file": null, "staging": place, "targets": []},
             ],
         })

@@ -122,7 +122,7 @@ fn end(release: &Release) -> Option<Markup> {
 /// What somebody must see to, each with its failure record; then what only waits for its job to be played.
 pub fn needs(release: &Release) -> Part {
     let needing: Vec<(&Package, &Target)> = targets(release).filter(|(_, target)| needs_a_person(target)).collect();
-    let ready = targets(release).filter(|(_, target)| is_ready(target)).count();
+    let ready = targets(release).filter(|(package, target)| is_ready(package, target)).count();
     Part::new(
         "needs",
         &html! {
@@ -149,17 +149,16 @@ pub fn needs(release: &Release) -> Part {
 }
 
 /// Staged, with nothing in its way.
-fn is_ready(target: &Target) -> bool {
-    target.state == TargetState::Staged && !needs_a_person(target)
+fn is_ready(package: &Package, target: &Target) -> bool {
+    target.state == TargetState::Staged && package.blocked.is_empty() && !needs_a_person(target)
 }
 
 /// How to release what is ready: GitLab decides who may, so the way leads there.
 fn play(release: &Release, ready: usize) -> Markup {
     let waiting = |pipeline: &&Pipeline| {
-        release
-            .packages
-            .iter()
-            .any(|package| package.pipeline_id == pipeline.id && package.targets.iter().any(is_ready))
+        release.packages.iter().any(|package| {
+            package.pipeline_id == pipeline.id && package.targets.iter().any(|target| is_ready(package, target))
+        })
     };
     html! {
         (if ready == 1 { "Play its manual job in " } else { "Play their manual jobs in " })
@@ -365,6 +364,9 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
             }
             TargetState::Released if target.outside => {
                 span.fact title="Somebody else had published the same bytes before Slipway did." { "released outside" }
+            }
+            TargetState::Staged if !package.blocked.is_empty() => {
+                @for blocked in &package.blocked { span.fact { "Blocked: " (visible(&blocked.why)) } " " }
             }
             TargetState::Staged => {
                 @if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
