@@ -365,11 +365,10 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
             TargetState::Released if target.outside => {
                 span.fact title="Somebody else had published the same bytes before Slipway did." { "released outside" }
             }
-            TargetState::Staged if !package.blocked.is_empty() => {
-                @for blocked in &package.blocked { span.fact { "Blocked: " (visible(&blocked.why)) } " " }
-            }
             TargetState::Staged => {
-                @if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
+                @if let Some(blocked) = package.blocked.first() {
+                    span.fact { "Blocked: " (visible(&blocked.why)) }
+                } @else if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
                     a.fact #{ (id) "-play" } href=(url) rel="noreferrer" { "Open its pipeline" (away()) }
                 }
             }
