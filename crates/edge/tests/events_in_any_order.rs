@@ -1,6 +1,8 @@
 //! Whatever the order of webhooks, however often each comes, and whenever the alarm goes off between them: what is true
 //! in the end is the same. Every order is tried.
 
+#![allow(clippy::print_stdout, reason = "a test says how much it went through")]
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -152,7 +154,7 @@ fn staged() -> Record<Database> {
         user_id: 7,
         user_level: None,
         environment: None,
-        environment_protected: None,
+        environment_protected: false,
         ref_name: "v1.2.0".to_owned(),
         sha: "aa".to_owned(),
         token_id: "t".to_owned(),
