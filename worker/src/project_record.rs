@@ -114,6 +114,7 @@ impl ProjectRecord {
                         self.soon().await?;
                         json(202, &())
                     }
+                    Kept::Known => json(202, &()),
                     Kept::NotNeeded => json(200, &()),
                     Kept::Full => {
                         let what = "Too many webhooks wait to be looked into. Send this one again later.";

@@ -16,8 +16,8 @@ const NAMES: [(&str, &str, usize); 11] = [
     ("PUBLIC_TOKEN", "", 24),
     ("WEBHOOK_TOKEN_TUG", "", 24),
     ("WEBHOOK_TOKEN_PILOT", "", 24),
-    ("SIGNING_TOKEN_TUG", "whsec_", 32),
-    ("EVENTS_TOKEN", "whsec_", 32),
+    ("SIGNING_TOKEN_TUG", "whsec_", 21),
+    ("EVENTS_TOKEN", "whsec_", 21),
     ("TRIGGER_TOKEN", "", 16),
     ("OPERATOR_TOKEN", "", 24),
     ("SLIPWAY_EDGE_KEY", "", 32),
@@ -37,7 +37,9 @@ impl Secrets {
         };
         for (name, start, bytes) in NAMES {
             if !secrets.contains_key(name) {
-                secrets.insert(name.to_owned(), format!("{start}{}", random_hex(bytes)?));
+                // 42 digits and these make the base64 of 32 bytes, which GitLab's signing tokens are.
+                let end = if start == "whsec_" { "0=" } else { "" };
+                secrets.insert(name.to_owned(), format!("{start}{}{end}", random_hex(bytes)?));
             }
         }
         let text: serde_json::Value = secrets.clone().into_iter().collect();

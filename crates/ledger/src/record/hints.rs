@@ -47,6 +47,8 @@ pub enum Named {
 pub enum Kept {
     /// It is in the record.
     Kept,
+    /// It names a job that has spoken for its package: what came of it is in the record.
+    Known,
     /// It names nothing that can change anything.
     NotNeeded,
     /// Too much is open already. It may be sent again.
@@ -67,8 +69,13 @@ impl<S: Sql> Record<S> {
                     Named::Deployment { id } => HintSubject::Deployment(*id),
                     Named::Job { id, .. } => HintSubject::Job(*id),
                 };
-                if !self.may_matter(named)? {
-                    continue;
+                match self.what_may_come_of(named)? {
+                    Kept::Kept => {}
+                    Kept::Known if kept == Kept::NotNeeded => {
+                        kept = Kept::Known;
+                        continue;
+                    }
+                    _ => continue,
                 }
                 if open >= OPEN_MAX {
                     return Ok(Kept::Full);
@@ -82,8 +89,8 @@ impl<S: Sql> Record<S> {
 
     /// Whether GitLab has to be asked. A job is known by its pipeline and name before it is read, and one that has spoken
     /// for its package says nothing new.
-    pub(super) fn may_matter(&self, named: &Named) -> Result<bool, LedgerError> {
-        let Named::Job { id, pipeline_id: Some(pipeline_id), name } = named else { return Ok(true) };
+    pub(super) fn what_may_come_of(&self, named: &Named) -> Result<Kept, LedgerError> {
+        let Named::Job { id, pipeline_id: Some(pipeline_id), name } = named else { return Ok(Kept::Kept) };
         let declared = self.0.query(
             "SELECT version, key FROM packages WHERE pipeline_id = ? AND release_job = ?",
             &[(*pipeline_id).into(), name.as_str().into()],
@@ -94,14 +101,14 @@ impl<S: Sql> Record<S> {
                 "SELECT 1 FROM packages WHERE pipeline_id = ? AND release_all_job = ? LIMIT 1",
                 &[(*pipeline_id).into(), name.as_str().into()],
             )?;
-            return Ok(!all.is_empty());
+            return Ok(if all.is_empty() { Kept::NotNeeded } else { Kept::Kept });
         };
         let spoken = self.0.query(
             "SELECT 1 FROM approvals WHERE version = ?1 AND key = ?2 AND job_id = ?3
              UNION ALL SELECT 1 FROM refusals WHERE version = ?1 AND key = ?2 AND job_id = ?3 LIMIT 1",
             &[package.text(0)?.into(), package.text(1)?.into(), (*id).into()],
         )?;
-        Ok(spoken.is_empty())
+        Ok(if spoken.is_empty() { Kept::Kept } else { Kept::Known })
     }
 
     /// Whether it is a new one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slipway_core::time::Timestamp;
 
-use super::{HintSubject, LedgerError, Record};
+use super::{HintSubject, Kept, LedgerError, Record};
 use crate::sql::{Sql, Value};
 
 /// How long a pipeline waits between two readings, by how long ago anything of it has changed.
@@ -84,7 +84,7 @@ impl<S: Sql> Record<S> {
     pub fn found_played(&self, pipeline_id: u64, name: &str, job_id: u64, now: Timestamp) -> Result<bool, LedgerError> {
         self.0.atomically(|| {
             let named = super::Named::Job { id: job_id, pipeline_id: Some(pipeline_id), name: name.to_owned() };
-            if !self.may_matter(&named)? {
+            if self.what_may_come_of(&named)? != Kept::Kept {
                 return Ok(false);
             }
             let delivery = format!("found of {job_id}");

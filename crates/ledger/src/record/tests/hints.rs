@@ -74,9 +74,9 @@ fn a_job_that_has_spoken_for_its_package_is_not_asked_again() {
     stage(&record);
     let says = |job| record.keep_hints("d", &[named(job, Some(7), "release: [jammy-amd64]")], NOW).expect("an answer");
     assert!(ask(&record).expect("an approval"));
-    assert_eq!(says(81), Kept::NotNeeded);
+    assert_eq!(says(81), Kept::Known);
     record.refuse(&version(), &key(), 82, "webhook job:82", "it lapsed", NOW).expect("refused");
-    assert_eq!(says(82), Kept::NotNeeded);
+    assert_eq!(says(82), Kept::Known);
     assert_eq!(says(83), Kept::Kept, "played again");
 }
 
