@@ -8,15 +8,15 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
-    CarryRequest, CloseRequest, HoldRequest, OverrideRequest, Policy, ProblemDetails, PromotionAccepted,
-    PromotionRequest, Release, ReleasePatch, Session, SessionRequest, TargetHistory,
+    CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
+    ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, Session, SessionRequest, SignIn,
+    TargetHistory,
 };
 use slipway_core::release::Key;
 use slipway_fetch::Fetch;
 use slipway_packagecloud::Distro;
 use slipway_wire::{Base, CallError, Endpoint, Request, Response, Token, call};
 
-use crate::api::{AccessToken, PersonSession, SignIn};
 use crate::exit::{Exit, Failure};
 use crate::host::{self, Held};
 use crate::settings::{Credential, Settings};
@@ -150,7 +150,7 @@ impl<'a> Edge<'a> {
                 return Ok((edge, None));
             }
             Some(Credential::Person(token)) => {
-                let request = AccessToken { access_token: token.expose().to_owned() };
+                let request = PersonSessionRequest { access_token: token.expose().to_owned() };
                 let session: PersonSession = edge.ask(Method::POST, url, Some(&request)).await.map_err(|error| {
                     let mut lines = error.lines();
                     if error.status() == Some(StatusCode::UNAUTHORIZED) {

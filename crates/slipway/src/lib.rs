@@ -9,7 +9,6 @@
 // The commands run in Node alone; natively only their rules are compiled, for their tests.
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "the tests use the rules, not the commands"))]
 
-mod api;
 mod args;
 mod awaited;
 mod carry;

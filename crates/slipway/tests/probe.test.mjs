@@ -4,17 +4,13 @@
 // another depot.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
 
-import { serve, slipway } from "./services.mjs";
+import { deb, depot, serve, slipway } from "./services.mjs";
 
-const DEPOT = process.env.DEPOT_BIN || fileURLToPath(new URL("../../../target/debug/depot", import.meta.url));
 const TOKEN = "5ec2e7".repeat(8);
 const ENV = { SLIPWAY_PROBE_TOKEN: TOKEN };
 const INDEX_DELAY_MS = 300;
@@ -28,23 +24,15 @@ const withDepot = async (test) => {
   const data = await mkdtemp(join(folder, "depot-"));
   const repo = (name, isPrivate) => ({ owner: "harbour", name, private: isPrivate });
   const seed = { users: [{ name: "harbour", token: TOKEN }], repos: [repo("sandbox", true), repo("second", false)] };
-  await writeFile(join(data, "seed.json"), JSON.stringify(seed));
-  const words = ["serve", "--data", join(data, "packages"), "--seed", join(data, "seed.json"), "--control", "127.0.0.1:0"];
-  const child = spawn(DEPOT, words, { stdio: ["ignore", "pipe", "inherit"] });
-  const ended = new Promise((resolve) => child.once("close", resolve));
+  const ready = await depot(data, seed);
   try {
-    const ready = await new Promise((resolve, reject) => {
-      child.once("error", reject);
-      child.stdout.once("data", (line) => resolve(JSON.parse(line)));
-    });
     const journal = async () => {
       const { entries } = await (await fetch(`${ready.control}/_control/journal`)).json().then((json) => (Array.isArray(json) ? { entries: json } : json));
       return entries;
     };
     await test({ ...ready, journal, record: join(data, "recording.ndjson") });
   } finally {
-    child.kill();
-    await ended;
+    await ready.close();
   }
 };
 
@@ -55,25 +43,10 @@ const read = async (record) => (await readFile(record, "utf8")).trimEnd().split(
 
 const basic = { authorization: `Basic ${Buffer.from(`${TOKEN}:`).toString("base64")}` };
 
-/// A deb that is nobody's probe.
-const deb = () => {
-  const control = "Package: tug\nVersion: 1.0\nArchitecture: amd64\nMaintainer: H <h@example.com>\nDescription: real\n";
-  const head = Buffer.alloc(512);
-  for (const [text, at] of [["./control", 0], ["0000644", 100], ["0000000", 108], ["0000000", 116], ["        0", 147], ["ustar\u000000", 257]]) head.write(text, at);
-  head.write(control.length.toString(8).padStart(11, "0"), 124);
-  head.write("00000000000", 136);
-  head.write("        ", 148);
-  head.write(`${head.reduce((sum, byte) => sum + byte).toString(8).padStart(6, "0")}\0 `, 148);
-  const tar = Buffer.concat([head, Buffer.from(control), Buffer.alloc(512 - (control.length % 512) + 1024)]);
-  const member = (name, bytes) =>
-    Buffer.concat([Buffer.from(`${name.padEnd(16)}${"0".padEnd(12)}${"0".padEnd(6)}${"0".padEnd(6)}${"100644".padEnd(8)}${String(bytes.length).padEnd(10)}\`\n`), bytes, Buffer.from(bytes.length % 2 ? "\n" : "")]);
-  return Buffer.concat([Buffer.from("!<arch>\n"), member("debian-binary", Buffer.from("2.0\n")), member("control.tar.gz", gzipSync(tar)), member("data.tar.gz", gzipSync(Buffer.alloc(1024)))]);
-};
-
 const push = async (url, repository) => {
   const form = new FormData();
   form.append("package[distro_version_id]", "237");
-  form.append("package[package_file]", new Blob([deb()]), "tug_1.0_amd64.deb");
+  form.append("package[package_file]", new Blob([deb({ name: "tug", version: "1.0" })]), "tug_1.0_amd64.deb");
   const answer = await fetch(`${url}/api/v1/repos/harbour/${repository}/packages.json`, { method: "POST", headers: basic, body: form });
   assert.equal(answer.status, 201, await answer.text());
 };

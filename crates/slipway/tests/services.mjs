@@ -3,10 +3,14 @@
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
 const BUILT = fileURLToPath(new URL("../../../build/slipway/bin/slipway.mjs", import.meta.url));
+const DEPOT = process.env.DEPOT_BIN || fileURLToPath(new URL("../../../target/debug/depot", import.meta.url));
 const COMMAND = process.env.SLIPWAY_BIN || BUILT;
 
 export const ID_TOKEN = "id-token-0d6f";
@@ -277,3 +281,31 @@ export function rpm({ name, version, release, architecture, source = false }) {
   if (!source) tags.push([1044, `${name}-${version}-${release}.src.rpm`]);
   return Buffer.concat([lead, header([]), header(tags), Buffer.from("the contents")]);
 }
+
+/// A depot with its data in `folder`, and users and repositories as its seed has them.
+export async function depot(folder, seed) {
+  await writeFile(join(folder, "seed.json"), JSON.stringify(seed));
+  const words = ["serve", "--data", join(folder, "packages"), "--seed", join(folder, "seed.json"), "--control", "127.0.0.1:0"];
+  const child = spawn(DEPOT, words, { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  const ready = await new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.stdout.once("data", (line) => resolve(JSON.parse(line)));
+  });
+  return { ...ready, close: () => (child.kill(), ended) };
+}
+
+/// A deb of nothing but its control file.
+export const deb = ({ name, version }) => {
+  const control = `Package: ${name}\nVersion: ${version}\nArchitecture: amd64\nMaintainer: H <h@example.com>\nDescription: real\n`;
+  const head = Buffer.alloc(512);
+  for (const [text, at] of [["./control", 0], ["0000644", 100], ["0000000", 108], ["0000000", 116], ["        0", 147], ["ustar\u000000", 257]]) head.write(text, at);
+  head.write(control.length.toString(8).padStart(11, "0"), 124);
+  head.write("00000000000", 136);
+  head.write("        ", 148);
+  head.write(`${head.reduce((sum, byte) => sum + byte).toString(8).padStart(6, "0")}\0 `, 148);
+  const tar = Buffer.concat([head, Buffer.from(control), Buffer.alloc(512 - (control.length % 512) + 1024)]);
+  const member = (name, bytes) =>
+    Buffer.concat([Buffer.from(`${name.padEnd(16)}${"0".padEnd(12)}${"0".padEnd(6)}${"0".padEnd(6)}${"100644".padEnd(8)}${String(bytes.length).padEnd(10)}\`\n`), bytes, Buffer.from(bytes.length % 2 ? "\n" : "")]);
+  return Buffer.concat([Buffer.from("!<arch>\n"), member("debian-binary", Buffer.from("2.0\n")), member("control.tar.gz", gzipSync(tar)), member("data.tar.gz", gzipSync(Buffer.alloc(1024)))]);
+};
