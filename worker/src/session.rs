@@ -13,7 +13,7 @@ use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
 use slipway_gitlab::id_token::{AGE_S_MAX, UnverifiedIdToken};
-use slipway_gitlab::{AccessLevel, Discover, GetKeys, GetTokenInfo, GetUser, Jwks, RsaKey};
+use slipway_gitlab::{Discover, GetKeys, GetTokenInfo, GetUser, Jwks, RsaKey};
 use slipway_wire::{CallError, Token, call};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -102,22 +102,7 @@ async fn of_job(token: &str, env: &Env, config: &Config) -> Answer {
         Admitted::Project(project) => api::Project { id: project.id, name: project.name.to_string() },
         Admitted::Deployer(deployer) => api::Project { id: deployer.id, name: deployer.name.to_string() },
     };
-    let issued_at = Timestamp(i64::try_from(claims.iat).unwrap_or(i64::MAX).saturating_mul(1000));
-    let session = JobSession {
-        project_id: project.id,
-        project_path: claims.project_path,
-        pipeline_id: claims.pipeline_id,
-        job_id: claims.job_id,
-        user: claims.user_login,
-        user_id: claims.user_id,
-        user_level: claims.user_access_level.as_deref().and_then(AccessLevel::of_word),
-        environment: claims.environment,
-        environment_protected: claims.environment_protected == Some(true),
-        ref_name: claims.ref_name,
-        sha: claims.sha.unwrap_or_default(),
-        token_id: claims.jti,
-        ends_at: JobSession::end(issued_at),
-    };
+    let session = JobSession::of(claims);
     let spend = ToProject::Spend { session: session.clone(), is_fresh };
     let mut answer = tell(&message::project(env, project.id)?, &spend).await?;
     if answer.status_code() != 200 {

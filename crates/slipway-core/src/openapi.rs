@@ -117,6 +117,11 @@ mod tests {
         check::<api::SessionRequest>("SessionRequest", json!({ "id_token": "t" }));
         let session = json!({ "session": "s", "expires_at": "", "project": project(), "pipeline_id": 1, "job_id": 1 });
         check::<api::Session>("Session", session);
+        check::<api::SignIn>("SignIn", json!({ "gitlab": "g", "application": "a" }));
+        check::<api::PersonSessionRequest>("PersonSessionRequest", json!({ "access_token": "t" }));
+        let person = json!({ "id": 7, "username": "mira" });
+        check::<api::PersonSession>("PersonSession", json!({ "session": "s", "expires_at": "", "user": person }));
+        check::<api::Person>("Person", person);
         check::<api::Project>("Project", project());
         let patch = json!({ "key": "k", "expect": expectation(), "staged": file(), "replace": true });
         check::<api::ReleasePatch>("ReleasePatch", json!({ "packages": [patch] }));
@@ -169,6 +174,31 @@ mod tests {
     fn the_document_has_every_state_of_a_target() {
         let states: Vec<&str> = TargetState::ALL.into_iter().map(TargetState::code).collect();
         assert_eq!(document()["components"]["schemas"]["TargetState"]["enum"], json!(states));
+    }
+
+    #[test]
+    fn every_route_of_the_document_has_a_row_of_rights_and_every_row_of_the_api_is_in_the_document() {
+        let plain = |path: &str| path.replace("...}", "}");
+        let document = document();
+        let paths = document["paths"].as_object().expect("paths");
+        let written: BTreeSet<(String, String)> = paths
+            .iter()
+            .flat_map(|(path, of)| {
+                let methods = of.as_object().expect("methods").keys().filter(|name| *name != "parameters");
+                methods.map(move |method| (method.to_uppercase(), path.clone()))
+            })
+            .collect();
+        let rows: BTreeSet<(String, String)> = crate::access::ROUTES
+            .iter()
+            .filter(|row| row.path.starts_with("/api/") || row.path.starts_with("/webhooks/"))
+            .map(|row| (row.method.to_owned(), plain(row.path)))
+            .collect();
+        assert_eq!(written.difference(&rows).collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "no row");
+        assert_eq!(
+            rows.difference(&written).collect::<Vec<_>>(),
+            Vec::<&(String, String)>::new(),
+            "not in the document"
+        );
     }
 
     #[test]

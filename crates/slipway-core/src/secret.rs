@@ -9,6 +9,7 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use slipway_gitlab::AccessLevel;
+use slipway_gitlab::id_token::Claims;
 use slipway_wire::Token;
 use subtle::ConstantTimeEq;
 
@@ -122,6 +123,26 @@ pub struct JobSession {
 const SESSION: &str = "session";
 
 impl JobSession {
+    /// The session of a job whose claims were judged and found good.
+    pub fn of(claims: Claims) -> Self {
+        let issued_at = Timestamp(i64::try_from(claims.iat).unwrap_or(i64::MAX).saturating_mul(1000));
+        Self {
+            project_id: claims.project_id,
+            project_path: claims.project_path,
+            pipeline_id: claims.pipeline_id,
+            job_id: claims.job_id,
+            user: claims.user_login,
+            user_id: claims.user_id,
+            user_level: claims.user_access_level.as_deref().and_then(AccessLevel::of_word),
+            environment: claims.environment,
+            environment_protected: claims.environment_protected == Some(true),
+            ref_name: claims.ref_name,
+            sha: claims.sha.unwrap_or_default(),
+            token_id: claims.jti,
+            ends_at: Self::end(issued_at),
+        }
+    }
+
     /// When a session ends that began with a token of this time.
     pub fn end(token_issued_at: Timestamp) -> Timestamp {
         token_issued_at + Duration::from_secs(SESSION_HOURS_MAX * 3600)

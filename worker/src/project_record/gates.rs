@@ -128,7 +128,7 @@ impl ProjectRecord {
         };
         let actor = format!("job:{} user:{}", session.job_id, session.user);
         let judged = by_job(&candidate, session, job).and_then(|approval| {
-            entitled(&candidate, project, &player(session, job))?;
+            entitled(&candidate, project, &Player::of(session, job))?;
             Ok(approval)
         });
         let approval = match judged {
@@ -289,19 +289,6 @@ fn reasoned(reason: &str) -> std::result::Result<&str, Problem> {
         return Err(Problem::new(422, "no-reason", what));
     }
     Ok(reason)
-}
-
-/// Who played the job, as GitLab's API shows it now; what the API does not show of a job is taken from what GitLab signed.
-fn player<'a>(session: &JobSession, job: &'a Job) -> Player<'a> {
-    let user = job.user.as_ref();
-    // The role and the environment were signed for the one who played it then.
-    let is_same = user.is_some_and(|user| user.id == session.user_id);
-    Player {
-        user_id: user.map_or(0, |user| user.id),
-        username: user.map_or("", |user| user.username.as_str()),
-        level: session.user_level.filter(|_| is_same),
-        environment_protected: session.environment_protected && is_same,
-    }
 }
 
 fn refused(refusal: &Refusal) -> Problem {

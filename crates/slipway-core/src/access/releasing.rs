@@ -1,8 +1,9 @@
 //! Whether somebody who played a job may release with it. That GitLab let them play it is known by then.
 
-use slipway_gitlab::AccessLevel;
+use slipway_gitlab::{AccessLevel, Job};
 
 use crate::config::Project;
+use crate::secret::JobSession;
 
 /// Who played a job, and in which environment. Signed in an ID token, or read from GitLab's API.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,22 @@ pub struct Player<'a> {
     pub level: Option<AccessLevel>,
     /// Whether the job's environment is protected in GitLab.
     pub environment_protected: bool,
+}
+
+impl<'a> Player<'a> {
+    /// Who played the job of a session, as GitLab's API shows it now; what the API does not show of a job is taken from what
+    /// GitLab signed.
+    pub fn of(session: &JobSession, job: &'a Job) -> Self {
+        let user = job.user.as_ref();
+        // The role and the environment were signed for the one who played it then.
+        let is_same = user.is_some_and(|user| user.id == session.user_id);
+        Self {
+            user_id: user.map_or(0, |user| user.id),
+            username: user.map_or("", |user| user.username.as_str()),
+            level: session.user_level.filter(|_| is_same),
+            environment_protected: session.environment_protected && is_same,
+        }
+    }
 }
 
 /// Why they may not.
