@@ -2,7 +2,7 @@
 //! right before the bytes are sent.
 
 use serde_json::{Value, json};
-use slipway_tests::e2e::{Answer, Gate, Package, Release, World, deb, wait_until};
+use slipway_tests::e2e::{Answer, Gate, Package, Release, World, deb, send, wait_until};
 
 fn gated(test: &str, gates: &str) -> (World, Release) {
     let world = World::start_with(test, |settings| {
@@ -171,20 +171,38 @@ fn a_deployment_counts_for_the_staged_bytes_and_not_for_those_before() {
     release.is_public_once(&other);
 }
 
+/// The session of a person who has signed in through GitLab.
+fn signed_in(world: &World, user: &str) -> String {
+    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+    let gitlab = world.stack.gitlab_url();
+    let known = send("GET", &world.edge("/api/v1/sign-in"), &[], "").ok().json();
+    let application = known["application"].as_str().expect("an application");
+    let asked = format!("client_id={application}&scope=read_user");
+    let code = send("POST", &format!("{gitlab}/oauth/authorize_device"), &[FORM], asked).ok().json();
+    let (shown, device) = (code["user_code"].as_str().expect("a code"), code["device_code"].as_str().expect("a code"));
+    world.gitlab.tell("POST", &format!("device-codes/{shown}"), &json!({"user": user, "approve": true}));
+    let body =
+        format!("grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id={application}&device_code={device}");
+    let granted = send("POST", &format!("{gitlab}/oauth/token"), &[FORM], body).ok().json();
+    let body = json!({"access_token": granted["access_token"]}).to_string();
+    let session = send("POST", &world.edge("/api/v1/sessions"), &[("content-type", "application/json")], body);
+    session.ok().json()["session"].as_str().expect("a session").to_owned()
+}
+
 #[test]
 fn whoever_a_gate_names_opens_it_with_a_reason_and_nobody_else() {
     let (world, release) = gated("override", "[[gates]]\nsoak = \"100h\"\noverride_people = [8]\n");
     let (package, job) = ready(&release, "deb", 0);
     let played = world.gitlab.play(job, "mira");
     refused(&release, played, "deb");
-    let ask = |job: u64, reason: &str| post(&release, job, "/overrides", &json!({"gates": ["soak"], "reason": reason}));
-    assert_eq!(ask(release.build, "hurry").status, 403, "mira is not named");
-    let jonass = world.gitlab.job(&json!({
-        "project": release.project.id, "pipeline": release.pipeline, "name": "override", "status": "running", "user": "jonas",
-    }));
-    let jonass = jonass["id"].as_u64().expect("a number");
-    assert_eq!(ask(jonass, " ").status, 422, "a reason is asked for");
-    ask(jonass, "a security fix").ok();
+    let ask = |session: &str, reason: &str| {
+        release.api("POST", "/overrides", Some(session), &json!({"gates": ["soak"], "reason": reason}))
+    };
+    assert_eq!(ask(&release.session(release.build), "hurry").status, 403, "a job is not a person");
+    assert_eq!(ask(&signed_in(&world, "mira"), "hurry").status, 403, "mira is not named");
+    let jonas = signed_in(&world, "jonas");
+    assert_eq!(ask(&jonas, " ").status, 422, "a reason is asked for");
+    ask(&jonas, "a security fix").ok();
     let row = world.audit(release.project).into_iter().find(|row| row["action"] == "overridden").expect("an audit row");
     assert!(row["details"].as_str().expect("details").contains("a security fix"), "{row}");
     assert!(row["actor"].as_str().expect("an actor").ends_with("user:jonas"), "{row}");
@@ -277,7 +295,7 @@ fn the_job_for_all_that_remain_is_played_twice_when_one_package_fails() {
 fn what_applies_to_a_project_can_be_read_before_anything_is_played() {
     let (world, release) = gated("policy", "[[gates]]\nstaged = true\nsoak = \"1h\"\noverride_people = [8]\n");
     let url = world.edge(&format!("/api/v1/projects/{}/policy", release.project.name));
-    let policy = slipway_tests::e2e::send("GET", &url, &[], "").ok().json();
+    let policy = send("GET", &url, &[], "").ok().json();
     assert_eq!(policy["approvals_lapse"], "4h");
     let asks = json!(["Every package of the release is staged.", "It is staged for 1h."]);
     assert_eq!((&policy["gates"][0]["asks"], &policy["gates"][0]["override_people"]), (&asks, &json!([8])));

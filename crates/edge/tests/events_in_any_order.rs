@@ -1,6 +1,8 @@
 //! Whatever the order of webhooks, however often each comes, and whenever the alarm goes off between them: what is true
 //! in the end is the same. Every order is tried.
 
+#![allow(clippy::print_stdout, reason = "a test says how much it went through")]
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -149,7 +151,10 @@ fn staged() -> Record<Database> {
         pipeline_id: PIPELINE,
         job_id: 1,
         user: "mira".to_owned(),
+        user_id: 7,
+        user_level: None,
         environment: None,
+        environment_protected: false,
         ref_name: "v1.2.0".to_owned(),
         sha: "aa".to_owned(),
         token_id: "t".to_owned(),

@@ -316,9 +316,9 @@ impl Fault {
             return Some("another of its class stands for it, and it is proved alone");
         }
         match self {
-            Self::Clock(_) if !matches!(kind, Kind::Alarm | Kind::Slot) => {
-                Some("the clock is read at the next alarm or slot, where it jumps too, and it is proved alone")
-            }
+            Self::Clock(_) if !matches!(kind, Kind::Alarm | Kind::Slot | Kind::MayAct) => Some(
+                "the clock is read at the next alarm, slot or leave to act, where it jumps too, and it is proved alone",
+            ),
             Self::Somebody(_) if kind.sort() != Sort::Call || matches!(kind, Kind::Job | Kind::List) => {
                 Some("somebody acts at the next list, download, push or move too, and it is proved alone")
             }

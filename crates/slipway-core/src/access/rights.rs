@@ -55,6 +55,8 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/help/states", Right::Open),
     row("GET", "/slipway.tgz", Right::Open),
     row("GET", "/slipway.tgz.sha256", Right::Open),
+    row("GET", concat!("/slipway-", env!("CARGO_PKG_VERSION"), ".tgz"), Right::Open),
+    row("GET", concat!("/slipway-", env!("CARGO_PKG_VERSION"), ".tgz.sha256"), Right::Open),
     // These bring their own proof: a webhook's signature, an ID token, a one-time capability.
     row("POST", "/webhooks/gitlab/{project}", Right::Open),
     row("POST", "/api/v1/sessions", Right::Open),
