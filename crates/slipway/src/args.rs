@@ -627,8 +627,13 @@ impl Line {
                 None => (argument.as_str(), None),
             };
             let Some(flag) = topic.flags().iter().find(|flag| flag.name == name) else {
-                let meant = meant(name, topic.flags().iter().map(|flag| flag.name));
-                line.problems.push(format!("`slipway {}` has no flag `{name}`{meant}", topic.name()));
+                let words = meant(name, topic.flags().iter().map(|flag| flag.name));
+                line.problems.push(format!("`slipway {}` has no flag `{name}`{words}", topic.name()));
+                // The value of the flag that was meant is no mistake of its own.
+                let has_value = |flag: &Flag| flag.value.is_some() && words.contains(&format!("`{}`", flag.name));
+                if attached.is_none() && topic.flags().iter().any(has_value) {
+                    arguments.next();
+                }
                 continue;
             };
             let value = match (flag.value, attached) {
@@ -890,6 +895,7 @@ mod tests {
             ("publish", vec!["`publish` is not a command"]),
             ("relaese", vec!["`relaese` is not a command; `release` is"]),
             ("stag", vec!["`stag` is not a command; `stage` is"]),
+            ("status --verson 1", vec!["`slipway status` has no flag `--verson`; `--version` is"]),
             ("status --jsn", vec!["`slipway status` has no flag `--jsn`; `--json` is"]),
             ("--verbose", vec!["`slipway` has no flag `--verbose`"]),
             ("session now", vec!["`now` is one word too many"]),

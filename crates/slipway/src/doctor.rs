@@ -85,6 +85,8 @@ pub(crate) struct Subject {
     pub(crate) edge: Base,
     /// Who asks the edge about which release.
     pub(crate) settings: Result<Settings, Failure>,
+    /// Whether the settings' version was named; else it stands for none.
+    pub(crate) is_version_named: bool,
     /// A person's token of GitLab, and what it came from.
     pub(crate) gitlab_token: Option<(Token, &'static str)>,
     /// The address of GitLab, where the environment has it.
@@ -98,8 +100,10 @@ pub(crate) struct Subject {
 pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) -> Result<(), Failure> {
     let mut visit = Visit { say, outcomes: Vec::new() };
     let timeout_s = options.timeout_s;
-    clock(&mut visit, "edge reachable", "edge clock", "Slipway", get(&subject.edge, "/healthz").await);
-    let gitlab = match edge::sign_in(&subject.edge, timeout_s.min(10)).await {
+    let answer = get(&subject.edge, "/healthz").await;
+    let is_there = answer.is_ok();
+    clock(&mut visit, "edge reachable", "edge clock", "Slipway", answer);
+    let gitlab = match edge::sign_in(&subject.edge, if is_there { timeout_s.min(10) } else { 0 }).await {
         Ok(Some(sign_in)) => {
             visit.good("sign-in", format!("people sign in at {}", sign_in.gitlab));
             subject.gitlab.clone().or_else(|| sign_in.gitlab.parse().ok())
@@ -108,12 +112,13 @@ pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) 
             visit.not_asked("sign-in", "this Slipway has nobody sign in (`application` under `[gitlab]`)");
             subject.gitlab.clone()
         }
+        Err(_) if !is_there => subject.gitlab.clone(),
         Err(error) => {
             visit.finding("sign-in", error.lines().join(" "));
             subject.gitlab.clone()
         }
     };
-    let (policy, release) = ask_edge(&mut visit, &subject, timeout_s).await;
+    let (policy, release) = if is_there { ask_edge(&mut visit, &subject, timeout_s).await } else { Default::default() };
     let project = subject.project.or_else(|| release.as_ref().map(|release| release.project.id));
     let project = project.or_else(|| policy.as_ref().map(|policy| policy.project.id));
     match gitlab {
@@ -221,7 +226,16 @@ async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Opti
             None
         }
     };
-    let release = edge.release().await.ok();
+    // Where packages go is read from a release: the one that is named, or the newest.
+    let version = if subject.is_version_named {
+        Some(settings.version.clone())
+    } else {
+        edge.releases().await.ok().and_then(|releases| releases.into_iter().next()).map(|release| release.version)
+    };
+    let release = match &version {
+        Some(version) => edge.release_of(version).await.ok(),
+        None => None,
+    };
     (policy, release)
 }
 
@@ -359,7 +373,7 @@ async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Policy>, r
     if servers.is_empty() {
         return visit.not_asked(
             "staging token",
-            "where packages are staged is not known: name a planned release with SLIPWAY_VERSION",
+            "where packages are staged is not known: Slipway shows no release of this project yet",
         );
     }
     let Some(token) = &subject.staging_token else {

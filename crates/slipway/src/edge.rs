@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
-    ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, Session, SessionRequest, SignIn,
-    TargetHistory,
+    ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, ReleaseSummary, Session,
+    SessionRequest, SignIn, TargetHistory,
 };
-use slipway_core::release::Key;
+use slipway_core::release::{Key, Version};
 use slipway_fetch::Fetch;
 use slipway_packagecloud::Distro;
 use slipway_wire::{Base, CallError, Endpoint, Request, Response, Token, call};
@@ -218,6 +218,19 @@ impl<'a> Edge<'a> {
     /// The release as it is.
     pub(crate) async fn release(&self) -> Result<Release, EdgeError> {
         self.ask(Method::GET, self.release_url(&[]), None::<&()>).await
+    }
+
+    /// A version's release.
+    pub(crate) async fn release_of(&self, version: &Version) -> Result<Release, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        let url = edge.url(["api", "v1", "projects", project, "releases", version.as_str()]);
+        self.ask(Method::GET, url, None::<&()>).await
+    }
+
+    /// The project's releases, the newest first.
+    pub(crate) async fn releases(&self) -> Result<Vec<ReleaseSummary>, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "releases"]), None::<&()>).await
     }
 
     /// The release as soon as it has changed since `sequence`, or as it is after `poll_s` seconds.

@@ -283,8 +283,12 @@ async fn doctor(options: &args::Doctor) -> Result<(), Failure> {
         (None, Some(person)) => Some((person.token, "the token of `slipway login`")),
         (None, None) => None,
     };
+    // The policy belongs to no version, so none has to be named; this one stands for none.
+    let named = settings::named_version(&variable)?;
+    let none: Option<Version> = "0".parse().ok();
     let subject = doctor::Subject {
-        settings: settings(Caller::Reader, None).await,
+        settings: settings(Caller::Reader, named.as_ref().or(none.as_ref())).await,
+        is_version_named: named.is_some(),
         gitlab_token,
         gitlab: settings::gitlab_address(&variable)?,
         staging_token: settings::staging_token(&variable).ok(),

@@ -487,8 +487,8 @@ test("a replacement that another replacement overtook is finished, too", async (
     assert.ok(server.stored.get(`ubuntu/jammy ${FILENAME}`).bytes.equals(bytes));
   }));
 
-test("a replacement that is killed at any request and run again ends right", async () => {
-  const words = ["stage", "--replace", "deb", file];
+/// Runs `stage`, kills it at each of its requests in turn, and runs it again.
+const survives = async (words, begin, requestsMin) => {
   /// Runs it, and kills it at request `at`: before the request is done, or after it is done and before it is answered.
   const run = async ([server, edge], at, done) => {
     let count = 0;
@@ -504,17 +504,17 @@ test("a replacement that is killed at any request and run again ends right", asy
     for (const service of [server, edge]) service.kill.hook = (answer) => answer();
     return { ...result, count };
   };
-  const calm = await replacing();
+  const calm = await begin();
   let total;
   await using(calm, async () => {
     const { code, count } = await run(calm, 0, false);
     assert.equal(code, 0);
     total = count;
   });
-  assert.ok(total >= 10, `${total} requests`);
+  assert.ok(total >= requestsMin, `${total} requests`);
   for (let at = 1; at <= total; at += 1) {
     for (const done of [false, true]) {
-      const services = await replacing();
+      const services = await begin();
       await using(services, async (server, edge) => {
         const killed = await run(services, at, done);
         assert.equal(killed.code, null, `request ${at}`);
@@ -526,6 +526,17 @@ test("a replacement that is killed at any request and run again ends right", asy
       });
     }
   }
+};
+
+test("a replacement that is killed at any request and run again ends right", () =>
+  survives(["stage", "--replace", "deb", file], () => replacing(), 10));
+
+test("a stage that is killed at any request and run again ends right", () => {
+  const begin = async () => {
+    const server = await packageServer();
+    return [server, await watching(server)];
+  };
+  return survives(["stage", "deb", file], begin, 6);
 });
 
 /// An edge whose package `deb` goes through `states`, one a look, as a long poll shows them.
