@@ -1,6 +1,8 @@
 //! Whatever the order of webhooks, however often each comes, and whenever the alarm goes off between them: what is true
 //! in the end is the same. Every order is tried.
 
+#![allow(clippy::print_stdout, reason = "a test says how much it went through")]
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
