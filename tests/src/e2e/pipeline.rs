@@ -160,9 +160,16 @@ impl Pipeline {
 
     /// Adds jobs to the project.
     pub fn add_jobs(&self, yaml: &str) {
+        self.change_jobs(|jobs| format!("{jobs}{yaml}"));
+    }
+
+    /// Gives the project another `.gitlab-ci.yml`.
+    pub fn change_jobs(&self, change: impl FnOnce(&str) -> String) {
         let file = self.folder.join(".gitlab-ci.yml");
         let jobs = fs::read_to_string(&file).expect("the project has a pipeline");
-        fs::write(file, format!("{jobs}{yaml}")).expect("the stack's folder is writable");
+        let changed = change(&jobs);
+        assert_ne!(jobs, changed, "it is another one");
+        fs::write(file, changed).expect("the stack's folder is writable");
     }
 
     /// Puts a package where its build job finds it, and nothing else there.
