@@ -2,6 +2,7 @@
 //! refusal names what deviates. A second JWT library reads the same tokens: we may be stricter, never looser.
 #![allow(clippy::print_stdout, reason = "the figures are what people run this for")]
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
@@ -32,11 +33,13 @@ fn config(policy: &str, projects: u64) -> Config {
         format!("[edge]\nurl = \"{AUDIENCE}\"\n[gitlab]\nurl = \"{ISSUER}\"\ntoken = \"GITLAB_TOKEN\"\n[places]\n");
     for number in 1..=projects {
         let more = if number == 1 { policy } else { "" };
-        text.push_str(&format!(
+        write!(
+            text,
             "[[projects]]\nid = {}\nnamespace_id = {}\nname = \"p{number}\"\nwebhook_token = \"W\"\n{more}\n",
             1000 + number,
             70 + number
-        ));
+        )
+        .expect("a text has room");
     }
     Config::parse(&text).expect("a good file")
 }
@@ -239,8 +242,8 @@ fn every_single_and_pairwise_deviation_is_refused_and_named() {
                 Ok(()) => accepted.push(format!("{policy:?}: {names:?}")),
                 Err(why) => {
                     // Two deviations of one rule may be told in that rule's other words.
-                    let named = chosen.iter().any(|of| why.contains(of.says)) || chosen.len() > 1 && is_told(&why);
-                    assert!(named, "{names:?} under {policy:?} should be named by {why:?}");
+                    let is_named = chosen.iter().any(|of| why.contains(of.says)) || chosen.len() > 1 && is_told(&why);
+                    assert!(is_named, "{names:?} under {policy:?} should be named by {why:?}");
                 }
             }
         };
@@ -316,10 +319,10 @@ fn a_job_and_a_person_of_one_project_have_nothing_in_another() {
 
 #[test]
 fn a_persons_role_opens_what_it_opens_and_no_more() {
+    use AccessLevel as L;
     let config = config("", 1);
     let person = slipway_core::access::PersonSession { user_id: 7, username: "mira".to_owned(), ends_at: NOW };
     let person = Caller::Person(person);
-    use AccessLevel as L;
     let levels = [
         None,
         Some(L::Guest),
@@ -392,6 +395,7 @@ fn theirs(set: &str, token: &str) -> bool {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 fn hostile_tokens_and_key_sets_are_refused_and_never_where_a_second_library_is_stricter() {
     let (good, other) = &*KEYS;
     let set = json!({ "keys": [jwk(good, "one")] }).to_string();

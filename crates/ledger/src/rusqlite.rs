@@ -39,7 +39,7 @@ impl Database {
     pub fn copy(&self) -> Self {
         let mut copy = Self::in_memory();
         let backup = rusqlite::backup::Backup::new(&self.0, &mut copy.0).expect("both are open");
-        backup.run_to_completion(-1, std::time::Duration::ZERO, None).expect("there is memory");
+        backup.run_to_completion(1_000_000, std::time::Duration::ZERO, None).expect("there is memory");
         drop(backup);
         copy
     }
