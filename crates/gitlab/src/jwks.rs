@@ -97,7 +97,13 @@ impl Jwks {
             return Err(InvalidJwks::TooLarge);
         }
         // All of it, that no reader could see something else in it: parts that are not needed are skipped unread.
-        serde_json::from_slice::<serde_json::Value>(body)?;
+        let whole: serde_json::Value = serde_json::from_slice(body)?;
+        // A struct is read from a list too, by position. No issuer writes one.
+        let keys = whole.get("keys").and_then(serde_json::Value::as_array);
+        if !keys.is_some_and(|keys| keys.iter().all(serde_json::Value::is_object)) {
+            let why = "it must be an object with a list of objects as `keys`";
+            return Err(InvalidJwks::Json(serde::de::Error::custom(why)));
+        }
         let set: AnySet = serde_json::from_slice(body)?;
         if set.keys.len() > KEYS_MAX {
             return Err(InvalidJwks::TooMany);
@@ -149,6 +155,14 @@ mod tests {
         let at = body.windows(3).position(|three| three == b"ABC").expect("it is there");
         body[at] = 0xff;
         assert!(matches!(Jwks::parse(&body), Err(InvalidJwks::Json(_))));
+    }
+
+    #[test]
+    fn a_set_that_is_a_list_by_position_is_refused() {
+        let by_position = json!(["RSA", "one", "sig", "RS256", modulus(256), "AQAB"]);
+        for body in [json!([[]]), json!([[by_position]]), json!({ "keys": [by_position] }), json!({}), json!(null)] {
+            assert!(matches!(Jwks::parse(body.to_string().as_bytes()), Err(InvalidJwks::Json(_))), "{body}");
+        }
     }
 
     #[test]
