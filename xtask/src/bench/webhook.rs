@@ -16,11 +16,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac as _};
 use serde_json::json;
+use sha2::Sha256;
 use slipway_stack::http::{get_json, post_json};
 use slipway_stack::{Part as Process, Places, random_hex};
 
-use super::world::{Release, World, Yard};
+use super::world::{Release, World, Yard, now};
 use super::{Figure, Mark};
 use crate::build::{self, Part};
 use crate::report::Steps;
@@ -43,6 +47,8 @@ const PER_RELEASE: usize = 20;
 /// After the last webhook: a killed promotion is taken up again after 20 s, and a lost alarm after a minute.
 const SETTLED_LIMIT: Duration = Duration::from_mins(5);
 const P99_MS_MAX: f64 = 250.0;
+/// The secret that signs.
+const SIGNING_TOKEN: &str = "SIGNING_TOKEN_TUG";
 
 /// One thing that GitLab tells, some times.
 struct Event {
@@ -66,6 +72,9 @@ struct Tally {
 pub(super) fn run(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>> {
     build::build(steps, places, &[Part::Worker, Part::Dashboard, Part::Native])?;
     let mut world = World::start(places, "webhook", Some(8))?;
+    world.configure(|text| {
+        text.replace("webhook_token = \"WEBHOOK_TOKEN_TUG\"", &format!("signing_token = \"{SIGNING_TOKEN}\""))
+    })?;
     let measured = measure(steps, &mut world);
     measured.map_err(|error| world.explained(error))
 }
@@ -205,7 +214,9 @@ fn deliver(
 ) -> anyhow::Result<(Tally, usize, f64)> {
     let url = world.stack.webhook_url(&project);
     let control = world.stack.gitlab_control();
-    let token = world.stack.secret(project.webhook_secret).to_owned();
+    let token = world.stack.secret(SIGNING_TOKEN).to_owned();
+    let key = token.strip_prefix("whsec_").context("a signing token begins with `whsec_`")?;
+    let key = STANDARD.decode(key).ok().context("a signing token is base64")?;
     let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let tally = Mutex::new(Tally::default());
     let played: Mutex<BTreeSet<u64>> = Mutex::default();
@@ -227,7 +238,7 @@ fn deliver(
                         if let Some(job) = event.plays.filter(|job| held(&played).insert(*job)) {
                             post_json(&format!("{control}/_control/jobs/{job}/play"), &json!({"user": "mira"}))?;
                         }
-                        send(&url, &token, event, &tally, began)?;
+                        send(&url, &key, event, &tally, began)?;
                     }
                 })
             })
@@ -260,17 +271,20 @@ fn deliver(
 }
 
 /// Sends one until it is answered.
-fn send(url: &str, token: &str, event: &Event, tally: &Mutex<Tally>, began: Instant) -> anyhow::Result<()> {
+fn send(url: &str, key: &[u8], event: &Event, tally: &Mutex<Tally>, began: Instant) -> anyhow::Result<()> {
     // An edge that is never up again ends the benchmark, not the machine's patience.
     let last = began + Duration::from_mins(20);
     loop {
         ensure!(Instant::now() < last, "the edge does not answer any more");
+        let (timestamp, signature) = sign(key, event)?;
         let request = minreq::post(url)
             .with_timeout(ANSWER_LIMIT_SECONDS)
             .with_header("content-type", "application/json")
             .with_header("x-gitlab-event", "Job Hook")
-            .with_header("x-gitlab-token", token)
             .with_header("idempotency-key", &event.key)
+            .with_header("webhook-id", &event.key)
+            .with_header("webhook-timestamp", timestamp)
+            .with_header("webhook-signature", signature)
             .with_body(event.body.as_str());
         let sent_at = Instant::now();
         match request.send() {
@@ -289,6 +303,15 @@ fn send(url: &str, token: &str, event: &Event, tally: &Mutex<Tally>, began: Inst
         }
         thread::sleep(AGAIN);
     }
+}
+
+/// The time and the signature of a delivery, as Standard Webhooks has them.
+fn sign(key: &[u8], event: &Event) -> anyhow::Result<(String, String)> {
+    #[allow(clippy::cast_possible_truncation, reason = "whole seconds are what the header has")]
+    let timestamp = (now() as i64).to_string();
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok().context("HMAC takes a key of any length")?;
+    mac.update(format!("{}.{timestamp}.{}", event.key, event.body).as_bytes());
+    Ok((timestamp, format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))))
 }
 
 fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

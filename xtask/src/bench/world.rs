@@ -129,6 +129,17 @@ impl World {
         Ok(world)
     }
 
+    /// Restarts the edge with another `slipway.toml`.
+    pub(super) fn configure(&mut self, change: impl FnOnce(&str) -> String) -> anyhow::Result<()> {
+        let file = self.folder.join("edge/worker/slipway.toml");
+        let before = std::fs::read_to_string(&file).context("a started stack has its configuration")?;
+        let after = change(&before);
+        ensure!(before != after, "the configuration is the same");
+        self.stack.kill(Part::Edge)?;
+        std::fs::write(&file, after).context("the stack's folder is writable")?;
+        self.stack.start_again(Part::Edge)
+    }
+
     fn user(&self, side: Side) -> &User {
         match side {
             Side::Staging => &self.staging,
