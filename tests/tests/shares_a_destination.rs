@@ -78,9 +78,8 @@ fn a_destination_that_takes_less_than_configured_gets_fewer_at_a_time_and_every_
     all_are_public_once(&all);
     assert!(pushes_at_once(&world) <= 4, "{}", world.depot.counts());
     let turned_away = world.depot.count("push") - 12;
-    // The first four at once, of which two are too many; then fewer run, and now and then one more is tried. Four at a time
-    // to the end would have one turned away for each that is taken: twelve.
-    assert!(turned_away <= 8, "{turned_away} pushes were turned away");
+    // The first four at once, of which two are too many; then fewer run, and now and then one more is tried.
+    assert!(turned_away <= 6, "{turned_away} pushes were turned away");
 }
 
 #[test]
