@@ -78,9 +78,9 @@ fn package<V: Value>(json: &V) -> Option<Package> {
     })
 }
 
-/// Its kind and its end are in the sentence, which alone is shown.
+/// Its end is in the sentence.
 fn blocked<V: Value>(json: &V) -> Option<Blocked> {
-    Some(Blocked { gate: String::new(), why: text(json, "why")?, until: None })
+    Some(Blocked { gate: text(json, "gate")?, why: text(json, "why")?, until: None })
 }
 
 fn staged_file<V: Value>(json: &V) -> Option<StagedFile> {
@@ -229,7 +229,7 @@ mod tests {
             "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a", "url": "https://gitlab.example/p"}],
             "packages": [
                 {"key": "tug", "pipeline_id": 4411, "release_job": "release", "file": file, "staging": place, "targets": targets,
-                 "blocked": [{"gate": "", "why": "w"}, {"gate": "", "why": "v"}]},
+                 "blocked": [{"gate": "g", "why": "w"}, {"gate": "h", "why": "v"}]},
                 {"key": "pilot", "pipeline_id": 4411, "release_job": "release", "file": null, "staging": place, "targets": []},
             ],
         })

@@ -176,7 +176,10 @@ mod tests {
 
     fn config() -> Config {
         let place = |name: &str| {
-            format!("[places.{name}]\nkind = \"packagecloud\"\nurl = \"https://p.example.com\"\ntoken = \"T_{name}\"\n")
+            format!(
+                "[places.{name}]\nkind = \"packagecloud\"\nurl = \"https://p.example.com\"\ntoken = \"T_{}\"\n",
+                name.to_uppercase()
+            )
         };
         let route = |distros: &str, staging: &str| {
             format!(

@@ -5,6 +5,7 @@
 //! sent, and each time the answer is made of what is known then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use slipway_gitlab::{JobStatus, PipelineJob};
@@ -54,6 +55,36 @@ impl GateKind {
             Self::Hold => "hold",
         }
     }
+
+    /// The kind of this name.
+    pub fn of(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// Who does what while it is closed. Nothing is released by itself when it opens.
+    pub fn next(self) -> &'static str {
+        match self {
+            Self::Staged => "wait for the build jobs of the others, or run those that failed again.",
+            Self::Deployed => "deploy what is staged; the job that deploys tells Slipway.",
+            Self::Jobs => "look at that job in GitLab, and run it again when it is mended.",
+            Self::Soak => "wait until then, and play the release job.",
+            Self::Freeze => "wait until then, or ask somebody who may override it.",
+            Self::SecondPerson => "have somebody else play the release job.",
+            Self::Hold => "talk to whoever holds it; `slipway hold --lift` ends it.",
+        }
+    }
+}
+
+/// A span of time in words: `1 day 2h`.
+pub(crate) fn span(duration: Duration) -> String {
+    let parts = humantime::format_duration(duration).to_string();
+    let part = |part: &str| {
+        let number = part.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        let unit = part.strip_prefix(number).unwrap_or_default();
+        // One letter is read as a unit beside its number, a word is not.
+        if unit.len() > 2 { format!("{number} {unit}") } else { part.to_owned() }
+    };
+    parts.split(' ').map(part).collect::<Vec<_>>().join(" ")
 }
 
 /// Somebody holds a package back.
@@ -241,7 +272,7 @@ fn is_of(job: &str, name: &str) -> bool {
 
 fn soak(gate: &Gate, facts: &Facts, now: Timestamp) -> Option<Closed> {
     let soak = gate.soak?;
-    let for_time = humantime::format_duration(soak);
+    let for_time = span(soak);
     let (since, place) = match gate.soak_after {
         SoakAfter::Staged => (facts.staged_at, "staged".to_owned()),
         SoakAfter::Deployed => {
@@ -516,6 +547,22 @@ mod tests {
     fn whoever_only_looks_is_not_taken_for_the_one_who_plays() {
         let facts = Facts { asked_by: None, ..good() };
         assert!(said(&[gate("second_person = true")], &facts).is_empty());
+    }
+
+    #[test]
+    fn a_span_of_time_reads_as_words() {
+        for (minutes, words) in [(90, "1h 30m"), (24 * 60, "1 day"), (50 * 60, "2 days 2h")] {
+            assert_eq!(span(Duration::from_mins(minutes)), words);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_gate_is_known_by_its_name_and_says_what_to_do() {
+        for kind in GateKind::ALL {
+            assert_eq!(GateKind::of(kind.code()), Some(kind));
+            assert!(kind.next().ends_with('.'), "{}", kind.next());
+        }
+        assert_eq!(GateKind::of("moon"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::api;
 use crate::config::{Config, Gate, Project, SoakAfter};
-use crate::gate::moment;
+use crate::gate::{moment, span};
 use crate::route::{Glob, Route, Site};
 
 /// The policy of a project.
@@ -12,7 +12,7 @@ pub fn policy(config: &Config, project: &Project) -> api::Policy {
     api::Policy {
         project: api::Project { id: project.id, name: project.name.to_string() },
         policy: config.policy,
-        approvals_lapse: humantime::format_duration(config.approvals.lapse).to_string(),
+        approvals_lapse: span(config.approvals.lapse),
         gates: config.gates.iter().filter(|gate| is_for(&gate.projects)).map(gate).collect(),
         routes: config.routes.iter().filter(|route| is_for(&route.projects)).map(route).collect(),
     }
@@ -50,7 +50,7 @@ fn asks(gate: &Gate) -> Vec<String> {
             SoakAfter::Staged => "staged".to_owned(),
             SoakAfter::Deployed => format!("deployed to {}", names(&gate.deployed)),
         };
-        asks.push(format!("It is {place} for {}.", humantime::format_duration(soak)));
+        asks.push(format!("It is {place} for {}.", span(soak)));
     }
     for freeze in &gate.freeze {
         let why = freeze.why.trim().trim_end_matches('.');

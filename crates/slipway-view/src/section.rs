@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, Render, html};
 use slipway_core::amount::{part, percent, size, stretch};
 use slipway_core::api::{Evidence, Package, Pipeline, Problem, Release, Step, Target};
+use slipway_core::gate::GateKind;
 use slipway_core::release::TargetState;
 use slipway_core::verdict::package_state;
 
@@ -366,8 +367,13 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
                 span.fact title="Somebody else had published the same bytes before Slipway did." { "released outside" }
             }
             TargetState::Staged => {
-                @if let Some(blocked) = package.blocked.first() {
-                    span.fact { "Blocked: " (visible(&blocked.why)) }
+                @if !package.blocked.is_empty() {
+                    @for blocked in &package.blocked {
+                        span.fact.blocked {
+                            "Blocked: " (prose(&blocked.why))
+                            @if let Some(kind) = GateKind::of(&blocked.gate) { " Next: " (prose(kind.next())) }
+                        }
+                    }
                 } @else if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
                     a.fact #{ (id) "-play" } href=(url) rel="noreferrer" { "Open its pipeline" (away()) }
                 }

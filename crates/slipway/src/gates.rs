@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use slipway_core::api::{Blocked, Package};
+use slipway_core::gate::GateKind;
 use slipway_core::release::Key;
 
 /// The kind that is no gate: a hold is lifted, not overridden.
@@ -13,10 +14,10 @@ pub(crate) fn closed(package: &Package) -> Vec<String> {
     package.blocked.iter().map(sentence).collect()
 }
 
-/// One gate, with when it opens by itself.
-pub(crate) fn sentence(Blocked { gate, why, until }: &Blocked) -> String {
-    let until = until.as_ref().map(|until| format!(" (until {until})")).unwrap_or_default();
-    format!("{gate}: {why}{until}")
+/// One gate, and who does what. Its sentence has the moment at which it opens by itself.
+pub(crate) fn sentence(Blocked { gate, why, .. }: &Blocked) -> String {
+    let next = GateKind::of(gate).map(|kind| format!(" Next: {}", kind.next())).unwrap_or_default();
+    format!("{gate}: {why}{next}")
 }
 
 /// Which gates are to be overridden for which packages: those that are closed now.
@@ -54,11 +55,11 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_gate_says_what_is_missing_and_until_when() {
-        let mut blocked =
-            Blocked { gate: "soak".to_owned(), why: "It is staged for 3 h of 24 h.".to_owned(), until: None };
-        assert_eq!(sentence(&blocked), "soak: It is staged for 3 h of 24 h.");
-        blocked.until = Some("2026-11-24T08:00:00.000Z".to_owned());
-        assert!(sentence(&blocked).ends_with("(until 2026-11-24T08:00:00.000Z)"));
+    fn a_closed_gate_says_what_is_missing_and_what_to_do() {
+        let why = "it has to be staged for 24h, which it is at 2026-11-24 08:00:00 UTC.";
+        let mut blocked = Blocked { gate: "soak".to_owned(), why: why.to_owned(), until: None };
+        assert_eq!(sentence(&blocked), format!("soak: {why} Next: wait until then, and play the release job."));
+        "moon".clone_into(&mut blocked.gate);
+        assert_eq!(sentence(&blocked), format!("moon: {why}"));
     }
 }

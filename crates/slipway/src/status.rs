@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 
 use slipway_core::amount::size;
 use slipway_core::api::{Act, Attempt, Closing, Hold, Package, Release, Target, TargetHistory};
+use slipway_core::release::TargetState;
 
 use crate::follow::{explained, words};
-use crate::gates::sentence;
+use crate::gates::closed;
 use crate::progress;
 
 /// How many hex digits of a digest are shown: enough to compare by eye with `sha256sum`.
@@ -53,17 +54,18 @@ pub(crate) fn table(release: &Release, columns: Option<usize>) -> String {
     text
 }
 
-/// The closed gates below the table: once each, with the packages that they keep.
+/// What is blocked, below the table: packages that the same gates keep are one paragraph.
 fn blocked(release: &Release) -> String {
-    let mut keys_by_gate: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for package in &release.packages {
-        for blocked in &package.blocked {
-            keys_by_gate.entry(sentence(blocked)).or_default().push(package.key.as_str());
-        }
+    let mut keys_by_gates: BTreeMap<Vec<String>, Vec<&str>> = BTreeMap::new();
+    for package in release.packages.iter().filter(|package| !package.blocked.is_empty()) {
+        keys_by_gates.entry(closed(package)).or_default().push(package.key.as_str());
     }
+    let mut paragraphs: Vec<(Vec<&str>, Vec<String>)> =
+        keys_by_gates.into_iter().map(|(gates, keys)| (keys, gates)).collect();
+    paragraphs.sort();
     let mut text = String::new();
-    for (gate, keys) in keys_by_gate {
-        let _ = writeln!(text, "\nblocked  {}\n  {gate}", keys.join(", "));
+    for (keys, gates) in paragraphs {
+        let _ = writeln!(text, "\nblocked  {}\n  {}", keys.join(", "), gates.join("\n  "));
     }
     text
 }
@@ -165,7 +167,11 @@ fn row(package: &Package, target: &Target) -> [String; TITLES.len()] {
     [
         package.key.to_string(),
         target.distro.clone(),
-        words(target),
+        if package.blocked.is_empty() || target.state != TargetState::Staged {
+            words(target)
+        } else {
+            format!("{}, blocked", words(target))
+        },
         bytes(package, Some(target)),
         target.attempts.to_string(),
         digest(package),
@@ -291,7 +297,7 @@ mod tests {
         }
         let text = table(&release, None);
         assert!(text.contains("\nheld: the whole release, by mira, 2026-11-23 08:59 UTC: a bad build\n"), "{text}");
-        assert!(text.ends_with("\nblocked  deb, rpm\n  hold: It is held by mira: a bad build.\n"), "{text}");
+        assert!(text.ends_with("\nblocked  deb, rpm\n  hold: It is held by mira: a bad build. Next: talk to whoever holds it; `slipway hold --lift` ends it.\n"), "{text}");
     }
 
     #[test]
