@@ -54,7 +54,7 @@ pub fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Na
             if event.project_id == project.id
                 && event.status == "success"
                 && event.deployment_id <= ID_MAX
-                && asked_for(config, project, &event.environment) =>
+                && config.asks_for(project.name.as_str(), &event.environment) =>
         {
             let id = event.deployment_id;
             (vec![Named::Deployment { id }], format!("deployment:{id}"))
@@ -62,13 +62,6 @@ pub fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Na
         Event::Job(_) | Event::Pipeline(_) | Event::Deployment(_) | Event::Other(_) => return None,
     };
     (!named.is_empty()).then_some((named, otherwise))
-}
-
-/// Whether a gate asks what runs in an environment.
-fn asked_for(config: &Config, project: &Project, environment: &str) -> bool {
-    let concerned =
-        config.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project.name.as_str())));
-    concerned.flat_map(|gate| &gate.deployed).any(|asked| asked == environment)
 }
 
 /// Whether it is worth asking GitLab more now.
@@ -103,12 +96,17 @@ pub(crate) async fn look_into_all<S: Sql>(
         if hints.is_empty() {
             break;
         }
-        let looks = hints.into_iter().map(|hint| desk.look_into(hint));
-        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
-        while let Some(looked) = looks.next().await {
-            // Those that were begun beside it are dropped: their hints stay due.
-            if looked? == Gitlab::Silent {
-                return Ok(());
+        // Whoever plays a job may do so because it was deployed: both can be told of at once, or be found lost together.
+        let (deployments, jobs): (Vec<Hint>, Vec<Hint>) =
+            hints.into_iter().partition(|hint| matches!(hint.subject, HintSubject::Deployment(_)));
+        for hints in [deployments, jobs] {
+            let looks = hints.into_iter().map(|hint| desk.look_into(hint));
+            let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+            while let Some(looked) = looks.next().await {
+                // Those that were begun beside it are dropped: their hints stay due.
+                if looked? == Gitlab::Silent {
+                    return Ok(());
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Every gate that fits a package applies to it; unlike routes, none hides another. What a gate leaves out it does not
 //! ask for, and one that asks for nothing is a mistake.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -178,9 +179,13 @@ impl Config {
 
     /// Whether any gate of a project asks whether something is deployed there: what nobody asks for is not kept.
     pub fn asks_for(&self, project: &str, environment: &str) -> bool {
-        self.gates.iter().any(|gate| {
-            gate.projects.iter().any(|glob| glob.fits(project)) && gate.deployed.iter().any(|name| name == environment)
-        })
+        self.environments(project).contains(environment)
+    }
+
+    /// Where the gates of a project ask whether something is deployed.
+    pub fn environments(&self, project: &str) -> BTreeSet<&str> {
+        let concerned = self.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project)));
+        concerned.flat_map(|gate| &gate.deployed).map(String::as_str).collect()
     }
 }
 
