@@ -194,11 +194,15 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         }
         let actor = format!("webhook job:{}", job.id);
         // This very job may have been approved already, by an earlier hint or by its own call.
-        let refuse = |why: &str| {
+        let refuse = |why: &str| -> Result<(), LedgerError> {
             if record.has_spoken(version, key, job.id)? {
                 return Ok(());
             }
-            record.refuse(version, key, job.id, &actor, why, host.now())
+            if record.refuse(version, key, job.id, &actor, why, host.now())? {
+                let by = job.user.as_ref().map(|user| user.username.as_str()).unwrap_or_default();
+                record.open_refusal(version, key, job.id, by, why, host.now())?;
+            }
+            Ok(())
         };
         let entitled = match self.may_release(job, candidate).await {
             Ok(entitled) => entitled,

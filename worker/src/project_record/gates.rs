@@ -139,6 +139,7 @@ impl ProjectRecord {
             }
             Err(refusal) => {
                 self.record()?.refuse(version, key, session.job_id, &actor, &refusal.to_string(), clock::now())?;
+                self.record()?.refusal_by_job(version, key, session.job_id)?;
                 return Ok(Err(refused(&refusal)));
             }
         };
@@ -163,6 +164,7 @@ impl ProjectRecord {
         let why = sentence_of(key, &closed);
         // Its webhook may be behind, and must not be granted later what the job itself was refused.
         self.record()?.refuse(version, key, session.job_id, &actor, &why, clock::now())?;
+        self.record()?.refusal_by_job(version, key, session.job_id)?;
         Ok(Err(Problem::new(409, "gate-closed", format!("{why}."))))
     }
 
