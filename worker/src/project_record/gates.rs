@@ -251,13 +251,6 @@ impl ProjectRecord {
         if kinds.is_empty() {
             return Err(Problem::new(422, "bad-request", "Name at least one gate."));
         }
-        let not_theirs = |key: &Key| {
-            let what = format!(
-                "No gate of `{key}` of {} {version} names {} in `override_people`, or not one of these kinds.",
-                project.name, by.name
-            );
-            Problem::new(403, "not-allowed", what)
-        };
         for key in keys {
             let gates = config.gates(project.name.as_str(), version, key);
             let theirs = |kind: &GateKind| {
@@ -265,8 +258,16 @@ impl ProjectRecord {
                     .iter()
                     .any(|gate| gate.asks_for(*kind) && by.id.is_some_and(|id| gate.override_people.contains(&id)))
             };
-            if !kinds.iter().all(theirs) {
-                return Err(not_theirs(key));
+            if let Some(kind) = kinds.iter().find(|kind| !theirs(kind)) {
+                let what = format!(
+                    "The gate `{}` of `{key}` of {} {version} does not name {} in `override_people`; somebody whom it names \
+                     may open it.",
+                    kind.code(),
+                    project.name,
+                    by.name
+                );
+                record.refused_at_the_door(&by.name, "POST overrides", &what, clock::now())?;
+                return Err(Problem::new(403, "not-allowed", what));
             }
         }
         let by_id = by.id.unwrap_or_default();
