@@ -34,7 +34,7 @@ pub async fn tell<S: Sql>(
     config: &Config,
 ) -> Result<Option<Timestamp>, LedgerError> {
     let Some(project_id) = record.project_id()? else { return Ok(None) };
-    let Some(project) = config.projects.iter().find(|project| project.id == project_id) else { return Ok(None) };
+    let Some(project) = config.project_of_id(project_id) else { return Ok(None) };
     let events: Vec<&Events> = config.events.iter().filter(|events| events.concern(project)).collect();
     let receivers: Vec<Receiver> =
         events.iter().map(|events| Receiver { name: events.receiver(), kinds: events.kinds.clone() }).collect();

@@ -50,8 +50,15 @@ impl ProjectRecord {
         };
         let mut approved = Vec::new();
         for (candidate, approval) in accepted {
-            self.record()?.approve(&candidate, &approval, &config.policy, session.project_id, clock::now())?;
-            approved.push(candidate.key);
+            let record = self.record()?;
+            let is_new = record.approve(&candidate, &approval, &config.policy, session.project_id, clock::now())?;
+            let Candidate { version, key, .. } = candidate;
+            // Others ran while GitLab was asked: what was judged may not be what is there now. What is approved by then stays so.
+            if !is_new && !approval.distros.is_empty() && !record.has_spoken(&version, &key, session.job_id)? {
+                let what = format!("`{key}` changed while its release was judged. Try again.");
+                return Err(Problem::new(503, "changed-meanwhile", what));
+            }
+            approved.push(key);
         }
         self.soon().await?;
         self.announce(session.project_id, version);
@@ -147,13 +154,7 @@ impl ProjectRecord {
             // It is on its way, or released: nothing is left that a gate could keep back.
             return Ok(Ok((candidate, approval)));
         }
-        let asked = gates::Asked {
-            project_id: session.project_id,
-            version,
-            key,
-            by: Some(approval.by_id),
-            age_max: gates::READ_AGAIN,
-        };
+        let asked = gates::Asked { project_id: session.project_id, version, key, by: Some(approval.by_id) };
         let closed = gates::closed(self.record()?, &self.host(), config, gitlab, &asked).await?;
         let closed = closed.map_err(|why| {
             Problem::new(503, "gitlab-unreachable", format!("The gates of `{key}` cannot be asked: {why}. Try again."))
@@ -240,7 +241,8 @@ impl ProjectRecord {
         for name in gates {
             let kind = GateKind::ALL.into_iter().find(|kind| *kind != GateKind::Hold && kind.code() == name);
             kinds.push(kind.ok_or_else(|| {
-                let known: Vec<&str> = GateKind::ALL.iter().take(6).map(|kind| kind.code()).collect();
+                let known = GateKind::ALL.iter().filter(|kind| **kind != GateKind::Hold).map(|kind| kind.code());
+                let known: Vec<&str> = known.collect();
                 Problem::new(
                     422,
                     "bad-request",
@@ -302,6 +304,7 @@ fn refused(refusal: &Refusal) -> Problem {
         | Refusal::NotEntitled { .. } => (403, "not-allowed"),
         Refusal::NotStaged { .. } => (409, "not-staged"),
         Refusal::Skipped { .. } => (409, "skipped"),
+        Refusal::Closed { .. } => (409, "closed"),
     };
     Problem::new(status, kind, format!("{refusal}."))
 }

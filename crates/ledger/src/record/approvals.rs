@@ -43,6 +43,7 @@ impl<S: Sql> Record<S> {
             environment: row.text(2)?.to_owned(),
             release_all: all.map(|(job, environment)| (job.to_owned(), environment.to_owned())),
             digest: row.text_or_null(3)?.map(parse).transpose()?,
+            is_closed: self.closing(version)?.is_some(),
             targets: self.states(version, key)?,
         }))
     }

@@ -109,6 +109,21 @@ fn a_release_is_complete_when_its_last_target_is_released_and_not_before() {
 }
 
 #[test]
+fn an_approval_that_ends_before_its_turn_needs_a_person_once() {
+    let lapse = Duration::from_hours(4);
+    let held = |record: &Record<Database>| record.hold(&version(), None, "user:nell", "x", NOW).expect("a hold");
+    let lapsed = |record: &Record<Database>| drop(record.lapse(lapse, NOW + lapse).expect("lapsed"));
+    for ends in [&held as &dyn Fn(&Record<Database>), &lapsed] {
+        let record = record();
+        stage(&record);
+        assert!(ask(&record).expect("an approval"));
+        ends(&record);
+        ends(&record);
+        assert_eq!(told(&record, &[all("a")]), ["a needs_person jammy-amd64"]);
+    }
+}
+
+#[test]
 fn other_bytes_in_staging_are_a_conflict() {
     let record = record();
     plan(&record);
