@@ -172,6 +172,13 @@ pub fn closed(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Vec<Closed> {
     closed
 }
 
+/// When the answer of [`closed`] changes by time alone: a soak ends, a freeze begins or ends. `None` when it never does.
+pub fn turns(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Option<Timestamp> {
+    let soaks = gates.iter().filter_map(|gate| soak(gate, facts, now)).filter_map(|closed| closed.until);
+    let freezes = gates.iter().flat_map(|gate| &gate.freeze).flat_map(|freeze| [freeze.from, freeze.until]);
+    soaks.chain(freezes.filter(|at| now < *at)).min()
+}
+
 /// What keeps a package back, in one sentence.
 pub fn sentence_of(key: &Key, closed: &[Closed]) -> String {
     let whys: Vec<&str> = closed.iter().map(|closed| closed.why.as_str()).collect();
@@ -378,6 +385,38 @@ mod tests {
     fn gates_whose_wishes_are_all_met_are_open() {
         assert!(said(&[gate(ALL)], &good()).is_empty());
         assert!(said(&[], &good()).is_empty());
+    }
+
+    #[test]
+    fn the_next_turn_is_the_first_moment_at_which_time_alone_opens_or_closes_a_gate() {
+        let frozen =
+            "freeze = [{ from = \"2026-12-20T00:00:00Z\", until = \"2026-12-27T00:00:00Z\", why = \"holidays\" }]";
+        let begins = Timestamp((20_807 * 24) * 3_600_000);
+        let ends = Timestamp((20_814 * 24) * 3_600_000);
+        for (texts, now, expected) in [
+            (&["staged = true\njobs = [\"qa\"]"][..], NOW, None),
+            // Staged two hours ago: a soak of one hour is over, one of three has an hour to go.
+            (&["soak = \"1h\""], NOW, None),
+            (&["soak = \"3h\""], NOW, Some(ago(-60))),
+            (&["soak = \"3h\"", "soak = \"2h 30m\""], NOW, Some(ago(-30))),
+            (&["soak = \"1h 40m\"\nsoak_after = \"deployed\"\ndeployed = [\"production\"]"], NOW, Some(ago(-10))),
+            (&["soak = \"1h\"\nsoak_after = \"deployed\"\ndeployed = [\"elsewhere\"]"], NOW, None),
+            (&[frozen], NOW, Some(begins)),
+            (&[frozen], begins, Some(ends)),
+            (&[frozen], ends, None),
+            (&[frozen, "soak = \"3h\""], NOW, Some(ago(-60))),
+        ] {
+            let gates: Vec<Gate> = texts.iter().map(|text| gate(text)).collect();
+            let gates: Vec<&Gate> = gates.iter().collect();
+            let found = turns(&gates, &good(), now);
+            assert_eq!(found, expected, "{texts:?}");
+            // What is said is the same until then, and is not what is said from then on.
+            if let Some(at) = found {
+                let said = |now: Timestamp| closed(&gates, &good(), now);
+                assert_eq!(said(now), said(Timestamp(at.0 - 1)), "{texts:?}");
+                assert_ne!(said(now), said(at), "{texts:?}");
+            }
+        }
     }
 
     #[test]

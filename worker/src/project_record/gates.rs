@@ -206,6 +206,7 @@ impl ProjectRecord {
             Change::Deployed { environment } => {
                 if config.asks_for(project.name.as_str(), &environment) {
                     record.deployed(version, None, &environment, &by.name, now)?;
+                    self.look_after(&config).await?;
                 }
                 self.announce(project_id, version);
                 return Ok(worker::Response::empty()?.with_status(204));

@@ -215,4 +215,12 @@ const GATES: &[&str] = &[
     )",
 ];
 
-pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES];
+/// When a release's gates open or close next by time alone, as seen at one of its sequence numbers and under one policy.
+const TURNS: &[&str] = &["CREATE TABLE turns (
+        version TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        policy TEXT NOT NULL,
+        at INTEGER
+    )"];
+
+pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES, TURNS];
