@@ -236,7 +236,7 @@ fn jobs(gate: &Gate, facts: &Facts) -> Option<Closed> {
 
 /// Whether a job is one of those that stand behind a name in the configuration: itself, or a part of it that GitLab made
 /// of `parallel`: `qa 1/3`, `qa: [jammy, amd64]`.
-fn is_of(job: &str, name: &str) -> bool {
+pub fn is_of(job: &str, name: &str) -> bool {
     let Some(rest) = job.strip_prefix(name) else { return false };
     let is_numbered = || {
         let parts = rest.strip_prefix(' ').and_then(|rest| rest.split_once('/'));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
-    ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, ReleaseSummary, Session,
+    ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary, Session,
     SessionRequest, SignIn, TargetHistory,
 };
 use slipway_core::release::{Key, Version};
@@ -315,6 +315,12 @@ pub(crate) async fn sign_in(base: &Base, timeout_s: u32) -> Result<Option<SignIn
         Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What the edge found of its own secrets.
+pub(crate) async fn readiness(base: &Base, operator: &Token) -> Result<Readiness, EdgeError> {
+    let http = Fetch::new(ANSWER_DEADLINE);
+    ask(&http, Some(operator), 0.0, Method::GET, base.url(["readyz", "secrets"]), None::<&()>).await
 }
 
 /// Pauses that double, up to a limit.

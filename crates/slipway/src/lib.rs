@@ -292,6 +292,7 @@ async fn doctor(options: &args::Doctor) -> Result<(), Failure> {
         gitlab_token,
         gitlab: settings::gitlab_address(&variable)?,
         staging_token: settings::staging_token(&variable).ok(),
+        operator_token: settings::operator_token(&variable),
         project: settings::project_number(&variable),
         edge,
     };

@@ -50,6 +50,7 @@ const fn row(method: &'static str, path: &'static str, right: Right) -> Row {
 pub const ROUTES: &[Row] = &[
     row("GET", "/healthz", Right::Open),
     row("GET", "/readyz", Right::Open),
+    row("GET", "/readyz/secrets", Right::Operate),
     row("GET", "/openapi.json", Right::Open),
     row("GET", "/assets/{name}", Right::Open),
     row("GET", "/help/states", Right::Open),
