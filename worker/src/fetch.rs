@@ -55,6 +55,7 @@ async fn route(mut request: Request, env: &Env) -> Answer {
             let body = body(&mut request, session::BODY_BYTES_MAX).await?;
             session::open(&body, env, config).await
         }
+        (Method::Delete, ["api", "v1", "sessions"]) => asking.sign_out().await,
         (Method::Post, _) if path == copy::PATH => copy::answer(request, env).await,
         (Method::Get, ["readyz"]) => readiness::ready(env, config),
         (Method::Get, ["readyz", "secrets"]) => {

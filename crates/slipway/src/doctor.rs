@@ -138,7 +138,8 @@ pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) 
         say.line("no findings");
         return Ok(());
     }
-    Err(Failure::new(Exit::Findings, format!("{} findings", findings.len()), findings))
+    let count = if findings.len() == 1 { "1 finding".to_owned() } else { format!("{} findings", findings.len()) };
+    Err(Failure::new(Exit::Findings, count, findings))
 }
 
 /// Any answer from a server.

@@ -251,6 +251,13 @@ impl Gitlab {
         .await
     }
 
+    /// Takes a token back, and with it the one that it can be exchanged for (RFC 7009).
+    pub(crate) async fn revoke(&self, application: &str, token: &str) -> Result<(), CallError> {
+        let fields = BTreeMap::from([("client_id", application), ("token", token)]);
+        let response = self.send(Method::POST, "/oauth/revoke", Body::Form(&fields)).await?;
+        if response.status().is_success() { Ok(()) } else { Err(CallError::refused(&self.host(), &response)) }
+    }
+
     async fn grant_for(&self, fields: BTreeMap<&str, &str>) -> Result<Result<Grant, String>, CallError> {
         #[derive(Deserialize)]
         struct Refusal {

@@ -24,6 +24,9 @@ pub(super) enum Fact {
     Project(Project),
     User(User),
     ApiToken(ApiToken),
+    ApiTokenRevoked {
+        token: String,
+    },
     Application(Application),
     Hook(Hook),
     HookEnabled {

@@ -124,6 +124,7 @@ pub(super) fn routes() -> Router<Arc<Gitlab>> {
         .route("/oauth/authorize_device", post(authorize_device))
         .route("/oauth/token", post(token))
         .route("/oauth/token/info", get(token_info))
+        .route("/oauth/revoke", post(revoke))
 }
 
 type Shared = State<Arc<Gitlab>>;
@@ -251,6 +252,31 @@ async fn token(State(gitlab): Shared, RawQuery(query): RawQuery, body: Bytes) ->
     });
     match written {
         Ok(()) => answer(StatusCode::OK, &shown),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error", &error.to_string()),
+    }
+}
+
+/// A program gives a token back. One that is not there, or not good any more, is answered as one that was (RFC 7009,
+/// section 2.2); one of another application is not touched.
+async fn revoke(State(gitlab): Shared, RawQuery(query): RawQuery, body: Bytes) -> Response {
+    let fields = fields(query.as_deref(), &body);
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let (given, now) = (field("token").to_owned(), Moment::now());
+    let written = gitlab.store().change(|change| -> Result<bool, Unwritten> {
+        let token = change.world.tokens.get(&given);
+        let Some(token) = token.filter(|token| token.is_good(now)) else { return Ok(true) };
+        if token.application.as_deref() != Some(field("client_id")) {
+            return Ok(false);
+        }
+        change.record(Fact::ApiTokenRevoked { token: given });
+        Ok(true)
+    });
+    match written {
+        Ok(true) => answer(StatusCode::OK, &json!({})),
+        Ok(false) => {
+            let why = "You are not authorized to revoke this token";
+            refusal(StatusCode::FORBIDDEN, "unauthorized_client", why)
+        }
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error", &error.to_string()),
     }
 }

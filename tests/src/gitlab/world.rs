@@ -239,6 +239,7 @@ impl World {
             Fact::Project(project) => drop(self.projects.insert(project.id, project.clone())),
             Fact::User(user) => drop(self.users.insert(user.id, user.clone())),
             Fact::ApiToken(token) => drop(self.tokens.insert(token.token.clone(), token.clone())),
+            Fact::ApiTokenRevoked { token } => drop(self.tokens.remove(token)),
             Fact::Application(application) => {
                 self.applications.insert(application.uid.clone(), application.clone());
             }

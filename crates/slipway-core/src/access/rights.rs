@@ -63,6 +63,8 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/sessions", Right::Open),
     row("POST", "/internal/copy", Right::Open),
     row("GET", "/api/v1/sign-in", Right::Open),
+    // Somebody ends what they have shown.
+    row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Operate),
     row("GET", "/", Right::List),
     row("GET", "/api/v1/projects", Right::List),
