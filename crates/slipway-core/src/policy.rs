@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use slipway_package::Series;
+
 use crate::api;
 use crate::config::{Config, Gate, Place, Project, SoakAfter};
 use crate::gate::moment;
@@ -87,6 +89,12 @@ fn asks(gate: &Gate) -> Vec<String> {
     }
     if gate.second_person {
         asks.push("Who plays the release job has not started the pipeline.".to_owned());
+    }
+    match gate.newest {
+        None => {}
+        Some(Series::All) => asks.push("No higher version of it is released.".to_owned()),
+        Some(Series::Major) => asks.push("No higher version of it is released in its major series.".to_owned()),
+        Some(Series::Minor) => asks.push("No higher version of it is released in its minor series.".to_owned()),
     }
     asks
 }

@@ -423,6 +423,23 @@ mod tests {
     }
 
     #[test]
+    fn every_secret_that_the_example_names_or_could_name_is_in_the_list_of_what_is_deployed() {
+        let example = include_str!("../../../slipway.toml");
+        // Settings that are commented out are what could be named.
+        let could =
+            |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+        let whole: Vec<&str> =
+            example.lines().map(|line| line.strip_prefix("# ").filter(|rest| could(rest)).unwrap_or(line)).collect();
+        let config = Config::parse(&whole.join("\n")).expect("the example, with all that it could have");
+        let names: Vec<&str> = names(&config).collect();
+        assert_eq!(names.len(), 11, "{names:?}");
+        let listed = include_str!("../../../wrangler.toml");
+        for name in names {
+            assert!(listed.contains(&format!("\n#   {name} ")), "{name} is not in wrangler.toml");
+        }
+    }
+
+    #[test]
     fn a_secrets_text_is_in_no_answer() {
         let mut world = World::good();
         for token in ["gitlab", "status", "staging", "public"] {

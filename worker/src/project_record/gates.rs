@@ -239,7 +239,8 @@ impl ProjectRecord {
         for name in gates {
             let kind = GateKind::ALL.into_iter().find(|kind| *kind != GateKind::Hold && kind.code() == name);
             kinds.push(kind.ok_or_else(|| {
-                let known: Vec<&str> = GateKind::ALL.iter().take(6).map(|kind| kind.code()).collect();
+                let known: Vec<&str> =
+                    GateKind::ALL.iter().filter(|kind| **kind != GateKind::Hold).map(|kind| kind.code()).collect();
                 Problem::new(
                     422,
                     "bad-request",

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use slipway_package::Series;
 
 use super::Config;
 use crate::gate::GateKind;
@@ -53,6 +54,8 @@ pub struct Gate {
     /// Who plays the job is not who started the pipeline.
     #[serde(default)]
     pub second_person: bool,
+    /// No higher version of the package is released, in the same series.
+    pub newest: Option<Series>,
     /// GitLab's ids of the people who may open it for a package, with a reason.
     #[serde(default)]
     pub override_people: Vec<u64>,
@@ -144,6 +147,7 @@ impl Gate {
             GateKind::Soak => self.soak.is_some(),
             GateKind::Freeze => !self.freeze.is_empty(),
             GateKind::SecondPerson => self.second_person,
+            GateKind::Newest => self.newest.is_some(),
             GateKind::Hold => false,
         }
     }
@@ -153,7 +157,7 @@ impl Gate {
         let mut problems = Vec::new();
         if !GateKind::ALL.into_iter().any(|kind| self.asks_for(kind)) {
             problems.push(format!(
-                "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze` or `second_person`"
+                "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze`, `second_person` or `newest`"
             ));
         }
         if self.soak_after == SoakAfter::Deployed && (self.soak.is_none() || self.deployed.is_empty()) {
