@@ -44,7 +44,7 @@ async fn route(mut request: Request, env: &Env) -> Answer {
     let segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     if segments == ["healthz"] {
-        return Ok(Response::ok("ok\n")?);
+        return alive();
     }
     let config = settings::config()?;
     let config = config.as_ref();
@@ -93,6 +93,14 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         (method, ["api", "v1", rest @ ..]) => api(request, method, rest, env, config, asking).await,
         _ => Err(Problem::not_found("page")),
     }
+}
+
+/// It runs, and has this time: a runtime without a server in front of it dates no answer.
+fn alive() -> Answer {
+    let response = Response::ok("ok\n")?;
+    let now = js_sys::Date::new(&JsValue::from_f64(js_sys::Date::now()));
+    response.headers().set("date", &String::from(now.to_utc_string()))?;
+    Ok(response)
 }
 
 async fn api(

@@ -145,7 +145,6 @@ fn rpm(one: &str, other: &str) -> Ordering {
             (None, None) => return Ordering::Equal,
             (Some(b'~'), Some(b'~')) | (Some(b'^'), Some(b'^')) => {
                 [one, other] = [one, other].map(|text| text.split_at(1).1);
-                continue;
             }
             (Some(b'~'), _) | (None, Some(b'^')) => return Ordering::Less,
             (_, Some(b'~')) | (Some(b'^'), None) => return Ordering::Greater,

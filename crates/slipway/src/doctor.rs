@@ -327,10 +327,14 @@ fn webhook(edge: &Base, project: u64, hooks: &[Hook]) -> Vec<String> {
     if !hook.job_events {
         wrong.push("it has no Job events: clicks reach Slipway by its sweep only, up to a minute late".to_owned());
     }
-    for (is_on, name) in [(hook.pipeline_events, "Pipeline"), (hook.deployment_events, "Deployment")] {
-        if !is_on {
-            wrong.push(format!("it has no {name} events, which gates on jobs and environments look at"));
-        }
+    if !hook.pipeline_events {
+        wrong.push("it has no Pipeline events, which tell of played jobs a second time".to_owned());
+    }
+    if !hook.deployment_events {
+        wrong.push(
+            "it has no Deployment events: gates that wait for an environment open by the sweep only, up to a minute late"
+                .to_owned(),
+        );
     }
     if hook.enable_ssl_verification == Some(false) && hook.url.starts_with("https:") {
         wrong.push("it does not verify Slipway's certificate, so anybody in between reads its secret".to_owned());
