@@ -1,14 +1,11 @@
 //! Which pipelines are to be read, since a webhook may have been lost: those with packages that wait for their job to be
 //! played. GitLab does not send an event again that did not arrive.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use slipway_core::config::{Config, Project};
-use slipway_core::release::{Key, Version};
 use slipway_core::time::Timestamp;
 
-use super::{HintSubject, Kept, LedgerError, Record, parse};
+use super::{HintSubject, Kept, LedgerError, Record};
 use crate::sql::{Sql, Value};
 
 /// How long a pipeline waits between two readings, by how long ago anything of it has changed.
@@ -90,46 +87,35 @@ impl<S: Sql> Record<S> {
             if self.what_may_come_of(&named)? != Kept::Kept {
                 return Ok(false);
             }
-            self.found(&format!("found of {job_id}"), HintSubject::Job(job_id), now)
+            let delivery = format!("found of {job_id}");
+            let known = self.0.query("SELECT 1 FROM hints WHERE delivery = ?", &[delivery.into()])?;
+            if !known.is_empty() {
+                return Ok(false);
+            }
+            self.keep_hint("found", HintSubject::Job(job_id), now)
         })
     }
 
-    /// Takes a deployment that is done for a hint. Whether it was news: one is found once, and what came of it stays so.
-    pub fn found_deployment(&self, id: u64, now: Timestamp) -> Result<bool, LedgerError> {
-        self.0.atomically(|| self.found(&format!("found of deployment {id}"), HintSubject::Deployment(id), now))
-    }
-
-    fn found(&self, delivery: &str, subject: HintSubject, now: Timestamp) -> Result<bool, LedgerError> {
-        let known = self.0.query("SELECT 1 FROM hints WHERE delivery = ?", &[delivery.into()])?;
-        Ok(known.is_empty() && self.keep_hint("found", subject, now)?)
-    }
-
-    /// The environments that packages of a pipeline have to be deployed to before they may be released, and are not yet.
-    pub fn awaits_deployment(
-        &self,
-        config: &Config,
-        project: &Project,
-        pipeline_id: u64,
-    ) -> Result<BTreeSet<String>, LedgerError> {
+    /// Whether something that a pipeline has staged is not known to run in an environment.
+    pub fn lacks_deployment(&self, pipeline_id: u64, environment: &str) -> Result<bool, LedgerError> {
         let rows = self.0.query(
-            "SELECT DISTINCT p.version, p.key FROM packages p
-             JOIN targets t ON t.version = p.version AND t.key = p.key
-             JOIN releases e ON e.version = p.version AND e.closed_at IS NULL
-             WHERE p.pipeline_id = ? AND t.state IN ('staged', 'failed', 'conflict') ORDER BY p.version, p.key",
-            &[pipeline_id.into()],
+            "SELECT 1 FROM packages p WHERE p.pipeline_id = ?1 AND p.first_staged_at IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM deployments d WHERE d.version = p.version AND d.environment = ?2
+                AND d.pipeline_id IN (0, ?1) AND d.at >= p.first_staged_at) LIMIT 1",
+            &[pipeline_id.into(), environment.into()],
         )?;
-        let mut awaited = BTreeSet::new();
-        for row in &rows {
-            let (version, key): (Version, Key) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
-            let mut gates = config.gates(project.name.as_str(), &version, &key);
-            gates.retain(|gate| !gate.deployed.is_empty());
-            if gates.is_empty() {
-                continue;
+        Ok(!rows.is_empty())
+    }
+
+    /// Takes a deployment for a hint. Whether it was news: it is found once, and what came of it stays so.
+    pub fn found_deployment(&self, deployment_id: u64, now: Timestamp) -> Result<bool, LedgerError> {
+        self.0.atomically(|| {
+            let delivery = format!("found of deployment {deployment_id}");
+            let known = self.0.query("SELECT 1 FROM hints WHERE delivery = ?", &[delivery.into()])?;
+            if !known.is_empty() {
+                return Ok(false);
             }
-            let Some(facts) = self.gate_facts(&version, &key, None)? else { continue };
-            let wanted = gates.into_iter().flat_map(|gate| &gate.deployed);
-            awaited.extend(wanted.filter(|name| !facts.deployed.contains_key(*name)).cloned());
-        }
-        Ok(awaited)
+            self.keep_hint("found", HintSubject::Deployment(deployment_id), now)
+        })
     }
 }

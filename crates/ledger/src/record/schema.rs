@@ -215,6 +215,10 @@ const GATES: &[&str] = &[
     )",
 ];
 
+/// Why the job that a status tells of was refused. Until then a status told of approvals alone.
+const REFUSED_STATUSES: &[&str] =
+    &["ALTER TABLE statuses ADD COLUMN refused TEXT", "ALTER TABLE statuses ADD COLUMN refused_job INTEGER"];
+
 /// When a release's gates open or close next by time alone, as seen at one of its sequence numbers and under one policy; and a
 /// way to what other releases have of a key.
 const TURNS: &[&str] = &[
@@ -227,4 +231,5 @@ const TURNS: &[&str] = &[
     "CREATE INDEX packages_by_key ON packages (key)",
 ];
 
-pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES, TURNS];
+pub(super) const STEPS: &[&[&str]] =
+    &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES, REFUSED_STATUSES, TURNS];

@@ -3,6 +3,7 @@
 //! Every gate that fits a package applies to it; unlike routes, none hides another. What a gate leaves out it does not
 //! ask for, and one that asks for nothing is a mistake.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -125,7 +126,13 @@ fn span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Dura
 }
 
 fn moment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    // TOML has moments of its own, written without quotes.
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        toml::Value::Datetime(moment) => moment.to_string(),
+        _ => return Err(serde::de::Error::custom("it must be a moment, such as `2026-12-20T00:00:00Z`")),
+    };
+    text.parse().map_err(serde::de::Error::custom)
 }
 
 impl Gate {
@@ -160,6 +167,9 @@ impl Gate {
                 "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze`, `second_person` or `newest`"
             ));
         }
+        if self.soak.is_some_and(|soak| soak.is_zero()) {
+            problems.push(format!("gates[{index}]: `soak` is no time at all; leave it out, or say how long: \"24h\""));
+        }
         if self.soak_after == SoakAfter::Deployed && (self.soak.is_none() || self.deployed.is_empty()) {
             problems.push(format!("gates[{index}]: `soak_after = \"deployed\"` needs `soak` and `deployed`"));
         }
@@ -182,9 +192,13 @@ impl Config {
 
     /// Whether any gate of a project asks whether something is deployed there: what nobody asks for is not kept.
     pub fn asks_for(&self, project: &str, environment: &str) -> bool {
-        self.gates.iter().any(|gate| {
-            gate.projects.iter().any(|glob| glob.fits(project)) && gate.deployed.iter().any(|name| name == environment)
-        })
+        self.environments(project).contains(environment)
+    }
+
+    /// Where the gates of a project ask whether something is deployed.
+    pub fn environments(&self, project: &str) -> BTreeSet<&str> {
+        let concerned = self.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project)));
+        concerned.flat_map(|gate| &gate.deployed).map(String::as_str).collect()
     }
 }
 
@@ -210,7 +224,7 @@ mod tests {
             [[gates]]
             keys = ["ee-*"]
             soak = "1h 30m"
-            freeze = [{ from = "2026-12-20T00:00:00Z", until = "2026-12-27T00:00:00Z", why = "holidays" }]
+            freeze = [{ from = "2026-12-20T00:00:00Z", until = 2026-12-27T00:00:00Z, why = "holidays" }]
             [approvals]
             lapse = "90s"
             "#,
@@ -220,11 +234,58 @@ mod tests {
         assert_eq!(gate.soak, Some(Duration::from_mins(90)));
         // 2026-12-20 is 20,807 days after the epoch.
         assert_eq!(gate.freeze[0].from, Timestamp(20_807 * 86_400_000));
+        assert_eq!(gate.freeze[0].until, Timestamp(20_814 * 86_400_000));
         assert_eq!(file.approvals.lapse, Duration::from_secs(90));
         let (version, ee, ce) = ("1".parse().expect("v"), "ee-deb".parse().expect("k"), "ce-deb".parse().expect("k"));
         assert!(gate.fits("tug", &version, Maturity::Final, &ee));
         assert!(!gate.fits("tug", &version, Maturity::Final, &ce));
         assert_eq!(Approvals::default().lapse, Duration::from_hours(4));
+    }
+
+    #[test]
+    fn a_gate_applies_to_what_all_of_its_conditions_fit() {
+        let narrow = "projects = [\"tug\"]\nversions = [\"1.*\"]\nmaturities = [\"final\"]\nkeys = [\"ee-*\"]";
+        for (gate, project, version, maturity, key, fits) in [
+            (narrow, "tug", "1.2.0", Maturity::Final, "ee-deb", true),
+            (narrow, "buoy", "1.2.0", Maturity::Final, "ee-deb", false),
+            (narrow, "tug", "2.0.0", Maturity::Final, "ee-deb", false),
+            (narrow, "tug", "1.2.0", Maturity::Candidate, "ee-deb", false),
+            (narrow, "tug", "1.2.0", Maturity::Nightly, "ee-deb", false),
+            (narrow, "tug", "1.2.0", Maturity::Final, "ce-deb", false),
+            ("", "buoy", "2.0.0", Maturity::Nightly, "ce-deb", true),
+        ] {
+            let file = gates(&format!("[[gates]]\nstaged = true\n{gate}")).expect("a gate");
+            let (version_, key_) = (version.parse().expect("a version"), key.parse().expect("a key"));
+            assert_eq!(file.gates[0].fits(project, &version_, maturity, &key_), fits, "{project} {version} {key}");
+        }
+    }
+
+    #[test]
+    fn a_gate_asks_for_what_it_names_and_for_nothing_else() {
+        let window = "{ from = \"2026-12-20T00:00:00Z\", until = \"2026-12-27T00:00:00Z\", why = \"x\" }";
+        let freeze = format!("freeze = [{window}]");
+        for (text, kind) in [
+            ("staged = true", GateKind::Staged),
+            ("deployed = [\"production\"]", GateKind::Deployed),
+            ("jobs = [\"qa\"]", GateKind::Jobs),
+            ("soak = \"1h\"", GateKind::Soak),
+            (freeze.as_str(), GateKind::Freeze),
+            ("second_person = true", GateKind::SecondPerson),
+        ] {
+            let file = gates(&format!("[[gates]]\n{text}\noverride_people = [7]")).expect("a gate");
+            let asked: Vec<GateKind> = GateKind::ALL.into_iter().filter(|kind| file.gates[0].asks_for(*kind)).collect();
+            assert_eq!(asked, [kind], "{text}");
+        }
+    }
+
+    #[test]
+    fn an_environment_is_asked_for_by_the_gates_of_its_own_project() {
+        let text = "[edge]\nurl = \"https://slipway.example.com\"\n[gitlab]\nurl = \"https://gitlab.example.com\"\n\
+                    token = \"T\"\n[places]\n[[gates]]\nprojects = [\"tug\"]\ndeployed = [\"production\"]";
+        let config = Config::parse(text).expect("a good file");
+        assert!(config.asks_for("tug", "production"));
+        assert!(!config.asks_for("tug", "staging"));
+        assert!(!config.asks_for("buoy", "production"));
     }
 
     #[test]
