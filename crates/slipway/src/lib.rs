@@ -256,6 +256,7 @@ async fn gitlab_of(address: &Base) -> Result<Base, Failure> {
 /// `slipway verify`: public data against a manifest.
 async fn verify(options: &args::Verify) -> Result<(), Failure> {
     let say = Say::new(options.json);
+    let mut storage = options.storage.clone();
     let release = if let Some(path) = &options.manifest {
         let doing = format!("cannot read the manifest `{path}`");
         let text = host::read_text(path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
@@ -267,9 +268,14 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
         let settings = settings(Caller::Reader, options.version.as_ref()).await?;
         let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
         let doing = format!("cannot read the release {}", settings.version);
-        edge.release().await.map_err(|error| error.failure(doing))?
+        let release = edge.release().await.map_err(|error| error.failure(&doing))?;
+        // Where the servers keep their files; what is read there counts by its digest alone.
+        let policy = edge.policy().await.map_err(|error| error.failure(doing))?;
+        let named = policy.places.iter().filter(|place| !place.public.is_empty()).flat_map(|place| &place.storage);
+        storage.extend(named.filter_map(|address| address.parse().ok()));
+        release
     };
-    verify::verify(options, &release, say).await
+    verify::verify(options, &release, &storage, say).await
 }
 
 /// `slipway doctor`, without a probe.
@@ -292,6 +298,7 @@ async fn doctor(options: &args::Doctor) -> Result<(), Failure> {
         gitlab_token,
         gitlab: settings::gitlab_address(&variable)?,
         staging_token: settings::staging_token(&variable).ok(),
+        operator_token: settings::operator_token(&variable),
         project: settings::project_number(&variable),
         edge,
     };
