@@ -96,7 +96,7 @@ async fn set_statuses<S: Sql>(
         // One whose answer never comes keeps nobody waiting: it is due again later, whatever happens.
         let gives_up = status.tries >= STATUS_TRIES_MAX;
         record.status_later(status, true, (!gives_up).then(|| later(host.now(), status.tries)))?;
-        let set = SetCommitStatus {
+        let asked = SetCommitStatus {
             instance: &gitlab,
             project_id: project.id,
             sha: &status.sha,
@@ -107,7 +107,7 @@ async fn set_statuses<S: Sql>(
             description: &description,
             target_url: &page(config, project, status.version.as_str()),
         };
-        match call(host, &set).await {
+        match call(host, &asked).await {
             Ok(()) => record.status_sent(status, &sent, next)?,
             Err(error) => {
                 host.log(&format!("the commit status of {} {} is not set: {error}", status.version, status.key));
