@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use slipway_gitlab::{JobStatus, PipelineJob};
+use slipway_gitlab::JobStatus;
 
 use crate::api;
 use crate::config::{Gate, SoakAfter};
@@ -94,8 +94,8 @@ pub struct ListedJob {
     pub status: JobStatus,
 }
 
-impl From<PipelineJob> for ListedJob {
-    fn from(PipelineJob { name, status }: PipelineJob) -> Self {
+impl From<slipway_gitlab::ListedJob> for ListedJob {
+    fn from(slipway_gitlab::ListedJob { name, status, .. }: slipway_gitlab::ListedJob) -> Self {
         Self { name, status }
     }
 }
