@@ -88,15 +88,15 @@ async fn set_statuses<S: Sql>(
         let next = (state == CommitState::Pending).then(|| host.now() + LOOK_AGAIN);
         // What is refused again for another reason is told again.
         let is_refused = state == CommitState::Failed && status.refused.is_some();
-        let sent = if is_refused { format!("{} {description}", state.word()) } else { state.word().to_owned() };
-        if status.sent.as_ref() == Some(&sent) {
+        let told = if is_refused { format!("{} {description}", state.word()) } else { state.word().to_owned() };
+        if status.sent.as_ref() == Some(&told) {
             record.status_later(status, false, next)?;
             continue;
         }
         // One whose answer never comes keeps nobody waiting: it is due again later, whatever happens.
         let gives_up = status.tries >= STATUS_TRIES_MAX;
         record.status_later(status, true, (!gives_up).then(|| later(host.now(), status.tries)))?;
-        let asked = SetCommitStatus {
+        let set = SetCommitStatus {
             instance: &gitlab,
             project_id: project.id,
             sha: &status.sha,
@@ -107,8 +107,8 @@ async fn set_statuses<S: Sql>(
             description: &description,
             target_url: &page(config, project, status.version.as_str()),
         };
-        match call(host, &asked).await {
-            Ok(()) => record.status_sent(status, &sent, next)?,
+        match call(host, &set).await {
+            Ok(()) => record.status_sent(status, &told, next)?,
             Err(error) => {
                 host.log(&format!("the commit status of {} {} is not set: {error}", status.version, status.key));
             }
