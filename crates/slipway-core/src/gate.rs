@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use slipway_gitlab::{JobStatus, PipelineJob};
+use slipway_gitlab::JobStatus;
 use slipway_package::{Filename, PackageVersion};
 
 use crate::api;
@@ -107,8 +107,8 @@ pub struct ListedJob {
     pub status: JobStatus,
 }
 
-impl From<PipelineJob> for ListedJob {
-    fn from(PipelineJob { name, status }: PipelineJob) -> Self {
+impl From<slipway_gitlab::ListedJob> for ListedJob {
+    fn from(slipway_gitlab::ListedJob { name, status, .. }: slipway_gitlab::ListedJob) -> Self {
         Self { name, status }
     }
 }
