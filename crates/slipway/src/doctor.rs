@@ -93,7 +93,11 @@ pub(crate) struct Subject {
 pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) -> Result<(), Failure> {
     let mut visit = Visit { say, outcomes: Vec::new() };
     let timeout_s = options.timeout_s;
-    let answer = get(&subject.edge, "/healthz").await;
+    let answer = get(&subject.edge, "/healthz").await.and_then(|answer| {
+        let is_slipway = answer.status().is_server_error() || answer.body().trim_ascii() == b"ok";
+        let other = || format!("{} answers, and is no Slipway: check `SLIPWAY_URL`", subject.edge.as_str());
+        if is_slipway { Ok(answer) } else { Err(other()) }
+    });
     let is_there = answer.is_ok();
     clock(&mut visit, "edge reachable", "edge clock", "Slipway", answer);
     let gitlab = match edge::sign_in(&subject.edge, if is_there { timeout_s.min(10) } else { 0 }).await {
@@ -107,7 +111,7 @@ pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) 
         }
         Err(_) if !is_there => subject.gitlab.clone(),
         Err(error) => {
-            visit.finding("sign-in", error.lines().join(" "));
+            visit.finding("sign-in", error.sentences());
             subject.gitlab.clone()
         }
     };
@@ -197,14 +201,14 @@ async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Opti
     let settings = match &subject.settings {
         Ok(settings) => settings,
         Err(failure) => {
-            visit.not_asked("session", failure.lines.join(" "));
+            visit.not_asked("session", failure.lines.join("; "));
             return (None, None);
         }
     };
     let edge = match Edge::open(settings, timeout_s.min(30)).await {
         Ok((edge, _)) => edge,
         Err(failure) => {
-            visit.finding("session", failure.lines.join(" "));
+            visit.finding("session", failure.lines.join("; "));
             return (None, None);
         }
     };
@@ -224,7 +228,7 @@ async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Opti
             Some(policy)
         }
         Err(error) => {
-            visit.finding("policy", error.lines().join(" "));
+            visit.finding("policy", error.sentences());
             None
         }
     };

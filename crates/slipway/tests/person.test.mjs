@@ -284,7 +284,7 @@ test("await ends as soon as the release is so far, also when its plan comes late
   await using([await edge({ script })], async (edge) => {
     const { code, out, err } = await slipway(["await", "staged"], edge.variables);
     assert.deepEqual({ code, err }, { code: 0, err: "" });
-    assert.equal(out, "it is expected\nit is staged\nthe release 1.2.0 is staged\n");
+    assert.equal(out, "Slipway knows no release 1.2.0 yet; waiting until a pipeline plans it\nit is expected\nit is staged\nthe release 1.2.0 is staged\n");
   });
 });
 
