@@ -9,13 +9,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
-    ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, ReleaseSummary, Session,
+    ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary, Session,
     SessionRequest, SignIn, TargetHistory,
 };
 use slipway_core::release::{Key, Version};
 use slipway_fetch::Fetch;
 use slipway_packagecloud::Distro;
-use slipway_wire::{Base, CallError, Endpoint, Request, Response, Token, call};
+use slipway_wire::{Base, CallError, Endpoint, Http as _, Request, Response, Token, call};
 
 use crate::args::meant;
 use crate::exit::{Exit, Failure};
@@ -419,6 +419,31 @@ pub(crate) async fn sign_in(base: &Base, timeout_s: u32) -> Result<Option<SignIn
         Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What the edge found of its own secrets.
+pub(crate) async fn readiness(base: &Base, operator: &Token) -> Result<Readiness, EdgeError> {
+    let http = Fetch::new(ANSWER_DEADLINE);
+    ask(&http, Some(operator), 0.0, Method::GET, base.url(["readyz", "secrets"]), None::<&()>).await
+}
+
+/// Ends the sessions of a person. One whom GitLab does not know any more has none that could be opened.
+pub(crate) async fn sign_out(base: &Base, access_token: &Token) -> Result<(), String> {
+    let http = Fetch::new(ANSWER_DEADLINE);
+    let url = base.url(["api", "v1", "sessions"]);
+    let request = PersonSessionRequest { access_token: access_token.expose().to_owned() };
+    let session: PersonSession = match ask(&http, None, 0.0, Method::POST, url.clone(), Some(&request)).await {
+        Ok(session) => session,
+        Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => return Ok(()),
+        Err(error) => return Err(error.lines().join(" ")),
+    };
+    let unsendable = |error: http::Error| error.to_string();
+    let request = http::Request::delete(url)
+        .header(AUTHORIZATION, Token::new(session.session).bearer().map_err(unsendable)?)
+        .body(Vec::new())
+        .map_err(unsendable)?;
+    let answer = http.send(request).await.map_err(|error| error.to_string())?;
+    if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status().as_u16())) }
 }
 
 /// Pauses that double, up to a limit.

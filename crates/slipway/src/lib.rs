@@ -260,6 +260,7 @@ async fn gitlab_of(address: &Base) -> Result<Base, Failure> {
 /// `slipway verify`: public data against a manifest.
 async fn verify(options: &args::Verify) -> Result<(), Failure> {
     let say = Say::new(options.json);
+    let mut storage = options.storage.clone();
     let release = if let Some(path) = &options.manifest {
         let doing = format!("cannot read the manifest `{path}`");
         let text = host::read_text(path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
@@ -271,12 +272,17 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
         let settings = settings(Caller::Reader, options.version.as_ref()).await?;
         let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
         let doing = format!("cannot read the release {}", settings.version);
-        match edge.release().await {
+        let release = match edge.release().await {
             Ok(release) => release,
             Err(error) => return Err(edge.unread(error, doing).await),
-        }
+        };
+        // Where the servers keep their files; what is read there counts by its digest alone.
+        let policy = edge.policy().await.map_err(|error| error.failure(doing))?;
+        let named = policy.places.iter().filter(|place| !place.public.is_empty()).flat_map(|place| &place.storage);
+        storage.extend(named.filter_map(|address| address.parse().ok()));
+        release
     };
-    verify::verify(options, &release, say).await
+    verify::verify(options, &release, &storage, say).await
 }
 
 /// `slipway doctor`, without a probe.
@@ -299,6 +305,7 @@ async fn doctor(options: &args::Doctor) -> Result<(), Failure> {
         gitlab_token,
         gitlab: settings::gitlab_address(&variable)?,
         staging_token: settings::staging_token(&variable).ok(),
+        operator_token: settings::operator_token(&variable),
         project: settings::project_number(&variable),
         edge,
     };

@@ -782,6 +782,31 @@ test("an unknown release is exit 1 with the edge's words", async () =>
     assert.match(err, /cannot read the release 9\.9\n  No such thing \(404\)/);
   }));
 
+test("a release whose approval is taken back before anything was begun ends red with the reason: exit 1", async () => {
+  for (const [code, what, next] of [
+    ["lapsed", "Its approval lapsed at 2026-11-23 14:00:00 UTC, before its turn came. Nothing was begun.", "Play the release job again."],
+    ["blocked", "It was approved, and it is on hold by user:nell: wrong notes. Nothing was begun.", "Play the release job again once it is open."],
+  ]) {
+    const packages = [entry("a", { "ubuntu/jammy": "staged" })];
+    const [target] = packages[0].targets;
+    const script = ({ path, query }, release) => {
+      if (path.endsWith("/promotions")) target.state = "approved";
+      if (!query.since) return;
+      release.sequence += 1;
+      Object.assign(target, { state: "staged", problem: { code, what, public: "none", retry: "safe", next } });
+    };
+    const edges = await edge({ packages, script });
+    try {
+      const { code: ended, out, err } = await slipway(["release", "a"], edges.variables);
+      assert.equal(ended, 1, out + err);
+      assert.match(out, /a {2}ubuntu\/jammy {2}harbour\/stable {2}Waiting its turn\n[^]*Staged\n/);
+      assert.ok(err.includes(what) && err.includes(`next: ${next}`), err);
+    } finally {
+      await edges.close();
+    }
+  }
+});
+
 test("with --json there is one JSON document on standard output however it ends, and the sentences on standard error", async () => {
   for (const [words, exit, part] of [
     ["statsu --json", 2, "`statsu` is not a command; `status` is"],

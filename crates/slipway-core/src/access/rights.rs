@@ -50,6 +50,7 @@ const fn row(method: &'static str, path: &'static str, right: Right) -> Row {
 pub const ROUTES: &[Row] = &[
     row("GET", "/healthz", Right::Open),
     row("GET", "/readyz", Right::Open),
+    row("GET", "/readyz/secrets", Right::Operate),
     row("GET", "/openapi.json", Right::Open),
     row("GET", "/assets/{name}", Right::Open),
     row("GET", "/help/states", Right::Open),
@@ -62,6 +63,8 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/sessions", Right::Open),
     row("POST", "/internal/copy", Right::Open),
     row("GET", "/api/v1/sign-in", Right::Open),
+    // Somebody ends what they have shown.
+    row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Operate),
     row("GET", "/", Right::List),
     row("GET", "/api/v1/projects", Right::List),
@@ -175,6 +178,12 @@ pub fn may(
 /// Whether a deployer of today's configuration deploys a project. A session outlives no change of it.
 fn deploys(session: &DeployerSession, project: &Project, config: &Config) -> bool {
     config.deployers.iter().any(|of| of.id == session.job.project_id && of.projects.contains(&project.name))
+}
+
+/// Whether a deployer speaks for an environment: for its own alone, by today's configuration.
+pub fn speaks_for(session: &DeployerSession, environment: &str, config: &Config) -> bool {
+    let deployer = config.deployers.iter().find(|deployer| deployer.id == session.job.project_id);
+    deployer.is_some_and(|deployer| deployer.environments.iter().any(|own| own == environment))
 }
 
 fn reads(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, reading: Reading) -> bool {

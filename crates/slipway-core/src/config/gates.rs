@@ -3,9 +3,11 @@
 //! Every gate that fits a package applies to it; unlike routes, none hides another. What a gate leaves out it does not
 //! ask for, and one that asks for nothing is a mistake.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
+use slipway_package::Series;
 
 use super::Config;
 use crate::gate::GateKind;
@@ -53,6 +55,8 @@ pub struct Gate {
     /// Who plays the job is not who started the pipeline.
     #[serde(default)]
     pub second_person: bool,
+    /// No higher version of the package is released, in the same series.
+    pub newest: Option<Series>,
     /// GitLab's ids of the people who may open it for a package, with a reason.
     #[serde(default)]
     pub override_people: Vec<u64>,
@@ -150,6 +154,7 @@ impl Gate {
             GateKind::Soak => self.soak.is_some(),
             GateKind::Freeze => !self.freeze.is_empty(),
             GateKind::SecondPerson => self.second_person,
+            GateKind::Newest => self.newest.is_some(),
             GateKind::Hold => false,
         }
     }
@@ -159,7 +164,7 @@ impl Gate {
         let mut problems = Vec::new();
         if !GateKind::ALL.into_iter().any(|kind| self.asks_for(kind)) {
             problems.push(format!(
-                "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze` or `second_person`"
+                "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze`, `second_person` or `newest`"
             ));
         }
         if self.soak.is_some_and(|soak| soak.is_zero()) {
@@ -187,9 +192,13 @@ impl Config {
 
     /// Whether any gate of a project asks whether something is deployed there: what nobody asks for is not kept.
     pub fn asks_for(&self, project: &str, environment: &str) -> bool {
-        self.gates.iter().any(|gate| {
-            gate.projects.iter().any(|glob| glob.fits(project)) && gate.deployed.iter().any(|name| name == environment)
-        })
+        self.environments(project).contains(environment)
+    }
+
+    /// Where the gates of a project ask whether something is deployed.
+    pub fn environments(&self, project: &str) -> BTreeSet<&str> {
+        let concerned = self.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project)));
+        concerned.flat_map(|gate| &gate.deployed).map(String::as_str).collect()
     }
 }
 
@@ -231,6 +240,52 @@ mod tests {
         assert!(gate.fits("tug", &version, Maturity::Final, &ee));
         assert!(!gate.fits("tug", &version, Maturity::Final, &ce));
         assert_eq!(Approvals::default().lapse, Duration::from_hours(4));
+    }
+
+    #[test]
+    fn a_gate_applies_to_what_all_of_its_conditions_fit() {
+        let narrow = "projects = [\"tug\"]\nversions = [\"1.*\"]\nmaturities = [\"final\"]\nkeys = [\"ee-*\"]";
+        for (gate, project, version, maturity, key, fits) in [
+            (narrow, "tug", "1.2.0", Maturity::Final, "ee-deb", true),
+            (narrow, "buoy", "1.2.0", Maturity::Final, "ee-deb", false),
+            (narrow, "tug", "2.0.0", Maturity::Final, "ee-deb", false),
+            (narrow, "tug", "1.2.0", Maturity::Candidate, "ee-deb", false),
+            (narrow, "tug", "1.2.0", Maturity::Nightly, "ee-deb", false),
+            (narrow, "tug", "1.2.0", Maturity::Final, "ce-deb", false),
+            ("", "buoy", "2.0.0", Maturity::Nightly, "ce-deb", true),
+        ] {
+            let file = gates(&format!("[[gates]]\nstaged = true\n{gate}")).expect("a gate");
+            let (version_, key_) = (version.parse().expect("a version"), key.parse().expect("a key"));
+            assert_eq!(file.gates[0].fits(project, &version_, maturity, &key_), fits, "{project} {version} {key}");
+        }
+    }
+
+    #[test]
+    fn a_gate_asks_for_what_it_names_and_for_nothing_else() {
+        let window = "{ from = \"2026-12-20T00:00:00Z\", until = \"2026-12-27T00:00:00Z\", why = \"x\" }";
+        let freeze = format!("freeze = [{window}]");
+        for (text, kind) in [
+            ("staged = true", GateKind::Staged),
+            ("deployed = [\"production\"]", GateKind::Deployed),
+            ("jobs = [\"qa\"]", GateKind::Jobs),
+            ("soak = \"1h\"", GateKind::Soak),
+            (freeze.as_str(), GateKind::Freeze),
+            ("second_person = true", GateKind::SecondPerson),
+        ] {
+            let file = gates(&format!("[[gates]]\n{text}\noverride_people = [7]")).expect("a gate");
+            let asked: Vec<GateKind> = GateKind::ALL.into_iter().filter(|kind| file.gates[0].asks_for(*kind)).collect();
+            assert_eq!(asked, [kind], "{text}");
+        }
+    }
+
+    #[test]
+    fn an_environment_is_asked_for_by_the_gates_of_its_own_project() {
+        let text = "[edge]\nurl = \"https://slipway.example.com\"\n[gitlab]\nurl = \"https://gitlab.example.com\"\n\
+                    token = \"T\"\n[places]\n[[gates]]\nprojects = [\"tug\"]\ndeployed = [\"production\"]";
+        let config = Config::parse(text).expect("a good file");
+        assert!(config.asks_for("tug", "production"));
+        assert!(!config.asks_for("tug", "staging"));
+        assert!(!config.asks_for("buoy", "production"));
     }
 
     #[test]

@@ -223,6 +223,11 @@ impl Config {
         self.projects.iter().find(|project| Some(project.id) == id || project.name.as_str() == text)
     }
 
+    /// The project with GitLab's id.
+    pub fn project_of_id(&self, id: u64) -> Option<&Project> {
+        self.projects.iter().find(|project| project.id == id)
+    }
+
     /// The route of a package for one distro version.
     pub fn route(
         &self,
