@@ -83,6 +83,7 @@ impl GateKind {
             Self::Soak => "wait until then, and play the release job.",
             Self::Freeze => "wait until then, or ask somebody who may override it.",
             Self::SecondPerson => "have somebody else play the release job.",
+            Self::Newest => "a newer one is out already; if this is meant, ask somebody who may override it.",
             Self::Hold => "talk to whoever holds it; `slipway hold --lift` ends it.",
         }
     }
