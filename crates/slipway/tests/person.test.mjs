@@ -100,7 +100,7 @@ test("what cannot be played is named with its reason, and the others are release
     assert.match(out, /^released: `good`$/m);
     assert.match(err, /early {2}not played: its job 102 cannot be played yet: it is `created`, since an earlier job/);
     assert.match(err, /late {2}not played: ubuntu\/jammy: Not staged yet/);
-    assert.match(err, /gated {2}not played: soak: It has been staged for 3 h of 24 h\. \(until 2026-11-24T08/);
+    assert.match(err, /gated {2}not played: soak: It has been staged for 3 h of 24 h\. Next: wait until then, and play the release job\./);
     assert.match(err, /odd {2}not played: .*Unplayable Job.*GitLab says that job 105 is not playable though it is `manual`/);
     assert.deepEqual(gitlab.acts().sort(), ["/jobs/101/play", "/jobs/105/play"]);
   });
