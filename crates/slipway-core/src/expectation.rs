@@ -176,9 +176,9 @@ mod tests {
 
     fn config() -> Config {
         let place = |name: &str| {
+            let token = name.to_uppercase();
             format!(
-                "[places.{name}]\nkind = \"packagecloud\"\nurl = \"https://p.example.com\"\ntoken = \"T_{}\"\n",
-                name.to_uppercase()
+                "[places.{name}]\nkind = \"packagecloud\"\nurl = \"https://p.example.com\"\ntoken = \"T_{token}\"\n"
             )
         };
         let route = |distros: &str, staging: &str| {
