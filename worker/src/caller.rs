@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use slipway_core::access::{Caller, Denied, PersonSession, Right, may, right};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::secret::{JobSession, NotSealed, knows};
@@ -99,9 +99,12 @@ impl<'a> Asking<'a> {
         if self.caller.is_none() && self.config.edge.reading == Reading::Nobody {
             return Err(stranger());
         }
+        // A person's role is asked of GitLab for each project: one after the other, a page would wait for all of them.
+        let projects = &self.config.projects;
+        let judged = join_all(projects.iter().map(|project| self.may(project))).await;
         let mut visible = Vec::new();
-        for project in &self.config.projects {
-            if self.may(project).await?.is_ok() {
+        for (project, may) in projects.iter().zip(judged) {
+            if may?.is_ok() {
                 visible.push(project);
             }
         }

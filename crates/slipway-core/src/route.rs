@@ -73,7 +73,7 @@ pub struct Site {
     pub repository: String,
 }
 
-fn any_maturity() -> Vec<Maturity> {
+pub(crate) fn any_maturity() -> Vec<Maturity> {
     vec![Maturity::Final, Maturity::Candidate, Maturity::Nightly]
 }
 
@@ -81,7 +81,8 @@ fn any_kind() -> Vec<PackageKind> {
     vec![PackageKind::Deb, PackageKind::Rpm]
 }
 
-fn anything() -> Vec<Glob> {
+/// What a setting means that is left out.
+pub(crate) fn anything() -> Vec<Glob> {
     vec![Glob("*".to_owned())]
 }
 

@@ -24,6 +24,18 @@ const REASON_CHARACTERS_MAX: usize = 500;
 /// A package that may be released, or why not.
 type Judged = std::result::Result<(Candidate, Approval), Problem>;
 
+/// A job that asks to release something of a version, and what it is judged with.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    config: &'a Config,
+    project: &'a Project,
+    gitlab: Option<&'a Instance>,
+    session: &'a JobSession,
+    /// The job as GitLab shows it now.
+    job: &'a Job,
+    version: &'a Version,
+}
+
 impl ProjectRecord {
     // ---- approvals ----
 
@@ -37,31 +49,34 @@ impl ProjectRecord {
         }
         let gitlab = self.gitlab(&config);
         let job = self.job(gitlab.as_ref(), session).await.map_err(|error| gitlab_trouble(&error))?;
+        let case = Case { config: &config, project, gitlab: gitlab.as_ref(), session, job: &job, version };
         let (accepted, refused) = if all {
-            self.judge_all(&config, project, gitlab.as_ref(), session, &job, version).await?
+            self.judge_all(case).await?
         } else {
             // All or nothing: every key is judged before any is approved.
             let mut accepted = Vec::new();
             for key in &keys {
-                let judged = self.judge(&config, project, gitlab.as_ref(), session, &job, version, key).await?;
-                accepted.push(judged?);
+                accepted.push(self.judge(case, key).await??);
             }
             (accepted, Vec::new())
         };
-        let mut approved = Vec::new();
+        let (record, mut approved, mut changed) = (self.record()?, Vec::new(), None);
         for (candidate, approval) in accepted {
-            let record = self.record()?;
             let is_new = record.approve(&candidate, &approval, &config.policy, session.project_id, clock::now())?;
-            let Candidate { version, key, .. } = candidate;
-            // Others ran while GitLab was asked: what was judged may not be what is there now. What is approved by then stays so.
-            if !is_new && !approval.distros.is_empty() && !record.has_spoken(&version, &key, session.job_id)? {
-                let what = format!("`{key}` changed while its release was judged. Try again.");
-                return Err(Problem::new(503, "changed-meanwhile", what));
+            let key = candidate.key;
+            if is_new || approval.distros.is_empty() || record.has_spoken(version, &key, session.job_id)? {
+                approved.push(key);
+            } else {
+                changed = Some(key);
             }
-            approved.push(key);
         }
         self.soon().await?;
         self.announce(session.project_id, version);
+        // Others ran while GitLab was asked, and what was judged is not what is there now. What is approved stays so.
+        if let Some(key) = changed {
+            let what = format!("`{key}` changed while its release was judged. Try again.");
+            return Err(Problem::new(503, "changed-meanwhile", what));
+        }
         if approved.is_empty() {
             let whys: Vec<&str> = refused.iter().map(|refused: &RefusedKey| refused.why.as_str()).collect();
             let kind = if refused.iter().any(|refused| refused.kind == "gate-closed") {
@@ -81,24 +96,20 @@ impl ProjectRecord {
         json(202, &PromotionAccepted { keys: approved, refused, follow })
     }
 
-    /// All that remain of the job's pipeline, each on its own. What is released, or on its way, or not shipped, does not
-    /// remain.
+    /// All that the job stands for, each on its own. What is on its way or released already is followed like the rest; what
+    /// is not shipped does not remain.
     async fn judge_all(
         &self,
-        config: &Config,
-        project: &Project,
-        gitlab: Option<&Instance>,
-        session: &JobSession,
-        job: &Job,
-        version: &Version,
+        case: Case<'_>,
     ) -> std::result::Result<(Vec<(Candidate, Approval)>, Vec<RefusedKey>), Problem> {
+        let Case { project, job, version, .. } = case;
         let candidates = self.record()?.candidates_of_job(job.pipeline.id, &job.name)?;
         let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         let own = candidates.into_iter().filter(|one| one.version == *version && is_for_all(one, &job.name));
         let mut is_known = false;
         for Candidate { key, .. } in own {
             is_known = true;
-            match self.judge(config, project, gitlab, session, job, version, &key).await? {
+            match self.judge(case, &key).await? {
                 Ok((candidate, approval)) => accepted.push((candidate, approval)),
                 Err(problem) if problem.kind == "skipped" => {}
                 Err(problem) => {
@@ -118,17 +129,8 @@ impl ProjectRecord {
     }
 
     /// Whether a job may release a package now. The outer error is of what could not be asked.
-    #[allow(clippy::too_many_arguments, reason = "who asks for what, of whom")]
-    async fn judge(
-        &self,
-        config: &Config,
-        project: &Project,
-        gitlab: Option<&Instance>,
-        session: &JobSession,
-        job: &Job,
-        version: &Version,
-        key: &Key,
-    ) -> std::result::Result<Judged, Problem> {
+    async fn judge(&self, case: Case<'_>, key: &Key) -> std::result::Result<Judged, Problem> {
+        let Case { config, project, gitlab, session, job, version } = case;
         let Some(candidate) = self.record()?.candidate(version, key)? else {
             let what = format!("`{key}` is not in the plan of {} {version}.", project.name);
             return Ok(Err(Problem::new(404, "not-planned", what)));

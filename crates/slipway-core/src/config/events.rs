@@ -4,7 +4,7 @@ use serde::Deserialize;
 use slipway_wire::Base;
 
 use super::Project;
-use crate::route::Glob;
+use crate::route::{Glob, anything};
 
 /// What is told of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -71,16 +71,12 @@ pub struct Trigger {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
-    #[serde(default = "every_project")]
+    #[serde(default = "anything")]
     projects: Vec<Glob>,
     kinds: Vec<EventKind>,
     url: Option<Base>,
     signing_token: Option<String>,
     trigger: Option<Trigger>,
-}
-
-fn every_project() -> Vec<Glob> {
-    vec![Glob::new("*")]
 }
 
 /// Why a receiver cannot be used.

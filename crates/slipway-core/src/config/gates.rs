@@ -12,7 +12,7 @@ use slipway_package::Series;
 use super::Config;
 use crate::gate::GateKind;
 use crate::release::{Key, Maturity, Version};
-use crate::route::Glob;
+use crate::route::{Glob, any_maturity, anything};
 use crate::time::Timestamp;
 
 /// How long an approval holds that nothing has begun of, unless the file says otherwise.
@@ -104,14 +104,6 @@ impl Default for Approvals {
 
 fn lapse() -> Duration {
     LAPSE
-}
-
-fn anything() -> Vec<Glob> {
-    vec![Glob::new("*")]
-}
-
-fn any_maturity() -> Vec<Maturity> {
-    vec![Maturity::Final, Maturity::Candidate, Maturity::Nightly]
 }
 
 fn whole_span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -11,7 +11,7 @@ use slipway_gitlab::AccessLevel;
 use slipway_wire::Base;
 
 use crate::release::Key;
-use crate::route::Glob;
+use crate::route::{Glob, anything};
 
 /// Ids beyond it are not exact in JSON's numbers, nor in the ledger. GitLab.com's have 34 bits.
 const ID_MAX: u64 = (1 << 53) - 1;
@@ -83,7 +83,7 @@ pub struct Project {
     #[serde(default = "pipeline_sources")]
     pub pipeline_sources: Vec<PipelineSource>,
     /// Branches and tags whose jobs may ask for anything. They must be protected in any case.
-    #[serde(default = "any_ref")]
+    #[serde(default = "anything")]
     pub refs: Vec<Glob>,
     /// GitLab's ids of the people who may release. Without it, whoever GitLab lets play the job.
     pub release_people: Option<Vec<u64>>,
@@ -96,10 +96,6 @@ pub struct Project {
 
 fn pipeline_sources() -> Vec<PipelineSource> {
     vec![PipelineSource::Push, PipelineSource::Web, PipelineSource::Schedule]
-}
-
-fn any_ref() -> Vec<Glob> {
-    vec![Glob::new("*")]
 }
 
 /// What starts a pipeline. `merge_request_event` and its kin are absent on purpose: such a pipeline can run the code of a
