@@ -4,6 +4,7 @@ use slipway_core::access::Player;
 use slipway_core::api::{PromotionAccepted, RefusedKey};
 use slipway_core::approval::{Approval, Candidate, Refusal, by_job, entitled, is_for_all};
 use slipway_core::config::{Config, Project};
+use slipway_core::expectation::is_one_line;
 use slipway_core::gate::{GateKind, sentence_of};
 use slipway_core::promotion::May;
 use slipway_core::release::{Key, Version};
@@ -55,6 +56,8 @@ impl ProjectRecord {
             let Candidate { version, key, .. } = candidate;
             // Others ran while GitLab was asked: what was judged may not be what is there now. What is approved by then stays so.
             if !is_new && !approval.distros.is_empty() && !record.has_spoken(&version, &key, session.job_id)? {
+                // Those before it are approved, whether the job asks again or not.
+                self.soon().await?;
                 let what = format!("`{key}` changed while its release was judged. Try again.");
                 return Err(Problem::new(503, "changed-meanwhile", what));
             }
@@ -289,8 +292,9 @@ fn some(keys: Option<&[Key]>) -> std::result::Result<Option<&[Key]>, Problem> {
 
 fn reasoned(reason: &str) -> std::result::Result<&str, Problem> {
     let reason = reason.trim();
-    if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX {
-        let what = format!("Give a reason, of at most {REASON_CHARACTERS_MAX} characters: others will ask for it.");
+    if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX || !is_one_line(reason) {
+        let what =
+            format!("Give a reason, one line of at most {REASON_CHARACTERS_MAX} characters: others will ask for it.");
         return Err(Problem::new(422, "no-reason", what));
     }
     Ok(reason)
