@@ -53,7 +53,9 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         (Method::Post, ["webhooks", "gitlab", project]) => webhook::receive(request, project, env, config).await,
         (Method::Post, ["api", "v1", "sessions"]) => {
             let body = body(&mut request, session::BODY_BYTES_MAX).await?;
-            session::open(&body, env, config).await
+            // Cloudflare says from where; elsewhere all come from one place.
+            let address = request.headers().get("cf-connecting-ip")?.unwrap_or_default();
+            session::open(&body, &address, env, config).await
         }
         (Method::Delete, ["api", "v1", "sessions"]) => asking.sign_out().await,
         (Method::Post, _) if path == copy::PATH => copy::answer(request, env).await,

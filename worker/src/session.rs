@@ -1,12 +1,12 @@
 //! Sessions: a job shows its ID token, a person the access token that GitLab gave their program, and either gets a text
 //! that stands for it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::Duration;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use serde::Deserialize;
-use slipway_core::access::{Admission, Admitted, DeployerSession, Found, Keyring, PersonSession, admit};
+use slipway_core::access::{Admission, Admitted, DeployerSession, Found, Keyring, PersonSession, Strangers, admit};
 use slipway_core::api::{self, Session};
 use slipway_core::config::Config;
 use slipway_core::secret::JobSession;
@@ -30,15 +30,12 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// How long an access token may be.
 const ACCESS_TOKEN_BYTES_MAX: usize = 4096;
-/// How many access tokens that turn out to be nobody's are asked about in a minute. GitLab is not to be asked by strangers
-/// as often as they like.
-const STRANGERS_MAX: u32 = 60;
 
 thread_local! {
     /// GitLab's keys, as text: no JavaScript handle outlives its request.
     static KEYS: RefCell<Keyring> = RefCell::default();
-    /// Since when access tokens of nobody are counted, and how many there were.
-    static STRANGERS: Cell<(Timestamp, u32)> = const { Cell::new((Timestamp(0), 0)) };
+    /// Who showed access tokens that turned out to be nobody's.
+    static STRANGERS: RefCell<Strangers> = RefCell::default();
 }
 
 /// One of the two.
@@ -60,13 +57,13 @@ fn no_sign_in() -> Problem {
 }
 
 /// `POST /api/v1/sessions`.
-pub(crate) async fn open(body: &[u8], env: &Env, config: &Config) -> Answer {
+pub(crate) async fn open(body: &[u8], address: &str, env: &Env, config: &Config) -> Answer {
     let request: AnyRequest = serde_json::from_slice(body).map_err(|error| {
         Problem::new(400, "bad-request", format!("The body must be JSON with an `id_token`: {error}."))
     })?;
     match request {
         AnyRequest { id_token: Some(token), access_token: None } => of_job(&token, env, config).await,
-        AnyRequest { id_token: None, access_token: Some(token) } => of_person(&token, env, config).await,
+        AnyRequest { id_token: None, access_token: Some(token) } => of_person(&token, address, env, config).await,
         AnyRequest { .. } => {
             let why = "The body must have either an `id_token` (a job's) or an `access_token` (a person's).";
             Err(Problem::new(400, "bad-request", why))
@@ -125,18 +122,15 @@ async fn of_job(token: &str, env: &Env, config: &Config) -> Answer {
     json(201, &Session { session, expires_at, project, pipeline_id, job_id })
 }
 
-async fn of_person(token: &str, env: &Env, config: &Config) -> Answer {
+async fn of_person(token: &str, address: &str, env: &Env, config: &Config) -> Answer {
     let application = config.gitlab.application.as_ref().ok_or_else(no_sign_in)?;
     let now = clock::now();
     let stranger = |why: &str| {
         counters::count("access_token");
-        let (since, count) = STRANGERS.get();
-        let is_same_minute = since <= now && now.since(since) < Duration::from_mins(1);
-        STRANGERS.set(if is_same_minute { (since, count.saturating_add(1)) } else { (now, 1) });
+        STRANGERS.with_borrow_mut(|strangers| strangers.came(address, now));
         Problem::new(401, "access-token-refused", format!("No session was opened: {why}. Sign in again."))
     };
-    let (since, count) = STRANGERS.get();
-    if count >= STRANGERS_MAX && since <= now && now.since(since) < Duration::from_mins(1) {
+    if !STRANGERS.with_borrow(|strangers| strangers.may_come(address, now)) {
         let why = "Too many sign-ins have failed here in the last minute. Try again in a minute.";
         return Err(Problem::new(429, "too-many-sign-ins", why));
     }

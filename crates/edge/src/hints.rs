@@ -14,7 +14,7 @@ use slipway_core::config::{Config, Project};
 use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
 use slipway_gitlab::webhook::Event;
-use slipway_gitlab::{Deployment, GetDeployment, GetJob, Instance, Job, is_protected, role};
+use slipway_gitlab::{Deployment, DeploysTo, GetDeployment, GetJob, Instance, Job, is_protected, role};
 use slipway_ledger::{Hint, HintSubject, LedgerError, Named, Record, Sql};
 use slipway_wire::{CallError, Planted, call, planted};
 
@@ -268,8 +268,12 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             None => None,
         };
         let environment = candidate.environment_of(&job.name);
-        let environment_protected =
-            project.protected_environment && is_protected(*host, gitlab, *project_id, environment).await?;
+        // What is protected is the declared environment. A job that does not run in it is played by whoever likes, whatever
+        // its name: so it must deploy there.
+        let deploys = DeploysTo { instance: gitlab, project_id: *project_id, environment, job_id: job.id };
+        let environment_protected = project.protected_environment
+            && is_protected(*host, gitlab, *project_id, environment).await?
+            && call(*host, &deploys).await?;
         let player = Player { user_id: user.id, username: &user.username, level, environment_protected };
         Ok(entitled(candidate, project, &player))
     }

@@ -29,6 +29,20 @@ pub struct ListDeployments<'a> {
     pub environment: &'a str,
 }
 
+/// Whether a job deploys to an environment. GitLab's answer about a job does not say in which environment it runs, and
+/// makes a deployment for it when its pipeline begins. Looked for among the newest, whatever became of them.
+#[derive(Clone, Copy, Debug)]
+pub struct DeploysTo<'a> {
+    /// Which GitLab.
+    pub instance: &'a Instance,
+    /// The project.
+    pub project_id: u64,
+    /// The environment's name.
+    pub environment: &'a str,
+    /// The job.
+    pub job_id: u64,
+}
+
 /// A deployment, as GitLab's API describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Deployment {
@@ -116,6 +130,27 @@ impl Endpoint for ListDeployments<'_> {
     }
 }
 
+impl Endpoint for DeploysTo<'_> {
+    type Output = bool;
+
+    fn request(&self) -> Result<Request, http::Error> {
+        let environment = percent_encoding::utf8_percent_encode(self.environment, percent_encoding::NON_ALPHANUMERIC);
+        let path = format!(
+            "/projects/{}/deployments?environment={environment}&order_by=id&sort=desc&per_page=100",
+            self.project_id
+        );
+        self.instance.request(Method::GET, &path)
+    }
+
+    fn parse(&self, response: &Response) -> Result<bool, CallError> {
+        let deployments: Vec<Deployment> = answer::json(self.instance.base().as_str(), response)?;
+        Ok(deployments.iter().any(|deployment| {
+            deployment.environment.name == self.environment
+                && deployment.deployable.as_ref().is_some_and(|job| job.id == self.job_id)
+        }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +197,25 @@ mod tests {
             DEPLOYMENT.replace("\"staging\"", "\"eu/prod 1\"").replacen("success", "failed", 1)
         );
         assert_eq!(list.parse(&response(200, body)).expect("a list").len(), 1);
+    }
+
+    #[test]
+    fn a_job_deploys_to_an_environment_if_a_deployment_there_is_its_own() {
+        let instance = instance();
+        let asked = |job_id: u64, environment| DeploysTo { instance: &instance, project_id: 1001, environment, job_id };
+        let expected = "https://gitlab.example.com/api/v4/projects/1001/deployments?environment=release%2Fdeb\
+                        &order_by=id&sort=desc&per_page=100";
+        assert_eq!(asked(664, "release/deb").request().expect("a request").uri(), expected);
+        let body = format!(
+            "[{}, {}]",
+            DEPLOYMENT.replace("\"success\"", "\"created\""),
+            r#"{"id":41,"status":"success","environment":{"name":"staging"},"deployable":null}"#
+        );
+        let told =
+            |job_id, environment| asked(job_id, environment).parse(&response(200, body.clone())).expect("a list");
+        assert!(told(664, "staging"));
+        assert!(!told(665, "staging"), "another job's");
+        assert!(!told(664, "release/deb"), "old versions do not know the filter, and answer with everything");
+        assert!(asked(664, "staging").parse(&response(200, "{}")).is_err());
     }
 }

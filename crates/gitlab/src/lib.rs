@@ -38,7 +38,9 @@ pub mod webhook;
 mod testing;
 
 pub use commit_status::{CommitState, SetCommitStatus};
-pub use deployments::{Deployable, DeployablePipeline, Deployment, Environment, GetDeployment, ListDeployments};
+pub use deployments::{
+    Deployable, DeployablePipeline, Deployment, DeploysTo, Environment, GetDeployment, ListDeployments,
+};
 pub use discovery::{Discover, KeysUrl};
 pub use instance::Instance;
 pub use jobs::{GetJob, Job, JobPipeline, User};

@@ -64,8 +64,11 @@ pub fn planned(
                 ));
             }
         }
-        if expect.skip.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARACTERS_MAX) {
-            problems.push(format!("`{key}`: the reason to skip it has more than {REASON_CHARACTERS_MAX} characters"));
+        let is_reason = |reason: &String| reason.chars().count() <= REASON_CHARACTERS_MAX && is_one_line(reason);
+        if expect.skip.as_ref().is_some_and(|reason| !is_reason(reason)) {
+            problems.push(format!(
+                "`{key}`: the reason to skip it is not one line of at most {REASON_CHARACTERS_MAX} characters"
+            ));
         }
         // A job or an environment that stood for two packages would release both, or the wrong one.
         if !jobs.insert(&expect.release_job) {
@@ -92,6 +95,12 @@ pub fn planned(
         }
     }
     if problems.is_empty() { Ok(planned) } else { Err(problems) }
+}
+
+/// Whether a text is one line without anything that moves a cursor. Job logs show what people give as a reason, where a line
+/// of its own could pass for Slipway's.
+pub fn is_one_line(text: &str) -> bool {
+    !text.chars().any(|letter| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}'))
 }
 
 fn places(
@@ -232,6 +241,21 @@ mod tests {
             "a ubuntu/jammy j e\nb ubuntu/jammy j e",
             &["`b` shares the release job `j` with another key", "`b` shares the environment `e` with another key"],
         );
+    }
+
+    #[test]
+    fn a_reason_that_could_pass_for_a_line_of_slipways_is_none() {
+        for (reason, holds) in [
+            ("a broken dependency; see #17", true),
+            ("ab\u{e4}ngig", true),
+            ("late\nreleased: `deb`", false),
+            ("late\r\nreleased", false),
+            ("\u{1b}[2K", false),
+            ("\u{9b}2K", false),
+            ("a\u{2028}b", false),
+        ] {
+            assert_eq!(is_one_line(reason), holds, "{reason:?}");
+        }
     }
 
     #[test]

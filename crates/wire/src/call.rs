@@ -84,6 +84,22 @@ impl CallError {
         Self::Refused { host: host.to_owned(), status: response.status(), said, request_id }
     }
 
+    /// The same, with secrets taken out of what the service said: some show the whole request when they fail.
+    fn without(mut self, secrets: &[String]) -> Self {
+        if let Self::Refused { said: text, .. } | Self::Unreadable { why: text, .. } = &mut self {
+            for secret in secrets {
+                // The text is cut at some length, and so may a secret be at its end.
+                let begun = (8..secret.len()).rev().filter_map(|length| secret.get(..length));
+                let cut = begun.map(str::to_owned).find(|begun| text.ends_with(begun.as_str()));
+                *text = text.replace(secret, "(hidden)");
+                if let Some(kept) = cut.and_then(|cut| text.strip_suffix(&cut).map(str::to_owned)) {
+                    *text = format!("{kept}(hidden)");
+                }
+            }
+        }
+        self
+    }
+
     /// The status of a refusal.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
@@ -106,6 +122,87 @@ impl CallError {
 /// Sends an endpoint's request and reads its answer.
 pub async fn call<E: Endpoint>(http: &impl Http, endpoint: &E) -> Result<E::Output, CallError> {
     let request = endpoint.request().map_err(|error| CallError::Unsendable(error.to_string()))?;
+    let secrets = secrets(&request);
     let response = http.send(request).await?;
-    endpoint.parse(&response)
+    endpoint.parse(&response).map_err(|error| error.without(&secrets))
+}
+
+/// What a request proves itself with, in every form in which a service could send it back.
+fn secrets(request: &Request) -> Vec<String> {
+    let sensitive = request.headers().values().filter(|value| value.is_sensitive());
+    let texts = sensitive.filter_map(|value| value.to_str().ok());
+    // `Bearer` and `Basic` are no secrets; what follows them is.
+    let parts = texts.map(|text| text.rsplit_once(' ').map_or(text, |(_, secret)| secret).to_owned());
+    parts.filter(|secret| !secret.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::Token;
+
+    /// 280 letters: of what follows, twenty more are kept.
+    const FILLED: &str = concat!(
+        "0123456789012345678901234567890123456789012345678901234567890123456789",
+        "0123456789012345678901234567890123456789012345678901234567890123456789",
+        "0123456789012345678901234567890123456789012345678901234567890123456789",
+        "012345678901234567890123456789012345678901234567890123456789012345678 ",
+    );
+
+    /// A service that shows what it was sent, as debug pages do.
+    struct Mirror {
+        before: &'static str,
+    }
+
+    impl Http for Mirror {
+        async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+            let shown = request.headers().values().filter_map(|value| value.to_str().ok());
+            let body = format!("{}{}", self.before, shown.collect::<Vec<_>>().join(" "));
+            Ok(http::Response::builder().status(500).body(body.into_bytes()).expect("an answer"))
+        }
+
+        async fn read(&self, request: Request, _: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
+            self.send(request).await
+        }
+    }
+
+    struct Ask(http::HeaderValue);
+
+    impl Endpoint for Ask {
+        type Output = ();
+
+        fn request(&self) -> Result<Request, http::Error> {
+            http::Request::get("https://gitlab.example.com/").header("x-credential", &self.0).body(Vec::new())
+        }
+
+        fn parse(&self, response: &Response) -> Result<(), CallError> {
+            Err(CallError::refused("gitlab.example.com", response))
+        }
+    }
+
+    fn said(before: &'static str, credential: http::HeaderValue) -> String {
+        let (mirror, ask) = (Mirror { before }, Ask(credential));
+        let answer = pin!(call(&mirror, &ask));
+        match answer.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_service_that_sends_a_credential_back_does_not_have_it_shown() {
+        let token = Token::new("glpat-s3cretOfTheEdge");
+        for credential in [token.header(), token.bearer(), token.basic()] {
+            let credential = credential.expect("a header");
+            let secret = credential.to_str().expect("text").rsplit(' ').next().expect("a part").to_owned();
+            let shown = said("it failed for ", credential.clone());
+            assert!(shown.contains("it failed for") && !shown.contains(&secret), "{shown}");
+            // Cut off in the middle of it.
+            let shown = said(FILLED, credential);
+            assert!(!shown.contains(&secret[..10]), "{shown}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use slipway_core::access::Player;
 use slipway_core::api::{PromotionAccepted, RefusedKey};
 use slipway_core::approval::{Approval, Candidate, Refusal, by_job, entitled, is_for_all};
 use slipway_core::config::{Config, Project};
+use slipway_core::expectation::is_one_line;
 use slipway_core::gate::{GateKind, sentence_of};
 use slipway_core::promotion::May;
 use slipway_core::release::{Key, Version};
@@ -291,8 +292,9 @@ fn some(keys: Option<&[Key]>) -> std::result::Result<Option<&[Key]>, Problem> {
 
 fn reasoned(reason: &str) -> std::result::Result<&str, Problem> {
     let reason = reason.trim();
-    if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX {
-        let what = format!("Give a reason, of at most {REASON_CHARACTERS_MAX} characters: others will ask for it.");
+    if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX || !is_one_line(reason) {
+        let what =
+            format!("Give a reason, one line of at most {REASON_CHARACTERS_MAX} characters: others will ask for it.");
         return Err(Problem::new(422, "no-reason", what));
     }
     Ok(reason)

@@ -202,6 +202,11 @@ fn whoever_played_a_job_must_be_one_of_those_who_may_release_as_gitlab_names_the
     type Prepare<'a> = &'a dyn Fn(&Edge);
     let member = |level: u64| json!({"id": 7, "access_level": level, "state": "active"});
     let protected = |name: &str| json!({"name": name});
+    // GitLab has made a deployment of the job's pipeline for it, since its job has that environment.
+    let deploys = |job: u64, name: &str| {
+        let deployable = json!({"id": job, "pipeline": {"id": PIPELINE}});
+        json!([{"id": 9, "status": "created", "environment": {"name": name}, "deployable": deployable}])
+    };
     let cases: &[(&str, Prepare<'_>, bool)] = &[
         ("release_people = [7]", &|_| {}, true),
         ("release_people = [8]", &|_| {}, false),
@@ -211,8 +216,36 @@ fn whoever_played_a_job_must_be_one_of_those_who_may_release_as_gitlab_names_the
         ("release_levels = [\"maintainer\"]", &|_| {}, false),
         (
             "protected_environment = true",
-            &|edge| edge.answers("protected_environments/release%2Fone", 200, protected("release/one")),
+            &|edge| {
+                edge.answers("protected_environments/release%2Fone", 200, protected("release/one"));
+                edge.answers("deployments", 200, deploys(81, "release/one"));
+            },
             true,
+        ),
+        // The environment is protected, and the job that was played does not run in it: GitLab let anybody play it.
+        (
+            "protected_environment = true",
+            &|edge| {
+                edge.answers("protected_environments/release%2Fone", 200, protected("release/one"));
+                edge.answers("deployments", 200, json!([]));
+            },
+            false,
+        ),
+        (
+            "protected_environment = true",
+            &|edge| {
+                edge.answers("protected_environments/release%2Fone", 200, protected("release/one"));
+                edge.answers("deployments", 200, deploys(80, "release/one"));
+            },
+            false,
+        ),
+        (
+            "protected_environment = true",
+            &|edge| {
+                edge.answers("protected_environments/release%2Fone", 200, protected("release/one"));
+                edge.answers("deployments", 200, deploys(81, "release/two"));
+            },
+            false,
         ),
         (
             "protected_environment = true",

@@ -105,8 +105,15 @@ pub fn check(claims: &Claims, expected: &Expected<'_>, now_s: u64) -> Result<(),
     if !claims.ref_protected {
         return Err(Refusal::RefNotProtected(claims.ref_name.clone()));
     }
-    if claims.pipeline_source == "merge_request_event" {
+    if claims.pipeline_source == "merge_request_event" || has_config_of_a_merge_request(claims) {
         return Err(Refusal::MergeRequest);
     }
     Ok(())
+}
+
+/// A child of a merge request's pipeline says `parent_pipeline`. Its configuration is told at a commit then, where that of
+/// any other is told at a branch or tag: `…//.gitlab-ci.yml@refs/tags/v1.2`.
+fn has_config_of_a_merge_request(claims: &Claims) -> bool {
+    let at = claims.ci_config_ref_uri.as_deref().and_then(|uri| uri.rsplit_once('@')).map(|(_, at)| at);
+    at.is_some_and(|at| matches!(at.len(), 40 | 64) && at.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

@@ -290,6 +290,22 @@ fn a_token_of_another_place_or_time_is_refused() {
         ("job_namespace_id", json!("72"), Some("runs in namespace 72")),
         ("ref_protected", json!("false"), Some("for `v3.1.0`, which is not a protected branch or tag")),
         ("pipeline_source", json!("merge_request_event"), Some("merge request")),
+        // A child of such a pipeline, which says that its parent has started it.
+        (
+            "ci_config_ref_uri",
+            json!(format!("gitlab.example.com/harbour/tug//c.yml@{}", "a1".repeat(20))),
+            Some("merge request"),
+        ),
+        (
+            "ci_config_ref_uri",
+            json!(format!("gitlab.example.com/harbour/tug//c.yml@{}", "a1".repeat(32))),
+            Some("merge request"),
+        ),
+        (
+            "ci_config_ref_uri",
+            json!(format!("gitlab.example.com/harbour/tug//c.yml@refs/heads/{}", "a1".repeat(20))),
+            None,
+        ),
         ("pipeline_source", json!("parent_pipeline"), None),
         ("pipeline_source", json!("web"), None),
         // Paths, names and the subject give no right and take none.

@@ -20,9 +20,9 @@ enum Before {
     Nothing,
     /// The same, by the same pipeline.
     Same,
-    /// The same, by a pipeline of the same commit: one that is run again takes its packages over, with what was declared
-    /// of them.
-    SameCommit,
+    /// The same, by a pipeline of the same commit and of the same branch or tag: one that is run again takes its packages
+    /// over, with what was declared of them. From another branch it would be others who play its jobs.
+    RunAgain,
     /// Something of which nothing was built yet, so that a later pipeline may expect it otherwise.
     Unbuilt,
 }
@@ -85,7 +85,7 @@ impl<S: Sql> Record<S> {
         match self.before(version, by, package)? {
             Before::Nothing => {}
             Before::Same => return Ok(false),
-            Before::SameCommit => {
+            Before::RunAgain => {
                 self.own_job(version, key, by, expect)?;
                 self.0.query(
                     "UPDATE packages SET pipeline_id = ? WHERE version = ? AND key = ?",
@@ -165,12 +165,12 @@ impl<S: Sql> Record<S> {
         let is_untouched = |state: &TargetState| matches!(state, TargetState::Expected | TargetState::Skipped);
         let has_begun =
             row.text_or_null(5)?.is_some() || !self.states(version, key)?.iter().all(|(_, state)| is_untouched(state));
-        let same_commit = !by.sha.is_empty() && self.sha_of(version, declared)?.as_deref() == Some(by.sha.as_str());
+        let is_run_again = !by.sha.is_empty() && self.is_of(version, declared, &by.sha, &by.ref_name)?;
         match (declared == by.pipeline_id, same) {
             (true, true) => Ok(Before::Same),
             // What a pipeline expects is said once: nothing falls out of a plan unseen.
             (true, false) => Err(LedgerError::OtherExpectation { version: version.clone(), key: key.clone() }),
-            (false, true) if has_begun && same_commit => Ok(Before::SameCommit),
+            (false, true) if has_begun && is_run_again => Ok(Before::RunAgain),
             (false, _) if has_begun => Err(LedgerError::OtherPipeline {
                 version: version.clone(),
                 key: key.clone(),
@@ -238,12 +238,13 @@ impl<S: Sql> Record<S> {
         Ok(found.collect::<Result<Vec<_>, SqlError>>()? == wanted)
     }
 
-    pub(super) fn sha_of(&self, version: &Version, pipeline_id: u64) -> Result<Option<String>, LedgerError> {
+    /// Whether a pipeline is of this commit, and of this branch or tag.
+    fn is_of(&self, version: &Version, pipeline_id: u64, sha: &str, ref_name: &str) -> Result<bool, LedgerError> {
         let rows = self.0.query(
-            "SELECT sha FROM pipelines WHERE version = ? AND id = ?",
-            &[version.as_str().into(), pipeline_id.into()],
+            "SELECT 1 FROM pipelines WHERE version = ? AND id = ? AND sha = ? AND ref_name = ?",
+            &[version.as_str().into(), pipeline_id.into(), sha.into(), ref_name.into()],
         )?;
-        Ok(rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()?)
+        Ok(!rows.is_empty())
     }
 
     /// Fixes the digest of a key. The same again changes nothing; another digest is refused, unless it is to `replace` the

@@ -166,6 +166,18 @@ fn a_key_with_a_declared_file_is_taken_over_only_by_its_own_commit_and_unchanged
 }
 
 #[test]
+fn a_pipeline_of_another_branch_at_the_same_commit_takes_no_declared_file_over() {
+    let record = record();
+    plan(&record);
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("a declaration");
+    // Whoever may push there may play its jobs, and need not be one of those who may make the tag.
+    let elsewhere = JobSession { ref_name: "integration".to_owned(), ..session(9, "aa") };
+    let taken = record.expect(&version(), &elsewhere, &policy(), Maturity::Final, &planned(None), NOW);
+    assert!(matches!(taken, Err(LedgerError::OtherPipeline { declared: 7, other: 9, .. })), "{taken:?}");
+    assert_eq!(record.candidate(&version(), &key()).expect("a row").expect("the package").pipeline_id, 7);
+}
+
+#[test]
 fn a_key_for_which_nothing_was_built_is_free_for_a_later_pipeline() {
     let record = record();
     plan(&record);

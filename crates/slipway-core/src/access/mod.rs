@@ -12,12 +12,14 @@ mod caller;
 mod keyring;
 mod releasing;
 mod rights;
+mod strangers;
 
 pub use admission::{Admission, Admitted, NotAdmitted, admit};
 pub use caller::{Caller, DeployerSession, PersonSession};
 pub use keyring::{Found, Keyring};
 pub use releasing::{MayNotRelease, Player, may_release};
 pub use rights::{Denied, ROUTES, Right, Row, may, right, speaks_for};
+pub use strangers::Strangers;
 
 #[cfg(test)]
 mod tests;
