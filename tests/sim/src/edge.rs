@@ -189,7 +189,8 @@ impl Edge {
             return Ok(driven);
         }
         // As the Worker does: then again, since others ran meanwhile.
-        let (found, told) = join(lost::find(&record, self, &gitlab), notify::tell(&record, self, &self.0.config)).await;
+        let found = lost::find(&record, self, &self.0.config, &gitlab);
+        let (found, told) = join(found, notify::tell(&record, self, &self.0.config)).await;
         let driven = project::drive(&record, self, &self.0.config, Some(&gitlab)).await?;
         Ok(driven.into_iter().chain(found?).chain(told?).min())
     }
@@ -337,7 +338,7 @@ impl Edge {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let url = request.uri().to_string();
         if host == "gitlab.test" {
-            if request.headers().get("private-token").and_then(|token| token.to_str().ok()) != Some("gitlab-token") {
+            if request.headers().get("private-token").and_then(|token| token.to_str().ok()) != Some("GITLAB_TOKEN") {
                 world.violated("I14", "GitLab is asked without its token");
             }
             let work = async |fault| {
@@ -702,7 +703,7 @@ impl ProjectHost for Edge {
 
     fn secret(&self, name: &str) -> Result<Token, String> {
         match name {
-            "events" => Ok(Token::new(LISTENERS_TOKEN)),
+            "EVENTS_TOKEN" => Ok(Token::new(LISTENERS_TOKEN)),
             other => Err(format!("the simulation has no secret `{other}`")),
         }
     }

@@ -34,6 +34,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/version", get(version))
         .route("/job", get(own_job))
         .route("/user", get(own_user))
+        .route("/personal_access_tokens/self", get(own_token))
         .route("/projects/{project}", get(project))
         .route("/projects/{project}/jobs/{job}", get(job))
         .route("/projects/{project}/jobs/{job}/play", post(play))
@@ -44,6 +45,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/projects/{project}/repository/tags/{tag}", get(tag))
         .route("/projects/{project}/repository/branches/{branch}", get(branch))
         .route("/projects/{project}/members/all/{user}", get(member))
+        .route("/projects/{project}/protected_environments/{name}", get(protected_environment))
         .route("/projects/{project}/hooks", get(hooks))
         .route("/projects/{project}/hooks/{hook}", get(hook))
         .route("/projects/{project}/hooks/{hook}/events", get(hook_events))
@@ -92,6 +94,7 @@ impl From<Impossible> for Refusal {
     fn from(impossible: Impossible) -> Self {
         match impossible {
             Impossible::Play => Self::message(StatusCode::BAD_REQUEST, "400 Bad request - Unplayable Job"),
+            Impossible::Deploy => Self::message(StatusCode::FORBIDDEN, "403 Forbidden"),
             Impossible::Retry => Self::message(StatusCode::FORBIDDEN, "403 Forbidden - Job is not retryable"),
             Impossible::Finish(_) => {
                 Self::message(StatusCode::FORBIDDEN, "403 Forbidden - Job cannot be canceled, because of its status")
@@ -108,12 +111,17 @@ fn ok(body: &Value) -> Answer {
     Ok(server::json(StatusCode::OK, body))
 }
 
-/// The token of the request, which must have one of the scopes.
-pub(super) fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Result<ApiToken, Refusal> {
+/// The token of the request.
+fn known(world: &World, headers: &HeaderMap) -> Result<ApiToken, Refusal> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let given = text("private-token").or_else(|| text("authorization")?.strip_prefix("Bearer "));
     let token = given.and_then(|given| world.tokens.get(given)).filter(|token| token.is_good(Moment::now())).cloned();
-    let token = token.ok_or_else(|| Refusal::message(StatusCode::UNAUTHORIZED, "401 Unauthorized"))?;
+    token.ok_or_else(|| Refusal::message(StatusCode::UNAUTHORIZED, "401 Unauthorized"))
+}
+
+/// The token of the request, which must have one of the scopes.
+pub(super) fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Result<ApiToken, Refusal> {
+    let token = known(world, headers)?;
     if token.scopes.iter().any(|scope| scopes.contains(&scope.as_str())) {
         return Ok(token);
     }
@@ -396,6 +404,24 @@ async fn own_user(State(gitlab): Shared, headers: HeaderMap) -> Answer {
     ok(&user_json(&gitlab.url, user))
 }
 
+/// What a token made by hand says of itself, whatever it may do. An application's is none.
+async fn own_token(State(gitlab): Shared, headers: HeaderMap) -> Answer {
+    let store = gitlab.store();
+    let token = known(&store.world, &headers)?;
+    if token.application.is_some() {
+        return Err(Refusal::not_found(""));
+    }
+    ok(&json!({
+        "id": 1,
+        "name": "slipway",
+        "revoked": false,
+        "active": true,
+        "scopes": token.scopes,
+        "user_id": token.user_id,
+        "expires_at": token.ends_at.map(|end| end.iso().split('T').next().map(str::to_owned)),
+    }))
+}
+
 async fn member(State(gitlab): Shared, Path((project, user)): Path<(String, String)>, headers: HeaderMap) -> Answer {
     let store = gitlab.store();
     let token = caller(&store.world, &headers, READING)?;
@@ -410,6 +436,18 @@ async fn member(State(gitlab): Shared, Path((project, user)): Path<(String, Stri
         fields.insert("expires_at".to_owned(), Value::Null);
     }
     ok(&body)
+}
+
+async fn protected_environment(
+    State(gitlab): Shared,
+    Path((project, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    let store = gitlab.store();
+    let token = caller(&store.world, &headers, READING)?;
+    let project = visible(&store.world, &token, &project)?.id;
+    let known = store.world.protected.get(&(project, name));
+    ok(&known.ok_or_else(|| Refusal::not_found(""))?.shown(&store.world))
 }
 
 async fn hooks(

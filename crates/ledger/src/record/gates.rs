@@ -12,8 +12,9 @@ use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts};
 use slipway_core::problem::{Code, Visible};
 use slipway_core::promotion::May;
 use slipway_core::release::{Key, TargetState, Version};
-use slipway_core::report::skipped;
+use slipway_core::report::{Report, skipped};
 use slipway_core::time::Timestamp;
+use slipway_package::Filename;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, parse, subject};
@@ -66,7 +67,7 @@ impl<S: Sql> Record<S> {
     ) -> Result<Option<Facts>, LedgerError> {
         let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
         let rows = self.0.query(
-            "SELECT pipeline_id, staged_at, first_staged_at, digest FROM packages WHERE version = ? AND key = ?",
+            "SELECT pipeline_id, staged_at, first_staged_at, digest, filename FROM packages WHERE version = ? AND key = ?",
             &at,
         )?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -99,10 +100,23 @@ impl<S: Sql> Record<S> {
             staged_at,
             deployed,
             pipeline: self.pipeline_facts(pipeline_id)?.map(|(_, facts)| facts),
+            file: row.text_or_null(4)?.map(parse).transpose()?,
+            released: self.released_of(version, key)?,
             asked_by,
             holds: holds.map(|(_, hold)| hold).collect(),
             overrides: overrides.collect::<Result<_, LedgerError>>()?,
         }))
+    }
+
+    /// The files that other releases of the project have made public under a key.
+    fn released_of(&self, version: &Version, key: &Key) -> Result<Vec<Filename>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT p.filename FROM packages p WHERE p.key = ? AND p.version <> ? AND p.filename IS NOT NULL AND EXISTS
+                 (SELECT 1 FROM targets t WHERE t.version = p.version AND t.key = p.key AND t.state = 'released')
+             ORDER BY p.version",
+            &[key.as_str().into(), version.as_str().into()],
+        )?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
     /// Where bytes run that were staged at a time: what was deployed before cannot be they.
@@ -456,12 +470,11 @@ impl<S: Sql> Record<S> {
     /// An act begins now: from here on it is under way.
     pub fn allow(&self, ask: &Ask, now: Timestamp) -> Result<May, LedgerError> {
         self.0.atomically(|| {
-            let state = match self.asked(ask)? {
-                Some((state, _)) if state.is_moving() => state,
+            match self.asked(ask)? {
+                Some((state, _)) if state.is_moving() => {}
                 Some((state, _)) => return Ok(May::Never { state, problem: None }),
                 None => return Ok(May::Never { state: TargetState::Failed, problem: None }),
-            };
-            debug_assert!(state.is_moving());
+            }
             self.0.query(
                 "UPDATE targets SET allowed_at = COALESCE(allowed_at, ?), begun = 1, told_at = ?
                  WHERE version = ? AND key = ? AND distro = ?",
@@ -562,17 +575,11 @@ impl<S: Sql> Record<S> {
             }
         };
         let problem = code.problem(what.clone(), public, None);
+        // First the report, while the target still has its approval: others are told once for each.
+        self.set(version, key, &Report { problem: Some(problem.clone()), ..Report::of(distro, state) }, now)?;
         self.0.query(
-            "UPDATE targets SET state = ?, since = ?, step = NULL, problem = ?, approval = NULL, allowed_at = NULL
-             WHERE version = ? AND key = ? AND distro = ?",
-            &[
-                state.code().into(),
-                now.0.into(),
-                serde_json::to_string(&problem)?.into(),
-                at[0].clone(),
-                at[1].clone(),
-                at[2].clone(),
-            ],
+            "UPDATE targets SET approval = NULL, allowed_at = NULL WHERE version = ? AND key = ? AND distro = ?",
+            &at,
         )?;
         let details = serde_json::json!({ "distro": distro, "approval": approval, "before": before, "why": what });
         self.change(version, "edge", code.code(), &subject(version, key), &details, now)?;

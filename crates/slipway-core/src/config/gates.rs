@@ -3,9 +3,11 @@
 //! Every gate that fits a package applies to it; unlike routes, none hides another. What a gate leaves out it does not
 //! ask for, and one that asks for nothing is a mistake.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
+use slipway_package::Series;
 
 use super::Config;
 use crate::gate::GateKind;
@@ -53,6 +55,8 @@ pub struct Gate {
     /// Who plays the job is not who started the pipeline.
     #[serde(default)]
     pub second_person: bool,
+    /// No higher version of the package is released, in the same series.
+    pub newest: Option<Series>,
     /// GitLab's ids of the people who may open it for a package, with a reason.
     #[serde(default)]
     pub override_people: Vec<u64>,
@@ -122,7 +126,13 @@ fn span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Dura
 }
 
 fn moment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    // TOML has moments of its own, written without quotes.
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        toml::Value::Datetime(moment) => moment.to_string(),
+        _ => return Err(serde::de::Error::custom("it must be a moment, such as `2026-12-20T00:00:00Z`")),
+    };
+    text.parse().map_err(serde::de::Error::custom)
 }
 
 impl Gate {
@@ -144,6 +154,7 @@ impl Gate {
             GateKind::Soak => self.soak.is_some(),
             GateKind::Freeze => !self.freeze.is_empty(),
             GateKind::SecondPerson => self.second_person,
+            GateKind::Newest => self.newest.is_some(),
             GateKind::Hold => false,
         }
     }
@@ -153,8 +164,11 @@ impl Gate {
         let mut problems = Vec::new();
         if !GateKind::ALL.into_iter().any(|kind| self.asks_for(kind)) {
             problems.push(format!(
-                "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze` or `second_person`"
+                "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze`, `second_person` or `newest`"
             ));
+        }
+        if self.soak.is_some_and(|soak| soak.is_zero()) {
+            problems.push(format!("gates[{index}]: `soak` is no time at all; leave it out, or say how long: \"24h\""));
         }
         if self.soak_after == SoakAfter::Deployed && (self.soak.is_none() || self.deployed.is_empty()) {
             problems.push(format!("gates[{index}]: `soak_after = \"deployed\"` needs `soak` and `deployed`"));
@@ -178,9 +192,13 @@ impl Config {
 
     /// Whether any gate of a project asks whether something is deployed there: what nobody asks for is not kept.
     pub fn asks_for(&self, project: &str, environment: &str) -> bool {
-        self.gates.iter().any(|gate| {
-            gate.projects.iter().any(|glob| glob.fits(project)) && gate.deployed.iter().any(|name| name == environment)
-        })
+        self.environments(project).contains(environment)
+    }
+
+    /// Where the gates of a project ask whether something is deployed.
+    pub fn environments(&self, project: &str) -> BTreeSet<&str> {
+        let concerned = self.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project)));
+        concerned.flat_map(|gate| &gate.deployed).map(String::as_str).collect()
     }
 }
 
@@ -206,7 +224,7 @@ mod tests {
             [[gates]]
             keys = ["ee-*"]
             soak = "1h 30m"
-            freeze = [{ from = "2026-12-20T00:00:00Z", until = "2026-12-27T00:00:00Z", why = "holidays" }]
+            freeze = [{ from = "2026-12-20T00:00:00Z", until = 2026-12-27T00:00:00Z, why = "holidays" }]
             [approvals]
             lapse = "90s"
             "#,
@@ -216,6 +234,7 @@ mod tests {
         assert_eq!(gate.soak, Some(Duration::from_mins(90)));
         // 2026-12-20 is 20,807 days after the epoch.
         assert_eq!(gate.freeze[0].from, Timestamp(20_807 * 86_400_000));
+        assert_eq!(gate.freeze[0].until, Timestamp(20_814 * 86_400_000));
         assert_eq!(file.approvals.lapse, Duration::from_secs(90));
         let (version, ee, ce) = ("1".parse().expect("v"), "ee-deb".parse().expect("k"), "ce-deb".parse().expect("k"));
         assert!(gate.fits("tug", &version, Maturity::Final, &ee));
@@ -262,7 +281,8 @@ mod tests {
     #[test]
     fn an_environment_is_asked_for_by_the_gates_of_its_own_project() {
         let text = "[edge]\nurl = \"https://slipway.example.com\"\n[gitlab]\nurl = \"https://gitlab.example.com\"\n\
-                    token = \"T\"\n[places]\n[[gates]]\nprojects = [\"tug\"]\ndeployed = [\"production\"]";
+                    token = \"T\"\n[places]\n[[projects]]\nid = 1\nnamespace_id = 2\nname = \"tug\"\nwebhook_token = \"W\"\n\
+                    [[gates]]\nprojects = [\"tug\"]\ndeployed = [\"production\"]";
         let config = Config::parse(text).expect("a good file");
         assert!(config.asks_for("tug", "production"));
         assert!(!config.asks_for("tug", "staging"));
