@@ -271,6 +271,7 @@ mod tests {
             ("soak = \"1h\"", GateKind::Soak),
             (freeze.as_str(), GateKind::Freeze),
             ("second_person = true", GateKind::SecondPerson),
+            ("newest = \"minor\"", GateKind::Newest),
         ] {
             let file = gates(&format!("[[gates]]\n{text}\noverride_people = [7]")).expect("a gate");
             let asked: Vec<GateKind> = GateKind::ALL.into_iter().filter(|kind| file.gates[0].asks_for(*kind)).collect();
