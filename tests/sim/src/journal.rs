@@ -338,7 +338,7 @@ impl World {
     }
 
     /// Whether everything that happened was told, or will never be.
-    pub(crate) fn has_told(&self, backend: &Backend) -> bool {
+    pub(crate) fn has_told(backend: &Backend) -> bool {
         let open = backend.query(
             "SELECT 1 FROM occurrences WHERE is_spread = 0 UNION ALL SELECT 1 FROM deliveries WHERE due_at IS NOT NULL LIMIT 1",
             &[],

@@ -1033,7 +1033,7 @@ impl World {
                 .borrow()
                 .databases
                 .iter()
-                .all(|(id, db)| id.commits() != Kind::RecordCommit || self.has_told(db))
+                .all(|(id, db)| id.commits() != Kind::RecordCommit || Self::has_told(db))
         {
             return false;
         }
