@@ -442,7 +442,11 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
                 digest: order.digest,
             }
         };
-        match self.host.may_act(&ask).await {
+        let answer = self.host.may_act(&ask).await;
+        if planted(Planted::ActsWithoutLeave) {
+            return May::Now;
+        }
+        match answer {
             Ok(May::Now) if self.host.now().since(asked_at) > FRESH => May::Late,
             Ok(answer) => answer,
             Err(error) => May::Unknown(silent(&error)),

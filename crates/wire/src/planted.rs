@@ -59,11 +59,19 @@ pub enum Planted {
     IgnoresAConflict,
     /// A begun act is not written down before it.
     WritesNothingBeforeTheAct,
+    /// An act begins whatever the record says of it.
+    ActsWithoutLeave,
+    /// A played job whose webhook never came is not looked for.
+    FindsNothing,
+    /// A notice that was not answered is taken for told.
+    TellsIntoTheVoid,
+    /// A notice has another id in each try.
+    ChangesTheId,
 }
 
 impl Planted {
     /// Every bug.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::PublishesWhateverIsStaged,
         Self::RelayTrustsLength,
         Self::ActsBeforeItLooks,
@@ -90,6 +98,10 @@ impl Planted {
         Self::DropsAHint,
         Self::IgnoresAConflict,
         Self::WritesNothingBeforeTheAct,
+        Self::ActsWithoutLeave,
+        Self::FindsNothing,
+        Self::TellsIntoTheVoid,
+        Self::ChangesTheId,
     ];
 }
 

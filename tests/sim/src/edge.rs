@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use http::header::AUTHORIZATION;
 use slipway_core::approval::{Refusal, by_job};
 use slipway_core::inventory::{Seen, Served};
@@ -22,9 +22,9 @@ use slipway_edge::account::{Account, AskSlot, SlotEnded};
 use slipway_edge::gates;
 use slipway_edge::package::{self, Running};
 use slipway_edge::port::{self, AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
-use slipway_edge::project;
 use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
+use slipway_edge::{lost, notify, project};
 use slipway_gitlab::GetJob;
 use slipway_ledger::{Ask, LedgerError, Named, Record, Work};
 use slipway_packagecloud::{Account as Login, Filename};
@@ -38,6 +38,8 @@ use crate::server::{self, View};
 use crate::sql::{Backend, SimSql};
 use crate::world::{Happening, Late, ObjectId, World, session};
 
+/// What whoever listens knows the edge by.
+pub(crate) const LISTENERS_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// When a killed run is taken up again.
 const WATCHDOG: Duration = Duration::from_secs(20);
 
@@ -167,10 +169,7 @@ impl Edge {
     async fn drive(&self, id: &ObjectId) {
         self.arm(id, WATCHDOG);
         let next = match id {
-            ObjectId::Project(project) => {
-                let gitlab = self.0.gitlab_instance();
-                project::drive(&self.record(*project), self, &self.0.config, Some(&gitlab)).await
-            }
+            ObjectId::Project(project) => self.drive_record(*project).await,
             ObjectId::Package(name) => {
                 let package = self.package(name);
                 match package::drive(&package.work, self, &package.running).await {
@@ -181,6 +180,19 @@ impl Edge {
             ObjectId::Account(_) => Ok(None),
         };
         self.rearm(id, &next);
+    }
+
+    async fn drive_record(&self, project: u64) -> Result<Option<Timestamp>, LedgerError> {
+        let (record, gitlab) = (self.record(project), self.0.gitlab_instance());
+        let driven = project::drive(&record, self, &self.0.config, Some(&gitlab)).await?;
+        if !self.0.tells {
+            return Ok(driven);
+        }
+        // As the Worker does: then again, since others ran meanwhile.
+        let found = lost::find(&record, self, &self.0.config, &gitlab);
+        let (found, told) = join(found, notify::tell(&record, self, &self.0.config)).await;
+        let driven = project::drive(&record, self, &self.0.config, Some(&gitlab)).await?;
+        Ok(driven.into_iter().chain(found?).chain(told?).min())
     }
 
     /// From the reading of what is due to here nothing is awaited.
@@ -337,7 +349,15 @@ impl Edge {
                 });
                 Ok(answer)
             };
-            return world.call(Kind::Job, work, |fault| broken(fault, &host), bent, || None).await;
+            let kind = if request.uri().path().contains("/pipelines/") { Kind::Pipeline } else { Kind::Job };
+            return world.call(kind, work, |fault| broken(fault, &host), bent, || None).await;
+        }
+        if host == "listener.test" {
+            let work = async |_| {
+                world.hears(&request);
+                Ok(http::Response::builder().status(204).body(Vec::new()).expect("a status"))
+            };
+            return world.call(Kind::Notice, work, |fault| broken(fault, &host), bent, || None).await;
         }
         let (Some(server), Some(kind)) = (world.server_of(&url), server::kind(&request)) else {
             world.violated("I14", &format!("{} {url} is asked, which nobody may ask", request.method()));
@@ -682,7 +702,10 @@ impl ProjectHost for Edge {
     }
 
     fn secret(&self, name: &str) -> Result<Token, String> {
-        Err(format!("the simulation has no secret `{name}`"))
+        match name {
+            "EVENTS_TOKEN" => Ok(Token::new(LISTENERS_TOKEN)),
+            other => Err(format!("the simulation has no secret `{other}`")),
+        }
     }
 
     fn log(&self, _line: &str) {}

@@ -12,6 +12,10 @@ pub enum Kind {
     Webhook,
     /// The edge asks GitLab for a job.
     Job,
+    /// It asks for the jobs of a pipeline, to find those whose webhook was lost.
+    Pipeline,
+    /// It tells somebody who listens what happened.
+    Notice,
     /// An order goes to its package's object.
     HandOver,
     /// An account calls somebody who waits.
@@ -73,10 +77,12 @@ pub enum Sort {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Ask,
         Self::Webhook,
         Self::Job,
+        Self::Pipeline,
+        Self::Notice,
         Self::HandOver,
         Self::Wake,
         Self::Slot,
@@ -105,6 +111,8 @@ impl Kind {
         match self {
             Self::Ask | Self::Webhook => Sort::Arrival,
             Self::Job
+            | Self::Pipeline
+            | Self::Notice
             | Self::Search
             | Self::Show
             | Self::Distributions
@@ -339,12 +347,14 @@ impl Fault {
             Self::KilledSent => kind.acts() || matches!(kind, K::HandOver | K::Report | K::SlotEnded),
             Self::Lost | Self::AnswerLost => matches!(sort, Sort::Call | Sort::Message | Sort::Arrival),
             Self::DoneLate => kind.acts() || matches!(kind, K::HandOver | K::Report | K::SlotEnded),
-            Self::Status(_) | Self::Page | Self::Empty => sort == Sort::Call,
+            Self::Status(_) => sort == Sort::Call,
+            // Whoever answers a notice with success has it: what they do with it is theirs.
+            Self::Page | Self::Empty => sort == Sort::Call && kind != K::Notice,
             Self::Cut => sort == Sort::Call && kind != K::Download,
-            Self::DoneStatus(_) => kind.acts(),
+            Self::DoneStatus(_) => kind.acts() || kind == K::Notice,
             // A digest or a number that is another would be believed: that is what TLS is for. Hashes cover these.
             Self::Flipped => matches!(kind, K::Head | K::List),
-            Self::Stale => matches!(kind, K::Search | K::Head | K::Job),
+            Self::Stale => matches!(kind, K::Search | K::Head | K::Job | K::Pipeline),
             Self::Bare | Self::Unhashed => kind == K::Search,
             Self::Unmodified => kind == K::Head,
             Self::Source(_)
@@ -374,6 +384,7 @@ impl Fault {
             (Self::Delayed | Self::Doubled, _) => "it does not come from outside",
             (Self::Stale | Self::Bare | Self::Unhashed | Self::Unmodified, _) => "it lists nothing",
             (Self::DoneStatus(_), _) => "it does no work that could be done and denied",
+            (Self::Page | Self::Empty, Sort::Call) => "it is a success, whatever it says",
             (Self::Flipped, _) => "no digest covers its answer, so only TLS can",
             (
                 Self::Source(_)

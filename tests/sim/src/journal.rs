@@ -11,10 +11,12 @@ use slipway_core::promotion::Slot;
 use slipway_core::release::{Maturity, TargetState};
 use slipway_core::route::{How, Site};
 use slipway_edge::account::AskSlot;
+use slipway_gitlab::{Signed, SigningToken};
 use slipway_ledger::audit::{GENESIS, canonical, entries};
 use slipway_ledger::{Sql, Value};
-use slipway_wire::{Digest, Request, Transfer};
+use slipway_wire::{Digest, Request, Token, Transfer};
 
+use crate::edge::LISTENERS_TOKEN;
 use crate::fault::Kind;
 use crate::server::Place;
 use crate::sql::Backend;
@@ -74,6 +76,10 @@ pub(crate) struct Journal {
     transfers: BTreeSet<String>,
     /// Who waits for a slot: the rank, when it asked, when it was called since, what it writes.
     waiters: BTreeMap<(String, String), Waiter>,
+    /// What whoever listens has heard, by its id.
+    told: BTreeMap<String, Digest>,
+    /// Packages that a person holds back.
+    held: BTreeSet<usize>,
 }
 
 impl Journal {
@@ -99,6 +105,11 @@ impl Journal {
     /// Whether a job that asks or is told of has not been heard yet.
     pub(crate) fn open_jobs(&self, mut jobs: impl Iterator<Item = u64>) -> bool {
         jobs.any(|job| !self.acknowledged.contains(&job))
+    }
+
+    /// Whether a person holds a package back.
+    pub(crate) fn is_held(&self, parcel: usize) -> bool {
+        self.held.contains(&parcel)
     }
 
     /// Whether a transfer is under way.
@@ -134,6 +145,8 @@ impl Journal {
             sequences,
             transfers,
             waiters,
+            told,
+            held,
         } = self;
         let mut numbers: Vec<u64> = [boundaries].into();
         numbers.extend(wrong_since.values().chain(acted_at.values()).chain(looked_at.values()));
@@ -149,6 +162,7 @@ impl Journal {
         }
         let rank = |number: &u64| ranks.get(number);
         (plays, played, played_before, acknowledged, written, deleted).hash(hasher);
+        (told, held).hash(hasher);
         (public_ever, meddled, wrong_moves, missing_since, codes, audit, sequences, transfers).hash(hasher);
         (rank(&boundaries), wrong_since.len(), acted_at.len(), looked_at.len(), asked_at.len()).hash(hasher);
         for (place, number) in wrong_since {
@@ -273,6 +287,7 @@ impl World {
                 return self.violated("I2", &format!("{:?} is acted on, and nobody has approved it", goal.public.1));
             }
         }
+        self.has_leave(goal, holder);
         let disk = self.disk.borrow();
         let Some(account) = disk.databases.get(&ObjectId::Account(goal.account.clone())) else { return };
         let lease = account.query("SELECT ends_at FROM leases WHERE holder = ?", &[holder.into()]);
@@ -280,6 +295,95 @@ impl World {
         if !is_lent && !self.has_jumped() {
             self.violated("Slots", &format!("{holder} sends without a slot"));
         }
+    }
+
+    /// I19: the record has said that the act may begin, and has written down that it did.
+    fn has_leave(&self, goal: &Goal, holder: &str) {
+        let parcel = &self.parcels[goal.parcel];
+        let disk = self.disk.borrow();
+        let Some(record) = disk.databases.get(&ObjectId::Project(parcel.project)) else { return };
+        let rows = record.query(
+            "SELECT 1 FROM targets WHERE version = ? AND key = ? AND distro = ?
+             AND state IN ('approved', 'releasing') AND allowed_at IS NOT NULL",
+            &[parcel.version.as_str().into(), parcel.key.as_str().into(), goal.distro.as_str().into()],
+        );
+        if rows.is_ok_and(|rows| rows.is_empty()) {
+            self.violated("I19", &format!("{holder} is acted on, and the record has not let it"));
+        }
+    }
+
+    // ---- what is told ----
+
+    /// Whoever listens has a notice. An event is told as often as it takes, and always under one id.
+    pub(crate) fn hears(&self, request: &Request) {
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let [id, timestamp, signature] = ["webhook-id", "webhook-timestamp", "webhook-signature"].map(header);
+        let token = SigningToken::parse(&Token::new(LISTENERS_TOKEN)).expect("a signing token");
+        let signed = Signed { id, timestamp, signature };
+        if token.verify(&signed, request.body(), self.true_or_not().unix_seconds()).is_err() && !self.has_jumped() {
+            self.violated("Told", &format!("the notice `{id}` is not signed as it must be"));
+        }
+        let digest = Digest::of(request.body());
+        let (before, other) = {
+            let mut journal = self.journal.borrow_mut();
+            let before = journal.told.insert(id.to_owned(), digest);
+            (before, journal.told.iter().any(|(other, body)| other != id && *body == digest))
+        };
+        match before {
+            Some(before) if before == digest => self.point("an event was told again"),
+            Some(_) => self.violated("Told", &format!("two events are told under the id `{id}`")),
+            None if other => self.violated("Told", &format!("an event is told again under another id, `{id}`")),
+            None => {}
+        }
+    }
+
+    /// Whether everything that happened was told, or will never be.
+    pub(crate) fn has_told(backend: &Backend) -> bool {
+        let open = backend.query(
+            "SELECT 1 FROM occurrences WHERE is_spread = 0 UNION ALL SELECT 1 FROM deliveries WHERE due_at IS NOT NULL LIMIT 1",
+            &[],
+        );
+        open.is_ok_and(|rows| rows.is_empty())
+    }
+
+    /// Each event was told at least once.
+    fn check_told(&self, project: u64, backend: &Backend) {
+        let rows = backend.query("SELECT id, name FROM occurrences ORDER BY id", &[]).unwrap_or_default();
+        for row in rows {
+            let (id, name) = (row.natural(0).unwrap_or(0), row.text(1).unwrap_or_default().to_owned());
+            if !self.journal.borrow().told.contains_key(&format!("slipway-{project}-{id}")) {
+                self.violated("Told", &format!("`{name}` has happened, and whoever listens was not told"));
+            }
+        }
+    }
+
+    // ---- lost webhooks ----
+
+    /// Whether a package's job says nothing by itself and no webhook tells of it.
+    pub(crate) fn is_silent(&self, parcel: usize) -> bool {
+        self.parcels.get(parcel).is_some_and(|parcel| !parcel.asks && parcel.webhooks.is_empty())
+    }
+
+    /// Whether a silent job has been found: something was approved or refused because of it.
+    pub(crate) fn is_found(&self, parcel: usize, job: u64) -> bool {
+        let parcel = &self.parcels[parcel];
+        let disk = self.disk.borrow();
+        let Some(record) = disk.databases.get(&ObjectId::Project(parcel.project)) else { return false };
+        let rows = record.query(
+            "SELECT 1 FROM approvals WHERE job_id = ?1 UNION ALL SELECT 1 FROM refusals WHERE job_id = ?1 LIMIT 1",
+            &[job.into()],
+        );
+        rows.is_ok_and(|rows| !rows.is_empty())
+    }
+
+    // ---- holds ----
+
+    pub(crate) fn is_held(&self, parcel: usize) -> bool {
+        self.journal.borrow().is_held(parcel)
+    }
+
+    pub(crate) fn holds(&self, parcel: usize) {
+        self.journal.borrow_mut().held.insert(parcel);
     }
 
     /// A transfer begins. Its two servers, when it goes where it may.
@@ -526,7 +630,8 @@ impl World {
                 self.exec.after(5000, carry);
             }
             let before = before.map(|(state, approval, _)| (state, approval));
-            if !is_legal(before, (state, approval)) {
+            let is_taken_back = self.is_held(goal.parcel) && matches!(state, TargetState::Staged | TargetState::Failed);
+            if !is_legal(before, (state, approval)) && !is_taken_back {
                 let (name, from) = (self.holder(goal), before.map(|(state, _)| state));
                 self.violated("I17", &format!("{name} goes from {from:?} to {state:?}"));
             }
@@ -619,6 +724,9 @@ impl World {
                 self.journal.borrow_mut().sequences.remove(&project);
                 self.check_record(&backend);
                 self.check_approvals(&backend);
+                if self.tells {
+                    self.check_told(project, &backend);
+                }
             }
         }
         for goal in &self.goals {

@@ -21,7 +21,7 @@ use slipway_core::time::Timestamp;
 use slipway_edge::account::SlotEnded;
 use slipway_edge::port::Told;
 use slipway_gitlab::Instance;
-use slipway_ledger::{Sight, Sql as _};
+use slipway_ledger::{Record, Sight, Sql as _};
 use slipway_packagecloud::{Filename, PackageKind};
 use slipway_wire::{Digest, Request, Response, Token};
 
@@ -221,6 +221,8 @@ pub struct Settings {
     pub is_traced: bool,
     /// How often a person plays a job again that has come to nothing.
     pub plays_max: u32,
+    /// Whether the record looks for webhooks that were lost, and tells others what happened.
+    pub tells: bool,
 }
 
 /// How everything was at some moment when nothing ran.
@@ -288,6 +290,7 @@ pub struct World {
     is_lively: bool,
     is_traced: bool,
     plays_max: u32,
+    pub(crate) tells: bool,
     trace: RefCell<Trace>,
     /// Rare things that were reached, and how often.
     pub points: RefCell<BTreeMap<&'static str, u64>>,
@@ -334,6 +337,10 @@ const CONFIG_TEXT: &str = r#"
     namespace_id = 71
     name = "buoy"
     webhook_token = "W2"
+    [[events]]
+    kinds = ["complete", "needs_person", "conflict"]
+    url = "https://listener.test/hook"
+    signing_token = "EVENTS_TOKEN"
     [[routes]]
     keys = ["move-*"]
     staging = { place = "before", repository = "harbour-ci/before" }
@@ -360,7 +367,7 @@ pub fn other(bytes: &[u8]) -> Vec<u8> {
 impl World {
     /// A world in which all is staged, and nothing is released.
     pub fn new(settings: Settings) -> Rc<Self> {
-        let Settings { seed, parcels, weather, is_lively, per_page, delays, is_traced, plays_max } = settings;
+        let Settings { seed, parcels, weather, is_lively, per_page, delays, is_traced, plays_max, tells } = settings;
         let config = CONFIG.with(Rc::clone);
         let (mut staging, mut public) = (Server::new("staging", 60), Server::new("public", 165));
         staging.tokens = vec![Token::new("TOKEN_OF_STAGING")];
@@ -401,6 +408,7 @@ impl World {
             is_lively,
             is_traced,
             plays_max,
+            tells,
             trace: RefCell::default(),
             points: RefCell::default(),
             calm_since: Cell::new(None),
@@ -414,6 +422,13 @@ impl World {
         let world = Rc::new(world);
         for (index, parcel) in world.parcels.iter().enumerate() {
             world.exec.after(parcel.played_after, Happening::Play(index));
+        }
+        if tells {
+            // Whatever is declared arms its record's alarm.
+            let projects: BTreeSet<u64> = world.parcels.iter().map(|parcel| parcel.project).collect();
+            for project in projects {
+                world.arm(&ObjectId::Project(project), 60_000);
+            }
         }
         world.exec.after(CRON, Happening::Cron);
         world.exec.after(PERSON, Happening::Person);
@@ -503,6 +518,22 @@ impl World {
     pub(crate) fn gitlab_answer(&self, request: &Request, is_behind: bool) -> Response {
         let id: u64 = request.uri().path().rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or(0);
         let jobs = self.jobs.borrow();
+        if request.uri().path().ends_with("/pipelines/7/jobs") {
+            let project: u64 = request.uri().path().split('/').nth(4).and_then(|id| id.parse().ok()).unwrap_or(0);
+            // The newest run of each.
+            let mut newest = BTreeMap::new();
+            for (job, (parcel, status)) in
+                jobs.iter().filter(|(_, (parcel, _))| self.parcels[*parcel].project == project)
+            {
+                newest.insert(*parcel, (*job, if is_behind { "manual" } else { *status }));
+            }
+            let listed = |(parcel, (id, status)): (&usize, &(u64, &str))| {
+                let Parcel { version, key, .. } = &self.parcels[*parcel];
+                serde_json::json!({ "id": id, "name": release_job(version, key), "status": status })
+            };
+            let body = serde_json::Value::Array(newest.iter().map(listed).collect()).to_string();
+            return http::Response::builder().status(200).body(body.into_bytes()).expect("a status");
+        }
         let Some((parcel, status)) = jobs.get(&id) else {
             return http::Response::builder().status(404).body(b"{}".to_vec()).expect("a status");
         };
@@ -985,7 +1016,25 @@ impl World {
         }
         let journal = self.journal.borrow();
         let all_played = (0..self.parcels.len()).all(|parcel| journal.played.contains_key(&parcel));
-        if !all_played || journal.open_jobs(self.jobs.borrow().keys().copied()) {
+        let jobs = self.jobs.borrow();
+        let (silent, speaking): (Vec<_>, Vec<_>) = jobs.iter().partition(|(_, (parcel, _))| self.is_silent(*parcel));
+        if !all_played || journal.open_jobs(speaking.into_iter().map(|(job, _)| *job)) {
+            return false;
+        }
+        // A list has the newest run of a job alone.
+        let newest: BTreeMap<usize, u64> = silent.into_iter().map(|(job, (parcel, _))| (*parcel, *job)).collect();
+        let is_lost = |parcel, job| !self.is_found(parcel, job) && !self.is_out(parcel) && self.is_looked_for();
+        if newest.into_iter().any(|(parcel, job)| is_lost(parcel, job)) {
+            return false;
+        }
+        if self.tells
+            && !self
+                .disk
+                .borrow()
+                .databases
+                .iter()
+                .all(|(id, db)| id.commits() != Kind::RecordCommit || Self::has_told(db))
+        {
             return false;
         }
         let moves = self
@@ -1015,6 +1064,30 @@ impl World {
         })
     }
 
+    /// Whether nothing of a package is left to be released.
+    fn is_out(&self, parcel: usize) -> bool {
+        let own = |goal: &&Goal| goal.parcel == parcel;
+        self.goals.iter().filter(own).all(|goal| {
+            let state = self.journal.borrow().state(parcel, &goal.distro).map(|(state, ..)| state);
+            state.is_some_and(|state| matches!(state, TargetState::Released | TargetState::Missing))
+        })
+    }
+
+    /// Whether the edge still looks for lost webhooks: what has rested for two weeks by its clock, it does not.
+    fn is_looked_for(&self) -> bool {
+        self.skew.get() < 13 * 86_400_000
+    }
+
+    /// A person holds a package back.
+    pub fn hold(&self, parcel: usize) {
+        let Parcel { project, version, key, .. } = &self.parcels[parcel];
+        self.holds(parcel);
+        let backend = self.disk.borrow().databases.get(&ObjectId::Project(*project)).map(Rc::clone).expect("a record");
+        let record = Record::open(&*backend).expect("the record's schema");
+        record.hold(version, Some(std::slice::from_ref(key)), "user:nell", "bad notes", self.clock()).expect("a hold");
+        self.committed(Kind::RecordCommit, &backend);
+    }
+
     /// Whether a target's state is the right one for what the servers have.
     pub(crate) fn is_rightly(&self, goal: &Goal, state: TargetState) -> bool {
         self.looks_at_servers();
@@ -1031,6 +1104,10 @@ impl World {
             return true;
         }
         let is_meddled = journal.meddled.contains(&goal.public.1);
+        let is_left = journal.is_held(goal.parcel) || self.is_silent(goal.parcel) && !self.is_looked_for();
+        if state == TargetState::Staged && is_left && public.is_none() {
+            return true;
+        }
         match (public, staged) {
             // Drift after a release is seen by whoever looks for it, which no promotion does.
             _ if state == TargetState::Released && is_meddled => true,
@@ -1200,6 +1277,11 @@ impl World {
             }
         });
         self.violation()
+    }
+
+    /// Looks at what has become of everything, when it has ended.
+    pub fn check(&self) {
+        self.check_end();
     }
 
     /// Ends it: the tasks hold the world, and the world holds the tasks.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use slipway_sim::course::{self, Course};
 use slipway_sim::fault::{Fault, Kind};
 use slipway_sim::swarm;
+use slipway_sim::world::{Settings, World};
 use slipway_wire::{Planted, plant};
 
 /// How many seeds are tried for a bug that no course has caught.
@@ -23,7 +24,7 @@ fn caught(bug: Planted) -> Option<String> {
             return Some(format!("{:<9} {course:?} without a fault", violation.invariant));
         }
     }
-    if let Some(violation) = unaided() {
+    if let Some(violation) = unaided().or_else(held) {
         return Some(violation);
     }
     // Some seeds come before the courses' faults: each has many of them.
@@ -79,6 +80,20 @@ fn unaided() -> Option<String> {
     None
 }
 
+/// A person holds a package back right before its act asks for leave.
+fn held() -> Option<String> {
+    for course in Course::PAIRED {
+        let world = World::new(Settings { plays_max: 0, ..course.settings(&[]) });
+        world.meanwhile(Kind::MayAct, |world| world.hold(0));
+        let violation = world.run();
+        world.end();
+        if let Some(violation) = violation {
+            return Some(format!("{:<9} {course:?}, held right before the act", violation.invariant));
+        }
+    }
+    None
+}
+
 #[test]
 fn every_planted_bug_is_caught() {
     let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -110,6 +125,7 @@ fn every_planted_bug_is_caught() {
 fn without_a_bug_nothing_is_caught() {
     plant(None);
     assert_eq!(unaided(), None);
+    assert_eq!(held(), None);
     for seed in 1..=200 {
         assert_eq!(swarm::run_seed(seed).violation, None, "seed {seed}");
     }

@@ -87,6 +87,52 @@ fn a_package_is_published_only_once_staging_has_it() {
 }
 
 #[test]
+fn what_is_held_right_before_its_act_is_not_sent_and_goes_back_to_staged() {
+    for course in [Course::DebCopy, Course::RpmCopy, Course::DebMove] {
+        let world = World::new(Settings { plays_max: 0, ..course.settings(&[]) });
+        world.meanwhile(Kind::MayAct, |world| world.hold(0));
+        assert_eq!(settle(&world), stopped(S::Staged, "blocked"), "{course:?}");
+        let acts = [Kind::Relay, Kind::Promote].map(|kind| world.count(kind));
+        assert_eq!((acts, accepted(&world)), ([0, 0], 0), "{course:?}");
+    }
+}
+
+#[test]
+fn what_is_held_when_its_act_has_begun_is_finished() {
+    for moment in [Kind::Relay, Kind::SlotEnded, Kind::Head] {
+        let world = World::new(settings());
+        world.meanwhile(moment, |world| world.hold(0));
+        assert_eq!(settle(&world), RELEASED, "{moment:?}");
+        assert_eq!((accepted(&world), world.count(Kind::Relay)), (1, 1), "{moment:?}");
+    }
+}
+
+#[test]
+fn a_job_whose_webhook_was_lost_is_found_and_whoever_listens_is_told_that_it_is_out() {
+    let world = World::new(Course::DebFound.settings(&[]));
+    assert_eq!(settle(&world), RELEASED);
+    assert_eq!((world.count(Kind::Ask), world.count(Kind::Webhook)), (0, 0), "nobody has said a word");
+    assert_eq!((world.count(Kind::Pipeline), world.count(Kind::Notice), accepted(&world)), (1, 1, 1));
+}
+
+#[test]
+fn a_notice_whose_answer_is_lost_is_told_again_under_the_same_id() {
+    for fault in [Fault::AnswerLost, Fault::DoneStatus(500), Fault::Lost, Fault::Status(503)] {
+        let notice = {
+            let world = World::new(Course::DebFound.settings(&[]));
+            settle(&world);
+            let kinds = world.kinds.borrow();
+            kinds.iter().position(|passed| *passed == Kind::Notice).expect("somebody is told") as u64
+        };
+        let world = World::new(Course::DebFound.settings(&[(notice, fault)]));
+        assert_eq!(settle(&world), RELEASED, "{fault:?}");
+        assert_eq!(world.count(Kind::Notice), 2, "{fault:?}");
+        world.check();
+        assert_eq!(world.violation(), None, "{fault:?}");
+    }
+}
+
+#[test]
 fn what_is_public_with_equal_bytes_is_not_sent_again() {
     let world = World::new(settings());
     let goal = world.goals[0].clone();

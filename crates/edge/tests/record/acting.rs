@@ -191,7 +191,7 @@ fn while_gitlab_cannot_be_asked_nothing_is_begun_and_nothing_is_lost() {
 #[test]
 fn what_gitlab_said_ten_seconds_ago_decides_nothing_and_nor_does_what_it_said_tomorrow() {
     let ask = |edge: &Edge| edge.asked("/pipelines/7/jobs");
-    let edge = Edge::new("[[gates]]\njobs = [\"qa\"]");
+    let edge = Edge::new("[[gates]]\njobs = [\"qa\"]\nsecond_person = true");
     edge.has_pipeline(9, "success");
     edge.approves(81, "one");
     edge.approves(82, "two");

@@ -38,7 +38,9 @@ impl<S: Sql> Record<S> {
                 // A reading later than now was when the clock was wrong.
                 let read = match row.0.get(2) {
                     Some(Value::Integer(at)) if *at <= now.0 => Timestamp(*at),
-                    _ => changed.min(now),
+                    // So was the last change: nobody can tell how long ago anything was, so it is due.
+                    _ if changed > now => return Ok((row.natural(0)?, now)),
+                    _ => changed,
                 };
                 let age = read.since(changed);
                 let pace = PACE.iter().find(|(until, _)| age < *until).map_or(longest, |(_, pace)| *pace);

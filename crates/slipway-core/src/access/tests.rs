@@ -126,6 +126,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
     let table: &[(&str, &str, &str)] = &[
         ("GET", "/healthz", ANYBODY),
         ("GET", "/readyz", ANYBODY),
+        ("GET", "/readyz/secrets", "O"),
         ("GET", "/openapi.json", ANYBODY),
         ("GET", "/assets/dashboard.css", ANYBODY),
         ("GET", "/help/states", ANYBODY),
@@ -135,6 +136,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("GET", &sum, ANYBODY),
         ("POST", "/webhooks/gitlab/tug", ANYBODY),
         ("POST", "/api/v1/sessions", ANYBODY),
+        ("DELETE", "/api/v1/sessions", READERS),
         ("POST", "/internal/copy", ANYBODY),
         ("GET", "/api/v1/sign-in", ANYBODY),
         ("GET", "/metrics", "O"),

@@ -181,6 +181,24 @@ fn a_pipeline_is_read_every_minute_at_first_and_ever_more_rarely_after() {
 }
 
 #[test]
+fn a_pipeline_of_which_all_is_dated_ahead_is_read_at_once_and_then_at_its_pace() {
+    let record = record();
+    stage(&record);
+    // The clock, a day ahead till now, was set right.
+    let now = NOW - Duration::from_hours(24);
+    for read_ahead in [None, Some(NOW)] {
+        if let Some(at) = read_ahead {
+            record.reads_pipeline(7, at).expect("read");
+        }
+        assert_eq!(unread(&record, now), [7], "{read_ahead:?}");
+        assert_eq!(record.next_reading(now).expect("a time"), Some(now));
+        record.reads_pipeline(7, now).expect("read");
+        assert!(unread(&record, now + Duration::from_secs(59)).is_empty());
+        assert_eq!(unread(&record, now + Duration::from_mins(1)), [7]);
+    }
+}
+
+#[test]
 fn only_a_pipeline_with_something_to_release_is_read() {
     let record = record();
     let later = NOW + Duration::from_mins(2);
