@@ -271,6 +271,7 @@ mod tests {
             ("soak = \"1h\"", GateKind::Soak),
             (freeze.as_str(), GateKind::Freeze),
             ("second_person = true", GateKind::SecondPerson),
+            ("newest = \"minor\"", GateKind::Newest),
         ] {
             let file = gates(&format!("[[gates]]\n{text}\noverride_people = [7]")).expect("a gate");
             let asked: Vec<GateKind> = GateKind::ALL.into_iter().filter(|kind| file.gates[0].asks_for(*kind)).collect();
@@ -281,7 +282,8 @@ mod tests {
     #[test]
     fn an_environment_is_asked_for_by_the_gates_of_its_own_project() {
         let text = "[edge]\nurl = \"https://slipway.example.com\"\n[gitlab]\nurl = \"https://gitlab.example.com\"\n\
-                    token = \"T\"\n[places]\n[[gates]]\nprojects = [\"tug\"]\ndeployed = [\"production\"]";
+                    token = \"T\"\n[places]\n[[projects]]\nid = 1\nnamespace_id = 2\nname = \"tug\"\nwebhook_token = \"W\"\n\
+                    [[gates]]\nprojects = [\"tug\"]\ndeployed = [\"production\"]";
         let config = Config::parse(text).expect("a good file");
         assert!(config.asks_for("tug", "production"));
         assert!(!config.asks_for("tug", "staging"));
