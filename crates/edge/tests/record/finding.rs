@@ -87,3 +87,66 @@ fn when_one_pipeline_cannot_be_read_the_others_are_not_asked_for_at_once_and_hav
     finds(&edge);
     assert_eq!((asked(), edge.asked("/pipelines/8/jobs")), (2, 1), "each has its turn");
 }
+
+// ---- deployments ----
+
+const DEPLOYED: &str = "[[gates]]\ndeployed = [\"production\"]";
+
+fn deployment(pipeline: u64) -> Value {
+    json!({
+        "id": 42, "status": "success", "environment": {"name": "production"},
+        "deployable": {"id": 55, "finished_at": "2026-11-23T00:00:00Z", "pipeline": {"id": pipeline}},
+    })
+}
+
+/// A job was played, and no webhook has told of it.
+fn is_played(edge: &Edge) {
+    edge.has_job(81, "one", "running");
+    lists(edge, json!([listed(81, &release_job("one"), "running")]));
+}
+
+#[test]
+fn a_deployment_and_a_click_that_are_lost_together_are_found_and_the_click_counts() {
+    let edge = Edge::new(DEPLOYED);
+    is_played(&edge);
+    edge.answers("deployments", 200, json!([deployment(7)]));
+    edge.answers("deployments/42", 200, deployment(7));
+    edge.passes(MINUTE);
+    finds(&edge);
+    edge.drives();
+    assert_eq!(edge.state("one"), TargetState::Approved, "{:?}", edge.audit());
+    assert!(edge.audited("refused").is_empty());
+    assert_eq!(edge.audited("deployed").len(), 1);
+    // Where it is known to run, nobody is asked again.
+    let asked = edge.sent("GET /api/v4/projects/1001/deployments").len();
+    edge.passes(MINUTE);
+    finds(&edge);
+    assert_eq!(edge.sent("GET /api/v4/projects/1001/deployments").len(), asked);
+}
+
+#[test]
+fn another_pipelines_deployment_is_left_to_that_and_without_a_gate_nobody_asks() {
+    for (gates, asked) in [(DEPLOYED, 1), ("", 0)] {
+        let edge = Edge::new(gates);
+        lists(&edge, json!([]));
+        edge.answers("deployments", 200, json!([deployment(8)]));
+        edge.passes(MINUTE);
+        finds(&edge);
+        edge.drives();
+        assert_eq!(edge.sent("GET /api/v4/projects/1001/deployments").len(), asked);
+        assert!(edge.audited("deployed").is_empty());
+    }
+}
+
+#[test]
+fn a_click_is_not_judged_while_deployments_may_be_there_unseen_and_is_found_where_they_are_never_told() {
+    for (status, looks) in [(503, 0), (403, 1)] {
+        let edge = Edge::new(DEPLOYED);
+        is_played(&edge);
+        edge.answers("deployments", status, json!({}));
+        edge.passes(MINUTE);
+        finds(&edge);
+        edge.drives();
+        assert_eq!(edge.asked("/jobs/81"), looks, "{status}");
+    }
+}
