@@ -14,6 +14,8 @@
 mod answer;
 mod blobs;
 mod challenge;
+mod copy;
+mod image;
 mod manifest;
 mod manifests;
 mod name;
@@ -27,6 +29,8 @@ mod fake;
 pub use blobs::{
     Arrived, BeginUpload, Begun, BlobHead, CancelUpload, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus,
 };
+pub use copy::{Moved, NotCopied, Shelf, copy, tag};
+pub use image::{Image, NotWhole, read_image};
 pub use manifest::{
     DOCKER_IMAGE, DOCKER_LIST, Descriptor, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, OCI_IMAGE, OCI_INDEX,
     is_manifest,
