@@ -60,36 +60,118 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-#[test]
-fn an_image_for_two_platforms_arrives_with_its_digest_and_is_not_sent_twice() {
-    let folder = folder("two-platforms");
-    let staging = registry::Registry::start("staging", &folder.join("staging"), Door::Htpasswd).expect("a registry");
-    let public = registry::Registry::start("public", &folder.join("public"), Door::Open).expect("a registry");
-    let layout_folder = folder.join("layout");
-    let layout = Layout::new(&layout_folder).expect("a folder");
-    let shared = layout.layer("shared", &vec![7; 300_000]).expect("a layer");
-    let images: Vec<_> = ["amd64", "arm64"]
-        .into_iter()
-        .map(|architecture| {
+/// Two registries, of which the staging one is closed, and a folder for what is pushed there.
+struct World {
+    folder: PathBuf,
+    staging: registry::Registry,
+    public: registry::Registry,
+    http: Native,
+}
+
+impl World {
+    fn new(name: &str) -> Self {
+        let folder = folder(name);
+        let staging = registry::Registry::start("staging", &folder.join("staging"), Door::Htpasswd);
+        let public = registry::Registry::start("public", &folder.join("public"), Door::Open);
+        Self {
+            staging: staging.expect("a registry"),
+            public: public.expect("a registry"),
+            http: Native::new(Duration::ZERO),
+            folder,
+        }
+    }
+
+    /// Pushes an image for two platforms, which share a layer, to `team/app` of staging.
+    fn push_index(&self) -> Digest {
+        let folder = self.folder.join("layout");
+        let layout = Layout::new(&folder).expect("a folder");
+        let shared = layout.layer("shared", &vec![7; 300_000]).expect("a layer");
+        let image = |architecture: &str| {
             let own = layout.layer("own", architecture.as_bytes()).expect("a layer");
             layout.image(architecture, &[shared.clone(), own]).expect("an image")
-        })
-        .collect();
-    let index = layout.index(&images).expect("an index");
-    let to = format!("{}/team/app", staging.host());
-    let digest = layout.push(index, "17.3.1", &to, Some(&format!("{USER}:{PASSWORD}"))).expect("skopeo pushes it");
+        };
+        let index = layout.index(&[image("amd64"), image("arm64")]).expect("an index");
+        layout.push(index, "17.3.1", &self.staged(), Some(&credentials())).expect("skopeo pushes it")
+    }
 
-    let (from, to) = (with_user(&staging), open(&public));
-    let http = Native::new(Duration::ZERO);
-    let copied = || release(&http, (&from, "team/app"), (&to, "acme/app"), digest, "17.3.1");
-    let moved = run(copied()).expect("it arrives");
+    fn staged(&self) -> String {
+        format!("{}/team/app", self.staging.host())
+    }
+
+    fn release(&self, digest: Digest) -> anyhow::Result<Vec<Moved>> {
+        let (from, to) = (with_user(&self.staging), open(&self.public));
+        run(release(&self.http, (&from, "team/app"), (&to, "acme/app"), digest, "17.3.1"))
+    }
+
+    /// The digest that anybody sees under the public tag, if there is one.
+    fn public_digest(&self) -> Option<Digest> {
+        let reference = format!("{}/acme/app:17.3.1", self.public.host());
+        inspect(&self.folder, &reference, None).ok().map(|bytes| Digest::of(&bytes))
+    }
+}
+
+fn credentials() -> String {
+    format!("{USER}:{PASSWORD}")
+}
+
+#[test]
+fn an_image_for_two_platforms_arrives_with_its_digest_and_is_not_sent_twice() {
+    let world = World::new("two-platforms");
+    let digest = world.push_index();
     // Two configurations, two layers of their own, and one that they share.
-    assert_eq!(moved, [Moved::Sent; 5]);
-    let reference = format!("{}/acme/app:17.3.1", public.host());
-    let bytes = inspect(&folder, &reference, None).expect("skopeo reads it");
-    assert_eq!(Digest::of(&bytes), digest, "the public digest is the staged digest");
-    pull(&folder, &reference, &folder.join("pulled"), None).expect("skopeo finds every part");
+    assert_eq!(world.release(digest).expect("it arrives"), [Moved::Sent; 5]);
+    assert_eq!(world.public_digest(), Some(digest), "the public digest is the staged digest");
+    let reference = format!("{}/acme/app:17.3.1", world.public.host());
+    pull(&world.folder, &reference, &world.folder.join("pulled"), None).expect("skopeo finds every part");
+    assert_eq!(world.release(digest).expect("a second time"), [Moved::WasThere; 5]);
+}
 
-    let again = run(copied()).expect("nothing is wrong with a second time");
-    assert_eq!(again, [Moved::WasThere; 5]);
+#[test]
+fn within_one_registry_nothing_is_sent() {
+    let world = World::new("one-registry");
+    let digest = world.push_index();
+    let registry = with_user(&world.staging);
+    let released = release(&world.http, (&registry, "team/app"), (&registry, "acme/app"), digest, "17.3.1");
+    assert_eq!(run(released).expect("it arrives"), [Moved::Mounted; 5]);
+    let reference = format!("{}/acme/app:17.3.1", world.staging.host());
+    let bytes = inspect(&world.folder, &reference, Some(&credentials())).expect("skopeo reads it");
+    assert_eq!(Digest::of(&bytes), digest);
+    let sent = world.staging.requests().expect("its log");
+    let sent: Vec<_> = sent.iter().filter(|line| line.contains("/acme/app/blobs/uploads/")).collect();
+    assert!(sent.len() == 5 && sent.iter().all(|line| line.contains("?mount=")), "{sent:?}");
+}
+
+#[test]
+fn an_image_of_dockers_own_form_keeps_it() {
+    let world = World::new("docker-schema-2");
+    let folder = world.folder.join("layout");
+    let layout = Layout::new(&folder).expect("a folder");
+    let layer = layout.layer("file", b"some bytes").expect("a layer");
+    let image = layout.image("amd64", &[layer]).expect("an image");
+    let credentials = credentials();
+    layout.push_as(image, "1", &world.staged(), Some(&credentials), &["--format", "v2s2"]).expect("skopeo pushes it");
+    let staged = inspect(&world.folder, &format!("{}:1", world.staged()), Some(&credentials)).expect("skopeo reads it");
+    let digest = Digest::of(&staged);
+    assert!(String::from_utf8_lossy(&staged).contains(slipway_oci::DOCKER_IMAGE), "it is Docker's form");
+    world.release(digest).expect("it arrives");
+    assert_eq!(world.public_digest(), Some(digest));
+}
+
+#[test]
+fn a_layer_whose_bytes_changed_in_staging_does_not_become_public() {
+    let world = World::new("changed");
+    let digest = world.push_index();
+    let layout = std::fs::read_dir(world.folder.join("layout/blobs/sha256")).expect("a folder");
+    let largest =
+        layout.map(|entry| entry.expect("an entry")).max_by_key(|entry| entry.metadata().expect("a file").len());
+    let hex = largest.expect("a blob").file_name().into_string().expect("a digest");
+    let file = world.staging.blob_file(&hex);
+    let mut bytes = std::fs::read(&file).expect("the staged layer");
+    bytes[100_000] ^= 1;
+    std::fs::write(&file, &bytes).expect("other bytes");
+    let error = world.release(digest).expect_err("the layer is another").to_string();
+    let found = Digest::of(&bytes);
+    assert!(error.contains(&format!("sha256:{hex}")) && error.contains(&found.to_string()), "{error}");
+    assert_eq!(world.public_digest(), None);
+    assert!(!world.public.blob_file(&hex).exists() && !world.public.blob_file(&found.hex()).exists());
 }

@@ -59,24 +59,31 @@ impl<'a> Layout<'a> {
     }
 
     /// Gives an image a name in the folder, and pushes it with `skopeo` as it is.
-    pub(crate) fn push(
+    pub(crate) fn push(&self, image: Value, tag: &str, to: &str, credentials: Option<&str>) -> anyhow::Result<Digest> {
+        let digest = image["digest"].as_str().context("a digest")?.parse()?;
+        self.push_as(image, tag, to, credentials, &["--preserve-digests"])?;
+        Ok(digest)
+    }
+
+    /// The same, with options of `skopeo` that make another image of it.
+    pub(crate) fn push_as(
         &self,
         mut image: Value,
         tag: &str,
         to: &str,
         credentials: Option<&str>,
-    ) -> anyhow::Result<Digest> {
+        options: &[&str],
+    ) -> anyhow::Result<()> {
         image["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
         let index = json!({ "schemaVersion": 2, "manifests": [image] });
         std::fs::write(self.folder.join("index.json"), index.to_string())?;
         let from = format!("oci:{}:{tag}", self.folder.display());
         let mut skopeo = skopeo(self.folder);
-        skopeo.args(["copy", "--all", "--preserve-digests", "--dest-tls-verify=false"]);
+        skopeo.args(["copy", "--all", "--dest-tls-verify=false"]).args(options);
         if let Some(credentials) = credentials {
             skopeo.args(["--dest-creds", credentials]);
         }
-        run(skopeo.args([&from, &format!("docker://{to}:{tag}")]))?;
-        Ok(index["manifests"][0]["digest"].as_str().context("a digest")?.parse()?)
+        run(skopeo.args([&from, &format!("docker://{to}:{tag}")])).map(drop)
     }
 }
 
