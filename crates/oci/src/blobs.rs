@@ -249,3 +249,98 @@ impl Endpoint for CancelUpload<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{base, response};
+
+    fn registry() -> Registry {
+        Registry::anonymous(base("https://registry.example.com"))
+    }
+
+    fn repository() -> Repository {
+        "team/app".parse().expect("a repository")
+    }
+
+    fn answer(status: u16, headers: &[(&str, &str)]) -> Response {
+        let mut builder = http::Response::builder().status(status);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(Vec::new()).expect("headers")
+    }
+
+    fn location(text: &str) -> Location {
+        registry().location(&answer(202, &[("location", text)])).expect("an address")
+    }
+
+    #[test]
+    fn a_blob_is_mounted_by_its_digest_from_another_repository() {
+        let (registry, repository, from) = (registry(), repository(), "ci/app".parse().expect("a repository"));
+        let digest = Digest::of(b"x");
+        let begin = BeginUpload { registry: &registry, repository: &repository, mount: Some((digest, &from)) };
+        let request = begin.request().expect("a request");
+        assert_eq!(request.method(), Method::POST);
+        let url = format!("https://registry.example.com/v2/team/app/blobs/uploads/?mount={digest}&from=ci%2Fapp");
+        assert_eq!(request.uri().to_string(), url);
+        assert_eq!(request.headers()["content-length"], "0");
+        let mounted = answer(201, &[("location", "/v2/team/app/blobs/x")]);
+        assert_eq!(begin.parse(&mounted).expect("mounted"), Begun::Mounted);
+        // 202 is no error: the registry does not have it there, and awaits the bytes.
+        let parsed = begin.parse(&answer(202, &[("location", "/u/1")])).expect("an upload");
+        assert_eq!(parsed, Begun::Upload(location("/u/1")));
+        // What nobody asked to mount was not mounted.
+        let plain = BeginUpload { mount: None, ..begin };
+        assert!(plain.request().expect("a request").uri().query().is_none());
+        assert!(plain.parse(&mounted).is_err());
+        assert!(plain.parse(&answer(202, &[])).is_err(), "it names no address");
+    }
+
+    #[test]
+    fn the_bytes_that_arrived_are_counted_from_the_range() {
+        let (registry, at) = (registry(), location("/u/1?_state=a"));
+        let status = UploadStatus(Upload { registry: &registry, location: &at });
+        for (range, bytes) in [("0-699999", 700_000), ("bytes=0-9", 10), ("0-0", 0)] {
+            let arrived = status.parse(&answer(204, &[("range", range), ("location", "/u/1?_state=b")]));
+            let expected = Arrived { bytes, location: location("/u/1?_state=b") };
+            assert_eq!(arrived.expect(range), Some(expected), "{range}");
+        }
+        assert_eq!(status.parse(&response(404, "")).expect("forgotten"), None);
+        for headers in [&[("location", "/u/1")][..], &[("range", "0-x"), ("location", "/u/1")], &[("range", "0-9")]] {
+            assert!(status.parse(&answer(204, headers)).is_err(), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_piece_names_its_place_and_the_next_address_is_the_newest() {
+        let (registry, at) = (registry(), location("/u/1?_state=a"));
+        let upload = Upload { registry: &registry, location: &at };
+        let patch = upload.patch(0, 10_000).expect("a request");
+        // OCI distribution specification 1.1, "Pushing a blob in chunks": `<start>-<end>`, the end included.
+        assert_eq!(patch.headers()["content-range"], "0-9999");
+        assert_eq!(patch.uri().to_string(), "https://registry.example.com/u/1?_state=a");
+        for status in [201, 202, 204] {
+            let next = upload.patched(&answer(status, &[("location", "/u/1?_state=b")])).expect("the next address");
+            assert_eq!(next, location("/u/1?_state=b"));
+        }
+        assert!(upload.patched(&answer(416, &[("location", "/u/1")])).is_err());
+        let put = upload.put(Digest::of(b"x")).expect("a request");
+        let url = format!("https://registry.example.com/u/1?_state=a&digest={}", Digest::of(b"x"));
+        assert_eq!((put.method(), put.uri().to_string()), (&Method::PUT, url));
+    }
+
+    #[test]
+    fn a_blob_is_there_with_its_size_or_not_at_all() {
+        let (registry, repository) = (registry(), repository());
+        let head = HeadBlob { registry: &registry, repository: &repository, digest: Digest::of(b"x") };
+        let found = head.parse(&answer(200, &[("content-length", "7")])).expect("an answer");
+        assert_eq!(found, Some(BlobHead { size: Some(7) }));
+        let elsewhere = head.parse(&answer(307, &[("location", "https://s.example.net/b")])).expect("an answer");
+        assert_eq!(elsewhere, Some(BlobHead { size: None }));
+        assert_eq!(head.parse(&response(404, "")).expect("an answer"), None);
+        for status in [401, 403, 429, 500] {
+            assert!(head.parse(&response(status, "")).is_err(), "{status}");
+        }
+    }
+}

@@ -15,10 +15,12 @@ mod answer;
 mod blobs;
 mod challenge;
 mod copy;
+mod floating;
 mod image;
 mod manifest;
 mod manifests;
 mod name;
+mod referrers;
 mod registry;
 mod session;
 mod tags;
@@ -30,6 +32,7 @@ pub use blobs::{
     Arrived, BeginUpload, Begun, BlobHead, CancelUpload, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus,
 };
 pub use copy::{Moved, NotCopied, Shelf, copy, tag};
+pub use floating::{Floating, Move, Numbered, moves};
 pub use image::{Image, NotWhole, read_image};
 pub use manifest::{
     DOCKER_IMAGE, DOCKER_LIST, Descriptor, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, OCI_IMAGE, OCI_INDEX,
@@ -37,6 +40,7 @@ pub use manifest::{
 };
 pub use manifests::{Head, HeadManifest, Put, PutManifest, read_manifest};
 pub use name::{InvalidReference, InvalidRepository, InvalidTag, Reference, Repository, Tag, Which};
+pub use referrers::{Referrers, find_referrers};
 pub use registry::{Credential, Location, Registry};
 pub use session::{Scope, Session};
 pub use tags::list_tags;

@@ -166,3 +166,108 @@ impl Endpoint for PutManifest<'_> {
         Err(refusal(base, response))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Script, base, now, response};
+    use crate::manifest::OCI_INDEX;
+    use crate::name::Tag;
+
+    const BYTES: &[u8] = br#"{ "schemaVersion": 2,  "manifests": [] }"#;
+
+    fn registry() -> Registry {
+        Registry::anonymous(base("https://registry.example.com"))
+    }
+
+    fn repository() -> Repository {
+        "team/app".parse().expect("a repository")
+    }
+
+    fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        let mut builder = http::Response::builder().status(status);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(body.to_vec()).expect("headers")
+    }
+
+    fn read(which: &Which, answer: &Response) -> Result<Option<Manifest>, CallError> {
+        let registry = registry();
+        let http = Script::new(|request: &Request| {
+            // Debian's registry answers 404 for an index where it is not named.
+            let accept = request.headers()["accept"].to_str().expect("text");
+            assert!(accept.contains(OCI_INDEX) && accept.matches(',').count() == 3, "{accept}");
+            answer.clone()
+        });
+        let session = Session::new(&registry);
+        now(read_manifest(&session, &http, &Scope::pull(&repository()), &repository(), which))
+    }
+
+    #[test]
+    fn a_manifest_is_read_with_its_own_bytes() {
+        let digest = Digest::of(BYTES);
+        let tag: Which = "1.0".parse::<Tag>().expect("a tag").into();
+        for (which, said) in [(&Which::from(digest), None), (&tag, None), (&tag, Some(digest.to_string()))] {
+            let mut headers = vec![("content-type", OCI_INDEX)];
+            headers.extend(said.as_ref().map(|said| ("docker-content-digest", said.as_str())));
+            let manifest = read(which, &answer(200, &headers, BYTES)).expect("an answer").expect("a manifest");
+            assert_eq!((manifest.bytes(), manifest.digest()), (BYTES, digest));
+        }
+        assert_eq!(read(&tag, &response(404, "")).expect("an answer"), None);
+        assert!(read(&tag, &response(500, "")).is_err());
+    }
+
+    #[test]
+    fn other_bytes_than_were_asked_for_are_not_believed() {
+        let (digest, other) = (Digest::of(BYTES), Digest::of(b"other"));
+        let answered = answer(200, &[("content-type", OCI_INDEX)], BYTES);
+        let error = read(&other.into(), &answered).expect_err("other bytes").to_string();
+        assert!(error.contains(&digest.to_string()) && error.contains(&other.to_string()), "{error}");
+        let headers = [("content-type", OCI_INDEX), ("docker-content-digest", &other.to_string())];
+        let tag = "1.0".parse::<Tag>().expect("a tag").into();
+        assert!(read(&tag, &answer(200, &headers, BYTES)).is_err());
+        let head = HeadManifest { registry: &registry(), repository: &repository(), which: &digest.into() };
+        assert!(head.parse(&answer(200, &headers, b"")).is_err());
+    }
+
+    #[test]
+    fn a_manifest_that_has_no_end_is_not_kept() {
+        let endless = vec![b' '; MANIFEST_BYTES_MAX + 1000];
+        let error = read(&Digest::of(b"x").into(), &answer(200, &[("content-type", OCI_INDEX)], &endless));
+        assert!(error.expect_err("too large").to_string().contains("registries take"));
+    }
+
+    fn put(answer: &Response) -> Result<Put, CallError> {
+        let manifest = Manifest::read(OCI_INDEX, BYTES.to_vec()).expect("an index");
+        let which = "1.0".parse::<Tag>().expect("a tag").into();
+        let (registry, repository) = (registry(), repository());
+        let put = PutManifest { registry: &registry, repository: &repository, which: &which, manifest: &manifest };
+        let request = put.request().expect("a request");
+        assert_eq!(request.uri().to_string(), "https://registry.example.com/v2/team/app/manifests/1.0");
+        assert_eq!((request.body().as_slice(), request.headers()["content-type"] == *OCI_INDEX), (BYTES, true));
+        put.parse(answer)
+    }
+
+    #[test]
+    fn a_registry_that_stored_something_else_is_not_believed() {
+        let (digest, other) = (Digest::of(BYTES).to_string(), Digest::of(b"x").to_string());
+        let stored = put(&answer(201, &[("docker-content-digest", &digest)], b"")).expect("stored");
+        assert_eq!(stored, Put::Stored { lists_referrers: false });
+        let listed = put(&answer(201, &[("oci-subject", &other)], b"")).expect("stored");
+        assert_eq!(listed, Put::Stored { lists_referrers: true });
+        assert!(put(&answer(201, &[("docker-content-digest", &other)], b"")).is_err());
+    }
+
+    #[test]
+    fn missing_parts_are_named_as_far_as_the_registry_names_them() {
+        let part = Digest::of(b"x");
+        let body = format!(r#"{{"errors":[{{"code":"MANIFEST_BLOB_UNKNOWN","detail":{{"digest":"{part}"}}}}]}}"#);
+        assert_eq!(put(&answer(400, &[], body.as_bytes())).expect("an answer"), Put::LacksParts(vec![part]));
+        let silent = br#"{"errors":[{"code":"BLOB_UNKNOWN","message":"no"}]}"#;
+        assert_eq!(put(&answer(404, &[], silent)).expect("an answer"), Put::LacksParts(vec![]));
+        for (status, body) in [(400, r#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#), (413, ""), (500, "")] {
+            assert!(put(&answer(status, &[], body.as_bytes())).is_err(), "{status}");
+        }
+    }
+}

@@ -88,3 +88,69 @@ pub async fn list_tags(
     }
     Err(unreadable(&registry.base, format!("its list of the tags of `{repository}` has no end")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Script, base, now, response, with_header};
+
+    const LIST: &str = "https://registry.example.com/v2/team/app/tags/list?n=1000";
+
+    fn list(answer: impl Fn(&str) -> Response) -> (Result<Vec<String>, CallError>, usize) {
+        let registry = Registry::anonymous(base("https://registry.example.com"));
+        let session = Session::new(&registry);
+        let http = Script::new(|request: &Request| answer(&request.uri().to_string()));
+        let found = now(list_tags(&session, &http, &"team/app".parse().expect("a repository")));
+        (found.map(|tags| tags.iter().map(ToString::to_string).collect()), http.asked().len())
+    }
+
+    #[test]
+    fn pages_are_followed_however_their_link_is_written() {
+        for link in [
+            r#"</v2/team/app/tags/list?last=b&n=2>; rel="next""#,
+            r#"<https://registry.example.com/v2/team/app/tags/list?last=b&n=2>; rel="next""#,
+            "http://registry.example.com/v2/team/app/tags/list?last=b; rel=next",
+        ] {
+            let (found, asked) = list(|url| {
+                if url == LIST {
+                    with_header(200, "link", link, r#"{"name":"team/app","tags":["b","a"]}"#)
+                } else {
+                    assert_eq!(url, format!("{LIST}&last=b"));
+                    response(200, r#"{"name":"team/app","tags":["c"]}"#)
+                }
+            });
+            assert_eq!((found.expect(link), asked), (vec!["a".to_owned(), "b".to_owned(), "c".to_owned()], 2));
+        }
+    }
+
+    #[test]
+    fn a_link_behind_which_is_nothing_new_is_the_end() {
+        // Debian's registry gives every tag at once whatever is asked; distribution 3 names a next page that is empty.
+        for second in [r#"{"tags":["a"]}"#, r#"{"tags":[]}"#, r#"{"tags":null}"#] {
+            let (found, asked) = list(|url| {
+                let body = if url == LIST { r#"{"tags":["a"]}"# } else { second };
+                with_header(200, "link", "</x>; rel=next", body)
+            });
+            assert_eq!((found.expect(second), asked), (vec!["a".to_owned()], 2));
+        }
+    }
+
+    #[test]
+    fn a_list_without_an_end_is_given_up() {
+        let pages = std::cell::Cell::new(0);
+        let (found, asked) = list(|_| {
+            pages.set(pages.get() + 1);
+            with_header(200, "link", "</x>; rel=next", &format!(r#"{{"tags":["t{:06}"]}}"#, pages.get()))
+        });
+        assert!(found.expect_err("no end").to_string().contains("has no end"));
+        assert_eq!(asked, PAGES_MAX);
+    }
+
+    #[test]
+    fn a_repository_that_is_not_there_has_no_tags() {
+        assert_eq!(list(|_| response(404, "")).0.expect("none"), Vec::<String>::new());
+        assert_eq!(list(|_| response(200, r#"{"tags":null}"#)).0.expect("none"), Vec::<String>::new());
+        assert!(list(|_| response(200, r#"{"tags":["a b"]}"#)).0.is_err());
+        assert!(list(|_| response(403, "")).0.is_err());
+    }
+}
