@@ -2,13 +2,14 @@
 //! last. Only a tag makes it findable, and [`tag`] is called when all the rest is there.
 //!
 //! It can be cut off anywhere and begun again: what the target has is looked at, not remembered, and what it has is not
-//! sent again.
+//! sent again. Of a large blob that broke off, the registry is asked how much arrived, and the rest is sent; for that alone
+//! something is remembered, the upload's address ([`Uploads`]).
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use http::StatusCode;
 use slipway_wire::{CallError, Digest, Http, Relay, RelayError, Relayed, Response, TooSlow, Transfer};
 
-use crate::blobs::{BeginUpload, Begun, GetBlob, HeadBlob, Upload};
+use crate::blobs::{Arrived, BeginUpload, Begun, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus};
 use crate::image::Image;
 use crate::manifest::{Descriptor, Manifest};
 use crate::manifests::{Put, PutManifest};
@@ -21,6 +22,27 @@ use crate::session::{Scope, Session};
 const BLOBS_AT_ONCE: usize = 3;
 /// How many small requests are under way at once.
 const CALLS_AT_ONCE: usize = 6;
+
+/// From this size on a blob is sent so that it can go on where it broke off. That costs one request more, which is a second
+/// of a transfer at most; so smaller ones begin anew.
+const RESUMABLE_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
+/// The addresses of uploads that broke off. Losing one costs sending its blob again.
+pub trait Uploads {
+    /// Where the upload of a blob goes on.
+    fn broken_off(&self, blob: &Digest) -> Option<Location>;
+    /// An upload goes on at `location`, or is over.
+    fn goes_on_at(&self, blob: &Digest, location: Option<&Location>);
+}
+
+/// Remembers nothing.
+impl Uploads for () {
+    fn broken_off(&self, _blob: &Digest) -> Option<Location> {
+        None
+    }
+
+    fn goes_on_at(&self, _blob: &Digest, _location: Option<&Location>) {}
+}
 
 /// One repository of a registry that is being asked.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +60,8 @@ pub enum Moved {
     WasThere,
     /// The registry took it from another of its repositories.
     Mounted,
-    /// It was sent.
-    Sent,
+    /// So many bytes of it were sent: all, or what was left of an upload that had broken off.
+    Sent(u64),
     /// Neither has it, and its image says that this may be so.
     Left,
 }
@@ -108,12 +130,13 @@ pub async fn copy(
     source: Shelf<'_>,
     target: Shelf<'_>,
     image: &Image,
+    uploads: &impl Uploads,
     moved: &dyn Fn(&Descriptor, Moved),
 ) -> Result<(), NotCopied> {
     let is_one_registry = source.session.registry().base == target.session.registry().base;
     let scope = Scope::push(target.repository);
     let scope = if is_one_registry { scope.and_pull(source.repository) } else { scope };
-    let copying = Copying { http, source, target, scope, is_one_registry };
+    let copying = Copying { http, uploads, source, target, scope, is_one_registry };
     let blobs = image.blobs().iter().map(|blob| async {
         let how = copying.blob(blob).await?;
         moved(blob, how);
@@ -139,13 +162,14 @@ pub async fn tag(
     tags: &[Tag],
 ) -> Result<(), NotCopied> {
     let scope = Scope::push(target.repository);
-    let copying = Copying { http, source: target, target, scope, is_one_registry: true };
+    let copying = Copying { http, uploads: &(), source: target, target, scope, is_one_registry: true };
     let puts = tags.iter().map(|tag| copying.put(manifest, tag.clone().into()));
     stream::iter(puts).buffer_unordered(CALLS_AT_ONCE).try_collect::<()>().await
 }
 
-struct Copying<'a, H> {
+struct Copying<'a, H, U> {
     http: &'a H,
+    uploads: &'a U,
     source: Shelf<'a>,
     target: Shelf<'a>,
     /// What the target must allow.
@@ -153,7 +177,7 @@ struct Copying<'a, H> {
     is_one_registry: bool,
 }
 
-impl<H: Http + Relay> Copying<'_, H> {
+impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
     async fn put(&self, manifest: &Manifest, which: Which) -> Result<(), NotCopied> {
         let Shelf { session, repository } = self.target;
         let put = PutManifest { registry: session.registry(), repository, which: &which, manifest };
@@ -189,12 +213,22 @@ impl<H: Http + Relay> Copying<'_, H> {
         let mount = self.is_one_registry.then_some((blob.digest, self.source.repository));
         let begin = BeginUpload { registry, repository, mount };
         let mut is_renewed = false;
+        let mut broken_off = self.arrived(blob).await;
         loop {
-            let answer = session.call(self.http, &self.scope, &begin).await.map_err(failed("begin to send"))?;
-            let Begun::Upload(location) = answer else { return Ok(Moved::Mounted) };
+            let (location, skip) = match broken_off.take() {
+                Some(Arrived { bytes, location }) => (location, bytes),
+                None => match session.call(self.http, &self.scope, &begin).await.map_err(failed("begin to send"))? {
+                    Begun::Mounted => return Ok(Moved::Mounted),
+                    Begun::Upload(location) => (location, 0),
+                },
+            };
             let upload = Upload { registry, location: &location };
+            let is_resumable = blob.size >= RESUMABLE_BYTES_MIN;
+            self.uploads.goes_on_at(&blob.digest, is_resumable.then_some(&location));
+            let request = if is_resumable { upload.patch(skip, blob.size) } else { upload.put(blob.digest) };
+            let request = request.map_err(|error| failed("send")(CallError::Unsendable(error.to_string())))?;
             let shown = session.credential(&self.scope).map_err(failed("send"))?;
-            let answer = self.upload(blob, &upload).await?;
+            let answer = self.relay(blob, &request, skip).await?;
             // The token may have run out a moment ago. An address is good for one request, so another upload is begun.
             if answer.status() == StatusCode::UNAUTHORIZED && !is_renewed {
                 is_renewed = true;
@@ -203,29 +237,48 @@ impl<H: Http + Relay> Copying<'_, H> {
                     continue;
                 }
             }
-            return upload.ended(&answer).map(|()| Moved::Sent).map_err(failed("send"));
+            self.uploads.goes_on_at(&blob.digest, None);
+            if is_resumable {
+                let next = upload.patched(&answer).map_err(failed("send"))?;
+                let end = EndUpload { upload: Upload { registry, location: &next }, digest: blob.digest };
+                session.call(self.http, &self.scope, &end).await.map_err(failed("end the upload of"))?;
+            } else {
+                upload.ended(&answer).map_err(failed("send"))?;
+            }
+            return Ok(Moved::Sent(blob.size - skip));
         }
     }
 
-    /// Sends a blob's bytes to where its upload began, and returns the target's answer.
-    async fn upload(&self, blob: &Descriptor, upload: &Upload<'_>) -> Result<Response, NotCopied> {
+    /// How much of a blob is at the target from an upload that broke off. What cannot be found out counts as nothing.
+    async fn arrived(&self, blob: &Descriptor) -> Option<Arrived> {
+        let location = self.uploads.broken_off(&blob.digest)?;
+        let session = self.target.session;
+        let upload = Upload { registry: session.registry(), location: &location };
+        let arrived = session.call(self.http, &self.scope, &UploadStatus(upload)).await.ok().flatten()?;
+        // Of an upload that has every byte, the last one would have to be sent twice.
+        (arrived.bytes < blob.size).then_some(arrived)
+    }
+
+    /// Sends a blob's bytes, without the first ones, and returns the target's answer.
+    async fn relay(&self, blob: &Descriptor, to: &http::Request<()>, skip: u64) -> Result<Response, NotCopied> {
         let Shelf { session, repository } = self.target;
         let failed = || call_failed(format!("send the blob {} to `{repository}`", blob.digest));
-        let unsendable = |error: http::Error| failed()(CallError::Unsendable(error.to_string()));
         let mut storage = None;
         let mut is_located = false;
         loop {
             let source = match &storage {
-                Some(storage) => Location::get(storage).map_err(unsendable)?,
+                Some(storage) => {
+                    Location::get(storage).map_err(|error| failed()(CallError::Unsendable(error.to_string())))?
+                }
                 None => self.get(blob)?,
             };
-            let put = session.with_credential(upload.put(blob.digest).map_err(unsendable)?, &self.scope);
             let transfer = Transfer {
                 source,
-                upload: put.map_err(failed())?,
+                upload: session.with_credential(to.clone(), &self.scope).map_err(failed())?,
                 prefix: Vec::new(),
                 suffix: Vec::new(),
                 size: blob.size,
+                skip,
                 digest: blob.digest,
             };
             return match self.http.relay(transfer).await {

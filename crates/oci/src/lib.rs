@@ -31,7 +31,7 @@ mod fake;
 pub use blobs::{
     Arrived, BeginUpload, Begun, BlobHead, CancelUpload, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus,
 };
-pub use copy::{Moved, NotCopied, Shelf, copy, tag};
+pub use copy::{Moved, NotCopied, Shelf, Uploads, copy, tag};
 pub use floating::{Floating, Move, Numbered, moves};
 pub use image::{Image, NotWhole, read_image};
 pub use manifest::{

@@ -110,17 +110,17 @@ impl Http for Native {
 
 impl Relay for Native {
     async fn relay(&self, transfer: Transfer) -> Result<Relayed, RelayError> {
-        let Transfer { source, upload, prefix, suffix, size, digest } = transfer;
+        let length = transfer.sent_bytes();
+        let Transfer { source, upload, prefix, suffix, size, skip, digest } = transfer;
         let (source_host, upload_host) = (host(source.uri()), host(upload.uri()));
         let source = self.ask(source.map(|()| full(Vec::new()))).await?;
         if source.status() != http::StatusCode::OK {
             return Err(RelayError::Source(source.status()));
         }
         let (sender, body) = Channel::<Bytes, Failed>::new(PIECES_MAX);
-        let length = prefix.len() as u64 + size + suffix.len() as u64;
         let mut upload = upload.map(|()| body.boxed());
         upload.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
-        let pumped = pump(source.into_body(), sender, prefix, suffix, size, digest);
+        let pumped = pump(source.into_body(), sender, Sending { prefix, suffix, size, skip, digest });
         let (pumped, answer) = tokio::join!(pumped, async {
             let (head, body) = self.ask(upload).await?.into_parts();
             let body = body.collect().await.map_err(|error| unreachable(&upload_host, &error))?;
@@ -146,30 +146,38 @@ enum Pumped {
     Cut(String),
 }
 
-async fn pump(
-    mut source: Incoming,
-    mut sender: Sender<Bytes, Failed>,
+/// What is sent of what is read, and what it must be.
+struct Sending {
     prefix: Vec<u8>,
     suffix: Vec<u8>,
     size: u64,
+    skip: u64,
     digest: Digest,
-) -> Pumped {
+}
+
+async fn pump(mut source: Incoming, mut sender: Sender<Bytes, Failed>, sending: Sending) -> Pumped {
+    let Sending { prefix, suffix, size, skip, digest } = sending;
     let mut hash = Sha256::new();
     let mut read = 0;
     let mut withheld = Bytes::from(prefix);
     while let Some(frame) = source.frame().await {
-        let piece = match frame {
+        let mut piece = match frame {
             Ok(frame) => frame.into_data().unwrap_or_default(),
             Err(error) => {
                 sender.abort("the source broke off".into());
                 return Pumped::Cut(unreachable("", &error).why);
             }
         };
+        hash.update(&piece);
+        let skipped = usize::try_from(skip.saturating_sub(read)).unwrap_or(usize::MAX).min(piece.len());
         read += piece.len() as u64;
         if read > size {
             break;
         }
-        hash.update(&piece);
+        drop(piece.split_to(skipped));
+        if piece.is_empty() {
+            continue;
+        }
         let before = std::mem::replace(&mut withheld, piece);
         if !before.is_empty() && sender.send_data(before).await.is_err() {
             return Pumped::Stopped;
