@@ -1,6 +1,6 @@
 //! What may be asked of a release by those who release nothing: holds, its end, overrides, what is deployed.
 
-use slipway_core::access::Caller;
+use slipway_core::access::{self, Caller};
 use slipway_core::api::{CloseRequest, DeploymentRequest, HoldRequest, OverrideRequest};
 use slipway_core::config::Config;
 use worker::Method;
@@ -28,8 +28,7 @@ pub(crate) fn change(method: &Method, what: &str, body: &[u8]) -> std::result::R
 /// A deployer speaks for its own environments alone.
 pub(crate) fn speaks_for(caller: &Caller, change: &Change, config: &Config) -> std::result::Result<(), Problem> {
     let (Caller::Deployer(session), Change::Deployed { environment }) = (caller, change) else { return Ok(()) };
-    let deployer = config.deployers.iter().find(|deployer| deployer.id == session.job.project_id);
-    if deployer.is_some_and(|deployer| deployer.environments.contains(environment)) {
+    if access::speaks_for(session, environment, config) {
         return Ok(());
     }
     let why = format!("`{}` does not speak for the environment `{environment}`; see [[deployers]].", session.deployer);

@@ -493,6 +493,71 @@ mod tests {
     }
 
     #[test]
+    fn a_soak_that_a_wrong_clock_began_in_the_future_begins_now() {
+        let facts = Facts { staged_at: Some(Timestamp(NOW.0 + 600 * MINUTE)), ..good() };
+        assert_eq!(
+            said(&[gate(r#"soak = "1h""#)], &facts),
+            ["soak: it has to be staged for 1h, which it is at 2026-11-23 11:00:00 UTC | 2026-11-23 11:00:00 UTC"]
+        );
+    }
+
+    #[test]
+    fn of_two_freezes_the_one_that_ends_last_is_named() {
+        let freeze = |from: &str, until: &str| {
+            format!(r#"{{ from = "2026-11-23T{from}:00Z", until = "2026-11-23T{until}:00Z", why = "until {until}" }}"#)
+        };
+        let (long, short) = (freeze("08:00", "12:00"), freeze("09:00", "11:00"));
+        for both in [format!("{long}, {short}"), format!("{short}, {long}")] {
+            let found = said(&[gate(&format!("freeze = [{both}]"))], &good());
+            assert_eq!(found.len(), 1);
+            assert!(found[0].contains("until 12:00"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_stands_for_its_own_name_and_its_parallel_parts_and_for_no_name_that_only_begins_alike() {
+        for (job, counts) in [
+            ("qa", true),
+            ("qa 1/3", true),
+            ("qa 10/12", true),
+            ("qa: [jammy]", true),
+            ("qa: [jammy, amd64]", true),
+            ("qa-later", false),
+            ("qa later", false),
+            ("qa 1", false),
+            ("qa 1/", false),
+            ("qa /3", false),
+            ("qa 1/x", false),
+            ("qa:", false),
+            ("qa: jammy", false),
+            ("qa: [jammy", false),
+            ("QA", false),
+            ("the qa", false),
+        ] {
+            // One that failed closes the gate, if it is one of those; `qa` itself has succeeded.
+            let jobs = pipeline(Some(7), &[("qa", "success"), (job, "failed")]);
+            let facts = Facts { pipeline: Some(jobs), ..good() };
+            assert_eq!(said(&[gate(r#"jobs = ["qa"]"#)], &facts).len(), usize::from(counts), "{job}");
+            // And alone, with success, it opens it.
+            let facts = Facts { pipeline: Some(pipeline(Some(7), &[(job, "success")])), ..good() };
+            assert_eq!(said(&[gate(r#"jobs = ["qa"]"#)], &facts).is_empty(), counts, "{job}");
+        }
+    }
+
+    #[test]
+    fn only_gates_that_ask_for_what_gitlab_knows_need_it() {
+        for (text, needs) in [
+            ("staged = true", false),
+            ("deployed = [\"x\"]", false),
+            ("soak = \"1h\"", false),
+            ("jobs = [\"qa\"]", true),
+            ("second_person = true", true),
+        ] {
+            assert_eq!(needs_pipeline(&[&gate("staged = true"), &gate(text)]), needs, "{text}");
+        }
+    }
+
+    #[test]
     fn an_override_opens_one_kind_of_gate_that_names_its_person_and_no_hold() {
         let strict = [gate("soak = \"3h\"\nstaged = true\noverride_people = [9]"), gate("soak = \"4h\"")];
         let mut facts = Facts { unstaged: keys(&["jammy"]), ..good() };

@@ -254,6 +254,15 @@ fn two_keys_of_a_pipeline_do_not_share_a_job() {
 }
 
 #[test]
+fn only_the_pipeline_that_declared_a_key_declares_its_file() {
+    let record = record();
+    plan(&record);
+    let other = record.declare(&version(), &key(), &file(b"deb"), false, &session(8, "aa"), NOW);
+    assert!(matches!(other, Err(LedgerError::OtherPipeline { declared: 7, other: 8, .. })), "{other:?}");
+    assert_eq!(record.staged(&version(), &key()).expect("a row"), None, "nothing was changed");
+}
+
+#[test]
 fn what_nobody_planned_cannot_be_declared() {
     let record = record();
     let refused = record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW);
@@ -306,6 +315,35 @@ fn two_ways_of_asking_give_one_order() {
     assert_eq!((order.digest, order.targets.len()), (Digest::of(b"deb"), 1));
     record.dispatched(&[order.approval]).expect("acknowledged");
     assert!(record.dispatches().expect("orders").is_empty());
+}
+
+#[test]
+fn an_approval_of_what_has_changed_since_it_was_judged_is_none() {
+    let record = record();
+    stage(&record);
+    let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
+    let approval = by_webhook(&candidate, &job(81)).expect("an approval");
+    // Meanwhile other bytes have come, and are staged.
+    record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), NOW).expect("a replacement");
+    sees(&record, b"again", &Sight::Declared);
+    assert!(!record.approve(&candidate, &approval, &policy(), 1001, NOW).expect("an answer"));
+    assert_eq!(state(&record), TargetState::Staged);
+    assert!(record.dispatches().expect("orders").is_empty());
+}
+
+#[test]
+fn an_approval_says_who_what_how_and_under_which_policy() {
+    let record = record();
+    stage(&record);
+    assert_eq!(ask(&record), Ok(true));
+    let rows = record.sql().query("SELECT digest, approved_by, by_id, via, job_id, policy FROM approvals", &[]);
+    let rows = rows.expect("rows");
+    let row = rows.first().expect("one");
+    let texts = [0, 1, 3, 5].map(|column| row.text(column).expect("text").to_owned());
+    assert_eq!(texts, [Digest::of(b"deb").to_string(), "mira".to_owned(), "job".to_owned(), policy().to_string()]);
+    assert_eq!((row.natural(2).expect("a number"), row.natural(4).expect("a number")), (7, 81));
+    let audited = entries(record.sql(), 1, 100).expect("rows").pop().expect("the approval");
+    assert!(audited.event.details.contains(&policy().to_string()), "{}", audited.event.details);
 }
 
 #[test]

@@ -17,4 +17,7 @@ pub use admission::{Admission, Admitted, NotAdmitted, admit};
 pub use caller::{Caller, DeployerSession, PersonSession};
 pub use keyring::{Found, Keyring};
 pub use releasing::{MayNotRelease, Player, may_release};
-pub use rights::{Denied, ROUTES, Right, Row, may, right};
+pub use rights::{Denied, ROUTES, Right, Row, may, right, speaks_for};
+
+#[cfg(test)]
+mod tests;

@@ -177,6 +177,12 @@ fn deploys(session: &DeployerSession, project: &Project, config: &Config) -> boo
     config.deployers.iter().any(|of| of.id == session.job.project_id && of.projects.contains(&project.name))
 }
 
+/// Whether a deployer speaks for an environment: for its own alone, by today's configuration.
+pub fn speaks_for(session: &DeployerSession, environment: &str, config: &Config) -> bool {
+    let deployer = config.deployers.iter().find(|deployer| deployer.id == session.job.project_id);
+    deployer.is_some_and(|deployer| deployer.environments.iter().any(|own| own == environment))
+}
+
 fn reads(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, reading: Reading) -> bool {
     match caller {
         _ if reading == Reading::Anyone => true,

@@ -224,6 +224,52 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_applies_to_what_all_of_its_conditions_fit() {
+        let narrow = "projects = [\"tug\"]\nversions = [\"1.*\"]\nmaturities = [\"final\"]\nkeys = [\"ee-*\"]";
+        for (gate, project, version, maturity, key, fits) in [
+            (narrow, "tug", "1.2.0", Maturity::Final, "ee-deb", true),
+            (narrow, "buoy", "1.2.0", Maturity::Final, "ee-deb", false),
+            (narrow, "tug", "2.0.0", Maturity::Final, "ee-deb", false),
+            (narrow, "tug", "1.2.0", Maturity::Candidate, "ee-deb", false),
+            (narrow, "tug", "1.2.0", Maturity::Nightly, "ee-deb", false),
+            (narrow, "tug", "1.2.0", Maturity::Final, "ce-deb", false),
+            ("", "buoy", "2.0.0", Maturity::Nightly, "ce-deb", true),
+        ] {
+            let file = gates(&format!("[[gates]]\nstaged = true\n{gate}")).expect("a gate");
+            let (version_, key_) = (version.parse().expect("a version"), key.parse().expect("a key"));
+            assert_eq!(file.gates[0].fits(project, &version_, maturity, &key_), fits, "{project} {version} {key}");
+        }
+    }
+
+    #[test]
+    fn a_gate_asks_for_what_it_names_and_for_nothing_else() {
+        let window = "{ from = \"2026-12-20T00:00:00Z\", until = \"2026-12-27T00:00:00Z\", why = \"x\" }";
+        let freeze = format!("freeze = [{window}]");
+        for (text, kind) in [
+            ("staged = true", GateKind::Staged),
+            ("deployed = [\"production\"]", GateKind::Deployed),
+            ("jobs = [\"qa\"]", GateKind::Jobs),
+            ("soak = \"1h\"", GateKind::Soak),
+            (freeze.as_str(), GateKind::Freeze),
+            ("second_person = true", GateKind::SecondPerson),
+        ] {
+            let file = gates(&format!("[[gates]]\n{text}\noverride_people = [7]")).expect("a gate");
+            let asked: Vec<GateKind> = GateKind::ALL.into_iter().filter(|kind| file.gates[0].asks_for(*kind)).collect();
+            assert_eq!(asked, [kind], "{text}");
+        }
+    }
+
+    #[test]
+    fn an_environment_is_asked_for_by_the_gates_of_its_own_project() {
+        let text = "[edge]\nurl = \"https://slipway.example.com\"\n[gitlab]\nurl = \"https://gitlab.example.com\"\n\
+                    token = \"T\"\n[places]\n[[gates]]\nprojects = [\"tug\"]\ndeployed = [\"production\"]";
+        let config = Config::parse(text).expect("a good file");
+        assert!(config.asks_for("tug", "production"));
+        assert!(!config.asks_for("tug", "staging"));
+        assert!(!config.asks_for("buoy", "production"));
+    }
+
+    #[test]
     fn a_gate_that_cannot_be_meant_is_refused() {
         for (text, why) in [
             ("soak = 5", "string"),

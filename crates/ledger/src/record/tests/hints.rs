@@ -39,6 +39,16 @@ fn a_job_is_looked_into_once_for_all_that_hint_at_it_and_again_when_a_person_sen
 }
 
 #[test]
+fn a_hint_that_a_wrong_clock_has_put_off_for_years_is_due() {
+    let record = record();
+    keep(&record, "delivery-1", 81);
+    let hint = record.take_hints(NOW, LATER).expect("hints").pop().expect("one");
+    record.postpone_hint(hint.id, "503", Timestamp(LATER.0 + 1)).expect("postponed");
+    assert_eq!(record.next_hint(NOW, LATER).expect("a time"), Some(LATER));
+    assert_eq!(record.take_hints(NOW, LATER).expect("hints").len(), 1, "none is put off beyond the latest");
+}
+
+#[test]
 fn a_delivery_whose_key_came_with_another_job_or_kind_before_is_kept() {
     let record = record();
     keep(&record, "delivery-1", 81);

@@ -70,6 +70,44 @@ fn each_way_to_need_a_person_is_told_once_for_each_approval() {
     assert_eq!(told(&record, &[all("a")]), ["a needs_person jammy-amd64", "a needs_person jammy-amd64"]);
 }
 
+const FOCAL: &str = "ubuntu/focal";
+
+/// Staged and approved for two distro versions.
+fn approved_for_two() -> Record<Database> {
+    let (record, mut two) = (record(), planned(None));
+    two[0].expect.distros.push(FOCAL.to_owned());
+    two[0].targets.push(OrderTarget { distro: FOCAL.to_owned(), public: site("harbour/stable"), how: How::Copy });
+    record.expect(&version(), &session(7, "aa"), &policy(), Maturity::Final, &two, NOW).expect("a plan");
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("a declaration");
+    for distro in [JAMMY, FOCAL] {
+        let digest = Digest::of(b"deb");
+        record.seen_in_staging(&version(), &key(), distro, &digest, &Sight::Declared, NOW).expect("a look");
+    }
+    assert_eq!(ask(&record), Ok(true));
+    record
+}
+
+fn report_of(record: &Record<Database>, distro: &str, state: TargetState) {
+    record.settle(&version(), &key(), 1, &Report::of(distro, state), &Digest::of(b"deb"), NOW).expect("a report");
+}
+
+#[test]
+fn targets_of_a_package_that_stop_under_one_approval_are_told_of_once() {
+    let record = approved_for_two();
+    report_of(&record, JAMMY, TargetState::Failed);
+    report_of(&record, FOCAL, TargetState::Failed);
+    assert_eq!(told(&record, &[all("a")]), ["a needs_person jammy-amd64"]);
+}
+
+#[test]
+fn a_release_is_complete_when_its_last_target_is_released_and_not_before() {
+    let record = approved_for_two();
+    report_of(&record, JAMMY, TargetState::Released);
+    assert!(told(&record, &[all("a")]).is_empty(), "one is left");
+    report_of(&record, FOCAL, TargetState::Released);
+    assert_eq!(told(&record, &[all("a")]), ["a complete -"]);
+}
+
 #[test]
 fn other_bytes_in_staging_are_a_conflict() {
     let record = record();

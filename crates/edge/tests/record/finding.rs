@@ -1,0 +1,89 @@
+//! GitLab sends a webhook once. A played job whose webhook never came is found by reading its pipeline.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use serde_json::{Value, json};
+use slipway_core::release::TargetState;
+use slipway_core::time::Timestamp;
+use slipway_edge::lost;
+
+use crate::host::{Edge, MINUTE, NOW, release_job};
+
+/// Looks for lost webhooks. When it is to be done again.
+fn finds(edge: &Edge) -> Option<Timestamp> {
+    let found = lost::find(&edge.record, &edge.host, &edge.gitlab);
+    found.now_or_never().expect("nothing waits").expect("a working record")
+}
+
+fn lists(edge: &Edge, jobs: Value) {
+    edge.answers("pipelines/7/jobs", 200, jobs);
+}
+
+fn listed(id: u64, name: &str, status: &str) -> Value {
+    json!({"id": id, "name": name, "status": status})
+}
+
+#[test]
+fn a_played_job_is_found_within_two_minutes_and_released_as_if_its_webhook_had_come() {
+    let edge = Edge::new("");
+    edge.has_job(81, "one", "running");
+    lists(&edge, json!([listed(81, &release_job("one"), "running"), listed(99, "unit-tests", "running")]));
+    let mut next = finds(&edge).expect("something waits to be released");
+    for _ in 0..2 {
+        assert!(next <= edge.now() + MINUTE, "each minute at first");
+        edge.is_at(next);
+        next = finds(&edge).expect("another package waits");
+        edge.drives();
+    }
+    assert!(edge.now() <= NOW + MINUTE * 2);
+    assert_eq!((edge.state("one"), edge.state("two")), (TargetState::Approved, TargetState::Staged));
+    assert_eq!((edge.asked("/jobs/81"), edge.asked("/jobs/99")), (1, 0), "only declared jobs are read");
+    assert_eq!(edge.audited("approved").len(), 1);
+}
+
+#[test]
+fn a_job_that_nobody_has_played_is_not_found() {
+    for status in ["manual", "created", "failed", "canceled", "skipped"] {
+        let edge = Edge::new("");
+        edge.has_job(81, "one", status);
+        lists(&edge, json!([listed(81, &release_job("one"), status)]));
+        edge.passes(MINUTE);
+        finds(&edge);
+        edge.drives();
+        assert_eq!(edge.asked("/jobs/81"), 0, "{status}");
+        assert_eq!(edge.state("one"), TargetState::Staged, "{status}");
+    }
+}
+
+#[test]
+fn a_pipeline_is_not_read_again_before_its_time_whether_it_could_be_read_or_not() {
+    for status in [200, 500] {
+        let edge = Edge::new("");
+        edge.answers("pipelines/7/jobs", status, json!([]));
+        edge.passes(MINUTE);
+        for _ in 0..12 {
+            let next = finds(&edge).expect("something waits");
+            assert!(next >= edge.now() + Duration::from_secs(5), "{status}");
+            edge.passes(Duration::from_secs(5));
+        }
+        assert_eq!(edge.asked("/pipelines/7/jobs"), 1, "{status}: once in its minute");
+        finds(&edge);
+        assert_eq!(edge.asked("/pipelines/7/jobs"), 2, "{status}");
+    }
+}
+
+#[test]
+fn when_one_pipeline_cannot_be_read_the_others_are_not_asked_for_at_once_and_have_their_turn_next() {
+    let edge = Edge::new("");
+    edge.another_pipeline(8, "three");
+    for pipeline in [7, 8] {
+        edge.answers(&format!("pipelines/{pipeline}/jobs"), 500, json!({}));
+    }
+    edge.passes(MINUTE);
+    let asked = || edge.asked("/pipelines/7/jobs") + edge.asked("/pipelines/8/jobs");
+    finds(&edge);
+    assert_eq!(asked(), 1, "GitLab is away");
+    finds(&edge);
+    assert_eq!((asked(), edge.asked("/pipelines/8/jobs")), (2, 1), "each has its turn");
+}

@@ -1,0 +1,430 @@
+//! A host that answers as a test wants, and the record that it drives.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use serde_json::{Value, json};
+use slipway_core::api::{Expectation, Problem, StagedFile};
+use slipway_core::config::Config;
+use slipway_core::expectation::Planned;
+use slipway_core::inventory::Seen;
+use slipway_core::promotion::{May, Order, OrderTarget};
+use slipway_core::release::{Key, Maturity, TargetState, Version};
+use slipway_core::report::Report;
+use slipway_core::route::{How, Site};
+use slipway_core::secret::JobSession;
+use slipway_core::time::Timestamp;
+use slipway_core::trouble::Trouble;
+use slipway_edge::hints::named;
+use slipway_edge::port::{Clock, ProjectHost, Silent};
+use slipway_edge::{gates, project};
+use slipway_gitlab::Instance;
+use slipway_gitlab::webhook::Event;
+use slipway_ledger::rusqlite::Database;
+use slipway_ledger::{Ask, Kept, Record, Row, Sight, Sql as _, audit};
+use slipway_package::{Filename, PackageKind};
+use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
+
+/// 2026-11-23 00:00:00 UTC.
+pub(crate) const NOW: Timestamp = Timestamp(1_795_392_000_000);
+pub(crate) const PROJECT: u64 = 1001;
+pub(crate) const PIPELINE: u64 = 7;
+pub(crate) const JAMMY: &str = "ubuntu/jammy";
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+
+const CONFIG: &str = r#"
+    [edge]
+    url = "https://slipway.example.com"
+    [gitlab]
+    url = "https://gitlab.example.com"
+    token = "GITLAB_TOKEN"
+    status_token = "STATUS_TOKEN"
+    [places.depot]
+    kind = "packagecloud"
+    url = "https://packages.example.com"
+    token = "PLACE_TOKEN"
+    [[routes]]
+    staging = { place = "depot", repository = "harbour-ci/pre-release" }
+    public = { place = "depot", repository = "harbour/stable" }
+    [[projects]]
+    id = 1001
+    namespace_id = 71
+    name = "tug"
+    webhook_token = "WEBHOOK_TOKEN"
+"#;
+
+/// A file whose project goes on so, with whatever comes after.
+pub(crate) fn config(more: &str) -> Config {
+    Config::parse(&format!("{CONFIG}{more}")).unwrap_or_else(|error| panic!("{more}: {error}"))
+}
+
+/// A request that was sent, as far as tests look at it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) what: String,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: String,
+}
+
+type Meanwhile = Box<dyn FnOnce()>;
+
+/// Every service that the edge asks, its clock, and its packages' objects, which take every order.
+pub(crate) struct Host {
+    now: Cell<Timestamp>,
+    /// What is answered, by method and path. What is not here is not found.
+    answers: RefCell<BTreeMap<String, (u16, Value)>>,
+    sent: RefCell<Vec<Sent>>,
+    meanwhile: RefCell<Option<Meanwhile>>,
+    orders: RefCell<Vec<String>>,
+}
+
+impl Clock for Host {
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        [0; 16]
+    }
+
+    async fn pause(&self, _wait: Duration) {}
+}
+
+impl Http for Host {
+    async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let body = String::from_utf8_lossy(request.body()).into_owned();
+        self.sent.borrow_mut().push(Sent { what: what.clone(), headers: request.headers().clone(), body });
+        let meanwhile = self.meanwhile.borrow_mut().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        let (status, body) = self.answers.borrow().get(&what).cloned().unwrap_or((404, json!({})));
+        if status == 0 {
+            return Err(Unreachable { host: "gitlab.example.com".to_owned(), why: "the connection broke".to_owned() });
+        }
+        Ok(http::Response::builder().status(status).body(body.to_string().into_bytes()).expect("an answer"))
+    }
+
+    async fn read(&self, request: Request, _each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
+        self.send(request).await
+    }
+}
+
+impl ProjectHost for Host {
+    async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
+        self.orders.borrow_mut().push(order.key.to_string());
+        Ok(())
+    }
+
+    fn announce(&self, _version: &Version) {}
+
+    async fn find(&self, _: &Site, _: &str, _: &Filename) -> Result<Result<Seen, Trouble>, Silent> {
+        Err(Silent("nobody looks".to_owned()))
+    }
+
+    fn secret(&self, name: &str) -> Result<Token, String> {
+        match name {
+            "EVENTS_TOKEN" => Ok(Token::new(EVENTS_TOKEN)),
+            "STATUS_TOKEN" => Ok(Token::new("glpat-status")),
+            other => Err(format!("there is no `{other}`")),
+        }
+    }
+
+    fn log(&self, _line: &str) {}
+}
+
+pub(crate) const EVENTS_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// One project's edge.
+pub(crate) struct Edge {
+    pub(crate) record: Record<Database>,
+    pub(crate) host: Host,
+    pub(crate) config: Config,
+    pub(crate) gitlab: Instance,
+}
+
+pub(crate) fn version() -> Version {
+    "1.2.0".parse().expect("a version")
+}
+
+pub(crate) fn key(name: &str) -> Key {
+    name.parse().expect("a key")
+}
+
+fn digest(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
+}
+
+fn session(pipeline_id: u64) -> JobSession {
+    JobSession {
+        project_id: PROJECT,
+        project_path: "harbour/tug".to_owned(),
+        pipeline_id,
+        job_id: 1,
+        user: "mira".to_owned(),
+        user_id: 7,
+        user_level: None,
+        environment: None,
+        environment_protected: false,
+        ref_name: "v1.2.0".to_owned(),
+        sha: "aa".to_owned(),
+        token_id: "t".to_owned(),
+        ends_at: NOW,
+    }
+}
+
+fn site(repository: &str) -> Site {
+    Site { place: "depot".to_owned(), repository: repository.to_owned() }
+}
+
+/// The name of a package's manual job.
+pub(crate) fn release_job(name: &str) -> String {
+    format!("release: [{name}]")
+}
+
+impl Edge {
+    /// With packages `one` and `two` staged, and this configuration of the project and what comes after it.
+    pub(crate) fn new(more: &str) -> Self {
+        let config = config(more);
+        let gitlab = Instance::new(config.gitlab.url.clone(), Token::new("t"));
+        let record = Record::open(Database::in_memory()).expect("a record");
+        record.know_project(PROJECT).expect("known");
+        let host = Host {
+            now: Cell::new(NOW),
+            answers: RefCell::default(),
+            sent: RefCell::default(),
+            meanwhile: RefCell::default(),
+            orders: RefCell::default(),
+        };
+        let edge = Self { record, host, config, gitlab };
+        for name in ["one", "two"] {
+            edge.expects(name);
+            edge.stages(name);
+        }
+        edge
+    }
+
+    /// A job of the pipeline declares a package more.
+    pub(crate) fn expects(&self, name: &str) {
+        self.expects_of(PIPELINE, name);
+    }
+
+    /// Another pipeline of the project stages a package.
+    pub(crate) fn another_pipeline(&self, pipeline: u64, name: &str) {
+        self.expects_of(pipeline, name);
+        self.stages_of(pipeline, name);
+    }
+
+    fn expects_of(&self, pipeline: u64, name: &str) {
+        let planned = Planned {
+            key: key(name),
+            expect: Expectation {
+                distros: vec![JAMMY.to_owned()],
+                kind: PackageKind::Deb,
+                architecture: None,
+                release_job: release_job(name),
+                environment: format!("release/{name}"),
+                release_all_job: None,
+                release_all_environment: None,
+                skip: None,
+            },
+            staging: site("harbour-ci/pre-release"),
+            targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
+        };
+        let by = session(pipeline);
+        let policy = self.config.policy;
+        self.record.expect(&version(), &by, &policy, Maturity::Final, &[planned], self.now()).expect("a plan");
+    }
+
+    /// A package's bytes are declared, and seen in staging.
+    pub(crate) fn stages(&self, name: &str) {
+        self.stages_of(PIPELINE, name);
+    }
+
+    fn stages_of(&self, pipeline: u64, name: &str) {
+        let file = StagedFile { filename: format!("{name}_1.2.0_amd64.deb"), digest: digest(name), size: 3 };
+        self.record.declare(&version(), &key(name), &file, false, &session(pipeline), self.now()).expect("declared");
+        self.sees(name, &Sight::Declared);
+    }
+
+    /// A look at staging shows this.
+    pub(crate) fn sees(&self, name: &str, sight: &Sight) {
+        self.record.seen_in_staging(&version(), &key(name), JAMMY, &digest(name), sight, self.now()).expect("seen");
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.host.now.get()
+    }
+
+    /// Time passes.
+    pub(crate) fn passes(&self, wait: Duration) {
+        self.host.now.set(self.now() + wait);
+    }
+
+    /// The clock is set.
+    pub(crate) fn is_at(&self, now: Timestamp) {
+        self.host.now.set(now);
+    }
+
+    // ---- GitLab ----
+
+    /// From now on this is answered to a `GET` of GitLab's API about the project. Status 0: the connection breaks.
+    pub(crate) fn answers(&self, path: &str, status: u16, body: Value) {
+        self.answers_to(&format!("GET /api/v4/projects/{PROJECT}/{path}"), status, body);
+    }
+
+    /// From now on this is answered.
+    pub(crate) fn answers_to(&self, what: &str, status: u16, body: Value) {
+        self.host.answers.borrow_mut().insert(what.to_owned(), (status, body));
+    }
+
+    /// Something is done while the next request is under way.
+    pub(crate) fn meanwhile(self: &std::rc::Rc<Self>, act: impl FnOnce(&Self) + 'static) {
+        let edge = std::rc::Rc::clone(self);
+        *self.host.meanwhile.borrow_mut() = Some(Box::new(move || act(&edge)));
+    }
+
+    /// GitLab has a job of a package, played by person 7 a minute ago unless it says otherwise.
+    pub(crate) fn has_job(&self, id: u64, name: &str, status: &str) -> Value {
+        let job = json!({
+            "id": id, "name": release_job(name), "status": status, "started_at": (self.now() - MINUTE).to_string(),
+            "user": {"id": 7, "username": "mira"}, "pipeline": {"id": PIPELINE, "ref": "v1.2.0", "sha": "aa"},
+        });
+        self.answers(&format!("jobs/{id}"), 200, job.clone());
+        job
+    }
+
+    /// GitLab says who started the pipeline, and how its job `qa` is.
+    pub(crate) fn has_pipeline(&self, started_by: u64, qa: &str) {
+        let user = json!({"id": started_by, "username": "x"});
+        self.answers(&format!("pipelines/{PIPELINE}"), 200, json!({"id": PIPELINE, "status": "running", "user": user}));
+        let jobs = json!([{"id": 3, "name": "qa", "status": qa}]);
+        self.answers(&format!("pipelines/{PIPELINE}/jobs"), 200, jobs);
+    }
+
+    /// How often something was asked, by the end of its path.
+    pub(crate) fn asked(&self, end: &str) -> usize {
+        self.host.sent.borrow().iter().filter(|sent| sent.what.ends_with(end)).count()
+    }
+
+    /// What was sent to somebody, by the beginning of method and path.
+    pub(crate) fn sent(&self, what: &str) -> Vec<Sent> {
+        self.host.sent.borrow().iter().filter(|sent| sent.what.starts_with(what)).cloned().collect()
+    }
+
+    // ---- what arrives ----
+
+    /// A webhook arrives. `None`: it names nothing.
+    pub(crate) fn hears(&self, body: &Value) -> Option<Kept> {
+        let event = Event::parse(body.to_string().as_bytes()).expect("an event");
+        let project = self.config.project("tug").expect("the project");
+        let (named, otherwise) = named(event, project, &self.config)?;
+        Some(self.record.keep_hints(&otherwise, &named, self.now()).expect("kept"))
+    }
+
+    /// A webhook says that a package's job was played.
+    pub(crate) fn hears_of(&self, job: u64, name: &str) -> Option<Kept> {
+        self.hears(&json!({
+            "object_kind": "build", "project_id": PROJECT, "pipeline_id": PIPELINE, "build_id": job,
+            "build_name": release_job(name), "build_status": "running",
+        }))
+    }
+
+    /// The alarm goes off, and again for as long as it is due at once. When it is due next.
+    pub(crate) fn drives(&self) -> Option<Timestamp> {
+        for _ in 0..20 {
+            let next = project::drive(&self.record, &self.host, &self.config, Some(&self.gitlab));
+            let next = next.now_or_never().expect("nothing waits").expect("a working record");
+            if next.is_none_or(|due_at| due_at > self.now() + Duration::from_millis(100)) {
+                return next;
+            }
+        }
+        panic!("the alarm is due at once for ever");
+    }
+
+    /// A package's job is played, and its webhook arrives and is looked into.
+    pub(crate) fn plays(&self, job: u64, name: &str) {
+        self.has_job(job, name, "running");
+        self.hears_of(job, name);
+        self.drives();
+    }
+
+    /// The same, and it is approved.
+    pub(crate) fn approves(&self, job: u64, name: &str) {
+        self.plays(job, name);
+        assert_eq!(self.state(name), TargetState::Approved, "{:?}", self.audit());
+    }
+
+    // ---- what becomes of it ----
+
+    fn target(&self, name: &str) -> Row {
+        let rows = self.record.sql().query("SELECT state, problem FROM targets WHERE key = ?", &[name.into()]);
+        rows.expect("rows").pop().expect("each has one target")
+    }
+
+    pub(crate) fn state(&self, name: &str) -> TargetState {
+        self.target(name).text(0).expect("a word").parse().expect("a state")
+    }
+
+    /// What is said of a package's target: the problem's code, and what it is.
+    pub(crate) fn problem(&self, name: &str) -> Option<(String, String)> {
+        let row = self.target(name);
+        let problem: Problem = serde_json::from_str(row.text_or_null(1).expect("a column")?).expect("a problem");
+        Some((problem.code, problem.what))
+    }
+
+    /// Which approval is a package's newest.
+    fn approval(&self, name: &str) -> u64 {
+        let of = |job| self.record.approvals_of(&version(), &key(name), job).expect("approvals");
+        (80..100).flat_map(of).max().unwrap_or_default()
+    }
+
+    pub(crate) fn question(&self, name: &str) -> Ask {
+        Ask {
+            project_id: PROJECT,
+            version: version(),
+            key: key(name),
+            distro: JAMMY.to_owned(),
+            approval: self.approval(name),
+            digest: digest(name),
+        }
+    }
+
+    /// The package's object asks whether its act may begin.
+    pub(crate) fn may_act(&self, name: &str) -> May {
+        self.may_act_under(&self.config, name)
+    }
+
+    /// The same when the edge was deployed with another configuration meanwhile.
+    pub(crate) fn may_act_under(&self, config: &Config, name: &str) -> May {
+        self.answer_to(config, &self.question(name))
+    }
+
+    pub(crate) fn answer_to(&self, config: &Config, ask: &Ask) -> May {
+        let may = gates::may_act(&self.record, &self.host, config, Some(&self.gitlab), ask);
+        may.now_or_never().expect("nothing waits").expect("a working record")
+    }
+
+    /// The package's object says how far its target is.
+    pub(crate) fn reports(&self, name: &str, state: TargetState) {
+        let (approval, report) = (self.approval(name), Report::of(JAMMY, state));
+        let settled = self.record.settle(&version(), &key(name), approval, &report, &digest(name), self.now());
+        settled.expect("a report");
+    }
+
+    /// What the audit says: action, subject and details, a row each.
+    pub(crate) fn audit(&self) -> Vec<String> {
+        let rows = audit::entries(self.record.sql(), 1, 1000).expect("rows");
+        rows.into_iter()
+            .map(|row| format!("{} {} {}", row.event.action, row.event.subject, row.event.details))
+            .collect()
+    }
+
+    /// How many rows of the audit begin so.
+    pub(crate) fn audited(&self, begins: &str) -> Vec<String> {
+        self.audit().into_iter().filter(|row| row.starts_with(begins)).collect()
+    }
+}

@@ -1,0 +1,8 @@
+//! The record of a project, driven over a GitLab that answers as a test wants: what is asked again right before an act,
+//! what becomes of webhooks' hints, which lost webhooks are found, and who is told.
+
+mod acting;
+mod finding;
+mod hints;
+mod host;
+mod telling;
