@@ -33,7 +33,7 @@ impl Endpoint for HeadBlob<'_> {
     type Output = Option<BlobHead>;
 
     fn request(&self) -> Result<Request, http::Error> {
-        let url = self.registry.url(self.repository, ["blobs", self.digest.to_string().as_str()]);
+        let url = self.registry.url(self.repository, format_args!("blobs/{}", self.digest));
         Registry::request(Method::HEAD, &url).body(Vec::new())
     }
 
@@ -65,7 +65,7 @@ pub struct GetBlob<'a> {
 impl GetBlob<'_> {
     /// The request, without a credential.
     pub fn request(&self) -> Result<http::Request<()>, http::Error> {
-        let url = self.registry.url(self.repository, ["blobs", self.digest.to_string().as_str()]);
+        let url = self.registry.url(self.repository, format_args!("blobs/{}", self.digest));
         Registry::request(Method::GET, &url).body(())
     }
 
@@ -110,7 +110,7 @@ impl Endpoint for BeginUpload<'_> {
     type Output = Begun;
 
     fn request(&self) -> Result<Request, http::Error> {
-        let mut url = format!("{}/", self.registry.url(self.repository, ["blobs", "uploads"]));
+        let mut url = self.registry.url(self.repository, "blobs/uploads/");
         if let Some((digest, from)) = self.mount {
             let from = percent_encoding::utf8_percent_encode(from.as_str(), percent_encoding::NON_ALPHANUMERIC);
             url = format!("{url}?mount={digest}&from={from}");

@@ -32,7 +32,7 @@ pub struct HeadManifest<'a> {
 }
 
 fn url(registry: &Registry, repository: &Repository, which: &Which) -> String {
-    registry.url(repository, ["manifests", which.to_string().as_str()])
+    registry.url(repository, format_args!("manifests/{which}"))
 }
 
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {

@@ -125,7 +125,7 @@ impl Endpoint for ListReferrers<'_> {
     type Output = Option<Vec<Digest>>;
 
     fn request(&self) -> Result<Request, http::Error> {
-        let url = self.registry.url(self.repository, ["referrers", self.subject.to_string().as_str()]);
+        let url = self.registry.url(self.repository, format_args!("referrers/{}", self.subject));
         Registry::request(Method::GET, &url).header(http::header::ACCEPT, OCI_INDEX).body(Vec::new())
     }
 

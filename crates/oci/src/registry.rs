@@ -49,9 +49,10 @@ impl Registry {
         Self { credential: None, ..self.clone() }
     }
 
-    /// `{base}/v2/{repository}/{segments…}`.
-    pub(crate) fn url<'a>(&self, repository: &'a Repository, segments: impl IntoIterator<Item = &'a str>) -> String {
-        self.base.url(std::iter::once("v2").chain(repository.as_str().split('/')).chain(segments))
+    /// `{base}/v2/{repository}/{rest}`. Repositories, tags and digests have no character that a path has to escape; the `:`
+    /// of a digest, which it may, is left for registries that compare paths as text.
+    pub(crate) fn url(&self, repository: &Repository, rest: impl fmt::Display) -> String {
+        format!("{}/v2/{repository}/{rest}", self.base)
     }
 
     /// A request without a body or a credential, which is added by whoever sends it ([`crate::Session`]).

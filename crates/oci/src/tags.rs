@@ -36,7 +36,7 @@ impl Endpoint for ListTags<'_> {
     type Output = Page;
 
     fn request(&self) -> Result<Request, http::Error> {
-        let mut url = format!("{}?n={PER_PAGE}", self.registry.url(self.repository, ["tags", "list"]));
+        let mut url = self.registry.url(self.repository, format_args!("tags/list?n={PER_PAGE}"));
         if let Some(after) = &self.after {
             url = format!("{url}&last={after}");
         }
