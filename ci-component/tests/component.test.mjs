@@ -43,6 +43,15 @@ jammy:
   script: make
 `;
 
+function accepts(name, text) {
+  const file = join(folder, name);
+  writeFileSync(file, text);
+  const { status, stdout } = spawnSync(schema, ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", file], {
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, `${name}: ${stdout}`);
+}
+
 const runnerSays = (...words) => spawnSync(runner, [...runnerWords, ...words], { cwd: folder, encoding: "utf8" });
 const tag = ["--variable", "CI_COMMIT_TAG=v1.2.0"];
 
@@ -157,14 +166,57 @@ test("GitLab's schema accepts every component's header, and pipelines made of th
   };
   for (const job of ["plan:", "verify:", "jammy:"]) assert.ok(texts["expanded-all.yml"].includes(job), job);
   for (const template of templates) [texts[`header-${template}.yml`]] = read(template).split(/^---$/m);
-  for (const [name, text] of Object.entries(texts)) {
-    const file = join(folder, name);
-    writeFileSync(file, text);
-    const { status, stdout } = spawnSync(schema, ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", file], {
-      encoding: "utf8",
-    });
-    assert.equal(status, 0, `${name}: ${stdout}`);
+  for (const [name, text] of Object.entries(texts)) accepts(name, text);
+});
+
+// Every input of every component, with another value than its default.
+const inputsOf = (template) => [...read(template).split(/^---$/m)[0].matchAll(/^ {4}([a-z0-9-]+):\n((?: {6}.*\n)+)/gm)];
+const otherThanDefault = {
+  url: '"https://slipway.example.com/below"', packages: "[one, two.three, four_five]", "packages-file": "ci/plan.toml", version: '"3.1.0"',
+  condition: '$CI_COMMIT_BRANCH == "main"', slipway: '"https://files.example.com/slipway-1.0.0.tgz"', "slipway-sha256": `"${"a1".repeat(32)}"`,
+  image: '"registry.example.com/node:22"', "plan-job": '"declare it"', "plan-stage": "declare", "stage-job": undefined, artifacts: "[out/, more/]",
+  "artifact-expiry": '"3 weeks 2 days"', "release-job": '"go out"', "release-stage": "publish", "release-needs": '["make", "declare it"]',
+  "release-timeout": '"1h 30m"', "release-all-job": '"everything out"', "environment-action": "access", "environment-tier": "testing",
+  folder: '"out/packages"', "build-job": '".build"', "stage-stage": "publish", when: "always", "verify-job": '"check it"', "verify-stage": "publish",
+};
+const special = { release: { "stage-job": '".put"' }, stage: { "stage-job": '"put"' } };
+// Hidden jobs are seen in what extends them alone: by default, and with every input given.
+const hidden = { release: [".slipway-stage", ".put"], stage: [".slipway-build", ".build"], verify: [] };
+
+test("GitLab's schema accepts every component as rendered, with its defaults and with every input given", needsSchema, () => {
+  const pipelines = { defaults: (name) => ["url", "packages"].includes(name), everything: () => true };
+  for (const template of templates) {
+    for (const [which, isGiven] of Object.entries(pipelines)) {
+      const given = inputsOf(template).map(([, name]) => name).filter(isGiven);
+      const lines = given.map((name) => {
+        const value = special[template]?.[name] ?? otherThanDefault[name];
+        assert.ok(value, `${template}: a value for ${name} is needed here`);
+        return `      ${name}: ${value}\n`;
+      });
+      const project =
+        `stages: [declare, build, test, deploy, publish]\ninclude:\n  - component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/${template}@$CI_COMMIT_SHA\n` +
+        `    inputs:\n${lines.join("")}make:\n  stage: build\n  script: make\n` +
+        hidden[template].slice(which === "defaults" ? 0 : 1, which === "defaults" ? 1 : 2).map((name) => `extended:\n  extends: ${name}\n  stage: build\n  script: make\n`).join("");
+      writeFileSync(join(folder, "rendered.yml"), project);
+      const { status, stdout, stderr } = runnerSays("--file", "rendered.yml", "--preview", ...tag);
+      assert.equal(status, 0, `${template}, ${which}: ${stderr}`);
+      // That the input is used at all: its value, without the quotes, is in what comes out.
+      for (const name of which === "everything" ? given : []) {
+        const word = (special[template]?.[name] ?? otherThanDefault[name]).replace(/^['"[]+|['"\]]+$/g, "").split(",")[0].replace(/["']$/, "");
+        assert.ok(hidden[template].includes(word) || stdout.includes(word), `${template}: ${name}, ${word}`);
+      }
+      assert.doesNotMatch(stdout, /\$\[\[/, template);
+      accepts(`${template}-${which}.yml`, stdout);
+    }
   }
+});
+
+test("GitLab's schema accepts the component's own pipeline as rendered", needsSchema, () => {
+  writeFileSync(join(folder, "own-project.yml"), readFileSync(here("../.gitlab-ci.yml"), "utf8"));
+  const { status, stdout, stderr } = runnerSays("--file", "own-project.yml", "--preview");
+  assert.equal(status, 0, stderr);
+  for (const job of ["plan:", "verify:", "pin:", "release:"]) assert.ok(stdout.includes(`\n${job}`), job);
+  accepts("own-rendered.yml", stdout);
 });
 
 test("GitLab's schema does refuse what is wrong", needsSchema, () => {

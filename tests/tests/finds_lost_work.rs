@@ -1,9 +1,13 @@
 //! Approved work that no alarm drives any more is found by the record's own alarm; what rests is looked at again.
+//! What no webhook has told of is found by reading pipelines.
+#![allow(clippy::print_stdout, reason = "how long a search took is a figure")]
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use slipway_core::time::Timestamp;
 use slipway_tests::e2e::{JAMMY, Process, Release, World, deb, wait_for};
 
 /// The record looks over what moves once a minute, and takes up what was not heard of for one.
@@ -101,4 +105,32 @@ fn look_again(world: &mut World, release: &Release, round: u32) {
     let (_, fence) = release.ready(&deb(&key, "", 0));
     world.gitlab.play(fence, "mira");
     release.wait_until_released(&key);
+}
+
+#[test]
+fn without_any_webhook_a_deployment_and_a_click_are_found_within_the_minute_in_which_the_pipeline_is_read() {
+    let more = "[[gates]]\nprojects = [\"tug\"]\ndeployed = [\"staging\"]\n".to_owned();
+    let world = World::start_with("hook-off", |settings| settings.more_config = more);
+    world.gitlab.change_hook(world.tug().id, &json!({"events": []}));
+    let release = world.release("1.0.0");
+    let (package, job) = release.ready(&deb("cargo", "", 0));
+    let deploy = world.gitlab.job(&json!({
+        "project": release.project.id, "pipeline": release.pipeline, "name": "deploy", "status": "running",
+        "environment": "staging",
+    }));
+    world.gitlab.finish(deploy["id"].as_u64().expect("a number"), "success");
+    // Both wait to be found; the click counts, since the deployment was there first.
+    let played = world.gitlab.play(job, "mira");
+    release.wait_until_released("cargo");
+    release.is_public_once(&package);
+    assert!(world.gitlab.deliveries(played).is_empty(), "no webhook was sent");
+    assert!(world.rows(&release, "cargo", "refused").is_empty(), "it was not refused on the way");
+
+    let played = world.gitlab.tell("GET", &format!("jobs/{played}"), &Value::Null);
+    let at = |text: &Value| text.as_str().expect("a time").parse::<Timestamp>().expect("a time");
+    let approved = world.rows(&release, "cargo", "approved");
+    let took = at(&approved[0]["at"]).since(at(&played["started_at"]));
+    println!("the click was found after {} s", took.as_secs());
+    // A minute, and the 5 s between two looks.
+    assert!(took <= Duration::from_secs(65), "{took:?}");
 }

@@ -71,6 +71,7 @@ fn candidate() -> Candidate {
         environment: "release/deb".to_owned(),
         release_all: None,
         digest: Some(Digest::of(b"deb")),
+        is_closed: false,
         targets: vec![("ubuntu/jammy".to_owned(), TargetState::Staged)],
     }
 }

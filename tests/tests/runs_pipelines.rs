@@ -26,6 +26,73 @@ fn states(release: &Value) -> Vec<(&str, &str)> {
 }
 
 #[test]
+fn a_whole_pipeline_plans_builds_stages_and_releases_what_was_clicked_in_one_go() {
+    let Some(runner) = runner() else { return };
+    let world = World::start("pipelines-whole");
+    world.gitlab.point_hook(world.tug().id, "http://127.0.0.1:9/nobody");
+    let pipeline = Pipeline::of(&world, world.release("1.2.0"), runner, "project", &packages(&["cargo", "tug"]));
+    // That a package waits for its own staging alone is what a person does who clicks later. Here all is begun at once.
+    let needs = "    inputs:\n      release-needs: [\"build cargo\", \"build tug\"]\n";
+    pipeline.change_jobs(|jobs| jobs.replace("    inputs:\n", needs));
+    let [cargo, tug] = ["cargo", "tug"].map(|key| pipeline.build(key, &built(key)));
+    let release_all = || {
+        let job = world.gitlab.job(&json!({
+            "project": pipeline.release.project.id, "pipeline": pipeline.release.pipeline, "name": "release-all",
+            "stage": "deploy", "status": "manual", "environment": "release-all",
+        }));
+        world.gitlab.play(job["id"].as_u64().expect("a number"), "mira")
+    };
+    let jobs = [
+        ("plan", pipeline.job("plan")),
+        ("build cargo", pipeline.job("build cargo")),
+        ("build tug", pipeline.job("build tug")),
+        ("release: [cargo]", world.gitlab.play(pipeline.release.job("cargo"), "mira")),
+    ];
+    for ran in pipeline.run_whole(&jobs, &["release: [cargo]"]) {
+        ran.passed();
+    }
+    assert_eq!(
+        states(&pipeline.release.shown()),
+        [("cargo", "released"), ("tug", "staged")],
+        "nobody has clicked that"
+    );
+    pipeline.release.is_public_once(&cargo);
+    pipeline.release.is_not_public(&tug.filename);
+
+    pipeline.run_as(release_all(), "release-all").passed();
+    assert_eq!(pipeline.release.shown()["state"], "complete");
+    for package in [&cargo, &tug] {
+        pipeline.release.is_public_once(package);
+    }
+}
+
+#[test]
+fn a_package_that_fails_fails_its_own_job_alone_and_is_released_once_it_is_mended() {
+    let Some(runner) = runner() else { return };
+    let world = World::start("pipelines-one-fails");
+    world.gitlab.point_hook(world.tug().id, "http://127.0.0.1:9/nobody");
+    let pipeline = Pipeline::of(&world, world.release("1.2.0"), runner, "project", &packages(&["cargo", "tug"]));
+    pipeline.run("plan").passed();
+    let [cargo, tug] = ["cargo", "tug"].map(|key| {
+        let package = pipeline.build(key, &built(key));
+        pipeline.run(&format!("build {key}")).passed();
+        package
+    });
+    // The storage gives other bytes for one of them than were staged.
+    world.depot.fault(&json!({"on": "storage", "effect": "flip-bit", "at": 300, "path": cargo.filename}));
+    let said = pipeline.play("cargo").failed_with(1);
+    assert!(said.contains("Failed") && said.contains("nothing of it is public") && said.contains("next:"), "{said}");
+    pipeline.play("tug").passed();
+    assert_eq!(states(&pipeline.release.shown()), [("cargo", "failed"), ("tug", "released")]);
+    pipeline.release.is_not_public(&cargo.filename);
+    pipeline.release.is_public_once(&tug);
+
+    pipeline.play("cargo").passed();
+    assert_eq!(pipeline.release.shown()["state"], "complete");
+    pipeline.release.is_public_once(&cargo);
+}
+
+#[test]
 fn pipelines_of_two_editions_feed_one_release_and_release_each_its_own() {
     let Some(runner) = runner() else { return };
     let world = World::start("pipelines-editions");

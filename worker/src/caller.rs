@@ -118,6 +118,12 @@ impl<'a> Asking<'a> {
         Ok(may(self.right, self.caller.as_ref(), project, level, self.config))
     }
 
+    /// Somebody who may ask this of the project is refused for what they ask: its audit says so.
+    pub(crate) async fn refused_here(&self, project: &Project, why: &str) -> Result<(), Problem> {
+        message::refuse(self.env, project.id, self.caller()?.to_string(), &self.act, why).await;
+        Ok(())
+    }
+
     /// A refusal goes into the audit of the caller's own project: nobody writes into that of another.
     async fn record(&self, project: &Project, why: &str) {
         let Ok(caller) = self.caller() else { return };

@@ -157,7 +157,10 @@ async fn api(
             let project = asking.project(project).await?;
             let version = parse_version(version)?;
             let change = gates::change(&method, what, &body(&mut request, BODY_BYTES_MAX).await?)?;
-            gates::speaks_for(asking.caller()?, &change, config)?;
+            if let Err(problem) = gates::speaks_for(asking.caller()?, &change, config) {
+                asking.refused_here(project, &problem.detail).await?;
+                return Err(problem);
+            }
             let by = By::of(asking.caller()?);
             let change = ToProject::Change { project_id: project.id, version, by, change };
             Ok(tell(&message::project(env, project.id)?, &change).await?)

@@ -338,7 +338,7 @@ impl ProjectRecord {
         let looking = std::pin::pin!(async {
             let found = async {
                 match gitlab.as_ref() {
-                    Some(gitlab) => lost::find(record, &host, gitlab).await,
+                    Some(gitlab) => lost::find(record, &host, &config, gitlab).await,
                     None => Ok(None),
                 }
             };

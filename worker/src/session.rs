@@ -92,7 +92,7 @@ async fn of_job(token: &str, env: &Env, config: &Config) -> Answer {
         Ok(admission) => admission,
         Err(refusal) => {
             counters::count("id_token_claims");
-            if config.projects.iter().any(|project| project.id == claims.project_id) {
+            if config.project_of_id(claims.project_id).is_some() {
                 message::refuse(env, claims.project_id, actor, "session", &refusal.to_string()).await;
             }
             return Err(refused(refusal.to_string()));

@@ -72,6 +72,5 @@ pub(crate) fn store(env: &Env, config: &Config, site: &Site) -> Result<Store> {
 
 /// The project with this id.
 pub(crate) fn project(config: &Config, id: u64) -> Result<&Project> {
-    let found = config.projects.iter().find(|project| project.id == id);
-    found.ok_or_else(|| Error::RustError(format!("slipway.toml has no project {id} any more")))
+    config.project_of_id(id).ok_or_else(|| Error::RustError(format!("slipway.toml has no project {id} any more")))
 }

@@ -18,7 +18,7 @@ use slipway_wire::call;
 use crate::port::ProjectHost;
 
 /// How old what GitLab said of a pipeline may be when it decides something.
-pub const READ_AGAIN: Duration = Duration::from_secs(10);
+const READ_AGAIN: Duration = Duration::from_secs(10);
 
 /// Whose gates are asked.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +31,6 @@ pub struct Asked<'a> {
     pub key: &'a Key,
     /// GitLab's id of who wants to release it.
     pub by: Option<u64>,
-    /// How old what GitLab said may be.
-    pub age_max: Duration,
 }
 
 /// The gates that are closed for a package. The inner error says what cannot be told now.
@@ -43,12 +41,14 @@ pub async fn closed<S: Sql>(
     gitlab: Option<&Instance>,
     asked: &Asked<'_>,
 ) -> Result<Result<Vec<Closed>, String>, LedgerError> {
-    let Asked { project_id, version, key, by, age_max } = *asked;
-    let name = config.project(&project_id.to_string()).map(|project| project.name.to_string()).unwrap_or_default();
-    let gates = config.gates(&name, version, key);
+    let Asked { project_id, version, key, by } = *asked;
+    let Some(project) = config.project_of_id(project_id) else {
+        return Ok(Err(format!("slipway.toml has no project {project_id} any more")));
+    };
+    let gates = config.gates(project.name.as_str(), version, key);
     let Some(facts) = record.gate_facts(version, key, by)? else { return Ok(Ok(Vec::new())) };
     if needs_pipeline(&gates)
-        && let Err(why) = read_pipeline(record, host, gitlab, project_id, facts.pipeline_id, age_max).await?
+        && let Err(why) = read_pipeline(record, host, gitlab, project_id, facts.pipeline_id).await?
     {
         return Ok(Err(why));
     }
@@ -58,18 +58,17 @@ pub async fn closed<S: Sql>(
 }
 
 /// Reads from GitLab who started a pipeline and how its jobs ended, unless that was read a moment ago.
-pub async fn read_pipeline<S: Sql>(
+async fn read_pipeline<S: Sql>(
     record: &Record<S>,
     host: &impl ProjectHost,
     gitlab: Option<&Instance>,
     project_id: u64,
     pipeline_id: u64,
-    age_max: Duration,
 ) -> Result<Result<(), String>, LedgerError> {
     let known = record.pipeline_facts(pipeline_id)?;
     let now = host.now();
     // What was read later than now was read when the clock was wrong.
-    if known.as_ref().is_some_and(|(read_at, _)| *read_at <= now && now.since(*read_at) < age_max) {
+    if known.as_ref().is_some_and(|(read_at, _)| *read_at <= now && now.since(*read_at) < READ_AGAIN) {
         return Ok(Ok(()));
     }
     let Some(instance) = gitlab else { return Ok(Err("this deployment lacks GitLab's token".to_owned())) };
@@ -104,7 +103,7 @@ pub async fn may_act<S: Sql>(
     }
     let Ask { project_id, version, key, .. } = ask;
     let by = record.approved_by(ask.approval)?;
-    let asked = Asked { project_id: *project_id, version, key, by, age_max: READ_AGAIN };
+    let asked = Asked { project_id: *project_id, version, key, by };
     let closed = match closed(record, host, config, gitlab, &asked).await? {
         Ok(closed) => closed,
         Err(why) => return Ok(May::Unknown(Trouble::passing(format!("its gates cannot be asked: {why}")))),

@@ -54,7 +54,7 @@ pub fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Na
             if event.project_id == project.id
                 && event.status == "success"
                 && event.deployment_id <= ID_MAX
-                && asked_for(config, project, &event.environment) =>
+                && config.asks_for(project.name.as_str(), &event.environment) =>
         {
             let id = event.deployment_id;
             (vec![Named::Deployment { id }], format!("deployment:{id}"))
@@ -62,13 +62,6 @@ pub fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Na
         Event::Job(_) | Event::Pipeline(_) | Event::Deployment(_) | Event::Other(_) => return None,
     };
     (!named.is_empty()).then_some((named, otherwise))
-}
-
-/// Whether a gate asks what runs in an environment.
-fn asked_for(config: &Config, project: &Project, environment: &str) -> bool {
-    let concerned =
-        config.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project.name.as_str())));
-    concerned.flat_map(|gate| &gate.deployed).any(|asked| asked == environment)
 }
 
 /// Whether it is worth asking GitLab more now.
@@ -103,12 +96,17 @@ pub(crate) async fn look_into_all<S: Sql>(
         if hints.is_empty() {
             break;
         }
-        let looks = hints.into_iter().map(|hint| desk.look_into(hint));
-        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
-        while let Some(looked) = looks.next().await {
-            // Those that were begun beside it are dropped: their hints stay due.
-            if looked? == Gitlab::Silent {
-                return Ok(());
+        // Whoever plays a job may do so because it was deployed: both can be told of at once, or be found lost together.
+        let (deployments, jobs): (Vec<Hint>, Vec<Hint>) =
+            hints.into_iter().partition(|hint| matches!(hint.subject, HintSubject::Deployment(_)));
+        for hints in [deployments, jobs] {
+            let looks = hints.into_iter().map(|hint| desk.look_into(hint));
+            let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+            while let Some(looked) = looks.next().await {
+                // Those that were begun beside it are dropped: their hints stay due.
+                if looked? == Gitlab::Silent {
+                    return Ok(());
+                }
             }
         }
     }
@@ -171,6 +169,10 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
                     self.wait(hint, &why, TRIES_MAX)?;
                     return Ok(Gitlab::Silent);
                 }
+                Settled::Changed => {
+                    self.wait(hint, &format!("`{}` changed while it was judged", candidate.key), TRIES_MAX)?;
+                    return Ok(Gitlab::Answers);
+                }
             }
             host.announce(&candidate.version);
         }
@@ -196,11 +198,15 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         }
         let actor = format!("webhook job:{}", job.id);
         // This very job may have been approved already, by an earlier hint or by its own call.
-        let refuse = |why: &str| {
+        let refuse = |why: &str| -> Result<(), LedgerError> {
             if record.has_spoken(version, key, job.id)? {
                 return Ok(());
             }
-            record.refuse(version, key, job.id, &actor, why, host.now())
+            if record.refuse(version, key, job.id, &actor, why, host.now())? {
+                let by = job.user.as_ref().map(|user| user.username.as_str()).unwrap_or_default();
+                record.open_refusal(version, key, job.id, by, why, host.now())?;
+            }
+            Ok(())
         };
         let entitled = match self.may_release(job, candidate).await {
             Ok(entitled) => entitled,
@@ -228,13 +234,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             refuse(&why)?;
             return Ok(Settled::So(why));
         }
-        let asked = gates::Asked {
-            project_id: *project_id,
-            version,
-            key,
-            by: Some(approval.by_id),
-            age_max: gates::READ_AGAIN,
-        };
+        let asked = gates::Asked { project_id: *project_id, version, key, by: Some(approval.by_id) };
         let closed = match gates::closed(*record, *host, config, Some(gitlab), &asked).await? {
             Ok(closed) => closed,
             Err(why) => return Ok(Settled::Silent(why)),
@@ -244,8 +244,13 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             refuse(&why)?;
             return Ok(Settled::So(why));
         }
-        let is_new = record.approve(candidate, &approval, &config.policy, *project_id, host.now())?;
-        Ok(Settled::So(if is_new { "approved".to_owned() } else { "approved before".to_owned() }))
+        if record.approve(candidate, &approval, &config.policy, *project_id, host.now())? {
+            return Ok(Settled::So("approved".to_owned()));
+        }
+        if record.has_spoken(version, key, job.id)? {
+            return Ok(Settled::So("approved before".to_owned()));
+        }
+        Ok(Settled::Changed)
     }
 
     /// Judges who played a job by the project's own rules. Of GitLab only what a rule needs is asked, and nothing for a job
@@ -253,7 +258,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     async fn may_release(&self, job: &Job, candidate: &Candidate) -> Result<Result<(), Refusal>, CallError> {
         let Self { host, config, gitlab, project_id, .. } = self;
         // A project that is not configured any more has no rules left that could allow anything.
-        let Some(project) = config.projects.iter().find(|project| project.id == *project_id) else {
+        let Some(project) = config.project_of_id(*project_id) else {
             let (key, declared) = (candidate.key.clone(), candidate.release_job.clone());
             return Ok(Err(Refusal::OtherJob { key, declared }));
         };
@@ -262,10 +267,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             Some(_) => role(*host, gitlab, *project_id, user.id).await?,
             None => None,
         };
-        let environment = match &candidate.release_all {
-            Some((all, environment)) if *all == job.name => environment,
-            _ => &candidate.environment,
-        };
+        let environment = candidate.environment_of(&job.name);
         let environment_protected =
             project.protected_environment && is_protected(*host, gitlab, *project_id, environment).await?;
         let player = Player { user_id: user.id, username: &user.username, level, environment_protected };
@@ -277,7 +279,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     fn deployed(&self, hint: Hint, deployment: &Deployment) -> Result<Gitlab, LedgerError> {
         let Self { record, host, config, project_id, .. } = self;
         let environment = deployment.environment.name.as_str();
-        let project = config.project(&project_id.to_string());
+        let project = config.project_of_id(*project_id);
         if !project.is_some_and(|project| config.asks_for(project.name.as_str(), environment)) {
             record.settle_hint(hint.id, "no gate asks for its environment")?;
             return Ok(Gitlab::Answers);
@@ -316,6 +318,8 @@ enum Settled {
     NotPlayed(String),
     /// Its gates ask for something that GitLab does not say now.
     Silent(String),
+    /// Others ran while GitLab was asked, and the package is not any more what was judged: another target has moved.
+    Changed,
 }
 
 /// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.

@@ -1,13 +1,16 @@
-//! Finds played jobs whose webhook never came: GitLab sends an event once.
+//! Finds played jobs and deployments whose webhook never came: GitLab sends an event once.
 //!
 //! Only pipelines with something to release are read, at a pace that slows down with time, and one that cannot be read is
-//! not asked for at once again. A played job becomes a hint like any other: it is read, judged and written down the same.
+//! not asked for at once again. Of deployments only those are asked for that a gate still waits for. What is found becomes a
+//! hint like any other: it is read, judged and written down the same.
 
 use std::time::Duration;
 
+use slipway_core::config::Config;
 use slipway_core::time::Timestamp;
-use slipway_gitlab::{Instance, played_jobs};
+use slipway_gitlab::{Instance, ListDeployments, played_jobs};
 use slipway_ledger::{LedgerError, Record, Sql};
+use slipway_wire::{CallError, call};
 
 use crate::port::ProjectHost;
 
@@ -20,25 +23,71 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub async fn find<S: Sql>(
     record: &Record<S>,
     host: &impl ProjectHost,
+    config: &Config,
     gitlab: &Instance,
 ) -> Result<Option<Timestamp>, LedgerError> {
     let Some(project_id) = record.project_id()? else { return Ok(None) };
     for pipeline_id in record.unread_pipelines(host.now())?.into_iter().take(PIPELINES_MAX) {
         record.reads_pipeline(pipeline_id, host.now())?;
-        match played_jobs(host, gitlab, project_id, pipeline_id).await {
-            Ok(jobs) => {
-                for job in jobs.iter().filter(|job| job.status.is_played()) {
-                    if record.found_played(pipeline_id, &job.name, job.id, host.now())? {
-                        host.log(&format!("job {} was played, and no webhook has told of it", job.id));
-                    }
-                }
-            }
-            Err(error) => {
-                host.log(&format!("the jobs of pipeline {pipeline_id} cannot be read: {error}"));
-                // Whatever keeps one from being read keeps the others, too, or is this pipeline's own: it had its turn.
-                break;
-            }
+        let read = match find_played(record, host, gitlab, project_id, pipeline_id).await? {
+            Ok(()) => find_deployed(record, host, config, gitlab, project_id, pipeline_id).await?,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = read {
+            host.log(&format!("the jobs of pipeline {pipeline_id} cannot be read: {error}"));
+            // Whatever keeps one from being read keeps the others, too, or is this pipeline's own: it had its turn.
+            break;
         }
     }
     Ok(record.next_reading(host.now())?.map(|due_at| due_at.max(host.now() + AGAIN)))
+}
+
+/// Finds the played jobs of a pipeline.
+async fn find_played<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    gitlab: &Instance,
+    project_id: u64,
+    pipeline_id: u64,
+) -> Result<Result<(), CallError>, LedgerError> {
+    let jobs = match played_jobs(host, gitlab, project_id, pipeline_id).await {
+        Ok(jobs) => jobs,
+        Err(error) => return Ok(Err(error)),
+    };
+    for job in jobs.iter().filter(|job| job.status.is_played()) {
+        if record.found_played(pipeline_id, &job.name, job.id, host.now())? {
+            host.log(&format!("job {} was played, and no webhook has told of it", job.id));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Finds where a pipeline's packages were deployed, in the environments that a gate waits for.
+async fn find_deployed<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    gitlab: &Instance,
+    project_id: u64,
+    pipeline_id: u64,
+) -> Result<Result<(), CallError>, LedgerError> {
+    let Some(project) = config.project(&project_id.to_string()) else { return Ok(Ok(())) };
+    for environment in config.environments(project.name.as_str()) {
+        if !record.lacks_deployment(pipeline_id, environment)? {
+            continue;
+        }
+        let deployments = match call(host, &ListDeployments { instance: gitlab, project_id, environment }).await {
+            Ok(deployments) => deployments,
+            Err(error) => return Ok(Err(error)),
+        };
+        let of_pipeline = deployments
+            .iter()
+            .filter(|deployment| deployment.deployable.as_ref().is_some_and(|job| job.pipeline.id == pipeline_id));
+        for deployment in of_pipeline {
+            if record.found_deployment(deployment.id, host.now())? {
+                host.log(&format!("deployment {} is done, and no webhook has told of it", deployment.id));
+            }
+        }
+    }
+    Ok(Ok(()))
 }

@@ -34,7 +34,7 @@ pub async fn tell<S: Sql>(
     config: &Config,
 ) -> Result<Option<Timestamp>, LedgerError> {
     let Some(project_id) = record.project_id()? else { return Ok(None) };
-    let Some(project) = config.projects.iter().find(|project| project.id == project_id) else { return Ok(None) };
+    let Some(project) = config.project_of_id(project_id) else { return Ok(None) };
     let events: Vec<&Events> = config.events.iter().filter(|events| events.concern(project)).collect();
     let receivers: Vec<Receiver> =
         events.iter().map(|events| Receiver { name: events.receiver(), kinds: events.kinds.clone() }).collect();
@@ -86,7 +86,10 @@ async fn set_statuses<S: Sql>(
     for status in &due {
         let (state, description) = said(status);
         let next = (state == CommitState::Pending).then(|| host.now() + LOOK_AGAIN);
-        if status.sent.as_deref() == Some(state.word()) {
+        // What is refused again for another reason is told again.
+        let is_refused = state == CommitState::Failed && status.refused.is_some();
+        let sent = if is_refused { format!("{} {description}", state.word()) } else { state.word().to_owned() };
+        if status.sent.as_ref() == Some(&sent) {
             record.status_later(status, false, next)?;
             continue;
         }
@@ -105,7 +108,7 @@ async fn set_statuses<S: Sql>(
             target_url: &page(config, project, status.version.as_str()),
         };
         match call(host, &set).await {
-            Ok(()) => record.status_sent(status, state.word(), next)?,
+            Ok(()) => record.status_sent(status, &sent, next)?,
             Err(error) => {
                 host.log(&format!("the commit status of {} {} is not set: {error}", status.version, status.key));
             }
@@ -126,9 +129,10 @@ fn said(status: &DueStatus) -> (CommitState, String) {
             (CommitState::Success, format!("Released by {approved_by}; the public index serves it for {places}."))
         }
         state => {
-            let why = match &status.problem {
-                Some((distro, problem)) => format!("{distro}: {} {}", problem.what, problem.next),
-                None => format!("{}. Play the job again.", state.words()),
+            let why = match (&status.refused, &status.problem) {
+                (Some(why), _) => format!("{why}."),
+                (None, Some((distro, problem))) => format!("{distro}: {} {}", problem.what, problem.next),
+                (None, None) => format!("{}. Play the job again.", state.words()),
             };
             (CommitState::Failed, why)
         }

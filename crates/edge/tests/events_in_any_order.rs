@@ -5,16 +5,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use slipway_core::api::{Expectation, StagedFile};
+use slipway_core::approval::{Approval, Via};
 use slipway_core::config::Config;
 use slipway_core::expectation::Planned;
 use slipway_core::inventory::Seen;
 use slipway_core::promotion::{Order, OrderTarget};
-use slipway_core::release::{Key, Maturity, Version};
+use slipway_core::release::{Key, Maturity, TargetState, Version};
+use slipway_core::report::Report;
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
@@ -25,7 +28,7 @@ use slipway_edge::project;
 use slipway_gitlab::Instance;
 use slipway_gitlab::webhook::Event;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Record, Sight, Sql as _};
+use slipway_ledger::{Named, Record, Sight, Sql as _};
 use slipway_package::{Filename, PackageKind};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
@@ -61,6 +64,8 @@ struct Host {
     jobs: BTreeMap<u64, Value>,
     asked: RefCell<BTreeSet<u64>>,
     ordered: RefCell<BTreeSet<String>>,
+    /// What happens in the record while GitLab is asked for somebody's role.
+    meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
 }
 
 impl Host {
@@ -79,10 +84,13 @@ impl Host {
             job(85, "release: [one]", "running", lately),
             job(82, "release: [two]", "success", lately),
             job(84, "release: [three]", "success", NOW - Duration::from_hours(40 * 24)),
+            job(86, "release: [four]", "failed", lately),
+            job(87, "release: [four]", "running", lately),
             job(99, "unit-tests", "running", lately),
         ];
         let now = Cell::new(NOW);
-        Self { now, jobs: jobs.into(), asked: RefCell::default(), ordered: RefCell::default() }
+        let (asked, ordered, meanwhile) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { now, jobs: jobs.into(), asked, ordered, meanwhile }
     }
 }
 
@@ -101,6 +109,13 @@ impl Clock for Host {
 impl Http for Host {
     async fn send(&self, request: Request) -> Result<Response, Unreachable> {
         let id = request.uri().path().rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or_default();
+        if request.uri().path().contains("/members/") {
+            if let Some(happens) = self.meanwhile.take() {
+                happens();
+            }
+            let member = json!({"id": id, "access_level": 40}).to_string().into_bytes();
+            return Ok(http::Response::new(member));
+        }
         self.asked.borrow_mut().insert(id);
         let (status, body) = match self.jobs.get(&id) {
             Some(job) => (200, job.to_string()),
@@ -141,11 +156,8 @@ fn site(repository: &str) -> Site {
     Site { place: "depot".to_owned(), repository: repository.to_owned() }
 }
 
-/// A record with three staged packages.
-fn staged() -> Record<Database> {
-    let record = Record::open(Database::in_memory()).expect("a record");
-    record.know_project(PROJECT).expect("known");
-    let session = JobSession {
+fn session() -> JobSession {
+    JobSession {
         project_id: PROJECT,
         project_path: "harbour/tug".to_owned(),
         pipeline_id: PIPELINE,
@@ -159,35 +171,47 @@ fn staged() -> Record<Database> {
         sha: "aa".to_owned(),
         token_id: "t".to_owned(),
         ends_at: NOW,
-    };
-    let keys: Vec<Key> = ["one", "two", "three"].map(|key| key.parse().expect("a key")).into();
-    let planned: Vec<Planned> = keys
-        .iter()
-        .map(|key| Planned {
-            key: key.clone(),
-            expect: Expectation {
-                distros: vec![JAMMY.to_owned()],
-                kind: PackageKind::Deb,
-                architecture: None,
-                release_job: format!("release: [{key}]"),
-                environment: format!("release/{key}"),
-                release_all_job: None,
-                release_all_environment: None,
-                skip: None,
-            },
-            staging: site("harbour-ci/pre-release"),
-            targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
-        })
-        .collect();
-    let policy = Digest::of(b"policy");
-    record.expect(&version(), &session, &policy, Maturity::Final, &planned, NOW).expect("a plan");
-    for key in &keys {
-        let digest = Digest::of(key.as_str().as_bytes());
-        let file = StagedFile { filename: format!("{key}_1.2.0_amd64.deb"), digest, size: 3 };
-        record.declare(&version(), key, &file, false, &session, NOW).expect("declared");
-        record.seen_in_staging(&version(), key, JAMMY, &digest, &Sight::Declared, NOW).expect("seen");
+    }
+}
+
+/// A record with three staged packages.
+fn staged() -> Record<Database> {
+    let record = Record::open(Database::in_memory()).expect("a record");
+    record.know_project(PROJECT).expect("known");
+    for key in ["one", "two", "three"] {
+        stage(&record, key, &[JAMMY]);
     }
     record
+}
+
+/// Plans a package, declares its file and sees that in staging.
+fn stage(record: &Record<Database>, key: &str, distros: &[&str]) {
+    let (key, session): (Key, _) = (key.parse().expect("a key"), session());
+    let target =
+        |distro: &&str| OrderTarget { distro: (*distro).to_owned(), public: site("harbour/stable"), how: How::Copy };
+    let planned = Planned {
+        key: key.clone(),
+        expect: Expectation {
+            distros: distros.iter().map(|distro| (*distro).to_owned()).collect(),
+            kind: PackageKind::Deb,
+            architecture: None,
+            release_job: format!("release: [{key}]"),
+            environment: format!("release/{key}"),
+            release_all_job: None,
+            release_all_environment: None,
+            skip: None,
+        },
+        staging: site("harbour-ci/pre-release"),
+        targets: distros.iter().map(target).collect(),
+    };
+    let policy = Digest::of(b"policy");
+    record.expect(&version(), &session, &policy, Maturity::Final, &[planned], NOW).expect("a plan");
+    let digest = Digest::of(key.as_str().as_bytes());
+    let file = StagedFile { filename: format!("{key}_1.2.0_amd64.deb"), digest, size: 3 };
+    record.declare(&version(), &key, &file, false, &session, NOW).expect("declared");
+    for distro in distros {
+        record.seen_in_staging(&version(), &key, distro, &digest, &Sight::Declared, NOW).expect("seen");
+    }
 }
 
 /// What GitLab may send. A number is the job that it tells of.
@@ -336,4 +360,39 @@ fn a_job_that_was_played_forty_days_ago_is_refused_once_and_told_to_be_played_ag
     assert_eq!(refused.len(), 1);
     assert!(refused[0].event.details.contains("play it again"), "{}", refused[0].event.details);
     assert_eq!(host.asked.borrow().len(), 1);
+}
+
+#[test]
+fn a_job_whose_package_moves_on_while_it_is_judged_is_judged_again() {
+    const NOBLE: &str = "ubuntu/noble";
+    let config = CONFIG.replace("webhook_token", "release_levels = [\"maintainer\"]\n    webhook_token");
+    let config = Config::parse(&config).expect("a configuration");
+    let gitlab = Instance::new(config.gitlab.url.clone(), Token::new("t"));
+    let (record, host, key) = (Rc::new(staged()), Host::new(), "four".parse::<Key>().expect("a key"));
+    stage(&record, "four", &[JAMMY, NOBLE]);
+    let digest = Digest::of(b"four");
+    let candidate = record.candidate(&version(), &key).expect("a record").expect("the package");
+    let first = Approval {
+        by: "mira".to_owned(),
+        by_id: 7,
+        via: Via::Job,
+        job_id: 86,
+        digest,
+        distros: vec![JAMMY.to_owned(), NOBLE.to_owned()],
+    };
+    assert!(record.approve(&candidate, &first, &config.policy, PROJECT, NOW).expect("a record"));
+    let failed = Report::of(JAMMY, TargetState::Failed);
+    record.settle(&version(), &key, 1, &failed, &digest, NOW).expect("a report");
+    // The job was played again for what has failed, and the other target ends while GitLab says who played it.
+    let (other, key_of_it) = (Rc::clone(&record), key.clone());
+    *host.meanwhile.borrow_mut() = Some(Box::new(move || {
+        let report = Report::of(NOBLE, TargetState::Released);
+        other.settle(&version(), &key_of_it, 1, &report, &digest, NOW).expect("a report");
+    }));
+    let hint = Named::Job { id: 87, pipeline_id: Some(PIPELINE), name: "release: [four]".to_owned() };
+    record.keep_hints("key:87", &[hint], NOW).expect("kept");
+    drive(&record, &host, &config, &gitlab);
+    let states = record.candidate(&version(), &key).expect("a record").expect("the package").targets;
+    let expected = [(JAMMY.to_owned(), TargetState::Approved), (NOBLE.to_owned(), TargetState::Released)];
+    assert_eq!(states, expected);
 }

@@ -25,8 +25,20 @@ pub struct Candidate {
     pub release_all: Option<(String, String)>,
     /// The declared digest.
     pub digest: Option<Digest>,
+    /// Whether somebody gave its release up.
+    pub is_closed: bool,
     /// How far each of its targets is, by distro version.
     pub targets: Vec<(String, TargetState)>,
+}
+
+impl Candidate {
+    /// The environment that was declared for a job of this name: that of all that remain, or the package's own.
+    pub fn environment_of(&self, job_name: &str) -> &str {
+        match &self.release_all {
+            Some((all, environment)) if all == job_name => environment,
+            _ => &self.environment,
+        }
+    }
 }
 
 /// Somebody may release the package, with these bytes and no others.
@@ -118,6 +130,12 @@ pub enum Refusal {
         /// The package.
         key: Key,
     },
+    /// Its release was given up after it had begun: what is under way is finished, and nothing begins again.
+    #[error("`{key}` is not released: its release was closed; release a new version")]
+    Closed {
+        /// The package.
+        key: Key,
+    },
 }
 
 /// Judges a job that the webhook named, as GitLab's API shows it.
@@ -130,10 +148,7 @@ pub fn by_webhook(candidate: &Candidate, job: &Job) -> Result<Approval, Refusal>
 /// job, and any job of a pipeline can be given any environment: so neither alone is enough.
 pub fn by_job(candidate: &Candidate, session: &JobSession, job: &Job) -> Result<Approval, Refusal> {
     let by = played(candidate, job)?;
-    let declared = match &candidate.release_all {
-        Some((all, environment)) if *all == job.name => environment,
-        _ => &candidate.environment,
-    };
+    let declared = candidate.environment_of(&job.name);
     let signed = session.environment.as_ref().is_none_or(|environment| environment == declared);
     if job.id != session.job_id || !signed {
         return Err(Refusal::OtherJob { key: candidate.key.clone(), declared: candidate.release_job.clone() });
@@ -191,6 +206,9 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
     if is_gone && (is_first || distros.is_empty()) {
         return Err(not_staged("staging does not have the declared bytes"));
     }
+    if candidate.is_closed && !distros.is_empty() {
+        return Err(Refusal::Closed { key: key() });
+    }
     Ok(Approval { by: by.username.clone(), by_id: by.id, via, job_id, digest, distros })
 }
 
@@ -210,6 +228,7 @@ mod tests {
             environment: "release/deb".to_owned(),
             release_all: Some(("release-all".to_owned(), "release/all".to_owned())),
             digest: Some(Digest::of(b"deb")),
+            is_closed: false,
             targets: vec![("ubuntu/jammy".to_owned(), TargetState::Staged)],
         }
     }
@@ -287,6 +306,17 @@ mod tests {
             let candidate = Candidate { targets, ..candidate() };
             let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running")).ok();
             assert_eq!(found.map(|approval| approval.distros.len()), approved, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_closed_release_begins_again_and_what_is_under_way_is_left() {
+        use TargetState as S;
+        for (state, holds) in [(S::Failed, false), (S::Conflict, false), (S::Releasing, true), (S::Released, true)] {
+            let targets = vec![("ubuntu/jammy".to_owned(), state)];
+            let candidate = Candidate { targets, is_closed: true, ..candidate() };
+            let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"));
+            assert_eq!(!matches!(found, Err(Refusal::Closed { .. })), holds, "{state:?}");
         }
     }
 

@@ -150,6 +150,16 @@ pub enum NoRoute {
     },
 }
 
+impl Route {
+    /// Whether it leaves nothing for the routes after it.
+    pub(crate) fn fits_everything(&self) -> bool {
+        let all = [&self.projects, &self.versions, &self.keys, &self.distros, &self.architectures];
+        all.iter().all(|globs| globs.contains(&Glob::new("*")))
+            && any_maturity().iter().all(|maturity| self.maturities.contains(maturity))
+            && any_kind().iter().all(|kind| self.kinds.contains(kind))
+    }
+}
+
 /// The first route that fits.
 pub fn route<'a>(routes: &'a [Route], of: &Traits<'_>) -> Result<&'a Route, NoRoute> {
     let any = |globs: &[Glob], text: &str| globs.iter().any(|glob| glob.fits(text));

@@ -20,8 +20,21 @@ pub(crate) async fn check(path: &str, say: Say) -> Result<(), Failure> {
             return Err(Failure::new(Exit::Misused, doing, problems));
         }
     };
-    let (projects, places, routes) = (config.projects.len(), config.places.len(), config.routes.len());
-    say.line(&format!("`{path}` can be used: {projects} projects, {places} places, {routes} routes"));
+    let notes = config.notes();
+    say.line(&format!(
+        "`{path}` can be used: {}, {}, {}, {}",
+        count(config.projects.len(), "project"),
+        count(config.places.len(), "place"),
+        count(config.routes.len(), "route"),
+        count(config.gates.len(), "gate"),
+    ));
+    for note in &notes {
+        say.line(&format!("note: {note}"));
+    }
     say.line(&format!("policy {}", config.policy));
-    say.answer(&json!({ "file": path, "problems": [], "policy": config.policy }))
+    say.answer(&json!({ "file": path, "problems": [], "notes": notes, "policy": config.policy }))
+}
+
+fn count(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }

@@ -67,8 +67,19 @@ struct Played {
     job: ListedJob,
     /// When its end was seen.
     over_ms: Option<f64>,
-    /// Whether what it releases has been seen to move.
+    /// Since when its targets were as they were when it was played, by distro version.
+    before: BTreeMap<String, String>,
+    /// Whether what it releases has moved.
     has_moved: bool,
+}
+
+/// Whether a package moves, or has moved since its job was played. A move may begin and end between two looks, as when its
+/// approval lapses at once or is taken back: then there is a problem that is newer than the play.
+fn moves(package: &Package, before: &BTreeMap<String, String>) -> bool {
+    package.targets.iter().any(|target| {
+        let is_newer = before.get(&target.distro).is_some_and(|before| *before != target.since);
+        target.state.is_moving() || (is_newer && target.problem.is_some())
+    })
 }
 
 impl Plays {
@@ -103,7 +114,7 @@ impl Plays {
     }
 
     /// Plays the release job of a package. What was done, in words.
-    pub(crate) async fn play(&self, key: &Key, job: &ListedJob) -> Result<String, String> {
+    pub(crate) async fn play(&self, package: &Package, job: &ListedJob) -> Result<String, String> {
         let (now, done) = match &job.status {
             status @ (JobStatus::Created | JobStatus::Skipped) => return Err(unreached(job, status)),
             JobStatus::Canceling => {
@@ -134,7 +145,9 @@ impl Plays {
             now.id,
             now.web_url.as_ref().map(|url| format!(": {url}")).unwrap_or_default()
         );
-        self.played.borrow_mut().insert(key.clone(), Played { job: now, over_ms: None, has_moved: false });
+        let before = package.targets.iter().map(|target| (target.distro.clone(), target.since.clone())).collect();
+        let played = Played { job: now, over_ms: None, before, has_moved: false };
+        self.played.borrow_mut().insert(package.key.clone(), played);
         Ok(words)
     }
 
@@ -167,9 +180,8 @@ impl Plays {
         let now = host::now_ms();
         let mut played = self.played.borrow_mut();
         for package in &release.packages {
-            let moves = package.targets.iter().any(|target| target.state.is_moving());
             if let Some(known) = played.get_mut(&package.key) {
-                known.has_moved |= moves;
+                known.has_moved |= moves(package, &known.before);
             }
         }
         let waits = |played: &Played| match played.over_ms {
@@ -225,6 +237,21 @@ fn unplayable(job: &ListedJob, error: &CallError) -> String {
 mod tests {
     use super::*;
     use crate::testing;
+
+    #[test]
+    fn a_move_that_began_and_ended_unseen_is_known_by_its_problem_being_newer_than_the_play() {
+        let mut release = testing::release(&[("deb", "staged")]);
+        let before = BTreeMap::from([("d/0".to_owned(), "2026-11-23T08:15:12.000Z".to_owned())]);
+        let moves = |release: &Release| super::moves(release.packages.first().expect("the package"), &before);
+        assert!(!moves(&release), "the job was played a moment ago");
+        testing::target(&mut release).problem = Some(testing::problem());
+        assert!(!moves(&release), "why it was not further then");
+        testing::target(&mut release).since = "2026-11-23T08:16:00.000Z".to_owned();
+        assert!(moves(&release), "it was approved, and that was taken back");
+        testing::target(&mut release).problem = None;
+        assert!(!moves(&release), "it was missing, and came back");
+        assert!(moves(&testing::release(&[("deb", "approved")])));
+    }
 
     #[test]
     fn a_job_is_played_only_for_what_is_staged_or_has_failed() {

@@ -202,7 +202,7 @@ impl Part<'_> {
             for package in packages {
                 let (key, name) = (&package.key, &package.release_job);
                 let played = match jobs.get(name) {
-                    Some(job) => plays.play(key, job).await,
+                    Some(job) => plays.play(package, job).await,
                     None => Err(format!("pipeline {pipeline} has no job `{name}`")),
                 };
                 match played {

@@ -326,7 +326,7 @@ impl Edge {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let url = request.uri().to_string();
         if host == "gitlab.test" {
-            if request.headers().get("private-token").and_then(|token| token.to_str().ok()) != Some("gitlab-token") {
+            if request.headers().get("private-token").and_then(|token| token.to_str().ok()) != Some("GITLAB_TOKEN") {
                 world.violated("I14", "GitLab is asked without its token");
             }
             let work = async |fault| {

@@ -305,24 +305,24 @@ const CONFIG_TEXT: &str = r#"
     url = "https://slipway.test"
     [gitlab]
     url = "https://gitlab.test"
-    token = "gitlab-token"
+    token = "GITLAB_TOKEN"
     [approvals]
     lapse = "100y"
     [places.staging]
     kind = "packagecloud"
     url = "https://staging.test"
-    token = "the token of staging"
+    token = "TOKEN_OF_STAGING"
     storage = ["https://storage.staging.test"]
     [places.public]
     kind = "packagecloud"
     url = "https://public.test"
-    token = "the token of public"
+    token = "TOKEN_OF_PUBLIC"
     storage = ["https://storage.public.test"]
     transfers = 2
     [places.before]
     kind = "packagecloud"
     url = "https://public.test"
-    token = "the token of before"
+    token = "TOKEN_OF_BEFORE"
     storage = ["https://storage.public.test"]
     [[projects]]
     id = 1001
@@ -363,8 +363,8 @@ impl World {
         let Settings { seed, parcels, weather, is_lively, per_page, delays, is_traced, plays_max } = settings;
         let config = CONFIG.with(Rc::clone);
         let (mut staging, mut public) = (Server::new("staging", 60), Server::new("public", 165));
-        staging.tokens = vec![Token::new("the token of staging")];
-        public.tokens = vec![Token::new("the token of public"), Token::new("the token of before")];
+        staging.tokens = vec![Token::new("TOKEN_OF_STAGING")];
+        public.tokens = vec![Token::new("TOKEN_OF_PUBLIC"), Token::new("TOKEN_OF_BEFORE")];
         staging.per_page = per_page;
         public.per_page = per_page;
         public.delays = delays;
@@ -497,7 +497,7 @@ impl World {
     }
 
     pub(crate) fn gitlab_instance(&self) -> Instance {
-        Instance::new(self.config.gitlab.url.clone(), Token::new("gitlab-token"))
+        Instance::new(self.config.gitlab.url.clone(), Token::new("GITLAB_TOKEN"))
     }
 
     pub(crate) fn gitlab_answer(&self, request: &Request, is_behind: bool) -> Response {

@@ -101,6 +101,21 @@ impl Gitlab {
         self.tell("GET", "outward", &Value::Null)["triggered"].as_array().expect("a list").clone()
     }
 
+    /// Protects an environment: who may deploy there, each as `{user_id}`, `{access_level}` or `{group_id}`.
+    pub fn protect(&self, project: u64, environment: &str, levels: &Value) {
+        let protected = json!({"project": project, "name": environment, "deploy_access_levels": levels});
+        self.tell("POST", "protected-environments", &protected);
+    }
+
+    /// Whether GitLab lets a person play a job.
+    pub fn lets_play(&self, job: u64, user: &str) -> bool {
+        let url = format!("{}/_control/jobs/{job}/play", self.control);
+        let body = json!({"user": user}).to_string();
+        let answer = send("POST", &url, &[("content-type", "application/json")], body);
+        assert!([200, 409].contains(&answer.status), "{}", answer.text());
+        answer.status == 200
+    }
+
     /// The next calls of the API are answered with an error.
     pub fn fail(&self, times: u32) {
         self.tell("POST", "fail", &json!({"on": "api", "times": times, "status": 503}));

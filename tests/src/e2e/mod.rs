@@ -119,6 +119,19 @@ impl World {
         self.start_again(Part::Edge);
     }
 
+    /// Restarts the edge with one more text among its variables.
+    pub fn bind(&mut self, name: &str, text: &str) {
+        const FIRST: &str = "    (name = \"SELF\", service = \"edge\"),\n";
+        let file = self.folder.join("edge/workerd.capnp");
+        let before = std::fs::read_to_string(&file).expect("a started stack has its configuration");
+        assert!(before.contains(FIRST), "{before}");
+        // Texts are written there as in JSON, as far as these go.
+        let binding = format!("{FIRST}    (name = \"{name}\", text = {}),\n", Value::from(text));
+        self.kill(Part::Edge);
+        std::fs::write(&file, before.replace(FIRST, &binding)).expect("the stack's folder is writable");
+        self.start_again(Part::Edge);
+    }
+
     /// Sends a webhook as anybody may who knows the token, as a delivery of its own, and returns the answer.
     pub fn hook(&self, project: Project, body: &Value) -> Answer {
         let token = self.stack.secret(project.webhook_secret);

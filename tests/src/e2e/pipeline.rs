@@ -242,6 +242,39 @@ impl Pipeline {
         ran
     }
 
+    /// Runs the whole pipeline in one go, and in it the manual jobs that are named: the runner orders the jobs by their
+    /// stages. Each name has the stand-in's job of that number, whose token it gets; only one job of a matrix can be named,
+    /// since they have one text.
+    pub fn run_whole(&self, jobs: &[(&str, u64)], manual: &[&str]) -> Vec<Ran> {
+        let mut tokens = String::new();
+        self.change_jobs(|yaml| {
+            let mut yaml = yaml.to_owned();
+            for (name, job) in jobs {
+                let token = self.gitlab.id_token(*job);
+                let head = format!("\"{name}\":\n  extends: .slipway-stage\n  stage: build\n  variables:\n");
+                if yaml.contains(&head) {
+                    yaml = yaml.replace(&head, &format!("{head}    SLIPWAY_ID_TOKEN: {token}\n"));
+                } else {
+                    // One of the component's own.
+                    let text = name.split(": [").next().unwrap_or(name);
+                    write!(tokens, "\"{text}\":\n  variables:\n    SLIPWAY_ID_TOKEN: {token}\n")
+                        .expect("a text has room");
+                }
+            }
+            yaml + &tokens
+        });
+        let mut command = self.command(None, &[]);
+        for name in manual {
+            command.arg("--manual").arg(name);
+        }
+        let ended = command.output().expect("it was there a moment ago");
+        let ran: Vec<Ran> = jobs.iter().map(|(name, _)| Ran::of(name, &ended)).collect();
+        for ((_, job), ran) in jobs.iter().zip(&ran) {
+            self.gitlab.finish(*job, if ran.verdict("PASS") { "success" } else { "failed" });
+        }
+        ran
+    }
+
     fn command(&self, id_token: Option<&str>, names: &[&str]) -> Command {
         let mut variables = vec![
             ("CI_COMMIT_TAG", format!("v{}", self.release.version)),

@@ -44,6 +44,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/projects/{project}/repository/tags/{tag}", get(tag))
         .route("/projects/{project}/repository/branches/{branch}", get(branch))
         .route("/projects/{project}/members/all/{user}", get(member))
+        .route("/projects/{project}/protected_environments/{name}", get(protected_environment))
         .route("/projects/{project}/hooks", get(hooks))
         .route("/projects/{project}/hooks/{hook}", get(hook))
         .route("/projects/{project}/hooks/{hook}/events", get(hook_events))
@@ -92,6 +93,7 @@ impl From<Impossible> for Refusal {
     fn from(impossible: Impossible) -> Self {
         match impossible {
             Impossible::Play => Self::message(StatusCode::BAD_REQUEST, "400 Bad request - Unplayable Job"),
+            Impossible::Deploy => Self::message(StatusCode::FORBIDDEN, "403 Forbidden"),
             Impossible::Retry => Self::message(StatusCode::FORBIDDEN, "403 Forbidden - Job is not retryable"),
             Impossible::Finish(_) => {
                 Self::message(StatusCode::FORBIDDEN, "403 Forbidden - Job cannot be canceled, because of its status")
@@ -410,6 +412,18 @@ async fn member(State(gitlab): Shared, Path((project, user)): Path<(String, Stri
         fields.insert("expires_at".to_owned(), Value::Null);
     }
     ok(&body)
+}
+
+async fn protected_environment(
+    State(gitlab): Shared,
+    Path((project, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    let store = gitlab.store();
+    let token = caller(&store.world, &headers, READING)?;
+    let project = visible(&store.world, &token, &project)?.id;
+    let known = store.world.protected.get(&(project, name));
+    ok(&known.ok_or_else(|| Refusal::not_found(""))?.shown(&store.world))
 }
 
 async fn hooks(

@@ -12,6 +12,8 @@
 //! | `POST /_control/jobs/{id}/finish` | `status` (`success`, `failed`, `canceled`), `failure_reason` |
 //! | `POST /_control/id-token` | `job_id`, `aud`; `claims` and `header` replace fields, `null` removes them; `key: "other"` signs with an unpublished key |
 //! | `POST /_control/keys/rotate` | |
+//! | `POST /_control/protected-environments` | `project`, `name`, `deploy_access_levels`: a list of `{user_id}`, `{access_level}` or `{group_id}`, in place of those before |
+//! | `POST /_control/sign-ins/expire` | every access token that a person gave to an application has ended; with `refresh` what prolongs it, too |
 //! | `GET /_control/device-codes` | the codes that wait for a person |
 //! | `POST /_control/device-codes/{code}` | `user` and `approve` (true or false); `lapse`: its time is over; `hurry`: the program may ask at once again |
 //! | `POST /_control/projects`, `/_control/users`, `/_control/applications` | as in the seed |
@@ -49,9 +51,10 @@ use super::{
     lifecycle::{Impossible, NewJob, NewPipeline},
     oauth::Application,
     outward,
+    protected::{Deployers, Protected},
     seed::{AUDIENCE, HookSeed, Reference},
     server::{self, Gitlab, query_fields},
-    world::{Change, Project, Store, Unwritten, User, World},
+    world::{ApiToken, Change, Project, Store, Unwritten, User, World},
 };
 
 /// GitLab sends bodies of at most 25 MB; larger ones can be tried.
@@ -72,6 +75,8 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/_control/jobs/{job}/retry", post(retry))
         .route("/_control/id-token", post(id_token))
         .route("/_control/keys/rotate", post(rotate))
+        .route("/_control/protected-environments", post(protect))
+        .route("/_control/sign-ins/expire", post(expire_sign_ins))
         .route("/_control/hooks", get(hooks).post(change_hook))
         .route("/_control/hooks/{hook}/enable", post(enable_hook))
         .route("/_control/deliveries", get(deliveries))
@@ -132,6 +137,9 @@ impl From<Impossible> for Problem {
             match impossible {
                 Impossible::Play => {
                     "the job cannot be played: only manual jobs that wait or have ended can be".to_owned()
+                }
+                Impossible::Deploy => {
+                    "the job cannot be played: its environment is protected from this person".to_owned()
                 }
                 Impossible::Retry => {
                     "the job cannot be retried: only the newest attempt can be, when it has ended".to_owned()
@@ -571,6 +579,58 @@ async fn rotate(State(gitlab): Shared) -> Answer {
     let mut keys = gitlab.keys();
     keys.rotate().map_err(|error| format!("cannot make a new key: {error}"))?;
     ok(&json!({ "kid": keys.current().id }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProtectRequest {
+    #[serde(alias = "project_id")]
+    project: Reference,
+    name: String,
+    deploy_access_levels: Vec<Deployers>,
+}
+
+async fn protect(State(gitlab): Shared, body: Bytes) -> Answer {
+    let ProtectRequest { project, name, deploy_access_levels } = read(&body)?;
+    if deploy_access_levels.is_empty() {
+        return Err("an environment is protected for somebody: `deploy_access_levels` is empty".to_owned().into());
+    }
+    let shown = gitlab.steps(|steps| -> Result<Value, Problem> {
+        let project_id = project.project(steps.change.world)?.id;
+        let protected = Protected { project_id, name, deploy_access_levels };
+        let shown = protected.shown(steps.change.world);
+        steps.change.record(Fact::Protected(protected));
+        Ok(shown)
+    })?;
+    ok(&shown)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpireRequest {
+    /// What prolongs a token has ended with it, as when the person revokes the application.
+    #[serde(default)]
+    refresh: bool,
+}
+
+async fn expire_sign_ins(State(gitlab): Shared, body: Bytes) -> Answer {
+    let request: ExpireRequest = read(&body)?;
+    let ended = gitlab.steps(|steps| -> Result<usize, Problem> {
+        let given = steps.change.world.tokens.values().filter(|token| token.application.is_some());
+        let given: Vec<_> = given.filter(|token| token.is_good(steps.now)).cloned().collect();
+        let number = given.len();
+        for token in given {
+            steps.change.record(Fact::ApiToken(ApiToken { ends_at: Some(steps.now), ..token }));
+        }
+        if request.refresh {
+            for mut token in steps.change.world.refresh_tokens.values().cloned().collect::<Vec<_>>() {
+                token.is_used = true;
+                steps.change.record(Fact::RefreshToken(token));
+            }
+        }
+        Ok(number)
+    })?;
+    ok(&json!({ "ended": ended }))
 }
 
 /// A hook with the settings that the REST API does not show.

@@ -79,13 +79,17 @@ pub(super) fn claims(
         "ci_config_sha": pipeline.sha,
     });
     let claims = claims.as_object_mut().map(std::mem::take)?;
+    let is_protected = job
+        .environment
+        .as_ref()
+        .is_some_and(|environment| environment.protected || world.is_protected(project.id, &environment.name));
     Some(match &job.environment {
         None => claims,
         Some(environment) => claims
             .into_iter()
             .chain([
                 ("environment".to_owned(), json!(environment.name)),
-                ("environment_protected".to_owned(), json!(environment.protected.to_string())),
+                ("environment_protected".to_owned(), json!(is_protected.to_string())),
                 ("deployment_tier".to_owned(), json!(environment.tier())),
                 ("environment_action".to_owned(), json!(environment.action)),
             ])

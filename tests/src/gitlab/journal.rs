@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::{
     delivery::{Delivery, Outcome},
     job::{Job, Pipeline},
-    oauth::Application,
+    oauth::{Application, RefreshToken},
     outward::{CommitStatus, Triggered},
+    protected::Protected,
     world::{ApiToken, Hook, Project, User},
 };
 
@@ -33,6 +34,8 @@ pub(super) enum Fact {
     Job(Box<Job>),
     CommitStatus(Box<CommitStatus>),
     Triggered(Triggered),
+    Protected(Protected),
+    RefreshToken(RefreshToken),
     Queued(Box<Delivery>),
     Delivered {
         delivery_id: u64,

@@ -41,6 +41,8 @@ pub(super) struct NewPipeline {
 pub(super) enum Impossible {
     Play,
     Retry,
+    /// The environment is protected from the person.
+    Deploy,
     /// Ending the job, which has this status.
     Finish(Status),
 }
@@ -111,7 +113,10 @@ impl Steps<'_, '_> {
             Status::Success | Status::Failed => {
                 self.enqueue(id, None);
                 self.run(id);
-                self.end(id, new.status, None);
+                // One whose environment is protected from its person has failed already.
+                if self.change.world.jobs.get(&id).is_some_and(|job| !job.status.is_final()) {
+                    self.end(id, new.status, None);
+                }
             }
             Status::Canceled => self.end(id, new.status, None),
             silent => self.set(id, |job| job.status = silent),
@@ -125,13 +130,15 @@ impl Steps<'_, '_> {
         if job.status.is_final() {
             return self.retry(id, player);
         }
+        self.may_deploy(id, player)?;
         self.enqueue(id, Some(player));
         Ok(id)
     }
 
     /// A new attempt of a finished job, under the same name, queued at once.
     pub(super) fn retry(&mut self, id: u64, by: u64) -> Result<u64, Impossible> {
-        let job = self.change.world.jobs.get(&id).filter(|job| job.is_retryable()).ok_or(Impossible::Retry)?;
+        let job = self.change.world.jobs.get(&id).filter(|job| job.is_retryable()).ok_or(Impossible::Retry)?.clone();
+        self.may_deploy(id, by)?;
         let again = NewJob {
             id: None,
             name: job.name.clone(),
@@ -147,6 +154,18 @@ impl Steps<'_, '_> {
         old.retried = true;
         self.change.record(Fact::Job(Box::new(old)));
         Ok(self.create(project_id, pipeline_id, again))
+    }
+
+    /// Whether the job's environment, if it has one, is open to a person.
+    fn may_deploy(&self, id: u64, user: u64) -> Result<(), Impossible> {
+        if self.is_protected_from(id, user) { Err(Impossible::Deploy) } else { Ok(()) }
+    }
+
+    fn is_protected_from(&self, id: u64, user: u64) -> bool {
+        let world = &self.change.world;
+        let job = world.jobs.get(&id);
+        let environment = job.and_then(|job| Some((job.project_id, job.environment.as_ref()?)));
+        environment.is_some_and(|(project, environment)| world.is_protected_from(project, &environment.name, user))
     }
 
     /// The runner takes a queued job.
@@ -190,6 +209,10 @@ impl Steps<'_, '_> {
             job.status = Status::Pending;
             job.queued_at = Some(now);
         });
+        let owner = self.change.world.jobs.get(&id).map(|job| job.user_id);
+        if owner.is_some_and(|owner| self.is_protected_from(id, owner)) {
+            self.end(id, Status::Failed, Some("protected_environment_failure".to_owned()));
+        }
     }
 
     fn set(&mut self, id: u64, edit: impl FnOnce(&mut Job)) {

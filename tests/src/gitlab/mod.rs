@@ -11,7 +11,8 @@
 //! with the same `Idempotency-Key`, as a restarted Sidekiq does: so it may arrive twice. Injected faults and resend
 //! limits are kept in memory only, and so are the codes of people who sign a program in.
 //!
-//! Absent on purpose: pipelines that run by themselves, groups, permissions beyond a token's scopes and projects, TLS.
+//! Absent on purpose: pipelines that run by themselves, groups but by their number, permissions beyond a token's scopes and projects and
+//! protected environments, TLS.
 
 mod api;
 mod clock;
@@ -26,6 +27,7 @@ mod lifecycle;
 mod oauth;
 mod outward;
 mod payload;
+mod protected;
 mod seed;
 mod server;
 mod world;

@@ -4,7 +4,10 @@
 //! meanwhile the program asks for its token: `authorization_pending` until then, `slow_down` when it asks more often than
 //! every `interval`. A token is written down, so a restart keeps it; a code that nobody has used yet is not.
 //!
-//! Absent on purpose: secrets of applications (a program on somebody's machine keeps none), refreshing, every other grant.
+//! With each token comes one that prolongs it, without the person: it is good once, by itself alone, and ends the token it
+//! came with.
+//!
+//! Absent on purpose: secrets of applications (a program on somebody's machine keeps none), every other grant.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +27,7 @@ use super::{
     clock::{Moment, secret},
     journal::Fact,
     server::{self, Gitlab, query_fields},
-    world::{ApiToken, Unwritten},
+    world::{ApiToken, Change, Unwritten},
 };
 
 /// How long a code may be used.
@@ -53,6 +56,18 @@ impl Application {
     fn read_user() -> Vec<String> {
         vec!["read_user".to_owned()]
     }
+}
+
+/// What a program shows for its next token.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct RefreshToken {
+    pub(super) token: String,
+    application: String,
+    scopes: Vec<String>,
+    user_id: u64,
+    /// The token that it came with.
+    access_token: String,
+    pub(super) is_used: bool,
 }
 
 /// A code that was given to a program.
@@ -190,6 +205,9 @@ async fn authorize_device(State(gitlab): Shared, RawQuery(query): RawQuery, body
 async fn token(State(gitlab): Shared, RawQuery(query): RawQuery, body: Bytes) -> Response {
     let fields = fields(query.as_deref(), &body);
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    if field("grant_type") == "refresh_token" {
+        return refresh(&gitlab, field("refresh_token"), field("client_id"));
+    }
     if field("grant_type") != DEVICE_CODE {
         let why = "The authorization grant type is not supported by the authorization server.";
         return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", why);
@@ -230,27 +248,66 @@ async fn token(State(gitlab): Shared, RawQuery(query): RawQuery, body: Bytes) ->
     let Some((code, user_id)) = granted else {
         return refusal(StatusCode::BAD_REQUEST, "invalid_grant", "The code was used.");
     };
-    let token = ApiToken {
-        token: secret(""),
-        scopes: code.scopes.clone(),
-        user_id,
-        projects: None,
-        application: Some(code.application),
-        ends_at: Some(Moment(now.0 + TOKEN_SECONDS * 1000)),
-    };
-    let shown = json!({
-        "access_token": token.token,
-        "token_type": "Bearer",
-        "expires_in": TOKEN_SECONDS,
-        "scope": code.scopes.join(" "),
-        "created_at": now.seconds(),
-    });
-    let written = gitlab.store().change(|change| -> Result<(), Unwritten> {
-        change.record(Fact::ApiToken(token));
-        Ok(())
+    let written = gitlab.store().change(|change| -> Result<Value, Unwritten> {
+        Ok(hand_out(change, code.application, code.scopes, user_id, now))
     });
     match written {
-        Ok(()) => answer(StatusCode::OK, &shown),
+        Ok(shown) => answer(StatusCode::OK, &shown),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error", &error.to_string()),
+    }
+}
+
+/// Makes a token, and one that prolongs it: the answer about them.
+fn hand_out(change: &mut Change<'_>, application: String, scopes: Vec<String>, user_id: u64, now: Moment) -> Value {
+    let (access_token, refresh_token) = (secret(""), secret(""));
+    let shown = json!({
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": TOKEN_SECONDS,
+        "refresh_token": refresh_token,
+        "scope": scopes.join(" "),
+        "created_at": now.seconds(),
+    });
+    change.record(Fact::ApiToken(ApiToken {
+        token: access_token.clone(),
+        scopes: scopes.clone(),
+        user_id,
+        projects: None,
+        application: Some(application.clone()),
+        ends_at: Some(Moment(now.0 + TOKEN_SECONDS * 1000)),
+    }));
+    change.record(Fact::RefreshToken(RefreshToken {
+        token: refresh_token,
+        application,
+        scopes,
+        user_id,
+        access_token,
+        is_used: false,
+    }));
+    shown
+}
+
+/// A new token for one that may have ended.
+fn refresh(gitlab: &Gitlab, given: &str, client_id: &str) -> Response {
+    let now = Moment::now();
+    let written = gitlab.store().change(|change| -> Result<Option<Value>, Unwritten> {
+        let known = change.world.refresh_tokens.get(given);
+        let Some(known) = known.filter(|known| known.application == client_id && !known.is_used).cloned() else {
+            return Ok(None);
+        };
+        if let Some(old) = change.world.tokens.get(&known.access_token).filter(|old| old.is_good(now)).cloned() {
+            change.record(Fact::ApiToken(ApiToken { ends_at: Some(now), ..old }));
+        }
+        change.record(Fact::RefreshToken(RefreshToken { is_used: true, ..known.clone() }));
+        Ok(Some(hand_out(change, known.application, known.scopes, known.user_id, now)))
+    });
+    match written {
+        Ok(Some(shown)) => answer(StatusCode::OK, &shown),
+        Ok(None) => {
+            let why = "The provided authorization grant is invalid, expired, revoked, does not match the redirection URI \
+                       used in the authorization request, or was issued to another client.";
+            refusal(StatusCode::BAD_REQUEST, "invalid_grant", why)
+        }
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error", &error.to_string()),
     }
 }

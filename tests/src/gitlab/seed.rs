@@ -296,6 +296,7 @@ fn bot(change: &mut Change<'_>) -> u64 {
             email: None,
             access_level: User::maintainer(),
             roles: BTreeMap::new(),
+            groups: BTreeSet::new(),
         }));
     }
     id

@@ -14,8 +14,9 @@ use super::{
     delivery::{Delivery, Health},
     job::{Job, Pipeline, Status},
     journal::{Fact, Journal},
-    oauth::Application,
+    oauth::{Application, RefreshToken},
     outward::{CommitStatus, Triggered},
+    protected::Protected,
 };
 
 /// A project, known by its numeric id.
@@ -85,6 +86,9 @@ pub(super) struct User {
     /// The role by project id; `none` for a project that the person does not belong to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) roles: BTreeMap<String, String>,
+    /// The groups that the person is a member of, which protected environments go by.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) groups: BTreeSet<u64>,
 }
 
 impl User {
@@ -225,6 +229,10 @@ pub(super) struct World {
     pub(super) commit_statuses: BTreeMap<u64, CommitStatus>,
     /// By pipeline.
     pub(super) triggered: BTreeMap<u64, Triggered>,
+    /// Protected environments, by project and name.
+    pub(super) protected: BTreeMap<(u64, String), Protected>,
+    /// What prolongs a sign-in, by itself.
+    pub(super) refresh_tokens: BTreeMap<String, RefreshToken>,
     /// Deliveries without an outcome yet, oldest first, by hook.
     pub(super) waiting: BTreeMap<u64, BTreeSet<u64>>,
 }
@@ -248,6 +256,10 @@ impl World {
             Fact::Job(job) => drop(self.jobs.insert(job.id, (**job).clone())),
             Fact::CommitStatus(status) => drop(self.commit_statuses.insert(status.id, (**status).clone())),
             Fact::Triggered(triggered) => drop(self.triggered.insert(triggered.pipeline_id, triggered.clone())),
+            Fact::Protected(protected) => {
+                self.protected.insert((protected.project_id, protected.name.clone()), protected.clone());
+            }
+            Fact::RefreshToken(token) => drop(self.refresh_tokens.insert(token.token.clone(), token.clone())),
             Fact::Queued(delivery) => {
                 self.waiting.entry(delivery.hook_id).or_default().insert(delivery.id);
                 self.deliveries.insert(delivery.id, (**delivery).clone());

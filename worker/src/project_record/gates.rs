@@ -50,8 +50,15 @@ impl ProjectRecord {
         };
         let mut approved = Vec::new();
         for (candidate, approval) in accepted {
-            self.record()?.approve(&candidate, &approval, &config.policy, session.project_id, clock::now())?;
-            approved.push(candidate.key);
+            let record = self.record()?;
+            let is_new = record.approve(&candidate, &approval, &config.policy, session.project_id, clock::now())?;
+            let Candidate { version, key, .. } = candidate;
+            // Others ran while GitLab was asked: what was judged may not be what is there now. What is approved by then stays so.
+            if !is_new && !approval.distros.is_empty() && !record.has_spoken(&version, &key, session.job_id)? {
+                let what = format!("`{key}` changed while its release was judged. Try again.");
+                return Err(Problem::new(503, "changed-meanwhile", what));
+            }
+            approved.push(key);
         }
         self.soon().await?;
         self.announce(session.project_id, version);
@@ -139,6 +146,7 @@ impl ProjectRecord {
             }
             Err(refusal) => {
                 self.record()?.refuse(version, key, session.job_id, &actor, &refusal.to_string(), clock::now())?;
+                self.record()?.refusal_by_job(version, key, session.job_id)?;
                 return Ok(Err(refused(&refusal)));
             }
         };
@@ -146,13 +154,7 @@ impl ProjectRecord {
             // It is on its way, or released: nothing is left that a gate could keep back.
             return Ok(Ok((candidate, approval)));
         }
-        let asked = gates::Asked {
-            project_id: session.project_id,
-            version,
-            key,
-            by: Some(approval.by_id),
-            age_max: gates::READ_AGAIN,
-        };
+        let asked = gates::Asked { project_id: session.project_id, version, key, by: Some(approval.by_id) };
         let closed = gates::closed(self.record()?, &self.host(), config, gitlab, &asked).await?;
         let closed = closed.map_err(|why| {
             Problem::new(503, "gitlab-unreachable", format!("The gates of `{key}` cannot be asked: {why}. Try again."))
@@ -163,6 +165,7 @@ impl ProjectRecord {
         let why = sentence_of(key, &closed);
         // Its webhook may be behind, and must not be granted later what the job itself was refused.
         self.record()?.refuse(version, key, session.job_id, &actor, &why, clock::now())?;
+        self.record()?.refusal_by_job(version, key, session.job_id)?;
         Ok(Err(Problem::new(409, "gate-closed", format!("{why}."))))
     }
 
@@ -238,7 +241,8 @@ impl ProjectRecord {
         for name in gates {
             let kind = GateKind::ALL.into_iter().find(|kind| *kind != GateKind::Hold && kind.code() == name);
             kinds.push(kind.ok_or_else(|| {
-                let known: Vec<&str> = GateKind::ALL.iter().take(6).map(|kind| kind.code()).collect();
+                let known = GateKind::ALL.iter().filter(|kind| **kind != GateKind::Hold).map(|kind| kind.code());
+                let known: Vec<&str> = known.collect();
                 Problem::new(
                     422,
                     "bad-request",
@@ -249,13 +253,6 @@ impl ProjectRecord {
         if kinds.is_empty() {
             return Err(Problem::new(422, "bad-request", "Name at least one gate."));
         }
-        let not_theirs = |key: &Key| {
-            let what = format!(
-                "No gate of `{key}` of {} {version} names {} in `override_people`, or not one of these kinds.",
-                project.name, by.name
-            );
-            Problem::new(403, "not-allowed", what)
-        };
         for key in keys {
             let gates = config.gates(project.name.as_str(), version, key);
             let theirs = |kind: &GateKind| {
@@ -263,8 +260,16 @@ impl ProjectRecord {
                     .iter()
                     .any(|gate| gate.asks_for(*kind) && by.id.is_some_and(|id| gate.override_people.contains(&id)))
             };
-            if !kinds.iter().all(theirs) {
-                return Err(not_theirs(key));
+            if let Some(kind) = kinds.iter().find(|kind| !theirs(kind)) {
+                let what = format!(
+                    "The gate `{}` of `{key}` of {} {version} does not name {} in `override_people`; somebody whom it names \
+                     may open it.",
+                    kind.code(),
+                    project.name,
+                    by.name
+                );
+                record.refused_at_the_door(&by.name, "POST overrides", &what, clock::now())?;
+                return Err(Problem::new(403, "not-allowed", what));
             }
         }
         let by_id = by.id.unwrap_or_default();
@@ -299,6 +304,7 @@ fn refused(refusal: &Refusal) -> Problem {
         | Refusal::NotEntitled { .. } => (403, "not-allowed"),
         Refusal::NotStaged { .. } => (409, "not-staged"),
         Refusal::Skipped { .. } => (409, "skipped"),
+        Refusal::Closed { .. } => (409, "closed"),
     };
     Problem::new(status, kind, format!("{refusal}."))
 }

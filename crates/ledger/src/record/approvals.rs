@@ -43,6 +43,7 @@ impl<S: Sql> Record<S> {
             environment: row.text(2)?.to_owned(),
             release_all: all.map(|(job, environment)| (job.to_owned(), environment.to_owned())),
             digest: row.text_or_null(3)?.map(parse).transpose()?,
+            is_closed: self.closing(version)?.is_some(),
             targets: self.states(version, key)?,
         }))
     }
@@ -66,7 +67,7 @@ impl<S: Sql> Record<S> {
                 &[version.as_str().into(), key.as_str().into(), approval.job_id.into()],
             )?;
             if approval.via == Via::Job {
-                self.status_by_job(version, key)?;
+                self.status_by_job(version, key, &approval.by, now)?;
             }
             let has_spoken = !spoken.is_empty() && !planted(Planted::ApprovesTwice);
             if approval.distros.is_empty() || current != *candidate || has_spoken {
@@ -156,7 +157,7 @@ impl<S: Sql> Record<S> {
         })
     }
 
-    /// Writes down that a job was refused; once, however often it asks.
+    /// Writes down that a job was refused; once, however often it asks. Whether it was news.
     pub fn refuse(
         &self,
         version: &Version,
@@ -165,17 +166,18 @@ impl<S: Sql> Record<S> {
         actor: &str,
         why: &str,
         now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         self.0.atomically(|| {
             let rows = self.0.query(
                 "INSERT OR IGNORE INTO refusals (job_id, version, key) VALUES (?, ?, ?) RETURNING job_id",
                 &[job_id.into(), version.as_str().into(), key.as_str().into()],
             )?;
             if rows.is_empty() {
-                return Ok(());
+                return Ok(false);
             }
             let details = serde_json::json!({ "job": job_id, "why": why });
-            self.change(version, actor, "refused", &subject(version, key), &details, now)
+            self.change(version, actor, "refused", &subject(version, key), &details, now)?;
+            Ok(true)
         })
     }
 

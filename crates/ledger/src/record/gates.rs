@@ -12,7 +12,7 @@ use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts};
 use slipway_core::problem::{Code, Visible};
 use slipway_core::promotion::May;
 use slipway_core::release::{Key, TargetState, Version};
-use slipway_core::report::skipped;
+use slipway_core::report::{Report, skipped};
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
@@ -456,12 +456,11 @@ impl<S: Sql> Record<S> {
     /// An act begins now: from here on it is under way.
     pub fn allow(&self, ask: &Ask, now: Timestamp) -> Result<May, LedgerError> {
         self.0.atomically(|| {
-            let state = match self.asked(ask)? {
-                Some((state, _)) if state.is_moving() => state,
+            match self.asked(ask)? {
+                Some((state, _)) if state.is_moving() => {}
                 Some((state, _)) => return Ok(May::Never { state, problem: None }),
                 None => return Ok(May::Never { state: TargetState::Failed, problem: None }),
-            };
-            debug_assert!(state.is_moving());
+            }
             self.0.query(
                 "UPDATE targets SET allowed_at = COALESCE(allowed_at, ?), begun = 1, told_at = ?
                  WHERE version = ? AND key = ? AND distro = ?",
@@ -562,17 +561,11 @@ impl<S: Sql> Record<S> {
             }
         };
         let problem = code.problem(what.clone(), public, None);
+        // First the report, while the target still has its approval: others are told once for each.
+        self.set(version, key, &Report { problem: Some(problem.clone()), ..Report::of(distro, state) }, now)?;
         self.0.query(
-            "UPDATE targets SET state = ?, since = ?, step = NULL, problem = ?, approval = NULL, allowed_at = NULL
-             WHERE version = ? AND key = ? AND distro = ?",
-            &[
-                state.code().into(),
-                now.0.into(),
-                serde_json::to_string(&problem)?.into(),
-                at[0].clone(),
-                at[1].clone(),
-                at[2].clone(),
-            ],
+            "UPDATE targets SET approval = NULL, allowed_at = NULL WHERE version = ? AND key = ? AND distro = ?",
+            &at,
         )?;
         let details = serde_json::json!({ "distro": distro, "approval": approval, "before": before, "why": what });
         self.change(version, "edge", code.code(), &subject(version, key), &details, now)?;

@@ -95,4 +95,27 @@ impl<S: Sql> Record<S> {
             self.keep_hint("found", HintSubject::Job(job_id), now)
         })
     }
+
+    /// Whether something that a pipeline has staged is not known to run in an environment.
+    pub fn lacks_deployment(&self, pipeline_id: u64, environment: &str) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT 1 FROM packages p WHERE p.pipeline_id = ?1 AND p.first_staged_at IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM deployments d WHERE d.version = p.version AND d.environment = ?2
+                AND d.pipeline_id IN (0, ?1) AND d.at >= p.first_staged_at) LIMIT 1",
+            &[pipeline_id.into(), environment.into()],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Takes a deployment for a hint. Whether it was news: it is found once, and what came of it stays so.
+    pub fn found_deployment(&self, deployment_id: u64, now: Timestamp) -> Result<bool, LedgerError> {
+        self.0.atomically(|| {
+            let delivery = format!("found of deployment {deployment_id}");
+            let known = self.0.query("SELECT 1 FROM hints WHERE delivery = ?", &[delivery.into()])?;
+            if !known.is_empty() {
+                return Ok(false);
+            }
+            self.keep_hint("found", HintSubject::Deployment(deployment_id), now)
+        })
+    }
 }

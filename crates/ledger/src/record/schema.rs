@@ -215,4 +215,9 @@ const GATES: &[&str] = &[
     )",
 ];
 
-pub(super) const STEPS: &[&[&str]] = &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES];
+/// Why the job that a status tells of was refused. Until then a status told of approvals alone.
+const REFUSED_STATUSES: &[&str] =
+    &["ALTER TABLE statuses ADD COLUMN refused TEXT", "ALTER TABLE statuses ADD COLUMN refused_job INTEGER"];
+
+pub(super) const STEPS: &[&[&str]] =
+    &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES, REFUSED_STATUSES];

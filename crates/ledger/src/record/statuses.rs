@@ -1,4 +1,5 @@
-//! What a commit's status is to say of a package that a webhook released: nobody else tells the pipeline.
+//! What a commit's status is to say of a package that a webhook released, or that its webhook alone has asked for and that
+//! was refused: nobody else tells the pipeline.
 //!
 //! The status follows its targets: what is wanted is read from them whenever it is due, and only what was sent is kept. So
 //! a status that was not sent, or sent twice, harms nothing.
@@ -37,7 +38,9 @@ pub struct DueStatus {
     pub targets: usize,
     /// What keeps a person from leaving it: the problem of its most urgent target, with the distro version.
     pub problem: Option<(String, api::Problem)>,
-    /// What was sent last: GitLab's word for the state.
+    /// Why the job that asked last was refused.
+    pub refused: Option<String>,
+    /// What was sent last: GitLab's word for the state, and after it why a job was refused.
     pub sent: Option<String>,
     /// How often this one was tried.
     pub tries: u32,
@@ -54,17 +57,62 @@ impl<S: Sql> Record<S> {
     ) -> Result<(), LedgerError> {
         self.0.query(
             "INSERT INTO statuses (version, key, approved_by, tries, due_at) VALUES (?, ?, ?, 0, ?)
-             ON CONFLICT (version, key) DO UPDATE SET approved_by = excluded.approved_by, tries = 0, due_at = excluded.due_at",
+             ON CONFLICT (version, key) DO UPDATE SET approved_by = excluded.approved_by, tries = 0, due_at = excluded.due_at,
+                refused = NULL, refused_job = NULL",
             &[version.as_str().into(), key.as_str().into(), by.into(), (now + JOB_FIRST).0.into()],
         )?;
         Ok(())
     }
 
-    /// The job speaks for its package, so no status has to begin. One that was sent is followed to its end.
-    pub(super) fn status_by_job(&self, version: &Version, key: &Key) -> Result<(), LedgerError> {
+    /// A webhook has told of a job that may not release a package: unless the job speaks first, a status says why.
+    pub fn open_refusal(
+        &self,
+        version: &Version,
+        key: &Key,
+        job_id: u64,
+        by: &str,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         self.0.query(
-            "UPDATE statuses SET due_at = NULL WHERE version = ? AND key = ? AND sent IS NULL",
-            &[version.as_str().into(), key.as_str().into()],
+            "INSERT INTO statuses (version, key, approved_by, tries, due_at, refused, refused_job) VALUES (?, ?, ?, 0, ?, ?, ?)
+             ON CONFLICT (version, key) DO UPDATE SET tries = 0, due_at = excluded.due_at, refused = excluded.refused,
+                refused_job = excluded.refused_job",
+            &[
+                version.as_str().into(),
+                key.as_str().into(),
+                by.into(),
+                (now + JOB_FIRST).0.into(),
+                why.into(),
+                job_id.into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// The job that a status would tell the refusal of has been told so itself.
+    pub fn refusal_by_job(&self, version: &Version, key: &Key, job_id: u64) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE statuses SET due_at = NULL WHERE version = ? AND key = ? AND refused_job = ? AND sent IS NULL",
+            &[version.as_str().into(), key.as_str().into(), job_id.into()],
+        )?;
+        Ok(())
+    }
+
+    /// The job speaks for its package, so no status has to begin. One that was sent is followed to its end, also when it
+    /// was red and seemed to be at its end.
+    pub(super) fn status_by_job(
+        &self,
+        version: &Version,
+        key: &Key,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE statuses SET due_at = CASE WHEN sent IS NULL THEN NULL ELSE COALESCE(due_at, ?) END,
+                approved_by = ?, refused = NULL, refused_job = NULL
+             WHERE version = ? AND key = ?",
+            &[(now + JOB_FIRST).0.into(), by.into(), version.as_str().into(), key.as_str().into()],
         )?;
         Ok(())
     }
@@ -72,7 +120,7 @@ impl<S: Sql> Record<S> {
     /// Statuses that may have to be sent now. None is put off beyond `latest`.
     pub fn due_statuses(&self, now: Timestamp, latest: Timestamp) -> Result<Vec<DueStatus>, LedgerError> {
         let rows = self.0.query(
-            "SELECT s.version, s.key, s.approved_by, s.sent, s.tries, i.id, i.sha, i.ref_name FROM statuses s
+            "SELECT s.version, s.key, s.approved_by, s.sent, s.tries, i.id, i.sha, i.ref_name, s.refused FROM statuses s
              JOIN packages p ON p.version = s.version AND p.key = s.key
              JOIN pipelines i ON i.version = p.version AND i.id = p.pipeline_id
              WHERE s.due_at <= ? OR s.due_at > ? ORDER BY s.due_at, s.version, s.key LIMIT 50",
@@ -106,6 +154,7 @@ impl<S: Sql> Record<S> {
                 state,
                 targets: states.iter().filter(|state| **state != TargetState::Skipped).count(),
                 problem,
+                refused: row.text_or_null(8)?.map(str::to_owned),
                 sent: row.text_or_null(3)?.map(str::to_owned),
                 tries: u32::try_from(row.natural(4)?).unwrap_or(u32::MAX),
                 version,

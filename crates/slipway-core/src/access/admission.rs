@@ -54,7 +54,7 @@ pub enum NotAdmitted {
 
 /// Judges the claims of a token whose signature holds.
 pub fn admit<'a>(config: &'a Config, claims: &Claims, now: Timestamp) -> Result<Admission<'a>, NotAdmitted> {
-    let project = config.projects.iter().find(|project| project.id == claims.project_id).map(Admitted::Project);
+    let project = config.project_of_id(claims.project_id).map(Admitted::Project);
     let deployer = || config.deployers.iter().find(|deployer| deployer.id == claims.project_id).map(Admitted::Deployer);
     let who = project.or_else(deployer).ok_or(NotAdmitted::UnknownProject(claims.project_id))?;
     let (project_id, namespace_id) = match who {

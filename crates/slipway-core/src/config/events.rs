@@ -109,6 +109,11 @@ impl TryFrom<Said> for Events {
 }
 
 impl Events {
+    /// Whose events go here.
+    pub(super) fn projects(&self) -> &[Glob] {
+        &self.projects
+    }
+
     /// Whether a project's events go here.
     pub fn concern(&self, project: &Project) -> bool {
         self.projects.iter().any(|glob| glob.fits(project.name.as_str()))

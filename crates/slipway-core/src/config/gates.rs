@@ -3,6 +3,7 @@
 //! Every gate that fits a package applies to it; unlike routes, none hides another. What a gate leaves out it does not
 //! ask for, and one that asks for nothing is a mistake.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -122,7 +123,13 @@ fn span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Dura
 }
 
 fn moment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    // TOML has moments of its own, written without quotes.
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        toml::Value::Datetime(moment) => moment.to_string(),
+        _ => return Err(serde::de::Error::custom("it must be a moment, such as `2026-12-20T00:00:00Z`")),
+    };
+    text.parse().map_err(serde::de::Error::custom)
 }
 
 impl Gate {
@@ -156,6 +163,9 @@ impl Gate {
                 "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze` or `second_person`"
             ));
         }
+        if self.soak.is_some_and(|soak| soak.is_zero()) {
+            problems.push(format!("gates[{index}]: `soak` is no time at all; leave it out, or say how long: \"24h\""));
+        }
         if self.soak_after == SoakAfter::Deployed && (self.soak.is_none() || self.deployed.is_empty()) {
             problems.push(format!("gates[{index}]: `soak_after = \"deployed\"` needs `soak` and `deployed`"));
         }
@@ -178,9 +188,13 @@ impl Config {
 
     /// Whether any gate of a project asks whether something is deployed there: what nobody asks for is not kept.
     pub fn asks_for(&self, project: &str, environment: &str) -> bool {
-        self.gates.iter().any(|gate| {
-            gate.projects.iter().any(|glob| glob.fits(project)) && gate.deployed.iter().any(|name| name == environment)
-        })
+        self.environments(project).contains(environment)
+    }
+
+    /// Where the gates of a project ask whether something is deployed.
+    pub fn environments(&self, project: &str) -> BTreeSet<&str> {
+        let concerned = self.gates.iter().filter(|gate| gate.projects.iter().any(|glob| glob.fits(project)));
+        concerned.flat_map(|gate| &gate.deployed).map(String::as_str).collect()
     }
 }
 
@@ -206,7 +220,7 @@ mod tests {
             [[gates]]
             keys = ["ee-*"]
             soak = "1h 30m"
-            freeze = [{ from = "2026-12-20T00:00:00Z", until = "2026-12-27T00:00:00Z", why = "holidays" }]
+            freeze = [{ from = "2026-12-20T00:00:00Z", until = 2026-12-27T00:00:00Z, why = "holidays" }]
             [approvals]
             lapse = "90s"
             "#,
@@ -216,6 +230,7 @@ mod tests {
         assert_eq!(gate.soak, Some(Duration::from_mins(90)));
         // 2026-12-20 is 20,807 days after the epoch.
         assert_eq!(gate.freeze[0].from, Timestamp(20_807 * 86_400_000));
+        assert_eq!(gate.freeze[0].until, Timestamp(20_814 * 86_400_000));
         assert_eq!(file.approvals.lapse, Duration::from_secs(90));
         let (version, ee, ce) = ("1".parse().expect("v"), "ee-deb".parse().expect("k"), "ce-deb".parse().expect("k"));
         assert!(gate.fits("tug", &version, Maturity::Final, &ee));

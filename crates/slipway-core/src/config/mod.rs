@@ -8,6 +8,7 @@ use slipway_wire::{Base, Digest};
 mod events;
 mod gates;
 mod people;
+mod sense;
 
 pub use events::{EventKind, Events, Receiver, Trigger};
 pub use gates::{Approvals, Freeze, Gate, SoakAfter};
@@ -145,10 +146,37 @@ impl InvalidConfig {
     }
 }
 
+/// A reader's error in the words of whoever writes the file, in place of the program's.
+fn in_words(error: &str) -> String {
+    let words = [
+        ("expected u64", "expected a whole number, without quotes"),
+        ("expected u32", "expected a whole number, without quotes"),
+        ("expected a boolean", "expected true or false, without quotes"),
+        (
+            "invalid type: map, expected a sequence",
+            "a table that may be there several times is written with two brackets: `[[name]]`",
+        ),
+        ("expected a sequence", "expected a list, in brackets: `[\"one\", \"two\"]`"),
+        ("invalid type: sequence", "invalid type: list"),
+        ("invalid type: map", "invalid type: table"),
+        (
+            "duplicate key",
+            "this name is there already; a table that may be there several times has two brackets: `[[routes]]`",
+        ),
+        ("unknown field", "there is no setting"),
+        ("missing field", "this is missing here:"),
+        ("unknown variant", "it cannot be"),
+    ];
+    // The last line says what is wrong. Those above show the file, which is not to be changed.
+    let (shown, said) = error.trim_end().rsplit_once('\n').unwrap_or(("", error));
+    let said = words.iter().fold(said.to_owned(), |said, (theirs, ours)| said.replace(theirs, ours));
+    if shown.is_empty() { said } else { format!("{shown}\n{said}") }
+}
+
 impl Config {
     /// Reads and checks the file.
     pub fn parse(text: &str) -> Result<Self, InvalidConfig> {
-        let file: File = toml::from_str(text).map_err(|error| InvalidConfig(vec![error.to_string()]))?;
+        let file: File = toml::from_str(text).map_err(|error| InvalidConfig(vec![in_words(&error.to_string())]))?;
         let mut problems = unknown_places(&file.routes, &file.places);
         for (index, route) in file.routes.iter().enumerate() {
             for (direction, site) in [("staging", &route.staging), ("public", &route.public)] {
@@ -180,6 +208,7 @@ impl Config {
         }
         problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
         problems.extend(events::problems(&file.events));
+        problems.extend(sense::problems(&file));
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }
@@ -192,6 +221,11 @@ impl Config {
     pub fn project(&self, text: &str) -> Option<&Project> {
         let id = text.parse::<u64>().ok();
         self.projects.iter().find(|project| Some(project.id) == id || project.name.as_str() == text)
+    }
+
+    /// The project with GitLab's id.
+    pub fn project_of_id(&self, id: u64) -> Option<&Project> {
+        self.projects.iter().find(|project| project.id == id)
     }
 
     /// The route of a package for one distro version.

@@ -247,6 +247,12 @@ fn a_closed_release_takes_nothing_more_and_finishes_what_has_begun() {
     assert_eq!(state(&record), TargetState::Approved);
     report(&record, 1, TargetState::Released);
     assert_eq!(state(&record), TargetState::Released);
+
+    let record = approved();
+    record.allow(&question(1), later(1)).expect("an answer");
+    record.close(&version(), "user:nell", "given up", later(2)).expect("closed");
+    report(&record, 1, TargetState::Failed);
+    assert!(matches!(ask_by(&record, 82), Err(Refusal::Closed { .. })), "it is not begun again");
 }
 
 #[test]

@@ -213,3 +213,27 @@ fn a_played_job_is_found_once_and_only_if_it_was_declared_and_has_not_spoken() {
     assert!(ask(&record).expect("an approval"));
     assert!(!found("release: [jammy-amd64]", 81), "it has spoken");
 }
+
+#[test]
+fn a_deployment_is_looked_for_while_staged_bytes_are_not_known_to_run_there_and_found_once() {
+    let record = record();
+    plan(&record);
+    let lacks = |pipeline, environment: &str| record.lacks_deployment(pipeline, environment).expect("an answer");
+    assert!(!lacks(7, "staging"), "nothing is staged");
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("a declaration");
+    sees(&record, b"deb", &Sight::Declared);
+    assert!(lacks(7, "staging"));
+    assert!(!lacks(8, "staging"), "another pipeline has staged nothing");
+    let later = NOW + Duration::from_secs(5);
+    assert!(record.found_deployment(42, later).expect("news"));
+    assert!(!record.found_deployment(42, later).expect("an answer"), "it is open");
+    let hint = record.take_hints(later, later).expect("hints");
+    assert_eq!(hint.first().map(|hint| hint.subject), Some(HintSubject::Deployment(42)));
+    record.settle_hint(hint.first().expect("one").id, "deployed").expect("settled");
+    assert!(!record.found_deployment(42, later).expect("an answer"), "it had its look");
+    record.deployed(&version(), Some(8), "staging", "job:9", later).expect("another pipeline's");
+    assert!(lacks(7, "staging"));
+    record.deployed(&version(), Some(7), "staging", "job:9", later).expect("told");
+    assert!(!lacks(7, "staging"));
+    assert!(lacks(7, "production"));
+}

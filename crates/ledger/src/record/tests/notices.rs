@@ -109,6 +109,21 @@ fn a_release_is_complete_when_its_last_target_is_released_and_not_before() {
 }
 
 #[test]
+fn an_approval_that_ends_before_its_turn_needs_a_person_once() {
+    let lapse = Duration::from_hours(4);
+    let held = |record: &Record<Database>| record.hold(&version(), None, "user:nell", "x", NOW).expect("a hold");
+    let lapsed = |record: &Record<Database>| drop(record.lapse(lapse, NOW + lapse).expect("lapsed"));
+    for ends in [&held as &dyn Fn(&Record<Database>), &lapsed] {
+        let record = record();
+        stage(&record);
+        assert!(ask(&record).expect("an approval"));
+        ends(&record);
+        ends(&record);
+        assert_eq!(told(&record, &[all("a")]), ["a needs_person jammy-amd64"]);
+    }
+}
+
+#[test]
 fn other_bytes_in_staging_are_a_conflict() {
     let record = record();
     plan(&record);
@@ -215,4 +230,29 @@ fn a_status_that_was_sent_is_followed_to_its_end_whoever_speaks() {
     assert!(due(&record, MINUTE * 50).is_empty());
     assert!(by_webhook_job(&record, 82), "played again");
     assert_eq!(due(&record, MINUTE).pop().expect("one").state, TargetState::Approved);
+}
+
+#[test]
+fn a_refusal_that_a_webhook_brought_has_a_status_with_the_reason_unless_its_own_job_was_told_so() {
+    let refused = |record: &Record<Database>, id| {
+        record.open_refusal(&version(), &key(), id, "jonas", "`jonas` may not", NOW).expect("a status");
+    };
+    let record = record();
+    stage(&record);
+    refused(&record, 81);
+    assert!(due(&record, Duration::from_secs(59)).is_empty(), "the job may speak yet");
+    record.refusal_by_job(&version(), &key(), 80).expect("another job");
+    let status = due(&record, MINUTE).pop().expect("nobody else tells");
+    assert_eq!((status.state, status.refused.as_deref()), (TargetState::Staged, Some("`jonas` may not")));
+    record.refusal_by_job(&version(), &key(), 81).expect("its own job");
+    assert!(due(&record, MINUTE).is_empty());
+
+    refused(&record, 82);
+    let status = due(&record, MINUTE).pop().expect("one");
+    record.status_sent(&status, "failed `jonas` may not", None).expect("sent");
+    assert!(due(&record, MINUTE * 50).is_empty(), "it is told");
+    // Somebody else's job releases it: the red status is not the last word.
+    assert!(ask(&record).expect("an approval"));
+    let status = due(&record, MINUTE).pop().expect("it is followed");
+    assert_eq!((status.state, status.approved_by.as_str(), status.refused), (TargetState::Approved, "mira", None));
 }
