@@ -102,7 +102,18 @@ fn a_package_soaks_before_it_goes_and_its_webhook_is_refused_once() {
     let why = refused(&release, job, "deb");
     assert!(why.starts_with("`deb` may not be released yet: it has to be staged for 8s"), "{why}");
     world.gitlab.delivery(job, "pending");
-    wait_until("the soak is over", || blocked(&release, "deb").is_null());
+    // Whoever waits for a change hears of the soak's end when it ends, though nobody does anything then.
+    let shown = release.shown();
+    let until = shown["packages"][0]["blocked"][0]["until"].as_str().expect("it says until when").to_owned();
+    let mut told = shown;
+    while !told["packages"][0]["blocked"].is_null() {
+        let since = told["sequence"].as_u64().expect("a number");
+        told = release.api("GET", &format!("?since={since}&timeout=25"), None, &Value::Null).ok().json();
+        assert!(told["sequence"].as_u64() > Some(since), "nothing was told within 25 s: {told}");
+    }
+    let moment = |text: &str| text.parse::<slipway_core::time::Timestamp>().expect("a moment");
+    let late = moment(told["at"].as_str().expect("a moment")).since(moment(&until));
+    assert!(late < std::time::Duration::from_secs(3), "it was told {late:?} after its end");
     // The refused job is over, however late its webhook is looked into; another is asked for.
     assert_eq!(world.rows(&release, "deb", "refused").len(), 1);
     assert_eq!(release.target("deb")["state"], "staged");
@@ -300,4 +311,10 @@ fn what_applies_to_a_project_can_be_read_before_anything_is_played() {
     let asks = json!(["Every package of the release is staged.", "It is staged for 1h."]);
     assert_eq!((&policy["gates"][0]["asks"], &policy["gates"][0]["override_people"]), (&asks, &json!([8])));
     assert_eq!(policy["routes"][0]["public"], "public/harbour/stable");
+    assert_eq!(policy["releasers"]["protected_environment"], false);
+    let place = |name: &str| policy["places"].as_array().expect("places").iter().find(|of| of["name"] == name).cloned();
+    let public = place("public").expect("it is in a route");
+    assert_eq!((&public["public"], &public["staging"]), (&json!(["harbour/stable"]), &json!([])));
+    assert!(public["url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{public}");
+    assert!(!policy.to_string().contains(world.stack.secret("PUBLIC_TOKEN")));
 }

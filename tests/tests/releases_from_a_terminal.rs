@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use slipway_tests::e2e::{JAMMY, Release, Spoken, World, deb, wait_until};
+use slipway_tests::e2e::{JAMMY, Release, Spoken, World, deb, send, wait_until};
 
 /// A person with an empty home.
 struct Person<'a> {
@@ -41,7 +41,11 @@ impl<'a> Person<'a> {
     }
 
     fn slipway(&self, arguments: &[&str]) -> Spoken {
-        let ended = self.command(arguments).output().expect("Node is on the machine");
+        Self::run(&mut self.command(arguments))
+    }
+
+    fn run(command: &mut Command) -> Spoken {
+        let ended = command.output().expect("Node is on the machine");
         let text = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
         Spoken { code: ended.status.code(), text }
     }
@@ -131,7 +135,51 @@ fn a_person_signs_in_holds_and_releases_by_playing_the_jobs_of_a_pipeline() {
 
     let closed = person.slipway(&["close", "--reason", "nothing more comes"]);
     assert!(closed.text.contains("public already  cargo"), "{}", closed.text);
+
+    // Of this set-up the webhook has Job events alone. A job whose token can publish is a finding, and what it can is named.
+    let credentials = |staging: &str| {
+        let operator = world.stack.secret("OPERATOR_TOKEN").to_owned();
+        [("SLIPWAY_OPERATOR_TOKEN", operator), ("SLIPWAY_STAGING_TOKEN", world.stack.secret(staging).to_owned())]
+    };
+    let doctor = |staging: &str| {
+        let mut command = person.command(&["doctor"]);
+        Person::run(command.envs(credentials(staging)))
+    };
+    let well = doctor("STAGING_TOKEN").ended_with(6);
+    for part in [
+        "good       edge secret           `GITLAB_TOKEN`",
+        "its user may write no public repository",
+        "slipway: 2 findings\n  webhook: it has no Pipeline events",
+        "webhook: it has no Deployment events",
+        "good       edge clock",
+    ] {
+        assert!(well.text.contains(part), "{part}: {}", well.text);
+    }
+    let ill = doctor("PUBLIC_TOKEN").ended_with(6);
+    for part in [
+        "every build job can publish",
+        "may write the public harbour/stable",
+        "its user may not write harbour-ci/pre-release",
+    ] {
+        assert!(ill.text.contains(part), "{part}: {}", ill.text);
+    }
+
+    let kept = person.kept();
+    let text = |field: &str| kept[field].as_str().expect("it is kept").to_owned();
+    let token = text("access_token");
+    let info = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let url = format!("{}/oauth/token/info", world.stack.gitlab_url());
+        send("GET", &url, &[("authorization", bearer.as_str())], "").status
+    };
+    assert_eq!(info(&token), 200);
     person.slipway(&["logout"]).ended_with(0);
+    assert_eq!(info(&token), 401, "GitLab has taken it back");
+    let prolonging =
+        format!("grant_type=refresh_token&client_id={}&refresh_token={}", text("application"), text("refresh_token"));
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let refused = send("POST", &format!("{}/oauth/token", world.stack.gitlab_url()), &form, prolonging);
+    assert_eq!(refused.status, 400, "and what prolongs it: {}", refused.text());
     person.slipway(&["hold", "--reason", "again"]).ended_with(2);
 }
 

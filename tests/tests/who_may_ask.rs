@@ -273,3 +273,45 @@ fn where_nobody_may_read_without_a_session_releases_are_hidden_from_strangers_an
     let answer = get("/api/v1/projects/tug/releases/1.0.0", Some(&own), "application/json").ok();
     assert_eq!(answer.json()["packages"][0]["file"]["digest"], format!("sha256:{}", package.sha256));
 }
+
+#[test]
+fn the_operator_alone_is_told_how_each_secret_is_and_none_of_them_is_in_the_answer() {
+    let mut world = World::start("secrets");
+    let (operator, url) = (world.stack.secret("OPERATOR_TOKEN").to_owned(), world.edge("/readyz/secrets"));
+    assert_eq!(send("GET", &world.edge("/readyz"), &[], "").ok().text(), "ready\n");
+    let release = world.release("1.0.0");
+    let job = format!("Bearer {}", release.session(release.build));
+    for (case, headers, status) in [
+        ("a stranger", vec![], 401),
+        ("a guess", vec![("authorization", "Bearer a-guess")], 401),
+        ("a job", vec![("authorization", job.as_str())], 403),
+    ] {
+        let answer = send("GET", &url, &headers, "");
+        assert_eq!(answer.status, status, "{case}: {}", answer.text());
+        assert!(!answer.text().contains("_TOKEN"), "{case}: {}", answer.text());
+    }
+    let told = || {
+        let bearer = format!("Bearer {operator}");
+        send("GET", &url, &[("authorization", bearer.as_str())], "").ok()
+    };
+    let answer = told();
+    let readiness = answer.json();
+    let secrets = readiness["secrets"].as_array().expect("a list").clone();
+    let of = |name: &str| secrets.iter().find(|secret| secret["name"] == name).cloned().unwrap_or_default();
+    assert_eq!(of("GITLAB_TOKEN")["verdict"], "good", "{readiness}");
+    assert_eq!(of("PUBLIC_TOKEN")["found"], json!(["its user may write harbour/stable"]), "{readiness}");
+    assert_eq!(of("STAGING_TOKEN")["found"], json!(["its user may write harbour-ci/pre-release"]), "{readiness}");
+    assert_eq!(readiness["is_ready"], true, "{readiness}");
+    for name in
+        ["GITLAB_TOKEN", "PUBLIC_TOKEN", "STAGING_TOKEN", "WEBHOOK_TOKEN_TUG", "OPERATOR_TOKEN", "SLIPWAY_EDGE_KEY"]
+    {
+        assert!(!answer.text().contains(world.stack.secret(name)), "{name} is in the answer");
+    }
+
+    // One account that stages and publishes.
+    world.configure(|config| config.replace(r#"token = "STAGING_TOKEN""#, r#"token = "PUBLIC_TOKEN""#));
+    let readiness = told().json();
+    let found = readiness["secrets"].to_string();
+    assert_eq!(readiness["is_ready"], false, "{readiness}");
+    assert!(found.contains("it stages, and its user may write the public harbour/stable"), "{found}");
+}

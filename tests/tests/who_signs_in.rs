@@ -146,3 +146,40 @@ fn an_access_token_of_another_application_or_of_nobody_opens_no_session() {
     let answer = send("GET", &world.edge("/api/v1/sign-in"), &[], "");
     assert_eq!((answer.status, answer.json()["title"].as_str()), (404, Some("no sign in")), "{}", answer.text());
 }
+
+#[test]
+fn whoever_signs_out_has_no_session_left_that_began_before_and_nobody_else_is_signed_out() {
+    let mut world = World::start("people-out");
+    let release = world.release("1.0.0");
+    release.plan(&["rope"]);
+    world.configure(|config| config.replace(r#"reading = "anyone""#, r#"reading = "nobody""#));
+    for (id, name) in [(41, "nele"), (42, "omar")] {
+        let user = json!({"id": id, "username": name, "name": name, "roles": {"1001": "developer"}});
+        world.gitlab.tell("POST", "users", &user);
+    }
+    let (first, second, other) = (sign_in(&world, "nele"), sign_in(&world, "nele"), sign_in(&world, "omar"));
+    let reads = |session: &str| ask(&world, "GET", "/api/v1/projects/tug/releases/1.0.0", session, &Value::Null);
+    let hold = json!({"keys": null, "reason": "a smell"});
+    let holds = |session: &str| ask(&world, "POST", "/api/v1/projects/tug/releases/1.0.0/holds", session, &hold);
+    for session in [&first, &second, &other] {
+        assert_eq!(reads(session).status, 200);
+    }
+    let out = |session: &str| ask(&world, "DELETE", "/api/v1/sessions", session, &Value::Null);
+    for (case, session) in [("nobody", "a-guess"), ("the operator", world.stack.secret("OPERATOR_TOKEN"))] {
+        assert_eq!(out(session).status, 401, "{case} has no session of a person");
+    }
+    assert_eq!(out(&first).status, 204);
+    for session in [&first, &second] {
+        assert_eq!((reads(session).status, holds(session).status), (401, 401), "both began before");
+    }
+    assert_eq!(reads(&other).status, 200, "{}", reads(&other).text());
+    let again = sign_in(&world, "nele");
+    assert_eq!(reads(&again).status, 200, "{}", reads(&again).text());
+    assert_eq!(holds(&again).status, 200);
+
+    // A kill forgets nothing of it.
+    world.kill(slipway_tests::e2e::Process::Edge);
+    world.start_again(slipway_tests::e2e::Process::Edge);
+    let reads = |session: &str| ask(&world, "GET", "/api/v1/projects/tug/releases/1.0.0", session, &Value::Null);
+    assert_eq!((reads(&first).status, reads(&again).status), (401, 200));
+}

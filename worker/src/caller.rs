@@ -6,15 +6,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use slipway_core::access::{Caller, Denied, Right, may, right};
+use futures_util::future::join;
+use slipway_core::access::{Caller, Denied, PersonSession, Right, may, right};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::secret::{JobSession, NotSealed, knows};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
 use slipway_gitlab::{AccessLevel, Instance, role};
-use worker::{Env, Request};
+use worker::{Env, Request, Response};
 
-use crate::answer::Problem;
+use crate::answer::{Answer, Problem};
+use crate::message::{ToDirectory, tell};
 use crate::{clock, counters, message, settings};
 
 /// How long a person's role is believed. Somebody who lost it acts for that long at most.
@@ -24,7 +26,15 @@ const ROLE_LIMIT: Duration = Duration::from_secs(5);
 /// How many roles are kept. Beyond it all are forgotten: asking again is cheap.
 const ROLES_MAX: usize = 2000;
 
-type Roles = BTreeMap<(u64, u64), (Timestamp, Option<AccessLevel>)>;
+/// What is known of a person in a project.
+#[derive(Clone, Copy)]
+struct Known {
+    told_at: Timestamp,
+    level: Option<AccessLevel>,
+    signed_out_at: Option<Timestamp>,
+}
+
+type Roles = BTreeMap<(u64, u64), Known>;
 
 thread_local! {
     /// Roles by person and project, and when GitLab told them.
@@ -107,11 +117,18 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// A person ends their sessions.
+    pub(crate) async fn sign_out(&self) -> Answer {
+        let Some(Caller::Person(person)) = &self.caller else { return Err(stranger()) };
+        sign_out(self.env, person).await?;
+        Ok(Response::empty()?.with_status(204))
+    }
+
     async fn may(&self, project: &Project) -> Result<Result<(), Denied>, Problem> {
         let is_read = matches!(self.right, Right::Read | Right::List);
         let level = match &self.caller {
             Some(Caller::Person(person)) if !(is_read && self.config.edge.reading == Reading::Anyone) => {
-                level(self.env, self.config, person.user_id, project.id).await?
+                level(self.env, self.config, person, project.id).await?
             }
             _ => None,
         };
@@ -157,40 +174,66 @@ fn shown(request: &Request, env: &Env, config: &Config) -> Result<Option<Caller>
     }
     match Caller::open(text, &settings::edge_key(env)?, clock::now()) {
         Ok(caller) => Ok(Some(caller)),
-        Err(NotSealed::Ended(at)) => Err(Problem::new(
-            401,
-            "session-ended",
-            format!("The session ended at {at}; open a new one with a fresh ID token, or sign in again."),
-        )),
+        Err(NotSealed::Ended(at)) => Err(ended(at)),
         Err(NotSealed::Forged) => Err(unknown()),
     }
 }
 
-/// A person's role in a project, as GitLab told it within the last minute.
-pub(crate) async fn level(
+/// A person's role in a project, as GitLab told it within the last minute. Refused where they have signed out since their
+/// session began.
+async fn level(
     env: &Env,
     config: &Config,
-    user_id: u64,
+    person: &PersonSession,
     project_id: u64,
 ) -> Result<Option<AccessLevel>, Problem> {
     let now = clock::now();
-    let known = ROLES.with_borrow(|roles| roles.get(&(user_id, project_id)).copied());
-    if let Some((told_at, level)) = known
-        && told_at <= now
-        && now.since(told_at) < ROLE_AGE_MAX
-    {
-        return Ok(level);
+    let of = (person.user_id, project_id);
+    let known = ROLES.with_borrow(|roles| roles.get(&of).copied());
+    let is_fresh = |known: &Known| known.told_at <= now && now.since(known.told_at) < ROLE_AGE_MAX;
+    let known = if let Some(known) = known.filter(is_fresh) {
+        known
+    } else {
+        let known = ask(env, config, person.user_id, project_id, now).await?;
+        ROLES.with_borrow_mut(|roles| {
+            if roles.len() >= ROLES_MAX {
+                roles.clear();
+            }
+            roles.insert(of, known);
+        });
+        known
+    };
+    match known.signed_out_at.filter(|at| person.began_at() <= *at) {
+        Some(at) => Err(ended(at)),
+        None => Ok(known.level),
     }
+}
+
+async fn ask(env: &Env, config: &Config, user_id: u64, project_id: u64, now: Timestamp) -> Result<Known, Problem> {
     let instance = Instance::new(config.gitlab.url.clone(), settings::secret(env, &config.gitlab.token)?);
-    let level = role(&Fetch::new(ROLE_LIMIT), &instance, project_id, user_id).await.map_err(|error| {
+    let (directory, signed_out) = (message::directory(env)?, ToDirectory::SignedOut { user_id });
+    let http = Fetch::new(ROLE_LIMIT);
+    let (level, signed_out) = join(role(&http, &instance, project_id, user_id), tell(&directory, &signed_out)).await;
+    let level = level.map_err(|error| {
         let why = format!("Cannot read your role from GitLab: {error}. Try again.");
         Problem::new(503, "gitlab-unreachable", why)
     })?;
-    ROLES.with_borrow_mut(|roles| {
-        if roles.len() >= ROLES_MAX {
-            roles.clear();
-        }
-        roles.insert((user_id, project_id), (now, level));
-    });
-    Ok(level)
+    let signed_out_at = serde_json::from_str(&signed_out?.text().await?)?;
+    Ok(Known { told_at: now, level, signed_out_at })
+}
+
+/// Ends every session of a person that has begun by now: here at once, elsewhere as soon as their role is asked again.
+async fn sign_out(env: &Env, person: &PersonSession) -> Result<(), Problem> {
+    let user_id = person.user_id;
+    let answer = tell(&message::directory(env)?, &ToDirectory::SignOut { user_id }).await?;
+    ROLES.with_borrow_mut(|roles| roles.retain(|(of, _), _| *of != user_id));
+    match answer.status_code() {
+        200 => Ok(()),
+        status => Err(worker::Error::RustError(format!("the directory answered a sign-out with {status}")).into()),
+    }
+}
+
+fn ended(at: Timestamp) -> Problem {
+    let next = "open a new one with a fresh ID token, or sign in again";
+    Problem::new(401, "session-ended", format!("The session ended at {at}; {next}."))
 }

@@ -1,5 +1,6 @@
-//! Which projects and releases there are.
+//! Which projects and releases there are, and when people last signed out.
 
+use slipway_core::time::Timestamp;
 use slipway_ledger::{Sql, SqlError, Value, migrate};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
@@ -13,6 +14,12 @@ const FIRST: &[&str] = &["CREATE TABLE releases (
     version TEXT NOT NULL,
     added_at INTEGER NOT NULL,
     PRIMARY KEY (project_id, version)
+)"];
+
+/// When people last signed out: no session of theirs that began before is good.
+const SIGNED_OUT: &[&str] = &["CREATE TABLE signed_out (
+    user_id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL
 )"];
 
 #[durable_object(fetch)]
@@ -33,13 +40,26 @@ impl DurableObject for Directory {
 
 impl Directory {
     fn answer(&self, message: ToDirectory) -> Answer {
-        migrate(&self.sql, &[FIRST])?;
+        migrate(&self.sql, &[FIRST, SIGNED_OUT])?;
         match message {
             ToDirectory::Add { project_id, version } => {
                 let values: [Value; 3] = [project_id.into(), version.as_str().into(), clock::now().0.into()];
                 let add = "INSERT OR IGNORE INTO releases (project_id, version, added_at) VALUES (?, ?, ?)";
                 self.sql.query(add, &values)?;
                 json(200, &())
+            }
+            ToDirectory::SignOut { user_id } => {
+                let now = clock::now().0;
+                // None of a session is good that began when a clock was ahead, either.
+                let sign_out = "INSERT INTO signed_out (user_id, at) VALUES (?1, ?2)
+                     ON CONFLICT (user_id) DO UPDATE SET at = MAX(at, ?2)";
+                self.sql.query(sign_out, &[user_id.into(), now.into()])?;
+                json(200, &())
+            }
+            ToDirectory::SignedOut { user_id } => {
+                let rows = self.sql.query("SELECT at FROM signed_out WHERE user_id = ?", &[user_id.into()])?;
+                let at = rows.first().map(|row| row.integer(0)).transpose()?;
+                json(200, &at.map(Timestamp))
             }
             ToDirectory::List => {
                 let rows = self.sql.query(

@@ -18,7 +18,7 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 use crate::answer::{Answer, Problem, finish, json};
 use crate::caller::Asking;
 use crate::message::{self, By, ToDirectory, ToProject, tell};
-use crate::{carry, command, copy, counters, gates, pages, session, settings, webhook};
+use crate::{carry, command, copy, counters, gates, pages, readiness, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -44,7 +44,7 @@ async fn route(mut request: Request, env: &Env) -> Answer {
     let segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     if segments == ["healthz"] {
-        return Ok(Response::ok("ok\n")?);
+        return alive();
     }
     let config = settings::config()?;
     let config = config.as_ref();
@@ -55,8 +55,13 @@ async fn route(mut request: Request, env: &Env) -> Answer {
             let body = body(&mut request, session::BODY_BYTES_MAX).await?;
             session::open(&body, env, config).await
         }
+        (Method::Delete, ["api", "v1", "sessions"]) => asking.sign_out().await,
         (Method::Post, _) if path == copy::PATH => copy::answer(request, env).await,
-        (Method::Get, ["readyz"]) => ready(env, config),
+        (Method::Get, ["readyz"]) => readiness::ready(env, config),
+        (Method::Get, ["readyz", "secrets"]) => {
+            asking.operator()?;
+            readiness::secrets(env, config).await
+        }
         (Method::Get, ["metrics"]) => {
             asking.operator()?;
             Ok(Response::ok(counters::text())?)
@@ -88,6 +93,14 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         (method, ["api", "v1", rest @ ..]) => api(request, method, rest, env, config, asking).await,
         _ => Err(Problem::not_found("page")),
     }
+}
+
+/// It runs, and has this time: a runtime without a server in front of it dates no answer.
+fn alive() -> Answer {
+    let response = Response::ok("ok\n")?;
+    let now = js_sys::Date::new(&JsValue::from_f64(js_sys::Date::now()));
+    response.headers().set("date", &String::from(now.to_utc_string()))?;
+    Ok(response)
 }
 
 async fn api(
@@ -215,25 +228,6 @@ async fn live(request: Request, env: &Env, config: &Config, project: &Project, v
     let mut init = worker::RequestInit::new();
     init.with_headers(request.headers().clone());
     Ok(message::project(env, project.id)?.fetch_with_request(Request::new_with_init(&url, &init)?).await?)
-}
-
-/// Ready means: the configuration and every secret that it names are there.
-fn ready(env: &Env, config: &Config) -> Answer {
-    settings::edge_key(env)?;
-    settings::secret(env, &config.gitlab.token)?;
-    let edge = [&config.gitlab.status_token, &config.gitlab.keys, &config.edge.operator_token];
-    for name in edge.into_iter().flatten() {
-        settings::secret(env, name)?;
-    }
-    for place in config.places.values() {
-        settings::secret(env, &place.token)?;
-    }
-    for project in &config.projects {
-        for name in [&project.webhook_token, &project.signing_token].into_iter().flatten() {
-            settings::secret(env, name)?;
-        }
-    }
-    Ok(Response::ok("ready\n")?)
 }
 
 // ---- reading and asking ----

@@ -9,6 +9,7 @@
 //! - `carry`: a release job holds its request open while the edge copies what takes longer than an alarm may run;
 //! - `command`: the `slipway` command that this edge was built with, for jobs and people to load;
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
+//! - `readiness`: whether the deployment has what it needs, and what is to be said of each of its secrets;
 //! - `scheduled`: the cron trigger, which only wakes alarms;
 //! - `project_record`, `package_promotion`, `destination_account`, `directory`: the Durable Objects, and in `host` what
 //!   the runtime lends to all of them.
@@ -32,6 +33,7 @@ mod message;
 mod package_promotion;
 mod pages;
 mod project_record;
+mod readiness;
 mod scheduled;
 mod session;
 mod settings;

@@ -133,6 +133,10 @@ pub(crate) enum ToDirectory {
     Add { project_id: u64, version: Version },
     /// The newest releases of all projects.
     List,
+    /// A person has signed out.
+    SignOut { user_id: u64 },
+    /// When a person last did.
+    SignedOut { user_id: u64 },
 }
 
 /// A release in the directory.

@@ -200,6 +200,12 @@ impl ProjectRecord {
         self.state.storage().set_alarm(wait).await
     }
 
+    /// Has the alarm come for what rests in the record from now on, and for the next gate that time alone opens or closes.
+    async fn look_after(&self, config: &Config) -> std::result::Result<(), Problem> {
+        let turn = project::turn(self.record()?, &self.host(), config)?.map(|at| at.since(clock::now()).max(SOON));
+        Ok(self.within(turn.map_or(project::SWEEP, |turn| turn.min(project::SWEEP))).await?)
+    }
+
     /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
     fn know_id(&self, project_id: u64) -> std::result::Result<(), Problem> {
         Ok(self.record()?.know_project(project_id)?)
@@ -232,7 +238,7 @@ impl ProjectRecord {
         }
         let staged = patch.packages.iter().filter(|package| package.staged.is_some()).map(|package| &package.key);
         let troubles = self.look_at_staging(&config, version, staged).await?;
-        self.within(project::SWEEP).await?;
+        self.look_after(&config).await?;
         self.announce(session.project_id, version);
         match troubles.into_iter().reduce(|first, other| first.and(&other)) {
             Some(problem) => Err(problem),

@@ -32,11 +32,12 @@ pub(crate) fn config() -> Result<Rc<Config>> {
     })
 }
 
-/// A secret of the deployment, by the name that `slipway.toml` gives it.
+/// A secret of the deployment, by the name that `slipway.toml` gives it. An empty one counts as not set: whoever shows
+/// nothing would know it.
 pub(crate) fn secret(env: &Env, name: &str) -> Result<Token> {
-    match env.secret(name) {
-        Ok(secret) => Ok(Token::new(secret.to_string())),
-        Err(_) => Err(Error::RustError(format!("the secret `{name}` is not set; use `wrangler secret put {name}`"))),
+    match env.secret(name).map(|secret| secret.to_string()) {
+        Ok(secret) if !secret.trim().is_empty() => Ok(Token::new(secret)),
+        _ => Err(Error::RustError(format!("the secret `{name}` is not set; use `wrangler secret put {name}`"))),
     }
 }
 

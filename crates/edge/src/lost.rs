@@ -29,12 +29,19 @@ pub async fn find<S: Sql>(
     let Some(project_id) = record.project_id()? else { return Ok(None) };
     for pipeline_id in record.unread_pipelines(host.now())?.into_iter().take(PIPELINES_MAX) {
         record.reads_pipeline(pipeline_id, host.now())?;
-        let read = match find_played(record, host, gitlab, project_id, pipeline_id).await? {
-            Ok(()) => find_deployed(record, host, config, gitlab, project_id, pipeline_id).await?,
-            Err(error) => Err(error),
+        // A click may count only because of a deployment, so neither is looked into while the other may be there unseen. What
+        // this token is never told of keeps no click from being found.
+        let read = match find_deployed(record, host, config, gitlab, project_id, pipeline_id).await? {
+            Err(error) if error.may_pass() => Err(error),
+            deployed => {
+                if let Err(error) = deployed {
+                    host.log(&format!("the deployments of pipeline {pipeline_id} cannot be read: {error}"));
+                }
+                find_played(record, host, gitlab, project_id, pipeline_id).await?
+            }
         };
         if let Err(error) = read {
-            host.log(&format!("the jobs of pipeline {pipeline_id} cannot be read: {error}"));
+            host.log(&format!("pipeline {pipeline_id} cannot be read: {error}"));
             // Whatever keeps one from being read keeps the others, too, or is this pipeline's own: it had its turn.
             break;
         }

@@ -88,8 +88,8 @@ async fn set_statuses<S: Sql>(
         let next = (state == CommitState::Pending).then(|| host.now() + LOOK_AGAIN);
         // What is refused again for another reason is told again.
         let is_refused = state == CommitState::Failed && status.refused.is_some();
-        let sent = if is_refused { format!("{} {description}", state.word()) } else { state.word().to_owned() };
-        if status.sent.as_ref() == Some(&sent) {
+        let told = if is_refused { format!("{} {description}", state.word()) } else { state.word().to_owned() };
+        if status.sent.as_ref() == Some(&told) {
             record.status_later(status, false, next)?;
             continue;
         }
@@ -108,7 +108,7 @@ async fn set_statuses<S: Sql>(
             target_url: &page(config, project, status.version.as_str()),
         };
         match call(host, &set).await {
-            Ok(()) => record.status_sent(status, &sent, next)?,
+            Ok(()) => record.status_sent(status, &told, next)?,
             Err(error) => {
                 host.log(&format!("the commit status of {} {} is not set: {error}", status.version, status.key));
             }

@@ -58,7 +58,23 @@ pub async fn drive<S: Sql>(
     let orders = orders.iter().map(|order| if tried.contains(&order.approval) { now + ORDER_AGAIN } else { soonest });
     let sweep = record.is_moving()?.then(|| now + SWEEP);
     let lapse = record.next_lapse(config.approvals.lapse)?.map(|due_at| due_at.max(soonest));
-    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).min())
+    let turn = turn(record, host, config)?.map(|due_at| due_at.max(soonest));
+    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).min())
+}
+
+/// Tells those who follow a release of gates that time alone has opened or closed, and says when it does so next.
+pub fn turn<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+) -> Result<Option<Timestamp>, LedgerError> {
+    let Some(project_id) = record.project_id()? else { return Ok(None) };
+    let Some(project) = config.projects.iter().find(|project| project.id == project_id) else { return Ok(None) };
+    let (turned, next) = record.turn(config, project, host.now())?;
+    for version in &turned {
+        host.announce(version);
+    }
+    Ok(next)
 }
 
 /// Gives orders to their packages' objects. An order is forgotten only when its object has it.

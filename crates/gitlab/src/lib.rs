@@ -1,8 +1,9 @@
 //! GitLab: what its webhooks and ID tokens say, and the endpoints that check it.
 //!
-//! A webhook is a hint: [`SigningToken`] says who sent it, [`webhook`] reads it, and the caller asks [`GetJob`] before it acts. An ID token is a proof, once
-//! its signature is checked: [`id_token`] reads it, hands out its claims only after that, and says by [`check`] whether
-//! they are for this caller. The signature itself is checked by the host, which has the cryptography.
+//! A webhook is a hint: [`SigningToken`] says who sent it, [`webhook`] reads it, and the caller asks [`GetJob`] before it
+//! acts. An ID token is a proof, once its signature is checked: [`id_token`] reads it, hands out its claims only after
+//! that, and says by [`check`] whether they are for this caller. The signature itself is checked by the host, which has
+//! the cryptography.
 //!
 //! Two things are written to GitLab: the status of a commit, and the start of a pipeline that waits for a release.
 //!
@@ -24,6 +25,7 @@ mod keys;
 mod level;
 mod member;
 mod oauth;
+mod own_token;
 mod pipeline;
 mod pipeline_jobs;
 mod protected_environment;
@@ -45,8 +47,9 @@ pub use keys::GetKeys;
 pub use level::AccessLevel;
 pub use member::{GetMember, role};
 pub use oauth::{GetTokenInfo, GetUser, TokenInfo};
-pub use pipeline::{GetPipeline, Pipeline, PipelineJob, pipeline_jobs};
-pub use pipeline_jobs::{ListPlayedJobs, ListedJob, played_jobs};
+pub use own_token::{GetOwnToken, OwnToken};
+pub use pipeline::{GetPipeline, Pipeline};
+pub use pipeline_jobs::{ListedJob, pipeline_jobs, played_jobs};
 pub use protected_environment::{GetProtectedEnvironment, is_protected};
 pub use signing::{InvalidSigningToken, NotSigned, Signed, SigningToken};
 pub use status::JobStatus;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use crate::JobStatus;
+use crate::{JobStatus, ListedJob};
 
 /// What a webhook tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,19 +46,8 @@ pub struct PipelineEvent {
     pub project_id: u64,
     /// The pipeline.
     pub pipeline_id: u64,
-    /// Its manual jobs, the newest run of each.
-    pub manual_jobs: Vec<PipelineJob>,
-}
-
-/// A manual job in a Pipeline Hook.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PipelineJob {
-    /// The job.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// Its status when the event was made.
-    pub status: JobStatus,
+    /// Its manual jobs, the newest run of each, as they were when the event was made.
+    pub manual_jobs: Vec<ListedJob>,
 }
 
 /// A Deployment Hook, `object_kind: "deployment"`. It has neither the pipeline nor the whole commit.
@@ -181,7 +170,7 @@ impl Event {
                 let hook: PipelineHook = read("Pipeline", body)?;
                 let manual = hook.builds.unwrap_or_default().into_iter().filter_map(|build| match build {
                     Build::Readable { manual: Some(false), .. } | Build::Other(_) => None,
-                    Build::Readable { id, name, status, .. } => Some(PipelineJob { id, name, status }),
+                    Build::Readable { id, name, status, .. } => Some(ListedJob { id, name, status }),
                 });
                 Ok(Self::Pipeline(PipelineEvent {
                     project_id: hook.project.id,

@@ -6,6 +6,8 @@
 
 mod distro;
 mod filename;
+mod order;
 
 pub use distro::{Distro, InvalidDistro};
 pub use filename::{Filename, InvalidFilename, InvalidPackageKind, PackageKind};
+pub use order::{PackageVersion, Series};

@@ -4,8 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::PipelineSource;
 use crate::release::{Key, Maturity, ReleaseState, TargetState, Version};
 use crate::route::How;
+use slipway_gitlab::AccessLevel;
 use slipway_package::{Filename, PackageKind};
 use slipway_wire::Digest;
 
@@ -526,12 +528,46 @@ pub struct Policy {
     pub project: Project,
     /// SHA-256 of the edge's `slipway.toml`. Approvals carry it.
     pub policy: Digest,
+    /// Who may release.
+    pub releasers: PolicyReleasers,
     /// How long an approval holds of which nothing has begun.
     pub approvals_lapse: String,
     /// What packages need before they are released. All that fit a package apply.
     pub gates: Vec<PolicyGate>,
     /// Where packages go. The first that fits wins.
     pub routes: Vec<PolicyRoute>,
+    /// The package servers that the routes name, and where they are.
+    pub places: Vec<PolicyPlace>,
+}
+
+/// Who may release, of a [`Policy`]. Whatever is said here must hold at once, and GitLab must let them play the job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyReleasers {
+    /// GitLab's ids of the people. `None`: whoever GitLab lets play the job.
+    pub people: Option<Vec<u64>>,
+    /// The roles. `None`: any.
+    pub levels: Option<Vec<AccessLevel>>,
+    /// Whether the job's environment must be protected in GitLab.
+    pub protected_environment: bool,
+    /// The branches and tags of the jobs. They must be protected in any case.
+    pub refs: Vec<String>,
+    /// What may have started the jobs' pipeline.
+    pub pipeline_sources: Vec<PipelineSource>,
+}
+
+/// A place of a [`Policy`]: one account at one package server. Its secrets are not here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyPlace {
+    /// Its name in routes.
+    pub name: String,
+    /// The server's address.
+    pub url: String,
+    /// Addresses that its downloads may be redirected to.
+    pub storage: Vec<String>,
+    /// Its repositories in which packages are staged.
+    pub staging: Vec<String>,
+    /// Its public repositories.
+    pub public: Vec<String>,
 }
 
 /// A gate of a [`Policy`].
@@ -545,6 +581,8 @@ pub struct PolicyGate {
     pub keys: Vec<String>,
     /// What it asks for, a sentence each.
     pub asks: Vec<String>,
+    /// The jobs of a package's pipeline that it waits for.
+    pub jobs: Vec<String>,
     /// GitLab's ids of the people who may override it.
     pub override_people: Vec<u64>,
 }
@@ -564,6 +602,44 @@ pub struct PolicyRoute {
     pub public: String,
     /// `copy` or `move`.
     pub how: How,
+}
+
+/// `GET /readyz/secrets`: whether the edge's secrets are there and good. None of them is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// When they were looked at.
+    pub at: String,
+    /// Whether nothing was found.
+    pub is_ready: bool,
+    /// Each, by name.
+    pub secrets: Vec<SecretReport>,
+}
+
+/// A secret of the edge, by the name that `slipway.toml` gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretReport {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub uses: Vec<String>,
+    /// What to think of it.
+    pub verdict: Verdict,
+    /// What was found, a sentence each.
+    pub found: Vec<String>,
+    /// Its last day, `2026-12-31`, where it has one and its service tells.
+    pub expires_at: Option<String>,
+}
+
+/// How an answer of an examination is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it must be.
+    Good,
+    /// Something is to be done.
+    Finding,
+    /// It could not be told.
+    NotAsked,
 }
 
 /// `GET …/releases`: the versions of a project, newest first.

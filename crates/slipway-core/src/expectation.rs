@@ -176,7 +176,10 @@ mod tests {
 
     fn config() -> Config {
         let place = |name: &str| {
-            format!("[places.{name}]\nkind = \"packagecloud\"\nurl = \"https://p.example.com\"\ntoken = \"T_{name}\"\n")
+            let token = name.to_uppercase();
+            format!(
+                "[places.{name}]\nkind = \"packagecloud\"\nurl = \"https://p.example.com\"\ntoken = \"T_{token}\"\n"
+            )
         };
         let route = |distros: &str, staging: &str| {
             format!(

@@ -4,10 +4,12 @@
 //! remembered: the same question is asked when somebody wants to release a package and again right before its bytes are
 //! sent, and each time the answer is made of what is known then.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use slipway_gitlab::{JobStatus, PipelineJob};
+use slipway_gitlab::JobStatus;
+use slipway_package::{Filename, PackageVersion};
 
 use crate::api;
 use crate::config::{Gate, SoakAfter};
@@ -33,14 +35,24 @@ pub enum GateKind {
     Freeze,
     /// Two people.
     SecondPerson,
+    /// No higher version is released.
+    Newest,
     /// Nobody holds it. A hold is lifted, not overridden.
     Hold,
 }
 
 impl GateKind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Staged, Self::Deployed, Self::Jobs, Self::Soak, Self::Freeze, Self::SecondPerson, Self::Hold];
+    pub const ALL: [Self; 8] = [
+        Self::Staged,
+        Self::Deployed,
+        Self::Jobs,
+        Self::Soak,
+        Self::Freeze,
+        Self::SecondPerson,
+        Self::Newest,
+        Self::Hold,
+    ];
 
     /// Its name in the API, in `slipway.toml` and in storage.
     pub fn code(self) -> &'static str {
@@ -51,6 +63,7 @@ impl GateKind {
             Self::Soak => "soak",
             Self::Freeze => "freeze",
             Self::SecondPerson => "second_person",
+            Self::Newest => "newest",
             Self::Hold => "hold",
         }
     }
@@ -94,8 +107,8 @@ pub struct ListedJob {
     pub status: JobStatus,
 }
 
-impl From<PipelineJob> for ListedJob {
-    fn from(PipelineJob { name, status }: PipelineJob) -> Self {
+impl From<slipway_gitlab::ListedJob> for ListedJob {
+    fn from(slipway_gitlab::ListedJob { name, status, .. }: slipway_gitlab::ListedJob) -> Self {
         Self { name, status }
     }
 }
@@ -115,6 +128,10 @@ pub struct Facts {
     pub deployed: BTreeMap<String, Timestamp>,
     /// What GitLab said of its pipeline. `None` as long as nobody has asked.
     pub pipeline: Option<PipelineFacts>,
+    /// The file that is declared for it.
+    pub file: Option<Filename>,
+    /// The files of the same key that other releases have made public.
+    pub released: Vec<Filename>,
     /// GitLab's id of whoever asks for its release. `None` where nobody does.
     pub asked_by: Option<u64>,
     /// Who holds it back.
@@ -162,6 +179,7 @@ pub fn closed(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Vec<Closed> {
             soak(gate, facts, now),
             freeze(gate, now),
             second_person(gate, facts),
+            newest(gate, facts),
         ];
         for one in found.into_iter().flatten().filter(|one| !is_open(one.gate)) {
             if seen.insert(one.clone()) {
@@ -170,6 +188,13 @@ pub fn closed(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Vec<Closed> {
         }
     }
     closed
+}
+
+/// When the answer of [`closed`] changes by time alone: a soak ends, a freeze begins or ends. `None` when it never does.
+pub fn turns(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Option<Timestamp> {
+    let soaks = gates.iter().filter_map(|gate| soak(gate, facts, now)).filter_map(|closed| closed.until);
+    let freezes = gates.iter().flat_map(|gate| &gate.freeze).flat_map(|freeze| [freeze.from, freeze.until]);
+    soaks.chain(freezes.filter(|at| now < *at)).min()
 }
 
 /// What keeps a package back, in one sentence.
@@ -229,7 +254,7 @@ fn jobs(gate: &Gate, facts: &Facts) -> Option<Closed> {
 
 /// Whether a job is one of those that stand behind a name in the configuration: itself, or a part of it that GitLab made
 /// of `parallel`: `qa 1/3`, `qa: [jammy, amd64]`.
-fn is_of(job: &str, name: &str) -> bool {
+pub fn is_of(job: &str, name: &str) -> bool {
     let Some(rest) = job.strip_prefix(name) else { return false };
     let is_numbered = || {
         let parts = rest.strip_prefix(' ').and_then(|rest| rest.split_once('/'));
@@ -285,6 +310,19 @@ fn second_person(gate: &Gate, facts: &Facts) -> Option<Closed> {
     Some(Closed { gate: GateKind::SecondPerson, why, until: None })
 }
 
+/// An old build that is released late is what somebody would wait for who wants a hole back that was closed since.
+fn newest(gate: &Gate, facts: &Facts) -> Option<Closed> {
+    let series = gate.newest?;
+    let own = facts.file.as_ref()?.version()?;
+    let is_higher = |other: &PackageVersion| other.compare(&own) == Some(Ordering::Greater);
+    let others = facts.released.iter().filter_map(Filename::version);
+    let higher = others.filter(|other| own.shares(series, other) && is_higher(other));
+    let highest =
+        higher.reduce(|one, other| if other.compare(&one) == Some(Ordering::Greater) { other } else { one })?;
+    let why = format!("it is {own}, and the higher {highest} is released already");
+    Some(Closed { gate: GateKind::Newest, why, until: None })
+}
+
 /// Names between backticks, the first few of many.
 fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", name.as_ref())).collect();
@@ -335,6 +373,8 @@ mod tests {
             staged_at: Some(ago(120)),
             deployed: [("staging".to_owned(), ago(100)), ("production".to_owned(), ago(90))].into(),
             pipeline: Some(pipeline(Some(7), &[("qa", "success"), ("build", "success")])),
+            file: Some(file("1.2.0")),
+            released: vec![file("1.1.0"), file("1.2.0~rc1")],
             asked_by: Some(8),
             holds: Vec::new(),
             overrides: Vec::new(),
@@ -347,6 +387,10 @@ mod tests {
             status: JobStatus::from((*status).to_owned()),
         };
         PipelineFacts { started_by, jobs: jobs.iter().map(listed).collect() }
+    }
+
+    fn file(version: &str) -> Filename {
+        format!("tug_{version}_amd64.deb").parse().expect("a name")
     }
 
     fn gate(text: &str) -> Gate {
@@ -371,6 +415,7 @@ mod tests {
         soak_after = "deployed"
         freeze = [{ from = "2026-12-20T00:00:00Z", until = "2026-12-27T00:00:00Z", why = "holidays" }]
         second_person = true
+        newest = "all"
         override_people = [9]
     "#;
 
@@ -378,6 +423,63 @@ mod tests {
     fn gates_whose_wishes_are_all_met_are_open() {
         assert!(said(&[gate(ALL)], &good()).is_empty());
         assert!(said(&[], &good()).is_empty());
+    }
+
+    #[test]
+    fn the_next_turn_is_the_first_moment_at_which_time_alone_opens_or_closes_a_gate() {
+        let frozen =
+            "freeze = [{ from = \"2026-12-20T00:00:00Z\", until = \"2026-12-27T00:00:00Z\", why = \"holidays\" }]";
+        let begins = Timestamp((20_807 * 24) * 3_600_000);
+        let ends = Timestamp((20_814 * 24) * 3_600_000);
+        for (texts, now, expected) in [
+            (&["staged = true\njobs = [\"qa\"]"][..], NOW, None),
+            // Staged two hours ago: a soak of one hour is over, one of three has an hour to go.
+            (&["soak = \"1h\""], NOW, None),
+            (&["soak = \"3h\""], NOW, Some(ago(-60))),
+            (&["soak = \"3h\"", "soak = \"2h 30m\""], NOW, Some(ago(-30))),
+            (&["soak = \"1h 40m\"\nsoak_after = \"deployed\"\ndeployed = [\"production\"]"], NOW, Some(ago(-10))),
+            (&["soak = \"1h\"\nsoak_after = \"deployed\"\ndeployed = [\"elsewhere\"]"], NOW, None),
+            (&[frozen], NOW, Some(begins)),
+            (&[frozen], begins, Some(ends)),
+            (&[frozen], ends, None),
+            (&[frozen, "soak = \"3h\""], NOW, Some(ago(-60))),
+        ] {
+            let gates: Vec<Gate> = texts.iter().map(|text| gate(text)).collect();
+            let gates: Vec<&Gate> = gates.iter().collect();
+            let found = turns(&gates, &good(), now);
+            assert_eq!(found, expected, "{texts:?}");
+            // What is said is the same until then, and is not what is said from then on.
+            if let Some(at) = found {
+                let said = |now: Timestamp| closed(&gates, &good(), now);
+                assert_eq!(said(now), said(Timestamp(at.0 - 1)), "{texts:?}");
+                assert_ne!(said(now), said(at), "{texts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lower_version_than_one_that_is_released_waits_for_somebody_to_allow_it_and_another_series_does_not() {
+        for (series, own, released, expected) in [
+            ("all", "1.2.0", &["1.1.9", "1.2.0~rc1"][..], None),
+            ("all", "1.2.0", &[], None),
+            ("all", "1.2.0", &["1.2.0"], None),
+            ("all", "1.2.0", &["1.2.1", "1.10.0", "1.9.0"], Some("1.10.0")),
+            ("all", "1.2.0~rc1", &["1.2.0"], Some("1.2.0")),
+            ("all", "1.2.0-1", &["1.2.0-2"], Some("1.2.0-2")),
+            // A fix of an older series is what people do every month.
+            ("minor", "1.2.9", &["1.3.0", "2.0.0"], None),
+            ("minor", "1.2.8", &["1.3.0", "1.2.9"], Some("1.2.9")),
+            ("major", "1.2.9", &["1.3.0", "2.0.0"], Some("1.3.0")),
+        ] {
+            let released = released.iter().map(|version| file(version)).collect();
+            let facts = Facts { file: Some(file(own)), released, ..good() };
+            let said = said(&[gate(&format!("newest = \"{series}\"\noverride_people = [9]"))], &facts);
+            let expected =
+                expected.map(|high| format!("newest: it is {own}, and the higher {high} is released already"));
+            assert_eq!(said, expected.into_iter().collect::<Vec<_>>(), "{series} {own}");
+            let allowed = Facts { overrides: vec![Override { gate: GateKind::Newest, by: 9 }], ..facts };
+            assert!(self::said(&[gate(&format!("newest = \"{series}\"\noverride_people = [9]"))], &allowed).is_empty());
+        }
     }
 
     #[test]

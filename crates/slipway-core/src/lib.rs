@@ -15,6 +15,7 @@ pub mod plan;
 pub mod policy;
 pub mod problem;
 pub mod promotion;
+pub mod readiness;
 pub mod release;
 pub mod report;
 pub mod route;

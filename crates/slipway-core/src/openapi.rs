@@ -97,7 +97,17 @@ mod tests {
     }
 
     fn policy_gate() -> Value {
-        json!({ "versions": ["*"], "maturities": ["final"], "keys": ["*"], "asks": ["a"], "override_people": [7] })
+        json!({ "versions": ["*"], "maturities": ["final"], "keys": ["*"], "asks": ["a"], "jobs": ["qa"],
+                "override_people": [7] })
+    }
+
+    fn policy_releasers() -> Value {
+        json!({ "people": [7], "levels": ["maintainer"], "protected_environment": true, "refs": ["v*"],
+                "pipeline_sources": ["push"] })
+    }
+
+    fn policy_place() -> Value {
+        json!({ "name": "s", "url": "https://p.example.com", "storage": [], "staging": ["a/b"], "public": [] })
     }
 
     fn policy_route() -> Value {
@@ -161,8 +171,15 @@ mod tests {
         check::<api::PolicyGate>("PolicyGate", policy_gate());
         check::<api::PolicyRoute>("PolicyRoute", policy_route());
         let policy = json!({ "project": project(), "policy": format!("sha256:{}", "0".repeat(64)), "approvals_lapse": "4h",
-                             "gates": [policy_gate()], "routes": [policy_route()] });
+                             "releasers": policy_releasers(), "gates": [policy_gate()], "routes": [policy_route()],
+                             "places": [policy_place()] });
+        check::<api::PolicyReleasers>("PolicyReleasers", policy_releasers());
+        check::<api::PolicyPlace>("PolicyPlace", policy_place());
         check::<api::Policy>("Policy", policy);
+        let secret = json!({ "name": "GITLAB_TOKEN", "uses": ["u"], "verdict": "not_asked", "found": ["f"],
+                             "expires_at": "2027-01-31" });
+        check::<api::SecretReport>("SecretReport", secret.clone());
+        check::<api::Readiness>("Readiness", json!({ "at": "", "is_ready": true, "secrets": [secret] }));
         check::<api::ReleaseSummary>("ReleaseSummary", json!({ "version": "1", "state": "closed", "verdict": "" }));
         check::<api::ProblemDetails>(
             "ProblemDetails",
@@ -190,7 +207,7 @@ mod tests {
             .collect();
         let rows: BTreeSet<(String, String)> = crate::access::ROUTES
             .iter()
-            .filter(|row| row.path.starts_with("/api/") || row.path.starts_with("/webhooks/"))
+            .filter(|row| ["/api/", "/webhooks/", "/readyz"].iter().any(|start| row.path.starts_with(start)))
             .map(|row| (row.method.to_owned(), plain(row.path)))
             .collect();
         assert_eq!(written.difference(&rows).collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "no row");

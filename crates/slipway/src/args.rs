@@ -334,7 +334,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
     };
     match first.as_str() {
         "--help" | "-h" => return Ok(Command::Help(None)),
-        "--version" | "-V" => return Ok(Command::Version),
+        "--version" | "-V" | "version" => return Ok(Command::Version),
         "help" => {
             let topic = rest.first().and_then(|name| Topic::ALL.into_iter().find(|topic| topic.name() == name));
             return Ok(Command::Help(topic));
@@ -381,7 +381,7 @@ fn misused(topic: Option<Topic>, mut problems: Vec<String>) -> Failure {
 }
 
 /// The name that was probably meant, as the end of a sentence: at most two letters are other, missing, doubled or swapped.
-fn meant<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn meant<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
     let nearest = names.map(|name| (strsim::damerau_levenshtein(word, name), name)).min();
     match nearest {
         Some((distance, name)) if distance <= 2 && distance < word.len() => format!("; `{name}` is"),

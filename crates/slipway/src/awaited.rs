@@ -67,6 +67,7 @@ pub(crate) async fn wait(
     };
     let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
     let mut before: Option<Release> = None;
+    let mut is_absence_told = false;
     let mut pauses = Pauses::default();
     loop {
         let answer = match &before {
@@ -79,6 +80,10 @@ pub(crate) async fn wait(
             Err(error) if error.status() == Some(http::StatusCode::NOT_FOUND) => None,
             Err(error) => return (before, Err(error.failure(doing))),
         };
+        if now.is_none() && !is_absence_told {
+            is_absence_told = true;
+            say.line(&format!("Slipway knows no release {} yet; waiting until a pipeline plans it", settings.version));
+        }
         if let Some(now) = &now {
             if before.as_ref().is_none_or(|before| before.verdict != now.verdict) {
                 say.line(&now.verdict);

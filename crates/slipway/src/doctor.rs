@@ -3,17 +3,20 @@
 //! It asks what it has credentials for, and says what it could not ask. Nothing is written anywhere: that a token could write to a
 //! public place is read from the list of repositories that its user may write to.
 //!
-//! Absent on purpose: the tokens that the edge holds. It alone has them, and says of them what its own readiness tells.
+//! The edge alone has the tokens that it holds. It looks at them itself, and tells the operator what it found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, DATE};
-use serde::{Deserialize, Serialize};
-use slipway_core::api::{Policy, Release};
+use http::header::DATE;
+use serde::Serialize;
+use slipway_core::api::{Package, Policy, PolicyReleasers, Readiness, Release, Verdict};
+use slipway_core::gate::is_of;
+use slipway_core::readiness::{Lasts, lasts};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
-use slipway_wire::{Base, Http, Response, Token};
+use slipway_packagecloud::{Account, ListRepositories};
+use slipway_wire::{Base, Http, Response, Token, call};
 
 use crate::args;
 use crate::edge::{self, Edge};
@@ -28,18 +31,6 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// How far two clocks may be apart. An ID token opens a session in its first five minutes, and its times are compared to the
 /// second.
 const SKEW_MAX_MS: i64 = 30_000;
-/// How many days before its end a token is a finding: long enough for a person on holiday.
-const EXPIRY_DAYS: i64 = 14;
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-
-/// How an answer is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    Good,
-    Finding,
-    NotAsked,
-}
 
 /// One answer.
 #[derive(Debug, Serialize)]
@@ -92,6 +83,8 @@ pub(crate) struct Subject {
     /// The address of GitLab, where the environment has it.
     pub(crate) gitlab: Option<Base>,
     pub(crate) staging_token: Option<Token>,
+    /// The operator's credential.
+    pub(crate) operator_token: Option<Token>,
     /// The number of the project, where the environment has it.
     pub(crate) project: Option<u64>,
 }
@@ -100,7 +93,11 @@ pub(crate) struct Subject {
 pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) -> Result<(), Failure> {
     let mut visit = Visit { say, outcomes: Vec::new() };
     let timeout_s = options.timeout_s;
-    let answer = get(&subject.edge, "/healthz").await;
+    let answer = get(&subject.edge, "/healthz").await.and_then(|answer| {
+        let is_slipway = answer.status().is_server_error() || answer.body().trim_ascii() == b"ok";
+        let other = || format!("{} answers, and is no Slipway: check `SLIPWAY_URL`", subject.edge.as_str());
+        if is_slipway { Ok(answer) } else { Err(other()) }
+    });
     let is_there = answer.is_ok();
     clock(&mut visit, "edge reachable", "edge clock", "Slipway", answer);
     let gitlab = match edge::sign_in(&subject.edge, if is_there { timeout_s.min(10) } else { 0 }).await {
@@ -114,16 +111,23 @@ pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) 
         }
         Err(_) if !is_there => subject.gitlab.clone(),
         Err(error) => {
-            visit.finding("sign-in", error.lines().join(" "));
+            visit.finding("sign-in", error.sentences());
             subject.gitlab.clone()
         }
     };
+    if is_there {
+        secrets(&mut visit, &subject).await;
+    }
     let (policy, release) = if is_there { ask_edge(&mut visit, &subject, timeout_s).await } else { Default::default() };
     let project = subject.project.or_else(|| release.as_ref().map(|release| release.project.id));
     let project = project.or_else(|| policy.as_ref().map(|policy| policy.project.id));
     match gitlab {
         None => visit.not_asked("GitLab", "its address is not known: set `SLIPWAY_GITLAB_URL`, or `CI_SERVER_URL`"),
-        Some(base) => ask_gitlab(&mut visit, &subject, base, project).await,
+        Some(base) => {
+            let gitlab = Gitlab::new(base, subject.gitlab_token.as_ref().map(|(token, _)| token.clone()));
+            ask_gitlab(&mut visit, &subject, &gitlab, project).await;
+            gates(&mut visit, &gitlab, policy.as_ref(), release.as_ref()).await;
+        }
     }
     places(&mut visit, &subject, policy.as_ref(), release.as_ref()).await;
 
@@ -138,7 +142,8 @@ pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) 
         say.line("no findings");
         return Ok(());
     }
-    Err(Failure::new(Exit::Findings, format!("{} findings", findings.len()), findings))
+    let count = if findings.len() == 1 { "1 finding".to_owned() } else { format!("{} findings", findings.len()) };
+    Err(Failure::new(Exit::Findings, count, findings))
 }
 
 /// Any answer from a server.
@@ -196,14 +201,14 @@ async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Opti
     let settings = match &subject.settings {
         Ok(settings) => settings,
         Err(failure) => {
-            visit.not_asked("session", failure.lines.join(" "));
+            visit.not_asked("session", failure.lines.join("; "));
             return (None, None);
         }
     };
     let edge = match Edge::open(settings, timeout_s.min(30)).await {
         Ok((edge, _)) => edge,
         Err(failure) => {
-            visit.finding("session", failure.lines.join(" "));
+            visit.finding("session", failure.lines.join("; "));
             return (None, None);
         }
     };
@@ -216,13 +221,14 @@ async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Opti
         Ok(policy) => {
             let (routes, gates) = (policy.routes.len(), policy.gates.len());
             visit.good("policy", format!("{routes} routes and {gates} gates apply, policy {}", policy.policy));
+            visit.good("who releases", who(&policy.releasers));
             if routes == 0 {
                 visit.finding("routes", "no route applies to this project: nothing of it can be staged");
             }
             Some(policy)
         }
         Err(error) => {
-            visit.finding("policy", error.lines().join(" "));
+            visit.finding("policy", error.sentences());
             None
         }
     };
@@ -239,10 +245,9 @@ async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Opti
     (policy, release)
 }
 
-async fn ask_gitlab(visit: &mut Visit, subject: &Subject, base: Base, project: Option<u64>) {
-    let address = base.to_string();
+async fn ask_gitlab(visit: &mut Visit, subject: &Subject, gitlab: &Gitlab, project: Option<u64>) {
+    let address = gitlab.base();
     let token = subject.gitlab_token.as_ref();
-    let gitlab = Gitlab::new(base, token.map(|(token, _)| token.clone()));
     let answer = gitlab.version().await.map_err(|error| error.to_string());
     clock(visit, "GitLab reachable", "GitLab clock", "GitLab", answer);
     let Some((_, source)) = token else {
@@ -255,12 +260,12 @@ async fn ask_gitlab(visit: &mut Visit, subject: &Subject, base: Base, project: O
         Ok(facts) => {
             let scopes = facts.scopes.join(", ");
             let name = format!("{source}, `{}`, has the scopes {scopes}", facts.name);
-            if facts.revoked == Some(true) || facts.active == Some(false) {
+            if facts.is_over() {
                 visit.finding("GitLab token", format!("{name}, and is not active any more"));
             } else {
                 expiry(visit, &name, facts.expires_at.as_deref());
             }
-            if facts.scopes.iter().all(|scope| scope != "api") {
+            if !facts.may("api") {
                 visit.note(
                     "play jobs",
                     Verdict::Finding,
@@ -303,14 +308,12 @@ async fn ask_gitlab(visit: &mut Visit, subject: &Subject, base: Base, project: O
 /// A token's last day, `2026-12-31`.
 fn expiry(visit: &mut Visit, name: &str, day: Option<&str>) {
     let Some(day) = day else { return visit.good("GitLab token", format!("{name}, and does not expire")) };
-    let end = format!("{day}T00:00:00.000Z").parse::<Timestamp>().ok();
-    let now = host::date().parse::<Timestamp>().ok();
-    match end.zip(now) {
-        Some((Timestamp(end), Timestamp(now))) if end - now < EXPIRY_DAYS * DAY_MS => {
+    match host::date().parse::<Timestamp>().map(|now| lasts(day, now)) {
+        Ok(Lasts::Short) => {
             visit.finding("GitLab token", format!("{name}, and expires on {day}: make a new one now"));
         }
-        Some(_) => visit.good("GitLab token", format!("{name}, and expires on {day}")),
-        None => visit.not_asked("GitLab token", format!("{name}; its last day, `{day}`, cannot be read")),
+        Ok(Lasts::Long) => visit.good("GitLab token", format!("{name}, and expires on {day}")),
+        _ => visit.not_asked("GitLab token", format!("{name}; its last day, `{day}`, cannot be read")),
     }
 }
 
@@ -328,10 +331,14 @@ fn webhook(edge: &Base, project: u64, hooks: &[Hook]) -> Vec<String> {
     if !hook.job_events {
         wrong.push("it has no Job events: clicks reach Slipway by its sweep only, up to a minute late".to_owned());
     }
-    for (is_on, name) in [(hook.pipeline_events, "Pipeline"), (hook.deployment_events, "Deployment")] {
-        if !is_on {
-            wrong.push(format!("it has no {name} events, which gates on jobs and environments look at"));
-        }
+    if !hook.pipeline_events {
+        wrong.push("it has no Pipeline events, which tell of played jobs a second time".to_owned());
+    }
+    if !hook.deployment_events {
+        wrong.push(
+            "it has no Deployment events: gates that wait for an environment open by the sweep only, up to a minute late"
+                .to_owned(),
+        );
     }
     if hook.enable_ssl_verification == Some(false) && hook.url.starts_with("https:") {
         wrong.push("it does not verify Slipway's certificate, so anybody in between reads its secret".to_owned());
@@ -345,6 +352,105 @@ fn webhook(edge: &Base, project: u64, hooks: &[Hook]) -> Vec<String> {
     wrong
 }
 
+/// What the edge says of its own secrets.
+async fn secrets(visit: &mut Visit, subject: &Subject) {
+    match get(&subject.edge, "/readyz").await {
+        Ok(answer) if answer.status().is_success() => visit.good("edge ready", "the edge has every secret it needs"),
+        Ok(answer) => {
+            let status = answer.status().as_u16();
+            let next = "a secret of it is missing or has not its form; its log names it";
+            visit.finding("edge ready", format!("the edge answers {status}: {next}"));
+        }
+        Err(why) => visit.finding("edge ready", why),
+    }
+    let Some(token) = &subject.operator_token else {
+        let next = "set `SLIPWAY_OPERATOR_TOKEN` to the secret that `operator_token` in `slipway.toml` names";
+        return visit.not_asked("edge secrets", format!("the edge tells the operator alone what it found: {next}"));
+    };
+    match edge::readiness(&subject.edge, token).await {
+        Ok(readiness) => told(visit, &readiness),
+        Err(error) => visit.finding("edge secrets", error.lines().join(" ")),
+    }
+}
+
+fn told(visit: &mut Visit, readiness: &Readiness) {
+    for secret in &readiness.secrets {
+        let line = format!("`{}` ({}): {}", secret.name, secret.uses.join("; "), secret.found.join("; "));
+        visit.note("edge secret", secret.verdict, line);
+    }
+}
+
+/// Who may release, in a sentence.
+fn who(releasers: &PolicyReleasers) -> String {
+    let mut who = match &releasers.people {
+        None => "whoever GitLab lets play the job".to_owned(),
+        Some(people) => {
+            let ids: Vec<String> = people.iter().map(ToString::to_string).collect();
+            format!("the people with GitLab's ids {}", ids.join(", "))
+        }
+    };
+    if let Some(levels) = &releasers.levels {
+        let levels: Vec<&str> = levels.iter().map(|level| level.as_str()).collect();
+        who = format!("{who}, with the role {}", levels.join(" or "));
+    }
+    if releasers.protected_environment {
+        who.push_str(", from a protected environment");
+    }
+    who
+}
+
+/// Whether the gates can ever open: that what they wait for is there. And which are closed now.
+async fn gates(visit: &mut Visit, gitlab: &Gitlab, policy: Option<&Policy>, release: Option<&Release>) {
+    let Some(policy) = policy else { return };
+    for gate in &policy.gates {
+        let who = (gate.versions.join(", "), gate.keys.join(", "));
+        visit.good("gate", format!("for `{}` of `{}`: {}", who.1, who.0, gate.asks.join(" ")));
+    }
+    if policy.releasers.protected_environment {
+        match gitlab.protected_environments(policy.project.id).await {
+            Ok(environments) if environments.is_empty() => visit.finding(
+                "protection",
+                "releases are from protected environments alone, and the project protects none: nobody can release \
+                 (Settings → CI/CD → Protected environments)",
+            ),
+            Ok(environments) => visit.good("protection", format!("{} environments are protected", environments.len())),
+            Err(error) => visit.not_asked("protection", format!("which environments are protected: {error}")),
+        }
+    }
+    let Some(release) = release else { return };
+    for (why, packages) in closed(&release.packages) {
+        visit.good("closed gate", format!("{} {packages} packages wait: {why}", release.version));
+    }
+    let wanted: BTreeSet<&str> = policy.gates.iter().flat_map(|gate| &gate.jobs).map(String::as_str).collect();
+    if wanted.is_empty() {
+        return;
+    }
+    for pipeline in &release.pipelines {
+        match gitlab.jobs(policy.project.id, pipeline.id).await {
+            Ok(jobs) => {
+                let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+                for name in wanted.iter().filter(|name| !names.iter().any(|job| is_of(job, name))) {
+                    let line = format!("a gate waits for the job `{name}`, and pipeline {} has none", pipeline.id);
+                    visit.finding("gate jobs", format!("{line}: it never opens"));
+                }
+                visit.good("gate jobs", format!("pipeline {} was looked through", pipeline.id));
+            }
+            Err(error) => {
+                visit.not_asked("gate jobs", format!("the jobs of pipeline {}: {error}", pipeline.id));
+            }
+        }
+    }
+}
+
+/// What keeps packages back now, and how many.
+fn closed(packages: &[Package]) -> BTreeMap<&str, usize> {
+    let mut closed = BTreeMap::new();
+    for blocked in packages.iter().flat_map(|package| &package.blocked) {
+        *closed.entry(blocked.why.as_str()).or_default() += 1;
+    }
+    closed
+}
+
 /// A repository at a server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -352,34 +458,47 @@ struct Place {
     repository: String,
 }
 
-/// The repository of a policy's `place/user/repository`.
-fn repository(named: &str) -> Option<&str> {
-    named.split_once('/').map(|(_, repository)| repository)
+/// Where packages are staged, and where they become public: as the policy says, and as the release says that began with an
+/// older one.
+fn sites(policy: Option<&Policy>, release: Option<&Release>) -> (BTreeSet<Place>, BTreeSet<Place>) {
+    let at = |url: &String, repository: &String| Place { url: url.clone(), repository: repository.clone() };
+    let (mut staging, mut public) = (BTreeSet::new(), BTreeSet::new());
+    for place in policy.iter().flat_map(|policy| &policy.places) {
+        staging.extend(place.staging.iter().map(|repository| at(&place.url, repository)));
+        public.extend(place.public.iter().map(|repository| at(&place.url, repository)));
+    }
+    for package in release.iter().flat_map(|release| &release.packages) {
+        staging.insert(at(&package.staging.url, &package.staging.repository));
+        public.extend(package.targets.iter().map(|target| at(&target.public.url, &target.public.repository)));
+    }
+    (staging, public)
 }
 
-/// Whether the staging token can write where it must, and nowhere else.
+/// Whether the package servers can be reached, and whether the staging token can write where it must, and nowhere else.
 async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Policy>, release: Option<&Release>) {
-    let (mut staging, mut public) = (BTreeSet::new(), BTreeSet::new());
-    for package in release.iter().flat_map(|release| &release.packages) {
-        staging.insert(Place { url: package.staging.url.clone(), repository: package.staging.repository.clone() });
-        public.extend(package.targets.iter().map(|target| target.public.repository.clone()));
+    let (staging, public) = sites(policy, release);
+    for server in staging.union(&public).map(|place| place.url.as_str()).collect::<BTreeSet<_>>() {
+        let answer = match server.parse::<Base>() {
+            Ok(base) => get(&base, "/").await,
+            Err(error) => Err(error.to_string()),
+        };
+        match answer.map(|answer| answer.status()) {
+            Ok(status) if status.is_server_error() => {
+                visit.finding("place reachable", format!("{server} answers {}", status.as_u16()));
+            }
+            Ok(_) => visit.good("place reachable", format!("{server} answers")),
+            Err(why) => visit.finding("place reachable", why),
+        }
     }
-    // The policy names repositories of other packages, too; at which server they are is not needed: a name that is public
-    // anywhere is none that a staging token should be able to write.
-    for route in policy.iter().flat_map(|policy| &policy.routes) {
-        public.extend(repository(&route.public).map(str::to_owned));
-    }
-    let servers: BTreeSet<&str> = staging.iter().map(|place| place.url.as_str()).collect();
-    if servers.is_empty() {
-        return visit.not_asked(
-            "staging token",
-            "where packages are staged is not known: Slipway shows no release of this project yet",
-        );
+    if staging.is_empty() {
+        let why =
+            "where packages are staged is not known: Slipway shows neither a policy nor a release of this project";
+        return visit.not_asked("staging token", why);
     }
     let Some(token) = &subject.staging_token else {
         return visit.not_asked("staging token", "`SLIPWAY_STAGING_TOKEN` is not set");
     };
-    for server in servers {
+    for server in staging.iter().map(|place| place.url.as_str()).collect::<BTreeSet<_>>() {
         let writes = match writes(server, token).await {
             Ok(writes) => writes,
             Err(why) => {
@@ -387,16 +506,25 @@ async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Policy>, r
                 continue;
             }
         };
-        for place in staging.iter().filter(|place| place.url == server) {
-            if writes.contains(&place.repository) {
-                visit.good("staging token", format!("its user may write {} at {server}", place.repository));
-            } else {
-                let line =
-                    format!("its user may not write {} at {server}: nothing can be staged there", place.repository);
-                visit.finding("staging token", line);
+        for Place { repository, .. } in staging.iter().filter(|place| place.url == server) {
+            match writes.get(repository) {
+                None => visit.finding(
+                    "staging token",
+                    format!("its user may not write {repository} at {server}: nothing can be staged there"),
+                ),
+                Some(Some(false)) => visit.finding(
+                    "staging token",
+                    format!("anybody can read {repository} at {server}, in which packages are staged: make it private"),
+                ),
+                Some(_) => visit.good(
+                    "staging token",
+                    format!("its user may write {repository} at {server}; packagecloud's tokens do not expire"),
+                ),
             }
         }
-        let reached: Vec<&String> = public.iter().filter(|repository| writes.contains(*repository)).collect();
+        // At which server a public name is does not matter: it is none that a staging token should be able to write.
+        let names: BTreeSet<&String> = public.iter().map(|place| &place.repository).collect();
+        let reached: Vec<&&String> = names.iter().filter(|repository| writes.contains_key(**repository)).collect();
         if reached.is_empty() {
             visit.good("staging reach", "its user may write no public repository");
         }
@@ -412,26 +540,16 @@ async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Policy>, r
     }
 }
 
-/// The repositories that a token's user may write to: its own, and those that it was made a collaborator of.
-async fn writes(server: &str, token: &Token) -> Result<BTreeSet<String>, String> {
-    #[derive(Deserialize)]
-    struct Listed {
-        fqname: String,
-    }
+/// The repositories that a token's user may write to, and whether each is private.
+async fn writes(server: &str, token: &Token) -> Result<BTreeMap<String, Option<bool>>, String> {
     let base: Base = server.parse().map_err(|error| format!("{error}"))?;
-    let url = format!("{}?include_collaborations=1", base.url(["api", "v1", "repos.json"]));
-    let authorization = token.basic().map_err(|error| error.to_string())?;
-    let request = http::Request::get(url).header(AUTHORIZATION, authorization).header(ACCEPT, "application/json");
-    let request = request.body(Vec::new()).map_err(|error| error.to_string())?;
-    let answer = Fetch::new(ANSWER_DEADLINE).send(request).await.map_err(|error| error.to_string())?;
-    match answer.status().as_u16() {
-        200 => {}
-        401 => return Err("`SLIPWAY_STAGING_TOKEN` is not a token of this server".to_owned()),
-        status => return Err(format!("the list of the token's repositories is answered with {status}")),
-    }
-    let listed: Vec<Listed> = serde_json::from_slice(answer.body())
-        .map_err(|error| format!("the list of the token's repositories cannot be read: {error}"))?;
-    Ok(listed.into_iter().map(|listed| listed.fqname).collect())
+    let account = Account::new(base, token.clone());
+    call(&Fetch::new(ANSWER_DEADLINE), &ListRepositories { account: &account }).await.map_err(|error| {
+        match error.status().map(|status| status.as_u16()) {
+            Some(401) => "`SLIPWAY_STAGING_TOKEN` is not a token of this server".to_owned(),
+            _ => format!("the list of the token's repositories cannot be read: {error}"),
+        }
+    })
 }
 
 #[cfg(test)]

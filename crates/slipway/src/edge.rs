@@ -3,20 +3,21 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
-    ProblemDetails, PromotionAccepted, PromotionRequest, Release, ReleasePatch, ReleaseSummary, Session,
+    ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary, Session,
     SessionRequest, SignIn, TargetHistory,
 };
 use slipway_core::release::{Key, Version};
 use slipway_fetch::Fetch;
 use slipway_packagecloud::Distro;
-use slipway_wire::{Base, CallError, Endpoint, Request, Response, Token, call};
+use slipway_wire::{Base, CallError, Endpoint, Http as _, Request, Response, Token, call};
 
+use crate::args::meant;
 use crate::exit::{Exit, Failure};
 use crate::host::{self, Held};
 use crate::settings::{Credential, Settings};
@@ -25,6 +26,8 @@ use crate::settings::{Credential, Settings};
 const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
 /// How long the edge holds the answer to a poll while nothing changes. Below the 60 s after which proxies give up.
 pub(crate) const POLL_S: u32 = 25;
+/// How many names are listed when one is wrong.
+const NAMES_MAX: usize = 10;
 /// The first and the longest pause between two tries.
 const PAUSE_MS: (f64, f64) = (500.0, 10_000.0);
 
@@ -72,16 +75,37 @@ impl EdgeError {
     /// What happened and what to do next, a sentence a line.
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
-            Self::Refused(problem) => vec![format!("{} ({})", problem.title, problem.status), problem.detail.clone()],
+            Self::Refused(problem) => {
+                let mut lines = vec![format!("{} ({})", problem.title, problem.status), problem.detail.clone()];
+                if self.kind() == Some("unauthorised") {
+                    lines.push(
+                        "Run `slipway login` (again), or look whether `SLIPWAY_OPERATOR_TOKEN` is this Slipway's."
+                            .to_owned(),
+                    );
+                }
+                lines
+            }
             Self::Call(error @ CallError::Unreachable(_)) => vec![
                 error.to_string(),
                 "Check that `SLIPWAY_URL` can be reached from here, then run this again: nothing is done twice."
+                    .to_owned(),
+            ],
+            Self::Call(error) if error.status().is_some_and(|status| status.is_server_error()) => vec![
+                error.to_string(),
+                "Slipway, or something in front of it, is not well. Run this again later: nothing is done twice."
                     .to_owned(),
             ],
             Self::Call(error) => {
                 vec![error.to_string(), "Check that `SLIPWAY_URL` is the address of Slipway.".to_owned()]
             }
         }
+    }
+
+    /// The same in one line.
+    pub(crate) fn sentences(&self) -> String {
+        let lines = self.lines();
+        let parts: Vec<&str> = lines.iter().map(|line| line.trim_end_matches('.')).collect();
+        format!("{}.", parts.join(". "))
     }
 
     pub(crate) fn failure(&self, doing: impl Into<String>) -> Failure {
@@ -122,14 +146,34 @@ impl<T: DeserializeOwned> Endpoint for Ask<T> {
         if response.status().is_success() {
             return match serde_json::from_slice(response.body()) {
                 Ok(answer) => Ok(Ok(answer)),
+                // Asking again would bring the page again.
+                Err(_) if is_page(response) => Err(strange(host, response)),
                 Err(error) => Err(CallError::Unreadable { host, why: error.to_string() }),
             };
         }
         match serde_json::from_slice(response.body()) {
             Ok(problem) => Ok(Err(problem)),
+            Err(_) if is_page(response) || response.status().is_redirection() => Err(strange(host, response)),
             Err(_) => Err(CallError::refused(&host, response)),
         }
     }
+}
+
+fn is_page(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().starts_with("text/html"))
+}
+
+/// What Slipway never answers: somebody else did, such as a proxy that wants people to sign in.
+fn strange(host: String, response: &Response) -> CallError {
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let elsewhere = location.and_then(|location| location.parse::<http::Uri>().ok());
+    let said = match elsewhere.as_ref().and_then(|uri| uri.authority()) {
+        Some(elsewhere) => format!("it sends on to {elsewhere}, which Slipway does not do"),
+        None if is_page(response) => "a web page, where Slipway answers with JSON".to_owned(),
+        None => "it sends on elsewhere, which Slipway does not do".to_owned(),
+    };
+    CallError::Refused { host, status: response.status(), said, request_id: None }
 }
 
 impl<'a> Edge<'a> {
@@ -220,6 +264,53 @@ impl<'a> Edge<'a> {
         self.ask(Method::GET, self.release_url(&[]), None::<&()>).await
     }
 
+    /// Why the release could not be read; for a name that is not there, with those that are.
+    pub(crate) async fn unread(&self, error: EdgeError, doing: impl Into<String>) -> Failure {
+        let mut failure = error.failure(doing);
+        if error.status() == Some(StatusCode::NOT_FOUND) {
+            failure.lines.extend(self.there_are_releases().await);
+        }
+        failure
+    }
+
+    async fn there_are_releases(&self) -> Option<String> {
+        let Settings { project, version, .. } = self.settings;
+        match self.releases().await {
+            Ok(releases) if releases.is_empty() => {
+                Some(format!("No release of `{project}` is planned yet: `slipway plan` in a tag's pipeline does that."))
+            }
+            Ok(releases) => Some(format!(
+                "Releases of `{project}`: {}.",
+                some(version.as_str(), releases.iter().map(|release| release.version.as_str()))
+            )),
+            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Some(format!(
+                "`SLIPWAY_PROJECT` is `{project}`: it must be the project's number in GitLab, or its name in `slipway.toml`, not its path."
+            )),
+            Err(_) => None,
+        }
+    }
+
+    /// Why a target could not be read; for one that is not there, with those that are.
+    pub(crate) async fn unread_target(&self, error: EdgeError, key: &Key, doing: impl Into<String>) -> Failure {
+        let mut failure = error.failure(doing);
+        if error.status() == Some(StatusCode::NOT_FOUND) {
+            match self.release().await {
+                Ok(release) => failure.lines.push(match release.packages.iter().find(|package| package.key == *key) {
+                    Some(package) => {
+                        let distros = package.targets.iter().map(|target| target.distro.as_str());
+                        format!("`{key}` is for: {}.", distros.collect::<Vec<_>>().join(", "))
+                    }
+                    None => format!(
+                        "Its keys: {}.",
+                        some(key.as_str(), release.packages.iter().map(|package| package.key.as_str()))
+                    ),
+                }),
+                Err(_) => failure.lines.extend(self.there_are_releases().await),
+            }
+        }
+        failure
+    }
+
     /// A version's release.
     pub(crate) async fn release_of(&self, version: &Version) -> Result<Release, EdgeError> {
         let Settings { edge, project, .. } = self.settings;
@@ -305,6 +396,19 @@ async fn ask<T: DeserializeOwned>(
     }
 }
 
+/// Some of the names that there are, and the one that may have been meant.
+fn some<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    let shown: Vec<&str> = names.clone().take(NAMES_MAX).collect();
+    let more = names.clone().count().saturating_sub(shown.len());
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let meant = meant(word, names);
+    let meant = meant
+        .strip_prefix("; ")
+        .and_then(|meant| meant.strip_suffix(" is"))
+        .map(|name| format!(" (did you mean {name}?)"));
+    format!("{}{more}{}", shown.join(", "), meant.unwrap_or_default())
+}
+
 /// Where people sign in. `None` when this Slipway has nobody sign in.
 pub(crate) async fn sign_in(base: &Base, timeout_s: u32) -> Result<Option<SignIn>, EdgeError> {
     let patience_ms = f64::from(timeout_s.min(crate::args::ASK_TIMEOUT_S)) * 1000.0;
@@ -315,6 +419,31 @@ pub(crate) async fn sign_in(base: &Base, timeout_s: u32) -> Result<Option<SignIn
         Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What the edge found of its own secrets.
+pub(crate) async fn readiness(base: &Base, operator: &Token) -> Result<Readiness, EdgeError> {
+    let http = Fetch::new(ANSWER_DEADLINE);
+    ask(&http, Some(operator), 0.0, Method::GET, base.url(["readyz", "secrets"]), None::<&()>).await
+}
+
+/// Ends the sessions of a person. One whom GitLab does not know any more has none that could be opened.
+pub(crate) async fn sign_out(base: &Base, access_token: &Token) -> Result<(), String> {
+    let http = Fetch::new(ANSWER_DEADLINE);
+    let url = base.url(["api", "v1", "sessions"]);
+    let request = PersonSessionRequest { access_token: access_token.expose().to_owned() };
+    let session: PersonSession = match ask(&http, None, 0.0, Method::POST, url.clone(), Some(&request)).await {
+        Ok(session) => session,
+        Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => return Ok(()),
+        Err(error) => return Err(error.lines().join(" ")),
+    };
+    let unsendable = |error: http::Error| error.to_string();
+    let request = http::Request::delete(url)
+        .header(AUTHORIZATION, Token::new(session.session).bearer().map_err(unsendable)?)
+        .body(Vec::new())
+        .map_err(unsendable)?;
+    let answer = http.send(request).await.map_err(|error| error.to_string())?;
+    if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status().as_u16())) }
 }
 
 /// Pauses that double, up to a limit.

@@ -246,6 +246,8 @@ fn said(evidence: &Evidence) -> String {
 
 #[cfg(test)]
 mod tests {
+    use slipway_core::problem::{Code, Visible};
+
     use super::*;
     use crate::testing;
 
@@ -322,6 +324,43 @@ mod tests {
                 expected,
                 "{states}"
             );
+        }
+    }
+
+    /// An edge that gives an approval back says why. Whatever it was, the job ends red with that reason and the next step.
+    #[test]
+    fn an_approval_that_is_over_before_its_package_is_released_ends_red_with_the_reason() {
+        let what = |why: &str, end: &str| format!("It was approved, and {why}. {end}.");
+        for (state, code, what) in [
+            (
+                "staged",
+                Code::Lapsed,
+                "Its approval lapsed at 2026-11-23 14:00:00 UTC, before its turn came.".to_owned(),
+            ),
+            ("staged", Code::Blocked, what("it is on hold by user:nell: wrong notes", "Nothing was begun")),
+            (
+                "staged",
+                Code::Blocked,
+                what("releases are frozen until 2026-12-27 00:00:00 UTC: holidays", "Nothing was begun"),
+            ),
+            ("failed", Code::Blocked, what("it is on hold by user:nell: wrong notes", "Nothing more is begun")),
+            ("conflict", Code::StagedBytesChanged, "Staging has other bytes than the approved ones.".to_owned()),
+            ("missing", Code::Missing, "The staged file is gone.".to_owned()),
+            ("skipped", Code::Skipped, "It was given up: nothing more comes.".to_owned()),
+        ] {
+            let mut release = testing::release(&[("deb", state), ("rpm", "released")]);
+            let problem = code.problem(what.clone(), Visible::Nothing, None);
+            let next = problem.next.clone();
+            testing::target(&mut release).problem = Some(problem);
+            for asked in ["deb", "deb rpm"] {
+                let Standing::Stuck(lines) = standing(&release, &keys(asked), &[]) else {
+                    panic!("`{state}` is the end of it, and not green");
+                };
+                let said = lines.join("\n");
+                let words = testing::target(&mut release).state.words();
+                assert!(said.starts_with(&format!("deb  d/0  {words}\n")), "{said}");
+                assert!(said.contains(&what) && said.ends_with(&format!("next: {next}")), "{said}");
+            }
         }
     }
 

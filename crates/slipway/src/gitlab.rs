@@ -11,7 +11,7 @@ use http::{Method, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use slipway_fetch::Fetch;
-use slipway_gitlab::{Job, JobStatus};
+use slipway_gitlab::{Job, JobStatus, OwnToken};
 use slipway_wire::{Base, CallError, Http, Response, Token};
 
 /// How long one answer may take.
@@ -44,22 +44,6 @@ impl From<Job> for ListedJob {
     }
 }
 
-/// `GET /personal_access_tokens/self`.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct TokenFacts {
-    #[serde(default)]
-    pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) scopes: Vec<String>,
-    /// A day, `2026-12-31`.
-    #[serde(default)]
-    pub(crate) expires_at: Option<String>,
-    #[serde(default)]
-    pub(crate) active: Option<bool>,
-    #[serde(default)]
-    pub(crate) revoked: Option<bool>,
-}
-
 /// `GET /oauth/token/info`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct GrantFacts {
@@ -86,6 +70,10 @@ pub(crate) struct Hook {
     #[serde(default)]
     pub(crate) disabled_until: Option<String>,
 }
+
+/// `GET /projects/:id/protected_environments`: that there is one is all that is asked.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ProtectedEnvironment {}
 
 /// `POST /oauth/authorize_device`.
 #[derive(Clone, Debug, Deserialize)]
@@ -203,13 +191,18 @@ impl Gitlab {
     }
 
     /// What kind of access token this is. Only tokens that a person made can tell.
-    pub(crate) async fn token(&self) -> Result<TokenFacts, CallError> {
+    pub(crate) async fn token(&self) -> Result<OwnToken, CallError> {
         self.ask(Method::GET, "/api/v4/personal_access_tokens/self").await
     }
 
     /// What a token of an application may do.
     pub(crate) async fn grant(&self) -> Result<GrantFacts, CallError> {
         self.ask(Method::GET, "/oauth/token/info").await
+    }
+
+    /// The environments that the project protects.
+    pub(crate) async fn protected_environments(&self, project: u64) -> Result<Vec<ProtectedEnvironment>, CallError> {
+        self.ask(Method::GET, &format!("/api/v4/projects/{project}/protected_environments?per_page={PER_PAGE}")).await
     }
 
     /// The project's webhooks.
@@ -256,6 +249,13 @@ impl Gitlab {
             ("refresh_token", refresh_token),
         ]))
         .await
+    }
+
+    /// Takes a token back, and with it the one that it can be exchanged for (RFC 7009).
+    pub(crate) async fn revoke(&self, application: &str, token: &str) -> Result<(), CallError> {
+        let fields = BTreeMap::from([("client_id", application), ("token", token)]);
+        let response = self.send(Method::POST, "/oauth/revoke", Body::Form(&fields)).await?;
+        if response.status().is_success() { Ok(()) } else { Err(CallError::refused(&self.host(), &response)) }
     }
 
     async fn grant_for(&self, fields: BTreeMap<&str, &str>) -> Result<Result<Grant, String>, CallError> {

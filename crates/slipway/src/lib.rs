@@ -64,6 +64,10 @@ pub async fn run(arguments: Vec<String>) -> u8 {
         Ok(()) => Exit::Done as u8,
         Err(failure) => {
             host::complain(&failure.text());
+            // A program that asked for JSON gets some, whatever happened, and one document of it.
+            if arguments.iter().any(|argument| argument == "--json") {
+                Say::new(true).failure(&failure);
+            }
             failure.exit as u8
         }
     }
@@ -256,6 +260,7 @@ async fn gitlab_of(address: &Base) -> Result<Base, Failure> {
 /// `slipway verify`: public data against a manifest.
 async fn verify(options: &args::Verify) -> Result<(), Failure> {
     let say = Say::new(options.json);
+    let mut storage = options.storage.clone();
     let release = if let Some(path) = &options.manifest {
         let doing = format!("cannot read the manifest `{path}`");
         let text = host::read_text(path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
@@ -267,9 +272,17 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
         let settings = settings(Caller::Reader, options.version.as_ref()).await?;
         let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
         let doing = format!("cannot read the release {}", settings.version);
-        edge.release().await.map_err(|error| error.failure(doing))?
+        let release = match edge.release().await {
+            Ok(release) => release,
+            Err(error) => return Err(edge.unread(error, doing).await),
+        };
+        // Where the servers keep their files; what is read there counts by its digest alone.
+        let policy = edge.policy().await.map_err(|error| error.failure(doing))?;
+        let named = policy.places.iter().filter(|place| !place.public.is_empty()).flat_map(|place| &place.storage);
+        storage.extend(named.filter_map(|address| address.parse().ok()));
+        release
     };
-    verify::verify(options, &release, say).await
+    verify::verify(options, &release, &storage, say).await
 }
 
 /// `slipway doctor`, without a probe.
@@ -292,6 +305,7 @@ async fn doctor(options: &args::Doctor) -> Result<(), Failure> {
         gitlab_token,
         gitlab: settings::gitlab_address(&variable)?,
         staging_token: settings::staging_token(&variable).ok(),
+        operator_token: settings::operator_token(&variable),
         project: settings::project_number(&variable),
         edge,
     };
@@ -305,17 +319,24 @@ async fn status(options: &args::Status) -> Result<(), Failure> {
     let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
     let version = &settings.version;
     if let Some((key, distro)) = &options.target {
-        let history = edge.history(key, distro).await;
-        let history =
-            history.map_err(|error| error.failure(format!("cannot read `{key}` of {version} for {distro}")))?;
+        let history = match edge.history(key, distro).await {
+            Ok(history) => history,
+            Err(error) => {
+                let doing = format!("cannot read `{key}` of {version} for {distro}");
+                return Err(edge.unread_target(error, key, doing).await);
+            }
+        };
         if !options.json {
             host::print(&status::history(&history));
         }
         return say.answer(&history);
     }
-    let release = edge.release().await.map_err(|error| error.failure(format!("cannot read the release {version}")))?;
+    let release = match edge.release().await {
+        Ok(release) => release,
+        Err(error) => return Err(edge.unread(error, format!("cannot read the release {version}")).await),
+    };
     if !options.json {
-        host::print(&status::table(&release));
+        host::print(&status::table(&release, host::columns()));
     }
     say.answer(&release)
 }

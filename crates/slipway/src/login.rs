@@ -198,21 +198,41 @@ fn timed_out(doing: &str) -> Failure {
     Failure::new(Exit::TimedOut, doing, [line])
 }
 
-/// Runs `slipway logout`.
+/// Runs `slipway logout`. What is kept here goes in any case; whatever could not be ended elsewhere is said.
 pub(crate) async fn logout(base: &Base, say: Say) -> Result<(), Failure> {
     let mut kept = kept().await;
-    let was = kept.0.remove(base.as_str());
-    if was.is_some() {
-        keep(&kept, &format!("cannot sign out of {base}")).await?;
+    let Some(login) = kept.0.remove(base.as_str()) else {
+        say.line(&format!("nobody was signed in at {base}"));
+        return say.answer(&json!({ "slipway": base.as_str(), "was_signed_in": false }));
+    };
+    keep(&kept, &format!("cannot sign out of {base}")).await?;
+    // The edge first: it is shown the token that GitLab takes back after that.
+    let mut open = Vec::new();
+    if let Err(why) = edge::sign_out(base, &Token::new(&login.access_token)).await {
+        open.push(format!("Slipway was not told, so a session of up to 8 hours may go on: {why}"));
     }
-    say.line(&match &was {
-        Some(login) => format!(
-            "signed out of {base}; to end the token at once, revoke Slipway under {}/-/user_settings/applications",
-            login.gitlab.trim_end_matches('/')
-        ),
-        None => format!("nobody was signed in at {base}"),
-    });
-    say.answer(&json!({ "slipway": base.as_str(), "was_signed_in": was.is_some() }))
+    if let Err(why) = revoke(&login).await {
+        let page = format!("{}/-/user_settings/applications", login.gitlab.trim_end_matches('/'));
+        open.push(format!("GitLab has not taken the token back: {why}"));
+        open.push(format!("It was deleted here. To end it at once, revoke Slipway under {page}"));
+    }
+    let ended = open.is_empty();
+    say.answer(&json!({ "slipway": base.as_str(), "was_signed_in": true, "ended": ended }))?;
+    if ended {
+        say.line(&format!("signed out of {base}; GitLab has taken the token back"));
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failed, format!("signed out of {base} on this machine alone"), open))
+}
+
+/// Has GitLab take back what it gave. A token that can be exchanged takes with it the one that it was given for.
+async fn revoke(login: &Login) -> Result<(), String> {
+    let gitlab: Base = login.gitlab.parse().map_err(|error| format!("{error}"))?;
+    let gitlab = Gitlab::new(gitlab, None);
+    for token in login.refresh_token.iter().chain([&login.access_token]) {
+        gitlab.revoke(&login.application, token).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ impl Part<'_> {
         }
         match self.releaser {
             _ if self.options.dry_run => {
-                let release = edge.release().await.map_err(|error| error.failure(doing))?;
+                let release = self.read(&edge, doing).await?;
                 let result = self.dry_run(&release, doing).await;
                 Ok((Some(release), result))
             }
@@ -103,9 +103,16 @@ impl Part<'_> {
                     .to_owned()],
             )),
             Releaser::Person(Some(gitlab)) => {
-                let release = edge.release().await.map_err(|error| error.failure(doing))?;
+                let release = self.read(&edge, doing).await?;
                 self.play(&edge, &release, Plays::new(gitlab.clone(), release.project.id), doing).await
             }
+        }
+    }
+
+    async fn read(&self, edge: &Edge<'_>, doing: &str) -> Result<Release, Failure> {
+        match edge.release().await {
+            Ok(release) => Ok(release),
+            Err(error) => Err(edge.unread(error, doing).await),
         }
     }
 

@@ -107,6 +107,11 @@ pub(crate) fn gitlab_token(environment: Environment<'_>) -> Option<Token> {
     environment(GITLAB_TOKEN).map(Token::new)
 }
 
+/// The operator's credential, where the environment has it.
+pub(crate) fn operator_token(environment: Environment<'_>) -> Option<Token> {
+    environment(OPERATOR_TOKEN).map(Token::new)
+}
+
 /// The address of GitLab, where the environment has it; jobs do.
 pub(crate) fn gitlab_address(environment: Environment<'_>) -> Result<Option<Base>, Failure> {
     let named = ["SLIPWAY_GITLAB_URL", "CI_SERVER_URL"].into_iter().find_map(|name| Some((name, environment(name)?)));

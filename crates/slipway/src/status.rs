@@ -16,8 +16,12 @@ const DIGEST_DIGITS: usize = 12;
 
 const TITLES: [&str; 8] = ["KEY", "DISTRO", "STATE", "BYTES", "TRIES", "SHA-256", "SINCE (UTC)", "APPROVED BY"];
 
-/// The verdict, then a row for every target of every expected package.
-pub(crate) fn table(release: &Release) -> String {
+/// Columns that a narrow terminal does without, the first to go first.
+const DISPENSABLE: [usize; 5] = [7, 6, 5, 4, 3];
+
+/// The verdict, then a row for every target of every expected package. On a terminal of so many columns rows are as wide as
+/// it is: one that the terminal breaks cannot be read.
+pub(crate) fn table(release: &Release, columns: Option<usize>) -> String {
     let mut rows = vec![TITLES.map(str::to_owned)];
     for package in &release.packages {
         if package.targets.is_empty() {
@@ -38,7 +42,7 @@ pub(crate) fn table(release: &Release) -> String {
         let _ = writeln!(text, "held: {what}, by {by}, {} UTC: {reason}", minute(at));
     }
     text.push('\n');
-    text.push_str(&laid_out(&rows));
+    text.push_str(&fitted(&rows, columns.unwrap_or(usize::MAX)));
     text.push_str(&blocked(release));
     for package in &release.packages {
         for target in &package.targets {
@@ -64,17 +68,48 @@ fn blocked(release: &Release) -> String {
     text
 }
 
-/// Rows in columns as wide as their widest cell.
-fn laid_out<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let mut widths = [0; COLUMNS];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+/// The table with as many of its columns as fit. Where not even the key, the distro and the state fit side by side, the key
+/// has a line of its own.
+fn fitted(rows: &[[String; TITLES.len()]], columns: usize) -> String {
+    let kept = |dropped: &[usize]| {
+        let keep = |row: &[String; TITLES.len()]| {
+            let cells = row.iter().enumerate().filter(|(index, _)| !dropped.contains(index));
+            cells.map(|(_, cell)| cell.clone()).collect::<Vec<_>>()
+        };
+        rows.iter().map(keep).collect::<Vec<_>>()
+    };
+    for count in 0..=DISPENSABLE.len() {
+        let rows = kept(DISPENSABLE.get(..count).unwrap_or_default());
+        let width = |widths: Vec<usize>| widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+        if width(widths(&rows)) <= columns {
+            return laid_out(&rows);
         }
     }
     let mut text = String::new();
+    for [key, distro, state, bytes, ..] in rows.iter().skip(1) {
+        let _ = writeln!(text, "{key}\n  {distro}  {state}  {bytes}");
+    }
+    text
+}
+
+fn widths<Row: AsRef<[String]>>(rows: &[Row]) -> Vec<usize> {
+    let mut widths = Vec::new();
     for row in rows {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        widths.resize(row.as_ref().len().max(widths.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    widths
+}
+
+/// Rows in columns as wide as their widest cell.
+fn laid_out<Row: AsRef<[String]>>(rows: &[Row]) -> String {
+    let widths = widths(rows);
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.as_ref().iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}", width = *width));
+        let cells: Vec<String> = cells.collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
@@ -185,7 +220,7 @@ mod tests {
         testing::target(&mut release).approval = Some(approval());
         testing::target(&mut release).attempts = 2;
         assert_eq!(
-            table(&release),
+            table(&release, None),
             "1 of 3 packages is awaited\n\
              \n\
              KEY         DISTRO  STATE           BYTES  TRIES  SHA-256       SINCE (UTC)       APPROVED BY\n\
@@ -194,6 +229,21 @@ mod tests {
              deb         d/0     Not staged yet  -      0      -             2026-11-23 08:15\n\
              odd         -       no route        0 B           e3b0c44298fc\n"
         );
+    }
+
+    #[test]
+    fn no_row_is_wider_than_the_terminal_and_every_state_is_there() {
+        let release = testing::release(&[("a-long-key", "released staged"), ("deb", "expected")]);
+        for columns in 30..160 {
+            let text = table(&release, Some(columns));
+            let rows: Vec<&str> = text.lines().skip(2).collect();
+            assert!(rows.iter().all(|row| row.chars().count() <= columns), "{columns}\n{text}");
+            for word in ["a-long-key", "Released", "Staged", "Not staged yet"] {
+                assert!(text.contains(word), "{columns}: {word} is missing in\n{text}");
+            }
+        }
+        assert_eq!(table(&release, Some(160)), table(&release, None));
+        assert!(table(&release, Some(50)).contains("\nKEY         DISTRO  STATE           BYTES  TRIES\n"));
     }
 
     #[test]
@@ -210,7 +260,7 @@ mod tests {
             bytes_per_second: 1_332_000,
         });
         assert_eq!(
-            table(&release),
+            table(&release, None),
             "1 of 3 packages is awaited\n\
              all that is on its way: released about 09:04:10 UTC, in 4 min; 333.0 MB left at 1.3 MB/s\n\
              \n\
@@ -223,7 +273,7 @@ mod tests {
     fn a_problem_is_explained_below_the_table() {
         let mut release = testing::release(&[("deb", "failed")]);
         testing::target(&mut release).problem = Some(testing::problem());
-        let text = table(&release);
+        let text = table(&release, None);
         let explained = "\ndeb  d/0\n  The server answered 504.\n  nothing of it is public; playing the job again is safe\n  \
                          next: Play the job again.\n";
         assert!(text.ends_with(explained), "{text}");
@@ -239,7 +289,7 @@ mod tests {
             let why = "It is held by mira: a bad build.".to_owned();
             package.blocked = vec![slipway_core::api::Blocked { gate: "hold".to_owned(), why, until: None }];
         }
-        let text = table(&release);
+        let text = table(&release, None);
         assert!(text.contains("\nheld: the whole release, by mira, 2026-11-23 08:59 UTC: a bad build\n"), "{text}");
         assert!(text.ends_with("\nblocked  deb, rpm\n  hold: It is held by mira: a bad build.\n"), "{text}");
     }

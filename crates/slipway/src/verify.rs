@@ -83,8 +83,13 @@ struct Report {
     not_released: Vec<String>,
 }
 
-/// Runs the command on a release, wherever it was read.
-pub(crate) async fn verify(options: &args::Verify, release: &Release, say: Say) -> Result<(), Failure> {
+/// Runs the command on a release, wherever it was read. `storage` is where servers may keep their files.
+pub(crate) async fn verify(
+    options: &args::Verify,
+    release: &Release,
+    storage: &[Base],
+    say: Say,
+) -> Result<(), Failure> {
     let doing = format!("cannot verify {} {}", release.project.name, release.version);
     let keyring = match &options.keyring {
         None => None,
@@ -94,7 +99,7 @@ pub(crate) async fn verify(options: &args::Verify, release: &Release, say: Say) 
     let mut right = 0;
     let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
     for (place, files) in &wanted {
-        let seen = look(place, files, &options.storage, keyring.as_deref(), end, &doing).await?;
+        let seen = look(place, files, storage, keyring.as_deref(), end, &doing).await?;
         let (good, bad) = compare(place, files, &seen.found);
         say.line(&format!(
             "{}  {}  {} {}: {good} of {} as they should be{}",

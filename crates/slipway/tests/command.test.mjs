@@ -781,3 +781,80 @@ test("an unknown release is exit 1 with the edge's words", async () =>
     assert.equal(code, 1);
     assert.match(err, /cannot read the release 9\.9\n  No such thing \(404\)/);
   }));
+
+test("a release whose approval is taken back before anything was begun ends red with the reason: exit 1", async () => {
+  for (const [code, what, next] of [
+    ["lapsed", "Its approval lapsed at 2026-11-23 14:00:00 UTC, before its turn came. Nothing was begun.", "Play the release job again."],
+    ["blocked", "It was approved, and it is on hold by user:nell: wrong notes. Nothing was begun.", "Play the release job again once it is open."],
+  ]) {
+    const packages = [entry("a", { "ubuntu/jammy": "staged" })];
+    const [target] = packages[0].targets;
+    const script = ({ path, query }, release) => {
+      if (path.endsWith("/promotions")) target.state = "approved";
+      if (!query.since) return;
+      release.sequence += 1;
+      Object.assign(target, { state: "staged", problem: { code, what, public: "none", retry: "safe", next } });
+    };
+    const edges = await edge({ packages, script });
+    try {
+      const { code: ended, out, err } = await slipway(["release", "a"], edges.variables);
+      assert.equal(ended, 1, out + err);
+      assert.match(out, /a {2}ubuntu\/jammy {2}harbour\/stable {2}Waiting its turn\n[^]*Staged\n/);
+      assert.ok(err.includes(what) && err.includes(`next: ${next}`), err);
+    } finally {
+      await edges.close();
+    }
+  }
+});
+
+test("with --json there is one JSON document on standard output however it ends, and the sentences on standard error", async () => {
+  for (const [words, exit, part] of [
+    ["statsu --json", 2, "`statsu` is not a command; `status` is"],
+    ["status --json", 2, "`SLIPWAY_URL` is not set"],
+    ["config check absent.toml --json", 2, "ENOENT"],
+  ]) {
+    const { code, out, err } = await slipway(words.split(" "));
+    const { error } = JSON.parse(out);
+    assert.deepEqual([code, error.exit], [exit, exit], words);
+    assert.ok(error.why.some((line) => line.includes(part)), out);
+    assert.ok(err.includes(part), err);
+  }
+  await using([await edge({ packages: [entry("deb", { "ubuntu/jammy": "approved" })] })], async (edge) => {
+    const { code, out } = await slipway(["release", "deb", "--timeout", "0", "--json"], edge.variables);
+    assert.equal(code, 4);
+    assert.equal(JSON.parse(out).packages[0].key, "deb");
+  });
+});
+
+test("a web page is no Slipway: it is asked once, and the doctor says so, too", async () => {
+  for (const [path, answer, said] of [
+    ["page", { status: 200, json: "<html>Sign in</html>", type: "text/html; charset=utf-8" }, /answered 200 OK: a web page, where Slipway answers with JSON/],
+    ["sent", { status: 302, headers: { location: "https://sso.example.com/?token=s3cret" } }, /answered 302 Found: it sends on to sso\.example\.com/],
+  ]) {
+    await using([await serve(() => answer)], async (server) => {
+      const variables = { SLIPWAY_URL: `${server.url}/${path}`, SLIPWAY_PROJECT: "tug", SLIPWAY_VERSION: "1" };
+      const { code, err } = await slipway(["status"], variables);
+      assert.equal(code, 1);
+      assert.match(err, said);
+      assert.match(err, /Check that `SLIPWAY_URL` is the address of Slipway/);
+      assert.ok(!err.includes("s3cret") && !err.includes("trying again"), err);
+      const seen = await slipway(["doctor"], variables);
+      assert.equal(seen.code, 6);
+      assert.match(seen.out, /FINDING +edge reachable +.* is no Slipway: check `SLIPWAY_URL`/);
+    });
+  }
+});
+
+test("a version, a key or a distro that is not there is answered with those that are", async () => {
+  const packages = [entry("deb", { "ubuntu/jammy": "released" })];
+  const script = ({ path }) => {
+    if (path.endsWith("/projects/1001/releases")) return { json: [{ version: "1.2.0", state: "complete", verdict: "out" }] };
+    if (path.includes("/targets/") || path.endsWith("/releases/1.2.O")) return problem(404, "not-found", "It is not here.");
+  };
+  await using([await edge({ packages, script })], async (edge) => {
+    const said = async (...words) => (await slipway(["status", ...words], edge.variables)).err;
+    assert.match(await said("--version", "1.2.O"), /Releases of `1001`: 1\.2\.0 \(did you mean `1\.2\.0`\?\)/);
+    assert.match(await said("dbe", "ubuntu/jammy"), /Its keys: deb \(did you mean `deb`\?\)/);
+    assert.match(await said("deb", "ubuntu/noble"), /`deb` is for: ubuntu\/jammy\./);
+  });
+});

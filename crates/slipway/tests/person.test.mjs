@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { GITLAB_TOKEN, PERSON_TOKEN, SESSION, STAGING_TOKEN, edge, entry, gitlab, packageServer, problem, serve, sha256, slipway } from "./services.mjs";
+import { GITLAB_TOKEN, OPERATOR_TOKEN, PERSON_TOKEN, SESSION, STAGING_TOKEN, edge, entry, gitlab, packageServer, problem, serve, sha256, slipway } from "./services.mjs";
 
 let folder;
 before(async () => (folder = await mkdtemp(join(tmpdir(), "slipway-person-"))));
@@ -167,12 +167,42 @@ test("a person signs in with a code, and the token is kept for its owner alone",
     assert.equal(hold.headers.authorization, `Bearer ${SESSION}`);
     assert.match(held.err, /public already {2}a {2}ubuntu\/jammy {2}harbour\/stable/);
 
-    assert.match((await slipway(["logout"], variables)).out, /^signed out/);
+    const logout = await slipway(["logout"], variables);
+    assert.deepEqual([logout.code, logout.err], [0, ""]);
+    assert.match(logout.out, /^signed out of .*; GitLab has taken the token back\n$/);
     assert.equal((await readFile(path, "utf8")).includes(PERSON_TOKEN), false);
+    assert.deepEqual(gitlab.revoked, ["refresh-2", PERSON_TOKEN].map((token) => ({ client_id: "app-1", token })));
+    const [shown, over] = edge.requests.slice(-2);
+    assert.deepEqual([shown.method, over.method, over.path], ["POST", "DELETE", "/api/v1/sessions"]);
+    assert.equal(over.headers.authorization, `Bearer ${SESSION}`);
     const { code, err } = await slipway(["hold", "--reason", "again"], variables);
     assert.equal(code, 2);
     assert.match(err, /nobody is signed in: run `slipway login`/);
   });
+});
+
+test("whoever cannot be told of a sign-out is named, and the token is not kept all the same: exit 1", async () => {
+  for (const [gitlabIsThere, edgeIsThere, said, unsaid] of [
+    [false, true, /GitLab has not taken the token back: [^]*revoke Slipway under http:\/\/127\.0\.0\.1:\d+\/-\/user_settings\/applications/, /Slipway was not told/],
+    [true, false, /Slipway was not told, so a session of up to 8 hours may go on/, /GitLab has not taken/],
+    [false, false, /Slipway was not told[^]*GitLab has not taken the token back/, /never/],
+  ]) {
+    const gitlabs = await gitlab({ pending: 0 });
+    const edges = await withSignIn({}, gitlabs);
+    const { variables } = await signedIn(edges);
+    const path = join(variables.XDG_CONFIG_HOME, "slipway", "credentials.json");
+    assert.equal((await readFile(path, "utf8")).includes(PERSON_TOKEN), true);
+    if (!gitlabIsThere) await gitlabs.close();
+    if (!edgeIsThere) await edges.close();
+    const { code, err } = await slipway(["logout"], variables);
+    if (gitlabIsThere) await gitlabs.close();
+    if (edgeIsThere) await edges.close();
+    assert.equal(code, 1);
+    assert.match(err, /signed out of .* on this machine alone/);
+    assert.match(err, said);
+    assert.doesNotMatch(err, unsaid);
+    assert.equal((await readFile(path, "utf8")).includes(PERSON_TOKEN), false);
+  }
 });
 
 test("a token that has expired is exchanged without asking the person, and the new one is kept", async () => {
@@ -254,7 +284,7 @@ test("await ends as soon as the release is so far, also when its plan comes late
   await using([await edge({ script })], async (edge) => {
     const { code, out, err } = await slipway(["await", "staged"], edge.variables);
     assert.deepEqual({ code, err }, { code: 0, err: "" });
-    assert.equal(out, "it is expected\nit is staged\nthe release 1.2.0 is staged\n");
+    assert.equal(out, "Slipway knows no release 1.2.0 yet; waiting until a pipeline plans it\nit is expected\nit is staged\nthe release 1.2.0 is staged\n");
   });
 });
 
@@ -344,11 +374,17 @@ test("config check lists every problem, and shows the policy hash of a good file
 const HOOK = { url: "", job_events: true, pipeline_events: true, deployment_events: true, enable_ssl_verification: true, alert_status: "executable" };
 
 /// `slipway doctor` where all is well, but for what `change` does to it.
-const examined = async (change = () => {}) => {
+const examined = async (change = () => {}, more = {}) => {
+  const secret = (name, verdict = "good", found = "it is set") => ({ name, uses: ["what it is for"], verdict, found: [found], expires_at: null });
   const world = {
     facts: { name: "mine", scopes: ["api"], active: true, revoked: false, expires_at: "2036-01-01" },
     hook: { ...HOOK },
-    writes: ["harbour-ci/pre-release"],
+    writes: { "harbour-ci/pre-release": true },
+    jobs: [{ id: 9, name: "qa: [jammy]", status: "success" }],
+    protected: [{ name: "release/*" }],
+    secrets: [secret("GITLAB_TOKEN"), secret("PUBLIC_TOKEN")],
+    ready: 200,
+    place: 200,
     date: undefined,
   };
   const date = () => world.date ?? new Date().toUTCString();
@@ -357,51 +393,121 @@ const examined = async (change = () => {}) => {
       if (path === "/api/v4/version") return { json: {}, headers: { date: date() } };
       if (path === "/api/v4/personal_access_tokens/self") return { json: world.facts };
       if (path === "/api/v4/projects/1001/hooks") return { json: [world.hook] };
+      if (path === "/api/v4/projects/1001/protected_environments") return { json: world.protected };
+      if (path === "/api/v4/projects/1001/pipelines/5/jobs") return { json: world.jobs };
     },
   });
   const server = await packageServer({
-    script: ({ path }) => path === "/api/v1/repos.json" && { json: world.writes.map((fqname) => ({ name: "x", fqname })) },
+    script: ({ path }) => {
+      if (path === "/") return { status: world.place, json: {} };
+      if (path === "/api/v1/repos.json") return { json: Object.entries(world.writes).map(([fqname, isPrivate]) => ({ name: "x", fqname, private: isPrivate })) };
+    },
   });
   const packages = [entry("a", { "ubuntu/jammy": "expected" }, server.url)];
   packages[0].targets[0].public = { url: server.url, repository: "harbour/stable" };
-  const policy = {
+  packages[0].blocked = [{ gate: "jobs", why: "pipeline 5 has the job `qa: [jammy]` running, which must succeed.", until: null }];
+  world.policy = {
     project: { id: 1001, name: "tug" },
     policy: sha256("policy"),
+    releasers: { people: [7, 19], levels: ["maintainer"], protected_environment: true, refs: ["v*"], pipeline_sources: ["push"] },
     approvals_lapse: "4h",
-    gates: [],
+    gates: [{ versions: ["*"], maturities: ["final"], keys: ["*"], asks: ["In the package's pipeline, `qa` succeeded."], jobs: ["qa"], override_people: [7] }],
     routes: [{ versions: ["*"], keys: ["*"], distros: ["*"], staging: "staging/harbour-ci/pre-release", public: "public/harbour/stable", how: "copy" }],
+    places: [
+      { name: "public", url: server.url, storage: [], staging: [], public: ["harbour/stable"] },
+      { name: "staging", url: server.url, storage: [], staging: ["harbour-ci/pre-release"], public: [] },
+    ],
   };
-  const edges = await withSignIn({ packages }, gitlabs, ({ path }) => path.endsWith("/policy") && { json: policy });
+  const edges = await withSignIn({ packages }, gitlabs, ({ path, headers }) => {
+    if (path.endsWith("/policy")) return { json: world.policy };
+    if (path === "/readyz") return { status: world.ready, json: {} };
+    if (path !== "/readyz/secrets") return undefined;
+    const isOperator = headers.authorization === `Bearer ${OPERATOR_TOKEN}`;
+    return isOperator ? { json: { at: "2026-11-23T08:15:12.000Z", is_ready: true, secrets: world.secrets } } : problem(401, "Not a caller", "No.");
+  });
+  edges.release.pipelines = [{ id: 5, ref: "v1.2.0", sha: "aa", url: `${gitlabs.url}/pipelines/5` }];
   world.hook.url = `${edges.url}/webhooks/gitlab/1001`;
-  change(world);
+  change(world, secret, edges.release);
   let ended;
   await using([gitlabs, server, edges], async (gitlab, server, edge) => {
-    ended = await slipway(["doctor"], await person(edge, gitlab, { SLIPWAY_STAGING_TOKEN: STAGING_TOKEN }));
-    assert.deepEqual(server.requests.filter(({ method }) => method !== "GET"), []);
+    const variables = { SLIPWAY_STAGING_TOKEN: STAGING_TOKEN, SLIPWAY_OPERATOR_TOKEN: OPERATOR_TOKEN, ...more };
+    ended = await slipway(["doctor"], await person(edge, gitlab, variables));
+    const asked = [gitlab, server, edge].flatMap(({ requests }) => requests.filter(({ method }) => method !== "GET"));
+    assert.deepEqual(asked, [], "a doctor changes nothing");
   });
+  assert.equal((ended.out + ended.err).includes(OPERATOR_TOKEN), false);
   return ended;
 };
 
-test("a doctor finds nothing where all is well", async () => {
+test("a doctor finds nothing where all is well, and says of each thing how it is", async () => {
   const { code, out, err } = await examined();
   assert.deepEqual({ code, err }, { code: 0, err: "" }, out);
-  assert.match(out, /good +staging reach +its user may write no public repository\n/);
-  assert.match(out, /\nno findings\n$/);
+  for (const part of [
+    /good +edge reachable +Slipway answers\n/,
+    /good +edge ready +the edge has every secret it needs\n/,
+    /good +edge secret +`PUBLIC_TOKEN` \(what it is for\): it is set\n/,
+    /good +edge clock +/,
+    /good +GitLab clock +/,
+    /good +place reachable +http:\/\/127\.0\.0\.1:\d+ answers\n/,
+    /good +who releases +the people with GitLab's ids 7, 19, with the role maintainer, from a protected environment\n/,
+    /good +gate +for `\*` of `\*`: In the package's pipeline, `qa` succeeded\.\n/,
+    /good +closed gate +1\.2\.0 1 packages wait: pipeline 5 has the job/,
+    /good +protection +1 environments are protected\n/,
+    /good +webhook +project 1001 tells Slipway of jobs, pipelines and deployments\n/,
+    /good +staging reach +its user may write no public repository\n/,
+    /\nno findings\n$/,
+  ]) assert.match(out, part);
 });
 
+test("what the edge tells its operator alone is not asked of it without the operator's credential", async () => {
+  const { code, out } = await examined(() => {}, { SLIPWAY_OPERATOR_TOKEN: "" });
+  assert.equal(code, 0, out);
+  assert.match(out, /not asked +edge secrets +the edge tells the operator alone what it found: set `SLIPWAY_OPERATOR_TOKEN`/);
+});
+
+test("before anything was planned, the policy alone says where packages go", async () => {
+  const { code, err } = await examined((world, _secret, release) => {
+    release.packages.length = 0;
+    world.writes["harbour/stable"] = false;
+  });
+  assert.equal(code, 6);
+  assert.match(err, /every build job can publish/);
+});
+
+const soon = new Date(Date.now() + 5 * 86_400_000).toISOString().slice(0, 10);
+const WRONG = [
+  [(world) => (world.writes["harbour/stable"] = false), /staging reach: every build job can publish: the user of `SLIPWAY_STAGING_TOKEN` may write the public harbour\/stable/],
+  [(world) => delete world.writes["harbour-ci/pre-release"], /staging token: its user may not write harbour-ci\/pre-release/],
+  [(world) => (world.facts.expires_at = soon), new RegExp(`GitLab token: .* expires on ${soon}: make a new one now`)],
+  [(world) => (world.facts.scopes = ["read_api"]), /play jobs: .* cannot play jobs: that needs the scope `api`/],
+  [(world) => (world.hook.job_events = false), /webhook: it has no Job events/],
+  [(world) => (world.hook.deployment_events = false), /webhook: it has no Deployment events/],
+  [(world) => (world.hook.alert_status = "disabled"), /webhook: GitLab has switched it off/],
+  [(world) => (world.date = "Mon, 23 Nov 2020 09:00:00 GMT"), /GitLab clock: GitLab's clock and this machine's are \d+ s apart/],
+  [(world) => (world.ready = 500), /edge ready: the edge answers 500: a secret of it is missing/],
+  [(world) => (world.place = 502), /place reachable: http:\/\/127\.0\.0\.1:\d+ answers 502/],
+  [(world) => (world.jobs = [{ id: 9, name: "qa-nightly", status: "success" }]), /gate jobs: a gate waits for the job `qa`, and pipeline 5 has none: it never opens/],
+  [(world) => (world.protected = []), /protection: .* the project protects none: nobody can release/],
+  [(world) => (world.policy.routes = []), /routes: no route applies to this project/],
+  [(world, secret) => world.secrets.push(secret("STAGING_TOKEN", "finding", "it stages, and its user may write the public harbour/stable")), /edge secret: `STAGING_TOKEN` .* may write the public harbour\/stable/],
+];
+
 test("a doctor names what is wrong: exit 6", async () => {
-  const soon = new Date(Date.now() + 5 * 86_400_000).toISOString().slice(0, 10);
   for (const [change, part] of [
-    [(world) => world.writes.push("harbour/stable"), /every build job can publish: the user of `SLIPWAY_STAGING_TOKEN` may write the public harbour\/stable/],
-    [(world) => world.writes.pop(), /may not write harbour-ci\/pre-release/],
-    [(world) => (world.facts.expires_at = soon), new RegExp(`expires on ${soon}: make a new one now`)],
-    [(world) => (world.facts.scopes = ["read_api"]), /cannot play jobs: that needs the scope `api`/],
+    ...WRONG,
     [(world) => (world.facts.revoked = true), /is not active any more/],
-    [(world) => (world.hook.job_events = false), /webhook: it has no Job events/],
-    [(world) => (world.date = "Mon, 23 Nov 2020 09:00:00 GMT"), /GitLab clock: GitLab's clock and this machine's are \d+ s apart/],
+    [(world) => (world.writes["harbour-ci/pre-release"] = false), /anybody can read harbour-ci\/pre-release/],
   ]) {
     const { code, err } = await examined(change);
     assert.equal(code, 6, `${part}\n${err}`);
+    assert.match(err, /^slipway: 1 findings?\n/, `${part}`);
     assert.match(err, part);
   }
+});
+
+test("where all of it is wrong at once, each thing is named: exit 6", async () => {
+  const { code, err } = await examined((...of) => WRONG.forEach(([change]) => change(...of)));
+  assert.equal(code, 6);
+  for (const [, part] of WRONG) assert.match(err, part);
+  assert.match(err, new RegExp(`^slipway: ${WRONG.length} findings\n`));
 });

@@ -17,6 +17,7 @@ export const ID_TOKEN = "id-token-0d6f";
 export const SESSION = "session-77aa";
 export const STAGING_TOKEN = "staging-token-51c2";
 export const GITLAB_TOKEN = "glpat-own-8e1b";
+export const OPERATOR_TOKEN = "operator-9b1f-4c0d";
 export const PERSON_TOKEN = "oauth-person-3c7d";
 
 export const sha256 = (bytes) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
@@ -95,7 +96,7 @@ export async function edge({ packages = [], script = () => {} } = {}) {
     request.json = body.length > 0 ? JSON.parse(body) : undefined;
     const scripted = script(request, release);
     if (scripted) return scripted;
-    if (path === "/healthz") return { json: {} };
+    if (path === "/healthz") return { type: "text/plain", stream: (outgoing) => outgoing.end("ok\n") };
     if (method === "POST" && path === "/api/v1/sessions" && request.json.access_token) {
       if (request.json.access_token !== PERSON_TOKEN) return problem(401, "Not a caller", "The token is not accepted.");
       return { json: { session: SESSION, expires_at: "2026-11-23T16:15:12.000Z", user: { id: 7, username: "mira" } } };
@@ -104,6 +105,9 @@ export async function edge({ packages = [], script = () => {} } = {}) {
       if (request.json.id_token !== ID_TOKEN) return problem(401, "Not a caller", "The token is not accepted.");
       const expires_at = "2026-11-23T11:15:12.000Z";
       return { json: { session: SESSION, expires_at, project: release.project, pipeline_id: 5, job_id: 6 } };
+    }
+    if (method === "DELETE" && path === "/api/v1/sessions") {
+      return headers.authorization === `Bearer ${SESSION}` ? { json: {} } : problem(401, "Not a caller", "No session.");
     }
     if (!path.startsWith("/api/v1/projects/1001/releases/1.2.0")) return problem(404, "No such thing", path);
     if (method !== "GET" && headers.authorization !== `Bearer ${SESSION}`) return problem(401, "Not a caller", "No session.");
@@ -146,6 +150,7 @@ export async function gitlab({ jobs = {}, played = () => {}, pending = 1, script
   const known = Object.entries(jobs).flatMap(([pipeline, list]) => list.map((job) => ({ id: ++id, pipeline, ...job })));
   const shown = ({ pipeline, ...job }) => ({ ...job, web_url: `https://gitlab.invalid/-/jobs/${job.id}` });
   let asked = 0;
+  const revoked = [];
   const server = await serve((request) => {
     const { method, path, headers, body } = request;
     const scripted = script(request, known);
@@ -159,6 +164,10 @@ export async function gitlab({ jobs = {}, played = () => {}, pending = 1, script
       if (asked++ < pending) return { status: 400, json: { error: "authorization_pending" }, type: "application/json" };
       request.form = Object.fromEntries(new URLSearchParams(body.toString()));
       return { json: { access_token: PERSON_TOKEN, refresh_token: "refresh-2", expires_in: 7200, token_type: "Bearer" } };
+    }
+    if (path === "/oauth/revoke") {
+      revoked.push(Object.fromEntries(new URLSearchParams(body.toString())));
+      return { json: {} };
     }
     const token = headers.authorization?.replace("Bearer ", "");
     if (token !== GITLAB_TOKEN && token !== PERSON_TOKEN) return refused(401, "401 Unauthorized");
@@ -183,7 +192,7 @@ export async function gitlab({ jobs = {}, played = () => {}, pending = 1, script
     return refused(404, "404 Not Found");
   });
   const acts = () => server.requests.filter(({ method }) => method === "POST").map(({ path }) => path.replace("/api/v4/projects/1001", ""));
-  return { ...server, known, acts };
+  return { ...server, known, acts, revoked };
 }
 
 /// A package of the edge's release, with a target a distro.

@@ -34,6 +34,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/version", get(version))
         .route("/job", get(own_job))
         .route("/user", get(own_user))
+        .route("/personal_access_tokens/self", get(own_token))
         .route("/projects/{project}", get(project))
         .route("/projects/{project}/jobs/{job}", get(job))
         .route("/projects/{project}/jobs/{job}/play", post(play))
@@ -110,12 +111,17 @@ fn ok(body: &Value) -> Answer {
     Ok(server::json(StatusCode::OK, body))
 }
 
-/// The token of the request, which must have one of the scopes.
-pub(super) fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Result<ApiToken, Refusal> {
+/// The token of the request.
+fn known(world: &World, headers: &HeaderMap) -> Result<ApiToken, Refusal> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let given = text("private-token").or_else(|| text("authorization")?.strip_prefix("Bearer "));
     let token = given.and_then(|given| world.tokens.get(given)).filter(|token| token.is_good(Moment::now())).cloned();
-    let token = token.ok_or_else(|| Refusal::message(StatusCode::UNAUTHORIZED, "401 Unauthorized"))?;
+    token.ok_or_else(|| Refusal::message(StatusCode::UNAUTHORIZED, "401 Unauthorized"))
+}
+
+/// The token of the request, which must have one of the scopes.
+pub(super) fn caller(world: &World, headers: &HeaderMap, scopes: &[&str]) -> Result<ApiToken, Refusal> {
+    let token = known(world, headers)?;
     if token.scopes.iter().any(|scope| scopes.contains(&scope.as_str())) {
         return Ok(token);
     }
@@ -396,6 +402,24 @@ async fn own_user(State(gitlab): Shared, headers: HeaderMap) -> Answer {
     let token = caller(&store.world, &headers, READING_USER)?;
     let user = store.world.users.get(&token.user_id).ok_or_else(|| Refusal::not_found("User"))?;
     ok(&user_json(&gitlab.url, user))
+}
+
+/// What a token made by hand says of itself, whatever it may do. An application's is none.
+async fn own_token(State(gitlab): Shared, headers: HeaderMap) -> Answer {
+    let store = gitlab.store();
+    let token = known(&store.world, &headers)?;
+    if token.application.is_some() {
+        return Err(Refusal::not_found(""));
+    }
+    ok(&json!({
+        "id": 1,
+        "name": "slipway",
+        "revoked": false,
+        "active": true,
+        "scopes": token.scopes,
+        "user_id": token.user_id,
+        "expires_at": token.ends_at.map(|end| end.iso().split('T').next().map(str::to_owned)),
+    }))
 }
 
 async fn member(State(gitlab): Shared, Path((project, user)): Path<(String, String)>, headers: HeaderMap) -> Answer {

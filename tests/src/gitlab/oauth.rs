@@ -139,6 +139,7 @@ pub(super) fn routes() -> Router<Arc<Gitlab>> {
         .route("/oauth/authorize_device", post(authorize_device))
         .route("/oauth/token", post(token))
         .route("/oauth/token/info", get(token_info))
+        .route("/oauth/revoke", post(revoke))
 }
 
 type Shared = State<Arc<Gitlab>>;
@@ -307,6 +308,35 @@ fn refresh(gitlab: &Gitlab, given: &str, client_id: &str) -> Response {
             let why = "The provided authorization grant is invalid, expired, revoked, does not match the redirection URI \
                        used in the authorization request, or was issued to another client.";
             refusal(StatusCode::BAD_REQUEST, "invalid_grant", why)
+        }
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error", &error.to_string()),
+    }
+}
+
+/// A program gives a token back. One that is not there, or not good any more, is answered as one that was (RFC 7009,
+/// section 2.2); one of another application is not touched.
+async fn revoke(State(gitlab): Shared, RawQuery(query): RawQuery, body: Bytes) -> Response {
+    let fields = fields(query.as_deref(), &body);
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let (given, now) = (field("token").to_owned(), Moment::now());
+    let written = gitlab.store().change(|change| -> Result<bool, Unwritten> {
+        let pair = change.world.refresh_tokens.values().find(|one| one.token == given || one.access_token == given);
+        let Some(pair) = pair.cloned() else { return Ok(true) };
+        if pair.application != field("client_id") {
+            return Ok(false);
+        }
+        // One goes with the other.
+        if let Some(token) = change.world.tokens.get(&pair.access_token).filter(|token| token.is_good(now)).cloned() {
+            change.record(Fact::ApiToken(ApiToken { ends_at: Some(now), ..token }));
+        }
+        change.record(Fact::RefreshToken(RefreshToken { is_used: true, ..pair }));
+        Ok(true)
+    });
+    match written {
+        Ok(true) => answer(StatusCode::OK, &json!({})),
+        Ok(false) => {
+            let why = "You are not authorized to revoke this token";
+            refusal(StatusCode::FORBIDDEN, "unauthorized_client", why)
         }
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error", &error.to_string()),
     }

@@ -30,6 +30,8 @@ use crate::build::{self, Part};
 use crate::report::Steps;
 
 const PER_SECOND: usize = 200;
+/// How much is shown of an answer that is none.
+const SAID_CHARACTERS_MAX: usize = 300;
 /// How long, unless `SLIPWAY_BENCH_SECONDS` says otherwise.
 const SECONDS: usize = 120;
 /// One event in so many is of a release job: 2 %.
@@ -65,7 +67,7 @@ struct Tally {
     answered: Vec<f64>,
     refused: usize,
     cut_off: usize,
-    other: Vec<u16>,
+    other: Vec<String>,
     late: usize,
 }
 
@@ -292,7 +294,10 @@ fn send(url: &str, key: &[u8], event: &Event, tally: &Mutex<Tally>, began: Insta
                 let mut tally = held(tally);
                 tally.answered.push(sent_at.elapsed().as_secs_f64() * 1000.0);
                 if !(200..300).contains(&answer.status_code) {
-                    tally.other.push(answer.status_code);
+                    let said = answer.as_str().unwrap_or_default();
+                    let said: String = said.chars().take(SAID_CHARACTERS_MAX).collect();
+                    let at = began.elapsed().as_secs_f64();
+                    tally.other.push(format!("{} after {at:.1} s: {said}", answer.status_code));
                 }
                 return Ok(());
             }

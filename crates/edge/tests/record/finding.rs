@@ -12,7 +12,7 @@ use crate::host::{Edge, MINUTE, NOW, release_job};
 
 /// Looks for lost webhooks. When it is to be done again.
 fn finds(edge: &Edge) -> Option<Timestamp> {
-    let found = lost::find(&edge.record, &edge.host, &edge.gitlab);
+    let found = lost::find(&edge.record, &edge.host, &edge.config, &edge.gitlab);
     found.now_or_never().expect("nothing waits").expect("a working record")
 }
 

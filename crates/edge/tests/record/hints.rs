@@ -199,9 +199,9 @@ fn a_job_that_gitlab_does_not_know_or_nobody_has_played_is_asked_for_for_about_a
 
 #[test]
 fn whoever_played_a_job_must_be_one_of_those_who_may_release_as_gitlab_names_them_now() {
+    type Prepare<'a> = &'a dyn Fn(&Edge);
     let member = |level: u64| json!({"id": 7, "access_level": level, "state": "active"});
     let protected = |name: &str| json!({"name": name});
-    type Prepare<'a> = &'a dyn Fn(&Edge);
     let cases: &[(&str, Prepare<'_>, bool)] = &[
         ("release_people = [7]", &|_| {}, true),
         ("release_people = [8]", &|_| {}, false),

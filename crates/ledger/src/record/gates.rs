@@ -14,6 +14,7 @@ use slipway_core::promotion::May;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{Report, skipped};
 use slipway_core::time::Timestamp;
+use slipway_package::Filename;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, parse, subject};
@@ -66,7 +67,7 @@ impl<S: Sql> Record<S> {
     ) -> Result<Option<Facts>, LedgerError> {
         let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
         let rows = self.0.query(
-            "SELECT pipeline_id, staged_at, first_staged_at, digest FROM packages WHERE version = ? AND key = ?",
+            "SELECT pipeline_id, staged_at, first_staged_at, digest, filename FROM packages WHERE version = ? AND key = ?",
             &at,
         )?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -99,10 +100,23 @@ impl<S: Sql> Record<S> {
             staged_at,
             deployed,
             pipeline: self.pipeline_facts(pipeline_id)?.map(|(_, facts)| facts),
+            file: row.text_or_null(4)?.map(parse).transpose()?,
+            released: self.released_of(version, key)?,
             asked_by,
             holds: holds.map(|(_, hold)| hold).collect(),
             overrides: overrides.collect::<Result<_, LedgerError>>()?,
         }))
+    }
+
+    /// The files that other releases of the project have made public under a key.
+    fn released_of(&self, version: &Version, key: &Key) -> Result<Vec<Filename>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT p.filename FROM packages p WHERE p.key = ? AND p.version <> ? AND p.filename IS NOT NULL AND EXISTS
+                 (SELECT 1 FROM targets t WHERE t.version = p.version AND t.key = p.key AND t.state = 'released')
+             ORDER BY p.version",
+            &[key.as_str().into(), version.as_str().into()],
+        )?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
     /// Where bytes run that were staged at a time: what was deployed before cannot be they.

@@ -12,6 +12,7 @@ mod progress;
 mod reading;
 mod schema;
 mod statuses;
+mod turns;
 pub use gates::{Ask, Outcry};
 pub use hints::{Kept, Named};
 pub use looks::Watched;

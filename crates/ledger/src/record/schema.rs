@@ -219,5 +219,17 @@ const GATES: &[&str] = &[
 const REFUSED_STATUSES: &[&str] =
     &["ALTER TABLE statuses ADD COLUMN refused TEXT", "ALTER TABLE statuses ADD COLUMN refused_job INTEGER"];
 
+/// When a release's gates open or close next by time alone, as seen at one of its sequence numbers and under one policy; and a
+/// way to what other releases have of a key.
+const TURNS: &[&str] = &[
+    "CREATE TABLE turns (
+        version TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        policy TEXT NOT NULL,
+        at INTEGER
+    )",
+    "CREATE INDEX packages_by_key ON packages (key)",
+];
+
 pub(super) const STEPS: &[&[&str]] =
-    &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES, REFUSED_STATUSES];
+    &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES, REFUSED_STATUSES, TURNS];

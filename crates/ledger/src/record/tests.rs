@@ -24,6 +24,7 @@ use crate::sql::Sql;
 mod gates;
 mod hints;
 mod notices;
+mod turns;
 
 const JAMMY: &str = "ubuntu/jammy";
 const NOW: Timestamp = Timestamp(1_795_392_000_000);

@@ -62,6 +62,11 @@ impl PersonSession {
         now + Duration::from_secs(PERSON_HOURS_MAX * 3600)
     }
 
+    /// When it began.
+    pub fn began_at(&self) -> Timestamp {
+        self.ends_at - Duration::from_secs(PERSON_HOURS_MAX * 3600)
+    }
+
     /// The text that the person's program sends from now on.
     pub fn seal(&self, key: &EdgeKey) -> Result<String, serde_json::Error> {
         key.seal(PERSON, self)

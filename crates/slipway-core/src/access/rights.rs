@@ -50,6 +50,7 @@ const fn row(method: &'static str, path: &'static str, right: Right) -> Row {
 pub const ROUTES: &[Row] = &[
     row("GET", "/healthz", Right::Open),
     row("GET", "/readyz", Right::Open),
+    row("GET", "/readyz/secrets", Right::Operate),
     row("GET", "/openapi.json", Right::Open),
     row("GET", "/assets/{name}", Right::Open),
     row("GET", "/help/states", Right::Open),
@@ -62,6 +63,8 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/sessions", Right::Open),
     row("POST", "/internal/copy", Right::Open),
     row("GET", "/api/v1/sign-in", Right::Open),
+    // Somebody ends what they have shown.
+    row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Operate),
     row("GET", "/", Right::List),
     row("GET", "/api/v1/projects", Right::List),

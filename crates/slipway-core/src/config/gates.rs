@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
+use slipway_package::Series;
 
 use super::Config;
 use crate::gate::GateKind;
@@ -54,6 +55,8 @@ pub struct Gate {
     /// Who plays the job is not who started the pipeline.
     #[serde(default)]
     pub second_person: bool,
+    /// No higher version of the package is released, in the same series.
+    pub newest: Option<Series>,
     /// GitLab's ids of the people who may open it for a package, with a reason.
     #[serde(default)]
     pub override_people: Vec<u64>,
@@ -151,6 +154,7 @@ impl Gate {
             GateKind::Soak => self.soak.is_some(),
             GateKind::Freeze => !self.freeze.is_empty(),
             GateKind::SecondPerson => self.second_person,
+            GateKind::Newest => self.newest.is_some(),
             GateKind::Hold => false,
         }
     }
@@ -160,7 +164,7 @@ impl Gate {
         let mut problems = Vec::new();
         if !GateKind::ALL.into_iter().any(|kind| self.asks_for(kind)) {
             problems.push(format!(
-                "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze` or `second_person`"
+                "gates[{index}] asks for nothing: give it `staged`, `deployed`, `jobs`, `soak`, `freeze`, `second_person` or `newest`"
             ));
         }
         if self.soak.is_some_and(|soak| soak.is_zero()) {
@@ -267,6 +271,7 @@ mod tests {
             ("soak = \"1h\"", GateKind::Soak),
             (freeze.as_str(), GateKind::Freeze),
             ("second_person = true", GateKind::SecondPerson),
+            ("newest = \"minor\"", GateKind::Newest),
         ] {
             let file = gates(&format!("[[gates]]\n{text}\noverride_people = [7]")).expect("a gate");
             let asked: Vec<GateKind> = GateKind::ALL.into_iter().filter(|kind| file.gates[0].asks_for(*kind)).collect();
@@ -277,7 +282,8 @@ mod tests {
     #[test]
     fn an_environment_is_asked_for_by_the_gates_of_its_own_project() {
         let text = "[edge]\nurl = \"https://slipway.example.com\"\n[gitlab]\nurl = \"https://gitlab.example.com\"\n\
-                    token = \"T\"\n[places]\n[[gates]]\nprojects = [\"tug\"]\ndeployed = [\"production\"]";
+                    token = \"T\"\n[places]\n[[projects]]\nid = 1\nnamespace_id = 2\nname = \"tug\"\nwebhook_token = \"W\"\n\
+                    [[gates]]\nprojects = [\"tug\"]\ndeployed = [\"production\"]";
         let config = Config::parse(text).expect("a good file");
         assert!(config.asks_for("tug", "production"));
         assert!(!config.asks_for("tug", "staging"));

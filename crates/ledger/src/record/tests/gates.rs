@@ -275,3 +275,18 @@ fn the_job_for_all_is_nobodys_own_job() {
         assert!(matches!(wrong, Err(LedgerError::SharedJob { .. })), "{wrong:?}");
     }
 }
+
+#[test]
+fn what_other_releases_have_made_public_of_a_key_is_known_and_what_is_only_staged_is_not() {
+    let record = approved();
+    let older: Version = "1.1.0".parse().expect("a version");
+    record
+        .expect(&older, &session(8, "bb"), &policy(), Maturity::Final, &planned(None), NOW)
+        .expect("a plan of another release");
+    let released = || record.gate_facts(&older, &key(), None).expect("facts").expect("the package").released;
+    assert!(released().is_empty(), "it is on its way");
+    report(&record, 1, TargetState::Released);
+    assert_eq!(released().iter().map(ToString::to_string).collect::<Vec<_>>(), ["tug_1.2.0_amd64.deb"]);
+    let own = record.gate_facts(&version(), &key(), None).expect("facts").expect("the package");
+    assert!(own.released.is_empty() && own.file.is_some(), "its own is no other's");
+}
