@@ -43,12 +43,14 @@ struct Capability {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Loaded {
     source: String,
+    source_headers: Vec<(String, String)>,
     method: String,
     url: String,
     headers: Vec<(String, String)>,
     prefix: Vec<u8>,
     suffix: Vec<u8>,
     size: u64,
+    skip: u64,
     digest: Digest,
     /// When the run that has called for it ends.
     until: Option<Timestamp>,
@@ -57,7 +59,7 @@ pub(crate) struct Loaded {
 /// How it ended, on its way back.
 #[derive(Serialize, Deserialize)]
 enum Unloaded {
-    Answered { status: u16, request_id: Option<String>, body: String, early: bool },
+    Answered { status: u16, headers: Vec<(String, String)>, body: String, early: bool },
     Withheld { found: Option<Digest>, size: u64 },
     Source { status: u16 },
     Broken { host: String, why: String },
@@ -66,19 +68,16 @@ enum Unloaded {
 
 impl Loaded {
     pub(crate) fn from_transfer(transfer: Transfer, until: Option<Timestamp>) -> Result<Self> {
-        let headers = transfer.upload.headers().iter().map(|(name, value)| {
-            let value =
-                value.to_str().map_err(|_| worker::Error::RustError(format!("the header {name} is not text")))?;
-            Ok((name.to_string(), value.to_owned()))
-        });
         Ok(Self {
             source: transfer.source.uri().to_string(),
+            source_headers: texts(transfer.source.headers())?,
             method: transfer.upload.method().to_string(),
             url: transfer.upload.uri().to_string(),
-            headers: headers.collect::<Result<_>>()?,
+            headers: texts(transfer.upload.headers())?,
             prefix: transfer.prefix,
             suffix: transfer.suffix,
             size: transfer.size,
+            skip: transfer.skip,
             digest: transfer.digest,
             until,
         })
@@ -86,26 +85,41 @@ impl Loaded {
 
     fn into_transfer(self) -> Result<Transfer> {
         let unreadable = |error: http::Error| worker::Error::RustError(format!("the transfer cannot be read: {error}"));
+        let mut source = http::Request::get(self.source);
+        for (name, value) in self.source_headers {
+            source = source.header(name, value);
+        }
         let mut upload = http::Request::builder().method(self.method.as_str()).uri(self.url);
         for (name, value) in self.headers {
             upload = upload.header(name, value);
         }
         Ok(Transfer {
-            source: http::Request::get(self.source).body(()).map_err(unreadable)?,
+            source: source.body(()).map_err(unreadable)?,
             upload: upload.body(()).map_err(unreadable)?,
             prefix: self.prefix,
             suffix: self.suffix,
             size: self.size,
+            skip: self.skip,
             digest: self.digest,
         })
     }
+}
+
+/// Headers as text.
+fn texts(headers: &http::HeaderMap) -> Result<Vec<(String, String)>> {
+    let texts = headers.iter().map(|(name, value)| {
+        let value = value.to_str().map_err(|_| worker::Error::RustError(format!("the header {name} is not text")))?;
+        Ok((name.to_string(), value.to_owned()))
+    });
+    texts.collect()
 }
 
 impl Unloaded {
     fn from_relayed(relayed: std::result::Result<Relayed, RelayError>) -> Self {
         let answered = |answer: slipway_wire::Response, early| Self::Answered {
             status: answer.status().as_u16(),
-            request_id: answer.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
+            // Those that are no text say nothing that is needed.
+            headers: texts(answer.headers()).unwrap_or_default(),
             body: String::from_utf8_lossy(answer.body()).into_owned(),
             early,
         };
@@ -138,10 +152,10 @@ pub(crate) async fn send_out(env: &Env, package: &str, nonce: &str) -> std::resu
         Ok(serde_json::from_str::<Unloaded>(&response.text().await?)?)
     };
     match ask.await.map_err(|error: worker::Error| broken(error.to_string()))? {
-        Unloaded::Answered { status, request_id, body, early } => {
+        Unloaded::Answered { status, headers, body, early } => {
             let mut answer = http::Response::builder().status(status);
-            if let Some(id) = request_id {
-                answer = answer.header("x-request-id", id);
+            for (name, value) in headers {
+                answer = answer.header(name, value);
             }
             let answer = answer.body(body.into_bytes()).map_err(|error| broken(error.to_string()))?;
             Ok(if early { Relayed::AnsweredEarly(answer) } else { Relayed::Answered(answer) })

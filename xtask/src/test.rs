@@ -24,13 +24,16 @@ line what to install, and runs the rest. The last line is `N passed, N failed, N
 ";
 
 /// What tests need beyond what the demo needs: a program, and the Debian packages to install for it. The only such list.
-const NEEDED: [(&str, &str); 10] = [
+const NEEDED: [(&str, &str); 13] = [
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
     ("gpgv", "gpgv"),
     ("rpmbuild", "rpm"),
     ("dnf", "dnf"),
     ("git", "git"),
+    ("docker-registry", "docker-registry"),
+    ("htpasswd", "apache2-utils"),
+    ("skopeo", "skopeo"),
     ("rsync", "rsync"),
     ("chromium", "chromium fonts-dejavu-core"),
     ("python3", "python3 python3-venv"),

@@ -65,7 +65,7 @@ pub enum Pushed {
 impl Upload {
     /// The transfer that sends this upload the bytes of `source`, if they have the digest.
     pub fn transfer(self, source: http::Request<()>, size: u64, digest: Digest) -> Transfer {
-        Transfer { source, upload: self.request, prefix: self.prefix, suffix: self.suffix, size, digest }
+        Transfer { source, upload: self.request, prefix: self.prefix, suffix: self.suffix, size, skip: 0, digest }
     }
 }
 

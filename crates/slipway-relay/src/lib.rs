@@ -30,6 +30,10 @@ use pump::{Pump, Pumped};
 /// How much of the destination's answer is kept.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
+/// The headers of the destination's answer that are kept.
+const KEPT: [&str; 6] =
+    ["x-request-id", "location", "range", "www-authenticate", "docker-content-digest", "retry-after"];
+
 /// How much time a copy has.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -54,7 +58,7 @@ impl Limits {
 /// Runs one transfer to its end, which it calls `progress` on the way to with the bytes that the destination has taken:
 /// about once a second, and when all are there. It ends at once when `cancel` is aborted.
 ///
-/// Of the headers of the destination's answer only `x-request-id` is kept.
+/// Of the destination's headers those are kept that say how to go on.
 pub async fn relay(
     transfer: &Transfer,
     limits: &Limits,
@@ -138,8 +142,7 @@ async fn copy(
     }
     let Some(body) = source.body() else { return Err(Failure::Source("storage gave no body".into())) };
 
-    let around = u64::try_from(transfer.prefix.len() + transfer.suffix.len()).unwrap_or(u64::MAX);
-    let outlet = Outlet::new(transfer.size.saturating_add(around)).map_err(Failure::Destination)?;
+    let outlet = Outlet::new(transfer.sent_bytes()).map_err(Failure::Destination)?;
     let upload = &transfer.upload;
     let mut answer =
         js::fetch(upload.uri(), upload.method().as_str(), upload.headers(), Some(outlet.stream()), &signal)
@@ -189,9 +192,11 @@ async fn read(answer: &web_sys::Response, silence: Duration) -> Result<Response,
         drop(JsFuture::from(reader.cancel()));
     }
     let mut headers = HeaderMap::new();
-    let id = answer.headers().get("x-request-id").ok().flatten();
-    if let Some(id) = id.and_then(|id| http::HeaderValue::from_str(&id).ok()) {
-        headers.insert("x-request-id", id);
+    for name in KEPT {
+        let value = answer.headers().get(name).ok().flatten();
+        if let Some(value) = value.and_then(|value| http::HeaderValue::from_str(&value).ok()) {
+            headers.insert(name, value);
+        }
     }
     let mut response = Response::new(kept);
     *response.headers_mut() = headers;

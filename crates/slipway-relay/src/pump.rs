@@ -82,7 +82,7 @@ impl<'a> Pump<'a> {
     }
 
     pub(crate) async fn run(&self, upload: &mut JsFuture, mut progress: impl FnMut(u64)) -> Result<Pumped, Failure> {
-        let Transfer { prefix, suffix, size: declared, .. } = self.transfer;
+        let Transfer { prefix, suffix, size: declared, skip, .. } = self.transfer;
         let mut looked = self.began;
         let mut bytes = CHUNK_BYTES_MIN;
         if !prefix.is_empty()
@@ -119,12 +119,16 @@ impl<'a> Pump<'a> {
             };
             if length > 0 {
                 let hashed = JsFuture::from(self.hasher.write_with_chunk(&chunk));
+                // What the destination has already is hashed alone.
+                let skipped = u32::try_from(skip.saturating_sub(self.size.get())).unwrap_or(u32::MAX).min(length);
                 if total == *declared {
                     // Without these the upload is not complete, so they wait for the digest.
                     hashed.await.map_err(Failure::Source)?;
-                    last = Some(chunk.slice(0, length));
+                    last = (skipped < length).then(|| chunk.slice(skipped, length));
+                } else if skipped == length {
+                    hashed.await.map_err(Failure::Source)?;
                 } else {
-                    let (hashed, written) = join(hashed, self.write(&chunk, upload)).await;
+                    let (hashed, written) = join(hashed, self.write(&chunk.subarray(skipped, length), upload)).await;
                     if let Some(answer) = written? {
                         return Ok(Pumped::Early(answer));
                     }

@@ -133,6 +133,25 @@ test("right bytes arrive whole, between what stands before and after them", asyn
   assert.match(head, /user-agent: Slipway\//i);
 });
 
+test("of an upload that broke off only the rest is sent, when all bytes together are the right ones", async () => {
+  for (const skip of [1, 16 * 1024, 4_000_000, PACKAGE.length - 1]) {
+    const { ended, uploads } = await copy(await source(), await sink(), { skip });
+    assert.equal(ended.end, "answered", `${skip}`);
+    const [{ declared, body, complete }] = uploads;
+    assert.ok(complete);
+    assert.equal(declared, PREFIX.length + PACKAGE.length - skip + SUFFIX.length);
+    assert.equal(sha256(body), sha256(Buffer.concat([Buffer.from(PREFIX), PACKAGE.subarray(skip), Buffer.from(SUFFIX)])));
+  }
+  // The bytes that are not sent count too.
+  const changed = Buffer.from(PACKAGE);
+  changed[7] ^= 1;
+  const other = await source(`content-length: ${changed.length}`, (socket) => socket.end(changed));
+  const { ended, uploads } = await copy(other, await sink(), { skip: 4_000_000 });
+  assert.equal(ended.end, "withheld");
+  assert.equal(ended.found, sha256(changed));
+  nothingComplete(uploads);
+});
+
 test("a chunked source is copied with a fixed length", async () => {
   const chunked = (socket) => {
     for (let at = 0; at < PACKAGE.length; at += 100_000) {

@@ -19,8 +19,18 @@ pub struct Transfer {
     pub suffix: Vec<u8>,
     /// How many bytes the package has.
     pub size: u64,
+    /// How many of them the destination has from an upload that broke off. They are read and hashed, and not sent.
+    pub skip: u64,
     /// What their digest must be.
     pub digest: Digest,
+}
+
+impl Transfer {
+    /// How many bytes the upload's body has.
+    pub fn sent_bytes(&self) -> u64 {
+        let around = u64::try_from(self.prefix.len() + self.suffix.len()).unwrap_or(u64::MAX);
+        self.size.saturating_sub(self.skip).saturating_add(around)
+    }
 }
 
 /// How a transfer ended.

@@ -26,6 +26,11 @@ impl Token {
         sensitive(format!("Basic {}", STANDARD.encode(format!("{}:", self.0))))
     }
 
+    /// `Authorization: Basic`, with the token as the password of a user.
+    pub fn basic_of(&self, user: &str) -> Result<HeaderValue, http::Error> {
+        sensitive(format!("Basic {}", STANDARD.encode(format!("{user}:{}", self.0))))
+    }
+
     /// `Authorization: Bearer`.
     pub fn bearer(&self) -> Result<HeaderValue, http::Error> {
         sensitive(format!("Bearer {}", self.0))

@@ -13,6 +13,7 @@ pub mod http;
 mod places;
 mod ports;
 mod process;
+pub mod registry;
 pub mod rpm;
 mod secrets;
 mod stack;

@@ -29,6 +29,8 @@ pub struct Process {
     command: Vec<String>,
     environment: BTreeMap<String, String>,
     logs: PathBuf,
+    /// An address that answers once it is ready, for a program that does not say so.
+    answers_at: Option<String>,
     child: Child,
     ready: Value,
 }
@@ -43,8 +45,29 @@ impl Process {
         environment: BTreeMap<String, String>,
         logs: &Path,
     ) -> anyhow::Result<Self> {
+        Self::begin(name, command, environment, logs, None)
+    }
+
+    /// Starts `command` and waits until it answers at an address, whatever it answers.
+    pub fn start_until_it_answers(
+        name: &'static str,
+        command: Vec<String>,
+        logs: &Path,
+        address: &str,
+    ) -> anyhow::Result<Self> {
+        Self::begin(name, command, BTreeMap::new(), logs, Some(address.to_owned()))
+    }
+
+    fn begin(
+        name: &'static str,
+        command: Vec<String>,
+        environment: BTreeMap<String, String>,
+        logs: &Path,
+        answers_at: Option<String>,
+    ) -> anyhow::Result<Self> {
         let child = spawn(name, &command, &environment, logs)?;
-        let mut process = Self { name, command, environment, logs: logs.to_owned(), child, ready: Value::Null };
+        let logs = logs.to_owned();
+        let mut process = Self { name, command, environment, logs, answers_at, child, ready: Value::Null };
         process.wait_until_ready()?;
         Ok(process)
     }
@@ -68,12 +91,20 @@ impl Process {
             if let Some(ready) = complete.lines().find_map(ready_line) {
                 return Ok(Some(ready));
             }
+            if self.answers_at.as_ref().is_some_and(|address| minreq::get(address).with_timeout(1).send().is_ok()) {
+                return Ok(Some(Value::Null));
+            }
             if let Some(status) = self.ended() {
                 bail!("{name} ended with {status}\n{}", self.tail(20));
             }
             Ok(None)
         })?;
         Ok(())
+    }
+
+    /// Its name, as in its log's.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// What it said when it was ready.

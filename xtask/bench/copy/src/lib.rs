@@ -27,6 +27,7 @@ struct Order {
     digest: Digest,
     /// From now on.
     until_ms: Option<u64>,
+    skip: Option<u64>,
     silence_ms: Option<u64>,
     warm_up_ms: Option<u64>,
     stretch_ms: Option<u64>,
@@ -44,6 +45,7 @@ pub async fn relay(order: &str, cancel: Option<AbortSignal>, told: &Function) ->
         prefix: order.prefix.into_bytes(),
         suffix: order.suffix.into_bytes(),
         size: order.size,
+        skip: order.skip.unwrap_or(0),
         digest: order.digest,
     };
     #[allow(clippy::cast_possible_truncation, reason = "milliseconds since 1970, whole and far below 2^53")]

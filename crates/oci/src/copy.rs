@@ -1,0 +1,328 @@
+//! Bringing an image from one repository to another: blobs first, then the manifests that name them, the image's own
+//! last. Only a tag makes it findable, and [`tag`] is called when all the rest is there.
+//!
+//! It can be cut off anywhere and begun again: what the target has is looked at, not remembered, and what it has is not
+//! sent again. Of a large blob that broke off, the registry is asked how much arrived, and the rest is sent; for that alone
+//! something is remembered, the upload's address ([`Uploads`]).
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use http::StatusCode;
+use slipway_wire::{CallError, Digest, Http, Relay, RelayError, Relayed, Response, TooSlow, Transfer};
+
+use crate::blobs::{Arrived, BeginUpload, Begun, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus};
+use crate::image::Image;
+use crate::manifest::{Descriptor, Manifest};
+use crate::manifests::{Put, PutManifest};
+use crate::name::{Repository, Tag, Which};
+use crate::registry::Location;
+use crate::session::{Scope, Session};
+
+/// How many blobs move at once. Each needs two connections, and a Worker has six
+/// (<https://developers.cloudflare.com/workers/platform/limits/>).
+const BLOBS_AT_ONCE: usize = 3;
+/// How many small requests are under way at once.
+const CALLS_AT_ONCE: usize = 6;
+
+/// From this size on a blob is sent so that it can go on where it broke off. That costs one request more, which is a second
+/// of a transfer at most; so smaller ones begin anew.
+const RESUMABLE_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
+/// The addresses of uploads that broke off. Losing one costs sending its blob again.
+pub trait Uploads {
+    /// Where the upload of a blob goes on.
+    fn broken_off(&self, blob: &Digest) -> Option<Location>;
+    /// An upload goes on at `location`, or is over.
+    fn goes_on_at(&self, blob: &Digest, location: Option<&Location>);
+}
+
+/// Remembers nothing.
+impl Uploads for () {
+    fn broken_off(&self, _blob: &Digest) -> Option<Location> {
+        None
+    }
+
+    fn goes_on_at(&self, _blob: &Digest, _location: Option<&Location>) {}
+}
+
+/// One repository of a registry that is being asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Shelf<'a> {
+    /// The registry.
+    pub session: &'a Session<'a>,
+    /// The repository.
+    pub repository: &'a Repository,
+}
+
+/// What happened to one blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// The target had it.
+    WasThere,
+    /// The registry took it from another of its repositories.
+    Mounted,
+    /// So many bytes of it were sent: all, or what was left of an upload that had broken off.
+    Sent(u64),
+    /// Neither has it, and its image says that this may be so.
+    Left,
+}
+
+/// Why an image did not arrive. What has arrived stays, and is not sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCopied {
+    /// A call failed.
+    #[error("cannot {doing}: {source}")]
+    Call {
+        /// What was being done, to what.
+        doing: String,
+        /// Why it failed.
+        source: CallError,
+    },
+    /// The source has other bytes than its image names. Nothing of them was accepted.
+    #[error("the blob {blob} at the source has other bytes: {}", other(.found.as_ref(), *.size))]
+    Changed {
+        /// The blob.
+        blob: Digest,
+        /// The digest of what is there, where its length was right.
+        found: Option<Digest>,
+        /// How many bytes are there.
+        size: u64,
+    },
+    /// The source lacks a blob.
+    #[error("the source does not have the blob {0}")]
+    Lacks(Digest),
+    /// The target has a blob of that name with another length.
+    #[error("the target shows the blob {blob} with {found} bytes, and it has {expected}")]
+    Truncated {
+        /// The blob.
+        blob: Digest,
+        /// What the target says.
+        found: u64,
+        /// What its image says.
+        expected: u64,
+    },
+    /// The target says that it lacks parts which it had a moment ago. They are sent when this is done again.
+    #[error("the target lost parts of the image meanwhile: {}", list(.0))]
+    PartsLost(Vec<Digest>),
+    /// A blob cannot arrive in time.
+    #[error(transparent)]
+    TooSlow(#[from] TooSlow),
+}
+
+fn other(found: Option<&Digest>, size: u64) -> String {
+    found.map_or_else(|| format!("{size} of them"), ToString::to_string)
+}
+
+fn list(digests: &[Digest]) -> String {
+    if digests.is_empty() {
+        return "it does not say which".to_owned();
+    }
+    digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn call_failed(doing: impl Into<String>) -> impl FnOnce(CallError) -> NotCopied {
+    let doing = doing.into();
+    |source| NotCopied::Call { doing, source }
+}
+
+/// Copies an image without a name: its blobs, and its manifests by digest. `moved` hears of each blob as it arrives.
+pub async fn copy(
+    http: &(impl Http + Relay),
+    source: Shelf<'_>,
+    target: Shelf<'_>,
+    image: &Image,
+    uploads: &impl Uploads,
+    moved: &dyn Fn(&Descriptor, Moved),
+) -> Result<(), NotCopied> {
+    let is_one_registry = source.session.registry().base == target.session.registry().base;
+    let scope = Scope::push(target.repository);
+    let scope = if is_one_registry { scope.and_pull(source.repository) } else { scope };
+    let copying = Copying { http, uploads, source, target, scope, is_one_registry };
+    let blobs = image.blobs().iter().map(|blob| async {
+        let how = copying.blob(blob).await?;
+        moved(blob, how);
+        Ok::<(), NotCopied>(())
+    });
+    stream::iter(blobs).buffer_unordered(BLOBS_AT_ONCE).try_collect::<()>().await?;
+    // Each after those that it names. Those without any go at once.
+    let (leaves, indexes): (Vec<_>, Vec<_>) =
+        image.manifests().iter().partition(|manifest| manifest.children.is_empty());
+    let leaves = leaves.into_iter().map(|manifest| copying.put(manifest, manifest.digest().into()));
+    stream::iter(leaves).buffer_unordered(CALLS_AT_ONCE).try_collect::<()>().await?;
+    for manifest in indexes {
+        copying.put(manifest, manifest.digest().into()).await?;
+    }
+    Ok(())
+}
+
+/// Gives an image names at the target, all at once. It must be there whole.
+pub async fn tag(
+    http: &(impl Http + Relay),
+    target: Shelf<'_>,
+    manifest: &Manifest,
+    tags: &[Tag],
+) -> Result<(), NotCopied> {
+    let scope = Scope::push(target.repository);
+    let copying = Copying { http, uploads: &(), source: target, target, scope, is_one_registry: true };
+    let puts = tags.iter().map(|tag| copying.put(manifest, tag.clone().into()));
+    stream::iter(puts).buffer_unordered(CALLS_AT_ONCE).try_collect::<()>().await
+}
+
+struct Copying<'a, H, U> {
+    http: &'a H,
+    uploads: &'a U,
+    source: Shelf<'a>,
+    target: Shelf<'a>,
+    /// What the target must allow.
+    scope: Scope,
+    is_one_registry: bool,
+}
+
+impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
+    async fn put(&self, manifest: &Manifest, which: Which) -> Result<(), NotCopied> {
+        let Shelf { session, repository } = self.target;
+        let put = PutManifest { registry: session.registry(), repository, which: &which, manifest };
+        let failed = call_failed(format!("store the manifest `{repository}` {which}"));
+        match session.call(self.http, &self.scope, &put).await.map_err(failed)? {
+            Put::Stored { .. } => Ok(()),
+            Put::LacksParts(parts) => Err(NotCopied::PartsLost(parts)),
+        }
+    }
+
+    async fn blob(&self, blob: &Descriptor) -> Result<Moved, NotCopied> {
+        let Shelf { session, repository } = self.target;
+        let head = HeadBlob { registry: session.registry(), repository, digest: blob.digest };
+        let failed = call_failed(format!("look for the blob {} in `{repository}`", blob.digest));
+        if let Some(found) = session.call(self.http, &self.scope, &head).await.map_err(failed)? {
+            return match found.size {
+                Some(size) if size != blob.size => {
+                    Err(NotCopied::Truncated { blob: blob.digest, found: size, expected: blob.size })
+                }
+                _ => Ok(Moved::WasThere),
+            };
+        }
+        match self.send(blob).await {
+            Err(NotCopied::Lacks(_)) if blob.may_be_absent => Ok(Moved::Left),
+            sent => sent,
+        }
+    }
+
+    async fn send(&self, blob: &Descriptor) -> Result<Moved, NotCopied> {
+        let Shelf { session, repository } = self.target;
+        let registry = session.registry();
+        let failed = |doing: &str| call_failed(format!("{doing} the blob {} to `{repository}`", blob.digest));
+        let mount = self.is_one_registry.then_some((blob.digest, self.source.repository));
+        let begin = BeginUpload { registry, repository, mount };
+        let mut is_renewed = false;
+        let mut broken_off = self.arrived(blob).await;
+        loop {
+            let (location, skip) = match broken_off.take() {
+                Some(Arrived { bytes, location }) => (location, bytes),
+                None => match session.call(self.http, &self.scope, &begin).await.map_err(failed("begin to send"))? {
+                    Begun::Mounted => return Ok(Moved::Mounted),
+                    Begun::Upload(location) => (location, 0),
+                },
+            };
+            let upload = Upload { registry, location: &location };
+            let is_resumable = blob.size >= RESUMABLE_BYTES_MIN;
+            self.uploads.goes_on_at(&blob.digest, is_resumable.then_some(&location));
+            let request = if is_resumable { upload.patch(skip, blob.size) } else { upload.put(blob.digest) };
+            let request = request.map_err(|error| failed("send")(CallError::Unsendable(error.to_string())))?;
+            let shown = session.credential(&self.scope).map_err(failed("send"))?;
+            let answer = self.relay(blob, &request, skip).await?;
+            // The token may have run out a moment ago. An address is good for one request, so another upload is begun.
+            if answer.status() == StatusCode::UNAUTHORIZED && !is_renewed {
+                is_renewed = true;
+                let renewed = session.renew(self.http, &self.scope, shown.as_ref(), &answer).await;
+                if renewed.map_err(failed("send"))? {
+                    continue;
+                }
+            }
+            self.uploads.goes_on_at(&blob.digest, None);
+            if is_resumable {
+                let next = upload.patched(&answer).map_err(failed("send"))?;
+                let end = EndUpload { upload: Upload { registry, location: &next }, digest: blob.digest };
+                session.call(self.http, &self.scope, &end).await.map_err(failed("end the upload of"))?;
+            } else {
+                upload.ended(&answer).map_err(failed("send"))?;
+            }
+            return Ok(Moved::Sent(blob.size - skip));
+        }
+    }
+
+    /// How much of a blob is at the target from an upload that broke off. What cannot be found out counts as nothing.
+    async fn arrived(&self, blob: &Descriptor) -> Option<Arrived> {
+        let location = self.uploads.broken_off(&blob.digest)?;
+        let session = self.target.session;
+        let upload = Upload { registry: session.registry(), location: &location };
+        let arrived = session.call(self.http, &self.scope, &UploadStatus(upload)).await.ok().flatten()?;
+        // Of an upload that has every byte, the last one would have to be sent twice.
+        (arrived.bytes < blob.size).then_some(arrived)
+    }
+
+    /// Sends a blob's bytes, without the first ones, and returns the target's answer.
+    async fn relay(&self, blob: &Descriptor, to: &http::Request<()>, skip: u64) -> Result<Response, NotCopied> {
+        let Shelf { session, repository } = self.target;
+        let failed = || call_failed(format!("send the blob {} to `{repository}`", blob.digest));
+        let mut storage = None;
+        let mut is_located = false;
+        loop {
+            let source = match &storage {
+                Some(storage) => {
+                    Location::get(storage).map_err(|error| failed()(CallError::Unsendable(error.to_string())))?
+                }
+                None => self.get(blob)?,
+            };
+            let transfer = Transfer {
+                source,
+                upload: session.with_credential(to.clone(), &self.scope).map_err(failed())?,
+                prefix: Vec::new(),
+                suffix: Vec::new(),
+                size: blob.size,
+                skip,
+                digest: blob.digest,
+            };
+            return match self.http.relay(transfer).await {
+                Ok(Relayed::Answered(answer) | Relayed::AnsweredEarly(answer)) => Ok(answer),
+                Ok(Relayed::Withheld { found, size }) => Err(NotCopied::Changed { blob: blob.digest, found, size }),
+                Err(RelayError::TooSlow(slow)) => Err(slow.into()),
+                // Nothing was sent: the source wants a credential, or sends to its storage. It is asked which.
+                Err(RelayError::Source(_)) if !is_located => {
+                    is_located = true;
+                    storage = self.locate(blob).await?;
+                    continue;
+                }
+                Err(RelayError::Source(status)) => {
+                    let base = &self.source.session.registry().base;
+                    let host = storage.as_ref().map_or_else(|| base.to_string(), Location::host);
+                    let said = "it does not give the bytes".to_owned();
+                    Err(failed()(CallError::Refused { host, status, said, request_id: None }))
+                }
+                Err(RelayError::Broken(silent)) => Err(failed()(silent.into())),
+            };
+        }
+    }
+
+    /// The request for a blob's bytes at the source.
+    fn get(&self, blob: &Descriptor) -> Result<http::Request<()>, NotCopied> {
+        let Shelf { session, repository } = self.source;
+        let get = GetBlob { registry: session.registry(), repository, digest: blob.digest };
+        let failed = || call_failed(format!("ask for the blob {}", blob.digest));
+        let request = get.request().map_err(|error| failed()(CallError::Unsendable(error.to_string())))?;
+        session.with_credential(request, &Scope::pull(repository)).map_err(failed())
+    }
+
+    /// Asks the source where a blob's bytes are, with the credential that it wants. `None`: there.
+    async fn locate(&self, blob: &Descriptor) -> Result<Option<Location>, NotCopied> {
+        let Shelf { session, repository } = self.source;
+        let get = GetBlob { registry: session.registry(), repository, digest: blob.digest };
+        let failed = || call_failed(format!("ask for the blob {} of `{repository}`", blob.digest));
+        let request = || get.request().map(|request| request.map(|()| Vec::new()));
+        // Unlike a plain call it reads nothing of a success, which is the blob.
+        let answer = session.read(self.http, &Scope::pull(repository), request, &mut |_| false).await;
+        let answer = answer.map_err(failed())?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Err(NotCopied::Lacks(blob.digest));
+        }
+        get.redirect(&answer).map_err(failed())
+    }
+}
