@@ -24,7 +24,8 @@ fn stage(server: &Server, layers: &[Vec<u8>]) -> Digest {
     let image = |architecture: &str| {
         let config = blob("application/vnd.oci.image.config.v1+json", architecture.as_bytes());
         let layers: Vec<_> = layers.iter().map(|bytes| blob("application/vnd.oci.image.layer.v1.tar", bytes)).collect();
-        let bytes = json!({ "schemaVersion": 2, "config": config, "layers": layers }).to_string().replace("\":", "\" :  ");
+        let bytes =
+            json!({ "schemaVersion": 2, "config": config, "layers": layers }).to_string().replace("\":", "\" :  ");
         let digest = server.put_manifest("ci/app", architecture, OCI_IMAGE, bytes.as_bytes());
         json!({ "mediaType": OCI_IMAGE, "digest": digest.to_string(), "size": bytes.len() })
     };
