@@ -140,8 +140,6 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", "/internal/copy", ANYBODY),
         ("GET", "/api/v1/sign-in", ANYBODY),
         ("GET", "/metrics", "O"),
-        ("GET", "/readyz/secrets", "O"),
-        ("DELETE", "/api/v1/sessions", READERS),
         ("GET", "/", READERS),
         ("GET", "/api/v1/projects", READERS),
         ("GET", "/p/tug", READERS),
