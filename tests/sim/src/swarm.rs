@@ -73,11 +73,6 @@ pub fn settings(seed: u64) -> Settings {
         };
         rates.push((fault, 1 + rng.below(most)));
     }
-    // Of the rest nothing changes by it: those seeds stay the runs that they were.
-    let tells = seed % 8 == 4;
-    for parcel in parcels.iter_mut().filter(|parcel| tells && !parcel.asks && parcel.webhooks.len() % 2 == 1) {
-        parcel.webhooks.clear();
-    }
     let pick = |rng: &mut Rng, from: &[i64]| rng.pick(from).unwrap_or(0);
     let delays = Delays {
         listed: pick(&mut rng, &[0, 0, 3000, 40_000]),
@@ -93,7 +88,7 @@ pub fn settings(seed: u64) -> Settings {
         delays,
         is_traced: false,
         plays_max: 8,
-        tells,
+        tells: false,
     }
 }
 
@@ -117,9 +112,7 @@ pub struct Walked {
 
 /// What must be reached, or nothing is proved of it. A move that brings other bytes is too rare for chance: the courses
 /// reach it.
-pub const POINTS: [&str; 33] = [
-    "a job whose webhook was lost was found",
-    "an event was told again",
+pub const POINTS: [&str; 31] = [
     "a conflict was named",
     "a cut-off account was shown",
     "a file lost in a move was named",

@@ -217,8 +217,10 @@ impl<S: Sql> Record<S> {
                     SELECT id FROM occurrences WHERE at < ? AND is_spread = 1 ORDER BY id LIMIT 500)",
                 &[(now - KEPT_FOR).0.into()],
             )?;
+            // The newest stays: its number would be given to the next one, and whoever listens would take that for a repeat.
             self.0.query(
                 "DELETE FROM occurrences WHERE at < ? AND is_spread = 1 AND kind <> 'complete'
+                 AND id < (SELECT MAX(id) FROM occurrences)
                  AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.occurrence = occurrences.id)",
                 &[(now - KEPT_FOR).0.into()],
             )?;

@@ -180,6 +180,25 @@ fn what_was_told_is_forgotten_but_not_that_a_release_was_complete() {
     assert_eq!(rows.iter().map(|row| row.text(0).expect("a name")).collect::<Vec<_>>(), ["complete 1.2.0"]);
 }
 
+#[test]
+fn an_event_never_has_the_number_of_one_that_was_forgotten() {
+    let record = record();
+    stage(&record);
+    assert!(ask(&record).expect("an approval"));
+    report(&record, 1, TargetState::Failed);
+    record.spread(&[all("a")], NOW).expect("spread");
+    let first = record.due_deliveries(NOW, FAR).expect("deliveries").pop().expect("one");
+    record.settle_delivery(&first, "delivered").expect("settled");
+    for _ in 0..2 {
+        record.forget_deliveries(NOW + Duration::from_hours(31 * 24)).expect("forgotten");
+    }
+    assert!(ask_by(&record, 82).expect("an approval"));
+    report(&record, 2, TargetState::Failed);
+    record.spread(&[all("a")], NOW).expect("spread");
+    let second = record.due_deliveries(NOW, FAR).expect("deliveries").pop().expect("one");
+    assert!(second.occurrence > first.occurrence, "{} after {}", second.occurrence, first.occurrence);
+}
+
 // ---- commit statuses ----
 
 fn by_webhook_job(record: &Record<Database>, id: u64) -> bool {
