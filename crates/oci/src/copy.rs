@@ -5,12 +5,15 @@
 //! sent again. Of a large blob that broke off, the registry is asked how much arrived, and the rest is sent; for that alone
 //! something is remembered, the upload's address ([`Uploads`]).
 
+use std::collections::BTreeSet;
+
+use futures_util::future::ready;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use http::StatusCode;
 use slipway_wire::{CallError, Digest, Http, Relay, RelayError, Relayed, Response, TooSlow, Transfer};
 
 use crate::blobs::{Arrived, BeginUpload, Begun, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus};
-use crate::image::Image;
+use crate::image::{Image, NotWhole};
 use crate::manifest::{Descriptor, Manifest};
 use crate::manifests::{Put, PutManifest};
 use crate::name::{Repository, Tag, Which};
@@ -66,6 +69,9 @@ pub enum Moved {
     Left,
 }
 
+/// The manifests of an image that say something about another one, and that the registry does not list there by itself.
+pub type Unlisted = BTreeSet<Digest>;
+
 /// Why an image did not arrive. What has arrived stays, and is not sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum NotCopied {
@@ -103,6 +109,9 @@ pub enum NotCopied {
     /// The target says that it lacks parts which it had a moment ago. They are sent when this is done again.
     #[error("the target lost parts of the image meanwhile: {}", list(.0))]
     PartsLost(Vec<Digest>),
+    /// Something about the image cannot be read whole at the source.
+    #[error(transparent)]
+    NotWhole(Box<NotWhole>),
     /// A blob cannot arrive in time.
     #[error(transparent)]
     TooSlow(#[from] TooSlow),
@@ -119,7 +128,7 @@ fn list(digests: &[Digest]) -> String {
     digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn call_failed(doing: impl Into<String>) -> impl FnOnce(CallError) -> NotCopied {
+pub(crate) fn call_failed(doing: impl Into<String>) -> impl FnOnce(CallError) -> NotCopied {
     let doing = doing.into();
     |source| NotCopied::Call { doing, source }
 }
@@ -132,7 +141,7 @@ pub async fn copy(
     image: &Image,
     uploads: &impl Uploads,
     moved: &dyn Fn(&Descriptor, Moved),
-) -> Result<(), NotCopied> {
+) -> Result<Unlisted, NotCopied> {
     let is_one_registry = source.session.registry().base == target.session.registry().base;
     let scope = Scope::push(target.repository);
     let scope = if is_one_registry { scope.and_pull(source.repository) } else { scope };
@@ -147,11 +156,15 @@ pub async fn copy(
     let (leaves, indexes): (Vec<_>, Vec<_>) =
         image.manifests().iter().partition(|manifest| manifest.children.is_empty());
     let leaves = leaves.into_iter().map(|manifest| copying.put(manifest, manifest.digest().into()));
-    stream::iter(leaves).buffer_unordered(CALLS_AT_ONCE).try_collect::<()>().await?;
+    let mut unlisted: Unlisted = stream::iter(leaves)
+        .buffer_unordered(CALLS_AT_ONCE)
+        .try_filter_map(|digest| ready(Ok(digest)))
+        .try_collect()
+        .await?;
     for manifest in indexes {
-        copying.put(manifest, manifest.digest().into()).await?;
+        unlisted.extend(copying.put(manifest, manifest.digest().into()).await?);
     }
-    Ok(())
+    Ok(unlisted)
 }
 
 /// Gives an image names at the target, all at once. It must be there whole.
@@ -164,7 +177,7 @@ pub async fn tag(
     let scope = Scope::push(target.repository);
     let copying = Copying { http, uploads: &(), source: target, target, scope, is_one_registry: true };
     let puts = tags.iter().map(|tag| copying.put(manifest, tag.clone().into()));
-    stream::iter(puts).buffer_unordered(CALLS_AT_ONCE).try_collect::<()>().await
+    stream::iter(puts).buffer_unordered(CALLS_AT_ONCE).map_ok(drop).try_collect::<()>().await
 }
 
 struct Copying<'a, H, U> {
@@ -178,12 +191,15 @@ struct Copying<'a, H, U> {
 }
 
 impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
-    async fn put(&self, manifest: &Manifest, which: Which) -> Result<(), NotCopied> {
+    /// Stores a manifest. Its digest, if it has a subject under which the registry does not list it by itself.
+    async fn put(&self, manifest: &Manifest, which: Which) -> Result<Option<Digest>, NotCopied> {
         let Shelf { session, repository } = self.target;
         let put = PutManifest { registry: session.registry(), repository, which: &which, manifest };
         let failed = call_failed(format!("store the manifest `{repository}` {which}"));
         match session.call(self.http, &self.scope, &put).await.map_err(failed)? {
-            Put::Stored { .. } => Ok(()),
+            Put::Stored { lists_referrers } => {
+                Ok(manifest.subject.filter(|_| !lists_referrers).map(|_| manifest.digest()))
+            }
             Put::LacksParts(parts) => Err(NotCopied::PartsLost(parts)),
         }
     }

@@ -1,7 +1,7 @@
 //! OCI registries: names, manifests, credentials, and the endpoints that move an image by digest.
 //!
 //! An image is named by a tag and *is* a digest: that of its manifest's bytes. So a manifest is sent on as it came, and
-//! nothing here can write one. Facts are from the OCI distribution specification 1.1 and Docker's token scheme; where
+//! nothing here can change one; only the list of an image's referrers is written, where a registry keeps none itself. Facts are from the OCI distribution specification 1.1 and Docker's token scheme; where
 //! registries differ from them, the comment says which.
 //!
 //! A registry names addresses: for tokens, uploads and storage. Only those that the operator listed are visited
@@ -12,6 +12,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod answer;
+mod attach;
 mod blobs;
 mod challenge;
 mod copy;
@@ -28,10 +29,11 @@ mod tags;
 #[cfg(test)]
 mod fake;
 
+pub use attach::copy_referrers;
 pub use blobs::{
     Arrived, BeginUpload, Begun, BlobHead, CancelUpload, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus,
 };
-pub use copy::{Moved, NotCopied, Shelf, Uploads, copy, tag};
+pub use copy::{Moved, NotCopied, Shelf, Unlisted, Uploads, copy, tag};
 pub use floating::{Floating, Move, Numbered, moves};
 pub use image::{Image, NotWhole, read_image};
 pub use manifest::{

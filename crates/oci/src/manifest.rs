@@ -1,7 +1,7 @@
 //! What an image consists of, read from its manifest's own bytes.
 //!
 //! A manifest's digest is that of its bytes, so the bytes are kept and sent as they came: white space, doubled keys and
-//! unknown fields included. Nothing here can write a manifest.
+//! unknown fields included. Nothing here can change one.
 
 use serde::Deserialize;
 use slipway_wire::Digest;

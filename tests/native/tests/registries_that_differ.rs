@@ -9,7 +9,7 @@ use serde_json::json;
 use slipway_native::Native;
 use slipway_oci::{
     Credential, Image, Location, Moved, NotCopied, OCI_IMAGE, OCI_INDEX, Registry, Repository, Scope, Session, Shelf,
-    Tag, Uploads, copy, read_image, tag,
+    Tag, Uploads, copy, copy_referrers, find_referrers, read_image, tag,
 };
 use slipway_registry::{Manner, Quirk, Registry as Server, Wants, What};
 use slipway_wire::{Digest, Token};
@@ -97,6 +97,27 @@ impl World {
         copied.map_err(|error| error.to_string())?;
         self.tag(target, &image).await.map_err(|error| error.to_string())?;
         Ok(moved.into_inner())
+    }
+
+    /// The image, what says something about it, and then its tag.
+    async fn release_with_referrers(&self, is_first: bool) -> Result<(), String> {
+        let (from, to) = (described(&self.staging, self.user), described(&self.public, self.user));
+        let (from, to) = (Session::new(&from), Session::new(&to));
+        let (source, target) = (repository("ci/app"), repository("acme/app"));
+        let in_words = |error: &dyn std::fmt::Display| error.to_string();
+        let image = read_image(&from, &self.http, &Scope::pull(&source), &source, self.digest).await;
+        let image = image.map_err(|error| in_words(&error))?;
+        let subjects = image.manifests().iter().map(slipway_oci::Manifest::digest).collect();
+        let referrers = find_referrers(&from, &self.http, &source, subjects).await.map_err(|error| in_words(&error))?;
+        let source = Shelf { session: &from, repository: &source };
+        let target = Shelf { session: &to, repository: &target };
+        copy(&self.http, source, target, &image, &(), &|_, _| ()).await.map_err(|error| in_words(&error))?;
+        let copied = copy_referrers(&self.http, source, target, &referrers, &(), &|_, _| ()).await;
+        copied.map_err(|error| in_words(&error))?;
+        if is_first {
+            assert_eq!(self.public(), None, "nobody finds the image before what says something about it");
+        }
+        self.tag(target, &image).await.map_err(|error| in_words(&error))
     }
 
     async fn tag(&self, target: Shelf<'_>, image: &Image) -> Result<(), NotCopied> {
@@ -212,6 +233,65 @@ async fn a_large_blob_goes_on_where_its_upload_broke_off() {
             .sum();
         assert_eq!(sent, again, "{quirks:?}");
         assert_eq!(world.public(), Some(Ok(())));
+    }
+}
+
+/// Puts an artifact that says something about `subject` into `ci/app`. Returns its digest.
+fn attach(server: &Server, name: &str, subject: Option<Digest>) -> Digest {
+    let blob = |bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        server.put_blob("ci/app", digest, bytes.to_vec());
+        json!({ "mediaType": "application/vnd.oci.empty.v1+json", "digest": digest.to_string(), "size": bytes.len() })
+    };
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "artifactType": "application/vnd.example.signature",
+        "config": blob(b"{}"),
+        "layers": [blob(name.as_bytes())],
+    });
+    if let Some(subject) = subject {
+        manifest["subject"] = json!({ "mediaType": OCI_INDEX, "digest": subject.to_string(), "size": 1 });
+    }
+    server.put_manifest("ci/app", name, OCI_IMAGE, manifest.to_string().as_bytes())
+}
+
+#[tokio::test]
+async fn what_says_something_about_an_image_arrives_before_its_tag_and_is_found_there() {
+    let both = [vec![], vec![Quirk::HasReferrers]];
+    for (at_source, at_target) in both.iter().flat_map(|source| both.iter().map(move |target| (source, target))) {
+        let manner = |quirks: &[Quirk]| Manner::with(quirks.iter().copied());
+        let world = World::new(manner(at_source), manner(at_target), &layers()).await;
+        let child = Digest::of(&world.staging.manifest("ci/app", "arm64").expect("an image").bytes);
+        let on_index = attach(&world.staging, "signature", Some(world.digest));
+        let on_child = attach(&world.staging, "sbom", Some(child));
+        // A signature of the bill of materials.
+        let on_sbom = attach(&world.staging, "signature-of-sbom", Some(on_child));
+        let cosign = attach(&world.staging, &format!("{}.sig", Tag::of_referrers(&world.digest)), None);
+        let nobody = attach(&world.staging, "of-another", Some(Digest::of(b"another image")));
+        if at_source.is_empty() {
+            for (subject, referrer) in [(world.digest, on_index), (child, on_child), (on_child, on_sbom)] {
+                let size = world.staging.manifest("ci/app", &referrer.to_string()).expect("it is there").bytes.len();
+                let entry = json!({ "mediaType": OCI_IMAGE, "digest": referrer.to_string(), "size": size });
+                let index = json!({ "schemaVersion": 2, "manifests": [entry] }).to_string();
+                let name = Tag::of_referrers(&subject).to_string();
+                world.staging.put_manifest("ci/app", &name, OCI_INDEX, index.as_bytes());
+            }
+        }
+        for is_first in [true, false] {
+            world.release_with_referrers(is_first).await.expect("it arrives");
+        }
+        let what = format!("{at_source:?} {at_target:?}");
+        for referrer in [on_index, on_child, on_sbom, cosign] {
+            assert_eq!(world.public.whole("acme/app", &referrer.to_string()), Ok(()), "{what}");
+        }
+        assert_eq!(world.public.manifest("acme/app", &nobody.to_string()), None, "{what}");
+        // As a client looks for them.
+        let registry = described(&world.public, None);
+        let session = Session::new(&registry);
+        let found = find_referrers(&session, &world.http, &repository("acme/app"), [world.digest, child].into()).await;
+        let found = found.expect("a list");
+        assert_eq!(found.manifests, [on_index, on_child, on_sbom].into(), "{what}");
+        assert_eq!(found.tags.values().copied().collect::<Vec<_>>(), [cosign], "{what}");
     }
 }
 
