@@ -342,3 +342,72 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
         get.redirect(&answer).map_err(failed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use slipway_wire::{Request, Unreachable};
+
+    use super::*;
+    use crate::Registry;
+    use crate::fake::{Script, base, now, response, with_header};
+    use crate::manifest::OCI_IMAGE;
+
+    /// A registry whose small answers are scripted, and that refuses the first uploads' bytes for want of a new token.
+    struct Forgetful<F> {
+        script: Script<F>,
+        refuses: Cell<u32>,
+        uploads: Cell<u32>,
+    }
+
+    impl<F: Fn(&Request) -> Response> Http for Forgetful<F> {
+        async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+            self.script.send(request).await
+        }
+
+        async fn read(&self, request: Request, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
+            self.script.read(request, each).await
+        }
+    }
+
+    impl<F: Fn(&Request) -> Response> Relay for Forgetful<F> {
+        async fn relay(&self, _: Transfer) -> Result<Relayed, RelayError> {
+            self.uploads.set(self.uploads.get() + 1);
+            if self.refuses.get() == 0 {
+                return Ok(Relayed::Answered(response(201, "")));
+            }
+            self.refuses.set(self.refuses.get() - 1);
+            let challenge = r#"Bearer realm="https://registry.example.com/token""#;
+            Ok(Relayed::AnsweredEarly(with_header(401, "www-authenticate", challenge, "")))
+        }
+    }
+
+    #[test]
+    fn a_token_that_ran_out_before_the_bytes_came_is_renewed_once() {
+        for (refuses, arrives, uploads) in [(0, true, 1), (1, true, 2), (2, false, 2)] {
+            let script = Script::new(|request: &Request| match (request.method().as_str(), request.uri().path()) {
+                (_, "/token") => response(200, r#"{"token":"t"}"#),
+                ("POST", _) => with_header(202, "location", "/u/1", ""),
+                _ => response(404, ""),
+            });
+            let http = Forgetful { script, refuses: Cell::new(refuses), uploads: Cell::new(0) };
+            let registry = Registry::anonymous(base("https://registry.example.com"));
+            let other = Registry::anonymous(base("https://staging.example.com"));
+            let repository: Repository = "team/app".parse().expect("a repository");
+            let (from, to) = (Session::new(&other), Session::new(&registry));
+            let digest = Digest::of(b"x");
+            let blob = Descriptor { media_type: OCI_IMAGE.to_owned(), digest, size: 1, may_be_absent: false };
+            let copying = Copying {
+                http: &http,
+                uploads: &(),
+                source: Shelf { session: &from, repository: &repository },
+                target: Shelf { session: &to, repository: &repository },
+                scope: Scope::push(&repository),
+                is_one_registry: false,
+            };
+            let moved = now(copying.blob(&blob));
+            assert_eq!((moved.is_ok(), http.uploads.get()), (arrives, uploads), "{refuses}: {moved:?}");
+        }
+    }
+}

@@ -374,6 +374,29 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_shown_to_another_address() {
+        let registry = registry();
+        let session = Session::new(&registry);
+        let http = Script::new(|request| match request.uri().host() {
+            Some("auth.example.com") => response(200, r#"{"token":"t"}"#),
+            _ if is_shown(request, "Bearer t") => response(200, ""),
+            _ => bearer(REALM),
+        });
+        let (repository, scope) = (repository(), Scope::pull(&repository()));
+        let blob = HeadBlob { registry: &registry, repository: &repository, digest: slipway_wire::Digest::of(b"x") };
+        now(session.call(&http, &scope, &blob)).expect("it has a token now");
+        for (url, shown) in [
+            ("https://registry.example.com/v2/x", true),
+            ("https://storage.example.net/b", false),
+            ("http://registry.example.com/v2/x", false),
+        ] {
+            let request = http::Request::put(url).body(()).expect("a request");
+            let request = session.with_credential(request, &scope).expect("a request");
+            assert_eq!(request.headers().contains_key(AUTHORIZATION), shown, "{url}");
+        }
+    }
+
+    #[test]
     fn a_scope_names_each_repository_once() {
         let base = "team/base".parse().expect("a repository");
         let scope = Scope::push(&repository()).and_pull(&base).and_pull(&base);
