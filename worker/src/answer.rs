@@ -53,6 +53,7 @@ impl Problem {
         let headers = Headers::new();
         headers.set("content-type", "application/problem+json")?;
         headers.set("cache-control", "no-store")?;
+        headers.set("x-content-type-options", "nosniff")?;
         Ok(Response::from_bytes(serde_json::to_vec(&details)?)?.with_status(self.status).with_headers(headers))
     }
 }
@@ -96,6 +97,7 @@ impl From<LedgerError> for Problem {
             }
             LedgerError::OtherPipeline { .. } => Self::new(409, "other-pipeline", detail),
             LedgerError::OtherExpectation { .. } => Self::new(409, "other-expectation", detail),
+            LedgerError::OtherPlanner { .. } => Self::new(409, "other-planner", detail),
             LedgerError::TooManyTargets { .. } => Self::new(422, "too-many-targets", detail),
             LedgerError::SharedJob { .. } => Self::new(409, "shared-job", detail),
             LedgerError::NotPlanned { .. } => Self::new(409, "not-planned", detail),
@@ -116,6 +118,7 @@ impl From<LedgerError> for Problem {
 pub(crate) fn json<T: Serialize>(status: u16, value: &T) -> Answer {
     let response = Response::from_json(value)?.with_status(status);
     response.headers().set("cache-control", "private, max-age=0, must-revalidate")?;
+    response.headers().set("x-content-type-options", "nosniff")?;
     Ok(response)
 }
 

@@ -46,13 +46,14 @@ impl<S: Sql> Record<S> {
                 &[version.as_str().into(), now.0.into(), policy.to_string().into(), maturity.code().into()],
             )?;
             self.0.query(
-                "INSERT OR IGNORE INTO pipelines (version, id, project_path, ref_name, sha) VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO pipelines (version, id, project_path, ref_name, sha, planned_by) VALUES (?, ?, ?, ?, ?, ?)",
                 &[
                     version.as_str().into(),
                     by.pipeline_id.into(),
                     by.project_path.as_str().into(),
                     by.ref_name.as_str().into(),
                     by.sha.as_str().into(),
+                    by.job_id.into(),
                 ],
             )?;
             for package in expected {
@@ -82,7 +83,11 @@ impl<S: Sql> Record<S> {
     ) -> Result<bool, LedgerError> {
         let Planned { key, expect, staging, targets } = package;
         let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
-        match self.before(version, by, package)? {
+        let before = self.before(version, by, package)?;
+        if !matches!(before, Before::Same) {
+            self.is_planner(version, key, by)?;
+        }
+        match before {
             Before::Nothing => {}
             Before::Same => return Ok(false),
             Before::RunAgain => {
@@ -178,6 +183,21 @@ impl<S: Sql> Record<S> {
                 other: by.pipeline_id,
             }),
             (false, _) => Ok(Before::Unbuilt),
+        }
+    }
+
+    /// One job of a pipeline says what it consists of, before anything else of it runs. Any other could name itself as the job
+    /// that releases a package, and so release with nobody having played anything.
+    fn is_planner(&self, version: &Version, key: &Key, by: &JobSession) -> Result<(), LedgerError> {
+        let rows = self.0.query(
+            "SELECT planned_by FROM pipelines WHERE version = ? AND id = ? AND planned_by != ?",
+            &[version.as_str().into(), by.pipeline_id.into(), by.job_id.into()],
+        )?;
+        match rows.first() {
+            Some(row) => {
+                Err(LedgerError::OtherPlanner { version: version.clone(), key: key.clone(), planner: row.natural(0)? })
+            }
+            None => Ok(()),
         }
     }
 

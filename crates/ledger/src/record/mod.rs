@@ -74,6 +74,19 @@ pub enum LedgerError {
         /// The package.
         key: Key,
     },
+    /// Another job of the pipeline has said what it consists of.
+    #[error(
+        "`{key}` is not in the plan of {version} that job {planner} of this pipeline made, and no other job of the pipeline adds to \
+         it; add the package to that plan and run a new pipeline"
+    )]
+    OtherPlanner {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The job that planned.
+        planner: u64,
+    },
     /// Another package of the pipeline has the same job or environment.
     #[error("`{key}` would be released by the job or environment of `{other}` of {version}; give each key its own")]
     SharedJob {

@@ -231,5 +231,8 @@ const TURNS: &[&str] = &[
     "CREATE INDEX packages_by_key ON packages (key)",
 ];
 
+/// Which job of a pipeline said what it expects. Of pipelines that were there before, nobody knows.
+const PLANNERS: &[&str] = &["ALTER TABLE pipelines ADD COLUMN planned_by INTEGER"];
+
 pub(super) const STEPS: &[&[&str]] =
-    &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES, REFUSED_STATUSES, TURNS];
+    &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES, REFUSED_STATUSES, TURNS, PLANNERS];

@@ -198,6 +198,28 @@ fn nothing_falls_out_of_a_pipelines_own_plan() {
 }
 
 #[test]
+fn only_the_job_that_planned_adds_to_the_plan_of_its_pipeline() {
+    let record = record();
+    plan(&record);
+    let mut added = planned(None);
+    added[0].key = "added".parse().expect("a key");
+    added[0].expect.release_job = "unit tests".to_owned();
+    added[0].expect.environment = "release/added".to_owned();
+    let expect =
+        |by: &JobSession, plan: &[Planned]| record.expect(&version(), by, &policy(), Maturity::Final, plan, NOW);
+    let planner = session(7, "aa");
+    let other = JobSession { job_id: 99, ..planner.clone() };
+    let refused = expect(&other, &added);
+    assert!(matches!(refused, Err(LedgerError::OtherPlanner { planner: 81, .. })), "{refused:?}");
+    assert!(record.candidate(&version(), &added[0].key).expect("a row").is_none());
+    // The job that is run again says the same, under another number.
+    expect(&other, &planned(None)).expect("the same again");
+    // Another pipeline has a plan, and a planner, of its own.
+    expect(&JobSession { job_id: 100, ..session(8, "bb") }, &added).expect("another pipeline");
+    expect(&planner, &planned(None)).expect("the same again");
+}
+
+#[test]
 fn a_refused_job_is_written_down_once() {
     let record = record();
     plan(&record);

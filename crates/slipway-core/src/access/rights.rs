@@ -23,6 +23,8 @@ pub enum Right {
     Deploy,
     /// To stop what has not begun.
     Hold,
+    /// To let go on what somebody stopped.
+    Lift,
     /// To give a release up.
     Close,
     /// To ask for a gate to be passed over. Whether the gate names this person is judged later.
@@ -81,7 +83,7 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/projects/{project}/releases/{version}/promotions", Right::Release),
     row("POST", "/api/v1/projects/{project}/releases/{version}/deployments", Right::Deploy),
     row("POST", "/api/v1/projects/{project}/releases/{version}/holds", Right::Hold),
-    row("DELETE", "/api/v1/projects/{project}/releases/{version}/holds", Right::Hold),
+    row("DELETE", "/api/v1/projects/{project}/releases/{version}/holds", Right::Lift),
     row("POST", "/api/v1/projects/{project}/releases/{version}/close", Right::Close),
     row("POST", "/api/v1/projects/{project}/releases/{version}/overrides", Right::Override),
 ];
@@ -154,14 +156,18 @@ pub fn may(
             denied("This session belongs to another project".to_owned())
         }
         (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy)
-        | (Caller::Operator, Right::Hold | Right::Close | Right::Operate)
+        | (Caller::Operator, Right::Hold | Right::Lift | Right::Close | Right::Operate)
         | (_, Right::Open | Right::List | Right::Read) => Ok(()),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
         (_, Right::Operate) => denied("This is for the operator's credential".to_owned()),
         (Caller::Deployer(_), _) => denied("A deployer's job says what runs where, and nothing else".to_owned()),
         (Caller::Job(JobSession { user_level: level, .. }), Right::Hold) => ladder(*level, AccessLevel::Developer),
         (Caller::Job(JobSession { user_level: level, .. }), Right::Close) => ladder(*level, AccessLevel::Maintainer),
-        (Caller::Person(_), Right::Hold) => ladder(level, AccessLevel::Developer),
+        (Caller::Person(_), Right::Hold | Right::Lift) => ladder(level, AccessLevel::Developer),
+        // Stopping is safe whoever asks for it. What a job's script may undo, nobody has stopped.
+        (Caller::Job(_), Right::Lift) => {
+            denied("A hold is lifted by a person signed in themselves, or by the operator".to_owned())
+        }
         (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer),
         // The gate itself names people.
         (Caller::Person(_), Right::Override) => ladder(level, AccessLevel::Reporter),
