@@ -192,7 +192,7 @@ fn a_closed_gate_is_opened_from_the_terminal_by_a_person_whom_it_names_and_by_no
     let mira = Person::signed_in(&world, &release, "mira");
 
     let closed = mira.slipway(&["release", "cargo"]).ended_with(1);
-    assert!(closed.text.contains("cargo  not played: soak: it has to be staged for 4days 4h"), "{}", closed.text);
+    assert!(closed.text.contains("cargo  not played: soak: it has to be staged for 4 days 4h"), "{}", closed.text);
     let refused = mira.slipway(&["release", "cargo", "--override", "a security fix"]).ended_with(1);
     assert!(
         refused
