@@ -628,6 +628,7 @@ impl PackageHost for Edge {
         let seen = self.message(Kind::Find, work, || None).await;
         if let Ok(Ok(_)) = &seen {
             self.0.is_fresh(Kind::Search, site, asked_at);
+            self.0.is_shown(site, distro, filename.as_str(), asked_at);
         }
         seen
     }

@@ -59,6 +59,9 @@ pub(crate) struct Journal {
     /// The last act on a name, and the last look at a repository that was answered, by the number of the boundary.
     acted_at: BTreeMap<Place, u64>,
     looked_at: BTreeMap<(usize, String), u64>,
+    /// When a name was last asked for by the package itself that was then answered. Another package's look at the repository
+    /// shows this one nothing.
+    shown_at: BTreeMap<(usize, Place), u64>,
     /// When a search or an index's head was last asked for.
     asked_at: BTreeMap<(bool, usize, String), u64>,
     /// The reading that the last answer came from, and how many answers more.
@@ -136,6 +139,7 @@ impl Journal {
             wrong_since,
             acted_at,
             looked_at,
+            shown_at,
             asked_at,
             answers,
             states,
@@ -150,6 +154,7 @@ impl Journal {
         } = self;
         let mut numbers: Vec<u64> = [boundaries].into();
         numbers.extend(wrong_since.values().chain(acted_at.values()).chain(looked_at.values()));
+        numbers.extend(shown_at.values());
         numbers.extend(asked_at.values().chain(answers.values().map(|(reading, _)| reading)));
         numbers.sort_unstable();
         numbers.dedup();
@@ -172,6 +177,9 @@ impl Journal {
             (place, rank(number)).hash(hasher);
         }
         for (place, number) in looked_at {
+            (place, rank(number)).hash(hasher);
+        }
+        for (place, number) in shown_at {
             (place, rank(number)).hash(hasher);
         }
         for (place, number) in asked_at {
@@ -239,6 +247,13 @@ impl World {
         }
     }
 
+    /// A package was shown what a repository has under a name, having asked at that boundary.
+    pub(crate) fn is_shown(&self, site: &Site, distro: &str, filename: &str, asked_at: u64) {
+        let server = usize::from(site.place != "staging");
+        let place = (site.repository.clone(), distro.to_owned(), filename.to_owned());
+        self.journal.borrow_mut().shown_at.insert((server, place), asked_at + 1);
+    }
+
     /// An answer must come from a reading that began after its question.
     pub(crate) fn is_fresh(&self, kind: Kind, site: &Site, asked_at: u64) {
         let server = usize::from(site.place != "staging");
@@ -277,8 +292,8 @@ impl World {
                 return self.violated("I4", &format!("{place:?} is acted on without a look since the last act"));
             }
             journal.acted_at.insert(place.clone(), self.boundaries() + 1);
-            let staged_at = journal.looked_at.get(&(goal.staging.0, goal.staging.1.0.clone())).copied().unwrap_or(0);
-            if !self.has_lied() && journal.wrong_since.get(&goal.staging).is_some_and(|since| staged_at > since + 1) {
+            let shown_at = journal.shown_at.get(&goal.staging).copied().unwrap_or(0);
+            if !self.has_lied() && journal.wrong_since.get(&goal.staging).is_some_and(|since| shown_at > since + 1) {
                 drop(journal);
                 return self.violated("I3", &format!("{place:?} is acted on, and the last look has shown other bytes"));
             }
