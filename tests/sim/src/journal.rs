@@ -154,7 +154,6 @@ impl Journal {
         } = self;
         let mut numbers: Vec<u64> = [boundaries].into();
         numbers.extend(wrong_since.values().chain(acted_at.values()).chain(looked_at.values()));
-        numbers.extend(shown_at.values());
         numbers.extend(asked_at.values().chain(answers.values().map(|(reading, _)| reading)));
         numbers.sort_unstable();
         numbers.dedup();
@@ -171,15 +170,14 @@ impl Journal {
         (public_ever, meddled, wrong_moves, missing_since, codes, audit, sequences, transfers).hash(hasher);
         (rank(&boundaries), wrong_since.len(), acted_at.len(), looked_at.len(), asked_at.len()).hash(hasher);
         for (place, number) in wrong_since {
-            (place, rank(number)).hash(hasher);
+            // What was shown before matters no more.
+            let is_known = shown_at.get(place).is_some_and(|shown| *shown > number + 1);
+            (place, rank(number), is_known).hash(hasher);
         }
         for (place, number) in acted_at {
             (place, rank(number)).hash(hasher);
         }
         for (place, number) in looked_at {
-            (place, rank(number)).hash(hasher);
-        }
-        for (place, number) in shown_at {
             (place, rank(number)).hash(hasher);
         }
         for (place, number) in asked_at {
