@@ -20,7 +20,7 @@ mod stack;
 
 pub use edge::compatibility_date;
 pub use places::Places;
-pub use ports::{PORT_NAMES, Ports, free_port};
+pub use ports::{PORT_NAMES, Port, Ports};
 pub use process::Process;
 pub use secrets::{Secrets, random_hex, write_private};
 pub use stack::{HandedOut, Part, Project, Settings, Stack};

@@ -1,8 +1,13 @@
 //! The ports of a stack: given, or free ones that are remembered, so that addresses survive a restart.
+//!
+//! A port that nothing listens on is not yet one's own: stacks that start side by side look at the same moment, and a
+//! process listens seconds after its port was chosen. So a port is reserved: as long as a stack holds it, started or
+//! killed, no other stack of this user takes it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
@@ -10,8 +15,8 @@ use anyhow::{Context as _, bail};
 pub const PORT_NAMES: [&str; 6] = ["edge", "depot", "depot-storage", "depot-control", "gitlab", "gitlab-control"];
 
 /// A port for every name.
-#[derive(Clone, Debug, Default)]
-pub struct Ports(BTreeMap<String, u16>);
+#[derive(Debug)]
+pub struct Ports(BTreeMap<String, Port>);
 
 impl Ports {
     /// The given ports, and for the other names what the last start in this folder used, or a free one.
@@ -24,16 +29,18 @@ impl Ports {
         let mut chosen = BTreeMap::new();
         for name in PORT_NAMES {
             let port = match (given.get(name), remembered.get(name)) {
-                (Some(port), _) if is_free(*port) => *port,
-                (Some(port), _) => {
-                    bail!("port {port} is taken by another program: end that, or give another with `--{name}-port`")
-                }
-                (None, Some(port)) if is_free(*port) && !chosen.values().any(|other| other == port) => *port,
-                (None, _) => free_port(&chosen.values().copied().collect::<Vec<_>>())?,
+                (Some(port), _) => Port::reserve(*port)?.with_context(|| {
+                    format!("port {port} is taken by another program: end that, or give another with `--{name}-port`")
+                })?,
+                (None, Some(port)) => match Port::reserve(*port)? {
+                    Some(port) => port,
+                    None => Port::free()?,
+                },
+                (None, None) => Port::free()?,
             };
             chosen.insert(name.to_owned(), port);
         }
-        let text: serde_json::Value = chosen.iter().map(|(name, port)| (name.clone(), *port)).collect();
+        let text: serde_json::Value = chosen.iter().map(|(name, port)| (name.clone(), port.number)).collect();
         std::fs::write(&file, format!("{text:#}\n")).with_context(|| format!("cannot write `{}`", file.display()))?;
         Ok(Self(chosen))
     }
@@ -43,7 +50,7 @@ impl Ports {
     /// # Panics
     /// For a name that is not in [`PORT_NAMES`].
     pub fn get(&self, name: &str) -> u16 {
-        *self.0.get(name).expect("every name of PORT_NAMES got a port")
+        self.0.get(name).expect("every name of PORT_NAMES got a port").number
     }
 
     /// The port as a loopback address, `127.0.0.1:7001`.
@@ -73,16 +80,70 @@ fn read(text: &str) -> anyhow::Result<BTreeMap<String, u16>> {
 /// that is killed and started again finds its port as it left it.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
-/// A port on loopback that nothing listens on, and that is not among `others`.
-pub fn free_port(others: &[u16]) -> anyhow::Result<u16> {
-    let span = RANGE.end - RANGE.start;
-    let start = u16::from_str_radix(&crate::random_hex(2)?, 16)? % span;
-    (0..span)
-        .map(|step| RANGE.start + (start + step) % span)
-        .find(|port| !others.contains(port) && is_free(*port))
-        .context("no port between 20000 and 31999 is free on 127.0.0.1")
+/// A port on loopback that is this holder's alone until it is dropped or its program ends.
+#[derive(Debug)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    reservation: File,
 }
 
-fn is_free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok()
+impl Port {
+    /// One that nothing listens on and that nobody has reserved.
+    pub fn free() -> anyhow::Result<Self> {
+        let span = RANGE.end - RANGE.start;
+        let start = u16::from_str_radix(&crate::random_hex(2)?, 16)? % span;
+        for step in 0..span {
+            if let Some(port) = Self::reserve(RANGE.start + (start + step) % span)? {
+                return Ok(port);
+            }
+        }
+        bail!("no port between {} and {} is free on 127.0.0.1", RANGE.start, RANGE.end - 1)
+    }
+
+    /// This one. `None` if something listens on it, or another holds it.
+    fn reserve(number: u16) -> anyhow::Result<Option<Self>> {
+        let folder = reservations();
+        let file = folder.join(number.to_string());
+        // The reservation is the lock, which ends with its program; the empty file may stay.
+        let reservation = std::fs::create_dir_all(&folder)
+            .and_then(|()| File::create(&file))
+            .with_context(|| format!("cannot reserve a port by `{}`", file.display()))?;
+        // Looking is listening for a moment, which would be in the way of whoever holds the port: only after the lock.
+        let is_free = reservation.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok();
+        Ok(is_free.then_some(Self { number, reservation }))
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        // A process that is just being started has the file too, so closing it here may not end the lock.
+        let _ = self.reservation.unlock();
+    }
+}
+
+/// One folder for all clones of a user: their stacks share the ports of one machine.
+fn reservations() -> PathBuf {
+    std::env::temp_dir().join(format!("slipway-ports-{}", nix::unistd::getuid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_port_is_nobody_elses_though_nothing_listens_on_it_yet() {
+        let mine = Port::free().expect("some port is free");
+        assert!(Port::reserve(mine.number).expect("the folder is writable").is_none());
+        let number = mine.number;
+        drop(mine);
+        assert!(Port::reserve(number).expect("the folder is writable").is_some());
+    }
+
+    #[test]
+    fn a_port_that_another_program_listens_on_is_not_taken() {
+        let others = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+        let number = others.local_addr().expect("it listens").port();
+        assert!(Port::reserve(number).expect("the folder is writable").is_none());
+    }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use crate::{Process, free_port};
+use crate::{Port, Process};
 
 /// The user that a closed registry knows.
 pub const USER: &str = "tester";
@@ -25,7 +25,7 @@ pub enum Door {
 /// A registry that runs, with a folder of its own.
 pub struct Registry {
     process: Process,
-    port: u16,
+    port: Port,
     folder: PathBuf,
 }
 
@@ -34,7 +34,7 @@ impl Registry {
     pub fn start(name: &'static str, folder: &Path, door: Door) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         let folder = folder.canonicalize()?;
-        let port = free_port(&[])?;
+        let port = Port::free()?;
         let auth = match door {
             Door::Open => String::new(),
             Door::Htpasswd => {
@@ -51,23 +51,24 @@ impl Registry {
              \x20 delete: {{enabled: true}}\n\
              \x20 cache: {{blobdescriptor: inmemory}}\n\
              \x20 maintenance: {{uploadpurging: {{enabled: false}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\", relativeurls: {}, secret: not-secret}}\n\
+             http: {{addr: \"127.0.0.1:{}\", relativeurls: {}, secret: not-secret}}\n\
              {auth}",
             folder.join("storage").display(),
+            port.number,
             // Both forms of `Location` are met in tests.
             door == Door::Open,
         );
         let path = folder.join("registry.yml");
         std::fs::write(&path, settings)?;
         let command = vec!["docker-registry".to_owned(), "serve".to_owned(), path.display().to_string()];
-        let address = format!("http://127.0.0.1:{port}/v2/");
+        let address = format!("http://127.0.0.1:{}/v2/", port.number);
         let process = Process::start_until_it_answers(name, command, &folder, &address)?;
         Ok(Self { process, port, folder })
     }
 
     /// Host and port, as image references name it.
     pub fn host(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.port.number)
     }
 
     /// Its address.
