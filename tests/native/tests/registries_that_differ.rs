@@ -216,10 +216,10 @@ async fn a_release_that_is_cut_off_anywhere_is_finished_by_the_next_run() {
 
 #[tokio::test]
 async fn a_large_blob_goes_on_where_its_upload_broke_off() {
-    let large = vec![5; 20_000_000];
-    for (quirks, again) in [(vec![], 6_000_000), (vec![Quirk::ForgetsUploads], 20_000_000)] {
+    let large = vec![5; 70_000_000];
+    for (quirks, again) in [(vec![], 21_000_000), (vec![Quirk::ForgetsUploads], 70_000_000)] {
         let world = World::new(Manner::default(), Manner::with(quirks.clone()), std::slice::from_ref(&large)).await;
-        world.public.fault("PATCH", "/uploads/", What::HangUpAfter(14_000_000));
+        world.public.fault("PATCH", "/uploads/", What::HangUpAfter(49_000_000));
         world.release().await.expect_err("it breaks off");
         world.public.journal();
         let moved = world.release().await.expect("it goes on");
