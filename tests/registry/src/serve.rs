@@ -279,7 +279,8 @@ fn uploads(state: &mut State, question: &Question, repository: &str, rest: &str,
     if question.method == Method::POST {
         let mount = question.query("mount").and_then(|digest| digest.parse::<Digest>().ok());
         let from = question.query("from");
-        if let (Some(digest), Some(from), false) = (mount, from, state.manner.has(Quirk::NeverMounts))
+        let mounts = !state.manner.has(Quirk::NeverMounts) && !state.manner.has(Quirk::RefusesMounts);
+        if let (Some(digest), Some(from), true) = (mount, from, mounts)
             && let Some(bytes) = state.blobs.get(&(from, digest)).cloned()
         {
             state.blobs.insert((repository.to_owned(), digest), bytes);
