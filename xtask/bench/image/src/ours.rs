@@ -74,7 +74,12 @@ impl Uploads for Remembered<'_> {
             Some(location) => drop(known.insert(blob.to_string(), location.expose().to_owned())),
             None => drop(known.remove(&blob.to_string())),
         }
-        // What cannot be written is sent again.
-        let _ = serde_json::to_vec(&*known).map(|text| std::fs::write(self.file, text));
+        // At once, since this process may be killed at any moment. What cannot be written is sent again.
+        let draft = self.file.with_extension("draft");
+        if let Ok(text) = serde_json::to_vec(&*known)
+            && std::fs::write(&draft, text).is_ok()
+        {
+            let _ = std::fs::rename(&draft, self.file);
+        }
     }
 }
