@@ -249,7 +249,7 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
         let registry = session.registry();
         let failed = |doing: &str| call_failed(format!("{doing} the blob {} to `{repository}`", blob.digest));
         let mount = self.is_one_registry.then_some(self.source.repository);
-        let mut is_renewed = false;
+        let (mut is_renewed, mut is_asked_again) = (false, false);
         let mut broken_off = self.arrived(blob).await;
         loop {
             let (location, skip) = match broken_off.take() {
@@ -275,6 +275,12 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
                 if renewed.map_err(failed("send"))? {
                     continue;
                 }
+            }
+            // What had come of a connection that broke may be counted only after the registry said how much that is.
+            if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE && !is_asked_again {
+                is_asked_again = true;
+                broken_off = self.arrived(blob).await;
+                continue;
             }
             self.uploads.goes_on_at(&blob.digest, None);
             if is_resumable {
