@@ -18,6 +18,7 @@ use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
+use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
 use slipway_ledger::{Kept, LedgerError, Record, Sent, Sight, audit};
@@ -43,8 +44,6 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How often a waiting reader's release is looked at.
 const WAIT_STEP: Duration = Duration::from_millis(400);
-/// How many keys one request may name.
-const KEYS_MAX: usize = 500;
 
 #[durable_object]
 pub struct ProjectRecord {
