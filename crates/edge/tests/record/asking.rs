@@ -68,6 +68,11 @@ fn of_all_that_remain_each_is_on_its_own() {
         accepted.refused.iter().map(|refused| (refused.key.as_str(), refused.kind.as_str())).collect();
     assert_eq!(refused, [("two", "not-staged")]);
     assert_eq!((edge.state("one"), edge.audited("approved").len()), (TargetState::Approved, 1));
+    // Another release of the pipeline, or what is not shipped, is none of it.
+    edge.expects_in(&"1.3.0".parse().expect("a version"), "three");
+    edge.leaves_out("four");
+    let again = edge.asks_in_full(90, ALL).expect("what is on its way is followed");
+    assert_eq!((again.keys, again.refused.len()), (vec![key("one")], 1), "{:?}", again.refused);
     // The others' jobs do not stand for all.
     edge.has_job(81, "one", "running");
     assert_eq!(told(&edge.asks(81, ALL)), (403, "not-allowed"));
@@ -138,6 +143,27 @@ fn a_closed_gate_refuses_the_job_and_its_webhook_after_it() {
 }
 
 #[test]
+fn the_gate_that_asks_for_a_second_person_means_whoever_played_the_job() {
+    for (started_by, answer) in [(7, (409, "gate-closed")), (8, (202, ""))] {
+        let edge = Edge::new("[[gates]]\nsecond_person = true");
+        edge.has_job(81, "one", "running");
+        edge.has_pipeline(started_by, "success");
+        assert_eq!(told(&edge.asks(81, &["one"])), answer, "started by {started_by}");
+    }
+}
+
+#[test]
+fn a_job_that_was_told_of_its_refusal_needs_no_commit_status_for_it() {
+    let edge = Edge::new("[[gates]]\nsoak = \"1h\"");
+    // The webhook was first, and its status has not been sent yet.
+    edge.plays(81, "one");
+    let due = || edge.record.due_statuses(edge.now() + MINUTE, edge.now() + MINUTE * 60).expect("rows").len();
+    assert_eq!(due(), 1);
+    assert_eq!(told(&edge.asks(81, &["one"])), (409, "gate-closed"));
+    assert_eq!(due(), 0);
+}
+
+#[test]
 fn while_gitlab_cannot_be_read_nobody_is_approved_and_nobody_is_refused() {
     for outage in [0, 404, 500] {
         let edge = Edge::new("[[gates]]\njobs = [\"qa\"]");
@@ -161,6 +187,8 @@ fn what_is_on_its_way_is_followed_whoever_asked_first_and_no_gate_is_asked_for_i
     edge.answers("pipelines/7/jobs", 500, json!({}));
     edge.passes(MINUTE);
     assert_eq!(edge.asks(81, &["one"]), Ok(vec!["one".to_owned()]));
+    edge.has_job(82, "one", "running");
+    assert_eq!(edge.asks(82, &["one"]), Ok(vec!["one".to_owned()]));
     assert_eq!(edge.audited("approved").len(), 1);
 }
 

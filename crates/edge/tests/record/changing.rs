@@ -1,5 +1,6 @@
 //! Who holds, closes and opens gates says why, and a gate is opened only by those whom it names.
 
+use slipway_core::access::Caller;
 use slipway_edge::changes::{By, Change};
 
 use crate::host::{Edge, key};
@@ -113,5 +114,21 @@ fn a_list_of_packages_names_some_and_not_too_many() {
         let answer = edge.changes(&person(8), &Change::Hold { keys: keys.clone(), reason: "wait".to_owned() });
         assert_eq!(answer.is_ok(), holds, "{:?}", keys.map(|keys| keys.len()));
         assert_eq!(!is_open(&edge), holds, "it is held, or it is not");
+    }
+}
+
+#[test]
+fn a_job_opens_no_gate_for_the_person_who_played_it() {
+    let session = Edge::session();
+    assert_eq!(By::of(&Caller::Job(session)).id, None, "its script can be somebody else's");
+}
+
+#[test]
+fn only_where_a_gate_asks_is_a_deployment_written_down() {
+    for (environment, written) in [("production", 1), ("staging", 0)] {
+        let edge = Edge::new("[[gates]]\ndeployed = [\"production\"]");
+        let deployed = Change::Deployed { environment: environment.to_owned() };
+        assert_eq!(edge.changes(&person(8), &deployed), Ok(()));
+        assert_eq!(edge.audited("deployed").len(), written, "{environment}: {:?}", edge.audit());
     }
 }

@@ -224,6 +224,11 @@ impl Edge {
         edge
     }
 
+    /// A job of the pipeline.
+    pub(crate) fn session() -> JobSession {
+        session(PIPELINE)
+    }
+
     /// A job of the pipeline declares a package more.
     pub(crate) fn expects(&self, name: &str) {
         self.expects_of(PIPELINE, name);
@@ -235,7 +240,21 @@ impl Edge {
         self.stages_of(pipeline, name);
     }
 
+    /// A package that is left out on purpose.
+    pub(crate) fn leaves_out(&self, name: &str) {
+        self.plans(PIPELINE, &version(), name, Some("no such distro yet"));
+    }
+
+    /// The same pipeline has a package of another release.
+    pub(crate) fn expects_in(&self, version: &Version, name: &str) {
+        self.plans(PIPELINE, version, name, None);
+    }
+
     fn expects_of(&self, pipeline: u64, name: &str) {
+        self.plans(pipeline, &version(), name, None);
+    }
+
+    fn plans(&self, pipeline: u64, version: &Version, name: &str, skip: Option<&str>) {
         let planned = Planned {
             key: key(name),
             expect: Expectation {
@@ -246,14 +265,14 @@ impl Edge {
                 environment: format!("release/{name}"),
                 release_all_job: self.has_all.then(|| RELEASE_ALL.to_owned()),
                 release_all_environment: self.has_all.then(|| "release/all".to_owned()),
-                skip: None,
+                skip: skip.map(str::to_owned),
             },
             staging: site("harbour-ci/pre-release"),
             targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
         };
         let by = session(pipeline);
         let policy = self.config.policy;
-        self.record.expect(&version(), &by, &policy, Maturity::Final, &[planned], self.now()).expect("a plan");
+        self.record.expect(version, &by, &policy, Maturity::Final, &[planned], self.now()).expect("a plan");
     }
 
     /// A package's bytes are declared, and seen in staging.
