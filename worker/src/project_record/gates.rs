@@ -304,6 +304,7 @@ fn refused(refusal: &Refusal) -> Problem {
     let (status, kind) = match refusal {
         Refusal::OtherPipeline { .. }
         | Refusal::OtherJob { .. }
+        | Refusal::OtherEnvironment { .. }
         | Refusal::NotPlayed { .. }
         | Refusal::NotEntitled { .. } => (403, "not-allowed"),
         Refusal::NotStaged { .. } => (409, "not-staged"),
