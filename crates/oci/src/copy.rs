@@ -202,7 +202,9 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
         let (there, mut missing): (Vec<_>, Vec<_>) = looks.into_iter().partition(|(_, is_there)| *is_there);
         // What was told once is not told again.
         if lost.is_empty() {
-            there.iter().for_each(|(blob, _)| moved(blob, Moved::WasThere));
+            for (blob, _) in &there {
+                moved(blob, Moved::WasThere);
+            }
         }
         // The largest first: what is under way at the end is then short.
         missing.sort_by_key(|(blob, _)| (Reverse(blob.size), blob.digest));
@@ -303,7 +305,7 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
             Err(CallError::Refused { status, .. }) if mount.is_some() && status.is_client_error() => {
                 session.call(self.http, &self.scope, &BeginUpload { mount: None, ..begin }).await
             }
-            begun => begun,
+            answered => answered,
         }
     }
 

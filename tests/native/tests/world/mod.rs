@@ -126,9 +126,9 @@ impl World {
         let (from, to) = (Session::new(&from), Session::new(&to));
         let (source, target) = (repository("ci/app"), repository("acme/app"));
         let image = read_image(&from, &self.http, &Scope::pull(&source), &source, self.digest).await;
-        let shelf = Shelf { session: &to, repository: &target };
+        let target = Shelf { session: &to, repository: &target };
         let tags: Vec<Tag> = vec!["17.3.1".parse().expect("a tag")];
-        read_back(&self.http, shelf, &image.expect("the staged image"), &tags, depth).await
+        read_back(&self.http, target, &image.expect("the staged image"), &tags, depth).await
     }
 
     async fn tag(&self, target: Shelf<'_>, image: &Image) -> Result<(), NotCopied> {
