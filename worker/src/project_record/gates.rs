@@ -11,7 +11,7 @@ use slipway_core::release::{Key, Version};
 use slipway_core::secret::JobSession;
 use slipway_edge::gates;
 use slipway_gitlab::{GetJob, Instance, Job};
-use slipway_ledger::Ask;
+use slipway_ledger::{Ask, GateOverride};
 use slipway_wire::{CallError, call};
 
 use super::{KEYS_MAX, ProjectRecord};
@@ -207,7 +207,14 @@ impl ProjectRecord {
             }
             Change::Close { reason } => record.close(version, &by.name, reasoned(&reason)?, now)?,
             Change::Override { keys, gates, reason } => {
-                self.override_gates(&config, project, version, by, keys, &gates, reasoned(&reason)?)?;
+                let keys = match keys {
+                    Some(keys) => keys,
+                    None => record.keys(version)?,
+                };
+                let (keys, gates) = (some(Some(&keys))?.unwrap_or_default(), overridable(&gates)?);
+                let (by_id, reason) = (by.id.unwrap_or_default(), reasoned(&reason)?);
+                let over = GateOverride { keys, gates: &gates, by_id, by: &by.name, reason };
+                self.override_gates(&config, project, version, by, &over)?;
             }
             Change::Deployed { environment } => {
                 if config.asks_for(project.name.as_str(), &environment) {
@@ -223,47 +230,23 @@ impl ProjectRecord {
     }
 
     /// Every gate that is to be opened must name the one who opens it, for every package.
-    #[allow(clippy::too_many_arguments, reason = "who opens what, and why")]
     fn override_gates(
         &self,
         config: &Config,
         project: &Project,
         version: &Version,
         by: &By,
-        keys: Option<Vec<Key>>,
-        gates: &[String],
-        reason: &str,
+        over: &GateOverride<'_>,
     ) -> std::result::Result<(), Problem> {
         let record = self.record()?;
-        let keys = match keys {
-            Some(keys) => keys,
-            None => record.keys(version)?,
-        };
-        let keys = some(Some(&keys))?.unwrap_or_default();
-        let mut kinds = Vec::new();
-        for name in gates {
-            let kind = GateKind::ALL.into_iter().find(|kind| *kind != GateKind::Hold && kind.code() == name);
-            kinds.push(kind.ok_or_else(|| {
-                let known = GateKind::ALL.iter().filter(|kind| **kind != GateKind::Hold).map(|kind| kind.code());
-                let known: Vec<&str> = known.collect();
-                Problem::new(
-                    422,
-                    "bad-request",
-                    format!("`{name}` is not a gate that is overridden; these are: {}.", known.join(", ")),
-                )
-            })?);
-        }
-        if kinds.is_empty() {
-            return Err(Problem::new(422, "bad-request", "Name at least one gate."));
-        }
-        for key in keys {
+        for key in over.keys {
             let gates = config.gates(project.name.as_str(), version, key);
             let theirs = |kind: &GateKind| {
                 gates
                     .iter()
                     .any(|gate| gate.asks_for(*kind) && by.id.is_some_and(|id| gate.override_people.contains(&id)))
             };
-            if let Some(kind) = kinds.iter().find(|kind| !theirs(kind)) {
+            if let Some(kind) = over.gates.iter().find(|kind| !theirs(kind)) {
                 let what = format!(
                     "The gate `{}` of `{key}` of {} {version} does not name {} in `override_people`; somebody whom it names \
                      may open it.",
@@ -275,8 +258,7 @@ impl ProjectRecord {
                 return Err(Problem::new(403, "not-allowed", what));
             }
         }
-        let by_id = by.id.unwrap_or_default();
-        Ok(record.override_gates(version, keys, &kinds, (by_id, &by.name), reason, clock::now())?)
+        Ok(record.override_gates(version, over, clock::now())?)
     }
 }
 
@@ -288,6 +270,23 @@ fn some(keys: Option<&[Key]>) -> std::result::Result<Option<&[Key]>, Problem> {
         }
         keys => Ok(keys),
     }
+}
+
+/// The gates that are named, where each is one that somebody may open.
+fn overridable(names: &[String]) -> std::result::Result<Vec<GateKind>, Problem> {
+    let known = || GateKind::ALL.into_iter().filter(|kind| *kind != GateKind::Hold);
+    let mut kinds = Vec::new();
+    for name in names {
+        kinds.push(known().find(|kind| kind.code() == name).ok_or_else(|| {
+            let known: Vec<&str> = known().map(GateKind::code).collect();
+            let what = format!("`{name}` is not a gate that is overridden; these are: {}.", known.join(", "));
+            Problem::new(422, "bad-request", what)
+        })?);
+    }
+    if kinds.is_empty() {
+        return Err(Problem::new(422, "bad-request", "Name at least one gate."));
+    }
+    Ok(kinds)
 }
 
 fn reasoned(reason: &str) -> std::result::Result<&str, Problem> {
