@@ -33,7 +33,7 @@ use worker::{
 
 mod gates;
 
-use crate::answer::{Answer, Problem, finish, json};
+use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
 use crate::message::{self, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
@@ -449,6 +449,7 @@ impl ProjectRecord {
         }
         let response = Response::ok(lines)?;
         response.headers().set("content-type", "application/x-ndjson")?;
+        response.headers().set("cache-control", PRIVATE)?;
         Ok(response)
     }
 

@@ -86,6 +86,7 @@ pub(crate) struct Host {
     sent: RefCell<Vec<Sent>>,
     meanwhile: RefCell<Option<Meanwhile>>,
     orders: RefCell<Vec<String>>,
+    log: RefCell<Vec<String>>,
 }
 
 impl Clock for Host {
@@ -144,7 +145,9 @@ impl ProjectHost for Host {
         }
     }
 
-    fn log(&self, _line: &str) {}
+    fn log(&self, line: &str) {
+        self.log.borrow_mut().push(line.to_owned());
+    }
 }
 
 pub(crate) const EVENTS_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -227,6 +230,7 @@ impl Edge {
             sent: RefCell::default(),
             meanwhile: RefCell::default(),
             orders: RefCell::default(),
+            log: RefCell::default(),
         };
         let edge = Self { record, host, config, gitlab, has_all };
         for name in ["one", "two"] {
@@ -364,6 +368,11 @@ impl Edge {
     /// How often something was asked, by the end of its path.
     pub(crate) fn asked(&self, end: &str) -> usize {
         self.host.sent.borrow().iter().filter(|sent| sent.what.ends_with(end)).count()
+    }
+
+    /// What the operator's log says of something.
+    pub(crate) fn logged(&self, of: &str) -> Vec<String> {
+        self.host.log.borrow().iter().filter(|line| line.contains(of)).cloned().collect()
     }
 
     /// What was sent to somebody, by the beginning of method and path.
