@@ -225,7 +225,7 @@ fn played<'a>(candidate: &Candidate, job: &'a Job) -> Result<&'a User, Refusal> 
 fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Approval, Refusal> {
     let key = || candidate.key.clone();
     let not_staged = |why: &str| Refusal::NotStaged { key: key(), why: why.to_owned() };
-    let digest = candidate.digest.ok_or_else(|| not_staged("no job has declared its file"))?;
+    let undeclared = "no job has declared its file";
     let mut distros = Vec::new();
     let (mut is_first, mut is_gone) = (false, false);
     for (distro, state) in &candidate.targets {
@@ -236,6 +236,7 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
                 is_first |= *state == TargetState::Staged;
                 distros.push(distro.clone());
             }
+            TargetState::Expected if candidate.digest.is_none() => return Err(not_staged(undeclared)),
             TargetState::Expected => return Err(not_staged("its bytes have not been seen in staging")),
             TargetState::Missing => is_gone = true,
             TargetState::Expired => return Err(not_staged("its staged copy has expired")),
@@ -249,6 +250,7 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
     if candidate.is_closed && !distros.is_empty() {
         return Err(Refusal::Closed { key: key() });
     }
+    let digest = candidate.digest.ok_or_else(|| not_staged(undeclared))?;
     Ok(Approval { by: by.username.clone(), by_id: by.id, via, job_id, digest, distros })
 }
 
@@ -383,6 +385,18 @@ mod tests {
             let candidate = Candidate { targets, is_closed: true, ..candidate() };
             let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"), true);
             assert_eq!(!matches!(found, Err(Refusal::Closed { .. })), holds, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_called_so_though_no_job_has_declared_its_file() {
+        use TargetState as S;
+        for (state, says) in [(S::Skipped, "is not shipped"), (S::Expected, "no job has declared its file")] {
+            let targets = vec![("ubuntu/jammy".to_owned(), state)];
+            let candidate = Candidate { targets, digest: None, ..candidate() };
+            let refused =
+                by_webhook(&candidate, &job(81, 7, "release: [deb]", "running")).expect_err("it has no bytes");
+            assert!(refused.to_string().contains(says), "{refused}");
         }
     }
 
