@@ -192,11 +192,14 @@ pub fn may(
         (_, Right::Operate) => denied("This is for the operator's credential".to_owned()),
         (Caller::Deployer(_), _) => denied("A deployer's job says what runs where, and nothing else".to_owned()),
         (Caller::Job(JobSession { user_level: level, .. }), Right::Hold) => ladder(*level, AccessLevel::Developer),
-        (Caller::Job(JobSession { user_level: level, .. }), Right::Close) => ladder(*level, AccessLevel::Maintainer),
         (Caller::Person(_), Right::Hold | Right::Lift) => ladder(level, AccessLevel::Developer),
         // Stopping is safe whoever asks for it. What a job's script may undo, nobody has stopped.
         (Caller::Job(_), Right::Lift) => {
             denied("A hold is lifted by a person signed in themselves, or by the operator".to_owned())
+        }
+        // A closed release stays closed.
+        (Caller::Job(_), Right::Close) => {
+            denied("A release is closed by a person signed in themselves, or by the operator".to_owned())
         }
         (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer),
         // The gate itself names people.

@@ -156,7 +156,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", &of("/deployments"), "Dnjem"),
         ("POST", &of("/holds"), "emEMO"),
         ("DELETE", &of("/holds"), "EMO"),
-        ("POST", &of("/close"), "mMO"),
+        ("POST", &of("/close"), "MO"),
         ("POST", &of("/overrides"), "REM"),
     ];
     for (method, path, expected) in table {
