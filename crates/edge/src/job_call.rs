@@ -208,6 +208,7 @@ fn denied(refusal: &Refusal) -> Denied {
     let (status, kind) = match refusal {
         Refusal::OtherPipeline { .. }
         | Refusal::OtherJob { .. }
+        | Refusal::OtherEnvironment { .. }
         | Refusal::NotPlayed { .. }
         | Refusal::NotEntitled { .. } => (403, "not-allowed"),
         Refusal::NotStaged { .. } => (409, "not-staged"),

@@ -81,6 +81,8 @@ pub(crate) struct Host {
     now: Cell<Timestamp>,
     /// What is answered, by method and path. What is not here is not found.
     answers: RefCell<BTreeMap<String, (u16, Value)>>,
+    /// The deployments of jobs that run in the environment of their package, unless others are answered.
+    deployments: RefCell<Vec<Value>>,
     sent: RefCell<Vec<Sent>>,
     meanwhile: RefCell<Option<Meanwhile>>,
     orders: RefCell<Vec<String>>,
@@ -107,7 +109,10 @@ impl Http for Host {
         if let Some(meanwhile) = meanwhile {
             meanwhile();
         }
-        let (status, body) = self.answers.borrow().get(&what).cloned().unwrap_or((404, json!({})));
+        let otherwise = || {
+            if what.ends_with("/deployments") { (200, json!(*self.deployments.borrow())) } else { (404, json!({})) }
+        };
+        let (status, body) = self.answers.borrow().get(&what).cloned().unwrap_or_else(otherwise);
         if status == 0 {
             return Err(Unreachable { host: "gitlab.example.com".to_owned(), why: "the connection broke".to_owned() });
         }
@@ -193,6 +198,12 @@ pub(crate) fn release_job(name: &str) -> String {
     format!("release: [{name}]")
 }
 
+/// What GitLab shows of a job that runs in an environment.
+pub(crate) fn deployment_of(job: u64, environment: &str) -> Value {
+    let deployable = json!({"id": job, "pipeline": {"id": PIPELINE}});
+    json!({"id": job, "status": "created", "environment": {"name": environment}, "deployable": deployable})
+}
+
 impl Edge {
     /// With packages `one` and `two` staged, and this configuration of the project and what comes after it.
     pub(crate) fn new(more: &str) -> Self {
@@ -212,6 +223,7 @@ impl Edge {
         let host = Host {
             now: Cell::new(NOW),
             answers: RefCell::default(),
+            deployments: RefCell::default(),
             sent: RefCell::default(),
             meanwhile: RefCell::default(),
             orders: RefCell::default(),
@@ -330,6 +342,7 @@ impl Edge {
             "user": {"id": 7, "username": "mira"}, "pipeline": {"id": PIPELINE, "ref": "v1.2.0", "sha": "aa"},
         });
         self.answers(&format!("jobs/{id}"), 200, job.clone());
+        self.host.deployments.borrow_mut().push(deployment_of(id, &format!("release/{name}")));
         job
     }
 
