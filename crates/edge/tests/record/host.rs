@@ -412,7 +412,7 @@ impl Edge {
 
     /// A job asks by itself as it likes.
     pub(crate) fn calls(&self, job: u64, keys: &[Key], all: bool) -> Result<Accepted, Denied> {
-        let session = JobSession { job_id: job, ..session(PIPELINE) };
+        let session = JobSession { job_id: job, environment: self.environment_of(job), ..session(PIPELINE) };
         let (project, version) = (self.config.project("tug").expect("the project"), version());
         let call = Call { session: &session, version: &version, keys, all };
         let answer = job_call::promote(&self.record, &self.host, &self.config, project, Some(&self.gitlab), &call);
@@ -421,6 +421,14 @@ impl Edge {
             Err(Unanswered::Denied(denied)) => Err(denied),
             Err(Unanswered::Record(error)) => panic!("the record works: {error}"),
         }
+    }
+
+    /// The environment that GitLab signs for a job: the one that the plan says.
+    fn environment_of(&self, job: u64) -> Option<String> {
+        let path = format!("GET /api/v4/projects/{PROJECT}/jobs/{job}");
+        let name = self.host.answers.borrow().get(&path)?.1["name"].as_str()?.to_owned();
+        let key = name.strip_prefix("release: [").and_then(|name| name.strip_suffix(']'));
+        Some(format!("release/{}", key.unwrap_or("all")))
     }
 
     /// Somebody changes something.
