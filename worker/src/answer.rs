@@ -4,6 +4,7 @@ use serde::Serialize;
 use slipway_core::api::ProblemDetails;
 use slipway_core::body::BadBody;
 use slipway_core::query::BadQuery;
+use slipway_edge::denied::{Denied, Unanswered};
 use slipway_ledger::{LedgerError, MigrationError, SqlError};
 use worker::{Headers, Response, ResponseBody};
 
@@ -112,6 +113,21 @@ impl From<SqlError> for Problem {
 impl From<MigrationError> for Problem {
     fn from(error: MigrationError) -> Self {
         worker::Error::RustError(error.to_string()).into()
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(Denied { status, kind, detail }: Denied) -> Self {
+        Self::new(status, kind, detail)
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Denied(denied) => denied.into(),
+            Unanswered::Record(error) => error.into(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
 use slipway_core::query::{self, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
+use slipway_edge::changes::By;
 use slipway_view::filter::Filter;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -19,7 +20,7 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, NO_STORE, Problem, finish, json, outward};
 use crate::caller::Asking;
-use crate::message::{self, By, ToDirectory, ToProject, tell};
+use crate::message::{self, ToDirectory, ToProject, tell};
 use crate::{carry, command, copy, counters, gates, pages, readiness, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
