@@ -353,15 +353,6 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     }
 }
 
-/// A job that was played, as GitLab shows it.
-struct Played<'a> {
-    job: &'a Job,
-    /// Whether it deploys to an environment, for each that was asked about.
-    deployments: RefCell<BTreeMap<String, bool>>,
-    /// Whether nobody waits any longer for GitLab to show more of it.
-    is_last: bool,
-}
-
 /// Whether an error is one of all webhooks, and how often a job is asked for in spite of it. A token that GitLab does not
 /// take, and too many questions, pass for all at once. That a thing is not there, or is no good question, is said of it
 /// alone; so is an answer that nobody understands, but a page of a proxy's in front of GitLab would be one too.
@@ -380,6 +371,15 @@ fn patience(error: &CallError) -> (bool, u32) {
             if is_of_all { (true, TRIES_MAX) } else { (false, STALE_TRIES_MAX) }
         }
     }
+}
+
+/// A job that was played, as GitLab shows it.
+struct Played<'a> {
+    job: &'a Job,
+    /// Whether it deploys to an environment, for each that was asked about.
+    deployments: RefCell<BTreeMap<String, bool>>,
+    /// Whether nobody waits any longer for GitLab to show more of it.
+    is_last: bool,
 }
 
 /// What became of a package that a played job stands for.
