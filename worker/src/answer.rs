@@ -148,6 +148,7 @@ impl From<LedgerError> for Problem {
             LedgerError::NotReplaceable { .. } | LedgerError::StillNeeded { .. } => {
                 Self::new(409, "not-replaceable", detail)
             }
+            LedgerError::SharedFile { .. } => Self::new(409, "shared-file", detail),
             LedgerError::OtherFile(_) => Self::new(422, "other-file", detail),
             LedgerError::Closed { .. } => Self::new(409, "closed", detail),
             LedgerError::NoRelease { .. } => Self::not_found("such release"),

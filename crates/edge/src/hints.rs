@@ -358,7 +358,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
 /// alone; so is an answer that nobody understands, but a page of a proxy's in front of GitLab would be one too.
 fn patience(error: &CallError) -> (bool, u32) {
     match error {
-        CallError::Unreachable(_) | CallError::Unsendable(_) => (true, TRIES_MAX),
+        CallError::Unreachable(_) | CallError::Unsendable(_) | CallError::Busy { .. } => (true, TRIES_MAX),
         CallError::Unreadable { .. } => (false, UNREADABLE_TRIES_MAX),
         CallError::Refused { status, .. } => {
             let passes = [
