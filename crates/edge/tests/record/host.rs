@@ -350,6 +350,8 @@ impl Edge {
     pub(crate) fn has_job_for_all(&self, id: u64, status: &str) {
         let mut job = self.has_job(id, "one", status);
         job["name"] = json!(RELEASE_ALL);
+        self.host.deployments.borrow_mut().retain(|deployment| deployment["id"] != id);
+        self.host.deployments.borrow_mut().push(deployment_of(id, "release/all"));
         self.answers(&format!("jobs/{id}"), 200, job);
     }
 
@@ -403,7 +405,11 @@ impl Edge {
 
     /// A job asks by itself as it likes.
     pub(crate) fn calls(&self, job: u64, keys: &[Key], all: bool) -> Result<Accepted, Denied> {
-        let session = JobSession { job_id: job, ..session(PIPELINE) };
+        // GitLab has signed the environment to which the job deploys.
+        let deployments = self.host.deployments.borrow().clone();
+        let own = deployments.iter().find(|deployment| deployment["id"] == job);
+        let environment = own.and_then(|own| own["environment"]["name"].as_str()).map(str::to_owned);
+        let session = JobSession { job_id: job, environment, ..session(PIPELINE) };
         let (project, version) = (self.config.project("tug").expect("the project"), version());
         let call = Call { session: &session, version: &version, keys, all };
         let answer = job_call::promote(&self.record, &self.host, &self.config, project, Some(&self.gitlab), &call);
