@@ -9,7 +9,7 @@ use slipway_core::config::{Config, Project};
 use slipway_core::expectation::is_one_line;
 use slipway_core::gate::GateKind;
 use slipway_core::release::{Key, Version};
-use slipway_ledger::{Record, Sql};
+use slipway_ledger::{GateOverride, Record, Sql};
 
 use crate::denied::{Denied, Unanswered};
 use crate::job_call::KEYS_MAX;
@@ -108,7 +108,9 @@ pub fn change<S: Sql>(
                 record.refused_at_the_door(&by.name, "POST overrides", &denied.detail, now)?;
                 return Err(denied.into());
             }
-            record.override_gates(version, keys, &kinds, (by.id.unwrap_or_default(), &by.name), reason, now)?;
+            let by_id = by.id.unwrap_or_default();
+            let over = GateOverride { keys, gates: &kinds, by_id, by: &by.name, reason };
+            record.override_gates(version, &over, now)?;
         }
         Change::Deployed { environment } => {
             if config.asks_for(project.name.as_str(), environment) {

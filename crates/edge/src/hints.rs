@@ -32,6 +32,8 @@ const ROUNDS_MAX: u32 = 4;
 const TRIES_MAX: u32 = 300;
 /// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
 const STALE_TRIES_MAX: u32 = 6;
+/// How often one is asked for of which GitLab's answer cannot be understood: about an hour.
+const UNREADABLE_TRIES_MAX: u32 = 20;
 
 /// Numbers beyond it are not exact in the ledger. GitLab.com's job ids have 34 bits.
 const ID_MAX: u64 = (1 << 53) - 1;
@@ -142,18 +144,23 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
 
     /// A hint was acknowledged, so it is given up only when GitLab itself says that nothing will come of it.
     fn unread(&self, hint: Hint, what: &str, error: &CallError) -> Result<Gitlab, LedgerError> {
-        self.host.log(&format!("a webhook's {what} cannot be read: {error}"));
-        let is_unknown = error.status() == Some(StatusCode::NOT_FOUND);
         if planted(Planted::DropsAHint) {
             self.record.settle_hint(hint.id, "dropped")?;
             return Ok(Gitlab::Silent);
         }
-        if hint.tries >= if is_unknown { STALE_TRIES_MAX } else { TRIES_MAX } {
+        let log = |then: &str| self.host.log(&format!("a webhook's {what} cannot be read: {error}; {then}"));
+        let (of_all, tries_max) = patience(error);
+        if hint.tries >= tries_max {
+            log("it is given up");
             self.record.settle_hint(hint.id, &error.to_string())?;
         } else {
+            // An outage is worth a line each time it is met. What concerns one webhook alone is told when it has ended.
+            if of_all {
+                log("it is asked for again");
+            }
             self.record.postpone_hint(hint.id, &error.to_string(), self.later(hint))?;
         }
-        Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent })
+        Ok(if of_all { Gitlab::Silent } else { Gitlab::Answers })
     }
 
     async fn judge(&self, hint: Hint, job: &Job) -> Result<Gitlab, LedgerError> {
@@ -343,6 +350,26 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         }
         record.settle_hint(hint.id, "deployed")?;
         Ok(Gitlab::Answers)
+    }
+}
+
+/// Whether an error is one of all webhooks, and how often a job is asked for in spite of it. A token that GitLab does not
+/// take, and too many questions, pass for all at once. That a thing is not there, or is no good question, is said of it
+/// alone; so is an answer that nobody understands, but a page of a proxy's in front of GitLab would be one too.
+fn patience(error: &CallError) -> (bool, u32) {
+    match error {
+        CallError::Unreachable(_) | CallError::Unsendable(_) | CallError::Busy { .. } => (true, TRIES_MAX),
+        CallError::Unreadable { .. } => (false, UNREADABLE_TRIES_MAX),
+        CallError::Refused { status, .. } => {
+            let passes = [
+                StatusCode::UNAUTHORIZED,
+                StatusCode::FORBIDDEN,
+                StatusCode::REQUEST_TIMEOUT,
+                StatusCode::TOO_MANY_REQUESTS,
+            ];
+            let is_of_all = !status.is_client_error() || passes.contains(status);
+            if is_of_all { (true, TRIES_MAX) } else { (false, STALE_TRIES_MAX) }
+        }
     }
 }
 

@@ -395,7 +395,7 @@ mod tests {
             let targets = vec![("ubuntu/jammy".to_owned(), state)];
             let candidate = Candidate { targets, digest: None, ..candidate() };
             let refused =
-                by_webhook(&candidate, &job(81, 7, "release: [deb]", "running")).expect_err("it has no bytes");
+                by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"), true).expect_err("it has no bytes");
             assert!(refused.to_string().contains(says), "{refused}");
         }
     }

@@ -1183,6 +1183,14 @@ impl World {
         rows.iter().map(|row| row.text(0).expect("a word").to_owned()).collect()
     }
 
+    /// How many transfers the account of a place now takes at a time.
+    pub fn transfers_of(&self, place: &str) -> u64 {
+        let disk = self.disk.borrow();
+        let account = disk.databases.get(&ObjectId::Account(place.to_owned())).expect("an account");
+        let rows = account.query("SELECT limit_milli FROM pace", &[]).expect("its pace");
+        rows.first().and_then(|row| row.natural(0).ok()).expect("it has one") / 1000
+    }
+
     /// How often a boundary of this kind was passed.
     pub fn count(&self, kind: Kind) -> usize {
         self.kinds.borrow().iter().filter(|passed| **passed == kind).count()

@@ -56,17 +56,17 @@ const LIMIT: Duration = Duration::from_mins(2);
 enum Client {
     Ours,
     Skopeo,
-    Crate,
+    OciCrate,
 }
 
 impl Client {
-    const ALL: [Self; 3] = [Self::Ours, Self::Skopeo, Self::Crate];
+    const ALL: [Self; 3] = [Self::Ours, Self::Skopeo, Self::OciCrate];
 
     fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
             Self::Skopeo => "skopeo",
-            Self::Crate => "oci-client",
+            Self::OciCrate => "oci-client",
         }
     }
 }
@@ -401,7 +401,7 @@ fn figures(latency: Duration, results: &Results, floors: &[f64]) -> Vec<Figure> 
         let is_marked = case == "cold" && !latency.is_zero();
         figures.push(if is_marked { ratio.must(Mark::AtMost(COLD_RATIO_MAX)) } else { ratio });
         let label = format!("{wires}, {case}: ours");
-        figures.push(Figure::new(label, "wall / oci-client", wall(Client::Ours) / wall(Client::Crate), "x"));
+        figures.push(Figure::new(label, "wall / oci-client", wall(Client::Ours) / wall(Client::OciCrate), "x"));
     }
     let floor = median(floors);
     let large = "one layer of 512 MiB";

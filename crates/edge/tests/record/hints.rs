@@ -198,6 +198,32 @@ fn a_job_that_gitlab_does_not_know_or_nobody_has_played_is_asked_for_for_about_a
 }
 
 #[test]
+fn a_job_that_gitlab_shows_to_nobody_or_unreadably_is_given_up_with_one_line_and_keeps_no_other_from_being_read() {
+    let broken = json!({"id": "eighty-one", "name": 7});
+    for (status, body, hours) in [(400, json!({}), 0), (404, json!({}), 0), (410, json!({}), 0), (200, broken, 2)] {
+        let edge = Edge::new("");
+        edge.answers("jobs/81", status, body);
+        edge.hears_of(81, "one");
+        edge.drives();
+        // Whoever comes after it is not made to wait for it.
+        edge.approves(82, "two");
+        assert!(edge.logged("job 81").is_empty(), "{status}: {:?}", edge.logged("job 81"));
+        let end = NOW + MINUTE * (5 + 60 * hours);
+        while let Some(next) = edge.drives().filter(|_| edge.logged("job 81").is_empty()) {
+            assert!(next < end, "{status}: it goes on for ever");
+            edge.is_at(next);
+        }
+        let lines = edge.logged("job 81");
+        assert_eq!(lines.len(), 1, "{status}: {lines:?}");
+        assert!(lines[0].ends_with("it is given up"), "{status}: {lines:?}");
+        let asked = edge.asked("/jobs/81");
+        edge.passes(MINUTE * 10);
+        edge.drives();
+        assert_eq!((edge.asked("/jobs/81"), edge.logged("job 81").len()), (asked, 1), "{status}: it is settled");
+    }
+}
+
+#[test]
 fn whoever_played_a_job_must_be_one_of_those_who_may_release_as_gitlab_names_them_now() {
     type Prepare<'a> = &'a dyn Fn(&Edge);
     let member = |level: u64| json!({"id": 7, "access_level": level, "state": "active"});

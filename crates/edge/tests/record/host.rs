@@ -86,6 +86,7 @@ pub(crate) struct Host {
     sent: RefCell<Vec<Sent>>,
     meanwhile: RefCell<Option<Meanwhile>>,
     orders: RefCell<Vec<String>>,
+    log: RefCell<Vec<String>>,
 }
 
 impl Clock for Host {
@@ -144,7 +145,9 @@ impl ProjectHost for Host {
         }
     }
 
-    fn log(&self, _line: &str) {}
+    fn log(&self, line: &str) {
+        self.log.borrow_mut().push(line.to_owned());
+    }
 }
 
 pub(crate) const EVENTS_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -227,6 +230,7 @@ impl Edge {
             sent: RefCell::default(),
             meanwhile: RefCell::default(),
             orders: RefCell::default(),
+            log: RefCell::default(),
         };
         let edge = Self { record, host, config, gitlab, has_all };
         for name in ["one", "two"] {
@@ -366,6 +370,11 @@ impl Edge {
         self.host.sent.borrow().iter().filter(|sent| sent.what.ends_with(end)).count()
     }
 
+    /// What the operator's log says of something.
+    pub(crate) fn logged(&self, of: &str) -> Vec<String> {
+        self.host.log.borrow().iter().filter(|line| line.contains(of)).cloned().collect()
+    }
+
     /// What was sent to somebody, by the beginning of method and path.
     pub(crate) fn sent(&self, what: &str) -> Vec<Sent> {
         self.host.sent.borrow().iter().filter(|sent| sent.what.starts_with(what)).cloned().collect()
@@ -403,7 +412,7 @@ impl Edge {
 
     /// A job asks by itself as it likes.
     pub(crate) fn calls(&self, job: u64, keys: &[Key], all: bool) -> Result<Accepted, Denied> {
-        let session = JobSession { job_id: job, ..session(PIPELINE) };
+        let session = JobSession { job_id: job, environment: self.environment_of(job), ..session(PIPELINE) };
         let (project, version) = (self.config.project("tug").expect("the project"), version());
         let call = Call { session: &session, version: &version, keys, all };
         let answer = job_call::promote(&self.record, &self.host, &self.config, project, Some(&self.gitlab), &call);
@@ -412,6 +421,14 @@ impl Edge {
             Err(Unanswered::Denied(denied)) => Err(denied),
             Err(Unanswered::Record(error)) => panic!("the record works: {error}"),
         }
+    }
+
+    /// The environment that GitLab signs for a job: the one that the plan says.
+    fn environment_of(&self, job: u64) -> Option<String> {
+        let path = format!("GET /api/v4/projects/{PROJECT}/jobs/{job}");
+        let name = self.host.answers.borrow().get(&path)?.1["name"].as_str()?.to_owned();
+        let key = name.strip_prefix("release: [").and_then(|name| name.strip_suffix(']'));
+        Some(format!("release/{}", key.unwrap_or("all")))
     }
 
     /// Somebody changes something.
