@@ -211,12 +211,15 @@ async fn an_address_that_a_registry_gives_and_nobody_named_is_not_visited() {
     assert!(error.to_string().contains("`storage` does not list"), "{error}");
 }
 
-/// What registries do in their own way, one row each: what it is, and the quirk or fault that stands for it.
+/// What a registry does, the quirk that stands for it, the layers of the image, and why it is not released.
+type Row<'a> = (&'a str, Vec<Quirk>, &'a [Vec<u8>], Option<&'a str>);
+
+/// What registries do in their own way, one row each.
 #[tokio::test]
 async fn what_some_registry_does_ends_in_a_release_that_reads_back_or_in_its_reason() {
     let large = vec![vec![5; 70_000_000]];
     let fails = |why: &'static str| Some(why);
-    let rows: [(&str, Vec<Quirk>, &[Vec<u8>], Option<&str>); 14] = [
+    let rows: [Row<'_>; 14] = [
         ("`Location` is absolute", vec![], &layers(), None),
         ("`Location` is relative", vec![Quirk::RelativeLocations], &layers(), None),
         ("a blob's bytes are at storage", vec![Quirk::RedirectsBlobs], &layers(), None),
