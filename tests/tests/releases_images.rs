@@ -140,13 +140,6 @@ impl Harbour {
         if ended.status.success() { Ok(ended.stdout) } else { Err(String::from_utf8_lossy(&ended.stderr).into_owned()) }
     }
 
-    fn plan(&self, release: &Release, key: &str, tags: &[&str]) -> Answer {
-        let expect = json!({"kind": "image", "tags": tags, "release_job": format!("release: [{key}]"),
-            "environment": format!("release/{key}")});
-        let patch = json!({"packages": [{"key": key, "expect": expect}]});
-        release.api("PATCH", "", Some(&release.session(release.build)), &patch)
-    }
-
     fn declare(&self, release: &Release, key: &str, image: &Image) {
         let staged =
             json!({"image": format!("{}/team/app", self.staging.host()), "digest": image.digest, "size": image.size});
@@ -156,13 +149,21 @@ impl Harbour {
 
     /// Plans, declares and finds staged: the manual job.
     fn ready(&self, release: &Release, key: &str, tag: &str, image: &Image) -> u64 {
-        self.plan(release, key, &[tag]).ok();
+        plan(release, key, &[tag]).ok();
         self.declare(release, key, image);
         let target = release.target(key);
         assert_eq!((&target["tag"], &target["state"]), (&json!(tag), &json!("staged")), "{target}");
         assert_eq!(target.get("distro"), None, "a target has a tag or a distro: {target}");
         release.job(key)
     }
+}
+
+/// Declares that an image is expected under these tags.
+fn plan(release: &Release, key: &str, tags: &[&str]) -> Answer {
+    let expect = json!({"kind": "image", "tags": tags, "release_job": format!("release: [{key}]"),
+        "environment": format!("release/{key}")});
+    let patch = json!({"packages": [{"key": key, "expect": expect}]});
+    release.api("PATCH", "", Some(&release.session(release.build)), &patch)
 }
 
 /// Bytes that do not repeat, made of a name.
@@ -283,7 +284,7 @@ fn a_plan_that_means_a_floating_tag_to_be_final_is_refused() {
     let harbour = Harbour::start("floating-plan");
     let release = harbour.world.release("17.3.1");
     for tag in ["latest", "17.3"] {
-        let refused = harbour.plan(&release, "app", &["17.3.1", tag]);
+        let refused = plan(&release, "app", &["17.3.1", tag]);
         assert_eq!(refused.status, 422, "{}", refused.text());
         assert!(refused.text().contains(&format!("the tag `{tag}` is final in the plan")), "{}", refused.text());
     }

@@ -150,6 +150,7 @@ fn a_job_releases_the_package_of_its_own_environment_and_pipeline_and_no_other()
     for (case, job) in [
         ("another environment", release.job_in("release/other", "cargo")),
         ("a longer environment", release.job_in("release/cargo/x", "cargo")),
+        ("no environment", named("release: [cargo]", Value::Null)),
         ("another name and no environment", named("release: [other]", Value::Null)),
         ("the same job of another pipeline", again.job("cargo")),
     ] {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use slipway_core::access::{Caller, Denied, PersonSession, Right, may, right};
+use slipway_core::access::{Caller, Denied, PersonSession, Right, may};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::secret::{JobSession, NotSealed, knows};
 use slipway_core::time::Timestamp;
@@ -52,12 +52,15 @@ pub(crate) struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// Who asks for what. A route without a row is not there.
-    pub(crate) fn of(request: &Request, segments: &[&str], env: &'a Env, config: &'a Config) -> Result<Self, Problem> {
+    /// Who asks, for what needs this right.
+    pub(crate) fn of(
+        request: &Request,
+        right: Right,
+        segments: &[&str],
+        env: &'a Env,
+        config: &'a Config,
+    ) -> Result<Self, Problem> {
         let method = request.method().to_string();
-        let is_api = segments.first() == Some(&"api");
-        let what = if is_api { "route of the API" } else { "page" };
-        let right = right(&method, segments).ok_or_else(|| Problem::not_found(what))?;
         let caller = if right == Right::Open { None } else { shown(request, env, config)? };
         let act = format!("{method} {}", segments.last().copied().unwrap_or("/"));
         Ok(Self { caller, right, act, env, config })

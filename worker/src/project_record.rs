@@ -18,7 +18,9 @@ use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
 use slipway_ledger::{Kept, LedgerError, Record, Sent, Sight, audit};
@@ -31,7 +33,7 @@ use worker::{
 
 mod gates;
 
-use crate::answer::{Answer, Problem, finish, json};
+use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
 use crate::message::{self, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
@@ -41,10 +43,10 @@ use crate::{clock, settings};
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
 /// How long looking again at what rests may hold up an alarm.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
+/// How long a socket is sent to before whoever reads has to show again that they may.
+const WATCH_LIMIT: Duration = Duration::from_mins(5);
 /// How often a waiting reader's release is looked at.
 const WAIT_STEP: Duration = Duration::from_millis(400);
-/// How many keys one request may name.
-const KEYS_MAX: usize = 500;
 
 #[durable_object]
 pub struct ProjectRecord {
@@ -451,6 +453,7 @@ impl ProjectRecord {
         }
         let response = Response::ok(lines)?;
         response.headers().set("content-type", "application/x-ndjson")?;
+        response.headers().set("cache-control", PRIVATE)?;
         Ok(response)
     }
 
@@ -466,6 +469,7 @@ impl ProjectRecord {
         }
         let pair = WebSocketPair::new()?;
         self.state.accept_websocket_with_tags(&pair.server, &[version.as_str()]);
+        pair.server.serialize_attachment(clock::now())?;
         if let Ok(pong) = WebSocketRequestResponsePair::new("ping", "pong") {
             self.state.set_websocket_auto_response(&pong);
         }
@@ -487,8 +491,12 @@ impl ProjectRecord {
         match self.render(project_id, version) {
             Ok(Some(release)) => {
                 for socket in sockets {
-                    // One that is gone comes back by itself and sees what it missed.
-                    drop(socket.send_with_str(&release));
+                    // One that is gone, or has to ask anew, comes back by itself and sees what it missed.
+                    if is_admitted(&socket) {
+                        drop(socket.send_with_str(&release));
+                    } else {
+                        drop(socket.close(Some(1000), Some("who reads is judged again")));
+                    }
                 }
             }
             Ok(None) => {}
@@ -502,6 +510,14 @@ impl ProjectRecord {
         let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
         Ok(release.map(|release| serde_json::to_string(&release)).transpose()?)
     }
+}
+
+/// Whether a socket was opened lately. Whoever opened it may have lost the right since, by the end of a session or of a
+/// role, and an object that only sends would never notice.
+fn is_admitted(socket: &WebSocket) -> bool {
+    let opened_at: Option<Timestamp> = socket.deserialize_attachment().ok().flatten();
+    let now = clock::now();
+    opened_at.is_some_and(|opened_at| opened_at <= now && now.since(opened_at) < WATCH_LIMIT)
 }
 
 /// What the upgrade's address says.

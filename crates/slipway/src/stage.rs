@@ -545,7 +545,7 @@ fn judge(release: &Release, key: &Key) -> Seen {
             | TargetState::Skipped
             | TargetState::Failed => {}
             TargetState::Expected | TargetState::Missing | TargetState::Expired => {
-                waiting.push(target.name().into_owned())
+                waiting.push(target.name().into_owned());
             }
             TargetState::Conflict | TargetState::Withdrawn => {
                 if target.state == TargetState::Conflict {

@@ -13,7 +13,7 @@ mod reading;
 mod schema;
 mod statuses;
 mod turns;
-pub use gates::{Ask, Outcry};
+pub use gates::{Ask, GateOverride, StopReason};
 pub use hints::{Kept, Named};
 pub use looks::Watched;
 pub use outbox::{Delivery, Receiver};

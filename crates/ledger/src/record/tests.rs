@@ -341,7 +341,7 @@ fn two_ways_of_asking_give_one_order() {
     stage(&record);
     // Both read the record before either writes.
     let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
-    let by_webhook = by_webhook(&candidate, &job(81)).expect("an approval");
+    let by_webhook = by_webhook(&candidate, &job(81), true).expect("an approval");
     let by_job = by_job(&candidate, &session(7, "aa"), &job(81)).expect("an approval");
     assert!(record.approve(&candidate, &by_webhook, &policy(), 1001, NOW).expect("the first"));
     assert!(!record.approve(&candidate, &by_job, &policy(), 1001, NOW).expect("the second"));
@@ -359,7 +359,7 @@ fn an_approval_of_what_has_changed_since_it_was_judged_is_none() {
     let record = record();
     stage(&record);
     let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
-    let approval = by_webhook(&candidate, &job(81)).expect("an approval");
+    let approval = by_webhook(&candidate, &job(81), true).expect("an approval");
     // Meanwhile other bytes have come, and are staged.
     record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), NOW).expect("a replacement");
     sees(&record, b"again", &Sight::Declared);
