@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, join3, select};
 use slipway_core::api::{PackagePatch, ReleasePatch, ReleaseSummary, TargetHistory};
+use slipway_core::cargo::{Cargo, TargetName, staged_under};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
@@ -23,7 +24,7 @@ use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
 use slipway_ledger::{Declared, Kept, LedgerError, Record, Sent, Sight, audit};
-use slipway_package::{Distro, Filename};
+use slipway_package::Filename;
 use slipway_packagecloud::Distributions;
 use slipway_wire::Token;
 use worker::{
@@ -257,9 +258,12 @@ impl ProjectRecord {
         let mut known: BTreeMap<String, Distributions> = BTreeMap::new();
         let mut problems = Vec::new();
         for package in planned {
+            // A registry has no list of what it takes: tags are free.
+            let Some(kind) = package.expect.kind.package() else { continue };
             for target in &package.targets {
-                let distro: Distro =
+                let name: TargetName =
                     target.distro.parse().map_err(|error| Problem::new(422, "bad-plan", format!("{error}.")))?;
+                let TargetName::Distro(distro) = name else { continue };
                 for site in [&package.staging, &target.public] {
                     if !known.contains_key(&site.place) {
                         let store = settings::store(&self.env, config, site)?;
@@ -270,7 +274,6 @@ impl ProjectRecord {
                         })?;
                         known.insert(site.place.clone(), list);
                     }
-                    let kind = package.expect.kind;
                     if known.get(&site.place).is_none_or(|list| list.id(kind, &distro).is_none()) {
                         let key = &package.key;
                         problems.push(format!("`{key}`: `{}` takes no {kind} packages for `{distro}`", site.place));
@@ -306,24 +309,26 @@ impl ProjectRecord {
         let mut asked = Vec::new();
         for Declared { key, file, replace } in declared {
             let is_known = self.record()?.staged(version, key)?.is_some_and(|known| known.digest == file.digest);
-            // What is no file name is refused by the record, in better words.
+            // An image is staged by its digest, so nothing is in its way. What is no file name is refused by the record, in
+            // better words.
             let (Ok(filename), false) = (file.filename.parse::<Filename>(), is_known) else { continue };
             let Some((site, distros)) = self.record()?.staging(version, key)? else { continue };
             let mut fits = vec![file.digest];
             if *replace {
                 fits.extend(self.record()?.gives_way(version, key, &file.filename)?);
             }
-            asked.extend(distros.into_iter().map(|distro| (site.clone(), distro, filename.clone(), fits.clone())));
+            let cargo = Cargo::File(filename);
+            asked.extend(distros.into_iter().map(|distro| (site.clone(), distro, cargo.clone(), fits.clone())));
         }
         let host = self.host();
-        let looks = asked.iter().map(|(site, distro, filename, _)| host.find(site, distro, filename));
+        let looks = asked.iter().map(|(site, distro, cargo, _)| host.find(site, distro, cargo));
         let seen = join_all(looks).await;
-        for ((site, _, filename, fits), seen) in asked.iter().zip(seen) {
+        for ((site, _, cargo, fits), seen) in asked.iter().zip(seen) {
             if let (Ok(Ok(Seen::Digest(found))), Some(wanted)) = (seen, fits.first())
                 && !fits.contains(&found)
             {
                 let store = settings::store(&self.env, config, site)?;
-                let problem = staging_conflict(&store.name(), filename, found, *wanted);
+                let problem = staging_conflict(&store.name(), cargo, found, *wanted);
                 let what = format!("{} {}", problem.what, problem.next);
                 return Ok(Some(Problem::new(409, "staging-conflict", what)));
             }
@@ -352,7 +357,9 @@ impl ProjectRecord {
             })
         };
         let host = self.host();
-        let looks = each().map(|(_, staged, distro, _)| host.find(&staged.staging, distro, &staged.filename));
+        let looks = each().map(async |(_, staged, distro, _)| {
+            host.find(&staged.staging, &staged_under(distro, &staged.digest), &staged.filename).await
+        });
         let looks = join_all(looks).await;
         let mut problems = Vec::new();
         for ((key, staged, distro, gives_way), seen) in each().zip(looks) {
@@ -432,7 +439,7 @@ impl ProjectRecord {
         let project = settings::project(&config, project_id)?;
         let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
         let package = release.and_then(|release| release.packages.into_iter().find(|package| package.key == *key));
-        let target = package.and_then(|package| package.targets.into_iter().find(|target| target.distro == distro));
+        let target = package.and_then(|package| package.targets.into_iter().find(|target| target.name() == distro));
         let target = target.ok_or_else(|| Problem::not_found("such target"))?;
         let attempts = self.record()?.attempts(version, key, distro)?;
         json(200, &TargetHistory { key: key.clone(), target, attempts })
@@ -587,10 +594,10 @@ impl ProjectHost for Host<&ProjectRecord> {
     async fn find(
         &self,
         site: &Site,
-        distro: &str,
-        filename: &Filename,
+        under: &str,
+        cargo: &Cargo,
     ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
-        message::find(&self.object.env, site, distro, filename).await
+        message::find(&self.object.env, site, under, cargo).await
     }
 
     fn secret(&self, name: &str) -> std::result::Result<Token, String> {

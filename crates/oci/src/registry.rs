@@ -68,11 +68,12 @@ impl Registry {
             Some(path) if !path.starts_with('/') => format!("{}/{path}", origin(&self.base)),
             _ => text.to_owned(),
         };
-        self.kept(url)
+        self.kept(&Token::new(url))
     }
 
-    /// An address that this registry gave earlier and that was kept ([`Location::expose`]), if it may still be visited.
-    pub fn kept(&self, url: String) -> Result<Location, CallError> {
+    /// An address that this registry gave earlier and that was kept ([`Location::keep`]), if it may still be visited.
+    pub fn kept(&self, url: &Token) -> Result<Location, CallError> {
+        let url = url.expose().to_owned();
         let is_own = self.base.serves(&url);
         if is_own || self.storage.iter().any(|storage| storage.serves(&url)) {
             return Ok(Location { url, is_own });
@@ -116,9 +117,9 @@ impl Location {
         host(&self.url)
     }
 
-    /// The address itself, for keeping it where keys are kept. It is shown to nobody.
-    pub fn expose(&self) -> &str {
-        &self.url
+    /// The address, to be kept until it is used: a secret like any other.
+    pub fn keep(&self) -> Token {
+        Token::new(self.url.clone())
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -185,10 +186,10 @@ mod tests {
     #[test]
     fn a_kept_location_is_visited_only_while_the_place_lists_it() {
         let given = "https://storage.example.net/b?sig=1";
-        let location = registry().kept(given.to_owned()).expect("listed");
-        assert_eq!((location.expose(), location.is_own()), (given, false));
+        let location = registry().kept(&Token::new(given.to_owned())).expect("listed");
+        assert_eq!((location.keep().expose(), location.is_own()), (given, false));
         let unlisted = Registry { storage: vec![], ..registry() };
-        assert!(unlisted.kept(given.to_owned()).is_err());
+        assert!(unlisted.kept(&Token::new(given.to_owned())).is_err());
     }
 
     #[test]

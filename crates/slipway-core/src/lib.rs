@@ -6,6 +6,7 @@ pub mod amount;
 pub mod api;
 pub mod approval;
 pub mod body;
+pub mod cargo;
 pub mod config;
 pub mod estimate;
 pub mod expectation;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use slipway_native::Native;
 use slipway_oci::{HeadManifest, Location, Registry, Repository, Scope, Session, Shelf, Tag, Uploads, Which};
-use slipway_wire::Digest;
+use slipway_wire::{Digest, Token};
 
 use crate::Order;
 
@@ -65,13 +65,14 @@ impl<'a> Remembered<'a> {
 
 impl Uploads for Remembered<'_> {
     fn broken_off(&self, blob: &Digest) -> Option<Location> {
-        self.registry.kept(self.known.borrow().get(&blob.to_string())?.clone()).ok()
+        let known = self.known.borrow().get(&blob.to_string())?.clone();
+        self.registry.kept(&Token::new(known)).ok()
     }
 
     fn goes_on_at(&self, blob: &Digest, location: Option<&Location>) {
         let mut known = self.known.borrow_mut();
         match location {
-            Some(location) => drop(known.insert(blob.to_string(), location.expose().to_owned())),
+            Some(location) => drop(known.insert(blob.to_string(), location.keep().expose().to_owned())),
             None => drop(known.remove(&blob.to_string())),
         }
         // At once, since this process may be killed at any moment. What cannot be written is sent again.
