@@ -29,8 +29,11 @@ pub(crate) async fn answer(
     version: Version,
     asked: CarryRequest,
 ) -> Answer {
-    let CarryRequest { key, distro, tag } = asked;
-    let distro = tag.map_or(distro, |tag| format!(":{tag}"));
+    let distro = asked.target().ok_or_else(|| {
+        let what = "The body names a `distro` and a `tag`; a target has one of them.";
+        Problem::new(422, "bad-request", what.to_owned())
+    })?;
+    let key = asked.key;
     let own = ToProject::Approvals { session, version: version.clone(), key: key.clone() };
     let approvals: Vec<u64> = ask(message::project(&env, project_id), &own)
         .await

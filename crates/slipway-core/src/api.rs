@@ -465,16 +465,47 @@ pub struct TargetHistory {
 /// `POST …/carries`: the release job holds this request open while the edge copies a package that takes longer than the
 /// edge may run by itself. The answer is NDJSON: a [`CarryLine`] at least every ten seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "CarryFields")]
 pub struct CarryRequest {
     /// The package.
     pub key: Key,
-    /// The target.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// The target's distro version. Empty for an image.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub distro: String,
     /// The tag of an image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+}
+
+/// A [`CarryRequest`] as it comes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CarryFields {
+    key: Key,
+    distro: Option<String>,
+    tag: Option<String>,
+}
+
+impl TryFrom<CarryFields> for CarryRequest {
+    type Error = &'static str;
+
+    fn try_from(CarryFields { key, distro, tag }: CarryFields) -> Result<Self, Self::Error> {
+        match (distro, tag) {
+            (None, None) => Err("missing field `distro`"),
+            (distro, tag) => Ok(Self { key, distro: distro.unwrap_or_default(), tag }),
+        }
+    }
+}
+
+impl CarryRequest {
+    /// The target, by the text form of its name. `None` when it names two.
+    pub fn target(&self) -> Option<String> {
+        match &self.tag {
+            Some(_) if !self.distro.is_empty() => None,
+            Some(tag) => Some(format!(":{tag}")),
+            None => Some(self.distro.clone()),
+        }
+    }
 }
 
 /// A line of the answer to a [`CarryRequest`].

@@ -146,7 +146,8 @@ mod tests {
             ),
             (
                 expect(r#"{"distros":["el/9"],"kind":"dsc"}"#),
-                "the field `packages[0].expect.kind`: `dsc` is not a kind of package; `deb` and `rpm` are".to_owned(),
+                "the field `packages[0].expect.kind`: `dsc` is not a kind of package; `deb`, `rpm` and `image` are"
+                    .to_owned(),
             ),
             (
                 expect(r#"{"distros":"el/9"}"#),

@@ -350,7 +350,7 @@ mod tests {
                 "refuse: `lone` has no distro, such as `ubuntu/jammy`",
                 "refuse: `deb`: `jammy` is not a distro version; write it as packagecloud does: `ubuntu/jammy`, `el/9`",
                 "refuse: `twice` names `el/9` twice",
-                "refuse: `kind`: `dsc` is not a kind of package; `deb` and `rpm` are",
+                "refuse: `kind`: `dsc` is not a kind of package; `deb`, `rpm` and `image` are",
                 "refuse: `a` is skipped without a reason",
                 "refuse: `both`: `el` is not a distro version; write it as packagecloud does: `ubuntu/jammy`, `el/9`",
                 "refuse: `both`: an rpm for `amd64` is called `x86_64`",
