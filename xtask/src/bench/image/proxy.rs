@@ -22,6 +22,8 @@ pub(super) struct Proxy {
     port: u16,
     to: Arc<Mutex<SocketAddr>>,
     sent: Arc<AtomicU64>,
+    /// How many connections the far end has not closed yet.
+    open: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -30,18 +32,18 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
         let port = listener.local_addr()?.port();
         let to = Arc::new(Mutex::new(listener.local_addr()?));
-        let sent = Arc::new(AtomicU64::new(0));
+        let (sent, open) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         thread::spawn({
-            let (to, sent) = (Arc::clone(&to), Arc::clone(&sent));
+            let (to, sent, open) = (Arc::clone(&to), Arc::clone(&sent), Arc::clone(&open));
             move || {
                 for near in listener.incoming().flatten() {
                     let to = *to.lock().unwrap_or_else(PoisonError::into_inner);
                     // What goes wrong with a connection shows at its other end.
-                    let _ = connect(near, to, latency, &sent);
+                    let _ = connect(near, to, latency, &sent, &open);
                 }
             }
         });
-        Ok(Self { port, to, sent })
+        Ok(Self { port, to, sent, open })
     }
 
     /// Whoever connects from now on is connected to `host`.
@@ -59,31 +61,57 @@ impl Proxy {
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Ordering::SeqCst)
     }
+
+    /// Whether the far end has closed every connection: it has noticed that whoever sent is gone.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.open.load(Ordering::SeqCst) == 0
+    }
 }
 
-fn connect(near: TcpStream, to: SocketAddr, latency: Duration, sent: &Arc<AtomicU64>) -> anyhow::Result<()> {
+fn connect(
+    near: TcpStream,
+    to: SocketAddr,
+    latency: Duration,
+    sent: &Arc<AtomicU64>,
+    open: &Arc<AtomicU64>,
+) -> anyhow::Result<()> {
     let far = TcpStream::connect(to)?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     // The first byte follows a handshake, which has gone there and back.
     let open_at = Instant::now() + 2 * latency;
-    carry(near.try_clone()?, far.try_clone()?, latency, open_at, Some(Arc::clone(sent)));
-    carry(far, near, latency, open_at, None);
+    let (from, to) = (near.try_clone()?, far.try_clone()?);
+    open.fetch_add(1, Ordering::SeqCst);
+    carry(from, to, latency, open_at, Some(Arc::clone(sent)), None);
+    carry(far, near, latency, open_at, None, Some(Arc::clone(open)));
     Ok(())
 }
 
 type Piece = (Instant, Vec<u8>);
 
-/// Carries one direction until its end, which arrives as late as all else.
-fn carry(mut from: TcpStream, mut to: TcpStream, latency: Duration, open_at: Instant, sent: Option<Arc<AtomicU64>>) {
+/// Carries one direction until its end, which arrives as late as all else. What it has carried is counted in `sent`, and its
+/// end in `open`.
+fn carry(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    latency: Duration,
+    open_at: Instant,
+    sent: Option<Arc<AtomicU64>>,
+    open: Option<Arc<AtomicU64>>,
+) {
     let (sender, receiver): (SyncSender<Piece>, Receiver<Piece>) = sync_channel(PIECES_MAX);
     thread::spawn(move || {
         let mut buffer = vec![0; PIECE_BYTES];
         while let Ok(length) = from.read(&mut buffer) {
             let due = Instant::now().max(open_at) + latency;
-            if sender.send((due, buffer[..length].to_vec())).is_err() || length == 0 {
-                return;
+            // Who is not there any more gets nothing, but the end is awaited all the same.
+            let _ = sender.send((due, buffer[..length].to_vec()));
+            if length == 0 {
+                break;
             }
+        }
+        if let Some(open) = open {
+            open.fetch_sub(1, Ordering::SeqCst);
         }
     });
     thread::spawn(move || {
