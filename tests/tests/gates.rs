@@ -173,7 +173,7 @@ fn a_deployment_counts_for_the_staged_bytes_and_not_for_those_before() {
         json!({"filename": other.filename, "digest": format!("sha256:{}", other.sha256), "size": other.bytes.len()});
     let patch = json!({"packages": [{"key": "deb", "staged": file, "replace": true}]});
     let replaced = release.api("PATCH", "", Some(&release.session(release.build)), &patch);
-    assert!([200, 409].contains(&replaced.status), "{}", replaced.text());
+    assert_eq!(replaced.status, 200, "the bytes that give way are in nobody's way: {}", replaced.text());
     world.depot.delete(&world.depot.staging, "ubuntu/jammy", &other.filename);
     release.stage_file("deb", &other, &["ubuntu/jammy"]);
     assert_eq!(blocked(&release, "deb")[0]["gate"], "deployed", "the old deployment is of other bytes");
@@ -243,14 +243,17 @@ fn an_approval_whose_turn_does_not_come_lapses_and_says_so() {
 fn a_closed_release_finishes_what_is_under_way_and_ships_nothing_else() {
     let (world, release) = gated("close", "");
     let (gate, first, second) = one_goes_one_waits(&world, &release);
-    let closed = post(&release, release.build, "/close", &json!({"reason": "1.0.1 takes its place"})).ok().json();
+    let reason = json!({"reason": "1.0.1 takes its place"});
+    assert_eq!(post(&release, release.build, "/close", &reason).status, 403, "a job is not a person");
+    let person = signed_in(&world, "mira");
+    let closed = release.api("POST", "/close", Some(&person), &reason).ok().json();
     assert_eq!((&closed["state"], &closed["closed"]["reason"]), (&json!("closed"), &json!("1.0.1 takes its place")));
     assert_eq!(release.target("second")["state"], "skipped");
     gate.open();
     release.wait_until_released("first");
     release.is_public_once(&first);
     release.is_not_public(&second.filename);
-    assert_eq!(post(&release, release.build, "/close", &json!({"reason": "again"})).status, 409);
+    assert_eq!(release.api("POST", "/close", Some(&person), &json!({"reason": "again"})).status, 409);
     let played = world.gitlab.play(release.job("second"), "mira");
     assert_eq!(release.promote(&release.session(played), &["second"]).status, 409);
 }

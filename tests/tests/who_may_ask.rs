@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use slipway_core::secret::{EdgeKey, JobSession};
 use slipway_core::time::Timestamp;
-use slipway_tests::e2e::{Answer, JAMMY, World, deb, send};
+use slipway_tests::e2e::{Answer, JAMMY, World, deb, send, wait_until};
 use slipway_wire::Token;
 
 fn seconds_since_1970() -> i64 {
@@ -150,6 +150,7 @@ fn a_job_releases_the_package_of_its_own_environment_and_pipeline_and_no_other()
     for (case, job) in [
         ("another environment", release.job_in("release/other", "cargo")),
         ("a longer environment", release.job_in("release/cargo/x", "cargo")),
+        ("no environment", named("release: [cargo]", Value::Null)),
         ("another name and no environment", named("release: [other]", Value::Null)),
         ("the same job of another pipeline", again.job("cargo")),
     ] {
@@ -314,4 +315,54 @@ fn the_operator_alone_is_told_how_each_secret_is_and_none_of_them_is_in_the_answ
     let found = readiness["secrets"].to_string();
     assert_eq!(readiness["is_ready"], false, "{readiness}");
     assert!(found.contains("it stages, and its user may write the public harbour/stable"), "{found}");
+}
+
+#[test]
+fn what_a_session_may_do_ends_with_its_job() {
+    let world = World::start("job-ended");
+    let release = world.release("1.0.0");
+    release.plan(&["cargo"]);
+    let session = release.session(release.build);
+    world.gitlab.finish(release.build, "success");
+    let file =
+        json!({"filename": "cargo_1.0.0-1_amd64.deb", "digest": format!("sha256:{}", "a".repeat(64)), "size": 3});
+    let declare = json!({"packages": [{"key": "cargo", "staged": file}]});
+    let mut last = Value::Null;
+    // What GitLab said of it while it ran is believed for five seconds.
+    wait_until("the session ends", || {
+        let answer = release.api("POST", "/holds", Some(&session), &json!({"reason": "a smell"}));
+        last = json!({"status": answer.status, "text": answer.text()});
+        answer.status == 403
+    });
+    assert!(last["text"].as_str().is_some_and(|text| text.contains("is `success` in GitLab")), "{last}");
+    let sequence = release.sequence();
+    for (method, path, body) in [
+        ("PATCH", "", &declare),
+        ("POST", "/holds", &json!({"reason": "a smell"})),
+        ("POST", "/deployments", &json!({"environment": "production"})),
+    ] {
+        assert_eq!(release.api(method, path, Some(&session), body).status, 403, "{method} {path}");
+    }
+    assert_eq!(release.sequence(), sequence, "nothing was written");
+}
+
+#[test]
+fn a_declaration_that_is_refused_changes_nothing() {
+    let world = World::start("refused-declaration");
+    let release = world.release("1.0.0");
+    release.plan(&["cargo"]);
+    let package = release.stage("cargo", &deb("cargo", "", 0));
+    let foreign = world.release("1.1.0");
+    foreign.plan(&["cargo"]);
+    // Staging has this name already, with the bytes of another release.
+    let (before, session) = (foreign.sequence(), foreign.session(foreign.build));
+    for replace in [false, true] {
+        let file = json!({"filename": package.filename, "digest": format!("sha256:{}", "a".repeat(64)), "size": 3});
+        let patch = json!({"packages": [{"key": "cargo", "staged": file, "replace": replace}]});
+        let answer = foreign.api("PATCH", "", Some(&session), &patch);
+        assert_eq!(answer.status, 409, "{}", answer.text());
+        assert!(answer.text().contains("staging-conflict"), "{}", answer.text());
+        assert_eq!(foreign.sequence(), before, "replace: {replace}");
+    }
+    foreign.declare("cargo", &package).ok();
 }

@@ -2,8 +2,16 @@
 
 use serde::Serialize;
 use slipway_core::api::ProblemDetails;
+use slipway_core::body::BadBody;
+use slipway_core::query::BadQuery;
+use slipway_edge::denied::{Denied, Unanswered};
 use slipway_ledger::{LedgerError, MigrationError, SqlError};
-use worker::{Headers, Response};
+use worker::{Headers, Response, ResponseBody};
+
+/// For what no cache may keep for others.
+pub(crate) const PRIVATE: &str = "private, max-age=0, must-revalidate";
+/// For what no cache may keep, not even that of whoever asked.
+pub(crate) const NO_STORE: &str = "no-store";
 
 /// What a handler gives back.
 pub(crate) type Answer = Result<Response, Problem>;
@@ -17,11 +25,20 @@ pub(crate) struct Problem {
     pub kind: &'static str,
     /// What was being done to what, why it failed, what to do next.
     pub detail: String,
+    /// With 405: the methods that there are.
+    pub allow: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(status: u16, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into() }
+        Self { status, kind, detail: detail.into(), allow: None }
+    }
+
+    /// 405: there is something here, but not for this method.
+    pub(crate) fn method_not_allowed(method: &str, allow: String) -> Self {
+        let method: String = method.chars().take(40).collect();
+        let detail = format!("`{method}` is not answered here; use {allow}.");
+        Self { allow: Some(allow), ..Self::new(405, "method-not-allowed", detail) }
     }
 
     /// Two problems of one request: the first one's kind, both details.
@@ -52,9 +69,20 @@ impl Problem {
         };
         let headers = Headers::new();
         headers.set("content-type", "application/problem+json")?;
-        headers.set("cache-control", "no-store")?;
-        headers.set("x-content-type-options", "nosniff")?;
+        headers.set("cache-control", NO_STORE)?;
         Ok(Response::from_bytes(serde_json::to_vec(&details)?)?.with_status(self.status).with_headers(headers))
+    }
+}
+
+impl From<BadQuery> for Problem {
+    fn from(error: BadQuery) -> Self {
+        Self::new(400, "bad-request", format!("The query is not understood: {error}."))
+    }
+}
+
+impl From<BadBody> for Problem {
+    fn from(error: BadBody) -> Self {
+        Self::new(400, "bad-request", format!("The body is not understood: {error}."))
     }
 }
 
@@ -88,6 +116,21 @@ impl From<MigrationError> for Problem {
     }
 }
 
+impl From<Denied> for Problem {
+    fn from(Denied { status, kind, detail }: Denied) -> Self {
+        Self::new(status, kind, detail)
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Denied(denied) => denied.into(),
+            Unanswered::Record(error) => error.into(),
+        }
+    }
+}
+
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         let detail = format!("{error}.");
@@ -105,6 +148,7 @@ impl From<LedgerError> for Problem {
             LedgerError::NotReplaceable { .. } | LedgerError::StillNeeded { .. } => {
                 Self::new(409, "not-replaceable", detail)
             }
+            LedgerError::SharedFile { .. } => Self::new(409, "shared-file", detail),
             LedgerError::OtherFile(_) => Self::new(422, "other-file", detail),
             LedgerError::Closed { .. } => Self::new(409, "closed", detail),
             LedgerError::NoRelease { .. } => Self::not_found("such release"),
@@ -117,12 +161,42 @@ impl From<LedgerError> for Problem {
 /// 200 or another success, with JSON that no cache may keep for others.
 pub(crate) fn json<T: Serialize>(status: u16, value: &T) -> Answer {
     let response = Response::from_json(value)?.with_status(status);
-    response.headers().set("cache-control", "private, max-age=0, must-revalidate")?;
-    response.headers().set("x-content-type-options", "nosniff")?;
+    response.headers().set("cache-control", PRIVATE)?;
+    Ok(response)
+}
+
+/// The same, with a credential or what is said of one.
+pub(crate) fn secret_json<T: Serialize>(status: u16, value: &T) -> Answer {
+    let response = json(status, value)?;
+    response.headers().set("cache-control", NO_STORE)?;
     Ok(response)
 }
 
 /// Turns a handler's end into an answer.
 pub(crate) fn finish(answer: Answer) -> worker::Result<Response> {
     answer.or_else(|problem| problem.response())
+}
+
+/// An answer as it leaves the edge: none is taken for something else than it says it is, and one to `HEAD` has no body.
+pub(crate) fn outward(response: Response, allow: Option<&str>, is_head: bool) -> worker::Result<Response> {
+    // A socket goes out as it is.
+    if response.status_code() == 101 {
+        return Ok(response);
+    }
+    // What an object has answered cannot be changed, so its headers are copied.
+    let headers = Headers::new();
+    for (name, value) in response.headers().entries() {
+        headers.append(&name, &value)?;
+    }
+    headers.set("x-content-type-options", "nosniff")?;
+    if let Some(allow) = allow {
+        headers.set("allow", allow)?;
+    }
+    if !is_head {
+        return Ok(response.with_headers(headers));
+    }
+    if let ResponseBody::Stream(stream) = response.body() {
+        drop(stream.cancel());
+    }
+    Ok(Response::empty()?.with_status(response.status_code()).with_headers(headers))
 }

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use slipway_core::access::{Caller, Denied, PersonSession, Right, may, right};
+use slipway_core::access::{Caller, Denied, Look, PersonSession, Right, Running, may, must_run, still_runs};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::secret::{JobSession, NotSealed, knows};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
-use slipway_gitlab::{AccessLevel, Instance, role};
+use slipway_gitlab::{AccessLevel, GetJob, Instance, JobStatus, role};
+use slipway_wire::call;
 use worker::{Env, Request, Response};
 
 use crate::answer::{Answer, Problem};
@@ -21,8 +22,8 @@ use crate::{clock, counters, message, settings};
 
 /// How long a person's role is believed. Somebody who lost it acts for that long at most.
 const ROLE_AGE_MAX: Duration = Duration::from_mins(1);
-/// How long GitLab may take to tell it.
-const ROLE_LIMIT: Duration = Duration::from_secs(5);
+/// How long GitLab may take to tell it, or how a job is.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// How many roles are kept. Beyond it all are forgotten: asking again is cheap.
 const ROLES_MAX: usize = 2000;
 
@@ -39,6 +40,8 @@ type Roles = BTreeMap<(u64, u64), Known>;
 thread_local! {
     /// Roles by person and project, and when GitLab told them.
     static ROLES: RefCell<Roles> = const { RefCell::new(BTreeMap::new()) };
+    /// How the jobs of sessions were lately.
+    static RUNNING: RefCell<Running> = RefCell::default();
 }
 
 /// A request, and what it needs.
@@ -52,12 +55,15 @@ pub(crate) struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// Who asks for what. A route without a row is not there.
-    pub(crate) fn of(request: &Request, segments: &[&str], env: &'a Env, config: &'a Config) -> Result<Self, Problem> {
+    /// Who asks, for what needs this right.
+    pub(crate) fn of(
+        request: &Request,
+        right: Right,
+        segments: &[&str],
+        env: &'a Env,
+        config: &'a Config,
+    ) -> Result<Self, Problem> {
         let method = request.method().to_string();
-        let is_api = segments.first() == Some(&"api");
-        let what = if is_api { "route of the API" } else { "page" };
-        let right = right(&method, segments).ok_or_else(|| Problem::not_found(what))?;
         let caller = if right == Right::Open { None } else { shown(request, env, config)? };
         let act = format!("{method} {}", segments.last().copied().unwrap_or("/"));
         Ok(Self { caller, right, act, env, config })
@@ -84,7 +90,10 @@ impl<'a> Asking<'a> {
         }
         let project = self.config.project(name).ok_or_else(|| Problem::not_found("such project"))?;
         match self.may(project).await? {
-            Ok(()) => Ok(project),
+            Ok(()) => {
+                self.still_runs(project).await?;
+                Ok(project)
+            }
             Err(Denied::Stranger) => Err(stranger()),
             Err(Denied::Unknown) => Err(Problem::not_found("such project")),
             Err(Denied::NotAllowed(why)) => {
@@ -136,6 +145,31 @@ impl<'a> Asking<'a> {
             _ => None,
         };
         Ok(may(self.right, self.caller.as_ref(), project, level, self.config))
+    }
+
+    /// What a job may do ends with the job.
+    async fn still_runs(&self, project: &Project) -> Result<(), Problem> {
+        // Whoever shows nothing has no job, and only reads.
+        let look = self.caller.as_ref().and_then(|caller| must_run(self.right, caller));
+        let Some(Look { session, goes_on }) = look else { return Ok(()) };
+        let now = clock::now();
+        let known = RUNNING.with_borrow(|running| running.status(session, now).cloned());
+        let status = match known {
+            Some(status) => status,
+            None => match status(self.env, self.config, session).await {
+                Ok(status) => {
+                    RUNNING.with_borrow_mut(|running| running.learn(session, status.clone(), now));
+                    status
+                }
+                Err(_) if goes_on => return Ok(()),
+                Err(problem) => return Err(problem),
+            },
+        };
+        if let Err(ended) = still_runs(session.job_id, &status) {
+            self.record(project, &ended.to_string()).await;
+            return Err(Problem::new(403, "job-ended", format!("{ended}.")));
+        }
+        Ok(())
     }
 
     /// Somebody who may ask this of the project is refused for what they ask: its audit says so.
@@ -212,10 +246,21 @@ async fn level(
     }
 }
 
+/// How the job of a session is now.
+async fn status(env: &Env, config: &Config, session: &JobSession) -> Result<JobStatus, Problem> {
+    let instance = Instance::new(config.gitlab.url.clone(), settings::secret(env, &config.gitlab.token)?);
+    let asked = GetJob { instance: &instance, project_id: session.project_id, job_id: session.job_id };
+    let job = call(&Fetch::new(ASK_LIMIT), &asked).await.map_err(|error| {
+        let why = format!("Cannot read from GitLab whether job {} still runs: {error}. Try again.", session.job_id);
+        Problem::new(503, "gitlab-unreachable", why)
+    })?;
+    Ok(job.status)
+}
+
 async fn ask(env: &Env, config: &Config, user_id: u64, project_id: u64, now: Timestamp) -> Result<Known, Problem> {
     let instance = Instance::new(config.gitlab.url.clone(), settings::secret(env, &config.gitlab.token)?);
     let (directory, signed_out) = (message::directory(env)?, ToDirectory::SignedOut { user_id });
-    let http = Fetch::new(ROLE_LIMIT);
+    let http = Fetch::new(ASK_LIMIT);
     let (level, signed_out) = join(role(&http, &instance, project_id, user_id), tell(&directory, &signed_out)).await;
     let level = level.map_err(|error| {
         let why = format!("Cannot read your role from GitLab: {error}. Try again.");

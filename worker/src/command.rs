@@ -46,7 +46,6 @@ pub(crate) async fn answer(request: &Request, env: &Env, asked: Asked) -> Answer
     }
     let digest = found.text().await?;
     let headers = Headers::new();
-    headers.set("x-content-type-options", "nosniff")?;
     let keep =
         if asked.versioned { "public, max-age=31536000, immutable" } else { "public, max-age=0, must-revalidate" };
     headers.set("cache-control", keep)?;

@@ -13,7 +13,7 @@ use slipway_relay::Limits;
 use slipway_wire::{Digest, RelayError, Relayed, TooSlow, Transfer, Unreachable};
 use worker::{Env, Method, Request, RequestInit, Result};
 
-use crate::answer::{Answer, Problem, json};
+use crate::answer::{Answer, Problem, secret_json};
 use crate::clock;
 use crate::fetch::body;
 use crate::message::{self, ToPackage, ask};
@@ -195,5 +195,5 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
         });
     };
     let relayed = slipway_relay::relay(&loaded.into_transfer()?, &limits, None, progress).await;
-    json(200, &Unloaded::from_relayed(relayed))
+    secret_json(200, &Unloaded::from_relayed(relayed))
 }

@@ -4,28 +4,29 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use js_sys::Reflect;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use slipway_core::access::{self, Asked};
 use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
 use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
-use slipway_core::release::{ReleaseState, Version};
+use slipway_core::query::{self, ReleaseQuery, WAIT_SECONDS_MAX};
+use slipway_core::release::Version;
+use slipway_edge::changes::By;
 use slipway_view::filter::Filter;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
-use crate::answer::{Answer, Problem, finish, json};
+use crate::answer::{Answer, NO_STORE, Problem, finish, json, outward};
 use crate::caller::Asking;
-use crate::message::{self, By, ToDirectory, ToProject, tell};
+use crate::message::{self, ToDirectory, ToProject, tell};
 use crate::{carry, command, copy, counters, gates, pages, readiness, session, settings, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_SECONDS_MAX: Duration = Duration::from_secs(10);
-/// The longest that a reader may wait for a change; proxies on the way cut idle requests at 30 to 100 seconds.
-const WAIT_SECONDS_MAX: u64 = 25;
 /// Rows of the audit in one answer.
 const AUDIT_ROWS_MAX: u64 = 1000;
 
@@ -33,23 +34,42 @@ const AUDIT_ROWS_MAX: u64 = 1000;
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
     let wants_page = !request.path().starts_with("/api/")
         && request.headers().get("accept")?.is_some_and(|accept| accept.contains("text/html"));
-    match route(request, &env).await {
+    let is_head = sent_method(&request) == "HEAD";
+    let answer = route(request, &env).await;
+    let allow = answer.as_ref().err().and_then(|problem| problem.allow.clone());
+    let answer = match answer {
         Err(problem) if wants_page => finish(pages::problem(&problem)),
         answer => finish(answer),
-    }
+    };
+    outward(answer?, allow.as_deref(), is_head)
+}
+
+/// The method as it was sent. The `worker` crate takes every one that it does not know for `GET`.
+fn sent_method(request: &Request) -> String {
+    request.inner().method()
 }
 
 async fn route(mut request: Request, env: &Env) -> Answer {
     let path = request.path();
-    let segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
+    let what = if path.starts_with("/api/") { "route of the API" } else { "page" };
+    let segments = access::segments(&path).ok_or_else(|| Problem::not_found(what))?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let method = sent_method(&request);
+    let right = match access::asked(&method, &segments) {
+        Asked::Route(right) => right,
+        Asked::OtherMethod(allow) if method == "OPTIONS" => return methods(&allow),
+        Asked::OtherMethod(allow) => return Err(Problem::method_not_allowed(&method, allow)),
+        Asked::Nothing => return Err(Problem::not_found(what)),
+    };
     if segments == ["healthz"] {
         return alive();
     }
     let config = settings::config()?;
     let config = config.as_ref();
-    let asking = Asking::of(&request, &segments, env, config)?;
-    match (request.method(), segments.as_slice()) {
+    let asking = Asking::of(&request, right, &segments, env, config)?;
+    // `HEAD` is `GET`, and loses its body on the way out.
+    let method = if method == "HEAD" { Method::Get } else { request.method() };
+    match (method, segments.as_slice()) {
         (Method::Post, ["webhooks", "gitlab", project]) => webhook::receive(request, project, env, config).await,
         (Method::Post, ["api", "v1", "sessions"]) => {
             let body = body(&mut request, session::BODY_BYTES_MAX).await?;
@@ -66,7 +86,9 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         }
         (Method::Get, ["metrics"]) => {
             asking.operator()?;
-            Ok(Response::ok(counters::text())?)
+            let response = Response::ok(counters::text())?;
+            response.headers().set("cache-control", NO_STORE)?;
+            Ok(response)
         }
         (Method::Get, ["openapi.json"]) => {
             let response = Response::ok(OPENAPI)?;
@@ -97,6 +119,13 @@ async fn route(mut request: Request, env: &Env) -> Answer {
     }
 }
 
+/// Which methods a path has. No other site's pages are let in by it: it grants nothing across origins.
+fn methods(allow: &str) -> Answer {
+    let response = Response::empty()?.with_status(204);
+    response.headers().set("allow", allow)?;
+    Ok(response)
+}
+
 /// It runs, and has this time: a runtime without a server in front of it dates no answer.
 fn alive() -> Answer {
     let response = Response::ok("ok\n")?;
@@ -113,6 +142,10 @@ async fn api(
     config: &Config,
     asking: Asking<'_>,
 ) -> Answer {
+    let takes_query = matches!(path, ["projects", _, "audit"] | ["projects", _, "releases", _] | [.., "live"]);
+    if !(takes_query && method == Method::Get) {
+        query::none(&pairs(&request)?)?;
+    }
     match (method, path) {
         (Method::Get, ["sign-in"]) => session::sign_in(config),
         (Method::Get, ["projects"]) => {
@@ -133,8 +166,7 @@ async fn api(
         }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = asking.project(project).await?;
-            let query: AuditQuery = parse_query(&request)?;
-            let message = ToProject::Audit { first: query.first.unwrap_or(1), count: AUDIT_ROWS_MAX };
+            let message = ToProject::Audit { first: query::first_row(&pairs(&request)?)?, count: AUDIT_ROWS_MAX };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
         }
         (Method::Patch, ["projects", project, "releases", version]) => {
@@ -184,21 +216,9 @@ async fn api(
     }
 }
 
-#[derive(Deserialize)]
-struct WaitQuery {
-    since: Option<u64>,
-    wait: Option<ReleaseState>,
-    timeout: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct AuditQuery {
-    first: Option<u64>,
-}
-
 async fn one_release(request: &Request, env: &Env, project: &Project, version: &str) -> Answer {
-    let query: WaitQuery = parse_query(request)?;
-    let wait_ms = query.timeout.unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX) * 1000;
+    let query = ReleaseQuery::read(&pairs(request)?)?;
+    let wait_ms = query.timeout.unwrap_or(WAIT_SECONDS_MAX) * 1000;
     let version = parse_version(version)?;
     let message =
         ToProject::Release { project_id: project.id, version, since: query.since, state: query.wait, wait_ms };
@@ -214,7 +234,7 @@ async fn one_release(request: &Request, env: &Env, project: &Project, version: &
 }
 
 async fn live(request: Request, env: &Env, config: &Config, project: &Project, version: &str) -> Answer {
-    let query: WaitQuery = parse_query(&request)?;
+    let since = query::since(&pairs(&request)?)?;
     let version = parse_version(version)?;
     let upgrades = request.headers().get("upgrade")?.is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
     if !upgrades {
@@ -224,7 +244,7 @@ async fn live(request: Request, env: &Env, config: &Config, project: &Project, v
     if request.headers().get("origin")?.is_some_and(|origin| !config.edge.url.serves(&origin)) {
         return Err(Problem::new(403, "foreign-origin", "Sockets are opened by this dashboard's own pages alone."));
     }
-    let since = query.since.map(|since| format!("&since={since}")).unwrap_or_default();
+    let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
     let version = version.as_str().replace('+', "%2B");
     let url = format!("https://object/?project_id={}&version={version}{since}", project.id);
     let mut init = worker::RequestInit::new();
@@ -248,21 +268,21 @@ fn read(project: &Project, version: &str) -> std::result::Result<ToProject, Prob
     })
 }
 
-fn parse_query<T: for<'de> Deserialize<'de>>(request: &Request) -> std::result::Result<T, Problem> {
-    request.query().map_err(|error| Problem::new(400, "bad-request", format!("The query is not understood: {error}.")))
+/// What an address says after its `?`.
+fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Problem> {
+    Ok(request.url()?.query_pairs().into_owned().collect())
 }
 
 fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
     text.parse().map_err(|error| Problem::new(422, "bad-version", format!("{error}.")))
 }
 
-pub(crate) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> std::result::Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::new(400, "bad-request", format!("The body is not understood: {error}.")))
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, Problem> {
+    Ok(slipway_core::body::read(bytes)?)
 }
 
 /// Asks the record and reads its JSON; its problems stay what they are.
-async fn ask<T: for<'de> Deserialize<'de>>(
+async fn ask<T: DeserializeOwned>(
     env: &Env,
     project: &Project,
     message: &ToProject,
@@ -306,10 +326,4 @@ pub(crate) async fn body(request: &mut Request, limit: usize) -> std::result::Re
         }
         bytes.extend(chunk.to_vec());
     }
-}
-
-/// A segment of a path, with its escapes undone.
-fn decode(segment: &str) -> String {
-    let decoded = js_sys::decode_uri_component(segment).ok().and_then(|text| text.as_string());
-    decoded.unwrap_or_else(|| segment.to_owned())
 }

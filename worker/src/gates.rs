@@ -3,11 +3,11 @@
 use slipway_core::access::{self, Caller};
 use slipway_core::api::{CloseRequest, DeploymentRequest, HoldRequest, OverrideRequest};
 use slipway_core::config::Config;
+use slipway_edge::changes::Change;
 use worker::Method;
 
 use crate::answer::Problem;
 use crate::fetch::parse;
-use crate::message::Change;
 
 /// The change that a request asks for, by the last part of its path.
 pub(crate) fn change(method: &Method, what: &str, body: &[u8]) -> std::result::Result<Change, Problem> {

@@ -5,7 +5,6 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use slipway_core::access::Caller;
 use slipway_core::api::ReleasePatch;
 use slipway_core::inventory::Seen;
 use slipway_core::promotion::Order;
@@ -14,6 +13,7 @@ use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{AskSlot, SlotEnded};
+use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
 use slipway_ledger::{Ask, Named};
 use slipway_package::Filename;
@@ -58,42 +58,6 @@ pub(crate) enum ToProject {
     Audit { first: u64, count: u64 },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
-}
-
-/// Who changes something, as the audit names them.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct By {
-    /// `user:mira`, `job:81 user:mira`, `operator`.
-    pub(crate) name: String,
-    /// GitLab's id of the person, where one is behind it.
-    pub(crate) id: Option<u64>,
-}
-
-impl By {
-    /// Whoever asks. Only people are known by their number here: what names people means them, and not a job of theirs,
-    /// whose script somebody else may have written.
-    pub(crate) fn of(caller: &Caller) -> Self {
-        let id = match caller {
-            Caller::Person(person) => Some(person.user_id),
-            Caller::Job(_) | Caller::Deployer(_) | Caller::Operator => None,
-        };
-        Self { name: caller.to_string(), id }
-    }
-}
-
-/// What somebody changes who releases nothing.
-#[derive(Serialize, Deserialize)]
-pub(crate) enum Change {
-    /// Hold packages back; without keys the release as a whole.
-    Hold { keys: Option<Vec<Key>>, reason: String },
-    /// Let them go.
-    Lift { keys: Option<Vec<Key>>, reason: String },
-    /// Give the release up.
-    Close { reason: String },
-    /// Open gates.
-    Override { keys: Option<Vec<Key>>, gates: Vec<String>, reason: String },
-    /// Its bytes run there.
-    Deployed { environment: String },
 }
 
 /// To the object of a package of a release.

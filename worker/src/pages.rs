@@ -16,7 +16,6 @@ fn html(status: u16, markup: &str) -> Answer {
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", page::CONTENT_SECURITY_POLICY),
-        ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
         ("cache-control", page::CACHE_CONTROL),
     ] {
@@ -81,7 +80,6 @@ pub(crate) async fn asset(request: &Request, env: &Env, name: &str) -> Answer {
     }
     let headers = Headers::new();
     headers.set("content-type", kind)?;
-    headers.set("x-content-type-options", "nosniff")?;
     headers.set("cache-control", "public, max-age=0, must-revalidate")?;
     if let Some(tag) = found.headers().get("etag")? {
         if request.headers().get("if-none-match")?.as_deref() == Some(tag.as_str()) {

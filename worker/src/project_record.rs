@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, join3, select};
-use slipway_core::api::{ReleasePatch, ReleaseSummary, TargetHistory};
+use slipway_core::api::{PackagePatch, ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
@@ -17,10 +17,12 @@ use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
-use slipway_ledger::{Kept, LedgerError, Record, Sent, Sight, audit};
+use slipway_ledger::{Declared, Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_package::{Distro, Filename};
 use slipway_packagecloud::Distributions;
 use slipway_wire::Token;
@@ -31,7 +33,7 @@ use worker::{
 
 mod gates;
 
-use crate::answer::{Answer, Problem, finish, json};
+use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
 use crate::message::{self, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
@@ -41,10 +43,10 @@ use crate::{clock, settings};
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
 /// How long looking again at what rests may hold up an alarm.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
+/// How long a socket is sent to before whoever reads has to show again that they may.
+const WATCH_LIMIT: Duration = Duration::from_mins(5);
 /// How often a waiting reader's release is looked at.
 const WAIT_STEP: Duration = Duration::from_millis(400);
-/// How many keys one request may name.
-const KEYS_MAX: usize = 500;
 
 #[durable_object]
 pub struct ProjectRecord {
@@ -225,19 +227,23 @@ impl ProjectRecord {
         if !planned.is_empty() {
             self.check_distros(&config, &planned).await?;
         }
-        let now = clock::now();
+        let declared: Vec<Declared<'_>> = patch
+            .packages
+            .iter()
+            .filter_map(|PackagePatch { key, staged, replace, .. }| {
+                Some(Declared { key, file: staged.as_ref()?, replace: *replace })
+            })
+            .collect();
+        // What is refused changes nothing, so staging is looked at before anything is written, too.
+        if let Some(problem) = self.in_the_way(&config, version, &declared).await? {
+            return Err(problem);
+        }
+        let maturity = config.versions.maturity(version);
+        self.record()?.add(version, session, &config.policy, maturity, &planned, &declared, clock::now())?;
         if !planned.is_empty() {
-            let maturity = config.versions.maturity(version);
-            self.record()?.expect(version, session, &config.policy, maturity, &planned, now)?;
             self.add_to_directory(session.project_id, version).await;
         }
-        for package in &patch.packages {
-            if let Some(file) = &package.staged {
-                self.record()?.declare(version, &package.key, file, package.replace, session, now)?;
-            }
-        }
-        let staged = patch.packages.iter().filter(|package| package.staged.is_some()).map(|package| &package.key);
-        let troubles = self.look_at_staging(&config, version, staged).await?;
+        let troubles = self.look_at_staging(&config, version, &declared).await?;
         self.look_after(&config).await?;
         self.announce(session.project_id, version);
         match troubles.into_iter().reduce(|first, other| first.and(&other)) {
@@ -289,32 +295,76 @@ impl ProjectRecord {
         }
     }
 
+    /// Other bytes that staging has under the names of files that are about to be declared. Those that are to give way are
+    /// in nobody's way. What cannot be read now is looked at again once it is declared.
+    async fn in_the_way(
+        &self,
+        config: &Config,
+        version: &Version,
+        declared: &[Declared<'_>],
+    ) -> std::result::Result<Option<Problem>, Problem> {
+        let mut asked = Vec::new();
+        for Declared { key, file, replace } in declared {
+            let is_known = self.record()?.staged(version, key)?.is_some_and(|known| known.digest == file.digest);
+            // What is no file name is refused by the record, in better words.
+            let (Ok(filename), false) = (file.filename.parse::<Filename>(), is_known) else { continue };
+            let Some((site, distros)) = self.record()?.staging(version, key)? else { continue };
+            let mut fits = vec![file.digest];
+            if *replace {
+                fits.extend(self.record()?.gives_way(version, key, &file.filename)?);
+            }
+            asked.extend(distros.into_iter().map(|distro| (site.clone(), distro, filename.clone(), fits.clone())));
+        }
+        let host = self.host();
+        let looks = asked.iter().map(|(site, distro, filename, _)| host.find(site, distro, filename));
+        let seen = join_all(looks).await;
+        for ((site, _, filename, fits), seen) in asked.iter().zip(seen) {
+            if let (Ok(Ok(Seen::Digest(found))), Some(wanted)) = (seen, fits.first())
+                && !fits.contains(&found)
+            {
+                let store = settings::store(&self.env, config, site)?;
+                let problem = staging_conflict(&store.name(), filename, found, *wanted);
+                let what = format!("{} {}", problem.what, problem.next);
+                return Ok(Some(Problem::new(409, "staging-conflict", what)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Sees whether staging has the declared bytes of packages, for each distro version. What is in the way is recorded,
-    /// and returned. All are looked for at once, so that each repository is read once.
+    /// and returned; bytes that are to give way are recorded alone. All are looked for at once, so that each repository is
+    /// read once.
     async fn look_at_staging(
         &self,
         config: &Config,
         version: &Version,
-        keys: impl Iterator<Item = &Key>,
+        files: &[Declared<'_>],
     ) -> std::result::Result<Vec<Problem>, Problem> {
         let mut declared = Vec::new();
-        for key in keys {
-            if let Some(staged) = self.record()?.staged(version, key)? {
-                declared.push((key, staged));
-            }
+        for Declared { key, file, replace } in files {
+            let Some(staged) = self.record()?.staged(version, key)? else { continue };
+            let gives_way = if *replace { self.record()?.gives_way(version, key, &file.filename)? } else { Vec::new() };
+            declared.push((*key, staged, gives_way));
         }
-        let each = || declared.iter().flat_map(|(key, staged)| staged.distros.iter().map(move |of| (*key, staged, of)));
+        let each = || {
+            declared.iter().flat_map(|(key, staged, gives_way)| {
+                staged.distros.iter().map(move |distro| (*key, staged, distro, gives_way))
+            })
+        };
         let host = self.host();
-        let looks = each().map(|(_, staged, distro)| host.find(&staged.staging, distro, &staged.filename));
+        let looks = each().map(|(_, staged, distro, _)| host.find(&staged.staging, distro, &staged.filename));
         let looks = join_all(looks).await;
         let mut problems = Vec::new();
-        for ((key, staged, distro), seen) in each().zip(looks) {
+        for ((key, staged, distro, gives_way), seen) in each().zip(looks) {
             let sight = match seen.map_err(|error| Trouble::passing(error.to_string())).and_then(|seen| seen) {
                 Ok(Seen::Digest(digest)) if digest == staged.digest => Sight::Declared,
                 Ok(Seen::Digest(digest)) => {
                     let store = settings::store(&self.env, config, &staged.staging)?;
                     let problem = staging_conflict(&store.name(), &staged.filename, digest, staged.digest);
-                    problems.push(Problem::new(409, "staging-conflict", format!("{} {}", problem.what, problem.next)));
+                    if !gives_way.contains(&digest) {
+                        let what = format!("{} {}", problem.what, problem.next);
+                        problems.push(Problem::new(409, "staging-conflict", what));
+                    }
                     Sight::Other(problem)
                 }
                 Ok(Seen::Nothing) => Sight::Nothing,
@@ -447,6 +497,7 @@ impl ProjectRecord {
         }
         let response = Response::ok(lines)?;
         response.headers().set("content-type", "application/x-ndjson")?;
+        response.headers().set("cache-control", PRIVATE)?;
         Ok(response)
     }
 
@@ -462,6 +513,7 @@ impl ProjectRecord {
         }
         let pair = WebSocketPair::new()?;
         self.state.accept_websocket_with_tags(&pair.server, &[version.as_str()]);
+        pair.server.serialize_attachment(clock::now())?;
         if let Ok(pong) = WebSocketRequestResponsePair::new("ping", "pong") {
             self.state.set_websocket_auto_response(&pong);
         }
@@ -483,8 +535,12 @@ impl ProjectRecord {
         match self.render(project_id, version) {
             Ok(Some(release)) => {
                 for socket in sockets {
-                    // One that is gone comes back by itself and sees what it missed.
-                    drop(socket.send_with_str(&release));
+                    // One that is gone, or has to ask anew, comes back by itself and sees what it missed.
+                    if is_admitted(&socket) {
+                        drop(socket.send_with_str(&release));
+                    } else {
+                        drop(socket.close(Some(1000), Some("who reads is judged again")));
+                    }
                 }
             }
             Ok(None) => {}
@@ -498,6 +554,14 @@ impl ProjectRecord {
         let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
         Ok(release.map(|release| serde_json::to_string(&release)).transpose()?)
     }
+}
+
+/// Whether a socket was opened lately. Whoever opened it may have lost the right since, by the end of a session or of a
+/// role, and an object that only sends would never notice.
+fn is_admitted(socket: &WebSocket) -> bool {
+    let opened_at: Option<Timestamp> = socket.deserialize_attachment().ok().flatten();
+    let now = clock::now();
+    opened_at.is_some_and(|opened_at| opened_at <= now && now.since(opened_at) < WATCH_LIMIT)
 }
 
 /// What the upgrade's address says.

@@ -10,7 +10,7 @@ use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
 use worker::{Env, Response};
 
-use crate::answer::{Answer, json};
+use crate::answer::{Answer, secret_json};
 use crate::{clock, settings};
 
 /// How long what was found is told again. Each look asks GitLab and the package servers once for each of their tokens.
@@ -44,7 +44,7 @@ pub(crate) async fn secrets(env: &Env, config: &Config) -> Answer {
         && at <= now
         && now.since(at) < AGE_MAX
     {
-        return json(200, &found);
+        return secret_json(200, &found);
     }
     let secret = |name: &str| {
         let is_public = config.gitlab.keys.as_deref() == Some(name);
@@ -52,5 +52,5 @@ pub(crate) async fn secrets(env: &Env, config: &Config) -> Answer {
     };
     let found = readiness::examine(&Fetch::new(LIMIT), config, secret, now).await;
     FOUND.with_borrow_mut(|kept| *kept = Some((now, found.clone())));
-    json(200, &found)
+    secret_json(200, &found)
 }

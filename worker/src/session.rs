@@ -19,7 +19,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::Env;
 
-use crate::answer::{Answer, Problem, json};
+use crate::answer::{Answer, Problem, json, secret_json};
+use crate::fetch::parse;
 use crate::message::{self, ToProject, tell};
 use crate::{clock, counters, settings};
 
@@ -58,10 +59,7 @@ fn no_sign_in() -> Problem {
 
 /// `POST /api/v1/sessions`.
 pub(crate) async fn open(body: &[u8], address: &str, env: &Env, config: &Config) -> Answer {
-    let request: AnyRequest = serde_json::from_slice(body).map_err(|error| {
-        Problem::new(400, "bad-request", format!("The body must be JSON with an `id_token`: {error}."))
-    })?;
-    match request {
+    match parse(body)? {
         AnyRequest { id_token: Some(token), access_token: None } => of_job(&token, env, config).await,
         AnyRequest { id_token: None, access_token: Some(token) } => of_person(&token, address, env, config).await,
         AnyRequest { .. } => {
@@ -109,9 +107,14 @@ async fn of_job(token: &str, env: &Env, config: &Config) -> Answer {
     }
     if !serde_json::from_str::<bool>(&answer.text().await?)? {
         counters::count("id_token_claims");
-        return Err(refused(format!(
-            "the ID token is more than {AGE_S_MAX} seconds old; exchange it first in the job"
-        )));
+        // One that is too old was never shown here, or not by this job.
+        return Err(refused(if is_fresh {
+            "the `jti` of the ID token has opened a session for another job already; a token is for one job, so run this \
+             job again for one of its own"
+                .to_owned()
+        } else {
+            format!("the ID token is more than {AGE_S_MAX} seconds old; exchange it first in the job")
+        }));
     }
     let key = settings::edge_key(env)?;
     let (expires_at, pipeline_id, job_id) = (session.ends_at.to_string(), session.pipeline_id, session.job_id);
@@ -119,7 +122,7 @@ async fn of_job(token: &str, env: &Env, config: &Config) -> Answer {
         Admitted::Project(_) => session.seal(&key)?,
         Admitted::Deployer(deployer) => DeployerSession { deployer: deployer.name.clone(), job: session }.seal(&key)?,
     };
-    json(201, &Session { session, expires_at, project, pipeline_id, job_id })
+    secret_json(201, &Session { session, expires_at, project, pipeline_id, job_id })
 }
 
 async fn of_person(token: &str, address: &str, env: &Env, config: &Config) -> Answer {
@@ -153,7 +156,7 @@ async fn of_person(token: &str, address: &str, env: &Env, config: &Config) -> An
         return Err(stranger("GitLab names two people for the access token"));
     }
     let session = PersonSession { user_id: user.id, username: user.username.clone(), ends_at: PersonSession::end(now) };
-    json(
+    secret_json(
         201,
         &api::PersonSession {
             session: session.seal(&settings::edge_key(env)?)?,

@@ -4,8 +4,15 @@ use std::process::ExitCode;
 
 use slipway_stack::Places;
 
+use crate::asks_for_help;
 use crate::report::Steps;
 use crate::tools::{self, cargo, run_logged};
+
+const HELP: &str = "\
+cargo xtask check
+
+The layout (rustfmt) and the lints (clippy) of every crate. It changes nothing.
+";
 
 /// What is linked into a wasm host: some lints see more there.
 const WASM: [&str; 8] = [
@@ -19,16 +26,9 @@ const WASM: [&str; 8] = [
     "slipway-sim-wasm",
 ];
 
-pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
-    match arguments.next()? {
-        None => {}
-        Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
-            println!(
-                "cargo xtask check\n\nThe layout (rustfmt) and the lints (clippy) of every crate. It changes nothing."
-            );
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some(other) => return Err(other.unexpected().into()),
+pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    if asks_for_help(arguments, HELP)? {
+        return Ok(ExitCode::SUCCESS);
     }
     run(&Steps::begin(), &Places::of_this_clone()?)?;
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail, ensure};
 use slipway_stack::Places;
 
+use crate::asks_for_help;
 use crate::build::{self, Part};
 use crate::pack::{self, Files, VERSION, sha256};
 use crate::report::Steps;
@@ -25,14 +26,9 @@ Builds what is handed out, into build/dist:
 The same sources and the same Rust make the same bytes.
 ";
 
-pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
-    match arguments.next()? {
-        None => {}
-        Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
-            print!("{HELP}");
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some(other) => return Err(other.unexpected().into()),
+pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    if asks_for_help(arguments, HELP)? {
+        return Ok(ExitCode::SUCCESS);
     }
     let places = Places::of_this_clone()?;
     let steps = Steps::begin();

@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use slipway_stack::Places;
 
+use crate::asks_for_help;
 use crate::report::{Steps, bold};
 use crate::test::{self, Suite};
 use crate::tools::{cargo, output, run_logged};
@@ -31,14 +32,9 @@ For each reader of what comes from outside (webhooks, ID tokens, key sets, slipw
 `SLIPWAY_FUZZ_SECONDS`. An input that breaks one is left in `tests/fuzz/artifacts`.
 ";
 
-pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
-    match arguments.next()? {
-        None => {}
-        Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
-            print!("{HELP}");
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some(other) => return Err(other.unexpected().into()),
+pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    if asks_for_help(arguments, HELP)? {
+        return Ok(ExitCode::SUCCESS);
     }
     let suite = suite(&Steps::begin(), &Places::of_this_clone()?)?;
     Ok(if test::summary(&[suite]) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

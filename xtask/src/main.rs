@@ -75,3 +75,15 @@ fn run() -> anyhow::Result<ExitCode> {
         other => bail!("there is no command `{other}`: `cargo xtask --help` lists them"),
     }
 }
+
+/// The arguments of a command that can be told nothing: whether they ask for its help, which is printed then.
+fn asks_for_help(mut arguments: lexopt::Parser, help: &str) -> anyhow::Result<bool> {
+    match arguments.next()? {
+        None => Ok(false),
+        Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
+            print!("{help}");
+            Ok(true)
+        }
+        Some(other) => Err(other.unexpected().into()),
+    }
+}

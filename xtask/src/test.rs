@@ -13,7 +13,7 @@ use slipway_stack::{Places, Settings, Stack};
 
 use crate::report::{Steps, bold, green, red};
 use crate::tools::{self, cargo, program, run_logged, seconds};
-use crate::{build, demo, dist, fuzz};
+use crate::{asks_for_help, build, demo, dist, fuzz};
 
 const HELP: &str = "\
 cargo xtask test
@@ -61,14 +61,9 @@ impl Suite {
     }
 }
 
-pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
-    match arguments.next()? {
-        None => {}
-        Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => {
-            print!("{HELP}");
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some(other) => return Err(other.unexpected().into()),
+pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    if asks_for_help(arguments, HELP)? {
+        return Ok(ExitCode::SUCCESS);
     }
     let places = Places::of_this_clone()?;
     let steps = Steps::begin();

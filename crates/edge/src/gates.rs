@@ -12,7 +12,7 @@ use slipway_core::promotion::May;
 use slipway_core::release::{Key, Version};
 use slipway_core::trouble::Trouble;
 use slipway_gitlab::{GetPipeline, Instance, pipeline_jobs};
-use slipway_ledger::{Ask, LedgerError, Outcry, Record, Sql};
+use slipway_ledger::{Ask, LedgerError, Record, Sql, StopReason};
 use slipway_wire::call;
 
 use crate::port::ProjectHost;
@@ -97,7 +97,7 @@ pub async fn may_act<S: Sql>(
     gitlab: Option<&Instance>,
     ask: &Ask,
 ) -> Result<May, LedgerError> {
-    if let Some(over) = record.has_lapsed(ask, config.approvals.lapse, host.now())? {
+    if let Some(over) = record.stop_if_lapsed(ask, config.approvals.lapse, host.now())? {
         host.announce(&ask.version);
         return Ok(over);
     }
@@ -112,7 +112,7 @@ pub async fn may_act<S: Sql>(
         return record.allow(ask, host.now());
     }
     let whys: Vec<String> = closed.into_iter().map(|closed| closed.why).collect();
-    let stopped = record.stop(ask, &Outcry::Blocked(whys.join("; ")), host.now())?;
+    let stopped = record.stop(ask, &StopReason::Blocked(whys.join("; ")), host.now())?;
     host.announce(version);
     Ok(stopped)
 }

@@ -4,12 +4,14 @@
 //! matter in which order hints come, how often, or how late: an answer about a job that was played long ago approves
 //! nothing.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use slipway_core::access::Player;
-use slipway_core::approval::{Candidate, Refusal, by_webhook, entitled, is_for_all};
+use slipway_core::approval::{Approval, Candidate, Refusal, by_webhook, entitled, is_for_all};
 use slipway_core::config::{Config, Project};
 use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
@@ -30,6 +32,8 @@ const ROUNDS_MAX: u32 = 4;
 const TRIES_MAX: u32 = 300;
 /// How often a job is asked for that GitLab does not know, or shows as not played: about a minute.
 const STALE_TRIES_MAX: u32 = 6;
+/// How often one is asked for of which GitLab's answer cannot be understood: about an hour.
+const UNREADABLE_TRIES_MAX: u32 = 20;
 
 /// Numbers beyond it are not exact in the ledger. GitLab.com's job ids have 34 bits.
 const ID_MAX: u64 = (1 << 53) - 1;
@@ -140,28 +144,33 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
 
     /// A hint was acknowledged, so it is given up only when GitLab itself says that nothing will come of it.
     fn unread(&self, hint: Hint, what: &str, error: &CallError) -> Result<Gitlab, LedgerError> {
-        self.host.log(&format!("a webhook's {what} cannot be read: {error}"));
-        let is_unknown = error.status() == Some(StatusCode::NOT_FOUND);
         if planted(Planted::DropsAHint) {
             self.record.settle_hint(hint.id, "dropped")?;
             return Ok(Gitlab::Silent);
         }
-        if hint.tries >= if is_unknown { STALE_TRIES_MAX } else { TRIES_MAX } {
+        let log = |then: &str| self.host.log(&format!("a webhook's {what} cannot be read: {error}; {then}"));
+        let (of_all, tries_max) = patience(error);
+        if hint.tries >= tries_max {
+            log("it is given up");
             self.record.settle_hint(hint.id, &error.to_string())?;
         } else {
+            // An outage is worth a line each time it is met. What concerns one webhook alone is told when it has ended.
+            if of_all {
+                log("it is asked for again");
+            }
             self.record.postpone_hint(hint.id, &error.to_string(), self.later(hint))?;
         }
-        Ok(if is_unknown { Gitlab::Answers } else { Gitlab::Silent })
+        Ok(if of_all { Gitlab::Silent } else { Gitlab::Answers })
     }
 
     async fn judge(&self, hint: Hint, job: &Job) -> Result<Gitlab, LedgerError> {
         let Self { record, host, .. } = self;
         let mut outcomes = Vec::new();
+        let played = Played { job, deployments: RefCell::default(), is_last: hint.tries >= STALE_TRIES_MAX };
         for candidate in &record.candidates_of_job(job.pipeline.id, &job.name)? {
-            match self.settle(job, candidate).await? {
+            match self.settle(&played, candidate).await? {
                 Settled::So(outcome) => outcomes.push(outcome),
-                // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
-                Settled::NotPlayed(why) => {
+                Settled::NotYet(why) => {
                     self.wait(hint, &why, STALE_TRIES_MAX)?;
                     return Ok(Gitlab::Answers);
                 }
@@ -190,11 +199,15 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     }
 
     /// Approves or refuses one package that a played job stands for. Of a job that stands for several, each is on its own.
-    async fn settle(&self, job: &Job, candidate: &Candidate) -> Result<Settled, LedgerError> {
+    async fn settle(&self, played: &Played<'_>, candidate: &Candidate) -> Result<Settled, LedgerError> {
         let Self { record, host, config, gitlab, project_id } = self;
         let Candidate { version, key, .. } = candidate;
+        let job = played.job;
         if record.was_refused(version, key, job.id)? {
             return Ok(Settled::So("refused before".to_owned()));
+        }
+        if record.has_spoken(version, key, job.id)? {
+            return Ok(Settled::So("approved before".to_owned()));
         }
         let actor = format!("webhook job:{}", job.id);
         // This very job may have been approved already, by an earlier hint or by its own call.
@@ -208,15 +221,20 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             }
             Ok(())
         };
-        let entitled = match self.may_release(job, candidate).await {
-            Ok(entitled) => entitled,
+        let judged = match self.may_release(played, candidate).await {
+            Ok(judged) => judged,
             Err(error) => return Ok(Settled::Silent(format!("who played it cannot be judged: {error}"))),
         };
-        let judged = by_webhook(candidate, job).and_then(|approval| entitled.map(|()| approval));
         let approval = match judged {
             Ok(approval) => approval,
+            // GitLab's answer can be older than its webhook. A job that nobody has played is not refused: it may be yet.
             Err(refusal @ Refusal::NotPlayed { .. }) if !job.status.has_failed() => {
-                return Ok(Settled::NotPlayed(refusal.to_string()));
+                return Ok(Settled::NotYet(refusal.to_string()));
+            }
+            // GitLab makes a job that is run again, and then its deployment. One whose environment records none asks by
+            // itself meanwhile, and shows what was signed.
+            Err(refusal @ Refusal::OtherEnvironment { .. }) if !played.is_last => {
+                return Ok(Settled::NotYet(refusal.to_string()));
             }
             // What is not shipped does not remain, so whoever releases all that remain is not refused for it.
             Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
@@ -253,29 +271,50 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         Ok(Settled::Changed)
     }
 
-    /// Judges who played a job by the project's own rules. Of GitLab only what a rule needs is asked, and nothing for a job
-    /// that is refused anyway.
-    async fn may_release(&self, job: &Job, candidate: &Candidate) -> Result<Result<(), Refusal>, CallError> {
+    /// Judges a played job, where it runs, and by the project's own rules who played it. Of GitLab only what a rule needs is
+    /// asked, and nothing for a job that is refused anyway.
+    async fn may_release(
+        &self,
+        played: &Played<'_>,
+        candidate: &Candidate,
+    ) -> Result<Result<Approval, Refusal>, CallError> {
         let Self { host, config, gitlab, project_id, .. } = self;
+        let job = played.job;
         // A project that is not configured any more has no rules left that could allow anything.
         let Some(project) = config.project_of_id(*project_id) else {
             let (key, declared) = (candidate.key.clone(), candidate.release_job.clone());
             return Ok(Err(Refusal::OtherJob { key, declared }));
         };
-        let Some(user) = job.user.as_ref().filter(|_| by_webhook(candidate, job).is_ok()) else { return Ok(Ok(())) };
-        let level = match &project.release_levels {
-            Some(_) => role(*host, gitlab, *project_id, user.id).await?,
-            None => None,
+        let asked = match by_webhook(candidate, job, true) {
+            Ok(approval) => approval,
+            Err(refusal) => return Ok(Err(refusal)),
         };
         let environment = candidate.environment_of(&job.name);
-        // What is protected is the declared environment. A job that does not run in it is played by whoever likes, whatever
-        // its name: so it must deploy there.
-        let deploys = DeploysTo { instance: gitlab, project_id: *project_id, environment, job_id: job.id };
-        let environment_protected = project.protected_environment
-            && is_protected(*host, gitlab, *project_id, environment).await?
-            && call(*host, &deploys).await?;
-        let player = Player { user_id: user.id, username: &user.username, level, environment_protected };
-        Ok(entitled(candidate, project, &player))
+        if let Err(refusal) = by_webhook(candidate, job, self.deploys(played, environment).await?) {
+            return Ok(Err(refusal));
+        }
+        let level = match &project.release_levels {
+            Some(_) => role(*host, gitlab, *project_id, asked.by_id).await?,
+            None => None,
+        };
+        let environment_protected =
+            project.protected_environment && is_protected(*host, gitlab, *project_id, environment).await?;
+        let who = Player { user_id: asked.by_id, username: &asked.by, level, environment_protected };
+        Ok(entitled(candidate, project, &who).map(|()| asked))
+    }
+
+    /// Whether a played job runs in an environment. Asked once, however many packages it stands for. Whatever its name, a job
+    /// that does not run there may be played by whoever likes, also where the environment is protected.
+    async fn deploys(&self, played: &Played<'_>, environment: &str) -> Result<bool, CallError> {
+        let known = played.deployments.borrow().get(environment).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let Self { host, gitlab, project_id, .. } = self;
+        let asked = DeploysTo { instance: gitlab, project_id: *project_id, environment, job_id: played.job.id };
+        let deploys = call(*host, &asked).await?;
+        played.deployments.borrow_mut().insert(environment.to_owned(), deploys);
+        Ok(deploys)
     }
 
     /// Writes down where a pipeline's packages run. An answer about a deployment that was done before the bytes were staged
@@ -314,12 +353,41 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     }
 }
 
+/// Whether an error is one of all webhooks, and how often a job is asked for in spite of it. A token that GitLab does not
+/// take, and too many questions, pass for all at once. That a thing is not there, or is no good question, is said of it
+/// alone; so is an answer that nobody understands, but a page of a proxy's in front of GitLab would be one too.
+fn patience(error: &CallError) -> (bool, u32) {
+    match error {
+        CallError::Unreachable(_) | CallError::Unsendable(_) | CallError::Busy { .. } => (true, TRIES_MAX),
+        CallError::Unreadable { .. } => (false, UNREADABLE_TRIES_MAX),
+        CallError::Refused { status, .. } => {
+            let passes = [
+                StatusCode::UNAUTHORIZED,
+                StatusCode::FORBIDDEN,
+                StatusCode::REQUEST_TIMEOUT,
+                StatusCode::TOO_MANY_REQUESTS,
+            ];
+            let is_of_all = !status.is_client_error() || passes.contains(status);
+            if is_of_all { (true, TRIES_MAX) } else { (false, STALE_TRIES_MAX) }
+        }
+    }
+}
+
+/// A job that was played, as GitLab shows it.
+struct Played<'a> {
+    job: &'a Job,
+    /// Whether it deploys to an environment, for each that was asked about.
+    deployments: RefCell<BTreeMap<String, bool>>,
+    /// Whether nobody waits any longer for GitLab to show more of it.
+    is_last: bool,
+}
+
 /// What became of a package that a played job stands for.
 enum Settled {
     /// It is approved, or it is not.
     So(String),
-    /// GitLab does not show the job as played.
-    NotPlayed(String),
+    /// GitLab does not show the job as played, or not where it runs.
+    NotYet(String),
     /// Its gates ask for something that GitLab does not say now.
     Silent(String),
     /// Others ran while GitLab was asked, and the package is not any more what was judged: another target has moved.

@@ -60,7 +60,7 @@ impl Running {
         self.0.borrow().get(distro).is_some_and(alive)
     }
 
-    fn is_alive(&self, distro: &str, now: Timestamp) {
+    fn mark_alive(&self, distro: &str, now: Timestamp) {
         self.0.borrow_mut().insert(distro.to_owned(), now);
     }
 
@@ -69,7 +69,7 @@ impl Running {
         if self.has(distro, now) {
             return None;
         }
-        self.is_alive(distro, now);
+        self.mark_alive(distro, now);
         Some(UnderWay { running: self, distro: distro.to_owned() })
     }
 }
@@ -135,7 +135,7 @@ pub async fn drive<S: Sql>(
             Either::Left((None, _)) | Either::Right(_) => {}
         }
         for distro in &own {
-            running.is_alive(distro, host.now());
+            running.mark_alive(distro, host.now());
         }
     }
     next(work, host, running)
@@ -244,7 +244,7 @@ async fn carry_on<S: Sql>(
                 Either::Left((ran, _)) => break ran?,
                 Either::Right(((), rest)) => {
                     one = rest;
-                    under_way.running.is_alive(&distro, host.now());
+                    under_way.running.mark_alive(&distro, host.now());
                     // When it is not renewed, one more than the limit may be sent: no reason to stop this one.
                     drop(host.renew_slot(&place, &package, &distro).await);
                 }
@@ -256,7 +256,7 @@ async fn carry_on<S: Sql>(
         // An account that calls makes it due.
         while work.due_at(&distro)?.is_some_and(|due| due > host.now()) && host.now() < due_at {
             host.pause(TICK).await;
-            under_way.running.is_alive(&distro, host.now());
+            under_way.running.mark_alive(&distro, host.now());
         }
         task = next;
     }

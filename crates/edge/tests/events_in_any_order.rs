@@ -108,6 +108,17 @@ impl Clock for Host {
 
 impl Http for Host {
     async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+        if request.uri().path().ends_with("/deployments") {
+            // Each release job runs in the environment of its package.
+            let deployment = |(id, job): (&u64, &Value)| {
+                let key = job["name"].as_str()?.strip_prefix("release: [")?.strip_suffix(']')?;
+                let deployable = json!({"id": id, "pipeline": {"id": PIPELINE}});
+                let environment = json!({"name": format!("release/{key}")});
+                Some(json!({"id": id, "status": "created", "environment": environment, "deployable": deployable}))
+            };
+            let deployments: Vec<Value> = self.jobs.iter().filter_map(deployment).collect();
+            return Ok(http::Response::new(json!(deployments).to_string().into_bytes()));
+        }
         let id = request.uri().path().rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or_default();
         if request.uri().path().contains("/members/") {
             if let Some(happens) = self.meanwhile.take() {

@@ -51,6 +51,11 @@ impl JobStatus {
         matches!(self, Self::Failed | Self::Canceling | Self::Canceled | Self::Skipped)
     }
 
+    /// Whether the job has ended, however it did, or is being stopped.
+    pub fn is_over(&self) -> bool {
+        *self == Self::Success || self.has_failed()
+    }
+
     /// The status in GitLab's words.
     pub fn as_str(&self) -> &str {
         match self {

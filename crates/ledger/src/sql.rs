@@ -80,9 +80,26 @@ impl Row {
         }
     }
 
+    /// The number in a column that may be empty.
+    pub fn integer_or_null(&self, column: usize) -> Result<Option<i64>, SqlError> {
+        match self.0.get(column) {
+            Some(Value::Integer(number)) => Ok(Some(*number)),
+            Some(Value::Null) => Ok(None),
+            other => Err(Self::wrong(column, "a whole number or nothing", other)),
+        }
+    }
+
     /// The number in a column that counts or names something.
     pub fn natural(&self, column: usize) -> Result<u64, SqlError> {
-        let number = self.integer(column)?;
+        self.to_natural(column, self.integer(column)?)
+    }
+
+    /// The number in a column that counts or names something, and may be empty.
+    pub fn natural_or_null(&self, column: usize) -> Result<Option<u64>, SqlError> {
+        self.integer_or_null(column)?.map(|number| self.to_natural(column, number)).transpose()
+    }
+
+    fn to_natural(&self, column: usize, number: i64) -> Result<u64, SqlError> {
         u64::try_from(number).map_err(|_| Self::wrong(column, "a natural number", self.0.get(column)))
     }
 }

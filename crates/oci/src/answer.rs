@@ -1,8 +1,12 @@
 //! Reading answers without letting their secrets out.
 
-use http::Uri;
+use std::time::Duration;
+
+use http::{StatusCode, Uri};
 use serde::Deserialize;
-use slipway_wire::{Base, CallError, Digest, Response};
+use slipway_wire::{Base, CallError, Digest, Response, Wait};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
 /// The host of an address, for messages. Never more of it: addresses can hold keys.
 pub(crate) fn host(url: &str) -> String {
@@ -56,7 +60,13 @@ pub(crate) fn refusal(base: &Base, response: &Response) -> CallError {
         return unreadable(base, format!("status {status}, which this route does not give"));
     }
     let mut refused = CallError::refused(&host(base.as_str()), response);
-    if let CallError::Refused { said, .. } = &mut refused {
+    let wait = wait(response);
+    if let CallError::Refused { host, status, said, .. } = &refused
+        && (*status == StatusCode::TOO_MANY_REQUESTS || *status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some())
+    {
+        refused = CallError::Busy { host: host.clone(), status: *status, wait, said: said.clone() };
+    }
+    if let CallError::Refused { said, .. } | CallError::Busy { said, .. } = &mut refused {
         let reasons = reasons(response);
         if let Some(first) = reasons.first() {
             let more = if reasons.len() > 1 { format!(" (and {} more)", reasons.len() - 1) } else { String::new() };
@@ -66,10 +76,22 @@ pub(crate) fn refusal(base: &Base, response: &Response) -> CallError {
     refused
 }
 
+/// When a registry wants to be asked again: in so many seconds, or at a date (RFC 9110, 10.2.3). Docker Hub says it as
+/// seconds since 1970, in a header of its own (<https://docs.docker.com/reference/api/hub/latest/#tag/rate-limiting>).
+fn wait(response: &Response) -> Option<Wait> {
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(text) = text("retry-after") {
+        let seconds = text.parse().map(|seconds| Wait::For(Duration::from_secs(seconds))).ok();
+        let date = || OffsetDateTime::parse(text, &Rfc2822).map(|date| Wait::Until(date.unix_timestamp())).ok();
+        return seconds.or_else(date);
+    }
+    text("x-retry-after").and_then(|text| text.parse().ok()).map(Wait::Until)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{base, response};
+    use crate::fake::{base, response, with_header};
 
     #[test]
     fn a_refusal_shows_the_registrys_own_code_and_words() {
@@ -87,6 +109,30 @@ mod tests {
             let error = refusal(&base("https://registry.example.com"), &response(502, body));
             assert!(error.to_string().ends_with(body) && error.may_pass(), "{error}");
         }
+    }
+
+    #[test]
+    fn a_registry_that_is_asked_too_often_says_when_to_ask_again() {
+        let seconds = |seconds| Some(Wait::For(Duration::from_secs(seconds)));
+        for (status, name, value, wait) in [
+            (429, "retry-after", "120", seconds(120)),
+            (503, "retry-after", "0", seconds(0)),
+            // The date of RFC 9110's own example, 5.6.7: `date -d "Sun, 06 Nov 1994 08:49:37 GMT" +%s` says 784111777.
+            (429, "retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", Some(Wait::Until(784_111_777))),
+            (429, "x-retry-after", "1796000000", Some(Wait::Until(1_796_000_000))),
+            (429, "retry-after", "soon", None),
+            (429, "retry-after", "-1", None),
+            (429, "x-other", "1", None),
+        ] {
+            let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
+            let error = refusal(&base("https://registry.example.com"), &with_header(status, name, value, body));
+            assert_eq!(error.wait(), wait, "{name}: {value}");
+            let is_busy = matches!(&error, CallError::Busy { said, .. } if said == "TOOMANYREQUESTS: slow down");
+            assert!(is_busy && error.may_pass(), "{error}");
+        }
+        // A registry that is ill and says no more is no busy one.
+        let ill = refusal(&base("https://registry.example.com"), &response(503, ""));
+        assert!(matches!(ill, CallError::Refused { .. }), "{ill}");
     }
 
     #[test]

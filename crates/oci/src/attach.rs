@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use slipway_wire::{CallError, Digest, Http, Relay};
 
 use crate::copy::{Moved, NotCopied, Shelf, Uploads, call_failed, copy, tag};
-use crate::image::read_image;
+use crate::image::{Image, read_image};
 use crate::manifest::{Descriptor, Manifest, OCI_INDEX};
 use crate::manifests::read_manifest;
 use crate::name::Tag;
@@ -30,16 +30,30 @@ pub async fn copy_referrers(
     let scope = Scope::pull(source.repository);
     let mut unlisted: BTreeMap<Digest, Vec<Manifest>> = BTreeMap::new();
     let mut read = BTreeMap::new();
+    let mut images = Vec::new();
     for digest in referrers.digests() {
         let image = read_image(source.session, http, &scope, source.repository, digest).await;
-        let image = image.map_err(|error| NotCopied::NotWhole(Box::new(error)))?;
-        let not_listed = copy(http, source, target, &image, uploads, moved).await?;
-        for manifest in image.manifests().iter().filter(|manifest| not_listed.contains(&manifest.digest())) {
-            if let Some(subject) = manifest.subject {
-                unlisted.entry(subject).or_default().push(manifest.clone());
-            }
+        images.push((digest, image.map_err(|error| NotCopied::NotWhole(Box::new(error)))?));
+    }
+    // Some registries refuse what says something about a manifest that they do not have. So each comes after its subject.
+    while !images.is_empty() {
+        let waiting: BTreeSet<Digest> = images.iter().map(|(digest, _)| *digest).collect();
+        let waits = |image: &Image| image.manifests().iter().any(|manifest| is_waiting(manifest, &waiting));
+        let (mut next, mut later): (Vec<_>, Vec<_>) = images.into_iter().partition(|(_, image)| !waits(image));
+        if next.is_empty() {
+            // No digest can be part of what it is the digest of, so this is no circle that anybody made.
+            std::mem::swap(&mut next, &mut later);
         }
-        read.extend(image.manifest().map(|manifest| (digest, manifest.clone())));
+        for (digest, image) in next {
+            let not_listed = copy(http, source, target, &image, uploads, moved).await?;
+            for manifest in image.manifests().iter().filter(|manifest| not_listed.contains(&manifest.digest())) {
+                if let Some(subject) = manifest.subject {
+                    unlisted.entry(subject).or_default().push(manifest.clone());
+                }
+            }
+            read.extend(image.manifest().map(|manifest| (digest, manifest.clone())));
+        }
+        images = later;
     }
     for (subject, manifests) in &unlisted {
         list(http, target, *subject, manifests).await?;
@@ -50,6 +64,11 @@ pub async fn copy_referrers(
         }
     }
     Ok(())
+}
+
+/// Whether a manifest says something about one that is still to come.
+fn is_waiting(manifest: &Manifest, waiting: &BTreeSet<Digest>) -> bool {
+    manifest.subject.is_some_and(|subject| subject != manifest.digest() && waiting.contains(&subject))
 }
 
 /// Adds manifests to the list of a subject's referrers.

@@ -5,6 +5,7 @@
 //! sent again. Of a large blob that broke off, the registry is asked how much arrived, and the rest is sent; for that alone
 //! something is remembered, the upload's address ([`Uploads`]).
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use futures_util::future::ready;
@@ -12,7 +13,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use http::StatusCode;
 use slipway_wire::{CallError, Digest, Http, Relay, RelayError, Relayed, Response, TooSlow, Transfer};
 
-use crate::blobs::{Arrived, BeginUpload, Begun, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus};
+use crate::blobs::{Arrived, BeginUpload, Begun, BlobHead, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus};
 use crate::image::{Image, NotWhole};
 use crate::manifest::{Descriptor, Manifest};
 use crate::manifests::{Put, PutManifest};
@@ -20,15 +21,9 @@ use crate::name::{Repository, Tag, Which};
 use crate::registry::Location;
 use crate::session::{Scope, Session};
 
-/// How many blobs move at once. Each needs two connections, and a Worker has six
-/// (<https://developers.cloudflare.com/workers/platform/limits/>).
-const BLOBS_AT_ONCE: usize = 3;
-/// How many small requests are under way at once.
-const CALLS_AT_ONCE: usize = 6;
-
-/// From this size on a blob is sent so that it can go on where it broke off. That costs one request more, which is a second
-/// of a transfer at most; so smaller ones begin anew.
-const RESUMABLE_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// From this size on a blob is sent so that it can go on where it broke off. That costs one request more for each; smaller
+/// ones begin anew, and few of them are under way at a time.
+const RESUMABLE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
 /// The addresses of uploads that broke off. Losing one costs sending its blob again.
 pub trait Uploads {
@@ -134,6 +129,8 @@ pub(crate) fn call_failed(doing: impl Into<String>) -> impl FnOnce(CallError) ->
 }
 
 /// Copies an image without a name: its blobs, and its manifests by digest. `moved` hears of each blob as it arrives.
+///
+/// A registry that collects what no manifest names may do so in between. What it then lacks is sent once more.
 pub async fn copy(
     http: &(impl Http + Relay),
     source: Shelf<'_>,
@@ -146,25 +143,10 @@ pub async fn copy(
     let scope = Scope::push(target.repository);
     let scope = if is_one_registry { scope.and_pull(source.repository) } else { scope };
     let copying = Copying { http, uploads, source, target, scope, is_one_registry };
-    let blobs = image.blobs().iter().map(|blob| async {
-        let how = copying.blob(blob).await?;
-        moved(blob, how);
-        Ok::<(), NotCopied>(())
-    });
-    stream::iter(blobs).buffer_unordered(BLOBS_AT_ONCE).try_collect::<()>().await?;
-    // Each after those that it names. Those without any go at once.
-    let (leaves, indexes): (Vec<_>, Vec<_>) =
-        image.manifests().iter().partition(|manifest| manifest.children.is_empty());
-    let leaves = leaves.into_iter().map(|manifest| copying.put(manifest, manifest.digest().into()));
-    let mut unlisted: Unlisted = stream::iter(leaves)
-        .buffer_unordered(CALLS_AT_ONCE)
-        .try_filter_map(|digest| ready(Ok(digest)))
-        .try_collect()
-        .await?;
-    for manifest in indexes {
-        unlisted.extend(copying.put(manifest, manifest.digest().into()).await?);
+    match copying.whole(image, &BTreeSet::new(), moved).await {
+        Err(NotCopied::PartsLost(lost)) => copying.whole(image, &lost.into_iter().collect(), moved).await,
+        ended => ended,
     }
-    Ok(unlisted)
 }
 
 /// Gives an image names at the target, all at once. It must be there whole.
@@ -177,7 +159,7 @@ pub async fn tag(
     let scope = Scope::push(target.repository);
     let copying = Copying { http, uploads: &(), source: target, target, scope, is_one_registry: true };
     let puts = tags.iter().map(|tag| copying.put(manifest, tag.clone().into()));
-    stream::iter(puts).buffer_unordered(CALLS_AT_ONCE).map_ok(drop).try_collect::<()>().await
+    stream::iter(puts).buffer_unordered(http.connections()).map_ok(drop).try_collect::<()>().await
 }
 
 struct Copying<'a, H, U> {
@@ -204,21 +186,63 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
         }
     }
 
-    async fn blob(&self, blob: &Descriptor) -> Result<Moved, NotCopied> {
+    /// Brings everything that the target lacks. What it has `lost` it may still believe to have, so it is not asked for that.
+    async fn whole(
+        &self,
+        image: &Image,
+        lost: &BTreeSet<Digest>,
+        moved: &dyn Fn(&Descriptor, Moved),
+    ) -> Result<Unlisted, NotCopied> {
+        let connections = self.http.connections().max(2);
+        let looks = image.blobs().iter().map(|blob| async move {
+            let is_there = !lost.contains(&blob.digest) && self.has(blob).await?;
+            Ok::<_, NotCopied>((blob, is_there))
+        });
+        let looks = stream::iter(looks).buffer_unordered(connections).try_collect::<Vec<_>>().await?;
+        let (there, mut missing): (Vec<_>, Vec<_>) = looks.into_iter().partition(|(_, is_there)| *is_there);
+        // What was told once is not told again.
+        if lost.is_empty() {
+            for (blob, _) in &there {
+                moved(blob, Moved::WasThere);
+            }
+        }
+        // The largest first: what is under way at the end is then short.
+        missing.sort_by_key(|(blob, _)| (Reverse(blob.size), blob.digest));
+        let sends = missing.into_iter().map(|(blob, _)| async move {
+            let how = match self.send(blob).await {
+                Err(NotCopied::Lacks(_)) if blob.may_be_absent => Moved::Left,
+                sent => sent?,
+            };
+            moved(blob, how);
+            Ok::<(), NotCopied>(())
+        });
+        // Each needs a connection at both ends.
+        stream::iter(sends).buffer_unordered(connections / 2).try_collect::<()>().await?;
+        // Each manifest after those that it names. Those that name none go at once.
+        let (leaves, indexes): (Vec<_>, Vec<_>) =
+            image.manifests().iter().partition(|manifest| manifest.children.is_empty());
+        let leaves = leaves.into_iter().map(|manifest| self.put(manifest, manifest.digest().into()));
+        let mut unlisted: Unlisted = stream::iter(leaves)
+            .buffer_unordered(connections)
+            .try_filter_map(|digest| ready(Ok(digest)))
+            .try_collect()
+            .await?;
+        for manifest in indexes {
+            unlisted.extend(self.put(manifest, manifest.digest().into()).await?);
+        }
+        Ok(unlisted)
+    }
+
+    /// Whether the target has a blob, with its length.
+    async fn has(&self, blob: &Descriptor) -> Result<bool, NotCopied> {
         let Shelf { session, repository } = self.target;
         let head = HeadBlob { registry: session.registry(), repository, digest: blob.digest };
         let failed = call_failed(format!("look for the blob {} in `{repository}`", blob.digest));
-        if let Some(found) = session.call(self.http, &self.scope, &head).await.map_err(failed)? {
-            return match found.size {
-                Some(size) if size != blob.size => {
-                    Err(NotCopied::Truncated { blob: blob.digest, found: size, expected: blob.size })
-                }
-                _ => Ok(Moved::WasThere),
-            };
-        }
-        match self.send(blob).await {
-            Err(NotCopied::Lacks(_)) if blob.may_be_absent => Ok(Moved::Left),
-            sent => sent,
+        match session.call(self.http, &self.scope, &head).await.map_err(failed)? {
+            Some(BlobHead { size: Some(size) }) if size != blob.size => {
+                Err(NotCopied::Truncated { blob: blob.digest, found: size, expected: blob.size })
+            }
+            found => Ok(found.is_some()),
         }
     }
 
@@ -226,17 +250,18 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
         let Shelf { session, repository } = self.target;
         let registry = session.registry();
         let failed = |doing: &str| call_failed(format!("{doing} the blob {} to `{repository}`", blob.digest));
-        let mount = self.is_one_registry.then_some((blob.digest, self.source.repository));
-        let begin = BeginUpload { registry, repository, mount };
-        let mut is_renewed = false;
+        let mount = self.is_one_registry.then_some(self.source.repository);
+        let (mut is_renewed, mut is_asked_again) = (false, false);
         let mut broken_off = self.arrived(blob).await;
         loop {
             let (location, skip) = match broken_off.take() {
                 Some(Arrived { bytes, location }) => (location, bytes),
-                None => match session.call(self.http, &self.scope, &begin).await.map_err(failed("begin to send"))? {
-                    Begun::Mounted => return Ok(Moved::Mounted),
-                    Begun::Upload(location) => (location, 0),
-                },
+                None => {
+                    match self.begin(mount.map(|from| (blob.digest, from))).await.map_err(failed("begin to send"))? {
+                        Begun::Mounted => return Ok(Moved::Mounted),
+                        Begun::Upload(location) => (location, 0),
+                    }
+                }
             };
             let upload = Upload { registry, location: &location };
             let is_resumable = blob.size >= RESUMABLE_BYTES_MIN;
@@ -253,6 +278,12 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
                     continue;
                 }
             }
+            // What had come of a connection that broke may be counted only after the registry said how much that is.
+            if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE && !is_asked_again {
+                is_asked_again = true;
+                broken_off = self.arrived(blob).await;
+                continue;
+            }
             self.uploads.goes_on_at(&blob.digest, None);
             if is_resumable {
                 let next = upload.patched(&answer).map_err(failed("send"))?;
@@ -262,6 +293,19 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
                 upload.ended(&answer).map_err(failed("send"))?;
             }
             return Ok(Moved::Sent(blob.size - skip));
+        }
+    }
+
+    /// Begins an upload, or has the blob mounted. A registry that refuses a mount, as some do for want of a right or because
+    /// they have none, is asked for a plain upload.
+    async fn begin(&self, mount: Option<(Digest, &Repository)>) -> Result<Begun, CallError> {
+        let Shelf { session, repository } = self.target;
+        let begin = BeginUpload { registry: session.registry(), repository, mount };
+        match session.call(self.http, &self.scope, &begin).await {
+            Err(CallError::Refused { status, .. }) if mount.is_some() && status.is_client_error() => {
+                session.call(self.http, &self.scope, &BeginUpload { mount: None, ..begin }).await
+            }
+            answered => answered,
         }
     }
 
@@ -406,7 +450,7 @@ mod tests {
                 scope: Scope::push(&repository),
                 is_one_registry: false,
             };
-            let moved = now(copying.blob(&blob));
+            let moved = now(copying.send(&blob));
             assert_eq!((moved.is_ok(), http.uploads.get()), (arrives, uploads), "{refuses}: {moved:?}");
         }
     }

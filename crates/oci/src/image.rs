@@ -14,8 +14,6 @@ use crate::session::{Scope, Session};
 const DEPTH_MAX: usize = 8;
 /// Docker's official images have 20 and their attestations.
 const MANIFESTS_MAX: usize = 1000;
-/// How many manifests are read at once: a Worker has six connections (<https://developers.cloudflare.com/workers/platform/limits/>).
-const AT_ONCE: usize = 6;
 
 /// An image with all its parts, as one registry has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +128,7 @@ pub async fn read_image(
             let read = read_manifest(session, http, scope, repository, &which).await;
             (digest, said, read)
         });
-        let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
+        let mut reads = stream::iter(reads).buffer_unordered(http.connections());
         while let Some((digest, said, read)) = reads.next().await {
             let repository = || repository.clone();
             let read = read.map_err(|source| NotWhole::Call { repository: repository(), digest, source })?;

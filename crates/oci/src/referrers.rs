@@ -20,8 +20,6 @@ use crate::registry::Registry;
 use crate::session::{Scope, Session};
 use crate::tags::list_tags;
 
-/// How many questions are under way at once.
-const AT_ONCE: usize = 6;
 /// A signature of a bill of materials of an image is two deep. How deep it goes has to have an end.
 const DEPTH_MAX: usize = 4;
 /// How many there may be. Images signed by several people for several platforms have some dozens.
@@ -61,7 +59,7 @@ pub async fn find_referrers(
     let mut subjects = subjects;
     for _ in 0..DEPTH_MAX {
         let looks = subjects.into_iter().map(|subject| of_one(session, http, repository, &tags, subject));
-        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+        let mut looks = stream::iter(looks).buffer_unordered(http.connections());
         let mut newly = BTreeSet::new();
         while let Some(look) = looks.next().await {
             let Referrers { manifests, tags } = look?;

@@ -68,6 +68,11 @@ impl Registry {
             Some(path) if !path.starts_with('/') => format!("{}/{path}", origin(&self.base)),
             _ => text.to_owned(),
         };
+        self.kept(url)
+    }
+
+    /// An address that this registry gave earlier and that was kept ([`Location::expose`]), if it may still be visited.
+    pub fn kept(&self, url: String) -> Result<Location, CallError> {
         let is_own = self.base.serves(&url);
         if is_own || self.storage.iter().any(|storage| storage.serves(&url)) {
             return Ok(Location { url, is_own });
@@ -109,6 +114,11 @@ impl Location {
     /// The host, for messages.
     pub fn host(&self) -> String {
         host(&self.url)
+    }
+
+    /// The address itself, for keeping it where keys are kept. It is shown to nobody.
+    pub fn expose(&self) -> &str {
+        &self.url
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -170,6 +180,15 @@ mod tests {
             let error = registry().location(&with_header(202, "location", given, "")).expect_err(given).to_string();
             assert!(error.contains("`storage` does not list"), "{given}: {error}");
         }
+    }
+
+    #[test]
+    fn a_kept_location_is_visited_only_while_the_place_lists_it() {
+        let given = "https://storage.example.net/b?sig=1";
+        let location = registry().kept(given.to_owned()).expect("listed");
+        assert_eq!((location.expose(), location.is_own()), (given, false));
+        let unlisted = Registry { storage: vec![], ..registry() };
+        assert!(unlisted.kept(given.to_owned()).is_err());
     }
 
     #[test]

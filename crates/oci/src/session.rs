@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use futures_util::lock::Mutex;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -53,12 +54,14 @@ pub struct Session<'a> {
     registry: &'a Registry,
     tokens: RefCell<BTreeMap<Scope, Token>>,
     wants_basic: Cell<bool>,
+    /// Who fetches a token has it. The others wait for that one.
+    fetching: Mutex<()>,
 }
 
 impl<'a> Session<'a> {
     /// Nothing is asked yet.
     pub fn new(registry: &'a Registry) -> Self {
-        Self { registry, tokens: RefCell::default(), wants_basic: Cell::default() }
+        Self { registry, tokens: RefCell::default(), wants_basic: Cell::default(), fetching: Mutex::new(()) }
     }
 
     /// Which registry it is.
@@ -133,6 +136,7 @@ impl<'a> Session<'a> {
         shown: Option<&HeaderValue>,
         answer: &Response,
     ) -> Result<bool, CallError> {
+        let _turn = self.fetching.lock().await;
         // Another request, sent at the same time, may have been told so before.
         let current = self.credential(scope)?;
         if current.is_some() && current.as_ref() != shown {

@@ -100,6 +100,18 @@ pub enum Refusal {
         /// The declared job.
         declared: String,
     },
+    /// The job has the declared name, and nothing shows that it runs in the environment that was declared for it.
+    #[error(
+        "`{key}` is released by a job in the environment `{declared}`, and {seen}. Give the job `environment: {declared}`, as the plan says, and play it again"
+    )]
+    OtherEnvironment {
+        /// The package.
+        key: Key,
+        /// The declared environment.
+        declared: String,
+        /// What is known of the job's own.
+        seen: Environment,
+    },
     /// Nobody has played the job, or it has ended badly already.
     #[error("the job that releases `{key}` is {status}; it must be played, and not have failed")]
     NotPlayed {
@@ -138,9 +150,27 @@ pub enum Refusal {
     },
 }
 
-/// Judges a job that the webhook named, as GitLab's API shows it.
-pub fn by_webhook(candidate: &Candidate, job: &Job) -> Result<Approval, Refusal> {
+/// What is known of the environment in which a job runs that must run in another.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Environment {
+    /// GitLab has signed that it runs in none.
+    #[error("this job has none")]
+    Nowhere,
+    /// GitLab has signed that it runs in this one.
+    #[error("this job runs in `{0}`")]
+    Elsewhere(String),
+    /// GitLab shows no deployment there that is the job's. A job whose environment records none speaks for itself.
+    #[error("GitLab shows no deployment there by this job")]
+    NotSeen,
+}
+
+/// Judges a job that the webhook named, as GitLab's API shows it. Of a job that API does not say where it runs, only of a
+/// deployment which job it is of: so the job `deploys`, or not, to the environment that was declared for it.
+pub fn by_webhook(candidate: &Candidate, job: &Job, deploys: bool) -> Result<Approval, Refusal> {
     let by = played(candidate, job)?;
+    if !deploys {
+        return Err(elsewhere(candidate, &job.name, Environment::NotSeen));
+    }
     approve(candidate, by, Via::Webhook, job.id)
 }
 
@@ -148,12 +178,22 @@ pub fn by_webhook(candidate: &Candidate, job: &Job) -> Result<Approval, Refusal>
 /// job, and any job of a pipeline can be given any environment: so neither alone is enough.
 pub fn by_job(candidate: &Candidate, session: &JobSession, job: &Job) -> Result<Approval, Refusal> {
     let by = played(candidate, job)?;
-    let declared = candidate.environment_of(&job.name);
-    let signed = session.environment.as_ref().is_none_or(|environment| environment == declared);
-    if job.id != session.job_id || !signed {
+    if job.id != session.job_id {
         return Err(Refusal::OtherJob { key: candidate.key.clone(), declared: candidate.release_job.clone() });
     }
-    approve(candidate, by, Via::Job, job.id)
+    match &session.environment {
+        Some(signed) if signed == candidate.environment_of(&job.name) => approve(candidate, by, Via::Job, job.id),
+        Some(signed) => Err(elsewhere(candidate, &job.name, Environment::Elsewhere(signed.clone()))),
+        None => Err(elsewhere(candidate, &job.name, Environment::Nowhere)),
+    }
+}
+
+fn elsewhere(candidate: &Candidate, job_name: &str, seen: Environment) -> Refusal {
+    Refusal::OtherEnvironment {
+        key: candidate.key.clone(),
+        declared: candidate.environment_of(job_name).to_owned(),
+        seen,
+    }
 }
 
 /// Judges who played the job by the project's own rules. Both ways of asking go through here.
@@ -185,7 +225,7 @@ fn played<'a>(candidate: &Candidate, job: &'a Job) -> Result<&'a User, Refusal> 
 fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Approval, Refusal> {
     let key = || candidate.key.clone();
     let not_staged = |why: &str| Refusal::NotStaged { key: key(), why: why.to_owned() };
-    let digest = candidate.digest.ok_or_else(|| not_staged("no job has declared its file"))?;
+    let undeclared = "no job has declared its file";
     let mut distros = Vec::new();
     let (mut is_first, mut is_gone) = (false, false);
     for (distro, state) in &candidate.targets {
@@ -196,6 +236,7 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
                 is_first |= *state == TargetState::Staged;
                 distros.push(distro.clone());
             }
+            TargetState::Expected if candidate.digest.is_none() => return Err(not_staged(undeclared)),
             TargetState::Expected => return Err(not_staged("its bytes have not been seen in staging")),
             TargetState::Missing => is_gone = true,
             TargetState::Expired => return Err(not_staged("its staged copy has expired")),
@@ -209,6 +250,7 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
     if candidate.is_closed && !distros.is_empty() {
         return Err(Refusal::Closed { key: key() });
     }
+    let digest = candidate.digest.ok_or_else(|| not_staged(undeclared))?;
     Ok(Approval { by: by.username.clone(), by_id: by.id, via, job_id, digest, distros })
 }
 
@@ -271,30 +313,56 @@ mod tests {
             (8, "release: [deb]", "running", false),
         ] {
             let job = job(81, pipeline, name, status);
-            assert_eq!(by_webhook(&candidate(), &job).is_ok(), holds, "webhook: {pipeline} {name} {status}");
-            assert_eq!(by_job(&candidate(), &session(None), &job).is_ok(), holds, "job: {pipeline} {name} {status}");
+            assert_eq!(by_webhook(&candidate(), &job, true).is_ok(), holds, "webhook: {pipeline} {name} {status}");
+            let session = session(Some("release/deb"));
+            assert_eq!(by_job(&candidate(), &session, &job).is_ok(), holds, "job: {pipeline} {name} {status}");
         }
     }
 
     #[test]
     fn a_job_speaks_for_itself_and_for_the_environment_that_gitlab_signed() {
         let running = job(81, 7, "release: [deb]", "running");
-        assert!(by_job(&candidate(), &session(Some("release/deb")), &running).is_ok());
-        assert!(by_job(&candidate(), &session(Some("release/other")), &running).is_err());
-        assert!(by_job(&candidate(), &session(None), &job(82, 7, "release: [deb]", "running")).is_err());
+        let own = session(Some("release/deb"));
+        assert!(by_job(&candidate(), &own, &running).is_ok());
+        assert!(by_job(&candidate(), &own, &job(82, 7, "release: [deb]", "running")).is_err());
+        let says = |environment| by_job(&candidate(), &session(environment), &running).map_err(|why| why.to_string());
+        for (environment, seen) in [
+            (Some("release/other"), "this job runs in `release/other`"),
+            (Some("release/deb/x"), "this job runs in `release/deb/x`"),
+            (Some("Release/deb"), "this job runs in `Release/deb`"),
+            (Some(""), "this job runs in ``"),
+            (None, "this job has none"),
+        ] {
+            let why = format!(
+                "`deb` is released by a job in the environment `release/deb`, and {seen}. Give the job `environment: \
+                 release/deb`, as the plan says, and play it again"
+            );
+            assert_eq!(says(environment), Err(why), "{environment:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_deploys_nowhere_is_not_released_by_its_name() {
+        for (name, environment) in [("release: [deb]", "release/deb"), ("release-all", "release/all")] {
+            let running = job(81, 7, name, "running");
+            assert!(by_webhook(&candidate(), &running, true).is_ok());
+            let why = by_webhook(&candidate(), &running, false).expect_err("nothing shows where it runs").to_string();
+            let expected = format!("the environment `{environment}`, and GitLab shows no deployment there by this job");
+            assert!(why.contains(&expected), "{why}");
+        }
     }
 
     #[test]
     fn the_job_for_all_that_remain_releases_each_of_its_pipeline_under_its_own_environment() {
         let all = |pipeline| job(81, pipeline, "release-all", "running");
-        assert!(by_webhook(&candidate(), &all(7)).is_ok());
-        assert!(by_webhook(&candidate(), &all(8)).is_err());
+        assert!(by_webhook(&candidate(), &all(7), true).is_ok());
+        assert!(by_webhook(&candidate(), &all(8), true).is_err());
         assert!(by_job(&candidate(), &session(Some("release/all")), &all(7)).is_ok());
         assert!(by_job(&candidate(), &session(Some("release/deb")), &all(7)).is_err());
         let own = job(81, 7, "release: [deb]", "running");
         assert!(by_job(&candidate(), &session(Some("release/all")), &own).is_err());
         let candidate = Candidate { release_all: None, ..candidate() };
-        assert!(by_webhook(&candidate, &all(7)).is_err());
+        assert!(by_webhook(&candidate, &all(7), true).is_err());
     }
 
     #[test]
@@ -304,7 +372,7 @@ mod tests {
         {
             let targets = vec![("el/9".to_owned(), S::Missing), ("ol/9".to_owned(), other)];
             let candidate = Candidate { targets, ..candidate() };
-            let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running")).ok();
+            let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"), true).ok();
             assert_eq!(found.map(|approval| approval.distros.len()), approved, "{other:?}");
         }
     }
@@ -315,8 +383,20 @@ mod tests {
         for (state, holds) in [(S::Failed, false), (S::Conflict, false), (S::Releasing, true), (S::Released, true)] {
             let targets = vec![("ubuntu/jammy".to_owned(), state)];
             let candidate = Candidate { targets, is_closed: true, ..candidate() };
-            let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"));
+            let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"), true);
             assert_eq!(!matches!(found, Err(Refusal::Closed { .. })), holds, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_called_so_though_no_job_has_declared_its_file() {
+        use TargetState as S;
+        for (state, says) in [(S::Skipped, "is not shipped"), (S::Expected, "no job has declared its file")] {
+            let targets = vec![("ubuntu/jammy".to_owned(), state)];
+            let candidate = Candidate { targets, digest: None, ..candidate() };
+            let refused =
+                by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"), true).expect_err("it has no bytes");
+            assert!(refused.to_string().contains(says), "{refused}");
         }
     }
 
@@ -337,7 +417,7 @@ mod tests {
             (S::Withdrawn, None),
         ] {
             let candidate = Candidate { targets: vec![("ubuntu/jammy".to_owned(), state)], ..candidate() };
-            let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running")).ok();
+            let found = by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"), true).ok();
             assert_eq!(found.map(|approval| approval.distros.len()), approved, "{state:?}");
         }
     }

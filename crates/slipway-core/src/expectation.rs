@@ -155,8 +155,17 @@ pub fn filename(
     architecture: Option<&str>,
 ) -> Result<Filename, String> {
     let name: Filename = file.filename.parse().map_err(|error| format!("`{key}`: {error}"))?;
-    if !name.as_str().bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(format!("`{key}`: a package's file name has only visible ASCII characters"));
+    // What a package server reads as the end of a path, or decodes to another name, would publish a file that nobody asks for.
+    let plain = name.as_str().replace("%3a", "").replace("%3A", "");
+    if let Some(other) = plain.chars().find(|c| !c.is_ascii_alphanumeric() && !"._+~^:-".contains(*c)) {
+        let shown = other.escape_debug();
+        return Err(format!(
+            "`{key}`: a package's file name has no `{shown}`: only letters, digits and `._+~^:-` (and `%3a` for a `:`); \
+             build the file under such a name"
+        ));
+    }
+    if file.size == 0 {
+        return Err(format!("`{key}`: `{name}` is empty, and no package has 0 bytes; look at the job that builds it"));
     }
     if file.size > SIZE_BYTES_MAX {
         return Err(format!("`{key}`: {} bytes are more than {SIZE_BYTES_MAX}", file.size));
@@ -276,9 +285,49 @@ mod tests {
             ("tug_\u{202e}1.0_amd64.deb", Deb, None, false),
             ("", Deb, None, false),
         ] {
-            let digest = slipway_wire::Digest::of(b"");
-            let file = StagedFile { filename: name.to_owned(), digest, size: 0 };
+            let digest = slipway_wire::Digest::of(b"x");
+            let file = StagedFile { filename: name.to_owned(), digest, size: 1 };
             assert_eq!(filename(&key, &file, kind, architecture).is_ok(), holds, "{name} {kind} {architecture:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_empty_or_whose_name_servers_would_read_otherwise_is_not_declared() {
+        let key: Key = "k".parse().expect("a key");
+        let declared = |name: &str, size: u64| {
+            let file = StagedFile { filename: name.to_owned(), digest: slipway_wire::Digest::of(b"x"), size };
+            filename(&key, &file, PackageKind::Deb, None).map(drop)
+        };
+        for name in [
+            "tug_1.0_amd64.deb",
+            "tug++_1:2.0~rc1+b2-1_amd64.deb",
+            "tug_1%3a2.0_amd64.deb",
+            "tug_1%3A2.0_amd64.deb",
+            "Tug.Boat_1.0^git_amd64.deb",
+        ] {
+            assert_eq!(declared(name, 1), Ok(()), "{name}");
+        }
+        for (name, other) in [
+            ("tug%2f_1.0_amd64.deb", "`%`"),
+            ("tug%5C_1.0_amd64.deb", "`%`"),
+            ("tug%00_1.0_amd64.deb", "`%`"),
+            ("tug%253a_1.0_amd64.deb", "`%`"),
+            ("tug%_1.0_amd64.deb", "`%`"),
+            ("tug?x_1.0_amd64.deb", "`?`"),
+            ("tug#x_1.0_amd64.deb", "`#`"),
+            ("tug&x_1.0_amd64.deb", "`&`"),
+            ("tug;x_1.0_amd64.deb", "`;`"),
+            ("tug\"x_1.0_amd64.deb", "`\\\"`"),
+            ("tug x_1.0_amd64.deb", "` `"),
+            ("tug\u{e9}_1.0_amd64.deb", "`\u{e9}`"),
+            ("tug\u{7}_1.0_amd64.deb", "no control characters"),
+            ("tug\n_1.0_amd64.deb", "no control characters"),
+            ("a/tug_1.0_amd64.deb", "no folders"),
+        ] {
+            let refused = declared(name, 1).expect_err(name);
+            assert!(refused.contains(other), "{name:?}: {refused}");
+            assert!(refused.starts_with("`k`: "), "{refused}");
+        }
+        assert!(declared("tug_1.0_amd64.deb", 0).expect_err("no bytes").contains("is empty"));
     }
 }

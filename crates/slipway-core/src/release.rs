@@ -212,3 +212,18 @@ pub enum ReleaseState {
     /// A person gave it up.
     Closed,
 }
+
+impl ReleaseState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Expected, Self::Staged, Self::Complete, Self::Closed];
+
+    /// The state's text in the API.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Expected => "expected",
+            Self::Staged => "staged",
+            Self::Complete => "complete",
+            Self::Closed => "closed",
+        }
+    }
+}

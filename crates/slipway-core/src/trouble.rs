@@ -56,6 +56,8 @@ impl Trouble {
     /// What a failed call means. `doing` says what was being done, to what: `cannot push tug.deb`.
     pub fn of(error: &CallError, doing: &str) -> Self {
         let kind = match error.status() {
+            // Of a service that says itself that it is only busy, 429 means no more than that.
+            _ if matches!(error, CallError::Busy { .. }) => TroubleKind::Busy,
             Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYMENT_REQUIRED) => TroubleKind::CutOff,
             Some(status) if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => TroubleKind::Busy,
             _ if error.may_pass() => TroubleKind::Passing,
@@ -70,6 +72,9 @@ impl Trouble {
                 status: Some(status.as_u16()),
                 request_id: request_id.as_deref().map(|id| id.chars().take(100).collect()),
             }),
+            CallError::Busy { host, status, .. } => {
+                Some(Evidence { host: host.clone(), status: Some(status.as_u16()), request_id: None })
+            }
             CallError::Unreachable(unreachable) => Some(evidence(&unreachable.host)),
             CallError::Unreadable { host, .. } => Some(evidence(host)),
             CallError::Unsendable(_) => None,
@@ -115,6 +120,13 @@ mod tests {
         ] {
             assert_eq!(refused(status).kind, kind, "{status}");
         }
+    }
+
+    #[test]
+    fn a_registry_that_asks_to_wait_is_busy_and_not_cut_off() {
+        let (host, said) = ("r.example.com".to_owned(), "slow down".to_owned());
+        let busy = CallError::Busy { host, status: StatusCode::TOO_MANY_REQUESTS, wait: None, said };
+        assert_eq!(Trouble::of(&busy, "cannot look").kind, TroubleKind::Busy);
     }
 
     #[test]

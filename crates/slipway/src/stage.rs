@@ -138,15 +138,7 @@ async fn stage_one(one: &One<'_>, token: Token) -> Result<Release, Failure> {
             }
             return Err(Failure::new(Exit::Conflict, doing, lines));
         }
-        // The edge has declared it, then looked, and seen the bytes that are about to give way.
-        Err(error) if error.kind() == Some("staging-conflict") && options.replace => {
-            let release = edge.release().await.map_err(|error| error.failure(&doing))?;
-            if package(&release, key).and_then(|package| package.file.as_ref()) != Some(&staged) {
-                return Err(Failure::new(Exit::Conflict, doing, error.lines()));
-            }
-            release
-        }
-        Err(error) if matches!(error.kind(), Some("staging-conflict" | "not-replaceable")) => {
+        Err(error) if matches!(error.kind(), Some("staging-conflict" | "not-replaceable" | "shared-file")) => {
             return Err(Failure::new(Exit::Conflict, doing, error.lines()));
         }
         Err(error) => return Err(error.failure(doing)),

@@ -1,5 +1,7 @@
 //! One exchange: an endpoint's request, a host's answer, and how it can fail.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 /// A request with a small body.
@@ -31,6 +33,12 @@ pub trait Http {
     /// Sends one request and hands the body of a successful answer to `each`, piece by piece. The body of any other
     /// answer is returned whole. Redirects are not followed. `each` returns `false` to stop early.
     async fn read(&self, request: Request, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable>;
+
+    /// How many requests may be under way at once. A Worker has six connections
+    /// (<https://developers.cloudflare.com/workers/platform/limits/>).
+    fn connections(&self) -> usize {
+        6
+    }
 }
 
 /// No answer came. The request may have had its effect all the same.
@@ -61,6 +69,18 @@ pub enum CallError {
         /// The service's request id, for its operator.
         request_id: Option<String>,
     },
+    /// The service has more to do than it can, or was asked more often than it lets anybody ask: it says so itself.
+    #[error("{host} is busy, it answered {status}{}: {said}", asks(.wait.as_ref()))]
+    Busy {
+        /// The host that was asked.
+        host: String,
+        /// Its status.
+        status: StatusCode,
+        /// When it wants to be asked again, where it says so.
+        wait: Option<Wait>,
+        /// The start of its body, or the service's own words for it. Without secrets.
+        said: String,
+    },
     /// The service answered something else than its documentation says.
     #[error("cannot read the answer of {host}: {why}")]
     Unreadable {
@@ -72,6 +92,33 @@ pub enum CallError {
     /// The request could not be built: a setting or name that no URL or header can hold.
     #[error("cannot build the request: {0}")]
     Unsendable(String),
+}
+
+/// When a busy service wants to be asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// So long after its answer.
+    For(Duration),
+    /// Then, in seconds since 1970.
+    Until(i64),
+}
+
+impl Wait {
+    /// How long that is from `now`, in seconds since 1970.
+    pub fn from(self, now: i64) -> Duration {
+        match self {
+            Self::For(wait) => wait,
+            Self::Until(then) => Duration::from_secs(u64::try_from(then.saturating_sub(now)).unwrap_or(0)),
+        }
+    }
+}
+
+fn asks(wait: Option<&Wait>) -> String {
+    match wait {
+        Some(Wait::For(wait)) => format!(" and asks to wait {} s", wait.as_secs()),
+        Some(Wait::Until(_)) => " and says until when to wait".to_owned(),
+        None => String::new(),
+    }
 }
 
 impl CallError {
@@ -86,7 +133,9 @@ impl CallError {
 
     /// The same, with secrets taken out of what the service said: some show the whole request when they fail.
     fn without(mut self, secrets: &[String]) -> Self {
-        if let Self::Refused { said: text, .. } | Self::Unreadable { why: text, .. } = &mut self {
+        if let Self::Refused { said: text, .. } | Self::Busy { said: text, .. } | Self::Unreadable { why: text, .. } =
+            &mut self
+        {
             for secret in secrets {
                 // The text is cut at some length, and so may a secret be at its end.
                 let begun = (8..secret.len()).rev().filter_map(|length| secret.get(..length));
@@ -103,7 +152,15 @@ impl CallError {
     /// The status of a refusal.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Refused { status, .. } => Some(*status),
+            Self::Refused { status, .. } | Self::Busy { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// When a busy service wants to be asked again, where it says so.
+    pub fn wait(&self) -> Option<Wait> {
+        match self {
+            Self::Busy { wait, .. } => *wait,
             _ => None,
         }
     }
@@ -111,7 +168,7 @@ impl CallError {
     /// Whether asking again, later and unchanged, may go better.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Unreadable { .. } => true,
+            Self::Unreachable(_) | Self::Unreadable { .. } | Self::Busy { .. } => true,
             // 429 from packagecloud is an account cut off, which no retry mends; its caller says so.
             Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,
             Self::Unsendable(_) => false,
@@ -190,6 +247,20 @@ mod tests {
             Poll::Ready(Err(error)) => error.to_string(),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_busy_service_is_asked_again_when_it_says() {
+        for (wait, seconds) in [(Wait::For(Duration::from_secs(9)), 9), (Wait::Until(130), 30), (Wait::Until(90), 0)] {
+            assert_eq!(wait.from(100), Duration::from_secs(seconds), "{wait:?}");
+        }
+        let (host, said) = ("r.example.com".to_owned(), "TOOMANYREQUESTS: slow down".to_owned());
+        let wait = Some(Wait::For(Duration::from_secs(9)));
+        let busy = CallError::Busy { host, status: StatusCode::TOO_MANY_REQUESTS, wait, said };
+        assert!(busy.may_pass() && busy.wait() == wait);
+        let text =
+            "r.example.com is busy, it answered 429 Too Many Requests and asks to wait 9 s: TOOMANYREQUESTS: slow down";
+        assert_eq!(busy.to_string(), text);
     }
 
     #[test]

@@ -106,6 +106,11 @@ impl Http for Native {
         }
         Ok(Response::from_parts(head, kept))
     }
+
+    /// Twice what a Worker has: six blobs on their way, as `skopeo` has, too.
+    fn connections(&self) -> usize {
+        12
+    }
 }
 
 impl Relay for Native {

@@ -189,7 +189,7 @@ fn a_layer_that_is_sent_so_that_it_could_go_on_arrives_too() {
     let Some(world) = World::new("large") else { return };
     let folder = world.folder.join("layout");
     let layout = Layout::new(&folder).expect("a folder");
-    let layer = layout.layer("file", &vec![7; 17 * 1024 * 1024]).expect("a layer");
+    let layer = layout.layer("file", &vec![7; 65 * 1024 * 1024]).expect("a layer");
     let image = layout.image("amd64", &[layer]).expect("an image");
     let digest = layout.push(image, "1", &world.staged(), Some(&credentials())).expect("skopeo pushes it");
     world.release(digest).expect("it arrives");

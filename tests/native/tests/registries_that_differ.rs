@@ -1,140 +1,17 @@
 //! The same copy against a registry that can be told to be different, to fail, or to lie.
 #![allow(clippy::print_stdout, reason = "tests say what they counted")]
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::time::Duration;
+mod world;
 
 use serde_json::json;
-use slipway_native::Native;
 use slipway_oci::{
-    Credential, Image, Location, Moved, NotCopied, OCI_IMAGE, OCI_INDEX, Registry, Repository, Scope, Session, Shelf,
-    Tag, Uploads, copy, copy_referrers, find_referrers, read_image, tag,
+    Depth, Moved, NotServed, OCI_IMAGE, OCI_INDEX, Registry, Scope, Session, Shelf, Tag, copy, find_referrers,
+    read_image,
 };
 use slipway_registry::{Manner, Quirk, Registry as Server, Wants, What};
-use slipway_wire::{Digest, Token};
+use slipway_wire::Digest;
 
-/// An image of two platforms, `layers` for each, in `ci/app` of a registry. Returns its digest.
-fn stage(server: &Server, layers: &[Vec<u8>]) -> Digest {
-    let blob = |media_type: &str, bytes: &[u8]| {
-        let digest = Digest::of(bytes);
-        server.put_blob("ci/app", digest, bytes.to_vec());
-        json!({ "mediaType": media_type, "digest": digest.to_string(), "size": bytes.len() })
-    };
-    let image = |architecture: &str| {
-        let config = blob("application/vnd.oci.image.config.v1+json", architecture.as_bytes());
-        let layers: Vec<_> = layers.iter().map(|bytes| blob("application/vnd.oci.image.layer.v1.tar", bytes)).collect();
-        let bytes =
-            json!({ "schemaVersion": 2, "config": config, "layers": layers }).to_string().replace("\":", "\" :  ");
-        let digest = server.put_manifest("ci/app", architecture, OCI_IMAGE, bytes.as_bytes());
-        json!({ "mediaType": OCI_IMAGE, "digest": digest.to_string(), "size": bytes.len() })
-    };
-    let index = json!({ "schemaVersion": 2, "manifests": [image("amd64"), image("arm64")] }).to_string();
-    server.put_manifest("ci/app", "1", OCI_INDEX, index.as_bytes())
-}
-
-fn layers() -> Vec<Vec<u8>> {
-    vec![vec![1; 100_000], vec![2; 70_000]]
-}
-
-/// A registry as the operator describes it: its storage is named, and its user where it wants one.
-fn described(server: &Server, user: Option<&str>) -> Registry {
-    let storage = vec![server.storage_url().parse().expect("an address")];
-    let credential = user
-        .and_then(|pair| pair.split_once(':'))
-        .map(|(user, password)| Credential { user: user.to_owned(), password: Token::new(password) });
-    Registry { storage, credential, ..Registry::anonymous(server.url().parse().expect("an address")) }
-}
-
-/// Remembers as the edge's ledger does.
-#[derive(Default)]
-struct Remembered(RefCell<BTreeMap<Digest, Location>>);
-
-impl Uploads for Remembered {
-    fn broken_off(&self, blob: &Digest) -> Option<Location> {
-        self.0.borrow().get(blob).cloned()
-    }
-
-    fn goes_on_at(&self, blob: &Digest, location: Option<&Location>) {
-        match location {
-            Some(location) => drop(self.0.borrow_mut().insert(*blob, location.clone())),
-            None => drop(self.0.borrow_mut().remove(blob)),
-        }
-    }
-}
-
-struct World {
-    staging: Server,
-    public: Server,
-    http: Native,
-    uploads: Remembered,
-    digest: Digest,
-    user: Option<&'static str>,
-}
-
-impl World {
-    async fn new(staging: Manner, public: Manner, layers: &[Vec<u8>]) -> Self {
-        let staging = Server::start(staging).await.expect("a registry");
-        let public = Server::start(public).await.expect("a registry");
-        let digest = stage(&staging, layers);
-        let http = Native::new(Duration::ZERO);
-        Self { staging, public, http, uploads: Remembered::default(), digest, user: Some("tester:secret") }
-    }
-
-    /// One run of a release: the image by digest, then its tag.
-    async fn release(&self) -> Result<Vec<Moved>, String> {
-        let (from, to) = (described(&self.staging, self.user), described(&self.public, self.user));
-        let (from, to) = (Session::new(&from), Session::new(&to));
-        let (source, target) = (repository("ci/app"), repository("acme/app"));
-        let scope = Scope::pull(&source);
-        let image =
-            read_image(&from, &self.http, &scope, &source, self.digest).await.map_err(|error| error.to_string())?;
-        let source = Shelf { session: &from, repository: &source };
-        let target = Shelf { session: &to, repository: &target };
-        let moved = RefCell::new(Vec::new());
-        let copied =
-            copy(&self.http, source, target, &image, &self.uploads, &|_, how| moved.borrow_mut().push(how)).await;
-        copied.map_err(|error| error.to_string())?;
-        self.tag(target, &image).await.map_err(|error| error.to_string())?;
-        Ok(moved.into_inner())
-    }
-
-    /// The image, what says something about it, and then its tag.
-    async fn release_with_referrers(&self, is_first: bool) -> Result<(), String> {
-        let (from, to) = (described(&self.staging, self.user), described(&self.public, self.user));
-        let (from, to) = (Session::new(&from), Session::new(&to));
-        let (source, target) = (repository("ci/app"), repository("acme/app"));
-        let in_words = |error: &dyn std::fmt::Display| error.to_string();
-        let image = read_image(&from, &self.http, &Scope::pull(&source), &source, self.digest).await;
-        let image = image.map_err(|error| in_words(&error))?;
-        let subjects = image.manifests().iter().map(slipway_oci::Manifest::digest).collect();
-        let referrers = find_referrers(&from, &self.http, &source, subjects).await.map_err(|error| in_words(&error))?;
-        let source = Shelf { session: &from, repository: &source };
-        let target = Shelf { session: &to, repository: &target };
-        copy(&self.http, source, target, &image, &(), &|_, _| ()).await.map_err(|error| in_words(&error))?;
-        let copied = copy_referrers(&self.http, source, target, &referrers, &(), &|_, _| ()).await;
-        copied.map_err(|error| in_words(&error))?;
-        if is_first {
-            assert_eq!(self.public(), None, "nobody finds the image before what says something about it");
-        }
-        self.tag(target, &image).await.map_err(|error| in_words(&error))
-    }
-
-    async fn tag(&self, target: Shelf<'_>, image: &Image) -> Result<(), NotCopied> {
-        let tags: Vec<Tag> = vec!["17.3.1".parse().expect("a tag")];
-        tag(&self.http, target, image.manifest().expect("an image"), &tags).await
-    }
-
-    /// What the public tag leads to, once it is there, must be whole at every moment.
-    fn public(&self) -> Option<Result<(), String>> {
-        self.public.manifest("acme/app", "17.3.1")?;
-        Some(self.public.whole("acme/app", "17.3.1"))
-    }
-}
-
-fn repository(name: &str) -> Repository {
-    name.parse().expect("a repository")
-}
+use world::{World, described, layers, repository};
 
 #[tokio::test]
 async fn an_image_arrives_whatever_a_registry_does_in_its_own_way() {
@@ -197,6 +74,7 @@ async fn a_release_that_is_cut_off_anywhere_is_finished_by_the_next_run() {
             What::Collect,
         ] {
             let world = World::new(Manner::default(), Manner::default(), &layers()).await;
+            world.public.watch("acme/app");
             world.public.fault(method, path, what.clone());
             let mut ended = Err(String::new());
             for _ in 0..3 {
@@ -207,6 +85,8 @@ async fn a_release_that_is_cut_off_anywhere_is_finished_by_the_next_run() {
                 }
             }
             assert!(ended.is_ok() && world.public.is_spent(), "{method} {path} {what:?}: {ended:?}");
+            // A reader who asked after every single request.
+            assert_eq!(world.public.seen(), [""; 0], "{method} {path} {what:?}");
             assert_eq!(world.public(), Some(Ok(())), "{method} {path} {what:?}");
             tried += 1;
         }
@@ -216,11 +96,17 @@ async fn a_release_that_is_cut_off_anywhere_is_finished_by_the_next_run() {
 
 #[tokio::test]
 async fn a_large_blob_goes_on_where_its_upload_broke_off() {
-    let large = vec![5; 20_000_000];
-    for (quirks, again) in [(vec![], 6_000_000), (vec![Quirk::ForgetsUploads], 20_000_000)] {
+    let large = vec![5; 70_000_000];
+    for (quirks, again) in [
+        (vec![], 21_000_000),
+        (vec![Quirk::ForgetsUploads], 70_000_000),
+        (vec![Quirk::AnswersPiecesWith201], 70_000_000),
+    ] {
         let world = World::new(Manner::default(), Manner::with(quirks.clone()), std::slice::from_ref(&large)).await;
-        world.public.fault("PATCH", "/uploads/", What::HangUpAfter(14_000_000));
+        world.public.fault("PATCH", "/uploads/", What::HangUpAfter(49_000_000));
         world.release().await.expect_err("it breaks off");
+        // What had come is counted a moment after it was asked for, so the first try to go on is at another place.
+        world.public.fault("PATCH", "/uploads/", What::Refuse(416));
         world.public.journal();
         let moved = world.release().await.expect("it goes on");
         assert!(moved.contains(&Moved::Sent(again)), "{quirks:?}: {moved:?}");
@@ -257,8 +143,10 @@ fn attach(server: &Server, name: &str, subject: Option<Digest>) -> Digest {
 
 #[tokio::test]
 async fn what_says_something_about_an_image_arrives_before_its_tag_and_is_found_there() {
-    let both = [vec![], vec![Quirk::HasReferrers]];
-    for (at_source, at_target) in both.iter().flat_map(|source| both.iter().map(move |target| (source, target))) {
+    let sources = [vec![], vec![Quirk::HasReferrers]];
+    // One refuses what says something about an image that it does not have.
+    let targets = [vec![], vec![Quirk::HasReferrers], vec![Quirk::HasReferrers, Quirk::WantsSubjects]];
+    for (at_source, at_target) in sources.iter().flat_map(|source| targets.iter().map(move |target| (source, target))) {
         let manner = |quirks: &[Quirk]| Manner::with(quirks.iter().copied());
         let world = World::new(manner(at_source), manner(at_target), &layers()).await;
         let child = Digest::of(&world.staging.manifest("ci/app", "arm64").expect("an image").bytes);
@@ -321,4 +209,132 @@ async fn an_address_that_a_registry_gives_and_nobody_named_is_not_visited() {
     let target = Shelf { session: &to, repository: &target };
     let error = copy(&world.http, source, target, &image, &(), &|_, _| ()).await.expect_err("storage is not named");
     assert!(error.to_string().contains("`storage` does not list"), "{error}");
+}
+
+/// What registries do in their own way, one row each: what it is, and the quirk or fault that stands for it.
+#[tokio::test]
+async fn what_some_registry_does_ends_in_a_release_that_reads_back_or_in_its_reason() {
+    let large = vec![vec![5; 70_000_000]];
+    let fails = |why: &'static str| Some(why);
+    let rows: [(&str, Vec<Quirk>, &[Vec<u8>], Option<&str>); 14] = [
+        ("`Location` is absolute", vec![], &layers(), None),
+        ("`Location` is relative", vec![Quirk::RelativeLocations], &layers(), None),
+        ("a blob's bytes are at storage", vec![Quirk::RedirectsBlobs], &layers(), None),
+        ("an upload in pieces ends with an empty request", vec![Quirk::WantsEmptyEnds], &large, None),
+        ("a piece is answered 201", vec![Quirk::AnswersPiecesWith201], &large, None),
+        ("an upload is forgotten", vec![Quirk::ForgetsUploads], &large, None),
+        ("there is a referrers API", vec![Quirk::HasReferrers], &layers(), None),
+        ("an index is found only where it is accepted", vec![Quirk::WantsAccept], &layers(), None),
+        ("the first missing part alone is named", vec![Quirk::NamesOnePart], &layers(), None),
+        ("no digest is named", vec![Quirk::NamesNoDigest], &layers(), None),
+        ("nothing is said of what is stored", vec![Quirk::SaysNothingOfWhatIsStored], &layers(), None),
+        ("a mount is answered 202", vec![Quirk::NeverMounts], &layers(), None),
+        ("a mount is refused", vec![Quirk::RefusesMounts], &layers(), None),
+        ("a manifest must say its type", vec![Quirk::WantsMediaTypes], &layers(), fails("MANIFEST_INVALID")),
+    ];
+    for (what, quirks, layers, fails) in rows {
+        let world = World::new(Manner::default(), Manner::with(quirks), layers).await;
+        world.public.watch("acme/app");
+        let released = world.release().await;
+        match fails {
+            None => {
+                released.unwrap_or_else(|error| panic!("{what}: {error}"));
+                world.read_back(Depth::Bytes).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            }
+            Some(why) => {
+                let error = released.expect_err(what);
+                assert!(error.contains(why), "{what}: {error}");
+                assert_eq!(world.public(), None, "{what}: nothing is named");
+            }
+        }
+        assert_eq!(world.public.seen(), [""; 0], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn within_a_registry_that_does_not_mount_the_bytes_are_sent() {
+    for (quirk, posts) in [(None, 4), (Some(Quirk::NeverMounts), 4), (Some(Quirk::RefusesMounts), 8)] {
+        let server = Server::start(Manner::with(quirk)).await.expect("a registry");
+        let digest = world::stage(&server, &layers());
+        let http = slipway_native::Native::new(std::time::Duration::ZERO);
+        let registry = described(&server, None);
+        let session = Session::new(&registry);
+        let (source, target) = (repository("ci/app"), repository("acme/app"));
+        let image = read_image(&session, &http, &Scope::pull(&source), &source, digest).await.expect("an image");
+        let shelf = |repository| Shelf { session: &session, repository };
+        server.journal();
+        let moved = std::cell::RefCell::new(Vec::new());
+        let told = |_: &_, how| moved.borrow_mut().push(how);
+        let copied = copy(&http, shelf(&source), shelf(&target), &image, &(), &told).await;
+        copied.unwrap_or_else(|error| panic!("{quirk:?}: {error}"));
+        let is_mounted = moved.borrow().iter().all(|how| *how == Moved::Mounted);
+        assert_eq!(is_mounted, quirk.is_none(), "{quirk:?}");
+        let asked = server.journal();
+        assert_eq!(asked.iter().filter(|asked| asked.request.starts_with("POST")).count(), posts, "{quirk:?}");
+        assert_eq!(server.whole("acme/app", &digest.to_string()), Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn other_bytes_behind_a_201_are_named_when_they_are_read_back() {
+    for what in [What::Swap, What::Truncate] {
+        let world = World::new(Manner::default(), Manner::default(), &layers()).await;
+        world.public.fault("PUT", "/uploads/", what.clone());
+        world.release().await.expect("the registry says that it is there");
+        let error = world.read_back(Depth::Bytes).await.expect_err("it is not");
+        let NotServed::OtherBytes { blob, place, found, .. } = &error else { panic!("{what:?}: {error}") };
+        let served = world.public.blob("acme/app", blob).expect("a blob");
+        assert_eq!(*found, Some(Digest::of(&served)), "{what:?}");
+        assert_ne!(*found, Some(*blob), "{what:?}");
+        let host = world.public.url().trim_start_matches("http://").to_owned();
+        assert_eq!(place.to_string(), format!("`{host}/acme/app`"));
+        assert!(error.to_string().contains(&blob.to_string()), "{error}");
+        // Its length alone gives a lost byte away.
+        assert_eq!(world.read_back(Depth::Parts).await.is_err(), what == What::Truncate);
+        assert!(world.read_back(Depth::Names).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_kept_under_a_wrong_digest_is_found_when_it_is_read_back() {
+    for (path, depth) in [("manifests/sha256:", Depth::Parts), ("manifests/17.3.1", Depth::Names)] {
+        let world = World::new(Manner::default(), Manner::default(), &layers()).await;
+        world.public.fault("PUT", path, What::Bend);
+        world.release().await.expect("the registry says that it is there");
+        let error = world.read_back(depth).await.expect_err("it is not").to_string();
+        assert!(error.contains("not sha256:") || error.contains(&world.digest.to_string()), "{path}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_collected_before_its_manifest_came_is_sent_again_once() {
+    let world = World::new(Manner::default(), Manner::default(), &layers()).await;
+    world.public.watch("acme/app");
+    world.public.fault("PUT", "/manifests/", What::Collect);
+    world.release().await.expect("it arrives in one run");
+    assert_eq!((world.public(), world.public.is_spent()), (Some(Ok(())), true));
+    assert_eq!(world.public.seen(), [""; 0]);
+    // A registry that loses them each time is told of, and not asked for ever.
+    let world = World::new(Manner::default(), Manner::default(), &layers()).await;
+    for _ in 0..8 {
+        world.public.fault("PUT", "/manifests/", What::Collect);
+    }
+    let error = world.release().await.expect_err("they are lost again");
+    assert!(error.contains("lost parts of the image"), "{error}");
+    assert_eq!(world.public(), None);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_asked_too_often_says_when_to_come_again() {
+    for path in ["/blobs/sha256", "/manifests/sha256", "/uploads/"] {
+        for method in ["HEAD", "POST", "PUT"] {
+            let world = World::new(Manner::default(), Manner::default(), &layers()).await;
+            world.public.fault(method, path, What::Refuse(429));
+            if let Err(error) = world.release().await {
+                assert!(error.contains("is busy") && error.contains("asks to wait 1 s"), "{method} {path}: {error}");
+            } else {
+                assert!(!world.public.is_spent(), "{method} {path}: it was refused and arrived");
+            }
+        }
+    }
 }

@@ -44,6 +44,20 @@ pub enum Quirk {
     NamesNoDigest,
     /// Only the first missing part of a manifest is named.
     NamesOnePart,
+    /// A `HEAD` or `GET` of an index that does not name its type finds nothing, as at Debian's registry.
+    WantsAccept,
+    /// A mount that cannot be is refused, instead of beginning an upload.
+    RefusesMounts,
+    /// A piece of an upload is answered 201, and how much has arrived cannot be asked, as at ECR.
+    AnswersPiecesWith201,
+    /// The request that ends an upload in pieces must have no body, as at Cloudflare's.
+    WantsEmptyEnds,
+    /// An index or image that does not say what it is is refused, as at Cloudflare's.
+    WantsMediaTypes,
+    /// A manifest is refused when what it says something about is not there, as at Cloudflare's.
+    WantsSubjects,
+    /// `Docker-Content-Digest` of what was stored is missing, and its `Location` too.
+    SaysNothingOfWhatIsStored,
 }
 
 impl Manner {
@@ -129,6 +143,8 @@ struct State {
     tokens: BTreeMap<String, u32>,
     own: String,
     storage: String,
+    watched: Option<String>,
+    seen: Vec<String>,
 }
 
 /// A registry that runs until it is dropped.
@@ -208,6 +224,21 @@ impl Registry {
             state.manifests.insert((repository.to_owned(), name), stored.clone());
         }
         digest
+    }
+
+    /// From now on the repository is looked at after every request, as by a reader who asks all the time.
+    pub fn watch(&self, repository: &str) {
+        self.state().watched = Some(repository.to_owned());
+    }
+
+    /// What such a reader found under a tag, and was not whole.
+    pub fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().seen)
+    }
+
+    /// Takes blobs away that no manifest names.
+    pub fn collect(&self) {
+        shelf::collect(&mut self.state());
     }
 
     /// Whether everything that a name leads to is here, with the right bytes; if not, what is wrong. A tag for which it is

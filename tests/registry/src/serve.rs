@@ -121,6 +121,7 @@ async fn answer(Shared(keeper): Shared<Keeper>, request: Request) -> Response {
         shelf::collect(&mut state);
     }
     let answer = serve(&mut state, &question, fault.as_ref());
+    shelf::look(&mut state, &asked);
     match fault {
         Some(What::DoAndRefuse(status)) => {
             told(&mut state, status, bytes);
@@ -229,6 +230,9 @@ fn serve(state: &mut State, question: &Question, fault: Option<&What>) -> Respon
         return with_length(StatusCode::OK, json!({ "token": token, "expires_in": 60 }).to_string().into_bytes());
     }
     let Some(path) = question.path.strip_prefix("/v2/") else { return plain(StatusCode::NOT_FOUND) };
+    if path.is_empty() {
+        return with_length(StatusCode::OK, b"{}".to_vec());
+    }
     if let Some((repository, rest)) = path.split_once("/blobs/uploads/") {
         return uploads(state, question, repository, rest, fault);
     }
@@ -275,11 +279,15 @@ fn uploads(state: &mut State, question: &Question, repository: &str, rest: &str,
     if question.method == Method::POST {
         let mount = question.query("mount").and_then(|digest| digest.parse::<Digest>().ok());
         let from = question.query("from");
-        if let (Some(digest), Some(from), false) = (mount, from, state.manner.has(Quirk::NeverMounts))
+        let mounts = !state.manner.has(Quirk::NeverMounts) && !state.manner.has(Quirk::RefusesMounts);
+        if let (Some(digest), Some(from), true) = (mount, from, mounts)
             && let Some(bytes) = state.blobs.get(&(from, digest)).cloned()
         {
             state.blobs.insert((repository.to_owned(), digest), bytes);
             return header(plain(StatusCode::CREATED), "location", &format!("/v2/{repository}/blobs/{digest}"));
+        }
+        if question.query("mount").is_some() && state.manner.has(Quirk::RefusesMounts) {
+            return error(StatusCode::FORBIDDEN, "DENIED", &[]);
         }
         state.next_upload += 1;
         let number = state.next_upload;
@@ -293,6 +301,10 @@ fn uploads(state: &mut State, question: &Question, repository: &str, rest: &str,
     };
     let at_step = question.query("_state").and_then(|step| step.parse().ok()) == Some(upload.step);
     match question.method {
+        Method::GET if state.manner.has(Quirk::AnswersPiecesWith201) => {
+            state.uploads.insert(number, upload);
+            error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", &[])
+        }
         Method::GET => {
             let end = upload.bytes.len().saturating_sub(1);
             let answer = header(plain(StatusCode::NO_CONTENT), "range", &format!("0-{end}"));
@@ -314,11 +326,15 @@ fn uploads(state: &mut State, question: &Question, repository: &str, rest: &str,
             }
             upload.bytes.extend_from_slice(&question.body);
             upload.step += 1;
-            let answer =
-                header(plain(StatusCode::ACCEPTED), "location", &location(state, repository, number, upload.step));
+            let status =
+                if state.manner.has(Quirk::AnswersPiecesWith201) { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+            let answer = header(plain(status), "location", &location(state, repository, number, upload.step));
             let answer = header(answer, "range", &format!("0-{}", upload.bytes.len().saturating_sub(1)));
             state.uploads.insert(number, upload);
             answer
+        }
+        Method::PUT if upload.step > 0 && !question.body.is_empty() && state.manner.has(Quirk::WantsEmptyEnds) => {
+            plain(StatusCode::INTERNAL_SERVER_ERROR)
         }
         Method::PUT => {
             upload.bytes.extend_from_slice(&question.body);
@@ -345,6 +361,15 @@ fn manifests(state: &mut State, question: &Question, repository: &str, name: &st
         if name.starts_with("sha256:") && name != found.to_string() {
             return error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", &[]);
         }
+        let manifest = serde_json::from_slice::<serde_json::Value>(&question.body).unwrap_or_default();
+        if state.manner.has(Quirk::WantsMediaTypes) && manifest["mediaType"].as_str().is_none() {
+            return error(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", &[]);
+        }
+        if let (true, Some(subject)) = (state.manner.has(Quirk::WantsSubjects), manifest["subject"]["digest"].as_str())
+            && !state.manifests.contains_key(&(repository.to_owned(), subject.to_owned()))
+        {
+            return error(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", &[]);
+        }
         let mut missing = shelf::missing(state, repository, &question.body);
         if state.manner.has(Quirk::NamesOnePart) {
             missing.truncate(1);
@@ -362,12 +387,14 @@ fn manifests(state: &mut State, question: &Question, repository: &str, name: &st
             // What has a tag has its digest too.
             state.manifests.insert((repository.to_owned(), found.to_string()), stored);
         }
+        if state.manner.has(Quirk::SaysNothingOfWhatIsStored) {
+            return plain(StatusCode::CREATED);
+        }
         let mut answer = header(plain(StatusCode::CREATED), "location", &format!("/v2/{repository}/manifests/{found}"));
         if !state.manner.has(Quirk::NamesNoDigest) {
             answer = header(answer, "docker-content-digest", &found.to_string());
         }
-        let subject = serde_json::from_slice::<serde_json::Value>(&question.body).unwrap_or_default();
-        if let (true, Some(subject)) = (state.manner.has(Quirk::HasReferrers), subject["subject"]["digest"].as_str()) {
+        if let (true, Some(subject)) = (state.manner.has(Quirk::HasReferrers), manifest["subject"]["digest"].as_str()) {
             answer = header(answer, "oci-subject", subject);
         }
         return answer;
@@ -375,6 +402,10 @@ fn manifests(state: &mut State, question: &Question, repository: &str, name: &st
     let Some(stored) = state.manifests.get(&at) else {
         return error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", &[]);
     };
+    let accepted = question.headers.get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if state.manner.has(Quirk::WantsAccept) && !accepted.contains(&stored.media_type) {
+        return error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", &[]);
+    }
     let answer = with_length(StatusCode::OK, stored.bytes.clone());
     let answer = header(answer, "content-type", &stored.media_type);
     if state.manner.has(Quirk::NamesNoDigest) {

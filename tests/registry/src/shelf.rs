@@ -25,6 +25,17 @@ pub struct Upload {
     pub step: u32,
 }
 
+/// The blobs that must be there with a manifest: not those that its makers let nobody hand on.
+fn blobs(manifest: &Value) -> Vec<Digest> {
+    let layers: Vec<Value> = manifest["layers"].as_array().cloned().unwrap_or_default();
+    let is_foreign = |layer: &Value| {
+        let media_type = layer["mediaType"].as_str().unwrap_or_default();
+        media_type.contains(".foreign.") || media_type.contains(".nondistributable.")
+    };
+    let own: Vec<Value> = layers.into_iter().filter(|layer| !is_foreign(layer)).collect();
+    [named(manifest, "config"), named(&json!({ "layers": own }), "layers")].concat()
+}
+
 /// The digests that a manifest's `field` names, where it has it.
 fn named(manifest: &Value, field: &str) -> Vec<Digest> {
     let entries = match &manifest[field] {
@@ -40,7 +51,7 @@ pub(crate) fn missing(state: &State, repository: &str, bytes: &[u8]) -> Vec<Dige
     let manifest: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let has_blob = |digest: &Digest| state.blobs.contains_key(&(repository.to_owned(), *digest));
     let has_manifest = |digest: &Digest| state.manifests.contains_key(&(repository.to_owned(), digest.to_string()));
-    let blobs = [named(&manifest, "config"), named(&manifest, "layers")].concat();
+    let blobs = blobs(&manifest);
     let children = named(&manifest, "manifests");
     blobs
         .into_iter()
@@ -58,13 +69,23 @@ pub(crate) fn whole(state: &State, repository: &str, name: &str) -> Result<(), S
         return Err(format!("{name} is {found}"));
     }
     let manifest: Value = serde_json::from_slice(&stored.bytes).map_err(|error| error.to_string())?;
-    for blob in [named(&manifest, "config"), named(&manifest, "layers")].concat() {
+    for blob in blobs(&manifest) {
         let bytes = state.blobs.get(&(repository.to_owned(), blob)).ok_or_else(|| format!("{name} lacks {blob}"))?;
         if Digest::of(bytes) != blob {
             return Err(format!("the blob {blob} of {name} has other bytes"));
         }
     }
     named(&manifest, "manifests").iter().try_for_each(|child| whole(state, repository, &child.to_string()))
+}
+
+/// Looks at every tag of the repository that is watched.
+pub(crate) fn look(state: &mut State, after: &str) {
+    let Some(repository) = state.watched.clone() else { return };
+    let tags = state.manifests.keys().filter(|(owner, name)| *owner == repository && !name.contains(':'));
+    let seen: Vec<String> = tags
+        .filter_map(|(_, tag)| Some(format!("after {after}, {tag}: {}", whole(state, &repository, tag).err()?)))
+        .collect();
+    state.seen.extend(seen);
 }
 
 /// Takes away the blobs that no manifest of their repository names.

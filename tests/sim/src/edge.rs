@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join, select};
 use http::header::AUTHORIZATION;
-use slipway_core::approval::{Refusal, by_job};
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
@@ -19,17 +18,17 @@ use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{Account, AskSlot, SlotEnded};
-use slipway_edge::gates;
+use slipway_edge::denied::Unanswered;
 use slipway_edge::package::{self, Running};
 use slipway_edge::port::{self, AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
+use slipway_edge::{gates, job_call};
 use slipway_edge::{lost, notify, project};
-use slipway_gitlab::GetJob;
 use slipway_ledger::{Ask, LedgerError, Named, Record, Work};
 use slipway_packagecloud::{Account as Login, Filename};
 use slipway_wire::{
-    Digest, Http, Planted, RelayError, Relayed, Request, Response, Token, TooSlow, Transfer, Unreachable, call, planted,
+    Digest, Http, Planted, RelayError, Relayed, Request, Response, Token, TooSlow, Transfer, Unreachable, planted,
 };
 
 use crate::fault::{Fault, Kind};
@@ -216,31 +215,22 @@ impl Edge {
         if record.know_project(parcel.project).is_err() {
             return false;
         }
-        let gitlab = self.0.gitlab_instance();
-        let ask = GetJob { instance: &gitlab, project_id: parcel.project, job_id };
-        let Ok(job) = call(self, &ask).await else { return false };
+        let (gitlab, config) = (self.0.gitlab_instance(), &self.0.config);
+        let project = config.project_of_id(parcel.project).expect("every parcel's project is configured");
         let session = session(parcel, job_id);
-        let Ok(Some(candidate)) = record.candidate(&parcel.version, &parcel.key) else { return false };
-        let now = self.now();
-        match by_job(&candidate, &session, &job) {
-            Ok(approval) => {
-                let is_again = candidate.targets.iter().any(|(_, state)| *state == TargetState::Failed);
-                match record.approve(&candidate, &approval, &self.0.config.policy, parcel.project, now) {
-                    Ok(true) if is_again => self.0.point("a second approval was given after a failure"),
-                    Ok(true) => {}
-                    Ok(false) => self.0.point("two jobs' words made one approval"),
-                    Err(_) => return false,
-                }
-            }
-            Err(Refusal::NotPlayed { .. }) if !job.status.has_failed() => return false,
-            Err(refusal) => {
-                let actor = format!("job:{job_id} user:mira");
-                let why = refusal.to_string();
-                if record.refuse(&parcel.version, &parcel.key, job_id, &actor, &why, now).is_err() {
-                    return false;
-                }
-                self.0.point("a job was refused");
-            }
+        let (version, keys) = (&parcel.version, std::slice::from_ref(&parcel.key));
+        let had_failed = record.candidate(version, &parcel.key).is_ok_and(|candidate| {
+            candidate.is_some_and(|it| it.targets.iter().any(|(_, state)| *state == TargetState::Failed))
+        });
+        let approvals = || record.approvals_of(version, &parcel.key, job_id).map(|all| all.len()).unwrap_or_default();
+        let before = approvals();
+        let call = job_call::Call { session: &session, version, keys, all: false };
+        match job_call::promote(&record, self, config, project, Some(&gitlab), &call).await {
+            Ok(_) if approvals() == before => self.0.point("two jobs' words made one approval"),
+            Ok(_) if had_failed => self.0.point("a second approval was given after a failure"),
+            Ok(_) => {}
+            Err(Unanswered::Denied(denied)) if denied.status < 500 => self.0.point("a job was refused"),
+            Err(_) => return false,
         }
         self.arm(&ObjectId::Project(parcel.project), port::SOON);
         true

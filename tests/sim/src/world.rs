@@ -534,6 +534,19 @@ impl World {
             let body = serde_json::Value::Array(newest.iter().map(listed).collect()).to_string();
             return http::Response::builder().status(200).body(body.into_bytes()).expect("a status");
         }
+        if request.uri().path().ends_with("/deployments") {
+            // Each job runs in the environment of its package. Behind, GitLab has not made its deployment yet.
+            let listed = |(job, (parcel, _)): (&u64, &(usize, &str))| {
+                let Parcel { version, key, .. } = &self.parcels[*parcel];
+                serde_json::json!({
+                    "id": job, "status": "created", "environment": { "name": environment(version, key) },
+                    "deployable": { "id": job, "pipeline": { "id": 7 } },
+                })
+            };
+            let listed: Vec<_> = jobs.iter().filter(|_| !is_behind).map(listed).collect();
+            let body = serde_json::Value::Array(listed).to_string();
+            return http::Response::builder().status(200).body(body.into_bytes()).expect("a status");
+        }
         let Some((parcel, status)) = jobs.get(&id) else {
             return http::Response::builder().status(404).body(b"{}".to_vec()).expect("a status");
         };
@@ -1168,6 +1181,14 @@ impl World {
         let record = disk.databases.get(&ObjectId::Project(self.parcels[0].project)).expect("a record");
         let rows = record.query("SELECT action FROM audit ORDER BY sequence", &[]).expect("the audit");
         rows.iter().map(|row| row.text(0).expect("a word").to_owned()).collect()
+    }
+
+    /// How many transfers the account of a place now takes at a time.
+    pub fn transfers_of(&self, place: &str) -> u64 {
+        let disk = self.disk.borrow();
+        let account = disk.databases.get(&ObjectId::Account(place.to_owned())).expect("an account");
+        let rows = account.query("SELECT limit_milli FROM pace", &[]).expect("its pace");
+        rows.first().and_then(|row| row.natural(0).ok()).expect("it has one") / 1000
     }
 
     /// How often a boundary of this kind was passed.

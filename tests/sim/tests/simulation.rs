@@ -55,7 +55,7 @@ fn every_fault_at_every_boundary_alone_breaks_no_promise() {
 fn courses_in_pairs() -> Vec<Course> {
     let named = std::env::var("SLIPWAY_SIM_COURSES").unwrap_or_else(|_| "DebCopy,RpmCopy,DebMove".to_owned());
     let is_named = |course: &Course| named.split(',').any(|name| name == format!("{course:?}"));
-    let courses: Vec<Course> = Course::PAIRED.into_iter().filter(is_named).collect();
+    let courses: Vec<Course> = Course::ALL.into_iter().filter(is_named).collect();
     assert!(!courses.is_empty(), "`{named}` names no course");
     courses
 }

@@ -391,6 +391,29 @@ fn a_cut_off_account_is_shown_and_asked_again_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_server_that_has_too_much_to_do_is_sent_fewer_packages_at_a_time() {
+    let relay = first(Kind::Relay);
+    // What breaks on the way says nothing of the server, which takes two.
+    for (fault, at_a_time) in [(Fault::Status(503), 1), (Fault::Lost, 2)] {
+        let (state, world) = settled(with(&[(relay, fault)]));
+        assert_eq!((state, world.count(Kind::Relay)), (RELEASED, 2), "{fault:?}");
+        assert_eq!(world.transfers_of("public"), at_a_time, "{fault:?}");
+    }
+}
+
+#[test]
+fn what_was_seen_before_a_leave_that_came_late_is_looked_at_again_before_the_act() {
+    let leave = first(Kind::MayAct);
+    for (late, sent) in [(vec![], 1), (vec![(leave, Fault::Clock(1001))], 0)] {
+        let world = World::new(with(&late));
+        let goal = world.goals[0].clone();
+        world.meanwhile(Kind::MayAct, move |world| world.acts(Outsider::PublishesSame, &goal));
+        assert_eq!(settle(&world), RELEASED, "{late:?}");
+        assert_eq!((accepted(&world), world.count(Kind::Relay)), (0, sent), "{late:?}");
+    }
+}
+
+#[test]
 fn a_server_that_stays_down_is_asked_eleven_times_in_twenty_minutes_and_then_a_person_is() {
     let world = World::new(settings());
     world.servers[1].borrow_mut().closed = Some(503);

@@ -62,26 +62,35 @@ pub fn send_within(
     headers: &[(&str, &str)],
     body: impl Into<Vec<u8>>,
 ) -> Result<Answer, minreq::Error> {
-    let mut request =
-        Request::new(Method::Custom(method.to_owned()), url).with_timeout(seconds).with_follow_redirects(false);
+    let answer = request(seconds, method, url, headers, body).send()?;
+    Ok(Answer { status: answer.status_code, body: answer.into_bytes() })
+}
+
+fn request(seconds: u64, method: &str, url: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
+    // Its own word for `HEAD`: minreq knows by it that no body comes.
+    let method = if method == "HEAD" { Method::Head } else { Method::Custom(method.to_owned()) };
+    let mut request = Request::new(method, url).with_timeout(seconds).with_follow_redirects(false);
     for (name, value) in headers {
         request = request.with_header(*name, *value);
     }
     let body = body.into();
-    if !body.is_empty() {
-        request = request.with_body(body);
-    }
-    let answer = request.send()?;
-    Ok(Answer { status: answer.status_code, body: answer.into_bytes() })
+    if body.is_empty() { request } else { request.with_body(body) }
 }
 
 /// Gets what is at an address, and the headers that it comes with, their names in small letters.
 pub fn get(url: &str, headers: &[(&str, &str)]) -> (Answer, BTreeMap<String, String>) {
-    let mut request = Request::new(Method::Get, url).with_timeout(TIME_OUT_SECONDS).with_follow_redirects(false);
-    for (name, value) in headers {
-        request = request.with_header(*name, *value);
-    }
-    let answer = request.send().unwrap_or_else(|error| panic!("GET {url}: {error}"));
+    send_for_headers("GET", url, headers, "")
+}
+
+/// Sends a request to a service that runs, for its answer and the headers that it comes with, their names in small letters.
+pub fn send_for_headers(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Vec<u8>>,
+) -> (Answer, BTreeMap<String, String>) {
+    let answer = request(TIME_OUT_SECONDS, method, url, headers, body).send();
+    let answer = answer.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
     let headers = answer.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
     (Answer { status: answer.status_code, body: answer.into_bytes() }, headers)
 }

@@ -20,7 +20,7 @@ use slipway_stack::{Part, Project, Stack};
 
 pub use depot::{Depot, Gate, User};
 pub use gitlab::Gitlab;
-pub use http::{Answer, get, send, send_within, try_send};
+pub use http::{Answer, get, send, send_for_headers, send_within, try_send};
 pub use pipeline::{Pipeline, Ran, Runner};
 pub use receiver::{Received, Receiver};
 pub use release::{Carried, Package, Release, Spoken};

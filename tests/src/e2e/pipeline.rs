@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
-use slipway_stack::{Places, Stack};
+use slipway_stack::Places;
 
 use super::{Deb, Gitlab, Package, Release, World};
 
@@ -100,15 +100,7 @@ impl Pipeline {
         for (key, _) in packages {
             fs::create_dir_all(folder.join("packages").join(key)).expect("the stack's folder is writable");
         }
-        let stack: &Stack = &world.stack;
-        let pipeline = Self {
-            release,
-            runner,
-            folder,
-            gitlab: world.gitlab.clone(),
-            edge: stack.edge_url(),
-            staging_token: stack.secret("STAGING_TOKEN").to_owned(),
-        };
+        let pipeline = Self::in_folder(world, release, runner, folder);
         let keys: Vec<&str> = packages.iter().map(|(key, _)| key.as_str()).collect();
         let mut jobs = format!(
             "stages: [build, deploy]\ninclude:\n  - component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/release@$CI_COMMIT_SHA\n    \
@@ -140,6 +132,13 @@ impl Pipeline {
             templates.display()
         ));
         pipeline
+    }
+
+    /// The project that is laid out in a folder already.
+    pub fn in_folder(world: &World, release: Release, runner: Runner, folder: PathBuf) -> Self {
+        let (gitlab, edge) = (world.gitlab.clone(), world.stack.edge_url());
+        let staging_token = world.stack.secret("STAGING_TOKEN").to_owned();
+        Self { release, runner, folder, gitlab, edge, staging_token }
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -205,6 +204,11 @@ impl Pipeline {
         let token = self.gitlab.id_token(job);
         let ended = self.command(Some(&token), &[name]).output().expect("it was there a moment ago");
         let ran = Ran::of(name, &ended);
+        assert!(
+            ended.status.success() || !ran.verdict("PASS"),
+            "its one job is green, and the runner fails: {}",
+            ran.text
+        );
         self.gitlab.finish(job, if ran.verdict("PASS") { "success" } else { "failed" });
         ran
     }

@@ -1,10 +1,8 @@
 //! Clocks and counters for benchmarks: turns, medians, and what the kernel says of a process.
 
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
-use slipway_stack::wait_for;
+use anyhow::Context as _;
 
 /// Runs every case once, then every case again: `rounds` values for each, in the order of the cases.
 ///
@@ -83,15 +81,6 @@ fn mib(status: &str, name: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1024.0)
-}
-
-/// Waits until something listens on a port of loopback.
-#[allow(dead_code, reason = "for benchmarks whose servers do not say when they are ready")]
-pub(crate) fn wait_for_port(port: u16) -> anyhow::Result<()> {
-    ensure!(port != 0, "port 0 is none");
-    wait_for(&format!("something listens on port {port}"), Duration::from_secs(20), || {
-        Ok(TcpStream::connect(("127.0.0.1", port)).ok().map(drop))
-    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! since seconds are the machine's. Every server is on loopback and ends with its benchmark.
 
 mod copy;
+mod image;
 mod index;
 pub(crate) mod measure;
 mod patch_day;
@@ -38,8 +39,13 @@ struct Bench {
     run: fn(&Steps, &Places) -> anyhow::Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench { name: "copy", about: "the verified copy against curl and a native pipe: time and memory", run: copy::run },
+    Bench {
+        name: "image",
+        about: "an image between two registries against skopeo and oci-client: time, memory and requests",
+        run: image::run,
+    },
     Bench { name: "index", about: "reading a public index of 200 MB in wasm: time and memory", run: index::run },
     Bench {
         name: "release",

@@ -51,11 +51,6 @@ impl Places {
         self.target.join("test-tools")
     }
 
-    /// A program of those packages, such as `gitlab-ci-local`.
-    pub fn test_tool(&self, name: &str) -> anyhow::Result<PathBuf> {
-        existing(self.test_tools().join("node_modules/.bin").join(name), "cargo xtask test")
-    }
-
     /// A Node that has SQLite, which not every Node that runs `slipway` has.
     pub fn test_node(&self) -> anyhow::Result<PathBuf> {
         let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };

@@ -122,6 +122,11 @@ impl Registry {
         Ok(log.lines().filter(|line| line.contains("HTTP/1.1\"")).filter_map(request).collect())
     }
 
+    /// The folder that is its own.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The file in which it keeps a blob's bytes.
     pub fn blob_file(&self, hex: &str) -> PathBuf {
         let first = hex.get(..2).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_ledger::{Sql, SqlError, Value};
+use slipway_ledger::{Sql, SqlError};
 
 use super::Ending;
 
@@ -54,7 +54,7 @@ impl Pace {
             limit_milli: row.natural(0)?,
             configured_milli: row.natural(1)?,
             lowered_at: Timestamp(row.integer(2)?),
-            ceiling: matches!(row.0.get(3), Some(Value::Integer(_))).then(|| row.natural(3)).transpose()?,
+            ceiling: row.natural_or_null(3)?,
             ceiling_until: Timestamp(row.integer(4)?),
             cut_off_until: Timestamp(row.integer(5)?),
             cut_offs: row.natural(6)?,

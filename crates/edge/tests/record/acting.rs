@@ -9,7 +9,7 @@ use slipway_core::gate::GateKind;
 use slipway_core::promotion::May;
 use slipway_core::release::TargetState;
 use slipway_core::time::Timestamp;
-use slipway_ledger::{Ask, Sight};
+use slipway_ledger::{Ask, GateOverride, Sight};
 use slipway_wire::Digest;
 
 use crate::host::{Edge, MINUTE, NOW, config, key, version};
@@ -233,8 +233,9 @@ fn an_override_opens_its_own_gate_when_acting_and_no_other() {
     edge.approves(82, "two");
     edge.expects("three");
     let open = |name: &str, gate| {
-        let by = (9, "person:9 user:nell");
-        edge.record.override_gates(&version(), &[key(name)], &[gate], by, "a fix", edge.now()).expect("an override");
+        let (keys, gates, by) = (&[key(name)], &[gate], "person:9 user:nell");
+        let over = GateOverride { keys, gates, by_id: 9, by, reason: "a fix" };
+        edge.record.override_gates(&version(), &over, edge.now()).expect("an override");
     };
     open("one", GateKind::Staged);
     assert_eq!(edge.may_act("one"), May::Now);

@@ -8,7 +8,7 @@ use slipway_core::release::TargetState;
 use slipway_core::time::Timestamp;
 use slipway_edge::lost;
 
-use crate::host::{Edge, MINUTE, NOW, release_job};
+use crate::host::{Edge, MINUTE, NOW, deployment_of, release_job};
 
 /// Looks for lost webhooks. When it is to be done again.
 fn finds(edge: &Edge) -> Option<Timestamp> {
@@ -109,7 +109,7 @@ fn is_played(edge: &Edge) {
 fn a_deployment_and_a_click_that_are_lost_together_are_found_and_the_click_counts() {
     let edge = Edge::new(DEPLOYED);
     is_played(&edge);
-    edge.answers("deployments", 200, json!([deployment(7)]));
+    edge.answers("deployments", 200, json!([deployment(7), deployment_of(81, "release/one")]));
     edge.answers("deployments/42", 200, deployment(7));
     edge.passes(MINUTE);
     finds(&edge);

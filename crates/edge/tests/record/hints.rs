@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use slipway_core::release::TargetState;
 use slipway_ledger::Kept;
 
-use crate::host::{Edge, MINUTE, NOW, PIPELINE, PROJECT, release_job, version};
+use crate::host::{Edge, MINUTE, NOW, PIPELINE, PROJECT, deployment_of, release_job, version};
 
 fn job_hook(changes: &[(&str, Value)]) -> Value {
     let mut hook = json!({
@@ -198,15 +198,36 @@ fn a_job_that_gitlab_does_not_know_or_nobody_has_played_is_asked_for_for_about_a
 }
 
 #[test]
+fn a_job_that_gitlab_shows_to_nobody_or_unreadably_is_given_up_with_one_line_and_keeps_no_other_from_being_read() {
+    let broken = json!({"id": "eighty-one", "name": 7});
+    for (status, body, hours) in [(400, json!({}), 0), (404, json!({}), 0), (410, json!({}), 0), (200, broken, 2)] {
+        let edge = Edge::new("");
+        edge.answers("jobs/81", status, body);
+        edge.hears_of(81, "one");
+        edge.drives();
+        // Whoever comes after it is not made to wait for it.
+        edge.approves(82, "two");
+        assert!(edge.logged("job 81").is_empty(), "{status}: {:?}", edge.logged("job 81"));
+        let end = NOW + MINUTE * (5 + 60 * hours);
+        while let Some(next) = edge.drives().filter(|_| edge.logged("job 81").is_empty()) {
+            assert!(next < end, "{status}: it goes on for ever");
+            edge.is_at(next);
+        }
+        let lines = edge.logged("job 81");
+        assert_eq!(lines.len(), 1, "{status}: {lines:?}");
+        assert!(lines[0].ends_with("it is given up"), "{status}: {lines:?}");
+        let asked = edge.asked("/jobs/81");
+        edge.passes(MINUTE * 10);
+        edge.drives();
+        assert_eq!((edge.asked("/jobs/81"), edge.logged("job 81").len()), (asked, 1), "{status}: it is settled");
+    }
+}
+
+#[test]
 fn whoever_played_a_job_must_be_one_of_those_who_may_release_as_gitlab_names_them_now() {
     type Prepare<'a> = &'a dyn Fn(&Edge);
     let member = |level: u64| json!({"id": 7, "access_level": level, "state": "active"});
     let protected = |name: &str| json!({"name": name});
-    // GitLab has made a deployment of the job's pipeline for it, since its job has that environment.
-    let deploys = |job: u64, name: &str| {
-        let deployable = json!({"id": job, "pipeline": {"id": PIPELINE}});
-        json!([{"id": 9, "status": "created", "environment": {"name": name}, "deployable": deployable}])
-    };
     let cases: &[(&str, Prepare<'_>, bool)] = &[
         ("release_people = [7]", &|_| {}, true),
         ("release_people = [8]", &|_| {}, false),
@@ -216,36 +237,8 @@ fn whoever_played_a_job_must_be_one_of_those_who_may_release_as_gitlab_names_the
         ("release_levels = [\"maintainer\"]", &|_| {}, false),
         (
             "protected_environment = true",
-            &|edge| {
-                edge.answers("protected_environments/release%2Fone", 200, protected("release/one"));
-                edge.answers("deployments", 200, deploys(81, "release/one"));
-            },
+            &|edge| edge.answers("protected_environments/release%2Fone", 200, protected("release/one")),
             true,
-        ),
-        // The environment is protected, and the job that was played does not run in it: GitLab let anybody play it.
-        (
-            "protected_environment = true",
-            &|edge| {
-                edge.answers("protected_environments/release%2Fone", 200, protected("release/one"));
-                edge.answers("deployments", 200, json!([]));
-            },
-            false,
-        ),
-        (
-            "protected_environment = true",
-            &|edge| {
-                edge.answers("protected_environments/release%2Fone", 200, protected("release/one"));
-                edge.answers("deployments", 200, deploys(80, "release/one"));
-            },
-            false,
-        ),
-        (
-            "protected_environment = true",
-            &|edge| {
-                edge.answers("protected_environments/release%2Fone", 200, protected("release/one"));
-                edge.answers("deployments", 200, deploys(81, "release/two"));
-            },
-            false,
         ),
         (
             "protected_environment = true",
@@ -264,10 +257,61 @@ fn whoever_played_a_job_must_be_one_of_those_who_may_release_as_gitlab_names_the
 }
 
 #[test]
+fn a_job_of_the_right_name_releases_only_if_gitlab_shows_a_deployment_of_it_in_the_declared_environment() {
+    let by_nobody = json!({"id": 9, "status": "success", "environment": {"name": "release/one"}, "deployable": null});
+    for (case, deployments, may) in [
+        ("its own", json!([deployment_of(81, "release/one")]), true),
+        (
+            "its own among others",
+            json!([deployment_of(82, "release/one"), by_nobody, deployment_of(81, "release/one")]),
+            true,
+        ),
+        ("none", json!([]), false),
+        ("another job's", json!([deployment_of(80, "release/one")]), false),
+        ("its own elsewhere", json!([deployment_of(81, "release/two")]), false),
+        ("its own further down", json!([deployment_of(81, "release/one/x")]), false),
+        ("nobody's", json!([by_nobody]), false),
+    ] {
+        // Protection is asked of the declared environment, so it lets nobody through who runs elsewhere.
+        for policy in ["", "protected_environment = true"] {
+            let edge = Edge::new(policy);
+            edge.answers("protected_environments/release%2Fone", 200, json!({"name": "release/one"}));
+            edge.answers("deployments", 200, deployments.clone());
+            edge.plays(81, "one");
+            assert!(edge.audited("refused").is_empty(), "{case}: GitLab may show it yet");
+            while !may && edge.audited("refused").is_empty() {
+                let Some(next) = edge.drives() else { break };
+                assert!(next < NOW + MINUTE * 3, "{case}: it goes on for ever");
+                edge.is_at(next);
+            }
+            assert_eq!(edge.state("one") == TargetState::Approved, may, "{case}: {policy}");
+            let refused = edge.audited("refused 1.2.0/one");
+            assert_eq!(refused.len(), usize::from(!may), "{case}: {policy}");
+            let why = "`one` is released by a job in the environment `release/one`, and GitLab shows no deployment there by \
+                       this job";
+            assert!(refused.iter().all(|row| row.contains(why)), "{case}: {refused:?}");
+        }
+    }
+}
+
+#[test]
+fn a_deployment_that_gitlab_shows_later_than_its_job_is_waited_for() {
+    let edge = Edge::new("");
+    edge.answers("deployments", 200, json!([]));
+    edge.plays(81, "one");
+    assert_eq!((edge.state("one"), edge.audited("refused").len()), (TargetState::Staged, 0));
+    edge.answers("deployments", 200, json!([deployment_of(81, "release/one")]));
+    edge.passes(MINUTE);
+    edge.drives();
+    assert_eq!((edge.state("one"), edge.audited("refused").len()), (TargetState::Approved, 0));
+}
+
+#[test]
 fn while_gitlab_does_not_say_who_somebody_is_they_are_neither_refused_nor_granted() {
     for (policy, path) in [
         ("release_levels = [\"maintainer\"]", "members/all/7"),
         ("protected_environment = true", "protected_environments/release%2Fone"),
+        ("", "deployments"),
     ] {
         let edge = Edge::new(policy);
         edge.answers(path, 503, json!({}));

@@ -17,9 +17,12 @@ use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_edge::changes::{By, Change};
+use slipway_edge::denied::{Denied, Unanswered};
 use slipway_edge::hints::named;
+use slipway_edge::job_call::{Accepted, Call};
 use slipway_edge::port::{Clock, ProjectHost, Silent};
-use slipway_edge::{gates, project};
+use slipway_edge::{changes, gates, job_call, project};
 use slipway_gitlab::Instance;
 use slipway_gitlab::webhook::Event;
 use slipway_ledger::rusqlite::Database;
@@ -32,6 +35,9 @@ pub(crate) const NOW: Timestamp = Timestamp(1_795_392_000_000);
 pub(crate) const PROJECT: u64 = 1001;
 pub(crate) const PIPELINE: u64 = 7;
 pub(crate) const JAMMY: &str = "ubuntu/jammy";
+/// What [`Edge::asks`] takes for all that remain.
+pub(crate) const ALL: &[&str] = &["*"];
+const RELEASE_ALL: &str = "release-all";
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 const CONFIG: &str = r#"
@@ -75,9 +81,12 @@ pub(crate) struct Host {
     now: Cell<Timestamp>,
     /// What is answered, by method and path. What is not here is not found.
     answers: RefCell<BTreeMap<String, (u16, Value)>>,
+    /// The deployments of jobs that run in the environment of their package, unless others are answered.
+    deployments: RefCell<Vec<Value>>,
     sent: RefCell<Vec<Sent>>,
     meanwhile: RefCell<Option<Meanwhile>>,
     orders: RefCell<Vec<String>>,
+    log: RefCell<Vec<String>>,
 }
 
 impl Clock for Host {
@@ -101,7 +110,10 @@ impl Http for Host {
         if let Some(meanwhile) = meanwhile {
             meanwhile();
         }
-        let (status, body) = self.answers.borrow().get(&what).cloned().unwrap_or((404, json!({})));
+        let otherwise = || {
+            if what.ends_with("/deployments") { (200, json!(*self.deployments.borrow())) } else { (404, json!({})) }
+        };
+        let (status, body) = self.answers.borrow().get(&what).cloned().unwrap_or_else(otherwise);
         if status == 0 {
             return Err(Unreachable { host: "gitlab.example.com".to_owned(), why: "the connection broke".to_owned() });
         }
@@ -133,7 +145,9 @@ impl ProjectHost for Host {
         }
     }
 
-    fn log(&self, _line: &str) {}
+    fn log(&self, line: &str) {
+        self.log.borrow_mut().push(line.to_owned());
+    }
 }
 
 pub(crate) const EVENTS_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -144,6 +158,8 @@ pub(crate) struct Edge {
     pub(crate) host: Host,
     pub(crate) config: Config,
     pub(crate) gitlab: Instance,
+    /// Whether its plan names a job that releases all that remain.
+    has_all: bool,
 }
 
 pub(crate) fn version() -> Version {
@@ -185,9 +201,24 @@ pub(crate) fn release_job(name: &str) -> String {
     format!("release: [{name}]")
 }
 
+/// What GitLab shows of a job that runs in an environment.
+pub(crate) fn deployment_of(job: u64, environment: &str) -> Value {
+    let deployable = json!({"id": job, "pipeline": {"id": PIPELINE}});
+    json!({"id": job, "status": "created", "environment": {"name": environment}, "deployable": deployable})
+}
+
 impl Edge {
     /// With packages `one` and `two` staged, and this configuration of the project and what comes after it.
     pub(crate) fn new(more: &str) -> Self {
+        Self::planned(more, false)
+    }
+
+    /// The same, with a job that releases all that remain.
+    pub(crate) fn with_all(more: &str) -> Self {
+        Self::planned(more, true)
+    }
+
+    fn planned(more: &str, has_all: bool) -> Self {
         let config = config(more);
         let gitlab = Instance::new(config.gitlab.url.clone(), Token::new("t"));
         let record = Record::open(Database::in_memory()).expect("a record");
@@ -195,16 +226,23 @@ impl Edge {
         let host = Host {
             now: Cell::new(NOW),
             answers: RefCell::default(),
+            deployments: RefCell::default(),
             sent: RefCell::default(),
             meanwhile: RefCell::default(),
             orders: RefCell::default(),
+            log: RefCell::default(),
         };
-        let edge = Self { record, host, config, gitlab };
+        let edge = Self { record, host, config, gitlab, has_all };
         for name in ["one", "two"] {
             edge.expects(name);
             edge.stages(name);
         }
         edge
+    }
+
+    /// A job of the pipeline.
+    pub(crate) fn session() -> JobSession {
+        session(PIPELINE)
     }
 
     /// A job of the pipeline declares a package more.
@@ -218,7 +256,21 @@ impl Edge {
         self.stages_of(pipeline, name);
     }
 
+    /// A package that is left out on purpose.
+    pub(crate) fn leaves_out(&self, name: &str) {
+        self.plans(PIPELINE, &version(), name, Some("no such distro yet"));
+    }
+
+    /// The same pipeline has a package of another release.
+    pub(crate) fn expects_in(&self, version: &Version, name: &str) {
+        self.plans(PIPELINE, version, name, None);
+    }
+
     fn expects_of(&self, pipeline: u64, name: &str) {
+        self.plans(pipeline, &version(), name, None);
+    }
+
+    fn plans(&self, pipeline: u64, version: &Version, name: &str, skip: Option<&str>) {
         let planned = Planned {
             key: key(name),
             expect: Expectation {
@@ -227,16 +279,16 @@ impl Edge {
                 architecture: None,
                 release_job: release_job(name),
                 environment: format!("release/{name}"),
-                release_all_job: None,
-                release_all_environment: None,
-                skip: None,
+                release_all_job: self.has_all.then(|| RELEASE_ALL.to_owned()),
+                release_all_environment: self.has_all.then(|| "release/all".to_owned()),
+                skip: skip.map(str::to_owned),
             },
             staging: site("harbour-ci/pre-release"),
             targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
         };
         let by = session(pipeline);
         let policy = self.config.policy;
-        self.record.expect(&version(), &by, &policy, Maturity::Final, &[planned], self.now()).expect("a plan");
+        self.record.expect(version, &by, &policy, Maturity::Final, &[planned], self.now()).expect("a plan");
     }
 
     /// A package's bytes are declared, and seen in staging.
@@ -294,7 +346,15 @@ impl Edge {
             "user": {"id": 7, "username": "mira"}, "pipeline": {"id": PIPELINE, "ref": "v1.2.0", "sha": "aa"},
         });
         self.answers(&format!("jobs/{id}"), 200, job.clone());
+        self.host.deployments.borrow_mut().push(deployment_of(id, &format!("release/{name}")));
         job
+    }
+
+    /// GitLab has the job that releases all that remain, played by person 7.
+    pub(crate) fn has_job_for_all(&self, id: u64, status: &str) {
+        let mut job = self.has_job(id, "one", status);
+        job["name"] = json!(RELEASE_ALL);
+        self.answers(&format!("jobs/{id}"), 200, job);
     }
 
     /// GitLab says who started the pipeline, and how its job `qa` is.
@@ -308,6 +368,11 @@ impl Edge {
     /// How often something was asked, by the end of its path.
     pub(crate) fn asked(&self, end: &str) -> usize {
         self.host.sent.borrow().iter().filter(|sent| sent.what.ends_with(end)).count()
+    }
+
+    /// What the operator's log says of something.
+    pub(crate) fn logged(&self, of: &str) -> Vec<String> {
+        self.host.log.borrow().iter().filter(|line| line.contains(of)).cloned().collect()
     }
 
     /// What was sent to somebody, by the beginning of method and path.
@@ -331,6 +396,49 @@ impl Edge {
             "object_kind": "build", "project_id": PROJECT, "pipeline_id": PIPELINE, "build_id": job,
             "build_name": release_job(name), "build_status": "running",
         }))
+    }
+
+    /// A job asks by itself to release packages; [`ALL`] for all that remain.
+    pub(crate) fn asks(&self, job: u64, names: &[&str]) -> Result<Vec<String>, Denied> {
+        let accepted = self.asks_in_full(job, names)?;
+        Ok(accepted.keys.iter().map(Key::to_string).collect())
+    }
+
+    pub(crate) fn asks_in_full(&self, job: u64, names: &[&str]) -> Result<Accepted, Denied> {
+        let all = names == ALL;
+        let keys: Vec<Key> = names.iter().filter(|_| !all).map(|name| key(name)).collect();
+        self.calls(job, &keys, all)
+    }
+
+    /// A job asks by itself as it likes.
+    pub(crate) fn calls(&self, job: u64, keys: &[Key], all: bool) -> Result<Accepted, Denied> {
+        let session = JobSession { job_id: job, environment: self.environment_of(job), ..session(PIPELINE) };
+        let (project, version) = (self.config.project("tug").expect("the project"), version());
+        let call = Call { session: &session, version: &version, keys, all };
+        let answer = job_call::promote(&self.record, &self.host, &self.config, project, Some(&self.gitlab), &call);
+        match answer.now_or_never().expect("nothing waits") {
+            Ok(accepted) => Ok(accepted),
+            Err(Unanswered::Denied(denied)) => Err(denied),
+            Err(Unanswered::Record(error)) => panic!("the record works: {error}"),
+        }
+    }
+
+    /// The environment that GitLab signs for a job: the one that the plan says.
+    fn environment_of(&self, job: u64) -> Option<String> {
+        let path = format!("GET /api/v4/projects/{PROJECT}/jobs/{job}");
+        let name = self.host.answers.borrow().get(&path)?.1["name"].as_str()?.to_owned();
+        let key = name.strip_prefix("release: [").and_then(|name| name.strip_suffix(']'));
+        Some(format!("release/{}", key.unwrap_or("all")))
+    }
+
+    /// Somebody changes something.
+    pub(crate) fn changes(&self, by: &By, change: &Change) -> Result<(), Denied> {
+        let project = self.config.project("tug").expect("the project");
+        match changes::change(&self.record, &self.host, &self.config, project, &version(), by, change) {
+            Ok(()) => Ok(()),
+            Err(Unanswered::Denied(denied)) => Err(denied),
+            Err(Unanswered::Record(error)) => panic!("the record works: {error}"),
+        }
     }
 
     /// The alarm goes off, and again for as long as it is due at once. When it is due next.

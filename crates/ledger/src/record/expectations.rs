@@ -27,6 +27,17 @@ enum Before {
     Unbuilt,
 }
 
+/// The file that was built of a package.
+#[derive(Clone, Copy, Debug)]
+pub struct Declared<'a> {
+    /// The package.
+    pub key: &'a Key,
+    /// Its file.
+    pub file: &'a api::StagedFile,
+    /// Whether it takes the place of the one that was declared before.
+    pub replace: bool,
+}
+
 impl<S: Sql> Record<S> {
     /// Adds what a pipeline expects of a release. The same again changes nothing.
     pub fn expect(
@@ -38,14 +49,48 @@ impl<S: Sql> Record<S> {
         expected: &[Planned],
         now: Timestamp,
     ) -> Result<(), LedgerError> {
+        self.add(version, by, policy, maturity, expected, &[], now)
+    }
+
+    /// Adds what a pipeline expects of a release, and the files that were declared of it: all of it, or nothing.
+    #[allow(clippy::too_many_arguments, reason = "what is said, by whom, and under which policy")]
+    pub fn add(
+        &self,
+        version: &Version,
+        by: &JobSession,
+        policy: &Digest,
+        maturity: Maturity,
+        expected: &[Planned],
+        declared: &[Declared<'_>],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         self.0.atomically(|| {
-            self.not_closed(version)?;
-            let mut changed = Vec::new();
-            self.0.query(
-                "INSERT OR IGNORE INTO releases (version, created_at, sequence, policy, maturity) VALUES (?, ?, 0, ?, ?)",
-                &[version.as_str().into(), now.0.into(), policy.to_string().into(), maturity.code().into()],
-            )?;
-            self.0.query(
+            if !expected.is_empty() {
+                self.expect_all(version, by, policy, maturity, expected, now)?;
+            }
+            for Declared { key, file, replace } in declared {
+                self.declare_one(version, key, file, *replace, by, now)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn expect_all(
+        &self,
+        version: &Version,
+        by: &JobSession,
+        policy: &Digest,
+        maturity: Maturity,
+        expected: &[Planned],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.not_closed(version)?;
+        let mut changed = Vec::new();
+        self.0.query(
+            "INSERT OR IGNORE INTO releases (version, created_at, sequence, policy, maturity) VALUES (?, ?, 0, ?, ?)",
+            &[version.as_str().into(), now.0.into(), policy.to_string().into(), maturity.code().into()],
+        )?;
+        self.0.query(
                 "INSERT OR IGNORE INTO pipelines (version, id, project_path, ref_name, sha, planned_by) VALUES (?, ?, ?, ?, ?, ?)",
                 &[
                     version.as_str().into(),
@@ -56,21 +101,20 @@ impl<S: Sql> Record<S> {
                     by.job_id.into(),
                 ],
             )?;
-            for package in expected {
-                if self.expect_one(version, by, package, now)? {
-                    changed.push(package.key.as_str());
-                }
+        for package in expected {
+            if self.expect_one(version, by, package, now)? {
+                changed.push(package.key.as_str());
             }
-            let rows = self.0.query("SELECT COUNT(*) FROM targets WHERE version = ?", &[version.as_str().into()])?;
-            if rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default() > TARGETS_MAX {
-                return Err(LedgerError::TooManyTargets { version: version.clone() });
-            }
-            if !changed.is_empty() {
-                let details = serde_json::json!({ "keys": changed, "pipeline": by.pipeline_id, "sha": by.sha });
-                self.change(version, &job_actor(by), "planned", version.as_str(), &details, now)?;
-            }
-            Ok(())
-        })
+        }
+        let rows = self.0.query("SELECT COUNT(*) FROM targets WHERE version = ?", &[version.as_str().into()])?;
+        if rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default() > TARGETS_MAX {
+            return Err(LedgerError::TooManyTargets { version: version.clone() });
+        }
+        if !changed.is_empty() {
+            let details = serde_json::json!({ "keys": changed, "pipeline": by.pipeline_id, "sha": by.sha });
+            self.change(version, &job_actor(by), "planned", version.as_str(), &details, now)?;
+        }
+        Ok(())
     }
 
     /// Whether it changed anything.
@@ -278,70 +322,120 @@ impl<S: Sql> Record<S> {
         by: &JobSession,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        self.0.atomically(|| {
-            self.not_closed(version)?;
-            let rows = self.0.query(
-                "SELECT pipeline_id, digest, filename, kind, architecture FROM packages WHERE version = ? AND key = ?",
-                &[version.as_str().into(), key.as_str().into()],
-            )?;
-            let Some(row) = rows.first() else {
-                return Err(LedgerError::NotPlanned { version: version.clone(), key: key.clone() });
-            };
-            let declared = row.natural(0)?;
-            if declared != by.pipeline_id {
-                return Err(LedgerError::OtherPipeline {
-                    version: version.clone(),
-                    key: key.clone(),
-                    declared,
-                    other: by.pipeline_id,
-                });
-            }
-            if self.states(version, key)?.iter().any(|(_, state)| *state == TargetState::Skipped) {
-                return Err(LedgerError::Skipped { version: version.clone(), key: key.clone() });
-            }
-            filename(key, file, coded(row.text(3)?)?, row.text_or_null(4)?).map_err(LedgerError::OtherFile)?;
-            let before = row.text_or_null(1)?.map(parse::<Digest>).transpose()?;
-            let before_named = row.text_or_null(2)?;
-            if let Some(declared) = before {
-                match (declared == file.digest && before_named == Some(file.filename.as_str()), replace) {
-                    (true, _) => return Ok(()),
-                    (false, true) => {
-                        self.void(version, key)?;
-                        let named = before_named.filter(|named| *named == file.filename);
-                        let other = named.map(|named| self.needed_by(version, key, named, &declared)).transpose()?;
-                        if let Some(other) = other.flatten() {
-                            return Err(LedgerError::StillNeeded { version: version.clone(), key: key.clone(), other });
-                        }
-                    }
-                    (false, false) => {
-                        let (version, key) = (version.clone(), key.clone());
-                        return Err(LedgerError::OtherDigest { version, key, declared, other: file.digest });
+        self.0.atomically(|| self.declare_one(version, key, file, replace, by, now))
+    }
+
+    fn declare_one(
+        &self,
+        version: &Version,
+        key: &Key,
+        file: &api::StagedFile,
+        replace: bool,
+        by: &JobSession,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.not_closed(version)?;
+        let rows = self.0.query(
+            "SELECT pipeline_id, digest, filename, kind, architecture FROM packages WHERE version = ? AND key = ?",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let Some(row) = rows.first() else {
+            return Err(LedgerError::NotPlanned { version: version.clone(), key: key.clone() });
+        };
+        let declared = row.natural(0)?;
+        if declared != by.pipeline_id {
+            return Err(LedgerError::OtherPipeline {
+                version: version.clone(),
+                key: key.clone(),
+                declared,
+                other: by.pipeline_id,
+            });
+        }
+        if self.states(version, key)?.iter().any(|(_, state)| *state == TargetState::Skipped) {
+            return Err(LedgerError::Skipped { version: version.clone(), key: key.clone() });
+        }
+        filename(key, file, coded(row.text(3)?)?, row.text_or_null(4)?).map_err(LedgerError::OtherFile)?;
+        let before = row.text_or_null(1)?.map(parse::<Digest>).transpose()?;
+        let before_named = row.text_or_null(2)?;
+        if let Some(declared) = before {
+            match (declared == file.digest && before_named == Some(file.filename.as_str()), replace) {
+                (true, _) => return Ok(()),
+                (false, true) => {
+                    self.void(version, key)?;
+                    let named = before_named.filter(|named| *named == file.filename);
+                    let other = named.map(|named| self.needed_by(version, key, named, &declared)).transpose()?;
+                    if let Some(other) = other.flatten() {
+                        return Err(LedgerError::StillNeeded { version: version.clone(), key: key.clone(), other });
                     }
                 }
+                (false, false) => {
+                    let (version, key) = (version.clone(), key.clone());
+                    return Err(LedgerError::OtherDigest { version, key, declared, other: file.digest });
+                }
             }
-            self.0.query(
-                "UPDATE packages SET filename = ?, digest = ?, size = ? WHERE version = ? AND key = ?",
-                &[
-                    file.filename.as_str().into(),
-                    file.digest.to_string().into(),
-                    file.size.into(),
-                    version.as_str().into(),
-                    key.as_str().into(),
-                ],
-            )?;
-            let (actor, subject) = (job_actor(by), subject(version, key));
-            let api::StagedFile { filename, digest, size } = file;
-            let Some(before) = before else {
-                let details = serde_json::json!({ "filename": filename, "digest": digest, "size": size });
-                return self.change(version, &actor, "declared", &subject, &details, now);
-            };
-            let before_named = before_named.unwrap_or_default();
-            self.gave_way(version, key, before_named, &before, now)?;
-            let replaces = serde_json::json!({ "filename": before_named, "digest": before });
-            let details =
-                serde_json::json!({ "filename": filename, "digest": digest, "size": size, "replaces": replaces });
-            self.change(version, &actor, "replaced", &subject, &details, now)
-        })
+        }
+        if let Some((other, distro)) = self.has_file(version, key, &file.filename)? {
+            let (version, key, filename) = (version.clone(), key.clone(), file.filename.clone());
+            return Err(LedgerError::SharedFile { version, key, other, filename, distro });
+        }
+        self.0.query(
+            "UPDATE packages SET filename = ?, digest = ?, size = ? WHERE version = ? AND key = ?",
+            &[
+                file.filename.as_str().into(),
+                file.digest.to_string().into(),
+                file.size.into(),
+                version.as_str().into(),
+                key.as_str().into(),
+            ],
+        )?;
+        let (actor, subject) = (job_actor(by), subject(version, key));
+        let api::StagedFile { filename, digest, size } = file;
+        let Some(before) = before else {
+            let details = serde_json::json!({ "filename": filename, "digest": digest, "size": size });
+            return self.change(version, &actor, "declared", &subject, &details, now);
+        };
+        let before_named = before_named.unwrap_or_default();
+        self.gave_way(version, key, before_named, &before, now)?;
+        let replaces = serde_json::json!({ "filename": before_named, "digest": before });
+        let details = serde_json::json!({ "filename": filename, "digest": digest, "size": size, "replaces": replaces });
+        self.change(version, &actor, "replaced", &subject, &details, now)
+    }
+
+    /// The package of the same release that was declared with a file of this name for the same place, and where. One file
+    /// has one digest and one approval: two packages would each say of the other's that it is staged, and released.
+    fn has_file(&self, version: &Version, key: &Key, filename: &str) -> Result<Option<(Key, String)>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT other.key, t.distro FROM packages own
+             JOIN packages other ON other.version = own.version AND other.key <> own.key AND other.filename = ?3
+                AND other.staging_place = own.staging_place AND other.staging_repository = own.staging_repository
+             JOIN targets t ON t.version = own.version AND t.key = own.key
+             JOIN targets o ON o.version = own.version AND o.key = other.key AND o.distro = t.distro
+             WHERE own.version = ?1 AND own.key = ?2 ORDER BY other.key, t.distro LIMIT 1",
+            &[version.as_str().into(), key.as_str().into(), filename.into()],
+        )?;
+        rows.first().map(|row| Ok((parse(row.text(0)?)?, row.text(1)?.to_owned()))).transpose()
+    }
+
+    /// The bytes that a file of this name may still have in staging when a package is declared with others: those that are
+    /// declared now, and those that gave way before.
+    pub fn gives_way(&self, version: &Version, key: &Key, filename: &str) -> Result<Vec<Digest>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT digest FROM packages WHERE version = ?1 AND key = ?2 AND filename = ?3 AND digest IS NOT NULL
+             UNION SELECT digest FROM replaced WHERE version = ?1 AND key = ?2 AND filename = ?3",
+            &[version.as_str().into(), key.as_str().into(), filename.into()],
+        )?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
+    }
+
+    /// Where a package is staged: the repository, and the distro versions. `None` when nobody expects it.
+    pub fn staging(&self, version: &Version, key: &Key) -> Result<Option<(Site, Vec<String>)>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT staging_place, staging_repository FROM packages WHERE version = ? AND key = ?",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let site = Site { place: row.text(0)?.to_owned(), repository: row.text(1)?.to_owned() };
+        Ok(Some((site, self.states(version, key)?.into_iter().map(|(distro, _)| distro).collect())))
     }
 
     /// A file has given way to another: it is remembered, and nothing is known of the package's targets.

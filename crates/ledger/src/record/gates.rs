@@ -42,11 +42,26 @@ pub struct Ask {
 
 /// Why an approval is over before its package is released.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcry {
+pub enum StopReason {
     /// Something is in the way now.
     Blocked(String),
     /// It held until then.
     Lapsed(Timestamp),
+}
+
+/// Gates that somebody opens for packages.
+#[derive(Clone, Copy, Debug)]
+pub struct GateOverride<'a> {
+    /// The packages.
+    pub keys: &'a [Key],
+    /// The gates.
+    pub gates: &'a [GateKind],
+    /// GitLab's id of the person.
+    pub by_id: u64,
+    /// Who, as the audit names them.
+    pub by: &'a str,
+    /// Why.
+    pub reason: &'a str,
 }
 
 /// What an approval says of itself.
@@ -276,7 +291,7 @@ impl<S: Sql> Record<S> {
             let why = format!("it is on hold by {by}: {}", reason.trim().trim_end_matches('.'));
             for (key, distro, approval) in self.unbegun(version)? {
                 if keys.is_none_or(|keys| keys.contains(&key)) {
-                    self.take_back(version, &key, &distro, approval, &Outcry::Blocked(why.clone()), now)?;
+                    self.take_back(version, &key, &distro, approval, &StopReason::Blocked(why.clone()), now)?;
                 }
             }
             Ok(())
@@ -338,13 +353,10 @@ impl<S: Sql> Record<S> {
     pub fn override_gates(
         &self,
         version: &Version,
-        keys: &[Key],
-        gates: &[GateKind],
-        by: (u64, &str),
-        reason: &str,
+        over: &GateOverride<'_>,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let (by_id, by_name) = by;
+        let GateOverride { keys, gates, by_id, by, reason } = *over;
         self.0.atomically(|| {
             self.planned(version)?;
             self.named(version, Some(keys))?;
@@ -359,7 +371,7 @@ impl<S: Sql> Record<S> {
             }
             let gates: Vec<&str> = gates.iter().map(|gate| gate.code()).collect();
             let details = serde_json::json!({ "keys": keys, "gates": gates, "by": by_id, "reason": reason });
-            self.change(version, by_name, "overridden", version.as_str(), &details, now)
+            self.change(version, by, "overridden", version.as_str(), &details, now)
         })
     }
 
@@ -421,8 +433,9 @@ impl<S: Sql> Record<S> {
 
     // ---- what is about to begin ----
 
-    /// Whether an act may begin, as far as the record itself can tell: `None` when it may, if its gates let it.
-    pub fn has_lapsed(&self, ask: &Ask, lapse: Duration, now: Timestamp) -> Result<Option<May>, LedgerError> {
+    /// Whether an act may begin, as far as the record itself can tell: `None` when it may, if its gates let it. An approval
+    /// that has lapsed before anything was begun is taken back.
+    pub fn stop_if_lapsed(&self, ask: &Ask, lapse: Duration, now: Timestamp) -> Result<Option<May>, LedgerError> {
         let over = |state| Some(May::Never { state, problem: None });
         let Some((state, allowed_at)) = self.asked(ask)? else { return Ok(over(TargetState::Failed)) };
         if !state.is_moving() {
@@ -431,7 +444,7 @@ impl<S: Sql> Record<S> {
         let until = self.given(ask.approval)?.map(|given| given.at + lapse);
         match until {
             Some(until) if allowed_at.is_none() && until <= now => {
-                Ok(Some(self.stop(ask, &Outcry::Lapsed(until), now)?))
+                Ok(Some(self.stop(ask, &StopReason::Lapsed(until), now)?))
             }
             _ => Ok(None),
         }
@@ -444,10 +457,7 @@ impl<S: Sql> Record<S> {
 
     fn given(&self, approval: u64) -> Result<Option<Given>, LedgerError> {
         let rows = self.0.query("SELECT by_id, at FROM approvals WHERE id = ?", &[approval.into()])?;
-        let read = |row: &Row| {
-            let by_id = if row.0.first() == Some(&Value::Null) { None } else { Some(row.natural(0)?) };
-            Ok(Given { by_id, at: Timestamp(row.integer(1)?) })
-        };
+        let read = |row: &Row| Ok(Given { by_id: row.natural_or_null(0)?, at: Timestamp(row.integer(1)?) });
         rows.first().map(read).transpose()
     }
 
@@ -491,7 +501,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// An act must not begin: its approval is over.
-    pub fn stop(&self, ask: &Ask, why: &Outcry, now: Timestamp) -> Result<May, LedgerError> {
+    pub fn stop(&self, ask: &Ask, why: &StopReason, now: Timestamp) -> Result<May, LedgerError> {
         self.0.atomically(|| match self.asked(ask)? {
             Some((state, _)) if state.is_moving() => {
                 let (state, problem) = self.take_back(&ask.version, &ask.key, &ask.distro, ask.approval, why, now)?;
@@ -514,7 +524,7 @@ impl<S: Sql> Record<S> {
             let mut changed = Vec::new();
             for row in &rows {
                 let (version, key): (Version, Key) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
-                let why = Outcry::Lapsed(Timestamp(row.integer(4)?) + lapse);
+                let why = StopReason::Lapsed(Timestamp(row.integer(4)?) + lapse);
                 self.take_back(&version, &key, row.text(2)?, row.natural(3)?, &why, now)?;
                 if !changed.contains(&version) {
                     changed.push(version);
@@ -554,7 +564,7 @@ impl<S: Sql> Record<S> {
         key: &Key,
         distro: &str,
         approval: u64,
-        why: &Outcry,
+        why: &StopReason,
         now: Timestamp,
     ) -> Result<(TargetState, api::Problem), LedgerError> {
         let at: [Value; 3] = [version.as_str().into(), key.as_str().into(), distro.into()];
@@ -568,8 +578,8 @@ impl<S: Sql> Record<S> {
             if begun { (TargetState::Failed, Visible::Unknown) } else { (TargetState::Staged, Visible::Nothing) };
         let done = if begun { "Nothing more is begun" } else { "Nothing was begun" };
         let (code, what) = match why {
-            Outcry::Blocked(why) => (Code::Blocked, format!("It was approved, and {why}. {done}.")),
-            Outcry::Lapsed(at) => {
+            StopReason::Blocked(why) => (Code::Blocked, format!("It was approved, and {why}. {done}.")),
+            StopReason::Lapsed(at) => {
                 let at = slipway_core::gate::moment(*at);
                 (Code::Lapsed, format!("Its approval lapsed at {at}, before its turn came. {done}."))
             }
@@ -588,7 +598,7 @@ impl<S: Sql> Record<S> {
 }
 
 fn moment_or_null(row: &Row, column: usize) -> Result<Option<Timestamp>, LedgerError> {
-    if row.0.get(column) == Some(&Value::Null) { Ok(None) } else { Ok(Some(Timestamp(row.integer(column)?))) }
+    Ok(row.integer_or_null(column)?.map(Timestamp))
 }
 
 fn kind(text: &str) -> Result<GateKind, LedgerError> {

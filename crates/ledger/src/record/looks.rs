@@ -15,7 +15,7 @@ use slipway_package::Filename;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, parse, subject};
-use crate::sql::{Sql, Value};
+use crate::sql::Sql;
 
 /// A release is looked at for as long as staging keeps its packages.
 const WATCHED_FOR: Duration = Duration::from_hours(14 * 24);
@@ -98,12 +98,7 @@ impl<S: Sql> Record<S> {
              WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?",
             &[(now - WATCHED_FOR).0.into()],
         )?;
-        Ok(rows
-            .first()
-            .filter(|row| row.0.first() != Some(&Value::Null))
-            .map(|row| row.integer(0))
-            .transpose()?
-            .map(Timestamp))
+        Ok(rows.first().map(|row| row.integer_or_null(0)).transpose()?.flatten().map(Timestamp))
     }
 
     /// Writes down what a look at a target that rests has shown; whether that is new. A target that moves meanwhile, or whose

@@ -6,7 +6,7 @@ use std::time::Duration;
 use slipway_core::time::Timestamp;
 
 use super::{HintSubject, Kept, LedgerError, Record};
-use crate::sql::{Sql, Value};
+use crate::sql::Sql;
 
 /// How long a pipeline waits between two readings, by how long ago anything of it has changed.
 const PACE: [(Duration, Duration); 3] = [
@@ -36,8 +36,8 @@ impl<S: Sql> Record<S> {
             .map(|row| {
                 let changed = Timestamp(row.integer(1)?);
                 // A reading later than now was when the clock was wrong.
-                let read = match row.0.get(2) {
-                    Some(Value::Integer(at)) if *at <= now.0 => Timestamp(*at),
+                let read = match row.integer_or_null(2)? {
+                    Some(at) if at <= now.0 => Timestamp(at),
                     // So was the last change: nobody can tell how long ago anything was, so it is due.
                     _ if changed > now => return Ok((row.natural(0)?, now)),
                     _ => changed,
@@ -75,10 +75,7 @@ impl<S: Sql> Record<S> {
     pub fn last_staged(&self, pipeline_id: u64) -> Result<Option<Timestamp>, LedgerError> {
         let rows =
             self.0.query("SELECT MAX(first_staged_at) FROM packages WHERE pipeline_id = ?", &[pipeline_id.into()])?;
-        match rows.first().and_then(|row| row.0.first()) {
-            Some(Value::Integer(at)) => Ok(Some(Timestamp(*at))),
-            _ => Ok(None),
-        }
+        Ok(rows.first().map(|row| row.integer_or_null(0)).transpose()?.flatten().map(Timestamp))
     }
 
     /// Takes a played job of a pipeline for a hint, if it was declared and no one has spoken of it. Whether it was news. A

@@ -13,7 +13,8 @@ mod reading;
 mod schema;
 mod statuses;
 mod turns;
-pub use gates::{Ask, Outcry};
+pub use expectations::Declared;
+pub use gates::{Ask, GateOverride, StopReason};
 pub use hints::{Kept, Named};
 pub use looks::Watched;
 pub use outbox::{Delivery, Receiver};
@@ -153,6 +154,23 @@ pub enum LedgerError {
         key: Key,
         /// The release that needs it.
         other: Version,
+    },
+    /// Another package of the release was declared with this very file.
+    #[error(
+        "`{filename}` for {distro} is the file of `{other}` in {version}, and cannot be that of `{key}` too. Stage each package's \
+         own file; if `{other}` was staged with the wrong one, stage that again with `--replace` first"
+    )]
+    SharedFile {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The package that has it.
+        other: Key,
+        /// The file.
+        filename: String,
+        /// Where both would be.
+        distro: String,
     },
     /// A release that was given up gets nothing more.
     #[error(

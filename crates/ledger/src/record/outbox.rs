@@ -14,7 +14,7 @@ use slipway_core::report::Report;
 use slipway_core::time::Timestamp;
 
 use super::{LedgerError, Record, coded, parse};
-use crate::sql::{Sql, Value};
+use crate::sql::Sql;
 
 /// How long it is kept what was told. That a release is complete is kept for ever: it is told once.
 const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
@@ -69,10 +69,7 @@ impl<S: Sql> Record<S> {
         )?;
         let Some(row) = rows.first() else { return Ok(None) };
         let problem: Option<api::Problem> = row.text_or_null(1)?.map(serde_json::from_str).transpose()?;
-        let approval = match row.0.get(2) {
-            Some(Value::Integer(approval)) => Some(*approval),
-            _ => None,
-        };
+        let approval = row.integer_or_null(2)?;
         Ok(Some(BeforeChange { state: parse(row.text(0)?)?, code: problem.map(|problem| problem.code), approval }))
     }
 

@@ -15,7 +15,7 @@ use slipway_core::time::Timestamp;
 use slipway_package::PackageKind;
 use slipway_wire::Digest;
 
-use super::{LedgerError, Record, Sight};
+use super::{Declared, LedgerError, Record, Sight};
 use crate::audit::{Event, append, entries, verify};
 use crate::migrate::migrate;
 use crate::rusqlite::Database;
@@ -339,7 +339,7 @@ fn two_ways_of_asking_give_one_order() {
     stage(&record);
     // Both read the record before either writes.
     let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
-    let by_webhook = by_webhook(&candidate, &job(81)).expect("an approval");
+    let by_webhook = by_webhook(&candidate, &job(81), true).expect("an approval");
     let by_job = by_job(&candidate, &session(7, "aa"), &job(81)).expect("an approval");
     assert!(record.approve(&candidate, &by_webhook, &policy(), 1001, NOW).expect("the first"));
     assert!(!record.approve(&candidate, &by_job, &policy(), 1001, NOW).expect("the second"));
@@ -357,7 +357,7 @@ fn an_approval_of_what_has_changed_since_it_was_judged_is_none() {
     let record = record();
     stage(&record);
     let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
-    let approval = by_webhook(&candidate, &job(81)).expect("an approval");
+    let approval = by_webhook(&candidate, &job(81), true).expect("an approval");
     // Meanwhile other bytes have come, and are staged.
     record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), NOW).expect("a replacement");
     sees(&record, b"again", &Sight::Declared);
@@ -769,4 +769,104 @@ fn a_staged_package_that_vanishes_is_missing_and_then_staged_again() {
     assert_eq!(look(Seen::Digest(Digest::of(b"deb"))), TargetState::Staged);
     assert_eq!(look(Seen::Digest(Digest::of(b"other"))), TargetState::Missing);
     assert!(matches!(ask(&record), Err(Refusal::NotStaged { .. })));
+}
+
+/// Plans two packages for these distro versions.
+fn plan_two(record: &Record<Database>, one: &[&str], two: &[&str]) {
+    let of = |name: &str, distros: &[&str]| {
+        let Planned { expect, staging, targets, .. } = planned(None).pop().expect("one");
+        let expect = api::Expectation {
+            release_job: format!("release: [{name}]"),
+            environment: format!("release/{name}"),
+            distros: distros.iter().map(|distro| (*distro).to_owned()).collect(),
+            ..expect
+        };
+        let target = targets.first().expect("one").clone();
+        let targets = distros.iter().map(|distro| OrderTarget { distro: (*distro).to_owned(), ..target.clone() });
+        Planned { key: name.parse().expect("a key"), expect, staging, targets: targets.collect() }
+    };
+    let plan = [of("one", one), of("two", two)];
+    record.expect(&version(), &session(7, "aa"), &policy(), Maturity::Final, &plan, NOW).expect("a plan");
+}
+
+#[test]
+fn one_file_is_not_the_file_of_two_packages_of_a_release_in_one_distro() {
+    let (one, two): (Key, Key) = ("one".parse().expect("a key"), "two".parse().expect("a key"));
+    for (distros, holds) in [(["ubuntu/jammy", "ubuntu/noble"], false), (["debian/trixie", "ubuntu/noble"], true)] {
+        let record = record();
+        plan_two(&record, &["ubuntu/jammy"], &distros);
+        let declare = |key: &Key, bytes: &[u8], replace: bool| {
+            record.declare(&version(), key, &file(bytes), replace, &session(7, "aa"), NOW)
+        };
+        declare(&one, b"deb", false).expect("the first");
+        let before = record.release_text();
+        let second = declare(&two, b"deb", false);
+        assert_eq!(second.is_ok(), holds, "{distros:?}");
+        if let Err(error) = second {
+            let said = error.to_string();
+            assert!(said.contains("`tug_1.2.0_amd64.deb` for ubuntu/jammy is the file of `one` in 1.2.0"), "{said}");
+            assert_eq!(record.release_text(), before, "nothing was written");
+            assert!(declare(&two, b"other", true).is_err(), "nor with other bytes");
+            // It was the other package that was staged with the wrong file.
+            let own = api::StagedFile { filename: "one_1.2.0_amd64.deb".to_owned(), ..file(b"one") };
+            record.declare(&version(), &one, &own, true, &session(7, "aa"), NOW).expect("its own file");
+            declare(&two, b"deb", false).expect("nobody else has it");
+        }
+    }
+}
+
+#[test]
+fn of_several_files_that_are_declared_at_once_none_is_if_one_is_refused() {
+    let (one, two): (Key, Key) = ("one".parse().expect("a key"), "two".parse().expect("a key"));
+    let record = record();
+    plan_two(&record, &["ubuntu/jammy"], &["ubuntu/jammy"]);
+    let before = record.release_text();
+    let (first, second) = (file(b"deb"), file(b"other"));
+    let declared =
+        [Declared { key: &one, file: &first, replace: false }, Declared { key: &two, file: &second, replace: false }];
+    let refused = record.add(&version(), &session(7, "aa"), &policy(), Maturity::Final, &[], &declared, NOW);
+    assert!(matches!(refused, Err(LedgerError::SharedFile { .. })), "{refused:?}");
+    assert_eq!(record.release_text(), before);
+    // Nor is what is expected beside it.
+    let more = planned(None);
+    assert!(record.add(&version(), &session(7, "aa"), &policy(), Maturity::Final, &more, &declared, NOW).is_err());
+    assert_eq!(record.release_text(), before);
+}
+
+#[test]
+fn what_may_still_be_in_staging_of_a_package_is_what_it_was_declared_with_under_that_name() {
+    let record = record();
+    stage(&record);
+    let gives_way = |name: &str| record.gives_way(&version(), &key(), name).expect("digests");
+    assert_eq!(gives_way("tug_1.2.0_amd64.deb"), [Digest::of(b"deb")]);
+    assert_eq!(gives_way("tug_1.2.1_amd64.deb"), []);
+    record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), NOW).expect("a replacement");
+    let mut both = [Digest::of(b"again"), Digest::of(b"deb")];
+    both.sort_unstable();
+    let mut found = gives_way("tug_1.2.0_amd64.deb");
+    found.sort_unstable();
+    assert_eq!(found, both);
+}
+
+impl Record<Database> {
+    /// All that is said of a release, and how much is in the audit.
+    fn release_text(&self) -> String {
+        let mut text = String::new();
+        for (sql, columns) in [
+            ("SELECT version, sequence FROM releases ORDER BY version", 2),
+            ("SELECT key, filename, digest FROM packages ORDER BY key", 3),
+            ("SELECT key, distro, state FROM targets ORDER BY key, distro", 3),
+            ("SELECT COUNT(*) FROM audit", 1),
+        ] {
+            for row in self.sql().query(sql, &[]).expect("rows") {
+                for column in 0..columns {
+                    let number = || row.integer(column).map(|number| number.to_string()).ok();
+                    let word = row.text_or_null(column).ok().flatten().map(str::to_owned).or_else(number);
+                    text += &word.unwrap_or_default();
+                    text.push(' ');
+                }
+            }
+        }
+        text
+    }
 }

@@ -88,9 +88,39 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/projects/{project}/releases/{version}/overrides", Right::Override),
 ];
 
-/// What a request needs. `None`: there is no such route.
-pub fn right(method: &str, segments: &[&str]) -> Option<Right> {
-    ROUTES.iter().find(|row| row.method == method && fits(row.path, segments)).map(|row| row.right)
+/// The paths of what the edge has for itself alone. Their methods are told to nobody: there they are, or nothing is.
+const OWN: &str = "/internal/";
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A route: what it needs. `HEAD` is answered as `GET`, without the body.
+    Route(Right),
+    /// There is something at the path, but not for this method: the methods that there are, as `Allow` lists them.
+    OtherMethod(String),
+    /// There is nothing.
+    Nothing,
+}
+
+/// What a method and a path ask for. Methods are told apart by their exact text: `get` is not `GET`.
+pub fn asked(method: &str, segments: &[&str]) -> Asked {
+    let read = if method == "HEAD" { "GET" } else { method };
+    let rows = || ROUTES.iter().filter(|row| fits(row.path, segments));
+    if let Some(row) = rows().find(|row| row.method == read) {
+        return Asked::Route(row.right);
+    }
+    let mut methods = Vec::new();
+    for row in rows().filter(|row| !row.path.starts_with(OWN)) {
+        methods.push(row.method);
+        if row.method == "GET" {
+            methods.push("HEAD");
+        }
+    }
+    if methods.is_empty() {
+        return Asked::Nothing;
+    }
+    methods.push("OPTIONS");
+    Asked::OtherMethod(methods.join(", "))
 }
 
 fn fits(path: &str, segments: &[&str]) -> bool {
@@ -162,11 +192,14 @@ pub fn may(
         (_, Right::Operate) => denied("This is for the operator's credential".to_owned()),
         (Caller::Deployer(_), _) => denied("A deployer's job says what runs where, and nothing else".to_owned()),
         (Caller::Job(JobSession { user_level: level, .. }), Right::Hold) => ladder(*level, AccessLevel::Developer),
-        (Caller::Job(JobSession { user_level: level, .. }), Right::Close) => ladder(*level, AccessLevel::Maintainer),
         (Caller::Person(_), Right::Hold | Right::Lift) => ladder(level, AccessLevel::Developer),
         // Stopping is safe whoever asks for it. What a job's script may undo, nobody has stopped.
         (Caller::Job(_), Right::Lift) => {
             denied("A hold is lifted by a person signed in themselves, or by the operator".to_owned())
+        }
+        // A closed release stays closed.
+        (Caller::Job(_), Right::Close) => {
+            denied("A release is closed by a person signed in themselves, or by the operator".to_owned())
         }
         (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer),
         // The gate itself names people.

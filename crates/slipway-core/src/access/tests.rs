@@ -105,7 +105,7 @@ fn everybody() -> Vec<(char, Option<Caller>, Option<AccessLevel>)> {
 /// Who may do what a route does.
 fn allowed(method: &str, path: &str, config: &Config) -> String {
     let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let Some(right) = right(method, &segments) else { return "there is no such route".to_owned() };
+    let Asked::Route(right) = asked(method, &segments) else { return "there is no such route".to_owned() };
     let tug = config.project("tug").expect("it is in the file");
     let may = |(_, caller, level): &(char, Option<Caller>, Option<AccessLevel>)| {
         may(right, caller.as_ref(), tug, *level, config).is_ok()
@@ -156,13 +156,55 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", &of("/deployments"), "Dnjem"),
         ("POST", &of("/holds"), "emEMO"),
         ("DELETE", &of("/holds"), "EMO"),
-        ("POST", &of("/close"), "mMO"),
+        ("POST", &of("/close"), "MO"),
         ("POST", &of("/overrides"), "REM"),
     ];
     for (method, path, expected) in table {
         assert_eq!(allowed(method, path, &config), *expected, "{method} {path}");
     }
     assert_eq!(ROUTES.len(), table.len(), "every row is in this table");
+    for (_, path, expected) in table.iter().filter(|(method, ..)| *method == "GET") {
+        assert_eq!(allowed("HEAD", path, &config), *expected, "HEAD {path} is asked by whoever may GET it");
+    }
+}
+
+#[test]
+fn a_path_names_the_methods_that_it_has_and_takes_no_other() {
+    let of = |rest: &str| format!("/api/v1/projects/tug/releases/1.2.0{rest}");
+    let table: &[(&str, &str)] = &[
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/healthz", "GET, HEAD, OPTIONS"),
+        ("/assets/dashboard.css", "GET, HEAD, OPTIONS"),
+        ("/p/tug/r/1.2.0", "GET, HEAD, OPTIONS"),
+        ("/metrics", "GET, HEAD, OPTIONS"),
+        ("/webhooks/gitlab/tug", "POST, OPTIONS"),
+        ("/api/v1/sessions", "POST, DELETE, OPTIONS"),
+        ("/api/v1/projects/tug/audit", "GET, HEAD, OPTIONS"),
+        (&of(""), "GET, HEAD, PATCH, OPTIONS"),
+        (&of("/holds"), "POST, DELETE, OPTIONS"),
+        (&of("/promotions"), "POST, OPTIONS"),
+        (&of("/targets/deb/ubuntu/jammy"), "GET, HEAD, OPTIONS"),
+    ];
+    for (path, allow) in table {
+        let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        for method in ["PROPFIND", "TRACE", "CONNECT", "PUT", "OPTIONS", "REPORT", "get", "Get", "", "POST, GET"] {
+            assert_eq!(asked(method, &segments), Asked::OtherMethod((*allow).to_owned()), "{method} {path}");
+        }
+        for method in ["GET", "HEAD", "POST", "PATCH", "DELETE"] {
+            let is_listed = allow.split(", ").any(|listed| listed == method);
+            assert_eq!(matches!(asked(method, &segments), Asked::Route(_)), is_listed, "{method} {path}");
+        }
+    }
+    for path in ["nothing", "api", "api/v1", "api/v1/nothing", "internal", "p", "p/tug/r", "p/tug/r/1.2.0/x"] {
+        let segments: Vec<&str> = path.split('/').collect();
+        for method in ["GET", "HEAD", "OPTIONS", "PROPFIND", "POST"] {
+            assert_eq!(asked(method, &segments), Asked::Nothing, "{method} {path}");
+        }
+    }
+    // Whoever is not the edge itself finds nothing there, by whatever method.
+    for method in ["GET", "HEAD", "OPTIONS", "PUT", "TRACE"] {
+        assert_eq!(asked(method, &["internal", "copy"]), Asked::Nothing, "{method}");
+    }
 }
 
 #[test]

@@ -219,8 +219,7 @@ impl Config {
 
     /// The project that a path names, by id or by name.
     pub fn project(&self, text: &str) -> Option<&Project> {
-        let id = text.parse::<u64>().ok();
-        self.projects.iter().find(|project| Some(project.id) == id || project.name.as_str() == text)
+        self.projects.iter().find(|project| project.name.as_str() == text || project.id.to_string() == text)
     }
 
     /// The project with GitLab's id.
@@ -283,7 +282,9 @@ mod tests {
         let config = Config::parse(GOOD).expect("a good file");
         assert_eq!(config.project("1001").map(|project| project.id), Some(1001));
         assert_eq!(config.project("tug").map(|project| project.id), Some(1001));
-        assert!(config.project("1002").is_none());
+        for other in ["1002", "+1001", "01001", "1001 ", "1001.0", "Tug", ""] {
+            assert!(config.project(other).is_none(), "{other:?}");
+        }
         assert_eq!(config.edge.audience(), "https://slipway.example.com");
         assert_eq!(config.edge.reading, Reading::Nobody);
     }

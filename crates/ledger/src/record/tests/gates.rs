@@ -6,7 +6,7 @@ use slipway_core::gate::GateKind;
 use slipway_core::promotion::May;
 
 use super::*;
-use crate::record::{Ask, Outcry};
+use crate::record::{Ask, GateOverride, StopReason};
 
 const LAPSE: Duration = Duration::from_hours(4);
 
@@ -87,7 +87,7 @@ fn an_approval_lapses_when_its_time_is_over_and_nothing_has_begun() {
     let end = NOW + LAPSE;
     assert_eq!(record.next_lapse(LAPSE).expect("a time"), Some(end));
     assert!(record.lapse(LAPSE, Timestamp(end.0 - 1)).expect("none").is_empty());
-    assert_eq!(record.has_lapsed(&question(1), LAPSE, Timestamp(end.0 - 1)).expect("an answer"), None);
+    assert_eq!(record.stop_if_lapsed(&question(1), LAPSE, Timestamp(end.0 - 1)).expect("an answer"), None);
     assert_eq!(record.lapse(LAPSE, end).expect("one"), [version()]);
     assert_eq!(said(&record), (TargetState::Staged, "lapsed".to_owned(), "none".to_owned()));
     assert_eq!(record.next_lapse(LAPSE).expect("a time"), None);
@@ -99,12 +99,12 @@ fn an_approval_lapses_when_its_time_is_over_and_nothing_has_begun() {
     let record = approved();
     record.allow(&question(1), later(1)).expect("an answer");
     assert!(record.lapse(LAPSE, later(10_000_000)).expect("none").is_empty(), "what has begun is finished");
-    let begun = record.has_lapsed(&question(1), LAPSE, later(10_000_000)).expect("an answer");
+    let begun = record.stop_if_lapsed(&question(1), LAPSE, later(10_000_000)).expect("an answer");
     assert_eq!(begun, None, "and may try again");
 
     let record = approved();
     let Ok(Some(May::Never { state: TargetState::Staged, problem: Some(problem) })) =
-        record.has_lapsed(&question(1), LAPSE, end)
+        record.stop_if_lapsed(&question(1), LAPSE, end)
     else {
         panic!("whoever asks too late may not act")
     };
@@ -118,7 +118,7 @@ fn an_approval_lapses_when_its_time_is_over_and_nothing_has_begun() {
 fn what_was_ever_begun_is_not_taken_for_merely_staged_when_it_is_stopped() {
     let record = approved();
     record.allow(&question(1), later(1)).expect("an answer");
-    let why = Outcry::Blocked("releases are frozen".to_owned());
+    let why = StopReason::Blocked("releases are frozen".to_owned());
     record.stop(&question(1), &why, later(2)).expect("an answer");
     assert_eq!(said(&record), (TargetState::Failed, "blocked".to_owned(), "unknown".to_owned()));
     let replaced = record.declare(&version(), &key(), &file(b"new"), true, &session(7, "aa"), later(3));
@@ -197,9 +197,8 @@ fn an_override_is_for_the_bytes_that_were_there_when_it_was_given() {
     let record = record();
     stage(&record);
     let overrides = || record.gate_facts(&version(), &key(), None).expect("facts").expect("the package").overrides;
-    record
-        .override_gates(&version(), &[key()], &[GateKind::Soak], (9, "user:nell"), "a fix", later(1))
-        .expect("an override");
+    let over = GateOverride { keys: &[key()], gates: &[GateKind::Soak], by_id: 9, by: "user:nell", reason: "a fix" };
+    record.override_gates(&version(), &over, later(1)).expect("an override");
     assert_eq!(overrides().iter().map(|open| (open.gate, open.by)).collect::<Vec<_>>(), [(GateKind::Soak, 9)]);
     let row = entries(record.sql(), 1, 100).expect("rows").pop().expect("a row");
     assert_eq!((row.event.action.as_str(), row.event.actor.as_str()), ("overridden", "user:nell"));

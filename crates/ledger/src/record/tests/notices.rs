@@ -203,7 +203,7 @@ fn an_event_never_has_the_number_of_one_that_was_forgotten() {
 
 fn by_webhook_job(record: &Record<Database>, id: u64) -> bool {
     let candidate = record.candidate(&version(), &key()).expect("a row").expect("the package");
-    let approval = by_webhook(&candidate, &job(id)).expect("it was played");
+    let approval = by_webhook(&candidate, &job(id), true).expect("it was played");
     record.approve(&candidate, &approval, &policy(), 1001, NOW).expect("an approval")
 }
 

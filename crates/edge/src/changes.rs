@@ -1,0 +1,187 @@
+//! What somebody changes who releases nothing: holds, the end of a release, overrides, what is deployed.
+//!
+//! Who may ask at all was judged before, by the table of rights. Here is what depends on the record and on the gates: a
+//! reason that others can read, and that each gate names whoever opens it.
+
+use serde::{Deserialize, Serialize};
+use slipway_core::access::Caller;
+use slipway_core::config::{Config, Project};
+use slipway_core::expectation::is_one_line;
+use slipway_core::gate::GateKind;
+use slipway_core::release::{Key, Version};
+use slipway_ledger::{GateOverride, Record, Sql};
+
+use crate::denied::{Denied, Unanswered};
+use crate::job_call::KEYS_MAX;
+use crate::port::ProjectHost;
+
+/// What a reason may have.
+const REASON_CHARACTERS_MAX: usize = 500;
+
+/// Who changes something, as the audit names them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct By {
+    /// `user:mira`, `job:81 user:mira`, `operator`.
+    pub name: String,
+    /// GitLab's id of the person, where one is behind it.
+    pub id: Option<u64>,
+}
+
+impl By {
+    /// Whoever asks. Only people are known by their number here: what names people means them, and not a job of theirs,
+    /// whose script somebody else may have written.
+    pub fn of(caller: &Caller) -> Self {
+        let id = match caller {
+            Caller::Person(person) => Some(person.user_id),
+            Caller::Job(_) | Caller::Deployer(_) | Caller::Operator => None,
+        };
+        Self { name: caller.to_string(), id }
+    }
+}
+
+/// What is changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Change {
+    /// Hold packages back; without keys the release as a whole.
+    Hold {
+        /// The packages.
+        keys: Option<Vec<Key>>,
+        /// Why.
+        reason: String,
+    },
+    /// Let them go.
+    Lift {
+        /// The packages.
+        keys: Option<Vec<Key>>,
+        /// Why.
+        reason: String,
+    },
+    /// Give the release up.
+    Close {
+        /// Why.
+        reason: String,
+    },
+    /// Open gates.
+    Override {
+        /// The packages; without them all of the release.
+        keys: Option<Vec<Key>>,
+        /// The gates, by their names.
+        gates: Vec<String>,
+        /// Why.
+        reason: String,
+    },
+    /// Its bytes run there.
+    Deployed {
+        /// GitLab's name of where.
+        environment: String,
+    },
+}
+
+/// Writes a change down.
+pub fn change<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    project: &Project,
+    version: &Version,
+    by: &By,
+    change: &Change,
+) -> Result<(), Unanswered> {
+    let now = host.now();
+    match change {
+        Change::Hold { keys, reason } => {
+            record.hold(version, some(keys.as_deref())?, &by.name, reasoned(reason)?, now)?;
+        }
+        Change::Lift { keys, reason } => {
+            record.lift(version, some(keys.as_deref())?, &by.name, reasoned(reason)?, now)?;
+        }
+        Change::Close { reason } => record.close(version, &by.name, reasoned(reason)?, now)?,
+        Change::Override { keys, gates, reason } => {
+            let reason = reasoned(reason)?;
+            let keys = match keys {
+                Some(keys) => keys,
+                None => &record.keys(version)?,
+            };
+            let keys = some(Some(keys))?.unwrap_or_default();
+            let kinds = kinds(gates)?;
+            if let Some(denied) = unnamed(config, project, version, by, keys, &kinds) {
+                record.refused_at_the_door(&by.name, "POST overrides", &denied.detail, now)?;
+                return Err(denied.into());
+            }
+            let by_id = by.id.unwrap_or_default();
+            let over = GateOverride { keys, gates: &kinds, by_id, by: &by.name, reason };
+            record.override_gates(version, &over, now)?;
+        }
+        Change::Deployed { environment } => {
+            if config.asks_for(project.name.as_str(), environment) {
+                record.deployed(version, None, environment, &by.name, now)?;
+            }
+        }
+    }
+    host.announce(version);
+    Ok(())
+}
+
+/// The gates that are to be opened.
+fn kinds(names: &[String]) -> Result<Vec<GateKind>, Denied> {
+    let known = || GateKind::ALL.into_iter().filter(|kind| *kind != GateKind::Hold);
+    let kind = |name: &String| {
+        known().find(|kind| kind.code() == name).ok_or_else(|| {
+            let known: Vec<&str> = known().map(GateKind::code).collect();
+            let what = format!("`{name}` is not a gate that is overridden; these are: {}.", known.join(", "));
+            Denied::new(422, "bad-request", what)
+        })
+    };
+    let kinds: Vec<GateKind> = names.iter().map(kind).collect::<Result<_, _>>()?;
+    if kinds.is_empty() {
+        return Err(Denied::new(422, "bad-request", "Name at least one gate.".to_owned()));
+    }
+    Ok(kinds)
+}
+
+/// Every gate that is to be opened must name the one who opens it, for every package. The first that does not.
+fn unnamed(
+    config: &Config,
+    project: &Project,
+    version: &Version,
+    by: &By,
+    keys: &[Key],
+    kinds: &[GateKind],
+) -> Option<Denied> {
+    keys.iter().find_map(|key| {
+        let gates = config.gates(project.name.as_str(), version, key);
+        let theirs = |kind: &GateKind| {
+            gates.iter().any(|gate| gate.asks_for(*kind) && by.id.is_some_and(|id| gate.override_people.contains(&id)))
+        };
+        let kind = kinds.iter().find(|kind| !theirs(kind))?;
+        let what = format!(
+            "The gate `{}` of `{key}` of {} {version} does not name {} in `override_people`; somebody whom it names may \
+             open it.",
+            kind.code(),
+            project.name,
+            by.name
+        );
+        Some(Denied::new(403, "not-allowed", what))
+    })
+}
+
+/// A list that names something, where there is one.
+fn some(keys: Option<&[Key]>) -> Result<Option<&[Key]>, Denied> {
+    match keys {
+        Some(keys) if keys.is_empty() || keys.len() > KEYS_MAX => {
+            let what = format!("Name 1 to {KEYS_MAX} keys, or leave `keys` out for all.");
+            Err(Denied::new(422, "bad-request", what))
+        }
+        keys => Ok(keys),
+    }
+}
+
+fn reasoned(reason: &str) -> Result<&str, Denied> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX || !is_one_line(reason) {
+        let what =
+            format!("Give a reason, one line of at most {REASON_CHARACTERS_MAX} characters: others will ask for it.");
+        return Err(Denied::new(422, "no-reason", what));
+    }
+    Ok(reason)
+}

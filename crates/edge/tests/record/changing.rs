@@ -1,0 +1,134 @@
+//! Who holds, closes and opens gates says why, and a gate is opened only by those whom it names.
+
+use slipway_core::access::Caller;
+use slipway_edge::changes::{By, Change};
+
+use crate::host::{Edge, key};
+
+const NAMES_8: &str = "[[gates]]\nsoak = \"100h\"\noverride_people = [8]";
+
+fn person(id: u64) -> By {
+    By { name: format!("user:{id}"), id: Some(id) }
+}
+
+fn opens(keys: Option<&[&str]>, gates: &[&str], reason: &str) -> Change {
+    Change::Override {
+        keys: keys.map(|keys| keys.iter().map(|name| key(name)).collect()),
+        gates: gates.iter().map(|gate| (*gate).to_owned()).collect(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Whether the soak of `one` keeps nobody back any more.
+fn is_open(edge: &Edge) -> bool {
+    edge.has_job(81, "one", "running");
+    edge.asks(81, &["one"]).is_ok()
+}
+
+#[test]
+fn only_a_person_whom_the_gate_names_opens_it_and_a_refusal_at_the_door_is_in_the_audit() {
+    let nobody = By { name: "operator".to_owned(), id: None };
+    for (by, opened) in [(person(8), true), (person(7), false), (nobody, false)] {
+        let edge = Edge::new(NAMES_8);
+        let answer = edge.changes(&by, &opens(Some(&["one"]), &["soak"], "the fix is urgent"));
+        assert_eq!(
+            answer.map_err(|denied| (denied.status, denied.kind)),
+            if opened { Ok(()) } else { Err((403, "not-allowed")) }
+        );
+        assert_eq!(is_open(&edge), opened, "{by:?}");
+        let at_the_door = edge.audit().iter().filter(|row| row.contains("POST overrides")).count();
+        assert_eq!(at_the_door, usize::from(!opened), "{by:?}: {:?}", edge.audit());
+    }
+}
+
+#[test]
+fn an_override_without_keys_needs_every_package_to_name_its_person() {
+    let more = "[[gates]]\nsoak = \"100h\"\nkeys = [\"one\"]\noverride_people = [8]
+                [[gates]]\nsoak = \"100h\"\nkeys = [\"two\"]\noverride_people = [9]";
+    for (keys, opened) in [(None, false), (Some(["one", "two"].as_slice()), false), (Some(&["one"]), true)] {
+        let edge = Edge::new(more);
+        assert_eq!(edge.changes(&person(8), &opens(keys, &["soak"], "urgent")).is_ok(), opened, "{keys:?}");
+        assert_eq!(is_open(&edge), opened, "{keys:?}");
+    }
+}
+
+#[test]
+fn only_gates_that_ask_for_something_are_opened_and_at_least_one() {
+    for (gates, status) in [
+        (["soak"].as_slice(), None),
+        (&[], Some(422)),
+        (&["soaking"], Some(422)),
+        // A hold is lifted, and not opened.
+        (&["hold"], Some(422)),
+        // The gate names this person, and asks for no freeze.
+        (&["soak", "freeze"], Some(403)),
+    ] {
+        let edge = Edge::new(NAMES_8);
+        let answer = edge.changes(&person(8), &opens(None, gates, "urgent"));
+        assert_eq!(answer.err().map(|denied| denied.status), status, "{gates:?}");
+        assert_eq!(is_open(&edge), status.is_none(), "{gates:?}");
+    }
+}
+
+#[test]
+fn whoever_changes_something_gives_a_reason_of_one_line_that_others_can_read() {
+    type Says = fn(String) -> Change;
+    let changes: [Says; 4] = [
+        |reason| Change::Hold { keys: None, reason },
+        |reason| Change::Lift { keys: None, reason },
+        |reason| Change::Close { reason },
+        |reason| opens(None, &["soak"], &reason),
+    ];
+    let longest = "\u{e9}".repeat(500);
+    for change in changes {
+        for (reason, holds) in [
+            ("the notes are wrong", true),
+            (longest.as_str(), true),
+            (&format!("  {longest}\n"), true),
+            (&format!("{longest}x"), false),
+            ("", false),
+            (" \t ", false),
+            ("two\nlines", false),
+            ("two\rlines", false),
+        ] {
+            let edge = Edge::new(NAMES_8);
+            if matches!(change(String::new()), Change::Lift { .. }) {
+                let held = Change::Hold { keys: None, reason: "wait".to_owned() };
+                assert_eq!(edge.changes(&person(8), &held), Ok(()));
+            }
+            let before = edge.audit().len();
+            let answer = edge.changes(&person(8), &change(reason.to_owned()));
+            let expected = if holds { Ok(()) } else { Err("no-reason") };
+            assert_eq!(answer.map_err(|denied| denied.kind), expected, "{:?}", change(reason.to_owned()));
+            assert_eq!(edge.audit().len() > before, holds, "{reason}");
+            assert!(!holds || edge.audit().last().is_some_and(|row| row.contains(reason.trim())), "{:?}", edge.audit());
+        }
+    }
+}
+
+#[test]
+fn a_list_of_packages_names_some_and_not_too_many() {
+    for (keys, holds) in [(Some(0), false), (Some(1), true), (Some(500), true), (Some(501), false), (None, true)] {
+        let edge = Edge::new("");
+        let keys: Option<Vec<_>> = keys.map(|count| vec![key("one"); count]);
+        let answer = edge.changes(&person(8), &Change::Hold { keys: keys.clone(), reason: "wait".to_owned() });
+        assert_eq!(answer.is_ok(), holds, "{:?}", keys.map(|keys| keys.len()));
+        assert_eq!(!is_open(&edge), holds, "it is held, or it is not");
+    }
+}
+
+#[test]
+fn a_job_opens_no_gate_for_the_person_who_played_it() {
+    let session = Edge::session();
+    assert_eq!(By::of(&Caller::Job(session)).id, None, "its script can be somebody else's");
+}
+
+#[test]
+fn only_where_a_gate_asks_is_a_deployment_written_down() {
+    for (environment, written) in [("production", 1), ("staging", 0)] {
+        let edge = Edge::new("[[gates]]\ndeployed = [\"production\"]");
+        let deployed = Change::Deployed { environment: environment.to_owned() };
+        assert_eq!(edge.changes(&person(8), &deployed), Ok(()));
+        assert_eq!(edge.audited("deployed").len(), written, "{environment}: {:?}", edge.audit());
+    }
+}

@@ -1,0 +1,193 @@
+//! What the API is asked after the `?`. A parameter that is not understood is refused by its name: read as something else,
+//! it would answer a question that nobody has asked.
+//!
+//! Absent on purpose: the dashboard's own filters, which leave out what they do not know, so that an old link still works.
+
+use crate::release::ReleaseState;
+
+/// The longest that a reader may wait for a change; proxies on the way cut idle requests at 30 to 100 seconds.
+pub const WAIT_SECONDS_MAX: u64 = 25;
+
+/// What is asked of a release: to wait for a change since a number, or for a state, and how long.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReleaseQuery {
+    /// Wait until its number is another.
+    pub since: Option<u64>,
+    /// Wait until it has this state.
+    pub wait: Option<ReleaseState>,
+    /// Seconds.
+    pub timeout: Option<u64>,
+}
+
+/// A parameter that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadQuery {
+    /// There is no such parameter.
+    #[error("there is no parameter `{name}` here; {known}")]
+    Unknown {
+        /// As it was sent.
+        name: String,
+        /// Which ones there are.
+        known: String,
+    },
+    /// It is there twice.
+    #[error("the parameter `{0}` is given twice; give it once")]
+    Twice(&'static str),
+    /// It has no such value.
+    #[error("the parameter `{name}` is `{value}`; it must be {wanted}")]
+    Value {
+        /// The parameter.
+        name: &'static str,
+        /// As it was sent.
+        value: String,
+        /// What it may be.
+        wanted: String,
+    },
+}
+
+/// The parameters of an address, with their escapes undone.
+pub type Pairs = [(String, String)];
+
+impl ReleaseQuery {
+    /// `GET …/releases/{version}`.
+    pub fn read(pairs: &Pairs) -> Result<Self, BadQuery> {
+        let [since, wait, timeout] = values(pairs, ["since", "wait", "timeout"])?;
+        let state = |text: &str| {
+            ReleaseState::ALL.into_iter().find(|state| state.code() == text).ok_or_else(|| {
+                let states = ReleaseState::ALL.map(|state| format!("`{}`", state.code())).join(", ");
+                BadQuery::Value { name: "wait", value: shown(text), wanted: format!("one of {states}") }
+            })
+        };
+        Ok(Self {
+            since: number("since", since, 0, u64::MAX)?,
+            wait: wait.map(state).transpose()?,
+            timeout: number("timeout", timeout, 0, WAIT_SECONDS_MAX)?,
+        })
+    }
+}
+
+/// `GET …/live`: since which number changes are to be told.
+pub fn since(pairs: &Pairs) -> Result<Option<u64>, BadQuery> {
+    let [since] = values(pairs, ["since"])?;
+    number("since", since, 0, u64::MAX)
+}
+
+/// `GET …/audit`: the first row that is wanted.
+pub fn first_row(pairs: &Pairs) -> Result<u64, BadQuery> {
+    let [first] = values(pairs, ["first"])?;
+    // Rows are numbered in SQL, whose numbers have a sign.
+    let most = i64::MAX.unsigned_abs();
+    Ok(number("first", first, 1, most)?.unwrap_or(1))
+}
+
+/// Everything else of the API.
+pub fn none(pairs: &Pairs) -> Result<(), BadQuery> {
+    values(pairs, []).map(|[]| ())
+}
+
+/// The values of the parameters that there are, each at most once, in the order of `names`.
+fn values<'a, const N: usize>(pairs: &'a Pairs, names: [&'static str; N]) -> Result<[Option<&'a str>; N], BadQuery> {
+    let mut values = [None; N];
+    for (name, value) in pairs {
+        let found = names.iter().zip(&mut values).find(|(known, _)| **known == name.as_str());
+        let Some((known, kept)) = found else {
+            let names = names.map(|name| format!("`{name}`")).join(", ");
+            let known = if N == 0 { "it takes none".to_owned() } else { format!("it takes {names}") };
+            return Err(BadQuery::Unknown { name: shown(name), known });
+        };
+        if kept.replace(value.as_str()).is_some() {
+            return Err(BadQuery::Twice(known));
+        }
+    }
+    Ok(values)
+}
+
+/// A whole number in its one way of writing: no sign, no leading zeros.
+fn number(name: &'static str, value: Option<&str>, least: u64, most: u64) -> Result<Option<u64>, BadQuery> {
+    let Some(text) = value else { return Ok(None) };
+    let number = text.parse::<u64>().ok().filter(|number| number.to_string() == text);
+    number.filter(|number| (least..=most).contains(number)).map(Some).ok_or_else(|| {
+        let wanted = if most == WAIT_SECONDS_MAX {
+            format!("a whole number from {least} to {most}")
+        } else {
+            format!("a whole number, {least} or more")
+        };
+        BadQuery::Value { name, value: shown(text), wanted }
+    })
+}
+
+/// A text of somebody's, short enough for a message and on one line.
+fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(query: &str) -> Vec<(String, String)> {
+        let split = |pair: &str| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (name.to_owned(), value.to_owned())
+        };
+        query.split('&').filter(|pair| !pair.is_empty()).map(split).collect()
+    }
+
+    #[test]
+    fn what_a_release_is_asked_is_read_as_it_is_meant() {
+        let read = |query: &str| ReleaseQuery::read(&pairs(query)).expect("a good query");
+        assert_eq!(read(""), ReleaseQuery::default());
+        assert_eq!(read("since=0&timeout=25"), ReleaseQuery { since: Some(0), wait: None, timeout: Some(25) });
+        for state in ReleaseState::ALL {
+            let word = serde_json::to_value(state).expect("a word");
+            let query = format!("wait={}", word.as_str().expect("text"));
+            assert_eq!(read(&query).wait, Some(state));
+        }
+        assert_eq!(first_row(&pairs("")), Ok(1));
+        assert_eq!(first_row(&pairs("first=17")), Ok(17));
+        assert_eq!(since(&pairs("since=17")), Ok(Some(17)));
+        assert_eq!(none(&pairs("")), Ok(()));
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_understood_is_named_with_what_it_must_be() {
+        let release = |query: &str| ReleaseQuery::read(&pairs(query)).map(drop);
+        let live = |query: &str| since(&pairs(query)).map(drop);
+        let audit = |query: &str| first_row(&pairs(query)).map(drop);
+        for (refused, expected) in [
+            (release("since=-1"), "the parameter `since` is `-1`; it must be a whole number, 0 or more"),
+            (release("since=+1"), "the parameter `since` is `+1`; it must be a whole number, 0 or more"),
+            (release("since=01"), "the parameter `since` is `01`; it must be a whole number, 0 or more"),
+            (release("since=1.5"), "the parameter `since` is `1.5`; it must be a whole number, 0 or more"),
+            (release("since="), "the parameter `since` is ``; it must be a whole number, 0 or more"),
+            (
+                release("since=18446744073709551616"),
+                "the parameter `since` is `18446744073709551616`; it must be a whole number, 0 or more",
+            ),
+            (release("since=1&since=2"), "the parameter `since` is given twice; give it once"),
+            (release("timeout=26"), "the parameter `timeout` is `26`; it must be a whole number from 0 to 25"),
+            (
+                release("wait=done"),
+                "the parameter `wait` is `done`; it must be one of `expected`, `staged`, `complete`, `closed`",
+            ),
+            (
+                release("wait=Staged"),
+                "the parameter `wait` is `Staged`; it must be one of `expected`, `staged`, `complete`, `closed`",
+            ),
+            (release("limit=5"), "there is no parameter `limit` here; it takes `since`, `wait`, `timeout`"),
+            (live("since=x"), "the parameter `since` is `x`; it must be a whole number, 0 or more"),
+            (live("wait=staged"), "there is no parameter `wait` here; it takes `since`"),
+            (audit("first=0"), "the parameter `first` is `0`; it must be a whole number, 1 or more"),
+            (
+                audit("first=9223372036854775808"),
+                "the parameter `first` is `9223372036854775808`; it must be a whole number, 1 or more",
+            ),
+            (audit("first=garbage"), "the parameter `first` is `garbage`; it must be a whole number, 1 or more"),
+            (audit("after=garbage"), "there is no parameter `after` here; it takes `first`"),
+            (audit("a\nb=1"), "there is no parameter `a\\nb` here; it takes `first`"),
+            (none(&pairs("page=2")), "there is no parameter `page` here; it takes none"),
+        ] {
+            assert_eq!(refused.expect_err("a bad query").to_string(), expected);
+        }
+    }
+}
