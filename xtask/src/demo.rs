@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use slipway_stack::apt::{self, Apt};
 use slipway_stack::deb::{Deb, sha256};
 use slipway_stack::http::{get_json, post_json};
-use slipway_stack::{Part, Places, Project, Settings, Stack, wait_for};
+use slipway_stack::{Places, Project, Settings, Stack, wait_for};
 
 use crate::report::{Steps, bold, green};
 use crate::tools::{self, program, shown};
@@ -95,7 +95,7 @@ pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
     };
     if let Err(error) = &told {
         // A person sees at once which service says what.
-        for part in Part::ALL {
+        for part in stack.parts() {
             eprintln!("\nThe last lines of {}:\n{}", part.name(), stack.tail(part, 8));
         }
         if options.once {

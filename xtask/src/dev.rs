@@ -20,13 +20,14 @@ const HELP: &str = "\
 cargo xtask dev [--fresh] [--no-build] [--PORT-port NUMBER …]
 
 Builds and starts the edge (workerd), depot and the GitLab stand-in on loopback, with the projects harbour/tug and
-harbour/pilot, and keeps them until Ctrl-C. Addresses and tokens are written to target/slipway-dev.json; state and
+harbour/pilot, and two registries for images where `docker-registry` is installed; keeps them until Ctrl-C. Addresses and tokens are written to target/slipway-dev.json; state and
 logs are kept in target/slipway-dev.
 
     --fresh              forget what earlier runs left
     --no-build           start what is built already
-    --edge-port NUMBER   and likewise --depot-port, --depot-storage-port, --depot-control-port, --gitlab-port and
-                         --gitlab-control-port. The others are free ones, and the same ones at the next start
+    --edge-port NUMBER   and likewise --depot-port, --depot-storage-port, --depot-control-port, --gitlab-port,
+                         --gitlab-control-port, --registry-staging-port and --registry-public-port. The others are free
+                         ones, and the same ones at the next start
 ";
 
 /// How often the services are looked at.
@@ -61,7 +62,7 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
     }
     let folder = places.target.join("slipway-dev");
     let interrupted = interrupt::listen();
-    let mut stack = Stack::start(&Settings { fresh, ports, ..Settings::in_folder(&folder) })?;
+    let mut stack = Stack::start(&Settings { fresh, ports, registries: true, ..Settings::in_folder(&folder) })?;
     let file = places.target.join("slipway-dev.json");
     describe(&stack, &file)?;
     steps.say("everything is up");
@@ -70,6 +71,10 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
     println!("    edge        {}", stack.edge_url());
     println!("    depot       {}   control {}", stack.depot_url(), stack.depot_control());
     println!("    gitlab      {}   control {}", stack.gitlab_url(), stack.gitlab_control());
+    match (stack.registry_staging(), stack.registry_public()) {
+        (Some(staging), Some(public)) => println!("    registries  {}   public  {}", staging.url, public.url),
+        _ => println!("    registries  none: {}", stack.without_registries().unwrap_or("not asked for")),
+    }
     println!("    all of it   {}", shown(&file, &places));
     println!("    logs        {}", shown(&folder.join("log"), &places));
     println!("\nCtrl-C ends it.");
@@ -100,7 +105,7 @@ pub(crate) fn keep(stack: &mut Stack, interrupted: &Receiver<()>, file: &Path) -
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
-        for part in Part::ALL {
+        for part in stack.parts() {
             let Some(status) = stack.process(part).ended() else { continue };
             if !gone.contains(&part) {
                 gone.push(part);
@@ -111,6 +116,9 @@ pub(crate) fn keep(stack: &mut Stack, interrupted: &Receiver<()>, file: &Path) -
         }
         if let Some(part) = std::fs::read_to_string(&wish).ok().and_then(|name| part_named(name.trim())) {
             let restart = |stack: &mut Stack| {
+                if !stack.parts().contains(&part) {
+                    bail!("this stack was started without it");
+                }
                 if stack.process(part).ended().is_none() {
                     stack.kill(part)?;
                 }
@@ -129,9 +137,13 @@ pub(crate) fn keep(stack: &mut Stack, interrupted: &Receiver<()>, file: &Path) -
 
 /// `restart`: asks the `dev` (or `demo`) that is running, since only that one holds the processes.
 pub(crate) fn restart(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
-    let name = arguments.value().context("which one: edge, depot or gitlab?")?.to_string_lossy().into_owned();
+    let name = arguments
+        .value()
+        .with_context(|| format!("which one? There are {}", part_names()))?
+        .to_string_lossy()
+        .into_owned();
     if part_named(&name).is_none() {
-        bail!("`{name}` is no service: there are edge, depot and gitlab");
+        bail!("`{name}` is no service: there are {}", part_names());
     }
     let places = Places::of_this_clone()?;
     let running = ["slipway-dev", "slipway-demo"]
@@ -147,6 +159,10 @@ pub(crate) fn restart(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
 
 fn wish_file(folder: &Path) -> PathBuf {
     folder.join("restart")
+}
+
+fn part_names() -> String {
+    Part::ALL.map(Part::name).join(", ")
 }
 
 fn part_named(name: &str) -> Option<Part> {

@@ -23,6 +23,7 @@ mod gitlab;
 mod help;
 mod hold;
 mod host;
+mod image;
 mod login;
 mod plan;
 mod play;

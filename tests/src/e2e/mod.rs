@@ -159,13 +159,13 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for part in Part::ALL {
+            for part in self.stack.parts() {
                 eprintln!("the last lines of {}:\n{}", part.name(), self.stack.tail(part, 12));
             }
             eprintln!("state and logs stay in {}", self.folder.display());
             return;
         }
-        for part in Part::ALL.into_iter().rev() {
+        for part in self.stack.parts().into_iter().rev() {
             let _ = self.stack.process(part).stop();
         }
         let _ = std::fs::remove_dir_all(&self.folder);

@@ -158,7 +158,7 @@ impl World {
     /// The last words of every process, for whoever looks for the reason.
     pub(super) fn explained(&mut self, error: anyhow::Error) -> anyhow::Error {
         let mut said = String::new();
-        for part in Part::ALL {
+        for part in self.stack.parts() {
             let _ = write!(said, "{} said last:\n{}", part.name(), self.stack.tail(part, 8));
         }
         error.context(said)
@@ -374,7 +374,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        for part in Part::ALL.into_iter().rev() {
+        for part in self.stack.parts().into_iter().rev() {
             let _ = self.stack.process(part).stop();
         }
         // The lock goes with the folder: nothing of it is needed any more.

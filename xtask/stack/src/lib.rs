@@ -1,4 +1,5 @@
-//! The processes of a Slipway on loopback: depot, the GitLab stand-in and workerd with the Worker.
+//! The processes of a Slipway on loopback: depot, the GitLab stand-in, workerd with the Worker, and two registries for
+//! images where one is installed.
 //!
 //! `cargo xtask dev` and `demo` start one and keep it; end-to-end tests start their own, kill single processes with
 //! SIGKILL and start them again on the same ports and folders. Whatever happens to the program that started them, its
@@ -10,6 +11,7 @@ pub mod deb;
 pub mod dnf;
 mod edge;
 pub mod http;
+pub mod image;
 mod places;
 mod ports;
 mod process;
@@ -23,7 +25,7 @@ pub use places::Places;
 pub use ports::{PORT_NAMES, Port, Ports};
 pub use process::Process;
 pub use secrets::{Secrets, random_hex, write_private};
-pub use stack::{HandedOut, Part, Project, Settings, Stack};
+pub use stack::{HandedOut, Part, Project, RegistryOfStack, Settings, Stack};
 
 use std::time::{Duration, Instant};
 

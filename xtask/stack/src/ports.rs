@@ -12,7 +12,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 /// Every port by name: `--edge-port` on the command line, `edge` in `ports.json`.
-pub const PORT_NAMES: [&str; 6] = ["edge", "depot", "depot-storage", "depot-control", "gitlab", "gitlab-control"];
+pub const PORT_NAMES: [&str; 8] = [
+    "edge",
+    "depot",
+    "depot-storage",
+    "depot-control",
+    "gitlab",
+    "gitlab-control",
+    "registry-staging",
+    "registry-public",
+];
 
 /// A port for every name.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! All of it together: seeds, configuration, three processes, and what other programs need to use them.
+//! All of it together: seeds, configuration, processes, and what other programs need to use them.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -8,11 +8,15 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use crate::edge::Edge;
-use crate::{Places, Ports, Process, Secrets};
+use crate::{Places, Ports, Process, Secrets, registry};
 
 /// A process of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
+    /// The registry that images are staged in, which is closed.
+    RegistryStaging,
+    /// The registry that images are released to, which is open.
+    RegistryPublic,
     /// The package server.
     Depot,
     /// The GitLab stand-in.
@@ -23,11 +27,13 @@ pub enum Part {
 
 impl Part {
     /// In the order in which they start.
-    pub const ALL: [Self; 3] = [Self::Depot, Self::Gitlab, Self::Edge];
+    pub const ALL: [Self; 5] = [Self::RegistryStaging, Self::RegistryPublic, Self::Depot, Self::Gitlab, Self::Edge];
 
     /// The name in logs and on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            Self::RegistryStaging => "registry-staging",
+            Self::RegistryPublic => "registry-public",
             Self::Depot => "depot",
             Self::Gitlab => "gitlab",
             Self::Edge => "edge",
@@ -62,6 +68,33 @@ const APPLICATION: &str = "slipway-command";
 const STAGING: (&str, &str) = ("harbour-ci", "pre-release");
 const PUBLIC: (&str, &str) = ("harbour", "stable");
 
+/// The user of the closed registry.
+const REGISTRY_USER: &str = "harbour-ci";
+const REGISTRY_STAGING: &str = "harbour-ci/tug";
+const REGISTRY_PUBLIC: &str = "harbour/tug";
+
+/// A registry of a stack, as its clients need it.
+#[derive(Clone, Debug)]
+pub struct RegistryOfStack {
+    /// Its address.
+    pub url: String,
+    /// Host and port, as image references begin.
+    pub host: String,
+    /// The repository that the stack's route names.
+    pub repository: &'static str,
+    /// Who may use it, where not everybody may.
+    pub user: Option<&'static str>,
+    /// That user's password.
+    pub password: Option<String>,
+}
+
+impl RegistryOfStack {
+    /// `host/repository`, to which `:tag` or `@digest` is added.
+    pub fn image(&self) -> String {
+        format!("{}/{}", self.host, self.repository)
+    }
+}
+
 /// How to start a stack.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -81,6 +114,9 @@ pub struct Settings {
     pub more_depot_seed: BTreeMap<String, Value>,
     /// Changes to the top-level keys of the GitLab stand-in's seed.
     pub more_gitlab_seed: BTreeMap<String, Value>,
+    /// Two registries for images too, where the programs for them are installed ([`Stack::without_registries`]). Off,
+    /// a stack starts without paying for them.
+    pub registries: bool,
     /// What runs in place of what this clone has built.
     pub handed_out: Option<HandedOut>,
 }
@@ -106,6 +142,7 @@ impl Settings {
             transfers: None,
             more_depot_seed: BTreeMap::new(),
             more_gitlab_seed: BTreeMap::new(),
+            registries: false,
             handed_out: None,
         }
     }
@@ -117,6 +154,8 @@ pub struct Stack {
     ports: Ports,
     secrets: Secrets,
     processes: BTreeMap<Part, Process>,
+    /// Why there are no registries, though they were asked for.
+    without_registries: Option<String>,
     /// Held until all of them have ended.
     _lock: File,
 }
@@ -134,18 +173,40 @@ impl Stack {
         }
         let ports = Ports::choose(&settings.ports, &folder)?;
         let secrets = Secrets::of(&folder)?;
-        let mut stack = Self { folder, ports, secrets, processes: BTreeMap::new(), _lock: lock };
+        let without_registries = if settings.registries { registry::missing() } else { None };
+        let has_registries = settings.registries && without_registries.is_none();
+        let mut stack = Self { folder, ports, secrets, processes: BTreeMap::new(), without_registries, _lock: lock };
 
+        let logs = stack.folder.join("log");
         for part in Part::ALL {
             let command = match part {
+                Part::RegistryStaging | Part::RegistryPublic if !has_registries => continue,
+                Part::RegistryStaging | Part::RegistryPublic => {
+                    let process = stack.start_registry(part, &logs)?;
+                    stack.processes.insert(part, process);
+                    continue;
+                }
                 Part::Depot => stack.depot_command(&places, settings)?,
                 Part::Gitlab => stack.gitlab_command(&places, settings)?,
                 Part::Edge => stack.edge_command(&places, settings)?,
             };
-            let process = Process::start(part.name(), command, BTreeMap::new(), &stack.folder.join("log"))?;
+            let process = Process::start(part.name(), command, BTreeMap::new(), &logs)?;
             stack.processes.insert(part, process);
         }
         Ok(stack)
+    }
+
+    fn start_registry(&self, part: Part, logs: &Path) -> anyhow::Result<Process> {
+        let is_closed = part == Part::RegistryStaging;
+        let folder = self.folder.join(part.name());
+        let setup = registry::Setup {
+            folder: &folder,
+            port: self.ports.get(part.name()),
+            user: is_closed.then(|| (REGISTRY_USER, self.secret("REGISTRY_STAGING_TOKEN"))),
+            // Both forms of `Location` are met.
+            relative_urls: !is_closed,
+        };
+        Process::start_until_it_answers(part.name(), setup.command()?, logs, &setup.answers_at())
     }
 
     fn depot_command(&self, places: &Places, settings: &Settings) -> anyhow::Result<Vec<String>> {
@@ -319,12 +380,18 @@ public = {{ place = "public", repository = "{}/{}" }}
         text
     }
 
+    /// The processes that it has, in the order in which they started: all but the registries, and those where it was
+    /// started with them.
+    pub fn parts(&self) -> Vec<Part> {
+        self.processes.keys().copied().collect()
+    }
+
     /// A process of it.
     ///
     /// # Panics
-    /// Never: a started stack has all of them.
+    /// For a part that is not in [`Stack::parts`].
     pub fn process(&mut self, part: Part) -> &mut Process {
-        self.processes.get_mut(&part).expect("a started stack has every part")
+        self.processes.get_mut(&part).expect("only parts that the stack was started with are asked for")
     }
 
     /// Ends a process with SIGKILL.
@@ -416,6 +483,33 @@ public = {{ place = "public", repository = "{}/{}" }}
         format!("{}/{}", PUBLIC.0, PUBLIC.1)
     }
 
+    /// The closed registry that images are staged in, where the stack has one.
+    pub fn registry_staging(&self) -> Option<RegistryOfStack> {
+        self.registry(Part::RegistryStaging, REGISTRY_STAGING)
+    }
+
+    /// The open registry that images are released to, where the stack has one.
+    pub fn registry_public(&self) -> Option<RegistryOfStack> {
+        self.registry(Part::RegistryPublic, REGISTRY_PUBLIC)
+    }
+
+    fn registry(&self, part: Part, repository: &'static str) -> Option<RegistryOfStack> {
+        self.processes.get(&part)?;
+        let is_closed = part == Part::RegistryStaging;
+        Some(RegistryOfStack {
+            url: self.ports.url(part.name()),
+            host: self.ports.address(part.name()),
+            repository,
+            user: is_closed.then_some(REGISTRY_USER),
+            password: is_closed.then(|| self.secret("REGISTRY_STAGING_TOKEN").to_owned()),
+        })
+    }
+
+    /// Why there are no registries, though they were asked for.
+    pub fn without_registries(&self) -> Option<&str> {
+        self.without_registries.as_deref()
+    }
+
     /// A secret by its name in `slipway.toml`.
     pub fn secret(&self, name: &str) -> &str {
         self.secrets.get(name)
@@ -434,6 +528,14 @@ public = {{ place = "public", repository = "{}/{}" }}
                 "staging": {"user": STAGING.0, "repo": STAGING.1, "token": self.secret("STAGING_TOKEN")},
                 "public": {"user": PUBLIC.0, "repo": PUBLIC.1, "token": self.secret("PUBLIC_TOKEN")},
             },
+            // `null` where no registry is installed.
+            "registry": self.registry_staging().zip(self.registry_public()).map(|(staging, public)| {
+                let described = |registry: RegistryOfStack| json!({
+                    "url": registry.url, "repository": registry.repository, "image": registry.image(),
+                    "user": registry.user, "password": registry.password,
+                });
+                json!({ "staging": described(staging), "public": described(public) })
+            }),
             "gitlab": {
                 "url": self.gitlab_url(),
                 "control": self.gitlab_control(),
