@@ -29,7 +29,8 @@ pub(crate) async fn answer(
     version: Version,
     asked: CarryRequest,
 ) -> Answer {
-    let CarryRequest { key, distro } = asked;
+    let CarryRequest { key, distro, tag } = asked;
+    let distro = tag.map_or(distro, |tag| format!(":{tag}"));
     let own = ToProject::Approvals { session, version: version.clone(), key: key.clone() };
     let approvals: Vec<u64> = ask(message::project(&env, project_id), &own)
         .await

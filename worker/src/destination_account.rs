@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use slipway_core::cargo::{Cargo, Name};
 use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::trouble::Trouble;
@@ -9,7 +10,6 @@ use slipway_edge::account::Account;
 use slipway_edge::port::AccountHost;
 use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
-use slipway_package::{Distro, Filename};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::answer::{Answer, Problem, finish, json};
@@ -79,11 +79,11 @@ impl DestinationAccount {
         place: String,
         repository: &str,
         distro: &str,
-        filename: &Filename,
+        cargo: &Cargo,
     ) -> std::result::Result<slipway_core::inventory::Seen, Trouble> {
-        let (distro, account) = self.opened(distro)?;
+        let (name, account) = self.opened(distro, cargo)?;
         let host = Host::new(AtPlace { env: &self.env, place }, PLACE_LIMIT);
-        reading::find(&self.readings, account, &host, repository, &distro, filename).await
+        reading::find(&self.readings, account, &host, repository, &name).await
     }
 
     async fn served(
@@ -91,16 +91,16 @@ impl DestinationAccount {
         place: String,
         repository: &str,
         distro: &str,
-        filename: &Filename,
+        cargo: &Cargo,
     ) -> std::result::Result<slipway_core::inventory::Served, Trouble> {
-        let (distro, account) = self.opened(distro)?;
+        let (name, account) = self.opened(distro, cargo)?;
         let host = Host::new(AtPlace { env: &self.env, place }, PLACE_LIMIT);
-        reading::served(&self.readings, account, &host, repository, &distro, filename).await
+        reading::served(&self.readings, account, &host, repository, &name).await
     }
 
-    fn opened(&self, distro: &str) -> std::result::Result<(Distro, &Account<DurableSql>), Trouble> {
-        let distro = distro.parse().map_err(|error| Trouble::passing(format!("{error}")))?;
-        Ok((distro, self.account().map_err(|problem| Trouble::passing(problem.detail))?))
+    fn opened(&self, under: &str, cargo: &Cargo) -> std::result::Result<(Name, &Account<DurableSql>), Trouble> {
+        let name = Name::of(under, cargo).map_err(|error| Trouble::passing(error.to_string()))?;
+        Ok((name, self.account().map_err(|problem| Trouble::passing(problem.detail))?))
     }
 }
 

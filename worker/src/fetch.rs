@@ -6,6 +6,7 @@ use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use serde::Deserialize;
 use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
+use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
@@ -156,7 +157,7 @@ async fn api(
         {
             let project = asking.project(project).await?;
             let key = key.parse().map_err(|_| Problem::not_found("such target"))?;
-            let (version, distro) = (parse_version(version)?, distro.join("/"));
+            let (version, distro) = (parse_version(version)?, target_in_path(&distro.join("/")));
             let target = ToProject::Target { project_id: project.id, version, key, distro };
             Ok(tell(&message::project(env, project.id)?, &target).await?)
         }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use slipway_core::access::Caller;
 use slipway_core::api::ReleasePatch;
+use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
 use slipway_core::promotion::Order;
 use slipway_core::release::{Key, ReleaseState, Version};
@@ -16,7 +17,6 @@ use slipway_core::trouble::Trouble;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::port::{Silent, Told};
 use slipway_ledger::{Ask, Named};
-use slipway_package::Filename;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
@@ -121,9 +121,9 @@ pub(crate) enum ToAccount {
     /// Keep it longer.
     Renew { package: String, distro: String },
     /// What a repository has under a name.
-    Find { place: String, repository: String, distro: String, filename: Filename },
+    Find { place: String, repository: String, distro: String, filename: Cargo },
     /// What a repository's index serves under a name.
-    Served { place: String, repository: String, distro: String, filename: Filename },
+    Served { place: String, repository: String, distro: String, filename: Cargo },
 }
 
 /// To the directory.
@@ -186,11 +186,11 @@ pub(crate) async fn refuse(env: &Env, project_id: u64, actor: String, act: &str,
 pub(crate) async fn find(
     env: &Env,
     site: &Site,
-    distro: &str,
-    filename: &Filename,
+    under: &str,
+    cargo: &Cargo,
 ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
     let (place, repository) = (site.place.clone(), site.repository.clone());
-    let find = ToAccount::Find { place, repository, distro: distro.to_owned(), filename: filename.clone() };
+    let find = ToAccount::Find { place, repository, distro: under.to_owned(), filename: cargo.clone() };
     ask(account(env, &site.place), &find).await
 }
 

@@ -4,6 +4,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 
+use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Slot};
 use slipway_core::route::Site;
@@ -14,7 +15,6 @@ use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::package::{self, NothingToCarry, Running};
 use slipway_edge::port::{PackageHost, SOON, Silent, Target, Told};
 use slipway_ledger::{Ask, Work};
-use slipway_package::Filename;
 use slipway_wire::{Digest, RelayError, Relayed, Transfer, Unreachable};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
@@ -32,6 +32,8 @@ pub struct PackagePromotion {
     running: Running,
     /// Transfers under way, by nonce. In memory alone: they hold credentials.
     transfers: RefCell<BTreeMap<String, UnderWay>>,
+    /// How many bytes of a target have arrived in transfers that have ended: an image takes many.
+    arrived: RefCell<BTreeMap<String, u64>>,
 }
 
 /// A transfer that a stateless invocation makes, and where it goes.
@@ -39,6 +41,8 @@ struct UnderWay {
     /// What it is, until it is redeemed.
     loaded: Option<copy::Loaded>,
     watched: Watched,
+    /// How many of its bytes have been sent.
+    sent: u64,
 }
 
 /// Where the bytes of a transfer are counted.
@@ -52,7 +56,14 @@ struct Watched {
 
 impl DurableObject for PackagePromotion {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, work: OnceCell::new(), running: Running::default(), transfers: RefCell::default() }
+        Self {
+            state,
+            env,
+            work: OnceCell::new(),
+            running: Running::default(),
+            transfers: RefCell::default(),
+            arrived: RefCell::default(),
+        }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -99,9 +110,13 @@ impl PackagePromotion {
                 json(200, &loaded.ok_or_else(|| Problem::not_found("such transfer"))?)
             }
             ToPackage::Sent { nonce, bytes } => {
-                let watched = self.transfers.borrow().get(&nonce).map(|transfer| transfer.watched.clone());
+                let watched = self.transfers.borrow_mut().get_mut(&nonce).map(|transfer| {
+                    transfer.sent = bytes;
+                    transfer.watched.clone()
+                });
                 let Watched { project_id, version, key, distro } =
                     watched.ok_or_else(|| Problem::not_found("such transfer"))?;
+                let bytes = self.bytes_of(&distro);
                 let sent = ToProject::Sent { project_id, version, key, distro, bytes };
                 // For those who watch: the next one comes in a second.
                 drop(ask::<()>(message::project(&self.env, project_id), &sent).await);
@@ -125,6 +140,22 @@ impl PackagePromotion {
         self.state.storage().set_alarm(WATCHDOG).await?;
         package::drive(self.work()?, &self.host(), &self.running).await?;
         self.arm().await
+    }
+
+    /// A transfer begins. What is known to have arrived counts from now on; when none is under way, nothing else does.
+    fn begins(&self, target: &Target<'_>) {
+        let is_first = !self.transfers.borrow().values().any(|transfer| transfer.watched.distro == target.distro);
+        let mut arrived = self.arrived.borrow_mut();
+        let before = arrived.entry(target.distro.to_owned()).or_default();
+        *before = if is_first { target.before } else { target.before.max(*before) };
+    }
+
+    /// How many bytes of a target have been sent, of all its blobs.
+    fn bytes_of(&self, distro: &str) -> u64 {
+        let transfers = self.transfers.borrow();
+        let own = transfers.values().filter(|transfer| transfer.watched.distro == distro);
+        let under_way = own.map(|transfer| transfer.sent).fold(0, u64::saturating_add);
+        under_way.saturating_add(self.arrived.borrow().get(distro).copied().unwrap_or_default())
     }
 
     /// Arms the alarm for what is due next. Orders may have come at every await before; from here to the call that arms it
@@ -159,6 +190,7 @@ impl PackageHost for Host<&PackagePromotion> {
             RelayError::Broken(Unreachable { host: "the copy".to_owned(), why: error.to_string() })
         };
         let nonce = Digest::from_bytes(clock::random().map_err(broken)?).hex();
+        let size = transfer.size;
         let loaded = copy::Loaded::from_transfer(transfer, until).map_err(broken)?;
         let watched = Watched {
             project_id: target.order.project_id,
@@ -166,9 +198,15 @@ impl PackageHost for Host<&PackagePromotion> {
             key: target.order.key.clone(),
             distro: target.distro.to_owned(),
         };
-        self.object.transfers.borrow_mut().insert(nonce.clone(), UnderWay { loaded: Some(loaded), watched });
+        self.object.begins(target);
+        self.object.transfers.borrow_mut().insert(nonce.clone(), UnderWay { loaded: Some(loaded), watched, sent: 0 });
         let relayed = copy::send_out(&self.object.env, &package::name(target.order), &nonce).await;
-        self.object.transfers.borrow_mut().remove(&nonce);
+        let ended = self.object.transfers.borrow_mut().remove(&nonce);
+        if let (Ok(Relayed::Answered(_)), Some(ended)) = (&relayed, ended) {
+            let mut arrived = self.object.arrived.borrow_mut();
+            let before = arrived.entry(ended.watched.distro).or_default();
+            *before = before.saturating_add(size);
+        }
         relayed
     }
 
@@ -193,20 +231,20 @@ impl PackageHost for Host<&PackagePromotion> {
     async fn find(
         &self,
         site: &Site,
-        distro: &str,
-        filename: &Filename,
+        under: &str,
+        cargo: &Cargo,
     ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
-        message::find(&self.object.env, site, distro, filename).await
+        message::find(&self.object.env, site, under, cargo).await
     }
 
     async fn served(
         &self,
         site: &Site,
-        distro: &str,
-        filename: &Filename,
+        target: &str,
+        cargo: &Cargo,
     ) -> std::result::Result<std::result::Result<Served, Trouble>, Silent> {
         let (place, repository) = (site.place.clone(), site.repository.clone());
-        let served = ToAccount::Served { place, repository, distro: distro.to_owned(), filename: filename.clone() };
+        let served = ToAccount::Served { place, repository, distro: target.to_owned(), filename: cargo.clone() };
         ask(message::account(&self.object.env, &site.place), &served).await
     }
 

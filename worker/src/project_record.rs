@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, join3, select};
 use slipway_core::api::{ReleasePatch, ReleaseSummary, TargetHistory};
+use slipway_core::cargo::{Cargo, TargetName, staged_under};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
@@ -21,7 +22,6 @@ use slipway_core::trouble::Trouble;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
 use slipway_ledger::{Kept, LedgerError, Record, Sent, Sight, audit};
-use slipway_package::{Distro, Filename};
 use slipway_packagecloud::Distributions;
 use slipway_wire::Token;
 use worker::{
@@ -251,9 +251,12 @@ impl ProjectRecord {
         let mut known: BTreeMap<String, Distributions> = BTreeMap::new();
         let mut problems = Vec::new();
         for package in planned {
+            // A registry has no list of what it takes: tags are free.
+            let Some(kind) = package.expect.kind.package() else { continue };
             for target in &package.targets {
-                let distro: Distro =
+                let name: TargetName =
                     target.distro.parse().map_err(|error| Problem::new(422, "bad-plan", format!("{error}.")))?;
+                let TargetName::Distro(distro) = name else { continue };
                 for site in [&package.staging, &target.public] {
                     if !known.contains_key(&site.place) {
                         let store = settings::store(&self.env, config, site)?;
@@ -264,7 +267,6 @@ impl ProjectRecord {
                         })?;
                         known.insert(site.place.clone(), list);
                     }
-                    let kind = package.expect.kind;
                     if known.get(&site.place).is_none_or(|list| list.id(kind, &distro).is_none()) {
                         let key = &package.key;
                         problems.push(format!("`{key}`: `{}` takes no {kind} packages for `{distro}`", site.place));
@@ -305,7 +307,9 @@ impl ProjectRecord {
         }
         let each = || declared.iter().flat_map(|(key, staged)| staged.distros.iter().map(move |of| (*key, staged, of)));
         let host = self.host();
-        let looks = each().map(|(_, staged, distro)| host.find(&staged.staging, distro, &staged.filename));
+        let looks = each().map(async |(_, staged, distro)| {
+            host.find(&staged.staging, &staged_under(distro, &staged.digest), &staged.filename).await
+        });
         let looks = join_all(looks).await;
         let mut problems = Vec::new();
         for ((key, staged, distro), seen) in each().zip(looks) {
@@ -382,7 +386,7 @@ impl ProjectRecord {
         let project = settings::project(&config, project_id)?;
         let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
         let package = release.and_then(|release| release.packages.into_iter().find(|package| package.key == *key));
-        let target = package.and_then(|package| package.targets.into_iter().find(|target| target.distro == distro));
+        let target = package.and_then(|package| package.targets.into_iter().find(|target| target.name() == distro));
         let target = target.ok_or_else(|| Problem::not_found("such target"))?;
         let attempts = self.record()?.attempts(version, key, distro)?;
         json(200, &TargetHistory { key: key.clone(), target, attempts })
@@ -523,10 +527,10 @@ impl ProjectHost for Host<&ProjectRecord> {
     async fn find(
         &self,
         site: &Site,
-        distro: &str,
-        filename: &Filename,
+        under: &str,
+        cargo: &Cargo,
     ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
-        message::find(&self.object.env, site, distro, filename).await
+        message::find(&self.object.env, site, under, cargo).await
     }
 
     fn secret(&self, name: &str) -> std::result::Result<Token, String> {

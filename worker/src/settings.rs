@@ -7,7 +7,7 @@ use js_sys::Reflect;
 use slipway_core::config::{Config, Place, PlaceKind, Project};
 use slipway_core::route::Site;
 use slipway_core::secret::EdgeKey;
-use slipway_core::store::Store;
+use slipway_core::store::{Registry, Store};
 use slipway_packagecloud::Account;
 use slipway_wire::Token;
 use worker::{Env, Error, Result};
@@ -68,6 +68,18 @@ pub(crate) fn store(env: &Env, config: &Config, site: &Site) -> Result<Store> {
             repository: site.repository.parse().map_err(|error| Error::RustError(format!("{error}")))?,
             storage: place.storage.clone(),
         }),
+        PlaceKind::Registry => {
+            let rules = config.image_rules(site);
+            let registry = place.registry(secret(env, &place.token)?);
+            Ok(Store::Registry(Box::new(Registry {
+                registry: registry
+                    .ok_or_else(|| Error::RustError(format!("the place `{}` has no user", site.place)))?,
+                repository: site.repository.parse().map_err(|error| Error::RustError(format!("{error}")))?,
+                private: place.private,
+                referrers: rules.referrers,
+                floating: rules.floating,
+            })))
+        }
     }
 }
 

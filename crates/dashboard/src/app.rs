@@ -249,7 +249,7 @@ impl App {
             let before = ids.iter().zip(&states).find(|(id, _)| **id == part.id).map(|(_, state)| state.as_deref());
             match before {
                 Some(state) if state == Some(target.state.code()) => {}
-                Some(_) => self.changes.moved(&format!("{} {}", package.key, target.distro), target.state),
+                Some(_) => self.changes.moved(&format!("{} {}", package.key, target.name()), target.state),
                 None => self.changes.added(1),
             }
         }

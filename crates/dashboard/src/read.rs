@@ -84,7 +84,12 @@ fn blocked<V: Value>(json: &V) -> Option<Blocked> {
 }
 
 fn staged_file<V: Value>(json: &V) -> Option<StagedFile> {
-    Some(StagedFile { filename: text(json, "filename")?, digest: parsed(json, "digest")?, size: count(json, "size")? })
+    Some(StagedFile {
+        filename: optional(json, "filename", V::text)?.unwrap_or_default(),
+        image: optional(json, "image", V::text)?,
+        digest: parsed(json, "digest")?,
+        size: count(json, "size")?,
+    })
 }
 
 fn location<V: Value>(json: &V) -> Option<Location> {
@@ -93,7 +98,8 @@ fn location<V: Value>(json: &V) -> Option<Location> {
 
 fn target<V: Value>(json: &V) -> Option<Target> {
     Some(Target {
-        distro: text(json, "distro")?,
+        distro: optional(json, "distro", V::text)?.unwrap_or_default(),
+        tag: optional(json, "tag", V::text)?,
         public: location(&json.field("public")?)?,
         state: parsed::<V, TargetState>(json, "state")?,
         since: text(json, "since")?,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use slipway_core::api::{Act, Step};
+use slipway_core::cargo::{Cargo, staged_under};
 use slipway_core::inventory::{Look, Seen, Served, Side};
 use slipway_core::promotion::{Attempt, May, Order, Outcome, Promotion, Slot, promote};
 use slipway_core::release::{Key, TargetState, Version};
@@ -18,13 +19,13 @@ use slipway_core::report::{
     ATTEMPTS_MAX, CARRY_WAIT_MAX, Next, Patience, Report, carrier_gone, cut_off_run, ended, report, unconfigured,
 };
 use slipway_core::route::Site;
-use slipway_core::store::NotShipped;
+use slipway_core::store::{Courier, NotShipped};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_ledger::{Ask, LedgerError, Sql, Task, Work};
 use slipway_wire::{
-    Http, Planted, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Transfer, Unreachable,
-    planted,
+    Digest, Http, Planted, Relay, RelayError, Relayed, Request as WireRequest, Response as WireResponse, Token,
+    Transfer, Unreachable, planted,
 };
 
 use crate::account::{AskSlot, Ending, SlotEnded};
@@ -320,7 +321,7 @@ async fn run<S: Sql>(
     // all cut off ends like any other trouble.
     task.patience = patience.after(&cut_off_run(), began_at);
     work.began(&task)?;
-    let run = Run { work, host, task: RefCell::new(task), began, acted: Cell::new(None) };
+    let run = Run { work, host, task: RefCell::new(task), began, acted: Cell::new(None), arrived: Cell::new(0) };
     let mut outcome =
         if patience.troubled > ATTEMPTS_MAX { cut_off_run() } else { promote(&run, &run, &promotion).await };
     // Late in an alarm's run there is less time than a run of its own has.
@@ -373,6 +374,8 @@ struct Run<'a, S, H> {
     began: Option<Timestamp>,
     /// What this run has begun, and when.
     acted: Cell<Option<(Timestamp, Act)>>,
+    /// How many bytes of an image are at the public place, as far as this run knows.
+    arrived: Cell<u64>,
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
@@ -389,7 +392,12 @@ impl<S, H: PackageHost> Run<'_, S, H> {
             distro: task.target.distro.clone(),
             release: format!("{}/{}", task.order.project_id, task.order.version),
             maturity: task.order.maturity,
-            name: format!("{repository} {} {}", task.target.distro, task.order.filename),
+            // One image at a time is brought to a repository: so its blobs are sent once for all of its tags, and nobody else
+            // moves a floating tag, or writes a list of referrers, meanwhile.
+            name: match &task.order.filename {
+                Cargo::File(filename) => format!("{repository} {} {filename}", task.target.distro),
+                Cargo::Image(_) => repository.clone(),
+            },
             transfers: self.host.transfers(place),
         };
         (place.clone(), ask)
@@ -402,13 +410,16 @@ fn silent(silent: &Silent) -> Trouble {
 
 impl<S: Sql, H: PackageHost> Look for Run<'_, S, H> {
     async fn find(&self, side: Side) -> Result<Seen, Trouble> {
-        let (staging, public, distro) = self.sites();
-        let filename = self.task.borrow().order.filename.clone();
-        let looked_at = match side {
-            Side::Staging => staging,
-            Side::Public => public,
+        let (staging, public, target) = self.sites();
+        let (cargo, digest) = {
+            let task = self.task.borrow();
+            (task.order.filename.clone(), task.order.digest)
         };
-        self.host.find(&looked_at, &distro, &filename).await.map_err(|error| silent(&error))?
+        let (looked_at, under) = match side {
+            Side::Staging => (staging, staged_under(&target, &digest)),
+            Side::Public => (public, target),
+        };
+        self.host.find(&looked_at, &under, &cargo).await.map_err(|error| silent(&error))?
     }
 
     async fn served(&self) -> Result<Served, Trouble> {
@@ -484,9 +495,31 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
         // When this fails, the lease ends by itself.
         drop(self.host.slot_ended(&place, &SlotEnded { package, distro, ending: Ending::of(how) }).await);
     }
+}
 
+impl<S: Sql, H: PackageHost> Courier for Run<'_, S, H> {
     fn random(&self) -> [u8; 16] {
         self.host.random()
+    }
+
+    fn broken_off(&self, blob: &Digest) -> Option<Token> {
+        self.task.borrow().uploads.get(blob).cloned().map(Token::new)
+    }
+
+    fn goes_on_at(&self, blob: &Digest, address: Option<Token>) {
+        let mut task = self.task.borrow_mut();
+        let before = match &address {
+            Some(address) => task.uploads.insert(*blob, address.expose().to_owned()),
+            None => task.uploads.remove(blob),
+        };
+        if before.is_some() || address.is_some() {
+            // What is not kept is sent again from its beginning.
+            drop(self.work.began(&task));
+        }
+    }
+
+    fn arrived(&self, bytes: u64) {
+        self.arrived.set(self.arrived.get().saturating_add(bytes));
     }
 }
 
@@ -511,6 +544,7 @@ impl<S: Sql, H: PackageHost> Relay for Run<'_, S, H> {
             (task.order.clone(), task.target.distro.clone())
         };
         let until = self.began.map(|began| began + COPY_MAX);
-        self.host.relay(&Target { order: &order, distro: &distro }, transfer, until).await
+        let target = Target { order: &order, distro: &distro, before: self.arrived.get() };
+        self.host.relay(&target, transfer, until).await
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{Key, Version};
@@ -12,7 +13,6 @@ use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_ledger::Ask;
-use slipway_package::Filename;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Token, Transfer};
 
 use crate::account::{AskSlot, SlotEnded};
@@ -73,11 +73,12 @@ pub trait PackageHost: Clock + Http {
     /// Lets a slot's lease last longer.
     async fn renew_slot(&self, place: &str, package: &str, distro: &str) -> Result<(), Silent>;
 
-    /// What a repository has under a name, by its account's shared reading.
-    async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent>;
+    /// What a repository has under a name, by its account's shared reading. `under` is the text form of a target's name, or
+    /// `@` and the digest of an image.
+    async fn find(&self, site: &Site, under: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent>;
 
     /// What a repository's index serves under a name, by its account's shared reading.
-    async fn served(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Served, Trouble>, Silent>;
+    async fn served(&self, site: &Site, target: &str, cargo: &Cargo) -> Result<Result<Served, Trouble>, Silent>;
 
     /// Tells the project's record. `Ok` only when the record has it.
     async fn report(&self, told: &Told) -> Result<(), Silent>;
@@ -88,8 +89,10 @@ pub trait PackageHost: Clock + Http {
 pub struct Target<'a> {
     /// The package's order.
     pub order: &'a Order,
-    /// The distro version.
+    /// The distro version, or the tag, by the text form of the target's name.
     pub distro: &'a str,
+    /// How many bytes have arrived before this transfer: an image consists of many.
+    pub before: u64,
 }
 
 /// What the object of a package tells the record of its project.
@@ -125,8 +128,9 @@ pub trait ProjectHost: Clock + Http {
     /// Tells those who watch a release that it has changed.
     fn announce(&self, version: &Version);
 
-    /// What a repository has under a name, by its account's shared reading.
-    async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent>;
+    /// What a repository has under a name, by its account's shared reading. `under` is the text form of a target's name, or
+    /// `@` and the digest of an image.
+    async fn find(&self, site: &Site, under: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent>;
 
     /// A secret of the deployment, by its name. The error says what the deployment lacks.
     fn secret(&self, name: &str) -> Result<Token, String>;

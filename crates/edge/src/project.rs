@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
+use slipway_core::cargo::staged_under;
 use slipway_core::config::Config;
+use slipway_core::release::TargetState;
 use slipway_core::time::Timestamp;
 use slipway_gitlab::Instance;
 use slipway_ledger::{LedgerError, Record, Sql};
@@ -122,7 +124,11 @@ pub const LOOK_AGAIN: Duration = Duration::from_mins(10);
 pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> Result<Option<Timestamp>, LedgerError> {
     let now = host.now();
     let watched = record.watched(now - LOOK_AGAIN, now)?;
-    let looks = watched.iter().map(|of| host.find(&of.site, &of.distro, &of.filename));
+    let looks = watched.iter().map(async |of| {
+        let is_public = of.state == TargetState::Released;
+        let under = if is_public { of.distro.clone() } else { staged_under(&of.distro, &of.digest) };
+        host.find(&of.site, &under, &of.filename).await
+    });
     let looks = futures_util::future::join_all(looks).await;
     let mut changed = BTreeSet::new();
     for (of, look) in watched.iter().zip(looks) {

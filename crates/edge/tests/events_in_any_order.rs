@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use slipway_core::api::{Expectation, StagedFile};
 use slipway_core::approval::{Approval, Via};
+use slipway_core::cargo::{Cargo, Kind};
 use slipway_core::config::Config;
 use slipway_core::expectation::Planned;
 use slipway_core::inventory::Seen;
@@ -29,7 +30,6 @@ use slipway_gitlab::Instance;
 use slipway_gitlab::webhook::Event;
 use slipway_ledger::rusqlite::Database;
 use slipway_ledger::{Named, Record, Sight, Sql as _};
-use slipway_package::{Filename, PackageKind};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 const NOW: Timestamp = Timestamp(1_795_392_000_000);
@@ -137,7 +137,7 @@ impl ProjectHost for Host {
 
     fn announce(&self, _version: &Version) {}
 
-    async fn find(&self, _: &Site, _: &str, _: &Filename) -> Result<Result<Seen, Trouble>, Silent> {
+    async fn find(&self, _: &Site, _: &str, _: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
         Err(Silent("nobody looks".to_owned()))
     }
 
@@ -193,7 +193,8 @@ fn stage(record: &Record<Database>, key: &str, distros: &[&str]) {
         key: key.clone(),
         expect: Expectation {
             distros: distros.iter().map(|distro| (*distro).to_owned()).collect(),
-            kind: PackageKind::Deb,
+            tags: Vec::new(),
+            kind: Kind::Deb,
             architecture: None,
             release_job: format!("release: [{key}]"),
             environment: format!("release/{key}"),
@@ -207,7 +208,7 @@ fn stage(record: &Record<Database>, key: &str, distros: &[&str]) {
     let policy = Digest::of(b"policy");
     record.expect(&version(), &session, &policy, Maturity::Final, &[planned], NOW).expect("a plan");
     let digest = Digest::of(key.as_str().as_bytes());
-    let file = StagedFile { filename: format!("{key}_1.2.0_amd64.deb"), digest, size: 3 };
+    let file = StagedFile { filename: format!("{key}_1.2.0_amd64.deb"), image: None, digest, size: 3 };
     record.declare(&version(), &key, &file, false, &session, NOW).expect("declared");
     for distro in distros {
         record.seen_in_staging(&version(), &key, distro, &digest, &Sight::Declared, NOW).expect("seen");

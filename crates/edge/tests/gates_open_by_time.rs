@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use slipway_core::api::{Expectation, StagedFile};
+use slipway_core::cargo::{Cargo, Kind};
 use slipway_core::config::Config;
 use slipway_core::expectation::Planned;
 use slipway_core::inventory::Seen;
@@ -18,7 +19,6 @@ use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::project;
 use slipway_ledger::rusqlite::Database;
 use slipway_ledger::{Record, Sight};
-use slipway_package::{Filename, PackageKind};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 const NOW: Timestamp = Timestamp(1_795_392_000_000);
@@ -83,7 +83,7 @@ impl ProjectHost for Host {
         self.told.borrow_mut().push(version.clone());
     }
 
-    async fn find(&self, _: &Site, _: &str, _: &Filename) -> Result<Result<Seen, Trouble>, Silent> {
+    async fn find(&self, _: &Site, _: &str, _: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
         Ok(Ok(Seen::Nothing))
     }
 
@@ -116,7 +116,8 @@ fn staged() -> Record<Database> {
         key: key.clone(),
         expect: Expectation {
             distros: vec![JAMMY.to_owned()],
-            kind: PackageKind::Deb,
+            tags: Vec::new(),
+            kind: Kind::Deb,
             architecture: None,
             release_job: "release: [deb]".to_owned(),
             environment: "release/deb".to_owned(),
@@ -128,7 +129,7 @@ fn staged() -> Record<Database> {
         targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
     };
     let digest = Digest::of(b"deb");
-    let file = StagedFile { filename: "tug_1.2.0_amd64.deb".to_owned(), digest, size: 3 };
+    let file = StagedFile { filename: "tug_1.2.0_amd64.deb".to_owned(), image: None, digest, size: 3 };
     let record = Record::open(Database::in_memory()).expect("a fresh record");
     record.know_project(1001).expect("its project");
     record.expect(&version, &by, &Digest::of(b"p"), Maturity::Final, &[planned], NOW).expect("a plan");

@@ -1,10 +1,13 @@
 //! The work of one package of one release: its orders, and how far each target is.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use slipway_core::api::{Act, Attempt, Problem};
 use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::report::{Patience, Report};
 use slipway_core::time::Timestamp;
+use slipway_wire::Digest;
 
 use crate::migrate::{MigrationError, migrate};
 use crate::record::LedgerError;
@@ -33,6 +36,9 @@ pub struct Task {
     /// What is tried now: when it began, and what it does.
     #[serde(default)]
     pub under_way: Option<(Timestamp, Act)>,
+    /// Where uploads of blobs go on that broke off. An address may be a key: it is shown to nobody but its registry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uploads: BTreeMap<Digest, String>,
 }
 
 impl Task {
@@ -47,6 +53,7 @@ impl Task {
             patience: Patience::default(),
             attempts: Vec::new(),
             under_way: None,
+            uploads: BTreeMap::new(),
         }
     }
 

@@ -53,6 +53,11 @@ impl Numbered {
         Some(Self { numbers, before })
     }
 
+    /// Its numbers: major, minor, patch, and whatever follows.
+    pub fn numbers(&self) -> &[u64] {
+        &self.numbers
+    }
+
     /// Whether it comes before its final version.
     pub fn is_candidate(&self) -> bool {
         !self.before.is_empty()

@@ -21,6 +21,7 @@ mod image;
 mod manifest;
 mod manifests;
 mod name;
+mod ping;
 mod referrers;
 mod registry;
 mod session;
@@ -42,6 +43,7 @@ pub use manifest::{
 };
 pub use manifests::{Head, HeadManifest, Put, PutManifest, read_manifest};
 pub use name::{InvalidReference, InvalidRepository, InvalidTag, Reference, Repository, Tag, Which};
+pub use ping::answers;
 pub use referrers::{Referrers, find_referrers};
 pub use registry::{Credential, Location, Registry};
 pub use session::{Scope, Session};

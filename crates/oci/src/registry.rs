@@ -60,6 +60,13 @@ impl Registry {
         http::Request::builder().method(method).uri(url)
     }
 
+    /// An address that was kept, if it may still be visited.
+    pub fn kept(&self, url: &Token) -> Option<Location> {
+        let url = url.expose().to_owned();
+        let is_own = self.base.serves(&url);
+        (is_own || self.storage.iter().any(|storage| storage.serves(&url))).then_some(Location { url, is_own })
+    }
+
     /// The address that an answer leads to, if it may be visited.
     pub(crate) fn location(&self, response: &Response) -> Result<Location, CallError> {
         let text = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
@@ -109,6 +116,11 @@ impl Location {
     /// The host, for messages.
     pub fn host(&self) -> String {
         host(&self.url)
+    }
+
+    /// The address, to be kept until it is used: a secret like any other.
+    pub fn keep(&self) -> Token {
+        Token::new(self.url.clone())
     }
 
     pub(crate) fn url(&self) -> &str {

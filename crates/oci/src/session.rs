@@ -23,6 +23,11 @@ use crate::registry::Registry;
 pub struct Scope(BTreeSet<String>);
 
 impl Scope {
+    /// Nothing but who asks.
+    pub fn none() -> Self {
+        Self(BTreeSet::new())
+    }
+
     /// Reading one repository.
     pub fn pull(repository: &Repository) -> Self {
         Self(BTreeSet::from([format!("repository:{repository}:pull")]))

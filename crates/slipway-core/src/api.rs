@@ -2,13 +2,16 @@
 //!
 //! Times are RFC 3339 in UTC with milliseconds; digests are `sha256:` and 64 hex digits; sizes are bytes.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
+use crate::cargo::{Kind, tag_of};
 use crate::config::PipelineSource;
 use crate::release::{Key, Maturity, ReleaseState, TargetState, Version};
 use crate::route::How;
 use slipway_gitlab::AccessLevel;
-use slipway_package::{Filename, PackageKind};
+use slipway_package::Filename;
 use slipway_wire::Digest;
 
 /// `POST /api/v1/sessions`: a job's first act.
@@ -114,11 +117,15 @@ fn is_false(value: &bool) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// The distro versions it is for, in packagecloud's words: `ubuntu/jammy`, `el/9`.
+    /// The distro versions it is for, in packagecloud's words: `ubuntu/jammy`, `el/9`. None for an image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub distros: Vec<String>,
-    /// The kind of package: `deb` unless it says `rpm`.
+    /// The tags under which an image becomes public. Each is final: it never comes to mean another image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The kind of package: `deb` unless it says `rpm` or `image`.
     #[serde(default = "deb")]
-    pub kind: PackageKind,
+    pub kind: Kind,
     /// The architecture, in the words of the package's kind: `amd64`, `x86_64`. Routes may ask for it; what is staged must
     /// have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,20 +145,31 @@ pub struct Expectation {
     pub skip: Option<String>,
 }
 
-fn deb() -> PackageKind {
-    PackageKind::Deb
+fn deb() -> Kind {
+    Kind::Deb
 }
 
-/// A file that was built, declared before it is pushed to staging.
+/// A file or an image that was built, declared before it is pushed to staging. It has a `filename` or is an `image`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StagedFile {
-    /// The file's name, without a path.
+    /// The file's name, without a path. Empty for an image.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub filename: String,
-    /// Its SHA-256.
+    /// The staging repository of an image, with its registry: `registry.example.com/team/app`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Its SHA-256; of an image, that of its manifest or index.
     pub digest: Digest,
-    /// Its size in bytes.
+    /// Its size in bytes; of an image, that of all its blobs together.
     pub size: u64,
+}
+
+impl StagedFile {
+    /// A file's name, or an image's repository.
+    pub fn name(&self) -> &str {
+        self.image.as_deref().unwrap_or(&self.filename)
+    }
 }
 
 /// A release as callers see it: the answer of `GET` and `PATCH`, and the message of the live socket.
@@ -288,11 +306,15 @@ pub struct Location {
     pub repository: String,
 }
 
-/// One package in one distro version of one public repository.
+/// One package in one distro version of one public repository, or one image under one tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// The distro version, `ubuntu/jammy`.
+    /// The distro version, `ubuntu/jammy`. Empty for an image.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub distro: String,
+    /// The tag of an image, `17.3.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// Where it must appear.
     pub public: Location,
     /// How far it is.
@@ -317,6 +339,24 @@ pub struct Target {
     /// Why it is not further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+}
+
+impl Target {
+    /// The two fields that name a target, from the text form of its name: the distro version, or the tag.
+    pub fn named(name: &str) -> (String, Option<String>) {
+        match tag_of(name) {
+            Some(tag) => (String::new(), Some(tag.to_owned())),
+            None => (name.to_owned(), None),
+        }
+    }
+
+    /// What tells it from the other targets of its package: `ubuntu/jammy`, `:17.3.1`.
+    pub fn name(&self) -> Cow<'_, str> {
+        match &self.tag {
+            Some(tag) => format!(":{tag}").into(),
+            None => self.distro.as_str().into(),
+        }
+    }
 }
 
 /// What a promotion is doing.
@@ -430,7 +470,11 @@ pub struct CarryRequest {
     /// The package.
     pub key: Key,
     /// The target.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub distro: String,
+    /// The tag of an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 /// A line of the answer to a [`CarryRequest`].

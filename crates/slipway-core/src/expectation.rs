@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use slipway_package::{Distro, Filename, PackageKind};
+use slipway_package::{Filename, PackageKind};
 
 use crate::api::{Expectation, PackagePatch, StagedFile};
+use crate::cargo::{Cargo, ImageName, Kind, TargetName};
 use crate::config::{Config, Project};
 use crate::promotion::OrderTarget;
 use crate::release::{Key, Version};
@@ -113,15 +114,37 @@ fn places(
     let mut problems = Vec::new();
     let mut staging = None;
     let mut targets: Vec<OrderTarget> = Vec::new();
-    for distro in &expect.distros {
-        if let Err(error) = distro.parse::<Distro>() {
-            problems.push(format!("`{key}`: {error}"));
-            continue;
+    match expect.kind {
+        Kind::Image if !expect.distros.is_empty() => {
+            problems.push(format!("`{key}` is an image, which is for no distribution; it has `tags`"));
         }
+        Kind::Image if expect.architecture.is_some() => {
+            problems.push(format!(
+                "`{key}` is an image, which may be for many architectures; take the one out of the plan"
+            ));
+        }
+        Kind::Deb | Kind::Rpm if !expect.tags.is_empty() => {
+            problems.push(format!("`{key}` is a {} package, which has no tags; it has `distros`", expect.kind));
+        }
+        _ => {}
+    }
+    let tags = expect.tags.iter().map(|tag| format!(":{tag}"));
+    for distro in &expect.distros.iter().cloned().chain(tags).collect::<Vec<_>>() {
+        let name = match distro.parse::<TargetName>() {
+            Ok(name) => name,
+            Err(error) => {
+                problems.push(format!("`{key}`: {error}"));
+                continue;
+            }
+        };
         let route = match config.route(project, version, key, expect, distro) {
             Ok(route) => route,
             Err(NoRoute::NoneFits) => {
-                problems.push(format!("no route of slipway.toml fits `{key}` for {distro} ({} packages)", expect.kind));
+                let of = match name {
+                    TargetName::Distro(_) => format!("{distro} ({} packages)", expect.kind),
+                    TargetName::Tag(tag) => format!("the tag `{tag}` (images)"),
+                };
+                problems.push(format!("no route of slipway.toml fits `{key}` for {of}"));
                 continue;
             }
             Err(NoRoute::NamesNoArchitecture { route }) => {
@@ -134,6 +157,15 @@ fn places(
         if staging.get_or_insert_with(|| route.staging.clone()) != &route.staging {
             problems.push(format!("`{key}` has routes with different staging repositories"));
         }
+        // A tag that moves by a rule cannot be one that is final.
+        if let TargetName::Tag(tag) = &name
+            && let Some(rule) = route.floating.iter().find(|rule| rule.could_be(tag))
+        {
+            problems.push(format!(
+                "`{key}`: the tag `{tag}` is final in the plan, and floats by the route's rule `{}`; take it out of the plan",
+                rule.tag
+            ));
+        }
         if targets.iter().any(|target| target.distro == *distro) {
             problems.push(format!("`{key}` names {distro} twice"));
         }
@@ -141,19 +173,53 @@ fn places(
     }
     match staging {
         Some(staging) if problems.is_empty() => Ok((staging, targets)),
+        None if problems.is_empty() && expect.kind == Kind::Image => {
+            Err(vec![format!("`{key}` has no tags; name at least one")])
+        }
         None if problems.is_empty() => Err(vec![format!("`{key}` is for no distribution")]),
         _ => Err(problems),
     }
 }
 
-/// The name of a file that was built, if it is what the plan expects and can be released: its index is found by what its
-/// name says.
-pub fn filename(
+/// What was built, if it is what the plan expects and can be released. `repository` is where the plan's route stages it.
+pub fn cargo(
     key: &Key,
     file: &StagedFile,
-    kind: PackageKind,
+    kind: Kind,
     architecture: Option<&str>,
-) -> Result<Filename, String> {
+    repository: &str,
+) -> Result<Cargo, String> {
+    let Some(kind) = kind.package() else { return image(key, file, repository).map(Cargo::Image) };
+    if file.image.is_some() {
+        return Err(format!("`{key}` is a {kind} package in the plan, not an image"));
+    }
+    filename(key, file, kind, architecture).map(Cargo::File)
+}
+
+/// An image that was built.
+fn image(key: &Key, file: &StagedFile, repository: &str) -> Result<ImageName, String> {
+    let text = match &file.image {
+        Some(text) if file.filename.is_empty() => text,
+        _ => {
+            return Err(format!(
+                "`{key}` is an image in the plan, not a file; `slipway stage {key} --image` declares it"
+            ));
+        }
+    };
+    let name: ImageName = text.parse().map_err(|error| format!("`{key}`: {error}"))?;
+    if file.size > SIZE_BYTES_MAX {
+        return Err(format!("`{key}`: {} bytes are more than {SIZE_BYTES_MAX}", file.size));
+    }
+    match name.as_str().split_once('/') {
+        Some((_, own)) if own == repository => Ok(name),
+        _ => Err(format!(
+            "`{key}`: `{name}` is not where its route stages images, which is `{repository}`; push it there"
+        )),
+    }
+}
+
+/// The name of a file that was built: its index is found by what its name says.
+fn filename(key: &Key, file: &StagedFile, kind: PackageKind, architecture: Option<&str>) -> Result<Filename, String> {
     let name: Filename = file.filename.parse().map_err(|error| format!("`{key}`: {error}"))?;
     if !name.as_str().bytes().all(|b| b.is_ascii_graphic()) {
         return Err(format!("`{key}`: a package's file name has only visible ASCII characters"));
@@ -277,7 +343,7 @@ mod tests {
             ("", Deb, None, false),
         ] {
             let digest = slipway_wire::Digest::of(b"");
-            let file = StagedFile { filename: name.to_owned(), digest, size: 0 };
+            let file = StagedFile { filename: name.to_owned(), image: None, digest, size: 0 };
             assert_eq!(filename(&key, &file, kind, architecture).is_ok(), holds, "{name} {kind} {architecture:?}");
         }
     }

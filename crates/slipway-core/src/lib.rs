@@ -5,6 +5,7 @@ pub mod access;
 pub mod amount;
 pub mod api;
 pub mod approval;
+pub mod cargo;
 pub mod config;
 pub mod estimate;
 pub mod expectation;

@@ -36,11 +36,12 @@ mod tests {
     }
 
     fn file() -> Value {
-        json!({ "filename": "tug_1_amd64.deb", "digest": format!("sha256:{}", "0".repeat(64)), "size": 1 })
+        json!({ "filename": "tug_1_amd64.deb", "image": "r.example.com/a", "digest": format!("sha256:{}", "0".repeat(64)),
+                "size": 1 })
     }
 
     fn expectation() -> Value {
-        json!({ "distros": ["ubuntu/jammy"], "kind": "deb", "architecture": "amd64", "release_job": "release: [k]",
+        json!({ "distros": ["ubuntu/jammy"], "tags": ["1"], "kind": "deb", "architecture": "amd64", "release_job": "release: [k]",
                 "environment": "release/k", "release_all_job": "all", "release_all_environment": "release/all", "skip": "why" })
     }
 
@@ -71,7 +72,7 @@ mod tests {
     }
 
     fn target() -> Value {
-        json!({ "distro": "ubuntu/jammy", "public": location(), "state": "releasing", "since": "", "step": "copy",
+        json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "releasing", "since": "", "step": "copy",
                 "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "problem": problem() })
     }
 
@@ -154,7 +155,7 @@ mod tests {
         check::<api::Estimate>("Estimate", estimate());
         let history = json!({ "key": "k", "target": target(), "attempts": [attempt()] });
         check::<api::TargetHistory>("TargetHistory", history);
-        check::<api::CarryRequest>("CarryRequest", json!({ "key": "k", "distro": "el/9" }));
+        check::<api::CarryRequest>("CarryRequest", json!({ "key": "k", "distro": "el/9", "tag": "1" }));
         check::<api::PromotionRequest>("PromotionRequest", json!({ "keys": ["k"], "all": true }));
         let refused = json!({ "key": "k", "kind": "gate-closed", "why": "w" });
         check::<api::RefusedKey>("RefusedKey", refused.clone());

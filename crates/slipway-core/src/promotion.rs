@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};
-use slipway_package::{Distro, Filename};
 use slipway_wire::{Digest, Http, Planted, Relay, TooSlow, planted};
 
 use crate::api::{Act, Problem};
+use crate::cargo::{Cargo, TargetName};
 use crate::inventory::{Inventory, Likely, Look, observe};
 use crate::plan::{Plan, plan};
 use crate::problem::{Code, Visible};
 use crate::release::{Key, Maturity, TargetState, Version};
 use crate::route::{How, Site};
-use crate::store::{NotShipped, Shipment, Store};
+use crate::store::{Courier, NotShipped, Shipment, Store};
 use crate::trouble::{Trouble, TroubleKind};
 
 /// An approved package, with everything that its promotion needs but secrets.
@@ -36,8 +36,8 @@ pub struct Order {
     pub maturity: Maturity,
     /// The package.
     pub key: Key,
-    /// Its file name.
-    pub filename: Filename,
+    /// Its file name, or which image it is.
+    pub filename: Cargo,
     /// The approved bytes.
     pub digest: Digest,
     /// Their number.
@@ -48,10 +48,10 @@ pub struct Order {
     pub targets: Vec<OrderTarget>,
 }
 
-/// One distro version of one public repository.
+/// One distro version, or one tag, of one public repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderTarget {
-    /// `ubuntu/jammy`.
+    /// The text form of the target's name: `ubuntu/jammy`, `:17.3.1`.
     pub distro: String,
     /// The public repository.
     pub public: Site,
@@ -67,10 +67,10 @@ pub struct Promotion {
     pub staging: Store,
     /// The public place.
     pub public: Store,
-    /// The distro version.
-    pub distro: Distro,
-    /// The file.
-    pub filename: Filename,
+    /// The distro version, or the tag.
+    pub distro: TargetName,
+    /// The file, or the image.
+    pub filename: Cargo,
     /// The approved bytes.
     pub digest: Digest,
     /// Their number.
@@ -84,7 +84,7 @@ pub struct Promotion {
 
 /// What a host lends to a promotion while it runs.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
-pub trait Attempt: Look {
+pub trait Attempt: Look + Courier {
     /// Asks the destination account for a transfer slot.
     async fn slot(&self) -> Slot;
 
@@ -100,9 +100,6 @@ pub trait Attempt: Look {
 
     /// An act has ended so. The slot goes back.
     async fn ended(&self, how: &Result<(), NotShipped>);
-
-    /// Random bits, for the borders of a multipart body.
-    fn random(&self) -> [u8; 16];
 }
 
 /// What a destination account says to somebody who wants to send.
@@ -267,9 +264,9 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
 
 async fn ship(http: &(impl Http + Relay), attempt: &impl Attempt, promotion: &Promotion) -> Result<(), NotShipped> {
     let Promotion { staging, public, distro, filename, digest, size, how, .. } = promotion;
-    let shipment = Shipment { distro, filename, digest: *digest, size: *size };
+    let shipment = Shipment { target: distro, cargo: filename, digest: *digest, size: *size };
     match how {
-        How::Copy => public.copy_from(http, staging, &shipment, attempt.random()).await,
+        How::Copy => public.copy_from(http, staging, &shipment, attempt).await,
         How::Move => public.move_from(http, staging, &shipment).await,
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use slipway_gitlab::{GetOwnToken, Instance, Jwks, SigningToken};
+use slipway_oci::answers;
 use slipway_packagecloud::{Account, ListRepositories};
 use slipway_wire::{Base, CallError, Http, Token, call};
 
@@ -186,6 +187,13 @@ async fn look(http: &impl Http, config: &Config, of: Use<'_>, token: &Token, now
         }
         Use::Place(name) => {
             let Some(place) = config.places.get(name) else { return };
+            if let Some(registry) = place.registry(token.clone()) {
+                return match answers(http, &registry).await {
+                    Ok(true) => report.good(format!("{} accepts it", place.url)),
+                    Ok(false) => report.not_asked(format!("it is set; {} lets anybody in", place.url)),
+                    Err(error) => refused(&error, place.url.as_str(), report),
+                };
+            }
             let account = Account::new(place.url.clone(), token.clone());
             match call(http, &ListRepositories { account: &account }).await {
                 Ok(writes) => reach(config, name, &writes, report),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use slipway_package::Filename;
 use slipway_wire::{Digest, Planted, TooSlow, planted};
 
 use crate::amount;
 use crate::api::{Act, Attempt, Problem, Step};
+use crate::cargo::{Cargo, TargetName};
 use crate::problem::{Code, Visible};
 use crate::promotion::{Outcome, Promotion};
 use crate::release::TargetState;
@@ -36,7 +36,7 @@ pub const CUT_OFF_MAX: Duration = Duration::from_hours(4);
 /// What the record shows of a target on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The target.
+    /// The target, by the text form of its name.
     pub distro: String,
     /// How far it is.
     pub state: TargetState,
@@ -307,7 +307,7 @@ fn gave_up(trouble: &Trouble, troubled: u32) -> Problem {
 }
 
 fn conflict(
-    Promotion { public, filename, digest, .. }: &Promotion,
+    Promotion { public, distro, filename, digest, .. }: &Promotion,
     found: Digest,
     moved: bool,
     ours: Visible,
@@ -320,8 +320,11 @@ fn conflict(
         );
         return Code::MovedOtherBytes.problem(what, Visible::Done, None);
     }
-    let what =
-        format!("{repository} has another `{filename}`: public {found}, approved {digest}. Nothing was replaced.");
+    let other = match distro {
+        TargetName::Distro(_) => format!("another `{filename}`"),
+        TargetName::Tag(tag) => format!("another image as `{tag}`"),
+    };
+    let what = format!("{repository} has {other}: public {found}, approved {digest}. Nothing was replaced.");
     Code::Conflict.problem(what, ours, None)
 }
 
@@ -335,7 +338,7 @@ fn lost_in_move(Promotion { staging, public, filename, .. }: &Promotion) -> Prob
 }
 
 /// What is said of a target whose carrier has gone without a word: its copy may have come through all the same.
-pub fn carrier_gone(filename: &Filename) -> Problem {
+pub fn carrier_gone(filename: &Cargo) -> Problem {
     let what = format!(
         "Whoever carried `{filename}` is gone, and whether it came through is not known yet. It waits to be carried again."
     );
@@ -375,7 +378,7 @@ fn changed(Promotion { staging, filename, digest, .. }: &Promotion, found: Optio
 /// Staging has another file under a declared name.
 pub fn staging_conflict(
     repository: &impl std::fmt::Display,
-    filename: &Filename,
+    filename: &Cargo,
     found: Digest,
     declared: Digest,
 ) -> Problem {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use slipway_oci::{Floating, Numbered, Tag};
 
-use slipway_package::PackageKind;
-
+use crate::cargo::Kind;
 use crate::release::{Key, Maturity, Version};
 
 /// A configured rule. The first whose conditions all hold gives a package its places.
@@ -24,9 +24,9 @@ pub struct Route {
     /// Keys.
     #[serde(default = "anything")]
     pub keys: Vec<Glob>,
-    /// Kinds of packages: `deb`, `rpm`.
+    /// Kinds of packages: `deb`, `rpm`, and by itself `image`.
     #[serde(default = "any_kind")]
-    pub kinds: Vec<PackageKind>,
+    pub kinds: Vec<Kind>,
     /// Distro versions, such as `ubuntu/*`.
     #[serde(default = "anything")]
     pub distros: Vec<Glob>,
@@ -40,6 +40,72 @@ pub struct Route {
     /// How it gets from one to the other.
     #[serde(default)]
     pub how: How,
+    /// Whether what says something about an image goes with it: signatures, bills of materials, attestations.
+    #[serde(default)]
+    pub referrers: bool,
+    /// Tags of the public repository that move with the newest image. All others are final.
+    #[serde(default)]
+    pub floating: Vec<FloatingTag>,
+}
+
+/// A tag that moves by a rule: `latest` to the newest final version, `rc` to the newest of all, `{major}.{minor}` to the
+/// newest of its series.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FloatingTag {
+    /// The tag, in which `{major}`, `{minor}` and `{patch}` stand for the numbers of the version.
+    pub tag: String,
+    /// The versions that it may name: `final`, or `candidate` for those and final ones.
+    pub of: Maturity,
+}
+
+/// What stands for a number of the version, in its order.
+const PLACES: [&str; 3] = ["{major}", "{minor}", "{patch}"];
+
+impl FloatingTag {
+    /// The tag and its rule for one version's tag. `None` where the version has not the numbers that it asks for.
+    pub fn rule(&self, released: &Tag) -> Option<Floating> {
+        let version = Numbered::read(released.as_str())?;
+        let mut tag = self.tag.clone();
+        let mut series = Vec::new();
+        for (index, place) in PLACES.iter().enumerate() {
+            if self.tag.contains(place) {
+                tag = tag.replace(place, &version.numbers().get(index)?.to_string());
+                series = version.numbers().get(..=index)?.to_vec();
+            }
+        }
+        Some(Floating { tag: tag.parse().ok()?, candidates: self.of != Maturity::Final, series })
+    }
+
+    /// Whether some version moves a tag of this name.
+    pub fn could_be(&self, tag: &Tag) -> bool {
+        let mut glob = self.tag.clone();
+        for place in PLACES {
+            glob = glob.replace(place, "*");
+        }
+        // A number stands there, so `17.3-rc1` is none of `{major}.{minor}`.
+        let letters = |text: &str| text.chars().filter(|letter| !letter.is_ascii_digit()).collect::<String>();
+        Glob::new(glob.clone()).fits(tag.as_str()) && letters(tag.as_str()) == letters(&glob.replace('*', ""))
+    }
+
+    /// Why it is no rule, in one sentence.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let example = PLACES.iter().fold(self.tag.clone(), |tag, place| tag.replace(place, "1"));
+        if let Err(error) = example.parse::<Tag>() {
+            return Some(format!("`{}`: {error}", self.tag));
+        }
+        // A number of a series says nothing without those before it.
+        let has: Vec<bool> = PLACES.iter().map(|place| self.tag.contains(place)).collect();
+        match (has.as_slice(), self.of) {
+            (_, Maturity::Nightly) => {
+                Some(format!("`{}`: a floating tag is `of` final or candidate versions", self.tag))
+            }
+            ([false, true, _] | [_, false, true], _) => {
+                Some(format!("`{}`: `{{minor}}` needs `{{major}}`, and `{{patch}}` both", self.tag))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How a package gets from staging to the public place.
@@ -77,8 +143,8 @@ pub(crate) fn any_maturity() -> Vec<Maturity> {
     vec![Maturity::Final, Maturity::Candidate, Maturity::Nightly]
 }
 
-fn any_kind() -> Vec<PackageKind> {
-    vec![PackageKind::Deb, PackageKind::Rpm]
+fn any_kind() -> Vec<Kind> {
+    vec![Kind::Deb, Kind::Rpm]
 }
 
 /// What a setting means that is left out.
@@ -131,8 +197,8 @@ pub struct Traits<'a> {
     /// The package.
     pub key: &'a Key,
     /// Its kind.
-    pub kind: PackageKind,
-    /// The distro version.
+    pub kind: Kind,
+    /// The distro version. Of an image, its tag in the text form of a target's name.
     pub distro: &'a str,
     /// Its architecture, where the plan names it.
     pub architecture: Option<&'a str>,
@@ -240,7 +306,7 @@ mod tests {
                 version: &version.parse().expect("a version"),
                 maturity: Maturity::Final,
                 key: &key,
-                kind: PackageKind::Deb,
+                kind: Kind::Deb,
                 distro: "ubuntu/jammy",
                 architecture: None,
             };

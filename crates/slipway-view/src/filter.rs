@@ -67,8 +67,8 @@ impl Filter {
 /// The text that a filter's words are looked for in. The row carries it (`data-find`), so that the browser needs no copy
 /// of the release.
 pub fn haystack(package: &Package, target: &Target) -> String {
-    let file = package.file.as_ref().map_or("", |file| &file.filename);
-    visible(&format!("{} {} {} {file}", package.key, target.distro, target.state)).to_ascii_lowercase()
+    let file = package.file.as_ref().map_or("", |file| file.name());
+    visible(&format!("{} {} {} {file}", package.key, target.name(), target.state)).to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -47,7 +47,8 @@ pub fn parts(release: &Release, filter: &Filter) -> [Part; 4] {
 
 /// A row's id: `t-tug-ubuntu-jammy`. It stays the same for the target's whole life.
 pub fn row_id(package: &Package, target: &Target) -> String {
-    let distro = target.distro.chars().map(|character| match character {
+    let name = target.name();
+    let distro = name.chars().map(|character| match character {
         '/' => "-".to_owned(),
         c if c.is_ascii_alphanumeric() || "._-".contains(c) => c.to_string(),
         c => format!("_{:x}", u32::from(c)),
@@ -185,7 +186,7 @@ fn need(release: &Release, package: &Package, target: &Target) -> Markup {
     html! {
         p.who {
             (chip(target.state)) " "
-            a.subject #{ "n-" (row) } href={ "#" (row) } { (package.key) " · " (visible(&target.distro)) } " "
+            a.subject #{ "n-" (row) } href={ "#" (row) } { (package.key) " · " (visible(&target.name())) } " "
             span.since { (time(&target.since)) } " "
             (job(release, package, target, &format!("n-{row}-job")))
         }
@@ -318,7 +319,7 @@ pub fn row(release: &Release, package: &Package, target: &Target, filter: &Filte
 fn cells(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
     html! {
         th.key scope="row" role="rowheader" { (package.key) }
-        td.distro role="cell" { (visible(&target.distro)) }
+        td.distro role="cell" { (visible(&target.name())) }
         td.state role="cell" { (chip(target.state)) " " (fact(release, package, target, id)) }
         td.when role="cell" {
             (time(&target.since))
@@ -387,7 +388,7 @@ fn file_line(package: &Package) -> Markup {
     html! {
         @match &package.file {
             Some(file) => {
-                span.file { (visible(&file.filename)) } " " span.size { (size(file.size)) } " "
+                span.file { (visible(file.name())) } " " span.size { (size(file.size)) } " "
                 code.short { (file.digest.hex().chars().take(12).collect::<String>()) }
             }
             None => span.file { "No file yet" },

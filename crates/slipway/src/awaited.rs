@@ -40,7 +40,7 @@ fn late(release: &Release, awaited: Awaited) -> Vec<String> {
     let mut lines = Vec::new();
     for package in &release.packages {
         for target in package.targets.iter().filter(|target| !is_there(target.state)) {
-            lines.push(format!("{}  {}  {}, since {}", package.key, target.distro, words(target), target.since));
+            lines.push(format!("{}  {}  {}, since {}", package.key, target.name(), words(target), target.since));
             lines.extend(target.problem.iter().map(explained));
         }
     }

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use slipway_core::api::{CarryLine, CarryRequest, ProblemDetails, Release, Step};
+use slipway_core::api::{CarryLine, CarryRequest, ProblemDetails, Release, Step, Target};
 use slipway_core::release::{Key, TargetState};
 
 use crate::edge::{Edge, Pauses};
@@ -48,7 +48,7 @@ fn wanted(release: &Release, keys: &[Key]) -> Vec<Place> {
     let waiting = asked.flat_map(|package| package.targets.iter().map(move |target| (&package.key, target)));
     waiting
         .filter(|(_, target)| target.state == TargetState::Releasing && target.step == Some(Step::Carry))
-        .map(|(key, target)| (key.clone(), target.distro.clone()))
+        .map(|(key, target)| (key.clone(), target.name().into_owned()))
         .collect()
 }
 
@@ -68,7 +68,8 @@ impl Carries {
     pub(crate) fn keep(&self, edge: &Edge<'_>, release: &Release, keys: &[Key], say: Say) {
         for place in self.due(wanted(release, keys), host::now_ms()) {
             let (key, distro) = &place;
-            let request = CarryRequest { key: key.clone(), distro: distro.clone() };
+            let (distro_asked, tag) = Target::named(distro);
+            let request = CarryRequest { key: key.clone(), distro: distro_asked, tag };
             let Some(held) = edge.carry(&request, SILENCE_MS) else { continue };
             let held = Rc::new(held);
             let mut carried = self.0.borrow_mut();

@@ -38,7 +38,7 @@ pub(crate) fn seen(package: &Package, jobs: Option<&Result<BTreeMap<String, List
             _ => "cannot be released",
         };
         let place = format!("{} {}", target.public.url, target.public.repository);
-        lines.push(format!("  {}  {place}  {}: {fate}", target.distro, words(target)));
+        lines.push(format!("  {}  {place}  {}: {fate}", target.name(), words(target)));
     }
     let fate = fate(package);
     if let Fate::Refuse(why) = &fate {

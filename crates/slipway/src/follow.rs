@@ -148,11 +148,11 @@ pub(crate) fn words(target: &Target) -> String {
 
 /// A line for each target of `keys` that is elsewhere than before.
 fn changes(before: Option<&Release>, now: &Release, keys: &[Key]) -> Vec<String> {
-    let same = |old: &Target, new: &Target| old.distro == new.distro && old.public == new.public;
+    let same = |old: &Target, new: &Target| old.name() == new.name() && old.public == new.public;
     let line = |(key, target): (&Key, &Target)| {
         let old =
             before.and_then(|before| targets(before, keys).find(|(old_key, old)| *old_key == key && same(old, target)));
-        let place = format!("{key}  {}  {}", target.distro, target.public.repository);
+        let place = format!("{key}  {}  {}", target.name(), target.public.repository);
         let line = match &target.problem {
             // What settles by itself is shown where it happens; what needs a person is said at the end.
             Some(problem) if target.state.is_moving() => {
@@ -192,7 +192,7 @@ fn standing(release: &Release, keys: &[Key], begun: &[Key]) -> Standing {
         stuck.push(format!("{key}  has no place to be released to"));
     }
     for (key, target) in targets(release, keys) {
-        let line = format!("{key}  {}  {}", target.distro, words(target));
+        let line = format!("{key}  {}  {}", target.name(), words(target));
         if target.state.is_moving() || (target.state != TargetState::Released && begun.contains(key)) {
             moving.push(line);
         } else if target.state != TargetState::Released {

@@ -16,7 +16,7 @@ fn beyond(release: &Release, keys: &[Key]) -> Vec<String> {
     let mut lines = Vec::new();
     for package in release.packages.iter().filter(|package| keys.is_empty() || keys.contains(&package.key)) {
         for target in &package.targets {
-            let place = format!("{}  {}  {}", package.key, target.distro, target.public.repository);
+            let place = format!("{}  {}  {}", package.key, target.name(), target.public.repository);
             match target.state {
                 TargetState::Released => lines.push(format!("public already  {place}")),
                 TargetState::Releasing => lines.push(format!("being released  {place}")),

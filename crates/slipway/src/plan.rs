@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use slipway_core::api::{Expectation, PackagePatch, ReleasePatch};
+use slipway_core::cargo::Kind;
 use slipway_core::release::Key;
-use slipway_packagecloud::{Distro, PackageKind};
+use slipway_packagecloud::Distro;
 
 use crate::args;
 
@@ -110,11 +111,11 @@ fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> O
         problems.push(format!("`{}` is skipped without a reason", entry.key));
     }
     let kind = match entry.kind.as_deref().map(str::parse) {
-        None => PackageKind::Deb,
+        None => Kind::Deb,
         Some(Ok(kind)) => kind,
         Some(Err(error)) => {
             problems.push(format!("`{}`: {error}", entry.key));
-            PackageKind::Deb
+            Kind::Deb
         }
     };
     if let Some(problem) = entry.architecture.as_deref().and_then(|architecture| misnamed(kind, architecture)) {
@@ -123,6 +124,7 @@ fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> O
     let key = key.filter(|_| problems.len() == before)?;
     let expect = Expectation {
         distros: distros.into_iter().collect(),
+        tags: Vec::new(),
         kind,
         architecture: entry.architecture.clone(),
         release_job: options.release_job.replace("{key}", key.as_str()),
@@ -136,7 +138,7 @@ fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> O
 
 /// What is wrong with an architecture's name. Both kinds of packages have their own word for the same machine, and the
 /// other kind's would be found wrong only when the package is staged.
-fn misnamed(kind: PackageKind, architecture: &str) -> Option<String> {
+fn misnamed(kind: Kind, architecture: &str) -> Option<String> {
     const WORDS: [(&str, &str); 5] = [
         // As Debian and as RPM call it.
         ("amd64", "x86_64"),
@@ -153,12 +155,13 @@ fn misnamed(kind: PackageKind, architecture: &str) -> Option<String> {
         return Some("a source package is not released; name the architecture that it was built for".to_owned());
     }
     let word = WORDS.into_iter().find_map(|(deb, rpm)| match kind {
-        PackageKind::Deb => (architecture == rpm).then_some(deb),
-        PackageKind::Rpm => (architecture == deb).then_some(rpm),
+        Kind::Deb => (architecture == rpm).then_some(deb),
+        Kind::Rpm => (architecture == deb).then_some(rpm),
+        Kind::Image => None,
     })?;
     let article = match kind {
-        PackageKind::Deb => "a",
-        PackageKind::Rpm => "an",
+        Kind::Rpm => "an",
+        Kind::Deb | Kind::Image => "a",
     };
     Some(format!("{article} {kind} for `{architecture}` is called `{word}`"))
 }

@@ -50,7 +50,7 @@ pub(crate) fn fate(package: &Package) -> Fate {
     });
     if let Some(target) = odd {
         let next = target.problem.as_ref().map(|problem| format!(": {} {}", problem.what, problem.next));
-        return Fate::Refuse(format!("{}: {}{}", target.distro, target.state.words(), next.unwrap_or_default()));
+        return Fate::Refuse(format!("{}: {}{}", target.name(), target.state.words(), next.unwrap_or_default()));
     }
     let waits = states().any(|state| matches!(state, TargetState::Staged | TargetState::Failed));
     if waits { Fate::Play } else { Fate::Follow }
@@ -77,7 +77,7 @@ struct Played {
 /// approval lapses at once or is taken back: then there is a problem that is newer than the play.
 fn moves(package: &Package, before: &BTreeMap<String, String>) -> bool {
     package.targets.iter().any(|target| {
-        let is_newer = before.get(&target.distro).is_some_and(|before| *before != target.since);
+        let is_newer = before.get(target.name().as_ref()).is_some_and(|before| *before != target.since);
         target.state.is_moving() || (is_newer && target.problem.is_some())
     })
 }
@@ -145,7 +145,7 @@ impl Plays {
             now.id,
             now.web_url.as_ref().map(|url| format!(": {url}")).unwrap_or_default()
         );
-        let before = package.targets.iter().map(|target| (target.distro.clone(), target.since.clone())).collect();
+        let before = package.targets.iter().map(|target| (target.name().into_owned(), target.since.clone())).collect();
         let played = Played { job: now, over_ms: None, before, has_moved: false };
         self.played.borrow_mut().insert(package.key.clone(), played);
         Ok(words)

@@ -45,7 +45,7 @@ fn copies<'a>(release: &'a Release, keys: &'a [Key]) -> impl Iterator<Item = Cop
 fn copy<'a>(package: &'a Package, target: &'a Target) -> Option<Copy<'a>> {
     let copies = target.state == TargetState::Releasing && matches!(target.step, Some(Step::Copy | Step::Carry));
     let (bytes, whole) = (target.bytes.filter(|_| copies)?, package.file.as_ref()?.size);
-    let place = (package.key.clone(), format!("{}  {}", target.distro, target.public.repository));
+    let place = (package.key.clone(), format!("{}  {}", target.name(), target.public.repository));
     Some(Copy { place, bytes, whole, target })
 }
 
@@ -137,7 +137,7 @@ impl Progress {
     pub(crate) fn bars(&self, release: &Release, keys: &[Key], columns: usize) -> Vec<String> {
         let bar = |copy: Copy<'_>| {
             let bar = bar(copy.bytes, copy.whole);
-            format!("{bar} {}  {}  {}", copy.place.0, copy.target.distro, self.words(&copy))
+            format!("{bar} {}  {}  {}", copy.place.0, copy.target.name(), self.words(&copy))
         };
         // A line that the terminal would break cannot be taken back.
         let fits = |line: String| line.chars().take(columns.saturating_sub(1)).collect();

@@ -64,7 +64,7 @@ mod tests {
             gave_way(release, package, distro).len()
         };
         let file = |bytes: &[u8]| {
-            Some(StagedFile { filename: "tug_1_amd64.deb".to_owned(), digest: Digest::of(bytes), size: 0 })
+            Some(StagedFile { filename: "tug_1_amd64.deb".to_owned(), image: None, digest: Digest::of(bytes), size: 0 })
         };
         assert_eq!(left(&release, &here), 1);
         release.packages.last_mut().expect("the other").file = file(b"a");

@@ -118,7 +118,7 @@ async fn stage_one(one: &One<'_>, token: Token) -> Result<Release, Failure> {
     say.line(&format!("`{filename}` has {} bytes and {}", file.size, file.digest));
 
     let (edge, _) = Edge::open(settings, options.timeout_s).await?;
-    let staged = StagedFile { filename: filename.to_string(), digest: file.digest, size: file.size };
+    let staged = StagedFile { filename: filename.to_string(), image: None, digest: file.digest, size: file.size };
     let patch = |replace: bool| ReleasePatch {
         packages: vec![PackagePatch { key: key.clone(), expect: None, staged: Some(staged.clone()), replace }],
     };
@@ -544,12 +544,14 @@ fn judge(release: &Release, key: &Key) -> Seen {
             | TargetState::Released
             | TargetState::Skipped
             | TargetState::Failed => {}
-            TargetState::Expected | TargetState::Missing | TargetState::Expired => waiting.push(target.distro.clone()),
+            TargetState::Expected | TargetState::Missing | TargetState::Expired => {
+                waiting.push(target.name().into_owned())
+            }
             TargetState::Conflict | TargetState::Withdrawn => {
                 if target.state == TargetState::Conflict {
                     exit = Exit::Conflict;
                 }
-                stuck.push(format!("{}: {}", target.distro, target.state));
+                stuck.push(format!("{}: {}", target.name(), target.state));
                 stuck.extend(target.problem.iter().flat_map(|problem| [problem.what.clone(), problem.next.clone()]));
             }
         }

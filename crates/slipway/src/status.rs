@@ -48,7 +48,7 @@ pub(crate) fn table(release: &Release, columns: Option<usize>) -> String {
     for package in &release.packages {
         for target in &package.targets {
             let Some(problem) = &target.problem else { continue };
-            let _ = writeln!(text, "\n{}  {}\n{}", package.key, target.distro, explained(problem));
+            let _ = writeln!(text, "\n{}  {}\n{}", package.key, target.name(), explained(problem));
         }
     }
     text
@@ -123,7 +123,7 @@ pub(crate) fn history(history: &TargetHistory) -> String {
     let TargetHistory { key, target, attempts } = history;
     let mut text = format!(
         "{key}  {}  {}  {} since {} UTC\n",
-        target.distro,
+        target.name(),
         target.public.repository,
         words(target),
         minute(&target.since)
@@ -166,7 +166,7 @@ fn row(package: &Package, target: &Target) -> [String; TITLES.len()] {
     let by = target.approval.as_ref().map(|approval| format!("{}, {}", approval.by, minute(&approval.at)));
     [
         package.key.to_string(),
-        target.distro.clone(),
+        target.name().into_owned(),
         if package.blocked.is_empty() || target.state != TargetState::Staged {
             words(target)
         } else {

@@ -9,6 +9,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
     let place = |name: &str| Location { url: "https://packages.example.com".to_owned(), repository: name.to_owned() };
     let target = |(number, state): (usize, &str)| Target {
         distro: format!("d/{number}"),
+        tag: None,
         public: place("harbour/stable"),
         state: state.parse().expect("a state's code"),
         since: "2026-11-23T08:15:12.000Z".to_owned(),
@@ -23,7 +24,12 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         key: key.parse().expect("a key"),
         pipeline_id: 1,
         release_job: format!("release: [{key}]"),
-        file: Some(StagedFile { filename: format!("{key}_1.2.0_amd64.deb"), digest: Digest::of(b""), size: 0 }),
+        file: Some(StagedFile {
+            filename: format!("{key}_1.2.0_amd64.deb"),
+            image: None,
+            digest: Digest::of(b""),
+            size: 0,
+        }),
         replaced: Vec::new(),
         staging: place("harbour-ci/pre-release"),
         blocked: Vec::new(),

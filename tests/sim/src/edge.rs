@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join, select};
 use http::header::AUTHORIZATION;
 use slipway_core::approval::{Refusal, by_job};
+use slipway_core::cargo::{Cargo, Name};
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
@@ -27,7 +28,7 @@ use slipway_edge::slots::{self, StandingBy};
 use slipway_edge::{lost, notify, project};
 use slipway_gitlab::GetJob;
 use slipway_ledger::{Ask, LedgerError, Named, Record, Work};
-use slipway_packagecloud::{Account as Login, Filename};
+use slipway_packagecloud::Account as Login;
 use slipway_wire::{
     Digest, Http, Planted, RelayError, Relayed, Request, Response, Token, TooSlow, Transfer, Unreachable, call, planted,
 };
@@ -617,29 +618,29 @@ impl PackageHost for Edge {
         self.message(Kind::Renew, work, || None).await
     }
 
-    async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent> {
+    async fn find(&self, site: &Site, distro: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
         let asked_at = self.0.boundaries();
         let work = async || {
             let account = self.account(&site.place);
             let host = AtPlace(self.clone(), site.place.clone());
-            let distro = distro.parse().map_err(|error| Silent(format!("{error}")))?;
-            Ok(reading::find(&account.readings, &account.account, &host, &site.repository, &distro, filename).await)
+            let name = Name::of(distro, cargo).map_err(|error| Silent(error.to_string()))?;
+            Ok(reading::find(&account.readings, &account.account, &host, &site.repository, &name).await)
         };
         let seen = self.message(Kind::Find, work, || None).await;
         if let Ok(Ok(_)) = &seen {
             self.0.is_fresh(Kind::Search, site, asked_at);
-            self.0.is_shown(site, distro, filename.as_str(), asked_at);
+            self.0.is_shown(site, distro, cargo.as_str(), asked_at);
         }
         seen
     }
 
-    async fn served(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Served, Trouble>, Silent> {
+    async fn served(&self, site: &Site, distro: &str, cargo: &Cargo) -> Result<Result<Served, Trouble>, Silent> {
         let asked_at = self.0.boundaries();
         let work = async || {
             let account = self.account(&site.place);
             let host = AtPlace(self.clone(), site.place.clone());
-            let distro = distro.parse().map_err(|error| Silent(format!("{error}")))?;
-            Ok(reading::served(&account.readings, &account.account, &host, &site.repository, &distro, filename).await)
+            let name = Name::of(distro, cargo).map_err(|error| Silent(error.to_string()))?;
+            Ok(reading::served(&account.readings, &account.account, &host, &site.repository, &name).await)
         };
         let served = self.message(Kind::Served, work, || None).await;
         if let Ok(Ok(served)) = &served {
@@ -698,8 +699,8 @@ impl ProjectHost for Edge {
 
     fn announce(&self, _version: &Version) {}
 
-    async fn find(&self, site: &Site, distro: &str, filename: &Filename) -> Result<Result<Seen, Trouble>, Silent> {
-        PackageHost::find(self, site, distro, filename).await
+    async fn find(&self, site: &Site, distro: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
+        PackageHost::find(self, site, distro, cargo).await
     }
 
     fn secret(&self, name: &str) -> Result<Token, String> {

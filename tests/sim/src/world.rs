@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slipway_core::api::{Expectation, PackagePatch, StagedFile};
+use slipway_core::cargo;
 use slipway_core::config::Config;
 use slipway_core::expectation::planned;
 use slipway_core::promotion::Order;
@@ -445,7 +446,12 @@ impl World {
             let session = session(parcel, 1);
             let expect = Expectation {
                 distros: parcel.distros.clone(),
-                kind: parcel.filename.kind().unwrap_or(PackageKind::Deb),
+                tags: Vec::new(),
+                kind: if parcel.filename.kind() == Some(PackageKind::Rpm) {
+                    cargo::Kind::Rpm
+                } else {
+                    cargo::Kind::Deb
+                },
                 architecture: parcel.filename.architecture().map(str::to_owned),
                 release_job: release_job(&parcel.version, &parcel.key),
                 environment: environment(&parcel.version, &parcel.key),
@@ -460,7 +466,7 @@ impl World {
             record.know_project(parcel.project).expect("a record");
             record.expect(&parcel.version, &session, &self.config.policy, maturity, &planned, now).expect("a plan");
             let size = u64::try_from(parcel.bytes.len()).expect("a small file");
-            let file = StagedFile { filename: parcel.filename.to_string(), digest, size };
+            let file = StagedFile { filename: parcel.filename.to_string(), image: None, digest, size };
             record.declare(&parcel.version, &parcel.key, &file, false, &session, now).expect("a declaration");
             for planned in &planned {
                 let server = |site: &Site| usize::from(site.place != "staging");

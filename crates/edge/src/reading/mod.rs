@@ -15,12 +15,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use slipway_core::cargo::Name;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::problem::Code;
-use slipway_core::store::{IndexName, Name, Reading, Store};
+use slipway_core::store::{IndexName, Reading, Store};
 use slipway_core::trouble::{Trouble, TroubleKind};
 use slipway_ledger::{Sql, SqlError};
-use slipway_package::{Distro, Filename};
+use slipway_oci::Which;
+use slipway_package::Filename;
 
 use self::known::Known;
 pub(crate) use self::known::TABLES;
@@ -55,12 +57,13 @@ pub async fn find(
     account: &Account<impl Sql>,
     host: &impl AccountHost,
     repository: &str,
-    distro: &Distro,
-    filename: &Filename,
+    name: &Name,
 ) -> Result<Seen, Trouble> {
     let look = async |store: Store| {
         // Whoever looks for a file will want to see it in the index: one reading of that then serves all of them.
-        if let Ok(index) = IndexName::of(distro, filename) {
+        if let Name::File(distro, filename) = name
+            && let Ok(index) = IndexName::of(distro, filename)
+        {
             let mut soon = readings.soon.borrow_mut();
             let names = soon.entry(index_id(repository, &index)).or_default();
             if names.len() < known::NAMES_MAX {
@@ -68,21 +71,28 @@ pub async fn find(
             }
         }
         let read = async |names: &BTreeSet<Name>| store.find_all(host, names).await;
-        readings.lists.ask(host, repository, (distro.clone(), filename.clone()), read).await
+        readings.lists.ask(host, repository, name.clone(), read).await
     };
     Ok(looked(account, host, repository, look).await?.unwrap_or(Seen::Nothing))
 }
 
-/// What a repository's index serves under a name.
+/// What a repository serves under a name, to anybody: its index lists a file, a tag leads to an image.
 pub async fn served(
     readings: &Readings,
     account: &Account<impl Sql>,
     host: &impl AccountHost,
     repository: &str,
-    distro: &Distro,
-    filename: &Filename,
+    name: &Name,
 ) -> Result<Served, Trouble> {
     let look = async |store: Store| {
+        let (distro, filename) = match name {
+            Name::File(distro, filename) => (distro, filename),
+            // Each tag is a reading of its own.
+            Name::Image(Which::Tag(tag)) => return Ok(Some(store.served(host, tag).await?)),
+            Name::Image(Which::Digest(digest)) => {
+                return Err(Trouble::lasting(Code::NotConfigured, format!("{digest} is looked for under no tag")));
+            }
+        };
         let index = IndexName::of(distro, filename)?;
         let id = index_id(repository, &index);
         let read = async |names: &BTreeSet<Filename>| {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use slipway_core::api::{Expectation, Problem, StagedFile};
+use slipway_core::cargo::{Cargo, Kind};
 use slipway_core::config::Config;
 use slipway_core::expectation::Planned;
 use slipway_core::inventory::Seen;
@@ -24,7 +25,6 @@ use slipway_gitlab::Instance;
 use slipway_gitlab::webhook::Event;
 use slipway_ledger::rusqlite::Database;
 use slipway_ledger::{Ask, Kept, Record, Row, Sight, Sql as _, audit};
-use slipway_package::{Filename, PackageKind};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 /// 2026-11-23 00:00:00 UTC.
@@ -121,7 +121,7 @@ impl ProjectHost for Host {
 
     fn announce(&self, _version: &Version) {}
 
-    async fn find(&self, _: &Site, _: &str, _: &Filename) -> Result<Result<Seen, Trouble>, Silent> {
+    async fn find(&self, _: &Site, _: &str, _: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
         Err(Silent("nobody looks".to_owned()))
     }
 
@@ -223,7 +223,8 @@ impl Edge {
             key: key(name),
             expect: Expectation {
                 distros: vec![JAMMY.to_owned()],
-                kind: PackageKind::Deb,
+                tags: Vec::new(),
+                kind: Kind::Deb,
                 architecture: None,
                 release_job: release_job(name),
                 environment: format!("release/{name}"),
@@ -245,7 +246,8 @@ impl Edge {
     }
 
     fn stages_of(&self, pipeline: u64, name: &str) {
-        let file = StagedFile { filename: format!("{name}_1.2.0_amd64.deb"), digest: digest(name), size: 3 };
+        let file =
+            StagedFile { filename: format!("{name}_1.2.0_amd64.deb"), image: None, digest: digest(name), size: 3 };
         self.record.declare(&version(), &key(name), &file, false, &session(pipeline), self.now()).expect("declared");
         self.sees(name, &Sight::Declared);
     }

@@ -1,7 +1,7 @@
 //! What is expected of a release, and what was declared and seen of it before its approval.
 
 use slipway_core::api;
-use slipway_core::expectation::{Planned, filename};
+use slipway_core::expectation::{Planned, cargo};
 use slipway_core::promotion::OrderTarget;
 use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::report::{Report, skipped};
@@ -11,7 +11,7 @@ use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
 use super::looks::{found_missing, still_to_be_said};
-use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, coded, job_actor, parse, subject};
+use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, job_actor, parse, subject};
 use crate::sql::{Sql, SqlError, Value};
 
 /// What was expected of a package before a pipeline says what it expects.
@@ -281,7 +281,8 @@ impl<S: Sql> Record<S> {
         self.0.atomically(|| {
             self.not_closed(version)?;
             let rows = self.0.query(
-                "SELECT pipeline_id, digest, filename, kind, architecture FROM packages WHERE version = ? AND key = ?",
+                "SELECT pipeline_id, digest, filename, kind, architecture, staging_repository FROM packages
+                 WHERE version = ? AND key = ?",
                 &[version.as_str().into(), key.as_str().into()],
             )?;
             let Some(row) = rows.first() else {
@@ -299,16 +300,18 @@ impl<S: Sql> Record<S> {
             if self.states(version, key)?.iter().any(|(_, state)| *state == TargetState::Skipped) {
                 return Err(LedgerError::Skipped { version: version.clone(), key: key.clone() });
             }
-            filename(key, file, coded(row.text(3)?)?, row.text_or_null(4)?).map_err(LedgerError::OtherFile)?;
+            let (kind, architecture) = (parse(row.text(3)?)?, row.text_or_null(4)?);
+            let named = cargo(key, file, kind, architecture, row.text(5)?).map_err(LedgerError::OtherFile)?;
             let before = row.text_or_null(1)?.map(parse::<Digest>).transpose()?;
             let before_named = row.text_or_null(2)?;
             if let Some(declared) = before {
-                match (declared == file.digest && before_named == Some(file.filename.as_str()), replace) {
+                match (declared == file.digest && before_named == Some(named.as_str()), replace) {
                     (true, _) => return Ok(()),
                     (false, true) => {
                         self.void(version, key)?;
-                        let named = before_named.filter(|named| *named == file.filename);
-                        let other = named.map(|named| self.needed_by(version, key, named, &declared)).transpose()?;
+                        // An image takes no name from another: both have their digests.
+                        let same = before_named.filter(|before| named.file().is_some() && *before == named.as_str());
+                        let other = same.map(|same| self.needed_by(version, key, same, &declared)).transpose()?;
                         if let Some(other) = other.flatten() {
                             return Err(LedgerError::StillNeeded { version: version.clone(), key: key.clone(), other });
                         }
@@ -322,7 +325,7 @@ impl<S: Sql> Record<S> {
             self.0.query(
                 "UPDATE packages SET filename = ?, digest = ?, size = ? WHERE version = ? AND key = ?",
                 &[
-                    file.filename.as_str().into(),
+                    named.as_str().into(),
                     file.digest.to_string().into(),
                     file.size.into(),
                     version.as_str().into(),
@@ -330,7 +333,7 @@ impl<S: Sql> Record<S> {
                 ],
             )?;
             let (actor, subject) = (job_actor(by), subject(version, key));
-            let api::StagedFile { filename, digest, size } = file;
+            let (filename, api::StagedFile { digest, size, .. }) = (named.as_str(), file);
             let Some(before) = before else {
                 let details = serde_json::json!({ "filename": filename, "digest": digest, "size": size });
                 return self.change(version, &actor, "declared", &subject, &details, now);

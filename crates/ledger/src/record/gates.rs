@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api;
+use slipway_core::cargo::Cargo;
 use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts};
 use slipway_core::problem::{Code, Visible};
 use slipway_core::promotion::May;
@@ -100,7 +101,7 @@ impl<S: Sql> Record<S> {
             staged_at,
             deployed,
             pipeline: self.pipeline_facts(pipeline_id)?.map(|(_, facts)| facts),
-            file: row.text_or_null(4)?.map(parse).transpose()?,
+            file: row.text_or_null(4)?.map(parse::<Cargo>).transpose()?.and_then(|cargo| cargo.file().cloned()),
             released: self.released_of(version, key)?,
             asked_by,
             holds: holds.map(|(_, hold)| hold).collect(),
@@ -116,7 +117,9 @@ impl<S: Sql> Record<S> {
              ORDER BY p.version",
             &[key.as_str().into(), version.as_str().into()],
         )?;
-        rows.iter().map(|row| parse(row.text(0)?)).collect()
+        // Of images the order of versions is kept by the tags that float.
+        let cargos = rows.iter().map(|row| parse::<Cargo>(row.text(0)?)).collect::<Result<Vec<_>, _>>()?;
+        Ok(cargos.iter().filter_map(|cargo| cargo.file().cloned()).collect())
     }
 
     /// Where bytes run that were staged at a time: what was deployed before cannot be they.

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use slipway_core::api;
+use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
 use slipway_core::problem::{Code, Visible};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{Report, staging_conflict};
 use slipway_core::route::Site;
 use slipway_core::time::Timestamp;
-use slipway_package::Filename;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, parse, subject};
@@ -36,7 +36,7 @@ pub struct Watched {
     /// Where it should be: staging before its release, the public place after.
     pub site: Site,
     /// Its file.
-    pub filename: Filename,
+    pub filename: Cargo,
     /// Its bytes.
     pub digest: Digest,
     /// How far it is.

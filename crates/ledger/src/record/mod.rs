@@ -23,12 +23,12 @@ pub use statuses::DueStatus;
 mod tests;
 
 use slipway_core::api;
+use slipway_core::cargo::Cargo;
 use slipway_core::promotion::Order;
 use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
-use slipway_package::Filename;
 use slipway_wire::Digest;
 
 use crate::audit::{self, Event};
@@ -193,7 +193,7 @@ pub enum LedgerError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
     /// The file's name.
-    pub filename: Filename,
+    pub filename: Cargo,
     /// The declared bytes.
     pub digest: Digest,
     /// The staging repository.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use slipway_core::cargo::Cargo;
 use slipway_core::config::{Config, Project};
 use slipway_core::estimate::estimate;
 use slipway_core::gate::{Closed, closed};
@@ -122,11 +123,13 @@ impl<S: Sql> Record<S> {
         let mut packages = Vec::with_capacity(rows.len());
         for row in &rows {
             let file = match (row.text_or_null(3)?, row.text_or_null(4)?) {
-                (Some(filename), Some(digest)) => Some(api::StagedFile {
-                    filename: filename.to_owned(),
-                    digest: parse(digest)?,
-                    size: row.natural(5)?,
-                }),
+                (Some(name), Some(digest)) => {
+                    let (filename, image) = match parse(name)? {
+                        Cargo::File(filename) => (filename.to_string(), None),
+                        Cargo::Image(name) => (String::new(), Some(name.to_string())),
+                    };
+                    Some(api::StagedFile { filename, image, digest: parse(digest)?, size: row.natural(5)? })
+                }
                 _ => None,
             };
             let own = targets.iter().filter(|target| target.0.first() == row.0.first());
@@ -136,9 +139,11 @@ impl<S: Sql> Record<S> {
             let key = parse(row.text(0)?)?;
             let mut leaves = Vec::new();
             for old in gave_way {
-                let (filename, digest) = (old.text(1)?, parse(old.text(2)?)?);
-                if self.needed_by(version, &key, filename, &digest)?.is_none() {
-                    leaves.push(api::ReplacedFile { filename: parse(filename)?, digest });
+                let digest = parse(old.text(2)?)?;
+                // An image is in nobody's way in staging: it has its digest for a name.
+                let Cargo::File(filename) = parse(old.text(1)?)? else { continue };
+                if self.needed_by(version, &key, filename.as_str(), &digest)?.is_none() {
+                    leaves.push(api::ReplacedFile { filename, digest });
                 }
             }
             packages.push(api::Package {
@@ -192,8 +197,10 @@ fn read_target(config: &Config, version: &Version, sent: &Sent, row: &Row) -> Re
         }
         _ => None,
     };
+    let (distro, tag) = api::Target::named(row.text(1)?);
     Ok(api::Target {
-        distro: row.text(1)?.to_owned(),
+        distro,
+        tag,
         public: location(config, row.text(2)?, row.text(3)?),
         state,
         since: Timestamp(row.integer(5)?).to_string(),

@@ -2,6 +2,7 @@
 
 use slipway_core::api;
 use slipway_core::approval::{Refusal, by_job, by_webhook};
+use slipway_core::cargo::Kind;
 use slipway_core::config::Config;
 use slipway_core::expectation::Planned;
 use slipway_core::inventory::Seen;
@@ -12,7 +13,6 @@ use slipway_core::report::{Report, skipped};
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
-use slipway_package::PackageKind;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, Sight};
@@ -68,7 +68,8 @@ fn planned(skip: Option<&str>) -> Vec<Planned> {
         key: key(),
         expect: api::Expectation {
             distros: vec![JAMMY.to_owned()],
-            kind: PackageKind::Deb,
+            tags: Vec::new(),
+            kind: Kind::Deb,
             architecture: None,
             release_job: "release: [jammy-amd64]".to_owned(),
             environment: "release/jammy-amd64".to_owned(),
@@ -84,6 +85,7 @@ fn planned(skip: Option<&str>) -> Vec<Planned> {
 fn file(bytes: &[u8]) -> api::StagedFile {
     api::StagedFile {
         filename: "tug_1.2.0_amd64.deb".to_owned(),
+        image: None,
         digest: Digest::of(bytes),
         size: u64::try_from(bytes.len()).expect("a small file"),
     }

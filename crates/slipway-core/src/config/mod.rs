@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use slipway_wire::{Base, Digest};
+use slipway_wire::{Base, Digest, Token};
 
 mod events;
 mod gates;
+mod images;
 mod people;
 mod sense;
 
 pub use events::{EventKind, Events, Receiver, Trigger};
 pub use gates::{Approvals, Freeze, Gate, SoakAfter};
+pub use images::ImageRules;
 pub use people::{Deployer, Edge, Gitlab, PipelineSource, Project, Reading};
 
 use crate::api::Expectation;
@@ -81,12 +83,39 @@ pub struct Place {
     pub kind: PlaceKind,
     /// The name of the secret with its API token.
     pub token: String,
-    /// Addresses that its downloads may be redirected to.
+    /// The user of a registry whose password that secret is.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Where a registry may send for tokens. Without it, to its own address alone.
+    #[serde(default)]
+    pub realm: Option<Base>,
+    /// What a registry's tokens must be for. Without it, for what it says.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// Whether the images of a registry are for those alone who have an account. Otherwise what is public there is read back
+    /// as anybody would read it.
+    #[serde(default)]
+    pub private: bool,
+    /// Addresses that its downloads may be redirected to, and that a registry may have uploads sent to.
     #[serde(default)]
     pub storage: Vec<Base>,
     /// Transfers into this account at a time.
     #[serde(default = "transfers")]
     pub transfers: u32,
+}
+
+impl Place {
+    /// The registry, asked with its user's password. `None` where the place is none.
+    pub fn registry(&self, password: Token) -> Option<slipway_oci::Registry> {
+        let user = self.user.clone().filter(|_| self.kind == PlaceKind::Registry)?;
+        Some(slipway_oci::Registry {
+            base: self.url.clone(),
+            credential: Some(slipway_oci::Credential { user, password }),
+            realm: self.realm.clone(),
+            service: self.service.clone(),
+            storage: self.storage.clone(),
+        })
+    }
 }
 
 fn transfers() -> u32 {
@@ -99,6 +128,8 @@ fn transfers() -> u32 {
 pub enum PlaceKind {
     /// packagecloud.io, packagecloud:enterprise, or `depot`.
     Packagecloud,
+    /// A registry of images, by the OCI distribution specification.
+    Registry,
 }
 
 /// `[versions]`: how near to everybody a version is, by its text.
@@ -208,6 +239,7 @@ impl Config {
         }
         problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
         problems.extend(events::problems(&file.events));
+        problems.extend(images::problems(&file.places, &file.routes));
         problems.extend(sense::problems(&file));
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
@@ -348,6 +380,7 @@ mod tests {
             let [version, key, kind, distro, architecture, repository] = words.as_slice() else { panic!("{line}") };
             let expect = Expectation {
                 distros: vec![(*distro).to_owned()],
+                tags: Vec::new(),
                 kind: kind.parse().expect("a kind"),
                 architecture: (*architecture != "-").then(|| (*architecture).to_owned()),
                 release_job: String::new(),

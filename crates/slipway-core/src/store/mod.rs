@@ -1,10 +1,11 @@
-//! A repository at a package server. The one file of the core that knows which servers there are: another server is a
-//! crate beside `packagecloud`, and an arm in each function here.
+//! A repository at a package server or a registry. The one module of the core that knows which servers there are: another
+//! server is a crate beside `packagecloud` and `oci`, and an arm in each function here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::join;
+use slipway_oci::Tag;
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
     Account, Boundary, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed, Repository,
@@ -12,13 +13,18 @@ use slipway_packagecloud::{
 };
 pub use slipway_packagecloud::{Mark, Reading};
 use slipway_wire::{
-    Base, CallError, Digest, Http, Planted, Relay, RelayError, Relayed, TooSlow, Unreachable, call, planted,
+    Base, CallError, Digest, Http, Planted, Relay, RelayError, Relayed, Token, TooSlow, Unreachable, call, planted,
 };
 
+use crate::cargo::{Cargo, Name, TargetName};
 use crate::config::PlaceKind;
-use crate::inventory::Seen;
+use crate::inventory::{Seen, Served};
 use crate::problem::Code;
 use crate::trouble::{Trouble, TroubleKind};
+
+mod image;
+
+pub use image::Registry;
 
 /// A repository that can be asked: its place's address and token are known.
 #[derive(Clone, Debug)]
@@ -32,17 +38,17 @@ pub enum Store {
         /// Addresses that its downloads may be redirected to.
         storage: Vec<Base>,
     },
+    /// At a registry of images.
+    Registry(Box<Registry>),
 }
 
 /// Why a text names no repository at servers of this kind, in one sentence.
 pub fn not_a_repository(kind: PlaceKind, text: &str) -> Option<String> {
     match kind {
         PlaceKind::Packagecloud => text.parse::<Repository>().err().map(|error| error.to_string()),
+        PlaceKind::Registry => text.parse::<slipway_oci::Repository>().err().map(|error| error.to_string()),
     }
 }
-
-/// A file for one distro version: what has a digest of its own in a repository.
-pub type Name = (Distro, Filename);
 
 /// Which of a repository's indexes: one for each distro version and architecture.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,17 +76,51 @@ impl IndexName {
     }
 }
 
-/// One file on its way from one store to another.
+/// A file or an image on its way from one store to another.
 #[derive(Clone, Copy, Debug)]
 pub struct Shipment<'a> {
-    /// Its distro version.
-    pub distro: &'a Distro,
-    /// Its name.
-    pub filename: &'a Filename,
+    /// Its distro version, or its tag.
+    pub target: &'a TargetName,
+    /// What it is.
+    pub cargo: &'a Cargo,
     /// The approved bytes.
     pub digest: Digest,
     /// Their number.
     pub size: u64,
+}
+
+impl<'a> Shipment<'a> {
+    /// The distro version and the name of a file.
+    fn file(&self) -> Result<(&'a Distro, &'a Filename), Trouble> {
+        match (self.target, self.cargo) {
+            (TargetName::Distro(distro), Cargo::File(filename)) => Ok((distro, filename)),
+            (target, cargo) => Err(misplaced(cargo, target)),
+        }
+    }
+}
+
+fn misplaced(cargo: &Cargo, target: &TargetName) -> Trouble {
+    Trouble::lasting(
+        Code::NotConfigured,
+        format!("`{cargo}` cannot be brought to `{target}`: a place holds packages or images"),
+    )
+}
+
+/// What a host lends to a copy: chance, and what is remembered and counted of many blobs.
+pub trait Courier {
+    /// Random bits, for the borders of a multipart body.
+    fn random(&self) -> [u8; 16];
+
+    /// The address at which the upload of a blob goes on that broke off. It may be a key.
+    fn broken_off(&self, _blob: &Digest) -> Option<Token> {
+        None
+    }
+
+    /// An upload goes on at this address, or is over.
+    fn goes_on_at(&self, _blob: &Digest, _address: Option<Token>) {}
+
+    /// So many bytes more have arrived.
+    fn arrived(&self, _bytes: u64) {}
 }
 
 /// Why a file is not known to have arrived. The next look at the public place says what is so.
@@ -108,7 +148,8 @@ impl Store {
     /// The repository's name, for people.
     pub fn name(&self) -> impl fmt::Display {
         match self {
-            Self::Packagecloud { repository, .. } => repository,
+            Self::Packagecloud { repository, .. } => repository.to_string(),
+            Self::Registry(registry) => registry.repository.to_string(),
         }
     }
 
@@ -116,6 +157,7 @@ impl Store {
     pub fn base(&self) -> &Base {
         match self {
             Self::Packagecloud { account, .. } => account.base(),
+            Self::Registry(registry) => &registry.registry.base,
         }
     }
 
@@ -124,18 +166,24 @@ impl Store {
     pub async fn find_all(&self, http: &impl Http, wanted: &BTreeSet<Name>) -> Result<BTreeMap<Name, Seen>, Trouble> {
         match self {
             Self::Packagecloud { account, repository, .. } => {
-                let found = find_all(http, account, repository, wanted).await;
+                let file = |name: &Name| match name {
+                    Name::File(distro, filename) => Some((distro.clone(), filename.clone())),
+                    Name::Image(_) => None,
+                };
+                let files: BTreeSet<(Distro, Filename)> = wanted.iter().filter_map(file).collect();
+                let found = find_all(http, account, repository, &files).await;
                 let found = found.map_err(|error| {
-                    let first = wanted.iter().next().map(|(_, filename)| filename.to_string()).unwrap_or_default();
-                    let more = if wanted.len() > 1 { format!(" and {} more", wanted.len() - 1) } else { String::new() };
+                    let first = files.iter().next().map(|(_, filename)| filename.to_string()).unwrap_or_default();
+                    let more = if files.len() > 1 { format!(" and {} more", files.len() - 1) } else { String::new() };
                     Trouble::of(&error, &format!("cannot look for `{first}`{more} in {repository}"))
                 })?;
-                let seen = |name: &Name| match found.get(name) {
+                let seen = |name: &Name| match file(name).and_then(|file| found.get(&file)) {
                     None => Seen::Nothing,
                     Some(found) => found.digest.map_or(Seen::WithoutDigest, Seen::Digest),
                 };
                 Ok(wanted.iter().map(|name| (name.clone(), seen(name))).collect())
             }
+            Self::Registry(registry) => registry.find_all(http, wanted).await,
         }
     }
 
@@ -163,6 +211,17 @@ impl Store {
                     Trouble::of(&error, &format!("cannot read the {distro} {architecture} index of {repository}"))
                 })
             }
+            Self::Registry(registry) => Err(registry.has_no_packages()),
+        }
+    }
+
+    /// What anybody gets who asks for an image by its tag.
+    pub async fn served(&self, http: &impl Http, tag: &Tag) -> Result<Served, Trouble> {
+        match self {
+            Self::Packagecloud { account, .. } => {
+                Err(Trouble::lasting(Code::NotConfigured, format!("{} holds no images", account.base())))
+            }
+            Self::Registry(registry) => registry.served(http, tag).await,
         }
     }
 
@@ -175,24 +234,26 @@ impl Store {
                     Trouble::of(&error, &format!("cannot read the distributions of {}", account.base()))
                 })
             }
+            Self::Registry(registry) => Err(registry.has_no_packages()),
         }
     }
 
-    /// Copies a file from `staging` to here. The last bytes are withheld unless all together have the approved digest. `Ok`
+    /// Copies a file or an image from `staging` to here. The last bytes of a file, and of each blob, are withheld unless all together have the approved digest. `Ok`
     /// when the server says that it has stored them.
     pub async fn copy_from(
         &self,
         http: &(impl Http + Relay),
         staging: &Self,
         shipment: &Shipment<'_>,
-        random: [u8; 16],
+        courier: &impl Courier,
     ) -> Result<(), NotShipped> {
         match (staging, self) {
             (
                 Self::Packagecloud { account: from, repository: source, storage },
                 Self::Packagecloud { account: to, repository, .. },
             ) => {
-                let Shipment { distro, filename, digest, size } = *shipment;
+                let Shipment { digest, size, .. } = *shipment;
+                let (distro, filename) = shipment.file()?;
                 let failed =
                     |doing: &str, error: &CallError| Trouble::of(error, &format!("cannot {doing} `{filename}`"));
                 let kind = filename.kind().ok_or_else(|| {
@@ -215,7 +276,7 @@ impl Store {
                     );
                     return Err(Trouble::lasting(Code::ForeignStorage, what).into());
                 }
-                let boundary = Boundary::new(random);
+                let boundary = Boundary::new(courier.random());
                 let push = Push { account: to, repository, distro_version_id, filename, boundary: &boundary };
                 let unsendable = |error: http::Error| failed("send", &CallError::Unsendable(error.to_string()));
                 let source = address.request().map_err(unsendable)?;
@@ -241,6 +302,8 @@ impl Store {
                     Err(error) => Err(failed("push", &error).into()),
                 }
             }
+            (Self::Registry(from), Self::Registry(to)) => to.copy_from(http, from, shipment, courier).await,
+            _ => Err(misplaced(shipment.cargo, shipment.target).into()),
         }
     }
 
@@ -251,7 +314,7 @@ impl Store {
                 Self::Packagecloud { account: from, repository: source, .. },
                 Self::Packagecloud { account: to, repository, .. },
             ) => {
-                let Shipment { distro, filename, .. } = *shipment;
+                let (distro, filename) = shipment.file()?;
                 if from.base() != to.base() {
                     let what = format!("{} cannot move a file to {}: they are two servers", from.base(), to.base());
                     return Err(Trouble::lasting(Code::NotConfigured, what).into());
@@ -275,6 +338,7 @@ impl Store {
                     }
                 }
             }
+            _ => Err(misplaced(shipment.cargo, shipment.target).into()),
         }
     }
 }

@@ -1,0 +1,199 @@
+//! A repository of images at a registry.
+//!
+//! An image is staged when its digest is there, and released when its tag leads to it, read as anybody would read it. The
+//! tag is the last thing that is written: before it come the blobs, the manifests, what says something about them, and the
+//! tags that float. So a tag that is there says that all of it is, and a run that was cut off before goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use slipway_oci::{
+    HeadManifest, Location, Move, Moved, NotCopied, NotWhole, Repository, Scope, Session, Shelf, Tag, Uploads, Which,
+    copy, copy_referrers, find_referrers, list_tags, moves, read_image, read_manifest, tag,
+};
+use slipway_wire::{CallError, Digest, Http, Relay};
+
+use super::{Courier, NotShipped, Shipment, misplaced};
+use crate::cargo::{Name, TargetName};
+use crate::inventory::{Seen, Served};
+use crate::problem::Code;
+use crate::route::FloatingTag;
+use crate::trouble::{Trouble, TroubleKind};
+
+/// A repository of images that can be asked.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// The registry, and who asks it.
+    pub registry: slipway_oci::Registry,
+    /// The repository.
+    pub repository: Repository,
+    /// Whether its images are for those alone who have an account. All others are read back as anybody would read them.
+    pub private: bool,
+    /// Whether what says something about an image comes here with it.
+    pub referrers: bool,
+    /// The tags here that move.
+    pub floating: Vec<FloatingTag>,
+}
+
+/// What a failed call means. A registry's 429 asks to wait, and cuts nobody off.
+fn of(error: &CallError, doing: &str) -> Trouble {
+    let trouble = Trouble::of(error, doing);
+    let is_rate = error.status().is_some_and(|status| status == http::StatusCode::TOO_MANY_REQUESTS);
+    if is_rate { Trouble { kind: TroubleKind::Busy, ..trouble } } else { trouble }
+}
+
+fn not_whole(error: &NotWhole) -> Trouble {
+    match error {
+        NotWhole::Call { repository, digest, source } => {
+            of(source, &format!("cannot read the manifest {digest} of {repository}"))
+        }
+        _ => Trouble::lasting(Code::Refused, error.to_string()),
+    }
+}
+
+fn not_copied(error: NotCopied) -> NotShipped {
+    match error {
+        NotCopied::Call { doing, source } => of(&source, &format!("cannot {doing}")).into(),
+        NotCopied::TooSlow(slow) => NotShipped::TooSlow(slow),
+        NotCopied::NotWhole(error) => not_whole(&error).into(),
+        NotCopied::PartsLost(_) => Trouble::passing(error.to_string()).into(),
+        NotCopied::Changed { .. } => Trouble::lasting(Code::StagedBytesChanged, error.to_string()).into(),
+        NotCopied::Lacks(_) | NotCopied::Truncated { .. } => Trouble::lasting(Code::Refused, error.to_string()).into(),
+    }
+}
+
+/// The addresses of uploads that broke off, in the host's keeping.
+struct Kept<'a, C> {
+    courier: &'a C,
+    registry: &'a slipway_oci::Registry,
+}
+
+impl<C: Courier> Uploads for Kept<'_, C> {
+    fn broken_off(&self, blob: &Digest) -> Option<Location> {
+        self.registry.kept(&self.courier.broken_off(blob)?)
+    }
+
+    fn goes_on_at(&self, blob: &Digest, location: Option<&Location>) {
+        self.courier.goes_on_at(blob, location.map(Location::keep));
+    }
+}
+
+impl Registry {
+    pub(super) fn has_no_packages(&self) -> Trouble {
+        Trouble::lasting(Code::NotConfigured, format!("{} holds images, not packages", self.registry.base))
+    }
+
+    pub(super) async fn find_all(
+        &self,
+        http: &impl Http,
+        wanted: &BTreeSet<Name>,
+    ) -> Result<BTreeMap<Name, Seen>, Trouble> {
+        let session = Session::new(&self.registry);
+        let looks = wanted.iter().map(async |name| {
+            let seen = match name {
+                Name::File(..) => Seen::Nothing,
+                Name::Image(which) => self.find(http, &session, which).await?,
+            };
+            Ok((name.clone(), seen))
+        });
+        join_all(looks).await.into_iter().collect()
+    }
+
+    async fn find(&self, http: &impl Http, session: &Session<'_>, which: &Which) -> Result<Seen, Trouble> {
+        let Self { registry, repository, .. } = self;
+        let scope = Scope::pull(repository);
+        let failed = |error: CallError| of(&error, &format!("cannot look for {which} in {repository}"));
+        let head = session.call(http, &scope, &HeadManifest { registry, repository, which }).await.map_err(failed)?;
+        Ok(match (head, which) {
+            (None, _) => Seen::Nothing,
+            (Some(_), Which::Digest(digest)) => Seen::Digest(*digest),
+            (Some(head), Which::Tag(_)) => match head.digest {
+                Some(digest) => Seen::Digest(digest),
+                // A registry that names no digest: its bytes have one.
+                None => match read_manifest(session, http, &scope, repository, which).await.map_err(failed)? {
+                    Some(manifest) => Seen::Digest(manifest.digest()),
+                    None => Seen::Nothing,
+                },
+            },
+        })
+    }
+
+    /// What the tag leads to, for whoever may read the repository: its bytes are hashed, and every manifest that they name
+    /// is read by its digest.
+    pub(super) async fn served(&self, http: &impl Http, tag: &Tag) -> Result<Served, Trouble> {
+        let Self { registry, repository, private, .. } = self;
+        let registry = if *private { registry.clone() } else { registry.as_anybody() };
+        let session = Session::new(&registry);
+        let scope = Scope::pull(repository);
+        let read = read_manifest(&session, http, &scope, repository, &tag.clone().into()).await;
+        let Some(manifest) = read.map_err(|error| of(&error, &format!("cannot read {repository}:{tag}")))? else {
+            return Ok(Served::NotListed);
+        };
+        match read_image(&session, http, &scope, repository, manifest.digest()).await {
+            Ok(_) => Ok(Served::Digest(manifest.digest())),
+            // A tag that moves meanwhile, or a copy of the registry that is behind.
+            Err(NotWhole::Lacks { .. }) => Ok(Served::InMotion),
+            Err(error) => Err(not_whole(&error)),
+        }
+    }
+
+    pub(super) async fn copy_from(
+        &self,
+        http: &(impl Http + Relay),
+        staging: &Self,
+        shipment: &Shipment<'_>,
+        courier: &impl Courier,
+    ) -> Result<(), NotShipped> {
+        let TargetName::Tag(name) = shipment.target else {
+            return Err(misplaced(shipment.cargo, shipment.target).into());
+        };
+        let (asking, telling) = (Session::new(&staging.registry), Session::new(&self.registry));
+        let source = Shelf { session: &asking, repository: &staging.repository };
+        let target = Shelf { session: &telling, repository: &self.repository };
+        let scope = Scope::pull(&staging.repository);
+        let image = read_image(&asking, http, &scope, &staging.repository, shipment.digest).await;
+        let image = image.map_err(|error| not_whole(&error))?;
+        let kept = Kept { courier, registry: &self.registry };
+        copy(http, source, target, &image, &kept, &|blob, how| {
+            if how != Moved::Left {
+                courier.arrived(blob.size);
+            }
+        })
+        .await
+        .map_err(not_copied)?;
+        if self.referrers {
+            let subjects = image.manifests().iter().map(slipway_oci::Manifest::digest).collect();
+            let found = find_referrers(&asking, http, &staging.repository, subjects).await;
+            let doing = format!("cannot find what says something about the image in {}", staging.repository);
+            let found = found.map_err(|error| of(&error, &doing))?;
+            copy_referrers(http, source, target, &found, &kept, &|_, _| {}).await.map_err(not_copied)?;
+        }
+        // A final tag is never given another image, whoever has set it since the last look.
+        match self.find(http, &telling, &name.clone().into()).await? {
+            Seen::Digest(found) if found == shipment.digest => return Ok(()),
+            Seen::Digest(_) | Seen::WithoutDigest => return Err(NotShipped::Taken),
+            Seen::Nothing => {}
+        }
+        let Some(manifest) = image.manifest() else {
+            return Err(Trouble::passing(format!("the image {} has no manifest", shipment.digest)).into());
+        };
+        let floating = self.floating(http, &telling, name).await?;
+        tag(http, target, manifest, &floating).await.map_err(not_copied)?;
+        tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)
+    }
+
+    /// The tags that move to the image of a final tag. Only those that are set by a rule here move, and only forward.
+    async fn floating(&self, http: &impl Http, session: &Session<'_>, name: &Tag) -> Result<Vec<Tag>, Trouble> {
+        let rules: Vec<_> = self.floating.iter().filter_map(|floating| floating.rule(name)).collect();
+        if rules.is_empty() {
+            return Ok(Vec::new());
+        }
+        let public = list_tags(session, http, &self.repository).await;
+        let public = public.map_err(|error| of(&error, &format!("cannot list the tags of {}", self.repository)))?;
+        // What floats itself is no version: `17.3` would be the newest of its own series.
+        let is_final = |tag: &Tag| !self.floating.iter().any(|floating| floating.could_be(tag));
+        let public: BTreeSet<Tag> = public.into_iter().filter(is_final).collect();
+        let forward = |rule: &slipway_oci::Floating| moves(rule, name, &public) == Move::Forward;
+        Ok(rules.into_iter().filter(forward).map(|rule| rule.tag).collect())
+    }
+}
