@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use slipway_stack::apt::{self, Apt};
 use slipway_stack::deb::{Deb, sha256};
 use slipway_stack::http::{get_json, post_json};
+use slipway_stack::image::{self, Layout};
+use slipway_stack::registry::is_a_program;
 use slipway_stack::{Places, Project, Settings, Stack, wait_for};
 
 use crate::report::{Steps, bold, green};
@@ -22,7 +24,8 @@ cargo xtask demo [--distro DISTRO] [FILE.deb …] [--once] [--version VERSION] [
 
 Builds Slipway, starts it with a package server and a stand-in for GitLab on loopback, stages packages in a private
 repository, plays their manual release jobs, and shows that the public repository serves the same bytes. Then it
-stays up to look around, until Ctrl-C. Without files it makes two small packages for two distros.
+stays up to look around, until Ctrl-C. Without files it makes two small packages for two distros, and where
+`docker-registry` is installed a container image for two platforms, which goes from a closed registry to an open one.
 
     FILE.deb …           your own packages
     --distro DISTRO      the distro version of the files after it, such as ubuntu/jammy [debian/bookworm]
@@ -81,18 +84,27 @@ pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
 
     // Every demo is the first one: the same version cannot be released twice.
     let folder = places.target.join("slipway-demo");
-    let mut stack = Stack::start(&Settings { fresh: true, ports: options.ports, ..Settings::in_folder(&folder) })?;
+    let mut stack = Stack::start(&Settings {
+        fresh: true,
+        ports: options.ports,
+        registries: true,
+        ..Settings::in_folder(&folder)
+    })?;
     let file = places.target.join("slipway-demo.json");
     dev::describe(&stack, &file)?;
     steps.say("started the edge, depot and the GitLab stand-in on loopback");
+    match stack.without_registries() {
+        None => steps.say("started two registries, a closed and an open one"),
+        Some(why) => steps.say(&format!("no image is released: {why}")),
+    }
 
     let packages =
         if options.files.is_empty() { two_packages(&folder, &options.version)? } else { given(options.files)? };
     let project = stack.projects()[0];
-    let told = match release(&steps, &places, &stack, &project, &options.version, &packages) {
-        Ok(release) => tell(&steps, &stack, &project, &packages, &release, &folder),
-        Err(error) => Err(error),
-    };
+    let told = image(&stack, &options.version).and_then(|image| {
+        let release = release(&steps, &places, &stack, &project, &options.version, &packages, image.as_ref())?;
+        tell(&steps, &stack, &project, &packages, image.as_ref(), &release, &folder)
+    });
     if let Err(error) = &told {
         // A person sees at once which service says what.
         for part in stack.parts() {
@@ -121,7 +133,7 @@ pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
 pub(crate) fn populate(steps: &Steps, places: &Places, stack: &Stack) -> anyhow::Result<()> {
     const VERSION: &str = "1.0.0";
     let packages = two_packages(stack.folder(), VERSION)?;
-    release(steps, places, stack, &stack.projects()[0], VERSION, &packages).map(drop)
+    release(steps, places, stack, &stack.projects()[0], VERSION, &packages, None).map(drop)
 }
 
 fn read(mut arguments: lexopt::Parser) -> anyhow::Result<Option<Options>> {
@@ -209,6 +221,42 @@ fn key(parts: &[&str]) -> String {
     key.trim_matches(|edge: char| !edge.is_ascii_alphanumeric()).to_owned()
 }
 
+/// A container image on its way.
+struct Image {
+    /// As the command names it.
+    reference: String,
+    /// The tag that it goes out under.
+    tag: String,
+    digest: String,
+    /// What anybody sees.
+    public: image::Repository,
+    public_name: String,
+}
+
+/// The image's key.
+const IMAGE_KEY: &str = "harbour-tug-image";
+
+/// Makes an image for two platforms and pushes it to the staging registry, as a build job would. `None` without registries.
+fn image(stack: &Stack, version: &str) -> anyhow::Result<Option<Image>> {
+    let (Some(staging), Some(public)) = (stack.registry_staging(), stack.registry_public()) else { return Ok(None) };
+    let folder = stack.folder().join("built/image");
+    let layout = Layout::new(&folder)?;
+    let index =
+        layout.two_platforms(&format!("harbour-tug {version}.\nReleased by Slipway from staging to public.\n"))?;
+    let user = staging.user.map(str::to_owned).zip(staging.password.clone());
+    let to = image::Repository { url: staging.url.clone(), name: staging.repository.to_owned(), user };
+    // No tag has these two letters of versions.
+    let tag = version.replace(['+', '~'], "-");
+    let digest = layout.send(&index, &to, &tag).context("cannot push the image to the staging registry")?;
+    Ok(Some(Image {
+        reference: format!("{}:{tag}", staging.image()),
+        digest: digest.to_string(),
+        public_name: format!("{}:{tag}", public.image()),
+        public: image::Repository { url: public.url, name: public.repository.to_owned(), user: None },
+        tag,
+    }))
+}
+
 /// A tag's pipeline: plan, a build job for each package, and then a manual job for each.
 fn release(
     steps: &Steps,
@@ -217,15 +265,18 @@ fn release(
     project: &Project,
     version: &str,
     packages: &[Package],
+    image: Option<&Image>,
 ) -> anyhow::Result<Value> {
     let pipeline = Pipeline { stack, places, project, version };
     let plan = pipeline.job("plan", None, "running", None)?;
-    let declared: Vec<String> = packages.iter().map(|package| format!("{}={}", package.key, package.distro)).collect();
+    let declared = packages.iter().map(|package| format!("{}={}", package.key, package.distro));
     let mut arguments = vec!["plan".to_owned()];
     arguments.extend(declared);
+    arguments.extend(image.map(|_| format!("{IMAGE_KEY}={{version}}:image")));
     pipeline.slipway(&plan, &arguments)?;
     pipeline.finish(&plan)?;
-    steps.say(&format!("planned {} {version}: {} packages are expected", project.path, packages.len()));
+    let expected = arguments.len() - 1;
+    steps.say(&format!("planned {} {version}: {expected} packages are expected", project.path));
 
     let number = plan["pipeline_id"].as_u64().context("the stand-in's job has a pipeline")?;
     let mut manual = Vec::new();
@@ -237,6 +288,15 @@ fn release(
         steps.say(&format!("staged {} for {}", package.file_name(), package.distro));
         let name = format!("release: [{}]", package.key);
         manual.push(pipeline.job(&name, Some(number), "manual", Some(&format!("release/{}", package.key)))?);
+    }
+    if let Some(image) = image {
+        let build = pipeline.job(&format!("build: [{IMAGE_KEY}]"), Some(number), "running", None)?;
+        let words = ["stage", IMAGE_KEY, "--image", &image.reference];
+        pipeline.slipway(&build, &words.map(str::to_owned))?;
+        pipeline.finish(&build)?;
+        steps.say(&format!("staged {}", image.reference));
+        let name = format!("release: [{IMAGE_KEY}]");
+        manual.push(pipeline.job(&name, Some(number), "manual", Some(&format!("release/{IMAGE_KEY}")))?);
     }
     for job in &manual {
         let id = &job["id"];
@@ -297,6 +357,18 @@ impl Pipeline<'_> {
             .env("SLIPWAY_PROJECT", self.project.id.to_string())
             .env("SLIPWAY_VERSION", self.version)
             .env("SLIPWAY_STAGING_TOKEN", self.stack.secret("STAGING_TOKEN"))
+            .envs(
+                self.stack
+                    .registry_staging()
+                    .and_then(|registry| {
+                        Some([
+                            ("SLIPWAY_REGISTRY_USER", registry.user?.to_owned()),
+                            ("SLIPWAY_REGISTRY_PASSWORD", registry.password?),
+                        ])
+                    })
+                    .into_iter()
+                    .flatten(),
+            )
             .stderr(Stdio::piped())
             .stdout(Stdio::piped())
             .output()
@@ -319,7 +391,8 @@ impl Pipeline<'_> {
             let mut open = 0;
             for package in release["packages"].as_array().context("a release lists its packages")? {
                 for target in package["targets"].as_array().context("a package lists its targets")? {
-                    let (key, distro) = (text(package, "key"), text(target, "distro"));
+                    let (key, distro) =
+                        (text(package, "key"), format!("{}{}", text(target, "distro"), text(target, "tag")));
                     let state = text(target, "state");
                     if seen.insert(format!("{key} {distro}"), state.to_owned()).is_none_or(|before| before != state) {
                         steps.say(&format!("{key}: {state}"));
@@ -341,6 +414,7 @@ fn tell(
     stack: &Stack,
     project: &Project,
     packages: &[Package],
+    image: Option<&Image>,
     release: &Value,
     folder: &Path,
 ) -> anyhow::Result<()> {
@@ -369,6 +443,23 @@ fn tell(
         steps.say("there is no `apt-get` here, so nothing was fetched with it; the edge has read the index back");
     }
 
+    if let Some(image) = image {
+        let served = image.public.digest(&image.tag)?.map(|digest| digest.to_string());
+        ensure!(
+            served.as_deref() == Some(&image.digest),
+            "the public registry serves {} as `{}`, and the image is {}",
+            served.as_deref().unwrap_or("nothing"),
+            image.public_name,
+            image.digest
+        );
+        if is_a_program("skopeo") {
+            image::pull(folder, &image.public_name, &folder.join("pulled"), None)?;
+            steps.say("fetched the image from the public registry with skopeo: every part of both platforms");
+        } else {
+            steps.say("the public registry serves the image's digest; there is no `skopeo` here to fetch all of it");
+        }
+    }
+
     println!("\n{}\n", bold(&format!("Released: {} {}", project.path, text(release, "version"))));
     for package in packages {
         let shown = release["packages"].as_array().into_iter().flatten().find(|other| other["key"] == package.key);
@@ -379,6 +470,11 @@ fn tell(
         println!("      to       {} (public), {}", stack.public_repository(), package.distro);
         println!("      SHA-256  {}", package.sha256);
         println!("      by       {by}, at {}", text(target, "since"));
+    }
+    if let Some(image) = image {
+        println!("  {} {}", green("✓"), bold(&image.public_name));
+        println!("      from     {} (private)", image.reference);
+        println!("      digest   {}", image.digest);
     }
     if let Some((package, name)) = packages.iter().find_map(|package| Some((package, package.field(0)?))) {
         let key = "/etc/apt/keyrings/slipway-demo.asc";

@@ -635,14 +635,27 @@ pub struct PolicyReleasers {
 pub struct PolicyPlace {
     /// Its name in routes.
     pub name: String,
+    /// What it speaks: `packagecloud` or `registry`.
+    #[serde(default = "packagecloud")]
+    pub kind: String,
     /// The server's address.
     pub url: String,
+    /// Where a registry gives tokens, if that is another address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
+    /// What a registry's tokens must be for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// Addresses that its downloads may be redirected to.
     pub storage: Vec<String>,
     /// Its repositories in which packages are staged.
     pub staging: Vec<String>,
     /// Its public repositories.
     pub public: Vec<String>,
+}
+
+fn packagecloud() -> String {
+    "packagecloud".to_owned()
 }
 
 /// A gate of a [`Policy`].

@@ -108,7 +108,8 @@ mod tests {
     }
 
     fn policy_place() -> Value {
-        json!({ "name": "s", "url": "https://p.example.com", "storage": [], "staging": ["a/b"], "public": [] })
+        json!({ "name": "s", "kind": "registry", "url": "https://p.example.com", "realm": "https://a.example.com/token",
+                "service": "r", "storage": [], "staging": ["a/b"], "public": [] })
     }
 
     fn policy_route() -> Value {

@@ -39,7 +39,10 @@ fn places(config: &Config, routes: &[&Route]) -> Vec<api::PolicyPlace> {
     };
     let place = |(name, place): (&String, &Place)| api::PolicyPlace {
         name: name.clone(),
+        kind: place.kind.code().to_owned(),
         url: place.url.to_string(),
+        realm: place.realm.as_ref().map(ToString::to_string),
+        service: place.service.clone(),
         storage: place.storage.iter().map(ToString::to_string).collect(),
         staging: repositories(name, |route| &route.staging),
         public: repositories(name, |route| &route.public),
@@ -201,7 +204,10 @@ mod tests {
             let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
             api::PolicyPlace {
                 name: name.to_owned(),
+                kind: "packagecloud".to_owned(),
                 url: format!("https://{name}.example.com"),
+                realm: None,
+                service: None,
                 storage: texts(storage),
                 staging: texts(staging),
                 public: texts(public),

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use slipway_core::cargo::{TargetName, target_in_path};
 use slipway_core::release::{Key, Version};
-use slipway_packagecloud::{Distro, Repository};
+use slipway_oci::Reference;
+use slipway_packagecloud::Repository;
 use slipway_wire::Base;
 
 use crate::exit::{Exit, Failure};
@@ -95,10 +97,10 @@ impl Topic {
                 TIMEOUT,
                 JSON,
             ],
-            Self::Stage => &[REPLACE, TIMEOUT, JSON],
+            Self::Stage => &[IMAGE, REPLACE, TIMEOUT, JSON],
             Self::Await | Self::Status => &[VERSION, TIMEOUT, JSON],
             Self::Release => &[ALL, VERSIONS, DRY_RUN, OVERRIDE, TIMEOUT, JSON],
-            Self::Verify => &[MANIFEST, KEYRING, STORAGE, VERSION, TIMEOUT, JSON],
+            Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, VERSION, TIMEOUT, JSON],
             Self::Hold => &[LIFT, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
@@ -134,12 +136,20 @@ pub(crate) struct Plan {
 /// `slipway stage`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stage {
-    /// Each package with its file.
-    pub(crate) files: Vec<(Key, String)>,
+    pub(crate) what: Built,
     /// Whether bytes that nobody approved may give way to these.
     pub(crate) replace: bool,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
+}
+
+/// What a job has built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Built {
+    /// Each package with its file, which is pushed.
+    Files(Vec<(Key, String)>),
+    /// A package that is an image, which is in the staging registry already.
+    Image(Key, Reference),
 }
 
 /// What `slipway await` waits for.
@@ -191,6 +201,8 @@ pub(crate) struct Verify {
     pub(crate) keyring: Option<String>,
     /// Where package servers may redirect to.
     pub(crate) storage: Vec<Base>,
+    /// Where a registry gives tokens to whoever asks.
+    pub(crate) realm: Option<Base>,
     pub(crate) version: Option<Version>,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
@@ -231,7 +243,7 @@ pub(crate) struct Login {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Status {
     /// The one target whose attempts are asked for.
-    pub(crate) target: Option<(Key, Distro)>,
+    pub(crate) target: Option<(Key, TargetName)>,
     pub(crate) version: Option<Version>,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
@@ -310,6 +322,7 @@ const RELEASE_ALL_JOB: Flag = Flag::of("--release-all-job", "NAME");
 const RELEASE_ALL_ENVIRONMENT: Flag = Flag::of("--release-all-environment", "NAME");
 const TIMEOUT: Flag = Flag::of("--timeout", "SECONDS");
 const DRY_RUN: Flag = Flag::switch("--dry-run");
+const IMAGE: Flag = Flag::of("--image", "REFERENCE");
 const REPLACE: Flag = Flag::switch("--replace");
 const ALL: Flag = Flag::switch("--all");
 const VERSION: Flag = Flag::of("--version", "VERSION");
@@ -318,6 +331,7 @@ const OVERRIDE: Flag = Flag::of("--override", "REASON");
 const MANIFEST: Flag = Flag::of("--manifest", "FILE");
 const KEYRING: Flag = Flag::of("--keyring", "FILE");
 const STORAGE: Flag = Flag::of("--storage", "URL").many();
+const REALM: Flag = Flag::of("--realm", "URL");
 const LIFT: Flag = Flag::switch("--lift");
 const REASON: Flag = Flag::of("--reason", "TEXT");
 const API: Flag = Flag::switch("--api");
@@ -416,11 +430,12 @@ fn verify(line: &mut Line) -> Option<Command> {
     let (manifest, keyring) = (line.value(MANIFEST), line.value(KEYRING));
     let storage = line.values(STORAGE);
     let storage = storage.iter().filter_map(|url| line.parsed(url)).collect();
+    let realm = line.value(REALM).and_then(|url| line.parsed(&url));
     line.no_words()?;
     if manifest.is_some() && version.is_some() {
         line.problems.push("`--version` and `--manifest` both say which release it is: give one".to_owned());
     }
-    Some(Command::Verify(Verify { manifest, keyring, storage, version, timeout_s, json }))
+    Some(Command::Verify(Verify { manifest, keyring, storage, realm, version, timeout_s, json }))
 }
 
 fn hold(line: &mut Line) -> Option<Command> {
@@ -461,12 +476,14 @@ fn status(line: &mut Line) -> Option<Command> {
     let (json, version) = (line.switch(JSON), line.version());
     let target = match std::mem::take(&mut line.words).as_slice() {
         [] => None,
-        [key, distro] => {
-            let (key, distro) = (line.key(key), line.parsed(distro));
-            Some((key?, distro?))
+        [key, name] => {
+            // A tag is understood without its colon, too: no distro version is without a `/`.
+            let (key, name) = (line.key(key), line.parsed(&target_in_path(name)));
+            Some((key?, name?))
         }
         words => {
-            line.problems.push(format!("either nothing, or a KEY and a DISTRO, is needed, not {}", counted(words)));
+            line.problems
+                .push(format!("either nothing, or a KEY and a DISTRO or :TAG, is needed, not {}", counted(words)));
             None
         }
     };
@@ -523,7 +540,26 @@ fn plan(line: &mut Line) -> Plan {
 fn stage(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, STAGE_TIMEOUT_S);
     let (json, replace) = (line.switch(JSON), line.switch(REPLACE));
+    let image = line.value(IMAGE);
     let words = std::mem::take(&mut line.words);
+    if let Some(image) = image {
+        let reference = line.parsed::<Reference>(&image);
+        let [key] = words.as_slice() else {
+            line.problems.push(format!("one KEY is needed beside `--image`, and no FILE, not {}", counted(&words)));
+            return None;
+        };
+        let what = Built::Image(line.key(key)?, reference?);
+        return Some(Command::Stage(Stage { what, replace, timeout_s, json }));
+    }
+    // A package server takes debs and rpms, whose names may have a colon too.
+    let is_package = |path: &str| matches!(path.rsplit('.').next(), Some("deb" | "rpm"));
+    let is_image = |path: &str| !is_package(path) && path.parse::<Reference>().is_ok();
+    if let [_, path] = words.as_slice()
+        && is_image(path)
+    {
+        line.problems.push(format!("`{path}` is an image: write `--image {path}`"));
+        return None;
+    }
     if words.is_empty() || !words.len().is_multiple_of(2) {
         line.problems.push(format!("a KEY and a FILE are needed, or several such pairs, not {}", counted(&words)));
         return None;
@@ -537,7 +573,7 @@ fn stage(line: &mut Line) -> Option<Command> {
         }
         files.push((key, path.clone()));
     }
-    Some(Command::Stage(Stage { files, replace, timeout_s, json }))
+    Some(Command::Stage(Stage { what: Built::Files(files), replace, timeout_s, json }))
 }
 
 fn counted(words: &[String]) -> String {
@@ -746,7 +782,7 @@ mod tests {
             json: false,
         };
         let stage = Stage {
-            files: vec![(key("a"), "a.deb".to_owned())],
+            what: Built::Files(vec![(key("a"), "a.deb".to_owned())]),
             replace: false,
             timeout_s: STAGE_TIMEOUT_S,
             json: false,
@@ -771,7 +807,14 @@ mod tests {
             ("status --json", Command::Status(Status { json: true, ..status.clone() })),
             (
                 "status a el/9",
-                Command::Status(Status { target: Some((key("a"), "el/9".parse().expect("a distro"))), ..status }),
+                Command::Status(Status {
+                    target: Some((key("a"), "el/9".parse().expect("a distro"))),
+                    ..status.clone()
+                }),
+            ),
+            (
+                "status a 17.3.1",
+                Command::Status(Status { target: Some((key("a"), ":17.3.1".parse().expect("a tag"))), ..status }),
             ),
             ("doctor --probe harbour/sandbox --url https://packages.example.com", Command::Probe(doctor.clone())),
             ("doctor", Command::Doctor(Doctor { timeout_s: DOCTOR_TIMEOUT_S, json: false })),
@@ -806,7 +849,14 @@ mod tests {
             (
                 "stage -- a a.deb b -h",
                 Command::Stage(Stage {
-                    files: vec![(key("a"), "a.deb".to_owned()), (key("b"), "-h".to_owned())],
+                    what: Built::Files(vec![(key("a"), "a.deb".to_owned()), (key("b"), "-h".to_owned())]),
+                    ..stage.clone()
+                }),
+            ),
+            (
+                "stage a --image registry.example.com/team/app:1.0",
+                Command::Stage(Stage {
+                    what: Built::Image(key("a"), "registry.example.com/team/app:1.0".parse().expect("a reference")),
                     ..stage
                 }),
             ),
@@ -838,6 +888,7 @@ mod tests {
             manifest: None,
             keyring: None,
             storage: vec![],
+            realm: None,
             version: None,
             timeout_s: ASK_TIMEOUT_S,
             json: false,
@@ -899,7 +950,7 @@ mod tests {
             ("status --jsn", vec!["`slipway status` has no flag `--jsn`; `--json` is"]),
             ("--verbose", vec!["`slipway` has no flag `--verbose`"]),
             ("session now", vec!["`now` is one word too many"]),
-            ("status now", vec!["either nothing, or a KEY and a DISTRO, is needed, not one word"]),
+            ("status now", vec!["either nothing, or a KEY and a DISTRO or :TAG, is needed, not one word"]),
             ("doctor --probe a/b", vec!["`--url URL` is needed"]),
             ("doctor --record r", vec!["`--record` belongs to `--probe USER/REPO`"]),
             ("await", vec!["what to wait for is needed: `staged` or `complete`"]),
@@ -921,6 +972,27 @@ mod tests {
             ("plan a=b --packages", vec!["`--packages` needs a value: FILE"]),
             ("plan a=b --jobs x --jobs y", vec!["`--jobs` is given twice"]),
             ("stage a", vec!["a KEY and a FILE are needed, or several such pairs, not one word"]),
+            (
+                "stage a --img registry.example.com/app:1",
+                vec![
+                    "`slipway stage` has no flag `--img`; `--image` is",
+                    "a KEY and a FILE are needed, or several such pairs, not one word",
+                ],
+            ),
+            (
+                "stage a a.deb --image registry.example.com/app:1",
+                vec!["one KEY is needed beside `--image`, and no FILE, not 2 words"],
+            ),
+            (
+                "stage a registry.example.com/app:1",
+                vec!["`registry.example.com/app:1` is an image: write `--image registry.example.com/app:1`"],
+            ),
+            (
+                "stage a --image app:1",
+                vec![
+                    "`app:1` names no image: it names no registry; write it as `registry.example.com/team/app:17.3.1`",
+                ],
+            ),
             (
                 "release A --force --json=yes --timeout soon",
                 vec![

@@ -1,7 +1,8 @@
 //! `slipway doctor`: whether everything that a release needs is as it must be, before it is needed.
 //!
 //! It asks what it has credentials for, and says what it could not ask. Nothing is written anywhere: that a token could write to a
-//! public place is read from the list of repositories that its user may write to.
+//! public place is read from the list of repositories that its user may write to. A registry has no such list, so an upload
+//! is begun there and given up at once.
 //!
 //! The edge alone has the tokens that it holds. It looks at them itself, and tells the operator what it found.
 
@@ -15,6 +16,7 @@ use slipway_core::gate::is_of;
 use slipway_core::readiness::{Lasts, lasts};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
+use slipway_oci::Session;
 use slipway_packagecloud::{Account, ListRepositories};
 use slipway_wire::{Base, Http, Response, Token, call};
 
@@ -23,8 +25,9 @@ use crate::edge::{self, Edge};
 use crate::exit::{Exit, Failure};
 use crate::gitlab::{Gitlab, Hook};
 use crate::host;
+use crate::image::{self, Reach};
 use crate::say::Say;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 /// How long one answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
@@ -476,7 +479,7 @@ fn sites(policy: Option<&Policy>, release: Option<&Release>) -> (BTreeSet<Place>
 
 /// Whether the package servers can be reached, and whether the staging token can write where it must, and nowhere else.
 async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Policy>, release: Option<&Release>) {
-    let (staging, public) = sites(policy, release);
+    let (mut staging, mut public) = sites(policy, release);
     for server in staging.union(&public).map(|place| place.url.as_str()).collect::<BTreeSet<_>>() {
         let answer = match server.parse::<Base>() {
             Ok(base) => get(&base, "/").await,
@@ -489,6 +492,17 @@ async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Policy>, r
             Ok(_) => visit.good("place reachable", format!("{server} answers")),
             Err(why) => visit.finding("place reachable", why),
         }
+    }
+    let registries = registries_of(policy, release);
+    let of_images = |places: &mut BTreeSet<Place>| -> BTreeSet<Place> {
+        let (images, others) = std::mem::take(places).into_iter().partition(|place| registries.contains(&place.url));
+        *places = others;
+        images
+    };
+    let (staged, released) = (of_images(&mut staging), of_images(&mut public));
+    look_at_registries(visit, policy, &staged, &released).await;
+    if staging.is_empty() && !staged.is_empty() {
+        return;
     }
     if staging.is_empty() {
         let why =
@@ -536,6 +550,100 @@ async fn places(visit: &mut Visit, subject: &Subject, policy: Option<&Policy>, r
                      staging a user of its own, and make it a collaborator of the private repository alone"
                 ),
             );
+        }
+    }
+}
+
+/// The addresses that are registries of images: as the policy says, and as the release shows.
+fn registries_of(policy: Option<&Policy>, release: Option<&Release>) -> BTreeSet<String> {
+    let named = policy.iter().flat_map(|policy| &policy.places).filter(|place| place.kind == "registry");
+    let mut registries: BTreeSet<String> = named.map(|place| place.url.clone()).collect();
+    for package in release.iter().flat_map(|release| &release.packages) {
+        if package.targets.iter().any(|target| target.tag.is_some()) {
+            registries.insert(package.staging.url.clone());
+            registries.extend(package.targets.iter().map(|target| target.public.url.clone()));
+        }
+    }
+    registries
+}
+
+/// Whether this job reads the images that it stages, and cannot publish one; and whether anybody can.
+async fn look_at_registries(
+    visit: &mut Visit,
+    policy: Option<&Policy>,
+    staged: &BTreeSet<Place>,
+    released: &BTreeSet<Place>,
+) {
+    let http = Fetch::new(ANSWER_DEADLINE);
+    let staging_servers: BTreeSet<&str> = staged.iter().map(|place| place.url.as_str()).collect();
+    for (place, is_public) in
+        staged.iter().map(|place| (place, false)).chain(released.iter().map(|place| (place, true)))
+    {
+        let Place { url, repository: name } = place;
+        let (base, repository) = match (url.parse::<Base>(), name.parse()) {
+            (Ok(base), Ok(repository)) => (base, repository),
+            (Err(error), _) => {
+                visit.finding("registry", error.to_string());
+                continue;
+            }
+            (_, Err(error)) => {
+                visit.finding("registry", format!("{url}: {error}"));
+                continue;
+            }
+        };
+        let host = image::host(&base);
+        let own = settings::registry_realm(&host::variable, &host);
+        let open = image::registry(base, None, policy, own);
+        match image::reach(&Session::new(&open), &http, &repository).await {
+            Ok(Reach::Push) => {
+                visit
+                    .finding("registry", format!("anybody can push to {name} at {host}: have it ask for a credential"));
+            }
+            Ok(Reach::Pull) if !is_public => visit.finding(
+                "registry",
+                format!("anybody can read {name} at {host}, in which images are staged: make it private"),
+            ),
+            Ok(Reach::Pull) => visit.good("registry", format!("anybody can read {name} at {host}")),
+            Ok(Reach::Nothing) if is_public => visit.good("registry", format!("{name} at {host} wants a credential")),
+            Ok(Reach::Nothing) => visit.good("registry", format!("{name} at {host} is private")),
+            Err(error) => {
+                visit.finding("registry", error.to_string());
+                continue;
+            }
+        }
+        // A credential is shown to the registry that it is for, and to no other.
+        if is_public && !staging_servers.contains(url.as_str()) {
+            continue;
+        }
+        let credential = match settings::registry_user(&host::variable, &host) {
+            Ok(Some(credential)) => credential,
+            Ok(None) => {
+                let next = "set `SLIPWAY_REGISTRY_USER` and `SLIPWAY_REGISTRY_PASSWORD`, or run this in a job";
+                visit.not_asked("registry user", format!("nobody is known at {host}: {next}"));
+                continue;
+            }
+            Err(failure) => {
+                visit.finding("registry user", failure.lines.join("; "));
+                continue;
+            }
+        };
+        let user = format!("`{}`", credential.user);
+        let known = slipway_oci::Registry { credential: Some(credential), ..open };
+        match (image::reach(&Session::new(&known), &http, &repository).await, is_public) {
+            (Ok(Reach::Nothing), false) => visit.finding(
+                "registry user",
+                format!("{user} may not read {name} at {host}: no image can be staged by its reference"),
+            ),
+            (Ok(_), false) => visit.good("registry user", format!("{user} reads {name} at {host}")),
+            (Ok(Reach::Push), true) => visit.finding(
+                "registry reach",
+                format!(
+                    "every build job can publish: {user} may push to the public {name} at {host}. Give it a project or a \
+                     user of its own"
+                ),
+            ),
+            (Ok(_), true) => visit.good("registry reach", format!("{user} may not push to {name} at {host}")),
+            (Err(error), _) => visit.finding("registry user", error.to_string()),
         }
     }
 }

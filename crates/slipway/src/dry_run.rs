@@ -26,7 +26,7 @@ pub(crate) fn seen(package: &Package, jobs: Option<&Result<BTreeMap<String, List
     let mut lines = Vec::new();
     let mut against = Vec::new();
     lines.push(match file {
-        Some(file) => format!("{key}  {}  {}  {}", file.filename, size(file.size), file.digest),
+        Some(file) => format!("{key}  {}  {}  {}", file.name(), size(file.size), file.digest),
         None => format!("{key}  no file is declared yet"),
     });
     for target in targets {

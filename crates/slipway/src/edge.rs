@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
     ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary, Session,
-    SessionRequest, SignIn, TargetHistory,
+    SessionRequest, SignIn, Target, TargetHistory,
 };
+use slipway_core::cargo::TargetName;
 use slipway_core::release::{Key, Version};
 use slipway_fetch::Fetch;
-use slipway_packagecloud::Distro;
 use slipway_wire::{Base, CallError, Endpoint, Http as _, Request, Response, Token, call};
 
 use crate::args::meant;
@@ -297,8 +297,8 @@ impl<'a> Edge<'a> {
             match self.release().await {
                 Ok(release) => failure.lines.push(match release.packages.iter().find(|package| package.key == *key) {
                     Some(package) => {
-                        let distros = package.targets.iter().map(|target| target.distro.as_str());
-                        format!("`{key}` is for: {}.", distros.collect::<Vec<_>>().join(", "))
+                        let names: Vec<_> = package.targets.iter().map(Target::name).collect();
+                        format!("`{key}` is for: {}.", names.join(", "))
                     }
                     None => format!(
                         "Its keys: {}.",
@@ -331,8 +331,12 @@ impl<'a> Edge<'a> {
     }
 
     /// One target and everything that was tried for it.
-    pub(crate) async fn history(&self, key: &Key, distro: &Distro) -> Result<TargetHistory, EdgeError> {
-        let url = self.release_url(&["targets", key.as_str(), distro.name(), distro.version()]);
+    pub(crate) async fn history(&self, key: &Key, name: &TargetName) -> Result<TargetHistory, EdgeError> {
+        // A tag stands there without its colon: the key's kind tells which it is.
+        let url = match name {
+            TargetName::Distro(distro) => self.release_url(&["targets", key.as_str(), distro.name(), distro.version()]),
+            TargetName::Tag(tag) => self.release_url(&["targets", key.as_str(), tag.as_str()]),
+        };
         self.ask(Method::GET, url, None::<&()>).await
     }
 

@@ -5,6 +5,7 @@
 //! Absent on purpose: bytes of layers. What is asked of a layer is whether it is there.
 
 use futures_util::stream::{self, StreamExt as _};
+use slipway_core::api::Policy;
 use slipway_oci::{
     BeginUpload, Begun, CancelUpload, Credential, HeadBlob, HeadManifest, Image, NotWhole, Reference, Registry,
     Repository, Scope, Session, Tag, Upload, Which, read_image, read_manifest,
@@ -14,10 +15,21 @@ use slipway_wire::{Base, CallError, Digest, Http};
 /// How many blobs are looked for at a time.
 const SIDE_BY_SIDE: usize = 6;
 
-/// A registry as a release names it, and who asks it.
-pub(crate) fn registry(base: Base, credential: Option<Credential>, realm: Option<Base>, storage: &[Base]) -> Registry {
+/// A registry as a release names it, and who asks it. Where its tokens are given and its blobs may be is what the policy
+/// says; `own` is where else tokens may be given.
+pub(crate) fn registry(
+    base: Base,
+    credential: Option<Credential>,
+    policy: Option<&Policy>,
+    own: Option<Base>,
+) -> Registry {
+    let place = policy.and_then(|policy| policy.places.iter().find(|place| place.url == base.as_str()));
+    let parsed = |text: &String| text.parse::<Base>().ok();
     // Only what is known to give tokens for this registry sees its credential.
-    Registry { credential, realm, storage: storage.to_vec(), ..Registry::anonymous(base) }
+    let realm = place.and_then(|place| place.realm.as_ref()).and_then(parsed).or(own);
+    let service = place.and_then(|place| place.service.clone());
+    let storage = place.iter().flat_map(|place| &place.storage).filter_map(parsed).collect();
+    Registry { base, credential, realm, service, storage }
 }
 
 /// Host, and port where it has one, as references begin. Docker Hub's has another name there than its API.
@@ -46,15 +58,37 @@ pub(crate) enum NotResolved {
     Call(#[from] CallError),
     /// A part of it is missing, or not what it should be.
     #[error("{0}")]
-    NotWhole(#[from] NotWhole),
+    NotWhole(Box<NotWhole>),
+}
+
+impl From<NotWhole> for NotResolved {
+    fn from(error: NotWhole) -> Self {
+        Self::NotWhole(Box::new(error))
+    }
 }
 
 impl NotResolved {
     /// The refusal of a registry, where it is one.
     pub(crate) fn call(&self) -> Option<&CallError> {
         match self {
-            Self::Call(error) | Self::NotWhole(NotWhole::Call { source: error, .. }) => Some(error),
-            _ => None,
+            Self::Call(error) => Some(error),
+            Self::NotWhole(error) => match error.as_ref() {
+                NotWhole::Call { source, .. } => Some(source),
+                _ => None,
+            },
+            Self::Absent(_) => None,
+        }
+    }
+}
+
+impl NotResolved {
+    /// Whether asking again soon may go better: an answer that says something wrong is no accident here, where a setting or
+    /// the image itself may be wrong.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self.call() {
+            Some(CallError::Unreachable(_)) => true,
+            Some(CallError::Refused { status, .. }) => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
+            _ => false,
         }
     }
 }
@@ -116,7 +150,7 @@ pub(crate) async fn differences(
             wrong.push(format!("{expected} is not served"));
             return Ok(wrong);
         }
-        Err(NotResolved::NotWhole(error @ (NotWhole::Lacks { .. } | NotWhole::OtherSize { .. }))) => {
+        Err(NotResolved::NotWhole(error)) if matches!(*error, NotWhole::Lacks { .. } | NotWhole::OtherSize { .. }) => {
             wrong.push(error.to_string());
             return Ok(wrong);
         }
@@ -341,7 +375,8 @@ mod tests {
         assert!(matches!(resolved(&fake, &tag("2.0").into()), Err(NotResolved::Absent(_))));
         assert!(matches!(resolved(&fake, &Digest::of(b"x").into()), Err(NotResolved::Absent(_))));
         fake.manifests.pop();
-        assert!(matches!(resolved(&fake, &tag("1.0").into()), Err(NotResolved::NotWhole(NotWhole::Lacks { .. }))));
+        let error = resolved(&fake, &tag("1.0").into()).expect_err("one platform is missing");
+        assert!(matches!(&error, NotResolved::NotWhole(why) if matches!(**why, NotWhole::Lacks { .. })), "{error}");
     }
 
     #[test]

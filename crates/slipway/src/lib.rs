@@ -36,6 +36,7 @@ mod say;
 mod sending;
 mod settings;
 mod stage;
+mod stage_image;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -46,7 +47,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use slipway_core::release::Version;
 use slipway_wire::Base;
 
-use args::Command;
+use args::{Built, Command};
 use edge::Edge;
 use exit::{Exit, Failure};
 use gitlab::Gitlab;
@@ -82,10 +83,16 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Plan(options) => plan(&options).await?,
         Command::Stage(options) => {
             let say = Say::new(options.json);
-            let token = settings::staging_token(&host::variable);
             let settings = Settings::read(&host::variable, Caller::Job, None, None);
-            let (settings, token) = Failure::both(settings, token)?;
-            say.answer(&stage::stage(&options, &settings, token, say).await?)?;
+            let release = match &options.what {
+                Built::Files(files) => {
+                    let token = settings::staging_token(&host::variable);
+                    let (settings, token) = Failure::both(settings, token)?;
+                    stage::stage(&options, files, &settings, token, say).await?
+                }
+                Built::Image(key, reference) => stage_image::stage(&options, key, reference, &settings?, say).await?,
+            };
+            say.answer(&release)?;
         }
         Command::Await(options) => {
             let say = Say::new(options.json);
@@ -185,10 +192,11 @@ async fn plan(options: &args::Plan) -> Result<(), Failure> {
                 .map_err(|why| Failure::new(Exit::Misused, format!("cannot read the plan `{path}`"), [why]))?,
         ),
     };
-    let patch = plan::plan(options, file.as_deref());
+    let version = settings::named_version(&host::variable);
+    let named = version.as_ref().ok().and_then(Option::as_ref);
+    let patch = plan::plan(options, file.as_deref(), named);
     let patch = patch.map_err(|problems| Failure::new(Exit::Misused, "the plan is not right", problems));
     if options.dry_run {
-        let version = settings::named_version(&host::variable);
         let (patch, _) = Failure::both(patch, version)?;
         say.lines(&plan::lines(&patch));
         say.line("nothing was declared: this was a dry run");
@@ -262,6 +270,7 @@ async fn gitlab_of(address: &Base) -> Result<Base, Failure> {
 async fn verify(options: &args::Verify) -> Result<(), Failure> {
     let say = Say::new(options.json);
     let mut storage = options.storage.clone();
+    let mut policy = None;
     let release = if let Some(path) = &options.manifest {
         let doing = format!("cannot read the manifest `{path}`");
         let text = host::read_text(path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
@@ -278,12 +287,12 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
             Err(error) => return Err(edge.unread(error, doing).await),
         };
         // Where the servers keep their files; what is read there counts by its digest alone.
-        let policy = edge.policy().await.map_err(|error| error.failure(doing))?;
-        let named = policy.places.iter().filter(|place| !place.public.is_empty()).flat_map(|place| &place.storage);
+        let told = policy.insert(edge.policy().await.map_err(|error| error.failure(doing))?);
+        let named = told.places.iter().filter(|place| !place.public.is_empty()).flat_map(|place| &place.storage);
         storage.extend(named.filter_map(|address| address.parse().ok()));
         release
     };
-    verify::verify(options, &release, &storage, say).await
+    verify::verify(options, &release, policy.as_ref(), &storage, say).await
 }
 
 /// `slipway doctor`, without a probe.
@@ -319,11 +328,11 @@ async fn status(options: &args::Status) -> Result<(), Failure> {
     let settings = settings(Caller::Reader, options.version.as_ref()).await?;
     let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
     let version = &settings.version;
-    if let Some((key, distro)) = &options.target {
-        let history = match edge.history(key, distro).await {
+    if let Some((key, name)) = &options.target {
+        let history = match edge.history(key, name).await {
             Ok(history) => history,
             Err(error) => {
-                let doing = format!("cannot read `{key}` of {version} for {distro}");
+                let doing = format!("cannot read `{key}` of {version} for {name}");
                 return Err(edge.unread_target(error, key, doing).await);
             }
         };

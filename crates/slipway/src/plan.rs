@@ -5,15 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use slipway_core::api::{Expectation, PackagePatch, ReleasePatch};
 use slipway_core::cargo::Kind;
-use slipway_core::release::Key;
-use slipway_packagecloud::Distro;
+use slipway_core::release::{Key, Version};
+use slipway_oci::Tag;
+use slipway_packagecloud::{Distro, PackageKind};
 
 use crate::args;
 
 /// How a package is written on the command line.
 const FORM: &str = "KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]]";
 
-/// A file of packages, as TOML: a `[[package]]` each, with `key`, `distros` and perhaps `kind`, `architecture`, `skip`.
+/// What stands for the version in an image's tags.
+const VERSION: &str = "{version}";
+
+/// A file of packages, as TOML: a `[[package]]` each, with `key`, `distros` and perhaps `kind`, `architecture`, `skip`. An
+/// image has `tags` in place of `distros`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -29,6 +34,8 @@ struct Entry {
     key: String,
     #[serde(default)]
     distros: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
     kind: Option<String>,
     architecture: Option<String>,
     skip: Option<String>,
@@ -36,20 +43,26 @@ struct Entry {
 
 impl Entry {
     /// A word of the command line. The kind and the architecture come last, since neither repeats: one rpm may be for
-    /// many distro versions.
+    /// many distro versions. Before an image's kind stand its tags.
     fn read(word: &str) -> Option<Self> {
         let (key, rest) = word.split_once('=')?;
         let mut parts = rest.split(':').map(str::trim);
         let distros = parts.next()?.split(',').map(str::trim).filter(|distro| !distro.is_empty());
-        let distros = distros.map(str::to_owned).collect();
+        let names: Vec<String> = distros.map(str::to_owned).collect();
         let (kind, architecture) = (parts.next().map(str::to_owned), parts.next().map(str::to_owned));
         let whole = parts.next().is_none();
-        whole.then(|| Self { key: key.to_owned(), distros, kind, architecture, skip: None })
+        let is_image = kind.as_deref() == Some(Kind::Image.code());
+        let (distros, tags) = if is_image { (Vec::new(), names) } else { (names, Vec::new()) };
+        whole.then(|| Self { key: key.to_owned(), distros, tags, kind, architecture, skip: None })
     }
 }
 
-/// What to declare, or every problem of it.
-pub(crate) fn plan(options: &args::Plan, file: Option<&str>) -> Result<ReleasePatch, Vec<String>> {
+/// What to declare, or every problem of it. The version may be named in the tags of images.
+pub(crate) fn plan(
+    options: &args::Plan,
+    file: Option<&str>,
+    version: Option<&Version>,
+) -> Result<ReleasePatch, Vec<String>> {
     let mut problems = Vec::new();
     let mut entries = Vec::new();
     for word in &options.packages {
@@ -62,7 +75,7 @@ pub(crate) fn plan(options: &args::Plan, file: Option<&str>) -> Result<ReleasePa
         read_file(name, text, &mut entries, &mut problems);
     }
     let packages: Vec<PackagePatch> =
-        entries.iter().filter_map(|entry| package(entry, options, &mut problems)).collect();
+        entries.iter().filter_map(|entry| package(entry, options, version, &mut problems)).collect();
     unique(&packages, &mut problems);
     if let Some(jobs) = &options.jobs {
         // Also the keys of entries with other mistakes: their jobs are not to blame.
@@ -91,26 +104,15 @@ fn read_file(name: &str, text: &str, entries: &mut Vec<Entry>, problems: &mut Ve
 }
 
 /// One entry as it is declared, or `None` and its problems.
-fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> Option<PackagePatch> {
+fn package(
+    entry: &Entry,
+    options: &args::Plan,
+    version: Option<&Version>,
+    problems: &mut Vec<String>,
+) -> Option<PackagePatch> {
     let before = problems.len();
     let key = entry.key.parse::<Key>().map_err(|error| problems.push(error.to_string())).ok();
-    if entry.distros.is_empty() {
-        problems.push(format!("`{}` has no distro, such as `ubuntu/jammy`", entry.key));
-    }
-    let mut distros = BTreeSet::new();
-    for distro in &entry.distros {
-        match distro.parse::<Distro>() {
-            Ok(_) if !distros.insert(distro.clone()) => {
-                problems.push(format!("`{}` names `{distro}` twice", entry.key));
-            }
-            Ok(_) => {}
-            Err(error) => problems.push(format!("`{}`: {error}", entry.key)),
-        }
-    }
-    if entry.skip.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
-        problems.push(format!("`{}` is skipped without a reason", entry.key));
-    }
-    let kind = match entry.kind.as_deref().map(str::parse) {
+    let kind = match entry.kind.as_deref().map(str::parse::<Kind>) {
         None => Kind::Deb,
         Some(Ok(kind)) => kind,
         Some(Err(error)) => {
@@ -118,13 +120,18 @@ fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> O
             Kind::Deb
         }
     };
-    if let Some(problem) = entry.architecture.as_deref().and_then(|architecture| misnamed(kind, architecture)) {
-        problems.push(format!("`{}`: {problem}", entry.key));
+    let names = match kind.package() {
+        Some(kind) => distros(entry, kind, problems),
+        None => tags(entry, version, problems),
+    };
+    if entry.skip.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        problems.push(format!("`{}` is skipped without a reason", entry.key));
     }
+    let (distros, tags) = if kind == Kind::Image { (Vec::new(), names) } else { (names, Vec::new()) };
     let key = key.filter(|_| problems.len() == before)?;
     let expect = Expectation {
-        distros: distros.into_iter().collect(),
-        tags: Vec::new(),
+        distros,
+        tags,
         kind,
         architecture: entry.architecture.clone(),
         release_job: options.release_job.replace("{key}", key.as_str()),
@@ -136,9 +143,65 @@ fn package(entry: &Entry, options: &args::Plan, problems: &mut Vec<String>) -> O
     Some(PackagePatch { key, expect: Some(expect), staged: None, replace: false })
 }
 
+/// The distro versions of a package, in their order.
+fn distros(entry: &Entry, kind: PackageKind, problems: &mut Vec<String>) -> Vec<String> {
+    if entry.distros.is_empty() {
+        problems.push(format!("`{}` has no distro, such as `ubuntu/jammy`", entry.key));
+    }
+    if !entry.tags.is_empty() {
+        problems.push(format!("`{}` has tags, which only images have; write `kind = \"image\"`", entry.key));
+    }
+    let mut distros = BTreeSet::new();
+    for distro in &entry.distros {
+        match distro.parse::<Distro>() {
+            Ok(_) if !distros.insert(distro.clone()) => {
+                problems.push(format!("`{}` names `{distro}` twice", entry.key));
+            }
+            Ok(_) => {}
+            Err(error) => problems.push(format!("`{}`: {error}", entry.key)),
+        }
+    }
+    if let Some(problem) = entry.architecture.as_deref().and_then(|architecture| misnamed(kind, architecture)) {
+        problems.push(format!("`{}`: {problem}", entry.key));
+    }
+    distros.into_iter().collect()
+}
+
+/// The tags of an image, in their order.
+fn tags(entry: &Entry, version: Option<&Version>, problems: &mut Vec<String>) -> Vec<String> {
+    let key = &entry.key;
+    if entry.tags.is_empty() {
+        problems.push(format!("`{key}` has no tag, such as `tags = [\"{VERSION}\"]`"));
+    }
+    if !entry.distros.is_empty() {
+        problems.push(format!("`{key}` is an image, which is for no distro; it has `tags`"));
+    }
+    if entry.architecture.is_some() {
+        problems.push(format!("`{key}` is an image, which may be for many architectures; leave `architecture` out"));
+    }
+    let mut tags = BTreeSet::new();
+    for text in &entry.tags {
+        let tag = match version {
+            // No tag has these two letters of versions.
+            Some(version) => text.replace(VERSION, &version.as_str().replace(['+', '~'], "-")),
+            None if text.contains(VERSION) => {
+                problems.push(format!("`{key}`: `{text}` needs the version; set `SLIPWAY_VERSION`"));
+                continue;
+            }
+            None => text.clone(),
+        };
+        match tag.parse::<Tag>() {
+            Ok(_) if !tags.insert(tag.clone()) => problems.push(format!("`{key}` names the tag `{tag}` twice")),
+            Ok(_) => {}
+            Err(error) => problems.push(format!("`{key}`: {error}")),
+        }
+    }
+    tags.into_iter().collect()
+}
+
 /// What is wrong with an architecture's name. Both kinds of packages have their own word for the same machine, and the
 /// other kind's would be found wrong only when the package is staged.
-fn misnamed(kind: Kind, architecture: &str) -> Option<String> {
+fn misnamed(kind: PackageKind, architecture: &str) -> Option<String> {
     const WORDS: [(&str, &str); 5] = [
         // As Debian and as RPM call it.
         ("amd64", "x86_64"),
@@ -155,13 +218,12 @@ fn misnamed(kind: Kind, architecture: &str) -> Option<String> {
         return Some("a source package is not released; name the architecture that it was built for".to_owned());
     }
     let word = WORDS.into_iter().find_map(|(deb, rpm)| match kind {
-        Kind::Deb => (architecture == rpm).then_some(deb),
-        Kind::Rpm => (architecture == deb).then_some(rpm),
-        Kind::Image => None,
+        PackageKind::Deb => (architecture == rpm).then_some(deb),
+        PackageKind::Rpm => (architecture == deb).then_some(rpm),
     })?;
     let article = match kind {
-        Kind::Rpm => "an",
-        Kind::Deb | Kind::Image => "a",
+        PackageKind::Deb => "a",
+        PackageKind::Rpm => "an",
     };
     Some(format!("{article} {kind} for `{architecture}` is called `{word}`"))
 }
@@ -220,8 +282,10 @@ pub(crate) fn lines(patch: &ReleasePatch) -> Vec<String> {
             Some(reason) => format!("not shipped: {reason}"),
             None => format!("released by the job `{}`", expect.release_job),
         };
-        let (key, what, distros) = (package.key.as_str(), what(expect), expect.distros.join(", "));
-        Some(format!("{key:width$}  {what:what_width$}  {distros}  {fate}"))
+        let tags = expect.tags.iter().map(|tag| format!(":{tag}"));
+        let names: Vec<String> = expect.distros.iter().cloned().chain(tags).collect();
+        let (key, what, names) = (package.key.as_str(), what(expect), names.join(", "));
+        Some(format!("{key:width$}  {what:what_width$}  {names}  {fate}"))
     };
     patch.packages.iter().filter_map(line).collect()
 }
@@ -245,9 +309,13 @@ mod tests {
         }
     }
 
+    fn version() -> Version {
+        "3.1.0+ee.0".parse().expect("a version")
+    }
+
     /// A plan as text: one line a package, or one line a problem.
     fn check(words: &str, file: &str, jobs: Option<&str>, expected: &[&str]) {
-        let said = match plan(&options(words, jobs), Some(file)) {
+        let said = match plan(&options(words, jobs), Some(file), Some(&version())) {
             Ok(patch) => lines(&patch),
             Err(problems) => problems.iter().map(|problem| format!("refuse: {problem}")).collect(),
         };
@@ -297,9 +365,39 @@ mod tests {
             ("a=el/9:rpm:", Some("`a`: `` is not an architecture, such as `amd64` or `x86_64`")),
             ("a=el/9:rpm:x86/64", Some("`a`: `x86/64` is not an architecture, such as `amd64` or `x86_64`")),
         ] {
-            let found = plan(&options(word, None), Some("")).err().unwrap_or_default();
+            let found = plan(&options(word, None), Some(""), Some(&version())).err().unwrap_or_default();
             assert_eq!(found, problem.into_iter().collect::<Vec<_>>(), "{word}");
         }
+    }
+
+    #[test]
+    fn an_image_has_tags_in_which_the_version_may_stand() {
+        check(
+            "app=3.1.0,{version}:image",
+            "[[package]]\nkey = \"tools\"\nkind = \"image\"\ntags = [\"tools-{version}\"]\n",
+            None,
+            &[
+                // A version's `+` is in no tag.
+                "app    image  :3.1.0, :3.1.0-ee.0  released by the job `release: [app]`",
+                "tools  image  :tools-3.1.0-ee.0  released by the job `release: [tools]`",
+            ],
+        );
+        check(
+            "none=:image twice=3,3:image bad=a/b:image arm=3:image:amd64",
+            "[[package]]\nkey = \"both\"\nkind = \"image\"\ntags = [\"3\"]\ndistros = [\"el/9\"]\n\
+             [[package]]\nkey = \"deb\"\ntags = [\"3\"]\ndistros = [\"el/9\"]\n",
+            None,
+            &[
+                "refuse: `none` has no tag, such as `tags = [\"{version}\"]`",
+                "refuse: `twice` names the tag `3` twice",
+                "refuse: `bad`: `a/b` is not a tag: 1 to 128 of letters, digits, `_`, `.`, `-`, beginning with a letter, digit or `_`",
+                "refuse: `arm` is an image, which may be for many architectures; leave `architecture` out",
+                "refuse: `both` is an image, which is for no distro; it has `tags`",
+                "refuse: `deb` has tags, which only images have; write `kind = \"image\"`",
+            ],
+        );
+        let problems = plan(&options("app={version}:image", None), None, None).expect_err("no version is named");
+        assert_eq!(problems, ["`app`: `{version}` needs the version; set `SLIPWAY_VERSION`"]);
     }
 
     #[test]
@@ -307,7 +405,7 @@ mod tests {
         let mut options = options("a=el/9", None);
         options.release_job = "ship {key} now".to_owned();
         options.environment = "public/{key}".to_owned();
-        let patch = plan(&options, None).expect("a right plan");
+        let patch = plan(&options, None, None).expect("a right plan");
         let expect = patch.packages.into_iter().next().and_then(|package| package.expect).expect("one expectation");
         assert_eq!((expect.release_job.as_str(), expect.environment.as_str()), ("ship a now", "public/a"));
     }
@@ -315,7 +413,7 @@ mod tests {
     #[test]
     fn every_spelling_of_the_jobs_list_is_read() {
         for jobs in ["a,b", "a b", "a\nb\n", r#"["a", "b"]"#, r#"["a","b"]"#, "['a', 'b']", " [a, b] "] {
-            let said = plan(&options("a=el/9 b=el/9", Some(jobs)), None);
+            let said = plan(&options("a=el/9 b=el/9", Some(jobs)), None, None);
             assert!(said.is_ok(), "{jobs}: {said:?}");
         }
     }
@@ -345,7 +443,7 @@ mod tests {
             &[
                 "refuse: `deb` is not KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]]",
                 "refuse: `many=el/9:rpm:x86_64:more` is not KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]]",
-                "refuse: `packages.toml`, package 2: unknown field `distro`, expected one of `key`, `distros`, `kind`, `architecture`, `skip`",
+                "refuse: `packages.toml`, package 2: unknown field `distro`, expected one of `key`, `distros`, `tags`, `kind`, `architecture`, `skip`",
                 "refuse: `Bad` is not a key: 1 to 63 of `a-z`, `0-9`, `.`, `_`, `-`, beginning with a letter or digit",
                 "refuse: `lone` has no distro, such as `ubuntu/jammy`",
                 "refuse: `deb`: `jammy` is not a distro version; write it as packagecloud does: `ubuntu/jammy`, `el/9`",
@@ -365,15 +463,15 @@ mod tests {
     fn two_packages_never_share_a_release_job() {
         let mut options = options("a=el/9 b=el/9", None);
         options.release_job = "release".to_owned();
-        let problems = plan(&options, None).expect_err("one job for two packages");
+        let problems = plan(&options, None, None).expect_err("one job for two packages");
         assert_eq!(problems, ["`a` and `b` have the same release job `release`: write `{key}` in `--release-job`"]);
         options.packages.pop();
-        assert!(plan(&options, None).is_ok());
+        assert!(plan(&options, None, None).is_ok());
     }
 
     #[test]
     fn a_file_that_is_not_toml_is_shown_with_its_line() {
-        let problems = plan(&options("", None), Some("[[package]\n")).expect_err("broken TOML").join("\n");
+        let problems = plan(&options("", None), Some("[[package]\n"), None).expect_err("broken TOML").join("\n");
         assert!(problems.contains("`packages.toml`: ") && problems.contains("line 1"), "{problems}");
     }
 

@@ -1,6 +1,7 @@
 //! What the environment says: where Slipway is, who asks, and about which release.
 
 use slipway_core::release::Version;
+use slipway_oci as registry;
 use slipway_wire::{Base, Token};
 
 use crate::exit::{Exit, Failure};
@@ -47,6 +48,8 @@ const ID_TOKEN: &str = "SLIPWAY_ID_TOKEN";
 const OPERATOR_TOKEN: &str = "SLIPWAY_OPERATOR_TOKEN";
 const GITLAB_TOKEN: &str = "SLIPWAY_GITLAB_TOKEN";
 const STAGING_TOKEN: &str = "SLIPWAY_STAGING_TOKEN";
+const REGISTRY_USER: &str = "SLIPWAY_REGISTRY_USER";
+const REGISTRY_PASSWORD: &str = "SLIPWAY_REGISTRY_PASSWORD";
 const PROBE_TOKEN: &str = "SLIPWAY_PROBE_TOKEN";
 
 impl Settings {
@@ -132,6 +135,34 @@ pub(crate) fn staging_token(environment: Environment<'_>) -> Result<Token, Failu
             "`{STAGING_TOKEN}` is not set: the package server's API token of the user that owns the staging repository"
         )])
     })
+}
+
+/// Who reads images where they are staged, where the environment says it. A job has a user of its own for its GitLab's
+/// registry; it is shown to that one alone.
+pub(crate) fn registry_user(environment: Environment<'_>, host: &str) -> Result<Option<registry::Credential>, Failure> {
+    let named = |user: &str, password: &str| {
+        let (Some(user), Some(password)) = (environment(user), environment(password)) else { return None };
+        Some(registry::Credential { user, password: Token::new(password) })
+    };
+    match (environment(REGISTRY_USER), environment(REGISTRY_PASSWORD)) {
+        (Some(_), Some(_)) => return Ok(named(REGISTRY_USER, REGISTRY_PASSWORD)),
+        (None, None) => {}
+        (user, _) => {
+            let missing = if user.is_none() { REGISTRY_USER } else { REGISTRY_PASSWORD };
+            return Err(misused(vec![format!(
+                "`{missing}` is not set: a registry wants a user and a password together"
+            )]));
+        }
+    }
+    let is_own = environment("CI_REGISTRY").is_some_and(|own| own.eq_ignore_ascii_case(host));
+    Ok(if is_own { named("CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD") } else { None })
+}
+
+/// Where a job's own GitLab gives tokens for its registry.
+pub(crate) fn registry_realm(environment: Environment<'_>, host: &str) -> Option<Base> {
+    let is_own = environment("CI_REGISTRY").is_some_and(|own| own.eq_ignore_ascii_case(host));
+    let gitlab: Base = environment("CI_SERVER_URL").filter(|_| is_own)?.parse().ok()?;
+    gitlab.join("/jwt/auth").parse().ok()
 }
 
 /// The token that `doctor` probes a package server with. None of Slipway's own: it needs a user that owns sandboxes alone.
@@ -225,5 +256,26 @@ mod tests {
         let problems = problems.expect_err("two are wrong").join("\n");
         assert!(problems.contains("`SLIPWAY_URL`: `slipway` is not"), "{problems}");
         assert!(problems.contains("`CI_COMMIT_TAG`: `release/1` is not a version"), "{problems}");
+    }
+
+    #[test]
+    fn a_jobs_own_user_is_for_its_own_registry() {
+        let read = |environment: &str, host: &str| {
+            let variable = |name: &str| {
+                let mut words = environment.split_whitespace().filter_map(|word| word.split_once('='));
+                words.find(|(variable, _)| *variable == name).map(|(_, value)| value.to_owned())
+            };
+            let user = registry_user(&variable, host).map(|found| found.map(|found| found.user));
+            (user.map_err(|failure| failure.lines), registry_realm(&variable, host).map(|realm| realm.to_string()))
+        };
+        let job = "CI_REGISTRY=registry.example.com CI_REGISTRY_USER=job CI_REGISTRY_PASSWORD=p CI_SERVER_URL=https://gitlab.example.com";
+        let realm = Some("https://gitlab.example.com/jwt/auth".to_owned());
+        assert_eq!(read(job, "registry.example.com"), (Ok(Some("job".to_owned())), realm.clone()));
+        assert_eq!(read(job, "other.example.com"), (Ok(None), None));
+        let own = format!("{job} SLIPWAY_REGISTRY_USER=own SLIPWAY_REGISTRY_PASSWORD=q");
+        assert_eq!(read(&own, "other.example.com"), (Ok(Some("own".to_owned())), None));
+        assert_eq!(read("", "other.example.com"), (Ok(None), None));
+        let half = read("SLIPWAY_REGISTRY_USER=own", "other.example.com").0.expect_err("half of it");
+        assert!(half[0].contains("`SLIPWAY_REGISTRY_PASSWORD` is not set"), "{half:?}");
     }
 }

@@ -45,15 +45,16 @@ const SIDE_BY_SIDE: usize = 4;
 /// Runs the command.
 pub(crate) async fn stage(
     options: &args::Stage,
+    files: &[(Key, String)],
     settings: &Settings,
     token: Token,
     say: Say,
 ) -> Result<Release, Failure> {
-    if let [(key, path)] = options.files.as_slice() {
+    if let [(key, path)] = files {
         return stage_one(&One { options, key, path, settings, say: Voice { say, label: "" } }, token).await;
     }
-    let number = options.files.len();
-    let all = options.files.iter().map(|(key, path)| {
+    let number = files.len();
+    let all = files.iter().map(|(key, path)| {
         // Each line names its key, since several packages report at once.
         let (say, token) = (Say { plain: true, ..say }, token.clone());
         async move {
@@ -80,12 +81,12 @@ pub(crate) async fn stage(
 /// How one package reports: each line with its key in front, where several are staged at once.
 #[derive(Clone, Copy)]
 pub(crate) struct Voice<'a> {
-    say: Say,
-    label: &'a str,
+    pub(crate) say: Say,
+    pub(crate) label: &'a str,
 }
 
 impl Voice<'_> {
-    fn line(self, line: &str) {
+    pub(crate) fn line(self, line: &str) {
         self.say.line(&format!("{}{line}", self.label));
     }
 
@@ -133,7 +134,7 @@ async fn stage_one(one: &One<'_>, token: Token) -> Result<Release, Failure> {
             let mut lines = error.lines();
             let declared = edge.release().await.ok().and_then(|release| package(&release, key)?.file.clone());
             if let Some(declared) = declared.filter(|declared| declared.digest != file.digest) {
-                lines.push(format!("declared before  {}  `{}`", declared.digest, declared.filename));
+                lines.push(format!("declared before  {}  `{}`", declared.digest, declared.name()));
                 lines.push(format!("this file        {}  `{filename}`", file.digest));
             }
             return Err(Failure::new(Exit::Conflict, doing, lines));
@@ -149,7 +150,7 @@ async fn stage_one(one: &One<'_>, token: Token) -> Result<Release, Failure> {
     // declaring and deleting is finished by the next. And the new bytes come last, since a name is taken until the old
     // bytes under it are gone.
     push(one, &filename, file, &release, token, &doing).await?;
-    seen(&edge, &patch(false), one, &doing).await
+    seen(&edge, &patch(false), options, key, say, &doing).await
 }
 
 /// The name under which package servers file a package. For an rpm its own header says it, whatever the file is called.
@@ -170,7 +171,7 @@ fn last_part(path: &str) -> Result<Filename, String> {
     Ok(name.without_epoch())
 }
 
-fn package<'a>(release: &'a Release, key: &Key) -> Option<&'a Package> {
+pub(crate) fn package<'a>(release: &'a Release, key: &Key) -> Option<&'a Package> {
     release.packages.iter().find(|package| package.key == *key)
 }
 
@@ -556,8 +557,14 @@ fn judge(release: &Release, key: &Key) -> Seen {
 }
 
 /// Asks the edge to look, until it sees the file in staging.
-async fn seen(edge: &Edge<'_>, patch: &ReleasePatch, one: &One<'_>, doing: &str) -> Result<Release, Failure> {
-    let One { options, key, say, .. } = *one;
+pub(crate) async fn seen(
+    edge: &Edge<'_>,
+    patch: &ReleasePatch,
+    options: &args::Stage,
+    key: &Key,
+    say: Voice<'_>,
+    doing: &str,
+) -> Result<Release, Failure> {
     let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
     let mut pauses = Pauses::default();
     let mut said = Vec::new();

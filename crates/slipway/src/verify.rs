@@ -4,6 +4,9 @@
 //! An index is a chain of digests that begins at a small signed head. With `--keyring` the signature on exactly the bytes that
 //! the chain began with is checked, by `gpgv`; without it the chain proves that the index is whole, not who made it, and the
 //! answer says so.
+//!
+//! An image is read by its tag and by its digest, whole but for the bytes of its layers, which are looked for: a digest names
+//! what it must be, so nothing has to be signed for that.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde::Serialize;
-use slipway_core::api::Release;
+use slipway_core::api::{Policy, Release};
 use slipway_core::release::TargetState;
 use slipway_fetch::Fetch;
 use slipway_packagecloud::index::apt;
@@ -24,6 +27,7 @@ use crate::args;
 use crate::edge::Pauses;
 use crate::exit::{Exit, Failure};
 use crate::host;
+use crate::image::{self, NotResolved};
 use crate::say::Say;
 
 /// How long one file of an index may take.
@@ -87,6 +91,7 @@ struct Report {
 pub(crate) async fn verify(
     options: &args::Verify,
     release: &Release,
+    policy: Option<&Policy>,
     storage: &[Base],
     say: Say,
 ) -> Result<(), Failure> {
@@ -95,7 +100,8 @@ pub(crate) async fn verify(
         None => None,
         Some(path) => Some(keyring(path, &doing).await?),
     };
-    let (wanted, not_released, mut differences) = wanted(release);
+    let (wanted, mut not_released, mut differences) = wanted(release);
+    let images = images(release);
     let mut right = 0;
     let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
     for (place, files) in &wanted {
@@ -119,12 +125,30 @@ pub(crate) async fn verify(
             what,
         }));
     }
+    for image in &images {
+        let wrong = look_at_image(image, options, policy, storage, end, &doing).await?;
+        let is_right = wrong.is_empty() && image.state == TargetState::Released;
+        let how = if is_right { "as it should be" } else { image.state.words() };
+        say.line(&format!("{}  :{}  {}: {how}", image.repository, image.tag, image.digest));
+        right += usize::from(is_right);
+        if image.state != TargetState::Released {
+            not_released.push(format!("{}  :{}  {}", image.key, image.tag, image.state.words()));
+        }
+        differences.extend(wrong.into_iter().map(|what| Difference {
+            key: Some(image.key.clone()),
+            distro: format!(":{}", image.tag),
+            repository: image.repository.clone(),
+            what,
+        }));
+    }
     say.lines(&not_released.iter().map(|line| format!("not released: {line}")).collect::<Vec<_>>());
     let signatures = if keyring.is_some() { Signatures::Checked } else { Signatures::NotChecked };
-    if signatures == Signatures::NotChecked {
+    // Indexes are signed; an image is known by its digest.
+    if signatures == Signatures::NotChecked && !wanted.is_empty() {
         say.line("signatures were NOT checked: give the repositories' public keys with `--keyring FILE`");
     }
-    say.line(&format!("{right} files are served with the right bytes, {} differences", differences.len()));
+    let what = if images.is_empty() { "files" } else { "files and images" };
+    say.line(&format!("{right} {what} are served with the right bytes, {} differences", differences.len()));
     let report = Report {
         project: release.project.name.clone(),
         version: release.version.to_string(),
@@ -150,7 +174,7 @@ fn wanted(release: &Release) -> (BTreeMap<Place, Vec<Expected>>, Vec<String>, Ve
     let mut wanted: BTreeMap<Place, Vec<Expected>> = BTreeMap::new();
     let (mut not_released, mut differences) = (Vec::new(), Vec::new());
     for package in &release.packages {
-        for target in &package.targets {
+        for target in package.targets.iter().filter(|target| target.tag.is_none()) {
             if target.state != TargetState::Released {
                 not_released.push(format!("{}  {}  {}", package.key, target.distro, target.state.words()));
             }
@@ -179,6 +203,81 @@ fn wanted(release: &Release) -> (BTreeMap<Place, Vec<Expected>>, Vec<String>, Ve
         }
     }
     (wanted, not_released, differences)
+}
+
+/// An image that must be served under a tag, or must not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ServedImage {
+    key: String,
+    url: String,
+    repository: String,
+    tag: String,
+    digest: Digest,
+    state: TargetState,
+}
+
+/// Every declared image, under each of its tags.
+fn images(release: &Release) -> Vec<ServedImage> {
+    let mut images = Vec::new();
+    for package in &release.packages {
+        let Some(file) = &package.file else { continue };
+        for target in &package.targets {
+            let Some(tag) = &target.tag else { continue };
+            images.push(ServedImage {
+                key: package.key.to_string(),
+                url: target.public.url.clone(),
+                repository: target.public.repository.clone(),
+                tag: tag.clone(),
+                digest: file.digest,
+                state: target.state,
+            });
+        }
+    }
+    images
+}
+
+/// What is wrong with an image, seen as anybody would.
+async fn look_at_image(
+    image: &ServedImage,
+    options: &args::Verify,
+    policy: Option<&Policy>,
+    storage: &[Base],
+    end_ms: f64,
+    doing: &str,
+) -> Result<Vec<String>, Failure> {
+    let ServedImage { url, repository: name, tag, digest, state, .. } = image;
+    let failed = |why: String| Failure::new(Exit::Failed, doing, [format!("{name}:{tag}: {why}")]);
+    let base: Base = url.parse().map_err(|error| failed(format!("{error}")))?;
+    let repository = name.parse().map_err(|error| failed(format!("{error}")))?;
+    let tag: slipway_oci::Tag = tag.parse().map_err(|error| failed(format!("{error}")))?;
+    let mut registry = image::registry(base, None, policy, options.realm.clone());
+    registry.storage.extend(storage.iter().cloned());
+    let session = slipway_oci::Session::new(&registry);
+    let http = Fetch::new(ANSWER_DEADLINE);
+    let mut pauses = Pauses::default();
+    loop {
+        let found = if *state == TargetState::Released {
+            image::differences(&session, &http, &repository, &tag, *digest).await
+        } else {
+            match image::digest(&session, &http, &repository, &tag.clone().into()).await {
+                Ok(found) if found == *digest => {
+                    Ok(vec![format!("`{tag}` is served, though the release says: {}", state.words())])
+                }
+                Ok(found) => Ok(vec![format!("`{tag}` is served as {found}; it must be {digest}")]),
+                Err(NotResolved::Absent(_)) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            }
+        };
+        let error = match found {
+            Ok(wrong) => return Ok(wrong),
+            Err(error) => error,
+        };
+        let pause = pauses.next_ms();
+        if !error.may_pass() || host::now_ms() + pause > end_ms {
+            return Err(failed(error.to_string()));
+        }
+        host::pause_ms(pause).await;
+    }
 }
 
 /// How many files are right, and what is wrong with the others.
@@ -450,6 +549,20 @@ mod tests {
         assert_eq!(files, [("d/0", 3), ("d/1", 1)]);
         assert_eq!(not_released, ["c  d/0  Staged"]);
         assert!(differences.is_empty());
+    }
+
+    #[test]
+    fn an_image_is_looked_for_under_each_of_its_tags_and_in_no_index() {
+        let mut release = testing::release(&[("app", "released staged"), ("a", "released")]);
+        release.packages[0].file.as_mut().expect("an image").image = Some("registry.example.com/team/app".to_owned());
+        for (target, tag) in release.packages[0].targets.iter_mut().zip(["17.3.1", "17"]) {
+            (target.distro, target.tag) = (String::new(), Some(tag.to_owned()));
+        }
+        let found: Vec<_> = images(&release).into_iter().map(|image| (image.key, image.tag, image.state)).collect();
+        let expected = [("17.3.1", TargetState::Released), ("17", TargetState::Staged)];
+        assert_eq!(found, expected.map(|(tag, state)| ("app".to_owned(), tag.to_owned(), state)));
+        let (wanted, not_released, differences) = wanted(&release);
+        assert_eq!((wanted.len(), not_released.len(), differences.len()), (1, 0, 0));
     }
 
     #[test]

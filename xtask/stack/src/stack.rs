@@ -351,6 +351,27 @@ storage = ["{storage}"]
         if let Some(transfers) = settings.transfers {
             let _ = writeln!(text, "transfers = {transfers}");
         }
+        let registries = self.registry_staging().zip(self.registry_public());
+        if let Some((staging, public)) = &registries {
+            let _ = write!(
+                text,
+                r#"
+[places.registry-staging]
+kind = "registry"
+url = "{}"
+user = "{REGISTRY_USER}"
+token = "REGISTRY_STAGING_TOKEN"
+
+# It asks nobody for a password, so this one is never shown.
+[places.registry-public]
+kind = "registry"
+url = "{}"
+user = "{}"
+token = "REGISTRY_PUBLIC_TOKEN"
+"#,
+                staging.url, public.url, PUBLIC.0
+            );
+        }
         for project in PROJECTS {
             let _ = write!(
                 text,
@@ -377,6 +398,23 @@ public = {{ place = "public", repository = "{}/{}" }}
 "#,
             STAGING.0, STAGING.1, PUBLIC.0, PUBLIC.1
         );
+        if registries.is_some() {
+            let _ = write!(
+                text,
+                r#"
+[[routes]]
+kinds = ["image"]
+staging = {{ place = "registry-staging", repository = "{REGISTRY_STAGING}" }}
+public = {{ place = "registry-public", repository = "{REGISTRY_PUBLIC}" }}
+referrers = true
+floating = [
+  {{ tag = "latest", of = "final" }},
+  {{ tag = "rc", of = "candidate" }},
+  {{ tag = "{{major}}.{{minor}}", of = "final" }},
+]
+"#
+            );
+        }
         text
     }
 

@@ -132,6 +132,16 @@ pub enum PlaceKind {
     Registry,
 }
 
+impl PlaceKind {
+    /// Its name in `slipway.toml`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Packagecloud => "packagecloud",
+            Self::Registry => "registry",
+        }
+    }
+}
+
 /// `[versions]`: how near to everybody a version is, by its text.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
