@@ -109,7 +109,7 @@ fn lapse() -> Duration {
 fn whole_span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map_err(|error| {
-        serde::de::Error::custom(format!("`{text}` is no span of time such as `4h` or `90s`: {error}"))
+        serde::de::Error::custom(format!("`{text}` is no span of time such as `4h` or `30m`: {error}"))
     })
 }
 

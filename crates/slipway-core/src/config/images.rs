@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use slipway_wire::Base;
-
+use super::sense::is_closed;
 use super::{Config, Place, PlaceKind};
 use crate::cargo::Kind;
 use crate::route::{FloatingTag, Glob, How, Route, Site};
@@ -25,18 +24,6 @@ impl Config {
             .map(|route| ImageRules { referrers: route.referrers, floating: route.floating.clone() })
             .unwrap_or_default()
     }
-}
-
-/// Whether a credential may be sent there: nobody else reads it on the way.
-fn is_closed(base: &Base) -> bool {
-    let text = base.as_str();
-    let host = text.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
-    host.is_none_or(|host| {
-        let name = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
-        name == "localhost"
-            || name.starts_with("[::1]")
-            || name.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-    })
 }
 
 /// What of places and routes cannot be, where images are meant.

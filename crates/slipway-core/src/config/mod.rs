@@ -244,9 +244,6 @@ impl Config {
         for (index, gate) in file.gates.iter().enumerate() {
             problems.extend(gate.problems(index));
         }
-        if file.approvals.lapse.is_zero() {
-            problems.push("approvals: `lapse` must be more than nothing, or no approval would ever hold".to_owned());
-        }
         problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
         problems.extend(events::problems(&file.events));
         problems.extend(images::problems(&file.places, &file.routes));

@@ -174,12 +174,6 @@ pub(super) fn problems(edge: &Edge, gitlab: &Gitlab, projects: &[Project], deplo
             problems.push(format!("{setting}: it is empty; leave it out, or name what it stands for"));
         }
     }
-    if gitlab.status_token.as_ref() == Some(&gitlab.token) {
-        problems.push(format!(
-            "gitlab.status_token: it is the secret `{}` that reads; a token that writes is kept apart from it",
-            gitlab.token
-        ));
-    }
     let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
     for Project { id, name, .. } in projects {
         if !ids.insert(*id) {
@@ -197,9 +191,6 @@ pub(super) fn problems(edge: &Edge, gitlab: &Gitlab, projects: &[Project], deplo
         problems.extend(id_problem("projects", name, project.id, project.namespace_id));
         if project.webhook_token.is_none() && project.signing_token.is_none() {
             problems.push(format!("projects.{name}: its webhook proves itself by neither; set `signing_token` (GitLab 19.0 and newer) or `webhook_token`"));
-        }
-        if project.signing_token.is_some() && project.signing_token == project.webhook_token {
-            problems.push(format!("projects.{name}: `signing_token` and `webhook_token` are the same secret; the one is sent in the open, the other never"));
         }
         let empty = [
             ("pipeline_sources", project.pipeline_sources.is_empty()),
@@ -285,7 +276,7 @@ mod tests {
         for (edge, gitlab, project, more, part) in [
             ("", "", "", "", "`signing_token` (GitLab 19.0 and newer) or `webhook_token`"),
             ("", "", "webhook_token = \"W\"\nsigning_token = \"W\"", "", "are the same secret"),
-            ("", "status_token = \"GITLAB_TOKEN\"", hook, "", "gitlab.status_token"),
+            ("", "status_token = \"GITLAB_TOKEN\"", hook, "", "gitlab.status_token are the same secret"),
             ("operator_token = \"\"", "", hook, "", "edge.operator_token: it is empty"),
             ("", "keys = \" \"", hook, "", "gitlab.keys: it is empty"),
             ("", "", "webhook_token = \"W\"\nrefs = []", "", "projects.tug.refs"),

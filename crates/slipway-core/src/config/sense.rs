@@ -3,7 +3,10 @@
 //! A misspelt project in a gate would be a gate that is not there, so it stops the file like any other mistake. What may be so
 //! for a while, such as a project that has no route yet, is a note.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use slipway_wire::Base;
 
 use super::{Config, File, Receiver};
 use crate::release::Key;
@@ -12,9 +15,23 @@ use crate::route::Glob;
 /// The edge's own key, which nothing else may be.
 const EDGE_KEY: &str = "SLIPWAY_EDGE_KEY";
 
+/// A click has to count before it lapses. While GitLab does not answer it is asked again after five minutes at the latest, and
+/// a webhook that was lost is found a minute or two after the click: twice that.
+const LAPSE_MIN: Duration = Duration::from_mins(10);
+
 /// Everything of the kind in a file.
 pub(super) fn problems(file: &File) -> Vec<String> {
     let mut problems = secrets(file);
+    problems.extend(lapse(file));
+    for (index, events) in file.events.iter().enumerate() {
+        if let Receiver::Webhook { url, .. } = &events.to
+            && !is_closed(url)
+        {
+            problems.push(format!(
+                "events[{index}].url: what is told is not public yet, so it must be https, or loopback; `{url}` is neither"
+            ));
+        }
+    }
     let names: Vec<&str> = file.projects.iter().map(|project| project.name.as_str()).collect();
     let mut projects = |setting: String, globs: &[Glob]| {
         problems.extend(globs.iter().filter(|glob| !names.iter().any(|name| glob.fits(name))).map(|glob| {
@@ -61,41 +78,88 @@ fn keys(setting: &str, globs: &[Glob]) -> Vec<String> {
     odd.map(|glob| format!("{setting}: `{glob}` fits no key; keys have `a-z`, `0-9`, `.`, `_` and `-` alone")).collect()
 }
 
-/// Settings that name a secret, and hold something else. What they hold is not shown: it may be the secret.
-fn secrets(file: &File) -> Vec<String> {
-    let mut settings = vec![("gitlab.token".to_owned(), Some(&file.gitlab.token))];
-    for (setting, value) in [
-        ("edge.operator_token", &file.edge.operator_token),
-        ("gitlab.status_token", &file.gitlab.status_token),
-        ("gitlab.keys", &file.gitlab.keys),
-    ] {
+/// Why approvals would end before they can count.
+fn lapse(file: &File) -> Option<String> {
+    let lapse = file.approvals.lapse;
+    // Where one tries it out, GitLab is a program beside it that nobody waits for.
+    let (least, why) = if is_own(&file.edge.url) {
+        (Duration::from_millis(1), "or no approval would ever hold")
+    } else {
+        (LAPSE_MIN, "or a click would lapse before it counts, when GitLab is late with it or its webhook was lost")
+    };
+    let span = humantime::format_duration;
+    (lapse < least)
+        .then(|| format!("approvals: `lapse` is {}; it must be {} at least, {why}", span(lapse), span(least)))
+}
+
+/// A setting that names a secret.
+struct Named<'a> {
+    setting: String,
+    /// What the secret does.
+    purpose: &'static str,
+    secret: &'a str,
+}
+
+/// Every setting that names a secret.
+fn named_secrets(file: &File) -> Vec<Named<'_>> {
+    let edge = [
+        ("gitlab.status_token", "writes to GitLab", &file.gitlab.status_token),
+        ("gitlab.keys", "is GitLab's key set", &file.gitlab.keys),
+        ("edge.operator_token", "is what the operator shows", &file.edge.operator_token),
+    ];
+    let mut all = vec![("gitlab.token".to_owned(), "reads from GitLab", Some(&file.gitlab.token))];
+    all.extend(edge.into_iter().map(|(setting, purpose, secret)| {
         // That one of these is empty is said where they are read.
-        settings.push((setting.to_owned(), value.as_ref().filter(|value| !value.trim().is_empty())));
-    }
-    for (name, place) in &file.places {
-        settings.push((format!("places.{name}.token"), Some(&place.token)));
-    }
+        (setting.to_owned(), purpose, secret.as_ref().filter(|secret| !secret.trim().is_empty()))
+    }));
+    all.extend(
+        file.places
+            .iter()
+            .map(|(name, place)| (format!("places.{name}.token"), "opens an account at a place", Some(&place.token))),
+    );
     for project in &file.projects {
-        settings.push((format!("projects.{}.webhook_token", project.name), project.webhook_token.as_ref()));
-        settings.push((format!("projects.{}.signing_token", project.name), project.signing_token.as_ref()));
+        let setting = |what: &str| format!("projects.{}.{what}", project.name);
+        all.push((setting("webhook_token"), "is sent with GitLab's webhooks", project.webhook_token.as_ref()));
+        all.push((setting("signing_token"), "signs GitLab's webhooks", project.signing_token.as_ref()));
     }
     for (index, events) in file.events.iter().enumerate() {
-        settings.push(match &events.to {
-            Receiver::Webhook { signing_token, .. } => (format!("events[{index}].signing_token"), Some(signing_token)),
-            Receiver::Pipeline(trigger) => (format!("events[{index}].trigger.token"), Some(&trigger.token)),
+        all.push(match &events.to {
+            Receiver::Webhook { signing_token, .. } => {
+                (format!("events[{index}].signing_token"), "signs what others are told", Some(signing_token))
+            }
+            Receiver::Pipeline(trigger) => {
+                (format!("events[{index}].trigger.token"), "starts pipelines", Some(&trigger.token))
+            }
         });
     }
-    let said = settings.into_iter().filter_map(|(setting, value)| Some((setting, value?.as_str())));
-    let wrong = said.filter(|(_, value)| *value == EDGE_KEY || !is_name(value));
-    wrong
-        .map(|(setting, value)| match value {
-            EDGE_KEY => format!("{setting}: `{EDGE_KEY}` is the edge's own key; name another secret"),
-            _ => format!(
+    all.into_iter().filter_map(|(setting, purpose, secret)| Some(Named { setting, purpose, secret: secret? })).collect()
+}
+
+/// Settings that name a secret, and hold something else, or one that has another purpose already. What is no name is not
+/// shown: it may be the secret.
+fn secrets(file: &File) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut first: BTreeMap<&str, Named<'_>> = BTreeMap::new();
+    for named in named_secrets(file) {
+        let Named { setting, purpose, secret } = &named;
+        if *secret == EDGE_KEY {
+            problems.push(format!("{setting}: `{EDGE_KEY}` is the edge's own key; name another secret"));
+        } else if !is_name(secret) {
+            problems.push(format!(
                 "{setting}: it must be the NAME of a secret, in capitals, digits and `_`, such as `PUBLIC_TOKEN`. If it is the \
                  secret itself, revoke that one, and give the new one to `npx wrangler secret put NAME`"
-            ),
-        })
-        .collect()
+            ));
+        } else if let Some(other) = first.get(secret).filter(|other| other.purpose != *purpose) {
+            problems.push(format!(
+                "{} and {setting} are the same secret, `{secret}`: the one {}, the other {purpose}, and whoever learns it there \
+                 has it here; give each its own",
+                other.setting, other.purpose
+            ));
+        } else {
+            first.entry(secret).or_insert(named);
+        }
+    }
+    problems
 }
 
 fn is_name(text: &str) -> bool {
@@ -148,7 +212,7 @@ impl Config {
             }
         }
         for (setting, base) in [("edge.url", &self.edge.url), ("gitlab.url", &self.gitlab.url)] {
-            if is_open(base.as_str()) {
+            if !is_closed(base) {
                 notes.push(format!("{setting}: it is not https, so tokens can be read on the way"));
             }
         }
@@ -156,10 +220,20 @@ impl Config {
     }
 }
 
-/// Whether somebody else could read what goes there.
-fn is_open(url: &str) -> bool {
-    let host = url.strip_prefix("http://").unwrap_or("localhost");
-    !["localhost", "127.", "[::1]"].iter().any(|own| host.starts_with(own))
+/// Whether nobody else reads on the way what is sent there.
+pub(super) fn is_closed(base: &Base) -> bool {
+    base.as_str().starts_with("https://") || is_own(base)
+}
+
+/// Whether it is at this very machine.
+fn is_own(base: &Base) -> bool {
+    let text = base.as_str();
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or_default();
+    let name = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
+    name == "localhost"
+        || name.starts_with("[::1]")
+        || name.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -194,6 +268,87 @@ mod tests {
                 assert!(error.contains("secret"), "{error}");
                 assert!(["", "SLIPWAY_EDGE_KEY"].contains(&secret) || !error.contains(secret), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn one_secret_for_two_purposes_is_refused_with_both() {
+        let status = |name: &str| {
+            file("")
+                .replace("token = \"GITLAB_TOKEN\"", &format!("token = \"GITLAB_TOKEN\"\nstatus_token = \"{name}\""))
+        };
+        let operator = |name: &str| file("").replace("[gitlab]", &format!("operator_token = \"{name}\"\n[gitlab]"));
+        let events = |name: &str| {
+            file(&format!(
+                "[[events]]\nkinds = [\"complete\"]\nurl = \"https://h.example.com\"\nsigning_token = \"{name}\"\n\
+                 [[events]]\nkinds = [\"complete\"]\ntrigger = {{ project = 5, ref = \"main\", token = \"TRIGGER_TOKEN\" }}"
+            ))
+        };
+        for (text, one, other) in [
+            (status("GITLAB_TOKEN"), "gitlab.token", "gitlab.status_token"),
+            (status("PUBLIC_TOKEN"), "gitlab.status_token", "places.public.token"),
+            (operator("WEBHOOK_TOKEN_TUG"), "edge.operator_token", "projects.tug.webhook_token"),
+            (
+                file("").replace("WEBHOOK_TOKEN_TUG", "PUBLIC_TOKEN"),
+                "places.public.token",
+                "projects.tug.webhook_token",
+            ),
+            (
+                events("W2").replace("\"WEBHOOK_TOKEN_TUG\"", "\"WEBHOOK_TOKEN_TUG\"\nsigning_token = \"W2\""),
+                "projects.tug.signing_token",
+                "events[0].signing_token",
+            ),
+            (events("TRIGGER_TOKEN"), "events[0].signing_token", "events[1].trigger.token"),
+        ] {
+            let error = refused(&text);
+            assert!(error.contains(&format!("{one} and {other} are the same secret, `")), "{one}, {other}: {error}");
+            assert_eq!(error.matches("the same secret").count(), 1, "{error}");
+        }
+        // Several of one kind may be one: two places of a user, the webhooks of two projects.
+        let two = "[[projects]]\nid = 2\nnamespace_id = 3\nname = \"pilot\"\nwebhook_token = \"WEBHOOK_TOKEN_TUG\"\n";
+        for text in [file("").replace("PUBLIC_TOKEN", "STAGING_TOKEN"), file(two), events("EVENTS_TOKEN"), status("S")]
+        {
+            assert!(Config::parse(&text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_approval_that_would_lapse_before_a_click_can_count_is_refused() {
+        let lapse = |span: &str| file(&format!("[approvals]\nlapse = \"{span}\""));
+        for span in ["0s", "90s", "9m 59s"] {
+            let error = refused(&lapse(span));
+            assert!(error.contains("approvals: `lapse`") && error.contains("10m"), "{span}: {error}");
+        }
+        for span in ["10m", "4h", "2d"] {
+            assert!(Config::parse(&lapse(span)).is_ok(), "{span}");
+        }
+        // Where one tries it out nobody waits for GitLab; no time at all is no approval anywhere.
+        let own = |span: &str| lapse(span).replace("https://slipway.example.com", "http://127.0.0.1:8787");
+        assert!(Config::parse(&own("5s")).is_ok());
+        assert!(refused(&own("0s")).contains("approvals: `lapse`"));
+    }
+
+    #[test]
+    fn what_is_told_does_not_go_in_the_open() {
+        let told = |url: &str| {
+            file(&format!("[[events]]\nkinds = [\"complete\"]\nurl = \"{url}\"\nsigning_token = \"EVENTS_TOKEN\""))
+        };
+        for url in [
+            "http://hooks.example.com/slipway",
+            "http://127.0.0.1.example.com/",
+            "http://localhost.example.com",
+            "http://10.0.0.7:8080/hook",
+        ] {
+            let error = refused(&told(url));
+            assert!(error.contains("events[0].url") && error.contains("https"), "{url}: {error}");
+        }
+        for url in [
+            "https://hooks.example.com/slipway",
+            "http://127.0.0.1:9000/events",
+            "http://[::1]:9000",
+            "http://localhost:1/",
+        ] {
+            assert!(Config::parse(&told(url)).is_ok(), "{url}");
         }
     }
 
