@@ -27,6 +27,9 @@ const SCOPES: (&str, &str) = ("read_user", "read_user api");
 const INTERVAL_S: u32 = 5;
 /// A token with less than this to live is exchanged first.
 const MARGIN: Duration = Duration::from_mins(2);
+/// How long another command of the same person may take from GitLab's answer to the file, and how often the file is looked at.
+const WRITTEN_WITHIN_MS: f64 = 2000.0;
+const LOOK_MS: f64 = 100.0;
 
 /// Everything that is kept, by Slipway's address.
 #[derive(Default, Serialize, Deserialize)]
@@ -87,26 +90,49 @@ pub(crate) async fn only_address() -> Option<String> {
 /// Who is signed in at `edge`, with a token that is still good.
 pub(crate) async fn person(edge: &Base) -> Result<Option<Person>, Failure> {
     let doing = format!("cannot use the sign-in at {edge}");
-    let mut kept = kept().await;
-    let Some(login) = kept.0.get_mut(edge.as_str()) else { return Ok(None) };
+    let Some(mut login) = kept().await.0.remove(edge.as_str()) else { return Ok(None) };
     let failed = |why: String| Failure::new(Exit::Failed, &doing, [why, "Run `slipway login` again.".to_owned()]);
     let gitlab: Base = login.gitlab.parse().map_err(|error| failed(format!("{error}")))?;
-    if !expires_soon(login, &host::date()) {
-        return Ok(Some(Person { gitlab, token: Token::new(&login.access_token), api: login.api }));
+    let signed_in =
+        |login: &Login| Some(Person { gitlab: gitlab.clone(), token: Token::new(&login.access_token), api: login.api });
+    if !expires_soon(&login, &host::date()) {
+        return Ok(signed_in(&login));
     }
     let Some(refresh_token) = login.refresh_token.clone() else {
         return Err(failed("it has expired".to_owned()));
     };
     let anonymous = Gitlab::new(gitlab.clone(), None);
     match anonymous.refresh(&login.application, &refresh_token).await {
-        Ok(Ok(grant)) => take(login, grant, &host::date()),
-        Ok(Err(error)) => return Err(failed(format!("GitLab does not prolong it: {error}"))),
+        Ok(Ok(grant)) => take(&mut login, grant, &host::date()),
+        // A refresh token is good once, so another command of the same person may have been first.
+        Ok(Err(error)) => match exchanged(edge, &login).await {
+            Some(login) => return Ok(signed_in(&login)),
+            None => return Err(failed(format!("GitLab does not prolong it: {error}"))),
+        },
         Err(error) => return Err(Failure::new(Exit::Failed, &doing, [error.to_string()])),
     }
-    let person = Person { gitlab, token: Token::new(&login.access_token), api: login.api };
-    // A refresh token is good once, so the new one must not be lost.
+    let person = signed_in(&login);
+    // The new refresh token must not be lost, nor what others have written of their own sign-ins meanwhile.
+    let mut kept = kept().await;
+    kept.0.insert(edge.as_str().to_owned(), login);
     keep(&kept, &doing).await?;
-    Ok(Some(person))
+    Ok(person)
+}
+
+/// What somebody else has been given for the token of this sign-in. They have GitLab's answer, and may not have written it yet.
+async fn exchanged(edge: &Base, before: &Login) -> Option<Login> {
+    let end = host::now_ms() + WRITTEN_WITHIN_MS;
+    loop {
+        let login = kept().await.0.remove(edge.as_str())?;
+        let is_same_place = login.gitlab == before.gitlab;
+        if is_same_place && login.access_token != before.access_token && !expires_soon(&login, &host::date()) {
+            return Some(login);
+        }
+        if host::now_ms() > end {
+            return None;
+        }
+        host::pause_ms(LOOK_MS).await;
+    }
 }
 
 fn expires_soon(login: &Login, now: &str) -> bool {

@@ -145,6 +145,16 @@ const signedIn = async (edge, words = []) => {
   assert.equal(code, 0, err);
   return { variables, out };
 };
+/// Signs in long ago: the token has expired, and the one that it is exchanged for has not.
+const expired = async (edge) => {
+  const { variables } = await signedIn(edge);
+  const path = join(variables.XDG_CONFIG_HOME, "slipway", "credentials.json");
+  const kept = async () => JSON.parse(await readFile(path, "utf8"));
+  const before = await kept();
+  Object.assign(before[edge.url], { access_token: "old", refresh_token: "refresh-1", expires_at: "2020-01-01T00:00:00.000Z" });
+  await writeFile(path, JSON.stringify(before));
+  return { variables, refreshToken: async () => (await kept())[edge.url].refresh_token };
+};
 const withSignIn = async (options, gitlabs, more = () => {}) =>
   edge({ ...options, script: (request, release) => (request.path === "/api/v1/sign-in" ? { json: { gitlab: gitlabs.url, application: "app-1" } } : more(request, release)) });
 
@@ -208,14 +218,47 @@ test("whoever cannot be told of a sign-out is named, and the token is not kept a
 test("a token that has expired is exchanged without asking the person, and the new one is kept", async () => {
   const gitlabs = await gitlab({ pending: 0 });
   await using([gitlabs, await withSignIn({}, gitlabs)], async (gitlab, edge) => {
-    const { variables } = await signedIn(edge);
-    const path = join(variables.XDG_CONFIG_HOME, "slipway", "credentials.json");
-    const kept = JSON.parse(await readFile(path, "utf8"));
-    Object.assign(kept[edge.url], { access_token: "old", refresh_token: "refresh-1", expires_at: "2020-01-01T00:00:00.000Z" });
-    await writeFile(path, JSON.stringify(kept));
+    const { variables, refreshToken } = await expired(edge);
     assert.equal((await slipway(["close", "--reason", "given up"], variables)).code, 0);
     assert.deepEqual(gitlab.requests.at(-1).form, { client_id: "app-1", grant_type: "refresh_token", refresh_token: "refresh-1" });
-    assert.equal(JSON.parse(await readFile(path, "utf8"))[edge.url].refresh_token, "refresh-2");
+    assert.equal(await refreshToken(), "refresh-2");
+  });
+});
+
+test("two commands of one person exchange an expired token at once, and both go on with the one that was given", async () => {
+  let asked = 0;
+  let arrived;
+  const both = new Promise((resolve) => (arrived = resolve));
+  // A refresh token is good once: whoever comes second is refused, before the first one has heard of it.
+  const exchange = async () => {
+    const isFirst = ++asked === 1;
+    if (!isFirst) arrived();
+    await both;
+    if (!isFirst) return { status: 400, json: { error: "invalid_grant" }, type: "application/json" };
+    return { json: { access_token: PERSON_TOKEN, refresh_token: "refresh-2", expires_in: 7200, token_type: "Bearer" } };
+  };
+  const script = ({ body }) => body.toString().includes("refresh-1") && exchange();
+  const gitlabs = await gitlab({ pending: 0, script });
+  await using([gitlabs, await withSignIn({}, gitlabs)], async (_, edge) => {
+    const { variables, refreshToken } = await expired(edge);
+    const words = ["hold", "--reason", "crashes on start"];
+    const ended = await Promise.all([slipway(words, variables), slipway(words, variables)]);
+    assert.deepEqual(ended.map(({ code, err }) => (code === 0 ? "" : err)), ["", ""]);
+    assert.equal(asked, 2);
+    assert.equal(await refreshToken(), "refresh-2");
+    assert.equal(edge.requests.filter(({ path }) => path.endsWith("/holds")).length, 2);
+  });
+});
+
+test("an exchange that GitLab refuses, and that nobody else has made, asks to sign in again", async () => {
+  const script = ({ path, body }) => path === "/oauth/token" && body.toString().includes("refresh_token") && { status: 400, json: { error: "invalid_grant" }, type: "application/json" };
+  const gitlabs = await gitlab({ pending: 0, script });
+  await using([gitlabs, await withSignIn({}, gitlabs)], async (_, edge) => {
+    const { variables, refreshToken } = await expired(edge);
+    const { code, err } = await slipway(["hold", "--reason", "crashes on start"], variables);
+    assert.equal(code, 1);
+    assert.match(err, /GitLab does not prolong it: invalid_grant[^]*Run `slipway login` again/);
+    assert.equal(await refreshToken(), "refresh-1");
   });
 });
 
