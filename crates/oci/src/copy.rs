@@ -269,7 +269,7 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
             let request = if is_resumable { upload.patch(skip, blob.size) } else { upload.put(blob.digest) };
             let request = request.map_err(|error| failed("send")(CallError::Unsendable(error.to_string())))?;
             let shown = session.credential(&self.scope).map_err(failed("send"))?;
-            let answer = self.relay(blob, &request, skip).await?;
+            let answer = session.hidden(self.relay(blob, &request, skip).await?);
             // The token may have run out a moment ago. An address is good for one request, so another upload is begun.
             if answer.status() == StatusCode::UNAUTHORIZED && !is_renewed {
                 is_renewed = true;

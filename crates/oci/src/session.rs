@@ -16,7 +16,7 @@ use slipway_wire::{CallError, Endpoint, Http, Request, Response, Token};
 use crate::answer::{host, refusal, unreadable};
 use crate::challenge::{Challenge, challenges};
 use crate::name::Repository;
-use crate::registry::Registry;
+use crate::registry::{Credential, Registry};
 
 /// What a request needs to be allowed: repositories, each with actions
 /// (<https://distribution.github.io/distribution/spec/auth/scope/>).
@@ -85,10 +85,10 @@ impl<'a> Session<'a> {
         let request = self.with_credential(endpoint.request().map_err(|error| unsendable(&error))?, scope)?;
         let answer = http.send(request).await?;
         if answer.status() != StatusCode::UNAUTHORIZED || !self.renew(http, scope, shown.as_ref(), &answer).await? {
-            return endpoint.parse(&answer);
+            return endpoint.parse(&self.hidden(answer));
         }
         let request = self.with_credential(endpoint.request().map_err(|error| unsendable(&error))?, scope)?;
-        endpoint.parse(&http.send(request).await?)
+        endpoint.parse(&self.hidden(http.send(request).await?))
     }
 
     /// As [`Session::call`], handing the body of a success to `each`. Returns the answer, without that body.
@@ -103,10 +103,29 @@ impl<'a> Session<'a> {
         let asked = self.with_credential(request().map_err(|error| unsendable(&error))?, scope)?;
         let answer = http.read(asked, each).await?;
         if answer.status() != StatusCode::UNAUTHORIZED || !self.renew(http, scope, shown.as_ref(), &answer).await? {
-            return Ok(answer);
+            return Ok(self.hidden(answer));
         }
         let asked = self.with_credential(request().map_err(|error| unsendable(&error))?, scope)?;
-        Ok(http.read(asked, each).await?)
+        Ok(self.hidden(http.read(asked, each).await?))
+    }
+
+    /// An answer without what the registry was shown: some show the whole request when they fail. A success is left as it
+    /// is, since it may be bytes that have a digest.
+    pub(crate) fn hidden(&self, mut answer: Response) -> Response {
+        if answer.status().is_success() || answer.body().is_empty() {
+            return answer;
+        }
+        let mut secrets: Vec<String> = self.tokens.borrow().values().map(|token| token.expose().to_owned()).collect();
+        if let Some(Credential { user, password }) = &self.registry.credential {
+            let basic = password.basic_of(user).ok();
+            let basic = basic.as_ref().and_then(|basic| basic.to_str().ok()?.strip_prefix("Basic "));
+            secrets.extend(basic.map(str::to_owned));
+            secrets.push(password.expose().to_owned());
+        }
+        let said = String::from_utf8_lossy(answer.body()).into_owned();
+        let secrets = secrets.iter().filter(|secret| !secret.is_empty());
+        *answer.body_mut() = secrets.fold(said, |said, secret| said.replace(secret, "(hidden)")).into_bytes();
+        answer
     }
 
     /// Adds what the registry is known to want. A request to anywhere else is left as it is.
@@ -188,7 +207,7 @@ impl<'a> Session<'a> {
             (None, said) => said,
         };
         let request = ask(registry, realm, service, scope).map_err(|error| unsendable(&error))?;
-        let answer = http.send(request).await?;
+        let answer = self.hidden(http.send(request).await?);
         read_token(realm, &answer)
     }
 }
@@ -236,7 +255,7 @@ fn read_token(realm: &str, answer: &Response) -> Result<Token, CallError> {
 mod tests {
     use super::*;
     use crate::fake::{Script, base, now, response, with_header};
-    use crate::{BlobHead, Credential, HeadBlob};
+    use crate::{BlobHead, HeadBlob};
 
     const REALM: &str = "https://auth.example.com/token";
 
@@ -379,6 +398,22 @@ mod tests {
             });
             let error = head(&registry(), &http, 1).remove(0).expect_err(body).to_string();
             assert!(error.contains(why) && error.contains("auth.example.com") && !error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_registry_that_shows_what_it_was_shown_is_not_repeated() {
+        let http = Script::new(|request| match request.uri().host() {
+            Some("auth.example.com") => response(200, r#"{"token":"t0kenOfOneMinute"}"#),
+            _ if request.headers().contains_key(AUTHORIZATION) => {
+                response(500, format!("{:?} dGVzdGVyOnMzY3JldA== s3cret", request.headers()[AUTHORIZATION].to_str()))
+            }
+            _ => bearer(REALM),
+        });
+        let error = head(&registry(), &http, 1).remove(0).expect_err("500").to_string();
+        assert!(error.contains("Bearer (hidden)"), "{error}");
+        for secret in ["t0ken", "dGVzdGVyOnMzY3JldA", "s3cret"] {
+            assert!(!error.contains(secret), "{error}");
         }
     }
 
