@@ -337,7 +337,7 @@ fn not_shipped(promotion: &Promotion, why: NotShipped, public: Visible) -> Outco
 
 fn troubled(trouble: Trouble, public: Visible) -> Outcome {
     match trouble.kind {
-        TroubleKind::Passing | TroubleKind::Busy => Outcome::Troubled(trouble),
+        TroubleKind::Passing | TroubleKind::Busy | TroubleKind::Throttled { .. } => Outcome::Troubled(trouble),
         TroubleKind::CutOff => Outcome::CutOff { again: CUT_OFF_AGAIN, trouble, public },
         TroubleKind::Final(code) => Outcome::Refused { code, trouble, public },
     }

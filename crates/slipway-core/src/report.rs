@@ -13,7 +13,7 @@ use crate::promotion::{Outcome, Promotion};
 use crate::release::TargetState;
 use crate::route::How;
 use crate::time::Timestamp;
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, TroubleKind};
 
 /// How often a promotion that meets passing trouble tries before it asks for a person: about 20 minutes of waits.
 pub const ATTEMPTS_MAX: u32 = 10;
@@ -30,6 +30,8 @@ pub const NOWHERE_AFTER_ACT_MAX: Duration = Duration::from_mins(30);
 pub const NOWHERE_MAX: Duration = Duration::from_secs(45);
 /// How long a copy that the edge cannot end by itself waits for a job that carries it.
 pub const CARRY_WAIT_MAX: Duration = Duration::from_mins(10);
+/// However long a registry wants to be left alone, it is asked again after this time: somebody waits for the release.
+pub const LEFT_ALONE_MAX: Duration = Duration::from_hours(1);
 /// How long an account may be cut off: as long as an approval holds.
 pub const CUT_OFF_MAX: Duration = Duration::from_hours(4);
 
@@ -170,7 +172,15 @@ pub fn report(
         }
         Outcome::Troubled(trouble) => {
             let problem = told(Code::Trouble, trouble, Visible::Unknown);
-            moving(Step::Look, Some(problem), trouble_wait(patience.troubled))
+            // Whoever is told when to come again does not come sooner, for all its jitter.
+            let (shown, wait) = moving(Step::Look, Some(problem), trouble_wait(patience.troubled));
+            match (trouble.kind, wait) {
+                (TroubleKind::Throttled { wait: asked }, Next::After(wait)) => {
+                    let left_alone = asked.from(now.0.div_euclid(1000)).min(LEFT_ALONE_MAX);
+                    (shown, Next::After(wait.saturating_add(left_alone)))
+                }
+                _ => (shown, wait),
+            }
         }
         Outcome::Conflict { public, moved } => {
             let ours = known.after_any_act(Visible::Nothing);
@@ -405,6 +415,8 @@ fn trouble_wait(troubled: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use slipway_wire::Wait;
+
     use crate::store::Store;
 
     #[test]
@@ -452,6 +464,27 @@ mod tests {
             "`tug_17.3.1-1_amd64.deb` is copied too slowly: after 2.0 of 134.2 MB the rest needs 21 minutes at 110.0 kB a \
              second, and the edge has only 12 by itself. Nothing of it is public."
         );
+    }
+
+    #[test]
+    fn whoever_is_told_when_to_come_again_does_not_come_sooner() {
+        let now = Timestamp(1_795_392_000_000);
+        let ten_minutes = Duration::from_mins(10);
+        for (wait, least) in [
+            (Wait::For(ten_minutes), ten_minutes),
+            (Wait::Until(1_795_392_600), ten_minutes),
+            (Wait::Until(1_795_000_000), Duration::ZERO),
+            (Wait::For(Duration::MAX), LEFT_ALONE_MAX),
+        ] {
+            let kind = TroubleKind::Throttled { wait };
+            let trouble = Trouble { kind, ..Trouble::passing("the registry is asked too much") };
+            for random in [0, 1_000, u64::MAX] {
+                let outcome = Outcome::Troubled(trouble.clone());
+                let (_, next) = report(&copy(false), &outcome, Patience::default(), now, random);
+                let Next::After(found) = next else { panic!("it is tried again") };
+                assert!(found >= least && found < least + Duration::from_mins(1), "{wait:?}: {found:?}");
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use slipway_wire::CallError;
+use slipway_wire::{CallError, Wait};
 
 use crate::api::Evidence;
 use crate::problem::Code;
@@ -29,6 +29,11 @@ pub enum TroubleKind {
     Passing,
     /// The server has more to do than it can: it may go better later, and sooner if less is asked of it.
     Busy,
+    /// Too much was asked of it lately, and it says when it may be asked again.
+    Throttled {
+        /// How long that is, or until when.
+        wait: Wait,
+    },
     /// The account is cut off until a person pays, raises its plan or waits for its period to end. 429 and 402 from
     /// packagecloud mean this and never a rate of requests, so asking again does not help.
     CutOff,
@@ -57,7 +62,9 @@ impl Trouble {
     pub fn of(error: &CallError, doing: &str) -> Self {
         let kind = match error.status() {
             // Of a service that says itself that it is only busy, 429 means no more than that.
-            _ if matches!(error, CallError::Busy { .. }) => TroubleKind::Busy,
+            _ if matches!(error, CallError::Busy { .. }) => {
+                error.wait().map_or(TroubleKind::Busy, |wait| TroubleKind::Throttled { wait })
+            }
             Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYMENT_REQUIRED) => TroubleKind::CutOff,
             Some(status) if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => TroubleKind::Busy,
             _ if error.may_pass() => TroubleKind::Passing,
@@ -84,7 +91,7 @@ impl Trouble {
 
     /// Whether asking again, later and unchanged, may go better.
     pub fn may_pass(&self) -> bool {
-        matches!(self.kind, TroubleKind::Passing | TroubleKind::Busy)
+        matches!(self.kind, TroubleKind::Passing | TroubleKind::Busy | TroubleKind::Throttled { .. })
     }
 }
 
@@ -125,8 +132,14 @@ mod tests {
     #[test]
     fn a_registry_that_asks_to_wait_is_busy_and_not_cut_off() {
         let (host, said) = ("r.example.com".to_owned(), "slow down".to_owned());
-        let busy = CallError::Busy { host, status: StatusCode::TOO_MANY_REQUESTS, wait: None, said };
-        assert_eq!(Trouble::of(&busy, "cannot look").kind, TroubleKind::Busy);
+        let told = Wait::Until(1_795_392_000);
+        for (wait, kind) in [(None, TroubleKind::Busy), (Some(told), TroubleKind::Throttled { wait: told })] {
+            let (host, said) = (host.clone(), said.clone());
+            let busy = CallError::Busy { host, status: StatusCode::TOO_MANY_REQUESTS, wait, said };
+            let trouble = Trouble::of(&busy, "cannot look");
+            assert_eq!(trouble.kind, kind);
+            assert!(trouble.may_pass(), "{trouble}");
+        }
     }
 
     #[test]

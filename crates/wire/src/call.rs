@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
 
 /// A request with a small body.
 pub type Request = http::Request<Vec<u8>>;
@@ -95,7 +96,8 @@ pub enum CallError {
 }
 
 /// When a busy service wants to be asked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wait {
     /// So long after its answer.
     For(Duration),

@@ -119,7 +119,7 @@ impl Ending {
         match how {
             Ok(()) => Self::Sent,
             Err(NotShipped::Trouble(trouble)) => match trouble.kind {
-                TroubleKind::Busy => Self::Busy,
+                TroubleKind::Busy | TroubleKind::Throttled { .. } => Self::Busy,
                 TroubleKind::CutOff => Self::CutOff(trouble.clone()),
                 TroubleKind::Passing | TroubleKind::Final(_) => Self::Other,
             },
@@ -608,6 +608,7 @@ mod tests {
             (Err(NotShipped::Taken), "Other"),
             (Err(NotShipped::Changed(None)), "Other"),
             (Err(trouble(TroubleKind::Busy)), "Busy"),
+            (Err(trouble(TroubleKind::Throttled { wait: slipway_wire::Wait::Until(7) })), "Busy"),
             (Err(trouble(TroubleKind::CutOff)), "CutOff"),
             (Err(trouble(TroubleKind::Passing)), "Other"),
             (Err(trouble(TroubleKind::Final(Code::Refused))), "Other"),
