@@ -45,7 +45,7 @@ pub use manifest::{
 pub use manifests::{Head, HeadManifest, Put, PutManifest, read_manifest};
 pub use name::{InvalidReference, InvalidRepository, InvalidTag, Reference, Repository, Tag, Which};
 pub use ping::answers;
-pub use read_back::{Depth, NotServed, Place, read_back};
+pub use read_back::{Depth, NotServed, Place, read_back, read_back_blobs};
 pub use referrers::{Referrers, find_referrers};
 pub use registry::{Credential, Location, Registry};
 pub use session::{Scope, Session};

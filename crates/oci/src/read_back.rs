@@ -112,6 +112,12 @@ pub async fn read_back(
     let manifests = manifests.filter(|manifest| depth > Depth::Names || manifest.digest() == root.digest());
     let manifests = manifests.map(|manifest| reading.manifest(manifest));
     stream::iter(manifests).buffer_unordered(http.connections()).try_collect::<()>().await?;
+    read_back_blobs(http, shelf, image, depth).await
+}
+
+/// Reads back an image's blobs alone, for whoever has just read its manifests from there.
+pub async fn read_back_blobs(http: &impl Http, shelf: Shelf<'_>, image: &Image, depth: Depth) -> Result<(), NotServed> {
+    let reading = Reading { http, shelf, scope: Scope::pull(shelf.repository) };
     let blobs = image.blobs().iter().filter(|_| depth > Depth::Names).map(|blob| reading.blob(blob, depth));
     stream::iter(blobs).buffer_unordered(http.connections()).try_collect::<()>().await
 }

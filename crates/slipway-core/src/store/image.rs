@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use slipway_oci::{
-    HeadManifest, Location, Move, Moved, NotCopied, NotWhole, Repository, Scope, Session, Shelf, Tag, Uploads, Which,
-    copy, copy_referrers, find_referrers, list_tags, moves, read_image, read_manifest, tag,
+    Depth, HeadManifest, Location, Move, Moved, NotCopied, NotServed, NotWhole, Repository, Scope, Session, Shelf, Tag,
+    Uploads, Which, copy, copy_referrers, find_referrers, list_tags, moves, read_back, read_back_blobs, read_image,
+    read_manifest, tag,
 };
 use slipway_wire::{CallError, Digest, Http, Relay};
 
@@ -39,7 +40,11 @@ pub struct Registry {
 fn of(error: &CallError, doing: &str) -> Trouble {
     let trouble = Trouble::of(error, doing);
     let is_rate = error.status().is_some_and(|status| status == http::StatusCode::TOO_MANY_REQUESTS);
-    if is_rate { Trouble { kind: TroubleKind::Busy, ..trouble } } else { trouble }
+    if is_rate && trouble.kind == TroubleKind::CutOff {
+        Trouble { kind: TroubleKind::Busy, ..trouble }
+    } else {
+        trouble
+    }
 }
 
 fn not_whole(error: &NotWhole) -> Trouble {
@@ -47,6 +52,13 @@ fn not_whole(error: &NotWhole) -> Trouble {
         NotWhole::Call { repository, digest, source } => {
             of(source, &format!("cannot read the manifest {digest} of {repository}"))
         }
+        _ => Trouble::lasting(Code::Refused, error.to_string()),
+    }
+}
+
+fn not_served(error: &NotServed) -> Trouble {
+    match error {
+        NotServed::Call { what, place, source } => of(source, &format!("cannot read back {what} from {place}")),
         _ => Trouble::lasting(Code::Refused, error.to_string()),
     }
 }
@@ -118,8 +130,8 @@ impl Registry {
         })
     }
 
-    /// What the tag leads to, for whoever may read the repository: its bytes are hashed, and every manifest that they name
-    /// is read by its digest.
+    /// What the tag leads to, for whoever may read the repository: its bytes are hashed, every manifest that they name is
+    /// read by its digest, and every blob is there with its length.
     pub(super) async fn served(&self, http: &impl Http, tag: &Tag) -> Result<Served, Trouble> {
         let Self { registry, repository, private, .. } = self;
         let registry = if *private { registry.clone() } else { registry.as_anybody() };
@@ -129,11 +141,16 @@ impl Registry {
         let Some(manifest) = read.map_err(|error| of(&error, &format!("cannot read {repository}:{tag}")))? else {
             return Ok(Served::NotListed);
         };
-        match read_image(&session, http, &scope, repository, manifest.digest()).await {
-            Ok(_) => Ok(Served::Digest(manifest.digest())),
-            // A tag that moves meanwhile, or a copy of the registry that is behind.
-            Err(NotWhole::Lacks { .. }) => Ok(Served::InMotion),
-            Err(error) => Err(not_whole(&error)),
+        // What is lacking: a tag that moves meanwhile, or a copy of the registry that is behind.
+        let image = match read_image(&session, http, &scope, repository, manifest.digest()).await {
+            Ok(image) => image,
+            Err(NotWhole::Lacks { .. }) => return Ok(Served::InMotion),
+            Err(error) => return Err(not_whole(&error)),
+        };
+        match read_back_blobs(http, Shelf { session: &session, repository }, &image, Depth::Parts).await {
+            Ok(()) => Ok(Served::Digest(manifest.digest())),
+            Err(NotServed::Lacks { .. }) => Ok(Served::InMotion),
+            Err(error) => Err(not_served(&error)),
         }
     }
 
@@ -174,6 +191,8 @@ impl Registry {
             Seen::Digest(_) | Seen::WithoutDigest => return Err(NotShipped::Taken),
             Seen::Nothing => {}
         }
+        // A registry that said 201 has said no more than that. Nobody has its tag yet.
+        read_back(http, target, &image, &[], Depth::Parts).await.map_err(|error| not_served(&error))?;
         let Some(manifest) = image.manifest() else {
             return Err(Trouble::passing(format!("the image {} has no manifest", shipment.digest)).into());
         };
@@ -197,3 +216,6 @@ impl Registry {
         Ok(rules.into_iter().filter(forward).map(|rule| rule.tag).collect())
     }
 }
+
+#[cfg(test)]
+mod tests;
