@@ -185,14 +185,14 @@ impl Registry {
             let found = found.map_err(|error| of(&error, &doing))?;
             copy_referrers(http, source, target, &found, &kept, &|_, _| {}).await.map_err(not_copied)?;
         }
+        // A registry that said 201 has said no more than that. Nobody has its tag yet.
+        read_back(http, target, &image, &[], Depth::Parts).await.map_err(|error| not_served(&error))?;
         // A final tag is never given another image, whoever has set it since the last look.
         match self.find(http, &telling, &name.clone().into()).await? {
             Seen::Digest(found) if found == shipment.digest => return Ok(()),
             Seen::Digest(_) | Seen::WithoutDigest => return Err(NotShipped::Taken),
             Seen::Nothing => {}
         }
-        // A registry that said 201 has said no more than that. Nobody has its tag yet.
-        read_back(http, target, &image, &[], Depth::Parts).await.map_err(|error| not_served(&error))?;
         let Some(manifest) = image.manifest() else {
             return Err(Trouble::passing(format!("the image {} has no manifest", shipment.digest)).into());
         };

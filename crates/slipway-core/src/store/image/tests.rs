@@ -44,6 +44,8 @@ struct World {
     /// Whether manifests are stored with a byte more than was sent.
     swaps: Cell<bool>,
     mounts_nothing: Cell<bool>,
+    /// A tag that somebody else sets at the public registry when a request's line begins so.
+    meanwhile: RefCell<Option<(String, &'static str, Digest)>>,
     /// The tags that were set while something that they lead to was lacking.
     early: RefCell<Vec<String>>,
 }
@@ -127,6 +129,11 @@ impl World {
         let path = request.uri().path().to_owned();
         let line = format!("{} {host}{path}", request.method());
         self.asked.borrow_mut().push(line.clone());
+        if let Some((_, tag, digest)) =
+            self.meanwhile.borrow_mut().take_if(|(begins, ..)| line.starts_with(begins.as_str()))
+        {
+            self.set_tag(PUBLIC, tag, digest);
+        }
         for (begins, times, answer) in self.refuses.borrow_mut().iter_mut() {
             if *times > 0 && line.starts_with(begins.as_str()) {
                 *times -= 1;
@@ -394,13 +401,24 @@ fn a_final_tag_with_another_image_is_a_conflict_and_nothing_is_overwritten() {
     assert_eq!((public, &served), (Seen::Digest(other), &Served::Digest(other)));
     let inventory = Inventory { public, staging: Seen::Digest(digest), served };
     assert_eq!(plan(digest, &inventory), Plan::Conflict { public: other });
-    // A tag that somebody set after the look stops the copy too.
+    // A copy that is begun all the same is stopped.
     assert_eq!(ship_as(&world, digest, "17.3.1", &[rule("latest")]), Err(NotShipped::Taken));
     assert_eq!(world.tag(PUBLIC, "17.3.1"), Some(other.to_string()));
     assert_eq!(world.tag(PUBLIC, "latest"), None);
     for tag in ["17.3.1", "latest"] {
         assert_eq!(world.asked(&format!("PUT {PUBLIC}/v2/team/app/manifests/{tag}")), 0, "{tag}");
     }
+}
+
+#[test]
+fn a_tag_that_somebody_sets_while_an_image_is_copied_and_read_back_is_not_overwritten() {
+    let (world, digest) = world();
+    let other = world.image(PUBLIC, "team/app", "two");
+    let read_back = format!("GET {PUBLIC}/v2/team/app/manifests/{digest}");
+    *world.meanwhile.borrow_mut() = Some((read_back, "17.3.1", other));
+    assert_eq!(ship_as(&world, digest, "17.3.1", &[rule("latest")]), Err(NotShipped::Taken));
+    let tags = ["17.3.1", "latest"].map(|tag| world.tag(PUBLIC, tag));
+    assert_eq!(tags, [Some(other.to_string()), None]);
 }
 
 #[test]
