@@ -16,7 +16,7 @@ use slipway_wire::{CallError, Endpoint, Http, Request, Response, Token};
 use crate::answer::{host, refusal, unreadable};
 use crate::challenge::{Challenge, challenges};
 use crate::name::Repository;
-use crate::registry::Registry;
+use crate::registry::{Credential, Registry};
 
 /// What a request needs to be allowed: repositories, each with actions
 /// (<https://distribution.github.io/distribution/spec/auth/scope/>).
@@ -58,6 +58,8 @@ impl fmt::Display for Scope {
 pub struct Session<'a> {
     registry: &'a Registry,
     tokens: RefCell<BTreeMap<Scope, Token>>,
+    /// Every token that the registry gave, also those that have run out: none is shown to people.
+    given: RefCell<Vec<Token>>,
     wants_basic: Cell<bool>,
     /// Who fetches a token has it. The others wait for that one.
     fetching: Mutex<()>,
@@ -66,7 +68,13 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Nothing is asked yet.
     pub fn new(registry: &'a Registry) -> Self {
-        Self { registry, tokens: RefCell::default(), wants_basic: Cell::default(), fetching: Mutex::new(()) }
+        Self {
+            registry,
+            tokens: RefCell::default(),
+            given: RefCell::default(),
+            wants_basic: Cell::default(),
+            fetching: Mutex::new(()),
+        }
     }
 
     /// Which registry it is.
@@ -85,10 +93,10 @@ impl<'a> Session<'a> {
         let request = self.with_credential(endpoint.request().map_err(|error| unsendable(&error))?, scope)?;
         let answer = http.send(request).await?;
         if answer.status() != StatusCode::UNAUTHORIZED || !self.renew(http, scope, shown.as_ref(), &answer).await? {
-            return endpoint.parse(&answer);
+            return endpoint.parse(&answer).map_err(|error| self.hide(error));
         }
         let request = self.with_credential(endpoint.request().map_err(|error| unsendable(&error))?, scope)?;
-        endpoint.parse(&http.send(request).await?)
+        endpoint.parse(&http.send(request).await?).map_err(|error| self.hide(error))
     }
 
     /// As [`Session::call`], handing the body of a success to `each`. Returns the answer, without that body.
@@ -107,6 +115,20 @@ impl<'a> Session<'a> {
         }
         let asked = self.with_credential(request().map_err(|error| unsendable(&error))?, scope)?;
         Ok(http.read(asked, each).await?)
+    }
+
+    /// An error without what this session proves itself with: some services show the whole request when they fail. For answers
+    /// that are read elsewhere than in [`Session::call`].
+    pub(crate) fn hide(&self, error: CallError) -> CallError {
+        let mut secrets: Vec<String> = self.given.borrow().iter().map(|token| token.expose().to_owned()).collect();
+        if let Some(Credential { user, password }) = &self.registry.credential {
+            let basic = password.basic_of(user).ok();
+            let basic = basic.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
+            secrets.extend(basic.map(str::to_owned));
+            secrets.push(password.expose().to_owned());
+        }
+        secrets.retain(|secret| !secret.is_empty());
+        error.without(&secrets)
     }
 
     /// Adds what the registry is known to want. A request to anywhere else is left as it is.
@@ -154,6 +176,7 @@ impl<'a> Session<'a> {
         });
         if let Some((realm, service)) = bearer {
             let token = self.token(http, scope, realm, service).await?;
+            self.given.borrow_mut().push(token.clone());
             self.tokens.borrow_mut().insert(scope.clone(), token);
             return Ok(true);
         }
@@ -189,7 +212,7 @@ impl<'a> Session<'a> {
         };
         let request = ask(registry, realm, service, scope).map_err(|error| unsendable(&error))?;
         let answer = http.send(request).await?;
-        read_token(realm, &answer)
+        read_token(realm, &answer).map_err(|error| self.hide(error))
     }
 }
 
@@ -236,7 +259,7 @@ fn read_token(realm: &str, answer: &Response) -> Result<Token, CallError> {
 mod tests {
     use super::*;
     use crate::fake::{Script, base, now, response, with_header};
-    use crate::{BlobHead, Credential, HeadBlob};
+    use crate::{BlobHead, HeadBlob};
 
     const REALM: &str = "https://auth.example.com/token";
 
@@ -380,6 +403,44 @@ mod tests {
             let error = head(&registry(), &http, 1).remove(0).expect_err(body).to_string();
             assert!(error.contains(why) && error.contains("auth.example.com") && !error.contains("s3cret"), "{error}");
         }
+    }
+
+    /// An answer that shows what was sent, as debug pages do.
+    fn mirror(status: u16, request: &Request) -> Response {
+        let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("nobody");
+        response(status, format!(r#"{{"errors":[{{"code":"UNKNOWN","message":"it failed for {shown}"}}]}}"#))
+    }
+
+    #[test]
+    fn a_registry_that_sends_a_credential_back_does_not_have_it_shown() {
+        let basic = "dGVzdGVyOnMzY3JldA==";
+        let comes = |request: &Request| request.headers().contains_key(AUTHORIZATION);
+        let wants_user = || wanted(r#"Basic realm="test""#);
+        check_hidden("t0k3n-of-the-registry", |request| match request.uri().host() {
+            Some("auth.example.com") => response(200, r#"{"token":"t0k3n-of-the-registry"}"#),
+            _ if comes(request) => mirror(500, request),
+            _ => bearer(REALM),
+        });
+        check_hidden(basic, |request| if comes(request) { mirror(500, request) } else { wants_user() });
+        check_hidden(basic, |request| match request.uri().host() {
+            Some("auth.example.com") => mirror(403, request),
+            _ => bearer(REALM),
+        });
+        let words = "tester may not come in with s3cret";
+        check_hidden("s3cret", |request| if comes(request) { response(500, words) } else { wants_user() });
+    }
+
+    fn check_hidden(secret: &str, answer: impl Fn(&Request) -> Response) {
+        let http = Script::new(answer);
+        let error = head(&registry(), &http, 1).remove(0).expect_err(secret).to_string();
+        assert!(error.contains("(hidden)") && !error.contains(secret), "{error}");
+        // The same of what is read piece by piece.
+        let (registry, repository) = (registry(), repository());
+        let (session, scope) = (Session::new(&registry), Scope::pull(&repository));
+        let tag = "1".parse::<crate::Tag>().expect("a tag").into();
+        let read = now(crate::read_manifest(&session, &http, &scope, &repository, &tag));
+        let error = read.expect_err(secret).to_string();
+        assert!(error.contains("(hidden)") && !error.contains(secret), "{error}");
     }
 
     #[test]
