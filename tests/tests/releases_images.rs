@@ -124,6 +124,13 @@ impl Harbour {
         Some(format!("sha256:{}", sha256(&bytes)))
     }
 
+    /// The digest of what the public registry serves under a digest, as anybody reads it.
+    fn public_by_digest(&self, digest: &str) -> Option<String> {
+        let reference = format!("docker://{}/acme/app@{digest}", self.public.host());
+        let bytes = self.skopeo(&["inspect", "--raw", "--tls-verify=false", &reference]).ok()?;
+        Some(format!("sha256:{}", sha256(&bytes)))
+    }
+
     /// Reads an image whole, with every part's digest checked.
     fn is_whole(&self, tag: &str) {
         let (from, to) = (format!("docker://{}/acme/app:{tag}", self.public.host()), self.folder.join("pulled"));
@@ -201,6 +208,7 @@ fn an_image_is_public_under_its_tag_with_the_staged_digest_and_its_floating_tags
     for tag in ["17.3.1", "latest", "17.3"] {
         assert_eq!(harbour.public(tag).as_deref(), Some(image.digest.as_str()), "{tag}");
     }
+    assert_eq!(harbour.public_by_digest(&image.digest).as_deref(), Some(image.digest.as_str()));
     harbour.is_whole("17.3.1");
     let history = release.api("GET", "/targets/app/17.3.1", None, &Value::Null).ok().json();
     assert_eq!(history["target"]["state"], "released", "{history}");

@@ -110,10 +110,13 @@ fn an_approval_of_bytes_that_gave_way_releases_nothing_and_playing_the_job_again
     assert_eq!(target["problem"]["code"], "staged-bytes-changed", "{target}");
     let session = release.session(played);
 
-    // Bytes that nobody declared are not deleted for the sake of new ones.
+    // Bytes that nobody declared are not deleted for the sake of new ones, and what is refused declares nothing.
     let refused = replace(&world, &release, &new).ended_with(3);
-    assert!(refused.text.contains("never declared"), "{}", refused.text);
+    let both = [&foreign, &new].map(|package| format!("sha256:{}", package.sha256));
+    assert!(both.iter().all(|digest| refused.text.contains(digest)), "{}", refused.text);
+    assert!(refused.text.contains("find out who pushed the other file"), "{}", refused.text);
     assert_eq!(staged(&world, &old), [foreign.sha256.as_str()]);
+    assert_eq!(shown(&release)["file"]["digest"], digest(&old));
     world.depot.delete(staging, JAMMY, &old.filename).ok();
     replace(&world, &release, &new).ended_with(0);
     assert_eq!(staged(&world, &old), [new.sha256.as_str()]);

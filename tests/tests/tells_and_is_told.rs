@@ -73,12 +73,14 @@ fn a_played_job_whose_webhook_was_lost_is_found_by_reading_its_pipeline() {
     let release = world.release("1.0.0");
     let (package, job) = release.ready(&deb("cargo", "", 0));
     world.gitlab.point_hook(release.project.id, NOBODY);
+    // The job that declares is asked for by what it writes.
+    let asked = world.gitlab.times_asked(release.project.id, release.build);
     world.gitlab.play(job, "mira");
     release.wait_until_released("cargo");
     release.is_public_once(&package);
     assert_eq!(release.target("cargo")["approval"]["by"], "mira");
     assert_eq!(world.gitlab.times_asked(release.project.id, job), 1);
-    assert_eq!(world.gitlab.times_asked(release.project.id, release.build), 0, "only the declared job is read");
+    assert_eq!(world.gitlab.times_asked(release.project.id, release.build), asked, "only the declared job is read");
 }
 
 #[test]

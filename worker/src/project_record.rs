@@ -24,7 +24,6 @@ use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
 use slipway_ledger::{Declared, Kept, LedgerError, Record, Sent, Sight, audit};
-use slipway_package::Filename;
 use slipway_packagecloud::Distributions;
 use slipway_wire::Token;
 use worker::{
@@ -309,15 +308,18 @@ impl ProjectRecord {
         let mut asked = Vec::new();
         for Declared { key, file, replace } in declared {
             let is_known = self.record()?.staged(version, key)?.is_some_and(|known| known.digest == file.digest);
-            // An image is staged by its digest, so nothing is in its way. What is no file name is refused by the record, in
-            // better words.
-            let (Ok(filename), false) = (file.filename.parse::<Filename>(), is_known) else { continue };
-            let Some((site, distros)) = self.record()?.staging(version, key)? else { continue };
+            let (Some((site, distros, cargo)), false) = (self.record()?.to_be_staged(version, key, file)?, is_known)
+            else {
+                continue;
+            };
+            // An image is staged by its digest, so nothing is in its way.
+            if cargo.file().is_none() {
+                continue;
+            }
             let mut fits = vec![file.digest];
             if *replace {
                 fits.extend(self.record()?.gives_way(version, key, &file.filename)?);
             }
-            let cargo = Cargo::File(filename);
             asked.extend(distros.into_iter().map(|distro| (site.clone(), distro, cargo.clone(), fits.clone())));
         }
         let host = self.host();

@@ -354,8 +354,9 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
 }
 
 /// Whether an error is one of all webhooks, and how often a job is asked for in spite of it. A token that GitLab does not
-/// take, and too many questions, pass for all at once. That a thing is not there, or is no good question, is said of it
-/// alone; so is an answer that nobody understands, but a page of a proxy's in front of GitLab would be one too.
+/// take, an instance that is not paid for, and too many questions pass for all at once. That a thing is not there, or is
+/// no good question, is said of it alone; so is an answer that nobody understands, but a page of a proxy's in front of
+/// GitLab would be one too.
 fn patience(error: &CallError) -> (bool, u32) {
     match error {
         CallError::Unreachable(_) | CallError::Unsendable(_) | CallError::Busy { .. } => (true, TRIES_MAX),
@@ -363,6 +364,7 @@ fn patience(error: &CallError) -> (bool, u32) {
         CallError::Refused { status, .. } => {
             let passes = [
                 StatusCode::UNAUTHORIZED,
+                StatusCode::PAYMENT_REQUIRED,
                 StatusCode::FORBIDDEN,
                 StatusCode::REQUEST_TIMEOUT,
                 StatusCode::TOO_MANY_REQUESTS,

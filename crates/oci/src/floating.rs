@@ -63,6 +63,12 @@ impl Numbered {
         !self.before.is_empty()
     }
 
+    /// Its first numbers, so many: those that a series has in common.
+    pub fn beginning(&self, count: usize) -> Vec<u64> {
+        let numbers = self.numbers.iter().copied().chain(std::iter::repeat(0));
+        numbers.take(count).collect()
+    }
+
     fn is_of(&self, series: &[u64]) -> bool {
         self.numbers.starts_with(series)
     }

@@ -361,6 +361,29 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_declared_by_name_alone_and_only_where_its_route_stages_it() {
+        let key: Key = "app".parse().expect("a key");
+        let says = |name: &str, filename: &str, size: u64| {
+            let (filename, image) = (filename.to_owned(), Some(name.to_owned()).filter(|name| !name.is_empty()));
+            let file = StagedFile { filename, image, digest: slipway_wire::Digest::of(b"x"), size };
+            cargo(&key, &file, Kind::Image, None, "team/app").map(|cargo| cargo.to_string())
+        };
+        assert_eq!(says("registry.example.com/team/app", "", 9), Ok("registry.example.com/team/app".to_owned()));
+        for (name, filename, size, why) in [
+            ("registry.example.com/team/other", "", 9, "is not where its route stages images, which is `team/app`"),
+            ("registry.example.com/x/team/app", "", 9, "is not where its route stages images"),
+            ("registry.example.com/team/app:1.0", "", 9, "is not a repository with its registry"),
+            ("team", "", 9, "is not a repository with its registry"),
+            ("registry.example.com/team/app", "", 0, "no image has 0 bytes"),
+            ("registry.example.com/team/app", "app_1.0_amd64.deb", 9, "is an image in the plan, not a file"),
+            ("", "app_1.0_amd64.deb", 9, "is an image in the plan, not a file"),
+        ] {
+            let refused = says(name, filename, size).expect_err(name);
+            assert!(refused.starts_with("`app`") && refused.contains(why), "{name:?} {filename:?}: {refused}");
+        }
+    }
+
+    #[test]
     fn a_file_that_is_empty_or_whose_name_servers_would_read_otherwise_is_not_declared() {
         let key: Key = "k".parse().expect("a key");
         let declared = |name: &str, size: u64| {

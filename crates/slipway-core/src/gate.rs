@@ -6,11 +6,13 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use slipway_gitlab::JobStatus;
-use slipway_package::{Filename, PackageVersion};
+use slipway_oci::{Numbered, Tag};
+use slipway_package::{Filename, PackageVersion, Series};
 
 use crate::api;
 use crate::config::{Gate, SoakAfter};
@@ -160,16 +162,72 @@ pub struct Facts {
     pub deployed: BTreeMap<String, Timestamp>,
     /// What GitLab said of its pipeline. `None` as long as nobody has asked.
     pub pipeline: Option<PipelineFacts>,
-    /// The file that is declared for it.
-    pub file: Option<Filename>,
-    /// The files of the same key that other releases have made public.
-    pub released: Vec<Filename>,
+    /// The version of what is declared for it.
+    pub own: Option<ShippedVersion>,
+    /// The versions of what other releases have made public under the same key.
+    pub released: Vec<ShippedVersion>,
     /// GitLab's id of whoever asks for its release. `None` where nobody does.
     pub asked_by: Option<u64>,
     /// Who holds it back.
     pub holds: Vec<Hold>,
     /// What was opened for it.
     pub overrides: Vec<Override>,
+}
+
+/// The version that somebody gets who installs a package or pulls an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShippedVersion {
+    /// What a package's file name tells.
+    Package(PackageVersion),
+    /// What an image's final tag tells.
+    Image(Tag, Numbered),
+}
+
+impl ShippedVersion {
+    /// The version of a file. `None` when its name tells none.
+    pub fn of_file(filename: &Filename) -> Option<Self> {
+        filename.version().map(Self::Package)
+    }
+
+    /// The version of an image: the highest that its final tags tell. `None` when none of them is a version.
+    pub fn of_tags(tags: impl IntoIterator<Item = Tag>) -> Option<Self> {
+        let read = tags.into_iter().filter_map(|tag| Numbered::read(tag.as_str()).map(|version| (version, tag)));
+        read.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(version, tag)| Self::Image(tag, version))
+    }
+
+    /// How it stands to another. `None` where the two have no order.
+    fn compare(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Package(one), Self::Package(other)) => one.compare(other),
+            (Self::Image(_, one), Self::Image(_, other)) => Some(one.cmp(other)),
+            _ => None,
+        }
+    }
+
+    /// Whether both are of one series.
+    fn shares(&self, series: Series, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Package(one), Self::Package(other)) => one.shares(series, other),
+            (Self::Image(_, one), Self::Image(_, other)) => {
+                let count = match series {
+                    Series::All => 0,
+                    Series::Major => 1,
+                    Series::Minor => 2,
+                };
+                one.beginning(count) == other.beginning(count)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for ShippedVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Package(version) => version.fmt(f),
+            Self::Image(tag, _) => tag.fmt(f),
+        }
+    }
 }
 
 /// A gate that is closed.
@@ -345,12 +403,11 @@ fn second_person(gate: &Gate, facts: &Facts) -> Option<Closed> {
 /// An old build that is released late is what somebody would wait for who wants a hole back that was closed since.
 fn newest(gate: &Gate, facts: &Facts) -> Option<Closed> {
     let series = gate.newest?;
-    let own = facts.file.as_ref()?.version()?;
-    let is_higher = |other: &PackageVersion| other.compare(&own) == Some(Ordering::Greater);
-    let others = facts.released.iter().filter_map(Filename::version);
-    let higher = others.filter(|other| own.shares(series, other) && is_higher(other));
+    let own = facts.own.as_ref()?;
+    let is_higher = |other: &ShippedVersion| other.compare(own) == Some(Ordering::Greater);
+    let higher = facts.released.iter().filter(|other| own.shares(series, other) && is_higher(other));
     let highest =
-        higher.reduce(|one, other| if other.compare(&one) == Some(Ordering::Greater) { other } else { one })?;
+        higher.reduce(|one, other| if other.compare(one) == Some(Ordering::Greater) { other } else { one })?;
     let why = format!("it is {own}, and the higher {highest} is released already");
     Some(Closed { gate: GateKind::Newest, why, until: None })
 }
@@ -405,7 +462,7 @@ mod tests {
             staged_at: Some(ago(120)),
             deployed: [("staging".to_owned(), ago(100)), ("production".to_owned(), ago(90))].into(),
             pipeline: Some(pipeline(Some(7), &[("qa", "success"), ("build", "success")])),
-            file: Some(file("1.2.0")),
+            own: Some(file("1.2.0")),
             released: vec![file("1.1.0"), file("1.2.0~rc1")],
             asked_by: Some(8),
             holds: Vec::new(),
@@ -421,8 +478,13 @@ mod tests {
         PipelineFacts { started_by, jobs: jobs.iter().map(listed).collect() }
     }
 
-    fn file(version: &str) -> Filename {
-        format!("tug_{version}_amd64.deb").parse().expect("a name")
+    fn file(version: &str) -> ShippedVersion {
+        let name = format!("tug_{version}_amd64.deb").parse().expect("a name");
+        ShippedVersion::of_file(&name).expect("a name with a version")
+    }
+
+    fn tags(tags: &[&str]) -> Option<ShippedVersion> {
+        ShippedVersion::of_tags(tags.iter().map(|tag| tag.parse().expect("a tag")))
     }
 
     fn gate(text: &str) -> Gate {
@@ -504,13 +566,33 @@ mod tests {
             ("major", "1.2.9", &["1.3.0", "2.0.0"], Some("1.3.0")),
         ] {
             let released = released.iter().map(|version| file(version)).collect();
-            let facts = Facts { file: Some(file(own)), released, ..good() };
+            let facts = Facts { own: Some(file(own)), released, ..good() };
             let said = said(&[gate(&format!("newest = \"{series}\"\noverride_people = [9]"))], &facts);
             let expected =
                 expected.map(|high| format!("newest: it is {own}, and the higher {high} is released already"));
             assert_eq!(said, expected.into_iter().collect::<Vec<_>>(), "{series} {own}");
             let allowed = Facts { overrides: vec![Override { gate: GateKind::Newest, by: 9 }], ..facts };
             assert!(self::said(&[gate(&format!("newest = \"{series}\"\noverride_people = [9]"))], &allowed).is_empty());
+        }
+    }
+
+    #[test]
+    fn an_image_with_a_lower_tag_than_one_that_is_released_waits_as_a_package_does() {
+        for (series, own, released, expected) in [
+            ("all", &["17.3.1"][..], &[&["17.3.0"][..], &["17.3.1-rc2"]][..], None),
+            ("all", &["17.3.1"], &[&["17.10.0"], &["17.4.0"]], Some(("17.3.1", "17.10.0"))),
+            ("all", &["17.3.1-rc1"], &[&["17.3.1"]], Some(("17.3.1-rc1", "17.3.1"))),
+            ("all", &["nightly", "17.3.0"], &[&["17.3.1", "stable"]], Some(("17.3.0", "17.3.1"))),
+            ("all", &["nightly"], &[&["17.3.1"]], None),
+            ("minor", &["17.3.9"], &[&["17.4.0"]], None),
+            ("major", &["17.3.9"], &[&["17.4.0"], &["18.0.0"]], Some(("17.3.9", "17.4.0"))),
+        ] {
+            let released = released.iter().filter_map(|released| tags(released)).collect();
+            let facts = Facts { own: tags(own), released, ..good() };
+            let said = said(&[gate(&format!("newest = \"{series}\"\noverride_people = [9]"))], &facts);
+            let expected =
+                expected.map(|(own, high)| format!("newest: it is {own}, and the higher {high} is released already"));
+            assert_eq!(said, expected.into_iter().collect::<Vec<_>>(), "{series} {own:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::text::{decoded, segment, visible};
 pub struct Filter {
     /// Only these states; all when empty. In the order of [`TargetState::ALL`], each once.
     pub states: Vec<TargetState>,
-    /// Words that all must occur in the key, the distro, the file's name or the state.
+    /// Words that all must occur in the key, the distro or tag, the file's or image's name, or the state.
     pub words: String,
 }
 

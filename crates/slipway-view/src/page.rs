@@ -71,7 +71,7 @@ fn filter_form(release: &Release, filter: &Filter) -> Markup {
             form #filter method="get" action=(section::path(release)) role="search" {
                 input type="hidden" name="state" value=(states.join(",")) disabled[states.is_empty()];
                 label for="filter-words" { "Filter" }
-                input #filter-words type="search" name="q" value=(filter.words) placeholder="key, distro or file"
+                input #filter-words type="search" name="q" value=(filter.words) placeholder="key, distro, tag or file"
                     autocomplete="off" spellcheck="false" enterkeyhint="search";
             }
         }
@@ -247,7 +247,7 @@ pub fn help_states() -> Markup {
                 h1 { "What the words mean" }
                 p.quiet { "The same words everywhere: on this page, in the API, in the terminal and in the documents." }
                 h2 { "A target" }
-                p { "A target is one package in one distro version of one public repository." }
+                p { "A target is one package in one distro version of one public repository, or one image under one tag." }
                 dl.words {
                     @for state in TargetState::ALL {
                         div #(state.code()) {

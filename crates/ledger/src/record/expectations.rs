@@ -436,15 +436,24 @@ impl<S: Sql> Record<S> {
         rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
-    /// Where a package is staged: the repository, and the distro versions. `None` when nobody expects it.
-    pub fn staging(&self, version: &Version, key: &Key) -> Result<Option<(Site, Vec<String>)>, LedgerError> {
+    /// Where a file that is to be declared is looked for: the repository, the distro versions, and what it is called there.
+    /// `None` when nobody expects it, or not such a file: declaring it says why.
+    pub fn to_be_staged(
+        &self,
+        version: &Version,
+        key: &Key,
+        file: &api::StagedFile,
+    ) -> Result<Option<(Site, Vec<String>, Cargo)>, LedgerError> {
         let rows = self.0.query(
-            "SELECT staging_place, staging_repository FROM packages WHERE version = ? AND key = ?",
+            "SELECT kind, architecture, staging_place, staging_repository FROM packages WHERE version = ? AND key = ?",
             &[version.as_str().into(), key.as_str().into()],
         )?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let site = Site { place: row.text(0)?.to_owned(), repository: row.text(1)?.to_owned() };
-        Ok(Some((site, self.states(version, key)?.into_iter().map(|(distro, _)| distro).collect())))
+        let Ok(cargo) = cargo(key, file, parse(row.text(0)?)?, row.text_or_null(1)?, row.text(3)?) else {
+            return Ok(None);
+        };
+        let site = Site { place: row.text(2)?.to_owned(), repository: row.text(3)?.to_owned() };
+        Ok(Some((site, self.states(version, key)?.into_iter().map(|(distro, _)| distro).collect(), cargo)))
     }
 
     /// A file has given way to another: it is remembered, and nothing is known of the package's targets.

@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api;
-use slipway_core::cargo::Cargo;
-use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts};
+use slipway_core::cargo::{Cargo, TargetName};
+use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts, ShippedVersion};
 use slipway_core::problem::{Code, Visible};
 use slipway_core::promotion::May;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{Report, skipped};
 use slipway_core::time::Timestamp;
-use slipway_package::Filename;
 use slipway_wire::Digest;
 
 use super::{LedgerError, Record, parse, subject};
@@ -116,7 +115,7 @@ impl<S: Sql> Record<S> {
             staged_at,
             deployed,
             pipeline: self.pipeline_facts(pipeline_id)?.map(|(_, facts)| facts),
-            file: row.text_or_null(4)?.map(parse::<Cargo>).transpose()?.and_then(|cargo| cargo.file().cloned()),
+            own: row.text_or_null(4)?.map(|named| self.shipped(version, key, named, None)).transpose()?.flatten(),
             released: self.released_of(version, key)?,
             asked_by,
             holds: holds.map(|(_, hold)| hold).collect(),
@@ -124,17 +123,41 @@ impl<S: Sql> Record<S> {
         }))
     }
 
-    /// The files that other releases of the project have made public under a key.
-    fn released_of(&self, version: &Version, key: &Key) -> Result<Vec<Filename>, LedgerError> {
+    /// The version of what is declared for a package; of an image by those of its tags that are in a state, or by all.
+    fn shipped(
+        &self,
+        version: &Version,
+        key: &Key,
+        named: &str,
+        state: Option<TargetState>,
+    ) -> Result<Option<ShippedVersion>, LedgerError> {
+        if let Cargo::File(filename) = parse(named)? {
+            return Ok(ShippedVersion::of_file(&filename));
+        }
+        let mut tags = Vec::new();
+        for (target, found) in self.states(version, key)? {
+            if let TargetName::Tag(tag) = parse(&target)?
+                && state.is_none_or(|state| state == found)
+            {
+                tags.push(tag);
+            }
+        }
+        Ok(ShippedVersion::of_tags(tags))
+    }
+
+    /// The versions that other releases of the project have made public under a key.
+    fn released_of(&self, version: &Version, key: &Key) -> Result<Vec<ShippedVersion>, LedgerError> {
         let rows = self.0.query(
-            "SELECT p.filename FROM packages p WHERE p.key = ? AND p.version <> ? AND p.filename IS NOT NULL AND EXISTS
+            "SELECT p.version, p.filename FROM packages p WHERE p.key = ? AND p.version <> ? AND p.filename IS NOT NULL AND EXISTS
                  (SELECT 1 FROM targets t WHERE t.version = p.version AND t.key = p.key AND t.state = 'released')
              ORDER BY p.version",
             &[key.as_str().into(), version.as_str().into()],
         )?;
-        // Of images the order of versions is kept by the tags that float.
-        let cargos = rows.iter().map(|row| parse::<Cargo>(row.text(0)?)).collect::<Result<Vec<_>, _>>()?;
-        Ok(cargos.iter().filter_map(|cargo| cargo.file().cloned()).collect())
+        let mut released = Vec::new();
+        for row in &rows {
+            released.extend(self.shipped(&parse(row.text(0)?)?, key, row.text(1)?, Some(TargetState::Released))?);
+        }
+        Ok(released)
     }
 
     /// Where bytes run that were staged at a time: what was deployed before cannot be they.

@@ -23,6 +23,7 @@ use crate::sql::Sql;
 
 mod gates;
 mod hints;
+mod images;
 mod notices;
 mod turns;
 

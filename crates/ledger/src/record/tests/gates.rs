@@ -285,7 +285,7 @@ fn what_other_releases_have_made_public_of_a_key_is_known_and_what_is_only_stage
     let released = || record.gate_facts(&older, &key(), None).expect("facts").expect("the package").released;
     assert!(released().is_empty(), "it is on its way");
     report(&record, 1, TargetState::Released);
-    assert_eq!(released().iter().map(ToString::to_string).collect::<Vec<_>>(), ["tug_1.2.0_amd64.deb"]);
+    assert_eq!(released().iter().map(ToString::to_string).collect::<Vec<_>>(), ["1.2.0"]);
     let own = record.gate_facts(&version(), &key(), None).expect("facts").expect("the package");
-    assert!(own.released.is_empty() && own.file.is_some(), "its own is no other's");
+    assert!(own.released.is_empty() && own.own.is_some(), "its own is no other's");
 }

@@ -1,0 +1,78 @@
+//! Images in the record: declared by their repository, found by their digest, ordered by their tags.
+
+use super::*;
+
+const IMAGE: &str = "registry.example.com/team/app";
+
+/// An image for one tag, released to `acme/app` or elsewhere.
+fn planned_image(key: &str, tags: &[&str], public: &str) -> Planned {
+    let target = |tag: &&str| OrderTarget { distro: format!(":{tag}"), public: site(public), how: How::Copy };
+    Planned {
+        key: key.parse().expect("a key"),
+        expect: api::Expectation {
+            distros: Vec::new(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            kind: Kind::Image,
+            architecture: None,
+            release_job: format!("release: [{key}]"),
+            environment: format!("release/{key}"),
+            release_all_job: None,
+            release_all_environment: None,
+            skip: None,
+        },
+        staging: site("team/app"),
+        targets: tags.iter().map(target).collect(),
+    }
+}
+
+fn image(bytes: &[u8]) -> api::StagedFile {
+    api::StagedFile { filename: String::new(), image: Some(IMAGE.to_owned()), ..file(bytes) }
+}
+
+fn expects(record: &Record<Database>, version: &Version, pipeline: u64, planned: &[Planned]) {
+    let session = session(pipeline, "aa");
+    record.expect(version, &session, &policy(), Maturity::Final, planned, NOW).expect("a plan");
+    for Planned { key, .. } in planned {
+        record.declare(version, key, &image(key.as_str().as_bytes()), false, &session, NOW).expect("a declaration");
+    }
+}
+
+#[test]
+fn two_images_of_one_staging_repository_go_under_one_tag_of_two_public_ones() {
+    let record = record();
+    let two = [planned_image("ce", &["1.2.0"], "acme/ce"), planned_image("ee", &["1.2.0"], "acme/ee")];
+    expects(&record, &version(), 7, &two);
+    for key in ["ce", "ee"] {
+        let staged = record.staged(&version(), &key.parse().expect("a key")).expect("a row").expect("the package");
+        assert_eq!((staged.digest, staged.filename.as_str()), (Digest::of(key.as_bytes()), IMAGE), "{key}");
+    }
+}
+
+#[test]
+fn a_file_is_not_declared_for_an_image_nor_an_image_for_a_package() {
+    let record = record();
+    expects(&record, &version(), 7, &[planned_image("app", &["1.2.0"], "acme/app")]);
+    plan(&record);
+    let app = "app".parse().expect("a key");
+    for (key, staged) in [(&app, file(b"deb")), (&key(), image(b"image"))] {
+        let declared = record.declare(&version(), key, &staged, true, &session(7, "aa"), NOW);
+        assert!(matches!(declared, Err(LedgerError::OtherFile(_))), "{key}: {declared:?}");
+    }
+}
+
+#[test]
+fn of_an_image_the_highest_tag_that_is_released_is_what_a_lower_version_waits_for() {
+    let record = record();
+    let older: Version = "1.1.0".parse().expect("a version");
+    expects(&record, &version(), 7, &[planned_image("app", &["1.2.0", "1.2.1-rc1", "stable"], "acme/app")]);
+    expects(&record, &older, 8, &[planned_image("app", &["1.1.0"], "acme/app")]);
+    let key: Key = "app".parse().expect("a key");
+    let facts = || record.gate_facts(&older, &key, None).expect("facts").expect("the package");
+    assert_eq!(facts().own.map(|own| own.to_string()).as_deref(), Some("1.1.0"));
+    assert!(facts().released.is_empty(), "nothing of it is public");
+    for (tag, public) in [("stable", &[][..]), ("1.2.0", &["1.2.0"]), ("1.2.1-rc1", &["1.2.1-rc1"])] {
+        record.set(&version(), &key, &Report::of(format!(":{tag}"), TargetState::Released), NOW).expect("set");
+        let released: Vec<String> = facts().released.iter().map(ToString::to_string).collect();
+        assert_eq!(released, public, "{tag}");
+    }
+}
