@@ -165,6 +165,8 @@ impl FromStr for Reference {
         let (registry, rest) = text.split_once('/').ok_or_else(|| invalid("it names no registry".to_owned()))?;
         // A first part without a dot or a port is a directory of Docker Hub to some clients, and a host to others.
         let is_host = (registry == "localhost" || registry.contains(['.', ':'])) && !registry.ends_with(':');
+        // A path is no host, however it is read: `../app`.
+        let is_host = is_host && !registry.starts_with(['.', '-']) && !registry.contains("..");
         let plain = registry.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
         if !is_host || !plain || format!("https://{registry}").parse::<slipway_wire::Base>().is_err() {
             return Err(invalid(format!("`{registry}` is not a registry's host")));
@@ -261,6 +263,9 @@ mod tests {
             ("registry.example.com/app@", "not a `sha256:` digest"),
             ("registry.example.com/app@sha256:00", "not a SHA-256 digest"),
             (&format!("registry.example.com/app@{HEX}"), "not a `sha256:` digest"),
+            ("../app:1", "not a registry's host"),
+            ("./app:1", "not a registry's host"),
+            ("registry..example.com/app:1", "not a registry's host"),
             ("https://registry.example.com/app:1", "not a registry's host"),
             ("user@registry.example.com/app:1", "not a registry's host"),
             ("", "names no registry"),
