@@ -180,10 +180,10 @@ fn all_three_killed_at_once_lose_nothing() {
     let gate = world.depot.gate(&copying.filename, 1_500_000);
     world.gitlab.play(first, "mira");
     gate.wait();
-    for process in Process::ALL {
+    for process in world.stack.parts() {
         world.kill(process);
     }
-    for process in Process::ALL {
+    for process in world.stack.parts() {
         world.start_again(process);
     }
     // What GitLab knew of the second job, and staging of its package, is still there.

@@ -30,6 +30,13 @@ logs are kept in target/slipway-dev.
                          ones, and the same ones at the next start
 ";
 
+const RESTART_HELP: &str = "\
+cargo xtask restart NAME
+
+Kills one service of the `cargo xtask dev` or `demo` that runs in this clone, and starts it again at its address with what it
+had: edge, depot, gitlab, and registry-staging and registry-public where there are registries.
+";
+
 /// How often the services are looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -136,15 +143,11 @@ pub(crate) fn keep(stack: &mut Stack, interrupted: &Receiver<()>, file: &Path) -
 }
 
 /// `restart`: asks the `dev` (or `demo`) that is running, since only that one holds the processes.
-pub(crate) fn restart(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
-    let name = arguments
-        .value()
-        .with_context(|| format!("which one? There are {}", part_names()))?
-        .to_string_lossy()
-        .into_owned();
-    if part_named(&name).is_none() {
-        bail!("`{name}` is no service: there are {}", part_names());
-    }
+pub(crate) fn restart(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
+    let Some(part) = which(arguments)? else {
+        print!("{RESTART_HELP}");
+        return Ok(ExitCode::SUCCESS);
+    };
     let places = Places::of_this_clone()?;
     let running = ["slipway-dev", "slipway-demo"]
         .map(|stack| places.target.join(stack))
@@ -152,9 +155,26 @@ pub(crate) fn restart(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
         .find(|folder| folder.with_extension("json").exists())
         .context("no `cargo xtask dev` and no `cargo xtask demo` is running in this clone")?;
     let wish = wish_file(&running);
-    write_private(&wish, &name)?;
+    write_private(&wish, part.name())?;
     wait_for("it is started again", Duration::from_mins(1), || Ok((!wish.exists()).then_some(())))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which service is to be started again. `None` when help is asked for.
+fn which(mut arguments: lexopt::Parser) -> anyhow::Result<Option<Part>> {
+    let mut named = None;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
+            lexopt::Arg::Value(name) if named.is_none() => {
+                let name = name.to_string_lossy();
+                let part = part_named(&name);
+                named = Some(part.with_context(|| format!("`{name}` is no service: there are {}", part_names()))?);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    named.map(Some).with_context(|| format!("which one? There are {}", part_names()))
 }
 
 fn wish_file(folder: &Path) -> PathBuf {
@@ -167,4 +187,30 @@ fn part_names() -> String {
 
 fn part_named(name: &str) -> Option<Part> {
     Part::ALL.into_iter().find(|part| part.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_service_is_restarted_and_what_is_said_beside_it_is_refused() {
+        let which = |words: &[&str]| which(lexopt::Parser::from_args(words)).map_err(|error| error.to_string());
+        for part in Part::ALL {
+            assert_eq!(which(&[part.name()]), Ok(Some(part)));
+            assert!(RESTART_HELP.contains(part.name()), "{}", part.name());
+        }
+        assert_eq!(which(&["--help"]), Ok(None));
+        assert_eq!(which(&["edge", "-h"]), Ok(None));
+        for (words, said) in [
+            (&[] as &[&str], "which one? There are "),
+            (&["egde"], "`egde` is no service: there are "),
+            (&["edge", "depot"], "unexpected argument \"depot\""),
+            (&["edge", "--now"], "invalid option '--now'"),
+            (&["--now", "edge"], "invalid option '--now'"),
+        ] {
+            let why = which(words).expect_err(said);
+            assert!(why.contains(said), "{words:?}: {why}");
+        }
+    }
 }

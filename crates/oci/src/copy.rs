@@ -269,7 +269,7 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
             let request = if is_resumable { upload.patch(skip, blob.size) } else { upload.put(blob.digest) };
             let request = request.map_err(|error| failed("send")(CallError::Unsendable(error.to_string())))?;
             let shown = session.credential(&self.scope).map_err(failed("send"))?;
-            let answer = session.hidden(self.relay(blob, &request, skip).await?);
+            let answer = self.relay(blob, &request, skip).await?;
             // The token may have run out a moment ago. An address is good for one request, so another upload is begun.
             if answer.status() == StatusCode::UNAUTHORIZED && !is_renewed {
                 is_renewed = true;
@@ -286,11 +286,11 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
             }
             self.uploads.goes_on_at(&blob.digest, None);
             if is_resumable {
-                let next = upload.patched(&answer).map_err(failed("send"))?;
+                let next = upload.patched(&answer).map_err(|error| failed("send")(session.hide(error)))?;
                 let end = EndUpload { upload: Upload { registry, location: &next }, digest: blob.digest };
                 session.call(self.http, &self.scope, &end).await.map_err(failed("end the upload of"))?;
             } else {
-                upload.ended(&answer).map_err(failed("send"))?;
+                upload.ended(&answer).map_err(|error| failed("send")(session.hide(error)))?;
             }
             return Ok(Moved::Sent(blob.size - skip));
         }
@@ -383,7 +383,7 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
         if answer.status() == StatusCode::NOT_FOUND {
             return Err(NotCopied::Lacks(blob.digest));
         }
-        get.redirect(&answer).map_err(failed())
+        get.redirect(&answer).map_err(|error| failed()(session.hide(error)))
     }
 }
 
@@ -403,6 +403,8 @@ mod tests {
         script: Script<F>,
         refuses: Cell<u32>,
         uploads: Cell<u32>,
+        /// It shows what it was sent instead.
+        mirrors: bool,
     }
 
     impl<F: Fn(&Request) -> Response> Http for Forgetful<F> {
@@ -416,15 +418,38 @@ mod tests {
     }
 
     impl<F: Fn(&Request) -> Response> Relay for Forgetful<F> {
-        async fn relay(&self, _: Transfer) -> Result<Relayed, RelayError> {
+        async fn relay(&self, transfer: Transfer) -> Result<Relayed, RelayError> {
             self.uploads.set(self.uploads.get() + 1);
             if self.refuses.get() == 0 {
                 return Ok(Relayed::Answered(response(201, "")));
             }
             self.refuses.set(self.refuses.get() - 1);
+            if self.mirrors {
+                let shown = transfer.upload.headers().get("authorization").and_then(|value| value.to_str().ok());
+                return Ok(Relayed::AnsweredEarly(response(500, shown.unwrap_or("nobody"))));
+            }
             let challenge = r#"Bearer realm="https://registry.example.com/token""#;
             Ok(Relayed::AnsweredEarly(with_header(401, "www-authenticate", challenge, "")))
         }
+    }
+
+    /// Sends one blob of so many bytes to a registry that gives tokens.
+    fn sent<F: Fn(&Request) -> Response>(http: &Forgetful<F>, size: u64) -> Result<Moved, NotCopied> {
+        let registry = Registry::anonymous(base("https://registry.example.com"));
+        let other = Registry::anonymous(base("https://staging.example.com"));
+        let repository: Repository = "team/app".parse().expect("a repository");
+        let (from, to) = (Session::new(&other), Session::new(&registry));
+        let blob =
+            Descriptor { media_type: OCI_IMAGE.to_owned(), digest: Digest::of(b"x"), size, may_be_absent: false };
+        let copying = Copying {
+            http,
+            uploads: &(),
+            source: Shelf { session: &from, repository: &repository },
+            target: Shelf { session: &to, repository: &repository },
+            scope: Scope::push(&repository),
+            is_one_registry: false,
+        };
+        now(copying.send(&blob))
     }
 
     #[test]
@@ -435,23 +460,27 @@ mod tests {
                 ("POST", _) => with_header(202, "location", "/u/1", ""),
                 _ => response(404, ""),
             });
-            let http = Forgetful { script, refuses: Cell::new(refuses), uploads: Cell::new(0) };
-            let registry = Registry::anonymous(base("https://registry.example.com"));
-            let other = Registry::anonymous(base("https://staging.example.com"));
-            let repository: Repository = "team/app".parse().expect("a repository");
-            let (from, to) = (Session::new(&other), Session::new(&registry));
-            let digest = Digest::of(b"x");
-            let blob = Descriptor { media_type: OCI_IMAGE.to_owned(), digest, size: 1, may_be_absent: false };
-            let copying = Copying {
-                http: &http,
-                uploads: &(),
-                source: Shelf { session: &from, repository: &repository },
-                target: Shelf { session: &to, repository: &repository },
-                scope: Scope::push(&repository),
-                is_one_registry: false,
-            };
-            let moved = now(copying.send(&blob));
+            let http = Forgetful { script, refuses: Cell::new(refuses), uploads: Cell::new(0), mirrors: false };
+            let moved = sent(&http, 1);
             assert_eq!((moved.is_ok(), http.uploads.get()), (arrives, uploads), "{refuses}: {moved:?}");
+        }
+    }
+
+    #[test]
+    fn a_registry_that_sends_a_token_back_after_the_bytes_does_not_have_it_shown() {
+        let challenge = r#"Bearer realm="https://registry.example.com/token""#;
+        for size in [1, RESUMABLE_BYTES_MIN] {
+            let script = Script::new(|request: &Request| match (request.method().as_str(), request.uri().path()) {
+                (_, "/token") => response(200, r#"{"token":"t0k3n-of-the-registry"}"#),
+                ("POST", _) if !request.headers().contains_key("authorization") => {
+                    with_header(401, "www-authenticate", challenge, "")
+                }
+                ("POST", _) => with_header(202, "location", "/u/1", ""),
+                _ => response(404, ""),
+            });
+            let http = Forgetful { script, refuses: Cell::new(1), uploads: Cell::new(0), mirrors: true };
+            let Err(NotCopied::Call { source, .. }) = sent(&http, size) else { panic!("{size}: it is refused") };
+            assert!(source.to_string().contains("Bearer (hidden)"), "{size}: {source}");
         }
     }
 }

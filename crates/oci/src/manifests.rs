@@ -93,9 +93,9 @@ pub async fn read_manifest(
     match answer.status() {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => return Ok(None),
-        _ => return Err(refusal(&registry.base, &answer)),
+        _ => return Err(session.hide(refusal(&registry.base, &answer))),
     }
-    let wrong = |why: String| unreadable(&registry.base, format!("`{repository}` {which}: {why}"));
+    let wrong = |why: String| session.hide(unreadable(&registry.base, format!("`{repository}` {which}: {why}")));
     let content_type = header(&answer, CONTENT_TYPE.as_str()).unwrap_or_default();
     let manifest = Manifest::read(content_type, bytes).map_err(|error| wrong(error.to_string()))?;
     let expected = match which {

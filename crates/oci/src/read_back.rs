@@ -186,14 +186,14 @@ impl<H: Http> Reading<'_, H> {
         if answer.status() == StatusCode::NOT_FOUND {
             return if blob.may_be_absent { Ok(()) } else { Err(self.lacks(digest)) };
         }
-        if let Some(storage) = get.redirect(&answer).map_err(self.failed(digest))? {
+        if let Some(storage) = get.redirect(&answer).map_err(|error| self.failed(digest)(session.hide(error)))? {
             let unsendable = |error: http::Error| self.failed(digest)(CallError::Unsendable(error.to_string()));
             let request = storage.get().map_err(unsendable)?.map(|()| Vec::new());
             let request = session.with_credential(request, &self.scope).map_err(self.failed(digest))?;
             let answer =
                 self.http.read(request, &mut each).await.map_err(|silent| self.failed(digest)(silent.into()))?;
             if answer.status() != StatusCode::OK {
-                return Err(self.failed(digest)(refusal(&registry.base, &answer)));
+                return Err(self.failed(digest)(session.hide(refusal(&registry.base, &answer))));
             }
         }
         let found = Digest::from_bytes(hash.finalize().into());

@@ -58,6 +58,8 @@ impl fmt::Display for Scope {
 pub struct Session<'a> {
     registry: &'a Registry,
     tokens: RefCell<BTreeMap<Scope, Token>>,
+    /// Every token that the registry gave, also those that have run out: none is shown to people.
+    given: RefCell<Vec<Token>>,
     wants_basic: Cell<bool>,
     /// Who fetches a token has it. The others wait for that one.
     fetching: Mutex<()>,
@@ -66,7 +68,13 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Nothing is asked yet.
     pub fn new(registry: &'a Registry) -> Self {
-        Self { registry, tokens: RefCell::default(), wants_basic: Cell::default(), fetching: Mutex::new(()) }
+        Self {
+            registry,
+            tokens: RefCell::default(),
+            given: RefCell::default(),
+            wants_basic: Cell::default(),
+            fetching: Mutex::new(()),
+        }
     }
 
     /// Which registry it is.
@@ -85,10 +93,10 @@ impl<'a> Session<'a> {
         let request = self.with_credential(endpoint.request().map_err(|error| unsendable(&error))?, scope)?;
         let answer = http.send(request).await?;
         if answer.status() != StatusCode::UNAUTHORIZED || !self.renew(http, scope, shown.as_ref(), &answer).await? {
-            return endpoint.parse(&self.hidden(answer));
+            return endpoint.parse(&answer).map_err(|error| self.hide(error));
         }
         let request = self.with_credential(endpoint.request().map_err(|error| unsendable(&error))?, scope)?;
-        endpoint.parse(&self.hidden(http.send(request).await?))
+        endpoint.parse(&http.send(request).await?).map_err(|error| self.hide(error))
     }
 
     /// As [`Session::call`], handing the body of a success to `each`. Returns the answer, without that body.
@@ -103,29 +111,24 @@ impl<'a> Session<'a> {
         let asked = self.with_credential(request().map_err(|error| unsendable(&error))?, scope)?;
         let answer = http.read(asked, each).await?;
         if answer.status() != StatusCode::UNAUTHORIZED || !self.renew(http, scope, shown.as_ref(), &answer).await? {
-            return Ok(self.hidden(answer));
+            return Ok(answer);
         }
         let asked = self.with_credential(request().map_err(|error| unsendable(&error))?, scope)?;
-        Ok(self.hidden(http.read(asked, each).await?))
+        Ok(http.read(asked, each).await?)
     }
 
-    /// An answer without what the registry was shown: some show the whole request when they fail. A success is left as it
-    /// is, since it may be bytes that have a digest.
-    pub(crate) fn hidden(&self, mut answer: Response) -> Response {
-        if answer.status().is_success() || answer.body().is_empty() {
-            return answer;
-        }
-        let mut secrets: Vec<String> = self.tokens.borrow().values().map(|token| token.expose().to_owned()).collect();
+    /// An error without what this session proves itself with: some services show the whole request when they fail. For answers
+    /// that are read elsewhere than in [`Session::call`].
+    pub(crate) fn hide(&self, error: CallError) -> CallError {
+        let mut secrets: Vec<String> = self.given.borrow().iter().map(|token| token.expose().to_owned()).collect();
         if let Some(Credential { user, password }) = &self.registry.credential {
             let basic = password.basic_of(user).ok();
-            let basic = basic.as_ref().and_then(|basic| basic.to_str().ok()?.strip_prefix("Basic "));
+            let basic = basic.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
             secrets.extend(basic.map(str::to_owned));
             secrets.push(password.expose().to_owned());
         }
-        let said = String::from_utf8_lossy(answer.body()).into_owned();
-        let secrets = secrets.iter().filter(|secret| !secret.is_empty());
-        *answer.body_mut() = secrets.fold(said, |said, secret| said.replace(secret, "(hidden)")).into_bytes();
-        answer
+        secrets.retain(|secret| !secret.is_empty());
+        error.without(&secrets)
     }
 
     /// Adds what the registry is known to want. A request to anywhere else is left as it is.
@@ -173,6 +176,7 @@ impl<'a> Session<'a> {
         });
         if let Some((realm, service)) = bearer {
             let token = self.token(http, scope, realm, service).await?;
+            self.given.borrow_mut().push(token.clone());
             self.tokens.borrow_mut().insert(scope.clone(), token);
             return Ok(true);
         }
@@ -207,8 +211,8 @@ impl<'a> Session<'a> {
             (None, said) => said,
         };
         let request = ask(registry, realm, service, scope).map_err(|error| unsendable(&error))?;
-        let answer = self.hidden(http.send(request).await?);
-        read_token(realm, &answer)
+        let answer = http.send(request).await?;
+        read_token(realm, &answer).map_err(|error| self.hide(error))
     }
 }
 
@@ -401,20 +405,42 @@ mod tests {
         }
     }
 
+    /// An answer that shows what was sent, as debug pages do.
+    fn mirror(status: u16, request: &Request) -> Response {
+        let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("nobody");
+        response(status, format!(r#"{{"errors":[{{"code":"UNKNOWN","message":"it failed for {shown}"}}]}}"#))
+    }
+
     #[test]
-    fn a_registry_that_shows_what_it_was_shown_is_not_repeated() {
-        let http = Script::new(|request| match request.uri().host() {
-            Some("auth.example.com") => response(200, r#"{"token":"t0kenOfOneMinute"}"#),
-            _ if request.headers().contains_key(AUTHORIZATION) => {
-                response(500, format!("{:?} dGVzdGVyOnMzY3JldA== s3cret", request.headers()[AUTHORIZATION].to_str()))
-            }
+    fn a_registry_that_sends_a_credential_back_does_not_have_it_shown() {
+        let basic = "dGVzdGVyOnMzY3JldA==";
+        let comes = |request: &Request| request.headers().contains_key(AUTHORIZATION);
+        let wants_user = || wanted(r#"Basic realm="test""#);
+        check_hidden("t0k3n-of-the-registry", |request| match request.uri().host() {
+            Some("auth.example.com") => response(200, r#"{"token":"t0k3n-of-the-registry"}"#),
+            _ if comes(request) => mirror(500, request),
             _ => bearer(REALM),
         });
-        let error = head(&registry(), &http, 1).remove(0).expect_err("500").to_string();
-        assert!(error.contains("Bearer (hidden)"), "{error}");
-        for secret in ["t0ken", "dGVzdGVyOnMzY3JldA", "s3cret"] {
-            assert!(!error.contains(secret), "{error}");
-        }
+        check_hidden(basic, |request| if comes(request) { mirror(500, request) } else { wants_user() });
+        check_hidden(basic, |request| match request.uri().host() {
+            Some("auth.example.com") => mirror(403, request),
+            _ => bearer(REALM),
+        });
+        let words = "tester may not come in with s3cret";
+        check_hidden("s3cret", |request| if comes(request) { response(500, words) } else { wants_user() });
+    }
+
+    fn check_hidden(secret: &str, answer: impl Fn(&Request) -> Response) {
+        let http = Script::new(answer);
+        let error = head(&registry(), &http, 1).remove(0).expect_err(secret).to_string();
+        assert!(error.contains("(hidden)") && !error.contains(secret), "{error}");
+        // The same of what is read piece by piece.
+        let (registry, repository) = (registry(), repository());
+        let (session, scope) = (Session::new(&registry), Scope::pull(&repository));
+        let tag = "1".parse::<crate::Tag>().expect("a tag").into();
+        let read = now(crate::read_manifest(&session, &http, &scope, &repository, &tag));
+        let error = read.expect_err(secret).to_string();
+        assert!(error.contains("(hidden)") && !error.contains(secret), "{error}");
     }
 
     #[test]

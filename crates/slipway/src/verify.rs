@@ -114,16 +114,14 @@ pub(crate) async fn verify(
             place.kind.code(),
             place.architecture,
             files.iter().filter(|file| file.state == TargetState::Released).count(),
-            if keyring.is_some() && seen.wrong.is_none() { ", signed" } else { "" },
+            seen.signature.words(),
         ));
         right += good;
         differences.extend(bad);
-        differences.extend(seen.wrong.map(|what| Difference {
-            key: None,
-            distro: place.distro.clone(),
-            repository: place.repository.clone(),
-            what,
-        }));
+        if let Signature::Wrong(what) = seen.signature {
+            let (distro, repository) = (place.distro.clone(), place.repository.clone());
+            differences.push(Difference { key: None, distro, repository, what });
+        }
     }
     for image in &images {
         let wrong = look_at_image(image, options, policy, storage, end, &doing).await?;
@@ -316,10 +314,33 @@ fn compare(
     (right, differences)
 }
 
-/// What an index was found to list, and what is wrong with its signature.
+/// What an index was found to list, and how it is signed.
 struct Seen {
     found: BTreeMap<Filename, BTreeSet<Digest>>,
-    wrong: Option<String>,
+    signature: Signature,
+}
+
+/// How an index is signed.
+enum Signature {
+    /// By a key of the keyring.
+    Good,
+    /// Otherwise.
+    Wrong(String),
+    /// Nobody has asked.
+    NotAsked,
+    /// There is no index.
+    NoIndex,
+}
+
+impl Signature {
+    /// Behind how many files are as they should be.
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Good => ", signed",
+            Self::NoIndex => ", there is no index",
+            Self::Wrong(_) | Self::NotAsked => "",
+        }
+    }
 }
 
 /// Reads an index as anybody would.
@@ -345,13 +366,16 @@ async fn look(
         let http = Heads { http: Fetch::new(ANSWER_DEADLINE), heads: RefCell::default() };
         let why = match read_index(&&http, &index, None, &listed).await {
             Ok(Reading::Listed { found, .. }) => {
-                let wrong = match keyring {
-                    None => None,
-                    Some(keyring) => unsigned(&http, kind, keyring).await.map_err(failed)?,
+                let signature = match keyring {
+                    None => Signature::NotAsked,
+                    Some(keyring) => {
+                        let wrong = unsigned(&http, kind, keyring).await.map_err(failed)?;
+                        wrong.map_or(Signature::Good, Signature::Wrong)
+                    }
                 };
-                return Ok(Seen { found, wrong });
+                return Ok(Seen { found, signature });
             }
-            Ok(Reading::Absent) => return Ok(Seen { found: BTreeMap::new(), wrong: None }),
+            Ok(Reading::Absent) => return Ok(Seen { found: BTreeMap::new(), signature: Signature::NoIndex }),
             Ok(Reading::Unchanged(_) | Reading::InMotion) => "it is being replaced at each look".to_owned(),
             Err(error) if error.may_pass() => error.to_string(),
             Err(error) => return Err(failed(error.to_string())),

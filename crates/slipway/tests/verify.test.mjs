@@ -107,6 +107,23 @@ test("an index that is changed on its way is a difference, whichever part of it"
   }
 });
 
+test("an index that is not there is said to be absent, and never signed", async () => {
+  for (const [kind, head] of [["deb", /\/(In)?Release$/], ["rpm", /\/repomd\.xml$/]]) {
+    const proxy = await between((path, body) => (head.test(path) ? null : body));
+    try {
+      for (const more of [["--keyring", keyring], []]) {
+        const { code, out, err } = await verify(proxy.url, more, {}, [kind]);
+        assert.equal(code, 5, `${out}\n${err}`);
+        assert.match(out, /: 0 of 1 as they should be, there is no index\n/);
+        assert.match(err, /`tug.*` is not served/);
+        assert.doesNotMatch(out, /, signed/);
+      }
+    } finally {
+      await proxy.close();
+    }
+  }
+});
+
 test("an index that says more than what is signed is a difference, though the signature in it is good", async () => {
   const more = `SHA256:\n ${sha256("").slice(7)} 0 main/binary-riscv64/Packages\n\n`;
   const proxy = await between((path, body) => (path.endsWith("/InRelease") ? Buffer.concat([Buffer.from(more), body]) : body));

@@ -134,7 +134,8 @@ impl CallError {
     }
 
     /// The same, with secrets taken out of what the service said: some show the whole request when they fail.
-    fn without(mut self, secrets: &[String]) -> Self {
+    #[must_use]
+    pub fn without(mut self, secrets: &[String]) -> Self {
         if let Self::Refused { said: text, .. } | Self::Busy { said: text, .. } | Self::Unreadable { why: text, .. } =
             &mut self
         {
