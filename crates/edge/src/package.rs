@@ -470,6 +470,8 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
             let mut task = self.task.borrow_mut();
             task.under_way = Some((now, act));
             task.patience.begun = Some(act);
+            // The report that announces it.
+            task.reports = task.reports.saturating_add(1);
             if planted(Planted::WritesNothingBeforeTheAct) { Ok(()) } else { self.work.began(&task) }
         };
         if written.is_err() {
@@ -485,7 +487,8 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
             Act::Move => Step::Move,
             Act::Copy | Act::Look => Step::Copy,
         };
-        let report = Report { step: Some(step), ..Report::of(task.target.distro.clone(), TargetState::Releasing) };
+        let moves = Report::of(task.target.distro.clone(), TargetState::Releasing);
+        let report = Report { step: Some(step), number: task.reports, ..moves };
         // What counts is reported at the end of the run.
         drop(self.host.report(&told(&task, &report)).await);
     }

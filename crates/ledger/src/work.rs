@@ -36,6 +36,9 @@ pub struct Task {
     /// What is tried now: when it began, and what it does.
     #[serde(default)]
     pub under_way: Option<(Timestamp, Act)>,
+    /// How many reports there were under this approval.
+    #[serde(default)]
+    pub reports: u64,
     /// Where uploads of blobs go on that broke off. An address may be a key: it is shown to nobody but its registry.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uploads: BTreeMap<Digest, String>,
@@ -53,6 +56,7 @@ impl Task {
             patience: Patience::default(),
             attempts: Vec::new(),
             under_way: None,
+            reports: order.heard,
             uploads: BTreeMap::new(),
         }
     }
@@ -163,14 +167,16 @@ impl<S: Sql> Work<S> {
         Ok(())
     }
 
-    /// Writes down how a run ended: what to report, and when to run again.
+    /// Writes down how a run ended: what to report, with the next number, and when to run again.
     pub fn ran(&self, task: &Task, report: &Report, due_at: Option<Timestamp>) -> Result<(), LedgerError> {
+        let task = Task { reports: task.reports.saturating_add(1), ..task.clone() };
+        let report = Report { number: task.reports, ..report.clone() };
         self.0.query(
             "UPDATE tasks SET task = ?, due_at = ?, report = ? WHERE distro = ? AND approval = ?",
             &[
-                serde_json::to_string(task)?.into(),
+                serde_json::to_string(&task)?.into(),
                 due_at.map(|due| due.0).into(),
-                serde_json::to_string(report)?.into(),
+                serde_json::to_string(&report)?.into(),
                 task.target.distro.as_str().into(),
                 task.order.approval.into(),
             ],
@@ -190,5 +196,64 @@ impl<S: Sql> Work<S> {
         self.0
             .query("UPDATE tasks SET report = NULL WHERE distro = ? AND report = ?", &[distro.into(), text.into()])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_core::release::{Maturity, TargetState};
+    use slipway_core::route::{How, Site};
+
+    use super::*;
+    use crate::rusqlite::Database;
+
+    const JAMMY: &str = "ubuntu/jammy";
+    const NOW: Timestamp = Timestamp(1_795_392_000_000);
+
+    fn order(heard: u64) -> Order {
+        let site = |repository: &str| Site { place: "depot".to_owned(), repository: repository.to_owned() };
+        Order {
+            approval: 1,
+            project_id: 1001,
+            version: "1.2.0".parse().expect("a version"),
+            maturity: Maturity::Final,
+            key: "jammy-amd64".parse().expect("a key"),
+            filename: "tug_1.2.0_amd64.deb".parse().expect("a name"),
+            digest: Digest::of(b"deb"),
+            size: 3,
+            staging: site("harbour-ci/pre-release"),
+            targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
+            heard,
+        }
+    }
+
+    /// Ends a run, and says which number its report has.
+    fn runs(work: &Work<Database>) -> u64 {
+        let task = work.task(JAMMY).expect("a row").expect("it was ordered");
+        work.ran(&task, &Report::of(JAMMY, TargetState::Releasing), Some(NOW)).expect("it is written down");
+        work.unreported().expect("reports").first().expect("one").1.number
+    }
+
+    #[test]
+    fn each_report_has_the_next_number_also_of_one_who_has_forgotten_the_others() {
+        for heard in [0, 7] {
+            let work = Work::open(Database::in_memory()).expect("a fresh one");
+            work.accept(&order(heard), NOW).expect("it is taken");
+            assert_eq!([runs(&work), runs(&work)], [heard + 1, heard + 2]);
+            work.accept(&order(heard), NOW).expect("it is known");
+            assert_eq!(runs(&work), heard + 3);
+        }
+    }
+
+    #[test]
+    fn a_report_of_before_they_were_counted_is_acknowledged_as_it_was_written() {
+        let work = Work::open(Database::in_memory()).expect("a fresh one");
+        work.accept(&order(0), NOW).expect("it is taken");
+        let old =
+            r#"{"distro":"ubuntu/jammy","state":"releasing","step":null,"problem":null,"outside":false,"attempts":[]}"#;
+        work.0.query("UPDATE tasks SET report = ?", &[old.into()]).expect("an older report");
+        let (_, report) = work.unreported().expect("reports").remove(0);
+        work.reported(JAMMY, &report).expect("a row");
+        assert_eq!(work.unreported().expect("reports"), []);
     }
 }

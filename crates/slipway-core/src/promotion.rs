@@ -46,6 +46,9 @@ pub struct Order {
     pub staging: Site,
     /// Where they go.
     pub targets: Vec<OrderTarget>,
+    /// The highest number that a report of these targets had. Whoever has forgotten its own counts on from there.
+    #[serde(default)]
+    pub heard: u64,
 }
 
 /// One distro version, or one tag, of one public repository.

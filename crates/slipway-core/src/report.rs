@@ -52,12 +52,29 @@ pub struct Report {
     /// What was tried under its approval so far. The record adds those that it does not have.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
+    /// How many reports of the target there were under its approval, this one included: a report can be overtaken on its way.
+    /// Those that were written down before they were counted have none, and are read as they were written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Report {
     /// A report of a state and nothing more.
     pub fn of(distro: impl Into<String>, state: TargetState) -> Self {
-        Self { distro: distro.into(), state, step: None, problem: None, outside: false, attempts: Vec::new() }
+        Self {
+            distro: distro.into(),
+            state,
+            step: None,
+            problem: None,
+            outside: false,
+            attempts: Vec::new(),
+            number: 0,
+        }
     }
 }
 

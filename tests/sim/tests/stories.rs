@@ -132,6 +132,30 @@ fn a_notice_whose_answer_is_lost_is_told_again_under_the_same_id() {
     }
 }
 
+/// A copy is too slow, and what the record is told of that arrives after a job has carried it.
+#[test]
+fn a_report_that_arrives_after_a_later_one_is_not_believed() {
+    let slow = (first(Kind::Relay), Fault::Slow);
+    let (_, alone) = settled(with(&[slow]));
+    let kinds = alone.kinds.borrow();
+    let (report, _) = (0..)
+        .zip(kinds.iter())
+        .find(|(number, kind)| *number > slow.0 && **kind == Kind::Report)
+        .expect("the record is told");
+    let mut carried = 0;
+    for seed in 1..=10 {
+        let delays = Delays { listed: 0, hashed: 0, indexed: 600_000 };
+        let ((state, _), world) = settled(Settings { seed, delays, ..with(&[slow, (report, Fault::DoneLate)]) });
+        let points = world.points.borrow();
+        assert!(points.contains_key("something arrived late"), "seed {seed}");
+        if points.contains_key("a job carried a copy") {
+            assert_eq!(state, S::Released, "seed {seed}");
+            carried += 1;
+        }
+    }
+    assert!(carried > 3, "only {carried} were carried");
+}
+
 #[test]
 fn what_is_public_with_equal_bytes_is_not_sent_again() {
     let world = World::new(settings());

@@ -92,7 +92,7 @@ impl<S: Sql> Record<S> {
             for distro in &approval.distros {
                 self.0.query(
                     "UPDATE targets SET state = 'approved', since = ?, step = NULL, problem = NULL, approval = ?, told_at = NULL,
-                        allowed_at = NULL
+                        allowed_at = NULL, heard = 0
                      WHERE version = ? AND key = ? AND distro = ?",
                     &[now.0.into(), id.into(), version.as_str().into(), key.as_str().into(), distro.as_str().into()],
                 )?;
@@ -131,18 +131,20 @@ impl<S: Sql> Record<S> {
         )?;
         let row = rows.first().ok_or_else(|| LedgerError::NotPlanned { version: version.clone(), key: key.clone() })?;
         let targets = self.0.query(
-            "SELECT distro, public_place, public_repository, how FROM targets WHERE version = ? AND key = ? ORDER BY distro",
+            "SELECT distro, public_place, public_repository, how, heard FROM targets WHERE version = ? AND key = ? ORDER BY distro",
             &at,
         )?;
         let targets = targets.iter().map(|row| {
-            Ok(OrderTarget {
+            let target = OrderTarget {
                 distro: row.text(0)?.to_owned(),
                 public: Site { place: row.text(1)?.to_owned(), repository: row.text(2)?.to_owned() },
                 how: coded(row.text(3)?)?,
-            })
+            };
+            Ok((target, row.natural(4)?))
         });
         let mut targets = targets.collect::<Result<Vec<_>, LedgerError>>()?;
-        targets.retain(|target| distros.contains(&target.distro));
+        targets.retain(|(target, _)| distros.contains(&target.distro));
+        let heard = targets.iter().map(|(_, heard)| *heard).max().unwrap_or(0);
         Ok(Order {
             approval,
             project_id,
@@ -153,7 +155,8 @@ impl<S: Sql> Record<S> {
             digest: parse(row.text(1)?)?,
             size: row.natural(2)?,
             staging: Site { place: row.text(3)?.to_owned(), repository: row.text(4)?.to_owned() },
-            targets,
+            targets: targets.into_iter().map(|(target, _)| target).collect(),
+            heard,
         })
     }
 

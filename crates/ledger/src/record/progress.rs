@@ -14,7 +14,7 @@ use crate::sql::{Sql, Value};
 
 impl<S: Sql> Record<S> {
     /// Takes over what a package's object saw of a target; whether that changed anything. A report of an older approval is
-    /// ignored, and so is a change of a state that is final.
+    /// ignored, and so is one that a later report has overtaken, and a change of a state that is final.
     pub fn settle(
         &self,
         version: &Version,
@@ -26,7 +26,7 @@ impl<S: Sql> Record<S> {
     ) -> Result<bool, LedgerError> {
         self.0.atomically(|| {
             let rows = self.0.query(
-                "SELECT state, approval, step, problem FROM targets WHERE version = ? AND key = ? AND distro = ?",
+                "SELECT state, approval, step, problem, heard FROM targets WHERE version = ? AND key = ? AND distro = ?",
                 &[version.as_str().into(), key.as_str().into(), report.distro.as_str().into()],
             )?;
             let Some(row) = rows.first() else {
@@ -37,10 +37,19 @@ impl<S: Sql> Record<S> {
             if !current || !before.is_moving() && !planted(Planted::OverwritesWhatIsFinal) {
                 return Ok(false);
             }
+            if report.number < row.natural(4)? {
+                return Ok(false);
+            }
             let tried = self.add_attempts(version, key, report)?;
             self.0.query(
-                "UPDATE targets SET told_at = ? WHERE version = ? AND key = ? AND distro = ?",
-                &[now.0.into(), version.as_str().into(), key.as_str().into(), report.distro.as_str().into()],
+                "UPDATE targets SET told_at = ?, heard = ? WHERE version = ? AND key = ? AND distro = ?",
+                &[
+                    now.0.into(),
+                    report.number.into(),
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    report.distro.as_str().into(),
+                ],
             )?;
             // One that waits for a slot again, after a copy that broke, is still on its way.
             let waits_again = before == TargetState::Releasing

@@ -234,5 +234,18 @@ const TURNS: &[&str] = &[
 /// Which job of a pipeline said what it expects. Of pipelines that were there before, nobody knows.
 const PLANNERS: &[&str] = &["ALTER TABLE pipelines ADD COLUMN planned_by INTEGER"];
 
-pub(super) const STEPS: &[&[&str]] =
-    &[FIRST, audit::SCHEMA, MANY_TARGETS, REPLACED, GATES, HINTS_AND_NOTICES, REFUSED_STATUSES, TURNS, PLANNERS];
+/// The highest number of a target's reports under its approval.
+const NUMBERED_REPORTS: &[&str] = &["ALTER TABLE targets ADD COLUMN heard INTEGER NOT NULL DEFAULT 0"];
+
+pub(super) const STEPS: &[&[&str]] = &[
+    FIRST,
+    audit::SCHEMA,
+    MANY_TARGETS,
+    REPLACED,
+    GATES,
+    HINTS_AND_NOTICES,
+    REFUSED_STATUSES,
+    TURNS,
+    PLANNERS,
+    NUMBERED_REPORTS,
+];

@@ -672,6 +672,25 @@ fn every_target_has_its_own_history() {
 }
 
 #[test]
+fn a_report_that_a_later_one_has_overtaken_changes_nothing() {
+    let record = record();
+    stage(&record);
+    assert_eq!(ask(&record), Ok(true));
+    let tells = |approval, number, state| {
+        let told = Report { number, ..Report::of(JAMMY, state) };
+        record.settle(&version(), &key(), approval, &told, &Digest::of(b"deb"), NOW).expect("a report")
+    };
+    assert!(tells(1, 2, TargetState::Releasing));
+    assert!(!tells(1, 1, TargetState::Failed), "it was sent before the one that was heard");
+    assert_eq!(state(&record), TargetState::Releasing);
+    let orders = record.unheard(1001, NOW, NOW).expect("orders");
+    assert_eq!(orders.iter().map(|order| order.heard).collect::<Vec<_>>(), [2], "whoever has forgotten it counts on");
+    assert!(tells(1, 3, TargetState::Failed));
+    assert_eq!(ask_by(&record, 82), Ok(true));
+    assert!(tells(2, 1, TargetState::Releasing), "each approval is counted anew");
+}
+
+#[test]
 fn a_package_on_its_way_that_is_not_heard_of_is_found() {
     let record = record();
     stage(&record);
