@@ -88,7 +88,7 @@ pub fn settings(seed: u64) -> Settings {
         delays,
         is_traced: false,
         plays_max: 8,
-        tells: false,
+        tells: rng.chance(2500),
     }
 }
 
@@ -112,7 +112,7 @@ pub struct Walked {
 
 /// What must be reached, or nothing is proved of it. A move that brings other bytes is too rare for chance: the courses
 /// reach it.
-pub const POINTS: [&str; 31] = [
+pub const POINTS: [&str; 32] = [
     "a conflict was named",
     "a cut-off account was shown",
     "a file lost in a move was named",
@@ -128,6 +128,7 @@ pub const POINTS: [&str; 31] = [
     "an account was cut off",
     "an act was done, and denied",
     "an alarm that never came",
+    "an event was told again",
     "an index was given up",
     "an index was just being replaced",
     "an order was handed over again",
