@@ -292,6 +292,8 @@ fn send(url: &str, key: &[u8], event: &Event, tally: &Mutex<Tally>, began: Insta
             .with_body(event.body.as_str());
         let sent_at = Instant::now();
         match request.send() {
+            // A connection that ends before a status line is a 503 without a header to the client used here.
+            Ok(answer) if answer.headers.is_empty() => held(tally).cut_off += 1,
             Ok(answer) => {
                 let mut tally = held(tally);
                 tally.answered.push(sent_at.elapsed().as_secs_f64() * 1000.0);
