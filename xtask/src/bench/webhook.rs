@@ -124,7 +124,8 @@ fn measure(steps: &Steps, world: &mut World) -> anyhow::Result<Vec<Figure>> {
     let wanted: BTreeSet<&String> =
         releases.iter().flat_map(|release| release.packages.iter().map(|package| &package.filename)).collect();
     let declared: BTreeSet<String> = jobs.iter().map(|(job, _)| format!("/jobs/{job}")).collect();
-    let foreign = asked(world)?.iter().skip(asked_before).filter(|path| !declared.iter().any(|job| path.ends_with(job))).count();
+    let foreign =
+        asked(world)?.iter().skip(asked_before).filter(|path| !declared.iter().any(|job| path.ends_with(job))).count();
     let mut answered = tally.answered.clone();
     answered.sort_by(f64::total_cmp);
     let case = || format!("{PER_SECOND} a second, {kills} kills");
