@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use slipway_core::api::{Location, PackagePatch, Policy, Release, ReleasePatch, StagedFile};
-use slipway_core::cargo::ImageName;
+use slipway_core::cargo::{ImageName, registry_name};
 use slipway_core::release::{Key, TargetState};
 use slipway_fetch::Fetch;
 use slipway_oci::{Image, Reference, Registry, Repository, Session};
@@ -96,7 +96,7 @@ fn staging(location: &Location, policy: Option<&Policy>, doing: &str) -> Result<
     let repository = location.repository.parse().map_err(|error| {
         failed(format!("{error}; `stage --image` is for packages whose plan says `kind = \"image\"`"))
     })?;
-    let host = image::host(&base);
+    let host = registry_name(&base);
     let credential = settings::registry_user(&host::variable, &host)?;
     let own = settings::registry_realm(&host::variable, &host);
     Ok((image::registry(base, credential, policy, own), repository))
@@ -104,7 +104,7 @@ fn staging(location: &Location, policy: Option<&Policy>, doing: &str) -> Result<
 
 /// Where to push what is not in the staging repository.
 fn elsewhere(reference: &Reference, base: &Base, repository: &Repository) -> Vec<String> {
-    let there = format!("{}/{repository}", image::host(base));
+    let there = format!("{}/{repository}", registry_name(base));
     let name = match &reference.which {
         slipway_oci::Which::Tag(tag) => format!(":{tag}"),
         slipway_oci::Which::Digest(_) => String::new(),
