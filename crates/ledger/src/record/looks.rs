@@ -14,7 +14,7 @@ use slipway_core::route::Site;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
-use super::{LedgerError, Record, parse, subject};
+use super::{LedgerError, Record, named_target, parse, subject};
 use crate::sql::Sql;
 
 /// A release is looked at for as long as staging keeps its packages.
@@ -154,7 +154,8 @@ impl<S: Sql> Record<S> {
             self.set(version, key, &Report { problem, outside, ..Report::of(distro, state) }, now)?;
             self.now_staged(version, key, *before, state, now)?;
             let action = if *before == TargetState::Released { "looked-again" } else { state.code() };
-            let details = serde_json::json!({ "distro": distro, "before": before.code(), "problem": code });
+            let (word, name) = named_target(distro);
+            let details = serde_json::json!({ (word): name, "before": before.code(), "problem": code });
             self.change(version, "edge", action, &subject(version, key), &details, now)?;
             Ok(true)
         })

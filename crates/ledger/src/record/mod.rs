@@ -24,7 +24,7 @@ pub use statuses::DueStatus;
 mod tests;
 
 use slipway_core::api;
-use slipway_core::cargo::Cargo;
+use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::promotion::Order;
 use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
@@ -355,6 +355,16 @@ fn coded<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, LedgerError> {
 
 fn subject(version: &Version, key: &Key) -> String {
     format!("{version}/{key}")
+}
+
+/// What the audit calls a target: by its distro version, or an image's by its tag.
+fn named_target(name: &str) -> (&'static str, &str) {
+    tag_of(name).map_or(("distro", name), |tag| ("tag", tag))
+}
+
+/// What the audit calls that which is shipped: by its file's name, or an image by its repository.
+fn named_cargo(name: &str) -> (&'static str, &str) {
+    (if name.contains('/') { "image" } else { "filename" }, name)
 }
 
 fn job_actor(by: &JobSession) -> String {
