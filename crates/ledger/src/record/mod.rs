@@ -51,9 +51,9 @@ pub enum LedgerError {
     /// A row holds text that this version does not know.
     #[error("the record holds something unknown: {0}")]
     Unknown(String),
-    /// Another pipeline wants to feed a key for which a file is declared.
+    /// Another pipeline wants to feed a key for which something is declared.
     #[error(
-        "`{key}` of {version} belongs to pipeline {declared}, which has declared its file; pipeline {other} cannot change it. Release its packages under another version"
+        "`{key}` of {version} belongs to pipeline {declared}, which has declared its digest; pipeline {other} cannot change it. Release its packages under another version"
     )]
     OtherPipeline {
         /// The release.
@@ -114,7 +114,7 @@ pub enum LedgerError {
     },
     /// The digest declared for a key is final.
     #[error(
-        "`{key}` of {version} was declared as {declared}; this file is {other}. Nothing was changed: a rebuild needs another \
+        "`{key}` of {version} was declared as {declared}; this is {other}. Nothing was changed: a rebuild needs another \
          version or, as long as nobody has approved it, `slipway stage --replace`"
     )]
     OtherDigest {
@@ -194,7 +194,7 @@ pub enum LedgerError {
         /// The package, or all.
         what: String,
     },
-    /// The file is not what the plan expects.
+    /// What was built is not what the plan expects.
     #[error("{0}")]
     OtherFile(String),
     /// The package is left out on purpose.

@@ -115,3 +115,27 @@ fn the_audit_calls_an_image_an_image_and_a_tag_a_tag() {
         assert!(!details.contains("distro") && !details.contains("filename"), "{action}: {details}");
     }
 }
+
+#[test]
+fn a_released_tag_that_somebody_takes_or_sets_again_is_named_by_its_tag() {
+    let record = record();
+    let key: Key = "app".parse().expect("a key");
+    expects(&record, &version(), 7, &[planned_image("app", &["1.2.0"], "acme/app")]);
+    let released = Digest::of(b"app");
+    record.seen_in_staging(&version(), &key, ":1.2.0", &released, &Sight::Declared, NOW).expect("a look");
+    record.set(&version(), &key, &Report::of(":1.2.0", TargetState::Released), NOW).expect("set");
+    let look = |seen: Seen| {
+        let of = watched(&record, NOW).pop().expect("a released target is watched");
+        record.looked(&of, &seen, NOW).expect("a look");
+        let rows = record.sql().query("SELECT problem FROM targets", &[]).expect("a row");
+        let problem = rows[0].text_or_null(0).expect("text")?;
+        Some(serde_json::from_str::<api::Problem>(problem).expect("a problem").what)
+    };
+    let other = Digest::of(b"other");
+    assert_eq!(
+        look(Seen::Digest(other)),
+        Some(format!("acme/app has another image as `1.2.0`: {other}, released {released}."))
+    );
+    look(Seen::Nothing);
+    assert_eq!(look(Seen::Nothing).as_deref(), Some("acme/app no longer has `1.2.0`, which was released there."));
+}
