@@ -391,8 +391,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_called_so_though_no_job_has_declared_its_file() {
         use TargetState as S;
-        for (state, says) in [(S::Skipped, "is not shipped"), (S::Expected, "no job has declared its digest")]
-        {
+        for (state, says) in [(S::Skipped, "is not shipped"), (S::Expected, "no job has declared its digest")] {
             let targets = vec![("ubuntu/jammy".to_owned(), state)];
             let candidate = Candidate { targets, digest: None, ..candidate() };
             let refused =
