@@ -142,19 +142,17 @@ impl Code {
     pub fn next(self) -> &'static str {
         match self {
             Self::Trouble => "Nobody: it is tried again by itself.",
-            Self::Unreachable => "Operator: look at the package server, then play the release job again.",
+            Self::Unreachable => "Operator: look at the server, then play the release job again.",
             Self::AccountCutOff => {
                 "Operator: the package server has cut the account off, which also stops those who install from it. Raise \
                  its plan or pay; it is tried again by itself, a package at a time."
             }
             Self::StillCutOff => "Operator: raise the account's plan or pay, then play the release job again.",
             Self::NoAccess => {
-                "Operator: look at the place's token and at what its user may do at the package server, then play the \
-                 release job again."
+                "Operator: look at the place's token and at what its user may do there, then play the release job again."
             }
             Self::Refused => {
-                "Operator: mend what the package server says, with whoever builds the package, then play the release job \
-                 again."
+                "Operator: mend what the server says, with whoever builds the package or image, then play the release job again."
             }
             Self::UnknownDistro => {
                 "Operator: have the package server add the distribution, then play the release job again; or take it out \
@@ -185,7 +183,7 @@ impl Code {
             }
             Self::Missing => "Release manager: run its build job again, so that it is staged again.",
             Self::StagedBytesChanged => {
-                "Release manager: find out who changed the staged file. Nothing of it became public."
+                "Release manager: find out who changed what was staged. Nothing of it became public."
             }
             Self::StagingConflict => {
                 "Build owner: find out who pushed the other file. Remove it and run the build job again, or raise the \
@@ -206,6 +204,17 @@ impl Code {
             }
             Self::Lapsed => "Release manager: play the release job again; its approval was for then.",
             Self::Skipped => "Nobody: it is left out on purpose.",
+        }
+    }
+
+    /// The same about an image, where that is not what is done about a package.
+    pub fn next_of_image(self) -> &'static str {
+        match self {
+            Self::Conflict => {
+                "Release manager: find out who set the tag. A released tag never gets another image, so release a new version."
+            }
+            Self::NotServed => "Operator: look at the registry, then play the release job again.",
+            _ => self.next(),
         }
     }
 
@@ -314,9 +323,11 @@ mod tests {
                 Retry::Useless => "useless",
             };
             assert!(again.starts_with(retry), "{code}: {again}");
-            let (acts, _) = code.next().split_once(':').expect("who acts stands first");
-            let acts = if acts == "Build owner" { "whoever builds it".to_owned() } else { acts.to_lowercase() };
-            assert!(who.starts_with(&acts), "{code}: {who}, and the code says {acts}");
+            for next in [code.next(), code.next_of_image()] {
+                let (acts, _) = next.split_once(':').expect("who acts stands first");
+                let acts = if acts == "Build owner" { "whoever builds it".to_owned() } else { acts.to_lowercase() };
+                assert!(who.starts_with(&acts), "{code}: {who}, and the code says {acts}");
+            }
         }
     }
 }

@@ -135,7 +135,7 @@ test("an image of another repository is exit 2 with where to push it, and neithe
 
 test("what cannot be read is told apart: no such image, no credential, a wrong one, a realm that nobody named, a part that is missing", async () => {
   const cases = [
-    [{}, {}, "18.0.0", {}, /there is no image `18.0.0`.\n.*Push it/],
+    [{}, {}, "18.0.0", {}, /there is no image `18.0.0` in team\/app.\n.*Push it/],
     [{ lets: (shown) => shown === BASIC }, {}, "17.3.1", {}, /Set `SLIPWAY_REGISTRY_USER`/],
     [{ lets: (shown) => shown === BASIC }, { ...KNOWN, SLIPWAY_REGISTRY_PASSWORD: "another" }, "17.3.1", {}, /may not read this repository/],
     [{ lets: () => false, realm: "http://127.0.0.1:9" }, KNOWN, "17.3.1", {}, /sends to 127\.0\.0\.1:9 for a token, which the place's `realm` does not name/],
