@@ -9,7 +9,7 @@ use slipway_core::api::{Location, PackagePatch, Policy, Release, ReleasePatch, S
 use slipway_core::cargo::ImageName;
 use slipway_core::release::{Key, TargetState};
 use slipway_fetch::Fetch;
-use slipway_oci::{Image, Reference, Registry, Repository, Session};
+use slipway_oci::{Image, NotWhole, Reference, Registry, Repository, Session};
 use slipway_wire::Base;
 
 use crate::args;
@@ -153,7 +153,10 @@ fn unresolved(error: &NotResolved, is_known: bool, doing: &str) -> Failure {
         (_, Some(401 | 403)) => {
             "Set `SLIPWAY_REGISTRY_USER` and `SLIPWAY_REGISTRY_PASSWORD` to who may read the staging registry."
         }
-        (NotResolved::NotWhole(_), None) => "Push the image again, whole, then run this again.",
+        (NotResolved::NotWhole(error), None) if matches!(**error, NotWhole::Lacks { .. }) => {
+            "Push the image again, whole, then run this again."
+        }
+        (NotResolved::NotWhole(_), None) => "Build the image again, push it, then run this again.",
         _ => "Run this again later: nothing was declared.",
     };
     Failure::new(Exit::Failed, doing, [format!("{error}."), next.to_owned()])
