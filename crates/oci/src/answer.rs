@@ -43,8 +43,14 @@ impl Reason {
     }
 }
 
+/// A manifest of 127 layers, Docker's limit, of which all are missing is refused in 30 KB.
+const REASONS_BYTES_MAX: usize = 256 * 1024;
+
 /// The reasons in an answer's body. None where a proxy answered, or nobody gave any.
 pub(crate) fn reasons(response: &Response) -> Vec<Reason> {
+    if response.body().len() > REASONS_BYTES_MAX {
+        return Vec::new();
+    }
     #[derive(Deserialize)]
     struct Errors {
         errors: Vec<Reason>,
@@ -54,12 +60,17 @@ pub(crate) fn reasons(response: &Response) -> Vec<Reason> {
 
 /// What an answer other than the wanted one means.
 pub(crate) fn refusal(base: &Base, response: &Response) -> CallError {
+    refusal_of(host(base.as_str()), response)
+}
+
+/// The same, of a host that was asked.
+pub(crate) fn refusal_of(host: String, response: &Response) -> CallError {
     let status = response.status();
     if status.is_success() || status.is_redirection() {
         // No evidence is taken from these: they can hold signed addresses.
-        return unreadable(base, format!("status {status}, which this route does not give"));
+        return CallError::Unreadable { host, why: format!("status {status}, which this route does not give") };
     }
-    let mut refused = CallError::refused(&host(base.as_str()), response);
+    let mut refused = CallError::refused(&host, response);
     let wait = wait(response);
     if let CallError::Refused { host, status, said, .. } = &refused
         && (*status == StatusCode::TOO_MANY_REQUESTS || *status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some())

@@ -104,6 +104,14 @@ pub enum NotCopied {
     /// The target says that it lacks parts which it had a moment ago. They are sent when this is done again.
     #[error("the target lost parts of the image meanwhile: {}", list(.0))]
     PartsLost(Vec<Digest>),
+    /// Where what says something about an image is listed, there is something else.
+    #[error("`{repository}` has something else than a list of referrers under the tag `{tag}`; delete that tag")]
+    NoList {
+        /// The repository.
+        repository: Repository,
+        /// The tag.
+        tag: Tag,
+    },
     /// Something about the image cannot be read whole at the source.
     #[error(transparent)]
     NotWhole(Box<NotWhole>),
@@ -323,12 +331,16 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
     async fn relay(&self, blob: &Descriptor, to: &http::Request<()>, skip: u64) -> Result<Response, NotCopied> {
         let Shelf { session, repository } = self.target;
         let failed = || call_failed(format!("send the blob {} to `{repository}`", blob.digest));
-        let mut storage = None;
+        let mut storage: Option<Location> = None;
         let mut is_located = false;
         loop {
             let source = match &storage {
+                // One that is the registry's own wants what the registry wants.
                 Some(storage) => {
-                    Location::get(storage).map_err(|error| failed()(CallError::Unsendable(error.to_string())))?
+                    let request = storage.get();
+                    let request = request.map_err(|error| failed()(CallError::Unsendable(error.to_string())))?;
+                    let Shelf { session, repository } = self.source;
+                    session.with_credential(request, &Scope::pull(repository)).map_err(failed())?
                 }
                 None => self.get(blob)?,
             };
@@ -463,6 +475,64 @@ mod tests {
             let http = Forgetful { script, refuses: Cell::new(refuses), uploads: Cell::new(0), mirrors: false };
             let moved = sent(&http, 1);
             assert_eq!((moved.is_ok(), http.uploads.get()), (arrives, uploads), "{refuses}: {moved:?}");
+        }
+    }
+
+    /// A source whose blobs are at another of its own addresses, which wants what the registry wants.
+    struct Moves<F>(Script<F>);
+
+    impl<F: Fn(&Request) -> Response> Http for Moves<F> {
+        async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+            self.0.send(request).await
+        }
+
+        async fn read(&self, request: Request, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
+            self.0.read(request, each).await
+        }
+    }
+
+    impl<F: Fn(&Request) -> Response> Relay for Moves<F> {
+        async fn relay(&self, transfer: Transfer) -> Result<Relayed, RelayError> {
+            let answer = self.0.send(transfer.source.map(|()| Vec::new())).await?;
+            if answer.status() == StatusCode::OK {
+                return Ok(Relayed::Answered(response(201, "")));
+            }
+            Err(RelayError::Source(answer.status()))
+        }
+    }
+
+    #[test]
+    fn a_blob_at_another_address_of_the_registry_is_asked_for_with_its_token_and_one_in_storage_is_not() {
+        for (storage, is_shown) in [("https://registry.example.com", true), ("https://storage.example.net", false)] {
+            let script = Script::new(|request: &Request| {
+                let is_known = request.headers().contains_key("authorization");
+                match (request.method().as_str(), request.uri().path()) {
+                    (_, "/token") => response(200, r#"{"token":"t"}"#),
+                    ("POST", _) => with_header(202, "location", "/u/1", ""),
+                    (_, "/bytes") if is_known == is_shown => response(200, ""),
+                    (_, path) if path.contains("/blobs/") && is_known => {
+                        with_header(307, "location", &format!("{storage}/bytes"), "")
+                    }
+                    _ => {
+                        with_header(401, "www-authenticate", r#"Bearer realm="https://registry.example.com/token""#, "")
+                    }
+                }
+            });
+            let registry = Registry {
+                storage: vec![base("https://storage.example.net")],
+                ..Registry::anonymous(base("https://registry.example.com"))
+            };
+            let other = Registry::anonymous(base("https://public.example.com"));
+            let repository: Repository = "team/app".parse().expect("a repository");
+            let (from, to) = (Session::new(&registry), Session::new(&other));
+            let (source, target) =
+                (Shelf { session: &from, repository: &repository }, Shelf { session: &to, repository: &repository });
+            let scope = Scope::push(&repository);
+            let http = Moves(script);
+            let copying = Copying { http: &http, uploads: &(), source, target, scope, is_one_registry: false };
+            let digest = Digest::of(b"x");
+            let blob = Descriptor { media_type: OCI_IMAGE.to_owned(), digest, size: 1, may_be_absent: false };
+            assert_eq!(now(copying.send(&blob)).map_err(|error| error.to_string()), Ok(Moved::Sent(1)), "{storage}");
         }
     }
 

@@ -18,6 +18,9 @@ use crate::challenge::{Challenge, challenges};
 use crate::name::Repository;
 use crate::registry::{Credential, Registry};
 
+/// Servers take 8 to 16 KiB of headers. A token of many scopes has some kilobytes.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
 /// What a request needs to be allowed: repositories, each with actions
 /// (<https://distribution.github.io/distribution/spec/auth/scope/>).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -252,7 +255,13 @@ fn read_token(realm: &str, answer: &Response) -> Result<Token, CallError> {
     let Answer { token, access_token } =
         serde_json::from_slice(answer.body()).map_err(|_| unreadable(&base, "its token is not JSON"))?;
     let token = token.filter(|token| !token.is_empty()).or(access_token).filter(|token| !token.is_empty());
-    token.map(Token::new).ok_or_else(|| unreadable(&base, "its answer holds no token"))
+    match token {
+        None => Err(unreadable(&base, "its answer holds no token")),
+        Some(token) if token.len() > TOKEN_BYTES_MAX => {
+            Err(unreadable(&base, format!("its token has {} bytes, and no registry takes one so long", token.len())))
+        }
+        Some(token) => Ok(Token::new(token)),
+    }
 }
 
 #[cfg(test)]
@@ -393,6 +402,7 @@ mod tests {
         for (status, body, why) in [
             (200, r#"{"token":""}"#, "holds no token"),
             (200, "s3cret", "is not JSON"),
+            (200, &format!(r#"{{"token":"s3cret{}"}}"#, "0".repeat(16 * 1024)), "no registry takes one so long"),
             (403, r#"{"errors":[{"code":"DENIED","message":"not yours"}]}"#, "DENIED: not yours"),
             (500, "", "500"),
         ] {

@@ -9,7 +9,7 @@ use slipway_core::api::{Location, Package, PackagePatch, Policy, Release, Releas
 use slipway_core::cargo::{ImageName, registry_name};
 use slipway_core::release::{Key, TargetState};
 use slipway_fetch::Fetch;
-use slipway_oci::{Image, Reference, Registry, Repository, Session};
+use slipway_oci::{Image, NotWhole, Reference, Registry, Repository, Session};
 use slipway_wire::Base;
 
 use crate::args;
@@ -165,7 +165,10 @@ fn unresolved(error: &NotResolved, repository: &Repository, is_known: bool, doin
         (_, Some(401 | 403)) => {
             "Set `SLIPWAY_REGISTRY_USER` and `SLIPWAY_REGISTRY_PASSWORD` to who may read the staging registry."
         }
-        (NotResolved::NotWhole(_), None) => "Push the image again, whole, then run this again.",
+        (NotResolved::NotWhole(error), None) if matches!(**error, NotWhole::Lacks { .. }) => {
+            "Push the image again, whole, then run this again."
+        }
+        (NotResolved::NotWhole(_), None) => "Build the image again, push it, then run this again.",
         _ => "Run this again later: nothing was declared.",
     };
     let what = match error {

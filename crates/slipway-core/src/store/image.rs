@@ -70,7 +70,9 @@ fn not_copied(error: NotCopied) -> NotShipped {
         NotCopied::NotWhole(error) => not_whole(&error).into(),
         NotCopied::PartsLost(_) => Trouble::passing(error.to_string()).into(),
         NotCopied::Changed { .. } => Trouble::lasting(Code::StagedBytesChanged, error.to_string()).into(),
-        NotCopied::Lacks(_) | NotCopied::Truncated { .. } => Trouble::lasting(Code::Refused, error.to_string()).into(),
+        NotCopied::Lacks(_) | NotCopied::Truncated { .. } | NotCopied::NoList { .. } => {
+            Trouble::lasting(Code::Refused, error.to_string()).into()
+        }
     }
 }
 
