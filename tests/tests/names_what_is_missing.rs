@@ -28,7 +28,7 @@ fn releasing_a_key_that_nobody_built_is_refused_with_the_reason_and_the_next_ste
 
     let job = world.gitlab.play(release.job("forgotten"), "mira");
     let refused = release.slipway(job, &["release", "forgotten"]).ended_with(1).text;
-    assert!(refused.contains("`forgotten` is not staged: no job has declared its file."), "{refused}");
+    assert!(refused.contains("`forgotten` is not staged: no job has declared its digest."), "{refused}");
     assert!(refused.contains("Run its build job, then play the release job again"), "{refused}");
 
     // The click itself came as a webhook, too; by the time that a later one has done its work it was looked into.

@@ -68,7 +68,7 @@ fn the_manual_job_of_a_package_that_nobody_staged_fails_with_the_reason() {
 
     let job = world.gitlab.play(release.job("noble-amd64"), "mira");
     let said = pipeline.run_as(job, "release: [noble-amd64]").failed_with(1);
-    assert!(said.contains("`noble-amd64` is not staged: no job has declared its file."), "{said}");
+    assert!(said.contains("`noble-amd64` is not staged: no job has declared its digest."), "{said}");
     assert!(said.contains("Run its build job, then play the release job again"), "{said}");
 
     assert_eq!(release.target("noble-amd64")["state"], "expected");

@@ -101,7 +101,7 @@ fn a_package_that_a_webhook_alone_released_gets_a_commit_status_with_the_page_to
     assert_eq!(status["name"], "slipway/cargo");
     assert_eq!(status["pipeline_id"], release.pipeline);
     assert_eq!(status["target_url"], world.edge("/p/tug/r/1.0.0"));
-    assert_eq!(status["description"], "Released by mira; the public index serves it for 1 target.");
+    assert_eq!(status["description"], "Released by mira; the public place serves it for 1 target.");
     assert_eq!(world.gitlab.statuses().len(), 1);
 }
 

@@ -126,7 +126,7 @@ fn said(status: &DueStatus) -> (CommitState, String) {
             (CommitState::Pending, format!("Released by {approved_by}; on its way to {places}."))
         }
         TargetState::Released | TargetState::Skipped => {
-            (CommitState::Success, format!("Released by {approved_by}; the public index serves it for {places}."))
+            (CommitState::Success, format!("Released by {approved_by}; the public place serves it for {places}."))
         }
         state => {
             let why = match (&status.refused, &status.problem) {

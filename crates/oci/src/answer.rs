@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{StatusCode, Uri};
 use serde::Deserialize;
-use slipway_wire::{Base, CallError, Digest, Response, Wait};
+use slipway_wire::{Base, CallError, Digest, Errand, Response, Wait};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -19,9 +19,22 @@ pub(crate) fn host(url: &str) -> String {
     host.unwrap_or_else(|| "an unreadable address".to_owned())
 }
 
+/// An address without what may be a key in it: user, query and fragment. For messages about addresses that a registry shows to
+/// anybody.
+pub(crate) fn address(url: &str) -> String {
+    let uri = url.parse::<Uri>().ok();
+    let shown = uri.and_then(|uri| Some(format!("{}://{}{}", uri.scheme_str()?, host(url), uri.path())));
+    shown.unwrap_or_else(|| host(url)).chars().take(200).collect()
+}
+
 /// An answer that is not what the specification says.
 pub(crate) fn unreadable(base: &Base, why: impl Into<String>) -> CallError {
     CallError::Unreadable { host: host(base.as_str()), why: why.into() }
+}
+
+/// An address that the place's configuration does not name.
+pub(crate) fn foreign(base: &Base, errand: Errand, why: impl Into<String>) -> CallError {
+    CallError::Foreign { host: host(base.as_str()), errand, why: why.into() }
 }
 
 /// One of a registry's own reasons (OCI distribution specification 1.1, "Error codes").

@@ -11,9 +11,9 @@ use futures_util::lock::Mutex;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
-use slipway_wire::{CallError, Endpoint, Http, Request, Response, Token};
+use slipway_wire::{CallError, Endpoint, Errand, Http, Request, Response, Token};
 
-use crate::answer::{host, refusal, unreadable};
+use crate::answer::{address, foreign, host, refusal, unreadable};
 use crate::challenge::{Challenge, challenges};
 use crate::name::Repository;
 use crate::registry::{Credential, Registry};
@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
             Challenge::Basic => None,
         });
         if let Some((realm, service)) = bearer {
-            let token = self.token(http, scope, realm, service).await?;
+            let token = self.token(http, scope, realm, service).await.map_err(|error| self.hide(error))?;
             self.given.borrow_mut().push(token.clone());
             self.tokens.borrow_mut().insert(scope.clone(), token);
             return Ok(true);
@@ -202,20 +202,26 @@ impl<'a> Session<'a> {
             None => registry.base.serves(realm),
         };
         if !is_allowed {
-            let why = format!("it sends to {} for a token, which the place's `realm` does not name", host(realm));
-            return Err(unreadable(&registry.base, why));
+            let named = match &registry.realm {
+                Some(realm) => format!("it is `{realm}`"),
+                None => "there is none, so that only the registry itself may give tokens".to_owned(),
+            };
+            let realm = address(realm);
+            let why = format!("it sends to {realm} for a token, which the place's `realm` does not name: {named}");
+            return Err(foreign(&registry.base, Errand::Token, why));
         }
         let service = match (&registry.service, service) {
             (Some(expected), Some(said)) if expected != said => {
+                let said: String = said.chars().take(200).collect();
                 let why = format!("its tokens are for the service `{said}`, and the place's `service` is `{expected}`");
-                return Err(unreadable(&registry.base, why));
+                return Err(foreign(&registry.base, Errand::Token, why));
             }
             (Some(service), _) => Some(service.as_str()),
             (None, said) => said,
         };
         let request = ask(registry, realm, service, scope).map_err(|error| unsendable(&error))?;
         let answer = http.send(request).await?;
-        read_token(realm, &answer).map_err(|error| self.hide(error))
+        read_token(realm, &answer)
     }
 }
 
@@ -373,7 +379,10 @@ mod tests {
         ] {
             let http = Script::new(|_| bearer(realm));
             let error = head(&registry(), &http, 1).remove(0).expect_err(realm).to_string();
-            assert!(error.contains("`realm` does not name"), "{realm}: {error}");
+            let named = "`realm` does not name: it is `https://auth.example.com/token`";
+            assert!(error.contains(named), "{realm}: {error}");
+            let offered = realm.replace("auth.example.com@", "");
+            assert!(error.contains(&format!("it sends to {offered} for a token")), "{realm}: {error}");
             assert_eq!(http.asked().len(), 1, "{realm}");
         }
         // Where none is named, the registry's own address is.
@@ -383,8 +392,10 @@ mod tests {
                 "/v2/token" => response(200, r#"{"token":"t"}"#),
                 _ => bearer(realm),
             });
-            head(&own, &http, 1);
+            let answer = head(&own, &http, 1).remove(0);
             assert_eq!(http.asked().len(), asked, "{realm}");
+            let is_foreign = matches!(answer, Err(CallError::Foreign { errand: Errand::Token, .. }));
+            assert_eq!(is_foreign, asked == 1, "{answer:?}");
         }
     }
 
@@ -392,7 +403,9 @@ mod tests {
     fn a_token_for_another_service_is_not_fetched() {
         let pinned = Registry { service: Some("container_registry".to_owned()), ..registry() };
         let http = Script::new(|_| bearer(REALM));
-        let error = head(&pinned, &http, 1).remove(0).expect_err("another service").to_string();
+        let error = head(&pinned, &http, 1).remove(0).expect_err("another service");
+        assert!(matches!(error, CallError::Foreign { errand: Errand::Token, .. }) && !error.may_pass(), "{error}");
+        let error = error.to_string();
         assert!(error.contains("`loop`") && error.contains("`container_registry`"), "{error}");
         assert_eq!(http.asked().len(), 1);
     }

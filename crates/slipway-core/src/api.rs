@@ -330,7 +330,7 @@ pub struct Target {
     /// Somebody else had published the same bytes before Slipway did: released outside.
     #[serde(default, skip_serializing_if = "is_false")]
     pub outside: bool,
-    /// How often it was tried. `GET …/targets/{key}/{distro}` tells of each.
+    /// How often it was tried. `GET …/targets/{key}/{target}` tells of each.
     #[serde(default)]
     pub attempts: u32,
     /// Who approved it.
@@ -451,7 +451,7 @@ pub enum Act {
     Move,
 }
 
-/// `GET …/{version}/targets/{key}/{distro}`: one target and everything that was tried for it.
+/// `GET …/{version}/targets/{key}/{target}`: one target and everything that was tried for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetHistory {
     /// The package.
@@ -611,7 +611,7 @@ pub struct Policy {
     pub gates: Vec<PolicyGate>,
     /// Where packages go. The first that fits wins.
     pub routes: Vec<PolicyRoute>,
-    /// The package servers that the routes name, and where they are.
+    /// The package servers and registries that the routes name, and where they are.
     pub places: Vec<PolicyPlace>,
 }
 
@@ -630,7 +630,7 @@ pub struct PolicyReleasers {
     pub pipeline_sources: Vec<PipelineSource>,
 }
 
-/// A place of a [`Policy`]: one account at one package server. Its secrets are not here.
+/// A place of a [`Policy`]: one account at one package server or registry. Its secrets are not here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyPlace {
     /// Its name in routes.
@@ -680,16 +680,40 @@ pub struct PolicyGate {
 pub struct PolicyRoute {
     /// Which versions it takes.
     pub versions: Vec<String>,
+    /// How near to everybody they are.
+    #[serde(default)]
+    pub maturities: Vec<Maturity>,
     /// Which packages it takes.
     pub keys: Vec<String>,
+    /// Which kinds of them: `deb` and `rpm`, or `image`.
+    #[serde(default)]
+    pub kinds: Vec<Kind>,
     /// Which distro versions.
     pub distros: Vec<String>,
+    /// Which architectures.
+    #[serde(default)]
+    pub architectures: Vec<String>,
     /// The staging repository, as `place/user/repository`.
     pub staging: String,
     /// The public repository.
     pub public: String,
     /// `copy` or `move`.
     pub how: How,
+    /// Whether what says something about an image goes with it: signatures, bills of materials, attestations.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub referrers: bool,
+    /// The tags of the public repository that move with the newest image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floating: Vec<PolicyFloating>,
+}
+
+/// A tag that moves, of a [`PolicyRoute`]. All others are final.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyFloating {
+    /// The tag: `latest`, or `{major}.{minor}`, in which the numbers of the version stand.
+    pub tag: String,
+    /// The versions that it may name: `final`, or `candidate` for those and final ones.
+    pub of: Maturity,
 }
 
 /// `GET /readyz/secrets`: whether the edge's secrets are there and good. None of them is in it.

@@ -225,7 +225,7 @@ fn played<'a>(candidate: &Candidate, job: &'a Job) -> Result<&'a User, Refusal> 
 fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Approval, Refusal> {
     let key = || candidate.key.clone();
     let not_staged = |why: &str| Refusal::NotStaged { key: key(), why: why.to_owned() };
-    let undeclared = "no job has declared its file";
+    let undeclared = "no job has declared its digest";
     let mut distros = Vec::new();
     let (mut is_first, mut is_gone) = (false, false);
     for (distro, state) in &candidate.targets {
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_called_so_though_no_job_has_declared_its_file() {
         use TargetState as S;
-        for (state, says) in [(S::Skipped, "is not shipped"), (S::Expected, "no job has declared its file")] {
+        for (state, says) in [(S::Skipped, "is not shipped"), (S::Expected, "no job has declared its digest")] {
             let targets = vec![("ubuntu/jammy".to_owned(), state)];
             let candidate = Candidate { targets, digest: None, ..candidate() };
             let refused =

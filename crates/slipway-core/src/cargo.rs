@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use slipway_oci::{Reference, Repository, Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
-use slipway_wire::Digest;
+use slipway_wire::{Base, Digest};
 
 /// The kind of what is shipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,16 +73,30 @@ pub struct InvalidImageName(String);
 
 impl ImageName {
     /// The repository of a registry at this address.
-    pub fn of(registry: &slipway_wire::Base, repository: &str) -> Self {
+    pub fn of(registry: &Base, repository: &str) -> Self {
         let address = registry.as_str();
         let host = address.split_once("://").map_or(address, |(_, host)| host);
         Self(format!("{host}/{repository}"))
+    }
+
+    /// The repository of a registry at this address, as people pull from it. `None` where either is none.
+    pub fn pulled(registry: &str, repository: &str) -> Option<Self> {
+        let registry: Base = registry.parse().ok()?;
+        format!("{}/{repository}", registry_name(&registry)).parse().ok()
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Host, and port where it has one, as references begin. Docker Hub has another name there than its API.
+pub fn registry_name(registry: &Base) -> String {
+    let text = registry.as_str();
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or_default().to_ascii_lowercase();
+    if host == "registry-1.docker.io" { "docker.io".to_owned() } else { host }
 }
 
 impl FromStr for ImageName {

@@ -113,7 +113,13 @@ mod tests {
     }
 
     fn policy_route() -> Value {
-        json!({ "versions": ["*"], "keys": ["*"], "distros": ["*"], "staging": "s/a/b", "public": "p/a/b", "how": "copy" })
+        json!({ "versions": ["*"], "maturities": ["final"], "keys": ["*"], "kinds": ["image"], "distros": ["*"],
+                "architectures": ["*"], "staging": "s/a/b", "public": "p/a/b", "how": "copy", "referrers": true,
+                "floating": [policy_floating()] })
+    }
+
+    fn policy_floating() -> Value {
+        json!({ "tag": "latest", "of": "final" })
     }
 
     fn pipeline() -> Value {
@@ -172,6 +178,7 @@ mod tests {
         check::<api::DeploymentRequest>("DeploymentRequest", json!({ "environment": "production" }));
         check::<api::PolicyGate>("PolicyGate", policy_gate());
         check::<api::PolicyRoute>("PolicyRoute", policy_route());
+        check::<api::PolicyFloating>("PolicyFloating", policy_floating());
         let policy = json!({ "project": project(), "policy": format!("sha256:{}", "0".repeat(64)), "approvals_lapse": "4h",
                              "releasers": policy_releasers(), "gates": [policy_gate()], "routes": [policy_route()],
                              "places": [policy_place()] });

@@ -7,7 +7,7 @@ use slipway_package::Series;
 use crate::api;
 use crate::config::{Config, Gate, Place, Project, SoakAfter};
 use crate::gate::{moment, span};
-use crate::route::{Glob, Route, Site};
+use crate::route::{FloatingTag, Glob, Route, Site};
 
 /// The policy of a project.
 pub fn policy(config: &Config, project: &Project) -> api::Policy {
@@ -106,12 +106,21 @@ fn route(route: &Route) -> api::PolicyRoute {
     let site = |Site { place, repository }: &Site| format!("{place}/{repository}");
     api::PolicyRoute {
         versions: texts(&route.versions),
+        maturities: route.maturities.clone(),
         keys: texts(&route.keys),
+        kinds: route.kinds.clone(),
         distros: texts(&route.distros),
+        architectures: texts(&route.architectures),
         staging: site(&route.staging),
         public: site(&route.public),
         how: route.how,
+        referrers: route.referrers,
+        floating: route.floating.iter().map(floating).collect(),
     }
+}
+
+fn floating(FloatingTag { tag, of }: &FloatingTag) -> api::PolicyFloating {
+    api::PolicyFloating { tag: tag.clone(), of: *of }
 }
 
 #[cfg(test)]
@@ -172,6 +181,51 @@ mod tests {
         jobs = ["qa"]
         override_people = [3]
     "#;
+
+    /// Images beside packages, with everything that a route can ask for.
+    const ROUTES: &str = r#"
+        [places.registry]
+        kind = "registry"
+        url = "https://registry.example.com"
+        user = "slipway"
+        token = "REGISTRY_SECRET"
+        [[routes]]
+        projects = ["barge"]
+        kinds = ["image"]
+        staging = { place = "registry", repository = "team/app/staging" }
+        public = { place = "registry", repository = "team/app" }
+        referrers = true
+        floating = [{ tag = "latest", of = "final" }, { tag = "{major}-rc", of = "candidate" }]
+        [[routes]]
+        projects = ["barge"]
+        maturities = ["candidate"]
+        kinds = ["rpm"]
+        architectures = ["aarch64"]
+        staging = { place = "staging", repository = "ci/barge" }
+        public = { place = "public", repository = "harbour/unstable" }
+        [[projects]]
+        id = 1003
+        namespace_id = 71
+        name = "barge"
+        webhook_token = "WEBHOOK_SECRET"
+    "#;
+
+    #[test]
+    fn a_route_says_everything_that_it_asks_for_and_which_tags_it_moves() {
+        let config = Config::parse(&format!("{FILE}{ROUTES}")).expect("a good file");
+        let said = policy(&config, config.project("barge").expect("the project")).routes;
+        let said = serde_json::to_value(said).expect("JSON");
+        let expected = serde_json::json!([
+            { "versions": ["*"], "maturities": ["final", "candidate", "nightly"], "keys": ["*"], "kinds": ["image"],
+              "distros": ["*"], "architectures": ["*"], "staging": "registry/team/app/staging",
+              "public": "registry/team/app", "how": "copy", "referrers": true,
+              "floating": [{ "tag": "latest", "of": "final" }, { "tag": "{major}-rc", "of": "candidate" }] },
+            { "versions": ["*"], "maturities": ["candidate"], "keys": ["*"], "kinds": ["rpm"], "distros": ["*"],
+              "architectures": ["aarch64"], "staging": "staging/ci/barge", "public": "public/harbour/unstable",
+              "how": "copy" },
+        ]);
+        assert_eq!(said, expected);
+    }
 
     fn policy_of(name: &str) -> api::Policy {
         let config = Config::parse(FILE).expect("a good file");

@@ -28,8 +28,10 @@ pub enum Code {
     Refused,
     /// The place has no such distribution.
     UnknownDistro,
-    /// A download leads to a host that is not configured.
+    /// A download or an upload leads to a host that is not configured.
     ForeignStorage,
+    /// A registry sends for tokens to an address, or for a service, that is not configured.
+    ForeignRealm,
     /// The place filed the package under another name.
     Renamed,
     /// The deployment lacks a place or a secret.
@@ -66,7 +68,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -75,6 +77,7 @@ impl Code {
         Self::Refused,
         Self::UnknownDistro,
         Self::ForeignStorage,
+        Self::ForeignRealm,
         Self::Renamed,
         Self::NotConfigured,
         Self::Conflict,
@@ -104,6 +107,7 @@ impl Code {
             Self::Refused => "refused",
             Self::UnknownDistro => "unknown-distro",
             Self::ForeignStorage => "foreign-storage",
+            Self::ForeignRealm => "foreign-realm",
             Self::Renamed => "renamed",
             Self::NotConfigured => "not-configured",
             Self::Conflict => "conflict",
@@ -142,19 +146,17 @@ impl Code {
     pub fn next(self) -> &'static str {
         match self {
             Self::Trouble => "Nobody: it is tried again by itself.",
-            Self::Unreachable => "Operator: look at the package server, then play the release job again.",
+            Self::Unreachable => "Operator: look at the server, then play the release job again.",
             Self::AccountCutOff => {
                 "Operator: the package server has cut the account off, which also stops those who install from it. Raise \
                  its plan or pay; it is tried again by itself, a package at a time."
             }
             Self::StillCutOff => "Operator: raise the account's plan or pay, then play the release job again.",
             Self::NoAccess => {
-                "Operator: look at the place's token and at what its user may do at the package server, then play the \
-                 release job again."
+                "Operator: look at the place's token and at what its user may do there, then play the release job again."
             }
             Self::Refused => {
-                "Operator: mend what the package server says, with whoever builds the package, then play the release job \
-                 again."
+                "Operator: mend what the server says, with whoever builds the package or image, then play the release job again."
             }
             Self::UnknownDistro => {
                 "Operator: have the package server add the distribution, then play the release job again; or take it out \
@@ -163,6 +165,10 @@ impl Code {
             Self::ForeignStorage => {
                 "Operator: if that host is right, add it to the place's `storage` in `slipway.toml`, deploy, then play the \
                  release job again."
+            }
+            Self::ForeignRealm => {
+                "Operator: find out who changed where the registry gives its tokens. If that is right, write it into the \
+                 place's `realm` and `service` in `slipway.toml`, deploy, then play the release job again."
             }
             Self::Renamed => {
                 "Build owner: give the file the name that the package has inside. Remove it from the public repository \
@@ -185,7 +191,7 @@ impl Code {
             }
             Self::Missing => "Release manager: run its build job again, so that it is staged again.",
             Self::StagedBytesChanged => {
-                "Release manager: find out who changed the staged file. Nothing of it became public."
+                "Release manager: find out who changed what was staged. Nothing of it became public."
             }
             Self::StagingConflict => {
                 "Build owner: find out who pushed the other file. Remove it and run the build job again, or raise the \
@@ -206,6 +212,17 @@ impl Code {
             }
             Self::Lapsed => "Release manager: play the release job again; its approval was for then.",
             Self::Skipped => "Nobody: it is left out on purpose.",
+        }
+    }
+
+    /// The same about an image, where that is not what is done about a package.
+    pub fn next_of_image(self) -> &'static str {
+        match self {
+            Self::Conflict => {
+                "Release manager: find out who set the tag. A released tag never gets another image, so release a new version."
+            }
+            Self::NotServed => "Operator: look at the registry, then play the release job again.",
+            _ => self.next(),
         }
     }
 
@@ -314,9 +331,11 @@ mod tests {
                 Retry::Useless => "useless",
             };
             assert!(again.starts_with(retry), "{code}: {again}");
-            let (acts, _) = code.next().split_once(':').expect("who acts stands first");
-            let acts = if acts == "Build owner" { "whoever builds it".to_owned() } else { acts.to_lowercase() };
-            assert!(who.starts_with(&acts), "{code}: {who}, and the code says {acts}");
+            for next in [code.next(), code.next_of_image()] {
+                let (acts, _) = next.split_once(':').expect("who acts stands first");
+                let acts = if acts == "Build owner" { "whoever builds it".to_owned() } else { acts.to_lowercase() };
+                assert!(who.starts_with(&acts), "{code}: {who}, and the code says {acts}");
+            }
         }
     }
 }

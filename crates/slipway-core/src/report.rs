@@ -318,9 +318,24 @@ fn told(code: Code, trouble: &Trouble, public: Visible) -> Problem {
     code.problem(format!("{}.", trouble.what), public, trouble.evidence.clone())
 }
 
-fn not_served(Promotion { public, filename, .. }: &Promotion) -> Problem {
-    let what = format!("{} has `{filename}`, but its index has not served it for an hour.", public.name());
-    Code::NotServed.problem(what, Visible::Partly, None)
+fn not_served(promotion @ Promotion { public, distro, filename, digest, .. }: &Promotion) -> Problem {
+    let repository = public.name();
+    let what = match distro {
+        TargetName::Distro(_) => format!("{repository} has `{filename}`, but its index has not served it for an hour."),
+        TargetName::Tag(tag) => {
+            format!("{repository} took the image {digest}, but has not served all of it as `{tag}` for an hour.")
+        }
+    };
+    of_target(Code::NotServed, promotion, what, Visible::Partly)
+}
+
+/// A problem with what is done about a package, or about an image.
+fn of_target(code: Code, promotion: &Promotion, what: String, public: Visible) -> Problem {
+    let problem = code.problem(what, public, None);
+    match promotion.distro {
+        TargetName::Distro(_) => problem,
+        TargetName::Tag(_) => Problem { next: code.next_of_image().to_owned(), ..problem },
+    }
 }
 
 fn no_digest(Promotion { filename, .. }: &Promotion) -> Problem {
@@ -334,7 +349,7 @@ fn gave_up(trouble: &Trouble, troubled: u32) -> Problem {
 }
 
 fn conflict(
-    Promotion { public, distro, filename, digest, .. }: &Promotion,
+    promotion @ Promotion { public, distro, filename, digest, .. }: &Promotion,
     found: Digest,
     moved: bool,
     ours: Visible,
@@ -352,7 +367,7 @@ fn conflict(
         TargetName::Tag(tag) => format!("another image as `{tag}`"),
     };
     let what = format!("{repository} has {other}: public {found}, approved {digest}. Nothing was replaced.");
-    Code::Conflict.problem(what, ours, None)
+    of_target(Code::Conflict, promotion, what, ours)
 }
 
 fn lost_in_move(Promotion { staging, public, filename, .. }: &Promotion) -> Problem {
@@ -389,9 +404,13 @@ fn too_slow(code: Code, Promotion { filename, size, .. }: &Promotion, slow: &Too
     code.problem(what, public, None)
 }
 
-fn missing(Promotion { staging, public, filename, how, .. }: &Promotion, gone: Visible) -> Problem {
+fn missing(Promotion { staging, public, distro, filename, digest, how, .. }: &Promotion, gone: Visible) -> Problem {
+    let it = match distro {
+        TargetName::Distro(_) => format!("`{filename}`"),
+        TargetName::Tag(_) => format!("The image {digest}"),
+    };
     let how = if *how == How::Move { " Its route moves files, so it may have been moved by hand." } else { "" };
-    let what = format!("`{filename}` is no longer in {}, and not in {}.{how}", staging.name(), public.name());
+    let what = format!("{it} is no longer in {}, and not in {}.{how}", staging.name(), public.name());
     Code::Missing.problem(what, gone, None)
 }
 
@@ -467,6 +486,73 @@ mod tests {
             how: How::Copy,
             begun,
         }
+    }
+
+    /// The same of an image.
+    fn image() -> Promotion {
+        let store = |name: &str| {
+            Store::Registry(Box::new(crate::store::Registry {
+                registry: slipway_oci::Registry {
+                    base: "https://registry.example".parse().expect("an address"),
+                    credential: None,
+                    realm: None,
+                    service: None,
+                    storage: Vec::new(),
+                },
+                repository: name.parse().expect("a repository"),
+                private: false,
+                referrers: false,
+                floating: Vec::new(),
+            }))
+        };
+        Promotion {
+            staging: store("acme/app/staging"),
+            public: store("acme/app"),
+            distro: ":17.3.1".parse().expect("a tag"),
+            filename: "registry.example/acme/app/staging".parse().expect("an image"),
+            ..copy(false)
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_image_is_said_of_an_image_and_its_tag() {
+        let digest = Digest::of(b"the approved bytes");
+        let other = Digest::of(b"other bytes");
+        let said = |promotion: &Promotion, outcome: &Outcome, patience: Patience| {
+            let (report, _) = report(promotion, outcome, patience, Timestamp(1_795_392_000_000), 0);
+            let Problem { what, next, .. } = report.problem.expect("a problem");
+            (what, next)
+        };
+        let long_ago = Some(Timestamp(1_795_300_000_000));
+        let waiting = Patience { accepted_at: long_ago, nowhere_since: long_ago, ..Patience::default() };
+        let conflict = Outcome::Conflict { public: other, moved: false };
+        for (outcome, what, next) in [
+            (
+                &conflict,
+                format!(
+                    "acme/app has another image as `17.3.1`: public {other}, approved {digest}. Nothing was replaced."
+                ),
+                "Release manager: find out who set the tag. A released tag never gets another image, so release a new version.",
+            ),
+            (
+                &Outcome::AwaitingIndex,
+                format!("acme/app took the image {digest}, but has not served all of it as `17.3.1` for an hour."),
+                "Operator: look at the registry, then play the release job again.",
+            ),
+            (
+                &Outcome::Nowhere,
+                format!("The image {digest} is no longer in acme/app/staging, and not in acme/app."),
+                "Release manager: run its build job again, so that it is staged again.",
+            ),
+        ] {
+            assert_eq!(said(&image(), outcome, waiting), (what, next.to_owned()));
+        }
+        let (what, next) = said(&copy(false), &conflict, waiting);
+        assert!(what.starts_with("acme/stable has another `tug_17.3.1-1_amd64.deb`: public "), "{what}");
+        assert!(
+            next.contains("who published the other file") && next.contains("raise the package's revision"),
+            "{next}"
+        );
     }
 
     #[test]

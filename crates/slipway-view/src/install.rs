@@ -1,8 +1,18 @@
-//! How a person installs a released package.
+//! How a person installs a released package, or pulls a released image.
 
 use slipway_core::api::{Package, Target};
+use slipway_core::cargo::ImageName;
 
 use crate::text::link;
+
+/// The lines that pull a released image: under its tag, and as exactly what was released. `None` when a name in it could
+/// mean something to a shell.
+pub(crate) fn pull(package: &Package, target: &Target) -> Option<String> {
+    let (file, tag) = (package.file.as_ref()?, target.tag.as_deref()?);
+    let image = ImageName::pulled(&target.public.url, &target.public.repository)?;
+    let is_plain_name = image.as_str().bytes().all(is_plain_in_address);
+    (is_plain_name && is_plain(tag)).then(|| format!("docker pull {image}:{tag}\ndocker pull {image}@{}", file.digest))
+}
 
 /// The lines that install a released deb on the distro it was released for. `None` when it is no deb, or when a name in
 /// it could mean something to a shell: the lines are there to be copied.
@@ -35,7 +45,51 @@ fn is_plain_in_address(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::section::tests::release;
+    use crate::section::tests::{image, release};
+
+    #[test]
+    fn an_image_is_pulled_by_its_tag_or_as_exactly_what_was_released() {
+        let mut release = image("released");
+        let package = &release.packages[0];
+        let digest = "ab".repeat(32);
+        let lines = super::pull(package, &package.targets[0]).expect("an image");
+        assert_eq!(
+            lines,
+            format!(
+                "docker pull registry.example/team/app:1.2.0\ndocker pull registry.example/team/app@sha256:{digest}"
+            )
+        );
+        assert_eq!(super::apt(package, &package.targets[0]), None);
+
+        // Docker Hub's API has another name than its images.
+        release.packages[0].targets[0].public.url = "https://registry-1.docker.io".into();
+        let package = &release.packages[0];
+        let lines = super::pull(package, &package.targets[0]).expect("an image");
+        assert!(lines.starts_with("docker pull docker.io/team/app:1.2.0\n"), "{lines}");
+    }
+
+    #[test]
+    fn nothing_that_a_shell_would_run_is_offered_for_pulling() {
+        for (url, repository, tag) in [
+            ("https://registry.example/`reboot`", "team/app", "1.2.0"),
+            ("https://$(reboot)", "team/app", "1.2.0"),
+            ("https://registry.example", "team/$(reboot)", "1.2.0"),
+            ("https://registry.example", "team/app", "1;reboot"),
+            ("https://registry.example", "team/app", "-v"),
+        ] {
+            let mut release = image("released");
+            let target = &mut release.packages[0].targets[0];
+            (target.public.url, target.public.repository) = (url.into(), repository.into());
+            target.tag = Some(tag.into());
+            let package = &release.packages[0];
+            let lines = super::pull(package, &package.targets[0]);
+            // What is left out of a name is harmless; what is in one is not.
+            assert!(
+                lines.is_none_or(|lines| !lines.contains("reboot") && !lines.contains("-v")),
+                "{url} {repository} {tag}"
+            );
+        }
+    }
 
     #[test]
     fn the_repository_is_trusted_by_its_own_key_alone() {

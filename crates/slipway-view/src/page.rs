@@ -144,7 +144,7 @@ pub fn releases(project: &Project, releases: &[ReleaseSummary]) -> Markup {
                     div.empty {
                         p {
                             "A release appears as soon as a pipeline's first job says what to expect: "
-                            code { "slipway plan KEY=DISTRO" } "."
+                            code { "slipway plan KEY=DISTRO" } ", or " code { "KEY=TAG:image" } "."
                         }
                     }
                 } @else {

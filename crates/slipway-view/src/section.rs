@@ -227,7 +227,7 @@ fn public_effect(code: &str) -> String {
     match code {
         "none" => "untouched".into(),
         "partly" => "touched in part".into(),
-        "done" => "has the package".into(),
+        "done" => "has it".into(),
         "unknown" => "not known: it could not be looked at, or may be behind".into(),
         other => visible(other),
     }
@@ -277,7 +277,7 @@ pub fn packages(release: &Release, filter: &Filter) -> Markup {
                             th scope="col" role="columnheader" { "For" }
                             th scope="col" role="columnheader" { "State" }
                             th scope="col" role="columnheader" { "When and by whom" }
-                            th.unseen scope="col" role="columnheader" { "File" }
+                            th.unseen scope="col" role="columnheader" { "File or image" }
                         }
                     }
                     tbody role="rowgroup" {
@@ -297,7 +297,7 @@ fn first_run(release: &Release) -> Markup {
             p { "Nothing is expected in " b { (release.version) } " yet." }
             p {
                 "The pipeline's first job says what to expect, before anything is built: "
-                code { "slipway plan KEY=DISTRO" } ". Each package is then listed here, and stays listed until it is public."
+                code { "slipway plan KEY=DISTRO" } ", or " code { "KEY=TAG:image" } ". Each package is then listed here, and stays listed until it is public."
             }
         }
     }
@@ -339,7 +339,7 @@ fn cells(release: &Release, package: &Package, target: &Target, id: &str) -> Mar
                 }
             }
             details #{ (id) "-more" } {
-                summary #{ (id) "-file" } { (file_line(package)) }
+                summary #{ (id) "-file" } { (file_line(package, target)) }
                 (facts(release, package, target, id))
             }
         }
@@ -355,6 +355,7 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
                     Some(Step::Copy) => (2, "copying the bytes"),
                     Some(Step::Move) => (2, "moved by the server"),
                     Some(Step::Carry) => (2, "a long copy, carried by its release job"),
+                    Some(Step::Index) if target.tag.is_some() => (3, "waiting for its tag"),
                     Some(Step::Index) => (3, "waiting for the index"),
                     Some(Step::Look) | None => (1, "looking"),
                 };
@@ -384,13 +385,14 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
     }
 }
 
-fn file_line(package: &Package) -> Markup {
+fn file_line(package: &Package, target: &Target) -> Markup {
     html! {
         @match &package.file {
             Some(file) => {
                 span.file { (visible(file.name())) } " " span.size { (size(file.size)) } " "
                 code.short { (file.digest.hex().chars().take(12).collect::<String>()) }
             }
+            None if target.tag.is_some() => span.file { "No image yet" },
             None => span.file { "No file yet" },
         }
     }
@@ -402,8 +404,13 @@ fn facts(release: &Release, package: &Package, target: &Target, id: &str) -> Mar
     html! {
         dl.facts {
             @if let Some(file) = &package.file {
-                div.wide { dt { "SHA-256" } dd { code.digest { (file.digest.hex()) } } }
-                div { dt { "Size" } dd { (grouped(file.size)) " bytes" } }
+                @if target.tag.is_some() {
+                    div.wide { dt { "Digest" } dd { code.digest { (file.digest) } } }
+                    div { dt { "Size" } dd { (grouped(file.size)) " bytes in all its blobs" } }
+                } @else {
+                    div.wide { dt { "SHA-256" } dd { code.digest { (file.digest.hex()) } } }
+                    div { dt { "Size" } dd { (grouped(file.size)) " bytes" } }
+                }
             }
             div { dt { (target.state.words()) " since" } dd { (moment(&target.since)) } }
             @if let Some(approval) = &target.approval {
@@ -426,8 +433,12 @@ fn facts(release: &Release, package: &Package, target: &Target, id: &str) -> Mar
         }
         @if let Some(problem) = target.problem.as_ref().filter(|_| !needs_a_person(target)) { (record(problem)) }
         @if target.state == TargetState::Released {
-            @if let Some(lines) = install::apt(package, target) {
-                p.label #{ (id) "-install" } { "Install" }
+            @let offered = match &target.tag {
+                Some(_) => ("Pull", install::pull(package, target)),
+                None => ("Install", install::apt(package, target)),
+            };
+            @if let (label, Some(lines)) = offered {
+                p.label #{ (id) "-install" } { (label) }
                 pre tabindex="0" role="group" aria-labelledby={ (id) "-install" } { code { (lines) } }
             }
         }
@@ -549,6 +560,57 @@ fn spans(counts: &BTreeMap<TargetState, usize>) -> Vec<(TargetState, usize, usiz
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    /// A release of one image under one tag, in the given state.
+    pub(crate) fn image(state: &str) -> Release {
+        let mut release = release(state);
+        let package = &mut release.packages[0];
+        if let Some(file) = &mut package.file {
+            (file.filename, file.image) = (String::new(), Some("registry.example/team/app/staging".into()));
+        }
+        let target = &mut package.targets[0];
+        (target.distro, target.tag) = (String::new(), Some("1.2.0".into()));
+        target.public =
+            slipway_core::api::Location { url: "https://registry.example".into(), repository: "team/app".into() };
+        release
+    }
+
+    fn row_of(release: &Release) -> String {
+        let package = &release.packages[0];
+        row(release, package, &package.targets[0], &Filter::default()).html.into_string()
+    }
+
+    #[test]
+    fn an_image_is_spoken_of_as_an_image_and_a_file_as_a_file() {
+        let hex = "ab".repeat(32);
+        let shown = row_of(&image("released"));
+        assert!(shown.contains(&format!("<dt>Digest</dt><dd><code class=\"digest\">sha256:{hex}</code>")), "{shown}");
+        assert!(shown.contains("24,340 bytes in all its blobs"), "{shown}");
+        assert!(shown.contains(">Pull</p>") && !shown.contains("Install") && !shown.contains("apt"), "{shown}");
+        assert!(shown.contains("docker pull registry.example/team/app:1.2.0"), "{shown}");
+        let shown = row_of(&release("released"));
+        assert!(shown.contains(&format!("<dt>SHA-256</dt><dd><code class=\"digest\">{hex}</code>")), "{shown}");
+        assert!(
+            shown.contains("24,340 bytes<") && shown.contains(">Install</p>") && !shown.contains("pull"),
+            "{shown}"
+        );
+
+        let (mut image, mut file) = (image("expected"), release("expected"));
+        (image.packages[0].file, file.packages[0].file) = (None, None);
+        assert!(row_of(&image).contains("No image yet") && !row_of(&image).contains("No file"), "{}", row_of(&image));
+        assert!(row_of(&file).contains("No file yet"), "{}", row_of(&file));
+    }
+
+    #[test]
+    fn what_an_image_waits_for_at_last_is_its_tag_and_a_file_its_index() {
+        for (mut release, words) in [
+            (image("releasing"), "waiting for its tag (3 of 3)"),
+            (release("releasing"), "waiting for the index (3 of 3)"),
+        ] {
+            release.packages[0].targets[0].step = Some(Step::Index);
+            assert!(row_of(&release).contains(words), "{}", row_of(&release));
+        }
+    }
 
     /// A release with one target in the given state.
     pub(crate) fn release(state: &str) -> Release {

@@ -47,28 +47,30 @@ pub fn tone(state: TargetState) -> Tone {
 pub fn meaning(state: TargetState) -> &'static str {
     match state {
         TargetState::Expected => {
-            "The release's list has it, and no file has been staged yet. The page says so when it is overdue."
+            "The release's list has it, and nothing has been staged for it yet. The page says so when it is overdue."
         }
         TargetState::Staged => {
-            "The file is in the private place, and its SHA-256 is the one that its build declared. Its manual job in \
-             GitLab releases it."
+            "The file or image is in the private place, with the digest that its build declared. Its manual job in GitLab \
+             releases it."
         }
         TargetState::Approved => "Somebody has released it. It waits for a free transfer slot at the public place.",
         TargetState::Releasing => {
-            "It is on its way: Slipway looks, copies the bytes, and waits until the public index serves them."
+            "It is on its way: Slipway looks, copies the bytes, and waits until the public index, or an image's tag, serves \
+             them."
         }
         TargetState::Released => {
-            "The public index serves exactly the staged bytes. This is also said when somebody else has published \
-             equal bytes."
+            "The public index, or an image's tag, serves exactly the staged bytes. This is also said when somebody else has \
+             published equal bytes."
         }
         TargetState::Conflict => {
-            "The public place has other bytes under that name. Slipway never replaces them; a person must decide."
+            "The public place has other bytes under that name, or another image under that tag. Slipway never replaces them; \
+             a person must decide."
         }
         TargetState::Failed => {
             "A person is needed. The page says what happened, what the public sees of it, whether trying again is \
              safe, and who acts next."
         }
-        TargetState::Missing => "It was staged and is gone, or is no longer the file that was declared.",
+        TargetState::Missing => "It was staged and is gone, or is no longer what was declared.",
         TargetState::Skipped => "It is left out on purpose, with a reason.",
         TargetState::Expired => "It was cleaned up in the private place before anybody released it.",
         TargetState::Withdrawn => "It was public and has been taken back.",

@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::header::DATE;
 use serde::Serialize;
 use slipway_core::api::{Package, Policy, PolicyReleasers, Readiness, Release, Verdict};
+use slipway_core::cargo::registry_name;
 use slipway_core::gate::is_of;
 use slipway_core::readiness::{Lasts, lasts};
 use slipway_core::time::Timestamp;
@@ -591,7 +592,7 @@ async fn look_at_registries(
                 continue;
             }
         };
-        let host = image::host(&base);
+        let host = registry_name(&base);
         let own = settings::registry_realm(&host::variable, &host);
         let open = image::registry(base, None, policy, own);
         match image::reach(&Session::new(&open), &http, &repository).await {

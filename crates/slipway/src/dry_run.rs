@@ -27,7 +27,7 @@ pub(crate) fn seen(package: &Package, jobs: Option<&Result<BTreeMap<String, List
     let mut against = Vec::new();
     lines.push(match file {
         Some(file) => format!("{key}  {}  {}  {}", file.name(), size(file.size), file.digest),
-        None => format!("{key}  no file is declared yet"),
+        None => format!("{key}  nothing is declared yet"),
     });
     for target in targets {
         let fate = match target.state {

@@ -142,6 +142,7 @@ pub(crate) fn words(target: &Target) -> String {
         Some(Step::Copy) => format!("{}: copying", target.state),
         Some(Step::Move) => format!("{}: moved by the server", target.state),
         Some(Step::Carry) => format!("{}: a long copy, carried by its job", target.state),
+        Some(Step::Index) if target.tag.is_some() => format!("{}: accepted, waiting for its tag", target.state),
         Some(Step::Index) => format!("{}: accepted, waiting for the index", target.state),
     }
 }

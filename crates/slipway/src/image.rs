@@ -6,6 +6,7 @@
 
 use futures_util::stream::{self, StreamExt as _};
 use slipway_core::api::Policy;
+use slipway_core::cargo::registry_name;
 use slipway_oci::{
     BeginUpload, Begun, CancelUpload, Credential, HeadBlob, HeadManifest, Image, NotWhole, Reference, Registry,
     Repository, Scope, Session, Tag, Upload, Which, read_image, read_manifest,
@@ -32,19 +33,11 @@ pub(crate) fn registry(
     Registry { base, credential, realm, service, storage }
 }
 
-/// Host, and port where it has one, as references begin. Docker Hub's has another name there than its API.
-pub(crate) fn host(base: &Base) -> String {
-    let text = base.as_str();
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let host = rest.split('/').next().unwrap_or_default().to_ascii_lowercase();
-    if host == "registry-1.docker.io" { "docker.io".to_owned() } else { host }
-}
-
 /// Whether a reference names an image of this repository.
 pub(crate) fn is_in(reference: &Reference, base: &Base, repository: &Repository) -> bool {
     let named = reference.registry.to_ascii_lowercase();
     let named = if matches!(named.as_str(), "index.docker.io" | "registry-1.docker.io") { "docker.io" } else { &named };
-    named == host(base) && reference.repository == *repository
+    named == registry_name(base) && reference.repository == *repository
 }
 
 /// Why an image cannot be told from its reference.

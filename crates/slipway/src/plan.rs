@@ -12,7 +12,10 @@ use slipway_packagecloud::{Distro, PackageKind};
 use crate::args;
 
 /// How a package is written on the command line.
-const FORM: &str = "KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]]";
+const FORM: &str = "KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]], or KEY=TAG[,TAG…]:image";
+
+/// What stands behind an image's tags there.
+const IMAGE: &str = ":image";
 
 /// What stands for the version in an image's tags.
 const VERSION: &str = "{version}";
@@ -43,9 +46,13 @@ struct Entry {
 
 impl Entry {
     /// A word of the command line. The kind and the architecture come last, since neither repeats: one rpm may be for
-    /// many distro versions. Before an image's kind stand its tags.
+    /// many distro versions. Before an image's kind stand its tags, without the `:` that they are shown with: no tag
+    /// has one.
     fn read(word: &str) -> Option<Self> {
         let (key, rest) = word.split_once('=')?;
+        if rest.strip_suffix(IMAGE).is_some_and(|tags| tags.contains(':')) {
+            return None;
+        }
         let mut parts = rest.split(':').map(str::trim);
         let distros = parts.next()?.split(',').map(str::trim).filter(|distro| !distro.is_empty());
         let names: Vec<String> = distros.map(str::to_owned).collect();
@@ -68,7 +75,7 @@ pub(crate) fn plan(
     for word in &options.packages {
         match Entry::read(word) {
             Some(entry) => entries.push(entry),
-            None => problems.push(format!("`{word}` is not {FORM}")),
+            None => problems.push(misread(word)),
         }
     }
     if let (Some(name), Some(text)) = (&options.file, file) {
@@ -86,6 +93,17 @@ pub(crate) fn plan(
         problems.push("the plan names no package".to_owned());
     }
     if problems.is_empty() { Ok(ReleasePatch { packages }) } else { Err(problems) }
+}
+
+/// What is wrong with a word that is no package. A tag is shown as `:17.3.1` everywhere, so it is written so, too.
+fn misread(word: &str) -> String {
+    let tags = word.split_once('=').and_then(|(key, rest)| Some((key, rest.strip_suffix(IMAGE)?)));
+    match tags {
+        Some((key, tags)) if tags.contains(':') => {
+            format!("`{word}`: tags are written without `:` here: `{key}={}{IMAGE}`", tags.replace(':', ""))
+        }
+        _ => format!("`{word}` is not {FORM}"),
+    }
 }
 
 fn read_file(name: &str, text: &str, entries: &mut Vec<Entry>, problems: &mut Vec<String>) {
@@ -275,17 +293,20 @@ pub(crate) fn lines(patch: &ReleasePatch) -> Vec<String> {
         None => expect.kind.to_string(),
     };
     let expectations = patch.packages.iter().filter_map(|package| package.expect.as_ref());
-    let what_width = expectations.map(|expect| what(expect).len()).max().unwrap_or_default();
+    let what_width = expectations.clone().map(|expect| what(expect).len()).max().unwrap_or_default();
+    let names = |expect: &Expectation| {
+        let tags = expect.tags.iter().map(|tag| format!(":{tag}"));
+        expect.distros.iter().cloned().chain(tags).collect::<Vec<_>>().join(", ")
+    };
+    let names_width = expectations.map(|expect| names(expect).chars().count()).max().unwrap_or_default();
     let line = |package: &PackagePatch| {
         let expect = package.expect.as_ref()?;
         let fate = match &expect.skip {
             Some(reason) => format!("not shipped: {reason}"),
             None => format!("released by the job `{}`", expect.release_job),
         };
-        let tags = expect.tags.iter().map(|tag| format!(":{tag}"));
-        let names: Vec<String> = expect.distros.iter().cloned().chain(tags).collect();
-        let (key, what, names) = (package.key.as_str(), what(expect), names.join(", "));
-        Some(format!("{key:width$}  {what:what_width$}  {names}  {fate}"))
+        let (key, what, names) = (package.key.as_str(), what(expect), names(expect));
+        Some(format!("{key:width$}  {what:what_width$}  {names:names_width$}  {fate}"))
     };
     patch.packages.iter().filter_map(line).collect()
 }
@@ -341,9 +362,9 @@ mod tests {
             Some(r#"["deb", "sl7", "rpm-el9"]"#),
             &[
                 "deb      deb         ubuntu/jammy, ubuntu/noble  released by the job `release: [deb]`",
-                "sl7      rpm noarch  el/7, scientific/7  released by the job `release: [sl7]`",
-                "rpm-el9  rpm x86_64  el/9, ol/9  released by the job `release: [rpm-el9]`",
-                "arm      deb armhf   raspbian/bookworm  not shipped: no runner this week",
+                "sl7      rpm noarch  el/7, scientific/7          released by the job `release: [sl7]`",
+                "rpm-el9  rpm x86_64  el/9, ol/9                  released by the job `release: [rpm-el9]`",
+                "arm      deb armhf   raspbian/bookworm           not shipped: no runner this week",
             ],
         );
     }
@@ -379,7 +400,7 @@ mod tests {
             &[
                 // A version's `+` is in no tag.
                 "app    image  :3.1.0, :3.1.0-ee.0  released by the job `release: [app]`",
-                "tools  image  :tools-3.1.0-ee.0  released by the job `release: [tools]`",
+                "tools  image  :tools-3.1.0-ee.0    released by the job `release: [tools]`",
             ],
         );
         check(
@@ -398,6 +419,17 @@ mod tests {
         );
         let problems = plan(&options("app={version}:image", None), None, None).expect_err("no version is named");
         assert_eq!(problems, ["`app`: `{version}` needs the version; set `SLIPWAY_VERSION`"]);
+    }
+
+    #[test]
+    fn a_tag_that_is_written_as_it_is_shown_is_refused_with_how_to_write_it() {
+        for (word, problem) in [
+            ("app=:3.1.0:image", "`app=:3.1.0:image`: tags are written without `:` here: `app=3.1.0:image`"),
+            ("app=3.1.0,:3:image", "`app=3.1.0,:3:image`: tags are written without `:` here: `app=3.1.0,3:image`"),
+        ] {
+            let problems = plan(&options(word, None), Some(""), Some(&version())).expect_err("a tag with a colon");
+            assert_eq!(problems, [problem], "{word}");
+        }
     }
 
     #[test]
@@ -441,8 +473,8 @@ mod tests {
             "#,
             Some("same,ghost,deb,both"),
             &[
-                "refuse: `deb` is not KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]]",
-                "refuse: `many=el/9:rpm:x86_64:more` is not KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]]",
+                "refuse: `deb` is not KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]], or KEY=TAG[,TAG…]:image",
+                "refuse: `many=el/9:rpm:x86_64:more` is not KEY=DISTRO[,DISTRO…][:KIND[:ARCHITECTURE]], or KEY=TAG[,TAG…]:image",
                 "refuse: `packages.toml`, package 2: unknown field `distro`, expected one of `key`, `distros`, `tags`, `kind`, `architecture`, `skip`",
                 "refuse: `Bad` is not a key: 1 to 63 of `a-z`, `0-9`, `.`, `_`, `-`, beginning with a letter or digit",
                 "refuse: `lone` has no distro, such as `ubuntu/jammy`",

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use slipway_core::api::{Location, PackagePatch, Policy, Release, ReleasePatch, StagedFile};
-use slipway_core::cargo::ImageName;
+use slipway_core::api::{Location, Package, PackagePatch, Policy, Release, ReleasePatch, StagedFile};
+use slipway_core::cargo::{ImageName, registry_name};
 use slipway_core::release::{Key, TargetState};
 use slipway_fetch::Fetch;
 use slipway_oci::{Image, NotWhole, Reference, Registry, Repository, Session};
@@ -43,6 +43,9 @@ pub(crate) async fn stage(
         let line = format!("the plan does not name `{key}`: add it, run `slipway plan`, then run this again");
         return Err(Failure::new(Exit::Failed, doing, [line]));
     };
+    if let Some(line) = no_image(planned) {
+        return Err(Failure::new(Exit::Misused, doing, [line]));
+    }
     // Built all the same: a plan that leaves it out is no reason to fail its build.
     if planned.targets.iter().all(|target| target.state == TargetState::Skipped) {
         say.line(&format!("`{key}` is left out of {} by its plan; nothing was declared", settings.version));
@@ -89,6 +92,15 @@ pub(crate) async fn stage(
     seen(&edge, &patch(false), options, key, say, &doing).await
 }
 
+/// What to do about a package that is no image in the plan.
+fn no_image(Package { key, targets, .. }: &Package) -> Option<String> {
+    let distro = targets.iter().find(|target| target.tag.is_none()).map(|target| &target.distro)?;
+    Some(format!(
+        "`{key}` is a package for {distro} in the plan, not an image; `slipway stage {key} FILE` stages it. An image has \
+         `kind = \"image\"` and tags in the plan"
+    ))
+}
+
 /// The registry that a package is staged in, asked as this job may.
 fn staging(location: &Location, policy: Option<&Policy>, doing: &str) -> Result<(Registry, Repository), Failure> {
     let failed = |why: String| Failure::new(Exit::Failed, doing, [format!("Slipway's configuration: {why}")]);
@@ -96,7 +108,7 @@ fn staging(location: &Location, policy: Option<&Policy>, doing: &str) -> Result<
     let repository = location.repository.parse().map_err(|error| {
         failed(format!("{error}; `stage --image` is for packages whose plan says `kind = \"image\"`"))
     })?;
-    let host = image::host(&base);
+    let host = registry_name(&base);
     let credential = settings::registry_user(&host::variable, &host)?;
     let own = settings::registry_realm(&host::variable, &host);
     Ok((image::registry(base, credential, policy, own), repository))
@@ -104,7 +116,7 @@ fn staging(location: &Location, policy: Option<&Policy>, doing: &str) -> Result<
 
 /// Where to push what is not in the staging repository.
 fn elsewhere(reference: &Reference, base: &Base, repository: &Repository) -> Vec<String> {
-    let there = format!("{}/{repository}", image::host(base));
+    let there = format!("{}/{repository}", registry_name(base));
     let name = match &reference.which {
         slipway_oci::Which::Tag(tag) => format!(":{tag}"),
         slipway_oci::Which::Digest(_) => String::new(),
@@ -137,13 +149,13 @@ async fn resolved(
         };
         let pause = pauses.next_ms();
         if !error.may_pass() || host::now_ms() + pause > end {
-            return Err(unresolved(&error, registry.credential.is_some(), doing));
+            return Err(unresolved(&error, repository, registry.credential.is_some(), doing));
         }
         host::pause_ms(pause).await;
     }
 }
 
-fn unresolved(error: &NotResolved, is_known: bool, doing: &str) -> Failure {
+fn unresolved(error: &NotResolved, repository: &Repository, is_known: bool, doing: &str) -> Failure {
     let next = match (error, error.call().and_then(slipway_wire::CallError::status).map(|status| status.as_u16())) {
         (NotResolved::Absent(_), _) => "Push it, then run this again.",
         (_, Some(401 | 403)) if is_known => {
@@ -159,7 +171,11 @@ fn unresolved(error: &NotResolved, is_known: bool, doing: &str) -> Failure {
         (NotResolved::NotWhole(_), None) => "Build the image again, push it, then run this again.",
         _ => "Run this again later: nothing was declared.",
     };
-    Failure::new(Exit::Failed, doing, [format!("{error}."), next.to_owned()])
+    let what = match error {
+        NotResolved::Absent(which) => format!("there is no image `{which}` in {repository}."),
+        _ => format!("{error}."),
+    };
+    Failure::new(Exit::Failed, doing, [what, next.to_owned()])
 }
 
 #[cfg(test)]
@@ -181,7 +197,21 @@ mod tests {
     }
 
     #[test]
+    fn an_image_for_a_key_that_is_a_package_in_the_plan_is_refused_with_how_to_stage_that() {
+        let mut release = crate::testing::release(&[("deb", "expected"), ("app", "expected")]);
+        let app = release.packages.last_mut().expect("a package");
+        for target in &mut app.targets {
+            (target.distro, target.tag) = (String::new(), Some("17.3.1".to_owned()));
+        }
+        let said: Vec<_> = release.packages.iter().map(no_image).collect();
+        let expected = "`deb` is a package for d/0 in the plan, not an image; `slipway stage deb FILE` stages it. An image has \
+                        `kind = \"image\"` and tags in the plan";
+        assert_eq!(said, [Some(expected.to_owned()), None]);
+    }
+
+    #[test]
     fn what_to_do_about_an_image_that_cannot_be_read_depends_on_why() {
+        let repository = "team/app".parse().expect("a repository");
         let absent = NotResolved::Absent("1.0".parse::<slipway_oci::Tag>().expect("a tag").into());
         let refused = |status: u16| {
             let response = http::Response::builder().status(status).body(Vec::new()).expect("an answer");
@@ -193,8 +223,11 @@ mod tests {
             (refused(403), true, "may not read this repository"),
             (refused(503), true, "later"),
         ] {
-            let failure = unresolved(&error, is_known, "cannot stage");
+            let failure = unresolved(&error, &repository, is_known, "cannot stage");
             assert!(failure.lines.join(" ").contains(part), "{failure:?}");
         }
+        let absent = NotResolved::Absent("1.0".parse::<slipway_oci::Tag>().expect("a tag").into());
+        let failure = unresolved(&absent, &repository, true, "cannot stage");
+        assert_eq!(failure.lines, ["there is no image `1.0` in team/app.", "Push it, then run this again."]);
     }
 }

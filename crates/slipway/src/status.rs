@@ -15,7 +15,7 @@ use crate::progress;
 /// How many hex digits of a digest are shown: enough to compare by eye with `sha256sum`.
 const DIGEST_DIGITS: usize = 12;
 
-const TITLES: [&str; 8] = ["KEY", "DISTRO", "STATE", "BYTES", "TRIES", "SHA-256", "SINCE (UTC)", "APPROVED BY"];
+const TITLES: [&str; 8] = ["KEY", "FOR", "STATE", "BYTES", "TRIES", "SHA-256", "SINCE (UTC)", "APPROVED BY"];
 
 /// Columns that a narrow terminal does without, the first to go first.
 const DISPENSABLE: [usize; 5] = [7, 6, 5, 4, 3];
@@ -70,7 +70,7 @@ fn blocked(release: &Release) -> String {
     text
 }
 
-/// The table with as many of its columns as fit. Where not even the key, the distro and the state fit side by side, the key
+/// The table with as many of its columns as fit. Where not even the key, the target and the state fit side by side, the key
 /// has a line of its own.
 fn fitted(rows: &[[String; TITLES.len()]], columns: usize) -> String {
     let kept = |dropped: &[usize]| {
@@ -88,8 +88,8 @@ fn fitted(rows: &[[String; TITLES.len()]], columns: usize) -> String {
         }
     }
     let mut text = String::new();
-    for [key, distro, state, bytes, ..] in rows.iter().skip(1) {
-        let _ = writeln!(text, "{key}\n  {distro}  {state}  {bytes}");
+    for [key, target, state, bytes, ..] in rows.iter().skip(1) {
+        let _ = writeln!(text, "{key}\n  {target}  {state}  {bytes}");
     }
     text
 }
@@ -229,11 +229,11 @@ mod tests {
             table(&release, None),
             "1 of 3 packages is awaited\n\
              \n\
-             KEY         DISTRO  STATE           BYTES  TRIES  SHA-256       SINCE (UTC)       APPROVED BY\n\
-             a-long-key  d/0     Released        0 B    2      e3b0c44298fc  2026-11-23 08:15  mira, 2026-11-23 09:01\n\
-             a-long-key  d/1     Staged          0 B    0      e3b0c44298fc  2026-11-23 08:15\n\
-             deb         d/0     Not staged yet  -      0      -             2026-11-23 08:15\n\
-             odd         -       no route        0 B           e3b0c44298fc\n"
+             KEY         FOR  STATE           BYTES  TRIES  SHA-256       SINCE (UTC)       APPROVED BY\n\
+             a-long-key  d/0  Released        0 B    2      e3b0c44298fc  2026-11-23 08:15  mira, 2026-11-23 09:01\n\
+             a-long-key  d/1  Staged          0 B    0      e3b0c44298fc  2026-11-23 08:15\n\
+             deb         d/0  Not staged yet  -      0      -             2026-11-23 08:15\n\
+             odd         -    no route        0 B           e3b0c44298fc\n"
         );
     }
 
@@ -249,7 +249,7 @@ mod tests {
             }
         }
         assert_eq!(table(&release, Some(160)), table(&release, None));
-        assert!(table(&release, Some(50)).contains("\nKEY         DISTRO  STATE           BYTES  TRIES\n"));
+        assert!(table(&release, Some(50)).contains("\nKEY         FOR  STATE           BYTES  TRIES\n"));
     }
 
     #[test]
@@ -270,8 +270,8 @@ mod tests {
             "1 of 3 packages is awaited\n\
              all that is on its way: released about 09:04:10 UTC, in 4 min; 333.0 MB left at 1.3 MB/s\n\
              \n\
-             KEY  DISTRO  STATE               BYTES              TRIES  SHA-256       SINCE (UTC)       APPROVED BY\n\
-             deb  d/0     Releasing: copying  123.0 of 456.0 MB  1      e3b0c44298fc  2026-11-23 08:15\n"
+             KEY  FOR  STATE               BYTES              TRIES  SHA-256       SINCE (UTC)       APPROVED BY\n\
+             deb  d/0  Releasing: copying  123.0 of 456.0 MB  1      e3b0c44298fc  2026-11-23 08:15\n"
         );
     }
 

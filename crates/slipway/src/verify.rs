@@ -61,9 +61,21 @@ struct Expected {
 pub(crate) struct Difference {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    distro: String,
+    /// Of a package, the distro version of its index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distro: Option<String>,
+    /// Of an image, its tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
     repository: String,
     what: String,
+}
+
+impl Difference {
+    /// Where it is, as targets are named.
+    fn target(&self) -> String {
+        self.tag.as_ref().map_or_else(|| self.distro.clone().unwrap_or_default(), |tag| format!(":{tag}"))
+    }
 }
 
 /// How far the signatures on the indexes were checked.
@@ -100,7 +112,7 @@ pub(crate) async fn verify(
         None => None,
         Some(path) => Some(keyring(path, &doing).await?),
     };
-    let (wanted, mut not_released, mut differences) = wanted(release);
+    let (wanted, not_released, mut differences) = wanted(release);
     let images = images(release);
     let mut right = 0;
     let end = host::now_ms() + f64::from(options.timeout_s) * 1000.0;
@@ -119,8 +131,8 @@ pub(crate) async fn verify(
         right += good;
         differences.extend(bad);
         if let Signature::Wrong(what) = seen.signature {
-            let (distro, repository) = (place.distro.clone(), place.repository.clone());
-            differences.push(Difference { key: None, distro, repository, what });
+            let (distro, repository) = (Some(place.distro.clone()), place.repository.clone());
+            differences.push(Difference { key: None, distro, tag: None, repository, what });
         }
     }
     for image in &images {
@@ -129,12 +141,10 @@ pub(crate) async fn verify(
         let how = if is_right { "as it should be" } else { image.state.words() };
         say.line(&format!("{}  :{}  {}: {how}", image.repository, image.tag, image.digest));
         right += usize::from(is_right);
-        if image.state != TargetState::Released {
-            not_released.push(format!("{}  :{}  {}", image.key, image.tag, image.state.words()));
-        }
         differences.extend(wrong.into_iter().map(|what| Difference {
             key: Some(image.key.clone()),
-            distro: format!(":{}", image.tag),
+            distro: None,
+            tag: Some(image.tag.clone()),
             repository: image.repository.clone(),
             what,
         }));
@@ -159,8 +169,9 @@ pub(crate) async fn verify(
     if report.differences.is_empty() {
         return Ok(());
     }
-    let lines = report.differences.iter().map(|Difference { key, distro, repository, what }| {
-        format!("{}  {distro}  {repository}  {what}", key.as_deref().unwrap_or("the index"))
+    let lines = report.differences.iter().map(|difference| {
+        let Difference { key, repository, what, .. } = difference;
+        format!("{}  {}  {repository}  {what}", key.as_deref().unwrap_or("the index"), difference.target())
     });
     let doing = format!("what is served is not {} {}", release.project.name, release.version);
     Err(Failure::new(Exit::Differences, doing, lines))
@@ -172,9 +183,12 @@ fn wanted(release: &Release) -> (BTreeMap<Place, Vec<Expected>>, Vec<String>, Ve
     let mut wanted: BTreeMap<Place, Vec<Expected>> = BTreeMap::new();
     let (mut not_released, mut differences) = (Vec::new(), Vec::new());
     for package in &release.packages {
-        for target in package.targets.iter().filter(|target| target.tag.is_none()) {
+        for target in &package.targets {
             if target.state != TargetState::Released {
-                not_released.push(format!("{}  {}  {}", package.key, target.distro, target.state.words()));
+                not_released.push(format!("{}  {}  {}", package.key, target.name(), target.state.words()));
+            }
+            if target.tag.is_some() {
+                continue;
             }
             let Some(file) = &package.file else { continue };
             let named = file.filename.parse::<Filename>().ok();
@@ -182,7 +196,8 @@ fn wanted(release: &Release) -> (BTreeMap<Place, Vec<Expected>>, Vec<String>, Ve
             let Some((kind, architecture, filename)) = parts else {
                 differences.push(Difference {
                     key: Some(package.key.to_string()),
-                    distro: target.distro.clone(),
+                    distro: Some(target.distro.clone()),
+                    tag: None,
                     repository: target.public.repository.clone(),
                     what: format!("`{}` names no architecture, so it is in no index", file.filename),
                 });
@@ -306,7 +321,8 @@ fn compare(
         };
         differences.push(Difference {
             key: Some(key.clone()),
-            distro: place.distro.clone(),
+            distro: Some(place.distro.clone()),
+            tag: None,
             repository: place.repository.clone(),
             what,
         });
@@ -577,7 +593,9 @@ mod tests {
 
     #[test]
     fn an_image_is_looked_for_under_each_of_its_tags_and_in_no_index() {
-        let mut release = testing::release(&[("app", "released staged"), ("a", "released")]);
+        let mut release = testing::release(&[("app", "released staged"), ("a", "released"), ("late", "expected")]);
+        let late = &mut release.packages[2];
+        (late.file, late.targets[0].tag) = (None, Some("late".to_owned()));
         release.packages[0].file.as_mut().expect("an image").image = Some("registry.example.com/team/app".to_owned());
         for (target, tag) in release.packages[0].targets.iter_mut().zip(["17.3.1", "17"]) {
             (target.distro, target.tag) = (String::new(), Some(tag.to_owned()));
@@ -586,7 +604,8 @@ mod tests {
         let expected = [("17.3.1", TargetState::Released), ("17", TargetState::Staged)];
         assert_eq!(found, expected.map(|(tag, state)| ("app".to_owned(), tag.to_owned(), state)));
         let (wanted, not_released, differences) = wanted(&release);
-        assert_eq!((wanted.len(), not_released.len(), differences.len()), (1, 0, 0));
+        assert_eq!((wanted.len(), differences.len()), (1, 0));
+        assert_eq!(not_released, ["app  :17  Staged", "late  :late  Not staged yet"]);
     }
 
     #[test]

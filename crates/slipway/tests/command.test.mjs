@@ -759,7 +759,7 @@ test("status shows the verdict, then every expected package; anyone may read wit
     assert.equal(
       out,
       "packages are awaited\n\n" +
-        "KEY  DISTRO        STATE           BYTES  TRIES  SHA-256  SINCE (UTC)       APPROVED BY\n" +
+        "KEY  FOR           STATE           BYTES  TRIES  SHA-256  SINCE (UTC)       APPROVED BY\n" +
         "deb  ubuntu/jammy  Not staged yet  -      0      -        2026-11-23 08:15\n" +
         "rpm  el/9          Released        -      0      -        2026-11-23 08:15\n",
     );

@@ -90,9 +90,28 @@ pub enum CallError {
         /// What was wrong with the answer.
         why: String,
     },
+    /// The service sends on to something that its configuration does not name. Nothing was sent there.
+    #[error("{host} is not followed: {why}")]
+    Foreign {
+        /// The host that was asked.
+        host: String,
+        /// What it sends there for.
+        errand: Errand,
+        /// Where it sends, and what is configured.
+        why: String,
+    },
     /// The request could not be built: a setting or name that no URL or header can hold.
     #[error("cannot build the request: {0}")]
     Unsendable(String),
+}
+
+/// What a service sends on to another address for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// A token, which is paid for with the password.
+    Token,
+    /// Bytes, there or back.
+    Bytes,
 }
 
 /// When a busy service wants to be asked again.
@@ -136,8 +155,10 @@ impl CallError {
     /// The same, with secrets taken out of what the service said: some show the whole request when they fail.
     #[must_use]
     pub fn without(mut self, secrets: &[String]) -> Self {
-        if let Self::Refused { said: text, .. } | Self::Busy { said: text, .. } | Self::Unreadable { why: text, .. } =
-            &mut self
+        if let Self::Refused { said: text, .. }
+        | Self::Busy { said: text, .. }
+        | Self::Unreadable { why: text, .. }
+        | Self::Foreign { why: text, .. } = &mut self
         {
             for secret in secrets {
                 // The text is cut at some length, and so may a secret be at its end.
@@ -174,7 +195,8 @@ impl CallError {
             Self::Unreachable(_) | Self::Unreadable { .. } | Self::Busy { .. } => true,
             // 429 from packagecloud is an account cut off, which no retry mends; its caller says so.
             Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,
-            Self::Unsendable(_) => false,
+            // It names the same address every time, until somebody changes it there or here.
+            Self::Foreign { .. } | Self::Unsendable(_) => false,
         }
     }
 }

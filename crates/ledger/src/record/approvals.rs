@@ -1,6 +1,7 @@
 //! Who may release what, and the orders that follow: in one transaction, so that neither is without the other.
 
 use slipway_core::approval::{Approval, Candidate, Via};
+use slipway_core::cargo::tag_of;
 use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
@@ -102,10 +103,15 @@ impl<S: Sql> Record<S> {
                 "INSERT INTO dispatches (approval, sent_order) VALUES (?, ?)",
                 &[id.into(), serde_json::to_string(&order)?.into()],
             )?;
-            let details = serde_json::json!({
-                "approval": id, "digest": approval.digest, "via": approval.via.word(), "job": approval.job_id,
-                "distros": approval.distros, "policy": policy,
+            let tags: Vec<&str> = approval.distros.iter().filter_map(|name| tag_of(name)).collect();
+            let mut details = serde_json::json!({
+                "approval": id, "digest": approval.digest, "via": approval.via.word(), "job": approval.job_id, "policy": policy,
             });
+            if tags.is_empty() {
+                details["distros"] = approval.distros.clone().into();
+            } else {
+                details["tags"] = tags.into();
+            }
             if approval.via == Via::Webhook {
                 self.open_status(version, key, &approval.by, now)?;
             }

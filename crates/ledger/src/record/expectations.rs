@@ -12,7 +12,7 @@ use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
 use super::looks::{found_missing, still_to_be_said};
-use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, job_actor, parse, subject};
+use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, job_actor, named_cargo, named_target, parse, subject};
 use crate::sql::{Sql, SqlError, Value};
 
 /// What was expected of a package before a pipeline says what it expects.
@@ -398,15 +398,16 @@ impl<S: Sql> Record<S> {
             ],
         )?;
         let (actor, subject) = (job_actor(by), subject(version, key));
-        let (filename, api::StagedFile { digest, size, .. }) = (named.as_str(), file);
+        let ((word, name), api::StagedFile { digest, size, .. }) = (named_cargo(named.as_str()), file);
         let Some(before) = before else {
-            let details = serde_json::json!({ "filename": filename, "digest": digest, "size": size });
+            let details = serde_json::json!({ (word): name, "digest": digest, "size": size });
             return self.change(version, &actor, "declared", &subject, &details, now);
         };
         let before_named = before_named.unwrap_or_default();
         self.gave_way(version, key, before_named, &before, now)?;
-        let replaces = serde_json::json!({ "filename": before_named, "digest": before });
-        let details = serde_json::json!({ "filename": filename, "digest": digest, "size": size, "replaces": replaces });
+        let (word_before, name_before) = named_cargo(before_named);
+        let replaces = serde_json::json!({ (word_before): name_before, "digest": before });
+        let details = serde_json::json!({ (word): name, "digest": digest, "size": size, "replaces": replaces });
         self.change(version, &actor, "replaced", &subject, &details, now)
     }
 
@@ -591,7 +592,8 @@ impl<S: Sql> Record<S> {
             let code = problem.as_ref().map(|problem| problem.code.clone());
             self.set(version, key, &Report { problem, ..Report::of(distro, state) }, now)?;
             self.now_staged(version, key, before, state, now)?;
-            let details = serde_json::json!({ "distro": distro, "before": before.code(), "problem": code });
+            let (word, name) = named_target(distro);
+            let details = serde_json::json!({ (word): name, "before": before.code(), "problem": code });
             self.change(version, "edge", state.code(), &subject(version, key), &details, now)?;
             Ok(true)
         })

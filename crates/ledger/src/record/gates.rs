@@ -17,7 +17,7 @@ use slipway_core::report::{Report, skipped};
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
-use super::{LedgerError, Record, parse, subject};
+use super::{LedgerError, Record, named_target, parse, subject};
 use crate::sql::{Row, Sql, Value};
 
 /// The key under which the release as a whole is held. No package can have it.
@@ -617,7 +617,8 @@ impl<S: Sql> Record<S> {
             "UPDATE targets SET approval = NULL, allowed_at = NULL WHERE version = ? AND key = ? AND distro = ?",
             &at,
         )?;
-        let details = serde_json::json!({ "distro": distro, "approval": approval, "before": before, "why": what });
+        let (word, name) = named_target(distro);
+        let details = serde_json::json!({ (word): name, "approval": approval, "before": before, "why": what });
         self.change(version, "edge", code.code(), &subject(version, key), &details, now)?;
         Ok((state, problem))
     }

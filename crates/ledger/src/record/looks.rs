@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use slipway_core::api;
-use slipway_core::cargo::Cargo;
+use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::inventory::Seen;
 use slipway_core::problem::{Code, Visible};
 use slipway_core::release::{Key, TargetState, Version};
@@ -14,7 +14,7 @@ use slipway_core::route::Site;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
-use super::{LedgerError, Record, parse, subject};
+use super::{LedgerError, Record, named_target, parse, subject};
 use crate::sql::Sql;
 
 /// A release is looked at for as long as staging keeps its packages.
@@ -129,11 +129,15 @@ impl<S: Sql> Record<S> {
             let (state, problem) = match (before, seen) {
                 (TargetState::Released, Seen::Digest(found)) if found == digest => (TargetState::Released, None),
                 (TargetState::Released, Seen::Digest(found)) => {
-                    let what = format!("{repository} has other bytes under `{filename}`: {found}, released {digest}.");
+                    let what = match tag_of(distro) {
+                        None => format!("{repository} has other bytes under `{filename}`: {found}, released {digest}."),
+                        Some(tag) => format!("{repository} has another image as `{tag}`: {found}, released {digest}."),
+                    };
                     (TargetState::Released, Some(Code::Drift.problem(what, Visible::Done, None)))
                 }
                 (TargetState::Released, Seen::Nothing) if is_absent => {
-                    let what = format!("{repository} no longer has `{filename}`, which was released there.");
+                    let name = tag_of(distro).unwrap_or(filename.as_str());
+                    let what = format!("{repository} no longer has `{name}`, which was released there.");
                     (TargetState::Released, Some(Code::Drift.problem(what, Visible::Nothing, None)))
                 }
                 (_, Seen::Digest(found)) if found == digest => {
@@ -154,7 +158,8 @@ impl<S: Sql> Record<S> {
             self.set(version, key, &Report { problem, outside, ..Report::of(distro, state) }, now)?;
             self.now_staged(version, key, *before, state, now)?;
             let action = if *before == TargetState::Released { "looked-again" } else { state.code() };
-            let details = serde_json::json!({ "distro": distro, "before": before.code(), "problem": code });
+            let (word, name) = named_target(distro);
+            let details = serde_json::json!({ (word): name, "before": before.code(), "problem": code });
             self.change(version, "edge", action, &subject(version, key), &details, now)?;
             Ok(true)
         })

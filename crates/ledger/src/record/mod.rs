@@ -24,7 +24,7 @@ pub use statuses::DueStatus;
 mod tests;
 
 use slipway_core::api;
-use slipway_core::cargo::Cargo;
+use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::promotion::Order;
 use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
@@ -51,9 +51,9 @@ pub enum LedgerError {
     /// A row holds text that this version does not know.
     #[error("the record holds something unknown: {0}")]
     Unknown(String),
-    /// Another pipeline wants to feed a key for which a file is declared.
+    /// Another pipeline wants to feed a key for which something is declared.
     #[error(
-        "`{key}` of {version} belongs to pipeline {declared}, which has declared its file; pipeline {other} cannot change it. Release its packages under another version"
+        "`{key}` of {version} belongs to pipeline {declared}, which has declared its digest; pipeline {other} cannot change it. Release its packages under another version"
     )]
     OtherPipeline {
         /// The release.
@@ -114,7 +114,7 @@ pub enum LedgerError {
     },
     /// The digest declared for a key is final.
     #[error(
-        "`{key}` of {version} was declared as {declared}; this file is {other}. Nothing was changed: a rebuild needs another \
+        "`{key}` of {version} was declared as {declared}; this is {other}. Nothing was changed: a rebuild needs another \
          version or, as long as nobody has approved it, `slipway stage --replace`"
     )]
     OtherDigest {
@@ -194,7 +194,7 @@ pub enum LedgerError {
         /// The package, or all.
         what: String,
     },
-    /// The file is not what the plan expects.
+    /// What was built is not what the plan expects.
     #[error("{0}")]
     OtherFile(String),
     /// The package is left out on purpose.
@@ -355,6 +355,16 @@ fn coded<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, LedgerError> {
 
 fn subject(version: &Version, key: &Key) -> String {
     format!("{version}/{key}")
+}
+
+/// What the audit calls a target: by its distro version, or an image's by its tag.
+fn named_target(name: &str) -> (&'static str, &str) {
+    tag_of(name).map_or(("distro", name), |tag| ("tag", tag))
+}
+
+/// What the audit calls that which is shipped: by its file's name, or an image by its repository.
+fn named_cargo(name: &str) -> (&'static str, &str) {
+    (if name.contains('/') { "image" } else { "filename" }, name)
 }
 
 fn job_actor(by: &JobSession) -> String {

@@ -9,7 +9,7 @@ use slipway_core::report::Report;
 use slipway_core::time::Timestamp;
 use slipway_wire::{Digest, Planted, planted};
 
-use super::{LedgerError, Record, parse, subject};
+use super::{LedgerError, Record, named_target, parse, subject};
 use crate::sql::{Sql, Value};
 
 impl<S: Sql> Record<S> {
@@ -78,8 +78,9 @@ impl<S: Sql> Record<S> {
                 return self.bumped(version, true);
             }
             let code = report.problem.as_ref().map(|problem| problem.code.as_str());
+            let (word, name) = named_target(&report.distro);
             let details = serde_json::json!({
-                "distro": report.distro, "approval": approval, "digest": digest, "before": before.code(), "problem": code,
+                (word): name, "approval": approval, "digest": digest, "before": before.code(), "problem": code,
                 "outside": report.outside,
             });
             // In the audit only a person approves.

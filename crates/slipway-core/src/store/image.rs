@@ -169,6 +169,11 @@ impl Registry {
         let (asking, telling) = (Session::new(&staging.registry), Session::new(&self.registry));
         let source = Shelf { session: &asking, repository: &staging.repository };
         let target = Shelf { session: &telling, repository: &self.repository };
+        // What is there is not sent again, nor is anything sent that could not be named at the end.
+        if self.is_tagged(http, &telling, name, shipment.digest).await? {
+            courier.arrived(shipment.size);
+            return Ok(());
+        }
         let scope = Scope::pull(&staging.repository);
         let image = read_image(&asking, http, &scope, &staging.repository, shipment.digest).await;
         let image = image.map_err(|error| not_whole(&error))?;
@@ -190,10 +195,8 @@ impl Registry {
         // A registry that said 201 has said no more than that. Nobody has its tag yet.
         read_back(http, target, &image, &[], Depth::Parts).await.map_err(|error| not_served(&error))?;
         // A final tag is never given another image, whoever has set it since the last look.
-        match self.find(http, &telling, &name.clone().into()).await? {
-            Seen::Digest(found) if found == shipment.digest => return Ok(()),
-            Seen::Digest(_) | Seen::WithoutDigest => return Err(NotShipped::Taken),
-            Seen::Nothing => {}
+        if self.is_tagged(http, &telling, name, shipment.digest).await? {
+            return Ok(());
         }
         let Some(manifest) = image.manifest() else {
             return Err(Trouble::passing(format!("the image {} has no manifest", shipment.digest)).into());
@@ -201,6 +204,21 @@ impl Registry {
         let floating = self.floating(http, &telling, name).await?;
         tag(http, target, manifest, &floating).await.map_err(not_copied)?;
         tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)
+    }
+
+    /// Whether a final tag leads to this image. One that leads to another is taken.
+    async fn is_tagged(
+        &self,
+        http: &impl Http,
+        session: &Session<'_>,
+        name: &Tag,
+        digest: Digest,
+    ) -> Result<bool, NotShipped> {
+        match self.find(http, session, &name.clone().into()).await? {
+            Seen::Digest(found) if found == digest => Ok(true),
+            Seen::Digest(_) | Seen::WithoutDigest => Err(NotShipped::Taken),
+            Seen::Nothing => Ok(false),
+        }
     }
 
     /// The tags that move to the image of a final tag. Only those that are set by a rule here move, and only forward.

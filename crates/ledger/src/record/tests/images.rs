@@ -76,3 +76,66 @@ fn of_an_image_the_highest_tag_that_is_released_is_what_a_lower_version_waits_fo
         assert_eq!(released, public, "{tag}");
     }
 }
+
+#[test]
+fn the_audit_calls_an_image_an_image_and_a_tag_a_tag() {
+    let record = record();
+    let key: Key = "app".parse().expect("a key");
+    expects(&record, &version(), 7, &[planned_image("app", &["1.2.0"], "acme/app")]);
+    record.declare(&version(), &key, &image(b"again"), true, &session(7, "aa"), NOW).expect("a replacement");
+    let staged = Digest::of(b"again");
+    record.seen_in_staging(&version(), &key, ":1.2.0", &staged, &Sight::Declared, NOW).expect("a look");
+    let candidate = record.candidate(&version(), &key).expect("a row").expect("the package");
+    let approval = slipway_core::approval::Approval {
+        job_id: 81,
+        digest: staged,
+        by: "mira".to_owned(),
+        by_id: 7,
+        via: slipway_core::approval::Via::Job,
+        distros: vec![":1.2.0".to_owned()],
+    };
+    assert!(record.approve(&candidate, &approval, &policy(), 1001, NOW).expect("written down"));
+    let report = Report::of(":1.2.0", TargetState::Releasing);
+    record.settle(&version(), &key, 1, &report, &staged, NOW).expect("a report");
+
+    let details = |action: &str| {
+        let rows = entries(record.sql(), 1, 100).expect("rows");
+        let row = rows.iter().find(|row| row.event.action == action).expect("a row");
+        serde_json::from_str::<serde_json::Value>(&row.event.details).expect("JSON")
+    };
+    assert_eq!(details("declared")["image"], IMAGE);
+    assert_eq!(details("replaced")["image"], IMAGE);
+    assert_eq!(details("replaced")["replaces"]["image"], IMAGE);
+    assert_eq!(details("approved")["tags"], serde_json::json!(["1.2.0"]));
+    for action in ["staged", "releasing"] {
+        assert_eq!(details(action)["tag"], "1.2.0", "{action}");
+    }
+    for action in ["declared", "replaced", "staged", "approved", "releasing"] {
+        let details = details(action).to_string();
+        assert!(!details.contains("distro") && !details.contains("filename"), "{action}: {details}");
+    }
+}
+
+#[test]
+fn a_released_tag_that_somebody_takes_or_sets_again_is_named_by_its_tag() {
+    let record = record();
+    let key: Key = "app".parse().expect("a key");
+    expects(&record, &version(), 7, &[planned_image("app", &["1.2.0"], "acme/app")]);
+    let released = Digest::of(b"app");
+    record.seen_in_staging(&version(), &key, ":1.2.0", &released, &Sight::Declared, NOW).expect("a look");
+    record.set(&version(), &key, &Report::of(":1.2.0", TargetState::Released), NOW).expect("set");
+    let look = |seen: Seen| {
+        let of = watched(&record, NOW).pop().expect("a released target is watched");
+        record.looked(&of, &seen, NOW).expect("a look");
+        let rows = record.sql().query("SELECT problem FROM targets", &[]).expect("a row");
+        let problem = rows[0].text_or_null(0).expect("text")?;
+        Some(serde_json::from_str::<api::Problem>(problem).expect("a problem").what)
+    };
+    let other = Digest::of(b"other");
+    assert_eq!(
+        look(Seen::Digest(other)),
+        Some(format!("acme/app has another image as `1.2.0`: {other}, released {released}."))
+    );
+    look(Seen::Nothing);
+    assert_eq!(look(Seen::Nothing).as_deref(), Some("acme/app no longer has `1.2.0`, which was released there."));
+}
