@@ -61,12 +61,12 @@ const REASONS_BYTES_MAX: usize = 256 * 1024;
 
 /// The reasons in an answer's body. None where a proxy answered, or nobody gave any.
 pub(crate) fn reasons(response: &Response) -> Vec<Reason> {
-    if response.body().len() > REASONS_BYTES_MAX {
-        return Vec::new();
-    }
     #[derive(Deserialize)]
     struct Errors {
         errors: Vec<Reason>,
+    }
+    if response.body().len() > REASONS_BYTES_MAX {
+        return Vec::new();
     }
     serde_json::from_slice::<Errors>(response.body()).map(|body| body.errors).unwrap_or_default()
 }

@@ -112,8 +112,8 @@ impl Image {
         self.manifests.iter().map(|manifest| manifest.bytes().len()).sum()
     }
 
-    /// The image whose manifests were read: `root`, and all that it names.
-    fn of(root: Digest, mut found: BTreeMap<Digest, Manifest>) -> Result<Self, NotWhole> {
+    /// The image whose manifests were read: `root`, and all that it names. If not, the blob that has two sizes.
+    fn of(root: Digest, mut found: BTreeMap<Digest, Manifest>) -> Result<Self, (Digest, (u64, u64))> {
         let mut order = Vec::new();
         let (mut known, mut waiting) = (BTreeSet::new(), vec![(root, false)]);
         // Depth first; a manifest is taken when all that it names are.
@@ -140,15 +140,12 @@ impl Image {
             let at = *known.entry(blob.digest).or_insert(blobs.len());
             match blobs.get_mut(at) {
                 Some(first) if first.size != blob.size => {
-                    return Err(NotWhole::TwoSizes { blob: blob.digest, sizes: (first.size, blob.size) });
+                    return Err((blob.digest, (first.size, blob.size)));
                 }
                 // It may be absent only where no manifest needs it.
                 Some(first) => first.may_be_absent &= blob.may_be_absent,
                 None => blobs.push(blob.clone()),
             }
-        }
-        if blobs.len() > BLOBS_MAX {
-            return Err(NotWhole::TooLarge(root));
         }
         Ok(Self { manifests, blobs })
     }
@@ -195,7 +192,8 @@ pub async fn read_image(
             }
         }
         if wanted.is_empty() {
-            return Image::of(digest, found);
+            let image = Image::of(digest, found).map_err(|(blob, sizes)| NotWhole::TwoSizes { blob, sizes })?;
+            return if image.blobs.len() > BLOBS_MAX { Err(NotWhole::TooLarge(digest)) } else { Ok(image) };
         }
         if found.len() + wanted.len() > MANIFESTS_MAX {
             break;
