@@ -157,6 +157,7 @@ impl Tokens {
                 (!actions.is_empty()).then(|| json!({"type": "repository", "name": repository, "actions": actions}))
             })
             .collect();
+        #[expect(clippy::disallowed_methods, reason = "the registry compares with the clock of this machine")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
         let now = i64::try_from(now).expect("it is before the end of time");
         let over = now + self.taken_s.load(Ordering::SeqCst) - LEEWAY_S;
