@@ -3,7 +3,7 @@
 
 use http::header::{ACCEPT as ACCEPT_HEADER, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, StatusCode};
-use slipway_wire::{CallError, Digest, Endpoint, Http, Request, Response};
+use slipway_wire::{CallError, Digest, Endpoint, Http, Planted, Request, Response, planted};
 
 use crate::answer::{Reason, reasons, refusal, unreadable};
 use crate::manifest::{ACCEPT, MANIFEST_BYTES_MAX, Manifest};
@@ -103,7 +103,7 @@ pub async fn read_manifest(
         Which::Tag(_) => content_digest(&answer),
     };
     match expected {
-        Some(expected) if expected != manifest.digest() => {
+        Some(expected) if expected != manifest.digest() && !planted(Planted::BelievesAManifest) => {
             Err(wrong(format!("its bytes are {}, not {expected}", manifest.digest())))
         }
         _ => Ok(Some(manifest)),
