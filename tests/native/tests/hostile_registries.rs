@@ -137,8 +137,8 @@ struct Says {
 
 impl Says {
     fn with(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        Self { head: format!("HTTP/1.1 {status} So\r\n{headers}"), body: body.into(), is_endless: false }
+        let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        Self { head: format!("HTTP/1.1 {status} So\r\n{}", lines.concat()), body: body.into(), is_endless: false }
     }
 
     fn plain(status: u16, body: &str) -> Self {
@@ -207,8 +207,10 @@ async fn answered(
     let Says { head, body, is_endless } = answer(&line);
     stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).await?;
     stream.write_all(&body).await?;
-    while is_endless {
-        stream.write_all(&[b' '; 65_536]).await?;
+    if is_endless {
+        loop {
+            stream.write_all(&[b' '; 4096]).await?;
+        }
     }
     // What still comes is read, so that the answer is not lost with the connection.
     stream.shutdown().await?;
