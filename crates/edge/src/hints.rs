@@ -359,7 +359,9 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
 /// GitLab would be one too.
 fn patience(error: &CallError) -> (bool, u32) {
     match error {
-        CallError::Unreachable(_) | CallError::Unsendable(_) | CallError::Busy { .. } => (true, TRIES_MAX),
+        CallError::Unreachable(_) | CallError::Unsendable(_) | CallError::Foreign { .. } | CallError::Busy { .. } => {
+            (true, TRIES_MAX)
+        }
         CallError::Unreadable { .. } => (false, UNREADABLE_TRIES_MAX),
         CallError::Refused { status, .. } => {
             let passes = [

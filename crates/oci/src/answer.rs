@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{StatusCode, Uri};
 use serde::Deserialize;
-use slipway_wire::{Base, CallError, Digest, Response, Wait};
+use slipway_wire::{Base, CallError, Digest, Errand, Response, Wait};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -19,9 +19,22 @@ pub(crate) fn host(url: &str) -> String {
     host.unwrap_or_else(|| "an unreadable address".to_owned())
 }
 
+/// An address without what may be a key in it: user, query and fragment. For messages about addresses that a registry shows to
+/// anybody.
+pub(crate) fn address(url: &str) -> String {
+    let uri = url.parse::<Uri>().ok();
+    let shown = uri.and_then(|uri| Some(format!("{}://{}{}", uri.scheme_str()?, host(url), uri.path())));
+    shown.unwrap_or_else(|| host(url)).chars().take(200).collect()
+}
+
 /// An answer that is not what the specification says.
 pub(crate) fn unreadable(base: &Base, why: impl Into<String>) -> CallError {
     CallError::Unreadable { host: host(base.as_str()), why: why.into() }
+}
+
+/// An address that the place's configuration does not name.
+pub(crate) fn foreign(base: &Base, errand: Errand, why: impl Into<String>) -> CallError {
+    CallError::Foreign { host: host(base.as_str()), errand, why: why.into() }
 }
 
 /// One of a registry's own reasons (OCI distribution specification 1.1, "Error codes").
@@ -43,23 +56,34 @@ impl Reason {
     }
 }
 
+/// A manifest of 127 layers, Docker's limit, of which all are missing is refused in 30 KB.
+const REASONS_BYTES_MAX: usize = 256 * 1024;
+
 /// The reasons in an answer's body. None where a proxy answered, or nobody gave any.
 pub(crate) fn reasons(response: &Response) -> Vec<Reason> {
     #[derive(Deserialize)]
     struct Errors {
         errors: Vec<Reason>,
     }
+    if response.body().len() > REASONS_BYTES_MAX {
+        return Vec::new();
+    }
     serde_json::from_slice::<Errors>(response.body()).map(|body| body.errors).unwrap_or_default()
 }
 
 /// What an answer other than the wanted one means.
 pub(crate) fn refusal(base: &Base, response: &Response) -> CallError {
+    refusal_of(host(base.as_str()), response)
+}
+
+/// The same, of a host that was asked.
+pub(crate) fn refusal_of(host: String, response: &Response) -> CallError {
     let status = response.status();
     if status.is_success() || status.is_redirection() {
         // No evidence is taken from these: they can hold signed addresses.
-        return unreadable(base, format!("status {status}, which this route does not give"));
+        return CallError::Unreadable { host, why: format!("status {status}, which this route does not give") };
     }
-    let mut refused = CallError::refused(&host(base.as_str()), response);
+    let mut refused = CallError::refused(&host, response);
     let wait = wait(response);
     if let CallError::Refused { host, status, said, .. } = &refused
         && (*status == StatusCode::TOO_MANY_REQUESTS || *status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some())

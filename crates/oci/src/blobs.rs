@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{Method, StatusCode};
 use slipway_wire::{CallError, Digest, Endpoint, Request, Response};
 
-use crate::answer::{refusal, unreadable};
+use crate::answer::{refusal, refusal_of, unreadable};
 use crate::name::Repository;
 use crate::registry::{Location, Registry, with_body};
 
@@ -80,9 +80,22 @@ impl GetBlob<'_> {
 }
 
 impl Location {
-    /// The request for what is there. It carries no credential.
+    /// The request for what is there, without a credential.
     pub fn get(&self) -> Result<http::Request<()>, http::Error> {
         http::Request::get(self.url()).body(())
+    }
+
+    /// What an answer from there means that is not the wanted one. The address may be a key, and is not shown by way of it:
+    /// of a registry's words it is taken out, and storage is known to repeat what was signed, with the signature.
+    pub(crate) fn refusal(&self, answer: &Response) -> CallError {
+        let mut answer = answer.clone();
+        if !self.is_own() {
+            *answer.body_mut() = b"(what storage says is not shown, it may hold a key)".to_vec();
+        }
+        let query = self.url().split_once('?').map(|(_, query)| query).unwrap_or_default();
+        let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1)).filter(|value| value.len() >= 8);
+        let keys: Vec<String> = std::iter::once(self.url()).chain(values).map(str::to_owned).collect();
+        refusal_of(self.host(), &answer).without(&keys)
     }
 }
 
@@ -147,7 +160,7 @@ impl Upload<'_> {
     pub fn ended(&self, response: &Response) -> Result<(), CallError> {
         match response.status() {
             StatusCode::CREATED | StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
-            _ => Err(refusal(&self.registry.base, response)),
+            _ => Err(self.location.refusal(response)),
         }
     }
 
@@ -165,7 +178,7 @@ impl Upload<'_> {
         match response.status() {
             // ECR answers 201 (<https://github.com/cirruslabs/tart/issues/273>).
             StatusCode::ACCEPTED | StatusCode::CREATED | StatusCode::NO_CONTENT => self.registry.location(response),
-            _ => Err(refusal(&self.registry.base, response)),
+            _ => Err(self.location.refusal(response)),
         }
     }
 }
@@ -218,7 +231,7 @@ impl Endpoint for UploadStatus<'_> {
         match response.status() {
             StatusCode::NO_CONTENT | StatusCode::ACCEPTED | StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(refusal(&registry.base, response)),
+            _ => return Err(self.0.location.refusal(response)),
         }
         let range = response.headers().get(RANGE).and_then(|range| range.to_str().ok());
         let last = range.and_then(|range| range.trim_start_matches("bytes=").split_once('-')?.1.trim().parse().ok());
@@ -245,7 +258,7 @@ impl Endpoint for CancelUpload<'_> {
     fn parse(&self, response: &Response) -> Result<(), CallError> {
         match response.status() {
             status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
-            _ => Err(refusal(&self.0.registry.base, response)),
+            _ => Err(self.0.location.refusal(response)),
         }
     }
 }
@@ -328,6 +341,36 @@ mod tests {
         let put = upload.put(Digest::of(b"x")).expect("a request");
         let url = format!("https://registry.example.com/u/1?_state=a&digest={}", Digest::of(b"x"));
         assert_eq!((put.method(), put.uri().to_string()), (&Method::PUT, url));
+    }
+
+    #[test]
+    fn whoever_refuses_an_upload_is_named_and_its_address_is_not_shown() {
+        let storage = vec![base("https://storage.example.net")];
+        let registry = Registry { storage, ..registry() };
+        let at = |text: &str| registry.location(&answer(202, &[("location", text)])).expect("an address");
+        let refused = |location: &Location, body: &str| {
+            let upload = Upload { registry: &registry, location };
+            let answers = [403, 404, 500].map(|status| response(status, body));
+            let told = answers.each_ref().map(|answer| {
+                [
+                    upload.ended(answer).err(),
+                    upload.patched(answer).err(),
+                    UploadStatus(upload).parse(answer).err(),
+                    CancelUpload(upload).parse(answer).err(),
+                ]
+            });
+            told.into_iter().flatten().flatten().map(|error| error.to_string()).collect::<Vec<_>>()
+        };
+        let signed = "<StringToSign>PUT /b</StringToSign><SignatureProvided>s1gned-by-us</SignatureProvided>";
+        for line in refused(&at("https://storage.example.net/b?sig=s1gned-by-us"), signed) {
+            let is_told = line.starts_with("storage.example.net answered ");
+            assert!(is_told && !line.contains("s1gned") && !line.contains("StringToSign"), "{line}");
+        }
+        let own = r#"{"errors":[{"code":"UNKNOWN","message":"no upload at /u/1?_state=k3y-of-an-upload"}]}"#;
+        for line in refused(&at("/u/1?_state=k3y-of-an-upload"), own) {
+            assert!(line.starts_with("registry.example.com answered ") && line.contains("no upload at"), "{line}");
+            assert!(!line.contains("k3y-of-an-upload"), "{line}");
+        }
     }
 
     #[test]

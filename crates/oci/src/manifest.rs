@@ -2,8 +2,14 @@
 //!
 //! A manifest's digest is that of its bytes, so the bytes are kept and sent as they came: white space, doubled keys and
 //! unknown fields included. Nothing here can change one.
+//!
+//! What is not asked for is passed over and not kept: as values, 4 MiB of small objects would be more than a Worker has.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use slipway_wire::Digest;
 
 /// The largest manifest that registries should take (OCI distribution specification 1.1, "Pushing manifests").
@@ -74,48 +80,51 @@ pub enum InvalidManifest {
     /// A digest of another algorithm than SHA-256.
     #[error("it names `{0}`, which is no SHA-256 digest")]
     OtherDigest(String),
+    /// It is an index and an image at once, and clients would choose differently (CVE-2021-41190).
+    #[error("it is `{0}`, and has parts of an image and of an index; build the image again")]
+    Ambiguous(String),
     /// It is larger than registries take.
-    #[error("it has {0} bytes, and registries take {MANIFEST_BYTES_MAX}")]
-    TooLarge(usize),
+    #[error("it has more than {MANIFEST_BYTES_MAX} bytes, which is what registries take")]
+    TooLarge,
 }
 
 impl Manifest {
     /// Reads a manifest of the type that a registry gave for it, as in `Content-Type`.
     pub fn read(content_type: &str, bytes: Vec<u8>) -> Result<Self, InvalidManifest> {
         if bytes.len() > MANIFEST_BYTES_MAX {
-            return Err(InvalidManifest::TooLarge(bytes.len()));
+            return Err(InvalidManifest::TooLarge);
         }
-        // By way of a value: of a key that is there twice, the last one counts, as it does to Go's clients and registries.
-        let unreadable = |error: serde_json::Error| InvalidManifest::Unreadable(error.to_string());
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(unreadable)?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| InvalidManifest::Unreadable(error.to_string()))?;
+        let [media_type, version, manifests, config, layers, subject] =
+            last(text, ["mediaType", "schemaVersion", "manifests", "config", "layers", "subject"])?;
         let said = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let written = value.get("mediaType").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let written: String = media_type.map(read).transpose()?.unwrap_or_default();
         if !written.is_empty() && said != written && is_manifest(&said) {
-            return Err(InvalidManifest::TwoTypes { said, written: written.to_owned() });
+            return Err(InvalidManifest::TwoTypes { said, written });
         }
         // A registry that names no type of manifest, as some do, leaves it to the manifest.
-        let media_type = if is_manifest(&said) || written.is_empty() { said } else { written.to_owned() };
+        let media_type = if is_manifest(&said) || written.is_empty() { said } else { written };
         let digest = Digest::of(&bytes);
-        let (children, blobs, subject) = match media_type.as_str() {
-            OCI_INDEX | DOCKER_LIST => {
-                let index: Index = serde_json::from_value(value).map_err(unreadable)?;
-                (descriptors(index.manifests)?, Vec::new(), index.subject)
-            }
+        let ambiguous = || InvalidManifest::Ambiguous(media_type.clone());
+        let (children, blobs) = match media_type.as_str() {
+            OCI_INDEX | DOCKER_LIST if has_parts(config) || has_parts(layers) => return Err(ambiguous()),
+            OCI_IMAGE | DOCKER_IMAGE if has_parts(manifests) => return Err(ambiguous()),
+            OCI_INDEX | DOCKER_LIST => (descriptors(manifests)?, Vec::new()),
             OCI_IMAGE | DOCKER_IMAGE => {
-                let image: Image = serde_json::from_value(value).map_err(unreadable)?;
-                let blobs = descriptors(std::iter::once(image.config).chain(image.layers))?;
-                (Vec::new(), blobs, image.subject)
+                let config = config.ok_or_else(|| lacks("config"))?;
+                let mut blobs = vec![descriptor(config)?];
+                blobs.extend(descriptors(layers)?);
+                (Vec::new(), blobs)
             }
             other if other.starts_with("application/vnd.docker.distribution.manifest.v1+") => {
                 return Err(InvalidManifest::Schema1);
             }
             // Registries give schema 1 as plain JSON too; it has no `mediaType`.
-            _ if value.get("schemaVersion").and_then(serde_json::Value::as_u64) == Some(1) => {
-                return Err(InvalidManifest::Schema1);
-            }
+            _ if version.is_some_and(|version| version.get() == "1") => return Err(InvalidManifest::Schema1),
             _ => return Err(InvalidManifest::UnknownType(media_type)),
         };
-        let subject = subject.map(|subject| sha256(&subject.digest)).transpose()?;
+        let subject = subject.filter(|subject| subject.get() != "null").map(descriptor).transpose()?;
+        let subject = subject.map(|subject| subject.digest);
         Ok(Self { bytes, media_type, digest, children, blobs, subject })
     }
 
@@ -140,46 +149,76 @@ pub fn is_manifest(media_type: &str) -> bool {
     matches!(media_type, OCI_INDEX | OCI_IMAGE | DOCKER_LIST | DOCKER_IMAGE)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Index {
-    #[serde(default)]
-    manifests: Vec<Pointer>,
-    subject: Option<Pointer>,
+fn unreadable(error: impl fmt::Display) -> InvalidManifest {
+    InvalidManifest::Unreadable(error.to_string())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Image {
-    config: Pointer,
-    #[serde(default)]
-    layers: Vec<Pointer>,
-    subject: Option<Pointer>,
+fn lacks(field: &str) -> InvalidManifest {
+    InvalidManifest::Unreadable(format!("it has no `{field}`"))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Pointer {
-    #[serde(default)]
-    media_type: String,
-    digest: String,
-    size: u64,
-    #[serde(default)]
-    urls: Option<Vec<String>>,
+/// A value as it is written.
+fn read<'a, T: serde::Deserialize<'a>>(value: &'a RawValue) -> Result<T, InvalidManifest> {
+    serde_json::from_str(value.get()).map_err(unreadable)
 }
 
+/// Some fields of a JSON object, as they are written. Of a key that is there twice, the last one counts, as it does to Go's
+/// clients and registries.
+pub(crate) fn last<'a, const N: usize>(
+    text: &'a str,
+    names: [&str; N],
+) -> Result<[Option<&'a RawValue>; N], InvalidManifest> {
+    struct Fields<'n, const N: usize>([&'n str; N]);
+
+    impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {
+        type Value = [Option<&'de RawValue>; N];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+            let mut found = [None; N];
+            while let Some(key) = object.next_key::<String>()? {
+                match self.0.iter().zip(&mut found).find(|(name, _)| **name == key) {
+                    Some((_, value)) => *value = Some(object.next_value()?),
+                    None => drop(object.next_value::<IgnoredAny>()?),
+                }
+            }
+            Ok(found)
+        }
+    }
+
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let found = reader.deserialize_map(Fields(names)).map_err(unreadable)?;
+    reader.end().map_err(unreadable)?;
+    Ok(found)
+}
+
+/// Whether a part is there and is not empty.
+fn has_parts(value: Option<&RawValue>) -> bool {
+    value.is_some_and(|value| value.get() != "null" && read::<[IgnoredAny; 0]>(value).is_err())
+}
+
+/// A SHA-256 digest in the only form that clients read: in lower case, with its algorithm.
 fn sha256(text: &str) -> Result<Digest, InvalidManifest> {
-    let digest = text.strip_prefix("sha256:").and_then(|hex| hex.parse().ok());
+    let digest = text.parse::<Digest>().ok().filter(|digest| digest.to_string() == text);
     digest.ok_or_else(|| InvalidManifest::OtherDigest(text.chars().take(80).collect()))
 }
 
-fn descriptors(pointers: impl IntoIterator<Item = Pointer>) -> Result<Vec<Descriptor>, InvalidManifest> {
-    let read = |Pointer { media_type, digest, size, urls }: Pointer| {
-        let is_foreign = media_type.contains(".foreign.") || media_type.contains(".nondistributable.");
-        let may_be_absent = is_foreign || urls.is_some_and(|urls| !urls.is_empty());
-        Ok(Descriptor { digest: sha256(&digest)?, media_type, size, may_be_absent })
-    };
-    pointers.into_iter().map(read).collect()
+fn descriptor(value: &RawValue) -> Result<Descriptor, InvalidManifest> {
+    let [media_type, digest, size, urls] = last(value.get(), ["mediaType", "digest", "size", "urls"])?;
+    let media_type: String = media_type.map(read).transpose()?.unwrap_or_default();
+    let digest: String = read(digest.ok_or_else(|| lacks("digest"))?)?;
+    let size = read(size.ok_or_else(|| lacks("size"))?)?;
+    let is_foreign = media_type.contains(".foreign.") || media_type.contains(".nondistributable.");
+    Ok(Descriptor { digest: sha256(&digest)?, size, may_be_absent: is_foreign || has_parts(urls), media_type })
+}
+
+fn descriptors(values: Option<&RawValue>) -> Result<Vec<Descriptor>, InvalidManifest> {
+    // Go's tools write `null` for none.
+    let values: Option<Vec<&RawValue>> = values.map(read).transpose()?.flatten();
+    values.unwrap_or_default().into_iter().map(descriptor).collect()
 }
 
 #[cfg(test)]
@@ -268,6 +307,28 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_is_an_index_too_is_refused_since_clients_would_choose_differently() {
+        let child = format!(r#"{{"mediaType":"{OCI_IMAGE}","digest":"{A}","size":7}}"#);
+        let both = image(&format!(r#","manifests":[{child}]"#));
+        for content_type in [OCI_IMAGE, DOCKER_IMAGE, OCI_INDEX, DOCKER_LIST] {
+            let error = read(content_type, &both).expect_err("two forms");
+            assert_eq!(error, InvalidManifest::Ambiguous(content_type.to_owned()));
+        }
+        for layers in ["[]", "null", " [ ] "] {
+            let index = format!(r#"{{"manifests":[{child}],"layers":{layers}}}"#);
+            assert_eq!(read(OCI_INDEX, &index).map(|index| index.children.len()), Ok(1), "{layers}");
+        }
+        assert!(read(OCI_IMAGE, &image(r#","manifests":null"#)).is_ok());
+    }
+
+    #[test]
+    fn what_nobody_asks_for_may_be_nested_as_deep_as_it_likes() {
+        let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
+        let text = image(&format!(r#","x":{deep}"#));
+        assert_eq!(read(OCI_IMAGE, &text).map(|image| image.blobs.len()), Ok(2));
+    }
+
+    #[test]
     fn what_is_no_image_is_refused_with_its_reason() {
         let other = A.replace("sha256", "sha512");
         for (content_type, text, why) in [
@@ -280,12 +341,19 @@ mod tests {
             (OCI_IMAGE, r#"{"schemaVersion":2}"#, "config"),
             (OCI_IMAGE, &image("").replace(A, &other), "sha512"),
             (OCI_IMAGE, &image("").replace("\"size\":1", "\"size\":-1"), "not a manifest"),
+            (OCI_IMAGE, &image("").replace("\"size\":1", "\"size\":1e3"), "not a manifest"),
+            (OCI_IMAGE, &image("").replace("\"size\":1", "\"size\":18446744073709551616"), "not a manifest"),
+            // Clients refuse to pull by either.
+            (OCI_IMAGE, &image("").replace(A, &A.to_ascii_uppercase().replace("SHA", "sha")), "no SHA-256 digest"),
+            (OCI_IMAGE, &image("").replace("sha256:", ""), "no SHA-256 digest"),
+            (OCI_IMAGE, &image(r#","subject":{"digest":"sha512:00","size":1}"#), "sha512"),
+            (OCI_IMAGE, &format!("{} {{}}", image("")), "not a manifest"),
             (OCI_IMAGE, "", "not a manifest"),
         ] {
             let error = read(content_type, text).expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
         let error = Manifest::read(OCI_IMAGE, vec![b' '; MANIFEST_BYTES_MAX + 1]).expect_err("too large");
-        assert_eq!(error, InvalidManifest::TooLarge(MANIFEST_BYTES_MAX + 1));
+        assert_eq!(error, InvalidManifest::TooLarge);
     }
 }

@@ -10,7 +10,7 @@ use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use slipway_wire::{CallError, Digest, Http};
 
-use crate::answer::{host, refusal};
+use crate::answer::host;
 use crate::blobs::{GetBlob, HeadBlob};
 use crate::copy::Shelf;
 use crate::image::Image;
@@ -193,7 +193,7 @@ impl<H: Http> Reading<'_, H> {
             let answer =
                 self.http.read(request, &mut each).await.map_err(|silent| self.failed(digest)(silent.into()))?;
             if answer.status() != StatusCode::OK {
-                return Err(self.failed(digest)(session.hide(refusal(&registry.base, &answer))));
+                return Err(self.failed(digest)(session.hide(storage.refusal(&answer))));
             }
         }
         let found = Digest::from_bytes(hash.finalize().into());

@@ -57,6 +57,7 @@ pub async fn find_referrers(
     let mut found = Referrers::default();
     let mut known = subjects.clone();
     let mut subjects = subjects;
+    let mut count = 0;
     for _ in 0..DEPTH_MAX {
         let looks = subjects.into_iter().map(|subject| of_one(session, http, repository, &tags, subject));
         let mut looks = stream::iter(looks).buffer_unordered(http.connections());
@@ -70,12 +71,13 @@ pub async fn find_referrers(
         if newly.is_empty() {
             return Ok(found);
         }
-        if known.len() > REFERRERS_MAX {
+        count = found.digests().len();
+        if count > REFERRERS_MAX {
             break;
         }
         subjects = newly;
     }
-    let why = format!("more says something about an image of `{repository}` than is read: {} so far", known.len());
+    let why = format!("more says something about an image of `{repository}` than is read: {count} so far");
     Err(unreadable(&session.registry().base, why))
 }
 

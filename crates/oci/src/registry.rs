@@ -4,9 +4,9 @@ use std::fmt;
 
 use http::Method;
 use http::header::LOCATION;
-use slipway_wire::{Base, CallError, Request, Response, Token};
+use slipway_wire::{Base, CallError, Errand, Request, Response, Token};
 
-use crate::answer::{host, unreadable};
+use crate::answer::{foreign, host, unreadable};
 use crate::name::Repository;
 
 /// A registry, and who asks it.
@@ -78,8 +78,8 @@ impl Registry {
         if is_own || self.storage.iter().any(|storage| storage.serves(&url)) {
             return Ok(Location { url, is_own });
         }
-        let elsewhere = host(&url);
-        Err(unreadable(&self.base, format!("it sends on to {elsewhere}, which the place's `storage` does not list")))
+        let why = format!("it sends on to {}, which the place's `storage` does not list", host(&url));
+        Err(foreign(&self.base, Errand::Bytes, why))
     }
 }
 
@@ -178,8 +178,9 @@ mod tests {
             "https://169.254.169.254/latest",
             "file:///etc/passwd",
         ] {
-            let error = registry().location(&with_header(202, "location", given, "")).expect_err(given).to_string();
-            assert!(error.contains("`storage` does not list"), "{given}: {error}");
+            let error = registry().location(&with_header(202, "location", given, "")).expect_err(given);
+            assert!(matches!(error, CallError::Foreign { errand: Errand::Bytes, .. }) && !error.may_pass(), "{error}");
+            assert!(error.to_string().contains("`storage` does not list"), "{given}: {error}");
         }
     }
 

@@ -11,12 +11,15 @@ use futures_util::lock::Mutex;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
-use slipway_wire::{CallError, Endpoint, Http, Request, Response, Token};
+use slipway_wire::{CallError, Endpoint, Errand, Http, Request, Response, Token};
 
-use crate::answer::{host, refusal, unreadable};
+use crate::answer::{address, foreign, host, refusal, unreadable};
 use crate::challenge::{Challenge, challenges};
 use crate::name::Repository;
 use crate::registry::{Credential, Registry};
+
+/// Servers take 8 to 16 KiB of headers. A token of many scopes has some kilobytes.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// What a request needs to be allowed: repositories, each with actions
 /// (<https://distribution.github.io/distribution/spec/auth/scope/>).
@@ -175,7 +178,7 @@ impl<'a> Session<'a> {
             Challenge::Basic => None,
         });
         if let Some((realm, service)) = bearer {
-            let token = self.token(http, scope, realm, service).await?;
+            let token = self.token(http, scope, realm, service).await.map_err(|error| self.hide(error))?;
             self.given.borrow_mut().push(token.clone());
             self.tokens.borrow_mut().insert(scope.clone(), token);
             return Ok(true);
@@ -199,20 +202,26 @@ impl<'a> Session<'a> {
             None => registry.base.serves(realm),
         };
         if !is_allowed {
-            let why = format!("it sends to {} for a token, which the place's `realm` does not name", host(realm));
-            return Err(unreadable(&registry.base, why));
+            let named = match &registry.realm {
+                Some(realm) => format!("it is `{realm}`"),
+                None => "there is none, so that only the registry itself may give tokens".to_owned(),
+            };
+            let realm = address(realm);
+            let why = format!("it sends to {realm} for a token, which the place's `realm` does not name: {named}");
+            return Err(foreign(&registry.base, Errand::Token, why));
         }
         let service = match (&registry.service, service) {
             (Some(expected), Some(said)) if expected != said => {
+                let said: String = said.chars().take(200).collect();
                 let why = format!("its tokens are for the service `{said}`, and the place's `service` is `{expected}`");
-                return Err(unreadable(&registry.base, why));
+                return Err(foreign(&registry.base, Errand::Token, why));
             }
             (Some(service), _) => Some(service.as_str()),
             (None, said) => said,
         };
         let request = ask(registry, realm, service, scope).map_err(|error| unsendable(&error))?;
         let answer = http.send(request).await?;
-        read_token(realm, &answer).map_err(|error| self.hide(error))
+        read_token(realm, &answer)
     }
 }
 
@@ -252,7 +261,13 @@ fn read_token(realm: &str, answer: &Response) -> Result<Token, CallError> {
     let Answer { token, access_token } =
         serde_json::from_slice(answer.body()).map_err(|_| unreadable(&base, "its token is not JSON"))?;
     let token = token.filter(|token| !token.is_empty()).or(access_token).filter(|token| !token.is_empty());
-    token.map(Token::new).ok_or_else(|| unreadable(&base, "its answer holds no token"))
+    match token {
+        None => Err(unreadable(&base, "its answer holds no token")),
+        Some(token) if token.len() > TOKEN_BYTES_MAX => {
+            Err(unreadable(&base, format!("its token has {} bytes, and no registry takes one so long", token.len())))
+        }
+        Some(token) => Ok(Token::new(token)),
+    }
 }
 
 #[cfg(test)]
@@ -364,7 +379,10 @@ mod tests {
         ] {
             let http = Script::new(|_| bearer(realm));
             let error = head(&registry(), &http, 1).remove(0).expect_err(realm).to_string();
-            assert!(error.contains("`realm` does not name"), "{realm}: {error}");
+            let named = "`realm` does not name: it is `https://auth.example.com/token`";
+            assert!(error.contains(named), "{realm}: {error}");
+            let offered = realm.replace("auth.example.com@", "");
+            assert!(error.contains(&format!("it sends to {offered} for a token")), "{realm}: {error}");
             assert_eq!(http.asked().len(), 1, "{realm}");
         }
         // Where none is named, the registry's own address is.
@@ -374,8 +392,10 @@ mod tests {
                 "/v2/token" => response(200, r#"{"token":"t"}"#),
                 _ => bearer(realm),
             });
-            head(&own, &http, 1);
+            let answer = head(&own, &http, 1).remove(0);
             assert_eq!(http.asked().len(), asked, "{realm}");
+            let is_foreign = matches!(answer, Err(CallError::Foreign { errand: Errand::Token, .. }));
+            assert_eq!(is_foreign, asked == 1, "{answer:?}");
         }
     }
 
@@ -383,7 +403,9 @@ mod tests {
     fn a_token_for_another_service_is_not_fetched() {
         let pinned = Registry { service: Some("container_registry".to_owned()), ..registry() };
         let http = Script::new(|_| bearer(REALM));
-        let error = head(&pinned, &http, 1).remove(0).expect_err("another service").to_string();
+        let error = head(&pinned, &http, 1).remove(0).expect_err("another service");
+        assert!(matches!(error, CallError::Foreign { errand: Errand::Token, .. }) && !error.may_pass(), "{error}");
+        let error = error.to_string();
         assert!(error.contains("`loop`") && error.contains("`container_registry`"), "{error}");
         assert_eq!(http.asked().len(), 1);
     }
@@ -393,6 +415,7 @@ mod tests {
         for (status, body, why) in [
             (200, r#"{"token":""}"#, "holds no token"),
             (200, "s3cret", "is not JSON"),
+            (200, &format!(r#"{{"token":"s3cret{}"}}"#, "0".repeat(16 * 1024)), "no registry takes one so long"),
             (403, r#"{"errors":[{"code":"DENIED","message":"not yours"}]}"#, "DENIED: not yours"),
             (500, "", "500"),
         ] {

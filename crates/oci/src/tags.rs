@@ -15,7 +15,9 @@ use crate::session::{Scope, Session};
 
 /// How many tags a page should have.
 const PER_PAGE: usize = 1000;
-/// How many pages are read at most: a million tags.
+/// How many tags a repository may have: all of them are held at once, by a Worker that has 128 MB for everything.
+const TAGS_MAX: usize = 200_000;
+/// Some registries give less than a page should have.
 const PAGES_MAX: usize = 1000;
 
 /// One page of tags, after a tag.
@@ -54,6 +56,10 @@ impl Endpoint for ListTags<'_> {
             StatusCode::NOT_FOUND => return Ok(Page { tags: Vec::new(), next: None }),
             _ => return Err(refusal(&self.registry.base, response)),
         }
+        // A registry may give all of them at once. There is no comma in a tag.
+        if response.body().split(|byte| *byte == b',').count() > TAGS_MAX {
+            return Err(unreadable(&self.registry.base, too_many(self.repository)));
+        }
         let body: Body = serde_json::from_slice(response.body())
             .map_err(|error| unreadable(&self.registry.base, format!("its list of tags: {error}")))?;
         let tags = body.tags.unwrap_or_default();
@@ -64,6 +70,10 @@ impl Endpoint for ListTags<'_> {
         let next = response.headers().get(LINK).and(tags.iter().max().cloned());
         Ok(Page { tags, next })
     }
+}
+
+fn too_many(repository: &Repository) -> String {
+    format!("`{repository}` has more than {TAGS_MAX} tags; delete those that nobody needs")
 }
 
 /// Every tag of a repository. None when the registry does not know the repository.
@@ -82,6 +92,7 @@ pub async fn list_tags(
         found.extend(page.tags);
         // A page that brings nothing new is the end, whatever its header says.
         match page.next {
+            _ if found.len() > TAGS_MAX => return Err(unreadable(&registry.base, too_many(repository))),
             Some(next) if found.len() > before => after = Some(next),
             _ => return Ok(found),
         }

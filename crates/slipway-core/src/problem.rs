@@ -28,8 +28,10 @@ pub enum Code {
     Refused,
     /// The place has no such distribution.
     UnknownDistro,
-    /// A download leads to a host that is not configured.
+    /// A download or an upload leads to a host that is not configured.
     ForeignStorage,
+    /// A registry sends for tokens to an address, or for a service, that is not configured.
+    ForeignRealm,
     /// The place filed the package under another name.
     Renamed,
     /// The deployment lacks a place or a secret.
@@ -66,7 +68,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -75,6 +77,7 @@ impl Code {
         Self::Refused,
         Self::UnknownDistro,
         Self::ForeignStorage,
+        Self::ForeignRealm,
         Self::Renamed,
         Self::NotConfigured,
         Self::Conflict,
@@ -104,6 +107,7 @@ impl Code {
             Self::Refused => "refused",
             Self::UnknownDistro => "unknown-distro",
             Self::ForeignStorage => "foreign-storage",
+            Self::ForeignRealm => "foreign-realm",
             Self::Renamed => "renamed",
             Self::NotConfigured => "not-configured",
             Self::Conflict => "conflict",
@@ -161,6 +165,10 @@ impl Code {
             Self::ForeignStorage => {
                 "Operator: if that host is right, add it to the place's `storage` in `slipway.toml`, deploy, then play the \
                  release job again."
+            }
+            Self::ForeignRealm => {
+                "Operator: find out who changed where the registry gives its tokens. If that is right, write it into the \
+                 place's `realm` and `service` in `slipway.toml`, deploy, then play the release job again."
             }
             Self::Renamed => {
                 "Build owner: give the file the name that the package has inside. Remove it from the public repository \

@@ -4,7 +4,7 @@
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use slipway_wire::{CallError, Wait};
+use slipway_wire::{CallError, Errand, Wait};
 
 use crate::api::Evidence;
 use crate::problem::Code;
@@ -68,6 +68,12 @@ impl Trouble {
             Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYMENT_REQUIRED) => TroubleKind::CutOff,
             Some(status) if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => TroubleKind::Busy,
             _ if error.may_pass() => TroubleKind::Passing,
+            _ if matches!(error, CallError::Foreign { errand: Errand::Token, .. }) => {
+                TroubleKind::Final(Code::ForeignRealm)
+            }
+            _ if matches!(error, CallError::Foreign { errand: Errand::Bytes, .. }) => {
+                TroubleKind::Final(Code::ForeignStorage)
+            }
             Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
                 TroubleKind::Final(Code::NoAccess)
             }
@@ -83,7 +89,7 @@ impl Trouble {
                 Some(Evidence { host: host.clone(), status: Some(status.as_u16()), request_id: None })
             }
             CallError::Unreachable(unreachable) => Some(evidence(&unreachable.host)),
-            CallError::Unreadable { host, .. } => Some(evidence(host)),
+            CallError::Unreadable { host, .. } | CallError::Foreign { host, .. } => Some(evidence(host)),
             CallError::Unsendable(_) => None,
         };
         Self { kind, what: format!("{doing}: {error}"), evidence }
@@ -139,6 +145,17 @@ mod tests {
             let trouble = Trouble::of(&busy, "cannot look");
             assert_eq!(trouble.kind, kind);
             assert!(trouble.may_pass(), "{trouble}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_sends_to_an_address_that_nobody_named_needs_a_person_at_once() {
+        for (errand, code) in [(Errand::Token, Code::ForeignRealm), (Errand::Bytes, Code::ForeignStorage)] {
+            let (host, why) = ("r.example.com".to_owned(), "it sends to elsewhere.example.net".to_owned());
+            let foreign = Trouble::of(&CallError::Foreign { host, errand, why }, "cannot look");
+            assert_eq!(foreign.kind, TroubleKind::Final(code));
+            assert_eq!(foreign.evidence.as_ref().map(|evidence| evidence.host.as_str()), Some("r.example.com"));
+            assert!(!foreign.may_pass(), "{foreign}");
         }
     }
 

@@ -61,7 +61,7 @@ impl From<NotWhole> for NotResolved {
 }
 
 impl NotResolved {
-    /// The refusal of a registry, where it is one.
+    /// The call that failed, where one did.
     pub(crate) fn call(&self) -> Option<&CallError> {
         match self {
             Self::Call(error) => Some(error),
@@ -72,16 +72,13 @@ impl NotResolved {
             Self::Absent(_) => None,
         }
     }
-}
 
-impl NotResolved {
     /// Whether asking again soon may go better: an answer that says something wrong is no accident here, where a setting or
     /// the image itself may be wrong.
     pub(crate) fn may_pass(&self) -> bool {
         match self.call() {
-            Some(CallError::Unreachable(_)) => true,
-            Some(CallError::Refused { status, .. }) => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
-            _ => false,
+            Some(CallError::Unreadable { .. }) | None => false,
+            Some(error) => error.may_pass(),
         }
     }
 }
@@ -131,11 +128,11 @@ pub(crate) async fn differences(
     expected: Digest,
 ) -> Result<Vec<String>, NotResolved> {
     let mut wrong = Vec::new();
-    match digest(session, http, repository, &tag.clone().into()).await {
-        Ok(found) if found == expected => {}
-        Ok(found) => wrong.push(format!("`{tag}` is served as {found}; it must be {expected}")),
-        Err(NotResolved::Absent(_)) => wrong.push(format!("`{tag}` is not served")),
-        Err(error) => return Err(error),
+    // The bytes themselves: what a header says of them is not what somebody gets who pulls the tag.
+    match read_manifest(session, http, &Scope::pull(repository), repository, &tag.clone().into()).await? {
+        Some(found) if found.digest() == expected => {}
+        Some(found) => wrong.push(format!("`{tag}` is served as {}; it must be {expected}", found.digest())),
+        None => wrong.push(format!("`{tag}` is not served")),
     }
     let image = match resolve(session, http, repository, &expected.into()).await {
         Ok(image) => image,
@@ -143,7 +140,7 @@ pub(crate) async fn differences(
             wrong.push(format!("{expected} is not served"));
             return Ok(wrong);
         }
-        Err(NotResolved::NotWhole(error)) if matches!(*error, NotWhole::Lacks { .. } | NotWhole::OtherSize { .. }) => {
+        Err(NotResolved::NotWhole(error)) if !matches!(*error, NotWhole::Call { .. }) => {
             wrong.push(error.to_string());
             return Ok(wrong);
         }
@@ -235,6 +232,8 @@ mod tests {
         blobs: Vec<Digest>,
         /// Whether a `HEAD` names a digest.
         says_digest: bool,
+        /// Whether a tag is given other bytes than its `HEAD` says.
+        lies: bool,
         /// Who may do what: the credential that is shown, and whether it may write.
         users: Vec<(Option<&'static str>, bool)>,
         asked: RefCell<Vec<String>>,
@@ -276,7 +275,11 @@ mod tests {
             if self.says_digest {
                 built = built.header("docker-content-digest", Digest::of(text.as_bytes()).to_string());
             }
-            let body = if request.method() == http::Method::HEAD { Vec::new() } else { text.clone().into_bytes() };
+            let mut body = if request.method() == http::Method::HEAD { Vec::new() } else { text.clone().into_bytes() };
+            if self.lies && !name.contains(':') && !body.is_empty() {
+                built = answer(200).header("content-type", kind(text));
+                body.push(b' ');
+            }
             built.body(body).expect("an answer")
         }
     }
@@ -321,7 +324,7 @@ mod tests {
         let mut manifests = vec![("1.0".to_owned(), index)];
         manifests.extend(children.map(|text| (String::new(), text)));
         let blobs = vec![layer, Digest::of(&10_u64.to_be_bytes()), Digest::of(&20_u64.to_be_bytes())];
-        Fake { manifests, blobs, says_digest: true, users: vec![(None, false)], asked: RefCell::default() }
+        Fake { manifests, blobs, says_digest: true, lies: false, users: vec![(None, false)], asked: RefCell::default() }
     }
 
     fn now<T>(future: impl Future<Output = T>) -> T {
@@ -391,6 +394,41 @@ mod tests {
         assert_eq!(found(&fake, "1.0", digest), [format!("its blob {layer} is not served")]);
         let child = Digest::of(fake.manifests.pop().expect("a platform").1.as_bytes());
         assert_eq!(found(&fake, "1.0", digest), [format!("`team/app` does not have the manifest {child}")]);
+    }
+
+    #[test]
+    fn a_tag_that_gives_other_bytes_than_its_header_names_is_found() {
+        let registry = Registry::anonymous(base());
+        let fake = Fake { lies: true, ..two_platforms() };
+        let expected = Digest::of(fake.manifests[0].1.as_bytes());
+        let found = now(differences(&Session::new(&registry), &&fake, &repository(), &tag("1.0"), expected));
+        let served = Digest::of(format!("{} ", fake.manifests[0].1).as_bytes());
+        assert_eq!(found.expect("an answer"), [format!("`1.0` is served as {served}; it must be {expected}")]);
+    }
+
+    #[test]
+    fn a_registry_that_is_busy_or_away_is_asked_again_and_one_that_is_wrong_is_not() {
+        let (host, said) = ("registry.example.com".to_owned(), "no".to_owned());
+        let refused = |status: u16| {
+            let status = http::StatusCode::from_u16(status).expect("a status");
+            CallError::Refused { host: host.clone(), status, said: said.clone(), request_id: None }
+        };
+        let status = http::StatusCode::TOO_MANY_REQUESTS;
+        let busy = CallError::Busy { host: host.clone(), status, wait: None, said: said.clone() };
+        let unreadable = CallError::Unreadable { host: host.clone(), why: "it is HTML".to_owned() };
+        let away = CallError::Unreachable(Unreachable { host: host.clone(), why: "reset".to_owned() });
+        for (error, expected) in [
+            (busy, true),
+            (away, true),
+            (refused(502), true),
+            (refused(408), true),
+            (refused(403), false),
+            (unreadable, false),
+        ] {
+            let line = error.to_string();
+            assert_eq!(NotResolved::Call(error).may_pass(), expected, "{line}");
+        }
+        assert!(!NotResolved::Absent(tag("1.0").into()).may_pass());
     }
 
     #[test]

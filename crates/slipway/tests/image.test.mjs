@@ -29,8 +29,9 @@ function twoPlatforms() {
   return { manifests, blobs, digest: index.digest };
 }
 
-/// A registry with one repository. `lets` says who may read it: `undefined` is anybody.
-async function registry(image, { lets = () => true, realm } = {}) {
+/// A registry with one repository. `lets` says who may read it, and `pushes` who may write: `undefined` is anybody. `uploads` is
+/// where it sends them, in place of to itself.
+async function registry(image, { lets = () => true, pushes = () => false, uploads, realm } = {}) {
   const server = await serve(({ method, path, headers }) => {
     if (path === "/token") return { json: { token: headers.authorization === BASIC ? "read" : "nothing" } };
     const shown = headers.authorization;
@@ -38,6 +39,12 @@ async function registry(image, { lets = () => true, realm } = {}) {
       const wanted = realm ? `Bearer realm="${realm === true ? server.url : realm}/token",service="registry"` : 'Basic realm="test"';
       return { status: 401, headers: { "www-authenticate": wanted }, json: { errors: [{ code: "UNAUTHORIZED", message: "no" }] } };
     }
+    const upload = path.match(/^\/v2\/(.+)\/blobs\/uploads\/(.*)$/);
+    if (upload && method === "POST") {
+      if (!pushes(shown)) return { status: 403, type: "application/json", json: { errors: [{ code: "DENIED", message: "no" }] } };
+      return { status: 202, headers: { location: `${uploads ?? ""}/v2/${upload[1]}/blobs/uploads/7` } };
+    }
+    if (upload && method === "DELETE") return { status: 204, stream: (outgoing) => outgoing.end() };
     const [, name, what, which] = path.match(/^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/) ?? [];
     if (name === "team/app" && what === "manifests" && image.manifests.has(which)) {
       // Debian's registry hides what is not asked for by its type.
@@ -138,7 +145,7 @@ test("what cannot be read is told apart: no such image, no credential, a wrong o
     [{}, {}, "18.0.0", {}, /there is no image `18.0.0` in team\/app.\n.*Push it/],
     [{ lets: (shown) => shown === BASIC }, {}, "17.3.1", {}, /Set `SLIPWAY_REGISTRY_USER`/],
     [{ lets: (shown) => shown === BASIC }, { ...KNOWN, SLIPWAY_REGISTRY_PASSWORD: "another" }, "17.3.1", {}, /may not read this repository/],
-    [{ lets: () => false, realm: "http://127.0.0.1:9" }, KNOWN, "17.3.1", {}, /sends to 127\.0\.0\.1:9 for a token, which the place's `realm` does not name/],
+    [{ lets: () => false, realm: "http://127.0.0.1:9" }, KNOWN, "17.3.1", {}, /sends to http:\/\/127\.0\.0\.1:9\/token for a token, which the place's `realm` does not name/],
     [{}, {}, "17.3.1", { lacks: true }, /does not have the manifest sha256:/],
   ];
   for (const [options, variables, tag, { lacks }, said] of cases) {
@@ -205,4 +212,135 @@ test("verify reads a released image as anybody, by its tag, by its digest and pa
       assert.match(out + err, said);
     });
   }
+});
+
+const SESSION_OF_A_JOB = { SLIPWAY_STAGING_TOKEN: "" };
+
+/// `slipway doctor` with a registry of staging and a public one. What it said, and what it asked them.
+async function examined(staging, open, { place = {}, known = KNOWN } = {}) {
+  const image = twoPlatforms();
+  const [staged, released] = [await registry(image, staging), await registry(image, open)];
+  const services = [staged, released, await harbour(staged, { url: released.url, place: typeof place === "function" ? place(staged) : place })];
+  let ended;
+  await using(services, async (staged, released, edge) => {
+    ended = await slipway(["doctor", "--json"], { ...edge.variables, ...SESSION_OF_A_JOB, ...known });
+  });
+  assert.ok(!(ended.out + ended.err).includes(PASSWORD) && !(ended.out + ended.err).includes(BASIC.slice("Basic ".length)));
+  const outcomes = JSON.parse(ended.out).filter(({ check }) => check.startsWith("registry"));
+  return { ...ended, outcomes, staged: staged.requests, released: released.requests, hosts: [staged.host, released.host] };
+}
+
+const isUser = (shown) => shown === BASIC;
+const isAnybody = (shown) => shown === undefined;
+
+test("a doctor says of each registry who reads it, and that this job cannot publish; what it began there it gives up", async () => {
+  for (const [staging, known] of [
+    [{ lets: isUser, pushes: isUser }, "good"],
+    [{ lets: (shown) => shown === "Bearer read", pushes: (shown) => shown === "Bearer read", realm: true }, "good"],
+  ]) {
+    const { outcomes, staged, released, hosts } = await examined(staging, { lets: isAnybody });
+    assert.deepEqual(outcomes, [
+      { check: "registry", verdict: "good", found: `team/app at ${hosts[0]} is private` },
+      { check: "registry user", verdict: known, found: `\`${USER}\` reads team/app at ${hosts[0]}` },
+      { check: "registry", verdict: "good", found: `anybody can read team/app at ${hosts[1]}` },
+    ]);
+    const uploads = staged.filter(({ method, path }) => method === "DELETE" && path === "/v2/team/app/blobs/uploads/7");
+    assert.equal(uploads.length, 1, "the upload that was begun is given up");
+    const written = [...staged, ...released].filter(({ method }) => method === "PUT" || method === "PATCH");
+    assert.deepEqual(written, []);
+    assert.ok(released.every(({ headers }) => headers.authorization === undefined), "the user of staging is shown to staging alone");
+  }
+});
+
+test("a doctor names what is wrong with a registry: exit 6", async () => {
+  const closed = { lets: isUser, pushes: isUser };
+  const public_ = { lets: isAnybody };
+  for (const [staging, open, more, check, said] of [
+    [{}, public_, {}, "registry", /anybody can read team\/app at 127\.0\.0\.1:\d+, in which images are staged: make it private/],
+    [closed, { pushes: isAnybody }, {}, "registry", /anybody can push to team\/app at 127\.0\.0\.1:\d+: have it ask for a credential/],
+    [closed, public_, { known: { ...KNOWN, SLIPWAY_REGISTRY_PASSWORD: "another" } }, "registry user", /`harbour-ci` may not read team\/app/],
+    [closed, public_, { known: { SLIPWAY_REGISTRY_USER: USER } }, "registry user", /`SLIPWAY_REGISTRY_PASSWORD` is not set/],
+    [{ ...closed, realm: "http://127.0.0.1:9" }, public_, {}, "registry", /sends to http:\/\/127\.0\.0\.1:9\/token for a token, which the place's `realm` does not name: there is none/],
+    [{ ...closed, realm: true }, public_, { place: (staged) => ({ realm: "http://127.0.0.1:8/other" }) }, "registry", /for a token, which the place's `realm` does not name: it is `http:\/\/127\.0\.0\.1:8\/other`/],
+    [{ ...closed, realm: true }, public_, { place: { service: "another" } }, "registry", /its tokens are for the service `registry`, and the place's `service` is `another`/],
+    [{ ...closed, uploads: "http://127.0.0.1:7" }, public_, {}, "registry user", /it sends on to 127\.0\.0\.1:7, which the place's `storage` does not list/],
+  ]) {
+    const { code, err, outcomes, staged } = await examined(staging, open, more);
+    assert.equal(code, 6, `${said}\n${err}`);
+    const findings = outcomes.filter(({ verdict }) => verdict === "finding");
+    assert.ok(findings.some((finding) => finding.check === check && said.test(finding.found)), `${said}: ${JSON.stringify(outcomes)}`);
+    if (staging.realm && check === "registry") assert.ok(staged.every(({ headers }) => headers.authorization === undefined), "no password is shown");
+  }
+});
+
+test("a doctor that knows no user of a registry says so, and does not call it wrong", async () => {
+  const { outcomes } = await examined({ lets: isUser, pushes: isUser }, { lets: isAnybody }, { known: {} });
+  const user = outcomes.find(({ check }) => check === "registry user");
+  assert.equal(user.verdict, "not_asked");
+  assert.match(user.found, /nobody is known at 127\.0\.0\.1:\d+: set `SLIPWAY_REGISTRY_USER` and `SLIPWAY_REGISTRY_PASSWORD`/);
+});
+
+test("the user of staging who could push to the public repository is found: exit 6", async () => {
+  // Both are at one registry, so its user is asked about both.
+  const image = twoPlatforms();
+  for (const [pushes, expected] of [
+    [true, /every build job can publish: `harbour-ci` may push to the public team\/app/],
+    [false, undefined],
+  ]) {
+    const both = await registry(image, { lets: isUser, pushes: (shown) => pushes && isUser(shown) });
+    await using([both, await harbour(both)], async (both, edge) => {
+      const { out } = await slipway(["doctor", "--json"], { ...edge.variables, ...SESSION_OF_A_JOB, ...KNOWN });
+      const reach = JSON.parse(out).find(({ check }) => check === "registry reach");
+      assert.equal(reach.verdict, expected ? "finding" : "good", JSON.stringify(reach));
+      assert.match(reach.found, expected ?? /`harbour-ci` may not push to team\/app/);
+    });
+  }
+});
+
+test("an image is released and followed by its tag, and fails with what the registry did and what to do", async () => {
+  const image = twoPlatforms();
+  const staging = await registry(image);
+  for (const [states, code, said] of [
+    [["approved", "releasing", "released"], 0, /^app  :17\.3\.1  team\/app  Releasing/m],
+    [["approved", "failed"], 1, /app  :17\.3\.1  Failed\n[^]*it sends to elsewhere[^]*next: Operator: find out/],
+  ]) {
+    const left = [...states];
+    const problem = { code: "foreign-realm", what: "it sends to elsewhere for a token", public: "none", retry: "safe", next: "Operator: find out who changed it." };
+    const script = ({ method }, release) => {
+      const [target] = release.packages[0].targets;
+      release.sequence += 1;
+      if (method === "GET") target.state = left.shift() ?? target.state;
+      if (target.state === "failed") target.problem = problem;
+    };
+    const services = await harbour(staging, { states: { "17.3.1": "approved" }, script });
+    await using([services], async (edge) => {
+      const ended = await slipway(["release", "app"], edge.variables);
+      assert.equal(ended.code, code, ended.out + ended.err);
+      assert.match(ended.out + ended.err, said);
+      const asked = edge.requests.find((request) => request.path.endsWith("/promotions"));
+      assert.deepEqual(asked.json, { keys: ["app"] });
+    });
+  }
+  await staging.close();
+});
+
+test("status shows an image with its tag, its digest and its size; and one tag with everything that was tried for it", async () => {
+  const image = twoPlatforms();
+  const attempt = { number: 1, approval: 7, began_at: "2026-11-23T09:00:00.000Z", ended_at: "2026-11-23T09:01:00.000Z", act: "copy", ended: "accepted" };
+  const script = ({ path }, release) => {
+    release.packages[0].file = { image: "registry.example.com/team/app", digest: image.digest, size: 330 };
+    const isTarget = path.endsWith("/releases/1.2.0/targets/app/17.3.1");
+    return isTarget && { json: { key: "app", target: release.packages[0].targets[0], attempts: [attempt] } };
+  };
+  await using([await harbour({ url: "https://registry.example.com" }, { states: { "17.3.1": "released" }, script })], async (edge) => {
+    const all = await slipway(["status"], edge.variables);
+    assert.equal(all.code, 0, all.err);
+    assert.match(all.out, new RegExp(`\napp +:17\\.3\\.1 +Released +330 B +0 +${image.digest.slice(7, 19)} +2026-11-23 08:15\n`));
+    for (const tag of ["17.3.1", ":17.3.1"]) {
+      const one = await slipway(["status", "app", tag], edge.variables);
+      assert.equal(one.code, 0, one.err);
+      assert.match(one.out, /^app  :17\.3\.1  team\/app  Released since 2026-11-23 08:15 UTC\n/);
+      assert.match(one.out, /\n1 +7 +2026-11-23 09:00:00  2026-11-23 09:01:00  copy  accepted\n/);
+    }
+  });
 });

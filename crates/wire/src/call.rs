@@ -90,9 +90,28 @@ pub enum CallError {
         /// What was wrong with the answer.
         why: String,
     },
+    /// The service sends on to something that its configuration does not name. Nothing was sent there.
+    #[error("{host} is not followed: {why}")]
+    Foreign {
+        /// The host that was asked.
+        host: String,
+        /// What it sends there for.
+        errand: Errand,
+        /// Where it sends, and what is configured.
+        why: String,
+    },
     /// The request could not be built: a setting or name that no URL or header can hold.
     #[error("cannot build the request: {0}")]
     Unsendable(String),
+}
+
+/// What a service sends on to another address for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// A token, which is paid for with the password.
+    Token,
+    /// Bytes, there or back.
+    Bytes,
 }
 
 /// When a busy service wants to be asked again.
@@ -136,15 +155,17 @@ impl CallError {
     /// The same, with secrets taken out of what the service said: some show the whole request when they fail.
     #[must_use]
     pub fn without(mut self, secrets: &[String]) -> Self {
-        if let Self::Refused { said: text, .. } | Self::Busy { said: text, .. } | Self::Unreadable { why: text, .. } =
-            &mut self
+        if let Self::Refused { said: text, .. }
+        | Self::Busy { said: text, .. }
+        | Self::Unreadable { why: text, .. }
+        | Self::Foreign { why: text, .. } = &mut self
         {
             for secret in secrets {
                 // The text is cut at some length, and so may a secret be at its end.
-                let begun = (8..secret.len()).rev().filter_map(|length| secret.get(..length));
-                let cut = begun.map(str::to_owned).find(|begun| text.ends_with(begun.as_str()));
+                let lengths = 8..secret.len().min(text.len().saturating_add(1));
+                let cut = lengths.rev().filter_map(|length| secret.get(..length)).find(|begun| text.ends_with(begun));
                 *text = text.replace(secret, "(hidden)");
-                if let Some(kept) = cut.and_then(|cut| text.strip_suffix(&cut).map(str::to_owned)) {
+                if let Some(kept) = cut.and_then(|cut| text.strip_suffix(cut).map(str::to_owned)) {
                     *text = format!("{kept}(hidden)");
                 }
             }
@@ -174,7 +195,8 @@ impl CallError {
             Self::Unreachable(_) | Self::Unreadable { .. } | Self::Busy { .. } => true,
             // 429 from packagecloud is an account cut off, which no retry mends; its caller says so.
             Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,
-            Self::Unsendable(_) => false,
+            // It names the same address every time, until somebody changes it there or here.
+            Self::Foreign { .. } | Self::Unsendable(_) => false,
         }
     }
 }
@@ -250,6 +272,18 @@ mod tests {
             Poll::Ready(Err(error)) => error.to_string(),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_secret_of_a_megabyte_is_taken_out_at_once() {
+        let secret = "s3cret-".repeat(150_000);
+        let refused = |said: String| {
+            let host = "gitlab.example.com".to_owned();
+            CallError::Refused { host, status: StatusCode::BAD_GATEWAY, said, request_id: None }
+        };
+        // Of a copy for each length that it may be cut at, this would be 500 GB.
+        let cut = refused(format!("it failed for {}", &secret[..200])).without(&[secret]);
+        assert!(cut.to_string().ends_with("it failed for (hidden)"), "{cut}");
     }
 
     #[test]

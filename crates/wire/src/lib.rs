@@ -17,7 +17,7 @@ mod relay;
 mod token;
 
 pub use base::{Base, InvalidBase};
-pub use call::{CallError, Endpoint, Http, Request, Response, Unreachable, Wait, call};
+pub use call::{CallError, Endpoint, Errand, Http, Request, Response, Unreachable, Wait, call};
 pub use digest::{Digest, InvalidDigest};
 pub use pace::{Mark, Pace, Patience, TooSlow, fits_in_time};
 #[cfg(feature = "planted")]

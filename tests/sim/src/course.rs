@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fault::{Fault, Kind, Sort};
+use crate::registry::Manner;
 use crate::server::Delays;
 use crate::world::{Mark, Parcel, Settings, Violation, Weather, World};
 
@@ -20,15 +21,30 @@ pub enum Course {
     DebMove,
     /// One deb, copied, whose job asks for nothing and whose webhook is lost: it is found, and whoever listens is told.
     DebFound,
+    /// One image, copied to one tag of a registry that checks what it is sent.
+    ImageCopy,
+    /// One image, mounted within a registry that takes every manifest.
+    ImageMount,
 }
 
 impl Course {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::DebCopy, Self::RpmCopy, Self::DebMove, Self::DebFound];
+    pub const ALL: [Self; 6] =
+        [Self::DebCopy, Self::RpmCopy, Self::DebMove, Self::DebFound, Self::ImageCopy, Self::ImageMount];
 
     /// Those whose pairs of faults are explored. What finds and tells rests on nothing that was begun before, so faults
     /// there do not build on each other.
     pub const PAIRED: [Self; 3] = [Self::DebCopy, Self::RpmCopy, Self::DebMove];
+
+    /// Whether it is about an image.
+    pub fn has_images(self) -> bool {
+        matches!(self, Self::ImageCopy | Self::ImageMount)
+    }
+
+    /// Every fault that can happen in it.
+    pub fn faults(self) -> Vec<Fault> {
+        Fault::all_of(self.has_images())
+    }
 
     /// The world, with these faults.
     pub fn settings(self, faults: &[(u64, Fault)]) -> Settings {
@@ -36,6 +52,8 @@ impl Course {
             Self::DebCopy | Self::DebFound => ("jammy-amd64", "tug_1.2.0-1_amd64.deb", &["ubuntu/jammy"]),
             Self::RpmCopy => ("el-x86-64", "tug-1.2.0-1.x86_64.rpm", &["el/9", "ol/9"]),
             Self::DebMove => ("move-jammy", "tug_1.2.0-1_amd64.deb", &["ubuntu/jammy"]),
+            Self::ImageCopy => ("image", "images-staging.test/harbour-ci/tug", &[":1.2.0"]),
+            Self::ImageMount => ("mount-image", "images.test/harbour-ci/buoy", &[":1.2.0"]),
         };
         let parcel = Parcel {
             project: 1001,
@@ -55,6 +73,7 @@ impl Course {
             is_lively: false,
             per_page: 250,
             delays: Delays { listed: 0, hashed: 0, indexed: 3000 },
+            manner: Manner { checks_parts: self != Self::ImageMount, mounts: true, redirects: false },
             is_traced: false,
             plays_max: 6,
             tells: self == Self::DebFound,
@@ -221,7 +240,7 @@ fn spread(jobs: usize, work: impl Fn(usize, &mut Tally) + Sync) -> Tally {
 pub fn singles(course: Course) -> Tally {
     let kinds = run(course.settings(&[])).kinds;
     let mut left_out = BTreeMap::new();
-    let all = placed(&Fault::all(), &kinds, 0, &mut left_out);
+    let all = placed(&course.faults(), &kinds, 0, &mut left_out);
     let chunk = 50;
     let mut tally = spread(all.len().div_ceil(chunk), |job, tally| {
         for fault in all.iter().skip(job * chunk).take(chunk) {
@@ -260,9 +279,9 @@ struct Tried {
 }
 
 impl Tried {
-    fn at(kind: Kind, stand_ins: bool) -> Self {
+    fn at(course: Course, kind: Kind, stand_ins: bool) -> Self {
         let mut tried = Self::default();
-        for fault in Fault::all() {
+        for fault in course.faults() {
             let stands = fault.same_in_pairs(kind).filter(|_| stand_ins);
             match (fault.fits(kind), stands) {
                 (true, None) => tried.faults.push(fault),
@@ -290,7 +309,7 @@ struct Explored {
 
 impl Explored {
     fn new(course: Course, stand_ins: bool) -> Self {
-        let tried = Kind::ALL.into_iter().map(|kind| (kind, Tried::at(kind, stand_ins))).collect();
+        let tried = Kind::ALL.into_iter().map(|kind| (kind, Tried::at(course, kind, stand_ins))).collect();
         let explored = Self { course, tried, paths: Seen::new(), ends: Seen::new() };
         // What leads back to where no fault was is followed by each fault alone.
         let world = World::new(course.settings(&[]));

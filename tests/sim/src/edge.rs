@@ -11,11 +11,12 @@ use std::time::Duration;
 use futures_util::future::{Either, join, select};
 use http::header::AUTHORIZATION;
 use slipway_core::cargo::{Cargo, Name};
+use slipway_core::config::PlaceKind;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
 use slipway_core::route::Site;
-use slipway_core::store::Store;
+use slipway_core::store::{Registry, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{Account, AskSlot, SlotEnded};
@@ -34,9 +35,10 @@ use slipway_wire::{
 
 use crate::fault::{Fault, Kind};
 use crate::journal::asked_repository;
+use crate::registry::{self, Sight};
 use crate::server::{self, View};
 use crate::sql::{Backend, SimSql};
-use crate::world::{Happening, Late, ObjectId, World, session};
+use crate::world::{Happening, Late, ObjectId, REGISTRIES_FROM, World, session};
 
 /// What whoever listens knows the edge by.
 pub(crate) const LISTENERS_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -350,6 +352,10 @@ impl Edge {
             };
             return world.call(Kind::Notice, work, |fault| broken(fault, &host), bent, || None).await;
         }
+        let at = world.registries.iter().position(|registry| registry.borrow().base.serves(&url));
+        if let (Some(at), Some(kind)) = (at, registry::kind(&request)) {
+            return self.ask_registry(at + REGISTRIES_FROM, kind, request).await;
+        }
         let (Some(server), Some(kind)) = (world.server_of(&url), server::kind(&request)) else {
             world.violated("I14", &format!("{} {url} is asked, which nobody may ask", request.method()));
             return Err(Unreachable { host, why: "no such host".to_owned() });
@@ -389,6 +395,128 @@ impl Edge {
             world.answered(kind, server, &asked, sent_at);
         }
         answer
+    }
+
+    /// A small exchange with a registry.
+    async fn ask_registry(&self, number: usize, kind: Kind, request: Request) -> Result<Response, Unreachable> {
+        let world = &self.0;
+        let (host, url) = (request.uri().host().unwrap_or_default().to_owned(), request.uri().to_string());
+        let credential = request.headers().get(AUTHORIZATION);
+        let is_own = world.registry(number).is_some_and(|registry| registry.borrow().knows(credential));
+        if credential.is_some() && !is_own {
+            world.violated("I14", &format!("{host} is asked for {kind:?} with a credential that is not its own"));
+        }
+        // Without one nothing is written, so nobody does.
+        if is_own || !kind.writes() {
+            world.image_asked(kind, number, &request);
+        }
+        let late = || kind.writes().then(|| Late::Image(number, clone(&request)));
+        let work = async |fault: Option<Fault>| {
+            let sight = match fault {
+                Some(Fault::Stale) => Sight::Before,
+                Some(Fault::Bare) => Sight::Bare,
+                Some(Fault::Unhashed) => Sight::Unhashed,
+                Some(Fault::OtherManifest | Fault::Unmounted) => Sight::Other,
+                _ => Sight::Now,
+            };
+            let answer = world.serve_image(number, &request, sight, false);
+            world.traced(|trace| {
+                trace.add(request.method().as_str().as_bytes());
+                trace.add(url.as_bytes());
+                trace.add(request.body());
+                trace.add(answer.body());
+            });
+            Ok(answer)
+        };
+        world.call(kind, work, |fault| broken(fault, &host), bent, late).await
+    }
+
+    /// The bytes of a blob, from one registry into an upload at another.
+    async fn relay_blob(
+        &self,
+        holder: &str,
+        transfer: Transfer,
+        until: Option<Timestamp>,
+    ) -> Result<Relayed, RelayError> {
+        let world = &self.0;
+        let host = transfer.upload.uri().host().unwrap_or_default().to_owned();
+        let Some((source, destination)) = world.blob_begins(&transfer, holder) else {
+            return Err(RelayError::Broken(Unreachable { host, why: "no such host".to_owned() }));
+        };
+        let stored = || {
+            let registry = world.registry(source).expect("it was found");
+            let stored = registry.borrow().stored(&transfer.source);
+            stored
+        };
+        let late = || {
+            let bytes = stored().ok()?;
+            let is_right = Digest::of(&bytes) == transfer.digest;
+            is_right.then(|| Late::Blob(destination, head(&transfer), whole(&transfer, &bytes)))
+        };
+        let work = async |fault: Option<Fault>| {
+            if fault == Some(Fault::Slow) {
+                world.exec.sleep(1_200_000).await;
+            }
+            world.looks_at_servers();
+            let bytes = bent_source(fault, &stored().map_err(RelayError::Source)?);
+            let (size, found) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), Digest::of(&bytes));
+            let right = size == transfer.size && (found == transfer.digest || planted(Planted::RelayTrustsLength));
+            if !right {
+                return Ok(Relayed::Withheld { found: (size == transfer.size).then_some(found), size });
+            }
+            let (body, url) = (whole(&transfer, &bytes), transfer.upload.uri().to_string());
+            let answer = world.push_blob(destination, &transfer.upload, &body, false);
+            world.traced(|trace| {
+                trace.add(url.as_bytes());
+                trace.add(&body);
+                trace.add(answer.body());
+            });
+            Ok(Relayed::Answered(answer))
+        };
+        let broken = |fault| broken_relay(fault, &host);
+        let answer = world.call_until(Kind::BlobSend, until.is_some(), work, broken, bent_relay, late).await;
+        world.relay_ends(holder);
+        answer
+    }
+}
+
+/// The bytes that a source gives.
+fn bent_source(fault: Option<Fault>, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    match fault {
+        Some(Fault::SourceCut) => bytes.truncate(bytes.len() / 2),
+        Some(Fault::SourceFlipped) => {
+            if let Some(byte) = bytes.first_mut() {
+                *byte ^= 1;
+            }
+        }
+        Some(Fault::SourceOther) => bytes.reverse(),
+        Some(Fault::SourceLonger) => bytes.push(0),
+        _ => {}
+    }
+    bytes
+}
+
+fn broken_relay(fault: Fault, host: &str) -> Result<Relayed, RelayError> {
+    match fault {
+        Fault::Source(status) => {
+            Err(RelayError::Source(http::StatusCode::from_u16(status).expect("faults name real statuses")))
+        }
+        Fault::Early(_) => Ok(Relayed::AnsweredEarly(answer_of(fault).expect("it has a status"))),
+        Fault::Slow => Err(RelayError::TooSlow(TooSlow {
+            bytes: 1,
+            rate_bytes_per_second: 1,
+            needed_seconds: 3600,
+            left_seconds: 600,
+        })),
+        _ => broken(fault, host).map(Relayed::Answered).map_err(RelayError::Broken),
+    }
+}
+
+fn bent_relay(fault: Fault, relayed: Result<Relayed, RelayError>) -> Result<Relayed, RelayError> {
+    match relayed {
+        Ok(Relayed::Answered(answer)) => bent(fault, Ok(answer)).map(Relayed::Answered).map_err(RelayError::Broken),
+        other => other,
     }
 }
 
@@ -472,7 +600,19 @@ impl Http for Edge {
 impl PackageHost for Edge {
     fn open(&self, site: &Site) -> Result<Store, String> {
         let place = self.0.config.places.get(&site.place).ok_or_else(|| format!("no place `{}`", site.place))?;
-        let account = Login::new(place.url.clone(), slipway_wire::Token::new(place.token.clone()));
+        if place.kind == PlaceKind::Registry {
+            let rules = self.0.config.image_rules(site);
+            let registry = place.registry(Token::new(place.token.clone())).ok_or("the place has no user")?;
+            let repository = site.repository.parse().map_err(|error| format!("{error}"))?;
+            return Ok(Store::Registry(Box::new(Registry {
+                registry,
+                repository,
+                private: place.private,
+                referrers: rules.referrers,
+                floating: rules.floating,
+            })));
+        }
+        let account = Login::new(place.url.clone(), Token::new(place.token.clone()));
         let repository = site.repository.parse().map_err(|error| format!("{error}"))?;
         Ok(Store::Packagecloud { account, repository, storage: place.storage.clone() })
     }
@@ -489,6 +629,9 @@ impl PackageHost for Edge {
     ) -> Result<Relayed, RelayError> {
         let world = &self.0;
         let holder = format!("{} {}", package::name(target.order), target.distro);
+        if matches!(target.order.filename, Cargo::Image(_)) {
+            return self.relay_blob(&holder, transfer, until).await;
+        }
         let server = world.relay_begins(&transfer, &holder);
         let host = transfer.upload.uri().host().unwrap_or_default().to_owned();
         let Some((source, destination)) = server else {
@@ -506,18 +649,7 @@ impl PackageHost for Edge {
             }
             world.looks_at_servers();
             let bytes = world.servers[source].borrow().stored(&transfer.source).map_err(RelayError::Source)?;
-            let mut bytes = bytes.to_vec();
-            match fault {
-                Some(Fault::SourceCut) => bytes.truncate(bytes.len() / 2),
-                Some(Fault::SourceFlipped) => {
-                    if let Some(byte) = bytes.first_mut() {
-                        *byte ^= 1;
-                    }
-                }
-                Some(Fault::SourceOther) => bytes.reverse(),
-                Some(Fault::SourceLonger) => bytes.push(0),
-                _ => {}
-            }
+            let bytes = bent_source(fault, &bytes);
             let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             let found = Digest::of(&bytes);
             let right = size == transfer.size && (found == transfer.digest || planted(Planted::RelayTrustsLength));
@@ -536,24 +668,8 @@ impl PackageHost for Edge {
                 None => Err(RelayError::Broken(Unreachable { host: host.clone(), why: "it hung up".to_owned() })),
             }
         };
-        let broken = |fault| match fault {
-            Fault::Source(status) => {
-                Err(RelayError::Source(http::StatusCode::from_u16(status).expect("faults name real statuses")))
-            }
-            Fault::Early(_) => Ok(Relayed::AnsweredEarly(answer_of(fault).expect("it has a status"))),
-            Fault::Slow => Err(RelayError::TooSlow(TooSlow {
-                bytes: 1,
-                rate_bytes_per_second: 1,
-                needed_seconds: 3600,
-                left_seconds: 600,
-            })),
-            _ => broken(fault, &host).map(Relayed::Answered).map_err(RelayError::Broken),
-        };
-        let bend = |fault, relayed| match relayed {
-            Ok(Relayed::Answered(answer)) => bent(fault, Ok(answer)).map(Relayed::Answered).map_err(RelayError::Broken),
-            other => other,
-        };
-        let answer = world.call_until(Kind::Relay, until.is_some(), work, broken, bend, late).await;
+        let broken = |fault| broken_relay(fault, &host);
+        let answer = world.call_until(Kind::Relay, until.is_some(), work, broken, bent_relay, late).await;
         world.relay_ends(&holder);
         answer
     }
@@ -721,6 +837,8 @@ pub(crate) fn arrives_late(world: &Rc<World>, late: &Late) {
     match late {
         Late::Push(server, upload, body) => drop(world.push(*server, upload, body)),
         Late::Promote(server, request) => drop(world.serve(*server, request, View::Now)),
+        Late::Image(number, request) => drop(world.serve_image(*number, request, Sight::Now, true)),
+        Late::Blob(number, upload, body) => drop(world.push_blob(*number, upload, body, true)),
         // The one that was sent to is as dead as its sender.
         _ if world.is_dead() => {}
         Late::HandOver(order) => drop(edge.accept(order)),

@@ -50,6 +50,24 @@ pub enum Kind {
     Head,
     /// `Packages`, `primary.xml`.
     List,
+    /// `HEAD` of a manifest: what a tag leads to, or whether an image is there.
+    ImageHead,
+    /// A manifest.
+    ImageRead,
+    /// Whether a repository has a blob.
+    BlobHead,
+    /// An upload of a blob begins.
+    BlobBegin,
+    /// A blob is asked for from a repository beside.
+    Mount,
+    /// A blob's bytes from one registry into an upload at another.
+    BlobSend,
+    /// A manifest is stored under its digest.
+    ManifestPut,
+    /// A tag is set.
+    TagPut,
+    /// The tags of a repository.
+    TagList,
     /// A commit to a project's record.
     RecordCommit,
     /// A commit to a package's work.
@@ -77,7 +95,7 @@ pub enum Sort {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 35] = [
         Self::Ask,
         Self::Webhook,
         Self::Job,
@@ -100,6 +118,15 @@ impl Kind {
         Self::Promote,
         Self::Head,
         Self::List,
+        Self::ImageHead,
+        Self::ImageRead,
+        Self::BlobHead,
+        Self::BlobBegin,
+        Self::Mount,
+        Self::BlobSend,
+        Self::ManifestPut,
+        Self::TagPut,
+        Self::TagList,
         Self::RecordCommit,
         Self::PackageCommit,
         Self::AccountCommit,
@@ -120,7 +147,16 @@ impl Kind {
             | Self::Relay
             | Self::Promote
             | Self::Head
-            | Self::List => Sort::Call,
+            | Self::List
+            | Self::ImageHead
+            | Self::ImageRead
+            | Self::BlobHead
+            | Self::BlobBegin
+            | Self::Mount
+            | Self::BlobSend
+            | Self::ManifestPut
+            | Self::TagPut
+            | Self::TagList => Sort::Call,
             Self::HandOver
             | Self::Wake
             | Self::Slot
@@ -135,9 +171,19 @@ impl Kind {
         }
     }
 
-    /// Whether it changes something at a package server.
+    /// Whether it changes something at a package server or a registry.
     pub fn acts(self) -> bool {
-        matches!(self, Self::Relay | Self::Promote)
+        matches!(self, Self::Relay | Self::Promote) || self.writes()
+    }
+
+    /// Whether it writes to a registry.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::BlobBegin | Self::Mount | Self::BlobSend | Self::ManifestPut | Self::TagPut)
+    }
+
+    /// Whether its answer's body matters to whoever asks.
+    fn has_a_body(self) -> bool {
+        !matches!(self, Self::Download | Self::ImageHead | Self::BlobHead) && !self.writes()
     }
 }
 
@@ -156,6 +202,12 @@ pub enum Outsider {
     ReplacesStaged,
     /// Moves the staged file by hand.
     MovesStaged,
+    /// A blob of the staged image is lost.
+    LosesBlob,
+    /// The public registry collects the blobs that no manifest names (F24).
+    CollectsBlobs,
+    /// It collects everything that no tag leads to.
+    CollectsUntagged,
 }
 
 /// How one boundary goes wrong. The number of the fault in the reliability reference stands beside each.
@@ -197,6 +249,10 @@ pub enum Fault {
     Unhashed,
     /// F10: `304` for what has changed.
     Unmodified,
+    /// F8: another manifest's bytes under the name.
+    OtherManifest,
+    /// F23: a mount is answered with an upload.
+    Unmounted,
     /// F1 of storage.
     Source(u16),
     /// F7 of storage: half of the bytes.
@@ -242,13 +298,28 @@ pub const OUTSIDERS: [Outsider; 6] = [
     Outsider::ReplacesStaged,
     Outsider::MovesStaged,
 ];
+/// What can happen where images are, and changes nothing where there are none. They stand apart, so that a world without
+/// images is the world that it was.
+pub const OF_IMAGES: [Fault; 5] = [
+    Fault::OtherManifest,
+    Fault::Unmounted,
+    Fault::Somebody(Outsider::LosesBlob),
+    Fault::Somebody(Outsider::CollectsBlobs),
+    Fault::Somebody(Outsider::CollectsUntagged),
+];
 /// F1 and F2: what a server may refuse with.
 const REFUSALS: [u16; 12] = [400, 401, 402, 403, 404, 405, 409, 410, 413, 415, 416, 422];
 /// F3 and what is like it.
 const TROUBLES: [u16; 6] = [408, 429, 500, 502, 503, 504];
 
 impl Fault {
-    /// Every fault.
+    /// Every fault of a world with images, or without.
+    pub fn all_of(images: bool) -> Vec<Self> {
+        let more: &[Self] = if images { &OF_IMAGES } else { &[] };
+        [Self::all().as_slice(), more].concat()
+    }
+
+    /// Every fault of a world without images.
     pub fn all() -> Vec<Self> {
         let mut all = vec![
             Self::KilledBefore,
@@ -350,12 +421,18 @@ impl Fault {
             Self::Status(_) => sort == Sort::Call,
             // Whoever answers a notice with success has it: what they do with it is theirs.
             Self::Page | Self::Empty => sort == Sort::Call && kind != K::Notice,
-            Self::Cut => sort == Sort::Call && kind != K::Download,
+            Self::Cut => sort == Sort::Call && kind.has_a_body(),
             Self::DoneStatus(_) => kind.acts() || kind == K::Notice,
             // A digest or a number that is another would be believed: that is what TLS is for. Hashes cover these.
-            Self::Flipped => matches!(kind, K::Head | K::List),
-            Self::Stale => matches!(kind, K::Search | K::Head | K::Job | K::Pipeline),
-            Self::Bare | Self::Unhashed => kind == K::Search,
+            Self::Flipped => matches!(kind, K::Head | K::List | K::ImageRead),
+            Self::Stale => {
+                let is_of_images = matches!(kind, K::ImageHead | K::ImageRead | K::BlobHead | K::TagList);
+                matches!(kind, K::Search | K::Head | K::Job | K::Pipeline) || is_of_images
+            }
+            Self::Bare => matches!(kind, K::Search | K::TagList),
+            Self::Unhashed => matches!(kind, K::Search | K::ImageHead),
+            Self::OtherManifest => kind == K::ImageRead,
+            Self::Unmounted => kind == K::Mount,
             Self::Unmodified => kind == K::Head,
             Self::Source(_)
             | Self::SourceCut
@@ -363,7 +440,7 @@ impl Fault {
             | Self::SourceOther
             | Self::SourceLonger
             | Self::Early(_)
-            | Self::Slow => kind == K::Relay,
+            | Self::Slow => matches!(kind, K::Relay | K::BlobSend),
             Self::SqlFails => sort == Sort::Commit,
             Self::Twice | Self::Late | Self::Never => sort == Sort::Alarm,
             Self::Delayed | Self::Doubled => sort == Sort::Arrival,
@@ -383,6 +460,9 @@ impl Fault {
             (Self::Twice | Self::Late | Self::Never, _) => "it is no alarm",
             (Self::Delayed | Self::Doubled, _) => "it does not come from outside",
             (Self::Stale | Self::Bare | Self::Unhashed | Self::Unmodified, _) => "it lists nothing",
+            (Self::OtherManifest, _) => "it gives no manifest",
+            (Self::Unmounted, _) => "it mounts nothing",
+            (Self::Cut, Sort::Call) => "its answer has no body that counts",
             (Self::DoneStatus(_), _) => "it does no work that could be done and denied",
             (Self::Page | Self::Empty, Sort::Call) => "it is a success, whatever it says",
             (Self::Flipped, _) => "no digest covers its answer, so only TLS can",

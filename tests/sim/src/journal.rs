@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher};
 use std::rc::Rc;
 
+use slipway_core::cargo::tag_of;
 use slipway_core::promotion::Slot;
 use slipway_core::release::{Maturity, TargetState};
 use slipway_core::route::{How, Site};
@@ -15,13 +16,14 @@ use slipway_edge::account::AskSlot;
 use slipway_gitlab::{Signed, SigningToken};
 use slipway_ledger::audit::{GENESIS, canonical, entries};
 use slipway_ledger::{Sql, Value};
+use slipway_oci::{Numbered, Tag};
 use slipway_wire::{Digest, Request, Token, Transfer};
 
 use crate::edge::LISTENERS_TOKEN;
-use crate::fault::Kind;
+use crate::fault::{Fault, Kind};
 use crate::server::Place;
 use crate::sql::Backend;
-use crate::world::{Goal, Happening, ObjectId, World};
+use crate::world::{Goal, Happening, NEWEST, ObjectId, REGISTRIES_FROM, World, number_of};
 
 /// How long ago somebody may have asked for a slot and still be waiting for it.
 const WAITS: i64 = 45_000;
@@ -84,9 +86,38 @@ pub(crate) struct Journal {
     told: BTreeMap<String, Digest>,
     /// Packages that a person holds back.
     held: BTreeSet<usize>,
+    /// Who brings an image, and had leave for it when it began to.
+    began: BTreeSet<String>,
+    /// What happened to repositories of images, in its order.
+    images: Order,
+}
+
+/// The order in which what counts of repositories and their tags has happened last. Whoever acts has looked since it began to
+/// act: so of a moment at which nobody does, nothing of this counts.
+#[derive(Clone, Default)]
+struct Order {
+    now: u64,
+    tag_looked_at: BTreeMap<(usize, String, String), u64>,
+    tag_set_at: BTreeMap<(usize, String, String), u64>,
+    tags_listed_at: BTreeMap<(usize, String), u64>,
+    part_written_at: BTreeMap<(usize, String), u64>,
+}
+
+impl Order {
+    fn next(&mut self) -> u64 {
+        self.now += 1;
+        self.now
+    }
 }
 
 impl Journal {
+    /// Somebody else has set a tag.
+    pub(crate) fn set_by_others(&mut self, (server, (repository, name, _)): &(usize, Place)) {
+        let now = self.images.next();
+        let tag = tag_of(name).unwrap_or_default().to_owned();
+        self.images.tag_set_at.insert((*server, repository.clone(), tag), now);
+    }
+
     pub(crate) fn state(&self, parcel: usize, distro: &str) -> Option<Said> {
         self.states.get(&(parcel, distro.to_owned())).cloned()
     }
@@ -152,6 +183,8 @@ impl Journal {
             waiters,
             told,
             held,
+            began,
+            images: _,
         } = self;
         let mut numbers: Vec<u64> = [boundaries].into();
         numbers.extend(wrong_since.values().chain(acted_at.values()).chain(looked_at.values()));
@@ -167,7 +200,7 @@ impl Journal {
         }
         let rank = |number: &u64| ranks.get(number);
         (plays, played, played_before, acknowledged, written, deleted).hash(hasher);
-        (told, held).hash(hasher);
+        (told, held, began).hash(hasher);
         (public_ever, meddled, wrong_moves, missing_since, codes, audit, sequences, transfers).hash(hasher);
         (rank(&boundaries), wrong_since.len(), acted_at.len(), looked_at.len(), asked_at.len()).hash(hasher);
         for (place, number) in wrong_since {
@@ -198,6 +231,11 @@ impl Journal {
     pub(crate) fn dies(&mut self) {
         self.transfers.clear();
     }
+}
+
+/// What the numbers in a tag say.
+fn number_of_tag(tag: &str) -> Option<Numbered> {
+    Numbered::read(tag)
 }
 
 impl World {
@@ -237,6 +275,64 @@ impl World {
         }
     }
 
+    /// Something is asked of a registry. Its staging repositories are only read, and whoever writes has a slot and leave.
+    pub(crate) fn image_asked(&self, kind: Kind, number: usize, request: &Request) {
+        let path = request.uri().path();
+        let repository = crate::registry::repository_of(path).to_owned();
+        if kind.writes() {
+            self.may_write(number, &repository, None);
+        }
+        if matches!(kind, Kind::ImageHead | Kind::ImageRead) {
+            let key = (kind == Kind::ImageHead, number, repository);
+            self.journal.borrow_mut().asked_at.insert(key, self.boundaries());
+        }
+    }
+
+    /// A registry answers what a tag leads to, or which tags there are, as it is.
+    pub(crate) fn image_shown(&self, kind: Kind, number: usize, path: &str) {
+        let repository = crate::registry::repository_of(path).to_owned();
+        let mut journal = self.journal.borrow_mut();
+        let now = journal.images.next();
+        match (kind, crate::registry::tag_of(path)) {
+            (Kind::ImageHead, Some(tag)) => {
+                journal.images.tag_looked_at.insert((number, repository, tag.to_owned()), now);
+            }
+            (Kind::TagList, _) => drop(journal.images.tags_listed_at.insert((number, repository), now)),
+            _ => {}
+        }
+    }
+
+    /// Something is written to a repository of images: by whom that may.
+    fn may_write(&self, number: usize, repository: &str, holder: Option<&str>) {
+        let goals = self.goals.iter().filter(|goal| goal.public.0 == number && goal.public.1.0 == repository);
+        let goals: Vec<&Goal> = goals.collect();
+        if goals.is_empty() {
+            return self.violated("I7", &format!("staging is only read, and {repository} is written"));
+        }
+        if !goals.iter().any(|goal| self.journal.borrow().played.contains_key(&goal.parcel)) {
+            return self.violated("I2", &format!("{repository} is written, and nobody has approved it"));
+        }
+        let disk = self.disk.borrow();
+        let lent = |goal: &&&Goal| {
+            let account = disk.databases.get(&ObjectId::Account(goal.account.clone()));
+            let holder = self.holder(goal);
+            let lease = account.map(|account| account.query("SELECT 1 FROM leases WHERE holder = ?", &[holder.into()]));
+            lease.is_some_and(|rows| rows.is_ok_and(|rows| !rows.is_empty()))
+        };
+        let lent: Vec<&Goal> = goals.iter().filter(lent).copied().collect();
+        drop(disk);
+        let is_lent = lent.iter().any(|goal| holder.is_none_or(|holder| self.holder(goal) == holder));
+        if !is_lent && !self.has_jumped() {
+            return self.violated("Slots", &format!("{repository} is written without a slot"));
+        }
+        for goal in lent {
+            let holder = self.holder(goal);
+            if self.journal.borrow_mut().began.insert(holder.clone()) {
+                self.has_leave(goal, &holder);
+            }
+        }
+    }
+
     /// A list was answered that was asked for at that boundary.
     pub(crate) fn answered(&self, kind: Kind, server: usize, repository: &str, sent_at: u64) {
         if kind == Kind::Search {
@@ -248,14 +344,14 @@ impl World {
 
     /// A package was shown what a repository has under a name, having asked at that boundary.
     pub(crate) fn is_shown(&self, site: &Site, distro: &str, filename: &str, asked_at: u64) {
-        let server = usize::from(site.place != "staging");
+        let server = number_of(site);
         let place = (site.repository.clone(), distro.to_owned(), filename.to_owned());
         self.journal.borrow_mut().shown_at.insert((server, place), asked_at + 1);
     }
 
     /// An answer must come from a reading that began after its question.
     pub(crate) fn is_fresh(&self, kind: Kind, site: &Site, asked_at: u64) {
-        let server = usize::from(site.place != "staging");
+        let server = number_of(site);
         let key = (kind == Kind::Search, server, site.repository.clone());
         let last = self.journal.borrow().asked_at.get(&key).copied();
         let mut journal = self.journal.borrow_mut();
@@ -448,6 +544,197 @@ impl World {
         Some((source, destination))
     }
 
+    /// The bytes of a blob begin to flow. The numbers of its two registries, when it goes where it may.
+    pub(crate) fn blob_begins(&self, transfer: &Transfer, holder: &str) -> Option<(usize, usize)> {
+        use http::header::AUTHORIZATION;
+        let (from, to) = (transfer.source.uri().to_string(), transfer.upload.uri().to_string());
+        let at = |url: &str, with_storage: bool| {
+            let found = self.registries.iter().position(|registry| {
+                let registry = registry.borrow();
+                registry.base.serves(url) || with_storage && registry.storage.serves(url)
+            });
+            found.map(|found| found + REGISTRIES_FROM)
+        };
+        let (Some(source), Some(destination)) = (at(&from, true), at(&to, false)) else {
+            self.violated("I14", &format!("bytes go from {from} to {to}"));
+            return None;
+        };
+        let is_own = |number: usize, credential| {
+            self.registry(number).is_some_and(|registry| registry.borrow().knows(credential))
+        };
+        let shown = transfer.source.headers().get(AUTHORIZATION);
+        let is_storage = self.registry(source).is_some_and(|registry| registry.borrow().storage.serves(&from));
+        if shown.is_some() && (is_storage || !is_own(source, shown)) {
+            self.violated("I14", &format!("{from} is shown a credential that is not its own"));
+        }
+        let shown = transfer.upload.headers().get(AUTHORIZATION);
+        if shown.is_some() && !is_own(destination, shown) {
+            self.violated("I14", &format!("the credential of the upload to {to} is not the registry's own"));
+        }
+        let repository = crate::registry::repository_of(transfer.upload.uri().path()).to_owned();
+        self.may_write(destination, &repository, Some(holder));
+        self.journal.borrow_mut().transfers.insert(holder.to_owned());
+        Some((source, destination))
+    }
+
+    /// A registry has stored a part of an image that Slipway sent.
+    pub(crate) fn part_written(&self, number: usize, repository: &str, is_late: bool) {
+        if !is_late {
+            let mut journal = self.journal.borrow_mut();
+            let now = journal.images.next();
+            journal.images.part_written_at.insert((number, repository.to_owned()), now);
+        }
+        self.check_tags();
+    }
+
+    /// I6: whoever is led by a tag that Slipway has set gets all of what it leads to.
+    pub(crate) fn check_tags(&self) {
+        for registry in &self.registries {
+            if let Some(broken) = registry.borrow().broken_tag() {
+                self.violated("I6", &broken);
+            }
+        }
+    }
+
+    /// A registry has set a tag that Slipway sent. `before`: what it led to.
+    pub(crate) fn tag_written(
+        &self,
+        number: usize,
+        repository: &str,
+        tag: &str,
+        before: Option<Digest>,
+        is_late: bool,
+    ) {
+        self.check_tags();
+        let tagged = self.registry(number).and_then(|registry| registry.borrow().tag(repository, tag).cloned());
+        let Some(digest) = tagged.map(|tagged| tagged.digest) else { return };
+        let name = format!(":{tag}");
+        let is_goal =
+            |goal: &&Goal| goal.public.0 == number && goal.public.1.0 == repository && goal.public.1.1 == name;
+        let at = (number, repository.to_owned(), tag.to_owned());
+        let Some(goal) = self.goals.iter().find(is_goal) else {
+            return self.floats(number, repository, tag, &digest, is_late);
+        };
+        let place = &goal.public.1;
+        let mut journal = self.journal.borrow_mut();
+        if !journal.played.contains_key(&goal.parcel) {
+            drop(journal);
+            return self.violated("I2", &format!("{place:?} is written before anybody has approved it"));
+        }
+        let order = &mut journal.images;
+        if before.is_some_and(|before| before != digest) {
+            // Nobody can set a tag only if it is not there. So it is looked at when all else is done, and what somebody sets
+            // between that look and the writing is lost.
+            let of = |map: &BTreeMap<(usize, String, String), u64>| map.get(&at).copied().unwrap_or(0);
+            let parts = order.part_written_at.get(&(number, repository.to_owned())).copied().unwrap_or(0);
+            let (looked, set) = (of(&order.tag_looked_at), of(&order.tag_set_at));
+            if is_late || set > looked && looked > parts {
+                drop(journal);
+                self.point("a tag was set between the look at it and its writing");
+            } else if self.denials() == 0 {
+                drop(journal);
+                return self.violated("I5", &format!("{place:?} led to another image, and was overwritten"));
+            }
+            journal = self.journal.borrow_mut();
+        }
+        let now = journal.images.next();
+        journal.images.tag_set_at.insert(at, now);
+        journal.public_ever.entry(place.clone()).or_default().insert(digest);
+        let deleted = journal.deleted.get(place).copied().unwrap_or(0);
+        let written = journal.written.entry(place.clone()).or_default();
+        *written += u32::from(before != Some(digest));
+        let twice = *written > 1 + deleted;
+        drop(journal);
+        if digest != goal.digest {
+            return self.violated("I1", &format!("{place:?} leads to an image that nobody approved"));
+        }
+        if twice {
+            self.violated("I4", &format!("{place:?} was published twice"));
+        }
+    }
+
+    /// A tag was set that is no target's: one that floats, by a rule, and forward.
+    fn floats(&self, number: usize, repository: &str, tag: &str, digest: &Digest, is_late: bool) {
+        let site = Site { place: "images".to_owned(), repository: repository.to_owned() };
+        let rules = self.config.image_rules(&site).floating;
+        let own = self
+            .goals
+            .iter()
+            .filter(|goal| goal.public.0 == number && goal.public.1.0 == repository && goal.digest == *digest);
+        let own = own.filter_map(|goal| tag_of(&goal.distro)?.parse::<Tag>().ok());
+        let moved = own.flat_map(|own| {
+            let rules = rules.iter().filter_map(|rule| rule.rule(&own)).filter(|rule| rule.tag.as_str() == tag);
+            rules.map(|rule| (rule, number_of_tag(own.as_str()))).collect::<Vec<_>>()
+        });
+        let Some((rule, version)) = moved.max_by(|(_, one), (_, other)| one.cmp(other)) else {
+            return self.violated("I2", &format!("{repository}:{tag} is written, which nobody has approved"));
+        };
+        self.point("a floating tag was moved");
+        if is_late || self.hides_tags() {
+            return;
+        }
+        let Some(registry) = self.registry(number) else { return };
+        let registry = registry.borrow();
+        let journal = self.journal.borrow();
+        let listed = journal.images.tags_listed_at.get(&(number, repository.to_owned())).copied().unwrap_or(0);
+        let is_known = |other: &str| {
+            let at = (number, repository.to_owned(), other.to_owned());
+            journal.images.tag_set_at.get(&at).is_none_or(|set| *set < listed)
+        };
+        let newer = registry.tags_of(repository).into_keys().find(|other| {
+            let is_final = other.parse().is_ok_and(|other| !rules.iter().any(|rule| rule.could_be(&other)));
+            let fits = |other: &Numbered| {
+                other.numbers().starts_with(&rule.series) && (rule.candidates || !other.is_candidate())
+            };
+            is_final
+                && is_known(other)
+                && number_of_tag(other).is_some_and(|other| fits(&other) && Some(other) > version)
+        });
+        if let Some(newer) = newer.map(str::to_owned) {
+            drop(journal);
+            self.violated(
+                "Floats",
+                &format!("{repository}:{tag} leads to an older image than {newer}, which is public"),
+            );
+        }
+    }
+
+    /// At the end each floating tag leads to the newest image of its series, where nobody else has set a tag.
+    fn check_floating(&self) {
+        let is_late = self
+            .happened
+            .borrow()
+            .iter()
+            .any(|(_, kind, fault)| *kind == Kind::TagPut && matches!(fault, Fault::KilledSent | Fault::DoneLate));
+        if is_late || self.hides_tags() {
+            return;
+        }
+        for goal in self.goals.iter().filter(|goal| goal.public.0 >= REGISTRIES_FROM) {
+            let (number, repository) = (goal.public.0, &goal.public.1.0);
+            let is_out = self.here(&goal.public).is_some_and(|here| here.by_slipway);
+            let meddled = self.journal.borrow().meddled.iter().any(|(other, ..)| other == repository);
+            let (Some(registry), Some(own)) = (self.registry(number), tag_of(&goal.distro)) else { continue };
+            let Some(own) = own.parse::<Tag>().ok().filter(|_| is_out && !meddled) else { continue };
+            let registry = registry.borrow();
+            let site = Site { place: "images".to_owned(), repository: repository.clone() };
+            for rule in self.config.image_rules(&site).floating.iter().filter_map(|rule| rule.rule(&own)) {
+                let tags = registry.tags_of(repository);
+                let finals = tags.iter().filter(|(tag, _)| {
+                    **tag == NEWEST || self.goals.iter().any(|goal| tag_of(&goal.distro) == Some(**tag))
+                });
+                let finals = finals.filter_map(|(tag, tagged)| Some((number_of_tag(tag)?, tagged.digest)));
+                let finals = finals.filter(|(version, _)| {
+                    version.numbers().starts_with(&rule.series) && (rule.candidates || !version.is_candidate())
+                });
+                let newest = finals.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, digest)| digest);
+                let floats = tags.get(rule.tag.as_str()).map(|tagged| tagged.digest);
+                if newest.is_some() && floats != newest {
+                    self.violated("Floats", &format!("{repository}:{} does not lead to the newest image", rule.tag));
+                }
+            }
+        }
+    }
+
     pub(crate) fn relay_ends(&self, holder: &str) {
         self.journal.borrow_mut().transfers.remove(holder);
     }
@@ -507,6 +794,7 @@ impl World {
         match slot {
             Slot::Lent | Slot::LentLate => {
                 journal.waiters.remove(&me);
+                journal.began.remove(&format!("{} {}", ask.package, ask.distro));
                 let disk = self.disk.borrow();
                 let Some(account) = disk.databases.get(&ObjectId::Account(place.to_owned())) else { return };
                 let holder = format!("{} {}", ask.package, ask.distro);
@@ -696,16 +984,14 @@ impl World {
         let (state, _, code) = now;
         let place = &goal.public.1;
         let name = self.holder(goal);
-        let clock = self.exec.now();
-        let server = self.servers[goal.public.0].borrow();
-        let here = server.files.get(place).map(|file| (file.digest, file.by_slipway));
+        let here = self.here(&goal.public).map(|here| (here.digest, here.by_slipway));
         let (written, deleted, ever) = {
             let journal = self.journal.borrow();
             let of = |map: &BTreeMap<Place, u32>| map.get(place).copied().unwrap_or(0);
             (of(&journal.written), of(&journal.deleted), journal.public_ever.get(place).cloned().unwrap_or_default())
         };
         if *state == TargetState::Released {
-            if !server.has_served(place, &goal.digest, clock) {
+            if !self.has_served(&goal.public, &goal.digest) {
                 self.violated("Released", &format!("{name} is called released, and the index never served it"));
             }
             if outside && written > 0 && deleted == 0 {
@@ -732,7 +1018,7 @@ impl World {
         }
         if *state == TargetState::Conflict
             && !ever.iter().any(|digest| *digest != goal.digest)
-            && server.also_indexed.is_none()
+            && self.servers.get(goal.public.0).is_none_or(|server| server.borrow().also_indexed.is_none())
         {
             self.violated("I18", &format!("{name} is called a conflict, and no other bytes were ever public"));
         }
@@ -764,12 +1050,12 @@ impl World {
                 }
             }
         }
+        self.check_floating();
         for goal in &self.goals {
             let Some((state, _, code)) = self.journal.borrow().state(goal.parcel, &goal.distro) else { continue };
             let name = self.holder(goal);
             if !self.is_rightly(goal, state) {
-                let public = self.servers[goal.public.0].borrow().files.contains_key(&goal.public.1);
-                let staged = self.servers[goal.staging.0].borrow().files.contains_key(&goal.staging.1);
+                let (public, staged) = (self.here(&goal.public).is_some(), self.here(&goal.staging).is_some());
                 self.violated(
                     "L1",
                     &format!("{name} ended as {state:?} ({code:?}); public has it: {public}, staging has it: {staged}"),
@@ -777,10 +1063,8 @@ impl World {
             }
             let journal = self.journal.borrow();
             let codes = journal.codes.get(&(goal.parcel, goal.distro.clone())).cloned().unwrap_or_default();
-            let still_wrong = {
-                let server = self.servers[goal.public.0].borrow();
-                server.files.get(&goal.public.1).is_some_and(|file| file.by_slipway && file.digest != goal.digest)
-            };
+            let here = self.here(&goal.public);
+            let still_wrong = here.is_some_and(|here| here.by_slipway && here.digest != goal.digest);
             if journal.wrong_moves.contains(&goal.public.1) && still_wrong && !codes.contains("moved-other-bytes") {
                 drop(journal);
                 self.violated(

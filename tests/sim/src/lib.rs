@@ -14,9 +14,11 @@ mod edge;
 pub mod executor;
 pub mod fault;
 pub mod fingerprint;
+pub mod image;
 mod journal;
 #[cfg(target_arch = "wasm32")]
 mod node;
+pub mod registry;
 pub mod rng;
 pub mod server;
 mod sql;

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::course::{Ran, run};
 use crate::fault::{Fault, Outsider};
+use crate::registry::Manner;
 use crate::rng::Rng;
 use crate::server::Delays;
 use crate::world::{Parcel, Settings, Violation, Weather};
@@ -86,6 +87,7 @@ pub fn settings(seed: u64) -> Settings {
         is_lively: true,
         per_page: rng.pick(&[1, 2, 250]).unwrap_or(250),
         delays,
+        manner: Manner { checks_parts: true, mounts: true, redirects: false },
         is_traced: false,
         plays_max: 8,
         tells: rng.chance(2500),

@@ -1,4 +1,4 @@
-//! The simulated world: two package servers, GitLab, jobs, persons, a clock, and the edge, which can die at any moment.
+//! The simulated world: two package servers, two registries of images, GitLab, jobs, persons, a clock, and the edge, which can die at any moment.
 //!
 //! Every outbound call and every commit passes [`World::boundary`], where it is counted and can go wrong. What must hold
 //! at every moment is checked as soon as anything changes; the first violation ends the run.
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slipway_core::api::{Expectation, PackagePatch, StagedFile};
-use slipway_core::cargo;
+use slipway_core::cargo::{self, Cargo, staged_under, tag_of};
 use slipway_core::config::Config;
 use slipway_core::expectation::planned;
 use slipway_core::promotion::Order;
@@ -23,13 +23,15 @@ use slipway_edge::account::SlotEnded;
 use slipway_edge::port::Told;
 use slipway_gitlab::Instance;
 use slipway_ledger::{Record, Sight, Sql as _};
-use slipway_packagecloud::{Filename, PackageKind};
+use slipway_packagecloud::PackageKind;
 use slipway_wire::{Digest, Request, Response, Token};
 
 use crate::edge::{Disk, Edge, Process, arrives, arrives_late, needs_a_person};
 use crate::executor::{Did, Executor};
 use crate::fault::{Fault, Kind, Outsider, Sort};
+use crate::image::Made;
 use crate::journal::Journal;
+use crate::registry::{Manner, Registry, Sight as ImageSight};
 use crate::rng::{Rng, Trace};
 use crate::server::{Place, Server, View};
 
@@ -76,11 +78,11 @@ pub struct Parcel {
     pub version: Version,
     /// Its key.
     pub key: Key,
-    /// Its file.
-    pub filename: Filename,
-    /// Its bytes.
+    /// Its file, or its image.
+    pub filename: Cargo,
+    /// Its bytes, or those that its image is made of.
     pub bytes: Vec<u8>,
-    /// Its distro versions.
+    /// Its distro versions, or its tags.
     pub distros: Vec<String>,
     /// When its job is played, from the beginning.
     pub played_after: i64,
@@ -90,12 +92,35 @@ pub struct Parcel {
     pub webhooks: Vec<i64>,
 }
 
-/// One target: a parcel for one distro version.
+impl Parcel {
+    /// Whether it is an image.
+    pub fn is_image(&self) -> bool {
+        matches!(self.filename, Cargo::Image(_))
+    }
+
+    /// Which bytes are approved, when these are what it is made of.
+    pub fn digest_of(&self, bytes: &[u8]) -> Digest {
+        if self.is_image() { Made::of(bytes).digest } else { Digest::of(bytes) }
+    }
+}
+
+/// What a server has under a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Here {
+    /// Its digest.
+    pub digest: Digest,
+    /// Whether the code under test brought it there.
+    pub by_slipway: bool,
+    /// From when on it is shown.
+    pub listed_at: i64,
+}
+
+/// One target: a parcel for one distro version, or one tag.
 #[derive(Clone, Debug)]
 pub struct Goal {
     /// The parcel.
     pub parcel: usize,
-    /// The distro version.
+    /// The distro version, or the tag with its colon.
     pub distro: String,
     /// How it gets there.
     pub how: How,
@@ -173,6 +198,8 @@ impl Happening {
 pub(crate) enum Late {
     Push(usize, http::Request<()>, Vec<u8>),
     Promote(usize, Request),
+    Image(usize, Request),
+    Blob(usize, http::Request<()>, Vec<u8>),
     HandOver(Box<Order>),
     Report(Box<Told>),
     SlotEnded(String, SlotEnded),
@@ -218,6 +245,8 @@ pub struct Settings {
     pub per_page: usize,
     /// How far the public server is behind.
     pub delays: crate::server::Delays,
+    /// How the registries are.
+    pub manner: Manner,
     /// Whether a fingerprint of everything is taken.
     pub is_traced: bool,
     /// How often a person plays a job again that has come to nothing.
@@ -232,6 +261,7 @@ pub(crate) struct Mark {
     coming: Vec<(i64, Happening)>,
     rng: Rng,
     servers: [Server; 2],
+    registries: [Registry; 2],
     databases: BTreeMap<ObjectId, u64>,
     alarms: BTreeMap<ObjectId, i64>,
     journal: Journal,
@@ -259,6 +289,9 @@ pub struct World {
     seed: u64,
     /// Staging of copies, and the public server, which has the staging repository of moves too.
     pub servers: [RefCell<Server>; 2],
+    /// Staging of images, and the public registry, which has the staging repository of mounts too. Their numbers go on behind
+    /// those of the package servers.
+    pub registries: [RefCell<Registry>; 2],
     pub(crate) config: Rc<Config>,
     /// The packages.
     pub parcels: Vec<Parcel>,
@@ -328,6 +361,19 @@ const CONFIG_TEXT: &str = r#"
     url = "https://public.test"
     token = "TOKEN_OF_BEFORE"
     storage = ["https://storage.public.test"]
+    [places.images-staging]
+    kind = "registry"
+    url = "https://images-staging.test"
+    user = "slipway"
+    token = "PASSWORD_OF_STAGING"
+    storage = ["https://storage.images-staging.test"]
+    [places.images]
+    kind = "registry"
+    url = "https://images.test"
+    user = "slipway"
+    token = "PASSWORD_OF_IMAGES"
+    storage = ["https://storage.images.test"]
+    transfers = 2
     [[projects]]
     id = 1001
     namespace_id = 71
@@ -342,6 +388,16 @@ const CONFIG_TEXT: &str = r#"
     kinds = ["complete", "needs_person", "conflict"]
     url = "https://listener.test/hook"
     signing_token = "EVENTS_TOKEN"
+    [[routes]]
+    kinds = ["image"]
+    keys = ["mount-*"]
+    staging = { place = "images", repository = "harbour-ci/buoy" }
+    public = { place = "images", repository = "harbour/buoy" }
+    [[routes]]
+    kinds = ["image"]
+    staging = { place = "images-staging", repository = "harbour-ci/tug" }
+    public = { place = "images", repository = "harbour/tug" }
+    floating = [{ tag = "latest", of = "final" }, { tag = "{major}.{minor}", of = "final" }]
     [[routes]]
     keys = ["move-*"]
     staging = { place = "before", repository = "harbour-ci/before" }
@@ -360,6 +416,11 @@ const CONFIG_TEXT: &str = r#"
     public = { place = "public", repository = "harbour/stable" }
 "#;
 
+/// The registry of a number that registries share with package servers.
+pub(crate) const REGISTRIES_FROM: usize = 2;
+/// An image that was public before, newer than any that is released here.
+pub(crate) const NEWEST: &str = "1.99.0";
+
 /// Bytes of the same length that nobody approved.
 pub fn other(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte ^ 0x20).collect()
@@ -368,7 +429,8 @@ pub fn other(bytes: &[u8]) -> Vec<u8> {
 impl World {
     /// A world in which all is staged, and nothing is released.
     pub fn new(settings: Settings) -> Rc<Self> {
-        let Settings { seed, parcels, weather, is_lively, per_page, delays, is_traced, plays_max, tells } = settings;
+        let Settings { seed, parcels, weather, is_lively, per_page, delays, manner, is_traced, plays_max, tells } =
+            settings;
         let config = CONFIG.with(Rc::clone);
         let (mut staging, mut public) = (Server::new("staging", 60), Server::new("public", 165));
         staging.tokens = vec![Token::new("TOKEN_OF_STAGING")];
@@ -376,12 +438,16 @@ impl World {
         staging.per_page = per_page;
         public.per_page = per_page;
         public.delays = delays;
+        let images_staging = Registry::new("images-staging", "PASSWORD_OF_STAGING", "nothing/", manner);
+        let mut images = Registry::new("images", "PASSWORD_OF_IMAGES", "harbour/", manner);
+        images.behind = delays.indexed;
         let world = Rc::new(Self {
             exec: Executor::new(BEGUN),
             rng: RefCell::new(Rng::new(seed)),
             weather_rng: RefCell::new(Rng::new(!seed)),
             seed,
             servers: [RefCell::new(staging), RefCell::new(public)],
+            registries: [RefCell::new(images_staging), RefCell::new(images)],
             config,
             goals: Vec::new(),
             parcels,
@@ -444,15 +510,17 @@ impl World {
             let record = edge.record(parcel.project);
             let project = self.config.project(&parcel.project.to_string()).expect("a project of the file");
             let session = session(parcel, 1);
+            let file = parcel.filename.file();
+            let tags: Vec<String> = parcel.distros.iter().filter_map(|name| tag_of(name).map(str::to_owned)).collect();
             let expect = Expectation {
-                distros: parcel.distros.clone(),
-                tags: Vec::new(),
-                kind: if parcel.filename.kind() == Some(PackageKind::Rpm) {
-                    cargo::Kind::Rpm
-                } else {
-                    cargo::Kind::Deb
+                distros: if file.is_some() { parcel.distros.clone() } else { Vec::new() },
+                tags,
+                kind: match file.map(|file| file.kind()) {
+                    None => cargo::Kind::Image,
+                    Some(Some(PackageKind::Rpm)) => cargo::Kind::Rpm,
+                    Some(_) => cargo::Kind::Deb,
                 },
-                architecture: parcel.filename.architecture().map(str::to_owned),
+                architecture: file.and_then(|file| file.architecture()).map(str::to_owned),
                 release_job: release_job(&parcel.version, &parcel.key),
                 environment: environment(&parcel.version, &parcel.key),
                 release_all_job: None,
@@ -461,21 +529,26 @@ impl World {
             };
             let patch = PackagePatch { key: parcel.key.clone(), expect: Some(expect), staged: None, replace: false };
             let planned = planned(&self.config, project, &parcel.version, &[patch]).expect("routes for all");
-            let (now, digest) = (Timestamp(BEGUN), Digest::of(&parcel.bytes));
+            let (now, digest) = (Timestamp(BEGUN), parcel.digest_of(&parcel.bytes));
             let maturity = self.config.versions.maturity(&parcel.version);
             record.know_project(parcel.project).expect("a record");
             record.expect(&parcel.version, &session, &self.config.policy, maturity, &planned, now).expect("a plan");
-            let size = u64::try_from(parcel.bytes.len()).expect("a small file");
-            let file = StagedFile { filename: parcel.filename.to_string(), image: None, digest, size };
+            let file = if parcel.is_image() {
+                let (image, size) = (Some(parcel.filename.to_string()), Made::of(&parcel.bytes).size());
+                StagedFile { filename: String::new(), image, digest, size }
+            } else {
+                let size = u64::try_from(parcel.bytes.len()).expect("a small file");
+                StagedFile { filename: parcel.filename.to_string(), image: None, digest, size }
+            };
             record.declare(&parcel.version, &parcel.key, &file, false, &session, now).expect("a declaration");
             for planned in &planned {
-                let server = |site: &Site| usize::from(site.place != "staging");
                 for target in &planned.targets {
                     let place =
-                        |site: &Site| (site.repository.clone(), target.distro.clone(), parcel.filename.to_string());
-                    let staging = (server(&planned.staging), place(&planned.staging));
-                    let public = (server(&target.public), place(&target.public));
-                    self.servers[staging.0].borrow_mut().put(&staging.1, &parcel.bytes, BEGUN);
+                        |site: &Site, name: String| (site.repository.clone(), name, parcel.filename.to_string());
+                    let under = staged_under(&target.distro, &digest);
+                    let staging = (number_of(&planned.staging), place(&planned.staging, under));
+                    let public = (number_of(&target.public), place(&target.public, target.distro.clone()));
+                    self.stage(parcel, &staging, &parcel.bytes, BEGUN);
                     let sight = Sight::Declared;
                     let (version, key, distro) = (&parcel.version, &parcel.key, &target.distro);
                     record.seen_in_staging(version, key, distro, &digest, &sight, now).expect("a look");
@@ -494,6 +567,16 @@ impl World {
         // Beside each stands what looks like it: a longer name, another distro version, another repository.
         for goal in &goals {
             let (repository, distro, name) = &goal.public.1;
+            if let Some(images) = self.registry(goal.public.0) {
+                let (newest, mut images) = (Made::of(b"the newest"), images.borrow_mut());
+                if images.tag(repository, NEWEST).is_none() {
+                    images.put(repository, &newest);
+                    for tag in [NEWEST, "latest"] {
+                        images.set(repository, tag, newest.digest, BEGUN);
+                    }
+                }
+                continue;
+            }
             let mut public = self.servers[goal.public.0].borrow_mut();
             for place in [
                 (repository.clone(), distro.clone(), format!("harbour-{name}")),
@@ -501,13 +584,62 @@ impl World {
             ] {
                 public.put(&place, b"a bystander", BEGUN);
             }
-            let is_deb = self.parcels[goal.parcel].filename.kind() == Some(PackageKind::Deb);
+            let is_deb =
+                self.parcels[goal.parcel].filename.file().and_then(|file| file.kind()) == Some(PackageKind::Deb);
             let free = if is_deb { "ubuntu/focal" } else { "el/8" };
             if goals.iter().all(|goal| goal.public.1 != (repository.clone(), free.to_owned(), name.clone())) {
                 public.put(&(repository.clone(), free.to_owned(), name.clone()), b"a bystander elsewhere", BEGUN);
             }
         }
         goals
+    }
+
+    /// Puts a parcel into staging, of these bytes.
+    fn stage(&self, parcel: &Parcel, (server, place): &(usize, Place), bytes: &[u8], now: i64) {
+        let Some(registry) = self.registry(*server) else {
+            return self.servers[*server].borrow_mut().put(place, bytes, now);
+        };
+        let (image, mut registry) = (Made::of(bytes), registry.borrow_mut());
+        registry.put(&place.0, &image);
+        // A tag of staging may be set again at any moment.
+        registry.set(&place.0, &format!("ci-{}", parcel.key), image.digest, now);
+    }
+
+    /// The registry of that number.
+    pub(crate) fn registry(&self, number: usize) -> Option<&RefCell<Registry>> {
+        self.registries.get(number.checked_sub(REGISTRIES_FROM)?)
+    }
+
+    /// What a server has under a name. Of an image that is staged, all of it must be there.
+    pub fn here(&self, (server, place): &(usize, Place)) -> Option<Here> {
+        let Some(registry) = self.registry(*server) else {
+            let server = self.servers[*server].borrow();
+            return server.files.get(place).map(|file| Here {
+                digest: file.digest,
+                by_slipway: file.by_slipway,
+                listed_at: file.listed_at,
+            });
+        };
+        let (repository, name, _) = place;
+        let registry = registry.borrow();
+        if let Some(tag) = tag_of(name) {
+            let tagged = registry.tag(repository, tag)?;
+            return Some(Here { digest: tagged.digest, by_slipway: tagged.by_slipway, listed_at: tagged.seen_at });
+        }
+        let digest = name.strip_prefix('@')?.parse().ok()?;
+        registry.is_whole(repository, &digest).then_some(Here { digest, by_slipway: false, listed_at: BEGUN })
+    }
+
+    /// Whether anybody is served this, or once was.
+    pub(crate) fn has_served(&self, (server, place): &(usize, Place), digest: &Digest) -> bool {
+        let now = self.exec.now();
+        match self.registry(*server) {
+            None => self.servers[*server].borrow().has_served(place, digest, now),
+            Some(registry) => {
+                let tag = tag_of(&place.1).unwrap_or_default();
+                registry.borrow().has_served(&place.0, tag, digest, now)
+            }
+        }
     }
 
     /// The job that last spoke for a package.
@@ -873,6 +1005,9 @@ impl World {
 
     /// Somebody else acts on a target.
     pub fn acts(&self, outsider: Outsider, goal: &Goal) {
+        if self.parcels[goal.parcel].is_image() {
+            return self.acts_on_image(outsider, goal);
+        }
         let now = self.exec.now();
         let bytes = &self.parcels[goal.parcel].bytes;
         let (staging, public) = (&goal.staging.1, &goal.public.1);
@@ -908,6 +1043,69 @@ impl World {
         }
         drop(journal);
         self.point("somebody else acted");
+    }
+
+    /// Somebody else acts on an image, or a registry does.
+    fn acts_on_image(&self, outsider: Outsider, goal: &Goal) {
+        let now = self.exec.now();
+        let parcel = &self.parcels[goal.parcel];
+        let (image, others) = (Made::of(&parcel.bytes), Made::of(&other(&parcel.bytes)));
+        let (staging, (repository, name, _)) = (&goal.staging.1.0, &goal.public.1);
+        let tag = tag_of(name).unwrap_or_default();
+        let (at_staging, at_public) = (self.registry(goal.staging.0), self.registry(goal.public.0));
+        let (Some(at_staging), Some(at_public)) = (at_staging, at_public) else { return };
+        let is_public = at_public.borrow().tag(repository, tag).is_some();
+        let published = match outsider {
+            Outsider::PublishesOther if !is_public => Some(&others),
+            Outsider::PublishesSame if !is_public => Some(&image),
+            Outsider::MovesStaged if !is_public && self.here(&goal.staging).is_some() => Some(&image),
+            Outsider::DeletesPublic if is_public => {
+                at_public.borrow_mut().untag(repository, tag, now);
+                let mut journal = self.journal.borrow_mut();
+                journal.meddled.insert(goal.public.1.clone());
+                *journal.deleted.entry(goal.public.1.clone()).or_default() += 1;
+                None
+            }
+            Outsider::DeletesStaged => {
+                at_staging.borrow_mut().delete(staging, &image.digest);
+                None
+            }
+            // The tag under which it was pushed leads to another image, and the digest to the same.
+            Outsider::ReplacesStaged => {
+                self.stage(parcel, &goal.staging, &other(&parcel.bytes), now);
+                None
+            }
+            Outsider::LosesBlob => {
+                at_staging.borrow_mut().lose(staging, &image.own_layer);
+                None
+            }
+            Outsider::CollectsBlobs | Outsider::CollectsUntagged => {
+                // One that takes manifests without their parts could not collect manifests, too: whoever writes there could
+                // do nothing to set a tag that is whole.
+                let mut at_public = at_public.borrow_mut();
+                let with_manifests = outsider == Outsider::CollectsUntagged && at_public.manner.checks_parts;
+                at_public.collect(with_manifests);
+                None
+            }
+            _ => return,
+        };
+        if let Some(published) = published {
+            let mut at_public = at_public.borrow_mut();
+            at_public.put(repository, published);
+            at_public.set(repository, tag, published.digest, now);
+            let mut journal = self.journal.borrow_mut();
+            journal.meddled.insert(goal.public.1.clone());
+            journal.public_ever.entry(goal.public.1.clone()).or_default().insert(published.digest);
+            journal.set_by_others(&goal.public);
+        }
+        if outsider == Outsider::MovesStaged {
+            at_staging.borrow_mut().delete(staging, &image.digest);
+        }
+        self.check_tags();
+        self.point("somebody else acted");
+        if matches!(outsider, Outsider::CollectsBlobs | Outsider::CollectsUntagged) {
+            self.point("a registry collected what no tag leads to");
+        }
     }
 
     // ---- the run ----
@@ -998,7 +1196,7 @@ impl World {
             if state == TargetState::Missing || state == TargetState::Staged {
                 self.looks_at_servers();
                 self.is_quiet.set(true);
-                let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
+                let staged = self.here(&goal.staging).map(|here| here.digest);
                 let sight = match staged {
                     Some(digest) if digest == goal.digest => Some(Sight::Declared),
                     _ => None,
@@ -1110,9 +1308,9 @@ impl World {
     /// Whether a target's state is the right one for what the servers have.
     pub(crate) fn is_rightly(&self, goal: &Goal, state: TargetState) -> bool {
         self.looks_at_servers();
-        let public = self.servers[goal.public.0].borrow().files.get(&goal.public.1).map(|file| file.digest);
-        let listed_at = self.servers[goal.public.0].borrow().files.get(&goal.public.1).map(|file| file.listed_at);
-        let staged = self.servers[goal.staging.0].borrow().files.get(&goal.staging.1).map(|file| file.digest);
+        let here = self.here(&goal.public);
+        let (public, listed_at) = (here.map(|here| here.digest), here.map(|here| here.listed_at));
+        let staged = self.here(&goal.staging).map(|here| here.digest);
         let journal = self.journal.borrow();
         // A package is released as a whole at first: one target that is gone keeps those from it that were never tried.
         let is_gone = |other: &&Goal| {
@@ -1338,6 +1536,7 @@ impl World {
             coming: self.exec.coming(),
             rng: self.rng.borrow().clone(),
             servers: [self.servers[0].borrow().clone(), self.servers[1].borrow().clone()],
+            registries: [self.registries[0].borrow().clone(), self.registries[1].borrow().clone()],
             databases: databases.collect(),
             alarms: disk.alarms.clone(),
             journal: self.journal.borrow().clone(),
@@ -1362,6 +1561,9 @@ impl World {
         self.rng.borrow_mut().clone_from(&mark.rng);
         for (server, before) in self.servers.iter().zip(&mark.servers) {
             server.borrow_mut().clone_from(before);
+        }
+        for (registry, before) in self.registries.iter().zip(&mark.registries) {
+            registry.borrow_mut().clone_from(before);
         }
         let mut disk = self.disk.borrow_mut();
         let opened: Vec<_> = disk.databases.extract_if(.., |id, _| !mark.databases.contains_key(id)).collect();
@@ -1436,6 +1638,11 @@ impl World {
         for server in &self.servers {
             server.borrow().history().hash(&mut hasher);
         }
+        if self.parcels.iter().any(Parcel::is_image) {
+            for registry in &self.registries {
+                registry.borrow().fingerprint(self.exec.now(), &mut hasher);
+            }
+        }
         let disk = self.disk.borrow();
         for (id, backend) in &disk.databases {
             (id, backend.history()).hash(&mut hasher);
@@ -1463,6 +1670,56 @@ impl World {
     /// Whether a list was given that was older than it looked.
     pub(crate) fn has_lied(&self) -> bool {
         self.happened.borrow().iter().any(|(_, _, fault)| *fault == Fault::Stale)
+    }
+
+    /// How often a registry has said of a tag or an image that is there that it is not.
+    pub(crate) fn denials(&self) -> usize {
+        let happened = self.happened.borrow();
+        let denies = |kind: &Kind, fault: &Fault| {
+            matches!(kind, Kind::ImageHead | Kind::TagList)
+                && matches!(fault, Fault::Stale | Fault::Status(404) | Fault::Bare)
+        };
+        happened.iter().filter(|(_, kind, fault)| denies(kind, fault)).count()
+    }
+
+    /// Whether nobody could know which tags are public: the list has left out the newest one alone, or the list and the look at
+    /// what it has left out were both wrong.
+    pub(crate) fn hides_tags(&self) -> bool {
+        let is_behind = |(_, kind, fault): &(u64, Kind, Fault)| *kind == Kind::TagList && *fault == Fault::Stale;
+        let images = self.goals.iter().filter(|goal| goal.public.0 >= REGISTRIES_FROM).count();
+        self.denials() > 1 || images > 1 && self.happened.borrow().iter().any(is_behind)
+    }
+
+    /// A registry answers a request whose body is small. `is_late`: its sender has given it up.
+    pub(crate) fn serve_image(&self, number: usize, request: &Request, sight: ImageSight, is_late: bool) -> Response {
+        self.looks_at_servers();
+        let now = self.exec.now();
+        let registry = self.registry(number).expect("whoever asks has found it");
+        let (path, kind) = (request.uri().path(), crate::registry::kind(request));
+        let repository = crate::registry::repository_of(path).to_owned();
+        let tag = crate::registry::tag_of(path).unwrap_or_default();
+        let before = registry.borrow().tag(&repository, tag).map(|tagged| tagged.digest);
+        let answer = registry.borrow_mut().answer(request, sight, now);
+        let is_done = answer.status().is_success();
+        match kind {
+            Some(Kind::TagPut) if is_done => self.tag_written(number, &repository, tag, before, is_late),
+            Some(kind @ (Kind::ImageHead | Kind::TagList)) if sight == ImageSight::Now => {
+                self.image_shown(kind, number, path);
+            }
+            Some(Kind::ManifestPut | Kind::Mount) if is_done => self.part_written(number, &repository, is_late),
+            _ => {}
+        }
+        answer
+    }
+
+    pub(crate) fn push_blob(&self, number: usize, upload: &http::Request<()>, body: &[u8], is_late: bool) -> Response {
+        self.looks_at_servers();
+        let registry = self.registry(number).expect("whoever sends has found it");
+        let answer = registry.borrow_mut().push(upload, body);
+        if answer.status().is_success() {
+            self.part_written(number, crate::registry::repository_of(upload.uri().path()), is_late);
+        }
+        answer
     }
 
     pub(crate) fn serve(&self, server: usize, request: &Request, view: View) -> Response {
@@ -1498,6 +1755,16 @@ impl World {
             self.written(server, &place, had);
         }
         answer
+    }
+}
+
+/// The number of the server that a site is at.
+pub(crate) fn number_of(site: &Site) -> usize {
+    match site.place.as_str() {
+        "staging" => 0,
+        "images-staging" => REGISTRIES_FROM,
+        "images" => REGISTRIES_FROM + 1,
+        _ => 1,
     }
 }
 

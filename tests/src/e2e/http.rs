@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use minreq::{Method, Request};
+use minreq::{Method, Request, Response};
 use serde_json::Value;
 
 /// Longer than the longest poll.
@@ -62,7 +62,7 @@ pub fn send_within(
     headers: &[(&str, &str)],
     body: impl Into<Vec<u8>>,
 ) -> Result<Answer, minreq::Error> {
-    let answer = request(seconds, method, url, headers, body).send()?;
+    let answer = exchange(request(seconds, method, url, headers, body))?;
     Ok(Answer { status: answer.status_code, body: answer.into_bytes() })
 }
 
@@ -77,6 +77,15 @@ fn request(seconds: u64, method: &str, url: &str, headers: &[(&str, &str)], body
     if body.is_empty() { request } else { request.with_body(body) }
 }
 
+/// A connection that ends before a status line is for minreq a 503 without a header. Nobody answered, and it is said so.
+fn exchange(request: Request) -> Result<Response, minreq::Error> {
+    let answer = request.send()?;
+    if answer.headers.is_empty() {
+        return Err(minreq::Error::IoError(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)));
+    }
+    Ok(answer)
+}
+
 /// Gets what is at an address, and the headers that it comes with, their names in small letters.
 pub fn get(url: &str, headers: &[(&str, &str)]) -> (Answer, BTreeMap<String, String>) {
     send_for_headers("GET", url, headers, "")
@@ -89,7 +98,7 @@ pub fn send_for_headers(
     headers: &[(&str, &str)],
     body: impl Into<Vec<u8>>,
 ) -> (Answer, BTreeMap<String, String>) {
-    let answer = request(TIME_OUT_SECONDS, method, url, headers, body).send();
+    let answer = exchange(request(TIME_OUT_SECONDS, method, url, headers, body));
     let answer = answer.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
     let headers = answer.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
     (Answer { status: answer.status_code, body: answer.into_bytes() }, headers)

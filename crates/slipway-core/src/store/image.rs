@@ -12,7 +12,7 @@ use slipway_oci::{
     Uploads, Which, copy, copy_referrers, find_referrers, list_tags, moves, read_back, read_back_blobs, read_image,
     read_manifest, tag,
 };
-use slipway_wire::{CallError, Digest, Http, Relay};
+use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
 use super::{Courier, NotShipped, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
@@ -63,6 +63,15 @@ fn not_served(error: &NotServed) -> Trouble {
     }
 }
 
+/// The same of what was written a moment ago: a registry that lacks it may be behind, or has collected it, and then it is sent
+/// once more.
+fn not_kept(error: &NotServed) -> Trouble {
+    match error {
+        NotServed::Lacks { .. } => Trouble::passing(error.to_string()),
+        _ => not_served(error),
+    }
+}
+
 fn not_copied(error: NotCopied) -> NotShipped {
     match error {
         NotCopied::Call { doing, source } => of(&source, &format!("cannot {doing}")).into(),
@@ -70,7 +79,9 @@ fn not_copied(error: NotCopied) -> NotShipped {
         NotCopied::NotWhole(error) => not_whole(&error).into(),
         NotCopied::PartsLost(_) => Trouble::passing(error.to_string()).into(),
         NotCopied::Changed { .. } => Trouble::lasting(Code::StagedBytesChanged, error.to_string()).into(),
-        NotCopied::Lacks(_) | NotCopied::Truncated { .. } => Trouble::lasting(Code::Refused, error.to_string()).into(),
+        NotCopied::Lacks(_) | NotCopied::Truncated { .. } | NotCopied::NoList { .. } => {
+            Trouble::lasting(Code::Refused, error.to_string()).into()
+        }
     }
 }
 
@@ -167,9 +178,17 @@ impl Registry {
         let (asking, telling) = (Session::new(&staging.registry), Session::new(&self.registry));
         let source = Shelf { session: &asking, repository: &staging.repository };
         let target = Shelf { session: &telling, repository: &self.repository };
+        // What is there is not sent again, nor is anything sent that could not be named at the end.
+        if self.is_tagged(http, &telling, name, shipment.digest).await? {
+            courier.arrived(shipment.size);
+            return Ok(());
+        }
         let scope = Scope::pull(&staging.repository);
         let image = read_image(&asking, http, &scope, &staging.repository, shipment.digest).await;
         let image = image.map_err(|error| not_whole(&error))?;
+        if let (true, Some(manifest)) = (planted(Planted::TagsFirst), image.manifest()) {
+            tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)?;
+        }
         let kept = Kept { courier, registry: &self.registry };
         copy(http, source, target, &image, &kept, &|blob, how| {
             if how != Moved::Left {
@@ -186,19 +205,41 @@ impl Registry {
             copy_referrers(http, source, target, &found, &kept, &|_, _| {}).await.map_err(not_copied)?;
         }
         // A registry that said 201 has said no more than that. Nobody has its tag yet.
-        read_back(http, target, &image, &[], Depth::Parts).await.map_err(|error| not_served(&error))?;
+        read_back(http, target, &image, &[], Depth::Parts).await.map_err(|error| not_kept(&error))?;
         // A final tag is never given another image, whoever has set it since the last look.
-        match self.find(http, &telling, &name.clone().into()).await? {
-            Seen::Digest(found) if found == shipment.digest => return Ok(()),
-            Seen::Digest(_) | Seen::WithoutDigest => return Err(NotShipped::Taken),
-            Seen::Nothing => {}
+        if self.is_tagged(http, &telling, name, shipment.digest).await? {
+            return Ok(());
         }
         let Some(manifest) = image.manifest() else {
             return Err(Trouble::passing(format!("the image {} has no manifest", shipment.digest)).into());
         };
         let floating = self.floating(http, &telling, name).await?;
         tag(http, target, manifest, &floating).await.map_err(not_copied)?;
+        // When the final tag is there, nobody comes back for these.
+        for moved in floating {
+            let found = self.find(http, &telling, &moved.clone().into()).await?;
+            if found != Seen::Digest(shipment.digest) {
+                let what = format!("{} has accepted the tag `{moved}`, and does not show it", self.repository);
+                return Err(Trouble::passing(what).into());
+            }
+        }
         tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)
+    }
+
+    /// Whether a final tag leads to this image. One that leads to another is taken.
+    async fn is_tagged(
+        &self,
+        http: &impl Http,
+        session: &Session<'_>,
+        name: &Tag,
+        digest: Digest,
+    ) -> Result<bool, NotShipped> {
+        match self.find(http, session, &name.clone().into()).await? {
+            Seen::Digest(found) if found == digest => Ok(true),
+            Seen::Digest(_) if planted(Planted::OverwritesATag) => Ok(false),
+            Seen::Digest(_) | Seen::WithoutDigest => Err(NotShipped::Taken),
+            Seen::Nothing => Ok(false),
+        }
     }
 
     /// The tags that move to the image of a final tag. Only those that are set by a rule here move, and only forward.
@@ -211,9 +252,17 @@ impl Registry {
         let public = public.map_err(|error| of(&error, &format!("cannot list the tags of {}", self.repository)))?;
         // What floats itself is no version: `17.3` would be the newest of its own series.
         let is_final = |tag: &Tag| !self.floating.iter().any(|floating| floating.could_be(tag));
-        let public: BTreeSet<Tag> = public.into_iter().filter(is_final).collect();
-        let forward = |rule: &slipway_oci::Floating| moves(rule, name, &public) == Move::Forward;
-        Ok(rules.into_iter().filter(forward).map(|rule| rule.tag).collect())
+        let (finals, floating): (BTreeSet<Tag>, BTreeSet<Tag>) = public.into_iter().partition(is_final);
+        let forward = |rule: &slipway_oci::Floating| moves(rule, name, &finals) == Move::Forward;
+        let forward: Vec<Tag> = rules.into_iter().filter(forward).map(|rule| rule.tag).collect();
+        // By a list that lacks what is there, or by one that was not found for a moment, a tag would go back.
+        for tag in forward.iter().filter(|tag| !floating.contains(tag)) {
+            if self.find(http, session, &tag.clone().into()).await? != Seen::Nothing {
+                let what = format!("{} does not list the tag `{tag}`, which is there", self.repository);
+                return Err(Trouble::passing(what));
+            }
+        }
+        Ok(forward)
     }
 }
 

@@ -309,7 +309,11 @@ fn ship(
 ) -> Result<(), NotShipped> {
     let target = TargetName::Tag(tag.parse().expect("a tag"));
     let cargo = Cargo::Image(ImageName::of(&from.registry.base, "team/app"));
-    let shipment = Shipment { target: &target, cargo: &cargo, digest, size: 0 };
+    let held = world.held.borrow();
+    let size =
+        held[from.registry.base.as_str().trim_start_matches("https://")].blobs.values().map(Vec::len).sum::<usize>();
+    drop(held);
+    let shipment = Shipment { target: &target, cargo: &cargo, digest, size: size as u64 };
     to.copy_from(world, from, &shipment, courier).now_or_never().expect("nothing here waits")
 }
 
@@ -376,7 +380,7 @@ fn blobs_come_first_then_manifests_then_the_index_then_floating_tags_and_the_fin
 }
 
 #[test]
-fn the_same_again_sends_nothing() {
+fn the_same_again_is_one_look_at_its_tag() {
     let (world, digest) = world();
     let floating = [rule("latest")];
     ship_as(&world, digest, "17.3.1", &floating).expect("shipped");
@@ -384,8 +388,8 @@ fn the_same_again_sends_nothing() {
     let watching = Watching::default();
     let (from, to) = (store(STAGING, "team/app", &[]), store(PUBLIC, "team/app", &floating));
     ship(&world, &from, &to, (digest, "17.3.1"), &watching).expect("it is there");
-    let tags = ["17.3.1", "latest"].map(|tag| world.asked(&format!("PUT {PUBLIC}/v2/team/app/manifests/{tag}")));
-    assert_eq!((world.asked("POST"), world.asked("PUT public.example.com/v2/team/app/blobs"), tags), (0, 0, [0, 0]));
+    // The final tag says that all of it is there: it is looked at, and nothing else.
+    assert_eq!(*world.asked.borrow(), [format!("HEAD {PUBLIC}/v2/team/app/manifests/17.3.1")]);
     let size: usize = world.held.borrow()[STAGING].blobs.values().map(Vec::len).sum();
     assert_eq!(watching.arrived.get(), size as u64, "every blob counts once, however it came");
 }
@@ -402,12 +406,11 @@ fn a_final_tag_with_another_image_is_a_conflict_and_nothing_is_overwritten() {
     let inventory = Inventory { public, staging: Seen::Digest(digest), served };
     assert_eq!(plan(digest, &inventory), Plan::Conflict { public: other });
     // A copy that is begun all the same is stopped.
+    world.asked.borrow_mut().clear();
     assert_eq!(ship_as(&world, digest, "17.3.1", &[rule("latest")]), Err(NotShipped::Taken));
     assert_eq!(world.tag(PUBLIC, "17.3.1"), Some(other.to_string()));
     assert_eq!(world.tag(PUBLIC, "latest"), None);
-    for tag in ["17.3.1", "latest"] {
-        assert_eq!(world.asked(&format!("PUT {PUBLIC}/v2/team/app/manifests/{tag}")), 0, "{tag}");
-    }
+    assert_eq!(*world.asked.borrow(), [format!("HEAD {PUBLIC}/v2/team/app/manifests/17.3.1")], "nothing is sent");
 }
 
 #[test]
@@ -461,6 +464,45 @@ fn a_floating_tag_is_never_moved_back_nor_to_a_candidate() {
     let newer = world.image(STAGING, "team/app", "newer");
     ship_as(&world, newer, "17.3.2", &floating).expect("shipped");
     assert_eq!(world.tag(PUBLIC, "latest"), Some(newer.to_string()));
+}
+
+#[test]
+fn a_list_without_a_tag_that_is_there_moves_no_tag_back() {
+    let floating = [rule("latest")];
+    for list in [answer(404, &[], b""), answer(200, &[], br#"{"tags":null}"#)] {
+        let (world, digest) = world();
+        ship_as(&world, digest, "17.3.1", &floating).expect("shipped");
+        let older = world.image(STAGING, "team/app", "older");
+        world.refuse("GET public.example.com/v2/team/app/tags/list", 1, list);
+        let trouble = stopped(ship_as(&world, older, "16.11.2", &floating));
+        assert!(trouble.may_pass() && trouble.what.contains("`latest`"), "{trouble}");
+        assert_eq!((world.tag(PUBLIC, "latest"), world.tag(PUBLIC, "16.11.2")), (Some(digest.to_string()), None));
+        ship_as(&world, older, "16.11.2", &floating).expect("shipped");
+        assert_eq!(world.tag(PUBLIC, "latest"), Some(digest.to_string()));
+    }
+}
+
+#[test]
+fn an_image_is_not_out_while_a_floating_tag_that_was_accepted_is_not_shown() {
+    let (world, digest) = world();
+    let floating = [rule("latest")];
+    // Whatever stands in front says 200, and the registry has heard nothing.
+    world.refuse("PUT public.example.com/v2/team/app/manifests/latest", 1, answer(200, &[], b"<html>"));
+    let trouble = stopped(ship_as(&world, digest, "17.3.1", &floating));
+    assert!(trouble.may_pass() && trouble.what.contains("`latest`"), "{trouble}");
+    assert_eq!(world.tag(PUBLIC, "17.3.1"), None);
+    ship_as(&world, digest, "17.3.1", &floating).expect("shipped");
+    assert_eq!(world.tag(PUBLIC, "latest"), Some(digest.to_string()));
+}
+
+#[test]
+fn a_part_that_is_not_shown_a_moment_after_it_was_sent_needs_no_person() {
+    let (world, digest) = world();
+    world.refuse(&format!("GET {PUBLIC}/v2/team/app/manifests/{digest}"), 1, answer(404, &[], b""));
+    let trouble = stopped(ship_as(&world, digest, "17.3.1", &[]));
+    assert!(trouble.may_pass() && trouble.what.contains(&digest.to_string()), "{trouble}");
+    assert_eq!(world.tag(PUBLIC, "17.3.1"), None);
+    ship_as(&world, digest, "17.3.1", &[]).expect("shipped");
 }
 
 #[test]
@@ -594,4 +636,26 @@ fn a_public_image_is_read_as_anybody_would_and_a_private_one_by_the_account() {
     assert_eq!(served_by(&world, &private, "17.3.1"), Ok(Served::Digest(digest)));
     assert_eq!(found(&world, PUBLIC, digest), Ok(Seen::Digest(digest)));
     assert_eq!(found(&world, STAGING, Digest::of(b"no image")), Ok(Seen::Nothing));
+}
+
+#[test]
+fn a_registry_that_sends_to_an_address_that_nobody_named_needs_a_person_and_is_not_asked_again() {
+    let elsewhere = "Bearer realm=\"https://elsewhere.example.net/token\",service=\"registry\"";
+    for (line, refused, code) in [
+        ("HEAD public", answer(401, &[("www-authenticate", elsewhere)], b""), Code::ForeignRealm),
+        ("GET staging", answer(401, &[("www-authenticate", elsewhere)], b""), Code::ForeignRealm),
+        (
+            "POST public",
+            answer(202, &[("location", "https://elsewhere.example.net/upload?key=s1gned")], b""),
+            Code::ForeignStorage,
+        ),
+    ] {
+        let (world, digest) = world();
+        world.refuse(line, u32::MAX, refused);
+        let trouble = stopped(ship_as(&world, digest, "17.3.1", &[rule("latest")]));
+        assert_eq!(trouble.kind, TroubleKind::Final(code), "{trouble}");
+        assert!(trouble.what.contains("elsewhere.example.net") && !trouble.what.contains("s1gned"), "{trouble}");
+        let hosts: BTreeSet<_> = world.held.borrow().keys().cloned().collect();
+        assert_eq!(hosts, [PUBLIC.to_owned(), STAGING.to_owned()].into(), "nobody else is asked");
+    }
 }
