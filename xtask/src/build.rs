@@ -19,7 +19,7 @@ Builds the named parts, or all of them:
     worker       the edge, for `wrangler deploy` and workerd         → build/worker
     dashboard    the pages' script and styles                        → build/dashboard
     slipway      the command of the CI component, for Node           → build/slipway
-    bench-copy   a Worker that only copies, for its tests and benchmark    → build/bench-copy
+    bench-copy   a Worker that only copies, for its tests and benchmarks   → build/bench-copy
     bench-index  the reader of public indexes for Node, for its benchmark  → build/bench-index
     sim          the simulation for Node, for the test that compares it      → build/sim
     native       depot and the GitLab stand-in, debug builds         → target/debug

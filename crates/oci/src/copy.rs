@@ -1,6 +1,9 @@
 //! Bringing an image from one repository to another: blobs first, then the manifests that name them, the image's own
 //! last. Only a tag makes it findable, and [`tag`] is called when all the rest is there.
 //!
+//! What a copy waits for are round trips, so each blob goes on by itself: looked for, begun, sent, within as many connections
+//! as its host has. Where one registry has both repositories nothing is sent: the blobs are mounted.
+//!
 //! It can be cut off anywhere and begun again: what the target has is looked at, not remembered, and what it has is not
 //! sent again. Of a large blob that broke off, the registry is asked how much arrived, and the rest is sent; for that alone
 //! something is remembered, the upload's address ([`Uploads`]).

@@ -43,7 +43,7 @@ const BENCHES: [Bench; 6] = [
     Bench { name: "copy", about: "the verified copy against curl and a native pipe: time and memory", run: copy::run },
     Bench {
         name: "image",
-        about: "an image between two registries against skopeo and oci-client: time, memory and requests",
+        about: "an image between two registries against skopeo and oci-client, and in workerd: time, memory and requests",
         run: image::run,
     },
     Bench { name: "index", about: "reading a public index of 200 MB in wasm: time and memory", run: index::run },
