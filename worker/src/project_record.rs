@@ -383,7 +383,8 @@ impl ProjectRecord {
                 Ok(Seen::Nothing) => Sight::Nothing,
                 Ok(Seen::WithoutDigest) => continue,
                 Err(error) => {
-                    let what = format!("The digest is declared, but {error}. Run the job again.");
+                    let next = if error.may_pass() { "Run" } else { "When that is mended, run" };
+                    let what = format!("The digest is declared, but {error}. {next} the job again.");
                     problems.push(Problem::new(502, "staging-unreadable", what));
                     continue;
                 }

@@ -24,7 +24,7 @@ line what to install, and runs the rest. The last line is `N passed, N failed, N
 ";
 
 /// What tests need beyond what the demo needs: a program, and the Debian packages to install for it. The only such list.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 15] = [
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
     ("gpgv", "gpgv"),
@@ -34,6 +34,8 @@ const NEEDED: [(&str, &str); 13] = [
     ("docker-registry", "docker-registry"),
     ("htpasswd", "apache2-utils"),
     ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
+    ("openssl", "openssl"),
     ("rsync", "rsync"),
     ("chromium", "chromium fonts-dejavu-core"),
     ("python3", "python3 python3-venv"),

@@ -357,8 +357,8 @@ fn open(host: &impl PackageHost, task: &Task) -> Result<Promotion, String> {
     Ok(Promotion {
         staging: host.open(&task.order.staging)?,
         public: host.open(&task.target.public)?,
-        distro: task.target.distro.parse().map_err(|error| format!("{error}"))?,
-        filename: task.order.filename.clone(),
+        target: task.target.distro.parse().map_err(|error| format!("{error}"))?,
+        cargo: task.order.filename.clone(),
         digest: task.order.digest,
         size: task.order.size,
         how: task.target.how,

@@ -6,10 +6,10 @@
 //! something is remembered, the upload's address ([`Uploads`]).
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::ready;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
 use http::StatusCode;
 use slipway_wire::{CallError, Digest, Http, Relay, RelayError, Relayed, Response, TooSlow, Transfer};
 
@@ -180,6 +180,19 @@ struct Copying<'a, H, U> {
     is_one_registry: bool,
 }
 
+/// What is done about one blob next.
+enum Step<'a> {
+    Look(&'a Descriptor),
+    Send(&'a Descriptor),
+}
+
+/// What came of it.
+enum Done<'a> {
+    There(&'a Descriptor),
+    Missing(&'a Descriptor),
+    Moved(&'a Descriptor, Moved),
+}
+
 impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
     /// Stores a manifest. Its digest, if it has a subject under which the registry does not list it by itself.
     async fn put(&self, manifest: &Manifest, which: Which) -> Result<Option<Digest>, NotCopied> {
@@ -201,37 +214,13 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
         lost: &BTreeSet<Digest>,
         moved: &dyn Fn(&Descriptor, Moved),
     ) -> Result<Unlisted, NotCopied> {
-        let connections = self.http.connections().max(2);
-        let looks = image.blobs().iter().map(|blob| async move {
-            let is_there = !lost.contains(&blob.digest) && self.has(blob).await?;
-            Ok::<_, NotCopied>((blob, is_there))
-        });
-        let looks = stream::iter(looks).buffer_unordered(connections).try_collect::<Vec<_>>().await?;
-        let (there, mut missing): (Vec<_>, Vec<_>) = looks.into_iter().partition(|(_, is_there)| *is_there);
-        // What was told once is not told again.
-        if lost.is_empty() {
-            for (blob, _) in &there {
-                moved(blob, Moved::WasThere);
-            }
-        }
-        // The largest first: what is under way at the end is then short.
-        missing.sort_by_key(|(blob, _)| (Reverse(blob.size), blob.digest));
-        let sends = missing.into_iter().map(|(blob, _)| async move {
-            let how = match self.send(blob).await {
-                Err(NotCopied::Lacks(_)) if blob.may_be_absent => Moved::Left,
-                sent => sent?,
-            };
-            moved(blob, how);
-            Ok::<(), NotCopied>(())
-        });
-        // Each needs a connection at both ends.
-        stream::iter(sends).buffer_unordered(connections / 2).try_collect::<()>().await?;
+        self.bring(image.blobs(), lost, moved).await?;
         // Each manifest after those that it names. Those that name none go at once.
         let (leaves, indexes): (Vec<_>, Vec<_>) =
             image.manifests().iter().partition(|manifest| manifest.children.is_empty());
         let leaves = leaves.into_iter().map(|manifest| self.put(manifest, manifest.digest().into()));
         let mut unlisted: Unlisted = stream::iter(leaves)
-            .buffer_unordered(connections)
+            .buffer_unordered(self.http.connections())
             .try_filter_map(|digest| ready(Ok(digest)))
             .try_collect()
             .await?;
@@ -239,6 +228,63 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
             unlisted.extend(self.put(manifest, manifest.digest().into()).await?);
         }
         Ok(unlisted)
+    }
+
+    /// Brings every blob that the target lacks, the largest first: what is under way at the end is then short.
+    ///
+    /// A look needs one connection and a blob on its way two, one at either end. Each blob leaves as soon as it is known to
+    /// be missing: waiting for all looks would cost a round trip before the first byte.
+    async fn bring(
+        &self,
+        blobs: &[Descriptor],
+        lost: &BTreeSet<Digest>,
+        moved: &dyn Fn(&Descriptor, Moved),
+    ) -> Result<(), NotCopied> {
+        let by_size = |blob: &Descriptor| (Reverse(blob.size), blob.digest);
+        let (missing, unknown): (Vec<_>, Vec<_>) = blobs.iter().partition(|blob| lost.contains(&blob.digest));
+        let in_order = |blobs: Vec<_>| blobs.into_iter().map(|blob| (by_size(blob), blob)).collect::<BTreeMap<_, _>>();
+        let (mut missing, mut unknown) = (in_order(missing), in_order(unknown));
+        let mut free = self.http.connections().max(2);
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            // While a blob waits for its second connection, no look takes it.
+            while let Some((next, needs)) = match (missing.first_entry(), unknown.first_entry()) {
+                (Some(blob), _) if free >= 2 => Some((Step::Send(blob.remove()), 2)),
+                (None, Some(blob)) if free >= 1 => Some((Step::Look(blob.remove()), 1)),
+                _ => None,
+            } {
+                free -= needs;
+                under_way.push(self.step(next));
+            }
+            let Some(done) = under_way.next().await else { return Ok(()) };
+            match done? {
+                Done::Missing(blob) => {
+                    free += 1;
+                    missing.insert(by_size(blob), blob);
+                }
+                Done::There(blob) => {
+                    free += 1;
+                    // What was told once is not told again.
+                    if lost.is_empty() {
+                        moved(blob, Moved::WasThere);
+                    }
+                }
+                Done::Moved(blob, how) => {
+                    free += 2;
+                    moved(blob, how);
+                }
+            }
+        }
+    }
+
+    async fn step<'b>(&self, step: Step<'b>) -> Result<Done<'b>, NotCopied> {
+        match step {
+            Step::Look(blob) => Ok(if self.has(blob).await? { Done::There(blob) } else { Done::Missing(blob) }),
+            Step::Send(blob) => match self.send(blob).await {
+                Err(NotCopied::Lacks(_)) if blob.may_be_absent => Ok(Done::Moved(blob, Moved::Left)),
+                sent => Ok(Done::Moved(blob, sent?)),
+            },
+        }
     }
 
     /// Whether the target has a blob, with its length.
@@ -401,7 +447,10 @@ impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
 
     use slipway_wire::{Request, Unreachable};
 
@@ -552,5 +601,93 @@ mod tests {
             let Err(NotCopied::Call { source, .. }) = sent(&http, size) else { panic!("{size}: it is refused") };
             assert!(source.to_string().contains("Bearer (hidden)"), "{size}: {source}");
         }
+    }
+
+    /// A host whose every exchange takes some turns, with what was under way.
+    struct Slow {
+        /// How many turns a look at the small blobs takes.
+        turns: u32,
+        open: Cell<usize>,
+        most: Cell<usize>,
+        ended: RefCell<Vec<String>>,
+    }
+
+    impl Slow {
+        async fn exchange(&self, what: &str, connections: usize, turns: u32) {
+            self.open.set(self.open.get() + connections);
+            self.most.set(self.most.get().max(self.open.get()));
+            for _ in 0..turns {
+                let mut is_asked = false;
+                let turn = poll_fn(|context: &mut Context<'_>| {
+                    context.waker().wake_by_ref();
+                    if std::mem::replace(&mut is_asked, true) { Poll::Ready(()) } else { Poll::Pending }
+                });
+                turn.await;
+            }
+            self.open.set(self.open.get() - connections);
+            self.ended.borrow_mut().push(what.to_owned());
+        }
+    }
+
+    impl Http for Slow {
+        async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+            let is_look = request.method() == http::Method::HEAD;
+            let is_of_large = request.uri().path().ends_with(&blob(9, 9).digest.to_string());
+            self.exchange(request.method().as_str(), 1, if is_look && !is_of_large { self.turns } else { 1 }).await;
+            Ok(if is_look { response(404, "") } else { with_header(202, "location", "/u/1", "") })
+        }
+
+        async fn read(&self, _: Request, _: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
+            unreachable!("nothing is read here")
+        }
+
+        fn connections(&self) -> usize {
+            6
+        }
+    }
+
+    impl Relay for Slow {
+        async fn relay(&self, transfer: Transfer) -> Result<Relayed, RelayError> {
+            self.exchange(&transfer.size.to_string(), 2, 3).await;
+            Ok(Relayed::Answered(response(201, "")))
+        }
+    }
+
+    fn blob(number: u8, size: u64) -> Descriptor {
+        Descriptor { media_type: OCI_IMAGE.to_owned(), digest: Digest::of(&[number]), size, may_be_absent: false }
+    }
+
+    #[test]
+    fn a_blob_leaves_before_all_are_looked_for_and_no_more_connections_are_open_than_there_are() {
+        let registry = Registry::anonymous(base("https://registry.example.com"));
+        let other = Registry::anonymous(base("https://staging.example.com"));
+        let repository: Repository = "team/app".parse().expect("a repository");
+        let (from, to) = (Session::new(&other), Session::new(&registry));
+        let http = Slow { turns: 40, open: Cell::new(0), most: Cell::new(0), ended: RefCell::default() };
+        let copying = Copying {
+            http: &http,
+            uploads: &(),
+            source: Shelf { session: &from, repository: &repository },
+            target: Shelf { session: &to, repository: &repository },
+            scope: Scope::push(&repository),
+            is_one_registry: false,
+        };
+        let blobs: Vec<Descriptor> = (1..10).map(|number| blob(number, number.into())).collect();
+        let (lost, moved) = (BTreeSet::from([blobs[0].digest]), Cell::new(0));
+        let tell = |_: &Descriptor, _| moved.set(moved.get() + 1);
+        let mut bringing = pin!(copying.bring(&blobs, &lost, &tell));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut turns = 0;
+        while bringing.as_mut().poll(&mut context).map(|brought| brought.expect("it is brought")).is_pending() {
+            turns += 1;
+            assert!(turns < 1000, "it has no end: {:?}", http.ended.borrow());
+        }
+        let ended = http.ended.borrow();
+        let at = |what: &str| ended.iter().position(|ended| ended == what).expect(what);
+        assert_eq!((moved.get(), http.most.get(), http.open.get()), (9, 6, 0), "{ended:?}");
+        // What is known to be lost is not looked for: it leaves first. The largest is the first of the others.
+        assert_eq!(ended.iter().filter(|ended| *ended == "HEAD").count(), 8);
+        let last_look = ended.iter().rposition(|ended| ended == "HEAD").expect("looks");
+        assert!(at("1") < last_look && at("9") < last_look && at("9") < at("2"), "{ended:?}");
     }
 }

@@ -6,6 +6,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use slipway_wire::{Planted, planted};
+
 use crate::name::Tag;
 
 /// Which versions a floating tag may name.
@@ -136,7 +138,7 @@ pub fn moves(floating: &Floating, released: &Tag, public: &BTreeSet<Tag>) -> Mov
     let Some(version) = allowed(released) else { return Move::NotFor };
     let newest = public.iter().filter_map(|tag| Some((allowed(tag)?, tag))).max();
     match newest {
-        Some((newest, tag)) if newest > version => Move::Stays { newest: tag.clone() },
+        Some((newest, tag)) if newest > version && !planted(Planted::FloatsBack) => Move::Stays { newest: tag.clone() },
         _ => Move::Forward,
     }
 }

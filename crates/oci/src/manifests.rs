@@ -3,7 +3,7 @@
 
 use http::header::{ACCEPT as ACCEPT_HEADER, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, StatusCode};
-use slipway_wire::{CallError, Digest, Endpoint, Http, Request, Response};
+use slipway_wire::{CallError, Digest, Endpoint, Http, Planted, Request, Response, planted};
 
 use crate::answer::{Reason, reasons, refusal, unreadable};
 use crate::manifest::{ACCEPT, InvalidManifest, MANIFEST_BYTES_MAX, Manifest};
@@ -130,7 +130,8 @@ pub(crate) async fn read(
         Which::Tag(_) => content_digest(&answer),
     };
     let found = Digest::of(&bytes);
-    if let Some(expected) = expected.filter(|expected| !is_cut && *expected != found) {
+    let is_wrong = |expected: &Digest| !is_cut && *expected != found && !planted(Planted::BelievesAManifest);
+    if let Some(expected) = expected.filter(is_wrong) {
         return Err(wrong(session, repository, which, &format!("its bytes are {found}, not {expected}")).into());
     }
     let content_type = header(&answer, CONTENT_TYPE.as_str()).unwrap_or_default();

@@ -273,7 +273,7 @@ pub struct Package {
     pub pipeline_id: u64,
     /// The name of its manual job.
     pub release_job: String,
-    /// The declared file. `None` until a job has built it.
+    /// The declared file or image. `None` until a job has built it.
     pub file: Option<StagedFile>,
     /// The files that it was declared with before, and that have given way to this one, but for those that another release
     /// still needs.
@@ -297,7 +297,7 @@ pub struct ReplacedFile {
     pub digest: Digest,
 }
 
-/// A repository of packages at some installation.
+/// A repository of packages or images at some installation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
     /// The installation's address.

@@ -71,9 +71,9 @@ pub struct Promotion {
     /// The public place.
     pub public: Store,
     /// The distro version, or the tag.
-    pub distro: TargetName,
+    pub target: TargetName,
     /// The file, or the image.
-    pub filename: Cargo,
+    pub cargo: Cargo,
     /// The approved bytes.
     pub digest: Digest,
     /// Their number.
@@ -250,7 +250,7 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
         How::Move => Act::Move,
     };
     if !attempt.begins(act) {
-        let unwritten = Trouble::passing(format!("cannot write down that `{}` begins", promotion.filename));
+        let unwritten = Trouble::passing(format!("cannot write down that `{}` begins", promotion.cargo));
         attempt.ended(&Err(unwritten.clone().into())).await;
         return Outcome::Troubled(unwritten);
     }
@@ -266,8 +266,8 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
 }
 
 async fn ship(http: &(impl Http + Relay), attempt: &impl Attempt, promotion: &Promotion) -> Result<(), NotShipped> {
-    let Promotion { staging, public, distro, filename, digest, size, how, .. } = promotion;
-    let shipment = Shipment { target: distro, cargo: filename, digest: *digest, size: *size };
+    let Promotion { staging, public, target, cargo, digest, size, how, .. } = promotion;
+    let shipment = Shipment { target, cargo, digest: *digest, size: *size };
     match how {
         How::Copy => public.copy_from(http, staging, &shipment, attempt).await,
         How::Move => public.move_from(http, staging, &shipment).await,
@@ -287,7 +287,7 @@ fn outcome(promotion: &Promotion, plan: &Plan, begun: bool) -> Outcome {
         Plan::Publish => Outcome::Troubled(Trouble::passing(format!(
             "{} does not list `{}` yet, which it has accepted",
             promotion.public.name(),
-            promotion.filename
+            promotion.cargo
         ))),
     }
 }
@@ -320,18 +320,18 @@ fn tells_more(why: &NotShipped) -> bool {
 
 /// `public` is what is known of the public place apart from the act.
 fn not_shipped(promotion: &Promotion, why: NotShipped, public: Visible) -> Outcome {
-    let Promotion { public: to, filename, .. } = promotion;
+    let Promotion { public: to, cargo, .. } = promotion;
     match why {
         NotShipped::Changed(staged) => Outcome::Changed { staged },
         NotShipped::TooSlow(slow) => Outcome::TooSlow(slow),
         // This says nothing of the bytes that have the name: the next look does.
         NotShipped::Taken if planted(Planted::TakenIsReleased) => Outcome::Released,
         NotShipped::Taken => {
-            Outcome::Troubled(Trouble::passing(format!("{} says that the name `{filename}` is taken", to.base())))
+            Outcome::Troubled(Trouble::passing(format!("{} says that the name `{cargo}` is taken", to.base())))
         }
         NotShipped::Renamed(name) => Outcome::Refused {
             code: Code::Renamed,
-            trouble: Trouble::lasting(Code::Renamed, format!("{} filed `{filename}` as `{name}`", to.base())),
+            trouble: Trouble::lasting(Code::Renamed, format!("{} filed `{cargo}` as `{name}`", to.base())),
             public: Visible::Partly,
         },
         NotShipped::Trouble(trouble) => troubled(trouble, public),

@@ -155,7 +155,7 @@ pub fn report(
     now: Timestamp,
     random: u64,
 ) -> (Report, Next) {
-    let shown = |state, step, problem| Report { step, problem, ..Report::of(promotion.distro.to_string(), state) };
+    let shown = |state, step, problem| Report { step, problem, ..Report::of(promotion.target.to_string(), state) };
     let after = |wait| Next::After(jittered(wait, random));
     let moving = |step, problem, wait| (shown(TargetState::Releasing, Some(step), problem), after(wait));
     let stopped = |state, problem| (shown(state, None, Some(problem)), Next::Settled);
@@ -318,10 +318,10 @@ fn told(code: Code, trouble: &Trouble, public: Visible) -> Problem {
     code.problem(format!("{}.", trouble.what), public, trouble.evidence.clone())
 }
 
-fn not_served(promotion @ Promotion { public, distro, filename, digest, .. }: &Promotion) -> Problem {
+fn not_served(promotion @ Promotion { public, target, cargo, digest, .. }: &Promotion) -> Problem {
     let repository = public.name();
-    let what = match distro {
-        TargetName::Distro(_) => format!("{repository} has `{filename}`, but its index has not served it for an hour."),
+    let what = match target {
+        TargetName::Distro(_) => format!("{repository} has `{cargo}`, but its index has not served it for an hour."),
         TargetName::Tag(tag) => {
             format!("{repository} took the image {digest}, but has not served all of it as `{tag}` for an hour.")
         }
@@ -332,14 +332,14 @@ fn not_served(promotion @ Promotion { public, distro, filename, digest, .. }: &P
 /// A problem with what is done about a package, or about an image.
 fn of_target(code: Code, promotion: &Promotion, what: String, public: Visible) -> Problem {
     let problem = code.problem(what, public, None);
-    match promotion.distro {
+    match promotion.target {
         TargetName::Distro(_) => problem,
         TargetName::Tag(_) => Problem { next: code.next_of_image().to_owned(), ..problem },
     }
 }
 
-fn no_digest(Promotion { filename, .. }: &Promotion) -> Problem {
-    let what = format!("`{filename}` is listed, and in an hour no SHA-256 of it was computed.");
+fn no_digest(Promotion { cargo, .. }: &Promotion) -> Problem {
+    let what = format!("`{cargo}` is listed, and in an hour no SHA-256 of it was computed.");
     Code::NoDigest.problem(what, Visible::Unknown, None)
 }
 
@@ -349,7 +349,7 @@ fn gave_up(trouble: &Trouble, troubled: u32) -> Problem {
 }
 
 fn conflict(
-    promotion @ Promotion { public, distro, filename, digest, .. }: &Promotion,
+    promotion @ Promotion { public, target, cargo, digest, .. }: &Promotion,
     found: Digest,
     moved: bool,
     ours: Visible,
@@ -357,22 +357,22 @@ fn conflict(
     let repository = public.name();
     if moved {
         let what = format!(
-            "`{filename}` was moved by its name, and {repository} now has other bytes than were approved: public {found}, \
+            "`{cargo}` was moved by its name, and {repository} now has other bytes than were approved: public {found}, \
              approved {digest}."
         );
         return Code::MovedOtherBytes.problem(what, Visible::Done, None);
     }
-    let other = match distro {
-        TargetName::Distro(_) => format!("another `{filename}`"),
+    let other = match target {
+        TargetName::Distro(_) => format!("another `{cargo}`"),
         TargetName::Tag(tag) => format!("another image as `{tag}`"),
     };
     let what = format!("{repository} has {other}: public {found}, approved {digest}. Nothing was replaced.");
     of_target(Code::Conflict, promotion, what, ours)
 }
 
-fn lost_in_move(Promotion { staging, public, filename, .. }: &Promotion) -> Problem {
+fn lost_in_move(Promotion { staging, public, cargo, .. }: &Promotion) -> Problem {
     let what = format!(
-        "`{filename}` was told to move from {} to {}, and for half an hour neither has listed it.",
+        "`{cargo}` was told to move from {} to {}, and for half an hour neither has listed it.",
         staging.name(),
         public.name()
     );
@@ -380,21 +380,21 @@ fn lost_in_move(Promotion { staging, public, filename, .. }: &Promotion) -> Prob
 }
 
 /// What is said of a target whose carrier has gone without a word: its copy may have come through all the same.
-pub fn carrier_gone(filename: &Cargo) -> Problem {
+pub fn carrier_gone(cargo: &Cargo) -> Problem {
     let what = format!(
-        "Whoever carried `{filename}` is gone, and whether it came through is not known yet. It waits to be carried again."
+        "Whoever carried `{cargo}` is gone, and whether it came through is not known yet. It waits to be carried again."
     );
     Code::TooSlow.problem(what, Visible::Unknown, None)
 }
 
-fn too_slow(code: Code, Promotion { filename, size, .. }: &Promotion, slow: &TooSlow, public: Visible) -> Problem {
+fn too_slow(code: Code, Promotion { cargo, size, .. }: &Promotion, slow: &TooSlow, public: Visible) -> Problem {
     let TooSlow { bytes, rate_bytes_per_second, needed_seconds, left_seconds } = *slow;
     let of_it = match public {
         Visible::Nothing => "Nothing of it is public.",
         _ => "What became of an earlier try is not known.",
     };
     let what = format!(
-        "`{filename}` is copied too slowly: after {} the rest needs {} minutes at {} a second, and the edge has only {} \
+        "`{cargo}` is copied too slowly: after {} the rest needs {} minutes at {} a second, and the edge has only {} \
          by itself. {of_it}",
         amount::part(bytes, *size),
         needed_seconds.div_ceil(60),
@@ -404,9 +404,9 @@ fn too_slow(code: Code, Promotion { filename, size, .. }: &Promotion, slow: &Too
     code.problem(what, public, None)
 }
 
-fn missing(Promotion { staging, public, distro, filename, digest, how, .. }: &Promotion, gone: Visible) -> Problem {
-    let it = match distro {
-        TargetName::Distro(_) => format!("`{filename}`"),
+fn missing(Promotion { staging, public, target, cargo, digest, how, .. }: &Promotion, gone: Visible) -> Problem {
+    let it = match target {
+        TargetName::Distro(_) => format!("`{cargo}`"),
         TargetName::Tag(_) => format!("The image {digest}"),
     };
     let how = if *how == How::Move { " Its route moves files, so it may have been moved by hand." } else { "" };
@@ -414,21 +414,21 @@ fn missing(Promotion { staging, public, distro, filename, digest, how, .. }: &Pr
     Code::Missing.problem(what, gone, None)
 }
 
-fn changed(Promotion { staging, filename, digest, .. }: &Promotion, found: Option<Digest>, gone: Visible) -> Problem {
+fn changed(Promotion { staging, cargo, digest, .. }: &Promotion, found: Option<Digest>, gone: Visible) -> Problem {
     let found = found.map_or_else(|| "bytes of another length".to_owned(), |found| found.to_string());
     let repository = staging.name();
-    let what = format!("`{filename}` in {repository} is not what was approved: found {found}, approved {digest}.");
+    let what = format!("`{cargo}` in {repository} is not what was approved: found {found}, approved {digest}.");
     Code::StagedBytesChanged.problem(what, gone, None)
 }
 
 /// Staging has another file under a declared name.
 pub fn staging_conflict(
     repository: &impl std::fmt::Display,
-    filename: &Cargo,
+    cargo: &Cargo,
     found: Digest,
     declared: Digest,
 ) -> Problem {
-    let what = format!("{repository} has another `{filename}`: {found}, declared {declared}.");
+    let what = format!("{repository} has another `{cargo}`: {found}, declared {declared}.");
     Code::StagingConflict.problem(what, Visible::Nothing, None)
 }
 
@@ -479,8 +479,8 @@ mod tests {
         Promotion {
             staging: store("acme/staging"),
             public: store("acme/stable"),
-            distro: "ubuntu/jammy".parse().expect("a distro version"),
-            filename: "tug_17.3.1-1_amd64.deb".parse().expect("a name"),
+            target: "ubuntu/jammy".parse().expect("a distro version"),
+            cargo: "tug_17.3.1-1_amd64.deb".parse().expect("a name"),
             digest: Digest::of(b"the approved bytes"),
             size: 18,
             how: How::Copy,
@@ -508,8 +508,8 @@ mod tests {
         Promotion {
             staging: store("acme/app/staging"),
             public: store("acme/app"),
-            distro: ":17.3.1".parse().expect("a tag"),
-            filename: "registry.example/acme/app/staging".parse().expect("an image"),
+            target: ":17.3.1".parse().expect("a tag"),
+            cargo: "registry.example/acme/app/staging".parse().expect("an image"),
             ..copy(false)
         }
     }

@@ -10,7 +10,7 @@ use slipway_core::cargo::{ImageName, registry_name};
 use slipway_core::release::{Key, TargetState};
 use slipway_fetch::Fetch;
 use slipway_oci::{Image, NotWhole, Reference, Registry, Repository, Session};
-use slipway_wire::Base;
+use slipway_wire::{Base, CallError};
 
 use crate::args;
 use crate::edge::{Edge, Pauses};
@@ -156,7 +156,7 @@ async fn resolved(
 }
 
 fn unresolved(error: &NotResolved, repository: &Repository, is_known: bool, doing: &str) -> Failure {
-    let next = match (error, error.call().and_then(slipway_wire::CallError::status).map(|status| status.as_u16())) {
+    let next = match (error, error.call().and_then(CallError::status).map(|status| status.as_u16())) {
         (NotResolved::Absent(_), _) => "Push it, then run this again.",
         (_, Some(401 | 403)) if is_known => {
             "The user may not read this repository, or its password is another: look at `SLIPWAY_REGISTRY_USER` and \
@@ -164,6 +164,10 @@ fn unresolved(error: &NotResolved, repository: &Repository, is_known: bool, doin
         }
         (_, Some(401 | 403)) => {
             "Set `SLIPWAY_REGISTRY_USER` and `SLIPWAY_REGISTRY_PASSWORD` to who may read the staging registry."
+        }
+        _ if matches!(error.call(), Some(CallError::Foreign { .. })) => {
+            "Nothing was declared. If that is right, the operator writes it into the place's `realm`, `service` or `storage` \
+             in `slipway.toml`."
         }
         (NotResolved::NotWhole(error), None) if matches!(**error, NotWhole::Lacks { .. }) => {
             "Push the image again, whole, then run this again."
@@ -215,9 +219,12 @@ mod tests {
         let absent = NotResolved::Absent("1.0".parse::<slipway_oci::Tag>().expect("a tag").into());
         let refused = |status: u16| {
             let response = http::Response::builder().status(status).body(Vec::new()).expect("an answer");
-            NotResolved::Call(slipway_wire::CallError::refused("registry.example.com", &response))
+            NotResolved::Call(CallError::refused("registry.example.com", &response))
         };
+        let (host, why) = ("registry.example.com".to_owned(), "it sends to elsewhere.example.net".to_owned());
+        let foreign = CallError::Foreign { host, errand: slipway_wire::Errand::Token, why };
         for (error, is_known, part) in [
+            (NotResolved::Call(foreign), true, "the operator writes it into the place's `realm`"),
             (absent, true, "Push it"),
             (refused(401), false, "Set `SLIPWAY_REGISTRY_USER`"),
             (refused(403), true, "may not read this repository"),

@@ -67,11 +67,21 @@ pub enum Planted {
     TellsIntoTheVoid,
     /// A notice has another id in each try.
     ChangesTheId,
+    /// An image's tag is set before its parts are there.
+    TagsFirst,
+    /// A manifest's bytes are believed to be those that were asked for.
+    BelievesAManifest,
+    /// Nobody looks whether a final tag is there before it is set.
+    OverwritesATag,
+    /// Of an image's blobs only those of one platform count.
+    CopiesOnePlatform,
+    /// A floating tag follows whatever was released last.
+    FloatsBack,
 }
 
 impl Planted {
     /// Every bug.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 35] = [
         Self::PublishesWhateverIsStaged,
         Self::RelayTrustsLength,
         Self::ActsBeforeItLooks,
@@ -102,6 +112,11 @@ impl Planted {
         Self::FindsNothing,
         Self::TellsIntoTheVoid,
         Self::ChangesTheId,
+        Self::TagsFirst,
+        Self::BelievesAManifest,
+        Self::OverwritesATag,
+        Self::CopiesOnePlatform,
+        Self::FloatsBack,
     ];
 }
 

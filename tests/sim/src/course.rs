@@ -23,7 +23,7 @@ pub enum Course {
     DebFound,
     /// One image, copied to one tag of a registry that checks what it is sent.
     ImageCopy,
-    /// One image, mounted within a registry that takes every manifest, under two tags.
+    /// One image, mounted within a registry that takes every manifest.
     ImageMount,
 }
 
@@ -53,7 +53,7 @@ impl Course {
             Self::RpmCopy => ("el-x86-64", "tug-1.2.0-1.x86_64.rpm", &["el/9", "ol/9"]),
             Self::DebMove => ("move-jammy", "tug_1.2.0-1_amd64.deb", &["ubuntu/jammy"]),
             Self::ImageCopy => ("image", "images-staging.test/harbour-ci/tug", &[":1.2.0"]),
-            Self::ImageMount => ("mount-image", "images.test/harbour-ci/buoy", &[":1.2.0", ":stable"]),
+            Self::ImageMount => ("mount-image", "images.test/harbour-ci/buoy", &[":1.2.0"]),
         };
         let parcel = Parcel {
             project: 1001,

@@ -631,7 +631,7 @@ impl World {
             if is_late || set > looked && looked > parts {
                 drop(journal);
                 self.point("a tag was set between the look at it and its writing");
-            } else if !self.has_denied() {
+            } else if self.denials() == 0 {
                 drop(journal);
                 return self.violated("I5", &format!("{place:?} led to another image, and was overwritten"));
             }
@@ -670,7 +670,7 @@ impl World {
             return self.violated("I2", &format!("{repository}:{tag} is written, which nobody has approved"));
         };
         self.point("a floating tag was moved");
-        if is_late || self.has_denied() {
+        if is_late || self.hides_tags() {
             return;
         }
         let Some(registry) = self.registry(number) else { return };
@@ -706,7 +706,7 @@ impl World {
             .borrow()
             .iter()
             .any(|(_, kind, fault)| *kind == Kind::TagPut && matches!(fault, Fault::KilledSent | Fault::DoneLate));
-        if is_late || self.has_denied() {
+        if is_late || self.hides_tags() {
             return;
         }
         for goal in self.goals.iter().filter(|goal| goal.public.0 >= REGISTRIES_FROM) {

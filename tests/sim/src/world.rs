@@ -1080,7 +1080,11 @@ impl World {
                 None
             }
             Outsider::CollectsBlobs | Outsider::CollectsUntagged => {
-                at_public.borrow_mut().collect(outsider == Outsider::CollectsUntagged);
+                // One that takes manifests without their parts could not collect manifests, too: whoever writes there could
+                // do nothing to set a tag that is whole.
+                let mut at_public = at_public.borrow_mut();
+                let with_manifests = outsider == Outsider::CollectsUntagged && at_public.manner.checks_parts;
+                at_public.collect(with_manifests);
                 None
             }
             _ => return,
@@ -1668,12 +1672,22 @@ impl World {
         self.happened.borrow().iter().any(|(_, _, fault)| *fault == Fault::Stale)
     }
 
-    /// Whether a registry has said of what is there that it is not, or of the tags what is not so.
-    pub(crate) fn has_denied(&self) -> bool {
-        self.happened.borrow().iter().any(|(_, kind, fault)| {
+    /// How often a registry has said of a tag or an image that is there that it is not.
+    pub(crate) fn denials(&self) -> usize {
+        let happened = self.happened.borrow();
+        let denies = |kind: &Kind, fault: &Fault| {
             matches!(kind, Kind::ImageHead | Kind::TagList)
                 && matches!(fault, Fault::Stale | Fault::Status(404) | Fault::Bare)
-        })
+        };
+        happened.iter().filter(|(_, kind, fault)| denies(kind, fault)).count()
+    }
+
+    /// Whether nobody could know which tags are public: the list has left out the newest one alone, or the list and the look at
+    /// what it has left out were both wrong.
+    pub(crate) fn hides_tags(&self) -> bool {
+        let is_behind = |(_, kind, fault): &(u64, Kind, Fault)| *kind == Kind::TagList && *fault == Fault::Stale;
+        let images = self.goals.iter().filter(|goal| goal.public.0 >= REGISTRIES_FROM).count();
+        self.denials() > 1 || images > 1 && self.happened.borrow().iter().any(is_behind)
     }
 
     /// A registry answers a request whose body is small. `is_late`: its sender has given it up.

@@ -46,11 +46,10 @@ fn an_approved_image_is_copied_and_its_series_floats_to_it_and_what_is_newer_sta
 }
 
 #[test]
-fn an_image_that_is_beside_its_public_repository_is_mounted_under_both_of_its_tags() {
+fn an_image_that_is_beside_its_public_repository_is_mounted() {
     let world = World::new(settings(Course::ImageMount));
     let digest = world.goals[0].digest;
     assert_eq!(settle(&world), RELEASED);
-    let tags = ["1.2.0", "stable"].map(|tag| tagged(&world, "harbour/buoy", tag));
-    assert_eq!(tags, [Some(digest), Some(digest)]);
-    assert_eq!(world.count(Kind::BlobSend), 0, "nothing is sent");
+    assert_eq!(tagged(&world, "harbour/buoy", "1.2.0"), Some(digest));
+    assert_eq!((world.count(Kind::Mount) > 0, world.count(Kind::BlobSend)), (true, 0), "nothing is sent");
 }

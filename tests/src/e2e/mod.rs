@@ -6,11 +6,14 @@
 #![allow(clippy::return_self_not_must_use, reason = "an assertion may be all that a caller wants")]
 
 mod depot;
+mod gateway;
 mod gitlab;
+pub mod harbour;
 mod http;
 mod pipeline;
 mod receiver;
 mod release;
+mod tokens;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +22,7 @@ use serde_json::Value;
 use slipway_stack::{Part, Project, Stack};
 
 pub use depot::{Depot, Gate, User};
+pub use gateway::Gateway;
 pub use gitlab::Gitlab;
 pub use http::{Answer, get, send, send_for_headers, send_within, try_send};
 pub use pipeline::{Pipeline, Ran, Runner};
@@ -27,6 +31,7 @@ pub use release::{Carried, Package, Release, Spoken};
 pub use slipway_stack::deb::{Deb, sha256};
 pub use slipway_stack::rpm::Rpm;
 pub use slipway_stack::{Part as Process, Settings, wait_for};
+pub use tokens::{Asked, Tokens};
 
 /// How long anything may take that is to happen by itself. A killed promotion is taken up again after 20 s, and the
 /// machine may be busy with other tests.

@@ -77,6 +77,13 @@ pub struct Spoken {
 }
 
 impl Spoken {
+    /// Runs the command until it ends.
+    pub fn of(command: &mut Command) -> Self {
+        let ended = command.output().expect("Node is on the machine");
+        let text = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+        Self { code: ended.status.code(), text }
+    }
+
     /// The same, once it is certain that it ended with this code.
     #[track_caller]
     pub fn ended_with(self, code: i32) -> Self {
@@ -139,9 +146,7 @@ impl Release {
 
     /// The same, with an ID token that was made before.
     pub fn slipway_with(&self, id_token: &str, arguments: &[&str]) -> Spoken {
-        let ended = self.command(id_token, arguments).output().expect("Node is on the machine");
-        let text = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-        Spoken { code: ended.status.code(), text }
+        Spoken::of(&mut self.command(id_token, arguments))
     }
 
     /// The `slipway` command of a job, not started yet.

@@ -1,5 +1,6 @@
-// The entry of the Worker that only copies. `POST /relay` is the verified copy; `POST /pipe` moves the same bytes as
-// workerd does it by itself, without looking at them, and is what one measures the first against.
+// The entry of the Worker that only copies. `POST /relay` is the verified copy, and `POST /image` brings a whole image with
+// it; `POST /pipe` moves the same bytes as workerd does it by itself, without looking at them, and is what one measures the
+// first against.
 import * as glue from "./index.js";
 
 async function relay(order) {
@@ -22,6 +23,16 @@ async function pipe({ source, url, size }) {
   return { end: "answered", status: answer.status, body: await answer.text() };
 }
 
+// `error` says why it did not arrive.
+async function image(order) {
+  try {
+    await glue.image(JSON.stringify(order));
+    return { end: "copied" };
+  } catch (error) {
+    return { end: "failed", error: String(error) };
+  }
+}
+
 // How long the hash alone takes.
 async function hash({ size }) {
   const digest = new crypto.DigestStream("SHA-256");
@@ -37,7 +48,7 @@ async function hash({ size }) {
 export default {
   async fetch(request) {
     const { pathname } = new URL(request.url);
-    const copy = { "/relay": relay, "/pipe": pipe, "/hash": hash }[pathname];
+    const copy = { "/relay": relay, "/image": image, "/pipe": pipe, "/hash": hash }[pathname];
     if (request.method !== "POST" || copy === undefined) return new Response("no such page\n", { status: 404 });
     return Response.json(await copy(await request.json()));
   },

@@ -21,7 +21,7 @@ use crate::build::{self, Part};
 use crate::report::Steps;
 use crate::tools::{self, program};
 
-mod servers;
+pub(super) mod servers;
 
 use servers::Servers;
 
@@ -134,9 +134,9 @@ impl Bench<'_> {
         let worker = self.warm()?;
         let mut cpu: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         let walls = interleaved(&Case::ALL, rounds, |case| {
-            let before = Usage::of(worker.process.pid())?;
+            let before = worker.usage()?;
             let wall = timed(|| self.copy(&worker, *case, size, None))?;
-            let after = Usage::of(worker.process.pid())?;
+            let after = worker.usage()?;
             cpu.entry(case.name()).or_default().push(after.cpu_seconds - before.cpu_seconds);
             Ok(wall)
         })?;
@@ -191,7 +191,7 @@ impl Bench<'_> {
         for size in [256 * MIB, 4096 * MIB] {
             let worker = self.workerd()?;
             self.copy(&worker, Case::Relay, size, None)?;
-            peaks.push((size, Usage::of(worker.process.pid())?.peak_mib));
+            peaks.push((size, worker.usage()?.peak_mib));
         }
         let mut figures: Vec<Figure> = peaks
             .iter()
@@ -209,15 +209,13 @@ impl Bench<'_> {
         let worker = self.workerd()?;
         self.copy(&worker, Case::Relay, 64 * MIB, None)?;
         let size = 256 * MIB;
-        let idle = (worker.heap(self.places)?, Usage::of(worker.process.pid())?);
+        let idle = (worker.heap(self.places)?, worker.usage()?);
         let during = std::thread::scope(|scope| {
             self.servers.hold(size / 2);
             let copies: Vec<_> =
                 (0..AT_ONCE).map(|_| scope.spawn(|| self.copy(&worker, Case::Relay, size, None))).collect();
-            let measured = self
-                .servers
-                .wait_until_held(AT_ONCE)
-                .and_then(|()| Ok((worker.heap(self.places)?, Usage::of(worker.process.pid())?)));
+            let measured =
+                self.servers.wait_until_held(AT_ONCE).and_then(|()| Ok((worker.heap(self.places)?, worker.usage()?)));
             self.servers.let_go();
             for copy in copies {
                 copy.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -265,14 +263,14 @@ impl Bench<'_> {
 }
 
 /// A plain workerd with the Worker that only copies.
-struct Worker {
+pub(super) struct Worker {
     process: Process,
     url: String,
     inspector: u64,
 }
 
 impl Worker {
-    fn start(places: &Places) -> anyhow::Result<Self> {
+    pub(super) fn start(places: &Places) -> anyhow::Result<Self> {
         let path = |path: &Path| path.display().to_string();
         let config = places.build().join("bench-copy/workerd.capnp");
         let command = vec![
@@ -294,7 +292,11 @@ impl Worker {
         Ok(Self { process, url: format!("http://127.0.0.1:{}", said.0), inspector: said.1 })
     }
 
-    fn post(&self, path: &str, order: &Value) -> anyhow::Result<Value> {
+    pub(super) fn usage(&self) -> anyhow::Result<Usage> {
+        Usage::of(self.process.pid())
+    }
+
+    pub(super) fn post(&self, path: &str, order: &Value) -> anyhow::Result<Value> {
         let answer = minreq::post(format!("{}/{path}", self.url))
             .with_body(order.to_string())
             .with_timeout(LIMIT.as_secs())

@@ -9,6 +9,9 @@
 //!
 //! Every copy is a process of its own, whose time and memory the kernel counts; requests are counted in the registries'
 //! logs. `SLIPWAY_BENCH_ROUNDS` makes it shorter, for trying out.
+//!
+//! The same engine inside workerd makes the same copies, and is reported apart: what it must keep is the number of requests,
+//! and its memory when a layer is far larger than that. Such a layer is made while it is read and kept nowhere.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,20 +21,24 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use slipway_stack::registry::{Door, Registry};
 use slipway_stack::{Places, Process, wait_for};
 
+use super::copy::Worker;
 use super::measure::{Usage, median};
 use super::{Figure, Mark};
+use crate::build::{self, Part};
 use crate::report::Steps;
 use crate::tools::{self, cargo, program, run_logged};
 
 mod proxy;
 mod staged;
+mod unkept;
 
 use proxy::Proxy;
 use staged::{REPOSITORY, Staged};
+use unkept::Unkept;
 
 const ROUNDS: usize = 7;
 const LATENCIES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(20)];
@@ -49,22 +56,34 @@ const LARGE_RATIO_MAX: f64 = 1.25;
 const CUT_AT: f64 = 0.7;
 const CUT_RATIO_MAX: f64 = 1.35;
 
+/// How many requests workerd may need for each of the native engine's.
+const WORKERD_REQUESTS_MAX: f64 = 1.0;
+/// Layers that workerd carries, and how much more memory the last may need than the first.
+const WORKERD_LAYERS: [(&str, u64); 2] = [("256 MiB", 256 << 20), ("5 GiB", 5 << 30)];
+const WORKERD_PEAK_RATIO_MAX: f64 = 1.15;
+/// A round takes long and its memory hardly differs from the one before.
+const WORKERD_ROUNDS_MAX: usize = 3;
+
 /// Whatever takes this long hangs.
 const LIMIT: Duration = Duration::from_mins(2);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Client {
     Ours,
+    Workerd,
     Skopeo,
     OciCrate,
 }
 
 impl Client {
-    const ALL: [Self; 3] = [Self::Ours, Self::Skopeo, Self::OciCrate];
+    const ALL: [Self; 4] = [Self::Ours, Self::Workerd, Self::Skopeo, Self::OciCrate];
+    /// Those that are a process for each copy, which can be killed.
+    const PROCESSES: [Self; 3] = [Self::Ours, Self::Skopeo, Self::OciCrate];
 
     fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::Workerd => "ours in workerd",
             Self::Skopeo => "skopeo",
             Self::OciCrate => "oci-client",
         }
@@ -86,6 +105,8 @@ pub(super) fn run(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>>
     let mut build = cargo(places);
     build.args(["build", "--profile", "native", "--package", "slipway-bench-image", "--features", "oci-client"]);
     run_logged(&mut build, "build the clients", &places.target.join("xtask/build-bench-image.log"))?;
+    tools::workerd(steps, places)?;
+    build::build(steps, places, &[Part::BenchCopy])?;
 
     let folder = places.target.join("xtask/bench-image");
     let _ = std::fs::remove_dir_all(&folder);
@@ -98,6 +119,9 @@ pub(super) fn run(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>>
     }
     steps.say(&format!("cut off at {CUT_AT} and begun again: {rounds} rounds"));
     figures.extend(bench.cuts(rounds)?);
+    let rounds = rounds.min(WORKERD_ROUNDS_MAX);
+    steps.say(&format!("layers of 256 MiB and 5 GiB through workerd: {rounds} rounds"));
+    figures.extend(bench.large_in_workerd(rounds)?);
     figures.push(Figure::new("machine", "load after", load()?, ""));
     drop(bench);
     std::fs::remove_dir_all(&folder).context("cannot take the benchmark's files away")?;
@@ -135,7 +159,8 @@ impl Results {
     }
 }
 
-struct Bench {
+struct Bench<'a> {
+    places: &'a Places,
     clients: PathBuf,
     folder: PathBuf,
     source: Registry,
@@ -144,8 +169,8 @@ struct Bench {
     large: Staged,
 }
 
-impl Bench {
-    fn start(places: &Places, folder: PathBuf) -> anyhow::Result<Self> {
+impl<'a> Bench<'a> {
+    fn start(places: &'a Places, folder: PathBuf) -> anyhow::Result<Self> {
         let source = Registry::start("source", &folder.join("source"), Door::Open)?;
         let own = |platform: &str, count: usize| (0..count).map(|number| format!("{platform} {number}")).collect();
         let platforms = |amd64: Vec<String>| {
@@ -160,7 +185,7 @@ impl Bench {
         let changed = staged::stage(&url, "17.3.2", &platforms(other), LAYER_BYTES)?;
         let large = staged::stage(&url, "large", &[("amd64", vec!["large".to_owned()])], LARGE_BYTES)?;
         let clients = places.target.join("native/slipway-bench-image");
-        Ok(Self { clients, folder, source, image, changed, large })
+        Ok(Self { places, clients, folder, source, image, changed, large })
     }
 
     fn copies(&self, latency: Duration, rounds: usize) -> anyhow::Result<Vec<Figure>> {
@@ -196,9 +221,12 @@ impl Bench {
         let host = |wire: &Proxy, registry: &Registry| if latency.is_zero() { registry.host() } else { wire.host() };
         let (from, to) = (host(&wires.0, &self.source), host(&wires.1, &target));
         let mut copy = |case, image: &Staged, to: &str, repository: &str| {
-            let mut command = self.copy(client, image, (&from, to), repository, None)?;
             let before = (requests(&self.source)?, requests(&target)?);
-            let mut ran = watch(&mut command, || false)?;
+            let mut ran = if client == Client::Workerd {
+                self.in_workerd(&order(image, (&from, to), repository))?
+            } else {
+                watch(&mut self.copy(client, image, (&from, to), repository, None)?, || false)?
+            };
             ran.source_requests = requests(&self.source)? - before.0;
             ran.target_requests = requests(&target)? - before.1;
             results.add(case, client, ran);
@@ -208,7 +236,7 @@ impl Bench {
         copy("again", &self.image, &to, "acme/app")?;
         copy("one layer changed", &self.changed, &to, "acme/app")?;
         // A repository that no earlier copy has left anything in.
-        let mounted = format!("mounted/{}-{}-{round}", client.name(), latency.as_millis());
+        let mounted = format!("mounted/{}-{}-{round}", client.name().replace(' ', "-"), latency.as_millis());
         copy("mount", &self.image, &from, &mounted)?;
         copy("one layer of 512 MiB", &self.large, &to, "acme/app")?;
         Self::done_with(&target)
@@ -241,6 +269,50 @@ impl Bench {
         std::fs::remove_dir_all(target.folder()).context("cannot take a registry's files away")
     }
 
+    /// A copy in a workerd that has done nothing before.
+    fn in_workerd(&self, order: &Value) -> anyhow::Result<Ran> {
+        let worker = Worker::start(self.places)?;
+        let before = worker.usage()?;
+        let began = Instant::now();
+        let ended = worker.post("image", order)?;
+        let wall = began.elapsed().as_secs_f64();
+        ensure!(ended["end"] == "copied", "the copy in workerd: {}", ended["error"]);
+        let after = worker.usage()?;
+        Ok(Ran { wall, cpu: after.cpu_seconds - before.cpu_seconds, peak_mib: after.peak_mib, ..Ran::default() })
+    }
+
+    /// Layers that no disk holds.
+    fn large_in_workerd(&self, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+        let registries: Vec<Unkept> =
+            WORKERD_LAYERS.iter().map(|(_, size)| Unkept::start(*size)).collect::<anyhow::Result<_>>()?;
+        let mut runs = WORKERD_LAYERS.map(|_| Vec::new());
+        for _ in 0..rounds {
+            for ((registries, (_, size)), runs) in registries.iter().zip(WORKERD_LAYERS).zip(&mut runs) {
+                let order = json!({
+                    "source": format!("http://{}", registries.source), "from": REPOSITORY,
+                    "target": format!("http://{}", registries.target), "to": REPOSITORY,
+                    "digest": registries.digest, "tag": "large",
+                });
+                registries.forget();
+                runs.push(self.in_workerd(&order)?);
+                let arrived = registries.arrived("large").context("the tag does not lead to the image")?;
+                ensure!(arrived > size, "{arrived} bytes arrived of {size} and a configuration");
+            }
+        }
+        let mut figures = Vec::new();
+        for ((name, _), runs) in WORKERD_LAYERS.iter().zip(&runs) {
+            let value = |of: fn(&Ran) -> f64| median(&runs.iter().map(of).collect::<Vec<_>>());
+            let label = format!("one layer of {name}: {}", Client::Workerd.name());
+            figures.push(Figure::new(&label, "wall", value(|ran| ran.wall), "s"));
+            figures.push(Figure::new(&label, "cpu", value(|ran| ran.cpu), "s"));
+            figures.push(Figure::new(&label, "peak RSS", value(|ran| ran.peak_mib), "MiB"));
+        }
+        let [small, large] = runs.map(|runs| median(&runs.iter().map(|ran| ran.peak_mib).collect::<Vec<_>>()));
+        let label = format!("5 GiB / 256 MiB: {}", Client::Workerd.name());
+        figures.push(Figure::new(label, "peak ratio", large / small, "x").must(Mark::AtMost(WORKERD_PEAK_RATIO_MAX)));
+        Ok(figures)
+    }
+
     fn copy(
         &self,
         client: Client,
@@ -250,11 +322,8 @@ impl Bench {
         remember: Option<&Path>,
     ) -> anyhow::Result<Command> {
         if client != Client::Skopeo {
-            let order = json!({
-                "source": format!("http://{from}"), "from": REPOSITORY,
-                "target": format!("http://{to}"), "to": repository,
-                "digest": image.digest, "tag": image.tag, "remember": remember,
-            });
+            let mut order = order(image, (from, to), repository);
+            order["remember"] = json!(remember);
             let mut command = program(self.clients.to_str().context("the clone's path is text")?);
             command.args([client.name(), &order.to_string()]);
             return Ok(command);
@@ -277,7 +346,7 @@ impl Bench {
         for (name, image) in [("cut, 12 blobs", &self.image), ("cut, one layer of 512 MiB", &self.large)] {
             let mut sent: BTreeMap<Client, Vec<f64>> = BTreeMap::new();
             for round in 0..rounds {
-                let mut clients = Client::ALL;
+                let mut clients = Client::PROCESSES;
                 if round % 2 == 1 {
                     clients.reverse();
                 }
@@ -316,6 +385,15 @@ impl Bench {
         watch(&mut copy()?, || false)?;
         Ok(sent() / bytes)
     }
+}
+
+/// What is to be copied, as all but `skopeo` are told.
+fn order(image: &Staged, (from, to): (&str, &str), repository: &str) -> Value {
+    json!({
+        "source": format!("http://{from}"), "from": REPOSITORY,
+        "target": format!("http://{to}"), "to": repository,
+        "digest": image.digest, "tag": image.tag,
+    })
 }
 
 /// How many requests a registry has answered. It writes them down a moment after it answered.
@@ -385,12 +463,18 @@ fn figures(latency: Duration, results: &Results, floors: &[f64]) -> Vec<Figure> 
             let at_target = value(|ran| number(ran.target_requests));
             figures.push(Figure::new(&label, "requests at source", at_source, ""));
             let at_target_figure = Figure::new(&label, "requests at target", at_target, "");
-            let is_marked = client == Client::Ours && case == "again";
+            let is_marked = matches!(client, Client::Ours | Client::Workerd) && case == "again";
             let mark = Mark::AtMost(AGAIN_REQUESTS_MAX);
             figures.push(if is_marked { at_target_figure.must(mark) } else { at_target_figure });
             if client == Client::Ours && case == "cold" {
                 let both = Figure::new(&label, "requests together", at_source + at_target, "");
                 figures.push(both.must(Mark::AtMost(COLD_REQUESTS_MAX)));
+            }
+            if client == Client::Workerd {
+                let both = |ran: &Ran| number(ran.source_requests + ran.target_requests);
+                let of_native = (at_source + at_target) / results.median(case, Client::Ours, both);
+                let figure = Figure::new(&label, "requests / native", of_native, "x");
+                figures.push(figure.must(Mark::AtMost(WORKERD_REQUESTS_MAX)));
             }
         }
         let wall = |client| results.median(case, client, |ran| ran.wall);

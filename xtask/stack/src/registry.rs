@@ -18,11 +18,26 @@ pub const PASSWORD: &str = "a-password-of-tests";
 
 /// Who may use a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum Door<'a> {
     /// Anybody, for everything.
     Open,
     /// [`USER`] with [`PASSWORD`].
     Htpasswd,
+    /// Whoever has a token of this issuer, for what is in it.
+    Tokens(Issuer<'a>),
+}
+
+/// Who gives the tokens that a registry takes (<https://distribution.github.io/distribution/about/configuration/#token>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issuer<'a> {
+    /// Where the registry sends for them.
+    pub realm: &'a str,
+    /// What they must be for.
+    pub service: &'a str,
+    /// The name that they must have in them.
+    pub name: &'a str,
+    /// The file with the certificate that they are signed with.
+    pub certificate: &'a Path,
 }
 
 /// A registry that runs, with a folder of its own.
@@ -38,10 +53,32 @@ pub(crate) struct Setup<'a> {
     pub(crate) folder: &'a Path,
     /// Where it listens on loopback.
     pub(crate) port: u16,
-    /// The one user and its password. `None` lets anybody do everything.
-    pub(crate) user: Option<(&'a str, &'a str)>,
-    /// Whether it writes the addresses of its uploads without its host.
-    pub(crate) relative_urls: bool,
+    /// Who is let in.
+    pub(crate) auth: Auth<'a>,
+    /// How it writes the addresses of its uploads.
+    pub(crate) addresses: Addresses<'a>,
+}
+
+/// Who is let in.
+#[derive(Clone, Copy)]
+pub(crate) enum Auth<'a> {
+    /// Anybody, for everything.
+    Nobody,
+    /// One user, with its password.
+    User(&'a str, &'a str),
+    /// Whoever has a token.
+    Tokens(Issuer<'a>),
+}
+
+/// How a registry writes the addresses of its uploads.
+#[derive(Clone, Copy)]
+pub(crate) enum Addresses<'a> {
+    /// Without any host.
+    Relative,
+    /// With the host that it was asked as.
+    Absolute,
+    /// At this address, whoever is there.
+    At(&'a str),
 }
 
 impl Setup<'_> {
@@ -49,13 +86,22 @@ impl Setup<'_> {
     pub(crate) fn command(&self) -> anyhow::Result<Vec<String>> {
         let folder = self.folder;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-        let auth = match self.user {
-            None => String::new(),
-            Some((user, password)) => {
+        let auth = match self.auth {
+            Auth::Nobody => String::new(),
+            Auth::Tokens(Issuer { realm, service, name, certificate }) => format!(
+                "auth: {{token: {{realm: \"{realm}\", service: \"{service}\", issuer: \"{name}\", rootcertbundle: \"{}\"}}}}\n",
+                certificate.display()
+            ),
+            Auth::User(user, password) => {
                 let path = folder.join("htpasswd");
                 std::fs::write(&path, htpasswd(user, password)?)?;
                 format!("auth: {{htpasswd: {{realm: test, path: \"{}\"}}}}\n", path.display())
             }
+        };
+        let addresses = match self.addresses {
+            Addresses::Relative => "relativeurls: true".to_owned(),
+            Addresses::Absolute => "relativeurls: false".to_owned(),
+            Addresses::At(url) => format!("relativeurls: false, host: \"{url}\""),
         };
         let settings = format!(
             "version: 0.1\n\
@@ -65,11 +111,10 @@ impl Setup<'_> {
              \x20 delete: {{enabled: true}}\n\
              \x20 cache: {{blobdescriptor: inmemory}}\n\
              \x20 maintenance: {{uploadpurging: {{enabled: false}}}}\n\
-             http: {{addr: \"127.0.0.1:{}\", relativeurls: {}, secret: not-secret}}\n\
+             http: {{addr: \"127.0.0.1:{}\", {addresses}, secret: not-secret}}\n\
              {auth}",
             folder.join("storage").display(),
             self.port,
-            self.relative_urls,
         );
         let path = folder.join("registry.yml");
         std::fs::write(&path, settings).with_context(|| format!("cannot write `{}`", path.display()))?;
@@ -91,16 +136,32 @@ pub fn missing() -> Option<String> {
 
 impl Registry {
     /// Starts one that keeps its blobs in `folder`.
-    pub fn start(name: &'static str, folder: &Path, door: Door) -> anyhow::Result<Self> {
+    pub fn start(name: &'static str, folder: &Path, door: Door<'_>) -> anyhow::Result<Self> {
+        // Both forms of `Location` are met in tests.
+        let addresses = if door == Door::Open { Addresses::Relative } else { Addresses::Absolute };
+        Self::start_with(name, folder, door, addresses)
+    }
+
+    /// The same, which has uploads sent to another address.
+    pub fn start_leading_to(
+        name: &'static str,
+        folder: &Path,
+        door: Door<'_>,
+        elsewhere: &str,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(name, folder, door, Addresses::At(elsewhere))
+    }
+
+    fn start_with(name: &'static str, folder: &Path, door: Door<'_>, addresses: Addresses<'_>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         let folder = folder.canonicalize()?;
         let port = Port::free()?;
-        let user = match door {
-            Door::Open => None,
-            Door::Htpasswd => Some((USER, PASSWORD)),
+        let auth = match door {
+            Door::Open => Auth::Nobody,
+            Door::Htpasswd => Auth::User(USER, PASSWORD),
+            Door::Tokens(issuer) => Auth::Tokens(issuer),
         };
-        // Both forms of `Location` are met in tests.
-        let setup = Setup { folder: &folder, port: port.number, user, relative_urls: door == Door::Open };
+        let setup = Setup { folder: &folder, port: port.number, auth, addresses };
         let process = Process::start_until_it_answers(name, setup.command()?, &folder, &setup.answers_at())?;
         Ok(Self { process, port, folder })
     }

@@ -199,13 +199,14 @@ impl Stack {
     fn start_registry(&self, part: Part, logs: &Path) -> anyhow::Result<Process> {
         let is_closed = part == Part::RegistryStaging;
         let folder = self.folder.join(part.name());
-        let setup = registry::Setup {
-            folder: &folder,
-            port: self.ports.get(part.name()),
-            user: is_closed.then(|| (REGISTRY_USER, self.secret("REGISTRY_STAGING_TOKEN"))),
-            // Both forms of `Location` are met.
-            relative_urls: !is_closed,
+        // Both forms of `Location` are met.
+        let (auth, addresses) = if is_closed {
+            let password = self.secret("REGISTRY_STAGING_TOKEN");
+            (registry::Auth::User(REGISTRY_USER, password), registry::Addresses::Absolute)
+        } else {
+            (registry::Auth::Nobody, registry::Addresses::Relative)
         };
+        let setup = registry::Setup { folder: &folder, port: self.ports.get(part.name()), auth, addresses };
         Process::start_until_it_answers(part.name(), setup.command()?, logs, &setup.answers_at())
     }
 

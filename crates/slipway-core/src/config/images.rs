@@ -223,4 +223,37 @@ mod tests {
             assert_eq!(could, (latest, series), "{name}");
         }
     }
+
+    /// What every file has.
+    const HEAD: &str = "[edge]\nurl = \"https://slipway.example.com\"\n\
+        [gitlab]\nurl = \"https://gitlab.example.com\"\ntoken = \"GITLAB_TOKEN\"\n\
+        [[projects]]\nid = 1001\nnamespace_id = 71\nname = \"tug\"\nwebhook_token = \"WEBHOOK_TOKEN_TUG\"\n";
+
+    #[test]
+    fn the_images_of_the_example_file_are_settings_that_can_be_used() {
+        let example = include_str!("../../../../slipway.toml");
+        let could =
+            |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+        let whole: Vec<&str> =
+            example.lines().map(|line| line.strip_prefix("# ").filter(|rest| could(rest)).unwrap_or(line)).collect();
+        let config = Config::parse(&whole.join("\n")).expect("a good file");
+        let registries = config.places.values().filter(|place| place.user.is_some() && place.realm.is_some());
+        assert_eq!(registries.count(), 2);
+        let route = config.routes.last().expect("a route");
+        assert!(route.referrers && route.floating.len() == 3, "{route:?}");
+    }
+
+    #[test]
+    fn every_registry_of_the_operators_page_is_a_place_that_can_be_used() {
+        let page = include_str!("../../../../docs/operators/images.md");
+        let examples: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(examples.len() >= 5, "{}", examples.len());
+        for example in examples {
+            let public = "[places.registry-public]\nkind = \"registry\"\nurl = \"https://registry.example.com\"\n\
+                          user = \"slipway\"\ntoken = \"PUBLIC_TOKEN\"\n";
+            let more = if example.contains("[places.registry-public]") { "" } else { public };
+            let parsed = Config::parse(&format!("{HEAD}{more}{example}"));
+            assert!(parsed.is_ok(), "{example}\n{}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+        }
+    }
 }

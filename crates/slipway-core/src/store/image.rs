@@ -12,7 +12,7 @@ use slipway_oci::{
     Uploads, Which, copy, copy_referrers, find_referrers, list_tags, moves, read_back, read_back_blobs, read_image,
     read_manifest, tag,
 };
-use slipway_wire::{CallError, Digest, Http, Relay};
+use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
 use super::{Courier, NotShipped, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
@@ -60,6 +60,15 @@ fn not_served(error: &NotServed) -> Trouble {
     match error {
         NotServed::Call { what, place, source } => of(source, &format!("cannot read back {what} from {place}")),
         _ => Trouble::lasting(Code::Refused, error.to_string()),
+    }
+}
+
+/// The same of what was written a moment ago: a registry that lacks it may be behind, or has collected it, and then it is sent
+/// once more.
+fn not_kept(error: &NotServed) -> Trouble {
+    match error {
+        NotServed::Lacks { .. } => Trouble::passing(error.to_string()),
+        _ => not_served(error),
     }
 }
 
@@ -177,6 +186,9 @@ impl Registry {
         let scope = Scope::pull(&staging.repository);
         let image = read_image(&asking, http, &scope, &staging.repository, shipment.digest).await;
         let image = image.map_err(|error| not_whole(&error))?;
+        if let (true, Some(manifest)) = (planted(Planted::TagsFirst), image.manifest()) {
+            tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)?;
+        }
         let kept = Kept { courier, registry: &self.registry };
         copy(http, source, target, &image, &kept, &|blob, how| {
             if how != Moved::Left {
@@ -193,7 +205,7 @@ impl Registry {
             copy_referrers(http, source, target, &found, &kept, &|_, _| {}).await.map_err(not_copied)?;
         }
         // A registry that said 201 has said no more than that. Nobody has its tag yet.
-        read_back(http, target, &image, &[], Depth::Parts).await.map_err(|error| not_served(&error))?;
+        read_back(http, target, &image, &[], Depth::Parts).await.map_err(|error| not_kept(&error))?;
         // A final tag is never given another image, whoever has set it since the last look.
         if self.is_tagged(http, &telling, name, shipment.digest).await? {
             return Ok(());
@@ -203,6 +215,14 @@ impl Registry {
         };
         let floating = self.floating(http, &telling, name).await?;
         tag(http, target, manifest, &floating).await.map_err(not_copied)?;
+        // When the final tag is there, nobody comes back for these.
+        for moved in floating {
+            let found = self.find(http, &telling, &moved.clone().into()).await?;
+            if found != Seen::Digest(shipment.digest) {
+                let what = format!("{} has accepted the tag `{moved}`, and does not show it", self.repository);
+                return Err(Trouble::passing(what).into());
+            }
+        }
         tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)
     }
 
@@ -216,6 +236,7 @@ impl Registry {
     ) -> Result<bool, NotShipped> {
         match self.find(http, session, &name.clone().into()).await? {
             Seen::Digest(found) if found == digest => Ok(true),
+            Seen::Digest(_) if planted(Planted::OverwritesATag) => Ok(false),
             Seen::Digest(_) | Seen::WithoutDigest => Err(NotShipped::Taken),
             Seen::Nothing => Ok(false),
         }
@@ -231,9 +252,17 @@ impl Registry {
         let public = public.map_err(|error| of(&error, &format!("cannot list the tags of {}", self.repository)))?;
         // What floats itself is no version: `17.3` would be the newest of its own series.
         let is_final = |tag: &Tag| !self.floating.iter().any(|floating| floating.could_be(tag));
-        let public: BTreeSet<Tag> = public.into_iter().filter(is_final).collect();
-        let forward = |rule: &slipway_oci::Floating| moves(rule, name, &public) == Move::Forward;
-        Ok(rules.into_iter().filter(forward).map(|rule| rule.tag).collect())
+        let (finals, floating): (BTreeSet<Tag>, BTreeSet<Tag>) = public.into_iter().partition(is_final);
+        let forward = |rule: &slipway_oci::Floating| moves(rule, name, &finals) == Move::Forward;
+        let forward: Vec<Tag> = rules.into_iter().filter(forward).map(|rule| rule.tag).collect();
+        // By a list that lacks what is there, or by one that was not found for a moment, a tag would go back.
+        for tag in forward.iter().filter(|tag| !floating.contains(tag)) {
+            if self.find(http, session, &tag.clone().into()).await? != Seen::Nothing {
+                let what = format!("{} does not list the tag `{tag}`, which is there", self.repository);
+                return Err(Trouble::passing(what));
+            }
+        }
+        Ok(forward)
     }
 }
 

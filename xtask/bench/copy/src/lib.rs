@@ -1,7 +1,10 @@
-//! A Worker that does nothing but the verified copy: what `cargo xtask bench copy` measures and the copy's tests drive.
+//! A Worker that does nothing but the verified copy, of a package's bytes or of an image: what `cargo xtask bench` measures
+//! and the copy's tests drive.
 //!
 //! One order comes in as JSON, and how the copy ended goes out as JSON. It is never deployed.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod image;
 
 use std::time::Duration;
 
@@ -70,6 +73,13 @@ pub async fn relay(order: &str, cancel: Option<AbortSignal>, told: &Function) ->
     };
     let ended = slipway_relay::relay(&transfer, &limits, cancel.as_ref(), progress).await;
     Ok(in_json(ended).to_string())
+}
+
+/// Copies one image; a failure is thrown.
+#[wasm_bindgen]
+pub async fn image(order: &str) -> Result<(), JsError> {
+    let order = serde_json::from_str(order)?;
+    image::copy(&order).await.map_err(|error| JsError::new(&format!("{error:#}")))
 }
 
 fn in_json(ended: Result<Relayed, RelayError>) -> Value {

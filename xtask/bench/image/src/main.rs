@@ -12,19 +12,14 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
+use slipway_bench_engine::Order;
 use slipway_registry::{Manner, Quirk, Registry};
-use slipway_wire::Digest;
 
-/// What is to be copied.
+/// What is to be copied, and how.
 #[derive(Deserialize)]
-pub(crate) struct Order {
-    /// The registry, without a path.
-    source: String,
-    from: String,
-    target: String,
-    to: String,
-    digest: Digest,
-    tag: String,
+struct Asked {
+    #[serde(flatten)]
+    order: Order,
     /// A file for the addresses of uploads, so that a later process goes on with them.
     remember: Option<String>,
 }
@@ -32,15 +27,19 @@ pub(crate) struct Order {
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let what = arguments.next().context("the first argument says what to do")?;
-    let mut order = || -> anyhow::Result<Order> {
+    let mut asked = || -> anyhow::Result<Asked> {
         let text = arguments.next().context("the second argument is an order")?;
         serde_json::from_str(&text).context("cannot read the order")
     };
     match what.as_str() {
         // What is asked of each is on one thread in Slipway's hosts.
-        "ours" => tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ours::copy(&order()?)),
+        "ours" => {
+            let Asked { order, remember } = asked()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(ours::copy(&order, remember.as_deref()))
+        }
         #[cfg(feature = "oci-client")]
-        "oci-client" => tokio::runtime::Runtime::new()?.block_on(other::copy(&order()?)),
+        "oci-client" => tokio::runtime::Runtime::new()?.block_on(other::copy(&asked()?.order)),
         "registry" => tokio::runtime::Runtime::new()?.block_on(serve()),
         other => bail!("there is no `{other}`"),
     }

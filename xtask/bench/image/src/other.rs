@@ -10,9 +10,8 @@ use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use serde_json::Value;
+use slipway_bench_engine::Order;
 use slipway_oci::{DOCKER_IMAGE, DOCKER_LIST, OCI_IMAGE, OCI_INDEX};
-
-use crate::Order;
 
 /// The default of its own `push`.
 const AT_ONCE: usize = 16;

@@ -1,49 +1,25 @@
-//! The engine over native sockets, in the order in which a promotion uses it.
+//! The engine over native sockets.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use slipway_bench_engine::Order;
 use slipway_native::Native;
-use slipway_oci::{HeadManifest, Location, Registry, Repository, Scope, Session, Shelf, Tag, Uploads, Which};
+use slipway_oci::{Location, Registry, Uploads};
 use slipway_wire::{Digest, Token};
 
-use crate::Order;
-
-pub(crate) async fn copy(order: &Order) -> anyhow::Result<()> {
-    let http = Native::new(Duration::ZERO);
-    let (source, target) = (Registry::anonymous(order.source.parse()?), Registry::anonymous(order.target.parse()?));
-    let (from, to): (Repository, Repository) = (order.from.parse()?, order.to.parse()?);
-    // Within one registry one session serves both, as in the edge.
-    let (source, target) = (Session::new(&source), Session::new(&target));
-    let tag: Tag = order.tag.parse()?;
-    let (by_tag, by_digest) = (Which::Tag(tag.clone()), Which::Digest(order.digest));
-    let look = async |which: &Which| {
-        let head = HeadManifest { registry: target.registry(), repository: &to, which };
-        target.call(&http, &Scope::pull(&to), &head).await
-    };
-    let is_released = async || {
-        let found = look(&by_tag).await?;
-        anyhow::Ok(found.is_some_and(|head| head.digest == Some(order.digest)) && look(&by_digest).await?.is_some())
-    };
-    if is_released().await? {
-        return Ok(());
-    }
-    let image = slipway_oci::read_image(&source, &http, &Scope::pull(&from), &from, order.digest).await?;
-    let shelf = Shelf { session: &target, repository: &to };
-    let source = Shelf { session: &source, repository: &from };
-    match &order.remember {
+/// `remember`: a file for the addresses of uploads, so that a later process goes on with them.
+pub(crate) async fn copy(order: &Order, remember: Option<&str>) -> anyhow::Result<()> {
+    let (http, target) = (Native::new(Duration::ZERO), Registry::anonymous(order.target.parse()?));
+    match remember {
         Some(file) => {
-            let uploads = Remembered::read(file, target.registry())?;
-            slipway_oci::copy(&http, source, shelf, &image, &uploads, &|_, _| ()).await?;
+            let uploads = Remembered::read(file, &target)?;
+            slipway_bench_engine::copy(&http, order, &target, &uploads).await
         }
-        None => drop(slipway_oci::copy(&http, source, shelf, &image, &(), &|_, _| ()).await?),
+        None => slipway_bench_engine::copy(&http, order, &target, &()).await,
     }
-    slipway_oci::tag(&http, shelf, image.manifest().context("an image has a manifest")?, &[tag]).await?;
-    ensure!(is_released().await?, "it is not read back");
-    Ok(())
 }
 
 /// The addresses of uploads in a file, as the edge keeps them in its ledger.

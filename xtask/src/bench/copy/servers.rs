@@ -132,7 +132,7 @@ impl Servers {
 }
 
 /// Bytes that look random and are always the same: xorshift64, from Marsaglia's paper.
-fn block() -> Vec<u8> {
+pub(in crate::bench) fn block() -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     (0..BLOCK_BYTES)
         .map(|_| {
@@ -145,13 +145,16 @@ fn block() -> Vec<u8> {
 }
 
 /// What comes at `offset` of a body of `size` bytes, up to the end of the block or of the body.
-fn piece(block: &[u8], offset: u64, size: u64) -> &[u8] {
+pub(in crate::bench) fn piece(block: &[u8], offset: u64, size: u64) -> &[u8] {
     let from = usize::try_from(offset % BLOCK_BYTES as u64).unwrap_or(0);
     let length = usize::try_from(size - offset).unwrap_or(usize::MAX).min(BLOCK_BYTES - from);
     &block[from..from + length]
 }
 
-fn listen(serve: impl Fn(TcpStream) -> anyhow::Result<()> + Send + Sync + 'static) -> anyhow::Result<SocketAddr> {
+/// Serves each connection in a thread of its own, until the program ends.
+pub(in crate::bench) fn listen(
+    serve: impl Fn(TcpStream) -> anyhow::Result<()> + Send + Sync + 'static,
+) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
     let address = listener.local_addr()?;
     let serve = Arc::new(serve);
@@ -231,19 +234,21 @@ fn take(mut stream: TcpStream, received: &AtomicU64, gate: &Gate) -> anyhow::Res
 }
 
 /// The first lines of a request, as far as these servers care.
-struct Head {
-    target: String,
+pub(in crate::bench) struct Head {
+    pub(in crate::bench) method: String,
+    pub(in crate::bench) target: String,
     /// `None` when the body is chunked.
-    length: Option<u64>,
+    pub(in crate::bench) length: Option<u64>,
     expects_continue: bool,
 }
 
 impl Head {
-    fn read(reader: &mut impl std::io::BufRead) -> anyhow::Result<Self> {
+    pub(in crate::bench) fn read(reader: &mut impl std::io::BufRead) -> anyhow::Result<Self> {
         let mut line = String::new();
         reader.read_line(&mut line)?;
-        let target = line.split(' ').nth(1).context("a request has a target")?.to_owned();
-        let mut head = Self { target, length: None, expects_continue: false };
+        let mut words = line.split(' ').map(str::to_owned);
+        let (method, target) = words.next().zip(words.next()).context("a request has a method and a target")?;
+        let mut head = Self { method, target, length: None, expects_continue: false };
         loop {
             let mut line = String::new();
             ensure!(reader.read_line(&mut line)? > 0, "the request ends in its head");

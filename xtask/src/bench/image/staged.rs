@@ -4,14 +4,13 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::bench::copy::servers::block;
+
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// The repository of all of them.
 pub(super) const REPOSITORY: &str = "team/app";
-
-/// What a layer repeats behind its own name.
-const BLOCK_BYTES: usize = 1_048_573;
 
 /// An image under its own tag.
 pub(super) struct Staged {
@@ -63,18 +62,6 @@ pub(super) fn stage(
     Ok(Staged { tag, digest: text(&index)?, bytes: known.values().map(size).sum(), largest: text(largest)? })
 }
 
-/// Bytes that look random and are always the same: xorshift64, from Marsaglia's paper.
-fn block() -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[7]
-    };
-    (0..BLOCK_BYTES).map(|_| next()).collect()
-}
-
 /// It begins as gzip does: a client that thinks it unpacked would pack it.
 fn layer(block: &[u8], name: &str, bytes: usize) -> Vec<u8> {
     let mut layer = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -86,7 +73,7 @@ fn layer(block: &[u8], name: &str, bytes: usize) -> Vec<u8> {
     layer
 }
 
-fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
+pub(super) fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
     let digest = format!("sha256:{:x}", Sha256::digest(bytes));
     json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
 }

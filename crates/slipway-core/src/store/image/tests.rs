@@ -467,6 +467,45 @@ fn a_floating_tag_is_never_moved_back_nor_to_a_candidate() {
 }
 
 #[test]
+fn a_list_without_a_tag_that_is_there_moves_no_tag_back() {
+    let floating = [rule("latest")];
+    for list in [answer(404, &[], b""), answer(200, &[], br#"{"tags":null}"#)] {
+        let (world, digest) = world();
+        ship_as(&world, digest, "17.3.1", &floating).expect("shipped");
+        let older = world.image(STAGING, "team/app", "older");
+        world.refuse("GET public.example.com/v2/team/app/tags/list", 1, list);
+        let trouble = stopped(ship_as(&world, older, "16.11.2", &floating));
+        assert!(trouble.may_pass() && trouble.what.contains("`latest`"), "{trouble}");
+        assert_eq!((world.tag(PUBLIC, "latest"), world.tag(PUBLIC, "16.11.2")), (Some(digest.to_string()), None));
+        ship_as(&world, older, "16.11.2", &floating).expect("shipped");
+        assert_eq!(world.tag(PUBLIC, "latest"), Some(digest.to_string()));
+    }
+}
+
+#[test]
+fn an_image_is_not_out_while_a_floating_tag_that_was_accepted_is_not_shown() {
+    let (world, digest) = world();
+    let floating = [rule("latest")];
+    // Whatever stands in front says 200, and the registry has heard nothing.
+    world.refuse("PUT public.example.com/v2/team/app/manifests/latest", 1, answer(200, &[], b"<html>"));
+    let trouble = stopped(ship_as(&world, digest, "17.3.1", &floating));
+    assert!(trouble.may_pass() && trouble.what.contains("`latest`"), "{trouble}");
+    assert_eq!(world.tag(PUBLIC, "17.3.1"), None);
+    ship_as(&world, digest, "17.3.1", &floating).expect("shipped");
+    assert_eq!(world.tag(PUBLIC, "latest"), Some(digest.to_string()));
+}
+
+#[test]
+fn a_part_that_is_not_shown_a_moment_after_it_was_sent_needs_no_person() {
+    let (world, digest) = world();
+    world.refuse(&format!("GET {PUBLIC}/v2/team/app/manifests/{digest}"), 1, answer(404, &[], b""));
+    let trouble = stopped(ship_as(&world, digest, "17.3.1", &[]));
+    assert!(trouble.may_pass() && trouble.what.contains(&digest.to_string()), "{trouble}");
+    assert_eq!(world.tag(PUBLIC, "17.3.1"), None);
+    ship_as(&world, digest, "17.3.1", &[]).expect("shipped");
+}
+
+#[test]
 fn what_says_something_about_an_image_comes_before_its_tag_and_only_where_it_is_wanted() {
     let (world, digest) = world();
     let empty = world.put_blob(STAGING, "team/app", b"{}");
