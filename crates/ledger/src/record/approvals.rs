@@ -104,14 +104,14 @@ impl<S: Sql> Record<S> {
                 &[id.into(), serde_json::to_string(&order)?.into()],
             )?;
             let tags: Vec<&str> = approval.distros.iter().filter_map(|name| tag_of(name)).collect();
-            let mut details = serde_json::json!({
+            let (kind, names) = match tags.as_slice() {
+                [] => ("distros", serde_json::json!(approval.distros)),
+                tags => ("tags", serde_json::json!(tags)),
+            };
+            let details = serde_json::json!({
                 "approval": id, "digest": approval.digest, "via": approval.via.word(), "job": approval.job_id, "policy": policy,
+                kind: names,
             });
-            if tags.is_empty() {
-                details["distros"] = approval.distros.clone().into();
-            } else {
-                details["tags"] = tags.into();
-            }
             if approval.via == Via::Webhook {
                 self.open_status(version, key, &approval.by, now)?;
             }
