@@ -681,7 +681,7 @@ impl PackageHost for Edge {
             let slot = match select(asked, ready(())).await {
                 Either::Left((answered_at_once, _)) => answered_at_once,
                 Either::Right(((), stands_by)) => {
-                    self.0.waits_for_a_slot(ask);
+                    self.0.waits_for_a_slot(place, ask);
                     let slot = stands_by.await;
                     if matches!(slot, Ok(Slot::Lent)) {
                         self.0.point("somebody who stood by was lent a slot");
