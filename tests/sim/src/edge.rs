@@ -444,9 +444,8 @@ impl Edge {
             return Err(RelayError::Broken(Unreachable { host, why: "no such host".to_owned() }));
         };
         let stored = || {
-            let registry = world.registry(source).expect("it was found");
-            let stored = registry.borrow().stored(&transfer.source);
-            stored
+            let registry = world.registry(source).ok_or(http::StatusCode::NOT_FOUND)?;
+            registry.borrow().stored(&transfer.source)
         };
         let late = || {
             let bytes = stored().ok()?;

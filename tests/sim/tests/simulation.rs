@@ -87,7 +87,7 @@ fn pairs_of_faults_that_chance_picks_break_no_promise_of_an_image() {
     let mut failed = 0;
     for course in [Course::ImageCopy, Course::ImageMount] {
         let began = Instant::now();
-        let tally = course::some_pairs(course, 3000);
+        let tally = course::some_pairs(course, 2000);
         show(&format!("runs, {} pairs", tally.pairs), course, &tally, began);
         failed += tally.failed;
     }
@@ -108,7 +108,7 @@ fn random_steps_break_no_promise_and_reach_what_is_rare() {
 
 #[test]
 fn random_steps_with_images_break_no_promise_and_reach_what_is_rare() {
-    let steps = from_environment("SLIPWAY_SIM_IMAGE_STEPS", 1_000_000);
+    let steps = from_environment("SLIPWAY_SIM_IMAGE_STEPS", 600_000);
     let first = from_environment("SLIPWAY_SIM_IMAGE_SEED", swarm::WITH_IMAGES);
     walk(first, steps, &swarm::IMAGE_POINTS);
 }
