@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fault::{Fault, Kind, Sort};
 use crate::registry::Manner;
+use crate::rng::Rng;
 use crate::server::Delays;
 use crate::world::{Mark, Parcel, Settings, Violation, Weather, World};
 
@@ -459,6 +460,31 @@ pub fn pairs(course: Course, stand_ins: bool) -> Tally {
     tally
 }
 
+/// So many ordered pairs, picked by chance, each run whole: of courses that have too many pairs to be run each time.
+pub fn some_pairs(course: Course, count: usize) -> Tally {
+    let kinds = run(course.settings(&[])).kinds;
+    let pick = |rng: &mut Rng, kinds: &[Kind], from: usize| {
+        let number = from + rng.below(kinds.len().saturating_sub(from) as u64) as usize;
+        let kind = *kinds.get(number)?;
+        let fitting: Vec<Fault> = course.faults().into_iter().filter(|fault| fault.fits(kind)).collect();
+        Some((number as u64, rng.pick(&fitting)?))
+    };
+    let mut tally = spread(count, |job, tally| {
+        let mut rng = Rng::new(job as u64);
+        let Some(first) = pick(&mut rng, &kinds, 0) else { return };
+        let alone = run(course.settings(&[first]));
+        // The second one meets the path as the first has bent it.
+        let second = pick(&mut rng, &alone.kinds, first.0 as usize + 1);
+        tally.add(course, &[first], alone);
+        if let Some(second) = second {
+            tally.pairs += 1;
+            tally.add(course, &[first, second], run(course.settings(&[first, second])));
+        }
+    });
+    tally.boundaries = kinds.len();
+    tally
+}
+
 /// The boundaries of a course by their sort, for people.
 pub fn sorts(course: Course) -> BTreeMap<Sort, usize> {
     let mut sorts = BTreeMap::new();
@@ -471,7 +497,6 @@ pub fn sorts(course: Course) -> BTreeMap<Sort, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
 
     /// What came of a run, and where it was when nothing ran: the boundaries, and what can follow with and without a
     /// further fault.

@@ -444,9 +444,8 @@ impl Edge {
             return Err(RelayError::Broken(Unreachable { host, why: "no such host".to_owned() }));
         };
         let stored = || {
-            let registry = world.registry(source).expect("it was found");
-            let stored = registry.borrow().stored(&transfer.source);
-            stored
+            let registry = world.registry(source).ok_or(http::StatusCode::NOT_FOUND)?;
+            registry.borrow().stored(&transfer.source)
         };
         let late = || {
             let bytes = stored().ok()?;
@@ -681,7 +680,7 @@ impl PackageHost for Edge {
             let slot = match select(asked, ready(())).await {
                 Either::Left((answered_at_once, _)) => answered_at_once,
                 Either::Right(((), stands_by)) => {
-                    self.0.waits_for_a_slot(ask);
+                    self.0.waits_for_a_slot(place, ask);
                     let slot = stands_by.await;
                     if matches!(slot, Ok(Slot::Lent)) {
                         self.0.point("somebody who stood by was lent a slot");

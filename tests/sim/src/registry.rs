@@ -333,7 +333,7 @@ impl Registry {
         let (path, is_known) = (request.uri().path().to_owned(), self.knows(request.headers().get(AUTHORIZATION)));
         let repository = repository_of(&path).to_owned();
         let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
-        if !is_known && !(is_reading && repository.starts_with(self.opens)) {
+        if !(is_known || is_reading && repository.starts_with(self.opens)) {
             return with(error(401, "UNAUTHORIZED", &[]), WWW_AUTHENTICATE, r#"Basic realm="images""#);
         }
         if let Some((_, name)) = path.rsplit_once("/manifests/") {
@@ -387,7 +387,7 @@ impl Registry {
             let others = held.manifests.iter().filter(|((owner, digest), other)| {
                 owner == repository && *digest != stored.digest && other.media_type == stored.media_type
             });
-            bytes = others.map(|(_, other)| other.bytes.clone()).last().unwrap_or_default();
+            bytes = others.map(|(_, other)| other.bytes.clone()).next_back().unwrap_or_default();
         }
         let length = bytes.len().to_string();
         let response = answer(200, if method == Method::HEAD { Vec::new() } else { bytes });

@@ -7,14 +7,60 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::course::{Ran, run};
-use crate::fault::{Fault, Outsider};
+use crate::fault::{Fault, OF_IMAGES, Outsider};
 use crate::registry::Manner;
 use crate::rng::Rng;
 use crate::server::Delays;
 use crate::world::{Parcel, Settings, Violation, Weather};
 
+/// The worlds of seeds from here on have images, too. Those of the seeds before are what they were when there were none.
+pub const WITH_IMAGES: u64 = 1 << 31;
+
 /// The world of a seed.
 pub fn settings(seed: u64) -> Settings {
+    let settings = packages(seed);
+    if seed < WITH_IMAGES { settings } else { with_images(settings) }
+}
+
+/// A few packages of a world, and images beside them, some of them in one repository.
+fn with_images(mut settings: Settings) -> Settings {
+    let mut rng = Rng::new(settings.seed ^ 0x5a);
+    settings.parcels.truncate(rng.below(3) as usize);
+    for number in 0..=rng.below(4) {
+        let mounts = rng.chance(4000);
+        let (prefix, image) = if mounts {
+            ("mount", "images.test/harbour-ci/buoy")
+        } else {
+            ("image", "images-staging.test/harbour-ci/tug")
+        };
+        let (minor, candidate) = (2 + rng.below(3), if rng.chance(2000) { "-rc1" } else { "" });
+        let mut tags = vec![format!(":1.{minor}.{number}{candidate}")];
+        tags.extend(rng.chance(2500).then(|| format!(":edition-{number}")));
+        let both = rng.below(3);
+        settings.parcels.push(Parcel {
+            project: 1001 + rng.below(2),
+            version: rng.pick(&["1.2.0", "1.3.0-rc1"]).unwrap_or("1.2.0").parse().expect("a version"),
+            key: format!("{prefix}-{number}").parse().expect("a key"),
+            filename: image.parse().expect("an image"),
+            bytes: format!("image {number}").into_bytes(),
+            distros: tags,
+            played_after: rng.below(60_000) as i64,
+            asks: both != 1,
+            webhooks: if both == 0 { vec![] } else { vec![rng.below(6000) as i64] },
+        });
+    }
+    settings.manner = Manner { checks_parts: rng.chance(6000), mounts: rng.chance(7000), redirects: rng.chance(3000) };
+    if let Weather::Swarm { rates, .. } = &mut settings.weather
+        && !rates.is_empty()
+    {
+        for fault in OF_IMAGES.into_iter().filter(|_| rng.chance(4000)).collect::<Vec<_>>() {
+            rates.push((fault, 1 + rng.below(if matches!(fault, Fault::Somebody(_)) { 15 } else { 300 })));
+        }
+    }
+    settings
+}
+
+fn packages(seed: u64) -> Settings {
     let mut rng = Rng::new(seed.wrapping_mul(0x5851_f42d_4c95_7f2d) ^ 0xa5);
     let mut parcels = Vec::new();
     let count = 1 + rng.below(9);
@@ -147,6 +193,18 @@ pub const POINTS: [&str; 32] = [
     "what was public already was called released",
     "a commit failed",
     "a second approval was given after a failure",
+];
+
+/// What must be reached where there are images.
+pub const IMAGE_POINTS: [&str; 8] = [
+    "a conflict was named",
+    "a floating tag was moved",
+    "a missing file was named",
+    "a registry collected what no tag leads to",
+    "an act was done, and denied",
+    "an image was released",
+    "the process died while it carried bytes",
+    "two targets were released under one approval",
 ];
 
 /// Runs seed after seed on all cores, for at least so many steps. A run that has begun is ended.

@@ -23,7 +23,7 @@ use slipway_edge::account::SlotEnded;
 use slipway_edge::port::Told;
 use slipway_gitlab::Instance;
 use slipway_ledger::{Record, Sight, Sql as _};
-use slipway_packagecloud::PackageKind;
+use slipway_packagecloud::{Filename, PackageKind};
 use slipway_wire::{Digest, Request, Response, Token};
 
 use crate::edge::{Disk, Edge, Process, arrives, arrives_late, needs_a_person};
@@ -515,7 +515,7 @@ impl World {
             let expect = Expectation {
                 distros: if file.is_some() { parcel.distros.clone() } else { Vec::new() },
                 tags,
-                kind: match file.map(|file| file.kind()) {
+                kind: match file.map(Filename::kind) {
                     None => cargo::Kind::Image,
                     Some(Some(PackageKind::Rpm)) => cargo::Kind::Rpm,
                     Some(_) => cargo::Kind::Deb,
@@ -584,8 +584,7 @@ impl World {
             ] {
                 public.put(&place, b"a bystander", BEGUN);
             }
-            let is_deb =
-                self.parcels[goal.parcel].filename.file().and_then(|file| file.kind()) == Some(PackageKind::Deb);
+            let is_deb = self.parcels[goal.parcel].filename.file().and_then(Filename::kind) == Some(PackageKind::Deb);
             let free = if is_deb { "ubuntu/focal" } else { "el/8" };
             if goals.iter().all(|goal| goal.public.1 != (repository.clone(), free.to_owned(), name.clone())) {
                 public.put(&(repository.clone(), free.to_owned(), name.clone()), b"a bystander elsewhere", BEGUN);
@@ -600,6 +599,7 @@ impl World {
             return self.servers[*server].borrow_mut().put(place, bytes, now);
         };
         let (image, mut registry) = (Made::of(bytes), registry.borrow_mut());
+        registry.put(&place.0, &Made::of(b"another build"));
         registry.put(&place.0, &image);
         // A tag of staging may be set again at any moment.
         registry.set(&place.0, &format!("ci-{}", parcel.key), image.digest, now);

@@ -15,25 +15,50 @@ use slipway_wire::{Planted, plant};
 /// How many seeds are tried for a bug that no course has caught.
 const SEEDS_MAX: u64 = 400;
 
+/// The bugs that are planted. The environment names some: `SLIPWAY_SIM_BUGS=TagsFirst,FloatsBack`.
+fn bugs() -> Vec<Planted> {
+    let Ok(named) = std::env::var("SLIPWAY_SIM_BUGS") else { return Planted::ALL.to_vec() };
+    let is_named = |bug: &Planted| named.split(',').any(|name| name == format!("{bug:?}"));
+    let bugs: Vec<Planted> = Planted::ALL.into_iter().filter(is_named).collect();
+    assert!(!bugs.is_empty(), "`{named}` names no bug");
+    bugs
+}
+
+/// The courses in which a bug can be.
+fn courses(bug: Planted) -> Vec<Course> {
+    let is_of_images = matches!(
+        bug,
+        Planted::TagsFirst
+            | Planted::BelievesAManifest
+            | Planted::OverwritesATag
+            | Planted::CopiesOnePlatform
+            | Planted::FloatsBack
+    );
+    // The registry that takes every manifest is first: there the bug alone shows, and not that it is refused.
+    let courses = Course::ALL.into_iter().rev().filter(|course| course.has_images() == is_of_images);
+    if is_of_images { courses.collect() } else { courses.rev().collect() }
+}
+
 /// What catches a bug first: a course without faults, one with a fault, or a seed of chance.
 fn caught(bug: Planted) -> Option<String> {
     plant(Some(bug));
-    for course in Course::ALL {
+    let courses = courses(bug);
+    for course in &courses {
         let fair = course::run(course.settings(&[]));
         if let Some(violation) = fair.violation {
             return Some(format!("{:<9} {course:?} without a fault", violation.invariant));
         }
     }
-    if let Some(violation) = unaided().or_else(held) {
+    if let Some(violation) = unaided(&courses).or_else(held) {
         return Some(violation);
     }
     // Some seeds come before the courses' faults: each has many of them.
-    for seed in 1..=60 {
+    for seed in (1..=60).filter(|_| !courses.iter().any(|course| course.has_images())) {
         if let Some(violation) = swarm::run_seed(seed).violation {
             return Some(format!("{:<9} seed {seed}", violation.invariant));
         }
     }
-    for course in Course::ALL {
+    for course in &courses {
         let kinds = course::run(course.settings(&[])).kinds;
         for (number, kind) in (0..).zip(kinds) {
             for fault in course.faults().into_iter().filter(|fault| fault.fits(kind)) {
@@ -53,8 +78,8 @@ fn caught(bug: Planted) -> Option<String> {
 
 /// What must go well with nobody there to play a job again: one look at a list or a registry that is behind, and a GitLab that does not
 /// answer for a moment when only its webhook has told of the job.
-fn unaided() -> Option<String> {
-    for course in Course::ALL {
+fn unaided(courses: &[Course]) -> Option<String> {
+    for course in courses {
         let alone = |faults: &[(u64, Fault)]| {
             let mut settings = course.settings(faults);
             settings.plays_max = 0;
@@ -97,12 +122,12 @@ fn held() -> Option<String> {
 
 #[test]
 fn every_planted_bug_is_caught() {
-    let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (bugs, next, all) = (bugs(), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
-                while let Some(bug) = Planted::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let by = caught(*bug);
                     if by.is_none() {
                         println!("{bug:?} is not caught");
@@ -125,7 +150,7 @@ fn every_planted_bug_is_caught() {
 #[test]
 fn without_a_bug_nothing_is_caught() {
     plant(None);
-    assert_eq!(unaided(), None);
+    assert_eq!(unaided(&Course::ALL), None);
     assert_eq!(held(), None);
     for seed in 1..=200 {
         assert_eq!(swarm::run_seed(seed).violation, None, "seed {seed}");

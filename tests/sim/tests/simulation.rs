@@ -82,6 +82,18 @@ fn every_ordered_pair_of_faults_breaks_no_promise() {
     assert_eq!(failed, 0);
 }
 
+#[test]
+fn pairs_of_faults_that_chance_picks_break_no_promise_of_an_image() {
+    let mut failed = 0;
+    for course in [Course::ImageCopy, Course::ImageMount] {
+        let began = Instant::now();
+        let tally = course::some_pairs(course, 2000);
+        show(&format!("runs, {} pairs", tally.pairs), course, &tally, began);
+        failed += tally.failed;
+    }
+    assert_eq!(failed, 0);
+}
+
 /// How many steps chance takes. More of them, or other seeds, through the environment.
 fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -91,6 +103,17 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
 fn random_steps_break_no_promise_and_reach_what_is_rare() {
     let steps = from_environment("SLIPWAY_SIM_STEPS", 10_000_000);
     let first = from_environment("SLIPWAY_SIM_SEED", 1);
+    walk(first, steps, &swarm::POINTS);
+}
+
+#[test]
+fn random_steps_with_images_break_no_promise_and_reach_what_is_rare() {
+    let steps = from_environment("SLIPWAY_SIM_IMAGE_STEPS", 600_000);
+    let first = from_environment("SLIPWAY_SIM_IMAGE_SEED", swarm::WITH_IMAGES);
+    walk(first, steps, &swarm::IMAGE_POINTS);
+}
+
+fn walk(first: u64, steps: u64, points: &[&str]) {
     let began = Instant::now();
     let walked = swarm::walk(first, steps);
     println!(
@@ -118,13 +141,13 @@ fn random_steps_break_no_promise_and_reach_what_is_rare() {
         }
     }
     assert!(walked.failures.is_empty(), "{} seeds break a promise", walked.failures.len());
-    let never: Vec<_> = swarm::POINTS.iter().filter(|point| !walked.points.contains_key(*point)).collect();
+    let never: Vec<_> = points.iter().filter(|point| !walked.points.contains_key(*point)).collect();
     assert!(never.is_empty(), "never reached, so nothing is proved of it: {never:?}");
 }
 
 #[test]
 fn a_seed_is_the_same_run_each_time() {
-    for seed in 1..=100 {
+    for seed in (1..=100).chain(swarm::WITH_IMAGES..swarm::WITH_IMAGES + 20) {
         let traced = || {
             let mut settings = swarm::settings(seed);
             settings.is_traced = true;
