@@ -1,8 +1,9 @@
 //! How callers follow a release: by its state, by its number, and what they are told when they ask badly.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use slipway_tests::e2e::{World, deb};
 
 #[test]
@@ -21,6 +22,33 @@ fn a_reader_who_waits_for_a_state_is_answered_when_the_release_has_it_and_not_be
         world.gitlab.play(job, "mira");
         assert_eq!(waiting.join().expect("the reader")["state"], "complete");
     });
+}
+
+#[test]
+fn a_reader_who_waits_hears_of_a_change_when_it_is_written() {
+    let world = World::start("follow-changes");
+    let release = world.release("1.0.0");
+    let keys = ["cargo", "pilot", "manual"];
+    release.plan(&keys);
+    let session = release.session(release.build);
+    for key in keys {
+        let sequence = release.sequence();
+        thread::scope(|scope| {
+            let query = format!("?since={sequence}&timeout=25");
+            let waiting = scope.spawn({
+                let release = &release;
+                move || (release.api("GET", &query, None, &Value::Null).ok().json(), Instant::now())
+            });
+            let told = release.api("POST", "/holds", Some(&session), &json!({"keys": [key], "reason": "to be seen"}));
+            assert_eq!(told.status, 200, "{key}: {}", told.text());
+            let changed_at = Instant::now();
+            let (seen, seen_at) = waiting.join().expect("the reader");
+            assert!(seen["sequence"].as_u64() > Some(sequence), "{key}: {seen}");
+            // Without a word it would be looked at after five seconds.
+            let late = seen_at.saturating_duration_since(changed_at);
+            assert!(late < Duration::from_secs(2), "{key}: {late:?}");
+        });
+    }
 }
 
 #[test]

@@ -202,7 +202,10 @@ impl PackageHost for Host<&PackagePromotion> {
         self.object.transfers.borrow_mut().insert(nonce.clone(), UnderWay { loaded: Some(loaded), watched, sent: 0 });
         let relayed = copy::send_out(&self.object.env, &package::name(target.order), &nonce).await;
         let ended = self.object.transfers.borrow_mut().remove(&nonce);
-        if let (Ok(Relayed::Answered(_)), Some(ended)) = (&relayed, ended) {
+        // One that was refused after its last byte is sent again, and would be counted twice.
+        if let (Ok(Relayed::Answered(answer)), Some(ended)) = (&relayed, ended)
+            && answer.status().is_success()
+        {
             let mut arrived = self.object.arrived.borrow_mut();
             let before = arrived.entry(ended.watched.distro).or_default();
             *before = before.saturating_add(size);

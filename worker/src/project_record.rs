@@ -20,6 +20,7 @@ use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
@@ -45,8 +46,9 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How long a socket is sent to before whoever reads has to show again that they may.
 const WATCH_LIMIT: Duration = Duration::from_mins(5);
-/// How often a waiting reader's release is looked at.
-const WAIT_STEP: Duration = Duration::from_millis(400);
+/// After how long a waiting reader's release is looked at without a word: what a request wrote that was cut off before it
+/// told anybody.
+const LOOKS_AFTER: Duration = Duration::from_secs(5);
 
 #[durable_object]
 pub struct ProjectRecord {
@@ -55,11 +57,13 @@ pub struct ProjectRecord {
     record: OnceCell<Record<DurableSql>>,
     /// How many bytes of targets have been sent. In memory alone: the next word comes in a second.
     sent: RefCell<Sent>,
+    /// Who waits for a change.
+    followers: Followers,
 }
 
 impl DurableObject for ProjectRecord {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, record: OnceCell::new(), sent: RefCell::default() }
+        Self { state, env, record: OnceCell::new(), sent: RefCell::default(), followers: Followers::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -474,7 +478,8 @@ impl ProjectRecord {
         let project = settings::project(&config, project_id)?;
         let began = clock::now();
         // A clock that is set back meanwhile holds nobody for longer.
-        let waits = || (began..began + Duration::from_millis(wait_ms)).contains(&clock::now());
+        let ends_at = began + Duration::from_millis(wait_ms);
+        let waits = || (began..ends_at).contains(&clock::now());
         let mut looked_at = None;
         loop {
             let sequence = self.record()?.sequence(version)?;
@@ -489,7 +494,7 @@ impl ProjectRecord {
                     return Ok(());
                 }
             }
-            Delay::from(WAIT_STEP).await;
+            self.followers.changed(&self.host(), ends_at.since(clock::now()).min(LOOKS_AFTER)).await;
         }
     }
 
@@ -536,8 +541,9 @@ impl ProjectRecord {
         Ok(Response::from_websocket(pair.client)?)
     }
 
-    /// Sends a release to those who watch it. What it tells has happened, so it does not fail.
+    /// Sends a release to those who watch it, and wakes those who wait. What it tells has happened, so it does not fail.
     fn announce(&self, project_id: u64, version: &Version) {
+        self.followers.wake();
         let sockets = self.state.get_websockets_with_tag(version.as_str());
         if sockets.is_empty() {
             return;

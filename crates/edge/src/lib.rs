@@ -4,8 +4,9 @@
 //! [`project`] hands orders over, looks into [`hints`] and finds what nobody drives, [`job_call`] answers jobs that ask by
 //! themselves, [`changes`] writes down holds and overrides, [`lost`] finds what no webhook told, [`notify`] tells others
 //! what became of it, [`account`] lends a destination's transfer slots, [`slots`] lets whoever comes next stand by for one,
-//! and [`reading`] answers many who ask the same server with one reading. A runtime lends the time, randomness, the network and the way to other objects through the ports in [`port`]. The Worker
-//! is one such runtime; the simulation, which kills and delays everything, is another. So what is tested is what runs.
+//! [`reading`] answers many who ask the same server with one reading, and [`followers`] wait for a change. A runtime lends
+//! the time, randomness, the network and the way to other objects through the ports in [`port`]. The Worker is one such
+//! runtime; the simulation, which kills and delays everything, is another. So what is tested is what runs.
 //!
 //! Absent on purpose: requests from outside, secrets, sockets, and everything that only a runtime can do.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -13,6 +14,7 @@
 pub mod account;
 pub mod changes;
 pub mod denied;
+pub mod followers;
 pub mod gates;
 pub mod hints;
 pub mod job_call;

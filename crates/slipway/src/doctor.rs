@@ -195,7 +195,7 @@ fn date_ms(text: &str) -> Option<i64> {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let mut parts = text.split_once(", ")?.1.split(' ');
     let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let month = MONTHS.find(month).filter(|_| month.len() == 3)? / 3 + 1;
+    let month = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)? / 3 + 1;
     let Timestamp(moment) = format!("{year}-{month:02}-{day}T{time}.000Z").parse().ok()?;
     Some(moment)
 }
@@ -240,10 +240,22 @@ async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Opti
     let version = if subject.is_version_named {
         Some(settings.version.clone())
     } else {
-        edge.releases().await.ok().and_then(|releases| releases.into_iter().next()).map(|release| release.version)
+        match edge.releases().await {
+            Ok(releases) => releases.into_iter().next().map(|release| release.version),
+            Err(error) => {
+                visit.not_asked("release", format!("which releases there are: {}", error.sentences()));
+                None
+            }
+        }
     };
     let release = match &version {
-        Some(version) => edge.release_of(version).await.ok(),
+        Some(version) => match edge.release_of(version).await {
+            Ok(release) => Some(release),
+            Err(error) => {
+                visit.not_asked("release", format!("{version}: {}", error.sentences()));
+                None
+            }
+        },
         None => None,
     };
     (policy, release)
@@ -270,11 +282,7 @@ async fn ask_gitlab(visit: &mut Visit, subject: &Subject, gitlab: &Gitlab, proje
                 expiry(visit, &name, facts.expires_at.as_deref());
             }
             if !facts.may("api") {
-                visit.note(
-                    "play jobs",
-                    Verdict::Finding,
-                    format!("{source} cannot play jobs: that needs the scope `api`"),
-                );
+                visit.finding("play jobs", format!("{source} cannot play jobs: that needs the scope `api`"));
             }
         }
         Err(_) => match gitlab.grant().await {
@@ -324,12 +332,15 @@ fn expiry(visit: &mut Visit, name: &str, day: Option<&str>) {
 /// Why GitLab does not tell Slipway of all that it must.
 fn webhook(edge: &Base, project: u64, hooks: &[Hook]) -> Vec<String> {
     let ours = format!("{edge}/webhooks/gitlab/");
-    let Some(hook) = hooks.iter().find(|hook| hook.url.starts_with(&ours)) else {
-        let next = format!("add one to {ours}{project} with Job events (Settings → Webhooks)");
+    // One of another project's number beside the right one does no harm.
+    let right = format!("{ours}{project}");
+    let hook = hooks.iter().find(|hook| hook.url == right);
+    let Some(hook) = hook.or_else(|| hooks.iter().find(|hook| hook.url.starts_with(&ours))) else {
+        let next = format!("add one to {right} with Job events (Settings → Webhooks)");
         return vec![format!("project {project} has none to Slipway: {next}")];
     };
     let mut wrong = Vec::new();
-    if hook.url != format!("{ours}{project}") {
+    if hook.url != right {
         wrong.push(format!("it goes to `{}`, and must end in `/{project}`", hook.url));
     }
     if !hook.job_events {
@@ -668,13 +679,19 @@ mod tests {
     #[test]
     fn a_date_of_http_is_read() {
         assert_eq!(date_ms("Mon, 23 Nov 2026 09:00:00 GMT"), Some(1_795_424_400_000));
-        for text in ["", "Mon, 23 Nob 2026 09:00:00 GMT", "Monday, 23-Nov-26 09:00:00 GMT", "2026-11-23"] {
+        for text in [
+            "",
+            "Mon, 23 Nob 2026 09:00:00 GMT",
+            "Mon, 23 ovD 2026 09:00:00 GMT",
+            "Monday, 23-Nov-26 09:00:00 GMT",
+            "2026-11-23",
+        ] {
             assert_eq!(date_ms(text), None, "{text}");
         }
     }
 
-    fn hook(change: impl Fn(&mut Hook)) -> Vec<String> {
-        let mut hook = Hook {
+    fn right() -> Hook {
+        Hook {
             url: "https://slipway.example.com/webhooks/gitlab/7".to_owned(),
             job_events: true,
             pipeline_events: true,
@@ -682,7 +699,11 @@ mod tests {
             enable_ssl_verification: Some(true),
             alert_status: Some("executable".to_owned()),
             disabled_until: None,
-        };
+        }
+    }
+
+    fn hook(change: impl Fn(&mut Hook)) -> Vec<String> {
+        let mut hook = right();
         change(&mut hook);
         webhook(&"https://slipway.example.com".parse().expect("an address"), 7, &[hook])
     }
@@ -701,6 +722,15 @@ mod tests {
         ] {
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].contains(part), "{found:?} {part}");
+        }
+    }
+
+    #[test]
+    fn the_webhook_of_the_project_is_the_one_that_counts() {
+        let other = Hook { url: "https://slipway.example.com/webhooks/gitlab/70".to_owned(), ..right() };
+        let edge = "https://slipway.example.com".parse().expect("an address");
+        for hooks in [[other, right()], [right(), Hook { job_events: false, ..right() }]] {
+            assert_eq!(webhook(&edge, 7, &hooks), [""; 0], "{:?}", hooks.map(|hook| hook.url));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! another digest, and a manifest whose parts it does not have.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,6 +85,11 @@ impl Unkept {
         Ok(Self { source, target, digest, kept })
     }
 
+    /// Takes everything from the target.
+    pub(super) fn forget(&self) {
+        *lock(&self.kept) = Kept::default();
+    }
+
     /// How many bytes of blobs the target has been given, all with the right digests, if `tag` leads to the image.
     pub(super) fn arrived(&self, tag: &str) -> Option<u64> {
         let kept = lock(&self.kept);
@@ -128,9 +134,15 @@ fn take(mut stream: TcpStream, kept: &Mutex<Kept>) -> anyhow::Result<()> {
     let mut reader = BufReader::with_capacity(READ_BYTES, stream.try_clone()?);
     let head = Head::read(&mut reader)?;
     let (status, headers) = answer(&head, &mut reader, kept)?;
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = if headers.contains("content-length") { "" } else { "content-length: 0\r\n" };
-    Ok(write!(stream, "HTTP/1.1 {status} -\r\n{headers}{length}connection: close\r\n\r\n")?)
+    let mut text = format!("HTTP/1.1 {status} -\r\nconnection: close\r\n");
+    for (name, value) in &headers {
+        write!(text, "{name}: {value}\r\n")?;
+    }
+    if headers.iter().all(|(name, _)| *name != "content-length") {
+        text.push_str("content-length: 0\r\n");
+    }
+    text.push_str("\r\n");
+    Ok(stream.write_all(text.as_bytes())?)
 }
 
 type Answered = (u16, Vec<(&'static str, String)>);
@@ -211,4 +223,44 @@ fn upload(
     }
     lock(kept).uploads[number] = (hash.clone(), size);
     Ok((hash, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::image::staged::upload_address;
+
+    #[test]
+    fn the_target_takes_no_blob_of_another_digest_and_no_manifest_before_its_parts() {
+        let registries = Unkept::start(3_000_000).expect("it starts");
+        let manifest = format!("http://{}/v2/{REPOSITORY}/manifests/{}", registries.source, registries.digest);
+        let manifest = minreq::get(manifest).send().expect("an answer").into_bytes();
+        let parts: Value = serde_json::from_slice(&manifest).expect("JSON");
+        let target = format!("http://{}", registries.target);
+        let tag = || {
+            let put = minreq::put(format!("{target}/v2/{REPOSITORY}/manifests/1")).with_body(manifest.as_slice());
+            put.send().expect("an answer").status_code
+        };
+        assert_eq!(tag(), 400);
+        for part in [&parts["config"], &parts["layers"][0]] {
+            let digest = part["digest"].as_str().expect("a digest");
+            let bytes = minreq::get(format!("http://{}/v2/{REPOSITORY}/blobs/{digest}", registries.source));
+            let bytes = bytes.send().expect("an answer").into_bytes();
+            assert_eq!(Some(bytes.len() as u64), part["size"].as_u64());
+            for (sent, status) in [(&bytes[1..], 400), (bytes.as_slice(), 201)] {
+                let end = upload_address(&target, REPOSITORY, digest).expect("an address");
+                let (upload, _) = end.split_once('?').expect("the digest is in its query");
+                let half = sent.len() / 2;
+                let patched = minreq::patch(upload).with_body(&sent[..half]).send().expect("an answer");
+                assert_eq!(patched.status_code, 202);
+                let put = minreq::put(&end).with_body(&sent[half..]);
+                assert_eq!(put.send().expect("an answer").status_code, status, "{digest}");
+            }
+        }
+        assert_eq!(registries.arrived("1"), None);
+        assert_eq!(tag(), 201);
+        assert!(registries.arrived("1").is_some_and(|bytes| bytes > 3_000_000));
+        registries.forget();
+        assert_eq!(registries.arrived("1"), None);
+    }
 }
