@@ -79,12 +79,6 @@ impl ImageName {
         Self(format!("{host}/{repository}"))
     }
 
-    /// The repository of a registry at this address, as people pull from it. `None` where either is none.
-    pub fn pulled(registry: &str, repository: &str) -> Option<Self> {
-        let registry: Base = registry.parse().ok()?;
-        format!("{}/{repository}", registry_name(&registry)).parse().ok()
-    }
-
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -92,9 +86,8 @@ impl ImageName {
 }
 
 /// Host, and port where it has one, as references begin. Docker Hub has another name there than its API.
-pub fn registry_name(registry: &Base) -> String {
-    let text = registry.as_str();
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+pub fn registry_name(address: &str) -> String {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or_default().to_ascii_lowercase();
     if host == "registry-1.docker.io" { "docker.io".to_owned() } else { host }
 }

@@ -1,7 +1,7 @@
 //! How a person installs a released package, or pulls a released image.
 
 use slipway_core::api::{Package, Target};
-use slipway_core::cargo::ImageName;
+use slipway_core::cargo::registry_name;
 
 use crate::text::link;
 
@@ -9,8 +9,9 @@ use crate::text::link;
 /// mean something to a shell.
 pub(crate) fn pull(package: &Package, target: &Target) -> Option<String> {
     let (file, tag) = (package.file.as_ref()?, target.tag.as_deref()?);
-    let image = ImageName::pulled(&target.public.url, &target.public.repository)?;
-    let is_plain_name = image.as_str().bytes().all(is_plain_in_address);
+    let image = format!("{}/{}", registry_name(&target.public.url), target.public.repository);
+    let is_plain_name =
+        image.starts_with(|first: char| first.is_ascii_alphanumeric()) && image.bytes().all(is_plain_in_address);
     (is_plain_name && is_plain(tag)).then(|| format!("docker pull {image}:{tag}\ndocker pull {image}@{}", file.digest))
 }
 

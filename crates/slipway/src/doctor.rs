@@ -603,7 +603,7 @@ async fn look_at_registries(
                 continue;
             }
         };
-        let host = registry_name(&base);
+        let host = registry_name(base.as_str());
         let own = settings::registry_realm(&host::variable, &host);
         let open = image::registry(base, None, policy, own);
         match image::reach(&Session::new(&open), &http, &repository).await {

@@ -37,7 +37,7 @@ pub(crate) fn registry(
 pub(crate) fn is_in(reference: &Reference, base: &Base, repository: &Repository) -> bool {
     let named = reference.registry.to_ascii_lowercase();
     let named = if matches!(named.as_str(), "index.docker.io" | "registry-1.docker.io") { "docker.io" } else { &named };
-    named == registry_name(base) && reference.repository == *repository
+    named == registry_name(base.as_str()) && reference.repository == *repository
 }
 
 /// Why an image cannot be told from its reference.

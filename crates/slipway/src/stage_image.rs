@@ -108,7 +108,7 @@ fn staging(location: &Location, policy: Option<&Policy>, doing: &str) -> Result<
     let repository = location.repository.parse().map_err(|error| {
         failed(format!("{error}; `stage --image` is for packages whose plan says `kind = \"image\"`"))
     })?;
-    let host = registry_name(&base);
+    let host = registry_name(base.as_str());
     let credential = settings::registry_user(&host::variable, &host)?;
     let own = settings::registry_realm(&host::variable, &host);
     Ok((image::registry(base, credential, policy, own), repository))
@@ -116,7 +116,7 @@ fn staging(location: &Location, policy: Option<&Policy>, doing: &str) -> Result<
 
 /// Where to push what is not in the staging repository.
 fn elsewhere(reference: &Reference, base: &Base, repository: &Repository) -> Vec<String> {
-    let there = format!("{}/{repository}", registry_name(base));
+    let there = format!("{}/{repository}", registry_name(base.as_str()));
     let name = match &reference.which {
         slipway_oci::Which::Tag(tag) => format!(":{tag}"),
         slipway_oci::Which::Digest(_) => String::new(),
