@@ -68,11 +68,17 @@ export async function serve(answer, { begun = () => {} } = {}) {
     const reply = early || (await kill.hook(() => answer(request), request));
     if (reply === "cut") return void incoming.socket.destroy();
     const { status = 200, json = {}, type = status < 400 ? "application/json" : "application/problem+json", headers, stream } = reply;
+    const text = JSON.stringify(json);
+    // A connection that is closed while somebody still sends takes the answer with it: the whole answer goes out first, and
+    // the connection ends when nothing more comes, as with real servers.
+    if (early) {
+      incoming.on("close", () => outgoing.end());
+      incoming.on("error", () => {}).resume();
+      return void outgoing.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text), ...headers }).write(text);
+    }
     outgoing.writeHead(status, { "content-type": type, ...headers });
     if (stream) return void stream(outgoing);
-    outgoing.end(JSON.stringify(json));
-    // As real servers do, so that the answer is not lost with the connection.
-    if (early) incoming.on("error", () => {}).resume();
+    outgoing.end(text);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const close = () => new Promise((resolve) => (server.close(resolve), server.closeAllConnections()));
