@@ -380,12 +380,7 @@ impl Edge {
                 _ => View::Now,
             };
             let answer = world.serve(server, &request, view);
-            world.traced(|trace| {
-                trace.add(request.method().as_str().as_bytes());
-                trace.add(url.as_bytes());
-                trace.add(request.body());
-                trace.add(answer.body());
-            });
+            trace_exchange(world, &url, &request, &answer);
             Ok(answer)
         };
         let answer = world.call(kind, work, |fault| broken(fault, &host), bent, late).await;
@@ -420,12 +415,7 @@ impl Edge {
                 _ => Sight::Now,
             };
             let answer = world.serve_image(number, &request, sight, false);
-            world.traced(|trace| {
-                trace.add(request.method().as_str().as_bytes());
-                trace.add(url.as_bytes());
-                trace.add(request.body());
-                trace.add(answer.body());
-            });
+            trace_exchange(world, &url, &request, &answer);
             Ok(answer)
         };
         world.call(kind, work, |fault| broken(fault, &host), bent, late).await
@@ -916,4 +906,14 @@ pub(crate) async fn arrives(world: Rc<World>, kind: Kind, what: Happening) {
 /// Whether a state is one in which a person acts.
 pub(crate) fn needs_a_person(state: TargetState) -> bool {
     matches!(state, TargetState::Failed | TargetState::Conflict | TargetState::Missing | TargetState::Staged)
+}
+
+/// What was asked and what came of it are part of a run's trace.
+fn trace_exchange(world: &World, url: &str, request: &Request, answer: &Response) {
+    world.traced(|trace| {
+        trace.add(request.method().as_str().as_bytes());
+        trace.add(url.as_bytes());
+        trace.add(request.body());
+        trace.add(answer.body());
+    });
 }
