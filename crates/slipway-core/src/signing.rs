@@ -246,6 +246,20 @@ pub trait Signer {
     async fn sign(&self, message: &[u8]) -> Result<Signature, SigningError>;
 }
 
+/// The signer of a host that has no key.
+#[derive(Clone, Copy, Debug)]
+pub enum NoSigner {}
+
+impl Signer for NoSigner {
+    fn public_key(&self) -> &PublicKey {
+        match *self {}
+    }
+
+    async fn sign(&self, _message: &[u8]) -> Result<Signature, SigningError> {
+        match *self {}
+    }
+}
+
 /// What checks signatures.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
 pub trait Verifier {
