@@ -112,7 +112,7 @@ pub async fn may_act<S: Sql>(
         return record.allow(ask, host.now());
     }
     let whys: Vec<String> = closed.into_iter().map(|closed| closed.why).collect();
-    let stopped = record.stop(ask, &StopReason::Blocked(whys.join("; ")), host.now())?;
+    let stopped = record.call_off(ask, &StopReason::Blocked(whys.join("; ")), host.now())?;
     host.announce(version);
     Ok(stopped)
 }
