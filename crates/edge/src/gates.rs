@@ -101,6 +101,9 @@ pub async fn may_act<S: Sql>(
         host.announce(&ask.version);
         return Ok(over);
     }
+    if let Some(stopped) = record.stopped()? {
+        return Ok(May::Stopped(stopped));
+    }
     let Ask { project_id, version, key, .. } = ask;
     let by = record.approved_by(ask.approval)?;
     let asked = Asked { project_id: *project_id, version, key, by };

@@ -511,6 +511,10 @@ impl<S: Sql> Record<S> {
                 Some((state, _)) => return Ok(May::Never { state, problem: None }),
                 None => return Ok(May::Never { state: TargetState::Failed, problem: None }),
             }
+            // Asked in the transaction that allows it: what a stop finds allowed is really under way.
+            if let Some(stopped) = self.stopped()? {
+                return Ok(May::Stopped(stopped));
+            }
             self.0.query(
                 "UPDATE targets SET allowed_at = COALESCE(allowed_at, ?), begun = 1, told_at = ?
                  WHERE version = ? AND key = ? AND distro = ?",
