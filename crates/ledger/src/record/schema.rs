@@ -248,4 +248,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     TURNS,
     PLANNERS,
     NUMBERED_REPORTS,
+    audit::HEADS,
 ];
