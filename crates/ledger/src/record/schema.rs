@@ -258,4 +258,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     PLANNERS,
     NUMBERED_REPORTS,
     STOPS,
+    audit::HEADS,
 ];
