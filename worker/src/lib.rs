@@ -37,5 +37,6 @@ mod readiness;
 mod scheduled;
 mod session;
 mod settings;
+mod signing;
 mod sql;
 mod webhook;

@@ -18,6 +18,7 @@ use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::signing::SigningError;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::followers::Followers;
@@ -26,6 +27,7 @@ use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
 use slipway_ledger::{Declared, Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_packagecloud::Distributions;
+use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
@@ -38,7 +40,7 @@ use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
 use crate::message::{self, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
-use crate::{clock, settings};
+use crate::{clock, settings, signing};
 
 /// How long GitLab or a package server may take for one small exchange.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
@@ -589,6 +591,8 @@ struct Watch {
 }
 
 impl ProjectHost for Host<&ProjectRecord> {
+    type Signer = SigningKey;
+
     async fn hand_over(&self, order: &Order) -> std::result::Result<(), Silent> {
         let stub = message::package(&self.object.env, &package::name(order));
         ask(stub, &ToPackage::Accept(Box::new(order.clone()))).await
@@ -611,6 +615,10 @@ impl ProjectHost for Host<&ProjectRecord> {
 
     fn secret(&self, name: &str) -> std::result::Result<Token, String> {
         settings::secret(&self.object.env, name).map_err(|error| error.to_string())
+    }
+
+    async fn signer(&self) -> std::result::Result<Option<SigningKey>, SigningError> {
+        signing::key(&self.object.env).await
     }
 
     fn log(&self, line: &str) {

@@ -20,6 +20,7 @@ const WASM: [&str; 8] = [
     "slipway-dashboard",
     "slipway",
     "slipway-fetch",
+    "slipway-webcrypto",
     "slipway-relay",
     "slipway-bench-copy",
     "slipway-sim",

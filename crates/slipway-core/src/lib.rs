@@ -24,6 +24,7 @@ pub mod release;
 pub mod report;
 pub mod route;
 pub mod secret;
+pub mod signing;
 pub mod store;
 pub mod time;
 pub mod trouble;
