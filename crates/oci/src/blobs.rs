@@ -185,7 +185,7 @@ impl Upload<'_> {
 
 /// `PUT` of a whole blob whose bytes are at hand: what Slipway itself has written. All others are relayed.
 #[derive(Clone, Copy, Debug)]
-pub struct PutBlob<'a> {
+pub(crate) struct PutBlob<'a> {
     /// The upload, that has had no bytes yet.
     pub upload: Upload<'a>,
     /// The blob.

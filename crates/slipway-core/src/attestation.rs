@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use slipway_wire::Digest;
 
 use crate::release::{Key, Version};
+use crate::signing::{KeyId, KeyName, PublicKey, Signature, Signer, SigningError, Verifier};
 
 /// The form of the statement.
 pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
@@ -289,13 +290,35 @@ impl Envelope {
     }
 
     /// The signatures that have the length of one.
-    pub fn signatures(&self) -> Vec<[u8; 64]> {
-        self.signatures.iter().filter_map(|signed| decoded(&signed.sig)?.try_into().ok()).collect()
+    fn signatures(&self) -> impl Iterator<Item = Signature> {
+        self.signatures.iter().filter_map(|signed| decoded(&signed.sig)?.try_into().ok().map(Signature::from_bytes))
     }
 }
 
+/// Signs a statement for the edge of that name. The same statement always gets the same envelope.
+pub async fn signed(payload: &[u8], by: &KeyName, signer: &impl Signer) -> Result<Envelope, SigningError> {
+    let signature = signer.sign(&pre_authentication(PAYLOAD, payload)).await?;
+    Ok(Envelope::of(payload, KeyId::of(by, signer.public_key()).to_string(), signature.as_bytes()))
+}
+
+/// What an envelope says that one of these keys has signed. Its own hint at a key is not asked: it may be of anybody.
+pub async fn checked(envelope: &[u8], keys: &[PublicKey], verifier: &impl Verifier) -> Result<Statement, NotAttested> {
+    let envelope = Envelope::read(envelope)?;
+    let payload = envelope.payload()?;
+    let message = pre_authentication(PAYLOAD, &payload);
+    for signature in envelope.signatures() {
+        for key in keys {
+            let is_good = verifier.verify(key, &message, &signature).await;
+            if is_good.map_err(|error| NotAttested::Unchecked(error.to_string()))? {
+                return stated(&payload);
+            }
+        }
+    }
+    Err(NotAttested::NotSigned)
+}
+
 /// What a payload says whose signature is good.
-pub fn stated(payload: &[u8]) -> Result<Statement, NotAttested> {
+fn stated(payload: &[u8]) -> Result<Statement, NotAttested> {
     /// What says how the rest is to be read.
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -454,7 +477,8 @@ mod tests {
             other["payload"] = payload.into();
             let read = Envelope::read(other.to_string().as_bytes()).expect("an envelope");
             assert_eq!(read.payload().as_deref(), Ok(b"\xfb\xff\xfe.".as_slice()), "{payload}");
-            assert_eq!(read.signatures(), [[0xff; 64]]);
+            let signatures: Vec<Signature> = read.signatures().collect();
+            assert_eq!(signatures, [Signature::from_bytes([0xff; 64])]);
         }
     }
 
@@ -470,7 +494,7 @@ mod tests {
         }
         let envelope = r#"{"payloadType":"application/vnd.in-toto+json","payload":"!","signatures":[{"sig":"AA=="}]}"#;
         let envelope = Envelope::read(envelope.as_bytes()).expect("an envelope");
-        assert!(envelope.payload().is_err() && envelope.signatures().is_empty());
+        assert!(envelope.payload().is_err() && envelope.signatures().next().is_none());
     }
 
     #[test]
@@ -490,6 +514,71 @@ mod tests {
         let mut more = read;
         more["predicate"]["more"] = json!({ "x": 1 });
         assert!(stated(more.to_string().as_bytes()).is_ok());
+    }
+
+    /// A key pair of no cryptography at all: a signature is the digest of the key and the message, twice.
+    struct Toy(PublicKey);
+
+    fn toy(key: &PublicKey, message: &[u8]) -> Signature {
+        let half = Digest::of(&[key.as_bytes().as_slice(), message].concat()).hex();
+        Signature::from_bytes(half.as_bytes().try_into().expect("64 hex digits"))
+    }
+
+    impl Signer for Toy {
+        fn public_key(&self) -> &PublicKey {
+            &self.0
+        }
+
+        async fn sign(&self, message: &[u8]) -> Result<Signature, SigningError> {
+            Ok(toy(&self.0, message))
+        }
+    }
+
+    impl Verifier for Toy {
+        async fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<bool, SigningError> {
+            Ok(toy(key, message) == *signature)
+        }
+    }
+
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match std::pin::pin!(future).poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+            std::task::Poll::Ready(value) => value,
+            std::task::Poll::Pending => panic!("nothing here waits"),
+        }
+    }
+
+    #[test]
+    fn what_one_of_the_known_keys_has_signed_is_believed_and_nothing_else() {
+        let [ours, former, theirs] = [1, 2, 3].map(|byte| Toy(PublicKey::from_bytes([byte; 32])));
+        let keys = [ours.0, former.0];
+        let by = KeyName::of(&"https://slipway.example.com".parse().expect("an address"));
+        let payload = statement().payload().expect("JSON");
+        let written = |envelope: &Envelope| serde_json::to_vec(envelope).expect("JSON");
+        let check = |envelope: &Envelope| now(checked(&written(envelope), &keys, &ours));
+        for signer in [&ours, &former] {
+            let envelope = now(signed(&payload, &by, signer)).expect("it signs");
+            assert_eq!(envelope.signatures[0].keyid, KeyId::of(&by, &signer.0).to_string());
+            assert_eq!(check(&envelope), Ok(statement()));
+        }
+        let strange = now(signed(&payload, &by, &theirs)).expect("it signs");
+        assert_eq!(check(&strange), Err(NotAttested::NotSigned));
+        // A hint at a known key changes nothing.
+        let mut hinted = strange.clone();
+        hinted.signatures[0].keyid = KeyId::of(&by, &ours.0).to_string();
+        assert_eq!(check(&hinted), Err(NotAttested::NotSigned));
+        let good = now(signed(&payload, &by, &ours)).expect("it signs");
+        let mut both = strange;
+        both.signatures.extend(good.signatures.clone());
+        assert_eq!(check(&both), Ok(statement()));
+        for index in 0..payload.len() {
+            let mut changed = payload.clone();
+            changed[index] ^= 1;
+            let forged = Envelope { payload: STANDARD.encode(&changed), ..good.clone() };
+            assert_eq!(check(&forged), Err(NotAttested::NotSigned), "byte {index}");
+        }
+        // The payload without its type.
+        let bare = Envelope::of(&payload, String::new(), toy(&ours.0, &payload).as_bytes());
+        assert_eq!(check(&bare), Err(NotAttested::NotSigned));
     }
 
     #[test]
