@@ -336,6 +336,9 @@ pub struct Target {
     /// Who approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// Where its attestation is: what Slipway has signed of its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<String>,
     /// Why it is not further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,

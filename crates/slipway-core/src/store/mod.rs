@@ -50,6 +50,21 @@ pub fn not_a_repository(kind: PlaceKind, text: &str) -> Option<String> {
     }
 }
 
+/// The address of a file or an image itself, as its server has it. `under` is the text form of a target's name, or `@` and the
+/// digest of an image.
+pub fn address(kind: PlaceKind, base: &Base, repository: &str, under: &str, cargo: &Cargo) -> String {
+    match kind {
+        PlaceKind::Packagecloud => {
+            let (repository, distro) = (repository.split('/'), under.split('/'));
+            base.url(repository.chain(["packages"]).chain(distro).chain([cargo.as_str()]))
+        }
+        PlaceKind::Registry => {
+            let which = under.strip_prefix(['@', ':']).unwrap_or(under);
+            base.join(&format!("/v2/{repository}/manifests/{which}"))
+        }
+    }
+}
+
 /// Which of a repository's indexes: one for each distro version and architecture.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IndexName {
