@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::try_join;
 use serde::Serialize;
 use slipway_wire::{Digest, Http};
 
@@ -86,9 +87,7 @@ pub async fn attach(
     let Some(found) = found else { return Ok(None) };
     let unsendable = |why| failed()(slipway_wire::CallError::Unsendable(why));
     let manifest = artifact.about(&found).map_err(unsendable)?;
-    for bytes in [EMPTY, artifact.bytes] {
-        bring(http, target, &scope, bytes).await?;
-    }
+    try_join(bring(http, target, &scope, EMPTY), bring(http, target, &scope, artifact.bytes)).await?;
     let which = manifest.digest().into();
     if store(http, target, &scope, &manifest, which).await?.is_some() {
         list(http, target, subject, std::slice::from_ref(&manifest)).await?;

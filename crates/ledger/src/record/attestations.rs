@@ -22,8 +22,6 @@ use crate::sql::{Row, Sql};
 
 /// How many are signed in one run of an alarm.
 const SIGNED_MAX: u64 = 50;
-/// How many are attached in one run of an alarm.
-const ATTACHED_MAX: u64 = 10;
 
 /// An attestation that nobody has signed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,29 +151,26 @@ impl<S: Sql> Record<S> {
         Ok(Some(row.text_or_null(0)?.map_or(Attested::Due, |text| Attested::Signed(text.to_owned()))))
     }
 
-    /// What is to be attached now. None is put off beyond `latest`.
-    pub fn due_attachments(&self, now: Timestamp, latest: Timestamp) -> Result<Vec<Attachment>, LedgerError> {
+    /// What is to be attached now, and has waited longest. None is put off beyond `latest`.
+    pub fn due_attachment(&self, now: Timestamp, latest: Timestamp) -> Result<Option<Attachment>, LedgerError> {
         let rows = self.0.query(
             "SELECT n.id, n.version, n.key, n.distro, t.public_place, t.public_repository, a.digest, n.envelope, n.tries
              FROM attestations n JOIN approvals a ON a.id = n.approval
              JOIN targets t ON t.version = n.version AND t.key = n.key AND t.distro = n.distro
-             WHERE n.due_at <= ? OR n.due_at > ? ORDER BY n.due_at, n.id LIMIT ?",
-            &[now.0.into(), latest.0.into(), ATTACHED_MAX.into()],
+             WHERE n.due_at <= ? OR n.due_at > ? ORDER BY n.due_at, n.id LIMIT 1",
+            &[now.0.into(), latest.0.into()],
         )?;
-        rows.iter()
-            .map(|row| {
-                Ok(Attachment {
-                    id: row.natural(0)?,
-                    version: parse(row.text(1)?)?,
-                    key: parse(row.text(2)?)?,
-                    distro: row.text(3)?.to_owned(),
-                    public: Site { place: row.text(4)?.to_owned(), repository: row.text(5)?.to_owned() },
-                    digest: parse(row.text(6)?)?,
-                    envelope: row.text(7)?.to_owned(),
-                    tries: u32::try_from(row.natural(8)?).unwrap_or(u32::MAX),
-                })
-            })
-            .collect()
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Attachment {
+            id: row.natural(0)?,
+            version: parse(row.text(1)?)?,
+            key: parse(row.text(2)?)?,
+            distro: row.text(3)?.to_owned(),
+            public: Site { place: row.text(4)?.to_owned(), repository: row.text(5)?.to_owned() },
+            digest: parse(row.text(6)?)?,
+            envelope: row.text(7)?.to_owned(),
+            tries: u32::try_from(row.natural(8)?).unwrap_or(u32::MAX),
+        }))
     }
 
     /// One is attached later, or not any more. `tried`: it was tried, and counts.
