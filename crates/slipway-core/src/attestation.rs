@@ -376,7 +376,7 @@ pub fn differences(statement: &Statement, expected: &Expected<'_>) -> Vec<String
     match subject.as_slice() {
         [one] if one.digest.is(expected.digest) => {}
         [one] => {
-            differences.push(format!("it is of the bytes {}, not of {}", one.digest.sha256, expected.digest.hex()))
+            differences.push(format!("it is of the bytes {}, not of {}", one.digest.sha256, expected.digest.hex()));
         }
         many => differences.push(format!("it is of {} subjects, not of one", many.len())),
     }
