@@ -6,6 +6,7 @@ pub mod amount;
 pub mod api;
 pub mod approval;
 pub mod attestation;
+pub mod audit;
 pub mod body;
 pub mod cargo;
 pub mod config;

@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use slipway_wire::{Base, Token};
 
+use crate::api::SigningKeys;
+
+pub mod note;
+
 /// The type byte of Ed25519 in a signed note's keys (<https://c2sp.org/signed-note>).
 const ED25519: u8 = 1;
 
@@ -145,6 +149,12 @@ impl KeyName {
         Self(name.trim_end_matches('/').replace('+', "%2B"))
     }
 
+    /// A name that somebody wrote: no spaces in it, and no plus sign.
+    fn read(text: &str) -> Option<Self> {
+        let is_name = !text.is_empty() && !text.contains(|letter: char| letter.is_whitespace() || letter == '+');
+        is_name.then(|| Self(text.to_owned()))
+    }
+
     /// The name itself.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -203,6 +213,84 @@ impl fmt::Debug for KeyId {
 pub fn verifier_key(name: &KeyName, key: &PublicKey) -> String {
     let typed = STANDARD.encode([&[ED25519], key.as_bytes().as_slice()].concat());
     format!("{name}+{}+{typed}", KeyId::of(name, key))
+}
+
+/// A key that somebody who checks signatures trusts, under one name or under any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedKey {
+    /// The name that it goes by, where that is known.
+    pub name: Option<KeyName>,
+    /// The key.
+    pub key: PublicKey,
+}
+
+/// Text that has no key to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidTrustedKey {
+    /// There is none.
+    #[error(
+        "there is no key in it; it must be what `GET /api/v1/signing-key` answers, or a key as PEM, base64 or a verifier key"
+    )]
+    None,
+    /// Something in it is none.
+    #[error(transparent)]
+    Key(#[from] InvalidPublicKey),
+    /// The parts of a verifier key belong to different keys.
+    #[error("`{0}` is no verifier key: its parts do not fit each other")]
+    Verifier(String),
+}
+
+impl TrustedKey {
+    /// All keys of a text: the edge's answer about its keys, PEM blocks, or one key a line.
+    pub fn all(text: &str) -> Result<Vec<Self>, InvalidTrustedKey> {
+        let mut keys = Vec::new();
+        if text.trim_start().starts_with('{') {
+            let told: SigningKeys = serde_json::from_str(text).map_err(|_| InvalidTrustedKey::None)?;
+            let name = KeyName::read(&told.name);
+            keys.extend(told.keys.into_iter().map(|told| Self { name: name.clone(), key: told.key }));
+        } else {
+            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            while let Some(line) = lines.next() {
+                if line.starts_with("-----BEGIN ") {
+                    let body: Vec<&str> = lines.by_ref().take_while(|line| !line.starts_with("-----END ")).collect();
+                    keys.push(Self { name: None, key: body.concat().parse()? });
+                } else {
+                    keys.push(Self::line(line)?);
+                }
+            }
+        }
+        if keys.is_empty() { Err(InvalidTrustedKey::None) } else { Ok(keys) }
+    }
+
+    /// A key alone, or a verifier key.
+    fn line(line: &str) -> Result<Self, InvalidTrustedKey> {
+        let mut parts = line.splitn(3, '+');
+        let (Some(name), Some(id), Some(typed)) = (parts.next(), parts.next(), parts.next()) else {
+            return Ok(Self { name: None, key: line.parse()? });
+        };
+        // Base64 has plus signs, too.
+        let Some(name) = KeyName::read(name).filter(|_| id.len() == 8) else {
+            return Ok(Self { name: None, key: line.parse()? });
+        };
+        let wrong = || InvalidTrustedKey::Verifier(line.chars().take(120).collect());
+        let bytes = STANDARD.decode(typed).map_err(|_| wrong())?;
+        let key = bytes.strip_prefix(&[ED25519]).and_then(|key| key.try_into().ok()).map(PublicKey);
+        let key = key.filter(|key| KeyId::of(&name, key).to_string() == id).ok_or_else(wrong)?;
+        Ok(Self { name: Some(name), key })
+    }
+
+    fn is_called(&self, name: &KeyName, id: KeyId) -> bool {
+        self.name.as_ref().is_none_or(|own| own == name) && KeyId::of(name, &self.key) == id
+    }
+}
+
+impl fmt::Display for TrustedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name}+{}", KeyId::of(name, &self.key)),
+            None => write!(f, "{}", self.key),
+        }
+    }
 }
 
 /// The private key: 32 random bytes, kept as a secret of the deployment. Nothing shows them.

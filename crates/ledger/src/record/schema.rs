@@ -272,5 +272,6 @@ pub(super) const STEPS: &[&[&str]] = &[
     TURNS,
     PLANNERS,
     NUMBERED_REPORTS,
+    audit::HEADS,
     ATTESTATIONS,
 ];
