@@ -376,6 +376,9 @@ pub struct Target {
     /// Who approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// Where its attestation is: what Slipway has signed of its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<String>,
     /// Why it is not further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
@@ -742,6 +745,9 @@ pub struct PolicyRoute {
     /// Whether what says something about an image goes with it: signatures, bills of materials, attestations.
     #[serde(default, skip_serializing_if = "is_false")]
     pub referrers: bool,
+    /// Whether what Slipway attests of an image is attached to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub attest: bool,
     /// The tags of the public repository that move with the newest image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating: Vec<PolicyFloating>,

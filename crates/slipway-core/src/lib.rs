@@ -5,6 +5,7 @@ pub mod access;
 pub mod amount;
 pub mod api;
 pub mod approval;
+pub mod attestation;
 pub mod audit;
 pub mod body;
 pub mod cargo;
