@@ -24,6 +24,7 @@ pub mod report;
 pub mod route;
 pub mod secret;
 pub mod store;
+pub mod sweep;
 pub mod time;
 pub mod trouble;
 pub mod verdict;

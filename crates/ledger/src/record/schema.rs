@@ -237,6 +237,13 @@ const PLANNERS: &[&str] = &["ALTER TABLE pipelines ADD COLUMN planned_by INTEGER
 /// The highest number of a target's reports under its approval.
 const NUMBERED_REPORTS: &[&str] = &["ALTER TABLE targets ADD COLUMN heard INTEGER NOT NULL DEFAULT 0"];
 
+/// Ways to what the record has of a name that a repository lists.
+const SWEPT: &[&str] = &[
+    "CREATE INDEX packages_by_filename ON packages (filename) WHERE filename IS NOT NULL",
+    "CREATE INDEX packages_by_digest ON packages (digest) WHERE digest IS NOT NULL",
+    "CREATE INDEX targets_by_public_name ON targets (public_repository, distro)",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -248,4 +255,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     TURNS,
     PLANNERS,
     NUMBERED_REPORTS,
+    SWEPT,
 ];
