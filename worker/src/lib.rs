@@ -38,4 +38,5 @@ mod scheduled;
 mod session;
 mod settings;
 mod sql;
+mod strangers;
 mod webhook;

@@ -33,6 +33,7 @@ use worker::{
 };
 
 mod gates;
+mod sweep;
 
 use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
@@ -175,6 +176,8 @@ impl ProjectRecord {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
             }
             ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
+            ToProject::Swept { project_id, page } => self.swept(project_id, &page),
+            ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
             ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
