@@ -159,7 +159,9 @@ impl DestinationAccount {
             Ok(adopted) => json(200, &api::Adopted { adopted }),
             Err(NotAdopted::Sql(error)) => Err(error.into()),
             Err(error @ NotAdopted::None(_)) => Err(Problem::new(422, "no-stranger", format!("{error}."))),
-            Err(error @ NotAdopted::KnownOtherwise(_)) => Err(Problem::new(409, "known-otherwise", format!("{error}."))),
+            Err(error @ NotAdopted::KnownOtherwise(_)) => {
+                Err(Problem::new(409, "known-otherwise", format!("{error}.")))
+            }
             Err(error @ NotAdopted::Silent(_)) => Err(Problem::new(503, "not-written", format!("{error}. Try again."))),
         }
     }

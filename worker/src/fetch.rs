@@ -170,7 +170,9 @@ async fn api(
             let message = ToProject::Audit { first: query::first_row(&pairs(&request)?)?, count: AUDIT_ROWS_MAX };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
         }
-        (Method::Get, ["projects", project, "strangers"]) => strangers::shown(env, config, asking.project(project).await?).await,
+        (Method::Get, ["projects", project, "strangers"]) => {
+            strangers::shown(env, config, asking.project(project).await?).await
+        }
         (Method::Post, ["projects", project, "adoptions"]) => {
             let project = asking.project(project).await?;
             let asked: AdoptionRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;

@@ -30,9 +30,8 @@ pub(crate) async fn adopt(
     asked: AdoptionRequest,
     by: &Caller,
 ) -> Answer {
-    let is_own = |of: &slipway_core::sweep::Repository| {
-        of.site.place == asked.place && of.site.repository == asked.repository
-    };
+    let is_own =
+        |of: &slipway_core::sweep::Repository| of.site.place == asked.place && of.site.repository == asked.repository;
     if !config.public_repositories(project.id).iter().any(is_own) {
         return Err(Problem::not_found("such public repository of this project"));
     }

@@ -272,7 +272,8 @@ async fn page(
             return Ok(Err(trouble));
         }
     };
-    *made += 1 + if listed.first().is_some_and(|first| tag_of(&first.under).is_some()) { as_count(listed.len()) } else { 0 };
+    *made +=
+        1 + if listed.first().is_some_and(|first| tag_of(&first.under).is_some()) { as_count(listed.len()) } else { 0 };
     let pages = Swept { site: repository.site.clone(), listed };
     let known = match ask_all(host, repository, &pages, made).await {
         Ok(known) => known,
@@ -440,7 +441,11 @@ async fn adopt_outside(
         Ok(_) => return Ok(()),
         // What is not served now may be at the next reading.
         Err(trouble) => {
-            host.log(&format!("whether {} serves `{}` is not known: {trouble}", repository.site.repository, listed.name()));
+            host.log(&format!(
+                "whether {} serves `{}` is not known: {trouble}",
+                repository.site.repository,
+                listed.name()
+            ));
             return Ok(());
         }
     }
@@ -494,12 +499,7 @@ fn stranger(row: &Row) -> Result<Stranger, SqlError> {
     })
 }
 
-async fn tell_all(
-    host: &impl SweepHost,
-    repository: &Repository,
-    told: &Told,
-    made: &mut u64,
-) -> Result<(), Silent> {
+async fn tell_all(host: &impl SweepHost, repository: &Repository, told: &Told, made: &mut u64) -> Result<(), Silent> {
     *made += as_count(repository.projects.len());
     let answers = join_all(repository.projects.iter().map(|project_id| host.tell(*project_id, told))).await;
     answers.into_iter().collect()
@@ -623,7 +623,8 @@ pub fn shown(account: &Account<impl Sql>, site: &Site) -> Result<api::SweptRepos
             seen_at: Timestamp(row.integer(5)?).to_string(),
         });
     }
-    let all = sql.query("SELECT COUNT(*) FROM strangers WHERE repository = ? AND (digest <> '' OR looks > 1)", &[name.into()])?;
+    let all = sql
+        .query("SELECT COUNT(*) FROM strangers WHERE repository = ? AND (digest <> '' OR looks > 1)", &[name.into()])?;
     let all = all.first().map_or(Ok(0), |row| row.natural(0))?;
     shown.more = all.saturating_sub(as_count(shown.strangers.len()));
     Ok(shown)
@@ -636,7 +637,9 @@ pub enum NotAdopted {
     #[error("no stranger in {0} is meant; `GET …/strangers` lists them")]
     None(String),
     /// One has the name of what Slipway knows otherwise.
-    #[error("`{0}` is known to Slipway with other bytes, or was withdrawn: remove it from the repository; it cannot be adopted")]
+    #[error(
+        "`{0}` is known to Slipway with other bytes, or was withdrawn: remove it from the repository; it cannot be adopted"
+    )]
     KnownOtherwise(String),
     /// Another object did not answer.
     #[error(transparent)]
@@ -674,11 +677,8 @@ pub async fn adopt(
     if adopted.is_empty() {
         return Err(NotAdopted::None(name.to_owned()));
     }
-    let names: Vec<_> = adopted
-        .iter()
-        .take(20)
-        .map(|listed| json!({ "name": listed.name(), "digest": listed.digest }))
-        .collect();
+    let names: Vec<_> =
+        adopted.iter().take(20).map(|listed| json!({ "name": listed.name(), "digest": listed.digest })).collect();
     let more = adopted.len().saturating_sub(names.len());
     let told = Told::Adopted {
         site: repository.site.clone(),

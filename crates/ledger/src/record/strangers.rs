@@ -60,9 +60,7 @@ impl Recorded {
             // What is not shipped on purpose, and was never staged, says nothing of what others do.
             TargetState::Skipped | TargetState::Expected if !self.begun => Known::Unknown,
             _ if !is_equal => Known::Differs { version, expected: self.digest },
-            TargetState::Staged | TargetState::Missing | TargetState::Conflict | TargetState::Failed
-                if !self.begun =>
-            {
+            TargetState::Staged | TargetState::Missing | TargetState::Conflict | TargetState::Failed if !self.begun => {
                 Known::Equal { version, key: self.key.clone() }
             }
             _ => Known::Ours,
@@ -109,12 +107,7 @@ impl<S: Sql> Record<S> {
                 "SELECT t.version, t.key, t.state, t.begun, p.digest FROM packages p CROSS JOIN targets t
                  WHERE p.filename = ? AND p.digest IS NOT NULL AND t.version = p.version AND t.key = p.key
                  AND t.distro = ? AND t.public_repository = ? AND t.public_place = ?",
-                &[
-                    listed.filename.as_str().into(),
-                    listed.under.as_str().into(),
-                    repository.into(),
-                    place.into(),
-                ],
+                &[listed.filename.as_str().into(), listed.under.as_str().into(), repository.into(), place.into()],
             )?
         };
         let mut known = Known::Unknown;
@@ -209,12 +202,7 @@ impl<S: Sql> Record<S> {
 
     /// Strangers were found in a repository: the audit says so, and whoever is told of them. What was said already is not said
     /// twice.
-    pub fn found_strangers(
-        &self,
-        site: &Site,
-        found: &[Stranger],
-        now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    pub fn found_strangers(&self, site: &Site, found: &[Stranger], now: Timestamp) -> Result<(), LedgerError> {
         let Some(first) = found.first() else { return Ok(()) };
         self.0.atomically(|| {
             let all: String = found.iter().map(|stranger| stranger.listed.fingerprint().hex()).collect();
@@ -230,7 +218,8 @@ impl<S: Sql> Record<S> {
                 1 => String::new(),
                 many => format!(" and {} more", many - 1),
             };
-            let what = format!("{} has `{}`{more}, which Slipway has not released.", site.repository, first.listed.name());
+            let what =
+                format!("{} has `{}`{more}, which Slipway has not released.", site.repository, first.listed.name());
             let problem = Code::Stranger.problem(what, Visible::Done, None);
             self.occurred(&name, EventKind::Stranger, None, None, Some(&problem), now)
         })

@@ -11,9 +11,10 @@ impl Config {
     pub fn repositories(&self, place: &str) -> Vec<Repository> {
         let mut found: BTreeMap<&Site, (bool, BTreeSet<u64>)> = BTreeMap::new();
         for route in &self.routes {
-            let projects = self.projects.iter().filter(|project| {
-                route.projects.iter().any(|glob| glob.fits(project.name.as_str()))
-            });
+            let projects = self
+                .projects
+                .iter()
+                .filter(|project| route.projects.iter().any(|glob| glob.fits(project.name.as_str())));
             let projects: Vec<u64> = projects.map(|project| project.id).collect();
             for (site, is_public) in [(&route.staging, false), (&route.public, true)] {
                 if site.place == place && !projects.is_empty() {
@@ -44,7 +45,8 @@ mod tests {
 
     #[test]
     fn a_repository_is_swept_for_every_project_with_a_route_there() {
-        let config = Config::parse(include_str!("../../../../docs/operators/gitlab-2017.toml")).expect("the worked example");
+        let config =
+            Config::parse(include_str!("../../../../docs/operators/gitlab-2017.toml")).expect("the worked example");
         let named = |place: &str| -> Vec<String> {
             let all = config.repositories(place);
             all.iter().map(|of| format!("{} {} {}", of.site.repository, of.is_public, of.projects.len())).collect()
@@ -56,7 +58,8 @@ mod tests {
             assert!(public.contains(&repository.to_owned()), "{repository} is in {public:?}");
         }
         assert!(!public.contains(&"gitlab/pre-release".to_owned()), "staging is not public");
-        let staging = config.places.keys().flat_map(|place| named(place)).find(|text| text.starts_with("gitlab/pre-release"));
+        let staging =
+            config.places.keys().flat_map(|place| named(place)).find(|text| text.starts_with("gitlab/pre-release"));
         assert_eq!(staging.as_deref(), Some("gitlab/pre-release false 1"));
         assert!(named("no-such-place").is_empty());
     }
