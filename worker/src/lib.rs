@@ -41,4 +41,5 @@ mod settings;
 mod signing;
 mod sql;
 mod stop;
+mod strangers;
 mod webhook;

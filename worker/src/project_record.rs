@@ -39,6 +39,7 @@ use worker::{
 
 mod gates;
 mod stop;
+mod sweep;
 
 use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
@@ -186,6 +187,8 @@ impl ProjectRecord {
                 self.know_id(project_id)?;
                 self.attestation(&version, &key, &distro)
             }
+            ToProject::Swept { project_id, page } => self.swept(project_id, &page),
+            ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
             ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Hear { project_id, word } => self.hear(project_id, &word).await,
             ToProject::Stopped { project_id } => {

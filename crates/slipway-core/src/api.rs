@@ -832,6 +832,95 @@ pub struct SecretReport {
     pub expires_at: Option<String>,
 }
 
+/// `GET …/{project}/strangers`: what the public repositories of a project have that did not come through Slipway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strangers {
+    /// Each repository, whether anything was found or not.
+    pub repositories: Vec<SweptRepository>,
+}
+
+/// A public repository, as it was last read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweptRepository {
+    /// Its place.
+    pub place: String,
+    /// The repository.
+    pub repository: String,
+    /// What was there when it was adopted. `None` until it was read whole for the first time: until then nothing is a stranger.
+    pub baseline: Option<Baseline>,
+    /// When it was last read whole.
+    pub swept_at: Option<String>,
+    /// How many things it listed then.
+    pub listed: u64,
+    /// How many pages were read of it.
+    pub pages: u64,
+    /// Why it cannot be read, while that is so.
+    pub trouble: Option<String>,
+    /// What did not come through Slipway, the oldest first.
+    pub strangers: Vec<Stranger>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+/// What a repository had when it was adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// When.
+    pub taken_at: String,
+    /// How many things.
+    pub count: u64,
+    /// The digest of all of them. `docs/operators/strangers.md` says how it is made.
+    pub digest: Digest,
+}
+
+/// Something in a public repository that did not come through Slipway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// Its distro version. An image has none.
+    pub distro: Option<String>,
+    /// The tag of an image.
+    pub tag: Option<String>,
+    /// Its file's name.
+    pub filename: Option<String>,
+    /// Its bytes, where the server tells.
+    pub digest: Option<Digest>,
+    /// `unknown` to Slipway, `differs` from what it released or is to release, or `withdrawn` and there again.
+    pub why: String,
+    /// The bytes that Slipway knows under the name.
+    pub expected: Option<Digest>,
+    /// The release that says so.
+    pub version: Option<Version>,
+    /// When it was first seen.
+    pub found_at: String,
+    /// When it was last seen.
+    pub seen_at: String,
+}
+
+/// `POST …/{project}/adoptions`: strangers are taken for known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptionRequest {
+    /// The place.
+    pub place: String,
+    /// The repository.
+    pub repository: String,
+    /// Why they may stay.
+    pub reason: String,
+    /// Those with these bytes.
+    #[serde(default)]
+    pub digests: Vec<Digest>,
+    /// Every one that Slipway does not know otherwise.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// What an adoption did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// How many were taken.
+    pub adopted: u64,
+}
+
 /// How an answer of an examination is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -28,6 +28,7 @@ pub mod secret;
 pub mod signing;
 pub mod stop;
 pub mod store;
+pub mod sweep;
 pub mod time;
 pub mod trouble;
 pub mod verdict;

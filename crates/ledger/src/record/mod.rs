@@ -14,6 +14,7 @@ mod reading;
 mod schema;
 mod statuses;
 mod stop;
+mod strangers;
 mod turns;
 pub use attestations::{Attachment, Attested, Unsigned};
 pub use expectations::Declared;

@@ -267,6 +267,11 @@ const ATTESTATIONS: &[&str] = &[
     "CREATE INDEX open_attachments ON attestations (due_at) WHERE due_at IS NOT NULL",
     "CREATE TRIGGER an_attestation_is_never_changed BEFORE UPDATE OF envelope ON attestations WHEN OLD.envelope IS NOT NULL
         BEGIN SELECT RAISE(ABORT, 'an attestation is signed once'); END",
+/// Ways to what the record has of a name that a repository lists.
+const SWEPT: &[&str] = &[
+    "CREATE INDEX packages_by_filename ON packages (filename) WHERE filename IS NOT NULL",
+    "CREATE INDEX packages_by_digest ON packages (digest) WHERE digest IS NOT NULL",
+    "CREATE INDEX targets_by_public_name ON targets (public_repository, distro)",
 ];
 
 pub(super) const STEPS: &[&[&str]] = &[
@@ -283,4 +288,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     STOPS,
     audit::HEADS,
     ATTESTATIONS,
+    SWEPT,
 ];

@@ -10,6 +10,7 @@ mod gates;
 mod images;
 mod people;
 mod sense;
+mod swept;
 
 pub use events::{EventKind, Events, Receiver, Trigger};
 pub use gates::{Approvals, Freeze, Gate, SoakAfter};

@@ -10,7 +10,7 @@ use slipway_oci::Tag;
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
     Account, Boundary, Deleted, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed,
-    Repository, delete, find, find_all, locate, read_index,
+    Repository, Search, delete, find, find_all, locate, read_index,
 };
 pub use slipway_packagecloud::{Mark, Reading};
 use slipway_wire::{
@@ -21,6 +21,7 @@ use crate::cargo::{Cargo, Name, TargetName};
 use crate::config::PlaceKind;
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
+use crate::sweep::{Listed, Page};
 use crate::trouble::{Trouble, TroubleKind};
 
 mod image;
@@ -219,6 +220,28 @@ impl Store {
                 Ok(wanted.iter().map(|name| (name.clone(), seen(name))).collect())
             }
             Self::Registry(registry) => registry.find_all(http, wanted).await,
+        }
+    }
+
+    /// One page of all that the repository lists, in one request. Of a registry's tags each is asked for, too: a list has
+    /// no digests. `from` is where the page before said that it begins.
+    pub async fn page(&self, http: &impl Http, from: Option<&str>) -> Result<Page, Trouble> {
+        match self {
+            Self::Packagecloud { account, repository, .. } => {
+                let page = from.map_or(Some(1), |from| from.parse().ok());
+                let page = page.ok_or_else(|| Trouble::passing(format!("`{from:?}` is no page of {repository}")))?;
+                let listed = call(http, &Search { account, repository, q: "", dist: None, page }).await;
+                let listed =
+                    listed.map_err(|error| Trouble::of(&error, &format!("cannot list page {page} of {repository}")))?;
+                let next = listed.next.map(|next| next.to_string());
+                let listed = listed.packages.into_iter().map(|package| Listed {
+                    under: package.distro_version.unwrap_or_default(),
+                    filename: package.filename,
+                    digest: package.sha256sum,
+                });
+                Ok(Page { listed: listed.collect(), next })
+            }
+            Self::Registry(registry) => registry.page(http, from).await,
         }
     }
 
