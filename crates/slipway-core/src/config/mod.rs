@@ -8,6 +8,8 @@ use slipway_wire::{Base, Digest, Token};
 mod events;
 mod gates;
 mod images;
+#[cfg(test)]
+mod page;
 mod people;
 mod sense;
 mod swept;
