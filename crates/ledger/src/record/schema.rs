@@ -245,6 +245,7 @@ const STOPS: &[&str] = &["CREATE TABLE stops (
     why TEXT,
     at INTEGER NOT NULL
 )"];
+
 /// What is attested: due with the release that it tells of, and once it is signed the same for ever.
 const ATTESTATIONS: &[&str] = &[
     "CREATE TABLE attestations (
@@ -267,6 +268,8 @@ const ATTESTATIONS: &[&str] = &[
     "CREATE INDEX open_attachments ON attestations (due_at) WHERE due_at IS NOT NULL",
     "CREATE TRIGGER an_attestation_is_never_changed BEFORE UPDATE OF envelope ON attestations WHEN OLD.envelope IS NOT NULL
         BEGIN SELECT RAISE(ABORT, 'an attestation is signed once'); END",
+];
+
 /// Ways to what the record has of a name that a repository lists.
 const SWEPT: &[&str] = &[
     "CREATE INDEX packages_by_filename ON packages (filename) WHERE filename IS NOT NULL",
