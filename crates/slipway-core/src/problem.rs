@@ -72,7 +72,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
