@@ -108,6 +108,8 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
+        // It is for programs that check it, and not shown.
+        attestation: None,
         problem: optional(json, "problem", problem)?,
     })
 }

@@ -100,7 +100,7 @@ impl Topic {
             Self::Stage => &[IMAGE, REPLACE, TIMEOUT, JSON],
             Self::Await | Self::Status => &[VERSION, TIMEOUT, JSON],
             Self::Release => &[ALL, VERSIONS, DRY_RUN, OVERRIDE, TIMEOUT, JSON],
-            Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, VERSION, TIMEOUT, JSON],
+            Self::Verify => &[MANIFEST, KEYRING, KEY, STORAGE, REALM, VERSION, TIMEOUT, JSON],
             Self::Hold => &[LIFT, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
@@ -199,6 +199,8 @@ pub(crate) struct Verify {
     pub(crate) manifest: Option<String>,
     /// The keys that indexes must be signed by.
     pub(crate) keyring: Option<String>,
+    /// The public key of the edge.
+    pub(crate) key: Option<String>,
     /// Where package servers may redirect to.
     pub(crate) storage: Vec<Base>,
     /// Where a registry gives tokens to whoever asks.
@@ -330,6 +332,7 @@ const VERSIONS: Flag = VERSION.many();
 const OVERRIDE: Flag = Flag::of("--override", "REASON");
 const MANIFEST: Flag = Flag::of("--manifest", "FILE");
 const KEYRING: Flag = Flag::of("--keyring", "FILE");
+const KEY: Flag = Flag::of("--key", "FILE");
 const STORAGE: Flag = Flag::of("--storage", "URL").many();
 const REALM: Flag = Flag::of("--realm", "URL");
 const LIFT: Flag = Flag::switch("--lift");
@@ -427,7 +430,7 @@ fn awaited(line: &mut Line) -> Option<Command> {
 fn verify(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, version) = (line.switch(JSON), line.version());
-    let (manifest, keyring) = (line.value(MANIFEST), line.value(KEYRING));
+    let (manifest, keyring, key) = (line.value(MANIFEST), line.value(KEYRING), line.value(KEY));
     let storage = line.values(STORAGE);
     let storage = storage.iter().filter_map(|url| line.parsed(url)).collect();
     let realm = line.value(REALM).and_then(|url| line.parsed(&url));
@@ -435,7 +438,7 @@ fn verify(line: &mut Line) -> Option<Command> {
     if manifest.is_some() && version.is_some() {
         line.problems.push("`--version` and `--manifest` both say which release it is: give one".to_owned());
     }
-    Some(Command::Verify(Verify { manifest, keyring, storage, realm, version, timeout_s, json }))
+    Some(Command::Verify(Verify { manifest, keyring, key, storage, realm, version, timeout_s, json }))
 }
 
 fn hold(line: &mut Line) -> Option<Command> {
@@ -887,6 +890,7 @@ mod tests {
         let verify = Verify {
             manifest: None,
             keyring: None,
+            key: None,
             storage: vec![],
             realm: None,
             version: None,
@@ -924,10 +928,11 @@ mod tests {
                 Command::Hold(Hold { keys: vec![key("a")], lift: true, version: version("1"), ..hold }),
             ),
             (
-                "verify --storage https://a --storage https://b --keyring k --manifest m",
+                "verify --storage https://a --storage https://b --keyring k --key s --manifest m",
                 Command::Verify(Verify {
                     manifest: Some("m".to_owned()),
                     keyring: Some("k".to_owned()),
+                    key: Some("s".to_owned()),
                     storage: ["https://a", "https://b"].map(|url| url.parse().expect("an address")).to_vec(),
                     ..verify
                 }),
