@@ -11,7 +11,7 @@ use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
-use slipway_core::query::{self, ReleaseQuery, WAIT_SECONDS_MAX};
+use slipway_core::query::{self, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
 use slipway_view::filter::Filter;
@@ -22,14 +22,12 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 use crate::answer::{Answer, NO_STORE, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, ToDirectory, ToProject, tell};
-use crate::{carry, command, copy, counters, gates, pages, readiness, session, settings, webhook};
+use crate::{carry, command, copy, counters, gates, pages, readiness, session, settings, signing, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_SECONDS_MAX: Duration = Duration::from_secs(10);
-/// Rows of the audit in one answer.
-const AUDIT_ROWS_MAX: u64 = 1000;
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
@@ -143,12 +141,16 @@ async fn api(
     config: &Config,
     asking: Asking<'_>,
 ) -> Answer {
-    let takes_query = matches!(path, ["projects", _, "audit"] | ["projects", _, "releases", _] | [.., "live"]);
+    let takes_query = matches!(
+        path,
+        ["projects", _, "audit"] | ["projects", _, "audit", "heads"] | ["projects", _, "releases", _] | [.., "live"]
+    );
     if !(takes_query && method == Method::Get) {
         query::none(&pairs(&request)?)?;
     }
     match (method, path) {
         (Method::Get, ["sign-in"]) => session::sign_in(config),
+        (Method::Get, ["signing-key"]) => signing::keys(env, config).await,
         (Method::Get, ["projects"]) => {
             let projects = asking.visible().await?;
             json(200, &projects.into_iter().map(shown).collect::<Vec<_>>())
@@ -167,7 +169,14 @@ async fn api(
         }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = asking.project(project).await?;
-            let message = ToProject::Audit { first: query::first_row(&pairs(&request)?)?, count: AUDIT_ROWS_MAX };
+            let AuditQuery { first, count, format } = AuditQuery::read(&pairs(&request)?)?;
+            let message = ToProject::Audit { project_id: project.id, first, count, format };
+            Ok(tell(&message::project(env, project.id)?, &message).await?)
+        }
+        (Method::Get, ["projects", project, "audit", what @ ("head" | "heads")]) => {
+            let project = asking.project(project).await?;
+            let first = if *what == "heads" { Some(query::first_head(&pairs(&request)?)?) } else { None };
+            let message = ToProject::Heads { project_id: project.id, first };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
         }
         (Method::Patch, ["projects", project, "releases", version]) => {

@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use slipway_core::api::ReleasePatch;
+use slipway_core::audit::Format;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
 use slipway_core::promotion::Order;
@@ -57,7 +58,15 @@ pub(crate) enum ToProject {
     /// What is attested of a target.
     Attestation { project_id: u64, version: Version, key: Key, distro: String },
     /// Rows of the audit.
-    Audit { first: u64, count: u64 },
+    Audit {
+        project_id: u64,
+        first: u64,
+        count: u64,
+        #[serde(default)]
+        format: Format,
+    },
+    /// Signed heads of the audit, of the rows from `first` on; without it the newest alone.
+    Heads { project_id: u64, first: Option<u64> },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
 }

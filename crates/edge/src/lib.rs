@@ -17,6 +17,7 @@ pub mod changes;
 pub mod denied;
 pub mod followers;
 pub mod gates;
+pub mod heads;
 pub mod hints;
 pub mod job_call;
 pub mod lost;

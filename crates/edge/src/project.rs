@@ -17,7 +17,7 @@ use slipway_ledger::{LedgerError, Record, Sql};
 use slipway_wire::{Planted, planted};
 
 use crate::port::{ProjectHost, SOON};
-use crate::{hints, package};
+use crate::{heads, hints, package};
 
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
@@ -51,6 +51,7 @@ pub async fn drive<S: Sql>(
     hand_over(record, host, &mut tried).await?;
     sweep(record, host, project_id).await?;
     record.forget_hints(host.now())?;
+    let unsigned = heads::sign(record, host, config).await?;
     // Other requests ran at every await above, and what they left is found only by reading everything again. From here on
     // nothing is awaited.
     let now = host.now();
@@ -61,7 +62,11 @@ pub async fn drive<S: Sql>(
     let sweep = record.is_moving()?.then(|| now + SWEEP);
     let lapse = record.next_lapse(config.approvals.lapse)?.map(|due_at| due_at.max(soonest));
     let turn = turn(record, host, config)?.map(|due_at| due_at.max(soonest));
-    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).min())
+    let head = match unsigned {
+        None => heads::due(record, config, now)?.map(|due_at| due_at.max(soonest)),
+        again => again,
+    };
+    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).chain(head).min())
 }
 
 /// Tells those who follow a release of gates that time alone has opened or closed, and says when it does so next.

@@ -11,6 +11,7 @@
 
 mod args;
 mod attested;
+mod audit;
 mod awaited;
 mod carry;
 mod check;
@@ -107,6 +108,13 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Release(options) => release(&options).await?,
         Command::Status(options) => status(&options).await?,
         Command::Verify(options) => verify(&options).await?,
+        Command::VerifyAudit(options) => audit::verify(&options, Say::new(options.json)).await?,
+        Command::Audit(options) => {
+            // The audit belongs to no version, so none has to be named; this one stands for none.
+            let none: Option<Version> = "0".parse().ok();
+            let settings = settings(Caller::Reader, none.as_ref()).await?;
+            audit::export(&options, &settings, Say::new(options.json)).await?;
+        }
         Command::Hold(options) => {
             let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
             hold::hold(&options, &settings, Say::new(options.json)).await?;

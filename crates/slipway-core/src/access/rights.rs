@@ -65,6 +65,7 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/sessions", Right::Open),
     row("POST", "/internal/copy", Right::Open),
     row("GET", "/api/v1/sign-in", Right::Open),
+    row("GET", "/api/v1/signing-key", Right::Open),
     // Somebody ends what they have shown.
     row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Operate),
@@ -75,6 +76,8 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/projects/{project}/releases", Right::Read),
     row("GET", "/api/v1/projects/{project}/policy", Right::Read),
     row("GET", "/api/v1/projects/{project}/audit", Right::Read),
+    row("GET", "/api/v1/projects/{project}/audit/head", Right::Read),
+    row("GET", "/api/v1/projects/{project}/audit/heads", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/live", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/targets/{key}/{target...}", Right::Read),
