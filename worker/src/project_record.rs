@@ -214,6 +214,7 @@ impl ProjectRecord {
             ToProject::Switch { project_id, is_stopped, by, reason } => {
                 self.switch(project_id, is_stopped, &by, &reason).await
             }
+=======
             ToProject::Audit { project_id, first, count, format } => {
                 self.know_id(project_id)?;
                 self.audit(project_id, first, count, format)

@@ -204,6 +204,8 @@ pub(crate) struct Verify {
     pub(crate) manifest: Option<String>,
     /// The keys that indexes must be signed by.
     pub(crate) keyring: Option<String>,
+    /// The public key of the edge.
+    pub(crate) key: Option<String>,
     /// Where package servers may redirect to.
     pub(crate) storage: Vec<Base>,
     /// Where a registry gives tokens to whoever asks.
@@ -457,12 +459,11 @@ fn awaited(line: &mut Line) -> Option<Command> {
 fn verify(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, version) = (line.switch(JSON), line.version());
-    let (manifest, keyring) = (line.value(MANIFEST), line.value(KEYRING));
+    let (manifest, keyring, key) = (line.value(MANIFEST), line.value(KEYRING), line.value(KEY));
     let storage = line.values(STORAGE);
     let storage = storage.iter().filter_map(|url| line.parsed(url)).collect();
     let realm = line.value(REALM).and_then(|url| line.parsed(&url));
     line.no_words()?;
-    let key = line.value(KEY);
     if let Some(audit) = line.value(AUDIT) {
         let of_releases = [MANIFEST, KEYRING, STORAGE, REALM, VERSION, TIMEOUT];
         for flag in of_releases.into_iter().filter(|flag| line.given.contains(flag.name)) {
@@ -474,13 +475,13 @@ fn verify(line: &mut Line) -> Option<Command> {
         }
         return Some(Command::VerifyAudit(VerifyAudit { audit, heads, key, json }));
     }
-    for flag in [HEAD, KEY].into_iter().filter(|flag| line.given.contains(flag.name)) {
-        line.problems.push(format!("`{}` belongs to `--audit`", flag.name));
+    if line.given.contains(HEAD.name) {
+        line.problems.push("`--head` belongs to `--audit`".to_owned());
     }
     if manifest.is_some() && version.is_some() {
         line.problems.push("`--version` and `--manifest` both say which release it is: give one".to_owned());
     }
-    Some(Command::Verify(Verify { manifest, keyring, storage, realm, version, timeout_s, json }))
+    Some(Command::Verify(Verify { manifest, keyring, key, storage, realm, version, timeout_s, json }))
 }
 
 fn audit(line: &mut Line) -> Option<Command> {
@@ -944,6 +945,7 @@ mod tests {
         let verify = Verify {
             manifest: None,
             keyring: None,
+            key: None,
             storage: vec![],
             realm: None,
             version: None,
@@ -981,10 +983,11 @@ mod tests {
                 Command::Hold(Hold { keys: vec![key("a")], lift: true, version: version("1"), ..hold }),
             ),
             (
-                "verify --storage https://a --storage https://b --keyring k --manifest m",
+                "verify --storage https://a --storage https://b --keyring k --key s --manifest m",
                 Command::Verify(Verify {
                     manifest: Some("m".to_owned()),
                     keyring: Some("k".to_owned()),
+                    key: Some("s".to_owned()),
                     storage: ["https://a", "https://b"].map(|url| url.parse().expect("an address")).to_vec(),
                     ..verify
                 }),

@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
     ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary, Session,
-    SessionRequest, SignIn, Target, TargetHistory,
+    SessionRequest, SignIn, SigningKeys, Target, TargetHistory,
 };
+use slipway_core::attestation::Envelope;
 use slipway_core::cargo::TargetName;
 use slipway_core::release::{Key, Version};
 use slipway_fetch::Fetch;
@@ -396,6 +397,18 @@ impl<'a> Edge<'a> {
         self.ask(Method::GET, url, None::<&()>).await
     }
 
+    /// The keys that the edge signs with, and those that it did sign with.
+    pub(crate) async fn signing_keys(&self) -> Result<SigningKeys, EdgeError> {
+        self.ask(Method::GET, self.settings.edge.url(["api", "v1", "signing-key"]), None::<&()>).await
+    }
+
+    /// What is attested of a released target.
+    pub(crate) async fn attestation(&self, key: &Key, target: &Target) -> Result<Envelope, EdgeError> {
+        let target = target.tag.as_deref().unwrap_or(&target.distro);
+        let path: Vec<&str> = ["attestations", key.as_str()].into_iter().chain(target.split('/')).collect();
+        self.ask(Method::GET, self.release_url(&path), None::<&()>).await
+    }
+
     /// Asks the edge to copy a package within this request, which is held open. `None` without a session: only a job
     /// that may release may carry.
     pub(crate) fn carry(&self, request: &CarryRequest, silence_ms: u32) -> Option<Held> {
@@ -424,6 +437,12 @@ impl<'a> Edge<'a> {
     ) -> Result<T, EdgeError> {
         ask(&self.http, self.session.as_ref(), self.patience_ms, method, url, body).await
     }
+}
+
+/// An attestation at the address that a release names, read as anybody would.
+pub(crate) async fn attestation_at(url: &str) -> Result<Envelope, EdgeError> {
+    let patience_ms = f64::from(crate::args::ASK_TIMEOUT_S) * 1000.0;
+    ask(&Fetch::new(ANSWER_DEADLINE), None, patience_ms, Method::GET, url.to_owned(), None::<&()>).await
 }
 
 /// Asks until there is an answer that another try cannot better, or patience ends.
