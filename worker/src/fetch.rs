@@ -6,7 +6,7 @@ use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
-use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
+use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, WithdrawalRequest};
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
@@ -14,6 +14,7 @@ use slipway_core::policy::policy;
 use slipway_core::query::{self, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
+use slipway_edge::withdraw;
 use slipway_view::filter::Filter;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -199,6 +200,14 @@ async fn api(
             let version = parse_version(version)?;
             let asked: CarryRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             carry::answer(env.clone(), project.id, session, version, asked).await
+        }
+        (Method::Post, ["projects", project, "releases", version, "withdrawals"]) => {
+            let project = asking.project(project).await?;
+            let version = parse_version(version)?;
+            let request: WithdrawalRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            let call = Box::new(withdraw::Call { by: By::of(asking.caller()?), request });
+            let asked = ToProject::Withdraw { project_id: project.id, version, call };
+            Ok(tell(&message::project(env, project.id)?, &asked).await?)
         }
         (Method::Get, ["projects", project, "policy"]) => json(200, &policy(config, asking.project(project).await?)),
         (method, ["projects", project, "releases", version, what]) => {

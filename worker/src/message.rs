@@ -13,9 +13,11 @@ use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::{Withdrawal, WithdrawalReport};
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
+use slipway_edge::withdraw;
 use slipway_ledger::{Ask, Named};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
@@ -42,6 +44,12 @@ pub(crate) enum ToProject {
     MayAct(Box<Ask>),
     /// Somebody changes what may be released.
     Change { project_id: u64, version: Version, by: By, change: Change },
+    /// Somebody takes back what is public, or asks what that would be.
+    Withdraw { project_id: u64, version: Version, call: Box<withdraw::Call> },
+    /// A package's object asks whether something may be taken back now.
+    MayWithdraw { project_id: u64, number: u64 },
+    /// What the object of a package saw of a withdrawal.
+    Withdrawal { withdrawal: Box<Withdrawal>, report: WithdrawalReport },
     /// A release; with `since` or `state`, not before it has changed, has reached the state, or the time is up.
     Release { project_id: u64, version: Version, since: Option<u64>, state: Option<ReleaseState>, wait_ms: u64 },
     /// All releases.
@@ -65,6 +73,8 @@ pub(crate) enum ToProject {
 pub(crate) enum ToPackage {
     /// An approved order.
     Accept(Box<Order>),
+    /// Something of it is to be taken back.
+    Withdraw(Box<Withdrawal>),
     /// A stateless invocation shows its one-time capability.
     Redeem { nonce: String },
     /// How many bytes a stateless invocation has sent.

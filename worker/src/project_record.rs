@@ -18,8 +18,10 @@ use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
@@ -142,6 +144,18 @@ impl ProjectRecord {
             ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
+            }
+            ToProject::Withdraw { project_id, version, call } => self.withdraw(project_id, &version, &call).await,
+            ToProject::MayWithdraw { project_id, number } => {
+                self.know_id(project_id)?;
+                json(200, &self.record()?.may_withdraw(number)?)
+            }
+            ToProject::Withdrawal { withdrawal, report } => {
+                if self.record()?.withdrawal_seen(&withdrawal, &report, clock::now())? {
+                    self.announce(withdrawal.project_id, &withdrawal.version);
+                    self.soon().await?;
+                }
+                json(200, &())
             }
             ToProject::Release { project_id, version, since, state, wait_ms } => {
                 self.know_id(project_id)?;
@@ -592,6 +606,16 @@ impl ProjectHost for Host<&ProjectRecord> {
     async fn hand_over(&self, order: &Order) -> std::result::Result<(), Silent> {
         let stub = message::package(&self.object.env, &package::name(order));
         ask(stub, &ToPackage::Accept(Box::new(order.clone()))).await
+    }
+
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> std::result::Result<(), Silent> {
+        let name = package::name_of(withdrawal.project_id, &withdrawal.version, &withdrawal.key);
+        ask(message::package(&self.object.env, &name), &ToPackage::Withdraw(Box::new(withdrawal.clone()))).await
+    }
+
+    fn open(&self, site: &Site) -> std::result::Result<Store, String> {
+        let open = || settings::store(&self.object.env, &*settings::config()?, site);
+        open().map_err(|error| error.to_string())
     }
 
     fn announce(&self, version: &Version) {

@@ -176,7 +176,7 @@ fn some(keys: Option<&[Key]>) -> Result<Option<&[Key]>, Denied> {
     }
 }
 
-fn reasoned(reason: &str) -> Result<&str, Denied> {
+pub(crate) fn reasoned(reason: &str) -> Result<&str, Denied> {
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX || !is_one_line(reason) {
         let what =

@@ -17,11 +17,13 @@ mod record;
 pub mod rusqlite;
 mod sql;
 mod work;
+mod work_back;
 
 pub use migrate::{MigrationError, migrate};
 pub use record::{
     Ask, Declared, Delivery, Dispatch, DueStatus, GateOverride, Hint, HintSubject, Kept, LedgerError, Named, Receiver,
-    Record, Sent, Sight, Staged, StopReason, Watched,
+    Record, Sent, Sight, Staged, StopReason, TakenBack, Watched,
 };
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};
+pub use work_back::Withdrawing;

@@ -28,3 +28,4 @@ pub mod store;
 pub mod time;
 pub mod trouble;
 pub mod verdict;
+pub mod withdrawal;
