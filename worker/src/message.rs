@@ -57,6 +57,8 @@ pub(crate) enum ToProject {
     Target { project_id: u64, version: Version, key: Key, distro: String },
     /// Rows of the audit.
     Audit { first: u64, count: u64 },
+    /// What the record says of itself in numbers.
+    Measure { project_id: u64 },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
     /// How the switch stands that stops everything.
@@ -91,6 +93,8 @@ pub(crate) enum ToAccount {
     Ended(SlotEnded),
     /// Keep it longer.
     Renew { package: String, distro: String },
+    /// What the account says of itself in numbers.
+    Measure,
     /// What a repository has under a name.
     Find { place: String, repository: String, distro: String, filename: Cargo },
     /// What a repository's index serves under a name.

@@ -22,6 +22,7 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
+use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
 use slipway_ledger::{Declared, Kept, LedgerError, Record, Sent, Sight, audit};
@@ -178,6 +179,13 @@ impl ProjectRecord {
             }
             ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
             ToProject::Audit { first, count } => self.audit(first, count),
+            ToProject::Measure { project_id } => {
+                self.know_id(project_id)?;
+                let record = self.record()?.measured(clock::now())?;
+                let armed = self.state.storage().get_alarm().await?;
+                let late = armed.map_or(0, |at| clock::now().since(Timestamp(at)).as_secs());
+                json(200, &MeasuredProject { record, alarm_late_seconds: late })
+            }
             ToProject::Hear { project_id, word } => self.hear(project_id, &word).await,
             ToProject::Stopped { project_id } => {
                 self.know_id(project_id)?;
