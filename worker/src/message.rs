@@ -12,6 +12,7 @@ use slipway_core::promotion::Order;
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::stop::Word;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::{Withdrawal, WithdrawalReport};
 use slipway_edge::account::{AskSlot, SlotEnded};
@@ -64,8 +65,16 @@ pub(crate) enum ToProject {
     Target { project_id: u64, version: Version, key: Key, distro: String },
     /// Rows of the audit.
     Audit { first: u64, count: u64 },
+    /// What the record says of itself in numbers.
+    Measure { project_id: u64 },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
+    /// How the switch stands that stops everything.
+    Hear { project_id: u64, word: Word },
+    /// Why nothing of the project is published or deleted now.
+    Stopped { project_id: u64 },
+    /// Turn the switch of this project alone.
+    Switch { project_id: u64, is_stopped: bool, by: String, reason: String },
 }
 
 /// To the object of a package of a release.
@@ -94,6 +103,8 @@ pub(crate) enum ToAccount {
     Ended(SlotEnded),
     /// Keep it longer.
     Renew { package: String, distro: String },
+    /// What the account says of itself in numbers.
+    Measure,
     /// What a repository has under a name.
     Find { place: String, repository: String, distro: String, filename: Cargo },
     /// What a repository's index serves under a name.
@@ -111,6 +122,17 @@ pub(crate) enum ToDirectory {
     SignOut { user_id: u64 },
     /// When a person last did.
     SignedOut { user_id: u64 },
+    /// Turn the switch that stops everything, and tell these projects.
+    Turn { is_stopped: bool, by: String, reason: String, projects: Vec<u64> },
+    /// How that switch stands.
+    Word,
+}
+
+/// How the switch stands, and which projects have not heard of that.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Turned {
+    pub(crate) word: Word,
+    pub(crate) untold: Vec<u64>,
 }
 
 /// A release in the directory.

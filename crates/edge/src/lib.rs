@@ -19,6 +19,7 @@ pub mod gates;
 pub mod hints;
 pub mod job_call;
 pub mod lost;
+pub mod measure;
 pub mod notify;
 pub mod package;
 pub mod port;

@@ -12,6 +12,7 @@ pub mod estimate;
 pub mod expectation;
 pub mod gate;
 pub mod inventory;
+pub mod metrics;
 pub mod openapi;
 pub mod plan;
 pub mod policy;
