@@ -24,11 +24,13 @@ use slipway_core::signing::SigningError;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
-use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent};
 use slipway_edge::{attest, heads, lost, notify, package, project};
+use slipway_edge::measure::MeasuredProject;
+use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent};
 use slipway_ledger::{Attested, Declared, Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_packagecloud::Distributions;
 use slipway_webcrypto::SigningKey;
@@ -166,6 +168,18 @@ impl ProjectRecord {
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
             }
+            ToProject::Withdraw { project_id, version, call } => self.withdraw(project_id, &version, &call).await,
+            ToProject::MayWithdraw { project_id, number } => {
+                self.know_id(project_id)?;
+                json(200, &self.record()?.may_withdraw(number)?)
+            }
+            ToProject::Withdrawal { withdrawal, report } => {
+                if self.record()?.withdrawal_seen(&withdrawal, &report, clock::now())? {
+                    self.announce(withdrawal.project_id, &withdrawal.version);
+                    self.soon().await?;
+                }
+                json(200, &())
+            }
             ToProject::Release { project_id, version, since, state, wait_ms } => {
                 self.know_id(project_id)?;
                 if since.is_some() || state.is_some() {
@@ -205,6 +219,13 @@ impl ProjectRecord {
             }
             ToProject::Swept { project_id, page } => self.swept(project_id, &page),
             ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
+            ToProject::Measure { project_id } => {
+                self.know_id(project_id)?;
+                let record = self.record()?.measured(clock::now())?;
+                let armed = self.state.storage().get_alarm().await?;
+                let late = armed.map_or(0, |at| clock::now().since(Timestamp(at)).as_secs());
+                json(200, &MeasuredProject { record, alarm_late_seconds: late })
+            }
             ToProject::Hear { project_id, word } => self.hear(project_id, &word).await,
             ToProject::Stopped { project_id } => {
                 self.know_id(project_id)?;
@@ -718,6 +739,16 @@ impl ProjectHost for Host<&ProjectRecord> {
     async fn hand_over(&self, order: &Order) -> std::result::Result<(), Silent> {
         let stub = message::package(&self.object.env, &package::name(order));
         ask(stub, &ToPackage::Accept(Box::new(order.clone()))).await
+    }
+
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> std::result::Result<(), Silent> {
+        let name = package::name_of(withdrawal.project_id, &withdrawal.version, &withdrawal.key);
+        ask(message::package(&self.object.env, &name), &ToPackage::Withdraw(Box::new(withdrawal.clone()))).await
+    }
+
+    fn open(&self, site: &Site) -> std::result::Result<Store, String> {
+        let open = || settings::store(&self.object.env, &*settings::config()?, site);
+        open().map_err(|error| error.to_string())
     }
 
     fn announce(&self, version: &Version) {
