@@ -17,6 +17,8 @@ const NAMES: [(&str, &str, usize); 14] = [
     ("GITLAB_STATUS_TOKEN", "", 16),
     ("STAGING_TOKEN", "", 24),
     ("PUBLIC_TOKEN", "", 24),
+    // Of somebody who may write where the edge does, and is not the edge. The Worker has no use for it.
+    ("HAND_TOKEN", "", 24),
     ("REGISTRY_STAGING_TOKEN", "", 24),
     ("REGISTRY_PUBLIC_TOKEN", "", 24),
     ("WEBHOOK_TOKEN_TUG", "", 24),
