@@ -28,9 +28,9 @@ use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
-use slipway_edge::{attest, heads, lost, notify, package, project};
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent};
+use slipway_edge::{attest, heads, lost, notify, package, project};
 use slipway_ledger::{Attested, Declared, Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_packagecloud::Distributions;
 use slipway_webcrypto::SigningKey;
@@ -235,7 +235,6 @@ impl ProjectRecord {
             ToProject::Switch { project_id, is_stopped, by, reason } => {
                 self.switch(project_id, is_stopped, &by, &reason).await
             }
-=======
             ToProject::Audit { project_id, first, count, format } => {
                 self.know_id(project_id)?;
                 self.audit(project_id, first, count, format)

@@ -68,8 +68,7 @@ pub async fn drive<S: Sql>(
         None => heads::due(record, config, now)?.map(|due_at| due_at.max(soonest)),
         again => again,
     };
-    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).chain(head).min())
-    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).chain(back).min())
+    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).chain(head).chain(back).min())
 }
 
 /// Tells those who follow a release of gates that time alone has opened or closed, and says when it does so next.

@@ -78,8 +78,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 27] = [
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,

@@ -165,7 +165,7 @@ impl<S: Sql> Record<S> {
                 }
             }
             let mut targets: Vec<api::Target> =
-                own.map(|target| read_target(config, version, sent, target)).collect::<Result<_, _>>()?;
+                own.map(|target| read_target(config, project, version, sent, target)).collect::<Result<_, _>>()?;
             for target in targets.iter_mut().filter(|target| taken_back(target.state)) {
                 target.withdrawal = self.withdrawal(version, &key, &target.name())?.map(Box::new);
                 // Of one that could not be taken back, a person has to know.
@@ -181,9 +181,6 @@ impl<S: Sql> Record<S> {
                 replaced: leaves,
                 staging: location(config, row.text(6)?, row.text(7)?),
                 blocked: Vec::new(),
-                targets: own
-                    .map(|target| read_target(config, project, version, sent, target))
-                    .collect::<Result<_, _>>()?,
                 targets,
             });
         }

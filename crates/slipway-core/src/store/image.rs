@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use slipway_oci::{
-    Artifact, Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Repository, Scope, Session, Shelf, Tag, Uploads, Which, attach, copy, copy_referrers, find_referrers, list_tags, moves, read_back, read_back_blobs, read_image, read_manifest, remove, tag, Put, PutManifest, newest, remove_with,
+    Artifact, Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Put, PutManifest,
+    Repository, Scope, Session, Shelf, Tag, Uploads, Which, attach, copy, copy_referrers, find_referrers, list_tags,
+    moves, newest, read_back, read_back_blobs, read_image, read_manifest, remove, remove_with, tag,
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
