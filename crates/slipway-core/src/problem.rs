@@ -64,13 +64,21 @@ pub enum Code {
     Blocked,
     /// Its approval has lapsed before anything was begun.
     Lapsed,
+    /// Somebody has stopped Slipway.
+    Stopped,
     /// Left out on purpose.
     Skipped,
+    /// The place does not let what is public be taken back.
+    NotWithdrawable,
+    /// What was deleted is served all the same.
+    StillServed,
+    /// What was released under that name was taken back.
+    Withdrawn,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -96,7 +104,11 @@ impl Code {
         Self::Stranger,
         Self::Blocked,
         Self::Lapsed,
+        Self::Stopped,
         Self::Skipped,
+        Self::NotWithdrawable,
+        Self::StillServed,
+        Self::Withdrawn,
     ];
 
     /// The code's text in the API and in storage.
@@ -127,6 +139,10 @@ impl Code {
             Self::Stranger => "stranger",
             Self::Blocked => "blocked",
             Self::Lapsed => "lapsed",
+            Self::Stopped => "stopped",
+            Self::NotWithdrawable => "not-withdrawable",
+            Self::StillServed => "still-served",
+            Self::Withdrawn => "withdrawn",
             Self::Skipped => "skipped",
         }
     }
@@ -134,7 +150,7 @@ impl Code {
     /// Whether trying again is safe, happens by itself, or would change nothing.
     pub fn retry(self) -> Retry {
         match self {
-            Self::Trouble | Self::AccountCutOff | Self::TooSlow => Retry::Automatic,
+            Self::Trouble | Self::AccountCutOff | Self::TooSlow | Self::Stopped => Retry::Automatic,
             Self::Conflict
             | Self::MovedOtherBytes
             | Self::Missing
@@ -142,6 +158,8 @@ impl Code {
             | Self::StagingConflict
             | Self::Drift
             | Self::Stranger
+            | Self::NotWithdrawable
+            | Self::Withdrawn
             | Self::Skipped => Retry::Useless,
             _ => Retry::Safe,
         }
@@ -220,6 +238,15 @@ impl Code {
                  waiting."
             }
             Self::Lapsed => "Release manager: play the release job again; its approval was for then.",
+            Self::NotWithdrawable => {
+                "Operator: take it out at the server itself, by its own page or with its administrator; then ask for the \
+                 withdrawal again, which finds it gone."
+            }
+            Self::StillServed => {
+                "Operator: look at the package server's indexing, then ask for the withdrawal again; it looks first."
+            }
+            Self::Withdrawn => "Release manager: release the package under another version.",
+            Self::Stopped => "Operator: when the reason is gone, start Slipway again; then it goes on by itself.",
             Self::Skipped => "Nobody: it is left out on purpose.",
         }
     }
