@@ -39,6 +39,7 @@ pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
         // The verdict tells of the end of a release, and each package of who holds it.
         holds: Vec::new(),
         closed: None,
+        stopped: None,
         packages: list(json, "packages", package)?,
     })
 }
@@ -108,6 +109,9 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
+        attestation: optional(json, "attestation", V::text)?,
+        // It is for programs that check it, and not shown.
+        attestation: None,
         problem: optional(json, "problem", problem)?,
     })
 }

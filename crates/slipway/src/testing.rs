@@ -18,6 +18,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         outside: false,
         attempts: 0,
         approval: None,
+        attestation: None,
         problem: None,
     };
     let package = |(key, states): &(&str, &str)| Package {
@@ -45,6 +46,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         estimate: None,
         holds: Vec::new(),
         closed: None,
+        stopped: None,
         pipelines: Vec::new(),
         packages: packages.iter().map(package).collect(),
     }

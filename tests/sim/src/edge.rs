@@ -16,6 +16,8 @@ use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
 use slipway_core::route::Site;
+use slipway_core::signing::{NoSigner, SigningError};
+use slipway_core::stop::Stopped;
 use slipway_core::store::{Registry, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
@@ -694,6 +696,11 @@ impl PackageHost for Edge {
         self.message(Kind::MayAct, work, || None).await
     }
 
+    async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent> {
+        // Not a boundary of its own: nothing that a project's record does stands between this and the request that it is asked for.
+        self.record(project_id).stopped().map_err(|error| Silent(error.to_string()))
+    }
+
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent> {
         let late = || Some(Late::SlotEnded(place.to_owned(), ended.clone()));
         let work = async || {
@@ -787,6 +794,12 @@ impl AccountHost for AtPlace {
 }
 
 impl ProjectHost for Edge {
+    type Signer = NoSigner;
+
+    async fn signer(&self) -> Result<Option<NoSigner>, SigningError> {
+        Ok(None)
+    }
+
     async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
         let late = || Some(Late::HandOver(Box::new(order.clone())));
         self.message(Kind::HandOver, async || self.accept(order), late).await

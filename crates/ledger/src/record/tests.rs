@@ -21,10 +21,13 @@ use crate::migrate::migrate;
 use crate::rusqlite::Database;
 use crate::sql::Sql;
 
+mod attestations;
 mod gates;
 mod hints;
 mod images;
+mod measured;
 mod notices;
+mod stop;
 mod turns;
 
 const JAMMY: &str = "ubuntu/jammy";
