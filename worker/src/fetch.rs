@@ -6,7 +6,7 @@ use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
-use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
+use slipway_core::api::{AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
@@ -22,7 +22,9 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, ToDirectory, ToProject, tell};
-use crate::{carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, stop, webhook};
+use crate::{
+    carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, stop, strangers, webhook,
+};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -177,6 +179,17 @@ async fn api(
             let message = ToProject::Audit { first: query::first_row(&pairs(&request)?)?, count: AUDIT_ROWS_MAX };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
         }
+        (Method::Get, ["projects", project, "strangers"]) => {
+            strangers::shown(env, config, asking.project(project).await?).await
+        }
+        (Method::Post, ["projects", project, "adoptions"]) => {
+            let project = asking.project(project).await?;
+            let asked: AdoptionRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            strangers::adopt(env, config, project, asked, asking.caller()?).await
+        }
+        (Method::Post, ["projects", project, "sweeps"]) => {
+            strangers::sweep(env, config, asking.project(project).await?).await
+        }
         (Method::Patch, ["projects", project, "releases", version]) => {
             let project = asking.project(project).await?;
             let session = asking.job()?;
@@ -199,6 +212,15 @@ async fn api(
             let (version, distro) = (parse_version(version)?, target_in_path(&distro.join("/")));
             let target = ToProject::Target { project_id: project.id, version, key, distro };
             Ok(tell(&message::project(env, project.id)?, &target).await?)
+        }
+        (Method::Get, ["projects", project, "releases", version, "attestations", key, distro @ ..])
+            if !distro.is_empty() =>
+        {
+            let project = asking.project(project).await?;
+            let key = key.parse().map_err(|_| Problem::not_found("such target"))?;
+            let (version, distro) = (parse_version(version)?, target_in_path(&distro.join("/")));
+            let attestation = ToProject::Attestation { project_id: project.id, version, key, distro };
+            Ok(tell(&message::project(env, project.id)?, &attestation).await?)
         }
         (Method::Post, ["projects", project, "releases", version, "carries"]) => {
             let project = asking.project(project).await?;

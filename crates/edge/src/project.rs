@@ -117,13 +117,19 @@ async fn sweep<S: Sql>(record: &Record<S>, host: &impl ProjectHost, project_id: 
 
 /// How often what rests is looked at again.
 pub const LOOK_AGAIN: Duration = Duration::from_mins(10);
+/// The same where a great many rest. By then a sweep has read their repositories page by page ([`crate::sweep`]), so only
+/// what was on no page is left to be looked for by its name.
+const LOOK_AGAIN_AT_MANY: Duration = Duration::from_mins(75);
+/// How many are a great many: what one look asks for at once.
+const MANY: u64 = 500;
 
 /// Looks again at what is staged and at what is released, and says when to do so next: packages that vanish from staging,
 /// and public ones that somebody removes or replaces, are shown. All are looked at at once, so that each repository is
 /// read once.
 pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> Result<Option<Timestamp>, LedgerError> {
     let now = host.now();
-    let watched = record.watched(now - LOOK_AGAIN, now)?;
+    let again = if record.resting_count(now)? > MANY { LOOK_AGAIN_AT_MANY } else { LOOK_AGAIN };
+    let watched = record.watched(now - again, now)?;
     let looks = watched.iter().map(async |of| {
         let is_public = of.state == TargetState::Released;
         let under = if is_public { of.distro.clone() } else { staged_under(&of.distro, &of.digest) };
@@ -146,6 +152,6 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
         host.announce(version);
     }
     // One that could not be looked at is not asked for at once again.
-    let next = record.unseen_since(host.now())?.map(|since| since + LOOK_AGAIN);
+    let next = record.next_look(again, host.now())?;
     Ok(next.map(|due_at| due_at.max(host.now() + SWEEP)))
 }

@@ -73,7 +73,8 @@ mod tests {
 
     fn target() -> Value {
         json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "releasing", "since": "", "step": "copy",
-                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "problem": problem() })
+                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
+                "problem": problem() })
     }
 
     fn replaced() -> Value {
@@ -115,7 +116,7 @@ mod tests {
     fn policy_route() -> Value {
         json!({ "versions": ["*"], "maturities": ["final"], "keys": ["*"], "kinds": ["image"], "distros": ["*"],
                 "architectures": ["*"], "staging": "s/a/b", "public": "p/a/b", "how": "copy", "referrers": true,
-                "floating": [policy_floating()] })
+                "attest": true, "floating": [policy_floating()] })
     }
 
     fn policy_floating() -> Value {
@@ -195,6 +196,24 @@ mod tests {
                              "expires_at": "2027-01-31" });
         check::<api::SecretReport>("SecretReport", secret.clone());
         check::<api::Readiness>("Readiness", json!({ "at": "", "is_ready": true, "secrets": [secret] }));
+        let signed = json!({ "keyid": "913268e7", "sig": "" });
+        check::<crate::attestation::Envelope>(
+            "Attestation",
+            json!({ "payloadType": "t", "payload": "", "signatures": [signed] }),
+        );
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let baseline = json!({ "taken_at": "", "count": 1, "digest": digest });
+        let stranger = json!({ "distro": "el/9", "tag": "1", "filename": "f", "digest": digest, "why": "unknown",
+                               "expected": digest, "version": "1", "found_at": "", "seen_at": "" });
+        let swept = json!({ "place": "p", "repository": "a/b", "baseline": baseline, "swept_at": "", "listed": 1, "pages": 1,
+                            "trouble": "t", "strangers": [stranger], "more": 0 });
+        check::<api::Baseline>("Baseline", baseline);
+        check::<api::Stranger>("Stranger", stranger);
+        check::<api::SweptRepository>("SweptRepository", swept.clone());
+        check::<api::Strangers>("Strangers", json!({ "repositories": [swept] }));
+        let adopts = json!({ "place": "p", "repository": "a/b", "reason": "r", "digests": [digest], "all": true });
+        check::<api::AdoptionRequest>("AdoptionRequest", adopts);
+        check::<api::Adopted>("Adopted", json!({ "adopted": 1 }));
         check::<api::ReleaseSummary>("ReleaseSummary", json!({ "version": "1", "state": "closed", "verdict": "" }));
         check::<api::ProblemDetails>(
             "ProblemDetails",
