@@ -24,4 +24,5 @@ pub mod package;
 pub mod port;
 pub mod project;
 pub mod reading;
+pub mod retention;
 pub mod slots;

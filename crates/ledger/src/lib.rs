@@ -20,8 +20,8 @@ mod work;
 
 pub use migrate::{MigrationError, migrate};
 pub use record::{
-    Ask, Declared, Delivery, Dispatch, DueStatus, GateOverride, Hint, HintSubject, Kept, LedgerError, Named, Receiver,
-    Record, Sent, Sight, Staged, StopReason, Watched,
+    Ask, Declared, Delivery, Dispatch, DueStatus, GateOverride, Held, Hint, HintSubject, Kept, LedgerError, Named,
+    Receiver, Record, Removal, Removed, Resting, Sent, Sight, Staged, StagedObject, StopReason, UNANSWERED, Watched,
 };
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};
