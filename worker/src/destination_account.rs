@@ -61,6 +61,7 @@ impl DestinationAccount {
                 }
                 json(200, &())
             }
+            ToAccount::Measure => json(200, &self.account()?.measured(clock::now())?),
             ToAccount::Renew { package, distro } => {
                 self.account()?.renew(&package, &distro, clock::now())?;
                 json(200, &())

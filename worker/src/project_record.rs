@@ -18,10 +18,13 @@ use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
+use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{ProjectHost, SOON, Silent};
 use slipway_edge::{lost, notify, package, project};
 use slipway_ledger::{Declared, Kept, LedgerError, Record, Sent, Sight, audit};
@@ -33,6 +36,7 @@ use worker::{
 };
 
 mod gates;
+mod stop;
 
 use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
@@ -143,6 +147,18 @@ impl ProjectRecord {
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
             }
+            ToProject::Withdraw { project_id, version, call } => self.withdraw(project_id, &version, &call).await,
+            ToProject::MayWithdraw { project_id, number } => {
+                self.know_id(project_id)?;
+                json(200, &self.record()?.may_withdraw(number)?)
+            }
+            ToProject::Withdrawal { withdrawal, report } => {
+                if self.record()?.withdrawal_seen(&withdrawal, &report, clock::now())? {
+                    self.announce(withdrawal.project_id, &withdrawal.version);
+                    self.soon().await?;
+                }
+                json(200, &())
+            }
             ToProject::Release { project_id, version, since, state, wait_ms } => {
                 self.know_id(project_id)?;
                 if since.is_some() || state.is_some() {
@@ -169,13 +185,30 @@ impl ProjectRecord {
                 self.sent.borrow_mut().insert((version.clone(), key, distro), bytes);
                 self.record()?.touch(&version)?;
                 self.announce(project_id, &version);
-                json(200, &())
+                // Whoever copies hears with the answer whether to go on.
+                json(200, &self.record()?.stopped()?)
             }
             ToProject::Approvals { session, version, key } => {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
             }
             ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
             ToProject::Audit { first, count } => self.audit(first, count),
+            ToProject::Measure { project_id } => {
+                self.know_id(project_id)?;
+                let record = self.record()?.measured(clock::now())?;
+                let armed = self.state.storage().get_alarm().await?;
+                let late = armed.map_or(0, |at| clock::now().since(Timestamp(at)).as_secs());
+                json(200, &MeasuredProject { record, alarm_late_seconds: late })
+            }
+            ToProject::Hear { project_id, word } => self.hear(project_id, &word).await,
+            ToProject::Stopped { project_id } => {
+                self.know_id(project_id)?;
+                self.hear_first().await?;
+                json(200, &self.record()?.stopped()?)
+            }
+            ToProject::Switch { project_id, is_stopped, by, reason } => {
+                self.switch(project_id, is_stopped, &by, &reason).await
+            }
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
                 self.soon().await?;
@@ -399,6 +432,7 @@ impl ProjectRecord {
     async fn drive(&self) -> std::result::Result<(), Problem> {
         let storage = self.state.storage();
         storage.set_alarm(WATCHDOG).await?;
+        self.hear_first().await?;
         let config = settings::config()?;
         // Orders go on without GitLab's token.
         let gitlab = self.gitlab(&config);
@@ -592,6 +626,16 @@ impl ProjectHost for Host<&ProjectRecord> {
     async fn hand_over(&self, order: &Order) -> std::result::Result<(), Silent> {
         let stub = message::package(&self.object.env, &package::name(order));
         ask(stub, &ToPackage::Accept(Box::new(order.clone()))).await
+    }
+
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> std::result::Result<(), Silent> {
+        let name = package::name_of(withdrawal.project_id, &withdrawal.version, &withdrawal.key);
+        ask(message::package(&self.object.env, &name), &ToPackage::Withdraw(Box::new(withdrawal.clone()))).await
+    }
+
+    fn open(&self, site: &Site) -> std::result::Result<Store, String> {
+        let open = || settings::store(&self.object.env, &*settings::config()?, site);
+        open().map_err(|error| error.to_string())
     }
 
     fn announce(&self, version: &Version) {

@@ -2,7 +2,7 @@
 //!
 //! Each Durable Object is a database and a few functions over it: [`package`] drives the promotions of one package,
 //! [`project`] hands orders over, looks into [`hints`] and finds what nobody drives, [`job_call`] answers jobs that ask by
-//! themselves, [`changes`] writes down holds and overrides, [`lost`] finds what no webhook told, [`notify`] tells others
+//! themselves, [`changes`] writes down holds and overrides, [`withdraw`] takes back what is public, [`lost`] finds what no webhook told, [`notify`] tells others
 //! what became of it, [`account`] lends a destination's transfer slots, [`slots`] lets whoever comes next stand by for one,
 //! [`reading`] answers many who ask the same server with one reading, and [`followers`] wait for a change. A runtime lends
 //! the time, randomness, the network and the way to other objects through the ports in [`port`]. The Worker is one such
@@ -19,6 +19,7 @@ pub mod gates;
 pub mod hints;
 pub mod job_call;
 pub mod lost;
+pub mod measure;
 pub mod notify;
 pub mod package;
 pub mod port;
@@ -26,3 +27,4 @@ pub mod project;
 pub mod reading;
 pub mod retention;
 pub mod slots;
+pub mod withdraw;

@@ -16,6 +16,7 @@ mod attach;
 mod blobs;
 mod challenge;
 mod copy;
+mod delete;
 mod floating;
 mod image;
 mod manifest;
@@ -25,6 +26,7 @@ mod ping;
 mod read_back;
 mod referrers;
 mod registry;
+mod remove;
 mod session;
 mod tags;
 
@@ -36,7 +38,8 @@ pub use blobs::{
     Arrived, BeginUpload, Begun, BlobHead, CancelUpload, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus,
 };
 pub use copy::{Moved, NotCopied, Shelf, Unlisted, Uploads, copy, tag};
-pub use floating::{Floating, Move, Numbered, moves};
+pub use delete::{DeleteManifest, Deletion};
+pub use floating::{Floating, Move, Numbered, moves, newest};
 pub use image::{Image, NotWhole, read_image};
 pub use manifest::{
     DOCKER_IMAGE, DOCKER_LIST, Descriptor, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, OCI_IMAGE, OCI_INDEX,
@@ -48,5 +51,6 @@ pub use ping::answers;
 pub use read_back::{Depth, NotServed, Place, read_back, read_back_blobs};
 pub use referrers::{Referrers, find_referrers};
 pub use registry::{Credential, Location, Registry};
+pub use remove::{NotRemoved, Removed, remove, remove_with};
 pub use session::{Scope, Session};
 pub use tags::list_tags;

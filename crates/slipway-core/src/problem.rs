@@ -66,11 +66,17 @@ pub enum Code {
     Stopped,
     /// Left out on purpose.
     Skipped,
+    /// The place does not let what is public be taken back.
+    NotWithdrawable,
+    /// What was deleted is served all the same.
+    StillServed,
+    /// What was released under that name was taken back.
+    Withdrawn,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -97,6 +103,9 @@ impl Code {
         Self::Lapsed,
         Self::Stopped,
         Self::Skipped,
+        Self::NotWithdrawable,
+        Self::StillServed,
+        Self::Withdrawn,
     ];
 
     /// The code's text in the API and in storage.
@@ -127,6 +136,9 @@ impl Code {
             Self::Blocked => "blocked",
             Self::Lapsed => "lapsed",
             Self::Stopped => "stopped",
+            Self::NotWithdrawable => "not-withdrawable",
+            Self::StillServed => "still-served",
+            Self::Withdrawn => "withdrawn",
             Self::Skipped => "skipped",
         }
     }
@@ -141,6 +153,8 @@ impl Code {
             | Self::StagedBytesChanged
             | Self::StagingConflict
             | Self::Drift
+            | Self::NotWithdrawable
+            | Self::Withdrawn
             | Self::Skipped => Retry::Useless,
             _ => Retry::Safe,
         }
@@ -215,6 +229,14 @@ impl Code {
                  waiting."
             }
             Self::Lapsed => "Release manager: play the release job again; its approval was for then.",
+            Self::NotWithdrawable => {
+                "Operator: take it out at the server itself, by its own page or with its administrator; then ask for the \
+                 withdrawal again, which finds it gone."
+            }
+            Self::StillServed => {
+                "Operator: look at the package server's indexing, then ask for the withdrawal again; it looks first."
+            }
+            Self::Withdrawn => "Release manager: release the package under another version.",
             Self::Stopped => "Operator: when the reason is gone, start Slipway again; then it goes on by itself.",
             Self::Skipped => "Nobody: it is left out on purpose.",
         }

@@ -109,7 +109,7 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
-    fn occurred(
+    pub(super) fn occurred(
         &self,
         name: &str,
         kind: EventKind,

@@ -6,7 +6,8 @@ use slipway_core::cargo::Cargo;
 use slipway_core::config::{Config, Project};
 use slipway_core::estimate::estimate;
 use slipway_core::gate::{Closed, closed};
-use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::release::{Key, ReleaseState, TargetState, Version};
+use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
 use slipway_core::{api, verdict};
 
@@ -62,6 +63,14 @@ impl<S: Sql> Record<S> {
         }
         let closing = self.closing(version)?;
         let (state, verdict) = verdict::judge(project.name.as_str(), version, &packages, closing.as_ref());
+        let stopped = self.stopped()?;
+        // Whoever waits for something reads first that nothing happens now.
+        let verdict = match &stopped {
+            Some(stopped) if !matches!(state, ReleaseState::Complete | ReleaseState::Closed) => {
+                format!("{} {verdict}", stopped.in_short())
+            }
+            _ => verdict,
+        };
         let holds = holds.into_iter().map(|(key, hold)| api::Hold {
             key,
             by: hold.by,
@@ -79,6 +88,7 @@ impl<S: Sql> Record<S> {
             pipelines: self.pipelines(config, version)?,
             holds: holds.collect(),
             closed: closing,
+            stopped: stopped.as_ref().map(Stopped::shown),
             packages,
         }))
     }
@@ -146,6 +156,15 @@ impl<S: Sql> Record<S> {
                     leaves.push(api::ReplacedFile { filename, digest });
                 }
             }
+            let mut targets: Vec<api::Target> =
+                own.map(|target| read_target(config, version, sent, target)).collect::<Result<_, _>>()?;
+            for target in targets.iter_mut().filter(|target| taken_back(target.state)) {
+                target.withdrawal = self.withdrawal(version, &key, &target.name())?.map(Box::new);
+                // Of one that could not be taken back, a person has to know.
+                if let (None, Some(withdrawal)) = (&target.problem, &target.withdrawal) {
+                    target.problem.clone_from(&withdrawal.problem);
+                }
+            }
             packages.push(api::Package {
                 key,
                 pipeline_id: row.natural(1)?,
@@ -154,7 +173,7 @@ impl<S: Sql> Record<S> {
                 replaced: leaves,
                 staging: location(config, row.text(6)?, row.text(7)?),
                 blocked: Vec::new(),
-                targets: own.map(|target| read_target(config, version, sent, target)).collect::<Result<_, _>>()?,
+                targets,
             });
         }
         Ok(packages)
@@ -164,6 +183,11 @@ impl<S: Sql> Record<S> {
 /// Whether a target waits for somebody to release it, or for its turn: what its gates say is of interest.
 fn waits(state: TargetState) -> bool {
     matches!(state, TargetState::Staged | TargetState::Approved | TargetState::Conflict | TargetState::Failed)
+}
+
+/// Whether a target is public, or was: only that is taken back.
+fn taken_back(state: TargetState) -> bool {
+    matches!(state, TargetState::Released | TargetState::Withdrawn)
 }
 
 /// Where people look at a part of a project at GitLab.
@@ -210,5 +234,6 @@ fn read_target(config: &Config, version: &Version, sent: &Sent, row: &Row) -> Re
         attempts: u32::try_from(row.natural(14)?).unwrap_or(u32::MAX),
         approval,
         problem: row.text_or_null(7)?.map(serde_json::from_str).transpose()?,
+        withdrawal: None,
     })
 }

@@ -24,6 +24,7 @@ use crate::sql::Sql;
 mod gates;
 mod hints;
 mod images;
+mod measured;
 mod notices;
 mod stop;
 mod turns;

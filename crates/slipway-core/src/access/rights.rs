@@ -27,6 +27,8 @@ pub enum Right {
     Lift,
     /// To give a release up.
     Close,
+    /// To take back what is public.
+    Withdraw,
     /// To ask for a gate to be passed over. Whether the gate names this person is judged later.
     Override,
     /// To see how the edge itself is: the operator's credential.
@@ -68,6 +70,11 @@ pub const ROUTES: &[Row] = &[
     // Somebody ends what they have shown.
     row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Operate),
+    row("GET", "/api/v1/stop", Right::Operate),
+    row("POST", "/api/v1/stop", Right::Operate),
+    row("DELETE", "/api/v1/stop", Right::Operate),
+    row("POST", "/api/v1/projects/{project}/stop", Right::Operate),
+    row("DELETE", "/api/v1/projects/{project}/stop", Right::Operate),
     row("GET", "/", Right::List),
     row("GET", "/api/v1/projects", Right::List),
     row("GET", "/p/{project}", Right::Read),
@@ -85,6 +92,7 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/projects/{project}/releases/{version}/holds", Right::Hold),
     row("DELETE", "/api/v1/projects/{project}/releases/{version}/holds", Right::Lift),
     row("POST", "/api/v1/projects/{project}/releases/{version}/close", Right::Close),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/withdrawals", Right::Withdraw),
     row("POST", "/api/v1/projects/{project}/releases/{version}/overrides", Right::Override),
 ];
 
@@ -186,7 +194,7 @@ pub fn may(
             denied("This session belongs to another project".to_owned())
         }
         (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy)
-        | (Caller::Operator, Right::Hold | Right::Lift | Right::Close | Right::Operate)
+        | (Caller::Operator, Right::Hold | Right::Lift | Right::Close | Right::Withdraw | Right::Operate)
         | (_, Right::Open | Right::List | Right::Read) => Ok(()),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
         (_, Right::Operate) => denied("This is for the operator's credential".to_owned()),
@@ -201,7 +209,11 @@ pub fn may(
         (Caller::Job(_), Right::Close) => {
             denied("A release is closed by a person signed in themselves, or by the operator".to_owned())
         }
-        (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer),
+        // What is taken back is gone for everybody, so no script does it.
+        (Caller::Job(_), Right::Withdraw) => {
+            denied("What is public is taken back by a person signed in themselves, or by the operator".to_owned())
+        }
+        (Caller::Person(_), Right::Close | Right::Withdraw) => ladder(level, AccessLevel::Maintainer),
         // The gate itself names people.
         (Caller::Person(_), Right::Override) => ladder(level, AccessLevel::Reporter),
         // The script of a job may be anybody's, whoever played it.
