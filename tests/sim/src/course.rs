@@ -78,6 +78,9 @@ impl Course {
             is_traced: false,
             plays_max: 6,
             tells: self == Self::DebFound,
+            keeps: false,
+            deeds: vec![],
+            lasts: 0,
         }
     }
 }

@@ -27,7 +27,7 @@ use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
 use slipway_edge::{gates, job_call};
 use slipway_edge::{lost, notify, project};
-use slipway_ledger::{Ask, LedgerError, Named, Record, Work};
+use slipway_ledger::{Ask, LedgerError, Named, Record, Sql, Work};
 use slipway_packagecloud::Account as Login;
 use slipway_wire::{
     Digest, Http, Planted, RelayError, Relayed, Request, Response, Token, TooSlow, Transfer, Unreachable, planted,
@@ -38,10 +38,11 @@ use crate::journal::asked_repository;
 use crate::registry::{self, Sight};
 use crate::server::{self, View};
 use crate::sql::{Backend, SimSql};
-use crate::world::{Happening, Late, ObjectId, REGISTRIES_FROM, World, session};
+use crate::world::{Deed, Happening, Late, ObjectId, REGISTRIES_FROM, World, rebuilt, session};
 
 /// What whoever listens knows the edge by.
 pub(crate) const LISTENERS_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const HOUR: i64 = 3_600_000;
 /// When a killed run is taken up again.
 const WATCHDOG: Duration = Duration::from_secs(20);
 
@@ -187,6 +188,9 @@ impl Edge {
     async fn drive_record(&self, project: u64) -> Result<Option<Timestamp>, LedgerError> {
         let (record, gitlab) = (self.record(project), self.0.gitlab_instance());
         let driven = project::drive(&record, self, &self.0.config, Some(&gitlab)).await?;
+        if self.0.keeps {
+            return self.keep(project, &record, driven).await;
+        }
         if !self.0.tells {
             return Ok(driven);
         }
@@ -195,6 +199,24 @@ impl Edge {
         let (found, told) = join(found, notify::tell(&record, self, &self.0.config)).await;
         let driven = project::drive(&record, self, &self.0.config, Some(&gitlab)).await?;
         Ok(driven.into_iter().chain(found?).chain(told?).min())
+    }
+
+    /// Looks again at what rests, and cleans staging up. Once an hour: each look is a step, and it is the hours that count.
+    async fn keep(
+        &self,
+        project: u64,
+        record: &Record<SimSql>,
+        driven: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, LedgerError> {
+        let now = self.0.elapsed();
+        let last = self.0.looked_again_at.borrow().get(&project).copied();
+        if last.is_some_and(|last| now - last < HOUR) {
+            return Ok(driven);
+        }
+        self.0.looked_again_at.borrow_mut().insert(project, now);
+        let again = project::look_again(record, self).await?.map(|due_at| due_at.max(self.now() + Duration::from_hours(1)));
+        let driven = project::drive(record, self, &self.0.config, Some(&self.0.gitlab_instance())).await?;
+        Ok(driven.into_iter().chain(again).min())
     }
 
     /// From the reading of what is due to here nothing is awaited.
@@ -250,6 +272,17 @@ impl Edge {
             self.arm(&ObjectId::Project(project), port::SOON);
         }
         kept.is_ok()
+    }
+
+    /// Somebody wants something of a release. `None` when they are not answered, or else whether it is done.
+    pub(crate) fn deed(&self, deed: Deed) -> Option<bool> {
+        let project = self.0.parcels[deed.parcel()?].project;
+        self.0.wants(deed);
+        let is_done = does(&self.record(project), &self.0, deed)?;
+        if is_done {
+            self.arm(&ObjectId::Project(project), port::SOON);
+        }
+        Some(is_done)
     }
 
     /// A waiting job holds a request open, for a copy that an alarm cannot end.
@@ -844,6 +877,36 @@ pub(crate) fn arrives_late(world: &Rc<World>, late: &Late) {
     world.point("something arrived late");
 }
 
+/// Somebody changes a record as the edge's API lets them: whether it is done. `None` when the record cannot tell.
+pub(crate) fn does<S: Sql>(record: &Record<S>, world: &World, deed: Deed) -> Option<bool> {
+    let index = deed.parcel()?;
+    let parcel = &world.parcels[index];
+    let (version, key) = (&parcel.version, &parcel.key);
+    let (keys, by, now) = (Some(std::slice::from_ref(key)), "user:nell", world.clock());
+    let stages = |bytes: &[u8], replace| {
+        record.declare(version, key, &parcel.staged_file(bytes), replace, &session(parcel, 2), now)
+    };
+    let done = match deed {
+        Deed::Hold(_) => record.hold(version, keys, by, "bad notes", now),
+        Deed::Lift(_) => record.lift(version, keys, by, "good notes", now),
+        Deed::Close(_) => record.close(version, by, "a newer one is out", now),
+        Deed::Replace(_) => stages(&rebuilt(&parcel.bytes), true),
+        Deed::Restage(_) => stages(&world.bytes_of(index), false),
+        Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => return None,
+    };
+    let error = match done {
+        Ok(()) => return Some(true),
+        Err(LedgerError::Sql(_)) => return None,
+        Err(error) => error,
+    };
+    world.point(match error {
+        LedgerError::NotReplaceable { .. } => "what was approved was not replaced",
+        LedgerError::Closed { .. } => "what was given up stayed so",
+        _ => "a change was refused",
+    });
+    Some(false)
+}
+
 /// Starts what arrives from outside, with what can happen to it on the way.
 pub(crate) async fn arrives(world: Rc<World>, kind: Kind, what: Happening) {
     let edge = Edge(Rc::clone(&world));
@@ -875,9 +938,15 @@ pub(crate) async fn arrives(world: Rc<World>, kind: Kind, what: Happening) {
     }
     // If it dies under this, whoever asks has no answer.
     world.unanswered.borrow_mut().extend(again.clone());
+    let mut is_done = true;
     let heard = match &what {
         Happening::Ask { parcel, job, .. } => edge.ask(*parcel, *job).await,
         Happening::Webhook { parcel, job, delivery, .. } => edge.webhook(*parcel, *job, delivery),
+        Happening::Deed { deed, .. } => {
+            let answer = edge.deed(*deed);
+            is_done = answer == Some(true);
+            answer.is_some()
+        }
         _ => true,
     };
     if world.is_dead() {
@@ -900,7 +969,11 @@ pub(crate) async fn arrives(world: Rc<World>, kind: Kind, what: Happening) {
         _ => heard,
     };
     world.unanswered.borrow_mut().retain(|waits| Some(waits) != again.as_ref());
-    if answered { world.acknowledged(&what) } else { retry(10_000) }
+    match &what {
+        _ if !answered => retry(10_000),
+        Happening::Deed { deed, .. } => world.is_answered(*deed, is_done),
+        _ => world.acknowledged(&what),
+    }
 }
 
 /// Whether a state is one in which a person acts.

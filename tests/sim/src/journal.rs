@@ -23,7 +23,7 @@ use crate::edge::LISTENERS_TOKEN;
 use crate::fault::{Fault, Kind};
 use crate::server::Place;
 use crate::sql::Backend;
-use crate::world::{Goal, Happening, NEWEST, ObjectId, REGISTRIES_FROM, World, number_of};
+use crate::world::{Deed, Goal, Happening, NEWEST, ObjectId, Parcel, REGISTRIES_FROM, World, number_of, rebuilt};
 
 /// How long ago somebody may have asked for a slot and still be waiting for it.
 const WAITS: i64 = 45_000;
@@ -84,8 +84,16 @@ pub(crate) struct Journal {
     waiters: BTreeMap<(String, String), Waiter>,
     /// What whoever listens has heard, by its id.
     told: BTreeMap<String, Digest>,
-    /// Packages that a person holds back.
+    /// Packages that a person holds back, or wants to.
     held: BTreeSet<usize>,
+    /// Packages whose holds were acknowledged, and are not lifted.
+    held_for_sure: BTreeSet<usize>,
+    /// Packages of whose release somebody has wanted something since it began: a hold, its end, other bytes.
+    changed: BTreeSet<usize>,
+    /// Packages whose release is given up, and was said to be.
+    closed: BTreeSet<usize>,
+    /// The bytes that were ever approved of a package.
+    approved: BTreeMap<usize, BTreeSet<Digest>>,
     /// Who brings an image, and had leave for it when it began to.
     began: BTreeSet<String>,
     /// What happened to repositories of images, in its order.
@@ -183,6 +191,10 @@ impl Journal {
             waiters,
             told,
             held,
+            held_for_sure,
+            changed,
+            closed,
+            approved,
             began,
             images: _,
         } = self;
@@ -201,6 +213,7 @@ impl Journal {
         let rank = |number: &u64| ranks.get(number);
         (plays, played, played_before, acknowledged, written, deleted).hash(hasher);
         (told, held, began).hash(hasher);
+        (held_for_sure, changed, closed, approved).hash(hasher);
         (public_ever, meddled, wrong_moves, missing_since, codes, audit, sequences, transfers).hash(hasher);
         (rank(&boundaries), wrong_since.len(), acted_at.len(), looked_at.len(), asked_at.len()).hash(hasher);
         for (place, number) in wrong_since {
@@ -226,6 +239,47 @@ impl Journal {
         for (waiter, (maturity, asked_at, called_at, name, place)) in waiters {
             (waiter, *maturity as u8, asked_at, called_at, name, place).hash(hasher);
         }
+    }
+
+    /// A project's record is as it was before: what was read of it is read again.
+    pub(crate) fn restored(&mut self, project: u64, parcels: &[Parcel]) {
+        self.audit.remove(&project);
+        self.sequences.remove(&project);
+        self.states.retain(|(parcel, _), _| parcels.get(*parcel).is_some_and(|parcel| parcel.project != project));
+    }
+
+    /// Somebody wants a package to be held back, and later is told that it is.
+    pub(crate) fn wants_held(&mut self, parcel: usize) {
+        self.held.insert(parcel);
+        self.changed.insert(parcel);
+    }
+
+    pub(crate) fn is_held_now(&mut self, parcel: usize) {
+        self.held_for_sure.insert(parcel);
+    }
+
+    /// Somebody wants it to be let go, and later is told that it is.
+    pub(crate) fn wants_lifted(&mut self, parcel: usize) {
+        self.held_for_sure.remove(&parcel);
+        self.changed.insert(parcel);
+    }
+
+    pub(crate) fn is_lifted(&mut self, parcel: usize) {
+        self.held.remove(&parcel);
+    }
+
+    /// Somebody wants other bytes of it, or its release's end.
+    pub(crate) fn wants_changed(&mut self, parcel: usize) {
+        self.changed.insert(parcel);
+    }
+
+    pub(crate) fn is_closed_now(&mut self, parcel: usize) {
+        self.closed.insert(parcel);
+    }
+
+    /// Whether its release was given up for sure.
+    pub(crate) fn is_closed(&self, parcel: usize) -> bool {
+        self.closed.contains(&parcel)
     }
 
     pub(crate) fn dies(&mut self) {
@@ -514,7 +568,49 @@ impl World {
     }
 
     pub(crate) fn holds(&self, parcel: usize) {
-        self.journal.borrow_mut().held.insert(parcel);
+        self.journal.borrow_mut().wants_held(parcel);
+    }
+
+    /// The packages of the release that a package is of.
+    pub(crate) fn of_its_release(&self, parcel: usize) -> Vec<usize> {
+        let own = &self.parcels[parcel];
+        let is_own = |other: &usize| {
+            let other = &self.parcels[*other];
+            (other.project, &other.version) == (own.project, &own.version)
+        };
+        (0..self.parcels.len()).filter(is_own).collect()
+    }
+
+    /// Somebody is about to ask for a change.
+    pub(crate) fn wants(&self, deed: Deed) {
+        let mut journal = self.journal.borrow_mut();
+        match deed {
+            Deed::Hold(parcel) => journal.wants_held(parcel),
+            Deed::Lift(parcel) => journal.wants_lifted(parcel),
+            Deed::Close(parcel) => {
+                for parcel in self.of_its_release(parcel) {
+                    journal.wants_changed(parcel);
+                }
+            }
+            Deed::Replace(parcel) | Deed::Restage(parcel) => journal.wants_changed(parcel),
+            Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => {}
+        }
+    }
+
+    /// Somebody was told whether a change is made.
+    pub(crate) fn is_told(&self, deed: Deed, is_done: bool) {
+        let mut journal = self.journal.borrow_mut();
+        match deed {
+            _ if !is_done => {}
+            Deed::Hold(parcel) => journal.is_held_now(parcel),
+            Deed::Lift(parcel) => journal.is_lifted(parcel),
+            Deed::Close(parcel) => {
+                for parcel in self.of_its_release(parcel) {
+                    journal.is_closed_now(parcel);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A transfer begins. Its two servers, when it goes where it may.
@@ -771,7 +867,9 @@ impl World {
         let written = journal.written.entry(place.clone()).or_default();
         *written += 1;
         let twice = *written > 1 + deleted;
-        if file.digest != goal.digest {
+        // What was approved may have been replaced since, in a record that was restored.
+        let was_approved = journal.approved.get(&goal.parcel).is_some_and(|all| all.contains(&file.digest));
+        if file.digest != goal.digest && !was_approved {
             if goal.how == How::Move {
                 journal.wrong_moves.insert(place.clone());
                 drop(journal);
@@ -894,8 +992,30 @@ impl World {
         if before == Some(sequence + (last_row << 20)) {
             return;
         }
+        if self.keeps {
+            self.reads_declared(project, backend);
+        }
         self.check_audit(project, backend);
         self.check_states(project, backend);
+    }
+
+    /// What is declared of each package.
+    fn reads_declared(&self, project: u64, backend: &Backend) {
+        let rows = backend.query("SELECT version, key, digest FROM packages WHERE digest IS NOT NULL", &[]);
+        for row in rows.unwrap_or_default() {
+            let (Ok(version), Ok(key), Ok(digest)) = (row.text(0), row.text(1), row.text(2)) else { continue };
+            let is_own = |parcel: &&Parcel| {
+                parcel.project == project && parcel.version.as_str() == version && parcel.key.as_str() == key
+            };
+            let Some(parcel) = self.parcels.iter().position(|parcel| is_own(&parcel)) else { continue };
+            let Ok(digest) = digest.parse() else { continue };
+            let parcel_of = &self.parcels[parcel];
+            let known = [&parcel_of.bytes, &rebuilt(&parcel_of.bytes)].map(|bytes| parcel_of.digest_of(bytes));
+            if !known.contains(&digest) {
+                self.violated("I3", &format!("{key} of {version} is declared as {digest}, which nobody has built"));
+            }
+            self.declared.borrow_mut().insert(parcel, digest);
+        }
     }
 
     /// I15: the chain holds, row by row, as it grows.
@@ -949,6 +1069,10 @@ impl World {
             if before.as_ref() == Some(&now) {
                 continue;
             }
+            if state == TargetState::Approved {
+                let digest = self.digest_of(goal);
+                self.journal.borrow_mut().approved.entry(goal.parcel).or_default().insert(digest);
+            }
             if state == TargetState::Missing {
                 self.journal.borrow_mut().missing_since.insert(place.clone(), self.exec.now());
             }
@@ -963,11 +1087,23 @@ impl World {
             }
             let before = before.map(|(state, approval, _)| (state, approval));
             let is_taken_back = self.is_held(goal.parcel) && matches!(state, TargetState::Staged | TargetState::Failed);
-            if !is_legal(before, (state, approval)) && !is_taken_back {
+            let is_changed = self.is_changed(goal.parcel, before.map(|(state, _)| state), state);
+            if !is_legal(before, (state, approval)) && !is_taken_back && !is_changed {
                 let (name, from) = (self.holder(goal), before.map(|(state, _)| state));
                 self.violated("I17", &format!("{name} goes from {from:?} to {state:?}"));
             }
         }
+    }
+
+    /// Whether a target has gone from one state to another because somebody wanted it so: other bytes, or its release's end.
+    fn is_changed(&self, parcel: usize, from: Option<TargetState>, to: TargetState) -> bool {
+        use TargetState as S;
+        // Whatever lapses in a world of days, or was held for a moment, is as before.
+        let lapsed = self.keeps && matches!((from, to), (Some(S::Approved | S::Releasing), S::Staged | S::Failed));
+        let is_wanted = self.journal.borrow().changed.contains(&parcel);
+        let ended = matches!(to, S::Skipped) && from.is_none_or(|from| !matches!(from, S::Released | S::Withdrawn));
+        let replaced = matches!(to, S::Expected) && from.is_none_or(|from| !matches!(from, S::Released | S::Skipped));
+        lapsed || is_wanted && (ended || replaced)
     }
 
     fn reached(&self, code: &str) {
@@ -1000,10 +1136,10 @@ impl World {
             (of(&journal.written), of(&journal.deleted), journal.public_ever.get(place).cloned().unwrap_or_default())
         };
         if *state == TargetState::Released {
-            if !self.has_served(&goal.public, &goal.digest) {
+            if !self.has_served(&goal.public, &self.digest_of(goal)) {
                 self.violated("Released", &format!("{name} is called released, and the index never served it"));
             }
-            if outside && written > 0 && deleted == 0 {
+            if outside && written > 0 && deleted == 0 && !self.has_restored() {
                 self.violated(
                     "I15",
                     &format!("{name} is said to have been public before, and Slipway has published it"),
@@ -1022,14 +1158,16 @@ impl World {
                 self.point("two targets were released under one approval");
             }
         }
-        if public == Some("none") && here.is_some_and(|(_, by_slipway)| by_slipway) {
+        // Two lists that lack it were wrong, and the next one says so.
+        let is_drift = code.as_deref() == Some("drift");
+        if public == Some("none") && here.is_some_and(|(_, by_slipway)| by_slipway) && !self.has_restored() && !is_drift {
             self.violated(
                 "I15",
                 &format!("{name} is {code:?} and said not to be public, and Slipway has published it"),
             );
         }
         if *state == TargetState::Conflict
-            && !ever.iter().any(|digest| *digest != goal.digest)
+            && !ever.iter().any(|digest| *digest != self.digest_of(goal))
             && self.servers.get(goal.public.0).is_none_or(|server| server.borrow().also_indexed.is_none())
         {
             self.violated("I18", &format!("{name} is called a conflict, and no other bytes were ever public"));
@@ -1041,6 +1179,11 @@ impl World {
         if let Happening::Ask { job, .. } | Happening::Webhook { job, .. } = what {
             self.journal.borrow_mut().acknowledged.insert(*job);
         }
+    }
+
+    /// What the record says of its targets is read again: a person has changed it.
+    pub(crate) fn reads_states(&self, project: u64, backend: &Backend) {
+        self.check_states(project, backend);
     }
 
     // ---- the end ----
@@ -1076,7 +1219,7 @@ impl World {
             let journal = self.journal.borrow();
             let codes = journal.codes.get(&(goal.parcel, goal.distro.clone())).cloned().unwrap_or_default();
             let here = self.here(&goal.public);
-            let still_wrong = here.is_some_and(|here| here.by_slipway && here.digest != goal.digest);
+            let still_wrong = here.is_some_and(|here| here.by_slipway && here.digest != self.digest_of(goal));
             if journal.wrong_moves.contains(&goal.public.1) && still_wrong && !codes.contains("moved-other-bytes") {
                 drop(journal);
                 self.violated(

@@ -11,15 +11,75 @@ use crate::fault::{Fault, OF_IMAGES, Outsider};
 use crate::registry::Manner;
 use crate::rng::Rng;
 use crate::server::Delays;
-use crate::world::{Parcel, Settings, Violation, Weather};
+use crate::world::{Deed, NEVER, Parcel, Settings, Violation, Weather};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
 
 /// The worlds of seeds from here on have images, too. Those of the seeds before are what they were when there were none.
 pub const WITH_IMAGES: u64 = 1 << 31;
 
+/// The worlds of seeds from here on last for days: staging is looked at again and cleaned up, people hold releases, give them
+/// up and build them anew, and databases are restored. Some have images.
+pub const OF_DAYS: u64 = 3 << 30;
+
 /// The world of a seed.
 pub fn settings(seed: u64) -> Settings {
     let settings = packages(seed);
-    if seed < WITH_IMAGES { settings } else { with_images(settings) }
+    match seed {
+        OF_DAYS.. => of_days(settings),
+        WITH_IMAGES.. => with_images(settings),
+        _ => settings,
+    }
+}
+
+/// A world that lasts for days.
+fn of_days(mut settings: Settings) -> Settings {
+    let mut rng = Rng::new(settings.seed ^ 0x6b);
+    settings.parcels.truncate(1 + rng.below(4) as usize);
+    if rng.chance(2500) {
+        settings = with_images(settings);
+    }
+    let lasts = 4 * DAY + rng.below(2 * DAY as u64) as i64;
+    let mut deeds = Vec::new();
+    let at = |rng: &mut Rng| {
+        let hours = rng.pick(&[1, 6, 80, lasts / HOUR - 4]).unwrap_or(1);
+        rng.below((hours * HOUR) as u64) as i64
+    };
+    for (index, parcel) in settings.parcels.iter_mut().enumerate() {
+        match rng.below(10) {
+            0..3 => parcel.played_after = NEVER,
+            3..5 => parcel.played_after = at(&mut rng),
+            _ => {}
+        }
+        if rng.chance(4000) {
+            let held_at = at(&mut rng);
+            deeds.push((held_at, Deed::Hold(index)));
+            if rng.chance(7000) {
+                deeds.push((held_at + at(&mut rng), Deed::Lift(index)));
+            }
+        }
+        if rng.chance(1200) {
+            deeds.push((at(&mut rng), Deed::Close(index)));
+        }
+        if rng.chance(3000) && !parcel.is_image() {
+            deeds.push((at(&mut rng), Deed::Replace(index)));
+        }
+        if rng.chance(4000) {
+            deeds.push((at(&mut rng), Deed::Restage(index)));
+        }
+    }
+    if rng.chance(4000) {
+        let made_at = at(&mut rng);
+        let deed = if rng.chance(5000) { Deed::Restore } else { Deed::RestoreOne(rng.bits()) };
+        deeds.extend([(made_at, Deed::Backup), (made_at + 1 + at(&mut rng), deed)]);
+    }
+    deeds.retain(|(at, _)| *at < lasts - 4 * HOUR);
+    deeds.sort_by_key(|(at, _)| *at);
+    if let Weather::Swarm { until, .. } = &mut settings.weather {
+        *until = HOUR + rng.below((lasts - 5 * HOUR) as u64) as i64;
+    }
+    Settings { deeds, lasts, keeps: true, tells: false, ..settings }
 }
 
 /// A few packages of a world, and images beside them, some of them in one repository.
@@ -137,6 +197,9 @@ fn packages(seed: u64) -> Settings {
         is_traced: false,
         plays_max: 8,
         tells: rng.chance(2500),
+        keeps: false,
+        deeds: vec![],
+        lasts: 0,
     }
 }
 
@@ -207,6 +270,15 @@ pub const IMAGE_POINTS: [&str; 8] = [
     "two targets were released under one approval",
 ];
 
+/// What must be reached in worlds that last for days.
+pub const DAYS_POINTS: [&str; 5] = [
+    "a build has staged other bytes",
+    "a database was restored",
+    "a missing file was named",
+    "what was approved was not replaced",
+    "what was given up stayed so",
+];
+
 /// Runs seed after seed on all cores, for at least so many steps. A run that has begun is ended.
 pub fn walk(first: u64, steps: u64) -> Walked {
     let (next, taken, all) = (AtomicU64::new(first), AtomicU64::new(0), Mutex::new(Walked::default()));
@@ -275,6 +347,18 @@ pub fn shrink(seed: u64) -> Option<Shrunk> {
     while index < best.settings.parcels.len() && best.settings.parcels.len() > 1 && tries < 400 {
         let mut fewer = best.settings.clone();
         fewer.parcels.remove(index);
+        let deeds = fewer.deeds.iter().filter_map(|(at, deed)| Some((*at, deed.without(index)?)));
+        fewer.deeds = deeds.collect();
+        tries += 1;
+        match breaks(&fewer) {
+            Some(violation) => best = Shrunk { settings: fewer, violation },
+            None => index += 1,
+        }
+    }
+    let mut index = 0;
+    while index < best.settings.deeds.len() {
+        let mut fewer = best.settings.clone();
+        fewer.deeds.remove(index);
         tries += 1;
         match breaks(&fewer) {
             Some(violation) => best = Shrunk { settings: fewer, violation },
@@ -317,6 +401,9 @@ pub fn told(settings: &Settings) -> String {
             "  {project} {version} {key}: {filename} for {}, played after {played_after} ms, asks: {asks}, webhooks at {webhooks:?}",
             distros.join(" ")
         );
+    }
+    for (at, deed) in &settings.deeds {
+        let _ = writeln!(text, "  after {at} ms: {deed:?}");
     }
     match &settings.weather {
         Weather::Named(faults) => {
