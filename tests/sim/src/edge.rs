@@ -899,6 +899,14 @@ pub(crate) fn does<S: Sql>(record: &Record<S>, world: &World, deed: Deed) -> Opt
         Err(LedgerError::Sql(_)) => return None,
         Err(error) => error,
     };
+    // Asked again by somebody who has not heard the answer.
+    let was_done = matches!(
+        (deed, &error),
+        (Deed::Close(_), LedgerError::Closed { .. }) | (Deed::Lift(_), LedgerError::NotHeld { .. })
+    );
+    if was_done {
+        return Some(true);
+    }
     world.point(match error {
         LedgerError::NotReplaceable { .. } => "what was approved was not replaced",
         LedgerError::Closed { .. } => "what was given up stayed so",

@@ -818,7 +818,9 @@ impl World {
             let is_out = self.here(&goal.public).is_some_and(|here| here.by_slipway);
             let meddled = self.journal.borrow().meddled.iter().any(|(other, ..)| other == repository);
             let (Some(registry), Some(own)) = (self.registry(number), tag_of(&goal.distro)) else { continue };
-            let Some(own) = own.parse::<Tag>().ok().filter(|_| is_out && !meddled) else { continue };
+            // Of a release that was given up nothing more is finished.
+            let is_given_up = (0..self.parcels.len()).any(|parcel| self.journal.borrow().is_closed(parcel));
+            let Some(own) = own.parse::<Tag>().ok().filter(|_| is_out && !meddled && !is_given_up) else { continue };
             let registry = registry.borrow();
             let site = Site { place: "images".to_owned(), repository: repository.clone() };
             for rule in self.config.image_rules(&site).floating.iter().filter_map(|rule| rule.rule(&own)) {

@@ -1462,6 +1462,10 @@ impl World {
                     Some(digest) if digest == self.digest_of(goal) => Some(Sight::Declared),
                     _ => None,
                 };
+                // Of an image that lacks a part only its promotion says so.
+                if self.keeps && parcel.is_image() && state == TargetState::Staged && played < self.plays_max && was_played {
+                    plays.insert(goal.parcel);
+                }
                 if let Some(sight) = sight {
                     let record = edge.record(parcel.project);
                     let (version, key, distro) = (&parcel.version, &parcel.key, &goal.distro);
@@ -1602,6 +1606,11 @@ impl World {
         }
         // Nobody can release any more what was given up, and nobody wants to what was never played.
         if journal.is_closed(goal.parcel) && (needs_a_person(state) || state == TargetState::Skipped) {
+            return true;
+        }
+        // By a clock that is years ahead it is too old to be looked at.
+        let is_as_seen = self.is_never_played(goal.parcel) || state == TargetState::Staged;
+        if self.keeps && is_as_seen && !self.is_looked_for() {
             return true;
         }
         if self.is_never_played(goal.parcel) {
