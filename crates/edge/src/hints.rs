@@ -252,6 +252,11 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             refuse(&why)?;
             return Ok(Settled::So(why));
         }
+        if let Some(stopped) = record.stopped()? {
+            let why = stopped.to_string();
+            refuse(&why)?;
+            return Ok(Settled::So(why));
+        }
         let asked = gates::Asked { project_id: *project_id, version, key, by: Some(approval.by_id) };
         let closed = match gates::closed(*record, *host, config, Some(gitlab), &asked).await? {
             Ok(closed) => closed,

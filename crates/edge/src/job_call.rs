@@ -115,7 +115,8 @@ async fn read(host: &impl ProjectHost, gitlab: Option<&Instance>, session: &JobS
 
 /// Why a job that asks for all that remain gets none of it.
 fn nothing(project: &Project, version: &Version, refused: &[RefusedKey]) -> Denied {
-    let kind = if refused.iter().any(|refused| refused.kind == "gate-closed") { "gate-closed" } else { "nothing-left" };
+    let says = |kind: &&str| refused.iter().any(|refused| refused.kind == *kind);
+    let kind = ["stopped", "gate-closed"].into_iter().find(says).unwrap_or("nothing-left");
     let whys: Vec<&str> = refused.iter().map(|refused| refused.why.as_str()).collect();
     let what = if whys.is_empty() {
         format!("Nothing of {} {version} is left for this job to release.", project.name)
@@ -180,6 +181,10 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         if approval.distros.is_empty() {
             // It is on its way, or released: nothing is left that a gate could keep back.
             return Ok(Ok((candidate, approval)));
+        }
+        if let Some(stopped) = record.stopped()? {
+            self.refuse(key, &stopped.to_string())?;
+            return Ok(Err(Denied::new(409, "stopped", format!("{stopped}."))));
         }
         let asked = gates::Asked { project_id: session.project_id, version, key, by: Some(approval.by_id) };
         let closed = gates::closed(record, *host, config, *gitlab, &asked).await?;

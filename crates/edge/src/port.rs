@@ -9,6 +9,7 @@ use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{Key, Version};
 use slipway_core::report::Report;
 use slipway_core::route::Site;
+use slipway_core::stop::Stopped;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
@@ -66,6 +67,9 @@ pub trait PackageHost: Clock + Http {
 
     /// Asks the project's record whether an act may begin now.
     async fn may_act(&self, ask: &Ask) -> Result<May, Silent>;
+
+    /// Whether the project is stopped now: asked while an act is under way, before each of its writes.
+    async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent>;
 
     /// Gives it back, and says how the transfer ended.
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent>;

@@ -16,6 +16,7 @@ mod attach;
 mod blobs;
 mod challenge;
 mod copy;
+mod delete;
 mod floating;
 mod image;
 mod manifest;
@@ -25,6 +26,7 @@ mod ping;
 mod read_back;
 mod referrers;
 mod registry;
+mod remove;
 mod session;
 mod tags;
 
@@ -36,6 +38,7 @@ pub use blobs::{
     Arrived, BeginUpload, Begun, BlobHead, CancelUpload, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus,
 };
 pub use copy::{Moved, NotCopied, Shelf, Unlisted, Uploads, copy, tag};
+pub use delete::{DeleteManifest, Deletion};
 pub use floating::{Floating, Move, Numbered, moves};
 pub use image::{Image, NotWhole, read_image};
 pub use manifest::{
@@ -48,5 +51,6 @@ pub use ping::answers;
 pub use read_back::{Depth, NotServed, Place, read_back, read_back_blobs};
 pub use referrers::{Referrers, find_referrers};
 pub use registry::{Credential, Location, Registry};
+pub use remove::{NotRemoved, Removed, remove};
 pub use session::{Scope, Session};
 pub use tags::list_tags;

@@ -23,6 +23,7 @@ pub mod release;
 pub mod report;
 pub mod route;
 pub mod secret;
+pub mod stop;
 pub mod store;
 pub mod time;
 pub mod trouble;

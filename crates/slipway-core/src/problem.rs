@@ -62,13 +62,15 @@ pub enum Code {
     Blocked,
     /// Its approval has lapsed before anything was begun.
     Lapsed,
+    /// Somebody has stopped Slipway.
+    Stopped,
     /// Left out on purpose.
     Skipped,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -93,6 +95,7 @@ impl Code {
         Self::Drift,
         Self::Blocked,
         Self::Lapsed,
+        Self::Stopped,
         Self::Skipped,
     ];
 
@@ -123,6 +126,7 @@ impl Code {
             Self::Drift => "drift",
             Self::Blocked => "blocked",
             Self::Lapsed => "lapsed",
+            Self::Stopped => "stopped",
             Self::Skipped => "skipped",
         }
     }
@@ -130,7 +134,7 @@ impl Code {
     /// Whether trying again is safe, happens by itself, or would change nothing.
     pub fn retry(self) -> Retry {
         match self {
-            Self::Trouble | Self::AccountCutOff | Self::TooSlow => Retry::Automatic,
+            Self::Trouble | Self::AccountCutOff | Self::TooSlow | Self::Stopped => Retry::Automatic,
             Self::Conflict
             | Self::MovedOtherBytes
             | Self::Missing
@@ -211,6 +215,7 @@ impl Code {
                  waiting."
             }
             Self::Lapsed => "Release manager: play the release job again; its approval was for then.",
+            Self::Stopped => "Operator: when the reason is gone, start Slipway again; then it goes on by itself.",
             Self::Skipped => "Nobody: it is left out on purpose.",
         }
     }

@@ -16,6 +16,7 @@ use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
 use slipway_core::route::Site;
+use slipway_core::stop::Stopped;
 use slipway_core::store::{Registry, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
@@ -725,6 +726,11 @@ impl PackageHost for Edge {
             may.map_err(|error| Silent(error.to_string()))
         };
         self.message(Kind::MayAct, work, || None).await
+    }
+
+    async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent> {
+        // Not a boundary of its own: nothing that a project's record does stands between this and the request that it is asked for.
+        self.record(project_id).stopped().map_err(|error| Silent(error.to_string()))
     }
 
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent> {

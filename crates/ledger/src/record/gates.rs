@@ -472,7 +472,7 @@ impl<S: Sql> Record<S> {
         let until = self.given(ask.approval)?.map(|given| given.at + lapse);
         match until {
             Some(until) if allowed_at.is_none() && until <= now => {
-                Ok(Some(self.stop(ask, &StopReason::Lapsed(until), now)?))
+                Ok(Some(self.call_off(ask, &StopReason::Lapsed(until), now)?))
             }
             _ => Ok(None),
         }
@@ -513,6 +513,10 @@ impl<S: Sql> Record<S> {
                 Some((state, _)) => return Ok(May::Never { state, problem: None }),
                 None => return Ok(May::Never { state: TargetState::Failed, problem: None }),
             }
+            // Asked in the transaction that allows it: what a stop finds allowed is really under way.
+            if let Some(stopped) = self.stopped()? {
+                return Ok(May::Stopped(stopped));
+            }
             self.0.query(
                 "UPDATE targets SET allowed_at = COALESCE(allowed_at, ?), begun = 1, told_at = ?
                  WHERE version = ? AND key = ? AND distro = ?",
@@ -529,7 +533,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// An act must not begin: its approval is over.
-    pub fn stop(&self, ask: &Ask, why: &StopReason, now: Timestamp) -> Result<May, LedgerError> {
+    pub fn call_off(&self, ask: &Ask, why: &StopReason, now: Timestamp) -> Result<May, LedgerError> {
         self.0.atomically(|| match self.asked(ask)? {
             Some((state, _)) if state.is_moving() => {
                 let (state, problem) = self.take_back(&ask.version, &ask.key, &ask.distro, ask.approval, why, now)?;

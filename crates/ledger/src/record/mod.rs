@@ -12,6 +12,7 @@ mod progress;
 mod reading;
 mod schema;
 mod statuses;
+mod stop;
 mod turns;
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};

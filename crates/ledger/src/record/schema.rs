@@ -237,6 +237,15 @@ const PLANNERS: &[&str] = &["ALTER TABLE pipelines ADD COLUMN planned_by INTEGER
 /// The highest number of a target's reports under its approval.
 const NUMBERED_REPORTS: &[&str] = &["ALTER TABLE targets ADD COLUMN heard INTEGER NOT NULL DEFAULT 0"];
 
+/// The switches that stop a project: its own, and that of the whole deployment as it was last told of.
+const STOPS: &[&str] = &["CREATE TABLE stops (
+    scope TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    stopped_by TEXT,
+    why TEXT,
+    at INTEGER NOT NULL
+)"];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -248,4 +257,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     TURNS,
     PLANNERS,
     NUMBERED_REPORTS,
+    STOPS,
 ];

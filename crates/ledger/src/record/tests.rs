@@ -25,6 +25,7 @@ mod gates;
 mod hints;
 mod images;
 mod notices;
+mod stop;
 mod turns;
 
 const JAMMY: &str = "ubuntu/jammy";

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use slipway_oci::{
-    Depth, HeadManifest, Location, Move, Moved, NotCopied, NotServed, NotWhole, Repository, Scope, Session, Shelf, Tag,
-    Uploads, Which, copy, copy_referrers, find_referrers, list_tags, moves, read_back, read_back_blobs, read_image,
-    read_manifest, tag,
+    Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Repository, Scope, Session,
+    Shelf, Tag, Uploads, Which, copy, copy_referrers, find_referrers, list_tags, moves, read_back, read_back_blobs,
+    read_image, read_manifest, remove, tag,
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Courier, NotShipped, Shipment, misplaced};
+use super::{Courier, NotShipped, Removed, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
@@ -224,6 +224,27 @@ impl Registry {
             }
         }
         tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)
+    }
+
+    pub(super) async fn remove(
+        &self,
+        http: &impl Http,
+        which: &Which,
+        digest: Digest,
+        kept: &BTreeSet<Digest>,
+    ) -> Result<Removed, Trouble> {
+        let session = Session::new(&self.registry);
+        let here = Shelf { session: &session, repository: &self.repository };
+        match remove(http, here, which, digest, kept).await {
+            Ok(slipway_oci::Removed::Whole) => Ok(Removed::Whole),
+            Ok(slipway_oci::Removed::TagOnly(why)) => Ok(Removed::TagOnly(why)),
+            Ok(slipway_oci::Removed::Absent) => Ok(Removed::Absent),
+            Ok(slipway_oci::Removed::Other(other)) => Ok(Removed::Other(other)),
+            Ok(slipway_oci::Removed::Needed(by)) => Ok(Removed::Needed(by)),
+            Ok(slipway_oci::Removed::Unsupported(said)) => Ok(Removed::Unsupported(said)),
+            Err(NotRemoved::Call { doing, source }) => Err(of(&source, &format!("cannot {doing}"))),
+            Err(error @ NotRemoved::Unclear { .. }) => Err(Trouble::lasting(Code::Refused, error.to_string())),
+        }
     }
 
     /// Whether a final tag leads to this image. One that leads to another is taken.

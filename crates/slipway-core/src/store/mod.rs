@@ -8,8 +8,8 @@ use futures_util::future::join;
 use slipway_oci::Tag;
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
-    Account, Boundary, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed, Repository,
-    find_all, locate, read_index,
+    Account, Boundary, Deleted, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed,
+    Repository, delete, find, find_all, locate, read_index,
 };
 pub use slipway_packagecloud::{Mark, Reading};
 use slipway_wire::{
@@ -23,6 +23,8 @@ use crate::problem::Code;
 use crate::trouble::{Trouble, TroubleKind};
 
 mod image;
+#[cfg(test)]
+mod tests;
 
 pub use image::Registry;
 
@@ -136,6 +138,23 @@ pub enum NotShipped {
     Renamed(String),
     /// Anything else. The work may be done all the same.
     Trouble(Trouble),
+}
+
+/// What became of a file or an image that was to be taken out of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone, as far as the server says; lists and indexes may show it for a while.
+    Whole,
+    /// The image's tag is gone. The image stays, by its digest, for the reason that is given.
+    TagOnly(String),
+    /// It was not there. That alone proves nothing: what is not seen may be out of sight.
+    Absent,
+    /// Other bytes have its name, and stay.
+    Other(Digest),
+    /// Nothing was deleted, since something that stays needs it: what that is.
+    Needed(String),
+    /// Nothing was deleted, since the server does not do that: what it said.
+    Unsupported(String),
 }
 
 impl From<Trouble> for NotShipped {
@@ -304,6 +323,48 @@ impl Store {
             }
             (Self::Registry(from), Self::Registry(to)) => to.copy_from(http, from, shipment, courier).await,
             _ => Err(misplaced(shipment.cargo, shipment.target).into()),
+        }
+    }
+
+    /// Takes a file or an image out of the repository, if it has exactly these bytes: the look is as near to the deletion
+    /// as it can be, since a package server deletes by name. A tag's image goes whole, if no other tag leads to it; an
+    /// image that is named by its digest goes with all its tags. `kept` are images here that stay although no tag may
+    /// lead to them; a package server has no use for it.
+    ///
+    /// Cut off anywhere, it goes on when it is asked again. An error settles nothing: look again.
+    pub async fn remove(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        kept: &BTreeSet<Digest>,
+    ) -> Result<Removed, Trouble> {
+        match (self, name) {
+            (Self::Packagecloud { account, repository, .. }, Name::File(distro, filename)) => {
+                let failed = |doing: &str, error: &CallError| {
+                    Trouble::of(error, &format!("cannot {doing} `{filename}` for {distro} in {repository}"))
+                };
+                let found = find(http, account, repository, distro, filename).await;
+                match found.map_err(|error| failed("look for", &error))?.map(|found| found.digest) {
+                    None => return Ok(Removed::Absent),
+                    Some(None) => {
+                        let what = format!("{repository} has not told the SHA-256 of `{filename}` for {distro} yet");
+                        return Err(Trouble::passing(what));
+                    }
+                    Some(Some(other)) if other != digest => return Ok(Removed::Other(other)),
+                    Some(Some(_)) => {}
+                }
+                let deleted = delete(http, account, repository, distro, filename).await;
+                match deleted.map_err(|error| failed("delete", &error))? {
+                    Deleted::Deleted => Ok(Removed::Whole),
+                    Deleted::WasGone => Ok(Removed::Absent),
+                }
+            }
+            (Self::Registry(registry), Name::Image(which)) => registry.remove(http, which, digest, kept).await,
+            (Self::Registry(registry), Name::File(..)) => Err(registry.has_no_packages()),
+            (Self::Packagecloud { account, .. }, Name::Image(_)) => {
+                Err(Trouble::lasting(Code::NotConfigured, format!("{} holds no images", account.base())))
+            }
         }
     }
 

@@ -119,21 +119,21 @@ fn what_was_ever_begun_is_not_taken_for_merely_staged_when_it_is_stopped() {
     let record = approved();
     record.allow(&question(1), later(1)).expect("an answer");
     let why = StopReason::Blocked("releases are frozen".to_owned());
-    record.stop(&question(1), &why, later(2)).expect("an answer");
+    record.call_off(&question(1), &why, later(2)).expect("an answer");
     assert_eq!(said(&record), (TargetState::Failed, "blocked".to_owned(), "unknown".to_owned()));
     let replaced = record.declare(&version(), &key(), &file(b"new"), true, &session(7, "aa"), later(3));
     assert!(matches!(replaced, Err(LedgerError::NotReplaceable { .. })), "{replaced:?}");
 
     // Under a later approval of the same bytes too; until a look at the public place has found nothing.
     assert_eq!(ask_by(&record, 82), Ok(true));
-    record.stop(&question(2), &why, later(4)).expect("an answer");
+    record.call_off(&question(2), &why, later(4)).expect("an answer");
     assert_eq!(state(&record), TargetState::Failed);
     assert_eq!(ask_by(&record, 83), Ok(true));
     let nothing = Code::Refused.problem("It said no.", Visible::Nothing, None);
     let refused = Report { problem: Some(nothing), ..Report::of(JAMMY, TargetState::Failed) };
     record.settle(&version(), &key(), 3, &refused, &Digest::of(b"deb"), later(5)).expect("a report");
     assert_eq!(ask_by(&record, 84), Ok(true));
-    record.stop(&question(4), &why, later(6)).expect("an answer");
+    record.call_off(&question(4), &why, later(6)).expect("an answer");
     assert_eq!(said(&record), (TargetState::Staged, "blocked".to_owned(), "none".to_owned()));
 }
 
