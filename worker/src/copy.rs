@@ -5,12 +5,16 @@
 //! one-time capability says: signed by this edge, redeemed at the object that issued it, which then hands over the
 //! transfer. From outside nothing can be made with the route.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
 use slipway_relay::Limits;
 use slipway_wire::{Digest, RelayError, Relayed, TooSlow, Transfer, Unreachable};
+use web_sys::AbortController;
 use worker::{Env, Method, Request, RequestInit, Result};
 
 use crate::answer::{Answer, Problem, secret_json};
@@ -24,6 +28,9 @@ pub(crate) const PATH: &str = "/internal/copy";
 
 /// How long a capability can be redeemed. The call is made at once.
 const CAPABILITY_SECONDS: u64 = 30;
+
+/// How often, one after the other, a copy may ask in vain whether it may go on. It asks about once a second.
+const SILENT_MAX: u32 = 8;
 
 /// Far more than a capability has. The route is open to the outside, where nobody has one.
 const CAPABILITY_BYTES_MAX: usize = 4096;
@@ -187,13 +194,23 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
     }
     let loaded: Loaded = serde_json::from_str(&redeemed.text().await?)?;
     let limits = Limits::until(loaded.until);
+    let abort = AbortController::new().map_err(worker::Error::from)?;
+    let silent = Rc::new(Cell::new(0));
     let progress = |bytes| {
         let (env, package, nonce) = (env.clone(), package.clone(), nonce.clone());
-        // For those who watch: when it gets lost, the next word comes in a second.
+        let (abort, silent) = (abort.clone(), Rc::clone(&silent));
+        // For those who watch: when it gets lost, the next word comes in a second. The answer says whether Slipway was
+        // stopped meanwhile, and a copy that hears nothing for long does not go on for that.
         wasm_bindgen_futures::spawn_local(async move {
-            drop(ask::<()>(message::package(&env, &package), &ToPackage::Sent { nonce, bytes }).await);
+            let sent = ToPackage::Sent { nonce, bytes };
+            match ask::<Option<Stopped>>(message::package(&env, &package), &sent).await {
+                Ok(None) => silent.set(0),
+                Ok(Some(_)) => abort.abort(),
+                Err(_) if silent.get() >= SILENT_MAX => abort.abort(),
+                Err(_) => silent.set(silent.get() + 1),
+            }
         });
     };
-    let relayed = slipway_relay::relay(&loaded.into_transfer()?, &limits, None, progress).await;
+    let relayed = slipway_relay::relay(&loaded.into_transfer()?, &limits, Some(&abort.signal()), progress).await;
     secret_json(200, &Unloaded::from_relayed(relayed))
 }

@@ -22,7 +22,7 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 use crate::answer::{Answer, NO_STORE, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, ToDirectory, ToProject, tell};
-use crate::{carry, command, copy, counters, gates, pages, readiness, session, settings, webhook};
+use crate::{carry, command, copy, counters, gates, pages, readiness, session, settings, stop, webhook};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -149,6 +149,14 @@ async fn api(
     }
     match (method, path) {
         (Method::Get, ["sign-in"]) => session::sign_in(config),
+        (method, ["stop"]) => {
+            asking.operator()?;
+            stop::everything(&method, &body(&mut request, BODY_BYTES_MAX).await?, env, config).await
+        }
+        (turn @ (Method::Post | Method::Delete), ["projects", project, "stop"]) => {
+            let project = asking.project(project).await?;
+            stop::one(turn == Method::Post, &body(&mut request, BODY_BYTES_MAX).await?, env, project).await
+        }
         (Method::Get, ["projects"]) => {
             let projects = asking.visible().await?;
             json(200, &projects.into_iter().map(shown).collect::<Vec<_>>())

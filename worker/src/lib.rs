@@ -10,6 +10,7 @@
 //! - `command`: the `slipway` command that this edge was built with, for jobs and people to load;
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
 //! - `readiness`: whether the deployment has what it needs, and what is to be said of each of its secrets;
+//! - `stop`: the switch that stops everything;
 //! - `scheduled`: the cron trigger, which only wakes alarms;
 //! - `project_record`, `package_promotion`, `destination_account`, `directory`: the Durable Objects, and in `host` what
 //!   the runtime lends to all of them.
@@ -38,4 +39,5 @@ mod scheduled;
 mod session;
 mod settings;
 mod sql;
+mod stop;
 mod webhook;

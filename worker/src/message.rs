@@ -12,6 +12,7 @@ use slipway_core::promotion::Order;
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::stop::Word;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
@@ -58,6 +59,12 @@ pub(crate) enum ToProject {
     Audit { first: u64, count: u64 },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
+    /// How the switch stands that stops everything.
+    Hear { project_id: u64, word: Word },
+    /// Why nothing of the project is published or deleted now.
+    Stopped { project_id: u64 },
+    /// Turn the switch of this project alone.
+    Switch { project_id: u64, is_stopped: bool, by: String, reason: String },
 }
 
 /// To the object of a package of a release.
@@ -101,6 +108,17 @@ pub(crate) enum ToDirectory {
     SignOut { user_id: u64 },
     /// When a person last did.
     SignedOut { user_id: u64 },
+    /// Turn the switch that stops everything, and tell these projects.
+    Turn { is_stopped: bool, by: String, reason: String, projects: Vec<u64> },
+    /// How that switch stands.
+    Word,
+}
+
+/// How the switch stands, and which projects have not heard of that.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Turned {
+    pub(crate) word: Word,
+    pub(crate) untold: Vec<u64>,
 }
 
 /// A release in the directory.

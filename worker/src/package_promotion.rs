@@ -8,6 +8,7 @@ use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Slot};
 use slipway_core::route::Site;
+use slipway_core::stop::Stopped;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
@@ -118,9 +119,12 @@ impl PackagePromotion {
                     watched.ok_or_else(|| Problem::not_found("such transfer"))?;
                 let bytes = self.bytes_of(&distro);
                 let sent = ToProject::Sent { project_id, version, key, distro, bytes };
-                // For those who watch: the next one comes in a second.
-                drop(ask::<()>(message::project(&self.env, project_id), &sent).await);
-                json(200, &())
+                let stopped: std::result::Result<Option<Stopped>, Silent> =
+                    ask(message::project(&self.env, project_id), &sent).await;
+                match stopped {
+                    Ok(stopped) => json(200, &stopped),
+                    Err(silent) => Err(worker::Error::RustError(silent.to_string()).into()),
+                }
             }
             ToPackage::Carry { distro, approvals } => {
                 // Whoever carries it may go without a word; what runs here ends then.
@@ -220,6 +224,10 @@ impl PackageHost for Host<&PackagePromotion> {
     async fn may_act(&self, question: &Ask) -> std::result::Result<May, Silent> {
         ask(message::project(&self.object.env, question.project_id), &ToProject::MayAct(Box::new(question.clone())))
             .await
+    }
+
+    async fn stopped(&self, project_id: u64) -> std::result::Result<Option<Stopped>, Silent> {
+        ask(message::project(&self.object.env, project_id), &ToProject::Stopped { project_id }).await
     }
 
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> std::result::Result<(), Silent> {

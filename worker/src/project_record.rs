@@ -33,6 +33,7 @@ use worker::{
 };
 
 mod gates;
+mod stop;
 
 use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
@@ -169,13 +170,23 @@ impl ProjectRecord {
                 self.sent.borrow_mut().insert((version.clone(), key, distro), bytes);
                 self.record()?.touch(&version)?;
                 self.announce(project_id, &version);
-                json(200, &())
+                // Whoever copies hears with the answer whether to go on.
+                json(200, &self.record()?.stopped()?)
             }
             ToProject::Approvals { session, version, key } => {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
             }
             ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
             ToProject::Audit { first, count } => self.audit(first, count),
+            ToProject::Hear { project_id, word } => self.hear(project_id, &word).await,
+            ToProject::Stopped { project_id } => {
+                self.know_id(project_id)?;
+                self.hear_first().await?;
+                json(200, &self.record()?.stopped()?)
+            }
+            ToProject::Switch { project_id, is_stopped, by, reason } => {
+                self.switch(project_id, is_stopped, &by, &reason).await
+            }
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
                 self.soon().await?;
@@ -399,6 +410,7 @@ impl ProjectRecord {
     async fn drive(&self) -> std::result::Result<(), Problem> {
         let storage = self.state.storage();
         storage.set_alarm(WATCHDOG).await?;
+        self.hear_first().await?;
         let config = settings::config()?;
         // Orders go on without GitLab's token.
         let gitlab = self.gitlab(&config);

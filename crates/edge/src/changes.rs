@@ -176,7 +176,8 @@ fn some(keys: Option<&[Key]>) -> Result<Option<&[Key]>, Denied> {
     }
 }
 
-fn reasoned(reason: &str) -> Result<&str, Denied> {
+/// A reason that others can read.
+pub fn reasoned(reason: &str) -> Result<&str, Denied> {
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX || !is_one_line(reason) {
         let what =

@@ -16,6 +16,7 @@ mod record;
 #[cfg(any(test, feature = "rusqlite"))]
 pub mod rusqlite;
 mod sql;
+pub mod switch;
 mod work;
 
 pub use migrate::{MigrationError, migrate};

@@ -198,8 +198,52 @@ pub struct Release {
     /// Who gave it up: nothing more of it is released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closing>,
+    /// Why nothing of the project is published or deleted now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
     /// Its packages, by key.
     pub packages: Vec<Package>,
+}
+
+/// Somebody has stopped Slipway: nothing is published or deleted, whatever was approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub at: String,
+}
+
+/// `POST` and `DELETE /api/v1/stop`, and of one project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopRequest {
+    /// Why, in one line: others will ask for it.
+    pub reason: String,
+}
+
+/// How the switch stands that stops everything, and what each project has heard of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// Who has stopped everything. `None` while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+    /// The configured projects.
+    pub projects: Vec<SwitchedProject>,
+}
+
+/// A project, and whether it is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchedProject {
+    /// The project.
+    pub project: Project,
+    /// Whether it has acknowledged how the switch stands. One that has not is told again every second.
+    pub has_heard: bool,
+    /// Why nothing of it is published or deleted now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
 }
 
 /// Somebody holds a release back, or one of its packages. What has not begun does not begin.

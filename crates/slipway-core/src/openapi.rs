@@ -148,6 +148,7 @@ mod tests {
         check::<api::StagedFile>("StagedFile", file());
         let release = json!({ "project": project(), "version": "1", "sequence": 1, "state": "staged", "verdict": "", "at": "",
                               "estimate": estimate(), "pipelines": [pipeline()], "holds": [hold()], "closed": closing(),
+                              "stopped": closing(),
                               "packages": [package()] });
         check::<api::Release>("Release", release);
         check::<api::Pipeline>("Pipeline", pipeline());
@@ -173,6 +174,11 @@ mod tests {
         check::<api::Closing>("Closing", closing());
         check::<api::HoldRequest>("HoldRequest", json!({ "keys": ["k"], "reason": "r" }));
         check::<api::CloseRequest>("CloseRequest", json!({ "reason": "r" }));
+        check::<api::Stopped>("Stopped", closing());
+        check::<api::StopRequest>("StopRequest", json!({ "reason": "r" }));
+        let switched = json!({ "project": project(), "has_heard": true, "stopped": closing() });
+        check::<api::SwitchedProject>("SwitchedProject", switched.clone());
+        check::<api::Switch>("Switch", json!({ "stopped": closing(), "projects": [switched] }));
         let opens = json!({ "keys": ["k"], "gates": ["soak"], "reason": "r" });
         check::<api::OverrideRequest>("OverrideRequest", opens);
         check::<api::DeploymentRequest>("DeploymentRequest", json!({ "environment": "production" }));

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api;
 use crate::time::Timestamp;
 
 /// What is stopped.
@@ -38,6 +39,18 @@ pub struct Stopped {
     pub by: String,
     /// Since when.
     pub at: Timestamp,
+}
+
+impl Stopped {
+    /// The beginning of a verdict.
+    pub fn in_short(&self) -> String {
+        format!("Slipway is stopped by {}: {}.", self.by, self.why.trim().trim_end_matches('.'))
+    }
+
+    /// As the API shows it.
+    pub fn shown(&self) -> api::Stopped {
+        api::Stopped { by: self.by.clone(), reason: self.why.clone(), at: self.at.to_string() }
+    }
 }
 
 /// The sentence that a person reads: why nothing happens, and who can change that.

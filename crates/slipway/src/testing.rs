@@ -45,6 +45,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         estimate: None,
         holds: Vec::new(),
         closed: None,
+        stopped: None,
         pipelines: Vec::new(),
         packages: packages.iter().map(package).collect(),
     }

@@ -6,7 +6,8 @@ use slipway_core::cargo::Cargo;
 use slipway_core::config::{Config, Project};
 use slipway_core::estimate::estimate;
 use slipway_core::gate::{Closed, closed};
-use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::release::{Key, ReleaseState, TargetState, Version};
+use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
 use slipway_core::{api, verdict};
 
@@ -62,6 +63,14 @@ impl<S: Sql> Record<S> {
         }
         let closing = self.closing(version)?;
         let (state, verdict) = verdict::judge(project.name.as_str(), version, &packages, closing.as_ref());
+        let stopped = self.stopped()?;
+        // Whoever waits for something reads first that nothing happens now.
+        let verdict = match &stopped {
+            Some(stopped) if !matches!(state, ReleaseState::Complete | ReleaseState::Closed) => {
+                format!("{} {verdict}", stopped.in_short())
+            }
+            _ => verdict,
+        };
         let holds = holds.into_iter().map(|(key, hold)| api::Hold {
             key,
             by: hold.by,
@@ -79,6 +88,7 @@ impl<S: Sql> Record<S> {
             pipelines: self.pipelines(config, version)?,
             holds: holds.collect(),
             closed: closing,
+            stopped: stopped.as_ref().map(Stopped::shown),
             packages,
         }))
     }

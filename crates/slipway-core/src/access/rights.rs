@@ -68,6 +68,11 @@ pub const ROUTES: &[Row] = &[
     // Somebody ends what they have shown.
     row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Operate),
+    row("GET", "/api/v1/stop", Right::Operate),
+    row("POST", "/api/v1/stop", Right::Operate),
+    row("DELETE", "/api/v1/stop", Right::Operate),
+    row("POST", "/api/v1/projects/{project}/stop", Right::Operate),
+    row("DELETE", "/api/v1/projects/{project}/stop", Right::Operate),
     row("GET", "/", Right::List),
     row("GET", "/api/v1/projects", Right::List),
     row("GET", "/p/{project}", Right::Read),
