@@ -201,6 +201,15 @@ async fn api(
             let target = ToProject::Target { project_id: project.id, version, key, distro };
             Ok(tell(&message::project(env, project.id)?, &target).await?)
         }
+        (Method::Get, ["projects", project, "releases", version, "attestations", key, distro @ ..])
+            if !distro.is_empty() =>
+        {
+            let project = asking.project(project).await?;
+            let key = key.parse().map_err(|_| Problem::not_found("such target"))?;
+            let (version, distro) = (parse_version(version)?, target_in_path(&distro.join("/")));
+            let attestation = ToProject::Attestation { project_id: project.id, version, key, distro };
+            Ok(tell(&message::project(env, project.id)?, &attestation).await?)
+        }
         (Method::Post, ["projects", project, "releases", version, "carries"]) => {
             let project = asking.project(project).await?;
             let session = asking.job()?;

@@ -38,6 +38,7 @@ mod readiness;
 mod scheduled;
 mod session;
 mod settings;
+mod signing;
 mod sql;
 mod stop;
 mod webhook;

@@ -55,6 +55,8 @@ pub(crate) enum ToProject {
     Approvals { session: JobSession, version: Version, key: Key },
     /// One target, with everything that was tried for it.
     Target { project_id: u64, version: Version, key: Key, distro: String },
+    /// What is attested of a target.
+    Attestation { project_id: u64, version: Version, key: Key, distro: String },
     /// Rows of the audit.
     Audit { first: u64, count: u64 },
     /// Go on with whatever is open.

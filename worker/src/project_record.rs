@@ -7,25 +7,30 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, join3, select};
+use futures_util::future::{Either, join_all, join4, select};
 use slipway_core::api::{PackagePatch, ReleasePatch, ReleaseSummary, TargetHistory};
+use slipway_core::attestation::ENVELOPE;
 use slipway_core::cargo::{Cargo, TargetName, staged_under};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
-use slipway_core::promotion::Order;
+use slipway_core::promotion::{Order, Slot};
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::signing::SigningError;
+use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
-use slipway_edge::port::{ProjectHost, SOON, Silent};
-use slipway_edge::{lost, notify, package, project};
-use slipway_ledger::{Declared, Kept, LedgerError, Record, Sent, Sight, audit};
+use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent};
+use slipway_edge::{attest, lost, notify, package, project};
+use slipway_ledger::{Attested, Declared, Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_packagecloud::Distributions;
+use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
@@ -37,9 +42,9 @@ mod stop;
 
 use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
-use crate::message::{self, ToDirectory, ToPackage, ToProject, ask, tell};
+use crate::message::{self, ToAccount, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
-use crate::{clock, settings};
+use crate::{clock, settings, signing};
 
 /// How long GitLab or a package server may take for one small exchange.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
@@ -177,6 +182,10 @@ impl ProjectRecord {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
             }
             ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
+            ToProject::Attestation { project_id, version, key, distro } => {
+                self.know_id(project_id)?;
+                self.attestation(&version, &key, &distro)
+            }
             ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Hear { project_id, word } => self.hear(project_id, &word).await,
             ToProject::Stopped { project_id } => {
@@ -424,9 +433,14 @@ impl ProjectRecord {
                     None => Ok(None),
                 }
             };
-            let (again, lost, told) =
-                join3(project::look_again(record, &host), found, notify::tell(record, &host, &config)).await;
-            Ok::<_, LedgerError>(again?.into_iter().chain(lost?).chain(told?).min())
+            let (again, lost, told, attested) = join4(
+                project::look_again(record, &host),
+                found,
+                notify::tell(record, &host, &config),
+                attest::attest(record, &host, &config),
+            )
+            .await;
+            Ok::<_, LedgerError>(again?.into_iter().chain(lost?).chain(told?).chain(attested?).min())
         });
         let again = match select(looking, Delay::from(LOOK_LIMIT)).await {
             Either::Left((again, _)) => again?,
@@ -462,6 +476,31 @@ impl ProjectRecord {
         let target = target.ok_or_else(|| Problem::not_found("such target"))?;
         let attempts = self.record()?.attempts(version, key, distro)?;
         json(200, &TargetHistory { key: key.clone(), target, attempts })
+    }
+
+    /// What is attested of a target, exactly as it was signed.
+    fn attestation(&self, version: &Version, key: &Key, distro: &str) -> Answer {
+        match self.record()?.attestation(version, key, distro)? {
+            Some(Attested::Signed(envelope)) => {
+                let response = Response::ok(envelope)?;
+                response.headers().set("content-type", ENVELOPE)?;
+                response.headers().set("cache-control", PRIVATE)?;
+                Ok(response)
+            }
+            Some(Attested::Due) => {
+                let what = if settings::config()?.edge.signing_key.is_some() {
+                    "It is not signed yet. Ask again in a minute."
+                } else {
+                    "Nothing is signed here: the operator has set no `signing_key`."
+                };
+                Err(Problem::new(404, "not-attested", what))
+            }
+            None => Err(Problem::new(
+                404,
+                "not-attested",
+                "Nothing is attested of it: it was not released by anybody's approval.",
+            )),
+        }
     }
 
     fn releases(&self, project_id: u64) -> Answer {
@@ -601,6 +640,8 @@ struct Watch {
 }
 
 impl ProjectHost for Host<&ProjectRecord> {
+    type Signer = SigningKey;
+
     async fn hand_over(&self, order: &Order) -> std::result::Result<(), Silent> {
         let stub = message::package(&self.object.env, &package::name(order));
         ask(stub, &ToPackage::Accept(Box::new(order.clone()))).await
@@ -625,7 +666,26 @@ impl ProjectHost for Host<&ProjectRecord> {
         settings::secret(&self.object.env, name).map_err(|error| error.to_string())
     }
 
+    async fn signer(&self) -> std::result::Result<Option<SigningKey>, SigningError> {
+        signing::key(&self.object.env).await
+    }
+
     fn log(&self, line: &str) {
         worker::console_error!("{line}");
+    }
+}
+
+impl AttachingHost for Host<&ProjectRecord> {
+    fn open(&self, site: &Site) -> std::result::Result<Store, String> {
+        let open = || settings::store(&self.object.env, &*settings::config()?, site);
+        open().map_err(|error| error.to_string())
+    }
+
+    async fn slot(&self, place: &str, asked: &AskSlot) -> std::result::Result<Slot, Silent> {
+        ask(message::account(&self.object.env, place), &ToAccount::Slot(asked.clone())).await
+    }
+
+    async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> std::result::Result<(), Silent> {
+        ask(message::account(&self.object.env, place), &ToAccount::Ended(ended.clone())).await
     }
 }

@@ -21,8 +21,8 @@ mod work;
 
 pub use migrate::{MigrationError, migrate};
 pub use record::{
-    Ask, Declared, Delivery, Dispatch, DueStatus, GateOverride, Hint, HintSubject, Kept, LedgerError, Named, Receiver,
-    Record, Sent, Sight, Staged, StopReason, Watched,
+    Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GateOverride, Hint, HintSubject, Kept,
+    LedgerError, Named, Receiver, Record, Sent, Sight, Staged, StopReason, Unsigned, Watched,
 };
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};

@@ -10,6 +10,7 @@ use crate::cargo::{Kind, tag_of};
 use crate::config::PipelineSource;
 use crate::release::{Key, Maturity, ReleaseState, TargetState, Version};
 use crate::route::How;
+use crate::signing::{KeyId, KeyName, PublicKey, verifier_key};
 use slipway_gitlab::AccessLevel;
 use slipway_package::Filename;
 use slipway_wire::Digest;
@@ -43,6 +44,45 @@ pub struct SignIn {
     pub gitlab: String,
     /// The id of the OAuth application to sign in with.
     pub application: String,
+}
+
+/// `GET /api/v1/signing-key`: what heads of the audit and attestations are checked with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKeys {
+    /// The name of the keys in signed notes.
+    pub name: String,
+    /// The key that signs now, where there is one, and then those that did before.
+    pub keys: Vec<SigningKey>,
+}
+
+/// A key of the edge, in each form that is usual.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKey {
+    /// Its short name: eight hex digits.
+    pub id: String,
+    /// The base64 of its 32 bytes.
+    pub key: PublicKey,
+    /// For programs that read signed notes.
+    pub verifier_key: String,
+    /// For `openssl`.
+    pub pem: String,
+    /// Whether it signs now.
+    pub is_current: bool,
+}
+
+impl SigningKeys {
+    /// What is told of the keys of an edge.
+    pub fn of(name: &KeyName, current: Option<&PublicKey>, former: &[PublicKey]) -> Self {
+        let former = former.iter().filter(|key| Some(*key) != current).map(|key| (key, false));
+        let keys = current.map(|key| (key, true)).into_iter().chain(former).map(|(key, is_current)| SigningKey {
+            id: KeyId::of(name, key).to_string(),
+            key: *key,
+            verifier_key: verifier_key(name, key),
+            pem: key.pem(),
+            is_current,
+        });
+        Self { name: name.to_string(), keys: keys.collect() }
+    }
 }
 
 /// `POST /api/v1/sessions` for a person.
@@ -380,6 +420,9 @@ pub struct Target {
     /// Who approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// Where its attestation is: what Slipway has signed of its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<String>,
     /// Why it is not further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
@@ -746,6 +789,9 @@ pub struct PolicyRoute {
     /// Whether what says something about an image goes with it: signatures, bills of materials, attestations.
     #[serde(default, skip_serializing_if = "is_false")]
     pub referrers: bool,
+    /// Whether what Slipway attests of an image is attached to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub attest: bool,
     /// The tags of the public repository that move with the newest image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating: Vec<PolicyFloating>,

@@ -73,7 +73,8 @@ mod tests {
 
     fn target() -> Value {
         json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "releasing", "since": "", "step": "copy",
-                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "problem": problem() })
+                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
+                "problem": problem() })
     }
 
     fn replaced() -> Value {
@@ -115,7 +116,7 @@ mod tests {
     fn policy_route() -> Value {
         json!({ "versions": ["*"], "maturities": ["final"], "keys": ["*"], "kinds": ["image"], "distros": ["*"],
                 "architectures": ["*"], "staging": "s/a/b", "public": "p/a/b", "how": "copy", "referrers": true,
-                "floating": [policy_floating()] })
+                "attest": true, "floating": [policy_floating()] })
     }
 
     fn policy_floating() -> Value {
@@ -195,6 +196,11 @@ mod tests {
                              "expires_at": "2027-01-31" });
         check::<api::SecretReport>("SecretReport", secret.clone());
         check::<api::Readiness>("Readiness", json!({ "at": "", "is_ready": true, "secrets": [secret] }));
+        let signed = json!({ "keyid": "913268e7", "sig": "" });
+        check::<crate::attestation::Envelope>(
+            "Attestation",
+            json!({ "payloadType": "t", "payload": "", "signatures": [signed] }),
+        );
         check::<api::ReleaseSummary>("ReleaseSummary", json!({ "version": "1", "state": "closed", "verdict": "" }));
         check::<api::ProblemDetails>(
             "ProblemDetails",

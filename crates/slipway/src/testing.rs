@@ -18,6 +18,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         outside: false,
         attempts: 0,
         approval: None,
+        attestation: None,
         problem: None,
     };
     let package = |(key, states): &(&str, &str)| Package {

@@ -18,6 +18,7 @@ use slipway_core::release::{TargetState, Version};
 use slipway_core::route::Site;
 use slipway_core::stop::Stopped;
 use slipway_core::store::{Registry, Store};
+use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{Account, AskSlot, SlotEnded};
@@ -826,6 +827,12 @@ impl AccountHost for AtPlace {
 }
 
 impl ProjectHost for Edge {
+    type Signer = NoSigner;
+
+    async fn signer(&self) -> Result<Option<NoSigner>, SigningError> {
+        Ok(None)
+    }
+
     async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
         let late = || Some(Late::HandOver(Box::new(order.clone())));
         self.message(Kind::HandOver, async || self.accept(order), late).await

@@ -1,6 +1,7 @@
 //! The record of one project: what is expected, what was declared, approved, sent off and seen.
 
 mod approvals;
+mod attestations;
 mod door;
 mod expectations;
 mod gates;
@@ -14,6 +15,7 @@ mod schema;
 mod statuses;
 mod stop;
 mod turns;
+pub use attestations::{Attachment, Attested, Unsigned};
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};
 pub use hints::{Kept, Named};

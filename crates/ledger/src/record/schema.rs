@@ -245,6 +245,29 @@ const STOPS: &[&str] = &["CREATE TABLE stops (
     why TEXT,
     at INTEGER NOT NULL
 )"];
+/// What is attested: due with the release that it tells of, and once it is signed the same for ever.
+const ATTESTATIONS: &[&str] = &[
+    "CREATE TABLE attestations (
+        id INTEGER PRIMARY KEY,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        approval INTEGER NOT NULL,
+        released_at INTEGER NOT NULL,
+        outside INTEGER NOT NULL,
+        audit_sequence INTEGER NOT NULL,
+        audit_hash TEXT NOT NULL,
+        envelope TEXT,
+        attached TEXT,
+        tries INTEGER NOT NULL,
+        due_at INTEGER,
+        UNIQUE (version, key, distro, approval)
+    )",
+    "CREATE INDEX unsigned_attestations ON attestations (id) WHERE envelope IS NULL",
+    "CREATE INDEX open_attachments ON attestations (due_at) WHERE due_at IS NOT NULL",
+    "CREATE TRIGGER an_attestation_is_never_changed BEFORE UPDATE OF envelope ON attestations WHEN OLD.envelope IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'an attestation is signed once'); END",
+];
 
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
@@ -258,4 +281,6 @@ pub(super) const STEPS: &[&[&str]] = &[
     PLANNERS,
     NUMBERED_REPORTS,
     STOPS,
+    audit::HEADS,
+    ATTESTATIONS,
 ];

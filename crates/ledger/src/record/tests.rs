@@ -21,6 +21,7 @@ use crate::migrate::migrate;
 use crate::rusqlite::Database;
 use crate::sql::Sql;
 
+mod attestations;
 mod gates;
 mod hints;
 mod images;

@@ -83,6 +83,7 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/projects/{project}/releases/{version}", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/live", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/targets/{key}/{target...}", Right::Read),
+    row("GET", "/api/v1/projects/{project}/releases/{version}/attestations/{key}/{target...}", Right::Read),
     row("PATCH", "/api/v1/projects/{project}/releases/{version}", Right::Declare),
     row("POST", "/api/v1/projects/{project}/releases/{version}/carries", Right::Declare),
     row("POST", "/api/v1/projects/{project}/releases/{version}/promotions", Right::Release),

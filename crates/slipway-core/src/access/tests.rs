@@ -155,6 +155,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("GET", &of(""), READERS),
         ("GET", &of("/live"), READERS),
         ("GET", &of("/targets/deb/ubuntu/jammy"), READERS),
+        ("GET", &of("/attestations/deb/ubuntu/jammy"), READERS),
         ("PATCH", &of(""), JOBS),
         ("POST", &of("/carries"), JOBS),
         ("POST", &of("/promotions"), JOBS),

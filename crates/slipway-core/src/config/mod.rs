@@ -246,7 +246,7 @@ impl Config {
         }
         problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
         problems.extend(events::problems(&file.events));
-        problems.extend(images::problems(&file.places, &file.routes));
+        problems.extend(images::problems(&file.edge, &file.places, &file.routes));
         problems.extend(sense::problems(&file));
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));

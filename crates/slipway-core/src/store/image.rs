@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use slipway_oci::{
-    Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Repository, Scope, Session,
-    Shelf, Tag, Uploads, Which, copy, copy_referrers, find_referrers, list_tags, moves, read_back, read_back_blobs,
-    read_image, read_manifest, remove, tag,
+    Artifact, Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Repository,
+    Scope, Session, Shelf, Tag, Uploads, Which, attach, copy, copy_referrers, find_referrers, list_tags, moves,
+    read_back, read_back_blobs, read_image, read_manifest, remove, tag,
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
@@ -224,6 +224,17 @@ impl Registry {
             }
         }
         tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)
+    }
+
+    pub(super) async fn attach(
+        &self,
+        http: &impl Http,
+        image: Digest,
+        artifact: Artifact<'_>,
+    ) -> Result<Option<Digest>, NotShipped> {
+        let session = Session::new(&self.registry);
+        let target = Shelf { session: &session, repository: &self.repository };
+        attach(http, target, image, artifact).await.map_err(not_copied)
     }
 
     pub(super) async fn remove(

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::join;
+pub use slipway_oci::Artifact;
 use slipway_oci::Tag;
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
@@ -49,6 +50,21 @@ pub fn not_a_repository(kind: PlaceKind, text: &str) -> Option<String> {
     match kind {
         PlaceKind::Packagecloud => text.parse::<Repository>().err().map(|error| error.to_string()),
         PlaceKind::Registry => text.parse::<slipway_oci::Repository>().err().map(|error| error.to_string()),
+    }
+}
+
+/// The address of a file or an image itself, as its server has it. `under` is the text form of a target's name, or `@` and the
+/// digest of an image.
+pub fn address(kind: PlaceKind, base: &Base, repository: &str, under: &str, cargo: &Cargo) -> String {
+    match kind {
+        PlaceKind::Packagecloud => {
+            let (repository, distro) = (repository.split('/'), under.split('/'));
+            base.url(repository.chain(["packages"]).chain(distro).chain([cargo.as_str()]))
+        }
+        PlaceKind::Registry => {
+            let which = under.strip_prefix(['@', ':']).unwrap_or(under);
+            base.join(&format!("/v2/{repository}/manifests/{which}"))
+        }
     }
 }
 
@@ -326,6 +342,24 @@ impl Store {
         }
     }
 
+    /// Attaches some bytes to an image that is here. Their digest as an artifact, or `None` where the image is not here any more.
+    ///
+    /// Nobody else may bring anything to the repository meanwhile: where the registry keeps no list of referrers, this writes it.
+    pub async fn attach(
+        &self,
+        http: &impl Http,
+        image: Digest,
+        artifact: Artifact<'_>,
+    ) -> Result<Option<Digest>, NotShipped> {
+        match self {
+            Self::Registry(registry) => registry.attach(http, image, artifact).await,
+            Self::Packagecloud { account, .. } => {
+                let what = format!("{} holds no images", account.base());
+                Err(Trouble::lasting(Code::NotConfigured, what).into())
+            }
+        }
+    }
+
     /// Takes a file or an image out of the repository, if it has exactly these bytes: the look is as near to the deletion
     /// as it can be, since a package server deletes by name. A tag's image goes whole, if no other tag leads to it; an
     /// image that is named by its digest goes with all its tags. `kept` are images here that stay although no tag may
@@ -400,6 +434,29 @@ impl Store {
                 }
             }
             _ => Err(misplaced(shipment.cargo, shipment.target).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_and_an_image_have_the_addresses_that_their_servers_give_them() {
+        let of = |kind, base: &str, repository, under: &str, cargo: &str| {
+            let base = base.parse().expect("an address");
+            address(kind, &base, repository, under, &cargo.parse().expect("a file or an image"))
+        };
+        let (packagecloud, registry) = (PlaceKind::Packagecloud, PlaceKind::Registry);
+        let file =
+            of(packagecloud, "https://packagecloud.io", "harbour/tug", "ubuntu/jammy", "tug_3.1.0+ce~1_amd64.deb");
+        assert_eq!(file, "https://packagecloud.io/harbour/tug/packages/ubuntu/jammy/tug_3.1.0%2Bce~1_amd64.deb");
+        let digest = Digest::of(b"image");
+        for (under, end) in [(":17.3.1", "17.3.1".to_owned()), (&format!("@{digest}"), digest.to_string())] {
+            let image =
+                of(registry, "https://registry.example.com", "team/app", under, "registry.example.com/team/app");
+            assert_eq!(image, format!("https://registry.example.com/v2/team/app/manifests/{end}"));
         }
     }
 }

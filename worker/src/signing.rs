@@ -1,0 +1,17 @@
+//! The key that heads of the audit and attestations are signed with, and what of it is public.
+
+use slipway_core::signing::{Seed, SigningError};
+use slipway_webcrypto::SigningKey;
+use worker::Env;
+
+use crate::settings;
+
+/// The edge's signing key, where `slipway.toml` names one. It is imported anew for each run that signs: no JavaScript handle
+/// outlives what it was made for.
+pub(crate) async fn key(env: &Env) -> Result<Option<SigningKey>, SigningError> {
+    let failed = |error: worker::Error| SigningError(error.to_string());
+    let Some(name) = settings::config().map_err(failed)?.edge.signing_key.clone() else { return Ok(None) };
+    let seed = Seed::parse(&settings::secret(env, &name).map_err(failed)?);
+    let seed = seed.map_err(|error| SigningError(format!("the secret `{name}` cannot be used: {error}")))?;
+    Ok(Some(SigningKey::import(&seed).await?))
+}
