@@ -406,7 +406,7 @@ impl Edge {
         }
         world.asked(kind, server, &request, site);
         let (sent_at, asked) = (world.boundaries(), asked_repository(&request));
-        let late = || (kind == Kind::Promote).then(|| Late::Promote(server, clone(&request)));
+        let late = || kind.acts().then(|| Late::Request(server, clone(&request)));
         let work = async |fault: Option<Fault>| {
             let view = match fault {
                 Some(Fault::Stale) => View::Before,
@@ -440,7 +440,7 @@ impl Edge {
         if is_own || !kind.writes() {
             world.image_asked(kind, number, &request);
         }
-        let late = || kind.writes().then(|| Late::Image(number, clone(&request)));
+        let late = || kind.acts().then(|| Late::Image(number, clone(&request)));
         let work = async |fault: Option<Fault>| {
             let sight = match fault {
                 Some(Fault::Stale) => Sight::Before,
@@ -871,7 +871,7 @@ pub(crate) fn arrives_late(world: &Rc<World>, late: &Late) {
     let edge = Edge(Rc::clone(world));
     match late {
         Late::Push(server, upload, body) => drop(world.push(*server, upload, body)),
-        Late::Promote(server, request) => drop(world.serve(*server, request, View::Now)),
+        Late::Request(server, request) => drop(world.serve(*server, request, View::Now)),
         Late::Image(number, request) => drop(world.serve_image(*number, request, Sight::Now, true)),
         Late::Blob(number, upload, body) => drop(world.push_blob(*number, upload, body, true)),
         // The one that was sent to is as dead as its sender.
@@ -890,6 +890,9 @@ pub(crate) fn arrives_late(world: &Rc<World>, late: &Late) {
     world.point("something arrived late");
 }
 
+/// Where releases run.
+const ENVIRONMENT: &str = "production";
+
 /// Somebody changes a record as the edge's API lets them: whether it is done. `None` when the record cannot tell.
 pub(crate) fn does<S: Sql>(record: &Record<S>, world: &World, deed: Deed) -> Option<bool> {
     let index = deed.parcel()?;
@@ -903,6 +906,9 @@ pub(crate) fn does<S: Sql>(record: &Record<S>, world: &World, deed: Deed) -> Opt
         Deed::Hold(_) => record.hold(version, keys, by, "bad notes", now),
         Deed::Lift(_) => record.lift(version, keys, by, "good notes", now),
         Deed::Close(_) => record.close(version, by, "a newer one is out", now),
+        Deed::Deployed(_) => record.deployed(version, None, ENVIRONMENT, by, now).map(drop),
+        Deed::Stop(_) => record.stop(by, "something is wrong", now).map(drop),
+        Deed::Start(_) => record.start(by, "it is not", now).map(drop),
         Deed::Replace(_) => stages(&rebuilt(&parcel.bytes), true),
         Deed::Restage(_) => stages(&world.bytes_of(index), false),
         Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => return None,

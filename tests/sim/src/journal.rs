@@ -21,15 +21,28 @@ use slipway_wire::{Digest, Request, Token, Transfer};
 
 use crate::edge::LISTENERS_TOKEN;
 use crate::fault::{Fault, Kind};
+use crate::image::Made;
 use crate::server::Place;
 use crate::sql::Backend;
-use crate::world::{Deed, Goal, Happening, NEWEST, ObjectId, Parcel, REGISTRIES_FROM, World, number_of, rebuilt};
+use crate::world::{BEGUN, Deed, Goal, Happening, NEWEST, ObjectId, Parcel, REGISTRIES_FROM, World, number_of, rebuilt};
 
 /// How long ago somebody may have asked for a slot and still be waiting for it.
 const WAITS: i64 = 45_000;
 
 /// Within which time one who was called may come, and is waited for.
 const COMES: i64 = 8000;
+
+/// What the configuration says of staging, in milliseconds.
+const AGE: i64 = 2 * 3_600_000;
+const NOTICE: i64 = 72 * 3_600_000;
+const WAIT: i64 = 24 * 3_600_000;
+const FILES_PER_RUN: usize = 2;
+/// What of a key says that its route calls a release abandoned after a while.
+const ABANDONED: &str = "drift";
+/// By how much clocks may differ that are said to agree, at the beginning and at the end.
+const CLOCKS_APART: i64 = 11 * 60_000;
+/// Within which time a stop has been heard of.
+const STOPS_WITHIN: i64 = 10_000;
 
 /// A state with its approval and its problem's code.
 type Said = (TargetState, Option<u64>, Option<String>);
@@ -94,6 +107,24 @@ pub(crate) struct Journal {
     closed: BTreeSet<usize>,
     /// The bytes that were ever approved of a package.
     approved: BTreeMap<usize, BTreeSet<Digest>>,
+    /// When a file was last staged, after the beginning.
+    pub(crate) staged_at: BTreeMap<(usize, Place), i64>,
+    /// What retention has deleted.
+    deleted_from_staging: BTreeSet<(usize, Place)>,
+    /// Since when a deletion is announced, and since when it is marked.
+    announced_at: BTreeMap<usize, i64>,
+    marked_at: BTreeMap<usize, i64>,
+    /// The newest deletion of a project, how many runs have begun, and what the last one deletes.
+    removals: BTreeMap<u64, u64>,
+    runs: BTreeMap<u64, (u64, BTreeSet<usize>)>,
+    /// Since when a public place no longer serves what was released there, by the number of the boundary.
+    pub(crate) unserved_since: BTreeMap<(usize, Place), u64>,
+    /// Which package's release runs, by project.
+    deployed: BTreeMap<u64, usize>,
+    /// Until when somebody wants a package kept.
+    extended: BTreeMap<usize, i64>,
+    /// Since when a project is stopped.
+    stopped_at: BTreeMap<u64, i64>,
     /// Who brings an image, and had leave for it when it began to.
     began: BTreeSet<String>,
     /// What happened to repositories of images, in its order.
@@ -195,6 +226,16 @@ impl Journal {
             changed,
             closed,
             approved,
+            staged_at: _,
+            deleted_from_staging: _,
+            announced_at: _,
+            marked_at: _,
+            removals: _,
+            runs: _,
+            unserved_since: _,
+            deployed: _,
+            extended: _,
+            stopped_at: _,
             began,
             images: _,
         } = self;
@@ -282,6 +323,11 @@ impl Journal {
         self.closed.contains(&parcel)
     }
 
+    /// Whether retention has deleted a file.
+    pub(crate) fn was_deleted(&self, place: &(usize, Place)) -> bool {
+        self.deleted_from_staging.contains(place)
+    }
+
     pub(crate) fn dies(&mut self) {
         self.transfers.clear();
     }
@@ -320,6 +366,8 @@ impl World {
                 }
                 _ => self.violated("I7", "staging is only read on routes that copy, and this moves"),
             }
+        } else if kind == Kind::Delete && self.keeps {
+            self.deletes_file(server, request);
         } else if request.method() != http::Method::GET {
             self.violated("I7", &format!("{} {} is no reading", request.method(), request.uri().path()));
         }
@@ -335,6 +383,9 @@ impl World {
         let repository = crate::registry::repository_of(path).to_owned();
         if kind.writes() {
             self.may_write(number, &repository, None);
+        }
+        if kind == Kind::ManifestDelete {
+            self.deletes_manifest(number, &repository, path);
         }
         if matches!(kind, Kind::ImageHead | Kind::ImageRead) {
             let key = (kind == Kind::ImageHead, number, repository);
@@ -464,6 +515,10 @@ impl World {
     /// I19: the record has said that the act may begin, and has written down that it did.
     fn has_leave(&self, goal: &Goal, holder: &str) {
         let parcel = &self.parcels[goal.parcel];
+        let stopped_at = self.journal.borrow().stopped_at.get(&parcel.project).copied();
+        if stopped_at.is_some_and(|at| self.exec.now() > at + STOPS_WITHIN) {
+            self.violated("Stopped", &format!("{holder} is acted on while its project is stopped"));
+        }
         let disk = self.disk.borrow();
         let Some(record) = disk.databases.get(&ObjectId::Project(parcel.project)) else { return };
         let rows = record.query(
@@ -473,6 +528,259 @@ impl World {
         );
         if rows.is_ok_and(|rows| rows.is_empty()) {
             self.violated("I19", &format!("{holder} is acted on, and the record has not let it"));
+        }
+    }
+
+    // ---- what is deleted ----
+
+    /// A deletion of a staged file is sent.
+    fn deletes_file(&self, server: usize, request: &Request) {
+        let Some(place) = place_of(request) else { return };
+        let staging = (server, place);
+        let goals: Vec<&Goal> = self.goals.iter().filter(|goal| goal.staging == staging).collect();
+        if goals.is_empty() {
+            return self.violated("I7", &format!("{:?} is deleted, which nobody has staged here", staging.1));
+        }
+        if !goals.iter().any(|goal| self.is_on_its_way_out(goal)) {
+            return self.violated("I8", &format!("{:?} is deleted, and no record says why", staging.1));
+        }
+        for goal in goals {
+            self.may_go(goal);
+        }
+    }
+
+    /// A deletion of an image, a part of one, or a tag is sent.
+    fn deletes_manifest(&self, number: usize, repository: &str, path: &str) {
+        let name = path.rsplit_once("/manifests/").map(|(_, name)| name).unwrap_or_default();
+        let registry = self.registry(number).expect("whoever asks has found it").borrow();
+        let digest = name.parse().ok().or_else(|| registry.tag(repository, name).map(|tagged| tagged.digest));
+        let Some(digest) = digest else { return };
+        drop(registry);
+        let is_of = |goal: &&Goal| {
+            let is_here = goal.staging.0 == number && goal.staging.1.0 == repository;
+            is_here && Made::of(&self.bytes_of(goal.parcel)).manifests.iter().any(|part| part.digest == digest)
+        };
+        let (going, staying): (Vec<&Goal>, Vec<&Goal>) =
+            self.goals.iter().filter(is_of).partition(|goal| self.is_on_its_way_out(goal));
+        if going.is_empty() {
+            return self.violated("I8", &format!("{repository} {name} is deleted, and no record says why"));
+        }
+        for goal in going {
+            self.may_go(goal);
+        }
+        // What a kept image needs is judged when it is gone.
+        if !staying.is_empty() {
+            self.point("a part was to be deleted that another image has, too");
+        }
+    }
+
+    /// Whether the record has written down that a deletion of a target's staged bytes has begun.
+    fn is_on_its_way_out(&self, goal: &Goal) -> bool {
+        let disk = self.disk.borrow();
+        let Some(record) = disk.databases.get(&ObjectId::Project(self.parcels[goal.parcel].project)) else { return false };
+        let parcel = &self.parcels[goal.parcel];
+        let rows = record.query(
+            "SELECT 1 FROM removals WHERE version = ? AND key = ? AND digest = ?",
+            &[parcel.version.as_str().into(), parcel.key.as_str().into(), self.digest_of(goal).to_string().into()],
+        );
+        rows.is_ok_and(|rows| !rows.is_empty())
+    }
+
+    /// I7 to I10: a target's staged bytes may be deleted now.
+    fn may_go(&self, goal: &Goal) {
+        self.looks_at_servers();
+        let (name, now) = (self.holder(goal), self.exec.now());
+        let parcel = &self.parcels[goal.parcel];
+        let journal = self.journal.borrow();
+        let why_not = if journal.held_for_sure.contains(&goal.parcel) {
+            Some(("I10", "is deleted after its hold was acknowledged".to_owned()))
+        } else if journal.transfers.contains(&name)
+            || journal.state(goal.parcel, &goal.distro).is_some_and(|(state, ..)| state.is_moving())
+        {
+            Some(("I9", "is deleted while it is on its way".to_owned()))
+        } else if journal.stopped_at.get(&parcel.project).is_some_and(|at| now > at + STOPS_WITHIN) {
+            Some(("Stopped", "is deleted while its project is stopped".to_owned()))
+        } else if journal.extended.get(&goal.parcel).is_some_and(|until| now < until - CLOCKS_APART) {
+            Some(("I8", "is deleted while somebody wants it kept".to_owned()))
+        } else if journal.deployed.get(&parcel.project).is_some_and(|other| self.parcels[*other].version == parcel.version) {
+            Some(("I8", "is deleted while it runs somewhere".to_owned()))
+        } else {
+            drop(journal);
+            self.is_too_early(goal).or_else(|| self.has_not_ended(goal))
+        };
+        if let Some((invariant, why)) = why_not {
+            self.violated(invariant, &format!("{name} {why}"));
+        }
+    }
+
+    /// I20: in true time it was old enough, announced and marked for as long as it must be.
+    fn is_too_early(&self, goal: &Goal) -> Option<(&'static str, String)> {
+        let now = self.exec.now();
+        let journal = self.journal.borrow();
+        let since = |map: &BTreeMap<usize, i64>| map.get(&goal.parcel).copied();
+        let staged_at = journal.staged_at.get(&goal.staging).copied().unwrap_or(BEGUN);
+        let passed = [
+            ("was staged", Some(staged_at), AGE),
+            ("was announced", since(&journal.announced_at), NOTICE + WAIT),
+            ("was marked", since(&journal.marked_at), WAIT),
+        ];
+        passed.into_iter().find_map(|(what, since, wait)| {
+            let Some(since) = since else { return Some(("I8", format!("is deleted, and never {what}"))) };
+            let early = since + wait - CLOCKS_APART - now;
+            (early > 0).then(|| ("I20", format!("{what} {} min ago, and is deleted {} min too early", (now - since) / 60_000, early / 60_000)))
+        })
+    }
+
+    /// I7 and I8: its release is complete and public, or was given up, or is abandoned where a route says so.
+    fn has_not_ended(&self, goal: &Goal) -> Option<(&'static str, String)> {
+        let release = self.of_its_release(goal.parcel);
+        let journal = self.journal.borrow();
+        if release.iter().any(|parcel| journal.changed.contains(parcel)) && self.is_closed_in_record(goal.parcel) {
+            return None;
+        }
+        let own = self.goals.iter().filter(|other| release.contains(&other.parcel));
+        let open = own.clone().find(|other| {
+            let state = journal.state(other.parcel, &other.distro).map(|(state, ..)| state);
+            !matches!(state, Some(TargetState::Released | TargetState::Skipped))
+        });
+        if let Some(open) = open {
+            let is_abandoned = self.parcels[goal.parcel].key.as_str().contains(ABANDONED);
+            return (!is_abandoned)
+                .then(|| ("I7", format!("is deleted, and {} of its release is still to be released", self.holder(open))));
+        }
+        // What a look has shown since somebody took it away must be believed; what is taken away after it cannot be known.
+        let public = &goal.public;
+        let is_out = journal.state(goal.parcel, &goal.distro).is_some_and(|(state, ..)| state == TargetState::Released);
+        let since = journal.unserved_since.get(public).copied();
+        let looked = journal.asked_at.get(&(public.0 >= REGISTRIES_FROM, public.0, public.1.0.clone())).copied();
+        let is_known = since.zip(looked).is_some_and(|(since, looked)| looked > since + 1) && !self.has_lied();
+        let serves = self.here(public).is_some_and(|here| here.digest == self.digest_of(goal));
+        (is_out && !serves && is_known).then(|| ("I8", "is deleted, and the public place no longer has it".to_owned()))
+    }
+
+    fn is_closed_in_record(&self, parcel: usize) -> bool {
+        let parcel = &self.parcels[parcel];
+        let disk = self.disk.borrow();
+        let record = disk.databases.get(&ObjectId::Project(parcel.project));
+        let rows = record.map(|record| {
+            let closed = "SELECT 1 FROM releases WHERE version = ? AND closed_at IS NOT NULL";
+            record.query(closed, &[parcel.version.as_str().into()])
+        });
+        rows.is_some_and(|rows| rows.is_ok_and(|rows| !rows.is_empty()))
+    }
+
+    /// A file is gone from staging because Slipway said so.
+    pub(crate) fn file_deleted(&self, server: usize, place: &Place, digest: &Digest) {
+        let staging = (server, place.clone());
+        let own = self.goals.iter().find(|goal| goal.staging == staging && self.digest_of(goal) == *digest);
+        let mut journal = self.journal.borrow_mut();
+        if let Some(goal) = own {
+            let is_held = journal.held_for_sure.contains(&goal.parcel);
+            let now = self.boundaries();
+            journal.deleted_from_staging.insert(staging.clone());
+            journal.wrong_since.insert(staging, now);
+            drop(journal);
+            if is_held && !self.has_jumped() {
+                self.violated("I10", &format!("{place:?} is gone after its hold was acknowledged"));
+            }
+            return self.point("a staged package was deleted");
+        }
+        let since = journal.wrong_since.get(&staging).copied();
+        let looked = journal.asked_at.get(&(true, server, place.0.clone())).copied();
+        drop(journal);
+        if since.zip(looked).is_none_or(|(since, looked)| looked > since + 1) && !self.has_lied() {
+            self.violated("I7", &format!("{place:?} is deleted, and has other bytes than those that may be"));
+        }
+        self.point("bytes were swapped between the last look and the deletion");
+    }
+
+    /// The images of a staging repository that are whole.
+    pub(crate) fn whole_images(&self, number: usize, repository: &str) -> Vec<usize> {
+        let here = (0..).zip(&self.goals).filter(|(_, goal)| goal.staging.0 == number && goal.staging.1.0 == repository);
+        here.filter(|(_, goal)| self.here(&goal.staging).is_some()).map(|(index, _)| index).collect()
+    }
+
+    /// Something of a staging repository of images is gone because Slipway said so: which images were whole before.
+    pub(crate) fn image_deleted(&self, number: usize, repository: &str, whole: &[usize]) {
+        let now_whole = self.whole_images(number, repository);
+        for goal in whole.iter().filter(|index| !now_whole.contains(index)).filter_map(|index| self.goals.get(*index)) {
+            let is_held = self.journal.borrow().held_for_sure.contains(&goal.parcel);
+            if !self.is_on_its_way_out(goal) || is_held {
+                self.violated("I7", &format!("{} lacks a part that was deleted with another image", self.holder(goal)));
+                continue;
+            }
+            let mut journal = self.journal.borrow_mut();
+            journal.deleted_from_staging.insert(goal.staging.clone());
+            journal.wrong_since.insert(goal.staging.clone(), self.boundaries());
+            drop(journal);
+            self.point("a staged image was deleted");
+        }
+    }
+
+    /// A run of retention begins.
+    pub(crate) fn retention_runs(&self, project: u64) {
+        let mut journal = self.journal.borrow_mut();
+        let run = journal.runs.entry(project).or_default();
+        run.0 += 1;
+        run.1.clear();
+    }
+
+    /// What the record says of deletions: how far each is, and how many have begun in one run.
+    fn reads_retention(&self, project: u64, backend: &Backend) {
+        let find = |version: &str, key: &str| {
+            self.parcels.iter().position(|parcel| {
+                parcel.project == project && parcel.version.as_str() == version && parcel.key.as_str() == key
+            })
+        };
+        let now = self.exec.now();
+        let rows = backend.query("SELECT version, key, stage FROM retention ORDER BY version, key", &[]).unwrap_or_default();
+        let mut seen = BTreeMap::new();
+        for row in &rows {
+            let (Ok(version), Ok(key), Ok(stage)) = (row.text(0), row.text(1), row.text(2)) else { continue };
+            seen.extend(find(version, key).map(|parcel| (parcel, stage == "marked")));
+        }
+        let removals =
+            backend.query("SELECT id, version, key FROM removals WHERE version IS NOT NULL ORDER BY id", &[]).unwrap_or_default();
+        let on_their_way: Vec<(u64, usize)> = removals
+            .iter()
+            .filter_map(|row| Some((row.natural(0).ok()?, find(row.text(1).ok()?, row.text(2).ok()?)?)))
+            .collect();
+        let mut points = Vec::new();
+        let mut journal = self.journal.borrow_mut();
+        for parcel in (0..self.parcels.len()).filter(|parcel| self.parcels[*parcel].project == project) {
+            let is_going = on_their_way.iter().any(|(_, going)| *going == parcel);
+            match seen.get(&parcel) {
+                Some(is_marked) => {
+                    if !journal.announced_at.contains_key(&parcel) {
+                        journal.announced_at.insert(parcel, now);
+                        points.push("a deletion was announced");
+                    }
+                    if !is_marked {
+                        journal.marked_at.remove(&parcel);
+                    } else if !journal.marked_at.contains_key(&parcel) {
+                        journal.marked_at.insert(parcel, now);
+                        points.push("a deletion was marked");
+                    }
+                }
+                None if is_going => {}
+                None => {
+                    if journal.announced_at.remove(&parcel).is_some() {
+                        points.push("a deletion was over, or taken back");
+                    }
+                    journal.marked_at.remove(&parcel);
+                }
+            }
+        }
+        let last = journal.removals.get(&project).copied().unwrap_or_default();
+        let newest = on_their_way.iter().map(|(id, _)| *id).max().unwrap_or(last);
+        journal.removals.insert(project, newest);
+        let run = journal.runs.entry(project).or_default();
+        run.1.extend(on_their_way.iter().filter(|(id, _)| *id > last).map(|(_, parcel)| *parcel));
+        let (files, bytes) = (run.1.len(), run.1.iter().map(|parcel| self.parcels[*parcel].bytes.len() as u64).sum::<u64>());
+        drop(journal);
+        points.into_iter().for_each(|point| self.point(point));
+        if files > FILES_PER_RUN {
+            self.violated("Cap", &format!("one run deletes {files} files, of {bytes} bytes, and {FILES_PER_RUN} are configured"));
         }
     }
 
@@ -593,7 +901,9 @@ impl World {
                 }
             }
             Deed::Replace(parcel) | Deed::Restage(parcel) => journal.wants_changed(parcel),
-            Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => {}
+            Deed::Deployed(parcel) => drop(journal.deployed.remove(&self.parcels[parcel].project)),
+            Deed::Start(parcel) => drop(journal.stopped_at.remove(&self.parcels[parcel].project)),
+            Deed::Stop(_) | Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => {}
         }
     }
 
@@ -609,6 +919,8 @@ impl World {
                     journal.is_closed_now(parcel);
                 }
             }
+            Deed::Deployed(parcel) => drop(journal.deployed.insert(self.parcels[parcel].project, parcel)),
+            Deed::Stop(parcel) => drop(journal.stopped_at.insert(self.parcels[parcel].project, self.exec.now())),
             _ => {}
         }
     }
@@ -996,6 +1308,7 @@ impl World {
         }
         if self.keeps {
             self.reads_declared(project, backend);
+            self.reads_retention(project, backend);
         }
         self.check_audit(project, backend);
         self.check_states(project, backend);
@@ -1105,7 +1418,12 @@ impl World {
         let is_wanted = self.journal.borrow().changed.contains(&parcel);
         let ended = matches!(to, S::Skipped) && from.is_none_or(|from| !matches!(from, S::Released | S::Withdrawn));
         let replaced = matches!(to, S::Expected) && from.is_none_or(|from| !matches!(from, S::Released | S::Skipped));
-        lapsed || is_wanted && (ended || replaced)
+        // What is deleted before its release has expired, and is staged again when it is still there or comes once more.
+        let expired = matches!(
+            (from, to),
+            (Some(S::Staged | S::Failed | S::Conflict | S::Missing), S::Expired) | (Some(S::Expired), S::Staged) | (None, S::Expired)
+        );
+        lapsed || self.keeps && expired || is_wanted && (ended || replaced)
     }
 
     fn reached(&self, code: &str) {
@@ -1265,6 +1583,18 @@ fn is_legal(before: Option<(TargetState, Option<u64>)>, now: (TargetState, Optio
         (S::Approved, S::Releasing | S::Released | S::Conflict | S::Failed | S::Missing)
         | (S::Releasing, S::Approved | S::Released | S::Conflict | S::Failed | S::Missing) => old == new,
         _ => false,
+    }
+}
+
+/// What a request to a package server deletes.
+pub(crate) fn place_of(request: &Request) -> Option<Place> {
+    let path = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["api", "v1", "repos", user, repo, distro, version, filename] if *request.method() == http::Method::DELETE => {
+            Some((format!("{user}/{repo}"), format!("{distro}/{version}"), (*filename).to_owned()))
+        }
+        _ => None,
     }
 }
 

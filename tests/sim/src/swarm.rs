@@ -40,7 +40,7 @@ fn of_days(mut settings: Settings) -> Settings {
     if rng.chance(2500) {
         settings = with_images(settings);
     }
-    let lasts = 4 * DAY + rng.below(2 * DAY as u64) as i64;
+    let lasts = 5 * DAY + rng.below(2 * DAY as u64) as i64;
     let mut deeds = Vec::new();
     let at = |rng: &mut Rng| {
         let hours = rng.pick(&[1, 6, 80, lasts / HOUR - 4]).unwrap_or(1);
@@ -68,13 +68,29 @@ fn of_days(mut settings: Settings) -> Settings {
         if rng.chance(4000) {
             deeds.push((at(&mut rng), Deed::Restage(index)));
         }
+        if rng.chance(1500) {
+            deeds.push((at(&mut rng), Deed::Deployed(index)));
+        }
+        if rng.chance(800) {
+            let stopped_at = at(&mut rng);
+            deeds.extend([(stopped_at, Deed::Stop(index)), (stopped_at + 1 + at(&mut rng), Deed::Start(index))]);
+        }
+        if rng.chance(3000) {
+            parcel.key = format!("{}-drift", parcel.key).parse().expect("a key");
+        }
+        if parcel.is_image() && rng.chance(6000) {
+            parcel.bytes.extend_from_slice(b" on a base");
+        }
     }
+    settings.manner.untags = rng.chance(6000);
     if rng.chance(4000) {
         let made_at = at(&mut rng);
         let deed = if rng.chance(5000) { Deed::Restore } else { Deed::RestoreOne(rng.bits()) };
         deeds.extend([(made_at, Deed::Backup), (made_at + 1 + at(&mut rng), deed)]);
     }
-    deeds.retain(|(at, _)| *at < lasts - 4 * HOUR);
+    let latest = lasts - 4 * HOUR;
+    deeds.retain(|(at, deed)| *at < latest || matches!(deed, Deed::Start(_)));
+    deeds.iter_mut().for_each(|(at, _)| *at = (*at).min(latest));
     deeds.sort_by_key(|(at, _)| *at);
     if let Weather::Swarm { until, .. } = &mut settings.weather {
         *until = HOUR + rng.below((lasts - 5 * HOUR) as u64) as i64;
@@ -109,7 +125,8 @@ fn with_images(mut settings: Settings) -> Settings {
             webhooks: if both == 0 { vec![] } else { vec![rng.below(6000) as i64] },
         });
     }
-    settings.manner = Manner { checks_parts: rng.chance(6000), mounts: rng.chance(7000), redirects: rng.chance(3000) };
+    let (checks_parts, mounts, redirects) = (rng.chance(6000), rng.chance(7000), rng.chance(3000));
+    settings.manner = Manner { checks_parts, mounts, redirects, untags: true };
     if let Weather::Swarm { rates, .. } = &mut settings.weather
         && !rates.is_empty()
     {
@@ -193,7 +210,7 @@ fn packages(seed: u64) -> Settings {
         is_lively: true,
         per_page: rng.pick(&[1, 2, 250]).unwrap_or(250),
         delays,
-        manner: Manner { checks_parts: true, mounts: true, redirects: false },
+        manner: Manner { checks_parts: true, mounts: true, redirects: false, untags: true },
         is_traced: false,
         plays_max: 8,
         tells: rng.chance(2500),

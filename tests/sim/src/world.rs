@@ -165,6 +165,12 @@ pub enum Deed {
     Replace(usize),
     /// A pipeline of a release plans and stages a package once more.
     Restage(usize),
+    /// A package's release runs somewhere from now on, and the one before it no longer.
+    Deployed(usize),
+    /// An operator stops the project of a package.
+    Stop(usize),
+    /// And starts it again.
+    Start(usize),
     /// A backup is made of every database.
     Backup,
     /// Every database is as it was at the last backup.
@@ -187,6 +193,9 @@ impl Deed {
             Self::Close(_) => Self::Close(of),
             Self::Replace(_) => Self::Replace(of),
             Self::Restage(_) => Self::Restage(of),
+            Self::Deployed(_) => Self::Deployed(of),
+            Self::Stop(_) => Self::Stop(of),
+            Self::Start(_) => Self::Start(of),
             other => other,
         })
     }
@@ -198,7 +207,10 @@ impl Deed {
             | Self::Lift(parcel)
             | Self::Close(parcel)
             | Self::Replace(parcel)
-            | Self::Restage(parcel) => Some(parcel),
+            | Self::Restage(parcel)
+            | Self::Deployed(parcel)
+            | Self::Stop(parcel)
+            | Self::Start(parcel) => Some(parcel),
             Self::Backup | Self::Restore | Self::RestoreOne(_) => None,
         }
     }
@@ -282,7 +294,7 @@ impl Happening {
 #[derive(Debug)]
 pub(crate) enum Late {
     Push(usize, http::Request<()>, Vec<u8>),
-    Promote(usize, Request),
+    Request(usize, Request),
     Image(usize, Request),
     Blob(usize, http::Request<()>, Vec<u8>),
     HandOver(Box<Order>),
@@ -1150,6 +1162,7 @@ impl World {
             Outsider::DeletesPublic if is_public => {
                 drop(self.servers[goal.public.0].borrow_mut().delete(public, now));
                 *journal.deleted.entry(public.clone()).or_default() += 1;
+                journal.unserved_since.insert(goal.public.clone(), self.boundaries());
             }
             Outsider::DeletesStaged => drop(self.servers[goal.staging.0].borrow_mut().delete(staging, now)),
             Outsider::ReplacesStaged => self.servers[goal.staging.0].borrow_mut().put(staging, &other(bytes), now),
@@ -1188,6 +1201,7 @@ impl World {
                 let mut journal = self.journal.borrow_mut();
                 journal.meddled.insert(goal.public.1.clone());
                 *journal.deleted.entry(goal.public.1.clone()).or_default() += 1;
+                journal.unserved_since.insert(goal.public.clone(), self.boundaries());
                 None
             }
             Outsider::DeletesStaged => {
@@ -1381,7 +1395,7 @@ impl World {
             return;
         }
         self.done.borrow_mut().push(deed);
-        if let Deed::Replace(parcel) = deed {
+        if let Deed::Replace(parcel) | Deed::Restage(parcel) = deed {
             let digest = self.declared_of(parcel);
             self.exec.after(2000, Happening::Pushed { parcel, digest });
         }
@@ -1395,10 +1409,16 @@ impl World {
         let bytes = self.bytes_of(parcel);
         self.looks_at_servers();
         for goal in self.goals.iter().filter(|goal| goal.parcel == parcel) {
+            if self.here(&goal.staging).is_some_and(|here| here.digest == *digest) {
+                continue;
+            }
             self.stage(&self.parcels[parcel], &goal.staging, &bytes, self.exec.now());
-            self.journal.borrow_mut().wrong_since.remove(&goal.staging);
+            let mut journal = self.journal.borrow_mut();
+            journal.wrong_since.remove(&goal.staging);
+            journal.staged_at.insert(goal.staging.clone(), self.exec.now());
+            drop(journal);
+            self.point(if bytes == self.parcels[parcel].bytes { "what was gone was staged again" } else { "a build has staged other bytes" });
         }
-        self.point("a build has staged other bytes");
     }
 
     /// What is declared of a package.
@@ -1613,6 +1633,10 @@ impl World {
         if self.keeps && is_as_seen && !self.is_looked_for() {
             return true;
         }
+        if state == TargetState::Expired {
+            return journal.was_deleted(&goal.staging) && staged != Some(digest);
+        }
+        // What was deleted when its time had come is not shown as missing.
         if self.is_never_played(goal.parcel) {
             // Of an image it is the manifest that is looked at.
             let is_there = staged == Some(digest) || self.parcels[goal.parcel].is_image();
@@ -2000,8 +2024,12 @@ impl World {
         let repository = crate::registry::repository_of(path).to_owned();
         let tag = crate::registry::tag_of(path).unwrap_or_default();
         let before = registry.borrow().tag(&repository, tag).map(|tagged| tagged.digest);
+        let whole = (kind == Some(Kind::ManifestDelete)).then(|| self.whole_images(number, &repository));
         let answer = registry.borrow_mut().answer(request, sight, now);
         let is_done = answer.status().is_success();
+        if let Some(whole) = whole.filter(|_| is_done) {
+            self.image_deleted(number, &repository, &whole);
+        }
         match kind {
             Some(Kind::TagPut) if is_done => self.tag_written(number, &repository, tag, before, is_late),
             Some(kind @ (Kind::ImageHead | Kind::TagList)) if sight == ImageSight::Now => {
@@ -2028,13 +2056,23 @@ impl World {
         let now = self.exec.now();
         let is_promote = crate::server::kind(request) == Some(Kind::Promote);
         let moved = is_promote.then(|| self.moves(server, request)).flatten();
+        let deleted = crate::journal::place_of(request).map(|place| (self.digest_at(server, &place), place));
         let answer = self.servers[server].borrow_mut().answer(request, view, now);
+        if let Some((Some(digest), place)) = deleted
+            && answer.status() == 200
+        {
+            self.file_deleted(server, &place, &digest);
+        }
         if let Some((place, before)) = moved
             && answer.status() == 201
         {
             self.written(server, &place, before);
         }
         answer
+    }
+
+    fn digest_at(&self, server: usize, place: &Place) -> Option<Digest> {
+        self.servers[server].borrow().files.get(place).map(|file| file.digest)
     }
 
     /// Where a promote request leads, and what has the name there.
