@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cargo::{Kind, tag_of};
+use crate::cargo::{Kind, TargetName, tag_of};
 use crate::config::PipelineSource;
 use crate::release::{Key, Maturity, ReleaseState, TargetState, Version};
 use crate::route::How;
@@ -426,6 +426,9 @@ pub struct Target {
     /// Why it is not further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// Somebody wants it taken back, or has had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<Box<Withdrawal>>,
 }
 
 impl Target {
@@ -442,6 +445,50 @@ impl Target {
         match &self.tag {
             Some(tag) => format!(":{tag}").into(),
             None => self.distro.as_str().into(),
+        }
+    }
+}
+
+/// Somebody takes back what was released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When it was asked for.
+    pub at: String,
+    /// How far it is.
+    pub state: WithdrawalState,
+    /// What users see once it is withdrawn, a sentence each.
+    pub users: Vec<String>,
+    /// What was done besides, and what stays, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What is in its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// How far a withdrawal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawalState {
+    /// It was asked for, and is not seen to be done.
+    UnderWay,
+    /// Nobody is served it any more.
+    Withdrawn,
+    /// It could not be done: its problem says why, and what to do. It may be asked for again.
+    NotWithdrawn,
+}
+
+impl WithdrawalState {
+    /// Its text in the API and in storage.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnderWay => "under_way",
+            Self::Withdrawn => "withdrawn",
+            Self::NotWithdrawn => "not_withdrawn",
         }
     }
 }
@@ -662,6 +709,62 @@ pub struct CloseRequest {
     pub reason: String,
 }
 
+/// `POST …/withdrawals`: takes back what was released. It names packages, all released targets of them; or single targets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawalRequest {
+    /// The packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
+    /// Targets of packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetOfKey>,
+    /// Why, for those who wonder.
+    pub reason: String,
+    /// Whether nothing is to be done: the answer says what would be.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+}
+
+/// One target of a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetOfKey {
+    /// The package.
+    pub key: Key,
+    /// The text form of the target's name: `ubuntu/jammy`, or `:17.3.1` for a tag.
+    pub target: TargetName,
+}
+
+/// The answer: what is taken back (202), or would be (200).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawals {
+    /// Every target.
+    pub withdrawals: Vec<PlannedWithdrawal>,
+    /// The address to follow.
+    pub follow: String,
+}
+
+/// One target that is taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedWithdrawal {
+    /// The package.
+    pub key: Key,
+    /// The text form of the target's name.
+    pub target: TargetName,
+    /// Where it is public.
+    pub public: Location,
+    /// The file's name; for an image, where it was staged.
+    pub name: String,
+    /// The released bytes.
+    pub digest: Digest,
+    /// What is there now, where that is not what was released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What users see once it is withdrawn, a sentence each.
+    pub users: Vec<String>,
+}
+
 /// `POST …/overrides`: one of the people whom a gate names opens it for packages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -830,6 +933,95 @@ pub struct SecretReport {
     pub found: Vec<String>,
     /// Its last day, `2026-12-31`, where it has one and its service tells.
     pub expires_at: Option<String>,
+}
+
+/// `GET …/{project}/strangers`: what the public repositories of a project have that did not come through Slipway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strangers {
+    /// Each repository, whether anything was found or not.
+    pub repositories: Vec<SweptRepository>,
+}
+
+/// A public repository, as it was last read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweptRepository {
+    /// Its place.
+    pub place: String,
+    /// The repository.
+    pub repository: String,
+    /// What was there when it was adopted. `None` until it was read whole for the first time: until then nothing is a stranger.
+    pub baseline: Option<Baseline>,
+    /// When it was last read whole.
+    pub swept_at: Option<String>,
+    /// How many things it listed then.
+    pub listed: u64,
+    /// How many pages were read of it.
+    pub pages: u64,
+    /// Why it cannot be read, while that is so.
+    pub trouble: Option<String>,
+    /// What did not come through Slipway, the oldest first.
+    pub strangers: Vec<Stranger>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+/// What a repository had when it was adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// When.
+    pub taken_at: String,
+    /// How many things.
+    pub count: u64,
+    /// The digest of all of them. `docs/operators/strangers.md` says how it is made.
+    pub digest: Digest,
+}
+
+/// Something in a public repository that did not come through Slipway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// Its distro version. An image has none.
+    pub distro: Option<String>,
+    /// The tag of an image.
+    pub tag: Option<String>,
+    /// Its file's name.
+    pub filename: Option<String>,
+    /// Its bytes, where the server tells.
+    pub digest: Option<Digest>,
+    /// `unknown` to Slipway, `differs` from what it released or is to release, or `withdrawn` and there again.
+    pub why: String,
+    /// The bytes that Slipway knows under the name.
+    pub expected: Option<Digest>,
+    /// The release that says so.
+    pub version: Option<Version>,
+    /// When it was first seen.
+    pub found_at: String,
+    /// When it was last seen.
+    pub seen_at: String,
+}
+
+/// `POST …/{project}/adoptions`: strangers are taken for known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptionRequest {
+    /// The place.
+    pub place: String,
+    /// The repository.
+    pub repository: String,
+    /// Why they may stay.
+    pub reason: String,
+    /// Those with these bytes.
+    #[serde(default)]
+    pub digests: Vec<Digest>,
+    /// Every one that Slipway does not know otherwise.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// What an adoption did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// How many were taken.
+    pub adopted: u64,
 }
 
 /// How an answer of an examination is to be taken.

@@ -137,6 +137,9 @@ mod tests {
         let session = json!({ "session": "s", "expires_at": "", "project": project(), "pipeline_id": 1, "job_id": 1 });
         check::<api::Session>("Session", session);
         check::<api::SignIn>("SignIn", json!({ "gitlab": "g", "application": "a" }));
+        let key = json!({ "id": "00000000", "key": format!("{}=", "A".repeat(43)), "verifier_key": "v", "pem": "p", "is_current": true });
+        check::<api::SigningKey>("SigningKey", key.clone());
+        check::<api::SigningKeys>("SigningKeys", json!({ "name": "n", "keys": [key] }));
         check::<api::PersonSessionRequest>("PersonSessionRequest", json!({ "access_token": "t" }));
         let person = json!({ "id": 7, "username": "mira" });
         check::<api::PersonSession>("PersonSession", json!({ "session": "s", "expires_at": "", "user": person }));
@@ -201,6 +204,19 @@ mod tests {
             "Attestation",
             json!({ "payloadType": "t", "payload": "", "signatures": [signed] }),
         );
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let baseline = json!({ "taken_at": "", "count": 1, "digest": digest });
+        let stranger = json!({ "distro": "el/9", "tag": "1", "filename": "f", "digest": digest, "why": "unknown",
+                               "expected": digest, "version": "1", "found_at": "", "seen_at": "" });
+        let swept = json!({ "place": "p", "repository": "a/b", "baseline": baseline, "swept_at": "", "listed": 1, "pages": 1,
+                            "trouble": "t", "strangers": [stranger], "more": 0 });
+        check::<api::Baseline>("Baseline", baseline);
+        check::<api::Stranger>("Stranger", stranger);
+        check::<api::SweptRepository>("SweptRepository", swept.clone());
+        check::<api::Strangers>("Strangers", json!({ "repositories": [swept] }));
+        let adopts = json!({ "place": "p", "repository": "a/b", "reason": "r", "digests": [digest], "all": true });
+        check::<api::AdoptionRequest>("AdoptionRequest", adopts);
+        check::<api::Adopted>("Adopted", json!({ "adopted": 1 }));
         check::<api::ReleaseSummary>("ReleaseSummary", json!({ "version": "1", "state": "closed", "verdict": "" }));
         check::<api::ProblemDetails>(
             "ProblemDetails",

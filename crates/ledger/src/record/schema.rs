@@ -245,6 +245,7 @@ const STOPS: &[&str] = &["CREATE TABLE stops (
     why TEXT,
     at INTEGER NOT NULL
 )"];
+
 /// What is attested: due with the release that it tells of, and once it is signed the same for ever.
 const ATTESTATIONS: &[&str] = &[
     "CREATE TABLE attestations (
@@ -269,6 +270,41 @@ const ATTESTATIONS: &[&str] = &[
         BEGIN SELECT RAISE(ABORT, 'an attestation is signed once'); END",
 ];
 
+/// Ways to what the record has of a name that a repository lists.
+const SWEPT: &[&str] = &[
+    "CREATE INDEX packages_by_filename ON packages (filename) WHERE filename IS NOT NULL",
+    "CREATE INDEX packages_by_digest ON packages (digest) WHERE digest IS NOT NULL",
+    "CREATE INDEX targets_by_public_name ON targets (public_repository, distro)",
+];
+
+/// What is taken back after its release, and what was: its name is never given to other bytes.
+const WITHDRAWALS: &[&str] = &[
+    "CREATE TABLE withdrawals (
+        id INTEGER PRIMARY KEY,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        place TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        sent_order TEXT NOT NULL,
+        asked_by TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        users TEXT NOT NULL,
+        is_given INTEGER NOT NULL DEFAULT 0,
+        told_at INTEGER NOT NULL,
+        heard INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL,
+        notes TEXT NOT NULL,
+        problem TEXT
+    )",
+    "CREATE INDEX withdrawals_by_target ON withdrawals (version, key, distro)",
+    "CREATE INDEX withdrawals_by_name ON withdrawals (place, repository, distro, filename)",
+    "CREATE INDEX open_withdrawals ON withdrawals (state) WHERE state = 'under_way'",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -283,4 +319,6 @@ pub(super) const STEPS: &[&[&str]] = &[
     STOPS,
     audit::HEADS,
     ATTESTATIONS,
+    SWEPT,
+    WITHDRAWALS,
 ];

@@ -25,6 +25,7 @@ mod attestations;
 mod gates;
 mod hints;
 mod images;
+mod measured;
 mod notices;
 mod stop;
 mod turns;

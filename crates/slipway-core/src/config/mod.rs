@@ -8,8 +8,11 @@ use slipway_wire::{Base, Digest, Token};
 mod events;
 mod gates;
 mod images;
+#[cfg(test)]
+mod page;
 mod people;
 mod sense;
+mod swept;
 
 pub use events::{EventKind, Events, Receiver, Trigger};
 pub use gates::{Approvals, Freeze, Gate, SoakAfter};

@@ -6,11 +6,11 @@ use std::fmt;
 
 use futures_util::future::join;
 pub use slipway_oci::Artifact;
-use slipway_oci::Tag;
+use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
     Account, Boundary, Deleted, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed,
-    Repository, delete, find, find_all, locate, read_index,
+    Repository, Search, delete, find, find_all, locate, read_index,
 };
 pub use slipway_packagecloud::{Mark, Reading};
 use slipway_wire::{
@@ -21,6 +21,7 @@ use crate::cargo::{Cargo, Name, TargetName};
 use crate::config::PlaceKind;
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
+use crate::sweep::{Listed, Page};
 use crate::trouble::{Trouble, TroubleKind};
 
 mod image;
@@ -173,6 +174,15 @@ pub enum Removed {
     Unsupported(String),
 }
 
+/// Where a floating tag leads when the image to which it leads now is taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FloatsBack {
+    /// The tag.
+    pub tag: Tag,
+    /// The final tag of the newest version that is left. `None`: there is none, so the tag goes, too.
+    pub to: Option<Tag>,
+}
+
 impl From<Trouble> for NotShipped {
     fn from(trouble: Trouble) -> Self {
         Self::Trouble(trouble)
@@ -219,6 +229,28 @@ impl Store {
                 Ok(wanted.iter().map(|name| (name.clone(), seen(name))).collect())
             }
             Self::Registry(registry) => registry.find_all(http, wanted).await,
+        }
+    }
+
+    /// One page of all that the repository lists, in one request. Of a registry's tags each is asked for, too: a list has
+    /// no digests. `from` is where the page before said that it begins.
+    pub async fn page(&self, http: &impl Http, from: Option<&str>) -> Result<Page, Trouble> {
+        match self {
+            Self::Packagecloud { account, repository, .. } => {
+                let page = from.map_or(Some(1), |from| from.parse().ok());
+                let page = page.ok_or_else(|| Trouble::passing(format!("`{from:?}` is no page of {repository}")))?;
+                let listed = call(http, &Search { account, repository, q: "", dist: None, page }).await;
+                let listed =
+                    listed.map_err(|error| Trouble::of(&error, &format!("cannot list page {page} of {repository}")))?;
+                let next = listed.next.map(|next| next.to_string());
+                let listed = listed.packages.into_iter().map(|package| Listed {
+                    under: package.distro_version.unwrap_or_default(),
+                    filename: package.filename,
+                    digest: package.sha256sum,
+                });
+                Ok(Page { listed: listed.collect(), next })
+            }
+            Self::Registry(registry) => registry.page(http, from).await,
         }
     }
 
@@ -402,6 +434,39 @@ impl Store {
         }
     }
 
+    /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then. `with` are
+    /// tags of the image that go, too.
+    pub async fn floats_back(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Vec<FloatsBack>, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
+                registry.floats_back(http, tag, digest, with).await
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes back what is public: as [`Store::remove`], once floating tags lead to the newest version that is left.
+    pub async fn withdraw(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Removed, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
+                registry.withdraw(http, tag, digest, with).await
+            }
+            _ => self.remove(http, name, digest, &BTreeSet::new()).await,
+        }
+    }
+
     /// Has the server move a file from `staging` to here: by its name, whatever bytes have it at that moment.
     pub async fn move_from(&self, http: &impl Http, staging: &Self, shipment: &Shipment<'_>) -> Result<(), NotShipped> {
         match (staging, self) {
@@ -434,29 +499,6 @@ impl Store {
                 }
             }
             _ => Err(misplaced(shipment.cargo, shipment.target).into()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_and_an_image_have_the_addresses_that_their_servers_give_them() {
-        let of = |kind, base: &str, repository, under: &str, cargo: &str| {
-            let base = base.parse().expect("an address");
-            address(kind, &base, repository, under, &cargo.parse().expect("a file or an image"))
-        };
-        let (packagecloud, registry) = (PlaceKind::Packagecloud, PlaceKind::Registry);
-        let file =
-            of(packagecloud, "https://packagecloud.io", "harbour/tug", "ubuntu/jammy", "tug_3.1.0+ce~1_amd64.deb");
-        assert_eq!(file, "https://packagecloud.io/harbour/tug/packages/ubuntu/jammy/tug_3.1.0%2Bce~1_amd64.deb");
-        let digest = Digest::of(b"image");
-        for (under, end) in [(":17.3.1", "17.3.1".to_owned()), (&format!("@{digest}"), digest.to_string())] {
-            let image =
-                of(registry, "https://registry.example.com", "team/app", under, "registry.example.com/team/app");
-            assert_eq!(image, format!("https://registry.example.com/v2/team/app/manifests/{end}"));
         }
     }
 }
