@@ -1599,7 +1599,7 @@ impl World {
         self.holds(parcel);
         let backend = self.disk.borrow().databases.get(&ObjectId::Project(*project)).map(Rc::clone).expect("a record");
         let record = Record::open(&*backend).expect("the record's schema");
-        record.hold(version, Some(std::slice::from_ref(key)), "user:nell", "bad notes", self.clock()).expect("a hold");
+        record.hold(version, Some(std::slice::from_ref(key)), "user:nell", "bad notes", None, self.clock()).expect("a hold");
         self.committed(Kind::RecordCommit, &backend);
     }
 
