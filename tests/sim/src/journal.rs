@@ -19,12 +19,12 @@ use slipway_ledger::{Sql, Value};
 use slipway_oci::{Numbered, Tag};
 use slipway_wire::{Digest, Request, Token, Transfer};
 
-use crate::edge::LISTENERS_TOKEN;
+use crate::edge::{KEPT_FOR, LISTENERS_TOKEN};
 use crate::fault::{Fault, Kind};
 use crate::image::Made;
 use crate::server::Place;
 use crate::sql::Backend;
-use crate::world::{BEGUN, Deed, Goal, Happening, NEWEST, ObjectId, Parcel, REGISTRIES_FROM, World, number_of, rebuilt};
+use crate::world::{ABANDONED, BEGUN, Deed, FILES_PER_RUN, Goal, Happening, NEWEST, ObjectId, Parcel, REGISTRIES_FROM, World, number_of, rebuilt};
 
 /// How long ago somebody may have asked for a slot and still be waiting for it.
 const WAITS: i64 = 45_000;
@@ -36,9 +36,6 @@ const COMES: i64 = 8000;
 const AGE: i64 = 2 * 3_600_000;
 const NOTICE: i64 = 72 * 3_600_000;
 const WAIT: i64 = 24 * 3_600_000;
-const FILES_PER_RUN: usize = 2;
-/// What of a key says that its route calls a release abandoned after a while.
-const ABANDONED: &str = "drift";
 /// By how much clocks may differ that are said to agree, at the beginning and at the end.
 const CLOCKS_APART: i64 = 11 * 60_000;
 /// Within which time a stop has been heard of.
@@ -644,7 +641,7 @@ impl World {
             !matches!(state, Some(TargetState::Released | TargetState::Skipped))
         });
         if let Some(open) = open {
-            let is_abandoned = self.parcels[goal.parcel].key.as_str().contains(ABANDONED);
+            let is_abandoned = ABANDONED.contains(&goal.public.1.0.as_str());
             return (!is_abandoned)
                 .then(|| ("I7", format!("is deleted, and {} of its release is still to be released", self.holder(open))));
         }
@@ -901,6 +898,7 @@ impl World {
                 }
             }
             Deed::Replace(parcel) | Deed::Restage(parcel) => journal.wants_changed(parcel),
+            Deed::Extend(_) => {}
             Deed::Deployed(parcel) => drop(journal.deployed.remove(&self.parcels[parcel].project)),
             Deed::Start(parcel) => drop(journal.stopped_at.remove(&self.parcels[parcel].project)),
             Deed::Stop(_) | Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => {}
@@ -918,6 +916,11 @@ impl World {
                 for parcel in self.of_its_release(parcel) {
                     journal.is_closed_now(parcel);
                 }
+            }
+            // By a clock that is wrong, then is another moment.
+            Deed::Extend(parcel) if !self.has_jumped() => {
+                let until = self.exec.now() + KEPT_FOR.as_millis() as i64;
+                journal.extended.insert(parcel, until);
             }
             Deed::Deployed(parcel) => drop(journal.deployed.insert(self.parcels[parcel].project, parcel)),
             Deed::Stop(parcel) => drop(journal.stopped_at.insert(self.parcels[parcel].project, self.exec.now())),

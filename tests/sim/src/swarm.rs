@@ -43,8 +43,9 @@ fn of_days(mut settings: Settings) -> Settings {
     let lasts = 5 * DAY + rng.below(2 * DAY as u64) as i64;
     let mut deeds = Vec::new();
     let at = |rng: &mut Rng| {
-        let hours = rng.pick(&[1, 6, 80, lasts / HOUR - 4]).unwrap_or(1);
-        rng.below((hours * HOUR) as u64) as i64
+        // Early, while nothing rests yet; or when what was announced is marked, and deleted.
+        let (from, hours) = rng.pick(&[(0, 1), (0, 6), (70, 12), (96, 14), (0, lasts / HOUR - 4)]).unwrap_or((0, 1));
+        from * HOUR + rng.below((hours * HOUR) as u64) as i64
     };
     for (index, parcel) in settings.parcels.iter_mut().enumerate() {
         match rng.below(10) {
@@ -56,7 +57,7 @@ fn of_days(mut settings: Settings) -> Settings {
             let held_at = at(&mut rng);
             deeds.push((held_at, Deed::Hold(index)));
             if rng.chance(7000) {
-                deeds.push((held_at + at(&mut rng), Deed::Lift(index)));
+                deeds.push((held_at + rng.below(30 * HOUR as u64) as i64, Deed::Lift(index)));
             }
         }
         if rng.chance(1200) {
@@ -73,10 +74,10 @@ fn of_days(mut settings: Settings) -> Settings {
         }
         if rng.chance(800) {
             let stopped_at = at(&mut rng);
-            deeds.extend([(stopped_at, Deed::Stop(index)), (stopped_at + 1 + at(&mut rng), Deed::Start(index))]);
+            deeds.extend([(stopped_at, Deed::Stop(index)), (stopped_at + 1 + rng.below(20 * HOUR as u64) as i64, Deed::Start(index))]);
         }
-        if rng.chance(3000) {
-            parcel.key = format!("{}-drift", parcel.key).parse().expect("a key");
+        if rng.chance(2000) {
+            deeds.push((at(&mut rng), Deed::Extend(index)));
         }
         if parcel.is_image() && rng.chance(6000) {
             parcel.bytes.extend_from_slice(b" on a base");
@@ -86,7 +87,7 @@ fn of_days(mut settings: Settings) -> Settings {
     if rng.chance(4000) {
         let made_at = at(&mut rng);
         let deed = if rng.chance(5000) { Deed::Restore } else { Deed::RestoreOne(rng.bits()) };
-        deeds.extend([(made_at, Deed::Backup), (made_at + 1 + at(&mut rng), deed)]);
+        deeds.extend([(made_at, Deed::Backup), (made_at + 1 + rng.below(60 * HOUR as u64) as i64, deed)]);
     }
     let latest = lasts - 4 * HOUR;
     deeds.retain(|(at, deed)| *at < latest || matches!(deed, Deed::Start(_)));

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
@@ -165,6 +166,8 @@ pub enum Deed {
     Replace(usize),
     /// A pipeline of a release plans and stages a package once more.
     Restage(usize),
+    /// A person wants a package to be kept for longer.
+    Extend(usize),
     /// A package's release runs somewhere from now on, and the one before it no longer.
     Deployed(usize),
     /// An operator stops the project of a package.
@@ -193,6 +196,7 @@ impl Deed {
             Self::Close(_) => Self::Close(of),
             Self::Replace(_) => Self::Replace(of),
             Self::Restage(_) => Self::Restage(of),
+            Self::Extend(_) => Self::Extend(of),
             Self::Deployed(_) => Self::Deployed(of),
             Self::Stop(_) => Self::Stop(of),
             Self::Start(_) => Self::Start(of),
@@ -208,6 +212,7 @@ impl Deed {
             | Self::Close(parcel)
             | Self::Replace(parcel)
             | Self::Restage(parcel)
+            | Self::Extend(parcel)
             | Self::Deployed(parcel)
             | Self::Stop(parcel)
             | Self::Start(parcel) => Some(parcel),
@@ -459,9 +464,23 @@ thread_local! {
     static KEEPING: Rc<Config> = Rc::new(Config::parse(&keeping()).expect("a good file"));
 }
 
+/// How many packages one run deletes.
+pub(crate) const FILES_PER_RUN: usize = 2;
+/// Public repositories whose routes call a release abandoned after a day.
+pub(crate) const ABANDONED: [&str; 3] = ["harbour/nightly", "harbour/unstable", "harbour/buoy"];
+
 /// The same, and staging is cleaned up.
 fn keeping() -> String {
-    CONFIG_TEXT.replace(r#"lapse = "100y""#, r#"lapse = "4h""#)
+    let text = CONFIG_TEXT.replace(r#"lapse = "100y""#, r#"lapse = "4h""#);
+    let (before, routes) = text.split_once("[[routes]]").expect("there are routes");
+    let mut text = format!(
+        "{before}[retention]\nenabled = true\nwait = \"24h\"\nfiles_per_run = {FILES_PER_RUN}\nbytes_per_run = \"1GB\"\n"
+    );
+    for route in routes.split("[[routes]]") {
+        let abandoned = if ABANDONED.iter().any(|public| route.contains(public)) { "abandoned = \"1d\"" } else { "" };
+        let _ = writeln!(text, "[[routes]]{route}\n[routes.retention]\nage = \"2h\"\nnotice = \"72h\"\n{abandoned}");
+    }
+    text
 }
 
 const CONFIG_TEXT: &str = r#"
@@ -1419,6 +1438,23 @@ impl World {
             drop(journal);
             self.point(if bytes == self.parcels[parcel].bytes { "what was gone was staged again" } else { "a build has staged other bytes" });
         }
+    }
+
+    /// The images of a staging repository that are declared by any project, but for one.
+    pub(crate) fn kept_images(&self, site: &Site, but: &Digest) -> BTreeSet<Digest> {
+        let mut kept = BTreeSet::new();
+        for (id, record) in &self.disk.borrow().databases {
+            if !matches!(id, ObjectId::Project(_)) {
+                continue;
+            }
+            let rows = record.query(
+                "SELECT digest FROM packages WHERE staging_place = ? AND staging_repository = ? AND staged_at IS NOT NULL",
+                &[site.place.as_str().into(), site.repository.as_str().into()],
+            );
+            kept.extend(rows.unwrap_or_default().iter().filter_map(|row| row.text(0).ok()?.parse::<Digest>().ok()));
+        }
+        kept.remove(but);
+        kept
     }
 
     /// What is declared of a package.
