@@ -72,7 +72,8 @@ pub async fn drive<S: Sql>(
         again => again,
     };
     let hold = record.next_hold_end()?.map(|due_at| due_at.max(soonest));
-    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).chain(hold).chain(head).chain(back).min())
+    let dues = hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn);
+    Ok(dues.chain(head).chain(hold).chain(back).min())
 }
 
 /// Tells those who follow a release of gates that time alone has opened or closed, and says when it does so next.
