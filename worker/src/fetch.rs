@@ -173,6 +173,10 @@ async fn api(
             let project = asking.project(project).await?;
             live(request, env, config, project, version).await
         }
+        (Method::Get, ["projects", project, "retention"]) => {
+            let project = asking.project(project).await?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Retention { project_id: project.id }).await?)
+        }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = asking.project(project).await?;
             let message = ToProject::Audit { first: query::first_row(&pairs(&request)?)?, count: AUDIT_ROWS_MAX };

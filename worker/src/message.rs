@@ -19,7 +19,7 @@ use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
 use slipway_edge::withdraw;
-use slipway_ledger::{Ask, Named};
+use slipway_ledger::{Ask, Named, StagedObject};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
@@ -63,6 +63,10 @@ pub(crate) enum ToProject {
     Approvals { session: JobSession, version: Version, key: Key },
     /// One target, with everything that was tried for it.
     Target { project_id: u64, version: Version, key: Key, distro: String },
+    /// What becomes of everything that the project has in staging.
+    Retention { project_id: u64 },
+    /// Another project wants to delete a file from a staging repository that both use.
+    CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
     /// Rows of the audit.
     Audit { first: u64, count: u64 },
     /// What the record says of itself in numbers.

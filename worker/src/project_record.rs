@@ -36,6 +36,7 @@ use worker::{
 };
 
 mod gates;
+mod retention;
 mod stop;
 
 use crate::answer::{Answer, PRIVATE, Problem, finish, json};
@@ -192,6 +193,8 @@ impl ProjectRecord {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
             }
             ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
+            ToProject::Retention { project_id } => self.retention(project_id).await,
+            ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
             ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Measure { project_id } => {
                 self.know_id(project_id)?;
@@ -454,8 +457,9 @@ impl ProjectRecord {
             Either::Left((again, _)) => again?,
             Either::Right(_) => Some(clock::now() + project::SWEEP),
         };
+        let retained = self.retain(record, &config).await?;
         let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
-        let due_at = due_at.into_iter().chain(again).min();
+        let due_at = due_at.into_iter().chain(again).chain(retained).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Verify(Verify),
     Hold(Hold),
     Close(Close),
+    Retention(Retention),
+    Extend(Extend),
     Login(Login),
     Logout { json: bool },
     Config { path: String, json: bool },
@@ -43,6 +45,8 @@ pub(crate) enum Topic {
     Verify,
     Hold,
     Close,
+    Retention,
+    Extend,
     Login,
     Logout,
     Config,
@@ -50,7 +54,7 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Plan,
         Self::Session,
         Self::Stage,
@@ -60,6 +64,8 @@ impl Topic {
         Self::Verify,
         Self::Hold,
         Self::Close,
+        Self::Retention,
+        Self::Extend,
         Self::Login,
         Self::Logout,
         Self::Config,
@@ -77,6 +83,8 @@ impl Topic {
             Self::Verify => "verify",
             Self::Hold => "hold",
             Self::Close => "close",
+            Self::Retention => "retention",
+            Self::Extend => "extend",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Config => "config",
@@ -101,7 +109,9 @@ impl Topic {
             Self::Await | Self::Status => &[VERSION, TIMEOUT, JSON],
             Self::Release => &[ALL, VERSIONS, DRY_RUN, OVERRIDE, TIMEOUT, JSON],
             Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, VERSION, TIMEOUT, JSON],
-            Self::Hold => &[LIFT, REASON, VERSION, TIMEOUT, JSON],
+            Self::Hold => &[LIFT, UNTIL, REASON, VERSION, TIMEOUT, JSON],
+            Self::Retention => &[ALL, VERSION, TIMEOUT, JSON],
+            Self::Extend => &[UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Login => &[API, TIMEOUT, JSON],
@@ -215,6 +225,31 @@ pub(crate) struct Hold {
     pub(crate) keys: Vec<Key>,
     /// Whether the hold ends.
     pub(crate) lift: bool,
+    /// When it ends by itself.
+    pub(crate) until: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway retention`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Whether all releases are listed.
+    pub(crate) all: bool,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway extend`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Extend {
+    /// The packages; none means all of the release.
+    pub(crate) keys: Vec<Key>,
+    /// Until when.
+    pub(crate) until: String,
     pub(crate) reason: String,
     pub(crate) version: Option<Version>,
     pub(crate) timeout_s: u32,
@@ -333,6 +368,7 @@ const KEYRING: Flag = Flag::of("--keyring", "FILE");
 const STORAGE: Flag = Flag::of("--storage", "URL").many();
 const REALM: Flag = Flag::of("--realm", "URL");
 const LIFT: Flag = Flag::switch("--lift");
+const UNTIL: Flag = Flag::of("--until", "MOMENT");
 const REASON: Flag = Flag::of("--reason", "TEXT");
 const API: Flag = Flag::switch("--api");
 const PROBE: Flag = Flag::of("--probe", "USER/REPO");
@@ -377,6 +413,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         Topic::Verify => verify(&mut line),
         Topic::Hold => hold(&mut line),
         Topic::Close => close(&mut line),
+        Topic::Retention => retention(&mut line),
+        Topic::Extend => extend(&mut line),
         Topic::Login => login(&mut line),
         Topic::Logout => line.no_words().map(|()| Command::Logout { json: line.switch(JSON) }),
         Topic::Config => config(&mut line),
@@ -442,8 +480,32 @@ fn hold(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, lift, version) = (line.switch(JSON), line.switch(LIFT), line.version());
     let keys = line.keys();
+    let until = line.value(UNTIL);
+    if lift && until.is_some() {
+        line.problems.push("`--until` says when a hold ends, and `--lift` ends it now: give one".to_owned());
+    }
     let reason = line.needed(REASON)?;
-    Some(Command::Hold(Hold { keys, lift, reason, version, timeout_s, json }))
+    Some(Command::Hold(Hold { keys, lift, until, reason, version, timeout_s, json }))
+}
+
+fn retention(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, all, version) = (line.switch(JSON), line.switch(ALL), line.version());
+    line.no_words()?;
+    Some(Command::Retention(Retention { all, version, timeout_s, json }))
+}
+
+fn extend(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, version) = (line.switch(JSON), line.version());
+    let keys = line.keys();
+    let (until, reason) = (line.needed(UNTIL), line.needed(REASON));
+    Some(Command::Extend(Extend { keys, until: until?, reason: reason?, version, timeout_s, json }))
+}
+
+/// A moment as the edge reads it: of a day, its beginning.
+pub(crate) fn moment(text: &str) -> String {
+    if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") }
 }
 
 fn close(line: &mut Line) -> Option<Command> {
@@ -879,6 +941,7 @@ mod tests {
         let hold = Hold {
             keys: vec![],
             lift: false,
+            until: None,
             reason: "bad".to_owned(),
             version: None,
             timeout_s: ASK_TIMEOUT_S,

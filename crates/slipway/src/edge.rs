@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
-    CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
+    CarryRequest, CloseRequest, ExtensionRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy, Retention,
     ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary, Session,
     SessionRequest, SignIn, Target, TargetHistory,
 };
@@ -241,6 +241,17 @@ impl<'a> Edge<'a> {
     /// Ends a hold.
     pub(crate) async fn lift(&self, request: &HoldRequest) -> Result<Release, EdgeError> {
         self.ask(Method::DELETE, self.release_url(&["holds"]), Some(request)).await
+    }
+
+    /// Keeps staged packages for longer.
+    pub(crate) async fn extend(&self, request: &ExtensionRequest) -> Result<Release, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["extensions"]), Some(request)).await
+    }
+
+    /// What becomes of everything that the project has in staging.
+    pub(crate) async fn retention(&self) -> Result<Retention, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "retention"]), None::<&()>).await
     }
 
     /// Gives the release up.

@@ -19,6 +19,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         attempts: 0,
         approval: None,
         problem: None,
+        expires_at: None,
     };
     let package = |(key, states): &(&str, &str)| Package {
         key: key.parse().expect("a key"),
@@ -45,6 +46,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         estimate: None,
         holds: Vec::new(),
         closed: None,
+        suggests_close: None,
         stopped: None,
         pipelines: Vec::new(),
         packages: packages.iter().map(package).collect(),

@@ -152,6 +152,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("GET", "/api/v1/projects/tug/releases", READERS),
         ("GET", "/api/v1/projects/tug/policy", READERS),
         ("GET", "/api/v1/projects/tug/audit", READERS),
+        ("GET", "/api/v1/projects/tug/retention", READERS),
         ("GET", &of(""), READERS),
         ("GET", &of("/live"), READERS),
         ("GET", &of("/targets/deb/ubuntu/jammy"), READERS),
@@ -161,6 +162,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", &of("/deployments"), "Dnjem"),
         ("POST", &of("/holds"), "emEMO"),
         ("DELETE", &of("/holds"), "EMO"),
+        ("POST", &of("/extensions"), "emEMO"),
         ("POST", &of("/close"), "MO"),
         ("POST", &of("/overrides"), "REM"),
     ];

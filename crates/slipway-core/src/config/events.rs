@@ -16,6 +16,8 @@ pub enum EventKind {
     NeedsPerson,
     /// The public place, or staging, has other bytes under a package's name.
     Conflict,
+    /// The deletion of a staged package is announced.
+    Announced,
 }
 
 impl EventKind {
@@ -25,6 +27,7 @@ impl EventKind {
             Self::Complete => "complete",
             Self::NeedsPerson => "needs_person",
             Self::Conflict => "conflict",
+            Self::Announced => "announced",
         }
     }
 }
