@@ -180,6 +180,10 @@ async fn api(
             let project = asking.project(project).await?;
             live(request, env, config, project, version).await
         }
+        (Method::Get, ["projects", project, "retention"]) => {
+            let project = asking.project(project).await?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Retention { project_id: project.id }).await?)
+        }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = asking.project(project).await?;
             let AuditQuery { first, count, format } = AuditQuery::read(&pairs(&request)?)?;

@@ -21,7 +21,7 @@ use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
 use slipway_edge::{sweep, withdraw};
-use slipway_ledger::{Ask, Named};
+use slipway_ledger::{Ask, Named, StagedObject};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
@@ -71,6 +71,10 @@ pub(crate) enum ToProject {
     Swept { project_id: u64, page: Swept },
     /// What came of such pages.
     Sweep { project_id: u64, told: Box<sweep::Told> },
+    /// What becomes of everything that the project has in staging.
+    Retention { project_id: u64 },
+    /// Another project wants to delete a file from a staging repository that both use.
+    CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
     /// Rows of the audit.
     Audit {
         project_id: u64,

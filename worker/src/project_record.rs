@@ -41,6 +41,7 @@ use worker::{
 };
 
 mod gates;
+mod retention;
 mod stop;
 mod sweep;
 
@@ -219,6 +220,8 @@ impl ProjectRecord {
             }
             ToProject::Swept { project_id, page } => self.swept(project_id, &page),
             ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
+            ToProject::Retention { project_id } => self.retention(project_id).await,
+            ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
             ToProject::Measure { project_id } => {
                 self.know_id(project_id)?;
                 let record = self.record()?.measured(clock::now())?;
@@ -514,8 +517,9 @@ impl ProjectRecord {
             Either::Left((again, _)) => again?,
             Either::Right(_) => Some(clock::now() + project::SWEEP),
         };
+        let retained = self.retain(record, &config).await?;
         let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
-        let due_at = due_at.into_iter().chain(again).min();
+        let due_at = due_at.into_iter().chain(again).chain(retained).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,

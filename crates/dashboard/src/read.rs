@@ -39,6 +39,7 @@ pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
         // The verdict tells of the end of a release, and each package of who holds it.
         holds: Vec::new(),
         closed: None,
+        suggests_close: None,
         stopped: None,
         packages: list(json, "packages", package)?,
     })

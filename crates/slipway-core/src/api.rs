@@ -238,6 +238,9 @@ pub struct Release {
     /// Who gave it up: nothing more of it is released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closing>,
+    /// A newer release of its series that is complete, so that this one may be given up. That is a person's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggests_close: Option<Version>,
     /// Why nothing of the project is published or deleted now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
@@ -298,6 +301,9 @@ pub struct Hold {
     pub reason: String,
     /// Since when.
     pub at: String,
+    /// Until when. Without it, until somebody lifts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// Somebody gave a release up.
@@ -429,6 +435,9 @@ pub struct Target {
     /// Somebody wants it taken back, or has had it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawal: Option<Box<Withdrawal>>,
+    /// When staging's copy is deleted at the earliest, once that is announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
 }
 
 impl Target {
@@ -699,6 +708,81 @@ pub struct HoldRequest {
     pub keys: Option<Vec<Key>>,
     /// Why, for those who wonder.
     pub reason: String,
+    /// When the hold ends by itself: a moment as RFC 3339 writes it. Left out, when somebody lifts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// `POST …/extensions`: staging keeps packages for longer, and whatever was announced of them is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtensionRequest {
+    /// The packages. `null`: all of the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<Key>>,
+    /// Until when: a moment as RFC 3339 writes it.
+    pub until: String,
+    /// Why, for those who wonder.
+    pub reason: String,
+}
+
+/// `GET /api/v1/projects/{project}/retention`: what becomes of everything that the project has in staging. A run that came
+/// at this moment would do exactly what is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// The project.
+    pub project: Project,
+    /// The time at which this was read.
+    pub at: String,
+    /// Whether anything is announced and deleted at all. Otherwise the list is all there is.
+    pub enabled: bool,
+    /// How much each staging place has of the project.
+    pub places: Vec<StagedBytes>,
+    /// Each package, those that rest the longest first.
+    pub packages: Vec<Retained>,
+}
+
+/// How much a staging place has of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedBytes {
+    /// The place's name in `slipway.toml`.
+    pub place: String,
+    /// The bytes of this project's packages there, by what was declared of them.
+    pub bytes: u64,
+    /// How many the account's plan has room for, of all its projects together, if `slipway.toml` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// What becomes of one staged package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retained {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// The staging place, by its name in `slipway.toml`.
+    pub place: String,
+    /// The repository there.
+    pub repository: String,
+    /// The file's name, or the image's.
+    pub name: String,
+    /// The declared bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+    /// What the next run does: `keep`, `announce`, `mark`, `delete`, or `take_back` what was announced.
+    pub decision: String,
+    /// Why, as a stable word.
+    pub reason: String,
+    /// Why, as a sentence.
+    pub why: String,
+    /// How far its deletion is: `announced` or `marked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// When it is deleted at the earliest, if nothing changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
 }
 
 /// `POST …/close`.

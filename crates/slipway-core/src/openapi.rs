@@ -74,7 +74,7 @@ mod tests {
     fn target() -> Value {
         json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "releasing", "since": "", "step": "copy",
                 "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
-                "problem": problem() })
+                "problem": problem(), "expires_at": "" })
     }
 
     fn replaced() -> Value {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn hold() -> Value {
-        json!({ "key": "k", "by": "mira", "reason": "r", "at": "" })
+        json!({ "key": "k", "by": "mira", "reason": "r", "at": "", "until": "" })
     }
 
     fn closing() -> Value {
@@ -151,7 +151,7 @@ mod tests {
         check::<api::Expectation>("Expectation", expectation());
         check::<api::StagedFile>("StagedFile", file());
         let release = json!({ "project": project(), "version": "1", "sequence": 1, "state": "staged", "verdict": "", "at": "",
-                              "estimate": estimate(), "pipelines": [pipeline()], "holds": [hold()], "closed": closing(),
+                              "estimate": estimate(), "pipelines": [pipeline()], "holds": [hold()], "closed": closing(), "suggests_close": "2",
                               "stopped": closing(),
                               "packages": [package()] });
         check::<api::Release>("Release", release);
@@ -176,7 +176,16 @@ mod tests {
         check::<api::Blocked>("Blocked", blocked());
         check::<api::Hold>("Hold", hold());
         check::<api::Closing>("Closing", closing());
-        check::<api::HoldRequest>("HoldRequest", json!({ "keys": ["k"], "reason": "r" }));
+        check::<api::HoldRequest>("HoldRequest", json!({ "keys": ["k"], "reason": "r", "until": "" }));
+        check::<api::ExtensionRequest>("ExtensionRequest", json!({ "keys": ["k"], "until": "", "reason": "r" }));
+        let staged = json!({ "place": "p", "bytes": 1, "limit": 2 });
+        check::<api::StagedBytes>("StagedBytes", staged.clone());
+        let retained = json!({ "version": "1", "key": "k", "place": "p", "repository": "r", "name": "n", "digest": format!("sha256:{}", "0".repeat(64)),
+                               "size": 1, "decision": "keep", "reason": "held", "why": "w", "stage": "marked", "expires_at": "" });
+        check::<api::Retained>("Retained", retained.clone());
+        let retention =
+            json!({ "project": project(), "at": "", "enabled": true, "places": [staged], "packages": [retained] });
+        check::<api::Retention>("Retention", retention);
         check::<api::CloseRequest>("CloseRequest", json!({ "reason": "r" }));
         check::<api::Stopped>("Stopped", closing());
         check::<api::StopRequest>("StopRequest", json!({ "reason": "r" }));

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Audit(Audit),
     Hold(Hold),
     Close(Close),
+    Retention(Retention),
+    Extend(Extend),
     Login(Login),
     Logout { json: bool },
     Config { path: String, json: bool },
@@ -46,6 +48,8 @@ pub(crate) enum Topic {
     Audit,
     Hold,
     Close,
+    Retention,
+    Extend,
     Login,
     Logout,
     Config,
@@ -53,7 +57,7 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Plan,
         Self::Session,
         Self::Stage,
@@ -64,6 +68,8 @@ impl Topic {
         Self::Audit,
         Self::Hold,
         Self::Close,
+        Self::Retention,
+        Self::Extend,
         Self::Login,
         Self::Logout,
         Self::Config,
@@ -82,6 +88,8 @@ impl Topic {
             Self::Audit => "audit",
             Self::Hold => "hold",
             Self::Close => "close",
+            Self::Retention => "retention",
+            Self::Extend => "extend",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Config => "config",
@@ -106,7 +114,9 @@ impl Topic {
             Self::Await | Self::Status => &[VERSION, TIMEOUT, JSON],
             Self::Release => &[ALL, VERSIONS, DRY_RUN, OVERRIDE, TIMEOUT, JSON],
             Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, AUDIT, HEAD, KEY, VERSION, TIMEOUT, JSON],
-            Self::Hold => &[LIFT, REASON, VERSION, TIMEOUT, JSON],
+            Self::Hold => &[LIFT, UNTIL, REASON, VERSION, TIMEOUT, JSON],
+            Self::Retention => &[ALL, VERSION, TIMEOUT, JSON],
+            Self::Extend => &[UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Login => &[API, TIMEOUT, JSON],
@@ -243,6 +253,31 @@ pub(crate) struct Hold {
     pub(crate) keys: Vec<Key>,
     /// Whether the hold ends.
     pub(crate) lift: bool,
+    /// When it ends by itself.
+    pub(crate) until: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway retention`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Whether all releases are listed.
+    pub(crate) all: bool,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway extend`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Extend {
+    /// The packages; none means all of the release.
+    pub(crate) keys: Vec<Key>,
+    /// Until when.
+    pub(crate) until: String,
     pub(crate) reason: String,
     pub(crate) version: Option<Version>,
     pub(crate) timeout_s: u32,
@@ -364,6 +399,7 @@ const AUDIT: Flag = Flag::of("--audit", "FILE");
 const HEAD: Flag = Flag::of("--head", "FILE").many();
 const KEY: Flag = Flag::of("--key", "FILE");
 const LIFT: Flag = Flag::switch("--lift");
+const UNTIL: Flag = Flag::of("--until", "MOMENT");
 const REASON: Flag = Flag::of("--reason", "TEXT");
 const API: Flag = Flag::switch("--api");
 const PROBE: Flag = Flag::of("--probe", "USER/REPO");
@@ -409,6 +445,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         Topic::Audit => audit(&mut line),
         Topic::Hold => hold(&mut line),
         Topic::Close => close(&mut line),
+        Topic::Retention => retention(&mut line),
+        Topic::Extend => extend(&mut line),
         Topic::Login => login(&mut line),
         Topic::Logout => line.no_words().map(|()| Command::Logout { json: line.switch(JSON) }),
         Topic::Config => config(&mut line),
@@ -500,8 +538,32 @@ fn hold(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, lift, version) = (line.switch(JSON), line.switch(LIFT), line.version());
     let keys = line.keys();
+    let until = line.value(UNTIL);
+    if lift && until.is_some() {
+        line.problems.push("`--until` says when a hold ends, and `--lift` ends it now: give one".to_owned());
+    }
     let reason = line.needed(REASON)?;
-    Some(Command::Hold(Hold { keys, lift, reason, version, timeout_s, json }))
+    Some(Command::Hold(Hold { keys, lift, until, reason, version, timeout_s, json }))
+}
+
+fn retention(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, all, version) = (line.switch(JSON), line.switch(ALL), line.version());
+    line.no_words()?;
+    Some(Command::Retention(Retention { all, version, timeout_s, json }))
+}
+
+fn extend(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, version) = (line.switch(JSON), line.version());
+    let keys = line.keys();
+    let (until, reason) = (line.needed(UNTIL), line.needed(REASON));
+    Some(Command::Extend(Extend { keys, until: until?, reason: reason?, version, timeout_s, json }))
+}
+
+/// A moment as the edge reads it: of a day, its beginning.
+pub(crate) fn moment(text: &str) -> String {
+    if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") }
 }
 
 fn close(line: &mut Line) -> Option<Command> {
@@ -937,6 +999,7 @@ mod tests {
         let hold = Hold {
             keys: vec![],
             lift: false,
+            until: None,
             reason: "bad".to_owned(),
             version: None,
             timeout_s: ASK_TIMEOUT_S,

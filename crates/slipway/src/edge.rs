@@ -8,9 +8,9 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
-    CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
-    ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary, Session,
-    SessionRequest, SignIn, SigningKeys, Target, TargetHistory,
+    CarryRequest, CloseRequest, ExtensionRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest,
+    Policy, ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary,
+    Retention, Session, SessionRequest, SignIn, SigningKeys, Target, TargetHistory,
 };
 use slipway_core::attestation::Envelope;
 use slipway_core::cargo::TargetName;
@@ -281,6 +281,17 @@ impl<'a> Edge<'a> {
     /// Ends a hold.
     pub(crate) async fn lift(&self, request: &HoldRequest) -> Result<Release, EdgeError> {
         self.ask(Method::DELETE, self.release_url(&["holds"]), Some(request)).await
+    }
+
+    /// Keeps staged packages for longer.
+    pub(crate) async fn extend(&self, request: &ExtensionRequest) -> Result<Release, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["extensions"]), Some(request)).await
+    }
+
+    /// What becomes of everything that the project has in staging.
+    pub(crate) async fn retention(&self) -> Result<Retention, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "retention"]), None::<&()>).await
     }
 
     /// Gives the release up.

@@ -13,6 +13,8 @@ pub(crate) fn page(topic: Option<Topic>) -> &'static str {
         Some(Topic::Verify) => include_str!("help/verify.txt"),
         Some(Topic::Audit) => include_str!("help/audit.txt"),
         Some(Topic::Hold) => include_str!("help/hold.txt"),
+        Some(Topic::Retention) => include_str!("help/retention.txt"),
+        Some(Topic::Extend) => include_str!("help/extend.txt"),
         Some(Topic::Close) => include_str!("help/close.txt"),
         Some(Topic::Login) => include_str!("help/login.txt"),
         Some(Topic::Logout) => include_str!("help/logout.txt"),

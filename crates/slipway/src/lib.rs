@@ -33,6 +33,7 @@ mod probe;
 mod progress;
 mod release;
 mod replace;
+mod retention;
 mod rpm;
 mod say;
 mod sending;
@@ -122,6 +123,14 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Close(options) => {
             let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
             hold::close(&options, &settings, Say::new(options.json)).await?;
+        }
+        Command::Retention(options) => {
+            let settings = settings(Caller::Reader, options.version.as_ref()).await?;
+            retention::retention(&options, &settings).await?;
+        }
+        Command::Extend(options) => {
+            let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
+            retention::extend(&options, &settings, Say::new(options.json)).await?;
         }
         Command::Login(options) => {
             let address = settings::address(&host::variable)?;

@@ -21,6 +21,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         attestation: None,
         withdrawal: None,
         problem: None,
+        expires_at: None,
     };
     let package = |(key, states): &(&str, &str)| Package {
         key: key.parse().expect("a key"),
@@ -47,6 +48,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         estimate: None,
         holds: Vec::new(),
         closed: None,
+        suggests_close: None,
         stopped: None,
         pipelines: Vec::new(),
         packages: packages.iter().map(package).collect(),

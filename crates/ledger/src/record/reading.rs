@@ -52,7 +52,13 @@ impl<S: Sql> Record<S> {
         let Some(sequence) = self.sequence(version)? else { return Ok(None) };
         let mut packages = self.packages(config, project, version, sent)?;
         let holds = self.holds(version)?;
+        let mut expiries = self.expiries(version)?;
         for package in &mut packages {
+            if let Some((_, at)) = expiries.remove(&package.key) {
+                for target in &mut package.targets {
+                    target.expires_at = Some(at.to_string());
+                }
+            }
             let gates = config.gates(project.name.as_str(), version, &package.key);
             let waits = package.targets.iter().any(|target| waits(target.state));
             if waits && !(gates.is_empty() && holds.is_empty()) {
@@ -76,6 +82,7 @@ impl<S: Sql> Record<S> {
             by: hold.by,
             reason: hold.reason,
             at: hold.at.to_string(),
+            until: hold.until.map(|until| until.to_string()),
         });
         Ok(Some(api::Release {
             project: api::Project { id: project.id, name: project.name.to_string() },
@@ -88,6 +95,7 @@ impl<S: Sql> Record<S> {
             pipelines: self.pipelines(config, version)?,
             holds: holds.collect(),
             closed: closing,
+            suggests_close: self.superseded_by(version)?,
             stopped: stopped.as_ref().map(Stopped::shown),
             packages,
         }))
@@ -259,5 +267,6 @@ fn read_target(
         },
         problem: row.text_or_null(7)?.map(serde_json::from_str).transpose()?,
         withdrawal: None,
+        expires_at: None,
     })
 }

@@ -4,11 +4,11 @@
 //! order. What a hold finds begun is on its way, and it is told so. Begun ones are kept until a look at staging has shown
 //! what became of them, so an answer that was lost delays and blocks nothing for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use slipway_core::cargo::{Cargo, staged_under};
-use slipway_core::config::{Config, Keeping, Project};
+use slipway_core::config::{Config, EventKind, Keeping, Project};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
 use slipway_core::retention::{Cause, Decision, Ending, Keep, Known, Progress, Sights, Stage, decide, ended, tick};
@@ -378,6 +378,11 @@ impl<S: Sql> Record<S> {
                 "cause": cause.code(), "digest": digest, "expires_at": expires_at.to_string(),
             });
             self.change(version, "edge", stage.code(), &subject(version, key), &details, now)?;
+            if stage == Stage::Announced {
+                let kind = EventKind::Announced;
+                let name = format!("{} {version}/{key} at {}", kind.word(), now.0);
+                self.occurred(&name, kind, version, Some(key), None, now)?;
+            }
             Ok(true)
         })
     }
@@ -653,7 +658,15 @@ impl<S: Sql> Record<S> {
                 let at: (Version, Key) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
                 let same = row.text(2)? == digest.to_string();
                 match removed {
-                    Removed::StillThere if same => self.revive(&at.0, &at.1, &removal.under, digest, now)?,
+                    Removed::StillThere if same => {
+                        self.revive(&at.0, &at.1, &removal.under, digest, now)?;
+                        // A server that does not delete is not asked every hour.
+                        let counted = u64::try_from(self.retention_clock()?.1.as_millis()).unwrap_or(u64::MAX);
+                        self.0.query(
+                            "UPDATE retention SET counted = ? WHERE version = ? AND key = ?",
+                            &[counted.into(), at.0.as_str().into(), at.1.as_str().into()],
+                        )?;
+                    }
                     Removed::Gone if is_last && same => {
                         self.0.query(
                             "UPDATE packages SET staged_at = NULL WHERE version = ? AND key = ?",
@@ -700,13 +713,14 @@ impl<S: Sql> Record<S> {
 
     // ---- other projects ----
 
-    /// Another project wants to delete a file that this one may have, too. `true` when nothing of this project needs it: it
-    /// is left to the other from now on, and whoever wants it kept here comes too late until that is over.
+    /// Another project wants to delete a file that this one may have, too. `true` when nothing of this project needs it. When
+    /// it is to be lent, it is left to the other from now on, and whoever wants it kept here comes too late until that is over.
     pub fn leave_to_another(
         &self,
         config: &Config,
         project: &Project,
         object: &StagedObject,
+        lend: bool,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         self.0.atomically(|| {
@@ -728,7 +742,7 @@ impl<S: Sql> Record<S> {
                     return Ok(false);
                 }
             }
-            if !rows.is_empty() {
+            if lend && !rows.is_empty() {
                 self.insert_removal(object, "", None, now, Some(now + LENT))?;
             }
             Ok(true)
@@ -744,6 +758,44 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
+    /// Images of the same repository that stay, whether or not a tag leads to them.
+    pub fn others_in(&self, removal: &Removal) -> Result<BTreeSet<Digest>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT DISTINCT digest FROM packages WHERE staging_place = ? AND staging_repository = ?
+             AND digest IS NOT NULL AND staged_at IS NOT NULL AND digest <> ?",
+            &[
+                removal.staging.place.as_str().into(),
+                removal.staging.repository.as_str().into(),
+                removal.digest.to_string().into(),
+            ],
+        )?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
+    }
+
+    /// A newer release of the same series that is complete: then this one may as well be given up. `None` for one that has
+    /// ended itself.
+    pub fn superseded_by(&self, version: &Version) -> Result<Option<Version>, LedgerError> {
+        let Some(series) = series(version) else { return Ok(None) };
+        if !matches!(self.ending(version)?, Ending::Open(_)) {
+            return Ok(None);
+        }
+        let rows = self.0.query(
+            "SELECT r.version FROM releases r JOIN releases own ON own.version = ?1
+             WHERE r.version <> ?1 AND r.created_at > own.created_at AND r.maturity IN ('final', own.maturity)
+             AND EXISTS (SELECT 1 FROM targets t WHERE t.version = r.version AND t.state = 'released')
+             AND NOT EXISTS (SELECT 1 FROM targets t WHERE t.version = r.version AND t.state NOT IN ('released', 'skipped'))
+             ORDER BY r.created_at DESC LIMIT 20",
+            &[version.as_str().into()],
+        )?;
+        for row in &rows {
+            let other: Version = parse(row.text(0)?)?;
+            if self::series(&other).as_ref() == Some(&series) {
+                return Ok(Some(other));
+            }
+        }
+        Ok(None)
+    }
+
     // ---- staged bytes ----
 
     /// How many bytes staging has of this project, by place.
@@ -756,6 +808,13 @@ impl<S: Sql> Record<S> {
         )?;
         rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.natural(1)?))).collect()
     }
+}
+
+/// The numbers of a version before its last: `17.3` of `17.3.1-rc1`.
+fn series(version: &Version) -> Option<Vec<u64>> {
+    let number = version.as_str().split(|letter: char| !letter.is_ascii_digit() && letter != '.').next()?;
+    let numbers = number.split('.').map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
+    numbers.split_last().map(|(_, series)| series.to_vec())
 }
 
 impl Resting {

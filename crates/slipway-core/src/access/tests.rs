@@ -158,6 +158,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", "/api/v1/projects/tug/sweeps", "O"),
         ("GET", "/api/v1/projects/tug/audit/head", READERS),
         ("GET", "/api/v1/projects/tug/audit/heads", READERS),
+        ("GET", "/api/v1/projects/tug/retention", READERS),
         ("GET", &of(""), READERS),
         ("GET", &of("/live"), READERS),
         ("GET", &of("/targets/deb/ubuntu/jammy"), READERS),
@@ -168,6 +169,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", &of("/deployments"), "Dnjem"),
         ("POST", &of("/holds"), "emEMO"),
         ("DELETE", &of("/holds"), "EMO"),
+        ("POST", &of("/extensions"), "emEMO"),
         ("POST", &of("/close"), "MO"),
         ("POST", &of("/overrides"), "REM"),
     ];

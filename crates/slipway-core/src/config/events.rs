@@ -18,6 +18,8 @@ pub enum EventKind {
     Conflict,
     /// A public repository has something that did not come through Slipway. It belongs to no release.
     Stranger,
+    /// The deletion of a staged package is announced.
+    Announced,
 }
 
 impl EventKind {
@@ -28,6 +30,7 @@ impl EventKind {
             Self::NeedsPerson => "needs_person",
             Self::Conflict => "conflict",
             Self::Stranger => "stranger",
+            Self::Announced => "announced",
         }
     }
 }

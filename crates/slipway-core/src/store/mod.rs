@@ -24,10 +24,12 @@ use crate::problem::Code;
 use crate::sweep::{Listed, Page};
 use crate::trouble::{Trouble, TroubleKind};
 
+mod age;
 mod image;
 #[cfg(test)]
 mod tests;
 
+pub use age::server_time;
 pub use image::Registry;
 
 /// A repository that can be asked: its place's address and token are known.

@@ -14,7 +14,7 @@ fn each_number_counts_what_its_name_says() {
     let record = record();
     stage(&record);
     ask(&record).expect("it is approved");
-    record.hold(&version(), None, "user:nell", "wait", NOW).expect("a hold");
+    record.hold(&version(), None, "user:nell", "wait", None, NOW).expect("a hold");
     record.stop("operator", "look", NOW).expect("a switch");
     record.refuse(&version(), &key(), 99, "job:99", "not yours", NOW).expect("a refusal");
     let numbers = record.measured(NOW + Duration::from_mins(2)).expect("numbers");
