@@ -1,4 +1,4 @@
-//! Signing and verifying by the runtime: Ed25519 in the WebCrypto of workerd and of Node.
+//! Signing and verifying by the runtime: Ed25519 in the `WebCrypto` of workerd and of Node.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use js_sys::{Array, Reflect, Uint8Array};
@@ -30,7 +30,7 @@ impl SigningKey {
             let public = Reflect::get(&jwk, &"x".into())?.as_string().unwrap_or_default();
             Ok::<_, JsValue>((key, public))
         };
-        let (key, public) = imported.await.map_err(thrown)?;
+        let (key, public) = imported.await.map_err(|error| thrown(&error))?;
         // A JWK has the key in base64url without its end, 43 digits for 32 bytes.
         let standard = public.replace('-', "+").replace('_', "/") + "=";
         let public = standard.parse().map_err(|_| SigningError("it told no public key".to_owned()))?;
@@ -49,14 +49,14 @@ impl Signer for SigningKey {
             let signature = subtle()?.sign_with_str_and_js_u8_array(ED25519, &self.key, &message)?;
             Ok::<_, JsValue>(Uint8Array::new(&JsFuture::from(signature).await?).to_vec())
         };
-        let signature = signed.await.map_err(thrown)?;
+        let signature = signed.await.map_err(|error| thrown(&error))?;
         let signature =
             signature.try_into().map_err(|_| SigningError("it made no signature of 64 bytes".to_owned()))?;
         Ok(Signature::from_bytes(signature))
     }
 }
 
-/// The runtime's WebCrypto.
+/// The runtime's `WebCrypto`.
 #[derive(Clone, Copy, Debug)]
 pub struct WebCrypto;
 
@@ -72,7 +72,7 @@ impl Verifier for WebCrypto {
                 subtle.verify_with_str_and_js_u8_array_and_js_u8_array(ED25519, &key, &signature, &message)?;
             Ok::<_, JsValue>(JsFuture::from(verified).await?.is_truthy())
         };
-        verified.await.map_err(thrown)
+        verified.await.map_err(|error| thrown(&error))
     }
 }
 
@@ -84,7 +84,7 @@ fn subtle() -> Result<SubtleCrypto, JsValue> {
 }
 
 /// What the runtime threw, in its own words. They name no key.
-fn thrown(error: JsValue) -> SigningError {
+fn thrown(error: &JsValue) -> SigningError {
     let words = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
     SigningError(words.or_else(|| error.as_string()).unwrap_or_else(|| "it gave no reason".to_owned()))
 }

@@ -141,6 +141,16 @@ impl World {
         self.start_again(Part::Edge);
     }
 
+    /// Restarts the edge with another secret under a name that it has one for, and another `slipway.toml`.
+    pub fn exchange_secret(&mut self, name: &str, secret: &str, configure: impl FnOnce(&str) -> String) {
+        let file = self.folder.join("edge/workerd.capnp");
+        let before = std::fs::read_to_string(&file).expect("a started stack has its configuration");
+        let after = before.replace(self.stack.secret(name), secret);
+        assert_ne!(before, after, "the secret is another one");
+        std::fs::write(&file, after).expect("the stack's folder is writable");
+        self.configure(configure);
+    }
+
     /// Sends a webhook as anybody may who knows the token, as a delivery of its own, and returns the answer.
     pub fn hook(&self, project: Project, body: &Value) -> Answer {
         let token = self.stack.secret(project.webhook_secret);

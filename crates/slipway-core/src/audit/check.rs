@@ -202,7 +202,7 @@ fn row_length(format: Format, bytes: &[u8]) -> Option<usize> {
             loop {
                 let end = from + memchr(b'\n', bytes.get(from..)?)? + 1;
                 // A line's end inside of quotes belongs to a text.
-                if memchr_iter(b'"', bytes.get(..end)?).count() % 2 == 0 {
+                if memchr_iter(b'"', bytes.get(..end)?).count().is_multiple_of(2) {
                     return Some(end);
                 }
                 from = end;

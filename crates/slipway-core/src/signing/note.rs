@@ -102,7 +102,7 @@ impl Note {
             number += 1;
             let invalid = |why| InvalidNote { line: number, why };
             let Some(content) = line.strip_suffix('\n') else { return Err(invalid("it does not end")) };
-            if content.chars().any(|letter| letter.is_control()) {
+            if content.chars().any(char::is_control) {
                 return Err(invalid("it has control characters"));
             }
             match (content.strip_prefix(SIGNATURE), content.is_empty()) {
