@@ -13,7 +13,7 @@ use slipway_core::attestation::{ENVELOPE, PREDICATE, signed};
 use slipway_core::cargo::tag_of;
 use slipway_core::config::{Config, Project};
 use slipway_core::promotion::Slot;
-use slipway_core::signing::KeyName;
+use slipway_core::signing::{KeyName, SigningError};
 use slipway_core::store::{Artifact, NotShipped};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
@@ -22,10 +22,12 @@ use slipway_wire::Digest;
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::package;
-use crate::port::{AttachingHost, SOON};
+use crate::port::AttachingHost;
 
-/// When a key that could not be used is tried again.
-const KEY_AGAIN: Duration = Duration::from_mins(1);
+/// When what could not be signed is tried again.
+const SIGN_AGAIN: Duration = Duration::from_mins(1);
+/// When it is looked again whether what is stopped may go on.
+const STOPPED_AGAIN: Duration = Duration::from_secs(30);
 /// The longest wait between two tries. What is due later was put off by a clock that was wrong.
 const WAIT_MAX: Duration = Duration::from_mins(30);
 /// How long an account is asked for a slot, and how long attaching may take: a project's alarm has other things to do. What
@@ -35,60 +37,62 @@ const ATTACH_LIMIT: Duration = Duration::from_secs(6);
 /// Attaching is tried for about a day. What is attested can be downloaded meanwhile, and afterwards.
 const TRIES_MAX: u32 = 56;
 
-/// Signs and attaches what is due, and says when there is more.
-pub async fn attest<S: Sql>(
-    record: &Record<S>,
-    host: &impl AttachingHost,
-    config: &Config,
-) -> Result<Option<Timestamp>, LedgerError> {
-    let Some(project) = record.project_id()?.and_then(|id| config.project_of_id(id)) else { return Ok(None) };
-    // Without a key nothing is signed. What is due waits until there is one.
+/// When the next is to be signed or attached. `None` where nothing is signed: what is due waits until there is a key.
+pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
     if config.edge.signing_key.is_none() {
         return Ok(None);
     }
-    let goes_on = sign_all(record, host, config, project).await?;
-    // One in each run: a registry that is slow holds up nothing else for long.
-    if let Some(due) = record.due_attachment(host.now(), host.now() + WAIT_MAX)? {
-        attach(record, host, config, project, &due).await?;
-    }
-    let now = host.now();
-    let soonest = if goes_on { now + SOON } else { now + KEY_AGAIN };
-    Ok(record.next_attestation(now, now + WAIT_MAX)?.map(|due_at| due_at.max(soonest)))
+    record.next_attestation(now + WAIT_MAX)
 }
 
-/// Signs what is due. Whether there is a key that can be used.
+/// Signs and attaches what is due.
+pub async fn attest<S: Sql>(record: &Record<S>, host: &impl AttachingHost, config: &Config) -> Result<(), LedgerError> {
+    let Some(project) = record.project_id()?.and_then(|id| config.project_of_id(id)) else { return Ok(()) };
+    if config.edge.signing_key.is_none() {
+        return Ok(());
+    }
+    sign_all(record, host, config, project).await?;
+    // One in each run: a registry that is slow holds up nothing else for long.
+    match record.due_attachment(host.now(), host.now() + WAIT_MAX)? {
+        Some(due) => attach(record, host, config, project, &due).await,
+        None => Ok(()),
+    }
+}
+
 async fn sign_all<S: Sql>(
     record: &Record<S>,
     host: &impl AttachingHost,
     config: &Config,
     project: &Project,
-) -> Result<bool, LedgerError> {
-    let due = record.unsigned(config, project)?;
+) -> Result<(), LedgerError> {
+    let due = record.unsigned(config, project, host.now(), host.now() + WAIT_MAX)?;
     if due.is_empty() {
-        return Ok(true);
+        return Ok(());
     }
     let key = match host.signer().await {
-        Ok(Some(key)) => key,
-        Ok(None) => return Ok(false),
-        Err(error) => {
-            host.log(&format!("{} attestations wait to be signed: {error}", due.len()));
-            return Ok(false);
-        }
+        Ok(Some(key)) => Ok(key),
+        Ok(None) => Err(SigningError("there is no signing key".to_owned())),
+        Err(error) => Err(error),
     };
+    if let Err(error) = &key {
+        host.log(&format!("{} attestations wait to be signed: {error}", due.len()));
+    }
     let by = KeyName::of(&config.edge.url);
-    let mut all = true;
     for of in due {
-        let Some(statement) = &of.statement else {
-            host.log(&format!("{} {} is not attested: slipway.toml no longer has its places", of.version, of.key));
-            all = false;
+        let (Ok(key), Some(statement)) = (&key, &of.statement) else {
+            if key.is_ok() {
+                host.log(&format!("{} {} is not attested: slipway.toml no longer has its places", of.version, of.key));
+            }
+            record.sign_later(&of, host.now() + SIGN_AGAIN)?;
             continue;
         };
         let payload = statement.payload()?;
-        let envelope = match signed(&payload, &by, &key).await {
+        let envelope = match signed(&payload, &by, key).await {
             Ok(envelope) => envelope,
             Err(error) => {
                 host.log(&format!("{} {} is not attested: {error}", of.version, of.key));
-                return Ok(false);
+                record.sign_later(&of, host.now() + SIGN_AGAIN)?;
+                continue;
             }
         };
         let asks = tag_of(&of.distro).is_some() && config.image_rules(&of.public).attest;
@@ -97,7 +101,7 @@ async fn sign_all<S: Sql>(
             host.announce(&of.version);
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Attaches one attestation to its image, unless its repository is being written to.
@@ -116,6 +120,10 @@ async fn attach<S: Sql>(
     if due.tries >= TRIES_MAX {
         host.log(&format!("the attestation of {} {} is not attached; given up", due.version, due.key));
         return record.attach_later(due, false, None);
+    }
+    // To attach it is to publish it.
+    if record.is_stopped()? {
+        return record.attach_later(due, false, Some(host.now() + STOPPED_AGAIN));
     }
     // One whose answer never comes keeps nobody waiting: it is due again later, whatever happens.
     let again = host.now() + Duration::from_secs(2 << due.tries.min(10)).min(WAIT_MAX);

@@ -81,8 +81,8 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.0.query(
-            "INSERT OR IGNORE INTO attestations (version, key, distro, approval, released_at, outside, audit_sequence, audit_hash, tries)
-             SELECT ?, ?, ?, ?, ?, ?, sequence, hash, 0 FROM audit ORDER BY sequence DESC LIMIT 1",
+            "INSERT OR IGNORE INTO attestations (version, key, distro, approval, released_at, outside, audit_sequence, audit_hash, tries, due_at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, sequence, hash, 0, ?5 FROM audit ORDER BY sequence DESC LIMIT 1",
             &[
                 version.as_str().into(),
                 key.as_str().into(),
@@ -95,8 +95,14 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
-    /// What is to be signed, with what it says.
-    pub fn unsigned(&self, config: &Config, project: &Project) -> Result<Vec<Unsigned>, LedgerError> {
+    /// What is to be signed now, with what it says. None is put off beyond `latest`.
+    pub fn unsigned(
+        &self,
+        config: &Config,
+        project: &Project,
+        now: Timestamp,
+        latest: Timestamp,
+    ) -> Result<Vec<Unsigned>, LedgerError> {
         let rows = self.0.query(
             "SELECT n.id, n.version, n.key, n.distro, n.released_at, n.outside, n.audit_sequence, n.audit_hash,
                     a.id, a.digest, a.approved_by, a.via, a.at, a.job_id, a.policy,
@@ -107,10 +113,19 @@ impl<S: Sql> Record<S> {
              JOIN targets t ON t.version = n.version AND t.key = n.key AND t.distro = n.distro
              JOIN packages p ON p.version = n.version AND p.key = n.key
              JOIN pipelines i ON i.version = p.version AND i.id = p.pipeline_id
-             WHERE n.envelope IS NULL ORDER BY n.id LIMIT ?",
-            &[SIGNED_MAX.into()],
+             WHERE n.envelope IS NULL AND (n.due_at <= ? OR n.due_at > ?) ORDER BY n.due_at, n.id LIMIT ?",
+            &[now.0.into(), latest.0.into(), SIGNED_MAX.into()],
         )?;
         rows.iter().map(|row| unsigned(config, project, row)).collect()
+    }
+
+    /// What could not be signed is tried again at `due_at`.
+    pub fn sign_later(&self, of: &Unsigned, due_at: Timestamp) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE attestations SET due_at = ? WHERE id = ? AND envelope IS NULL",
+            &[due_at.0.into(), of.id.into()],
+        )?;
+        Ok(())
     }
 
     /// Keeps a signed attestation, which is shown from now on. `attach_at`: when it is to be attached to its image, where the
@@ -157,7 +172,7 @@ impl<S: Sql> Record<S> {
             "SELECT n.id, n.version, n.key, n.distro, t.public_place, t.public_repository, a.digest, n.envelope, n.tries
              FROM attestations n JOIN approvals a ON a.id = n.approval
              JOIN targets t ON t.version = n.version AND t.key = n.key AND t.distro = n.distro
-             WHERE n.due_at <= ? OR n.due_at > ? ORDER BY n.due_at, n.id LIMIT 1",
+             WHERE n.envelope IS NOT NULL AND (n.due_at <= ? OR n.due_at > ?) ORDER BY n.due_at, n.id LIMIT 1",
             &[now.0.into(), latest.0.into()],
         )?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -199,11 +214,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// When the next is to be signed or attached, at the latest at `latest`.
-    pub fn next_attestation(&self, now: Timestamp, latest: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
-        let unsigned = self.0.query("SELECT 1 FROM attestations WHERE envelope IS NULL LIMIT 1", &[])?;
-        if !unsigned.is_empty() {
-            return Ok(Some(now));
-        }
+    pub fn next_attestation(&self, latest: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
         let rows =
             self.0.query("SELECT due_at FROM attestations WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1", &[])?;
         Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(|due_at| Timestamp(due_at).min(latest)))

@@ -264,8 +264,7 @@ const ATTESTATIONS: &[&str] = &[
         due_at INTEGER,
         UNIQUE (version, key, distro, approval)
     )",
-    "CREATE INDEX unsigned_attestations ON attestations (id) WHERE envelope IS NULL",
-    "CREATE INDEX open_attachments ON attestations (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX open_attestations ON attestations (due_at) WHERE due_at IS NOT NULL",
     "CREATE TRIGGER an_attestation_is_never_changed BEFORE UPDATE OF envelope ON attestations WHEN OLD.envelope IS NOT NULL
         BEGIN SELECT RAISE(ABORT, 'an attestation is signed once'); END",
 ];

@@ -13,7 +13,7 @@ fn config() -> Config {
 fn unsigned(record: &Record<Database>) -> Vec<Unsigned> {
     let config = config();
     let project: &Project = config.project("tug").expect("the project");
-    record.unsigned(&config, project).expect("rows")
+    record.unsigned(&config, project, NOW, NOW).expect("rows")
 }
 
 /// Staged, approved and released.
