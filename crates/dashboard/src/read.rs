@@ -110,6 +110,8 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
         problem: optional(json, "problem", problem)?,
+        // What is in its way is its problem, and the rest is for those who took it back.
+        withdrawal: None,
     })
 }
 

@@ -41,6 +41,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod verify;
+mod withdraw;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -113,6 +114,10 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Close(options) => {
             let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
             hold::close(&options, &settings, Say::new(options.json)).await?;
+        }
+        Command::Withdraw(options) => {
+            let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
+            withdraw::withdraw(&options, &settings, Say::new(options.json)).await?;
         }
         Command::Login(options) => {
             let address = settings::address(&host::variable)?;

@@ -19,6 +19,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         attempts: 0,
         approval: None,
         problem: None,
+        withdrawal: None,
     };
     let package = |(key, states): &(&str, &str)| Package {
         key: key.parse().expect("a key"),
