@@ -113,6 +113,8 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         // It is for programs that check it, and not shown.
         attestation: None,
         problem: optional(json, "problem", problem)?,
+        // What is in its way is its problem, and the rest is for those who took it back.
+        withdrawal: None,
     })
 }
 

@@ -74,7 +74,7 @@ mod tests {
     fn target() -> Value {
         json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "releasing", "since": "", "step": "copy",
                 "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
-                "problem": problem(), "expires_at": "" })
+                "withdrawal": withdrawal(), "problem": problem(), "expires_at": "" })
     }
 
     fn replaced() -> Value {
@@ -92,6 +92,11 @@ mod tests {
 
     fn hold() -> Value {
         json!({ "key": "k", "by": "mira", "reason": "r", "at": "", "until": "" })
+    }
+
+    fn withdrawal() -> Value {
+        json!({ "by": "mira", "reason": "r", "at": "", "state": "not_withdrawn", "users": ["u"], "notes": ["n"],
+                "problem": problem() })
     }
 
     fn closing() -> Value {
@@ -187,6 +192,15 @@ mod tests {
             json!({ "project": project(), "at": "", "enabled": true, "places": [staged], "packages": [retained] });
         check::<api::Retention>("Retention", retention);
         check::<api::CloseRequest>("CloseRequest", json!({ "reason": "r" }));
+        let target_of_key = json!({ "key": "k", "target": "el/9" });
+        check::<api::TargetOfKey>("TargetOfKey", target_of_key.clone());
+        let withdraw = json!({ "keys": ["k"], "targets": [target_of_key], "reason": "r", "dry_run": true });
+        check::<api::WithdrawalRequest>("WithdrawalRequest", withdraw);
+        let planned = json!({ "key": "k", "target": "el/9", "public": location(), "name": "n",
+                              "digest": format!("sha256:{}", "0".repeat(64)), "found": "f", "users": ["u"] });
+        check::<api::PlannedWithdrawal>("PlannedWithdrawal", planned.clone());
+        check::<api::Withdrawals>("Withdrawals", json!({ "withdrawals": [planned], "follow": "" }));
+        check::<api::Withdrawal>("Withdrawal", withdrawal());
         check::<api::Stopped>("Stopped", closing());
         check::<api::StopRequest>("StopRequest", json!({ "reason": "r" }));
         let switched = json!({ "project": project(), "has_heard": true, "stopped": closing() });

@@ -28,6 +28,7 @@ pub(crate) enum Command {
     Close(Close),
     Retention(Retention),
     Extend(Extend),
+    Withdraw(Withdraw),
     Login(Login),
     Logout { json: bool },
     Config { path: String, json: bool },
@@ -50,6 +51,7 @@ pub(crate) enum Topic {
     Close,
     Retention,
     Extend,
+    Withdraw,
     Login,
     Logout,
     Config,
@@ -57,7 +59,7 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Plan,
         Self::Session,
         Self::Stage,
@@ -70,6 +72,7 @@ impl Topic {
         Self::Close,
         Self::Retention,
         Self::Extend,
+        Self::Withdraw,
         Self::Login,
         Self::Logout,
         Self::Config,
@@ -90,6 +93,7 @@ impl Topic {
             Self::Close => "close",
             Self::Retention => "retention",
             Self::Extend => "extend",
+            Self::Withdraw => "withdraw",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Config => "config",
@@ -118,6 +122,7 @@ impl Topic {
             Self::Retention => &[ALL, VERSION, TIMEOUT, JSON],
             Self::Extend => &[UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
+            Self::Withdraw => &[REASON, TARGET, DRY_RUN, YES, VERSION, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Login => &[API, TIMEOUT, JSON],
             Self::Logout | Self::Config => &[JSON],
@@ -293,6 +298,24 @@ pub(crate) struct Close {
     pub(crate) json: bool,
 }
 
+/// `slipway withdraw`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Withdraw {
+    /// The packages.
+    pub(crate) keys: Vec<Key>,
+    /// Of one package, these targets alone.
+    pub(crate) targets: Vec<TargetName>,
+    /// Why. A dry run needs no reason.
+    pub(crate) reason: Option<String>,
+    /// Whether nothing is to be done.
+    pub(crate) dry_run: bool,
+    /// Whether it is to be done.
+    pub(crate) yes: bool,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
 /// `slipway login`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Login {
@@ -345,6 +368,8 @@ pub(crate) const ASK_TIMEOUT_S: u32 = 120;
 pub(crate) const STAGE_TIMEOUT_S: u32 = 600;
 /// How long `release` follows: a session ends after 3 hours at the latest.
 pub(crate) const RELEASE_TIMEOUT_S: u32 = 3 * 60 * 60;
+/// A server may serve what it has deleted for as long as its index takes.
+const WITHDRAW_TIMEOUT_S: u32 = 900;
 /// How long `await` waits: as long as a job of GitLab.com may run unless its project says otherwise.
 pub(crate) const AWAIT_TIMEOUT_S: u32 = 60 * 60;
 /// How long `login` waits for the person. GitLab's codes live 5 minutes.
@@ -401,6 +426,8 @@ const KEY: Flag = Flag::of("--key", "FILE");
 const LIFT: Flag = Flag::switch("--lift");
 const UNTIL: Flag = Flag::of("--until", "MOMENT");
 const REASON: Flag = Flag::of("--reason", "TEXT");
+const TARGET: Flag = Flag::of("--target", "TARGET").many();
+const YES: Flag = Flag::switch("--yes");
 const API: Flag = Flag::switch("--api");
 const PROBE: Flag = Flag::of("--probe", "USER/REPO");
 const URL: Flag = Flag::of("--url", "URL");
@@ -447,6 +474,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         Topic::Close => close(&mut line),
         Topic::Retention => retention(&mut line),
         Topic::Extend => extend(&mut line),
+        Topic::Withdraw => withdraw(&mut line),
         Topic::Login => login(&mut line),
         Topic::Logout => line.no_words().map(|()| Command::Logout { json: line.switch(JSON) }),
         Topic::Config => config(&mut line),
@@ -572,6 +600,25 @@ fn close(line: &mut Line) -> Option<Command> {
     line.no_words()?;
     let reason = line.needed(REASON)?;
     Some(Command::Close(Close { reason, version, timeout_s, json }))
+}
+
+fn withdraw(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, WITHDRAW_TIMEOUT_S);
+    let (json, dry_run, yes, version) = (line.switch(JSON), line.switch(DRY_RUN), line.switch(YES), line.version());
+    let targets = line.values(TARGET);
+    let targets: Vec<TargetName> = targets.iter().filter_map(|name| line.parsed(&target_in_path(name))).collect();
+    let keys = line.keys();
+    if keys.is_empty() && line.problems.is_empty() {
+        line.problems.push("at least one KEY is needed: what is taken back is named".to_owned());
+    }
+    if !targets.is_empty() && keys.len() > 1 {
+        line.problems.push("`--target` belongs to one KEY".to_owned());
+    }
+    if dry_run && yes {
+        line.problems.push("either `--dry-run` or `--yes`, not both".to_owned());
+    }
+    let reason = if dry_run { line.value(REASON) } else { Some(line.needed(REASON)?) };
+    Some(Command::Withdraw(Withdraw { keys, targets, reason, dry_run, yes, version, timeout_s, json }))
 }
 
 fn login(line: &mut Line) -> Option<Command> {
@@ -1005,6 +1052,16 @@ mod tests {
             timeout_s: ASK_TIMEOUT_S,
             json: false,
         };
+        let withdraw = Withdraw {
+            keys: vec![key("a")],
+            targets: vec![],
+            reason: Some("bad".to_owned()),
+            dry_run: false,
+            yes: false,
+            version: None,
+            timeout_s: WITHDRAW_TIMEOUT_S,
+            json: false,
+        };
         let verify = Verify {
             manifest: None,
             keyring: None,
@@ -1046,6 +1103,19 @@ mod tests {
                 Command::Hold(Hold { keys: vec![key("a")], lift: true, version: version("1"), ..hold }),
             ),
             (
+                "withdraw b a --reason bad --yes",
+                Command::Withdraw(Withdraw { keys: vec![key("a"), key("b")], yes: true, ..withdraw.clone() }),
+            ),
+            (
+                "withdraw a --target el/9 --target 1.2 --dry-run",
+                Command::Withdraw(Withdraw {
+                    targets: ["el/9", ":1.2"].map(|name| name.parse().expect("a target")).to_vec(),
+                    reason: None,
+                    dry_run: true,
+                    ..withdraw
+                }),
+            ),
+            (
                 "verify --storage https://a --storage https://b --keyring k --key s --manifest m",
                 Command::Verify(Verify {
                     manifest: Some("m".to_owned()),
@@ -1078,6 +1148,10 @@ mod tests {
             ("doctor --record r", vec!["`--record` belongs to `--probe USER/REPO`"]),
             ("await", vec!["what to wait for is needed: `staged` or `complete`"]),
             ("hold a", vec!["`--reason TEXT` is needed"]),
+            ("withdraw a", vec!["`--reason TEXT` is needed"]),
+            ("withdraw --reason bad", vec!["at least one KEY is needed: what is taken back is named"]),
+            ("withdraw a b --target el/9 --reason bad", vec!["`--target` belongs to one KEY"]),
+            ("withdraw a --reason bad --yes --dry-run", vec!["either `--dry-run` or `--yes`, not both"]),
             ("config", vec!["`check FILE` is needed: what to do, and to which `slipway.toml`"]),
             ("release --all a", vec!["either `--all` or KEYs, not both"]),
             (

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, ExtensionRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest,
     Policy, ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary,
-    Retention, Session, SessionRequest, SignIn, SigningKeys, Target, TargetHistory,
+    Retention, Session, SessionRequest, SignIn, SigningKeys, Target, TargetHistory, WithdrawalRequest, Withdrawals,
 };
 use slipway_core::attestation::Envelope;
 use slipway_core::cargo::TargetName;
@@ -297,6 +297,11 @@ impl<'a> Edge<'a> {
     /// Gives the release up.
     pub(crate) async fn close(&self, request: &CloseRequest) -> Result<Release, EdgeError> {
         self.ask(Method::POST, self.release_url(&["close"]), Some(request)).await
+    }
+
+    /// Takes back what is public, or says what that would be.
+    pub(crate) async fn withdraw(&self, request: &WithdrawalRequest) -> Result<Withdrawals, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["withdrawals"]), Some(request)).await
     }
 
     /// Opens gates that are closed, with a reason.

@@ -16,6 +16,7 @@ pub(crate) fn page(topic: Option<Topic>) -> &'static str {
         Some(Topic::Retention) => include_str!("help/retention.txt"),
         Some(Topic::Extend) => include_str!("help/extend.txt"),
         Some(Topic::Close) => include_str!("help/close.txt"),
+        Some(Topic::Withdraw) => include_str!("help/withdraw.txt"),
         Some(Topic::Login) => include_str!("help/login.txt"),
         Some(Topic::Logout) => include_str!("help/logout.txt"),
         Some(Topic::Config) => include_str!("help/config.txt"),

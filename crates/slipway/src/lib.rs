@@ -44,6 +44,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod verify;
+mod withdraw;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -131,6 +132,10 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Extend(options) => {
             let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
             retention::extend(&options, &settings, Say::new(options.json)).await?;
+        }
+        Command::Withdraw(options) => {
+            let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
+            withdraw::withdraw(&options, &settings, Say::new(options.json)).await?;
         }
         Command::Login(options) => {
             let address = settings::address(&host::variable)?;

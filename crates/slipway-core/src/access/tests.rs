@@ -171,6 +171,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("DELETE", &of("/holds"), "EMO"),
         ("POST", &of("/extensions"), "emEMO"),
         ("POST", &of("/close"), "MO"),
+        ("POST", &of("/withdrawals"), "MO"),
         ("POST", &of("/overrides"), "REM"),
     ];
     for (method, path, expected) in table {
@@ -236,7 +237,15 @@ fn whoever_may_not_know_of_a_project_is_not_told_that_it_is_there() {
     let config = config();
     let tug = config.project("tug").expect("it is in the file");
     for (letter, caller, level) in everybody() {
-        for right in [Right::Declare, Right::Release, Right::Hold, Right::Close, Right::Override, Right::Operate] {
+        for right in [
+            Right::Declare,
+            Right::Release,
+            Right::Hold,
+            Right::Close,
+            Right::Withdraw,
+            Right::Override,
+            Right::Operate,
+        ] {
             let answer = may(right, caller.as_ref(), tug, level, &config);
             match letter {
                 's' => assert_eq!(answer, Err(Denied::Stranger), "{right:?}"),
