@@ -6,14 +6,17 @@ use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
-use slipway_core::api::{AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
+use slipway_core::api::{
+    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, WithdrawalRequest,
+};
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
-use slipway_core::query::{self, ReleaseQuery, WAIT_SECONDS_MAX};
+use slipway_core::query::{self, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
+use slipway_edge::withdraw;
 use slipway_view::filter::Filter;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -23,15 +26,14 @@ use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, ToDirectory, ToProject, tell};
 use crate::{
-    carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, stop, strangers, webhook,
+    backup, carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, signing, stop, strangers,
+    webhook,
 };
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_SECONDS_MAX: Duration = Duration::from_secs(10);
-/// Rows of the audit in one answer.
-const AUDIT_ROWS_MAX: u64 = 1000;
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
@@ -144,7 +146,10 @@ async fn api(
     config: &Config,
     asking: Asking<'_>,
 ) -> Answer {
-    let takes_query = matches!(path, ["projects", _, "audit"] | ["projects", _, "releases", _] | [.., "live"]);
+    let takes_query = matches!(
+        path,
+        ["projects", _, "audit"] | ["projects", _, "audit", "heads"] | ["projects", _, "releases", _] | [.., "live"]
+    );
     if !(takes_query && method == Method::Get) {
         query::none(&pairs(&request)?)?;
     }
@@ -158,6 +163,7 @@ async fn api(
             let project = asking.project(project).await?;
             stop::one(turn == Method::Post, &body(&mut request, BODY_BYTES_MAX).await?, env, project).await
         }
+        (Method::Get, ["signing-key"]) => signing::keys(env, config).await,
         (Method::Get, ["projects"]) => {
             let projects = asking.visible().await?;
             json(200, &projects.into_iter().map(shown).collect::<Vec<_>>())
@@ -176,7 +182,14 @@ async fn api(
         }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = asking.project(project).await?;
-            let message = ToProject::Audit { first: query::first_row(&pairs(&request)?)?, count: AUDIT_ROWS_MAX };
+            let AuditQuery { first, count, format } = AuditQuery::read(&pairs(&request)?)?;
+            let message = ToProject::Audit { project_id: project.id, first, count, format };
+            Ok(tell(&message::project(env, project.id)?, &message).await?)
+        }
+        (Method::Get, ["projects", project, "audit", what @ ("head" | "heads")]) => {
+            let project = asking.project(project).await?;
+            let first = if *what == "heads" { Some(query::first_head(&pairs(&request)?)?) } else { None };
+            let message = ToProject::Heads { project_id: project.id, first };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
         }
         (Method::Get, ["projects", project, "strangers"]) => {
@@ -228,6 +241,14 @@ async fn api(
             let version = parse_version(version)?;
             let asked: CarryRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             carry::answer(env.clone(), project.id, session, version, asked).await
+        }
+        (Method::Post, ["projects", project, "releases", version, "withdrawals"]) => {
+            let project = asking.project(project).await?;
+            let version = parse_version(version)?;
+            let request: WithdrawalRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            let call = Box::new(withdraw::Call { by: By::of(asking.caller()?), request });
+            let asked = ToProject::Withdraw { project_id: project.id, version, call };
+            Ok(tell(&message::project(env, project.id)?, &asked).await?)
         }
         (Method::Get, ["projects", project, "policy"]) => json(200, &policy(config, asking.project(project).await?)),
         (method, ["projects", project, "releases", version, what]) => {

@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use slipway_core::api::{AdoptionRequest, ReleasePatch};
+use slipway_core::audit::Format;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
 use slipway_core::promotion::Order;
@@ -15,10 +16,11 @@ use slipway_core::secret::JobSession;
 use slipway_core::stop::Word;
 use slipway_core::sweep::Swept;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::{Withdrawal, WithdrawalReport};
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
-use slipway_edge::sweep;
+use slipway_edge::{sweep, withdraw};
 use slipway_ledger::{Ask, Named};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
@@ -45,6 +47,12 @@ pub(crate) enum ToProject {
     MayAct(Box<Ask>),
     /// Somebody changes what may be released.
     Change { project_id: u64, version: Version, by: By, change: Change },
+    /// Somebody takes back what is public, or asks what that would be.
+    Withdraw { project_id: u64, version: Version, call: Box<withdraw::Call> },
+    /// A package's object asks whether something may be taken back now.
+    MayWithdraw { project_id: u64, number: u64 },
+    /// What the object of a package saw of a withdrawal.
+    Withdrawal { withdrawal: Box<Withdrawal>, report: WithdrawalReport },
     /// A release; with `since` or `state`, not before it has changed, has reached the state, or the time is up.
     Release { project_id: u64, version: Version, since: Option<u64>, state: Option<ReleaseState>, wait_ms: u64 },
     /// All releases.
@@ -64,7 +72,15 @@ pub(crate) enum ToProject {
     /// What came of such pages.
     Sweep { project_id: u64, told: Box<sweep::Told> },
     /// Rows of the audit.
-    Audit { first: u64, count: u64 },
+    Audit {
+        project_id: u64,
+        first: u64,
+        count: u64,
+        #[serde(default)]
+        format: Format,
+    },
+    /// Signed heads of the audit, of the rows from `first` on; without it the newest alone.
+    Heads { project_id: u64, first: Option<u64> },
     /// What the record says of itself in numbers.
     Measure { project_id: u64 },
     /// Go on with whatever is open.
@@ -82,6 +98,8 @@ pub(crate) enum ToProject {
 pub(crate) enum ToPackage {
     /// An approved order.
     Accept(Box<Order>),
+    /// Something of it is to be taken back.
+    Withdraw(Box<Withdrawal>),
     /// A stateless invocation shows its one-time capability.
     Redeem { nonce: String },
     /// How many bytes a stateless invocation has sent.

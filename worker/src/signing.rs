@@ -1,9 +1,12 @@
 //! The key that heads of the audit and attestations are signed with, and what of it is public.
 
-use slipway_core::signing::{Seed, SigningError};
+use slipway_core::api::SigningKeys;
+use slipway_core::config::Config;
+use slipway_core::signing::{KeyName, Seed, Signer as _, SigningError};
 use slipway_webcrypto::SigningKey;
 use worker::Env;
 
+use crate::answer::{Answer, json};
 use crate::settings;
 
 /// The edge's signing key, where `slipway.toml` names one. It is imported anew for each run that signs: no JavaScript handle
@@ -14,4 +17,11 @@ pub(crate) async fn key(env: &Env) -> Result<Option<SigningKey>, SigningError> {
     let seed = Seed::parse(&settings::secret(env, &name).map_err(failed)?);
     let seed = seed.map_err(|error| SigningError(format!("the secret `{name}` cannot be used: {error}")))?;
     Ok(Some(SigningKey::import(&seed).await?))
+}
+
+/// The public keys, for whoever checks what is signed.
+pub(crate) async fn keys(env: &Env, config: &Config) -> Answer {
+    let key = key(env).await.map_err(|error| worker::Error::RustError(error.to_string()))?;
+    let current = key.as_ref().map(SigningKey::public_key);
+    json(200, &SigningKeys::of(&KeyName::of(&config.edge.url), current, &config.edge.former_keys))
 }

@@ -110,6 +110,8 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
         attestation: optional(json, "attestation", V::text)?,
+        // It is for programs that check it, and not shown.
+        attestation: None,
         problem: optional(json, "problem", problem)?,
     })
 }

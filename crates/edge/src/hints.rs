@@ -236,8 +236,10 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             Err(refusal @ Refusal::OtherEnvironment { .. }) if !played.is_last => {
                 return Ok(Settled::NotYet(refusal.to_string()));
             }
-            // What is not shipped does not remain, so whoever releases all that remain is not refused for it.
-            Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
+            // What is not shipped, or was taken back, does not remain, so whoever releases all that remain is not refused for it.
+            Err(refusal @ (Refusal::Skipped { .. } | Refusal::Withdrawn { .. }))
+                if is_for_all(candidate, &job.name) =>
+            {
                 return Ok(Settled::So(refusal.to_string()));
             }
             Err(refusal) => {

@@ -128,7 +128,7 @@ fn nothing(project: &Project, version: &Version, refused: &[RefusedKey]) -> Deni
 
 impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     /// All that the job stands for, each on its own. What is on its way or released already is followed like the rest;
-    /// what is not shipped does not remain.
+    /// what is not shipped, or was taken back, does not remain.
     async fn judge_all(&self) -> Result<(Vec<(Candidate, Approval)>, Vec<RefusedKey>), Unanswered> {
         let Self { record, project, job, version, .. } = self;
         let candidates = record.candidates_of_job(job.pipeline.id, &job.name)?;
@@ -139,7 +139,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             is_known = true;
             match self.judge(&key).await? {
                 Ok((candidate, approval)) => accepted.push((candidate, approval)),
-                Err(denied) if denied.kind == "skipped" => {}
+                Err(denied) if matches!(denied.kind, "skipped" | "withdrawn") => {}
                 Err(denied) => {
                     refused.push(RefusedKey { key, kind: denied.kind.to_owned(), why: denied.detail });
                 }
@@ -218,6 +218,7 @@ fn denied(refusal: &Refusal) -> Denied {
         | Refusal::NotEntitled { .. } => (403, "not-allowed"),
         Refusal::NotStaged { .. } => (409, "not-staged"),
         Refusal::Skipped { .. } => (409, "skipped"),
+        Refusal::Withdrawn { .. } => (409, "withdrawn"),
         Refusal::Closed { .. } => (409, "closed"),
     };
     Denied::new(status, kind, format!("{refusal}."))

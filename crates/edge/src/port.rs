@@ -14,6 +14,7 @@ use slipway_core::stop::Stopped;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 use slipway_ledger::Ask;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Token, Transfer};
 
@@ -87,6 +88,16 @@ pub trait PackageHost: Clock + Http {
 
     /// Tells the project's record. `Ok` only when the record has it.
     async fn report(&self, told: &Told) -> Result<(), Silent>;
+
+    /// Asks the project's record whether something may be taken back now.
+    async fn may_withdraw(&self, _withdrawal: &Withdrawal) -> Result<MayWithdraw, Silent> {
+        Err(Silent("this host takes nothing back".to_owned()))
+    }
+
+    /// Tells the project's record how far a withdrawal is. `Ok` only when the record has it.
+    async fn report_withdrawal(&self, _withdrawal: &Withdrawal, _report: &WithdrawalReport) -> Result<(), Silent> {
+        Err(Silent("this host takes nothing back".to_owned()))
+    }
 }
 
 /// A target on its way, as those who watch know it.
@@ -145,6 +156,16 @@ pub trait ProjectHost: Clock + Http {
 
     /// Gives an order to its package's object. `Ok` only when that has it.
     async fn hand_over(&self, order: &Order) -> Result<(), Silent>;
+
+    /// Gives a withdrawal to its package's object. `Ok` only when that has it.
+    async fn hand_over_withdrawal(&self, _withdrawal: &Withdrawal) -> Result<(), Silent> {
+        Err(Silent("this host takes nothing back".to_owned()))
+    }
+
+    /// A repository with its place's address and secret. The error says what the deployment lacks.
+    fn open(&self, _site: &Site) -> Result<Store, String> {
+        Err("this host opens no repository".to_owned())
+    }
 
     /// Tells those who watch a release that it has changed.
     fn announce(&self, version: &Version);

@@ -17,7 +17,7 @@ use slipway_ledger::{LedgerError, Record, Sql};
 use slipway_wire::{Planted, planted};
 
 use crate::port::{ProjectHost, SOON};
-use crate::{hints, package};
+use crate::{heads, hints, package};
 
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
@@ -45,12 +45,14 @@ pub async fn drive<S: Sql>(
     // Orders need no GitLab, so they go first, and again when the hints have made more.
     let mut tried = BTreeSet::new();
     hand_over(record, host, &mut tried).await?;
+    hand_over_withdrawals(record, host, project_id).await?;
     if let Some(gitlab) = gitlab {
         hints::look_into_all(record, host, config, gitlab, project_id).await?;
     }
     hand_over(record, host, &mut tried).await?;
     sweep(record, host, project_id).await?;
     record.forget_hints(host.now())?;
+    let unsigned = heads::sign(record, host, config).await?;
     // Other requests ran at every await above, and what they left is found only by reading everything again. From here on
     // nothing is awaited.
     let now = host.now();
@@ -58,10 +60,15 @@ pub async fn drive<S: Sql>(
     let hints = record.next_hint(now, now + hints::WAIT_MAX)?.map(|due_at| due_at.max(soonest));
     let orders = record.dispatches()?;
     let orders = orders.iter().map(|order| if tried.contains(&order.approval) { now + ORDER_AGAIN } else { soonest });
-    let sweep = record.is_moving()?.then(|| now + SWEEP);
+    let back = record.withdrawals_to_give()?.first().map(|_| now + ORDER_AGAIN);
+    let sweep = (record.is_moving()? || record.is_withdrawing()?).then(|| now + SWEEP);
     let lapse = record.next_lapse(config.approvals.lapse)?.map(|due_at| due_at.max(soonest));
     let turn = turn(record, host, config)?.map(|due_at| due_at.max(soonest));
-    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).min())
+    let head = match unsigned {
+        None => heads::due(record, config, now)?.map(|due_at| due_at.max(soonest)),
+        again => again,
+    };
+    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).chain(head).chain(back).min())
 }
 
 /// Tells those who follow a release of gates that time alone has opened or closed, and says when it does so next.
@@ -98,6 +105,24 @@ async fn hand_over<S: Sql>(
     }
     // All in one write: until then each would be given again, which does no harm.
     record.dispatched(&taken)
+}
+
+/// Gives what is to be taken back to its packages' objects, and again when nothing was heard of it.
+async fn hand_over_withdrawals<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    project_id: u64,
+) -> Result<(), LedgerError> {
+    let now = host.now();
+    let mut given = Vec::new();
+    for withdrawal in record.withdrawals_to_give()?.iter().chain(&record.unheard_withdrawals(now - QUIET, now)?) {
+        let name = package::name_of(project_id, &withdrawal.version, &withdrawal.key);
+        match host.hand_over_withdrawal(withdrawal).await {
+            Ok(()) => given.push(withdrawal.number),
+            Err(silent) => host.log(&format!("the withdrawal of {name} waits: {silent}")),
+        }
+    }
+    record.withdrawals_given(&given)
 }
 
 /// Finds approved work of which nothing was heard, and tells its object again: that arms its alarm, should it have lost

@@ -18,11 +18,14 @@ pub mod rusqlite;
 mod sql;
 pub mod switch;
 mod work;
+mod work_back;
 
 pub use migrate::{MigrationError, migrate};
 pub use record::{
-    Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GateOverride, Hint, HintSubject, Kept,
-    LedgerError, Measured, Named, Receiver, Record, Sent, Sight, Staged, StopReason, Unsigned, Watched,
+    AUDIT_ROWS, Ask, Attachment, Attested, Declared, DeclaredTarget, Delivery, Dispatch, DueStatus, End, ExportHead, GateOverride,
+    Hint, HintSubject, Imported, Kept, LedgerError, Measured, Named, NotImported, Receiver, Record, Sent, Sight,
+    Staged, StopReason, TakenBack, Unsigned, Watched,
 };
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};
+pub use work_back::Withdrawing;

@@ -42,7 +42,7 @@ pub use blobs::{
 };
 pub use copy::{Moved, NotCopied, Shelf, Unlisted, Uploads, copy, tag};
 pub use delete::{DeleteManifest, Deletion};
-pub use floating::{Floating, Move, Numbered, moves};
+pub use floating::{Floating, Move, Numbered, moves, newest};
 pub use image::{Image, NotWhole, read_image};
 pub use manifest::{
     DOCKER_IMAGE, DOCKER_LIST, Descriptor, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, OCI_IMAGE, OCI_INDEX,
@@ -54,6 +54,6 @@ pub use ping::answers;
 pub use read_back::{Depth, NotServed, Place, read_back, read_back_blobs};
 pub use referrers::{Referrers, find_referrers};
 pub use registry::{Credential, Location, Registry};
-pub use remove::{NotRemoved, Removed, remove};
+pub use remove::{NotRemoved, Removed, remove, remove_with};
 pub use session::{Scope, Session};
 pub use tags::list_tags;

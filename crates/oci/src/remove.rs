@@ -77,6 +77,19 @@ pub async fn remove(
     digest: Digest,
     kept: &BTreeSet<Digest>,
 ) -> Result<Removed, NotRemoved> {
+    remove_with(http, shelf, which, digest, kept, &BTreeSet::new()).await
+}
+
+/// As [`remove`], by a tag. `with` are tags that may go, too, if they lead to the image: they are taken back with it, or
+/// there is nothing else to which they could lead.
+pub async fn remove_with(
+    http: &impl Http,
+    shelf: Shelf<'_>,
+    which: &Which,
+    digest: Digest,
+    kept: &BTreeSet<Digest>,
+    with: &BTreeSet<Tag>,
+) -> Result<Removed, NotRemoved> {
     let Shelf { session, repository } = shelf;
     let removing = Removing { http, shelf };
     let tagged = match which {
@@ -98,7 +111,10 @@ pub async fn remove(
     let tags = removing.digests_of(tags.into_iter().map(Which::Tag).collect()).await?;
     let leading: BTreeSet<&Tag> = tags.iter().filter(|(_, led)| **led == digest).map(|(tag, _)| tag).collect();
     let stays = match which {
-        Which::Tag(tag) => leading.iter().find(|leading| **leading != tag).map(|tag| format!("the tag `{tag}`")),
+        Which::Tag(tag) => {
+            let others = leading.iter().find(|leading| **leading != tag && !with.contains(**leading));
+            others.map(|tag| format!("the tag `{tag}`"))
+        }
         Which::Digest(_) => None,
     };
     let stays = stays.or_else(|| kept.contains(&digest).then(|| "something else that is kept".to_owned()));

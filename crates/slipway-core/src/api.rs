@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cargo::{Kind, tag_of};
+use crate::cargo::{Kind, TargetName, tag_of};
 use crate::config::PipelineSource;
 use crate::release::{Key, Maturity, ReleaseState, TargetState, Version};
 use crate::route::How;
@@ -256,6 +256,40 @@ pub struct Stopped {
     pub at: String,
 }
 
+/// What an imported project's record says, beside what its repositories have: a page of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The targets, in the order of release, package and target.
+    pub targets: Vec<ComparedTarget>,
+    /// The number of the first target of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// Whether every page has been given, in order, so that the project may be started.
+    pub is_compared: bool,
+}
+
+/// One target, as the record has it and as the repositories do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComparedTarget {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// The distro version, or the tag with a colon before it.
+    pub target: String,
+    /// How far it is, by the record.
+    pub recorded: TargetState,
+    /// What staging has: `declared` bytes, `nothing`, `other` bytes, `no_digest` yet, or `unknown`.
+    pub staging: String,
+    /// What the public place has, in the same words.
+    pub public: String,
+    /// Whether both say the same.
+    pub agrees: bool,
+    /// Why something is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// `POST` and `DELETE /api/v1/stop`, and of one project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -426,6 +460,9 @@ pub struct Target {
     /// Why it is not further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// Somebody wants it taken back, or has had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<Box<Withdrawal>>,
 }
 
 impl Target {
@@ -442,6 +479,50 @@ impl Target {
         match &self.tag {
             Some(tag) => format!(":{tag}").into(),
             None => self.distro.as_str().into(),
+        }
+    }
+}
+
+/// Somebody takes back what was released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When it was asked for.
+    pub at: String,
+    /// How far it is.
+    pub state: WithdrawalState,
+    /// What users see once it is withdrawn, a sentence each.
+    pub users: Vec<String>,
+    /// What was done besides, and what stays, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What is in its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// How far a withdrawal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawalState {
+    /// It was asked for, and is not seen to be done.
+    UnderWay,
+    /// Nobody is served it any more.
+    Withdrawn,
+    /// It could not be done: its problem says why, and what to do. It may be asked for again.
+    NotWithdrawn,
+}
+
+impl WithdrawalState {
+    /// Its text in the API and in storage.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnderWay => "under_way",
+            Self::Withdrawn => "withdrawn",
+            Self::NotWithdrawn => "not_withdrawn",
         }
     }
 }
@@ -660,6 +741,62 @@ pub struct HoldRequest {
 pub struct CloseRequest {
     /// Why, for those who wonder.
     pub reason: String,
+}
+
+/// `POST …/withdrawals`: takes back what was released. It names packages, all released targets of them; or single targets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawalRequest {
+    /// The packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
+    /// Targets of packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetOfKey>,
+    /// Why, for those who wonder.
+    pub reason: String,
+    /// Whether nothing is to be done: the answer says what would be.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+}
+
+/// One target of a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetOfKey {
+    /// The package.
+    pub key: Key,
+    /// The text form of the target's name: `ubuntu/jammy`, or `:17.3.1` for a tag.
+    pub target: TargetName,
+}
+
+/// The answer: what is taken back (202), or would be (200).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawals {
+    /// Every target.
+    pub withdrawals: Vec<PlannedWithdrawal>,
+    /// The address to follow.
+    pub follow: String,
+}
+
+/// One target that is taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedWithdrawal {
+    /// The package.
+    pub key: Key,
+    /// The text form of the target's name.
+    pub target: TargetName,
+    /// Where it is public.
+    pub public: Location,
+    /// The file's name; for an image, where it was staged.
+    pub name: String,
+    /// The released bytes.
+    pub digest: Digest,
+    /// What is there now, where that is not what was released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What users see once it is withdrawn, a sentence each.
+    pub users: Vec<String>,
 }
 
 /// `POST …/overrides`: one of the people whom a gate names opens it for packages.

@@ -33,3 +33,4 @@ pub mod sweep;
 pub mod time;
 pub mod trouble;
 pub mod verdict;
+pub mod withdrawal;

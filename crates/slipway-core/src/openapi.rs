@@ -137,6 +137,9 @@ mod tests {
         let session = json!({ "session": "s", "expires_at": "", "project": project(), "pipeline_id": 1, "job_id": 1 });
         check::<api::Session>("Session", session);
         check::<api::SignIn>("SignIn", json!({ "gitlab": "g", "application": "a" }));
+        let key = json!({ "id": "00000000", "key": format!("{}=", "A".repeat(43)), "verifier_key": "v", "pem": "p", "is_current": true });
+        check::<api::SigningKey>("SigningKey", key.clone());
+        check::<api::SigningKeys>("SigningKeys", json!({ "name": "n", "keys": [key] }));
         check::<api::PersonSessionRequest>("PersonSessionRequest", json!({ "access_token": "t" }));
         let person = json!({ "id": 7, "username": "mira" });
         check::<api::PersonSession>("PersonSession", json!({ "session": "s", "expires_at": "", "user": person }));
@@ -180,6 +183,11 @@ mod tests {
         let switched = json!({ "project": project(), "has_heard": true, "stopped": closing() });
         check::<api::SwitchedProject>("SwitchedProject", switched.clone());
         check::<api::Switch>("Switch", json!({ "stopped": closing(), "projects": [switched] }));
+        let compared = json!({ "version": "1", "key": "k", "target": "el/9", "recorded": "staged", "staging": "declared",
+                               "public": "nothing", "agrees": true, "why": "w" });
+        check::<api::ComparedTarget>("ComparedTarget", compared.clone());
+        let comparison = json!({ "targets": [compared], "next": 2, "is_compared": true });
+        check::<api::Comparison>("Comparison", comparison);
         let opens = json!({ "keys": ["k"], "gates": ["soak"], "reason": "r" });
         check::<api::OverrideRequest>("OverrideRequest", opens);
         check::<api::DeploymentRequest>("DeploymentRequest", json!({ "environment": "production" }));

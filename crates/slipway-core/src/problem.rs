@@ -68,11 +68,17 @@ pub enum Code {
     Stopped,
     /// Left out on purpose.
     Skipped,
+    /// The place does not let what is public be taken back.
+    NotWithdrawable,
+    /// What was deleted is served all the same.
+    StillServed,
+    /// What was released under that name was taken back.
+    Withdrawn,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -100,6 +106,9 @@ impl Code {
         Self::Lapsed,
         Self::Stopped,
         Self::Skipped,
+        Self::NotWithdrawable,
+        Self::StillServed,
+        Self::Withdrawn,
     ];
 
     /// The code's text in the API and in storage.
@@ -131,6 +140,9 @@ impl Code {
             Self::Blocked => "blocked",
             Self::Lapsed => "lapsed",
             Self::Stopped => "stopped",
+            Self::NotWithdrawable => "not-withdrawable",
+            Self::StillServed => "still-served",
+            Self::Withdrawn => "withdrawn",
             Self::Skipped => "skipped",
         }
     }
@@ -146,6 +158,8 @@ impl Code {
             | Self::StagingConflict
             | Self::Drift
             | Self::Stranger
+            | Self::NotWithdrawable
+            | Self::Withdrawn
             | Self::Skipped => Retry::Useless,
             _ => Retry::Safe,
         }
@@ -224,6 +238,14 @@ impl Code {
                  waiting."
             }
             Self::Lapsed => "Release manager: play the release job again; its approval was for then.",
+            Self::NotWithdrawable => {
+                "Operator: take it out at the server itself, by its own page or with its administrator; then ask for the \
+                 withdrawal again, which finds it gone."
+            }
+            Self::StillServed => {
+                "Operator: look at the package server's indexing, then ask for the withdrawal again; it looks first."
+            }
+            Self::Withdrawn => "Release manager: release the package under another version.",
             Self::Stopped => "Operator: when the reason is gone, start Slipway again; then it goes on by itself.",
             Self::Skipped => "Nobody: it is left out on purpose.",
         }

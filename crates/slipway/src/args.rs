@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Release(Release),
     Status(Status),
     Verify(Verify),
+    VerifyAudit(VerifyAudit),
+    Audit(Audit),
     Hold(Hold),
     Close(Close),
     Login(Login),
@@ -41,6 +43,7 @@ pub(crate) enum Topic {
     Release,
     Status,
     Verify,
+    Audit,
     Hold,
     Close,
     Login,
@@ -50,7 +53,7 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Plan,
         Self::Session,
         Self::Stage,
@@ -58,6 +61,7 @@ impl Topic {
         Self::Release,
         Self::Status,
         Self::Verify,
+        Self::Audit,
         Self::Hold,
         Self::Close,
         Self::Login,
@@ -75,6 +79,7 @@ impl Topic {
             Self::Release => "release",
             Self::Status => "status",
             Self::Verify => "verify",
+            Self::Audit => "audit",
             Self::Hold => "hold",
             Self::Close => "close",
             Self::Login => "login",
@@ -100,13 +105,13 @@ impl Topic {
             Self::Stage => &[IMAGE, REPLACE, TIMEOUT, JSON],
             Self::Await | Self::Status => &[VERSION, TIMEOUT, JSON],
             Self::Release => &[ALL, VERSIONS, DRY_RUN, OVERRIDE, TIMEOUT, JSON],
-            Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, VERSION, TIMEOUT, JSON],
+            Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, AUDIT, HEAD, KEY, VERSION, TIMEOUT, JSON],
             Self::Hold => &[LIFT, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Login => &[API, TIMEOUT, JSON],
             Self::Logout | Self::Config => &[JSON],
-            Self::Session => &[TIMEOUT, JSON],
+            Self::Session | Self::Audit => &[TIMEOUT, JSON],
         }
     }
 }
@@ -199,11 +204,34 @@ pub(crate) struct Verify {
     pub(crate) manifest: Option<String>,
     /// The keys that indexes must be signed by.
     pub(crate) keyring: Option<String>,
+    /// The public key of the edge.
+    pub(crate) key: Option<String>,
     /// Where package servers may redirect to.
     pub(crate) storage: Vec<Base>,
     /// Where a registry gives tokens to whoever asks.
     pub(crate) realm: Option<Base>,
     pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway verify --audit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VerifyAudit {
+    /// An export.
+    pub(crate) audit: String,
+    /// Files with signed heads.
+    pub(crate) heads: Vec<String>,
+    /// A file with the keys that heads must be signed by.
+    pub(crate) key: Option<String>,
+    pub(crate) json: bool,
+}
+
+/// `slipway audit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Audit {
+    /// The file that is written.
+    pub(crate) file: String,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
 }
@@ -332,6 +360,9 @@ const MANIFEST: Flag = Flag::of("--manifest", "FILE");
 const KEYRING: Flag = Flag::of("--keyring", "FILE");
 const STORAGE: Flag = Flag::of("--storage", "URL").many();
 const REALM: Flag = Flag::of("--realm", "URL");
+const AUDIT: Flag = Flag::of("--audit", "FILE");
+const HEAD: Flag = Flag::of("--head", "FILE").many();
+const KEY: Flag = Flag::of("--key", "FILE");
 const LIFT: Flag = Flag::switch("--lift");
 const REASON: Flag = Flag::of("--reason", "TEXT");
 const API: Flag = Flag::switch("--api");
@@ -375,6 +406,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         Topic::Await => awaited(&mut line),
         Topic::Release => Some(Command::Release(release(&mut line))),
         Topic::Verify => verify(&mut line),
+        Topic::Audit => audit(&mut line),
         Topic::Hold => hold(&mut line),
         Topic::Close => close(&mut line),
         Topic::Login => login(&mut line),
@@ -427,15 +459,41 @@ fn awaited(line: &mut Line) -> Option<Command> {
 fn verify(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, version) = (line.switch(JSON), line.version());
-    let (manifest, keyring) = (line.value(MANIFEST), line.value(KEYRING));
+    let (manifest, keyring, key) = (line.value(MANIFEST), line.value(KEYRING), line.value(KEY));
     let storage = line.values(STORAGE);
     let storage = storage.iter().filter_map(|url| line.parsed(url)).collect();
     let realm = line.value(REALM).and_then(|url| line.parsed(&url));
     line.no_words()?;
+    if let Some(audit) = line.value(AUDIT) {
+        let of_releases = [MANIFEST, KEYRING, STORAGE, REALM, VERSION, TIMEOUT];
+        for flag in of_releases.into_iter().filter(|flag| line.given.contains(flag.name)) {
+            line.problems.push(format!("`{}` belongs to a release, not to `--audit`", flag.name));
+        }
+        let heads = line.values(HEAD);
+        if heads.is_empty() != key.is_none() {
+            line.problems.push("`--head` and `--key` belong together: a head, and the key that signed it".to_owned());
+        }
+        return Some(Command::VerifyAudit(VerifyAudit { audit, heads, key, json }));
+    }
+    if line.given.contains(HEAD.name) {
+        line.problems.push("`--head` belongs to `--audit`".to_owned());
+    }
     if manifest.is_some() && version.is_some() {
         line.problems.push("`--version` and `--manifest` both say which release it is: give one".to_owned());
     }
-    Some(Command::Verify(Verify { manifest, keyring, storage, realm, version, timeout_s, json }))
+    Some(Command::Verify(Verify { manifest, keyring, key, storage, realm, version, timeout_s, json }))
+}
+
+fn audit(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let json = line.switch(JSON);
+    match std::mem::take(&mut line.words).as_slice() {
+        [file] => Some(Command::Audit(Audit { file: file.clone(), timeout_s, json })),
+        words => {
+            line.problems.push(format!("the FILE to write is needed, not {}", counted(words)));
+            None
+        }
+    }
 }
 
 fn hold(line: &mut Line) -> Option<Command> {
@@ -887,6 +945,7 @@ mod tests {
         let verify = Verify {
             manifest: None,
             keyring: None,
+            key: None,
             storage: vec![],
             realm: None,
             version: None,
@@ -924,10 +983,11 @@ mod tests {
                 Command::Hold(Hold { keys: vec![key("a")], lift: true, version: version("1"), ..hold }),
             ),
             (
-                "verify --storage https://a --storage https://b --keyring k --manifest m",
+                "verify --storage https://a --storage https://b --keyring k --key s --manifest m",
                 Command::Verify(Verify {
                     manifest: Some("m".to_owned()),
                     keyring: Some("k".to_owned()),
+                    key: Some("s".to_owned()),
                     storage: ["https://a", "https://b"].map(|url| url.parse().expect("an address")).to_vec(),
                     ..verify
                 }),

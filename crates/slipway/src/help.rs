@@ -11,6 +11,7 @@ pub(crate) fn page(topic: Option<Topic>) -> &'static str {
         Some(Topic::Stage) => include_str!("help/stage.txt"),
         Some(Topic::Await) => include_str!("help/await.txt"),
         Some(Topic::Verify) => include_str!("help/verify.txt"),
+        Some(Topic::Audit) => include_str!("help/audit.txt"),
         Some(Topic::Hold) => include_str!("help/hold.txt"),
         Some(Topic::Close) => include_str!("help/close.txt"),
         Some(Topic::Login) => include_str!("help/login.txt"),

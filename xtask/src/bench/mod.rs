@@ -4,6 +4,7 @@
 //! run in turns, so that a machine that is busy for a while slows all alike, and ratios of medians are what is promised,
 //! since seconds are the machine's. Every server is on loopback and ends with its benchmark.
 
+mod audit;
 mod copy;
 mod image;
 mod index;
@@ -39,7 +40,12 @@ struct Bench {
     run: fn(&Steps, &Places) -> anyhow::Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
+    Bench {
+        name: "audit",
+        about: "checking an audit of a million rows with `slipway verify`: time and memory",
+        run: audit::run,
+    },
     Bench { name: "copy", about: "the verified copy against curl and a native pipe: time and memory", run: copy::run },
     Bench {
         name: "image",

@@ -450,7 +450,7 @@ impl<S: Sql> Record<S> {
         }
     }
 
-    fn planned(&self, version: &Version) -> Result<(), LedgerError> {
+    pub(super) fn planned(&self, version: &Version) -> Result<(), LedgerError> {
         match self.sequence(version)? {
             Some(_) => Ok(()),
             None => Err(LedgerError::NoRelease { version: version.clone() }),

@@ -124,8 +124,8 @@ impl<S: Sql> Record<S> {
         Ok(rows.first().map(|row| row.integer_or_null(0)).transpose()?.flatten().map(Timestamp))
     }
 
-    /// Writes down what a look at a target that rests has shown; whether that is new. A target that moves meanwhile, or whose
-    /// bytes are others by now, is left alone.
+    /// Writes down what a look at a target that rests has shown; whether that is new. A target that moves meanwhile, whose
+    /// bytes are others by now, or that is being taken back, is left alone.
     pub fn looked(&self, of: &Watched, seen: &Seen, now: Timestamp) -> Result<bool, LedgerError> {
         let Watched { version, key, distro, state: before, .. } = of;
         self.0.atomically(|| {
@@ -135,6 +135,8 @@ impl<S: Sql> Record<S> {
                  WHERE version = ? AND key = ? AND distro = ? AND state = ?
                  AND EXISTS (SELECT 1 FROM packages p
                     WHERE p.version = targets.version AND p.key = targets.key AND p.digest = ?)
+                 AND NOT EXISTS (SELECT 1 FROM withdrawals w WHERE w.version = targets.version AND w.key = targets.key
+                    AND w.distro = targets.distro AND w.state = 'under_way')
                  RETURNING absent_looks, problem, outside",
                 &[
                     now.0.into(),

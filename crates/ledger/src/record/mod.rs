@@ -2,6 +2,7 @@
 
 mod approvals;
 mod attestations;
+mod copies;
 mod door;
 mod expectations;
 mod gates;
@@ -18,6 +19,8 @@ mod stop;
 mod strangers;
 mod turns;
 pub use attestations::{Attachment, Attested, Unsigned};
+mod withdrawals;
+pub use copies::{AUDIT_ROWS, DeclaredTarget, End, Head as ExportHead, Imported, NotImported};
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};
 pub use hints::{Kept, Named};
@@ -26,6 +29,7 @@ pub use measured::Measured;
 pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
 pub use statuses::DueStatus;
+pub use withdrawals::TakenBack;
 #[cfg(test)]
 mod tests;
 
@@ -185,6 +189,39 @@ pub enum LedgerError {
     Closed {
         /// The release.
         version: Version,
+    },
+    /// Only what is public by Slipway is taken back.
+    #[error(
+        "`{key}` of {version} cannot be withdrawn: its target {distro} is {state}. Only what was released is taken back; \
+         `slipway hold` and `slipway close` stop what is not"
+    )]
+    NotReleased {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The target.
+        distro: String,
+        /// How far it is.
+        state: String,
+    },
+    /// Nothing of a package was released.
+    #[error("nothing of `{key}` of {version} is released, so there is nothing to withdraw")]
+    NothingReleased {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+    },
+    /// There is no such target.
+    #[error("`{key}` of {version} has no target `{distro}`")]
+    NoTarget {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// What was named.
+        distro: String,
     },
     /// There is no such release.
     #[error("nobody has planned {version}")]

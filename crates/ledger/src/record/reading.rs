@@ -164,6 +164,15 @@ impl<S: Sql> Record<S> {
                     leaves.push(api::ReplacedFile { filename, digest });
                 }
             }
+            let mut targets: Vec<api::Target> =
+                own.map(|target| read_target(config, project, version, sent, target)).collect::<Result<_, _>>()?;
+            for target in targets.iter_mut().filter(|target| taken_back(target.state)) {
+                target.withdrawal = self.withdrawal(version, &key, &target.name())?.map(Box::new);
+                // Of one that could not be taken back, a person has to know.
+                if let (None, Some(withdrawal)) = (&target.problem, &target.withdrawal) {
+                    target.problem.clone_from(&withdrawal.problem);
+                }
+            }
             packages.push(api::Package {
                 key,
                 pipeline_id: row.natural(1)?,
@@ -172,9 +181,7 @@ impl<S: Sql> Record<S> {
                 replaced: leaves,
                 staging: location(config, row.text(6)?, row.text(7)?),
                 blocked: Vec::new(),
-                targets: own
-                    .map(|target| read_target(config, project, version, sent, target))
-                    .collect::<Result<_, _>>()?,
+                targets,
             });
         }
         Ok(packages)
@@ -184,6 +191,11 @@ impl<S: Sql> Record<S> {
 /// Whether a target waits for somebody to release it, or for its turn: what its gates say is of interest.
 fn waits(state: TargetState) -> bool {
     matches!(state, TargetState::Staged | TargetState::Approved | TargetState::Conflict | TargetState::Failed)
+}
+
+/// Whether a target is public, or was: only that is taken back.
+fn taken_back(state: TargetState) -> bool {
+    matches!(state, TargetState::Released | TargetState::Withdrawn)
 }
 
 /// Where people look at a part of a project at GitLab.
@@ -246,5 +258,6 @@ fn read_target(
             _ => Some(attestation(config, project, version, row.text(0)?, row.text(1)?)),
         },
         problem: row.text_or_null(7)?.map(serde_json::from_str).transpose()?,
+        withdrawal: None,
     })
 }

@@ -277,6 +277,45 @@ const SWEPT: &[&str] = &[
     "CREATE INDEX targets_by_public_name ON targets (public_repository, distro)",
 ];
 
+/// What is taken back after its release, and what was: its name is never given to other bytes.
+const WITHDRAWALS: &[&str] = &[
+    "CREATE TABLE withdrawals (
+        id INTEGER PRIMARY KEY,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        place TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        sent_order TEXT NOT NULL,
+        asked_by TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        users TEXT NOT NULL,
+        is_given INTEGER NOT NULL DEFAULT 0,
+        told_at INTEGER NOT NULL,
+        heard INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL,
+        notes TEXT NOT NULL,
+        problem TEXT
+    )",
+    "CREATE INDEX withdrawals_by_target ON withdrawals (version, key, distro)",
+    "CREATE INDEX withdrawals_by_name ON withdrawals (place, repository, distro, filename)",
+    "CREATE INDEX open_withdrawals ON withdrawals (state) WHERE state = 'under_way'",
+];
+
+/// Where this record came from, when it was made of an export, and whether it was compared with the repositories since.
+const IMPORTS: &[&str] = &["CREATE TABLE imports (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    head TEXT NOT NULL,
+    began_by TEXT NOT NULL,
+    began_at INTEGER NOT NULL,
+    is_whole INTEGER NOT NULL,
+    compare_from INTEGER NOT NULL DEFAULT 1,
+    is_compared INTEGER NOT NULL
+)"];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -292,4 +331,6 @@ pub(super) const STEPS: &[&[&str]] = &[
     audit::HEADS,
     ATTESTATIONS,
     SWEPT,
+    WITHDRAWALS,
+    IMPORTS,
 ];

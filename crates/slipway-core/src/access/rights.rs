@@ -27,6 +27,8 @@ pub enum Right {
     Lift,
     /// To give a release up.
     Close,
+    /// To take back what is public.
+    Withdraw,
     /// To ask for a gate to be passed over. Whether the gate names this person is judged later.
     Override,
     /// To see how the edge itself is: the operator's credential.
@@ -65,6 +67,7 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/sessions", Right::Open),
     row("POST", "/internal/copy", Right::Open),
     row("GET", "/api/v1/sign-in", Right::Open),
+    row("GET", "/api/v1/signing-key", Right::Open),
     // Somebody ends what they have shown.
     row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Operate),
@@ -73,6 +76,9 @@ pub const ROUTES: &[Row] = &[
     row("DELETE", "/api/v1/stop", Right::Operate),
     row("POST", "/api/v1/projects/{project}/stop", Right::Operate),
     row("DELETE", "/api/v1/projects/{project}/stop", Right::Operate),
+    row("GET", "/api/v1/projects/{project}/export", Right::Operate),
+    row("POST", "/api/v1/projects/{project}/import", Right::Operate),
+    row("GET", "/api/v1/projects/{project}/comparison", Right::Operate),
     row("GET", "/", Right::List),
     row("GET", "/api/v1/projects", Right::List),
     row("GET", "/p/{project}", Right::Read),
@@ -83,6 +89,8 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/projects/{project}/strangers", Right::Read),
     row("POST", "/api/v1/projects/{project}/adoptions", Right::Operate),
     row("POST", "/api/v1/projects/{project}/sweeps", Right::Operate),
+    row("GET", "/api/v1/projects/{project}/audit/head", Right::Read),
+    row("GET", "/api/v1/projects/{project}/audit/heads", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/live", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/targets/{key}/{target...}", Right::Read),
@@ -94,6 +102,7 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/projects/{project}/releases/{version}/holds", Right::Hold),
     row("DELETE", "/api/v1/projects/{project}/releases/{version}/holds", Right::Lift),
     row("POST", "/api/v1/projects/{project}/releases/{version}/close", Right::Close),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/withdrawals", Right::Withdraw),
     row("POST", "/api/v1/projects/{project}/releases/{version}/overrides", Right::Override),
 ];
 
@@ -195,7 +204,7 @@ pub fn may(
             denied("This session belongs to another project".to_owned())
         }
         (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy)
-        | (Caller::Operator, Right::Hold | Right::Lift | Right::Close | Right::Operate)
+        | (Caller::Operator, Right::Hold | Right::Lift | Right::Close | Right::Withdraw | Right::Operate)
         | (_, Right::Open | Right::List | Right::Read) => Ok(()),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
         (_, Right::Operate) => denied("This is for the operator's credential".to_owned()),
@@ -210,7 +219,11 @@ pub fn may(
         (Caller::Job(_), Right::Close) => {
             denied("A release is closed by a person signed in themselves, or by the operator".to_owned())
         }
-        (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer),
+        // What is taken back is gone for everybody, so no script does it.
+        (Caller::Job(_), Right::Withdraw) => {
+            denied("What is public is taken back by a person signed in themselves, or by the operator".to_owned())
+        }
+        (Caller::Person(_), Right::Close | Right::Withdraw) => ladder(level, AccessLevel::Maintainer),
         // The gate itself names people.
         (Caller::Person(_), Right::Override) => ladder(level, AccessLevel::Reporter),
         // The script of a job may be anybody's, whoever played it.

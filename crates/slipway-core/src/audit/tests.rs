@@ -325,6 +325,10 @@ fn ten_thousand_changes_of_an_export_are_all_found() {
                     if rebuilds {
                         rebuild(&mut forged);
                     }
+                    // What comes after the head is no forgery: the next rows do.
+                    if forged.starts_with(&rows) {
+                        continue;
+                    }
                     found(&written(format, &forged), what);
                     made += 1;
                 }

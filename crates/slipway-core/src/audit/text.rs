@@ -5,14 +5,17 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use memchr::memchr2;
+use serde::{Deserialize, Serialize};
 
 use super::Entry;
 use crate::time::Timestamp;
 
 /// How an export is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// One JSON object a line.
+    #[default]
     Ndjson,
     /// RFC 4180, with a line of names first. Texts are in quotes, numbers and hashes are not.
     Csv,

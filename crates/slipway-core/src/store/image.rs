@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use slipway_oci::{
-    Artifact, Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Repository,
-    Scope, Session, Shelf, Tag, Uploads, Which, attach, copy, copy_referrers, find_referrers, list_tags, moves,
-    read_back, read_back_blobs, read_image, read_manifest, remove, tag,
+    Artifact, Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Put, PutManifest,
+    Repository, Scope, Session, Shelf, Tag, Uploads, Which, attach, copy, copy_referrers, find_referrers, list_tags,
+    moves, newest, read_back, read_back_blobs, read_image, read_manifest, remove, remove_with, tag,
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Courier, NotShipped, Removed, Shipment, misplaced};
+use super::{Courier, FloatsBack, NotShipped, Removed, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
@@ -97,6 +97,19 @@ fn not_copied(error: NotCopied) -> NotShipped {
         NotCopied::Lacks(_) | NotCopied::Truncated { .. } | NotCopied::NoList { .. } => {
             Trouble::lasting(Code::Refused, error.to_string()).into()
         }
+    }
+}
+
+fn removed(removed: Result<slipway_oci::Removed, NotRemoved>) -> Result<Removed, Trouble> {
+    match removed {
+        Ok(slipway_oci::Removed::Whole) => Ok(Removed::Whole),
+        Ok(slipway_oci::Removed::TagOnly(why)) => Ok(Removed::TagOnly(why)),
+        Ok(slipway_oci::Removed::Absent) => Ok(Removed::Absent),
+        Ok(slipway_oci::Removed::Other(other)) => Ok(Removed::Other(other)),
+        Ok(slipway_oci::Removed::Needed(by)) => Ok(Removed::Needed(by)),
+        Ok(slipway_oci::Removed::Unsupported(said)) => Ok(Removed::Unsupported(said)),
+        Err(NotRemoved::Call { doing, source }) => Err(of(&source, &format!("cannot {doing}"))),
+        Err(error @ NotRemoved::Unclear { .. }) => Err(Trouble::lasting(Code::Refused, error.to_string())),
     }
 }
 
@@ -284,16 +297,69 @@ impl Registry {
     ) -> Result<Removed, Trouble> {
         let session = Session::new(&self.registry);
         let here = Shelf { session: &session, repository: &self.repository };
-        match remove(http, here, which, digest, kept).await {
-            Ok(slipway_oci::Removed::Whole) => Ok(Removed::Whole),
-            Ok(slipway_oci::Removed::TagOnly(why)) => Ok(Removed::TagOnly(why)),
-            Ok(slipway_oci::Removed::Absent) => Ok(Removed::Absent),
-            Ok(slipway_oci::Removed::Other(other)) => Ok(Removed::Other(other)),
-            Ok(slipway_oci::Removed::Needed(by)) => Ok(Removed::Needed(by)),
-            Ok(slipway_oci::Removed::Unsupported(said)) => Ok(Removed::Unsupported(said)),
-            Err(NotRemoved::Call { doing, source }) => Err(of(&source, &format!("cannot {doing}"))),
-            Err(error @ NotRemoved::Unclear { .. }) => Err(Trouble::lasting(Code::Refused, error.to_string())),
+        removed(remove(http, here, which, digest, kept).await)
+    }
+
+    pub(super) async fn floats_back(
+        &self,
+        http: &impl Http,
+        name: &Tag,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Vec<FloatsBack>, Trouble> {
+        let session = Session::new(&self.registry);
+        let going: BTreeSet<&Tag> = with.iter().chain([name]).collect();
+        let rules = going.iter().flat_map(|tag| self.floating.iter().filter_map(|floating| floating.rule(tag)));
+        let rules: BTreeMap<Tag, slipway_oci::Floating> = rules.map(|rule| (rule.tag.clone(), rule)).collect();
+        if rules.is_empty() {
+            return Ok(Vec::new());
         }
+        let public = list_tags(&session, http, &self.repository).await;
+        let mut finals = public.map_err(|error| of(&error, &format!("cannot list the tags of {}", self.repository)))?;
+        finals.retain(|tag| !going.contains(tag) && !self.floating.iter().any(|floating| floating.could_be(tag)));
+        let mut back = Vec::new();
+        for rule in rules.into_values() {
+            if self.find(http, &session, &rule.tag.clone().into()).await? == Seen::Digest(digest) {
+                let to = newest(&rule, &finals).cloned();
+                back.push(FloatsBack { tag: rule.tag, to });
+            }
+        }
+        Ok(back)
+    }
+
+    /// First the floating tags: nobody who asks for `latest` meets an image that is half gone.
+    pub(super) async fn withdraw(
+        &self,
+        http: &impl Http,
+        name: &Tag,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Removed, Trouble> {
+        let Self { registry, repository, .. } = self;
+        let session = Session::new(registry);
+        let mut with = with.clone();
+        for FloatsBack { tag: floating, to } in self.floats_back(http, name, digest, &with).await? {
+            let Some(to) = to else {
+                with.insert(floating);
+                continue;
+            };
+            let failed = |error: CallError| of(&error, &format!("cannot set `{floating}` of {repository} to `{to}`"));
+            let scope = Scope::push(repository);
+            let manifest = read_manifest(&session, http, &scope, repository, &to.clone().into()).await;
+            let Some(manifest) = manifest.map_err(failed)? else {
+                return Err(Trouble::passing(format!("{repository} lists the tag `{to}`, and does not have it")));
+            };
+            let which = floating.clone().into();
+            let put = PutManifest { registry, repository, which: &which, manifest: &manifest };
+            let put = session.call(http, &scope, &put).await.map_err(failed)?;
+            let is_set = matches!(put, Put::Stored { .. })
+                && self.find(http, &session, &which).await? == Seen::Digest(manifest.digest());
+            if !is_set {
+                return Err(Trouble::passing(format!("{repository} does not set the tag `{floating}` to `{to}`")));
+            }
+        }
+        let here = Shelf { session: &session, repository };
+        removed(remove_with(http, here, &name.clone().into(), digest, &BTreeSet::new(), &with).await)
     }
 
     /// Whether a final tag leads to this image. One that leads to another is taken.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use futures_util::future::join;
 pub use slipway_oci::Artifact;
-use slipway_oci::Tag;
+use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
     Account, Boundary, Deleted, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed,
@@ -172,6 +172,15 @@ pub enum Removed {
     Needed(String),
     /// Nothing was deleted, since the server does not do that: what it said.
     Unsupported(String),
+}
+
+/// Where a floating tag leads when the image to which it leads now is taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FloatsBack {
+    /// The tag.
+    pub tag: Tag,
+    /// The final tag of the newest version that is left. `None`: there is none, so the tag goes, too.
+    pub to: Option<Tag>,
 }
 
 impl From<Trouble> for NotShipped {
@@ -422,6 +431,39 @@ impl Store {
             (Self::Packagecloud { account, .. }, Name::Image(_)) => {
                 Err(Trouble::lasting(Code::NotConfigured, format!("{} holds no images", account.base())))
             }
+        }
+    }
+
+    /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then. `with` are
+    /// tags of the image that go, too.
+    pub async fn floats_back(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Vec<FloatsBack>, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
+                registry.floats_back(http, tag, digest, with).await
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes back what is public: as [`Store::remove`], once floating tags lead to the newest version that is left.
+    pub async fn withdraw(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Removed, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
+                registry.withdraw(http, tag, digest, with).await
+            }
+            _ => self.remove(http, name, digest, &BTreeSet::new()).await,
         }
     }
 
