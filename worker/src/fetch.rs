@@ -26,8 +26,8 @@ use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, ToDirectory, ToProject, tell};
 use crate::{
-    carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, signing, stop, strangers,
-    webhook,
+    backup, carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, signing, stop,
+    strangers, webhook,
 };
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.

@@ -16,6 +16,7 @@
 pub mod account;
 pub mod attest;
 pub mod changes;
+pub mod compare;
 pub mod denied;
 pub mod followers;
 pub mod gates;

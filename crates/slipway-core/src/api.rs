@@ -259,6 +259,40 @@ pub struct Stopped {
     pub at: String,
 }
 
+/// What an imported project's record says, beside what its repositories have: a page of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The targets, in the order of release, package and target.
+    pub targets: Vec<ComparedTarget>,
+    /// The number of the first target of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// Whether every page has been given, in order, so that the project may be started.
+    pub is_compared: bool,
+}
+
+/// One target, as the record has it and as the repositories do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComparedTarget {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// The distro version, or the tag with a colon before it.
+    pub target: String,
+    /// How far it is, by the record.
+    pub recorded: TargetState,
+    /// What staging has: `declared` bytes, `nothing`, `other` bytes, `no_digest` yet, or `unknown`.
+    pub staging: String,
+    /// What the public place has, in the same words.
+    pub public: String,
+    /// Whether both say the same.
+    pub agrees: bool,
+    /// Why something is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// `POST` and `DELETE /api/v1/stop`, and of one project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -206,6 +206,11 @@ mod tests {
         let switched = json!({ "project": project(), "has_heard": true, "stopped": closing() });
         check::<api::SwitchedProject>("SwitchedProject", switched.clone());
         check::<api::Switch>("Switch", json!({ "stopped": closing(), "projects": [switched] }));
+        let compared = json!({ "version": "1", "key": "k", "target": "el/9", "recorded": "staged", "staging": "declared",
+                               "public": "nothing", "agrees": true, "why": "w" });
+        check::<api::ComparedTarget>("ComparedTarget", compared.clone());
+        let comparison = json!({ "targets": [compared], "next": 2, "is_compared": true });
+        check::<api::Comparison>("Comparison", comparison);
         let opens = json!({ "keys": ["k"], "gates": ["soak"], "reason": "r" });
         check::<api::OverrideRequest>("OverrideRequest", opens);
         check::<api::DeploymentRequest>("DeploymentRequest", json!({ "environment": "production" }));

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod attestations;
+mod copies;
 mod door;
 mod expectations;
 mod gates;
@@ -20,6 +21,7 @@ mod strangers;
 mod turns;
 pub use attestations::{Attachment, Attested, Unsigned};
 mod withdrawals;
+pub use copies::{AUDIT_ROWS, DeclaredTarget, End, Head as ExportHead, Imported, NotImported};
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};
 pub use hints::{Kept, Named};

@@ -348,6 +348,17 @@ const WITHDRAWALS: &[&str] = &[
     "CREATE INDEX open_withdrawals ON withdrawals (state) WHERE state = 'under_way'",
 ];
 
+/// Where this record came from, when it was made of an export, and whether it was compared with the repositories since.
+const IMPORTS: &[&str] = &["CREATE TABLE imports (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    head TEXT NOT NULL,
+    began_by TEXT NOT NULL,
+    began_at INTEGER NOT NULL,
+    is_whole INTEGER NOT NULL,
+    compare_from INTEGER NOT NULL DEFAULT 1,
+    is_compared INTEGER NOT NULL
+)"];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -365,4 +376,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     SWEPT,
     WITHDRAWALS,
     RETENTION,
+    IMPORTS,
 ];

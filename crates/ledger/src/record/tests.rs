@@ -22,6 +22,7 @@ use crate::rusqlite::Database;
 use crate::sql::Sql;
 
 mod attestations;
+mod copies;
 mod gates;
 mod hints;
 mod images;
