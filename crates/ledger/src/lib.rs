@@ -22,8 +22,9 @@ mod work_back;
 
 pub use migrate::{MigrationError, migrate};
 pub use record::{
-    Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GateOverride, Hint, HintSubject, Kept,
-    LedgerError, Measured, Named, Receiver, Record, Sent, Sight, Staged, StopReason, TakenBack, Unsigned, Watched,
+    Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GateOverride, Held, Hint, HintSubject, Kept,
+    LedgerError, Measured, Named, Receiver, Record, Removal, Removed, Resting, Sent, Sight, Staged, StagedObject,
+    StopReason, TakenBack, UNANSWERED, Unsigned, Watched,
 };
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};
