@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, ExtensionRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest,
     Policy, ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary,
-    Retention, Session, SessionRequest, SignIn, SigningKeys, Target, TargetHistory, WithdrawalRequest, Withdrawals,
+    Retention, Session, SessionRequest, SignIn, SigningKeys, Strangers, Target, TargetHistory, WithdrawalRequest,
+    Withdrawals,
 };
 use slipway_core::attestation::Envelope;
 use slipway_core::cargo::TargetName;
@@ -313,6 +314,12 @@ impl<'a> Edge<'a> {
     pub(crate) async fn policy(&self) -> Result<Policy, EdgeError> {
         let Settings { edge, project, .. } = self.settings;
         self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "policy"]), None::<&()>).await
+    }
+
+    /// What the public repositories have that did not come through Slipway.
+    pub(crate) async fn strangers(&self) -> Result<Strangers, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "strangers"]), None::<&()>).await
     }
 
     /// The release as it is.
