@@ -12,15 +12,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
+use slipway_edge::port::Silent;
 use slipway_relay::Limits;
 use slipway_wire::{Digest, RelayError, Relayed, TooSlow, Transfer, Unreachable};
 use web_sys::AbortController;
-use worker::{Env, Method, Request, RequestInit, Result};
+use worker::{Delay, Env, Method, Request, RequestInit, Result};
 
 use crate::answer::{Answer, Problem, secret_json};
 use crate::clock;
 use crate::fetch::body;
-use crate::message::{self, ToPackage, ask};
+use crate::message::{self, ToPackage, ToProject, ask};
 use crate::settings;
 
 /// The route. It is not part of the API: whoever comes from outside gets the same 404 as anywhere.
@@ -31,6 +32,10 @@ const CAPABILITY_SECONDS: u64 = 30;
 
 /// How often, one after the other, a copy may ask in vain whether it may go on. It asks about once a second.
 const SILENT_MAX: u32 = 8;
+
+/// How often, and after how long, it asks for leave to end when nobody answers.
+const ASKED_MAX: u32 = 3;
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Far more than a capability has. The route is open to the outside, where nobody has one.
 const CAPABILITY_BYTES_MAX: usize = 4096;
@@ -211,6 +216,24 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
             }
         });
     };
-    let relayed = slipway_relay::relay(&loaded.into_transfer()?, &limits, Some(&abort.signal()), progress).await;
+    // Whatever was sent, it is the end that makes it public.
+    let may_end = async || {
+        for _ in 0..ASKED_MAX {
+            match stopped(env, &package).await {
+                Ok(stopped) => return stopped.is_none(),
+                Err(_) => Delay::from(ASKED_AGAIN).await,
+            }
+        }
+        false
+    };
+    let transfer = loaded.into_transfer()?;
+    let relayed = slipway_relay::relay_if(&transfer, &limits, Some(&abort.signal()), progress, may_end).await;
     secret_json(200, &Unloaded::from_relayed(relayed))
+}
+
+/// Whether the project of a package is stopped now. The package's name begins with its project's number.
+async fn stopped(env: &Env, package: &str) -> std::result::Result<Option<Stopped>, Silent> {
+    let project_id = package.split('/').next().and_then(|id| id.parse().ok());
+    let project_id = project_id.ok_or_else(|| Silent(format!("`{package}` names no project")))?;
+    ask(message::project(env, project_id), &ToProject::Stopped { project_id }).await
 }

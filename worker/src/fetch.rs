@@ -6,12 +6,14 @@ use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
-use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, WithdrawalRequest};
+use slipway_core::api::{
+    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, WithdrawalRequest,
+};
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
-use slipway_core::query::{self, ReleaseQuery, WAIT_SECONDS_MAX};
+use slipway_core::query::{self, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
 use slipway_edge::withdraw;
@@ -23,14 +25,15 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, ToDirectory, ToProject, tell};
-use crate::{carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, stop, webhook};
+use crate::{
+    backup, carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, signing, stop,
+    strangers, webhook,
+};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_SECONDS_MAX: Duration = Duration::from_secs(10);
-/// Rows of the audit in one answer.
-const AUDIT_ROWS_MAX: u64 = 1000;
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
@@ -143,7 +146,10 @@ async fn api(
     config: &Config,
     asking: Asking<'_>,
 ) -> Answer {
-    let takes_query = matches!(path, ["projects", _, "audit"] | ["projects", _, "releases", _] | [.., "live"]);
+    let takes_query = matches!(
+        path,
+        ["projects", _, "audit"] | ["projects", _, "audit", "heads"] | ["projects", _, "releases", _] | [.., "live"]
+    );
     if !(takes_query && method == Method::Get) {
         query::none(&pairs(&request)?)?;
     }
@@ -157,6 +163,7 @@ async fn api(
             let project = asking.project(project).await?;
             stop::one(turn == Method::Post, &body(&mut request, BODY_BYTES_MAX).await?, env, project).await
         }
+        (Method::Get, ["signing-key"]) => signing::keys(env, config).await,
         (Method::Get, ["projects"]) => {
             let projects = asking.visible().await?;
             json(200, &projects.into_iter().map(shown).collect::<Vec<_>>())
@@ -179,8 +186,26 @@ async fn api(
         }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = asking.project(project).await?;
-            let message = ToProject::Audit { first: query::first_row(&pairs(&request)?)?, count: AUDIT_ROWS_MAX };
+            let AuditQuery { first, count, format } = AuditQuery::read(&pairs(&request)?)?;
+            let message = ToProject::Audit { project_id: project.id, first, count, format };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
+        }
+        (Method::Get, ["projects", project, "audit", what @ ("head" | "heads")]) => {
+            let project = asking.project(project).await?;
+            let first = if *what == "heads" { Some(query::first_head(&pairs(&request)?)?) } else { None };
+            let message = ToProject::Heads { project_id: project.id, first };
+            Ok(tell(&message::project(env, project.id)?, &message).await?)
+        }
+        (Method::Get, ["projects", project, "strangers"]) => {
+            strangers::shown(env, config, asking.project(project).await?).await
+        }
+        (Method::Post, ["projects", project, "adoptions"]) => {
+            let project = asking.project(project).await?;
+            let asked: AdoptionRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            strangers::adopt(env, config, project, asked, asking.caller()?).await
+        }
+        (Method::Post, ["projects", project, "sweeps"]) => {
+            strangers::sweep(env, config, asking.project(project).await?).await
         }
         (Method::Patch, ["projects", project, "releases", version]) => {
             let project = asking.project(project).await?;
@@ -204,6 +229,15 @@ async fn api(
             let (version, distro) = (parse_version(version)?, target_in_path(&distro.join("/")));
             let target = ToProject::Target { project_id: project.id, version, key, distro };
             Ok(tell(&message::project(env, project.id)?, &target).await?)
+        }
+        (Method::Get, ["projects", project, "releases", version, "attestations", key, distro @ ..])
+            if !distro.is_empty() =>
+        {
+            let project = asking.project(project).await?;
+            let key = key.parse().map_err(|_| Problem::not_found("such target"))?;
+            let (version, distro) = (parse_version(version)?, target_in_path(&distro.join("/")));
+            let attestation = ToProject::Attestation { project_id: project.id, version, key, distro };
+            Ok(tell(&message::project(env, project.id)?, &attestation).await?)
         }
         (Method::Post, ["projects", project, "releases", version, "carries"]) => {
             let project = asking.project(project).await?;

@@ -40,6 +40,8 @@ mod readiness;
 mod scheduled;
 mod session;
 mod settings;
+mod signing;
 mod sql;
 mod stop;
+mod strangers;
 mod webhook;

@@ -5,7 +5,8 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use slipway_core::api::ReleasePatch;
+use slipway_core::api::{AdoptionRequest, ReleasePatch};
+use slipway_core::audit::Format;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
 use slipway_core::promotion::Order;
@@ -13,12 +14,13 @@ use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::stop::Word;
+use slipway_core::sweep::Swept;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::{Withdrawal, WithdrawalReport};
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
-use slipway_edge::withdraw;
+use slipway_edge::{sweep, withdraw};
 use slipway_ledger::{Ask, Named, StagedObject};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
@@ -63,12 +65,26 @@ pub(crate) enum ToProject {
     Approvals { session: JobSession, version: Version, key: Key },
     /// One target, with everything that was tried for it.
     Target { project_id: u64, version: Version, key: Key, distro: String },
+    /// What is attested of a target.
+    Attestation { project_id: u64, version: Version, key: Key, distro: String },
+    /// A page of a repository, to be held against the record.
+    Swept { project_id: u64, page: Swept },
+    /// What came of such pages.
+    Sweep { project_id: u64, told: Box<sweep::Told> },
     /// What becomes of everything that the project has in staging.
     Retention { project_id: u64 },
     /// Another project wants to delete a file from a staging repository that both use.
     CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
     /// Rows of the audit.
-    Audit { first: u64, count: u64 },
+    Audit {
+        project_id: u64,
+        first: u64,
+        count: u64,
+        #[serde(default)]
+        format: Format,
+    },
+    /// Signed heads of the audit, of the rows from `first` on; without it the newest alone.
+    Heads { project_id: u64, first: Option<u64> },
     /// What the record says of itself in numbers.
     Measure { project_id: u64 },
     /// Go on with whatever is open.
@@ -113,6 +129,14 @@ pub(crate) enum ToAccount {
     Find { place: String, repository: String, distro: String, filename: Cargo },
     /// What a repository's index serves under a name.
     Served { place: String, repository: String, distro: String, filename: Cargo },
+    /// Go on with whatever is open.
+    Wake { place: String },
+    /// Read these repositories whole now.
+    Sweep { place: String, repositories: Vec<String> },
+    /// What is a stranger in a repository.
+    Strangers { place: String, repository: String },
+    /// Take strangers for known.
+    Adopt { asked: Box<AdoptionRequest>, actor: String },
 }
 
 /// To the directory.

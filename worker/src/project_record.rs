@@ -3,32 +3,37 @@
 //! Whatever is acknowledged is in SQL before the answer leaves, and what is still to be done with it is found there by
 //! the alarm: hints that nobody has looked into, orders that no package's object has taken.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, join3, select};
+use futures_util::future::{Either, join_all, join4, select};
 use slipway_core::api::{PackagePatch, ReleasePatch, ReleaseSummary, TargetHistory};
+use slipway_core::attestation::ENVELOPE;
+use slipway_core::audit::Format;
 use slipway_core::cargo::{Cargo, TargetName, staged_under};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
-use slipway_core::promotion::Order;
+use slipway_core::promotion::{Order, Slot};
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::signing::SigningError;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
+use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
-use slipway_edge::port::{ProjectHost, SOON, Silent};
-use slipway_edge::{lost, notify, package, project};
-use slipway_ledger::{Declared, Kept, LedgerError, Record, Sent, Sight, audit};
+use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent};
+use slipway_edge::{attest, heads, lost, notify, package, project};
+use slipway_ledger::{Attested, Declared, Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_packagecloud::Distributions;
+use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
 use worker::{
     Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
@@ -38,12 +43,13 @@ use worker::{
 mod gates;
 mod retention;
 mod stop;
+mod sweep;
 
 use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
-use crate::message::{self, ToDirectory, ToPackage, ToProject, ask, tell};
+use crate::message::{self, ToAccount, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
-use crate::{clock, settings};
+use crate::{clock, settings, signing};
 
 /// How long GitLab or a package server may take for one small exchange.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
@@ -51,6 +57,8 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How long a socket is sent to before whoever reads has to show again that they may.
 const WATCH_LIMIT: Duration = Duration::from_mins(5);
+/// Signed heads in one answer: a quarter of a megabyte.
+const HEADS_MAX: u64 = 1000;
 /// After how long a waiting reader's release is looked at without a word: what a request wrote that was cut off before it
 /// told anybody.
 const LOOKS_AFTER: Duration = Duration::from_secs(5);
@@ -60,6 +68,8 @@ pub struct ProjectRecord {
     state: State,
     env: Env,
     record: OnceCell<Record<DurableSql>>,
+    /// Whether the audit knows today's configuration.
+    is_configured: Cell<bool>,
     /// How many bytes of targets have been sent. In memory alone: the next word comes in a second.
     sent: RefCell<Sent>,
     /// Who waits for a change.
@@ -68,7 +78,14 @@ pub struct ProjectRecord {
 
 impl DurableObject for ProjectRecord {
     fn new(state: State, env: Env) -> Self {
-        Self { state, env, record: OnceCell::new(), sent: RefCell::default(), followers: Followers::default() }
+        Self {
+            state,
+            env,
+            record: OnceCell::new(),
+            is_configured: Cell::new(false),
+            sent: RefCell::default(),
+            followers: Followers::default(),
+        }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -76,7 +93,11 @@ impl DurableObject for ProjectRecord {
             return finish(self.watch(&request));
         }
         let message: ToProject = serde_json::from_str(&request.text().await?)?;
-        finish(self.answer(message).await)
+        let answer = self.answer(message).await;
+        if let Err(problem) = self.head_in_time().await {
+            worker::console_error!("a head of the audit: {}", problem.detail);
+        }
+        finish(answer)
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -193,9 +214,14 @@ impl ProjectRecord {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
             }
             ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
+            ToProject::Attestation { project_id, version, key, distro } => {
+                self.know_id(project_id)?;
+                self.attestation(&version, &key, &distro)
+            }
+            ToProject::Swept { project_id, page } => self.swept(project_id, &page),
+            ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
             ToProject::Retention { project_id } => self.retention(project_id).await,
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
-            ToProject::Audit { first, count } => self.audit(first, count),
             ToProject::Measure { project_id } => {
                 self.know_id(project_id)?;
                 let record = self.record()?.measured(clock::now())?;
@@ -211,6 +237,14 @@ impl ProjectRecord {
             }
             ToProject::Switch { project_id, is_stopped, by, reason } => {
                 self.switch(project_id, is_stopped, &by, &reason).await
+            }
+            ToProject::Audit { project_id, first, count, format } => {
+                self.know_id(project_id)?;
+                self.audit(project_id, first, count, format)
+            }
+            ToProject::Heads { project_id, first } => {
+                self.know_id(project_id)?;
+                self.heads(project_id, first)
             }
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
@@ -232,14 +266,16 @@ impl ProjectRecord {
         self.state.storage().set_alarm(SOON).await
     }
 
-    /// Has the alarm come after `wait` at the latest: whatever rests in the record from now on is looked after.
+    /// Has the alarm come after `wait` at the latest: whatever rests in the record from now on is looked after. One that should
+    /// have come already is not put off: somebody has armed it for something that is due.
     async fn within(&self, wait: Duration) -> Result<()> {
         let armed = self.state.storage().get_alarm().await?;
         let now = clock::now();
-        if armed.is_some_and(|at| now.0 < at && at <= (now + wait).0) {
-            return Ok(());
+        match armed {
+            Some(at) if now.0 < at && at <= (now + wait).0 => Ok(()),
+            Some(at) if at <= now.0 => self.state.storage().set_alarm(SOON).await,
+            _ => self.state.storage().set_alarm(wait).await,
         }
-        self.state.storage().set_alarm(wait).await
     }
 
     /// Has the alarm come for what rests in the record from now on, and for the next gate that time alone opens or closes.
@@ -248,9 +284,29 @@ impl ProjectRecord {
         Ok(self.within(turn.map_or(project::SWEEP, |turn| turn.min(project::SWEEP))).await?)
     }
 
+    /// Has the alarm come when a head of the audit is due for what was written.
+    async fn head_in_time(&self) -> std::result::Result<(), Problem> {
+        let now = clock::now();
+        match heads::due(self.record()?, &*settings::config()?, now)? {
+            Some(due_at) => Ok(self.within(due_at.since(now).max(SOON)).await?),
+            None => Ok(()),
+        }
+    }
+
     /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
     fn know_id(&self, project_id: u64) -> std::result::Result<(), Problem> {
-        Ok(self.record()?.know_project(project_id)?)
+        self.record()?.know_project(project_id)?;
+        self.know_policy()
+    }
+
+    /// A change of the configuration is in the audit before anything that is done under it. It is part of the deployment, so
+    /// that one look lasts as long as the object.
+    fn know_policy(&self) -> std::result::Result<(), Problem> {
+        if !self.is_configured.get() && self.record()?.project_id()?.is_some() {
+            audit::configured(self.record()?.sql(), &settings::config()?.policy, clock::now())?;
+            self.is_configured.set(true);
+        }
+        Ok(())
     }
 
     // ---- what jobs add ----
@@ -437,6 +493,7 @@ impl ProjectRecord {
         storage.set_alarm(WATCHDOG).await?;
         self.hear_first().await?;
         let config = settings::config()?;
+        self.know_policy()?;
         // Orders go on without GitLab's token.
         let gitlab = self.gitlab(&config);
         let (record, host) = (self.record()?, self.host());
@@ -449,8 +506,14 @@ impl ProjectRecord {
                     None => Ok(None),
                 }
             };
-            let (again, lost, told) =
-                join3(project::look_again(record, &host), found, notify::tell(record, &host, &config)).await;
+            let (again, lost, told, attested) = join4(
+                project::look_again(record, &host),
+                found,
+                notify::tell(record, &host, &config),
+                attest::attest(record, &host, &config),
+            )
+            .await;
+            attested?;
             Ok::<_, LedgerError>(again?.into_iter().chain(lost?).chain(told?).min())
         });
         let again = match select(looking, Delay::from(LOOK_LIMIT)).await {
@@ -488,6 +551,31 @@ impl ProjectRecord {
         let target = target.ok_or_else(|| Problem::not_found("such target"))?;
         let attempts = self.record()?.attempts(version, key, distro)?;
         json(200, &TargetHistory { key: key.clone(), target, attempts })
+    }
+
+    /// What is attested of a target, exactly as it was signed.
+    fn attestation(&self, version: &Version, key: &Key, distro: &str) -> Answer {
+        match self.record()?.attestation(version, key, distro)? {
+            Some(Attested::Signed(envelope)) => {
+                let response = Response::ok(envelope)?;
+                response.headers().set("content-type", ENVELOPE)?;
+                response.headers().set("cache-control", PRIVATE)?;
+                Ok(response)
+            }
+            Some(Attested::Due) => {
+                let what = if settings::config()?.edge.signing_key.is_some() {
+                    "It is not signed yet. Ask again in a minute."
+                } else {
+                    "Nothing is signed here: the operator has set no `signing_key`."
+                };
+                Err(Problem::new(404, "not-attested", what))
+            }
+            None => Err(Problem::new(
+                404,
+                "not-attested",
+                "Nothing is attested of it: it was not released by anybody's approval.",
+            )),
+        }
     }
 
     fn releases(&self, project_id: u64) -> Answer {
@@ -536,21 +624,46 @@ impl ProjectRecord {
         }
     }
 
-    fn audit(&self, first: u64, count: u64) -> Answer {
-        let rows = audit::entries(self.record()?.sql(), first, count)?;
-        let mut lines = String::new();
-        for row in rows {
-            let line = serde_json::json!({
-                "sequence": row.sequence, "at_ms": row.event.at.0, "at": row.event.at.to_string(), "actor": row.event.actor,
-                "action": row.event.action, "subject": row.event.subject, "details": row.event.details,
-                "previous": row.previous.hex(), "hash": row.hash.hex(),
-            });
-            lines.push_str(&line.to_string());
-            lines.push('\n');
+    fn audit(&self, project_id: u64, first: u64, count: u64, format: Format) -> Answer {
+        let (record, config) = (self.record()?, settings::config()?);
+        let project = settings::project(&config, project_id)?;
+        let rows = audit::entries(record.sql(), first, count)?;
+        // Pages that are put together are the export.
+        let mut text = if first == 1 { format.names().to_owned() } else { String::new() };
+        for row in &rows {
+            format.write(row, &mut text);
         }
-        let response = Response::ok(lines)?;
-        response.headers().set("content-type", "application/x-ndjson")?;
-        response.headers().set("cache-control", PRIVATE)?;
+        let response = Response::ok(text)?;
+        let headers = response.headers();
+        headers.set("content-type", format.content_type())?;
+        headers.set("cache-control", PRIVATE)?;
+        let read = rows.last().map_or(0, |row| row.sequence);
+        if audit::last(record.sql())?.is_some_and(|(last, _)| !rows.is_empty() && read < last) {
+            let path = config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "audit"]);
+            let next = format!("{path}?first={}&count={count}&format={}", read + 1, format.code());
+            headers.set("link", &format!("<{next}>; rel=\"next\""))?;
+        }
+        Ok(response)
+    }
+
+    /// Signed heads, as notes one after another.
+    fn heads(&self, project_id: u64, first: Option<u64>) -> Answer {
+        let (record, config) = (self.record()?, settings::config()?);
+        let project = settings::project(&config, project_id)?;
+        let heads = match first {
+            None => audit::newest_head(record.sql())?.map(|note| vec![(0, note)]),
+            Some(first) => Some(audit::heads(record.sql(), first, HEADS_MAX)?),
+        };
+        let heads = heads.ok_or_else(|| Problem::not_found("signed head of the audit"))?;
+        let notes: Vec<&str> = heads.iter().map(|(_, note)| note.as_str()).collect();
+        let response = Response::ok(notes.join("\n"))?;
+        let headers = response.headers();
+        headers.set("content-type", "text/plain; charset=utf-8")?;
+        headers.set("cache-control", PRIVATE)?;
+        if let Some((last, _)) = heads.last().filter(|_| heads.len() as u64 == HEADS_MAX) {
+            let path = config.edge.url.url(["api", "v1", "projects", project.name.as_str(), "audit", "heads"]);
+            headers.set("link", &format!("<{path}?first={}>; rel=\"next\"", last + 1))?;
+        }
         Ok(response)
     }
 
@@ -627,6 +740,8 @@ struct Watch {
 }
 
 impl ProjectHost for Host<&ProjectRecord> {
+    type Signer = SigningKey;
+
     async fn hand_over(&self, order: &Order) -> std::result::Result<(), Silent> {
         let stub = message::package(&self.object.env, &package::name(order));
         ask(stub, &ToPackage::Accept(Box::new(order.clone()))).await
@@ -661,7 +776,21 @@ impl ProjectHost for Host<&ProjectRecord> {
         settings::secret(&self.object.env, name).map_err(|error| error.to_string())
     }
 
+    async fn signer(&self) -> std::result::Result<Option<SigningKey>, SigningError> {
+        signing::key(&self.object.env).await
+    }
+
     fn log(&self, line: &str) {
         worker::console_error!("{line}");
+    }
+}
+
+impl AttachingHost for Host<&ProjectRecord> {
+    async fn slot(&self, place: &str, asked: &AskSlot) -> std::result::Result<Slot, Silent> {
+        ask(message::account(&self.object.env, place), &ToAccount::Slot(asked.clone())).await
+    }
+
+    async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> std::result::Result<(), Silent> {
+        ask(message::account(&self.object.env, place), &ToAccount::Ended(ended.clone())).await
     }
 }

@@ -110,7 +110,11 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
+        // It is for programs that check it, and not shown.
+        attestation: None,
         problem: optional(json, "problem", problem)?,
+        // What is in its way is its problem, and the rest is for those who took it back.
+        withdrawal: None,
     })
 }
 

@@ -9,6 +9,7 @@ use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{Key, Version};
 use slipway_core::report::Report;
 use slipway_core::route::Site;
+use slipway_core::signing::{Signer, SigningError};
 use slipway_core::stop::Stopped;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
@@ -127,6 +128,16 @@ pub struct Told {
     pub report: Report,
 }
 
+/// What the record of a project needs beside, to attach something to images that are public.
+#[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
+pub trait AttachingHost: ProjectHost {
+    /// Asks an account for a transfer slot: nobody else writes to the repository as long as it is lent.
+    async fn slot(&self, place: &str, ask: &AskSlot) -> Result<Slot, Silent>;
+
+    /// Gives it back, and says how it ended.
+    async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent>;
+}
+
 /// What the object of an account needs.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
 pub trait AccountHost: Clock + Http {
@@ -137,6 +148,9 @@ pub trait AccountHost: Clock + Http {
 /// What the record of a project needs.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
 pub trait ProjectHost: Clock + Http {
+    /// What signs for the edge.
+    type Signer: Signer;
+
     /// Gives an order to its package's object. `Ok` only when that has it.
     async fn hand_over(&self, order: &Order) -> Result<(), Silent>;
 
@@ -159,6 +173,9 @@ pub trait ProjectHost: Clock + Http {
 
     /// A secret of the deployment, by its name. The error says what the deployment lacks.
     fn secret(&self, name: &str) -> Result<Token, String>;
+
+    /// The edge's signing key. `None` where the operator has named none.
+    async fn signer(&self) -> Result<Option<Self::Signer>, SigningError>;
 
     /// A line for the operator.
     fn log(&self, line: &str);

@@ -17,7 +17,7 @@ use slipway_ledger::{LedgerError, Record, Sql};
 use slipway_wire::{Planted, planted};
 
 use crate::port::{ProjectHost, SOON};
-use crate::{hints, package};
+use crate::{attest, heads, hints, package};
 
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
@@ -55,6 +55,7 @@ pub async fn drive<S: Sql>(
     hand_over(record, host, &mut tried).await?;
     sweep(record, host, project_id).await?;
     record.forget_hints(host.now())?;
+    let unsigned = heads::sign(record, host, config).await?;
     // Other requests ran at every await above, and what they left is found only by reading everything again. From here on
     // nothing is awaited.
     let now = host.now();
@@ -66,8 +67,14 @@ pub async fn drive<S: Sql>(
     let sweep = (record.is_moving()? || record.is_withdrawing()?).then(|| now + SWEEP);
     let lapse = record.next_lapse(config.approvals.lapse)?.map(|due_at| due_at.max(soonest));
     let turn = turn(record, host, config)?.map(|due_at| due_at.max(soonest));
+    let head = match unsigned {
+        None => heads::due(record, config, now)?.map(|due_at| due_at.max(soonest)),
+        again => again,
+    };
     let hold = record.next_hold_end()?.map(|due_at| due_at.max(soonest));
-    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).chain(hold).chain(back).min())
+    let dues = hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn);
+    let attesting = attest::due(record, config, now)?.map(|due_at| due_at.max(soonest));
+    Ok(dues.chain(head).chain(hold).chain(back).chain(attesting).min())
 }
 
 /// Tells those who follow a release of gates that time alone has opened or closed, and says when it does so next.
@@ -141,13 +148,19 @@ async fn sweep<S: Sql>(record: &Record<S>, host: &impl ProjectHost, project_id: 
 
 /// How often what rests is looked at again.
 pub const LOOK_AGAIN: Duration = Duration::from_mins(10);
+/// The same where a great many rest. By then a sweep has read their repositories page by page ([`crate::sweep`]), so only
+/// what was on no page is left to be looked for by its name.
+const LOOK_AGAIN_AT_MANY: Duration = Duration::from_mins(75);
+/// How many are a great many: what one look asks for at once.
+const MANY: u64 = 500;
 
 /// Looks again at what is staged and at what is released, and says when to do so next: packages that vanish from staging,
 /// and public ones that somebody removes or replaces, are shown. All are looked at at once, so that each repository is
 /// read once.
 pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> Result<Option<Timestamp>, LedgerError> {
     let now = host.now();
-    let watched = record.watched(now - LOOK_AGAIN, now)?;
+    let again = if record.resting_count(now)? > MANY { LOOK_AGAIN_AT_MANY } else { LOOK_AGAIN };
+    let watched = record.watched(now - again, now)?;
     let looks = watched.iter().map(async |of| {
         let is_public = of.state == TargetState::Released;
         let under = if is_public { of.distro.clone() } else { staged_under(&of.distro, &of.digest) };
@@ -170,6 +183,6 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
         host.announce(version);
     }
     // One that could not be looked at is not asked for at once again.
-    let next = record.unseen_since(host.now())?.map(|since| since + LOOK_AGAIN);
+    let next = record.next_look(again, host.now())?;
     Ok(next.map(|due_at| due_at.max(host.now() + SWEEP)))
 }

@@ -21,6 +21,7 @@ use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::report::Report;
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
+use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::hints::named;
@@ -141,6 +142,12 @@ impl Http for Host {
 }
 
 impl ProjectHost for Host {
+    type Signer = NoSigner;
+
+    async fn signer(&self) -> Result<Option<NoSigner>, SigningError> {
+        Ok(None)
+    }
+
     async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
         self.ordered.borrow_mut().insert(format!("{} {}", order.key, order.digest));
         Ok(())

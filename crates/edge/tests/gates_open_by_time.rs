@@ -13,6 +13,7 @@ use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::release::{Key, Maturity, Version};
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
+use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
@@ -75,6 +76,12 @@ impl Http for Host {
 }
 
 impl ProjectHost for Host {
+    type Signer = NoSigner;
+
+    async fn signer(&self) -> Result<Option<NoSigner>, SigningError> {
+        Ok(None)
+    }
+
     async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
         panic!("nothing is ordered of {}", order.key)
     }

@@ -1,10 +1,8 @@
-//! The audit: one row for each thing that was decided or done, chained by hashes from the first row on.
-//!
-//! `hash = SHA-256(canonical bytes)`, where the canonical bytes are netstrings (`length:bytes,`, the length in decimal
-//! and in bytes of UTF-8) of, in this order: `slipway-audit-v1`, the sequence number in decimal, the time in decimal
-//! milliseconds since 1970, actor, action, subject, details, and the hash of the row before as 64 hex digits. The row
-//! before the first has a hash of 64 zeros. `docs/audit.md` has test vectors.
+//! The audit in SQL: rows are added, and heads that were signed of them. What a row is and how it is checked is
+//! [`slipway_core::audit`]'s.
 
+use slipway_core::audit::head::{ROWS_MAX, WAIT_MAX};
+pub use slipway_core::audit::{Broken, Entry, Event, GENESIS, Head, canonical, verify};
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
@@ -28,70 +26,21 @@ pub(crate) const SCHEMA: &[&str] = &[
         BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
 ];
 
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// When.
-    pub at: Timestamp,
-    /// Who: `user:mira`, `job:81`, `edge`.
-    pub actor: String,
-    /// What, as a verb in the past: `approved`.
-    pub action: String,
-    /// Of what: `1.2.0/ubuntu-jammy-amd64`.
-    pub subject: String,
-    /// The rest, as JSON.
-    pub details: String,
-}
-
-/// A row of the chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its place, from 1.
-    pub sequence: u64,
-    /// What happened.
-    pub event: Event,
-    /// The hash of the row before.
-    pub previous: Digest,
-    /// Its own hash.
-    pub hash: Digest,
-}
-
-/// The chain is broken at a row.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// A row is missing, doubled or out of order.
-    #[error("row {expected} of the audit is missing; row {found} stands in its place")]
-    Order {
-        /// The number that should come.
-        expected: u64,
-        /// The number that came.
-        found: u64,
-    },
-    /// A row does not continue the one before it.
-    #[error("row {0} of the audit does not continue the row before it")]
-    Link(u64),
-    /// A row's contents do not have its hash.
-    #[error("row {0} of the audit was changed: its contents do not have its hash")]
-    Contents(u64),
-}
-
-/// What stands before the first row.
-pub const GENESIS: Digest = Digest::from_bytes([0; 32]);
-
-/// The bytes whose SHA-256 is the hash of a row.
-pub fn canonical(sequence: u64, event: &Event, previous: &Digest) -> Vec<u8> {
-    let fields = [
-        "slipway-audit-v1".to_owned(),
-        sequence.to_string(),
-        event.at.0.to_string(),
-        event.actor.clone(),
-        event.action.clone(),
-        event.subject.clone(),
-        event.details.clone(),
-        previous.hex(),
-    ];
-    fields.iter().flat_map(|field| format!("{}:{field},", field.len()).into_bytes()).collect()
-}
+/// Signed heads, the notes as they are handed out, and the policy under which the record was last used.
+pub(crate) const HEADS: &[&str] = &[
+    "CREATE TABLE audit_heads (
+        sequence INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        note TEXT NOT NULL
+    )",
+    "CREATE TRIGGER audit_heads_are_never_changed BEFORE UPDATE ON audit_heads
+        BEGIN SELECT RAISE(ABORT, 'heads of the audit are append-only'); END",
+    "CREATE TRIGGER audit_heads_are_never_deleted BEFORE DELETE ON audit_heads
+        BEGIN SELECT RAISE(ABORT, 'heads of the audit are append-only'); END",
+    "CREATE TABLE configured (
+        policy TEXT NOT NULL
+    )",
+];
 
 /// Adds a row. Call it in the transaction that makes the event true.
 pub fn append(sql: &impl Sql, event: &Event) -> Result<Digest, SqlError> {
@@ -147,22 +96,72 @@ fn digest(hex: &str) -> Result<Digest, SqlError> {
     hex.parse().map_err(|error: slipway_wire::InvalidDigest| SqlError(error.to_string()))
 }
 
-/// Checks rows against each other and their own hashes, from the first row on.
-pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), Broken> {
-    let mut previous = GENESIS;
-    for (expected, entry) in (1..).zip(entries) {
-        if entry.sequence != expected {
-            return Err(Broken::Order { expected, found: entry.sequence });
-        }
-        if entry.previous != previous {
-            return Err(Broken::Link(entry.sequence));
-        }
-        if Digest::of(&canonical(entry.sequence, &entry.event, &previous)) != entry.hash {
-            return Err(Broken::Contents(entry.sequence));
-        }
-        previous = entry.hash;
+/// The number and the hash of the last row. `None` before the first.
+pub fn last(sql: &impl Sql) -> Result<Option<(u64, Digest)>, SqlError> {
+    let rows = sql.query("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1", &[])?;
+    rows.first().map(|row| Ok((row.natural(0)?, digest(row.text(1)?)?))).transpose()
+}
+
+/// When the next head is due: at once after the first row and after many, and some minutes after one that no head proves.
+/// `None` while every row is under a head.
+pub fn head_due(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    let Some((last, _)) = last(sql)? else { return Ok(None) };
+    let signed = sql.query("SELECT COALESCE(MAX(sequence), 0) FROM audit_heads", &[])?;
+    let signed = signed.first().map_or(Ok(0), |row| row.natural(0))?;
+    if signed >= last {
+        return Ok(None);
     }
+    if signed == 0 || last - signed >= ROWS_MAX {
+        return Ok(Some(now));
+    }
+    let first = sql.query("SELECT at FROM audit WHERE sequence = ?", &[(signed + 1).into()])?;
+    let first = first.first().map_or(Ok(now.0), |row| row.integer(0))?;
+    // A clock that went back lets nobody wait for longer.
+    Ok(Some(if first > now.0 { now } else { Timestamp(first) + WAIT_MAX }))
+}
+
+/// Keeps a head. The first that was signed of a row stays.
+pub fn keep_head(sql: &impl Sql, head: &Head, note: &str) -> Result<(), SqlError> {
+    let values: [Value; 3] = [head.sequence.into(), head.at.0.into(), note.into()];
+    sql.query("INSERT OR IGNORE INTO audit_heads (sequence, at, note) VALUES (?, ?, ?)", &values)?;
     Ok(())
+}
+
+/// The newest head, as a note.
+pub fn newest_head(sql: &impl Sql) -> Result<Option<String>, SqlError> {
+    let rows = sql.query("SELECT note FROM audit_heads ORDER BY sequence DESC LIMIT 1", &[])?;
+    rows.first().map(|row| Ok(row.text(0)?.to_owned())).transpose()
+}
+
+/// Heads of the rows from `first` on, at most `count`: the number of each one's row, and the note.
+pub fn heads(sql: &impl Sql, first: u64, count: u64) -> Result<Vec<(u64, String)>, SqlError> {
+    let rows = sql.query(
+        "SELECT sequence, note FROM audit_heads WHERE sequence >= ? ORDER BY sequence LIMIT ?",
+        &[first.into(), count.into()],
+    )?;
+    rows.iter().map(|row| Ok((row.natural(0)?, row.text(1)?.to_owned()))).collect()
+}
+
+/// Adds a row when the configuration is another than when the record was last used.
+pub fn configured(sql: &impl Sql, policy: &Digest, now: Timestamp) -> Result<bool, SqlError> {
+    sql.atomically(|| {
+        let known = sql.query("SELECT policy FROM configured", &[])?;
+        let known = known.first().map(|row| row.text(0)).transpose()?;
+        if known == Some(policy.to_string().as_str()) {
+            return Ok(false);
+        }
+        let event = Event {
+            at: now,
+            actor: "edge".to_owned(),
+            action: "configured".to_owned(),
+            subject: "slipway.toml".to_owned(),
+            details: serde_json::json!({ "policy": policy, "before": known }).to_string(),
+        };
+        append(sql, &event)?;
+        sql.query("DELETE FROM configured", &[])?;
+        sql.query("INSERT INTO configured (policy) VALUES (?)", &[policy.to_string().into()])?;
+        Ok(true)
+    })
 }
 
 #[cfg(test)]
@@ -192,38 +191,6 @@ mod tests {
     }
 
     #[test]
-    fn the_canonical_bytes_are_the_documented_netstrings() {
-        let zeros = "0".repeat(64);
-        let expected = format!(
-            "16:slipway-audit-v1,1:1,13:1795392000000,9:user:mira,8:approved,5:1.2.0,8:{{\"é\":1}},64:{zeros},"
-        );
-        assert_eq!(String::from_utf8(canonical(1, &event("1.2.0"), &GENESIS)).expect("UTF-8"), expected);
-    }
-
-    /// The vectors of `docs/audit.md`, whose hashes were computed by another program.
-    #[test]
-    fn the_documented_vectors_hold() {
-        let one = Event {
-            at: Timestamp(1_795_392_000_000),
-            actor: "job:80 user:mira".to_owned(),
-            action: "planned".to_owned(),
-            subject: "1.2.0".to_owned(),
-            details: r#"{"keys":["jammy-amd64"],"pipeline":7,"sha":"aa"}"#.to_owned(),
-        };
-        let two = Event {
-            at: Timestamp(1_795_392_000_001),
-            actor: "webhook job:81".to_owned(),
-            action: "refused".to_owned(),
-            subject: "1.2.0/jammy-amd64".to_owned(),
-            details: r#"{"why":"é"}"#.to_owned(),
-        };
-        let first = Digest::of(&canonical(1, &one, &GENESIS));
-        assert_eq!(first.hex(), "26a94d62bf315bd73740a2ebe112dc5ba1003b27ae01a2545312098f97017fcf");
-        let second = Digest::of(&canonical(2, &two, &first));
-        assert_eq!(second.hex(), "be4e37cd26e1d5940720369bbe5813a202b5d1c2a2c9d29c49cc07fc359612ea");
-    }
-
-    #[test]
     fn a_whole_chain_holds_and_every_change_breaks_it_where_it_was_made() {
         let (_, whole) = chain(5);
         assert_eq!(verify(&whole), Ok(()));
@@ -248,13 +215,84 @@ mod tests {
         }
     }
 
+    /// The row of a head, and when it was signed, of an audit whose rows come at these seconds. Each is looked at as an alarm
+    /// does: when it is due.
+    fn signed(seconds: &[i64]) -> Vec<(u64, i64)> {
+        let database = Database::in_memory();
+        migrate(&database, &[SCHEMA, HEADS]).expect("the schema");
+        let start = event("").at;
+        let mut signed = Vec::new();
+        let mut sign = |now: Timestamp, upto: Option<Timestamp>| {
+            while let Some(due) = head_due(&database, now).expect("a time")
+                && upto.is_none_or(|upto| due <= upto)
+            {
+                let (sequence, hash) = last(&database).expect("rows").expect("a row");
+                let edge = "https://slipway.example.com".parse().expect("an address");
+                let head = Head { edge, project: 1001, sequence, hash, at: due };
+                keep_head(&database, &head, &head.to_string()).expect("a head");
+                signed.push((sequence, due.since(start).as_secs().try_into().expect("few")));
+            }
+        };
+        for at in seconds {
+            let now = start + std::time::Duration::from_secs(u64::try_from(*at).expect("later"));
+            sign(now, Some(now - std::time::Duration::from_millis(1)));
+            append(&database, &Event { at: now, ..event("1.2.0/package") }).expect("a row");
+            sign(now, Some(now));
+        }
+        sign(seconds.last().map_or(start, |at| start + std::time::Duration::from_secs(at.unsigned_abs())), None);
+        signed
+    }
+
     #[test]
-    fn a_field_cannot_flow_into_the_next() {
-        let mut one = event("ab");
-        let mut other = event("a");
-        one.details = "c".to_owned();
-        other.details = "bc".to_owned();
-        assert_ne!(canonical(1, &one, &GENESIS), canonical(1, &other, &GENESIS));
+    fn a_head_is_due_at_the_first_row_then_after_256_rows_or_five_minutes() {
+        assert_eq!(signed(&[]), []);
+        assert_eq!(signed(&[10]), [(1, 10)]);
+        assert_eq!(signed(&[10, 20, 100]), [(1, 10), (3, 320)]);
+        assert_eq!(signed(&[10, 20, 320, 330]), [(1, 10), (3, 320), (4, 630)]);
+        let many: Vec<i64> = std::iter::once(0).chain((0..600).map(|row| 10 + row / 10)).collect();
+        assert_eq!(signed(&many), [(1, 0), (257, 35), (513, 61), (601, 361)]);
+    }
+
+    #[test]
+    fn the_first_head_of_a_row_stays_and_sql_refuses_to_change_one() {
+        let database = Database::in_memory();
+        migrate(&database, &[SCHEMA, HEADS]).expect("the schema");
+        append(&database, &event("1.2.0")).expect("a row");
+        let (sequence, hash) = last(&database).expect("rows").expect("a row");
+        let edge = "https://slipway.example.com".parse().expect("an address");
+        let head = Head { edge, project: 1001, sequence, hash, at: event("").at };
+        keep_head(&database, &head, "first").expect("a head");
+        keep_head(&database, &head, "second").expect("no error");
+        assert_eq!(newest_head(&database).expect("heads").as_deref(), Some("first"));
+        assert_eq!(heads(&database, 1, 10).expect("heads"), [(1, "first".to_owned())]);
+        assert_eq!(heads(&database, 2, 10).expect("heads"), []);
+        for statement in ["UPDATE audit_heads SET note = 'x'", "DELETE FROM audit_heads"] {
+            let error = database.query(statement, &[]).expect_err("append-only").to_string();
+            assert!(error.contains("append-only"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_configuration_is_a_row_and_no_change_is_none() {
+        let database = Database::in_memory();
+        migrate(&database, &[SCHEMA, HEADS]).expect("the schema");
+        let now = event("").at;
+        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        for (policy, is_new) in [(one, true), (one, false), (other, true), (one, true), (one, false)] {
+            assert_eq!(configured(&database, &policy, now).expect("a look"), is_new);
+        }
+        let rows = entries(&database, 1, 10).expect("rows");
+        let details: Vec<&str> = rows.iter().map(|row| row.event.details.as_str()).collect();
+        assert_eq!(
+            details,
+            [
+                format!("{{\"before\":null,\"policy\":\"{one}\"}}"),
+                format!("{{\"before\":\"{one}\",\"policy\":\"{other}\"}}"),
+                format!("{{\"before\":\"{other}\",\"policy\":\"{one}\"}}"),
+            ]
+        );
+        assert!(rows.iter().all(|row| row.event.action == "configured"), "{rows:?}");
+        assert_eq!(verify(&rows), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! OCI registries: names, manifests, credentials, and the endpoints that move an image by digest.
 //!
 //! An image is named by a tag and *is* a digest: that of its manifest's bytes. So a manifest is sent on as it came, and
-//! nothing here can change one; only the list of an image's referrers is written, where a registry keeps none itself. Facts are from the OCI distribution specification 1.1 and Docker's token scheme; where
+//! nothing here can change one. Written are an artifact that says something about an image, and the list of an image's
+//! referrers where a registry keeps none itself. Facts are from the OCI distribution specification 1.1 and Docker's token scheme; where
 //! registries differ from them, the comment says which.
 //!
 //! A registry names addresses: for tokens, uploads and storage. Only those that the operator listed are visited
@@ -12,6 +13,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod answer;
+mod artifact;
 mod attach;
 mod blobs;
 mod challenge;
@@ -33,6 +35,7 @@ mod tags;
 #[cfg(test)]
 mod fake;
 
+pub use artifact::{Artifact, attach};
 pub use attach::copy_referrers;
 pub use blobs::{
     Arrived, BeginUpload, Begun, BlobHead, CancelUpload, EndUpload, GetBlob, HeadBlob, Upload, UploadStatus,

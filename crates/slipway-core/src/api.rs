@@ -10,6 +10,7 @@ use crate::cargo::{Kind, TargetName, tag_of};
 use crate::config::PipelineSource;
 use crate::release::{Key, Maturity, ReleaseState, TargetState, Version};
 use crate::route::How;
+use crate::signing::{KeyId, KeyName, PublicKey, verifier_key};
 use slipway_gitlab::AccessLevel;
 use slipway_package::Filename;
 use slipway_wire::Digest;
@@ -43,6 +44,45 @@ pub struct SignIn {
     pub gitlab: String,
     /// The id of the OAuth application to sign in with.
     pub application: String,
+}
+
+/// `GET /api/v1/signing-key`: what heads of the audit and attestations are checked with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKeys {
+    /// The name of the keys in signed notes.
+    pub name: String,
+    /// The key that signs now, where there is one, and then those that did before.
+    pub keys: Vec<SigningKey>,
+}
+
+/// A key of the edge, in each form that is usual.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKey {
+    /// Its short name: eight hex digits.
+    pub id: String,
+    /// The base64 of its 32 bytes.
+    pub key: PublicKey,
+    /// For programs that read signed notes.
+    pub verifier_key: String,
+    /// For `openssl`.
+    pub pem: String,
+    /// Whether it signs now.
+    pub is_current: bool,
+}
+
+impl SigningKeys {
+    /// What is told of the keys of an edge.
+    pub fn of(name: &KeyName, current: Option<&PublicKey>, former: &[PublicKey]) -> Self {
+        let former = former.iter().filter(|key| Some(*key) != current).map(|key| (key, false));
+        let keys = current.map(|key| (key, true)).into_iter().chain(former).map(|(key, is_current)| SigningKey {
+            id: KeyId::of(name, key).to_string(),
+            key: *key,
+            verifier_key: verifier_key(name, key),
+            pem: key.pem(),
+            is_current,
+        });
+        Self { name: name.to_string(), keys: keys.collect() }
+    }
 }
 
 /// `POST /api/v1/sessions` for a person.
@@ -219,6 +259,40 @@ pub struct Stopped {
     pub at: String,
 }
 
+/// What an imported project's record says, beside what its repositories have: a page of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The targets, in the order of release, package and target.
+    pub targets: Vec<ComparedTarget>,
+    /// The number of the first target of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// Whether every page has been given, in order, so that the project may be started.
+    pub is_compared: bool,
+}
+
+/// One target, as the record has it and as the repositories do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComparedTarget {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// The distro version, or the tag with a colon before it.
+    pub target: String,
+    /// How far it is, by the record.
+    pub recorded: TargetState,
+    /// What staging has: `declared` bytes, `nothing`, `other` bytes, `no_digest` yet, or `unknown`.
+    pub staging: String,
+    /// What the public place has, in the same words.
+    pub public: String,
+    /// Whether both say the same.
+    pub agrees: bool,
+    /// Why something is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// `POST` and `DELETE /api/v1/stop`, and of one project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -386,6 +460,9 @@ pub struct Target {
     /// Who approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// Where its attestation is: what Slipway has signed of its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<String>,
     /// Why it is not further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
@@ -933,6 +1010,9 @@ pub struct PolicyRoute {
     /// Whether what says something about an image goes with it: signatures, bills of materials, attestations.
     #[serde(default, skip_serializing_if = "is_false")]
     pub referrers: bool,
+    /// Whether what Slipway attests of an image is attached to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub attest: bool,
     /// The tags of the public repository that move with the newest image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating: Vec<PolicyFloating>,
@@ -971,6 +1051,95 @@ pub struct SecretReport {
     pub found: Vec<String>,
     /// Its last day, `2026-12-31`, where it has one and its service tells.
     pub expires_at: Option<String>,
+}
+
+/// `GET …/{project}/strangers`: what the public repositories of a project have that did not come through Slipway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strangers {
+    /// Each repository, whether anything was found or not.
+    pub repositories: Vec<SweptRepository>,
+}
+
+/// A public repository, as it was last read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweptRepository {
+    /// Its place.
+    pub place: String,
+    /// The repository.
+    pub repository: String,
+    /// What was there when it was adopted. `None` until it was read whole for the first time: until then nothing is a stranger.
+    pub baseline: Option<Baseline>,
+    /// When it was last read whole.
+    pub swept_at: Option<String>,
+    /// How many things it listed then.
+    pub listed: u64,
+    /// How many pages were read of it.
+    pub pages: u64,
+    /// Why it cannot be read, while that is so.
+    pub trouble: Option<String>,
+    /// What did not come through Slipway, the oldest first.
+    pub strangers: Vec<Stranger>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+/// What a repository had when it was adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// When.
+    pub taken_at: String,
+    /// How many things.
+    pub count: u64,
+    /// The digest of all of them. `docs/operators/strangers.md` says how it is made.
+    pub digest: Digest,
+}
+
+/// Something in a public repository that did not come through Slipway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// Its distro version. An image has none.
+    pub distro: Option<String>,
+    /// The tag of an image.
+    pub tag: Option<String>,
+    /// Its file's name.
+    pub filename: Option<String>,
+    /// Its bytes, where the server tells.
+    pub digest: Option<Digest>,
+    /// `unknown` to Slipway, `differs` from what it released or is to release, or `withdrawn` and there again.
+    pub why: String,
+    /// The bytes that Slipway knows under the name.
+    pub expected: Option<Digest>,
+    /// The release that says so.
+    pub version: Option<Version>,
+    /// When it was first seen.
+    pub found_at: String,
+    /// When it was last seen.
+    pub seen_at: String,
+}
+
+/// `POST …/{project}/adoptions`: strangers are taken for known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptionRequest {
+    /// The place.
+    pub place: String,
+    /// The repository.
+    pub repository: String,
+    /// Why they may stay.
+    pub reason: String,
+    /// Those with these bytes.
+    #[serde(default)]
+    pub digests: Vec<Digest>,
+    /// Every one that Slipway does not know otherwise.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// What an adoption did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// How many were taken.
+    pub adopted: u64,
 }
 
 /// How an answer of an examination is to be taken.

@@ -58,6 +58,8 @@ pub enum Code {
     NobodyCarries,
     /// What was released is no longer there, or is something else now.
     Drift,
+    /// A public repository has something that did not come through Slipway, or that differs from what it released.
+    Stranger,
     /// A gate was closed when its turn came, or somebody holds it.
     Blocked,
     /// Its approval has lapsed before anything was begun.
@@ -76,7 +78,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -99,6 +101,7 @@ impl Code {
         Self::TooSlow,
         Self::NobodyCarries,
         Self::Drift,
+        Self::Stranger,
         Self::Blocked,
         Self::Lapsed,
         Self::Stopped,
@@ -133,6 +136,7 @@ impl Code {
             Self::TooSlow => "too-slow",
             Self::NobodyCarries => "nobody-carries",
             Self::Drift => "drift",
+            Self::Stranger => "stranger",
             Self::Blocked => "blocked",
             Self::Lapsed => "lapsed",
             Self::Stopped => "stopped",
@@ -153,6 +157,7 @@ impl Code {
             | Self::StagedBytesChanged
             | Self::StagingConflict
             | Self::Drift
+            | Self::Stranger
             | Self::NotWithdrawable
             | Self::Withdrawn
             | Self::Skipped => Retry::Useless,
@@ -224,6 +229,10 @@ impl Code {
                 "Release manager: play the release job again and let it run; it holds the copy open until it ends."
             }
             Self::Drift => "Release manager: find out who changed the public repository; Slipway has not.",
+            Self::Stranger => {
+                "Operator: find out who published it. Remove it from the public repository, or adopt it; `docs/operators/strangers.md` \
+                 says how."
+            }
             Self::Blocked => {
                 "Release manager: when nothing is in its way any more, play the release job again. Nobody is approved by \
                  waiting."

@@ -3,10 +3,13 @@
 //!
 //! Absent on purpose: the dashboard's own filters, which leave out what they do not know, so that an old link still works.
 
+use crate::audit::Format;
 use crate::release::ReleaseState;
 
 /// The longest that a reader may wait for a change; proxies on the way cut idle requests at 30 to 100 seconds.
 pub const WAIT_SECONDS_MAX: u64 = 25;
+/// Rows of the audit in one answer.
+pub const AUDIT_ROWS_MAX: u64 = 1000;
 
 /// What is asked of a release: to wait for a change since a number, or for a state, and how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,9 +75,48 @@ pub fn since(pairs: &Pairs) -> Result<Option<u64>, BadQuery> {
     number("since", since, 0, u64::MAX)
 }
 
-/// `GET …/audit`: the first row that is wanted.
-pub fn first_row(pairs: &Pairs) -> Result<u64, BadQuery> {
+/// `GET …/audit`: which rows are wanted, and how they are to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// The first row.
+    pub first: u64,
+    /// How many, at most.
+    pub count: u64,
+    /// As what.
+    pub format: Format,
+}
+
+impl AuditQuery {
+    /// Reads it. There is nothing to leave rows out by: an export is whole.
+    pub fn read(pairs: &Pairs) -> Result<Self, BadQuery> {
+        let [first, count, format] = values(pairs, ["first", "count", "format"])?;
+        let known = |text: &str| {
+            Format::ALL.into_iter().find(|format| format.code() == text).ok_or_else(|| {
+                let formats = Format::ALL.map(|format| format!("`{}`", format.code())).join(" or ");
+                BadQuery::Value { name: "format", value: shown(text), wanted: formats }
+            })
+        };
+        Ok(Self {
+            first: first_row(first)?,
+            count: number("count", count, 1, AUDIT_ROWS_MAX)?.unwrap_or(AUDIT_ROWS_MAX),
+            format: format.map(known).transpose()?.unwrap_or_default(),
+        })
+    }
+}
+
+/// `GET …/audit/heads`: the first row whose head is wanted.
+pub fn first_head(pairs: &Pairs) -> Result<u64, BadQuery> {
     let [first] = values(pairs, ["first"])?;
+    first_row(first)
+}
+
+/// `GET …/comparison`: the first target that is wanted.
+pub fn first_target(pairs: &Pairs) -> Result<u64, BadQuery> {
+    let [first] = values(pairs, ["first"])?;
+    first_row(first)
+}
+
+fn first_row(first: Option<&str>) -> Result<u64, BadQuery> {
     // Rows are numbered in SQL, whose numbers have a sign.
     let most = i64::MAX.unsigned_abs();
     Ok(number("first", first, 1, most)?.unwrap_or(1))
@@ -107,7 +149,7 @@ fn number(name: &'static str, value: Option<&str>, least: u64, most: u64) -> Res
     let Some(text) = value else { return Ok(None) };
     let number = text.parse::<u64>().ok().filter(|number| number.to_string() == text);
     number.filter(|number| (least..=most).contains(number)).map(Some).ok_or_else(|| {
-        let wanted = if most == WAIT_SECONDS_MAX {
+        let wanted = if most == WAIT_SECONDS_MAX || most == AUDIT_ROWS_MAX {
             format!("a whole number from {least} to {most}")
         } else {
             format!("a whole number, {least} or more")
@@ -143,8 +185,11 @@ mod tests {
             let query = format!("wait={}", word.as_str().expect("text"));
             assert_eq!(read(&query).wait, Some(state));
         }
-        assert_eq!(first_row(&pairs("")), Ok(1));
-        assert_eq!(first_row(&pairs("first=17")), Ok(17));
+        let audit = |query: &str| AuditQuery::read(&pairs(query)).expect("a good query");
+        assert_eq!(audit(""), AuditQuery { first: 1, count: 1000, format: Format::Ndjson });
+        assert_eq!(audit("count=7&format=csv&first=17"), AuditQuery { first: 17, count: 7, format: Format::Csv });
+        assert_eq!(first_head(&pairs("")), Ok(1));
+        assert_eq!(first_head(&pairs("first=17")), Ok(17));
         assert_eq!(since(&pairs("since=17")), Ok(Some(17)));
         assert_eq!(none(&pairs("")), Ok(()));
     }
@@ -153,7 +198,8 @@ mod tests {
     fn a_parameter_that_is_not_understood_is_named_with_what_it_must_be() {
         let release = |query: &str| ReleaseQuery::read(&pairs(query)).map(drop);
         let live = |query: &str| since(&pairs(query)).map(drop);
-        let audit = |query: &str| first_row(&pairs(query)).map(drop);
+        let audit = |query: &str| AuditQuery::read(&pairs(query)).map(drop);
+        let heads = |query: &str| first_head(&pairs(query)).map(drop);
         for (refused, expected) in [
             (release("since=-1"), "the parameter `since` is `-1`; it must be a whole number, 0 or more"),
             (release("since=+1"), "the parameter `since` is `+1`; it must be a whole number, 0 or more"),
@@ -183,8 +229,12 @@ mod tests {
                 "the parameter `first` is `9223372036854775808`; it must be a whole number, 1 or more",
             ),
             (audit("first=garbage"), "the parameter `first` is `garbage`; it must be a whole number, 1 or more"),
-            (audit("after=garbage"), "there is no parameter `after` here; it takes `first`"),
-            (audit("a\nb=1"), "there is no parameter `a\\nb` here; it takes `first`"),
+            (audit("count=0"), "the parameter `count` is `0`; it must be a whole number from 1 to 1000"),
+            (audit("count=1001"), "the parameter `count` is `1001`; it must be a whole number from 1 to 1000"),
+            (audit("format=xml"), "the parameter `format` is `xml`; it must be `ndjson` or `csv`"),
+            (audit("after=garbage"), "there is no parameter `after` here; it takes `first`, `count`, `format`"),
+            (audit("a\nb=1"), "there is no parameter `a\\nb` here; it takes `first`, `count`, `format`"),
+            (heads("count=1"), "there is no parameter `count` here; it takes `first`"),
             (none(&pairs("page=2")), "there is no parameter `page` here; it takes none"),
         ] {
             assert_eq!(refused.expect_err("a bad query").to_string(), expected);

@@ -19,6 +19,7 @@ use crate::api::{Readiness, SecretReport, Verdict};
 use crate::config::{Config, Receiver};
 use crate::route::{How, Route, Site};
 use crate::secret::EdgeKey;
+use crate::signing::Seed;
 use crate::time::Timestamp;
 
 /// The name of the secret that the edge signs its own texts with.
@@ -33,6 +34,7 @@ const CHARACTERS_MIN: usize = 16;
 enum Use<'a> {
     EdgeKey,
     Operator,
+    Attesting,
     Gitlab,
     GitlabStatus,
     GitlabKeys,
@@ -48,6 +50,7 @@ impl Use<'_> {
         match self {
             Self::EdgeKey => "signs sessions and copy orders".to_owned(),
             Self::Operator => "the operator's credential".to_owned(),
+            Self::Attesting => "signs heads of the audit and attestations".to_owned(),
             Self::Gitlab => "reads jobs and pipelines from GitLab".to_owned(),
             Self::GitlabStatus => "sets commit statuses in GitLab".to_owned(),
             Self::GitlabKeys => "GitLab's key set, which ID tokens are checked with".to_owned(),
@@ -68,6 +71,7 @@ fn uses(config: &Config) -> BTreeMap<&str, Vec<Use<'_>>> {
     add(&config.gitlab.token, Use::Gitlab);
     let edge = [
         (&config.edge.operator_token, Use::Operator),
+        (&config.edge.signing_key, Use::Attesting),
         (&config.gitlab.status_token, Use::GitlabStatus),
         (&config.gitlab.keys, Use::GitlabKeys),
     ];
@@ -174,6 +178,7 @@ impl Report {
 async fn look(http: &impl Http, config: &Config, of: Use<'_>, token: &Token, now: Timestamp, report: &mut Report) {
     match of {
         Use::EdgeKey => report.formed(EdgeKey::parse(token), "it is set"),
+        Use::Attesting => report.formed(Seed::parse(token), "it is set"),
         Use::Signing(_) | Use::Event(_) => report.formed(SigningToken::parse(token), "it is set"),
         Use::GitlabKeys => report.formed(Jwks::parse(token.expose().as_bytes()), "it is set"),
         Use::Operator | Use::Webhook(_) if token.expose().chars().count() < CHARACTERS_MIN => {

@@ -44,6 +44,9 @@ pub struct Route {
     /// Whether what says something about an image goes with it: signatures, bills of materials, attestations.
     #[serde(default)]
     pub referrers: bool,
+    /// Whether what Slipway attests of an image is attached to it, where it is public.
+    #[serde(default)]
+    pub attest: bool,
     /// Tags of the public repository that move with the newest image. All others are final.
     #[serde(default)]
     pub floating: Vec<FloatingTag>,

@@ -3,15 +3,17 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
-    CarryRequest, CloseRequest, ExtensionRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy, Retention,
-    ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary, Session,
-    SessionRequest, SignIn, Target, TargetHistory,
+    CarryRequest, CloseRequest, ExtensionRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest,
+    Policy, ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary,
+    Retention, Session, SessionRequest, SignIn, SigningKeys, Strangers, Target, TargetHistory, WithdrawalRequest,
+    Withdrawals,
 };
+use slipway_core::attestation::Envelope;
 use slipway_core::cargo::TargetName;
 use slipway_core::release::{Key, Version};
 use slipway_fetch::Fetch;
@@ -159,6 +161,45 @@ impl<T: DeserializeOwned> Endpoint for Ask<T> {
     }
 }
 
+/// One page of what the edge gives as text.
+pub(crate) struct Page {
+    pub(crate) text: String,
+    /// Whether another follows.
+    pub(crate) goes_on: bool,
+}
+
+struct GetPage {
+    url: String,
+    session: Option<Token>,
+}
+
+impl Endpoint for GetPage {
+    type Output = Result<Page, ProblemDetails>;
+
+    fn request(&self) -> Result<Request, http::Error> {
+        let mut request = http::Request::builder().method(Method::GET).uri(&self.url);
+        if let Some(session) = &self.session {
+            request = request.header(AUTHORIZATION, session.bearer()?);
+        }
+        request.body(Vec::new())
+    }
+
+    fn parse(&self, response: &Response) -> Result<Self::Output, CallError> {
+        let host = || self.url.parse::<http::Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
+        let host = host().unwrap_or_default();
+        if is_page(response) || response.status().is_redirection() {
+            return Err(strange(host, response));
+        }
+        if !response.status().is_success() {
+            return serde_json::from_slice(response.body()).map(Err).map_err(|_| CallError::refused(&host, response));
+        }
+        let unreadable = |_| CallError::Unreadable { host, why: "it is not UTF-8".to_owned() };
+        let text = String::from_utf8(response.body().clone()).map_err(unreadable)?;
+        let link = response.headers().get(LINK).and_then(|link| link.to_str().ok()).unwrap_or_default();
+        Ok(Ok(Page { text, goes_on: link.contains("rel=\"next\"") }))
+    }
+}
+
 fn is_page(response: &Response) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     kind.is_some_and(|kind| kind.trim_start().starts_with("text/html"))
@@ -259,6 +300,11 @@ impl<'a> Edge<'a> {
         self.ask(Method::POST, self.release_url(&["close"]), Some(request)).await
     }
 
+    /// Takes back what is public, or says what that would be.
+    pub(crate) async fn withdraw(&self, request: &WithdrawalRequest) -> Result<Withdrawals, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["withdrawals"]), Some(request)).await
+    }
+
     /// Opens gates that are closed, with a reason.
     pub(crate) async fn override_gates(&self, request: &OverrideRequest) -> Result<Release, EdgeError> {
         self.ask(Method::POST, self.release_url(&["overrides"]), Some(request)).await
@@ -268,6 +314,12 @@ impl<'a> Edge<'a> {
     pub(crate) async fn policy(&self) -> Result<Policy, EdgeError> {
         let Settings { edge, project, .. } = self.settings;
         self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "policy"]), None::<&()>).await
+    }
+
+    /// What the public repositories have that did not come through Slipway.
+    pub(crate) async fn strangers(&self) -> Result<Strangers, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "strangers"]), None::<&()>).await
     }
 
     /// The release as it is.
@@ -335,6 +387,23 @@ impl<'a> Edge<'a> {
         self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "releases"]), None::<&()>).await
     }
 
+    /// Rows of the project's audit from `first` on.
+    pub(crate) async fn audit(&self, first: u64) -> Result<Page, EdgeError> {
+        self.page(&["audit"], first).await
+    }
+
+    /// Signed heads of the project's audit, of the rows from `first` on.
+    pub(crate) async fn heads(&self, first: u64) -> Result<Page, EdgeError> {
+        self.page(&["audit", "heads"], first).await
+    }
+
+    async fn page(&self, what: &[&str], first: u64) -> Result<Page, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        let path = ["api", "v1", "projects", project.as_str()].into_iter().chain(what.iter().copied());
+        let url = format!("{}?first={first}", edge.url(path));
+        again(&self.http, self.patience_ms, &GetPage { url, session: self.session.clone() }).await
+    }
+
     /// The release as soon as it has changed since `sequence`, or as it is after `poll_s` seconds.
     pub(crate) async fn change(&self, sequence: u64, poll_s: u32) -> Result<Release, EdgeError> {
         let url = format!("{}?timeout={poll_s}&since={sequence}", self.release_url(&[]));
@@ -349,6 +418,18 @@ impl<'a> Edge<'a> {
             TargetName::Tag(tag) => self.release_url(&["targets", key.as_str(), tag.as_str()]),
         };
         self.ask(Method::GET, url, None::<&()>).await
+    }
+
+    /// The keys that the edge signs with, and those that it did sign with.
+    pub(crate) async fn signing_keys(&self) -> Result<SigningKeys, EdgeError> {
+        self.ask(Method::GET, self.settings.edge.url(["api", "v1", "signing-key"]), None::<&()>).await
+    }
+
+    /// What is attested of a released target.
+    pub(crate) async fn attestation(&self, key: &Key, target: &Target) -> Result<Envelope, EdgeError> {
+        let target = target.tag.as_deref().unwrap_or(&target.distro);
+        let path: Vec<&str> = ["attestations", key.as_str()].into_iter().chain(target.split('/')).collect();
+        self.ask(Method::GET, self.release_url(&path), None::<&()>).await
     }
 
     /// Asks the edge to copy a package within this request, which is held open. `None` without a session: only a job
@@ -381,6 +462,12 @@ impl<'a> Edge<'a> {
     }
 }
 
+/// An attestation at the address that a release names, read as anybody would.
+pub(crate) async fn attestation_at(url: &str) -> Result<Envelope, EdgeError> {
+    let patience_ms = f64::from(crate::args::ASK_TIMEOUT_S) * 1000.0;
+    ask(&Fetch::new(ANSWER_DEADLINE), None, patience_ms, Method::GET, url.to_owned(), None::<&()>).await
+}
+
 /// Asks until there is an answer that another try cannot better, or patience ends.
 async fn ask<T: DeserializeOwned>(
     http: &Fetch,
@@ -394,10 +481,19 @@ async fn ask<T: DeserializeOwned>(
     let body = body.map_err(|error| EdgeError::Call(CallError::Unsendable(error.to_string())))?;
     let session = session.cloned();
     let ask = Ask { method, url, session, body: body.unwrap_or_default(), answer: PhantomData };
+    again(http, patience_ms, &ask).await
+}
+
+/// The same, of any question that the edge may refuse in its own words.
+async fn again<T>(
+    http: &Fetch,
+    patience_ms: f64,
+    ask: &impl Endpoint<Output = Result<T, ProblemDetails>>,
+) -> Result<T, EdgeError> {
     let end = host::now_ms() + patience_ms;
     let mut pauses = Pauses::default();
     loop {
-        let error = match call(http, &ask).await {
+        let error = match call(http, ask).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(problem)) => EdgeError::Refused(problem),
             Err(error) => EdgeError::Call(error),

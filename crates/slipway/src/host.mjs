@@ -27,6 +27,7 @@ export const pause = (milliseconds) => pass(milliseconds);
 export const tick = (milliseconds) => pass(milliseconds, undefined, { ref: false });
 export const read_text = (path) => readFile(path, "utf8");
 export const write_text = (path, text) => writeFile(path, text);
+export const append_text = (path, text) => writeFile(path, text, { flag: "a" });
 export const home = () => homedir();
 
 /// Writes a file that nobody else may read, whole or not at all.

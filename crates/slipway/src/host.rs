@@ -28,6 +28,8 @@ mod node {
         pub(super) async fn read_at(path: &str, offset: f64, length: u32) -> Result<JsValue, JsValue>;
         #[wasm_bindgen(catch)]
         pub(super) async fn write_text(path: &str, text: &str) -> Result<JsValue, JsValue>;
+        #[wasm_bindgen(catch)]
+        pub(super) async fn append_text(path: &str, text: &str) -> Result<JsValue, JsValue>;
         pub(super) type Held;
         pub(super) fn hold(url: &str, headers: Array, body: &str, silence: u32) -> Held;
         #[wasm_bindgen(method, catch)]
@@ -143,6 +145,11 @@ pub(crate) async fn read_at(path: &str, offset: u64, length: u32) -> Result<Vec<
 /// Writes a small text file, whatever was there before.
 pub(crate) async fn write_text(path: &str, text: &str) -> Result<(), String> {
     node::write_text(path, text).await.map(|_| ()).map_err(|error| message(&error))
+}
+
+/// Writes on at a text file's end.
+pub(crate) async fn append_text(path: &str, text: &str) -> Result<(), String> {
+    node::append_text(path, text).await.map(|_| ()).map_err(|error| message(&error))
 }
 
 /// The folder of programs' settings, as the XDG base directory specification has it.

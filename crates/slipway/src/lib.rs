@@ -10,6 +10,8 @@
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "the tests use the rules, not the commands"))]
 
 mod args;
+mod attested;
+mod audit;
 mod awaited;
 mod carry;
 mod check;
@@ -42,6 +44,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod verify;
+mod withdraw;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -107,6 +110,13 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Release(options) => release(&options).await?,
         Command::Status(options) => status(&options).await?,
         Command::Verify(options) => verify(&options).await?,
+        Command::VerifyAudit(options) => audit::verify(&options, Say::new(options.json)).await?,
+        Command::Audit(options) => {
+            // The audit belongs to no version, so none has to be named; this one stands for none.
+            let none: Option<Version> = "0".parse().ok();
+            let settings = settings(Caller::Reader, none.as_ref()).await?;
+            audit::export(&options, &settings, Say::new(options.json)).await?;
+        }
         Command::Hold(options) => {
             let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
             hold::hold(&options, &settings, Say::new(options.json)).await?;
@@ -122,6 +132,10 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Extend(options) => {
             let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
             retention::extend(&options, &settings, Say::new(options.json)).await?;
+        }
+        Command::Withdraw(options) => {
+            let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
+            withdraw::withdraw(&options, &settings, Say::new(options.json)).await?;
         }
         Command::Login(options) => {
             let address = settings::address(&host::variable)?;
@@ -280,6 +294,8 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
     let say = Say::new(options.json);
     let mut storage = options.storage.clone();
     let mut policy = None;
+    let (settings, edge);
+    let mut asked = None;
     let release = if let Some(path) = &options.manifest {
         let doing = format!("cannot read the manifest `{path}`");
         let text = host::read_text(path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
@@ -288,8 +304,9 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
             Failure::new(Exit::Misused, &doing, [error.to_string(), next])
         })?
     } else {
-        let settings = settings(Caller::Reader, options.version.as_ref()).await?;
-        let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
+        settings = self::settings(Caller::Reader, options.version.as_ref()).await?;
+        edge = Edge::open(&settings, options.timeout_s).await?.0;
+        asked = Some(&edge);
         let doing = format!("cannot read the release {}", settings.version);
         let release = match edge.release().await {
             Ok(release) => release,
@@ -301,7 +318,7 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
         storage.extend(named.filter_map(|address| address.parse().ok()));
         release
     };
-    verify::verify(options, &release, policy.as_ref(), &storage, say).await
+    verify::verify(options, &release, asked, policy.as_ref(), &storage, say).await
 }
 
 /// `slipway doctor`, without a probe.

@@ -19,7 +19,9 @@ pub(crate) fn table(retention: &Retention, packages: &[&Retained]) -> String {
     let mut text = String::new();
     for StagedBytes { place, bytes, limit } in &retention.places {
         let of = match limit {
-            Some(limit) => format!(", {} % of the {} that its plan has room for", percent(*bytes, *limit), size(*limit)),
+            Some(limit) => {
+                format!(", {} % of the {} that its plan has room for", percent(*bytes, *limit), size(*limit))
+            }
             None => String::new(),
         };
         let _ = writeln!(text, "{place} has {} of {}{of}", size(*bytes), retention.project.name);
@@ -72,7 +74,11 @@ pub(crate) async fn extend(options: &args::Extend, settings: &Settings, say: Say
     let until = args::moment(&options.until);
     let request = ExtensionRequest { keys, until: until.clone(), reason: options.reason.clone() };
     let release = edge.extend(&request).await.map_err(|error| error.failure(doing))?;
-    say.line(&format!("kept until {} UTC: {what} of {}; whatever was announced is over", minute(&until), settings.version));
+    say.line(&format!(
+        "kept until {} UTC: {what} of {}; whatever was announced is over",
+        minute(&until),
+        settings.version
+    ));
     say.answer(&release)
 }
 

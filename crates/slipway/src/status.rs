@@ -39,7 +39,10 @@ pub(crate) fn table(release: &Release, columns: Option<usize>) -> String {
         let _ = writeln!(text, "closed by {by}, {} UTC: {reason}", minute(at));
     }
     if let Some(newer) = &release.suggests_close {
-        let _ = writeln!(text, "{newer} is complete: if nothing more of this one is to be released, give it up with `slipway close`");
+        let _ = writeln!(
+            text,
+            "{newer} is complete: if nothing more of this one is to be released, give it up with `slipway close`"
+        );
     }
     for Hold { key, by, reason, at, until } in &release.holds {
         let what = key.as_ref().map_or_else(|| "the whole release".to_owned(), |key| format!("`{key}`"));

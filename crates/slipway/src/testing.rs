@@ -18,8 +18,11 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         outside: false,
         attempts: 0,
         approval: None,
+        attestation: None,
+        withdrawal: None,
         problem: None,
         expires_at: None,
+        withdrawal: None,
     };
     let package = |(key, states): &(&str, &str)| Package {
         key: key.parse().expect("a key"),

@@ -167,4 +167,3 @@ impl StagingHost for Host<&ProjectRecord> {
         }
     }
 }
-

@@ -4,12 +4,14 @@
 //! run in turns, so that a machine that is busy for a while slows all alike, and ratios of medians are what is promised,
 //! since seconds are the machine's. Every server is on loopback and ends with its benchmark.
 
+mod audit;
 mod copy;
 mod image;
 mod index;
 pub(crate) mod measure;
 mod patch_day;
 mod release;
+mod sweep;
 mod webhook;
 mod world;
 
@@ -39,7 +41,12 @@ struct Bench {
     run: fn(&Steps, &Places) -> anyhow::Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 8] = [
+    Bench {
+        name: "audit",
+        about: "checking an audit of a million rows with `slipway verify`: time and memory",
+        run: audit::run,
+    },
     Bench { name: "copy", about: "the verified copy against curl and a native pipe: time and memory", run: copy::run },
     Bench {
         name: "image",
@@ -56,6 +63,11 @@ const BENCHES: [Bench; 6] = [
         name: "patch-day",
         about: "156 packages of three versions at a server that is busy above 4 pushes at a time: time, and its estimate",
         run: patch_day::run,
+    },
+    Bench {
+        name: "sweep",
+        about: "10,000 staged packages looked at in one run: list requests, time and memory",
+        run: sweep::run,
     },
     Bench {
         name: "webhook",

@@ -7,22 +7,28 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+/// 42 digits of these and `0=` make the base64 of 32 bytes, which keys are, and GitLab's signing tokens.
+const KEY_BYTES: usize = 21;
+
 /// The names that the Worker's bindings have: how each begins, and how many random bytes follow. As hexadecimal digits
 /// these are base64, too, so that a signing token is one.
-const NAMES: [(&str, &str, usize); 13] = [
+const NAMES: [(&str, &str, usize); 15] = [
     ("GITLAB_TOKEN", "", 16),
     ("GITLAB_STATUS_TOKEN", "", 16),
     ("STAGING_TOKEN", "", 24),
     ("PUBLIC_TOKEN", "", 24),
+    // Of somebody who may write where the edge does, and is not the edge. The Worker has no use for it.
+    ("HAND_TOKEN", "", 24),
     ("REGISTRY_STAGING_TOKEN", "", 24),
     ("REGISTRY_PUBLIC_TOKEN", "", 24),
     ("WEBHOOK_TOKEN_TUG", "", 24),
     ("WEBHOOK_TOKEN_PILOT", "", 24),
-    ("SIGNING_TOKEN_TUG", "whsec_", 21),
-    ("EVENTS_TOKEN", "whsec_", 21),
+    ("SIGNING_TOKEN_TUG", "whsec_", KEY_BYTES),
+    ("EVENTS_TOKEN", "whsec_", KEY_BYTES),
     ("TRIGGER_TOKEN", "", 16),
     ("OPERATOR_TOKEN", "", 24),
     ("SLIPWAY_EDGE_KEY", "", 32),
+    ("SIGNING_KEY", "", KEY_BYTES),
 ];
 
 /// Secrets by the names that `slipway.toml` gives them. They never leave loopback.
@@ -39,8 +45,7 @@ impl Secrets {
         };
         for (name, start, bytes) in NAMES {
             if !secrets.contains_key(name) {
-                // 42 digits and these make the base64 of 32 bytes, which GitLab's signing tokens are.
-                let end = if start == "whsec_" { "0=" } else { "" };
+                let end = if bytes == KEY_BYTES { "0=" } else { "" };
                 secrets.insert(name.to_owned(), format!("{start}{}{end}", random_hex(bytes)?));
             }
         }

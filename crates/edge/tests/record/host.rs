@@ -16,6 +16,7 @@ use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::report::Report;
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
+use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::changes::{By, Change};
@@ -126,6 +127,12 @@ impl Http for Host {
 }
 
 impl ProjectHost for Host {
+    type Signer = NoSigner;
+
+    async fn signer(&self) -> Result<Option<NoSigner>, SigningError> {
+        Ok(None)
+    }
+
     async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
         self.orders.borrow_mut().push(order.key.to_string());
         Ok(())

@@ -13,7 +13,7 @@ use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts, Shipped
 use slipway_core::problem::{Code, Visible};
 use slipway_core::promotion::May;
 use slipway_core::release::{Key, TargetState, Version};
-use slipway_core::report::{Report, skipped};
+use slipway_core::report::{Report, skipped, skipped_when_begun};
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
@@ -465,12 +465,14 @@ impl<S: Sql> Record<S> {
                 &[now.0.into(), by.into(), reason.into(), version.as_str().into()],
             )?;
             let problem = serde_json::to_string(&skipped(reason))?;
+            let begun = serde_json::to_string(&skipped_when_begun(reason))?;
             let rows = self.0.query(
-                "UPDATE targets SET state = 'skipped', since = ?, step = NULL, problem = ?, approval = NULL
+                "UPDATE targets SET state = 'skipped', since = ?, step = NULL, problem = CASE begun WHEN 0 THEN ? ELSE ? END,
+                    approval = NULL
                  WHERE version = ? AND state NOT IN ('released', 'skipped', 'withdrawn')
                  AND NOT (state IN ('approved', 'releasing') AND allowed_at IS NOT NULL)
                  RETURNING key || ' ' || distro",
-                &[now.0.into(), problem.into(), version.as_str().into()],
+                &[now.0.into(), problem.into(), begun.into(), version.as_str().into()],
             )?;
             let mut left = Vec::new();
             for row in &rows {

@@ -1,6 +1,8 @@
 //! The record of one project: what is expected, what was declared, approved, sent off and seen.
 
 mod approvals;
+mod attestations;
+mod copies;
 mod door;
 mod expectations;
 mod gates;
@@ -15,8 +17,11 @@ mod retention;
 mod schema;
 mod statuses;
 mod stop;
+mod strangers;
 mod turns;
+pub use attestations::{Attachment, Attested, Unsigned};
 mod withdrawals;
+pub use copies::{AUDIT_ROWS, DeclaredTarget, End, Head as ExportHead, Imported, NotImported};
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};
 pub use hints::{Kept, Named};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use slipway_core::cargo::Cargo;
+use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::config::{Config, Project};
 use slipway_core::estimate::estimate;
 use slipway_core::gate::{Closed, closed};
@@ -50,7 +50,7 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<Option<api::Release>, LedgerError> {
         let Some(sequence) = self.sequence(version)? else { return Ok(None) };
-        let mut packages = self.packages(config, version, sent)?;
+        let mut packages = self.packages(config, project, version, sent)?;
         let holds = self.holds(version)?;
         let mut expiries = self.expiries(version)?;
         for package in &mut packages {
@@ -117,12 +117,20 @@ impl<S: Sql> Record<S> {
         pipelines.collect()
     }
 
-    fn packages(&self, config: &Config, version: &Version, sent: &Sent) -> Result<Vec<api::Package>, LedgerError> {
+    fn packages(
+        &self,
+        config: &Config,
+        project: &Project,
+        version: &Version,
+        sent: &Sent,
+    ) -> Result<Vec<api::Package>, LedgerError> {
         let at: [Value; 1] = [version.as_str().into()];
         let targets = self.0.query(
             "SELECT t.key, t.distro, t.public_place, t.public_repository, t.state, t.since, t.step, t.problem,
                     a.approved_by, a.via, a.at, a.job_id, i.project_path, t.outside,
-                    (SELECT COUNT(*) FROM attempts n WHERE n.version = t.version AND n.key = t.key AND n.distro = t.distro)
+                    (SELECT COUNT(*) FROM attempts n WHERE n.version = t.version AND n.key = t.key AND n.distro = t.distro),
+                    EXISTS (SELECT 1 FROM attestations n WHERE n.version = t.version AND n.key = t.key AND n.distro = t.distro
+                        AND n.envelope IS NOT NULL)
              FROM targets t
              LEFT JOIN approvals a ON a.id = t.approval
              LEFT JOIN packages p ON p.version = t.version AND p.key = t.key
@@ -165,7 +173,7 @@ impl<S: Sql> Record<S> {
                 }
             }
             let mut targets: Vec<api::Target> =
-                own.map(|target| read_target(config, version, sent, target)).collect::<Result<_, _>>()?;
+                own.map(|target| read_target(config, project, version, sent, target)).collect::<Result<_, _>>()?;
             for target in targets.iter_mut().filter(|target| taken_back(target.state)) {
                 target.withdrawal = self.withdrawal(version, &key, &target.name())?.map(Box::new);
                 // Of one that could not be taken back, a person has to know.
@@ -199,7 +207,7 @@ fn taken_back(state: TargetState) -> bool {
 }
 
 /// Where people look at a part of a project at GitLab.
-fn web(config: &Config, project_path: &str, kind: &str, id: u64) -> String {
+pub(super) fn web(config: &Config, project_path: &str, kind: &str, id: u64) -> String {
     let id = id.to_string();
     config.gitlab.url.url(project_path.split('/').chain(["-", kind, &id]))
 }
@@ -211,7 +219,19 @@ fn location(config: &Config, place: &str, repository: &str) -> api::Location {
     }
 }
 
-fn read_target(config: &Config, version: &Version, sent: &Sent, row: &Row) -> Result<api::Target, LedgerError> {
+/// Where a target's attestation is. A tag stands in an address without its `:`.
+fn attestation(config: &Config, project: &Project, version: &Version, key: &str, target: &str) -> String {
+    let releases = ["api", "v1", "projects", project.name.as_str(), "releases", version.as_str(), "attestations", key];
+    config.edge.url.url(releases.into_iter().chain(tag_of(target).unwrap_or(target).split('/')))
+}
+
+fn read_target(
+    config: &Config,
+    project: &Project,
+    version: &Version,
+    sent: &Sent,
+    row: &Row,
+) -> Result<api::Target, LedgerError> {
     let approval = match row.text_or_null(8)? {
         Some(by) => Some(api::Approval {
             by: by.to_owned(),
@@ -241,6 +261,10 @@ fn read_target(config: &Config, version: &Version, sent: &Sent, row: &Row) -> Re
         outside: row.integer(13)? != 0,
         attempts: u32::try_from(row.natural(14)?).unwrap_or(u32::MAX),
         approval,
+        attestation: match row.integer(15)? {
+            0 => None,
+            _ => Some(attestation(config, project, version, row.text(0)?, row.text(1)?)),
+        },
         problem: row.text_or_null(7)?.map(serde_json::from_str).transpose()?,
         withdrawal: None,
         expires_at: None,

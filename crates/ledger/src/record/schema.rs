@@ -246,6 +246,36 @@ const STOPS: &[&str] = &["CREATE TABLE stops (
     at INTEGER NOT NULL
 )"];
 
+/// What is attested: due with the release that it tells of, and once it is signed the same for ever.
+const ATTESTATIONS: &[&str] = &[
+    "CREATE TABLE attestations (
+        id INTEGER PRIMARY KEY,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        approval INTEGER NOT NULL,
+        released_at INTEGER NOT NULL,
+        outside INTEGER NOT NULL,
+        audit_sequence INTEGER NOT NULL,
+        audit_hash TEXT NOT NULL,
+        envelope TEXT,
+        attached TEXT,
+        tries INTEGER NOT NULL,
+        due_at INTEGER,
+        UNIQUE (version, key, distro, approval)
+    )",
+    "CREATE INDEX open_attestations ON attestations (due_at) WHERE due_at IS NOT NULL",
+    "CREATE TRIGGER an_attestation_is_never_changed BEFORE UPDATE OF envelope ON attestations WHEN OLD.envelope IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'an attestation is signed once'); END",
+];
+
+/// Ways to what the record has of a name that a repository lists.
+const SWEPT: &[&str] = &[
+    "CREATE INDEX packages_by_filename ON packages (filename) WHERE filename IS NOT NULL",
+    "CREATE INDEX packages_by_digest ON packages (digest) WHERE digest IS NOT NULL",
+    "CREATE INDEX targets_by_public_name ON targets (public_repository, distro)",
+];
+
 /// What of staging is announced, marked and being deleted; who wants what kept until when; and the time that runs count.
 const RETENTION: &[&str] = &[
     "ALTER TABLE packages ADD COLUMN declared_at INTEGER",
@@ -318,6 +348,17 @@ const WITHDRAWALS: &[&str] = &[
     "CREATE INDEX open_withdrawals ON withdrawals (state) WHERE state = 'under_way'",
 ];
 
+/// Where this record came from, when it was made of an export, and whether it was compared with the repositories since.
+const IMPORTS: &[&str] = &["CREATE TABLE imports (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    head TEXT NOT NULL,
+    began_by TEXT NOT NULL,
+    began_at INTEGER NOT NULL,
+    is_whole INTEGER NOT NULL,
+    compare_from INTEGER NOT NULL DEFAULT 1,
+    is_compared INTEGER NOT NULL
+)"];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -330,6 +371,10 @@ pub(super) const STEPS: &[&[&str]] = &[
     PLANNERS,
     NUMBERED_REPORTS,
     STOPS,
+    audit::HEADS,
+    ATTESTATIONS,
+    SWEPT,
     WITHDRAWALS,
     RETENTION,
+    IMPORTS,
 ];

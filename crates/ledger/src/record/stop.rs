@@ -80,7 +80,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// Without a number, it is the next one.
-    fn turn_switch(
+    pub(super) fn turn_switch(
         &self,
         scope: Scope,
         number: Option<u64>,

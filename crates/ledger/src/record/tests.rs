@@ -21,6 +21,8 @@ use crate::migrate::migrate;
 use crate::rusqlite::Database;
 use crate::sql::Sql;
 
+mod attestations;
+mod copies;
 mod gates;
 mod hints;
 mod images;

@@ -67,6 +67,7 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/sessions", Right::Open),
     row("POST", "/internal/copy", Right::Open),
     row("GET", "/api/v1/sign-in", Right::Open),
+    row("GET", "/api/v1/signing-key", Right::Open),
     // Somebody ends what they have shown.
     row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Operate),
@@ -75,6 +76,9 @@ pub const ROUTES: &[Row] = &[
     row("DELETE", "/api/v1/stop", Right::Operate),
     row("POST", "/api/v1/projects/{project}/stop", Right::Operate),
     row("DELETE", "/api/v1/projects/{project}/stop", Right::Operate),
+    row("GET", "/api/v1/projects/{project}/export", Right::Operate),
+    row("POST", "/api/v1/projects/{project}/import", Right::Operate),
+    row("GET", "/api/v1/projects/{project}/comparison", Right::Operate),
     row("GET", "/", Right::List),
     row("GET", "/api/v1/projects", Right::List),
     row("GET", "/p/{project}", Right::Read),
@@ -82,10 +86,16 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/projects/{project}/releases", Right::Read),
     row("GET", "/api/v1/projects/{project}/policy", Right::Read),
     row("GET", "/api/v1/projects/{project}/audit", Right::Read),
+    row("GET", "/api/v1/projects/{project}/strangers", Right::Read),
+    row("POST", "/api/v1/projects/{project}/adoptions", Right::Operate),
+    row("POST", "/api/v1/projects/{project}/sweeps", Right::Operate),
+    row("GET", "/api/v1/projects/{project}/audit/head", Right::Read),
+    row("GET", "/api/v1/projects/{project}/audit/heads", Right::Read),
     row("GET", "/api/v1/projects/{project}/retention", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/live", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/targets/{key}/{target...}", Right::Read),
+    row("GET", "/api/v1/projects/{project}/releases/{version}/attestations/{key}/{target...}", Right::Read),
     row("PATCH", "/api/v1/projects/{project}/releases/{version}", Right::Declare),
     row("POST", "/api/v1/projects/{project}/releases/{version}/carries", Right::Declare),
     row("POST", "/api/v1/projects/{project}/releases/{version}/promotions", Right::Release),
@@ -172,7 +182,7 @@ pub fn may(
     if right == Right::Open {
         return Ok(());
     }
-    let reads = reads(caller, project, level, config.edge.reading);
+    let reads = reads(caller, project, level, config);
     if matches!(right, Right::Read | Right::List) {
         return if reads {
             Ok(())
@@ -200,7 +210,7 @@ pub fn may(
         | (_, Right::Open | Right::List | Right::Read) => Ok(()),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
         (_, Right::Operate) => denied("This is for the operator's credential".to_owned()),
-        (Caller::Deployer(_), _) => denied("A deployer's job says what runs where, and nothing else".to_owned()),
+        (Caller::Deployer(_), _) => denied("A deployer's job reads, says what runs where, and nothing else".to_owned()),
         (Caller::Job(JobSession { user_level: level, .. }), Right::Hold) => ladder(*level, AccessLevel::Developer),
         (Caller::Person(_), Right::Hold | Right::Lift) => ladder(level, AccessLevel::Developer),
         // Stopping is safe whoever asks for it. What a job's script may undo, nobody has stopped.
@@ -239,10 +249,12 @@ pub fn speaks_for(session: &DeployerSession, environment: &str, config: &Config)
     deployer.is_some_and(|deployer| deployer.environments.iter().any(|own| own == environment))
 }
 
-fn reads(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, reading: Reading) -> bool {
+fn reads(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, config: &Config) -> bool {
     match caller {
-        _ if reading == Reading::Anyone => true,
-        None | Some(Caller::Deployer(_)) => false,
+        _ if config.edge.reading == Reading::Anyone => true,
+        None => false,
+        // It has to see when all is staged, and which bytes those are.
+        Some(Caller::Deployer(session)) => deploys(session, project, config),
         Some(Caller::Job(session)) => session.project_id == project.id,
         Some(Caller::Person(_)) => level.is_some_and(|level| level >= AccessLevel::Reporter),
         Some(Caller::Operator) => true,

@@ -8,9 +8,12 @@ use slipway_wire::{Base, Digest, Token};
 mod events;
 mod gates;
 mod images;
+#[cfg(test)]
+mod page;
 mod people;
 mod retention;
 mod sense;
+mod swept;
 
 pub use events::{EventKind, Events, Receiver, Trigger};
 pub use gates::{Approvals, Freeze, Gate, SoakAfter};
@@ -255,7 +258,7 @@ impl Config {
         }
         problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
         problems.extend(events::problems(&file.events));
-        problems.extend(images::problems(&file.places, &file.routes));
+        problems.extend(images::problems(&file.edge, &file.places, &file.routes));
         problems.extend(retention::problems(&file.retention, &file.routes));
         problems.extend(sense::problems(&file));
         if !problems.is_empty() {

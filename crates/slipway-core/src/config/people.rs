@@ -12,6 +12,7 @@ use slipway_wire::Base;
 
 use crate::release::Key;
 use crate::route::{Glob, anything};
+use crate::signing::PublicKey;
 
 /// Ids beyond it are not exact in JSON's numbers, nor in the ledger. GitLab.com's have 34 bits.
 const ID_MAX: u64 = (1 << 53) - 1;
@@ -28,6 +29,11 @@ pub struct Edge {
     pub reading: Reading,
     /// The name of the secret that the operator shows: it reads, holds and closes, in every project. It never releases.
     pub operator_token: Option<String>,
+    /// The name of the secret that heads of the audit and attestations are signed with. Without it nothing is signed.
+    pub signing_key: Option<String>,
+    /// Public keys that were used before, so that what they signed can still be checked.
+    #[serde(default)]
+    pub former_keys: Vec<PublicKey>,
 }
 
 impl Edge {
@@ -165,6 +171,7 @@ pub(super) fn problems(edge: &Edge, gitlab: &Gitlab, projects: &[Project], deplo
     let mut problems = Vec::new();
     let texts = [
         ("edge.operator_token", &edge.operator_token),
+        ("edge.signing_key", &edge.signing_key),
         ("gitlab.status_token", &gitlab.status_token),
         ("gitlab.keys", &gitlab.keys),
         ("gitlab.application", &gitlab.application),

@@ -106,6 +106,7 @@ fn named_secrets(file: &File) -> Vec<Named<'_>> {
         ("gitlab.status_token", "writes to GitLab", &file.gitlab.status_token),
         ("gitlab.keys", "is GitLab's key set", &file.gitlab.keys),
         ("edge.operator_token", "is what the operator shows", &file.edge.operator_token),
+        ("edge.signing_key", "signs heads of the audit and attestations", &file.edge.signing_key),
     ];
     let mut all = vec![("gitlab.token".to_owned(), "reads from GitLab", Some(&file.gitlab.token))];
     all.extend(edge.into_iter().map(|(setting, purpose, secret)| {

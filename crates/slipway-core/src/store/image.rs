@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use slipway_oci::{
-    Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Put, PutManifest,
-    Repository, Scope, Session, Shelf, Tag, Uploads, Which, copy, copy_referrers, find_referrers, list_tags, moves,
-    newest, read_back, read_back_blobs, read_image, read_manifest, remove, remove_with, tag,
+    Artifact, Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Put, PutManifest,
+    Repository, Scope, Session, Shelf, Tag, Uploads, Which, attach, copy, copy_referrers, find_referrers, list_tags,
+    moves, newest, read_back, read_back_blobs, read_image, read_manifest, remove, remove_with, tag,
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
@@ -19,6 +20,7 @@ use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
 use crate::route::FloatingTag;
+use crate::sweep::{Listed, Page};
 use crate::trouble::{Trouble, TroubleKind};
 
 /// A repository of images that can be asked.
@@ -34,6 +36,19 @@ pub struct Registry {
     pub referrers: bool,
     /// The tags here that move.
     pub floating: Vec<FloatingTag>,
+}
+
+/// How many tags are looked at for one page of a repository: a request each.
+const TAGS_PER_PAGE: usize = 100;
+/// How many of them are asked for at a time: as many as a Worker has connections.
+const AT_ONCE: usize = 6;
+
+/// Whether a tag stands for what says something about an image: the fallback of registries that list no referrers, and
+/// what `cosign` writes. Nobody pulls these by their name.
+fn is_of_an_image(tag: &Tag) -> bool {
+    let rest = tag.as_str().strip_prefix("sha256-");
+    let hex = rest.map(|rest| rest.split_once('.').map_or(rest, |(hex, _)| hex));
+    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// What a failed call means. A registry's 429 asks to wait, and cuts nobody off.
@@ -133,6 +148,29 @@ impl Registry {
             Ok((name.clone(), seen))
         });
         join_all(looks).await.into_iter().collect()
+    }
+
+    /// The tags after `from`, as many as are looked at for one page.
+    pub(super) async fn page(&self, http: &impl Http, from: Option<&str>) -> Result<Page, Trouble> {
+        let session = Session::new(&self.registry);
+        let tags = list_tags(&session, http, &self.repository).await;
+        let tags = tags.map_err(|error| of(&error, &format!("cannot list the tags of {}", self.repository)))?;
+        let mut after = tags.into_iter().filter(|tag| from.is_none_or(|from| tag.as_str() > from));
+        let page: Vec<Tag> = after.by_ref().take(TAGS_PER_PAGE).collect();
+        let next = after.next().and(page.last()).map(ToString::to_string);
+        let looks = page.iter().filter(|tag| !is_of_an_image(tag)).map(async |tag| {
+            let seen = self.find(http, &session, &tag.clone().into()).await?;
+            let listed = |digest| Listed { under: format!(":{tag}"), filename: String::new(), digest };
+            Ok(match seen {
+                // It was listed a moment ago.
+                Seen::Nothing => None,
+                Seen::WithoutDigest => Some(listed(None)),
+                Seen::Digest(digest) => Some(listed(Some(digest))),
+            })
+        });
+        let looks: Vec<Result<Option<Listed>, Trouble>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+        let listed = looks.into_iter().filter_map(Result::transpose).collect::<Result<_, Trouble>>()?;
+        Ok(Page { listed, next })
     }
 
     async fn find(&self, http: &impl Http, session: &Session<'_>, which: &Which) -> Result<Seen, Trouble> {
@@ -237,6 +275,17 @@ impl Registry {
             }
         }
         tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)
+    }
+
+    pub(super) async fn attach(
+        &self,
+        http: &impl Http,
+        image: Digest,
+        artifact: Artifact<'_>,
+    ) -> Result<Option<Digest>, NotShipped> {
+        let session = Session::new(&self.registry);
+        let target = Shelf { session: &session, repository: &self.repository };
+        attach(http, target, image, artifact).await.map_err(not_copied)
     }
 
     pub(super) async fn remove(

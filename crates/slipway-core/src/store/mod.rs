@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::join;
+pub use slipway_oci::Artifact;
 use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
     Account, Boundary, Deleted, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed,
-    Repository, delete, find, find_all, locate, read_index,
+    Repository, Search, delete, find, find_all, locate, read_index,
 };
 pub use slipway_packagecloud::{Mark, Reading};
 use slipway_wire::{
@@ -20,6 +21,7 @@ use crate::cargo::{Cargo, Name, TargetName};
 use crate::config::PlaceKind;
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
+use crate::sweep::{Listed, Page};
 use crate::trouble::{Trouble, TroubleKind};
 
 mod age;
@@ -51,6 +53,21 @@ pub fn not_a_repository(kind: PlaceKind, text: &str) -> Option<String> {
     match kind {
         PlaceKind::Packagecloud => text.parse::<Repository>().err().map(|error| error.to_string()),
         PlaceKind::Registry => text.parse::<slipway_oci::Repository>().err().map(|error| error.to_string()),
+    }
+}
+
+/// The address of a file or an image itself, as its server has it. `under` is the text form of a target's name, or `@` and the
+/// digest of an image.
+pub fn address(kind: PlaceKind, base: &Base, repository: &str, under: &str, cargo: &Cargo) -> String {
+    match kind {
+        PlaceKind::Packagecloud => {
+            let (repository, distro) = (repository.split('/'), under.split('/'));
+            base.url(repository.chain(["packages"]).chain(distro).chain([cargo.as_str()]))
+        }
+        PlaceKind::Registry => {
+            let which = under.strip_prefix(['@', ':']).unwrap_or(under);
+            base.join(&format!("/v2/{repository}/manifests/{which}"))
+        }
     }
 }
 
@@ -217,6 +234,28 @@ impl Store {
         }
     }
 
+    /// One page of all that the repository lists, in one request. Of a registry's tags each is asked for, too: a list has
+    /// no digests. `from` is where the page before said that it begins.
+    pub async fn page(&self, http: &impl Http, from: Option<&str>) -> Result<Page, Trouble> {
+        match self {
+            Self::Packagecloud { account, repository, .. } => {
+                let page = from.map_or(Some(1), |from| from.parse().ok());
+                let page = page.ok_or_else(|| Trouble::passing(format!("`{from:?}` is no page of {repository}")))?;
+                let listed = call(http, &Search { account, repository, q: "", dist: None, page }).await;
+                let listed =
+                    listed.map_err(|error| Trouble::of(&error, &format!("cannot list page {page} of {repository}")))?;
+                let next = listed.next.map(|next| next.to_string());
+                let listed = listed.packages.into_iter().map(|package| Listed {
+                    under: package.distro_version.unwrap_or_default(),
+                    filename: package.filename,
+                    digest: package.sha256sum,
+                });
+                Ok(Page { listed: listed.collect(), next })
+            }
+            Self::Registry(registry) => registry.page(http, from).await,
+        }
+    }
+
     /// What the repository's index lists under several names, asked as anybody would ask.
     pub async fn read_index(
         &self,
@@ -334,6 +373,24 @@ impl Store {
             }
             (Self::Registry(from), Self::Registry(to)) => to.copy_from(http, from, shipment, courier).await,
             _ => Err(misplaced(shipment.cargo, shipment.target).into()),
+        }
+    }
+
+    /// Attaches some bytes to an image that is here. Their digest as an artifact, or `None` where the image is not here any more.
+    ///
+    /// Nobody else may bring anything to the repository meanwhile: where the registry keeps no list of referrers, this writes it.
+    pub async fn attach(
+        &self,
+        http: &impl Http,
+        image: Digest,
+        artifact: Artifact<'_>,
+    ) -> Result<Option<Digest>, NotShipped> {
+        match self {
+            Self::Registry(registry) => registry.attach(http, image, artifact).await,
+            Self::Packagecloud { account, .. } => {
+                let what = format!("{} holds no images", account.base());
+                Err(Trouble::lasting(Code::NotConfigured, what).into())
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Taking a file out of a package server's repository.
+//! Where a file or an image is, and taking a file out of a package server's repository.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -119,5 +119,21 @@ fn a_server_that_does_not_let_this_user_delete_is_told_as_such() {
         let trouble = remove(&server, Digest::of(b"one")).expect_err("refused");
         assert_eq!(trouble.kind, TroubleKind::Final(code), "{status}");
         assert!(server.file.borrow().is_some());
+    }
+}
+
+#[test]
+fn a_file_and_an_image_have_the_addresses_that_their_servers_give_them() {
+    let of = |kind, base: &str, repository, under: &str, cargo: &str| {
+        let base = base.parse().expect("an address");
+        address(kind, &base, repository, under, &cargo.parse().expect("a file or an image"))
+    };
+    let (packagecloud, registry) = (PlaceKind::Packagecloud, PlaceKind::Registry);
+    let file = of(packagecloud, "https://packagecloud.io", "harbour/tug", "ubuntu/jammy", "tug_3.1.0+ce~1_amd64.deb");
+    assert_eq!(file, "https://packagecloud.io/harbour/tug/packages/ubuntu/jammy/tug_3.1.0%2Bce~1_amd64.deb");
+    let digest = Digest::of(b"image");
+    for (under, end) in [(":17.3.1", "17.3.1".to_owned()), (&format!("@{digest}"), digest.to_string())] {
+        let image = of(registry, "https://registry.example.com", "team/app", under, "registry.example.com/team/app");
+        assert_eq!(image, format!("https://registry.example.com/v2/team/app/manifests/{end}"));
     }
 }
