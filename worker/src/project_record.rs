@@ -779,11 +779,6 @@ impl ProjectHost for Host<&ProjectRecord> {
 }
 
 impl AttachingHost for Host<&ProjectRecord> {
-    fn open(&self, site: &Site) -> std::result::Result<Store, String> {
-        let open = || settings::store(&self.object.env, &*settings::config()?, site);
-        open().map_err(|error| error.to_string())
-    }
-
     async fn slot(&self, place: &str, asked: &AskSlot) -> std::result::Result<Slot, Silent> {
         ask(message::account(&self.object.env, place), &ToAccount::Slot(asked.clone())).await
     }

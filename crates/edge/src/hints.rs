@@ -351,7 +351,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         }
         let by = format!("webhook job:{}", job.id);
         for version in record.versions_of_pipeline(pipeline_id)? {
-            if record.deployed(&version, Some(pipeline_id), environment, &by, host.now())? {
+            if record.deployed(&version, Some(pipeline_id), environment, &by, finished, host.now())? {
                 host.announce(&version);
             }
         }

@@ -30,6 +30,7 @@ pub mod package;
 pub mod port;
 pub mod project;
 pub mod reading;
+pub mod retention;
 pub mod slots;
 pub mod sweep;
 pub mod withdraw;

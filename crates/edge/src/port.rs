@@ -131,9 +131,6 @@ pub struct Told {
 /// What the record of a project needs beside, to attach something to images that are public.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
 pub trait AttachingHost: ProjectHost {
-    /// A repository with its place's address and secret. The error says what the deployment lacks.
-    fn open(&self, site: &Site) -> Result<Store, String>;
-
     /// Asks an account for a transfer slot: nobody else writes to the repository as long as it is lent.
     async fn slot(&self, place: &str, ask: &AskSlot) -> Result<Slot, Silent>;
 

@@ -42,6 +42,9 @@ pub async fn drive<S: Sql>(
     for version in record.lapse(config.approvals.lapse, host.now())? {
         host.announce(&version);
     }
+    for version in record.end_holds(host.now())? {
+        host.announce(&version);
+    }
     // Orders need no GitLab, so they go first, and again when the hints have made more.
     let mut tried = BTreeSet::new();
     hand_over(record, host, &mut tried).await?;
@@ -68,7 +71,9 @@ pub async fn drive<S: Sql>(
         None => heads::due(record, config, now)?.map(|due_at| due_at.max(soonest)),
         again => again,
     };
-    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).chain(head).chain(back).min())
+    let hold = record.next_hold_end()?.map(|due_at| due_at.max(soonest));
+    let dues = hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn);
+    Ok(dues.chain(head).chain(hold).chain(back).min())
 }
 
 /// Tells those who follow a release of gates that time alone has opened or closed, and says when it does so next.

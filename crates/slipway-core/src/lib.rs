@@ -24,6 +24,7 @@ pub mod query;
 pub mod readiness;
 pub mod release;
 pub mod report;
+pub mod retention;
 pub mod route;
 pub mod secret;
 pub mod signing;

@@ -445,6 +445,12 @@ pub fn skipped(reason: &str) -> Problem {
     Code::Skipped.problem(format!("Not shipped: {reason}"), Visible::Nothing, None)
 }
 
+/// The same of a target of which something was begun: nobody has looked whether the public place has it.
+pub fn skipped_when_begun(reason: &str) -> Problem {
+    let what = format!("Not shipped: {reason}. Something of it was begun, so the public place may have it");
+    Code::Skipped.problem(what, Visible::Unknown, None)
+}
+
 /// A quarter of a second at first, since a small server indexes at once, doubling to 30 s.
 fn index_wait(waited: u32) -> Duration {
     Duration::from_millis((250 << waited.min(7)).min(30_000))

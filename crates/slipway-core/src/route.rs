@@ -6,6 +6,7 @@ use serde::Deserialize;
 use slipway_oci::{Floating, Numbered, Tag};
 
 use crate::cargo::Kind;
+use crate::config::Keeping;
 use crate::release::{Key, Maturity, Version};
 
 /// A configured rule. The first whose conditions all hold gives a package its places.
@@ -49,6 +50,9 @@ pub struct Route {
     /// Tags of the public repository that move with the newest image. All others are final.
     #[serde(default)]
     pub floating: Vec<FloatingTag>,
+    /// How long staging keeps what goes this way.
+    #[serde(default)]
+    pub retention: Keeping,
 }
 
 /// A tag that moves by a rule: `latest` to the newest final version, `rc` to the newest of all, `{major}.{minor}` to the

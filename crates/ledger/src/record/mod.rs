@@ -13,6 +13,7 @@ mod measured;
 mod outbox;
 mod progress;
 mod reading;
+mod retention;
 mod schema;
 mod statuses;
 mod stop;
@@ -28,6 +29,7 @@ pub use looks::Watched;
 pub use measured::Measured;
 pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
+pub use retention::{Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
 pub use statuses::DueStatus;
 pub use withdrawals::TakenBack;
 #[cfg(test)]
@@ -236,6 +238,16 @@ pub enum LedgerError {
         version: Version,
         /// The package, or all.
         what: String,
+    },
+    /// The staged bytes are on their way out.
+    #[error(
+        "`{key}` of {version} is being deleted from staging at this moment; run the job again in a few minutes, which stages it anew"
+    )]
+    BeingDeleted {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
     },
     /// What was built is not what the plan expects.
     #[error("{0}")]

@@ -277,6 +277,50 @@ const SWEPT: &[&str] = &[
     "CREATE INDEX targets_by_public_name ON targets (public_repository, distro)",
 ];
 
+/// What of staging is announced, marked and being deleted; who wants what kept until when; and the time that runs count.
+const RETENTION: &[&str] = &[
+    "ALTER TABLE packages ADD COLUMN declared_at INTEGER",
+    "UPDATE packages SET declared_at = a.at FROM
+        (SELECT subject, MAX(at) AS at FROM audit WHERE action IN ('declared', 'replaced') GROUP BY subject) a
+     WHERE a.subject = packages.version || '/' || packages.key AND packages.digest IS NOT NULL",
+    "CREATE INDEX packages_by_file ON packages (staging_place, staging_repository, filename)",
+    "ALTER TABLE holds ADD COLUMN until INTEGER",
+    "ALTER TABLE deployments ADD COLUMN done_at INTEGER",
+    "CREATE TABLE retention_clock (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        seen_at INTEGER NOT NULL,
+        counted INTEGER NOT NULL
+    )",
+    "CREATE TABLE retention (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        counted INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (version, key)
+    )",
+    "CREATE TABLE extensions (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (version, key)
+    )",
+    "CREATE TABLE removals (
+        id INTEGER PRIMARY KEY,
+        place TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        cargo TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        under TEXT NOT NULL,
+        version TEXT,
+        key TEXT,
+        begun_at INTEGER NOT NULL,
+        until INTEGER
+    )",
+];
+
 /// What is taken back after its release, and what was: its name is never given to other bytes.
 const WITHDRAWALS: &[&str] = &[
     "CREATE TABLE withdrawals (
@@ -332,5 +376,6 @@ pub(super) const STEPS: &[&[&str]] = &[
     ATTESTATIONS,
     SWEPT,
     WITHDRAWALS,
+    RETENTION,
     IMPORTS,
 ];

@@ -81,7 +81,7 @@ impl<S: Sql> Record<S> {
         let mut known = Vec::new();
         for listed in &page.listed {
             known.push(self.known(&page.site, listed, &floats)?);
-            for watched in self.resting(&page.site, listed, now)? {
+            for watched in self.due_to_look(&page.site, listed, now)? {
                 let seen = listed.digest.map_or(Seen::WithoutDigest, Seen::Digest);
                 if self.looked(&watched, &seen, now)? {
                     changed.insert(watched.version);
@@ -132,7 +132,7 @@ impl<S: Sql> Record<S> {
 
     /// The targets that rest under a listed name here and are to be looked at: those that nobody has looked at for a while, and
     /// those of which something else is told now.
-    fn resting(&self, site: &Site, listed: &Listed, now: Timestamp) -> Result<Vec<Watched>, LedgerError> {
+    fn due_to_look(&self, site: &Site, listed: &Listed, now: Timestamp) -> Result<Vec<Watched>, LedgerError> {
         // An image is staged under its digest, whatever its tags are there.
         if tag_of(&listed.under).is_some() {
             return Ok(Vec::new());

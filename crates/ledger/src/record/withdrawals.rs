@@ -244,7 +244,7 @@ impl<S: Sql> Record<S> {
                 WithdrawalState::NotWithdrawn => {
                     let kind = EventKind::NeedsPerson;
                     let occasion = format!("{} {version}/{key} withdrawal {number}", kind.word());
-                    self.occurred(&occasion, kind, version, Some(key), seen.problem.as_ref(), now)?;
+                    self.occurred(&occasion, kind, Some(version), Some(key), seen.problem.as_ref(), now)?;
                     self.change(version, "edge", "not-withdrawn", &subject(version, key), &details, now)?;
                 }
             }
