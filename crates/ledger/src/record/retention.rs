@@ -381,7 +381,7 @@ impl<S: Sql> Record<S> {
             if stage == Stage::Announced {
                 let kind = EventKind::Announced;
                 let name = format!("{} {version}/{key} at {}", kind.word(), now.0);
-                self.occurred(&name, kind, version, Some(key), None, now)?;
+                self.occurred(&name, kind, Some(version), Some(key), None, now)?;
             }
             Ok(true)
         })
