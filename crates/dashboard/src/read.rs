@@ -113,6 +113,7 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         // It is for programs that check it, and not shown.
         attestation: None,
         problem: optional(json, "problem", problem)?,
+        expires_at: optional(json, "expires_at", V::text)?,
         // What is in its way is its problem, and the rest is for those who took it back.
         withdrawal: None,
     })
