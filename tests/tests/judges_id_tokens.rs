@@ -72,6 +72,7 @@ fn candidate() -> Candidate {
         release_all: None,
         digest: Some(Digest::of(b"deb")),
         is_closed: false,
+        withdrawn: None,
         targets: vec![("ubuntu/jammy".to_owned(), TargetState::Staged)],
     }
 }

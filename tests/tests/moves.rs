@@ -108,7 +108,7 @@ fn a_file_that_has_left_one_place_and_is_not_in_the_other_is_shown_on_its_way_an
 
 #[test]
 fn staged_bytes_that_are_swapped_between_the_look_and_the_move_are_named_at_once() {
-    let (world, release) = start("move-swapped");
+    let (mut world, release) = start("move-swapped");
     let (package, job) = release.ready(&deb("tug", "", 0));
     // The move has left the edge and has not reached the server: what is approved was seen before.
     world.depot.fault(&json!({"on": "promote", "effect": "delay", "ms": 3_000}));
@@ -129,6 +129,10 @@ fn staged_bytes_that_are_swapped_between_the_look_and_the_move_are_named_at_once
     let what = problem["what"].as_str().expect("a sentence");
     assert!(what.contains(&package.sha256) && what.contains(&sha256(&other)), "both digests are shown: {what}");
     assert_eq!(moved(&world, &package.filename), [sha256(&other)]);
+    // Whoever judges from outside names them, too: the server has moved by its name what nobody approved.
+    let rules: Vec<&str> = world.findings().iter().map(|finding| finding.rule).collect();
+    assert_eq!(rules, ["unspoken", "unapproved"]);
+    world.is_not_audited("wrong bytes are public, which is what this test is about");
 }
 
 #[test]

@@ -151,6 +151,10 @@ impl From<LedgerError> for Problem {
             LedgerError::SharedFile { .. } => Self::new(409, "shared-file", detail),
             LedgerError::OtherFile(_) => Self::new(422, "other-file", detail),
             LedgerError::Closed { .. } => Self::new(409, "closed", detail),
+            LedgerError::NotReleased { .. } | LedgerError::NothingReleased { .. } => {
+                Self::new(409, "not-released", detail)
+            }
+            LedgerError::NoTarget { .. } => Self::new(422, "bad-request", detail),
             LedgerError::NoRelease { .. } => Self::not_found("such release"),
             LedgerError::NotHeld { .. } => Self::new(409, "not-held", detail),
             LedgerError::Skipped { .. } => Self::new(409, "skipped", detail),

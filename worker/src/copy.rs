@@ -5,18 +5,23 @@
 //! one-time capability says: signed by this edge, redeemed at the object that issued it, which then hands over the
 //! transfer. From outside nothing can be made with the route.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
+use slipway_edge::port::Silent;
 use slipway_relay::Limits;
 use slipway_wire::{Digest, RelayError, Relayed, TooSlow, Transfer, Unreachable};
-use worker::{Env, Method, Request, RequestInit, Result};
+use web_sys::AbortController;
+use worker::{Delay, Env, Method, Request, RequestInit, Result};
 
 use crate::answer::{Answer, Problem, secret_json};
 use crate::clock;
 use crate::fetch::body;
-use crate::message::{self, ToPackage, ask};
+use crate::message::{self, ToPackage, ToProject, ask};
 use crate::settings;
 
 /// The route. It is not part of the API: whoever comes from outside gets the same 404 as anywhere.
@@ -24,6 +29,13 @@ pub(crate) const PATH: &str = "/internal/copy";
 
 /// How long a capability can be redeemed. The call is made at once.
 const CAPABILITY_SECONDS: u64 = 30;
+
+/// How often, one after the other, a copy may ask in vain whether it may go on. It asks about once a second.
+const SILENT_MAX: u32 = 8;
+
+/// How often, and after how long, it asks for leave to end when nobody answers.
+const ASKED_MAX: u32 = 3;
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Far more than a capability has. The route is open to the outside, where nobody has one.
 const CAPABILITY_BYTES_MAX: usize = 4096;
@@ -187,13 +199,41 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
     }
     let loaded: Loaded = serde_json::from_str(&redeemed.text().await?)?;
     let limits = Limits::until(loaded.until);
+    let abort = AbortController::new().map_err(worker::Error::from)?;
+    let silent = Rc::new(Cell::new(0));
     let progress = |bytes| {
         let (env, package, nonce) = (env.clone(), package.clone(), nonce.clone());
-        // For those who watch: when it gets lost, the next word comes in a second.
+        let (abort, silent) = (abort.clone(), Rc::clone(&silent));
+        // For those who watch: when it gets lost, the next word comes in a second. The answer says whether Slipway was
+        // stopped meanwhile, and a copy that hears nothing for long does not go on for that.
         wasm_bindgen_futures::spawn_local(async move {
-            drop(ask::<()>(message::package(&env, &package), &ToPackage::Sent { nonce, bytes }).await);
+            let sent = ToPackage::Sent { nonce, bytes };
+            match ask::<Option<Stopped>>(message::package(&env, &package), &sent).await {
+                Ok(None) => silent.set(0),
+                Ok(Some(_)) => abort.abort(),
+                Err(_) if silent.get() >= SILENT_MAX => abort.abort(),
+                Err(_) => silent.set(silent.get() + 1),
+            }
         });
     };
-    let relayed = slipway_relay::relay(&loaded.into_transfer()?, &limits, None, progress).await;
+    // Whatever was sent, it is the end that makes it public.
+    let may_end = async || {
+        for _ in 0..ASKED_MAX {
+            match stopped(env, &package).await {
+                Ok(stopped) => return stopped.is_none(),
+                Err(_) => Delay::from(ASKED_AGAIN).await,
+            }
+        }
+        false
+    };
+    let transfer = loaded.into_transfer()?;
+    let relayed = slipway_relay::relay_if(&transfer, &limits, Some(&abort.signal()), progress, may_end).await;
     secret_json(200, &Unloaded::from_relayed(relayed))
+}
+
+/// Whether the project of a package is stopped now. The package's name begins with its project's number.
+async fn stopped(env: &Env, package: &str) -> std::result::Result<Option<Stopped>, Silent> {
+    let project_id = package.split('/').next().and_then(|id| id.parse().ok());
+    let project_id = project_id.ok_or_else(|| Silent(format!("`{package}` names no project")))?;
+    ask(message::project(env, project_id), &ToProject::Stopped { project_id }).await
 }

@@ -6,7 +6,9 @@ use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
-use slipway_core::api::{CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary};
+use slipway_core::api::{
+    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, WithdrawalRequest,
+};
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
 use slipway_core::openapi::OPENAPI;
@@ -14,15 +16,19 @@ use slipway_core::policy::policy;
 use slipway_core::query::{self, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
+use slipway_edge::withdraw;
 use slipway_view::filter::Filter;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
-use crate::answer::{Answer, NO_STORE, Problem, finish, json, outward};
+use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, ToDirectory, ToProject, tell};
-use crate::{carry, command, copy, counters, gates, pages, readiness, session, settings, signing, webhook};
+use crate::{
+    backup, carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, signing, stop,
+    strangers, webhook,
+};
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -36,6 +42,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     let is_head = sent_method(&request) == "HEAD";
     let answer = route(request, &env).await;
     let allow = answer.as_ref().err().and_then(|problem| problem.allow.clone());
+    counters::answered(answer.as_ref().map_or_else(|problem| problem.status, Response::status_code));
     let answer = match answer {
         Err(problem) if wants_page => finish(pages::problem(&problem)),
         answer => finish(answer),
@@ -78,16 +85,14 @@ async fn route(mut request: Request, env: &Env) -> Answer {
         }
         (Method::Delete, ["api", "v1", "sessions"]) => asking.sign_out().await,
         (Method::Post, _) if path == copy::PATH => copy::answer(request, env).await,
-        (Method::Get, ["readyz"]) => readiness::ready(env, config),
+        (Method::Get, ["readyz"]) => readiness::ready(env, config).await,
         (Method::Get, ["readyz", "secrets"]) => {
             asking.operator()?;
             readiness::secrets(env, config).await
         }
         (Method::Get, ["metrics"]) => {
             asking.operator()?;
-            let response = Response::ok(counters::text())?;
-            response.headers().set("cache-control", NO_STORE)?;
-            Ok(response)
+            metrics::answer(env, config).await
         }
         (Method::Get, ["openapi.json"]) => {
             let response = Response::ok(OPENAPI)?;
@@ -150,6 +155,14 @@ async fn api(
     }
     match (method, path) {
         (Method::Get, ["sign-in"]) => session::sign_in(config),
+        (method, ["stop"]) => {
+            asking.operator()?;
+            stop::everything(&method, &body(&mut request, BODY_BYTES_MAX).await?, env, config).await
+        }
+        (turn @ (Method::Post | Method::Delete), ["projects", project, "stop"]) => {
+            let project = asking.project(project).await?;
+            stop::one(turn == Method::Post, &body(&mut request, BODY_BYTES_MAX).await?, env, project).await
+        }
         (Method::Get, ["signing-key"]) => signing::keys(env, config).await,
         (Method::Get, ["projects"]) => {
             let projects = asking.visible().await?;
@@ -167,6 +180,10 @@ async fn api(
             let project = asking.project(project).await?;
             live(request, env, config, project, version).await
         }
+        (Method::Get, ["projects", project, "retention"]) => {
+            let project = asking.project(project).await?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Retention { project_id: project.id }).await?)
+        }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = asking.project(project).await?;
             let AuditQuery { first, count, format } = AuditQuery::read(&pairs(&request)?)?;
@@ -178,6 +195,17 @@ async fn api(
             let first = if *what == "heads" { Some(query::first_head(&pairs(&request)?)?) } else { None };
             let message = ToProject::Heads { project_id: project.id, first };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
+        }
+        (Method::Get, ["projects", project, "strangers"]) => {
+            strangers::shown(env, config, asking.project(project).await?).await
+        }
+        (Method::Post, ["projects", project, "adoptions"]) => {
+            let project = asking.project(project).await?;
+            let asked: AdoptionRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            strangers::adopt(env, config, project, asked, asking.caller()?).await
+        }
+        (Method::Post, ["projects", project, "sweeps"]) => {
+            strangers::sweep(env, config, asking.project(project).await?).await
         }
         (Method::Patch, ["projects", project, "releases", version]) => {
             let project = asking.project(project).await?;
@@ -202,12 +230,29 @@ async fn api(
             let target = ToProject::Target { project_id: project.id, version, key, distro };
             Ok(tell(&message::project(env, project.id)?, &target).await?)
         }
+        (Method::Get, ["projects", project, "releases", version, "attestations", key, distro @ ..])
+            if !distro.is_empty() =>
+        {
+            let project = asking.project(project).await?;
+            let key = key.parse().map_err(|_| Problem::not_found("such target"))?;
+            let (version, distro) = (parse_version(version)?, target_in_path(&distro.join("/")));
+            let attestation = ToProject::Attestation { project_id: project.id, version, key, distro };
+            Ok(tell(&message::project(env, project.id)?, &attestation).await?)
+        }
         (Method::Post, ["projects", project, "releases", version, "carries"]) => {
             let project = asking.project(project).await?;
             let session = asking.job()?;
             let version = parse_version(version)?;
             let asked: CarryRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
             carry::answer(env.clone(), project.id, session, version, asked).await
+        }
+        (Method::Post, ["projects", project, "releases", version, "withdrawals"]) => {
+            let project = asking.project(project).await?;
+            let version = parse_version(version)?;
+            let request: WithdrawalRequest = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            let call = Box::new(withdraw::Call { by: By::of(asking.caller()?), request });
+            let asked = ToProject::Withdraw { project_id: project.id, version, call };
+            Ok(tell(&message::project(env, project.id)?, &asked).await?)
         }
         (Method::Get, ["projects", project, "policy"]) => json(200, &policy(config, asking.project(project).await?)),
         (method, ["projects", project, "releases", version, what]) => {

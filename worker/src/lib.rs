@@ -10,6 +10,8 @@
 //! - `command`: the `slipway` command that this edge was built with, for jobs and people to load;
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
 //! - `readiness`: whether the deployment has what it needs, and what is to be said of each of its secrets;
+//! - `metrics`: what the objects and this isolate count, for the operator's monitoring;
+//! - `stop`: the switch that stops everything;
 //! - `scheduled`: the cron trigger, which only wakes alarms;
 //! - `project_record`, `package_promotion`, `destination_account`, `directory`: the Durable Objects, and in `host` what
 //!   the runtime lends to all of them.
@@ -30,6 +32,7 @@ mod fetch;
 mod gates;
 mod host;
 mod message;
+mod metrics;
 mod package_promotion;
 mod pages;
 mod project_record;
@@ -39,4 +42,6 @@ mod session;
 mod settings;
 mod signing;
 mod sql;
+mod stop;
+mod strangers;
 mod webhook;

@@ -5,7 +5,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use slipway_core::api::ReleasePatch;
+use slipway_core::api::{AdoptionRequest, ReleasePatch};
 use slipway_core::audit::Format;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
@@ -13,11 +13,15 @@ use slipway_core::promotion::Order;
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
+use slipway_core::stop::Word;
+use slipway_core::sweep::Swept;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::{Withdrawal, WithdrawalReport};
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
-use slipway_ledger::{Ask, Named};
+use slipway_edge::{sweep, withdraw};
+use slipway_ledger::{Ask, Named, StagedObject};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
@@ -43,6 +47,12 @@ pub(crate) enum ToProject {
     MayAct(Box<Ask>),
     /// Somebody changes what may be released.
     Change { project_id: u64, version: Version, by: By, change: Change },
+    /// Somebody takes back what is public, or asks what that would be.
+    Withdraw { project_id: u64, version: Version, call: Box<withdraw::Call> },
+    /// A package's object asks whether something may be taken back now.
+    MayWithdraw { project_id: u64, number: u64 },
+    /// What the object of a package saw of a withdrawal.
+    Withdrawal { withdrawal: Box<Withdrawal>, report: WithdrawalReport },
     /// A release; with `since` or `state`, not before it has changed, has reached the state, or the time is up.
     Release { project_id: u64, version: Version, since: Option<u64>, state: Option<ReleaseState>, wait_ms: u64 },
     /// All releases.
@@ -55,6 +65,16 @@ pub(crate) enum ToProject {
     Approvals { session: JobSession, version: Version, key: Key },
     /// One target, with everything that was tried for it.
     Target { project_id: u64, version: Version, key: Key, distro: String },
+    /// What is attested of a target.
+    Attestation { project_id: u64, version: Version, key: Key, distro: String },
+    /// A page of a repository, to be held against the record.
+    Swept { project_id: u64, page: Swept },
+    /// What came of such pages.
+    Sweep { project_id: u64, told: Box<sweep::Told> },
+    /// What becomes of everything that the project has in staging.
+    Retention { project_id: u64 },
+    /// Another project wants to delete a file from a staging repository that both use.
+    CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
     /// Rows of the audit.
     Audit {
         project_id: u64,
@@ -65,8 +85,16 @@ pub(crate) enum ToProject {
     },
     /// Signed heads of the audit, of the rows from `first` on; without it the newest alone.
     Heads { project_id: u64, first: Option<u64> },
+    /// What the record says of itself in numbers.
+    Measure { project_id: u64 },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
+    /// How the switch stands that stops everything.
+    Hear { project_id: u64, word: Word },
+    /// Why nothing of the project is published or deleted now.
+    Stopped { project_id: u64 },
+    /// Turn the switch of this project alone.
+    Switch { project_id: u64, is_stopped: bool, by: String, reason: String },
 }
 
 /// To the object of a package of a release.
@@ -74,6 +102,8 @@ pub(crate) enum ToProject {
 pub(crate) enum ToPackage {
     /// An approved order.
     Accept(Box<Order>),
+    /// Something of it is to be taken back.
+    Withdraw(Box<Withdrawal>),
     /// A stateless invocation shows its one-time capability.
     Redeem { nonce: String },
     /// How many bytes a stateless invocation has sent.
@@ -93,10 +123,20 @@ pub(crate) enum ToAccount {
     Ended(SlotEnded),
     /// Keep it longer.
     Renew { package: String, distro: String },
+    /// What the account says of itself in numbers.
+    Measure,
     /// What a repository has under a name.
     Find { place: String, repository: String, distro: String, filename: Cargo },
     /// What a repository's index serves under a name.
     Served { place: String, repository: String, distro: String, filename: Cargo },
+    /// Go on with whatever is open.
+    Wake { place: String },
+    /// Read these repositories whole now.
+    Sweep { place: String, repositories: Vec<String> },
+    /// What is a stranger in a repository.
+    Strangers { place: String, repository: String },
+    /// Take strangers for known.
+    Adopt { asked: Box<AdoptionRequest>, actor: String },
 }
 
 /// To the directory.
@@ -110,6 +150,17 @@ pub(crate) enum ToDirectory {
     SignOut { user_id: u64 },
     /// When a person last did.
     SignedOut { user_id: u64 },
+    /// Turn the switch that stops everything, and tell these projects.
+    Turn { is_stopped: bool, by: String, reason: String, projects: Vec<u64> },
+    /// How that switch stands.
+    Word,
+}
+
+/// How the switch stands, and which projects have not heard of that.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Turned {
+    pub(crate) word: Word,
+    pub(crate) untold: Vec<u64>,
 }
 
 /// A release in the directory.

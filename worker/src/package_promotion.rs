@@ -4,16 +4,20 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 
+use futures_util::future::join;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Slot};
 use slipway_core::route::Site;
+use slipway_core::stop::Stopped;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::package::{self, NothingToCarry, Running};
 use slipway_edge::port::{PackageHost, SOON, Silent, Target, Told};
+use slipway_edge::withdraw;
 use slipway_ledger::{Ask, Work};
 use slipway_wire::{Digest, RelayError, Relayed, Transfer, Unreachable};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
@@ -100,8 +104,14 @@ impl PackagePromotion {
                 self.state.storage().set_alarm(SOON).await?;
                 json(202, &())
             }
+            ToPackage::Withdraw(withdrawal) => {
+                self.work()?.accept_withdrawal(&withdrawal, clock::now())?;
+                self.state.storage().set_alarm(SOON).await?;
+                json(202, &())
+            }
             ToPackage::Wake { distro } => {
                 self.work()?.wake(&distro, clock::now())?;
+                self.work()?.wake_withdrawal(&distro, clock::now())?;
                 self.state.storage().set_alarm(SOON).await?;
                 json(200, &())
             }
@@ -118,9 +128,12 @@ impl PackagePromotion {
                     watched.ok_or_else(|| Problem::not_found("such transfer"))?;
                 let bytes = self.bytes_of(&distro);
                 let sent = ToProject::Sent { project_id, version, key, distro, bytes };
-                // For those who watch: the next one comes in a second.
-                drop(ask::<()>(message::project(&self.env, project_id), &sent).await);
-                json(200, &())
+                let stopped: std::result::Result<Option<Stopped>, Silent> =
+                    ask(message::project(&self.env, project_id), &sent).await;
+                match stopped {
+                    Ok(stopped) => json(200, &stopped),
+                    Err(silent) => Err(worker::Error::RustError(silent.to_string()).into()),
+                }
             }
             ToPackage::Carry { distro, approvals } => {
                 // Whoever carries it may go without a word; what runs here ends then.
@@ -138,7 +151,11 @@ impl PackagePromotion {
 
     async fn drive(&self) -> std::result::Result<(), Problem> {
         self.state.storage().set_alarm(WATCHDOG).await?;
-        package::drive(self.work()?, &self.host(), &self.running).await?;
+        // A copy of minutes holds up nothing that is to be taken back: that is another target's.
+        let (work, host) = (self.work()?, self.host());
+        let (driven, taken_back) = join(package::drive(work, &host, &self.running), withdraw::drive(work, &host)).await;
+        driven?;
+        taken_back?;
         self.arm().await
     }
 
@@ -162,7 +179,9 @@ impl PackagePromotion {
     /// nothing is awaited.
     async fn arm(&self) -> std::result::Result<(), Problem> {
         let storage = self.state.storage();
-        match package::next(self.work()?, &self.host(), &self.running)? {
+        let promoted = package::next(self.work()?, &self.host(), &self.running)?;
+        let taken_back = withdraw::next(self.work()?, &self.host())?;
+        match promoted.into_iter().chain(taken_back).min() {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,
             None => storage.delete_alarm().await?,
         }
@@ -222,6 +241,10 @@ impl PackageHost for Host<&PackagePromotion> {
             .await
     }
 
+    async fn stopped(&self, project_id: u64) -> std::result::Result<Option<Stopped>, Silent> {
+        ask(message::project(&self.object.env, project_id), &ToProject::Stopped { project_id }).await
+    }
+
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> std::result::Result<(), Silent> {
         ask(message::account(&self.object.env, place), &ToAccount::Ended(ended.clone())).await
     }
@@ -254,5 +277,19 @@ impl PackageHost for Host<&PackagePromotion> {
     async fn report(&self, told: &Told) -> std::result::Result<(), Silent> {
         let message = ToProject::Report(Box::new(told.clone()));
         ask(message::project(&self.object.env, told.project_id), &message).await
+    }
+
+    async fn may_withdraw(&self, withdrawal: &Withdrawal) -> std::result::Result<MayWithdraw, Silent> {
+        let Withdrawal { project_id, number, .. } = *withdrawal;
+        ask(message::project(&self.object.env, project_id), &ToProject::MayWithdraw { project_id, number }).await
+    }
+
+    async fn report_withdrawal(
+        &self,
+        withdrawal: &Withdrawal,
+        report: &WithdrawalReport,
+    ) -> std::result::Result<(), Silent> {
+        let message = ToProject::Withdrawal { withdrawal: Box::new(withdrawal.clone()), report: report.clone() };
+        ask(message::project(&self.object.env, withdrawal.project_id), &message).await
     }
 }

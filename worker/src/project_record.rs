@@ -7,26 +7,31 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, join3, select};
+use futures_util::future::{Either, join_all, join4, select};
 use slipway_core::api::{PackagePatch, ReleasePatch, ReleaseSummary, TargetHistory};
+use slipway_core::attestation::ENVELOPE;
 use slipway_core::audit::Format;
 use slipway_core::cargo::{Cargo, TargetName, staged_under};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
-use slipway_core::promotion::Order;
+use slipway_core::promotion::{Order, Slot};
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::signing::SigningError;
+use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::Withdrawal;
+use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
-use slipway_edge::port::{ProjectHost, SOON, Silent};
-use slipway_edge::{heads, lost, notify, package, project};
-use slipway_ledger::{Declared, Kept, LedgerError, Record, Sent, Sight, audit};
+use slipway_edge::measure::MeasuredProject;
+use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent};
+use slipway_edge::{attest, heads, lost, notify, package, project};
+use slipway_ledger::{Attested, Declared, Kept, LedgerError, Record, Sent, Sight, audit};
 use slipway_packagecloud::Distributions;
 use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
@@ -36,10 +41,13 @@ use worker::{
 };
 
 mod gates;
+mod retention;
+mod stop;
+mod sweep;
 
 use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
-use crate::message::{self, ToDirectory, ToPackage, ToProject, ask, tell};
+use crate::message::{self, ToAccount, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
 use crate::{clock, settings, signing};
 
@@ -161,6 +169,18 @@ impl ProjectRecord {
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
             }
+            ToProject::Withdraw { project_id, version, call } => self.withdraw(project_id, &version, &call).await,
+            ToProject::MayWithdraw { project_id, number } => {
+                self.know_id(project_id)?;
+                json(200, &self.record()?.may_withdraw(number)?)
+            }
+            ToProject::Withdrawal { withdrawal, report } => {
+                if self.record()?.withdrawal_seen(&withdrawal, &report, clock::now())? {
+                    self.announce(withdrawal.project_id, &withdrawal.version);
+                    self.soon().await?;
+                }
+                json(200, &())
+            }
             ToProject::Release { project_id, version, since, state, wait_ms } => {
                 self.know_id(project_id)?;
                 if since.is_some() || state.is_some() {
@@ -187,12 +207,37 @@ impl ProjectRecord {
                 self.sent.borrow_mut().insert((version.clone(), key, distro), bytes);
                 self.record()?.touch(&version)?;
                 self.announce(project_id, &version);
-                json(200, &())
+                // Whoever copies hears with the answer whether to go on.
+                json(200, &self.record()?.stopped()?)
             }
             ToProject::Approvals { session, version, key } => {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
             }
             ToProject::Target { project_id, version, key, distro } => self.target(project_id, &version, &key, &distro),
+            ToProject::Attestation { project_id, version, key, distro } => {
+                self.know_id(project_id)?;
+                self.attestation(&version, &key, &distro)
+            }
+            ToProject::Swept { project_id, page } => self.swept(project_id, &page),
+            ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
+            ToProject::Retention { project_id } => self.retention(project_id).await,
+            ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
+            ToProject::Measure { project_id } => {
+                self.know_id(project_id)?;
+                let record = self.record()?.measured(clock::now())?;
+                let armed = self.state.storage().get_alarm().await?;
+                let late = armed.map_or(0, |at| clock::now().since(Timestamp(at)).as_secs());
+                json(200, &MeasuredProject { record, alarm_late_seconds: late })
+            }
+            ToProject::Hear { project_id, word } => self.hear(project_id, &word).await,
+            ToProject::Stopped { project_id } => {
+                self.know_id(project_id)?;
+                self.hear_first().await?;
+                json(200, &self.record()?.stopped()?)
+            }
+            ToProject::Switch { project_id, is_stopped, by, reason } => {
+                self.switch(project_id, is_stopped, &by, &reason).await
+            }
             ToProject::Audit { project_id, first, count, format } => {
                 self.know_id(project_id)?;
                 self.audit(project_id, first, count, format)
@@ -221,14 +266,16 @@ impl ProjectRecord {
         self.state.storage().set_alarm(SOON).await
     }
 
-    /// Has the alarm come after `wait` at the latest: whatever rests in the record from now on is looked after.
+    /// Has the alarm come after `wait` at the latest: whatever rests in the record from now on is looked after. One that should
+    /// have come already is not put off: somebody has armed it for something that is due.
     async fn within(&self, wait: Duration) -> Result<()> {
         let armed = self.state.storage().get_alarm().await?;
         let now = clock::now();
-        if armed.is_some_and(|at| now.0 < at && at <= (now + wait).0) {
-            return Ok(());
+        match armed {
+            Some(at) if now.0 < at && at <= (now + wait).0 => Ok(()),
+            Some(at) if at <= now.0 => self.state.storage().set_alarm(SOON).await,
+            _ => self.state.storage().set_alarm(wait).await,
         }
-        self.state.storage().set_alarm(wait).await
     }
 
     /// Has the alarm come for what rests in the record from now on, and for the next gate that time alone opens or closes.
@@ -444,6 +491,7 @@ impl ProjectRecord {
     async fn drive(&self) -> std::result::Result<(), Problem> {
         let storage = self.state.storage();
         storage.set_alarm(WATCHDOG).await?;
+        self.hear_first().await?;
         let config = settings::config()?;
         self.know_policy()?;
         // Orders go on without GitLab's token.
@@ -458,16 +506,23 @@ impl ProjectRecord {
                     None => Ok(None),
                 }
             };
-            let (again, lost, told) =
-                join3(project::look_again(record, &host), found, notify::tell(record, &host, &config)).await;
+            let (again, lost, told, attested) = join4(
+                project::look_again(record, &host),
+                found,
+                notify::tell(record, &host, &config),
+                attest::attest(record, &host, &config),
+            )
+            .await;
+            attested?;
             Ok::<_, LedgerError>(again?.into_iter().chain(lost?).chain(told?).min())
         });
         let again = match select(looking, Delay::from(LOOK_LIMIT)).await {
             Either::Left((again, _)) => again?,
             Either::Right(_) => Some(clock::now() + project::SWEEP),
         };
+        let retained = self.retain(record, &config).await?;
         let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
-        let due_at = due_at.into_iter().chain(again).min();
+        let due_at = due_at.into_iter().chain(again).chain(retained).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,
@@ -496,6 +551,31 @@ impl ProjectRecord {
         let target = target.ok_or_else(|| Problem::not_found("such target"))?;
         let attempts = self.record()?.attempts(version, key, distro)?;
         json(200, &TargetHistory { key: key.clone(), target, attempts })
+    }
+
+    /// What is attested of a target, exactly as it was signed.
+    fn attestation(&self, version: &Version, key: &Key, distro: &str) -> Answer {
+        match self.record()?.attestation(version, key, distro)? {
+            Some(Attested::Signed(envelope)) => {
+                let response = Response::ok(envelope)?;
+                response.headers().set("content-type", ENVELOPE)?;
+                response.headers().set("cache-control", PRIVATE)?;
+                Ok(response)
+            }
+            Some(Attested::Due) => {
+                let what = if settings::config()?.edge.signing_key.is_some() {
+                    "It is not signed yet. Ask again in a minute."
+                } else {
+                    "Nothing is signed here: the operator has set no `signing_key`."
+                };
+                Err(Problem::new(404, "not-attested", what))
+            }
+            None => Err(Problem::new(
+                404,
+                "not-attested",
+                "Nothing is attested of it: it was not released by anybody's approval.",
+            )),
+        }
     }
 
     fn releases(&self, project_id: u64) -> Answer {
@@ -667,6 +747,16 @@ impl ProjectHost for Host<&ProjectRecord> {
         ask(stub, &ToPackage::Accept(Box::new(order.clone()))).await
     }
 
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> std::result::Result<(), Silent> {
+        let name = package::name_of(withdrawal.project_id, &withdrawal.version, &withdrawal.key);
+        ask(message::package(&self.object.env, &name), &ToPackage::Withdraw(Box::new(withdrawal.clone()))).await
+    }
+
+    fn open(&self, site: &Site) -> std::result::Result<Store, String> {
+        let open = || settings::store(&self.object.env, &*settings::config()?, site);
+        open().map_err(|error| error.to_string())
+    }
+
     fn announce(&self, version: &Version) {
         if let Ok(Some(project_id)) = self.object.record().and_then(|record| Ok(record.project_id()?)) {
             self.object.announce(project_id, version);
@@ -692,5 +782,15 @@ impl ProjectHost for Host<&ProjectRecord> {
 
     fn log(&self, line: &str) {
         worker::console_error!("{line}");
+    }
+}
+
+impl AttachingHost for Host<&ProjectRecord> {
+    async fn slot(&self, place: &str, asked: &AskSlot) -> std::result::Result<Slot, Silent> {
+        ask(message::account(&self.object.env, place), &ToAccount::Slot(asked.clone())).await
+    }
+
+    async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> std::result::Result<(), Silent> {
+        ask(message::account(&self.object.env, place), &ToAccount::Ended(ended.clone())).await
     }
 }

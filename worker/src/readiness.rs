@@ -10,7 +10,8 @@ use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
 use worker::{Env, Response};
 
-use crate::answer::{Answer, secret_json};
+use crate::answer::{Answer, Problem, secret_json};
+use crate::message::{self, ToDirectory, Turned, ask};
 use crate::{clock, settings};
 
 /// How long what was found is told again. Each look asks GitLab and the package servers once for each of their tokens.
@@ -23,7 +24,7 @@ thread_local! {
 }
 
 /// Ready means: the configuration and every secret that it names are there.
-pub(crate) fn ready(env: &Env, config: &Config) -> Answer {
+pub(crate) async fn ready(env: &Env, config: &Config) -> Answer {
     settings::edge_key(env)?;
     let public = config.gitlab.keys.as_deref();
     for name in readiness::names(config) {
@@ -33,7 +34,12 @@ pub(crate) fn ready(env: &Env, config: &Config) -> Answer {
             settings::secret(env, name)?;
         }
     }
-    Ok(Response::ok("ready\n")?)
+    // Being stopped is what an operator wanted, so it is no failure; who has stopped it, and why, is for those alone who may
+    // read.
+    let turned: Turned = ask(message::directory(env), &ToDirectory::Word)
+        .await
+        .map_err(|silent| Problem::new(503, "not-ready", format!("{silent}.")))?;
+    Ok(Response::ok(if turned.word.stopped.is_some() { "ready, stopped\n" } else { "ready\n" })?)
 }
 
 /// What is to be said of each secret, for the operator.

@@ -1,4 +1,4 @@
-//! The cron trigger. Alarms drive everything; this only wakes the records, in case an alarm was lost.
+//! The cron trigger. Alarms drive everything; this only wakes the records and the accounts, in case an alarm was lost.
 
 use worker::{Env, ScheduleContext, ScheduledEvent, event};
 
@@ -12,7 +12,14 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
 }
 
 async fn wake(env: &Env) -> worker::Result<()> {
-    for project in &settings::config()?.projects {
+    let config = settings::config()?;
+    for place in config.places.keys() {
+        let wake = message::ToAccount::Wake { place: place.clone() };
+        if let Err(error) = message::tell(&message::account(env, place)?, &wake).await {
+            worker::console_error!("waking the account of {place}: {error}");
+        }
+    }
+    for project in &config.projects {
         let wake = message::ToProject::Wake { project_id: project.id };
         if let Err(error) = message::tell(&message::project(env, project.id)?, &wake).await {
             worker::console_error!("waking the record of project {}: {error}", project.id);

@@ -96,6 +96,7 @@ fn worker(places: &Places) -> anyhow::Result<Vec<u8>> {
     let config = text(&root.join("worker/config.mjs"))?;
     files.add(format!("{top}/worker/config.mjs"), once(&config, "\"./slipway.toml\"", "\"../slipway.toml\"")?);
     files.add_folder(&format!("{top}/dashboard"), &build.join("dashboard"))?;
+    files.add_folder(&format!("{top}/self-hosted"), &root.join("worker/self-hosted"))?;
     files.add_file(format!("{top}/slipway.toml"), &root.join("slipway.toml"))?;
     files.add(format!("{top}/wrangler.toml"), deployed(&text(&root.join("wrangler.toml"))?)?);
     files.add_file(format!("{top}/README.md"), &root.join("worker/dist/README.md"))?;

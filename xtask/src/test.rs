@@ -84,7 +84,7 @@ pub(crate) fn suites(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Suite
     let pages = "crates/dashboard/tests";
     tools::npm_install(steps, places, pages, &places.root.join(pages), "playwright-core", "15 MB on disk", &[])?;
     arm64_node(steps, places);
-    check_jsonschema(steps, places);
+    python(steps, places);
     // They have suites of their own.
     let without = ["--exclude", "slipway-tests", "--exclude", "slipway-sim", "--exclude", "slipway-sim-wasm"];
     Ok(vec![
@@ -114,16 +114,23 @@ fn figures(told: &str) -> Vec<String> {
     told.lines().filter(counts).map(str::to_owned).collect()
 }
 
-/// Holds GitLab's own schema of `.gitlab-ci.yml`. It is a Python program, so it gets an environment of its own; where
-/// Python cannot make one, its tests are skipped by name.
-fn check_jsonschema(steps: &Steps, places: &Places) {
+/// What other people's programs are to say of Slipway: GitLab's own schema of `.gitlab-ci.yml`, and whether what is attested is
+/// as in-toto and DSSE have it. They are in Python, so they get an environment of its own; where Python cannot make one, their
+/// tests are skipped by name.
+fn python(steps: &Steps, places: &Places) {
     let folder = places.test_tools().join("python");
-    if folder.join("bin/check-jsonschema").exists() {
+    let wanted = places.root.join("xtask/tools/test/requirements.txt");
+    // The list is kept beside what was installed by it.
+    let kept = folder.join("requirements.txt");
+    let is_kept = match (std::fs::read(&wanted), std::fs::read(&kept)) {
+        (Ok(wanted), Ok(kept)) => wanted == kept,
+        _ => false,
+    };
+    if is_kept {
         return;
     }
-    steps.say("installing check-jsonschema from PyPI: 10 MB on disk");
+    steps.say("installing check-jsonschema, securesystemslib and in-toto-attestation from PyPI: 40 MB on disk");
     let log = |part: &str| places.target.join(format!("xtask/{part}.log"));
-    let wanted = places.root.join("xtask/tools/test/requirements.txt");
     let installed = run_logged(
         program("python3").args(["-m", "venv", "--clear"]).arg(&folder),
         "make a Python environment",
@@ -133,14 +140,15 @@ fn check_jsonschema(steps: &Steps, places: &Places) {
         run_logged(
             program(&folder.join("bin/pip").display().to_string())
                 .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
-                .arg(wanted),
-            "install check-jsonschema",
+                .arg(&wanted),
+            "install what tests need of Python",
             &log("pip"),
         )
-    });
+    })
+    .and_then(|()| std::fs::copy(&wanted, &kept).map(drop).context("cannot keep the list of what was installed"));
     if let Err(error) = installed {
         let _ = std::fs::remove_dir_all(&folder);
-        steps.say(&format!("the schema's tests will be skipped: {error:#}"));
+        steps.say(&format!("the tests of the schema and of attestations will be skipped: {error:#}"));
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
         // The verdict tells of the end of a release, and each package of who holds it.
         holds: Vec::new(),
         closed: None,
+        suggests_close: None,
+        stopped: None,
         packages: list(json, "packages", package)?,
     })
 }
@@ -108,7 +110,12 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
+        // It is for programs that check it, and not shown.
+        attestation: None,
         problem: optional(json, "problem", problem)?,
+        expires_at: optional(json, "expires_at", V::text)?,
+        // What is in its way is its problem, and the rest is for those who took it back.
+        withdrawal: None,
     })
 }
 

@@ -3,13 +3,16 @@
 //! Who may ask at all was judged before, by the table of rights. Here is what depends on the record and on the gates: a
 //! reason that others can read, and that each gate names whoever opens it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use slipway_core::access::Caller;
 use slipway_core::config::{Config, Project};
 use slipway_core::expectation::is_one_line;
 use slipway_core::gate::GateKind;
 use slipway_core::release::{Key, Version};
-use slipway_ledger::{GateOverride, Record, Sql};
+use slipway_core::time::Timestamp;
+use slipway_ledger::{GateOverride, Held, Record, Sql};
 
 use crate::denied::{Denied, Unanswered};
 use crate::job_call::KEYS_MAX;
@@ -17,6 +20,10 @@ use crate::port::ProjectHost;
 
 /// What a reason may have.
 const REASON_CHARACTERS_MAX: usize = 500;
+/// How long one hold may be said to last. Without an end it lasts until it is lifted.
+const HOLD_MAX: Duration = Duration::from_hours(24 * 366);
+/// How long one word keeps a package in staging. It can be said again.
+const EXTENSION_MAX: Duration = Duration::from_hours(24 * 366);
 
 /// Who changes something, as the audit names them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,6 +53,18 @@ pub enum Change {
     Hold {
         /// The packages.
         keys: Option<Vec<Key>>,
+        /// Why.
+        reason: String,
+        /// Until when. Without it, until somebody lifts it.
+        #[serde(default)]
+        until: Option<Timestamp>,
+    },
+    /// Keep packages in staging for longer; without keys all of the release. What was announced of them is over.
+    Extend {
+        /// The packages.
+        keys: Option<Vec<Key>>,
+        /// Until when.
+        until: Timestamp,
         /// Why.
         reason: String,
     },
@@ -89,8 +108,15 @@ pub fn change<S: Sql>(
 ) -> Result<(), Unanswered> {
     let now = host.now();
     match change {
-        Change::Hold { keys, reason } => {
-            record.hold(version, some(keys.as_deref())?, &by.name, reasoned(reason)?, now)?;
+        Change::Hold { keys, reason, until } => {
+            let until = until.map(|until| ahead(until, HOLD_MAX, now)).transpose()?;
+            let held = record.hold(version, some(keys.as_deref())?, &by.name, reasoned(reason)?, until, now)?;
+            in_time(host, version, held)?;
+        }
+        Change::Extend { keys, until, reason } => {
+            let until = ahead(*until, EXTENSION_MAX, now)?;
+            let held = record.extend(version, some(keys.as_deref())?, until, &by.name, reasoned(reason)?, now)?;
+            in_time(host, version, held)?;
         }
         Change::Lift { keys, reason } => {
             record.lift(version, some(keys.as_deref())?, &by.name, reasoned(reason)?, now)?;
@@ -112,14 +138,36 @@ pub fn change<S: Sql>(
             let over = GateOverride { keys, gates: &kinds, by_id, by: &by.name, reason };
             record.override_gates(version, &over, now)?;
         }
+        // Whether or not a gate asks for it: what runs somewhere stays in staging.
         Change::Deployed { environment } => {
-            if config.asks_for(project.name.as_str(), environment) {
-                record.deployed(version, None, environment, &by.name, now)?;
-            }
+            record.deployed(version, None, environment, &by.name, Some(now), now)?;
         }
     }
     host.announce(version);
     Ok(())
+}
+
+/// Whoever wants something kept whose deletion is on its way hears that, and never that all is well.
+fn in_time(host: &impl ProjectHost, version: &Version, held: Held) -> Result<(), Denied> {
+    let Held::TooLate(keys) = held else { return Ok(()) };
+    host.announce(version);
+    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    let what = format!(
+        "It is written down, but too late for {}: the deletion from staging is on its way, and whether it is done is seen in a \
+         few minutes. For everything else it counts.",
+        keys.join(", ")
+    );
+    Err(Denied::new(409, "too-late", what))
+}
+
+/// A moment that lies ahead, and not further than that.
+fn ahead(until: Timestamp, max: Duration, now: Timestamp) -> Result<Timestamp, Denied> {
+    if until <= now || until > now + max {
+        let days = max.as_secs() / 86_400;
+        let what = format!("`until` must lie ahead, and at most {days} days.");
+        return Err(Denied::new(422, "bad-request", what));
+    }
+    Ok(until)
 }
 
 /// The gates that are to be opened.
@@ -176,7 +224,8 @@ fn some(keys: Option<&[Key]>) -> Result<Option<&[Key]>, Denied> {
     }
 }
 
-fn reasoned(reason: &str) -> Result<&str, Denied> {
+/// A reason that others can read.
+pub fn reasoned(reason: &str) -> Result<&str, Denied> {
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX || !is_one_line(reason) {
         let what =

@@ -101,6 +101,9 @@ pub async fn may_act<S: Sql>(
         host.announce(&ask.version);
         return Ok(over);
     }
+    if let Some(stopped) = record.stopped()? {
+        return Ok(May::Stopped(stopped));
+    }
     let Ask { project_id, version, key, .. } = ask;
     let by = record.approved_by(ask.approval)?;
     let asked = Asked { project_id: *project_id, version, key, by };
@@ -112,7 +115,7 @@ pub async fn may_act<S: Sql>(
         return record.allow(ask, host.now());
     }
     let whys: Vec<String> = closed.into_iter().map(|closed| closed.why).collect();
-    let stopped = record.stop(ask, &StopReason::Blocked(whys.join("; ")), host.now())?;
+    let stopped = record.call_off(ask, &StopReason::Blocked(whys.join("; ")), host.now())?;
     host.announce(version);
     Ok(stopped)
 }

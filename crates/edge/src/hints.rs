@@ -236,8 +236,10 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             Err(refusal @ Refusal::OtherEnvironment { .. }) if !played.is_last => {
                 return Ok(Settled::NotYet(refusal.to_string()));
             }
-            // What is not shipped does not remain, so whoever releases all that remain is not refused for it.
-            Err(refusal @ Refusal::Skipped { .. }) if is_for_all(candidate, &job.name) => {
+            // What is not shipped, or was taken back, does not remain, so whoever releases all that remain is not refused for it.
+            Err(refusal @ (Refusal::Skipped { .. } | Refusal::Withdrawn { .. }))
+                if is_for_all(candidate, &job.name) =>
+            {
                 return Ok(Settled::So(refusal.to_string()));
             }
             Err(refusal) => {
@@ -249,6 +251,11 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             return Ok(Settled::So("approved before".to_owned()));
         }
         if let Some(why) = lapsed(job, config.approvals.lapse, host.now()) {
+            refuse(&why)?;
+            return Ok(Settled::So(why));
+        }
+        if let Some(stopped) = record.stopped()? {
+            let why = stopped.to_string();
             refuse(&why)?;
             return Ok(Settled::So(why));
         }
@@ -344,7 +351,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         }
         let by = format!("webhook job:{}", job.id);
         for version in record.versions_of_pipeline(pipeline_id)? {
-            if record.deployed(&version, Some(pipeline_id), environment, &by, host.now())? {
+            if record.deployed(&version, Some(pipeline_id), environment, &by, finished, host.now())? {
                 host.announce(&version);
             }
         }

@@ -115,7 +115,8 @@ async fn read(host: &impl ProjectHost, gitlab: Option<&Instance>, session: &JobS
 
 /// Why a job that asks for all that remain gets none of it.
 fn nothing(project: &Project, version: &Version, refused: &[RefusedKey]) -> Denied {
-    let kind = if refused.iter().any(|refused| refused.kind == "gate-closed") { "gate-closed" } else { "nothing-left" };
+    let says = |kind: &&str| refused.iter().any(|refused| refused.kind == *kind);
+    let kind = ["stopped", "gate-closed"].into_iter().find(says).unwrap_or("nothing-left");
     let whys: Vec<&str> = refused.iter().map(|refused| refused.why.as_str()).collect();
     let what = if whys.is_empty() {
         format!("Nothing of {} {version} is left for this job to release.", project.name)
@@ -127,7 +128,7 @@ fn nothing(project: &Project, version: &Version, refused: &[RefusedKey]) -> Deni
 
 impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     /// All that the job stands for, each on its own. What is on its way or released already is followed like the rest;
-    /// what is not shipped does not remain.
+    /// what is not shipped, or was taken back, does not remain.
     async fn judge_all(&self) -> Result<(Vec<(Candidate, Approval)>, Vec<RefusedKey>), Unanswered> {
         let Self { record, project, job, version, .. } = self;
         let candidates = record.candidates_of_job(job.pipeline.id, &job.name)?;
@@ -138,7 +139,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             is_known = true;
             match self.judge(&key).await? {
                 Ok((candidate, approval)) => accepted.push((candidate, approval)),
-                Err(denied) if denied.kind == "skipped" => {}
+                Err(denied) if matches!(denied.kind, "skipped" | "withdrawn") => {}
                 Err(denied) => {
                     refused.push(RefusedKey { key, kind: denied.kind.to_owned(), why: denied.detail });
                 }
@@ -181,6 +182,10 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             // It is on its way, or released: nothing is left that a gate could keep back.
             return Ok(Ok((candidate, approval)));
         }
+        if let Some(stopped) = record.stopped()? {
+            self.refuse(key, &stopped.to_string())?;
+            return Ok(Err(Denied::new(409, "stopped", format!("{stopped}."))));
+        }
         let asked = gates::Asked { project_id: session.project_id, version, key, by: Some(approval.by_id) };
         let closed = gates::closed(record, *host, config, *gitlab, &asked).await?;
         let closed = closed.map_err(|why| {
@@ -213,6 +218,7 @@ fn denied(refusal: &Refusal) -> Denied {
         | Refusal::NotEntitled { .. } => (403, "not-allowed"),
         Refusal::NotStaged { .. } => (409, "not-staged"),
         Refusal::Skipped { .. } => (409, "skipped"),
+        Refusal::Withdrawn { .. } => (409, "withdrawn"),
         Refusal::Closed { .. } => (409, "closed"),
     };
     Denied::new(status, kind, format!("{refusal}."))

@@ -2,9 +2,11 @@
 //!
 //! Each Durable Object is a database and a few functions over it: [`package`] drives the promotions of one package,
 //! [`project`] hands orders over, looks into [`hints`] and finds what nobody drives, [`job_call`] answers jobs that ask by
-//! themselves, [`changes`] writes down holds and overrides, [`lost`] finds what no webhook told, [`notify`] tells others
-//! what became of it, [`account`] lends a destination's transfer slots, [`slots`] lets whoever comes next stand by for one,
-//! [`reading`] answers many who ask the same server with one reading, and [`followers`] wait for a change. A runtime lends
+//! themselves, [`changes`] writes down holds and overrides, [`withdraw`] takes back what is public, [`lost`] finds what no
+//! webhook told, [`notify`] tells others what became of it, [`attest`] signs what is attested of it, [`account`] lends a
+//! destination's transfer slots, [`slots`] lets whoever comes next stand by for one, [`reading`] answers many who ask the same
+//! server with one reading, [`sweep`] reads whole repositories and finds strangers, and [`followers`] wait for a change. A
+//! runtime lends
 //! the time, randomness, the network and the way to other objects through the ports in [`port`]. The Worker is one such
 //! runtime; the simulation, which kills and delays everything, is another. So what is tested is what runs.
 //!
@@ -12,7 +14,9 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod account;
+pub mod attest;
 pub mod changes;
+pub mod compare;
 pub mod denied;
 pub mod followers;
 pub mod gates;
@@ -20,9 +24,13 @@ pub mod heads;
 pub mod hints;
 pub mod job_call;
 pub mod lost;
+pub mod measure;
 pub mod notify;
 pub mod package;
 pub mod port;
 pub mod project;
 pub mod reading;
+pub mod retention;
 pub mod slots;
+pub mod sweep;
+pub mod withdraw;

@@ -158,7 +158,7 @@ async fn deliver<S: Sql>(
         return record.settle_delivery(delivery, "slipway.toml does not name this receiver any more");
     };
     if delivery.tries >= EVENT_TRIES_MAX {
-        host.log(&format!("{} was not told of {} {}", delivery.receiver, delivery.version, delivery.kind.word()));
+        host.log(&format!("{} was not told of {}", delivery.receiver, name(delivery)));
         return record.settle_delivery(delivery, "given up");
     }
     record.tries_delivery(delivery, later(host.now(), delivery.tries))?;
@@ -172,10 +172,22 @@ async fn deliver<S: Sql>(
         Ok(()) => record.settle_delivery(delivery, "delivered"),
         Err(_) if planted(Planted::TellsIntoTheVoid) => record.settle_delivery(delivery, "delivered"),
         Err(why) => {
-            host.log(&format!("{} is not told of {}: {why}", delivery.receiver, delivery.version));
+            host.log(&format!("{} is not told of {}: {why}", delivery.receiver, name(delivery)));
             Ok(())
         }
     }
+}
+
+/// What is told, for the operator.
+fn name(delivery: &Delivery) -> String {
+    let version = delivery.version.as_ref().map(|version| format!("{version} ")).unwrap_or_default();
+    format!("{version}{}", delivery.kind.word())
+}
+
+/// The event's type: what happens to a release, or to a repository.
+fn kind(delivery: &Delivery) -> String {
+    let subject = if delivery.version.is_some() { "release" } else { "repository" };
+    format!("{subject}.{}", delivery.kind.word())
 }
 
 /// The same in every try, so that a receiver knows an event that it has had.
@@ -213,14 +225,17 @@ fn body(config: &Config, project: &Project, delivery: &Delivery) -> Vec<u8> {
         json!({ "code": problem.code, "what": problem.what, "public": problem.public, "retry": problem.retry, "next": problem.next })
     });
     json!({
-        "type": format!("release.{}", delivery.kind.word()),
+        "type": kind(delivery),
         "timestamp": delivery.at.to_string(),
         "data": {
             "project": { "id": project.id, "name": project.name },
             "version": delivery.version,
             "key": delivery.key,
             "problem": problem,
-            "url": page(config, project, delivery.version.as_str()),
+            "url": match &delivery.version {
+                Some(version) => page(config, project, version.as_str()),
+                None => config.edge.url.url(["p", project.name.as_str()]),
+            },
         },
     })
     .to_string()
@@ -235,7 +250,7 @@ async fn start(
     trigger: &config::Trigger,
 ) -> Result<(), String> {
     let token: Token = host.secret(&trigger.token)?;
-    let (id, version) = (id(project, delivery), delivery.version.to_string());
+    let (id, version) = (id(project, delivery), delivery.version.as_ref().map(ToString::to_string).unwrap_or_default());
     let key = delivery.key.as_ref().map(ToString::to_string).unwrap_or_default();
     let variables = [
         ("SLIPWAY_EVENT", delivery.kind.word()),

@@ -19,6 +19,7 @@ use slipway_core::report::{
     ATTEMPTS_MAX, CARRY_WAIT_MAX, Next, Patience, Report, carrier_gone, cut_off_run, ended, report, unconfigured,
 };
 use slipway_core::route::Site;
+use slipway_core::stop::Stopped;
 use slipway_core::store::{Courier, NotShipped};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
@@ -321,9 +322,21 @@ async fn run<S: Sql>(
     // all cut off ends like any other trouble.
     task.patience = patience.after(&cut_off_run(), began_at);
     work.began(&task)?;
-    let run = Run { work, host, task: RefCell::new(task), began, acted: Cell::new(None), arrived: Cell::new(0) };
+    let run = Run {
+        work,
+        host,
+        task: RefCell::new(task),
+        began,
+        acted: Cell::new(None),
+        arrived: Cell::new(0),
+        stopped: RefCell::default(),
+    };
     let mut outcome =
         if patience.troubled > ATTEMPTS_MAX { cut_off_run() } else { promote(&run, &run, &promotion).await };
+    // A run that was stopped on its way has met no trouble.
+    if let (Outcome::Troubled(_), Some(stopped)) = (&outcome, run.stopped.take()) {
+        outcome = Outcome::Paused(stopped);
+    }
     // Late in an alarm's run there is less time than a run of its own has.
     if let (Outcome::TooSlow(_), Some(began)) = (&outcome, began)
         && began_at.since(began) > TICK * 10
@@ -376,6 +389,8 @@ struct Run<'a, S, H> {
     acted: Cell<Option<(Timestamp, Act)>>,
     /// How many bytes of an image are at the public place, as far as this run knows.
     arrived: Cell<u64>,
+    /// What kept this run from writing anything more, once it had begun.
+    stopped: RefCell<Option<Stopped>>,
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
@@ -401,6 +416,23 @@ impl<S, H: PackageHost> Run<'_, S, H> {
             transfers: self.host.transfers(place),
         };
         (place.clone(), ask)
+    }
+}
+
+impl<S, H: PackageHost> Run<'_, S, H> {
+    /// Whether an act that was allowed may write something more. When that cannot be told, it does not.
+    async fn goes_on(&self) -> Result<(), Unreachable> {
+        let project_id = self.task.borrow().order.project_id;
+        let why = match self.host.stopped(project_id).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(stopped)) => {
+                let why = stopped.to_string();
+                self.stopped.replace(Some(stopped));
+                why
+            }
+            Err(error) => error.to_string(),
+        };
+        Err(Unreachable { host: "the edge".to_owned(), why })
     }
 }
 
@@ -528,6 +560,10 @@ impl<S: Sql, H: PackageHost> Courier for Run<'_, S, H> {
 
 impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
     async fn send(&self, request: WireRequest) -> Result<WireResponse, Unreachable> {
+        // An image is copied in many requests, and a stop in between must not wait for the last.
+        if !request.method().is_safe() {
+            self.goes_on().await?;
+        }
         self.host.send(request).await
     }
 
@@ -548,6 +584,12 @@ impl<S: Sql, H: PackageHost> Relay for Run<'_, S, H> {
         };
         let until = self.began.map(|began| began + COPY_MAX);
         let target = Target { order: &order, distro: &distro, before: self.arrived.get() };
-        self.host.relay(&target, transfer, until).await
+        self.goes_on().await?;
+        let relayed = self.host.relay(&target, transfer, until).await;
+        // The host calls a copy off when Slipway is stopped meanwhile. Then that is why it broke.
+        if relayed.is_err() {
+            drop(self.goes_on().await);
+        }
+        relayed
     }
 }

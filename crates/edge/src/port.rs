@@ -10,9 +10,11 @@ use slipway_core::release::{Key, Version};
 use slipway_core::report::Report;
 use slipway_core::route::Site;
 use slipway_core::signing::{Signer, SigningError};
+use slipway_core::stop::Stopped;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 use slipway_ledger::Ask;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Token, Transfer};
 
@@ -68,6 +70,9 @@ pub trait PackageHost: Clock + Http {
     /// Asks the project's record whether an act may begin now.
     async fn may_act(&self, ask: &Ask) -> Result<May, Silent>;
 
+    /// Whether the project is stopped now: asked while an act is under way, before each of its writes.
+    async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent>;
+
     /// Gives it back, and says how the transfer ended.
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent>;
 
@@ -83,6 +88,16 @@ pub trait PackageHost: Clock + Http {
 
     /// Tells the project's record. `Ok` only when the record has it.
     async fn report(&self, told: &Told) -> Result<(), Silent>;
+
+    /// Asks the project's record whether something may be taken back now.
+    async fn may_withdraw(&self, _withdrawal: &Withdrawal) -> Result<MayWithdraw, Silent> {
+        Err(Silent("this host takes nothing back".to_owned()))
+    }
+
+    /// Tells the project's record how far a withdrawal is. `Ok` only when the record has it.
+    async fn report_withdrawal(&self, _withdrawal: &Withdrawal, _report: &WithdrawalReport) -> Result<(), Silent> {
+        Err(Silent("this host takes nothing back".to_owned()))
+    }
 }
 
 /// A target on its way, as those who watch know it.
@@ -113,6 +128,16 @@ pub struct Told {
     pub report: Report,
 }
 
+/// What the record of a project needs beside, to attach something to images that are public.
+#[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
+pub trait AttachingHost: ProjectHost {
+    /// Asks an account for a transfer slot: nobody else writes to the repository as long as it is lent.
+    async fn slot(&self, place: &str, ask: &AskSlot) -> Result<Slot, Silent>;
+
+    /// Gives it back, and says how it ended.
+    async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent>;
+}
+
 /// What the object of an account needs.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
 pub trait AccountHost: Clock + Http {
@@ -128,6 +153,16 @@ pub trait ProjectHost: Clock + Http {
 
     /// Gives an order to its package's object. `Ok` only when that has it.
     async fn hand_over(&self, order: &Order) -> Result<(), Silent>;
+
+    /// Gives a withdrawal to its package's object. `Ok` only when that has it.
+    async fn hand_over_withdrawal(&self, _withdrawal: &Withdrawal) -> Result<(), Silent> {
+        Err(Silent("this host takes nothing back".to_owned()))
+    }
+
+    /// A repository with its place's address and secret. The error says what the deployment lacks.
+    fn open(&self, _site: &Site) -> Result<Store, String> {
+        Err("this host opens no repository".to_owned())
+    }
 
     /// Tells those who watch a release that it has changed.
     fn announce(&self, version: &Version);

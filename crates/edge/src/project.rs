@@ -17,7 +17,7 @@ use slipway_ledger::{LedgerError, Record, Sql};
 use slipway_wire::{Planted, planted};
 
 use crate::port::{ProjectHost, SOON};
-use crate::{heads, hints, package};
+use crate::{attest, heads, hints, package};
 
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
@@ -42,9 +42,13 @@ pub async fn drive<S: Sql>(
     for version in record.lapse(config.approvals.lapse, host.now())? {
         host.announce(&version);
     }
+    for version in record.end_holds(host.now())? {
+        host.announce(&version);
+    }
     // Orders need no GitLab, so they go first, and again when the hints have made more.
     let mut tried = BTreeSet::new();
     hand_over(record, host, &mut tried).await?;
+    hand_over_withdrawals(record, host, project_id).await?;
     if let Some(gitlab) = gitlab {
         hints::look_into_all(record, host, config, gitlab, project_id).await?;
     }
@@ -59,14 +63,18 @@ pub async fn drive<S: Sql>(
     let hints = record.next_hint(now, now + hints::WAIT_MAX)?.map(|due_at| due_at.max(soonest));
     let orders = record.dispatches()?;
     let orders = orders.iter().map(|order| if tried.contains(&order.approval) { now + ORDER_AGAIN } else { soonest });
-    let sweep = record.is_moving()?.then(|| now + SWEEP);
+    let back = record.withdrawals_to_give()?.first().map(|_| now + ORDER_AGAIN);
+    let sweep = (record.is_moving()? || record.is_withdrawing()?).then(|| now + SWEEP);
     let lapse = record.next_lapse(config.approvals.lapse)?.map(|due_at| due_at.max(soonest));
     let turn = turn(record, host, config)?.map(|due_at| due_at.max(soonest));
     let head = match unsigned {
         None => heads::due(record, config, now)?.map(|due_at| due_at.max(soonest)),
         again => again,
     };
-    Ok(hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn).chain(head).min())
+    let hold = record.next_hold_end()?.map(|due_at| due_at.max(soonest));
+    let dues = hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn);
+    let attesting = attest::due(record, config, now)?.map(|due_at| due_at.max(soonest));
+    Ok(dues.chain(head).chain(hold).chain(back).chain(attesting).min())
 }
 
 /// Tells those who follow a release of gates that time alone has opened or closed, and says when it does so next.
@@ -105,6 +113,24 @@ async fn hand_over<S: Sql>(
     record.dispatched(&taken)
 }
 
+/// Gives what is to be taken back to its packages' objects, and again when nothing was heard of it.
+async fn hand_over_withdrawals<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    project_id: u64,
+) -> Result<(), LedgerError> {
+    let now = host.now();
+    let mut given = Vec::new();
+    for withdrawal in record.withdrawals_to_give()?.iter().chain(&record.unheard_withdrawals(now - QUIET, now)?) {
+        let name = package::name_of(project_id, &withdrawal.version, &withdrawal.key);
+        match host.hand_over_withdrawal(withdrawal).await {
+            Ok(()) => given.push(withdrawal.number),
+            Err(silent) => host.log(&format!("the withdrawal of {name} waits: {silent}")),
+        }
+    }
+    record.withdrawals_given(&given)
+}
+
 /// Finds approved work of which nothing was heard, and tells its object again: that arms its alarm, should it have lost
 /// it, and makes it look again, should its last word have been lost.
 async fn sweep<S: Sql>(record: &Record<S>, host: &impl ProjectHost, project_id: u64) -> Result<(), LedgerError> {
@@ -122,13 +148,19 @@ async fn sweep<S: Sql>(record: &Record<S>, host: &impl ProjectHost, project_id: 
 
 /// How often what rests is looked at again.
 pub const LOOK_AGAIN: Duration = Duration::from_mins(10);
+/// The same where a great many rest. By then a sweep has read their repositories page by page ([`crate::sweep`]), so only
+/// what was on no page is left to be looked for by its name.
+const LOOK_AGAIN_AT_MANY: Duration = Duration::from_mins(75);
+/// How many are a great many: what one look asks for at once.
+const MANY: u64 = 500;
 
 /// Looks again at what is staged and at what is released, and says when to do so next: packages that vanish from staging,
 /// and public ones that somebody removes or replaces, are shown. All are looked at at once, so that each repository is
 /// read once.
 pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> Result<Option<Timestamp>, LedgerError> {
     let now = host.now();
-    let watched = record.watched(now - LOOK_AGAIN, now)?;
+    let again = if record.resting_count(now)? > MANY { LOOK_AGAIN_AT_MANY } else { LOOK_AGAIN };
+    let watched = record.watched(now - again, now)?;
     let looks = watched.iter().map(async |of| {
         let is_public = of.state == TargetState::Released;
         let under = if is_public { of.distro.clone() } else { staged_under(&of.distro, &of.digest) };
@@ -151,6 +183,6 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
         host.announce(version);
     }
     // One that could not be looked at is not asked for at once again.
-    let next = record.unseen_since(host.now())?.map(|since| since + LOOK_AGAIN);
+    let next = record.next_look(again, host.now())?;
     Ok(next.map(|due_at| due_at.max(host.now() + SWEEP)))
 }

@@ -16,12 +16,17 @@ mod record;
 #[cfg(any(test, feature = "rusqlite"))]
 pub mod rusqlite;
 mod sql;
+pub mod switch;
 mod work;
+mod work_back;
 
 pub use migrate::{MigrationError, migrate};
+pub use record::{AUDIT_ROWS, DeclaredTarget, End, ExportHead, Imported, NotImported};
 pub use record::{
-    Ask, Declared, Delivery, Dispatch, DueStatus, GateOverride, Hint, HintSubject, Kept, LedgerError, Named, Receiver,
-    Record, Sent, Sight, Staged, StopReason, Watched,
+    Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GateOverride, Held, Hint, HintSubject, Kept,
+    LedgerError, Measured, Named, Receiver, Record, Removal, Removed, Resting, Sent, Sight, Staged, StagedObject,
+    StopReason, TakenBack, UNANSWERED, Unsigned, Watched,
 };
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};
+pub use work_back::Withdrawing;

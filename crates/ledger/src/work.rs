@@ -80,12 +80,12 @@ impl Task {
 
 /// The tasks of one package.
 #[derive(Debug)]
-pub struct Work<S>(S);
+pub struct Work<S>(pub(crate) S);
 
 impl<S: Sql> Work<S> {
     /// Opens a database, bringing it to the newest schema.
     pub fn open(sql: S) -> Result<Self, MigrationError> {
-        migrate(&sql, &[FIRST])?;
+        migrate(&sql, &[FIRST, crate::work_back::WITHDRAWALS])?;
         Ok(Self(sql))
     }
 

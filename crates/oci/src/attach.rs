@@ -79,8 +79,8 @@ fn is_waiting(manifest: &Manifest, waiting: &BTreeSet<Digest>) -> bool {
 }
 
 /// Adds manifests to the list of a subject's referrers.
-async fn list(
-    http: &(impl Http + Relay),
+pub(crate) async fn list(
+    http: &impl Http,
     target: Shelf<'_>,
     subject: Digest,
     manifests: &[Manifest],

@@ -183,6 +183,29 @@ impl Upload<'_> {
     }
 }
 
+/// `PUT` of a whole blob whose bytes are at hand: what Slipway itself has written. All others are relayed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PutBlob<'a> {
+    /// The upload, that has had no bytes yet.
+    pub upload: Upload<'a>,
+    /// The blob.
+    pub bytes: &'a [u8],
+}
+
+impl Endpoint for PutBlob<'_> {
+    type Output = ();
+
+    fn request(&self) -> Result<Request, http::Error> {
+        let url = self.upload.location.with("digest", &Digest::of(self.bytes).to_string());
+        let request = Registry::request(Method::PUT, &url).header(CONTENT_TYPE, "application/octet-stream");
+        with_body(request, self.bytes.to_vec())
+    }
+
+    fn parse(&self, response: &Response) -> Result<(), CallError> {
+        self.upload.ended(response)
+    }
+}
+
 /// `PUT` without a body: ends an upload whose bytes have all been sent.
 #[derive(Clone, Copy, Debug)]
 pub struct EndUpload<'a> {

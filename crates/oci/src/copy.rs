@@ -161,16 +161,27 @@ pub async fn copy(
 }
 
 /// Gives an image names at the target, all at once. It must be there whole.
-pub async fn tag(
-    http: &(impl Http + Relay),
-    target: Shelf<'_>,
-    manifest: &Manifest,
-    tags: &[Tag],
-) -> Result<(), NotCopied> {
+pub async fn tag(http: &impl Http, target: Shelf<'_>, manifest: &Manifest, tags: &[Tag]) -> Result<(), NotCopied> {
     let scope = Scope::push(target.repository);
-    let copying = Copying { http, uploads: &(), source: target, target, scope, is_one_registry: true };
-    let puts = tags.iter().map(|tag| copying.put(manifest, tag.clone().into()));
+    let puts = tags.iter().map(|tag| store(http, target, &scope, manifest, tag.clone().into()));
     stream::iter(puts).buffer_unordered(http.connections()).map_ok(drop).try_collect::<()>().await
+}
+
+/// Stores a manifest. Its digest, if it has a subject under which the registry does not list it by itself.
+pub(crate) async fn store(
+    http: &impl Http,
+    target: Shelf<'_>,
+    scope: &Scope,
+    manifest: &Manifest,
+    which: Which,
+) -> Result<Option<Digest>, NotCopied> {
+    let Shelf { session, repository } = target;
+    let put = PutManifest { registry: session.registry(), repository, which: &which, manifest };
+    let failed = call_failed(format!("store the manifest `{repository}` {which}"));
+    match session.call(http, scope, &put).await.map_err(failed)? {
+        Put::Stored { lists_referrers } => Ok(manifest.subject.filter(|_| !lists_referrers).map(|_| manifest.digest())),
+        Put::LacksParts(parts) => Err(NotCopied::PartsLost(parts)),
+    }
 }
 
 struct Copying<'a, H, U> {
@@ -197,17 +208,8 @@ enum Done<'a> {
 }
 
 impl<H: Http + Relay, U: Uploads> Copying<'_, H, U> {
-    /// Stores a manifest. Its digest, if it has a subject under which the registry does not list it by itself.
     async fn put(&self, manifest: &Manifest, which: Which) -> Result<Option<Digest>, NotCopied> {
-        let Shelf { session, repository } = self.target;
-        let put = PutManifest { registry: session.registry(), repository, which: &which, manifest };
-        let failed = call_failed(format!("store the manifest `{repository}` {which}"));
-        match session.call(self.http, &self.scope, &put).await.map_err(failed)? {
-            Put::Stored { lists_referrers } => {
-                Ok(manifest.subject.filter(|_| !lists_referrers).map(|_| manifest.digest()))
-            }
-            Put::LacksParts(parts) => Err(NotCopied::PartsLost(parts)),
-        }
+        store(self.http, self.target, &self.scope, manifest, which).await
     }
 
     /// Brings everything that the target lacks. What it has `lost` it may still believe to have, so it is not asked for that.

@@ -128,16 +128,28 @@ pub enum Move {
     NotFor,
 }
 
+impl Floating {
+    /// The version of a tag that this one may name.
+    fn allowed(&self, tag: &Tag) -> Option<Numbered> {
+        let version = Numbered::read(tag.as_str())?;
+        let fits = version.is_of(&self.series) && (self.candidates || !version.is_candidate());
+        (fits && *tag != self.tag).then_some(version)
+    }
+}
+
+fn of_newest<'a>(floating: &Floating, public: &'a BTreeSet<Tag>) -> Option<(Numbered, &'a Tag)> {
+    public.iter().filter_map(|tag| Some((floating.allowed(tag)?, tag))).max()
+}
+
+/// The newest version that a floating tag may name: where it leads when all of these were released one after another.
+pub fn newest<'a>(floating: &Floating, public: &'a BTreeSet<Tag>) -> Option<&'a Tag> {
+    of_newest(floating, public).map(|(_, tag)| tag)
+}
+
 /// Decides. `released` is the image's own final tag, `public` the tags that the public repository has.
 pub fn moves(floating: &Floating, released: &Tag, public: &BTreeSet<Tag>) -> Move {
-    let allowed = |tag: &Tag| {
-        let version = Numbered::read(tag.as_str())?;
-        let fits = version.is_of(&floating.series) && (floating.candidates || !version.is_candidate());
-        (fits && *tag != floating.tag).then_some(version)
-    };
-    let Some(version) = allowed(released) else { return Move::NotFor };
-    let newest = public.iter().filter_map(|tag| Some((allowed(tag)?, tag))).max();
-    match newest {
+    let Some(version) = floating.allowed(released) else { return Move::NotFor };
+    match of_newest(floating, public) {
         Some((newest, tag)) if newest > version && !planted(Planted::FloatsBack) => Move::Stays { newest: tag.clone() },
         _ => Move::Forward,
     }

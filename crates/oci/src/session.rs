@@ -42,6 +42,11 @@ impl Scope {
         Self(BTreeSet::from([format!("repository:{repository}:pull,push")]))
     }
 
+    /// Deleting in one repository, and reading it.
+    pub fn delete(repository: &Repository) -> Self {
+        Self(BTreeSet::from([format!("repository:{repository}:pull,delete")]))
+    }
+
     /// Reading another repository too, from which blobs are mounted.
     #[must_use]
     pub fn and_pull(mut self, repository: &Repository) -> Self {

@@ -82,6 +82,27 @@ pub async fn find_all(
     Ok(all)
 }
 
+/// When a file was uploaded, as the server says it. `None` where it does not, or has no such file.
+pub async fn uploaded_at(
+    http: &impl Http,
+    account: &Account,
+    repository: &Repository,
+    distro: &Distro,
+    filename: &Filename,
+) -> Result<Option<String>, CallError> {
+    let wanted = [(distro.clone(), filename.clone())].into();
+    let mut found = None;
+    for question in questions(&wanted) {
+        let mut each = |package: PackageRecord| {
+            if package.is(distro, filename) {
+                found = package.created_at;
+            }
+        };
+        pages(http, account, repository, &question.q, question.dist(), &mut each).await?;
+    }
+    Ok(found)
+}
+
 /// Adds what a search says of a package, if it is wanted. Returns its name when it was listed before with other bytes.
 fn add(seen: &mut Seen, wanted: &BTreeSet<Place>, package: PackageRecord) -> Option<Filename> {
     let distro = package.distro_version.as_deref()?.parse().ok()?;

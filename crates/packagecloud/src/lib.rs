@@ -38,7 +38,7 @@ pub use account::Account;
 pub use delete::{Delete, Deleted, delete};
 pub use distributions::{Distributions, ListDistributions};
 pub use download::{Download, SignedUrl, locate};
-pub use find::{Found, find, find_all};
+pub use find::{Found, find, find_all, uploaded_at};
 pub use index::{Index, Mark, Reading, read_index};
 pub use package::{ApiPath, InvalidApiPath, PackageRecord};
 pub use promote::{Promote, Promoted};

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cargo::{Kind, tag_of};
+use crate::cargo::{Kind, TargetName, tag_of};
 use crate::config::PipelineSource;
 use crate::release::{Key, Maturity, ReleaseState, TargetState, Version};
 use crate::route::How;
@@ -238,8 +238,89 @@ pub struct Release {
     /// Who gave it up: nothing more of it is released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closing>,
+    /// A newer release of its series that is complete, so that this one may be given up. That is a person's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggests_close: Option<Version>,
+    /// Why nothing of the project is published or deleted now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
     /// Its packages, by key.
     pub packages: Vec<Package>,
+}
+
+/// Somebody has stopped Slipway: nothing is published or deleted, whatever was approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub at: String,
+}
+
+/// What an imported project's record says, beside what its repositories have: a page of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The targets, in the order of release, package and target.
+    pub targets: Vec<ComparedTarget>,
+    /// The number of the first target of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// Whether every page has been given, in order, so that the project may be started.
+    pub is_compared: bool,
+}
+
+/// One target, as the record has it and as the repositories do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComparedTarget {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// The distro version, or the tag with a colon before it.
+    pub target: String,
+    /// How far it is, by the record.
+    pub recorded: TargetState,
+    /// What staging has: `declared` bytes, `nothing`, `other` bytes, `no_digest` yet, or `unknown`.
+    pub staging: String,
+    /// What the public place has, in the same words.
+    pub public: String,
+    /// Whether both say the same.
+    pub agrees: bool,
+    /// Why something is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// `POST` and `DELETE /api/v1/stop`, and of one project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopRequest {
+    /// Why, in one line: others will ask for it.
+    pub reason: String,
+}
+
+/// How the switch stands that stops everything, and what each project has heard of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// Who has stopped everything. `None` while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+    /// The configured projects.
+    pub projects: Vec<SwitchedProject>,
+}
+
+/// A project, and whether it is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchedProject {
+    /// The project.
+    pub project: Project,
+    /// Whether it has acknowledged how the switch stands. One that has not is told again every second.
+    pub has_heard: bool,
+    /// Why nothing of it is published or deleted now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
 }
 
 /// Somebody holds a release back, or one of its packages. What has not begun does not begin.
@@ -254,6 +335,9 @@ pub struct Hold {
     pub reason: String,
     /// Since when.
     pub at: String,
+    /// Until when. Without it, until somebody lifts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// Somebody gave a release up.
@@ -376,9 +460,18 @@ pub struct Target {
     /// Who approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// Where its attestation is: what Slipway has signed of its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<String>,
     /// Why it is not further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// Somebody wants it taken back, or has had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<Box<Withdrawal>>,
+    /// When staging's copy is deleted at the earliest, once that is announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
 }
 
 impl Target {
@@ -395,6 +488,50 @@ impl Target {
         match &self.tag {
             Some(tag) => format!(":{tag}").into(),
             None => self.distro.as_str().into(),
+        }
+    }
+}
+
+/// Somebody takes back what was released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When it was asked for.
+    pub at: String,
+    /// How far it is.
+    pub state: WithdrawalState,
+    /// What users see once it is withdrawn, a sentence each.
+    pub users: Vec<String>,
+    /// What was done besides, and what stays, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What is in its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// How far a withdrawal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawalState {
+    /// It was asked for, and is not seen to be done.
+    UnderWay,
+    /// Nobody is served it any more.
+    Withdrawn,
+    /// It could not be done: its problem says why, and what to do. It may be asked for again.
+    NotWithdrawn,
+}
+
+impl WithdrawalState {
+    /// Its text in the API and in storage.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnderWay => "under_way",
+            Self::Withdrawn => "withdrawn",
+            Self::NotWithdrawn => "not_withdrawn",
         }
     }
 }
@@ -605,6 +742,81 @@ pub struct HoldRequest {
     pub keys: Option<Vec<Key>>,
     /// Why, for those who wonder.
     pub reason: String,
+    /// When the hold ends by itself: a moment as RFC 3339 writes it. Left out, when somebody lifts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// `POST …/extensions`: staging keeps packages for longer, and whatever was announced of them is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtensionRequest {
+    /// The packages. `null`: all of the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<Key>>,
+    /// Until when: a moment as RFC 3339 writes it.
+    pub until: String,
+    /// Why, for those who wonder.
+    pub reason: String,
+}
+
+/// `GET /api/v1/projects/{project}/retention`: what becomes of everything that the project has in staging. A run that came
+/// at this moment would do exactly what is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// The project.
+    pub project: Project,
+    /// The time at which this was read.
+    pub at: String,
+    /// Whether anything is announced and deleted at all. Otherwise the list is all there is.
+    pub enabled: bool,
+    /// How much each staging place has of the project.
+    pub places: Vec<StagedBytes>,
+    /// Each package, those that rest the longest first.
+    pub packages: Vec<Retained>,
+}
+
+/// How much a staging place has of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedBytes {
+    /// The place's name in `slipway.toml`.
+    pub place: String,
+    /// The bytes of this project's packages there, by what was declared of them.
+    pub bytes: u64,
+    /// How many the account's plan has room for, of all its projects together, if `slipway.toml` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// What becomes of one staged package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retained {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// The staging place, by its name in `slipway.toml`.
+    pub place: String,
+    /// The repository there.
+    pub repository: String,
+    /// The file's name, or the image's.
+    pub name: String,
+    /// The declared bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+    /// What the next run does: `keep`, `announce`, `mark`, `delete`, or `take_back` what was announced.
+    pub decision: String,
+    /// Why, as a stable word.
+    pub reason: String,
+    /// Why, as a sentence.
+    pub why: String,
+    /// How far its deletion is: `announced` or `marked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// When it is deleted at the earliest, if nothing changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
 }
 
 /// `POST …/close`.
@@ -613,6 +825,62 @@ pub struct HoldRequest {
 pub struct CloseRequest {
     /// Why, for those who wonder.
     pub reason: String,
+}
+
+/// `POST …/withdrawals`: takes back what was released. It names packages, all released targets of them; or single targets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawalRequest {
+    /// The packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
+    /// Targets of packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetOfKey>,
+    /// Why, for those who wonder.
+    pub reason: String,
+    /// Whether nothing is to be done: the answer says what would be.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+}
+
+/// One target of a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetOfKey {
+    /// The package.
+    pub key: Key,
+    /// The text form of the target's name: `ubuntu/jammy`, or `:17.3.1` for a tag.
+    pub target: TargetName,
+}
+
+/// The answer: what is taken back (202), or would be (200).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawals {
+    /// Every target.
+    pub withdrawals: Vec<PlannedWithdrawal>,
+    /// The address to follow.
+    pub follow: String,
+}
+
+/// One target that is taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedWithdrawal {
+    /// The package.
+    pub key: Key,
+    /// The text form of the target's name.
+    pub target: TargetName,
+    /// Where it is public.
+    pub public: Location,
+    /// The file's name; for an image, where it was staged.
+    pub name: String,
+    /// The released bytes.
+    pub digest: Digest,
+    /// What is there now, where that is not what was released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What users see once it is withdrawn, a sentence each.
+    pub users: Vec<String>,
 }
 
 /// `POST …/overrides`: one of the people whom a gate names opens it for packages.
@@ -742,6 +1010,9 @@ pub struct PolicyRoute {
     /// Whether what says something about an image goes with it: signatures, bills of materials, attestations.
     #[serde(default, skip_serializing_if = "is_false")]
     pub referrers: bool,
+    /// Whether what Slipway attests of an image is attached to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub attest: bool,
     /// The tags of the public repository that move with the newest image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating: Vec<PolicyFloating>,
@@ -780,6 +1051,95 @@ pub struct SecretReport {
     pub found: Vec<String>,
     /// Its last day, `2026-12-31`, where it has one and its service tells.
     pub expires_at: Option<String>,
+}
+
+/// `GET …/{project}/strangers`: what the public repositories of a project have that did not come through Slipway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strangers {
+    /// Each repository, whether anything was found or not.
+    pub repositories: Vec<SweptRepository>,
+}
+
+/// A public repository, as it was last read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweptRepository {
+    /// Its place.
+    pub place: String,
+    /// The repository.
+    pub repository: String,
+    /// What was there when it was adopted. `None` until it was read whole for the first time: until then nothing is a stranger.
+    pub baseline: Option<Baseline>,
+    /// When it was last read whole.
+    pub swept_at: Option<String>,
+    /// How many things it listed then.
+    pub listed: u64,
+    /// How many pages were read of it.
+    pub pages: u64,
+    /// Why it cannot be read, while that is so.
+    pub trouble: Option<String>,
+    /// What did not come through Slipway, the oldest first.
+    pub strangers: Vec<Stranger>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+/// What a repository had when it was adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// When.
+    pub taken_at: String,
+    /// How many things.
+    pub count: u64,
+    /// The digest of all of them. `docs/operators/strangers.md` says how it is made.
+    pub digest: Digest,
+}
+
+/// Something in a public repository that did not come through Slipway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// Its distro version. An image has none.
+    pub distro: Option<String>,
+    /// The tag of an image.
+    pub tag: Option<String>,
+    /// Its file's name.
+    pub filename: Option<String>,
+    /// Its bytes, where the server tells.
+    pub digest: Option<Digest>,
+    /// `unknown` to Slipway, `differs` from what it released or is to release, or `withdrawn` and there again.
+    pub why: String,
+    /// The bytes that Slipway knows under the name.
+    pub expected: Option<Digest>,
+    /// The release that says so.
+    pub version: Option<Version>,
+    /// When it was first seen.
+    pub found_at: String,
+    /// When it was last seen.
+    pub seen_at: String,
+}
+
+/// `POST …/{project}/adoptions`: strangers are taken for known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptionRequest {
+    /// The place.
+    pub place: String,
+    /// The repository.
+    pub repository: String,
+    /// Why they may stay.
+    pub reason: String,
+    /// Those with these bytes.
+    #[serde(default)]
+    pub digests: Vec<Digest>,
+    /// Every one that Slipway does not know otherwise.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// What an adoption did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// How many were taken.
+    pub adopted: u64,
 }
 
 /// How an answer of an examination is to be taken.

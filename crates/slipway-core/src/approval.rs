@@ -27,6 +27,8 @@ pub struct Candidate {
     pub digest: Option<Digest>,
     /// Whether somebody gave its release up.
     pub is_closed: bool,
+    /// Why it is never released, where its bytes were taken back, or others that had a name of its.
+    pub withdrawn: Option<String>,
     /// How far each of its targets is, by distro version.
     pub targets: Vec<(String, TargetState)>,
 }
@@ -142,6 +144,14 @@ pub enum Refusal {
         /// The package.
         key: Key,
     },
+    /// What was taken back does not come again, and no other bytes come under its name.
+    #[error("`{key}` is not released: {why}. Release it under another version")]
+    Withdrawn {
+        /// The package.
+        key: Key,
+        /// What was taken back.
+        why: String,
+    },
     /// Its release was given up after it had begun: what is under way is finished, and nothing begins again.
     #[error("`{key}` is not released: its release was closed; release a new version")]
     Closed {
@@ -225,7 +235,11 @@ fn played<'a>(candidate: &Candidate, job: &'a Job) -> Result<&'a User, Refusal> 
 fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Approval, Refusal> {
     let key = || candidate.key.clone();
     let not_staged = |why: &str| Refusal::NotStaged { key: key(), why: why.to_owned() };
+    let withdrawn = |why: String| Refusal::Withdrawn { key: key(), why };
     let undeclared = "no job has declared its digest";
+    if let Some(why) = &candidate.withdrawn {
+        return Err(withdrawn(why.clone()));
+    }
     let mut distros = Vec::new();
     let (mut is_first, mut is_gone) = (false, false);
     for (distro, state) in &candidate.targets {
@@ -240,7 +254,8 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
             TargetState::Expected => return Err(not_staged("its bytes have not been seen in staging")),
             TargetState::Missing => is_gone = true,
             TargetState::Expired => return Err(not_staged("its staged copy has expired")),
-            TargetState::Skipped | TargetState::Withdrawn => return Err(Refusal::Skipped { key: key() }),
+            TargetState::Skipped => return Err(Refusal::Skipped { key: key() }),
+            TargetState::Withdrawn => return Err(withdrawn(format!("it was released for {distro} and taken back"))),
         }
     }
     // What went missing after its approval keeps no other target from another try.
@@ -271,6 +286,7 @@ mod tests {
             release_all: Some(("release-all".to_owned(), "release/all".to_owned())),
             digest: Some(Digest::of(b"deb")),
             is_closed: false,
+            withdrawn: None,
             targets: vec![("ubuntu/jammy".to_owned(), TargetState::Staged)],
         }
     }

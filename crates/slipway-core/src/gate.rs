@@ -112,6 +112,8 @@ pub struct Hold {
     pub reason: String,
     /// Since when.
     pub at: Timestamp,
+    /// Until when. Without it, until somebody lifts it.
+    pub until: Option<Timestamp>,
 }
 
 /// Somebody has opened a gate for a package.
@@ -251,10 +253,10 @@ impl Closed {
 
 /// Everything that keeps a package from being released now, holds first. Empty when it may be.
 pub fn closed(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Vec<Closed> {
-    let held = facts.holds.iter().map(|Hold { by, reason, at }| Closed {
+    let held = facts.holds.iter().map(|Hold { by, reason, at, until }| Closed {
         gate: GateKind::Hold,
         why: format!("it is on hold by {by} since {}: {}", moment(*at), sentence(reason)),
-        until: None,
+        until: *until,
     });
     let mut closed: Vec<Closed> = held.collect();
     let mut seen = BTreeSet::new();
@@ -678,8 +680,12 @@ mod tests {
             (
                 "staged = true",
                 |facts| {
-                    facts.holds =
-                        vec![Hold { by: "user:nell".to_owned(), reason: "bad notes.".to_owned(), at: ago(5) }];
+                    facts.holds = vec![Hold {
+                        by: "user:nell".to_owned(),
+                        reason: "bad notes.".to_owned(),
+                        at: ago(5),
+                        until: None,
+                    }];
                 },
                 "hold: it is on hold by user:nell since 2026-11-23 09:55:00 UTC: bad notes",
             ),
@@ -789,7 +795,7 @@ mod tests {
         facts.overrides = vec![Override { gate: GateKind::Soak, by: 9 }];
         assert_eq!(kinds(&facts), ["staged", "soak"], "the second gate names nobody");
         facts.overrides.push(Override { gate: GateKind::Hold, by: 9 });
-        facts.holds = vec![Hold { by: "x".to_owned(), reason: "y".to_owned(), at: NOW }];
+        facts.holds = vec![Hold { by: "x".to_owned(), reason: "y".to_owned(), at: NOW, until: None }];
         assert_eq!(kinds(&facts), ["hold", "staged", "soak"]);
     }
 

@@ -73,7 +73,8 @@ mod tests {
 
     fn target() -> Value {
         json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "releasing", "since": "", "step": "copy",
-                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "problem": problem() })
+                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
+                "withdrawal": withdrawal(), "problem": problem(), "expires_at": "" })
     }
 
     fn replaced() -> Value {
@@ -90,7 +91,12 @@ mod tests {
     }
 
     fn hold() -> Value {
-        json!({ "key": "k", "by": "mira", "reason": "r", "at": "" })
+        json!({ "key": "k", "by": "mira", "reason": "r", "at": "", "until": "" })
+    }
+
+    fn withdrawal() -> Value {
+        json!({ "by": "mira", "reason": "r", "at": "", "state": "not_withdrawn", "users": ["u"], "notes": ["n"],
+                "problem": problem() })
     }
 
     fn closing() -> Value {
@@ -115,7 +121,7 @@ mod tests {
     fn policy_route() -> Value {
         json!({ "versions": ["*"], "maturities": ["final"], "keys": ["*"], "kinds": ["image"], "distros": ["*"],
                 "architectures": ["*"], "staging": "s/a/b", "public": "p/a/b", "how": "copy", "referrers": true,
-                "floating": [policy_floating()] })
+                "attest": true, "floating": [policy_floating()] })
     }
 
     fn policy_floating() -> Value {
@@ -150,7 +156,8 @@ mod tests {
         check::<api::Expectation>("Expectation", expectation());
         check::<api::StagedFile>("StagedFile", file());
         let release = json!({ "project": project(), "version": "1", "sequence": 1, "state": "staged", "verdict": "", "at": "",
-                              "estimate": estimate(), "pipelines": [pipeline()], "holds": [hold()], "closed": closing(),
+                              "estimate": estimate(), "pipelines": [pipeline()], "holds": [hold()], "closed": closing(), "suggests_close": "2",
+                              "stopped": closing(),
                               "packages": [package()] });
         check::<api::Release>("Release", release);
         check::<api::Pipeline>("Pipeline", pipeline());
@@ -174,8 +181,36 @@ mod tests {
         check::<api::Blocked>("Blocked", blocked());
         check::<api::Hold>("Hold", hold());
         check::<api::Closing>("Closing", closing());
-        check::<api::HoldRequest>("HoldRequest", json!({ "keys": ["k"], "reason": "r" }));
+        check::<api::HoldRequest>("HoldRequest", json!({ "keys": ["k"], "reason": "r", "until": "" }));
+        check::<api::ExtensionRequest>("ExtensionRequest", json!({ "keys": ["k"], "until": "", "reason": "r" }));
+        let staged = json!({ "place": "p", "bytes": 1, "limit": 2 });
+        check::<api::StagedBytes>("StagedBytes", staged.clone());
+        let retained = json!({ "version": "1", "key": "k", "place": "p", "repository": "r", "name": "n", "digest": format!("sha256:{}", "0".repeat(64)),
+                               "size": 1, "decision": "keep", "reason": "held", "why": "w", "stage": "marked", "expires_at": "" });
+        check::<api::Retained>("Retained", retained.clone());
+        let retention =
+            json!({ "project": project(), "at": "", "enabled": true, "places": [staged], "packages": [retained] });
+        check::<api::Retention>("Retention", retention);
         check::<api::CloseRequest>("CloseRequest", json!({ "reason": "r" }));
+        let target_of_key = json!({ "key": "k", "target": "el/9" });
+        check::<api::TargetOfKey>("TargetOfKey", target_of_key.clone());
+        let withdraw = json!({ "keys": ["k"], "targets": [target_of_key], "reason": "r", "dry_run": true });
+        check::<api::WithdrawalRequest>("WithdrawalRequest", withdraw);
+        let planned = json!({ "key": "k", "target": "el/9", "public": location(), "name": "n",
+                              "digest": format!("sha256:{}", "0".repeat(64)), "found": "f", "users": ["u"] });
+        check::<api::PlannedWithdrawal>("PlannedWithdrawal", planned.clone());
+        check::<api::Withdrawals>("Withdrawals", json!({ "withdrawals": [planned], "follow": "" }));
+        check::<api::Withdrawal>("Withdrawal", withdrawal());
+        check::<api::Stopped>("Stopped", closing());
+        check::<api::StopRequest>("StopRequest", json!({ "reason": "r" }));
+        let switched = json!({ "project": project(), "has_heard": true, "stopped": closing() });
+        check::<api::SwitchedProject>("SwitchedProject", switched.clone());
+        check::<api::Switch>("Switch", json!({ "stopped": closing(), "projects": [switched] }));
+        let compared = json!({ "version": "1", "key": "k", "target": "el/9", "recorded": "staged", "staging": "declared",
+                               "public": "nothing", "agrees": true, "why": "w" });
+        check::<api::ComparedTarget>("ComparedTarget", compared.clone());
+        let comparison = json!({ "targets": [compared], "next": 2, "is_compared": true });
+        check::<api::Comparison>("Comparison", comparison);
         let opens = json!({ "keys": ["k"], "gates": ["soak"], "reason": "r" });
         check::<api::OverrideRequest>("OverrideRequest", opens);
         check::<api::DeploymentRequest>("DeploymentRequest", json!({ "environment": "production" }));
@@ -192,6 +227,24 @@ mod tests {
                              "expires_at": "2027-01-31" });
         check::<api::SecretReport>("SecretReport", secret.clone());
         check::<api::Readiness>("Readiness", json!({ "at": "", "is_ready": true, "secrets": [secret] }));
+        let signed = json!({ "keyid": "913268e7", "sig": "" });
+        check::<crate::attestation::Envelope>(
+            "Attestation",
+            json!({ "payloadType": "t", "payload": "", "signatures": [signed] }),
+        );
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let baseline = json!({ "taken_at": "", "count": 1, "digest": digest });
+        let stranger = json!({ "distro": "el/9", "tag": "1", "filename": "f", "digest": digest, "why": "unknown",
+                               "expected": digest, "version": "1", "found_at": "", "seen_at": "" });
+        let swept = json!({ "place": "p", "repository": "a/b", "baseline": baseline, "swept_at": "", "listed": 1, "pages": 1,
+                            "trouble": "t", "strangers": [stranger], "more": 0 });
+        check::<api::Baseline>("Baseline", baseline);
+        check::<api::Stranger>("Stranger", stranger);
+        check::<api::SweptRepository>("SweptRepository", swept.clone());
+        check::<api::Strangers>("Strangers", json!({ "repositories": [swept] }));
+        let adopts = json!({ "place": "p", "repository": "a/b", "reason": "r", "digests": [digest], "all": true });
+        check::<api::AdoptionRequest>("AdoptionRequest", adopts);
+        check::<api::Adopted>("Adopted", json!({ "adopted": 1 }));
         check::<api::ReleaseSummary>("ReleaseSummary", json!({ "version": "1", "state": "closed", "verdict": "" }));
         check::<api::ProblemDetails>(
             "ProblemDetails",

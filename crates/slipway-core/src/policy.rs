@@ -115,6 +115,7 @@ fn route(route: &Route) -> api::PolicyRoute {
         public: site(&route.public),
         how: route.how,
         referrers: route.referrers,
+        attest: route.attest,
         floating: route.floating.iter().map(floating).collect(),
     }
 }
@@ -134,6 +135,7 @@ mod tests {
         [edge]
         url = "https://slipway.example.com"
         operator_token = "OPERATOR_SECRET"
+        signing_key = "SIGNING_SECRET"
         [gitlab]
         url = "https://gitlab.example.com"
         token = "GITLAB_SECRET"
@@ -195,6 +197,7 @@ mod tests {
         staging = { place = "registry", repository = "team/app/staging" }
         public = { place = "registry", repository = "team/app" }
         referrers = true
+        attest = true
         floating = [{ tag = "latest", of = "final" }, { tag = "{major}-rc", of = "candidate" }]
         [[routes]]
         projects = ["barge"]
@@ -218,7 +221,7 @@ mod tests {
         let expected = serde_json::json!([
             { "versions": ["*"], "maturities": ["final", "candidate", "nightly"], "keys": ["*"], "kinds": ["image"],
               "distros": ["*"], "architectures": ["*"], "staging": "registry/team/app/staging",
-              "public": "registry/team/app", "how": "copy", "referrers": true,
+              "public": "registry/team/app", "how": "copy", "referrers": true, "attest": true,
               "floating": [{ "tag": "latest", "of": "final" }, { "tag": "{major}-rc", "of": "candidate" }] },
             { "versions": ["*"], "maturities": ["candidate"], "keys": ["*"], "kinds": ["rpm"], "distros": ["*"],
               "architectures": ["aarch64"], "staging": "staging/ci/barge", "public": "public/harbour/unstable",

@@ -58,17 +58,27 @@ pub enum Code {
     NobodyCarries,
     /// What was released is no longer there, or is something else now.
     Drift,
+    /// A public repository has something that did not come through Slipway, or that differs from what it released.
+    Stranger,
     /// A gate was closed when its turn came, or somebody holds it.
     Blocked,
     /// Its approval has lapsed before anything was begun.
     Lapsed,
+    /// Somebody has stopped Slipway.
+    Stopped,
     /// Left out on purpose.
     Skipped,
+    /// The place does not let what is public be taken back.
+    NotWithdrawable,
+    /// What was deleted is served all the same.
+    StillServed,
+    /// What was released under that name was taken back.
+    Withdrawn,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -91,9 +101,14 @@ impl Code {
         Self::TooSlow,
         Self::NobodyCarries,
         Self::Drift,
+        Self::Stranger,
         Self::Blocked,
         Self::Lapsed,
+        Self::Stopped,
         Self::Skipped,
+        Self::NotWithdrawable,
+        Self::StillServed,
+        Self::Withdrawn,
     ];
 
     /// The code's text in the API and in storage.
@@ -121,8 +136,13 @@ impl Code {
             Self::TooSlow => "too-slow",
             Self::NobodyCarries => "nobody-carries",
             Self::Drift => "drift",
+            Self::Stranger => "stranger",
             Self::Blocked => "blocked",
             Self::Lapsed => "lapsed",
+            Self::Stopped => "stopped",
+            Self::NotWithdrawable => "not-withdrawable",
+            Self::StillServed => "still-served",
+            Self::Withdrawn => "withdrawn",
             Self::Skipped => "skipped",
         }
     }
@@ -130,13 +150,16 @@ impl Code {
     /// Whether trying again is safe, happens by itself, or would change nothing.
     pub fn retry(self) -> Retry {
         match self {
-            Self::Trouble | Self::AccountCutOff | Self::TooSlow => Retry::Automatic,
+            Self::Trouble | Self::AccountCutOff | Self::TooSlow | Self::Stopped => Retry::Automatic,
             Self::Conflict
             | Self::MovedOtherBytes
             | Self::Missing
             | Self::StagedBytesChanged
             | Self::StagingConflict
             | Self::Drift
+            | Self::Stranger
+            | Self::NotWithdrawable
+            | Self::Withdrawn
             | Self::Skipped => Retry::Useless,
             _ => Retry::Safe,
         }
@@ -206,11 +229,24 @@ impl Code {
                 "Release manager: play the release job again and let it run; it holds the copy open until it ends."
             }
             Self::Drift => "Release manager: find out who changed the public repository; Slipway has not.",
+            Self::Stranger => {
+                "Operator: find out who published it. Remove it from the public repository, or adopt it; `docs/operators/strangers.md` \
+                 says how."
+            }
             Self::Blocked => {
                 "Release manager: when nothing is in its way any more, play the release job again. Nobody is approved by \
                  waiting."
             }
             Self::Lapsed => "Release manager: play the release job again; its approval was for then.",
+            Self::NotWithdrawable => {
+                "Operator: take it out at the server itself, by its own page or with its administrator; then ask for the \
+                 withdrawal again, which finds it gone."
+            }
+            Self::StillServed => {
+                "Operator: look at the package server's indexing, then ask for the withdrawal again; it looks first."
+            }
+            Self::Withdrawn => "Release manager: release the package under another version.",
+            Self::Stopped => "Operator: when the reason is gone, start Slipway again; then it goes on by itself.",
             Self::Skipped => "Nobody: it is left out on purpose.",
         }
     }

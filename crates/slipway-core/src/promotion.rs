@@ -20,6 +20,7 @@ use crate::plan::{Plan, plan};
 use crate::problem::{Code, Visible};
 use crate::release::{Key, Maturity, TargetState, Version};
 use crate::route::{How, Site};
+use crate::stop::Stopped;
 use crate::store::{Courier, NotShipped, Shipment, Store};
 use crate::trouble::{Trouble, TroubleKind};
 
@@ -135,6 +136,8 @@ pub enum May {
     Now,
     /// Now, after a while: what was seen before is old, so look once more.
     Late,
+    /// Not now, and neither is the approval over: Slipway is stopped.
+    Stopped(Stopped),
     /// No more, under this approval. The record has it so already.
     Never {
         /// What the target is now.
@@ -178,6 +181,8 @@ pub enum Outcome {
         /// Why.
         problem: Option<Problem>,
     },
+    /// Slipway is stopped. The approval waits.
+    Paused(Stopped),
     /// Something passing; look again later.
     Troubled(Trouble),
     /// The public place has other bytes under that name.
@@ -228,6 +233,7 @@ pub async fn promote(http: &(impl Http + Relay), attempt: &impl Attempt, promoti
     match attempt.may_act().await {
         May::Now => {}
         May::Late => is_late = true,
+        May::Stopped(stopped) => unneeded = Some(Outcome::Paused(stopped)),
         May::Never { state, problem } => unneeded = Some(Outcome::Stopped { state, problem }),
         May::Unknown(trouble) => unneeded = Some(Outcome::Troubled(trouble)),
     }

@@ -110,6 +110,12 @@ pub fn first_head(pairs: &Pairs) -> Result<u64, BadQuery> {
     first_row(first)
 }
 
+/// `GET …/comparison`: the first target that is wanted.
+pub fn first_target(pairs: &Pairs) -> Result<u64, BadQuery> {
+    let [first] = values(pairs, ["first"])?;
+    first_row(first)
+}
+
 fn first_row(first: Option<&str>) -> Result<u64, BadQuery> {
     // Rows are numbered in SQL, whose numbers have a sign.
     let most = i64::MAX.unsigned_abs();

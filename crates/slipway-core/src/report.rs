@@ -32,6 +32,8 @@ pub const NOWHERE_MAX: Duration = Duration::from_secs(45);
 pub const CARRY_WAIT_MAX: Duration = Duration::from_mins(10);
 /// However long a registry wants to be left alone, it is asked again after this time: somebody waits for the release.
 pub const LEFT_ALONE_MAX: Duration = Duration::from_hours(1);
+/// How often somebody who waits looks whether Slipway runs again.
+pub const STOPPED_AGAIN: Duration = Duration::from_secs(20);
 /// How long an account may be cut off: as long as an approval holds.
 pub const CUT_OFF_MAX: Duration = Duration::from_hours(4);
 
@@ -121,7 +123,7 @@ impl Patience {
             }
             Outcome::AwaitingDigest => Self { waited: self.waited.saturating_add(1), ..calm },
             // Whoever waits for a slot has tried nothing, so that ends no trouble and is none.
-            Outcome::AwaitingSlot(_) => Self { cut_off_since: None, ..self },
+            Outcome::AwaitingSlot(_) | Outcome::Paused(_) => Self { cut_off_since: None, ..self },
             Outcome::CutOff { .. } => Self { cut_off_since: since(self.cut_off_since, now), ..self },
             Outcome::Nowhere => Self {
                 waited: if self.nowhere_since.is_some() { self.waited.saturating_add(1) } else { 1 },
@@ -173,6 +175,10 @@ pub fn report(
         Outcome::CutOff { trouble, again, public } => {
             let problem = told(Code::AccountCutOff, trouble, known.after_any_act(*public));
             (shown(TargetState::Approved, None, Some(problem)), after(*again))
+        }
+        Outcome::Paused(stopped) => {
+            let problem = Code::Stopped.problem(format!("{stopped}."), known.after_any_act(Visible::Nothing), None);
+            (shown(TargetState::Approved, None, Some(problem)), after(STOPPED_AGAIN))
         }
         Outcome::AwaitingDigest => moving(Step::Look, None, index_wait(patience.waited)),
         Outcome::AwaitingIndex => moving(Step::Index, None, index_wait(patience.waited)),
@@ -282,6 +288,8 @@ impl Known {
 /// What an attempt is called that ended so. `None` where nothing was tried and nothing went wrong.
 pub fn ended(outcome: &Outcome, report: &Report, acted: bool) -> Option<String> {
     match (&report.problem, outcome) {
+        // Whoever found everything stopped has tried nothing.
+        (_, Outcome::Paused(_)) if !acted => None,
         (Some(problem), _) => Some(problem.code.clone()),
         (None, Outcome::Released | Outcome::AwaitingIndex | Outcome::AwaitingDigest | Outcome::Nowhere) if acted => {
             Some("accepted".to_owned())
@@ -435,6 +443,12 @@ pub fn staging_conflict(
 /// Left out of a release on purpose.
 pub fn skipped(reason: &str) -> Problem {
     Code::Skipped.problem(format!("Not shipped: {reason}"), Visible::Nothing, None)
+}
+
+/// The same of a target of which something was begun: nobody has looked whether the public place has it.
+pub fn skipped_when_begun(reason: &str) -> Problem {
+    let what = format!("Not shipped: {reason}. Something of it was begun, so the public place may have it");
+    Code::Skipped.problem(what, Visible::Unknown, None)
 }
 
 /// A quarter of a second at first, since a small server indexes at once, doubling to 30 s.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use slipway_oci::{Floating, Numbered, Tag};
 
 use crate::cargo::Kind;
+use crate::config::Keeping;
 use crate::release::{Key, Maturity, Version};
 
 /// A configured rule. The first whose conditions all hold gives a package its places.
@@ -43,9 +44,15 @@ pub struct Route {
     /// Whether what says something about an image goes with it: signatures, bills of materials, attestations.
     #[serde(default)]
     pub referrers: bool,
+    /// Whether what Slipway attests of an image is attached to it, where it is public.
+    #[serde(default)]
+    pub attest: bool,
     /// Tags of the public repository that move with the newest image. All others are final.
     #[serde(default)]
     pub floating: Vec<FloatingTag>,
+    /// How long staging keeps what goes this way.
+    #[serde(default)]
+    pub retention: Keeping,
 }
 
 /// A tag that moves by a rule: `latest` to the newest final version, `rc` to the newest of all, `{major}.{minor}` to the

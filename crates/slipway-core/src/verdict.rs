@@ -27,7 +27,8 @@ pub fn package_state(states: impl IntoIterator<Item = TargetState>) -> TargetSta
 pub fn release_state(packages: &[TargetState]) -> ReleaseState {
     use TargetState as S;
     let all = |holds: fn(&S) -> bool| !packages.is_empty() && packages.iter().all(holds);
-    if all(|state| matches!(state, S::Released | S::Skipped)) {
+    // What was taken back was released, and nothing more comes of it.
+    if all(|state| matches!(state, S::Released | S::Withdrawn | S::Skipped)) {
         ReleaseState::Complete
     } else if all(|state| !matches!(state, S::Expected | S::Missing | S::Expired)) {
         ReleaseState::Staged
@@ -131,6 +132,7 @@ mod tests {
             (vec![S::Staged, S::Missing], ReleaseState::Expected),
             (vec![S::Released, S::Failed], ReleaseState::Staged),
             (vec![S::Released, S::Skipped], ReleaseState::Complete),
+            (vec![S::Released, S::Withdrawn], ReleaseState::Complete),
         ] {
             assert_eq!(release_state(&packages), state, "{packages:?}");
         }

@@ -65,8 +65,20 @@ pub async fn relay(
     cancel: Option<&AbortSignal>,
     progress: impl FnMut(u64),
 ) -> Result<Relayed, RelayError> {
+    relay_if(transfer, limits, cancel, progress, async || true).await
+}
+
+/// The same, when somebody else has the last word: `may_end` is asked when all is there but the end, which is withheld
+/// unless the answer is yes. Whoever answers has as long as either side may keep silent.
+pub async fn relay_if(
+    transfer: &Transfer,
+    limits: &Limits,
+    cancel: Option<&AbortSignal>,
+    progress: impl FnMut(u64),
+    may_end: impl AsyncFnOnce() -> bool,
+) -> Result<Relayed, RelayError> {
     let abort = AbortController::new().map_err(|error| Failure::Source(error).explain(transfer))?;
-    let copied = copy(transfer, limits, &abort, progress);
+    let copied = copy(transfer, limits, &abort, progress, may_end);
     let ended = match cancel {
         Some(signal) => match js::unless_aborted(signal, copied).await {
             Some(ended) => ended,
@@ -121,6 +133,7 @@ async fn copy(
     limits: &Limits,
     abort: &AbortController,
     progress: impl FnMut(u64),
+    may_end: impl AsyncFnOnce() -> bool,
 ) -> Result<Relayed, Failure> {
     let signal = abort.signal();
     let mut headers = transfer.source.headers().clone();
@@ -148,7 +161,7 @@ async fn copy(
         js::fetch(upload.uri(), upload.method().as_str(), upload.headers(), Some(outlet.stream()), &signal)
             .map_err(Failure::Destination)?;
     let pump = Pump::new(transfer, limits, &body, &outlet)?;
-    let pumped = match select(pin!(pump.run(&mut answer, progress)), pin!(pump.watch())).await {
+    let pumped = match select(pin!(pump.run(&mut answer, progress, may_end)), pin!(pump.watch())).await {
         Either::Left((pumped, _)) => pumped,
         Either::Right((failure, _)) => Err(failure),
     };

@@ -81,7 +81,12 @@ impl<'a> Pump<'a> {
         })
     }
 
-    pub(crate) async fn run(&self, upload: &mut JsFuture, mut progress: impl FnMut(u64)) -> Result<Pumped, Failure> {
+    pub(crate) async fn run(
+        &self,
+        upload: &mut JsFuture,
+        mut progress: impl FnMut(u64),
+        may_end: impl AsyncFnOnce() -> bool,
+    ) -> Result<Pumped, Failure> {
         let Transfer { prefix, suffix, size: declared, skip, .. } = self.transfer;
         let mut looked = self.began;
         let mut bytes = CHUNK_BYTES_MIN;
@@ -153,6 +158,10 @@ impl<'a> Pump<'a> {
         let found = self.found().await.map_err(Failure::Source)?;
         if size != *declared || found != self.transfer.digest {
             return Ok(Pumped::Withheld { found: (size == *declared).then_some(found), size });
+        }
+        self.waits.set(("the leave to end the upload", now()));
+        if !may_end().await {
+            return Err(Failure::CalledOff);
         }
         let suffix = (!suffix.is_empty()).then(|| Uint8Array::from(suffix.as_slice()));
         let (before, end) = if suffix.is_some() { (last, suffix) } else { (None, last) };

@@ -26,6 +26,9 @@ pub(crate) enum Command {
     Audit(Audit),
     Hold(Hold),
     Close(Close),
+    Retention(Retention),
+    Extend(Extend),
+    Withdraw(Withdraw),
     Login(Login),
     Logout { json: bool },
     Config { path: String, json: bool },
@@ -46,6 +49,9 @@ pub(crate) enum Topic {
     Audit,
     Hold,
     Close,
+    Retention,
+    Extend,
+    Withdraw,
     Login,
     Logout,
     Config,
@@ -53,7 +59,7 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Plan,
         Self::Session,
         Self::Stage,
@@ -64,6 +70,9 @@ impl Topic {
         Self::Audit,
         Self::Hold,
         Self::Close,
+        Self::Retention,
+        Self::Extend,
+        Self::Withdraw,
         Self::Login,
         Self::Logout,
         Self::Config,
@@ -82,6 +91,9 @@ impl Topic {
             Self::Audit => "audit",
             Self::Hold => "hold",
             Self::Close => "close",
+            Self::Retention => "retention",
+            Self::Extend => "extend",
+            Self::Withdraw => "withdraw",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Config => "config",
@@ -106,8 +118,11 @@ impl Topic {
             Self::Await | Self::Status => &[VERSION, TIMEOUT, JSON],
             Self::Release => &[ALL, VERSIONS, DRY_RUN, OVERRIDE, TIMEOUT, JSON],
             Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, AUDIT, HEAD, KEY, VERSION, TIMEOUT, JSON],
-            Self::Hold => &[LIFT, REASON, VERSION, TIMEOUT, JSON],
+            Self::Hold => &[LIFT, UNTIL, REASON, VERSION, TIMEOUT, JSON],
+            Self::Retention => &[ALL, VERSION, TIMEOUT, JSON],
+            Self::Extend => &[UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
+            Self::Withdraw => &[REASON, TARGET, DRY_RUN, YES, VERSION, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Login => &[API, TIMEOUT, JSON],
             Self::Logout | Self::Config => &[JSON],
@@ -204,6 +219,8 @@ pub(crate) struct Verify {
     pub(crate) manifest: Option<String>,
     /// The keys that indexes must be signed by.
     pub(crate) keyring: Option<String>,
+    /// The public key of the edge.
+    pub(crate) key: Option<String>,
     /// Where package servers may redirect to.
     pub(crate) storage: Vec<Base>,
     /// Where a registry gives tokens to whoever asks.
@@ -241,6 +258,31 @@ pub(crate) struct Hold {
     pub(crate) keys: Vec<Key>,
     /// Whether the hold ends.
     pub(crate) lift: bool,
+    /// When it ends by itself.
+    pub(crate) until: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway retention`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Whether all releases are listed.
+    pub(crate) all: bool,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway extend`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Extend {
+    /// The packages; none means all of the release.
+    pub(crate) keys: Vec<Key>,
+    /// Until when.
+    pub(crate) until: String,
     pub(crate) reason: String,
     pub(crate) version: Option<Version>,
     pub(crate) timeout_s: u32,
@@ -251,6 +293,24 @@ pub(crate) struct Hold {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Close {
     pub(crate) reason: String,
+    pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway withdraw`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Withdraw {
+    /// The packages.
+    pub(crate) keys: Vec<Key>,
+    /// Of one package, these targets alone.
+    pub(crate) targets: Vec<TargetName>,
+    /// Why. A dry run needs no reason.
+    pub(crate) reason: Option<String>,
+    /// Whether nothing is to be done.
+    pub(crate) dry_run: bool,
+    /// Whether it is to be done.
+    pub(crate) yes: bool,
     pub(crate) version: Option<Version>,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
@@ -308,6 +368,8 @@ pub(crate) const ASK_TIMEOUT_S: u32 = 120;
 pub(crate) const STAGE_TIMEOUT_S: u32 = 600;
 /// How long `release` follows: a session ends after 3 hours at the latest.
 pub(crate) const RELEASE_TIMEOUT_S: u32 = 3 * 60 * 60;
+/// A server may serve what it has deleted for as long as its index takes.
+const WITHDRAW_TIMEOUT_S: u32 = 900;
 /// How long `await` waits: as long as a job of GitLab.com may run unless its project says otherwise.
 pub(crate) const AWAIT_TIMEOUT_S: u32 = 60 * 60;
 /// How long `login` waits for the person. GitLab's codes live 5 minutes.
@@ -362,7 +424,10 @@ const AUDIT: Flag = Flag::of("--audit", "FILE");
 const HEAD: Flag = Flag::of("--head", "FILE").many();
 const KEY: Flag = Flag::of("--key", "FILE");
 const LIFT: Flag = Flag::switch("--lift");
+const UNTIL: Flag = Flag::of("--until", "MOMENT");
 const REASON: Flag = Flag::of("--reason", "TEXT");
+const TARGET: Flag = Flag::of("--target", "TARGET").many();
+const YES: Flag = Flag::switch("--yes");
 const API: Flag = Flag::switch("--api");
 const PROBE: Flag = Flag::of("--probe", "USER/REPO");
 const URL: Flag = Flag::of("--url", "URL");
@@ -407,6 +472,9 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         Topic::Audit => audit(&mut line),
         Topic::Hold => hold(&mut line),
         Topic::Close => close(&mut line),
+        Topic::Retention => retention(&mut line),
+        Topic::Extend => extend(&mut line),
+        Topic::Withdraw => withdraw(&mut line),
         Topic::Login => login(&mut line),
         Topic::Logout => line.no_words().map(|()| Command::Logout { json: line.switch(JSON) }),
         Topic::Config => config(&mut line),
@@ -457,12 +525,11 @@ fn awaited(line: &mut Line) -> Option<Command> {
 fn verify(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, version) = (line.switch(JSON), line.version());
-    let (manifest, keyring) = (line.value(MANIFEST), line.value(KEYRING));
+    let (manifest, keyring, key) = (line.value(MANIFEST), line.value(KEYRING), line.value(KEY));
     let storage = line.values(STORAGE);
     let storage = storage.iter().filter_map(|url| line.parsed(url)).collect();
     let realm = line.value(REALM).and_then(|url| line.parsed(&url));
     line.no_words()?;
-    let key = line.value(KEY);
     if let Some(audit) = line.value(AUDIT) {
         let of_releases = [MANIFEST, KEYRING, STORAGE, REALM, VERSION, TIMEOUT];
         for flag in of_releases.into_iter().filter(|flag| line.given.contains(flag.name)) {
@@ -474,13 +541,13 @@ fn verify(line: &mut Line) -> Option<Command> {
         }
         return Some(Command::VerifyAudit(VerifyAudit { audit, heads, key, json }));
     }
-    for flag in [HEAD, KEY].into_iter().filter(|flag| line.given.contains(flag.name)) {
-        line.problems.push(format!("`{}` belongs to `--audit`", flag.name));
+    if line.given.contains(HEAD.name) {
+        line.problems.push("`--head` belongs to `--audit`".to_owned());
     }
     if manifest.is_some() && version.is_some() {
         line.problems.push("`--version` and `--manifest` both say which release it is: give one".to_owned());
     }
-    Some(Command::Verify(Verify { manifest, keyring, storage, realm, version, timeout_s, json }))
+    Some(Command::Verify(Verify { manifest, keyring, key, storage, realm, version, timeout_s, json }))
 }
 
 fn audit(line: &mut Line) -> Option<Command> {
@@ -499,8 +566,32 @@ fn hold(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, lift, version) = (line.switch(JSON), line.switch(LIFT), line.version());
     let keys = line.keys();
+    let until = line.value(UNTIL);
+    if lift && until.is_some() {
+        line.problems.push("`--until` says when a hold ends, and `--lift` ends it now: give one".to_owned());
+    }
     let reason = line.needed(REASON)?;
-    Some(Command::Hold(Hold { keys, lift, reason, version, timeout_s, json }))
+    Some(Command::Hold(Hold { keys, lift, until, reason, version, timeout_s, json }))
+}
+
+fn retention(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, all, version) = (line.switch(JSON), line.switch(ALL), line.version());
+    line.no_words()?;
+    Some(Command::Retention(Retention { all, version, timeout_s, json }))
+}
+
+fn extend(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, version) = (line.switch(JSON), line.version());
+    let keys = line.keys();
+    let (until, reason) = (line.needed(UNTIL), line.needed(REASON));
+    Some(Command::Extend(Extend { keys, until: until?, reason: reason?, version, timeout_s, json }))
+}
+
+/// A moment as the edge reads it: of a day, its beginning.
+pub(crate) fn moment(text: &str) -> String {
+    if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") }
 }
 
 fn close(line: &mut Line) -> Option<Command> {
@@ -509,6 +600,25 @@ fn close(line: &mut Line) -> Option<Command> {
     line.no_words()?;
     let reason = line.needed(REASON)?;
     Some(Command::Close(Close { reason, version, timeout_s, json }))
+}
+
+fn withdraw(line: &mut Line) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, WITHDRAW_TIMEOUT_S);
+    let (json, dry_run, yes, version) = (line.switch(JSON), line.switch(DRY_RUN), line.switch(YES), line.version());
+    let targets = line.values(TARGET);
+    let targets: Vec<TargetName> = targets.iter().filter_map(|name| line.parsed(&target_in_path(name))).collect();
+    let keys = line.keys();
+    if keys.is_empty() && line.problems.is_empty() {
+        line.problems.push("at least one KEY is needed: what is taken back is named".to_owned());
+    }
+    if !targets.is_empty() && keys.len() > 1 {
+        line.problems.push("`--target` belongs to one KEY".to_owned());
+    }
+    if dry_run && yes {
+        line.problems.push("either `--dry-run` or `--yes`, not both".to_owned());
+    }
+    let reason = if dry_run { line.value(REASON) } else { Some(line.needed(REASON)?) };
+    Some(Command::Withdraw(Withdraw { keys, targets, reason, dry_run, yes, version, timeout_s, json }))
 }
 
 fn login(line: &mut Line) -> Option<Command> {
@@ -936,14 +1046,26 @@ mod tests {
         let hold = Hold {
             keys: vec![],
             lift: false,
+            until: None,
             reason: "bad".to_owned(),
             version: None,
             timeout_s: ASK_TIMEOUT_S,
             json: false,
         };
+        let withdraw = Withdraw {
+            keys: vec![key("a")],
+            targets: vec![],
+            reason: Some("bad".to_owned()),
+            dry_run: false,
+            yes: false,
+            version: None,
+            timeout_s: WITHDRAW_TIMEOUT_S,
+            json: false,
+        };
         let verify = Verify {
             manifest: None,
             keyring: None,
+            key: None,
             storage: vec![],
             realm: None,
             version: None,
@@ -981,10 +1103,24 @@ mod tests {
                 Command::Hold(Hold { keys: vec![key("a")], lift: true, version: version("1"), ..hold }),
             ),
             (
-                "verify --storage https://a --storage https://b --keyring k --manifest m",
+                "withdraw b a --reason bad --yes",
+                Command::Withdraw(Withdraw { keys: vec![key("a"), key("b")], yes: true, ..withdraw.clone() }),
+            ),
+            (
+                "withdraw a --target el/9 --target 1.2 --dry-run",
+                Command::Withdraw(Withdraw {
+                    targets: ["el/9", ":1.2"].map(|name| name.parse().expect("a target")).to_vec(),
+                    reason: None,
+                    dry_run: true,
+                    ..withdraw
+                }),
+            ),
+            (
+                "verify --storage https://a --storage https://b --keyring k --key s --manifest m",
                 Command::Verify(Verify {
                     manifest: Some("m".to_owned()),
                     keyring: Some("k".to_owned()),
+                    key: Some("s".to_owned()),
                     storage: ["https://a", "https://b"].map(|url| url.parse().expect("an address")).to_vec(),
                     ..verify
                 }),
@@ -1012,6 +1148,10 @@ mod tests {
             ("doctor --record r", vec!["`--record` belongs to `--probe USER/REPO`"]),
             ("await", vec!["what to wait for is needed: `staged` or `complete`"]),
             ("hold a", vec!["`--reason TEXT` is needed"]),
+            ("withdraw a", vec!["`--reason TEXT` is needed"]),
+            ("withdraw --reason bad", vec!["at least one KEY is needed: what is taken back is named"]),
+            ("withdraw a b --target el/9 --reason bad", vec!["`--target` belongs to one KEY"]),
+            ("withdraw a --reason bad --yes --dry-run", vec!["either `--dry-run` or `--yes`, not both"]),
             ("config", vec!["`check FILE` is needed: what to do, and to which `slipway.toml`"]),
             ("release --all a", vec!["either `--all` or KEYs, not both"]),
             (

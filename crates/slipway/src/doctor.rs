@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::header::DATE;
 use serde::Serialize;
-use slipway_core::api::{Package, Policy, PolicyReleasers, Readiness, Release, Verdict};
+use slipway_core::api::{Package, Policy, PolicyReleasers, Readiness, Release, Stranger, SweptRepository, Verdict};
 use slipway_core::cargo::registry_name;
 use slipway_core::gate::is_of;
 use slipway_core::readiness::{Lasts, lasts};
@@ -35,6 +35,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// How far two clocks may be apart. An ID token opens a session in its first five minutes, and its times are compared to the
 /// second.
 const SKEW_MAX_MS: i64 = 30_000;
+/// How many strangers of a repository are named.
+const STRANGERS_SHOWN: usize = 5;
 
 /// One answer.
 #[derive(Debug, Serialize)]
@@ -236,6 +238,10 @@ async fn ask_edge(visit: &mut Visit, subject: &Subject, timeout_s: u32) -> (Opti
             None
         }
     };
+    match edge.strangers().await {
+        Ok(strangers) => strangers.repositories.iter().for_each(|repository| swept(visit, repository)),
+        Err(error) => visit.not_asked("strangers", error.sentences()),
+    }
     // Where packages go is read from a release: the one that is named, or the newest.
     let version = if subject.is_version_named {
         Some(settings.version.clone())
@@ -385,6 +391,39 @@ async fn secrets(visit: &mut Visit, subject: &Subject) {
     match edge::readiness(&subject.edge, token).await {
         Ok(readiness) => told(visit, &readiness),
         Err(error) => visit.finding("edge secrets", error.lines().join(" ")),
+    }
+}
+
+/// What a public repository has that did not come through Slipway.
+fn swept(visit: &mut Visit, of: &SweptRepository) {
+    let SweptRepository { repository, baseline, swept_at, strangers, more, trouble, .. } = of;
+    if let Some(trouble) = trouble {
+        return visit.finding("strangers", format!("{repository} cannot be read: {trouble}"));
+    }
+    let (Some(_), Some(swept_at)) = (baseline, swept_at) else {
+        return visit.not_asked("strangers", format!("{repository} was not read yet; within the hour it will be"));
+    };
+    let names: Vec<String> = strangers.iter().take(STRANGERS_SHOWN).map(stranger_name).collect();
+    let more = more.saturating_add(u64::try_from(strangers.len().saturating_sub(names.len())).unwrap_or(u64::MAX));
+    let and_more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    if names.is_empty() {
+        return visit
+            .good("strangers", format!("{repository} has nothing that did not come through Slipway ({swept_at})"));
+    }
+    let next = "remove it there, or adopt it (docs/operators/strangers.md)";
+    visit.finding(
+        "strangers",
+        format!("{repository} has {}{and_more}, not released by Slipway: {next}", names.join(", ")),
+    );
+}
+
+fn stranger_name(stranger: &Stranger) -> String {
+    let parts = [&stranger.distro, &stranger.tag, &stranger.filename];
+    let name = parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+    match stranger.why.as_str() {
+        "differs" => format!("`{name}` with other bytes than its release"),
+        "withdrawn" => format!("`{name}`, which was withdrawn"),
+        _ => format!("`{name}`"),
     }
 }
 

@@ -8,10 +8,12 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::api::{
-    CarryRequest, CloseRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest, Policy,
-    ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary, Session,
-    SessionRequest, SignIn, Target, TargetHistory,
+    CarryRequest, CloseRequest, ExtensionRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest,
+    Policy, ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary,
+    Retention, Session, SessionRequest, SignIn, SigningKeys, Strangers, Target, TargetHistory, WithdrawalRequest,
+    Withdrawals,
 };
+use slipway_core::attestation::Envelope;
 use slipway_core::cargo::TargetName;
 use slipway_core::release::{Key, Version};
 use slipway_fetch::Fetch;
@@ -282,9 +284,25 @@ impl<'a> Edge<'a> {
         self.ask(Method::DELETE, self.release_url(&["holds"]), Some(request)).await
     }
 
+    /// Keeps staged packages for longer.
+    pub(crate) async fn extend(&self, request: &ExtensionRequest) -> Result<Release, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["extensions"]), Some(request)).await
+    }
+
+    /// What becomes of everything that the project has in staging.
+    pub(crate) async fn retention(&self) -> Result<Retention, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "retention"]), None::<&()>).await
+    }
+
     /// Gives the release up.
     pub(crate) async fn close(&self, request: &CloseRequest) -> Result<Release, EdgeError> {
         self.ask(Method::POST, self.release_url(&["close"]), Some(request)).await
+    }
+
+    /// Takes back what is public, or says what that would be.
+    pub(crate) async fn withdraw(&self, request: &WithdrawalRequest) -> Result<Withdrawals, EdgeError> {
+        self.ask(Method::POST, self.release_url(&["withdrawals"]), Some(request)).await
     }
 
     /// Opens gates that are closed, with a reason.
@@ -296,6 +314,12 @@ impl<'a> Edge<'a> {
     pub(crate) async fn policy(&self) -> Result<Policy, EdgeError> {
         let Settings { edge, project, .. } = self.settings;
         self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "policy"]), None::<&()>).await
+    }
+
+    /// What the public repositories have that did not come through Slipway.
+    pub(crate) async fn strangers(&self) -> Result<Strangers, EdgeError> {
+        let Settings { edge, project, .. } = self.settings;
+        self.ask(Method::GET, edge.url(["api", "v1", "projects", project, "strangers"]), None::<&()>).await
     }
 
     /// The release as it is.
@@ -396,6 +420,18 @@ impl<'a> Edge<'a> {
         self.ask(Method::GET, url, None::<&()>).await
     }
 
+    /// The keys that the edge signs with, and those that it did sign with.
+    pub(crate) async fn signing_keys(&self) -> Result<SigningKeys, EdgeError> {
+        self.ask(Method::GET, self.settings.edge.url(["api", "v1", "signing-key"]), None::<&()>).await
+    }
+
+    /// What is attested of a released target.
+    pub(crate) async fn attestation(&self, key: &Key, target: &Target) -> Result<Envelope, EdgeError> {
+        let target = target.tag.as_deref().unwrap_or(&target.distro);
+        let path: Vec<&str> = ["attestations", key.as_str()].into_iter().chain(target.split('/')).collect();
+        self.ask(Method::GET, self.release_url(&path), None::<&()>).await
+    }
+
     /// Asks the edge to copy a package within this request, which is held open. `None` without a session: only a job
     /// that may release may carry.
     pub(crate) fn carry(&self, request: &CarryRequest, silence_ms: u32) -> Option<Held> {
@@ -424,6 +460,12 @@ impl<'a> Edge<'a> {
     ) -> Result<T, EdgeError> {
         ask(&self.http, self.session.as_ref(), self.patience_ms, method, url, body).await
     }
+}
+
+/// An attestation at the address that a release names, read as anybody would.
+pub(crate) async fn attestation_at(url: &str) -> Result<Envelope, EdgeError> {
+    let patience_ms = f64::from(crate::args::ASK_TIMEOUT_S) * 1000.0;
+    ask(&Fetch::new(ANSWER_DEADLINE), None, patience_ms, Method::GET, url.to_owned(), None::<&()>).await
 }
 
 /// Asks until there is an answer that another try cannot better, or patience ends.

@@ -10,6 +10,7 @@ use crate::exit::Failure;
 use crate::follow::list;
 use crate::say::Say;
 use crate::settings::Settings;
+use crate::status::minute;
 
 /// What is public, and what is just becoming so, a line a target.
 fn beyond(release: &Release, keys: &[Key]) -> Vec<String> {
@@ -38,13 +39,15 @@ pub(crate) async fn hold(options: &args::Hold, settings: &Settings, say: Say) ->
     let act = if options.lift { "end the hold of" } else { "hold" };
     let doing = format!("cannot {act} {what} of {}", settings.version);
     let keys_or_all = if keys.is_empty() { None } else { Some(keys.clone()) };
-    let request = HoldRequest { keys: keys_or_all, reason: options.reason.clone() };
+    let until = options.until.as_deref().map(args::moment);
+    let request = HoldRequest { keys: keys_or_all, reason: options.reason.clone(), until: until.clone() };
     let release = if options.lift { edge.lift(&request).await } else { edge.hold(&request).await };
     let release = release.map_err(|error| error.failure(doing))?;
     if options.lift {
         say.line(&format!("the hold of {what} has ended; approvals that lapsed meanwhile are needed again"));
     } else {
-        say.line(&format!("held: {what}; nothing of it begins until `slipway hold --lift`"));
+        let end = until.map(|until| format!("{} UTC, or until ", minute(&until))).unwrap_or_default();
+        say.line(&format!("held: {what}; nothing of it begins until {end}`slipway hold --lift`"));
         say.lines(&beyond(&release, keys));
     }
     say.line(&release.verdict);

@@ -10,6 +10,7 @@
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "the tests use the rules, not the commands"))]
 
 mod args;
+mod attested;
 mod audit;
 mod awaited;
 mod carry;
@@ -32,6 +33,7 @@ mod probe;
 mod progress;
 mod release;
 mod replace;
+mod retention;
 mod rpm;
 mod say;
 mod sending;
@@ -42,6 +44,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod verify;
+mod withdraw;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -121,6 +124,18 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Close(options) => {
             let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
             hold::close(&options, &settings, Say::new(options.json)).await?;
+        }
+        Command::Retention(options) => {
+            let settings = settings(Caller::Reader, options.version.as_ref()).await?;
+            retention::retention(&options, &settings).await?;
+        }
+        Command::Extend(options) => {
+            let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
+            retention::extend(&options, &settings, Say::new(options.json)).await?;
+        }
+        Command::Withdraw(options) => {
+            let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
+            withdraw::withdraw(&options, &settings, Say::new(options.json)).await?;
         }
         Command::Login(options) => {
             let address = settings::address(&host::variable)?;
@@ -279,6 +294,8 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
     let say = Say::new(options.json);
     let mut storage = options.storage.clone();
     let mut policy = None;
+    let (settings, edge);
+    let mut asked = None;
     let release = if let Some(path) = &options.manifest {
         let doing = format!("cannot read the manifest `{path}`");
         let text = host::read_text(path).await.map_err(|why| Failure::new(Exit::Misused, &doing, [why]))?;
@@ -287,8 +304,9 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
             Failure::new(Exit::Misused, &doing, [error.to_string(), next])
         })?
     } else {
-        let settings = settings(Caller::Reader, options.version.as_ref()).await?;
-        let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
+        settings = self::settings(Caller::Reader, options.version.as_ref()).await?;
+        edge = Edge::open(&settings, options.timeout_s).await?.0;
+        asked = Some(&edge);
         let doing = format!("cannot read the release {}", settings.version);
         let release = match edge.release().await {
             Ok(release) => release,
@@ -300,7 +318,7 @@ async fn verify(options: &args::Verify) -> Result<(), Failure> {
         storage.extend(named.filter_map(|address| address.parse().ok()));
         release
     };
-    verify::verify(options, &release, policy.as_ref(), &storage, say).await
+    verify::verify(options, &release, asked, policy.as_ref(), &storage, say).await
 }
 
 /// `slipway doctor`, without a probe.

@@ -38,13 +38,30 @@ pub(crate) fn table(release: &Release, columns: Option<usize>) -> String {
     if let Some(Closing { by, reason, at }) = &release.closed {
         let _ = writeln!(text, "closed by {by}, {} UTC: {reason}", minute(at));
     }
-    for Hold { key, by, reason, at } in &release.holds {
+    if let Some(newer) = &release.suggests_close {
+        let _ = writeln!(
+            text,
+            "{newer} is complete: if nothing more of this one is to be released, give it up with `slipway close`"
+        );
+    }
+    for Hold { key, by, reason, at, until } in &release.holds {
         let what = key.as_ref().map_or_else(|| "the whole release".to_owned(), |key| format!("`{key}`"));
-        let _ = writeln!(text, "held: {what}, by {by}, {} UTC: {reason}", minute(at));
+        let end = until.as_deref().map(|until| format!(" until {} UTC", minute(until))).unwrap_or_default();
+        let _ = writeln!(text, "held{end}: {what}, by {by}, {} UTC: {reason}", minute(at));
     }
     text.push('\n');
     text.push_str(&fitted(&rows, columns.unwrap_or(usize::MAX)));
     text.push_str(&blocked(release));
+    for package in &release.packages {
+        let Some(expires) = package.targets.iter().find_map(|target| target.expires_at.as_deref()) else { continue };
+        let _ = writeln!(
+            text,
+            "\nexpires  {}\n  its staged copy is deleted from {} UTC on; `slipway extend {}` keeps it",
+            package.key,
+            minute(expires),
+            package.key
+        );
+    }
     for package in &release.packages {
         for target in &package.targets {
             let Some(problem) = &target.problem else { continue };
@@ -106,7 +123,7 @@ fn widths<Row: AsRef<[String]>>(rows: &[Row]) -> Vec<usize> {
 }
 
 /// Rows in columns as wide as their widest cell.
-fn laid_out<Row: AsRef<[String]>>(rows: &[Row]) -> String {
+pub(crate) fn laid_out<Row: AsRef<[String]>>(rows: &[Row]) -> String {
     let widths = widths(rows);
     let mut text = String::new();
     for row in rows {
@@ -192,7 +209,7 @@ fn digest(package: &Package) -> String {
 }
 
 /// `2026-11-23T08:15:12.000Z` as `2026-11-23 08:15`. Other text stays as it is.
-fn minute(time: &str) -> String {
+pub(crate) fn minute(time: &str) -> String {
     short(time, "00:00".len())
 }
 

@@ -18,7 +18,11 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         outside: false,
         attempts: 0,
         approval: None,
+        attestation: None,
+        withdrawal: None,
         problem: None,
+        expires_at: None,
+        withdrawal: None,
     };
     let package = |(key, states): &(&str, &str)| Package {
         key: key.parse().expect("a key"),
@@ -45,6 +49,8 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         estimate: None,
         holds: Vec::new(),
         closed: None,
+        suggests_close: None,
+        stopped: None,
         pipelines: Vec::new(),
         packages: packages.iter().map(package).collect(),
     }

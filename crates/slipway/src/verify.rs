@@ -1,5 +1,6 @@
 //! `slipway verify`: an audit from public data alone. What the release says is public is compared with what the served indexes
-//! give to anybody, by digest; nothing that Slipway says of itself counts.
+//! give to anybody, by digest; nothing that Slipway says of itself counts. Beside that, what it has attested of each target is
+//! checked with its key ([`attested`](crate::attested)).
 //!
 //! An index is a chain of digests that begins at a small signed head. With `--keyring` the signature on exactly the bytes that
 //! the chain began with is checked, by `gpgv`; without it the chain proves that the index is whole, not who made it, and the
@@ -16,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde::Serialize;
-use slipway_core::api::{Policy, Release};
+use slipway_core::api::{Package, Policy, Release, Target};
 use slipway_core::release::TargetState;
 use slipway_fetch::Fetch;
 use slipway_packagecloud::index::apt;
@@ -24,7 +25,8 @@ use slipway_packagecloud::{Distro, Filename, Index, PackageKind, Reading, Reposi
 use slipway_wire::{Base, Digest, Http, Request, Response, Unreachable};
 
 use crate::args;
-use crate::edge::Pauses;
+use crate::attested::{self, Attestations};
+use crate::edge::{Edge, Pauses};
 use crate::exit::{Exit, Failure};
 use crate::host;
 use crate::image::{self, NotResolved};
@@ -72,6 +74,17 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
+    /// Something that is not as it should be with a target.
+    pub(crate) fn of(package: &Package, target: &Target, what: String) -> Self {
+        Self {
+            key: Some(package.key.to_string()),
+            distro: Some(target.distro.clone()).filter(|distro| !distro.is_empty()),
+            tag: target.tag.clone(),
+            repository: target.public.repository.clone(),
+            what,
+        }
+    }
+
     /// Where it is, as targets are named.
     fn target(&self) -> String {
         self.tag.as_ref().map_or_else(|| self.distro.clone().unwrap_or_default(), |tag| format!(":{tag}"))
@@ -94,15 +107,18 @@ struct Report {
     /// Files that are served with the right bytes.
     right: usize,
     signatures: Signatures,
+    attestations: Attestations,
     differences: Vec<Difference>,
     /// What is not public, and is not meant to be yet.
     not_released: Vec<String>,
 }
 
-/// Runs the command on a release, wherever it was read. `storage` is where servers may keep their files.
+/// Runs the command on a release, wherever it was read: `edge`, where it told of it. `storage` is where servers may keep their
+/// files.
 pub(crate) async fn verify(
     options: &args::Verify,
     release: &Release,
+    edge: Option<&Edge<'_>>,
     policy: Option<&Policy>,
     storage: &[Base],
     say: Say,
@@ -111,6 +127,10 @@ pub(crate) async fn verify(
     let keyring = match &options.keyring {
         None => None,
         Some(path) => Some(keyring(path, &doing).await?),
+    };
+    let keys = match &options.key {
+        None => None,
+        Some(path) => Some(attested::keys(path, &doing).await?),
     };
     let (wanted, not_released, mut differences) = wanted(release);
     let images = images(release);
@@ -149,12 +169,15 @@ pub(crate) async fn verify(
             what,
         }));
     }
+    let (attestations, unproven) = attested::check(release, edge, keys, &doing).await?;
+    differences.extend(unproven);
     say.lines(&not_released.iter().map(|line| format!("not released: {line}")).collect::<Vec<_>>());
     let signatures = if keyring.is_some() { Signatures::Checked } else { Signatures::NotChecked };
     // Indexes are signed; an image is known by its digest.
     if signatures == Signatures::NotChecked && !wanted.is_empty() {
         say.line("signatures were NOT checked: give the repositories' public keys with `--keyring FILE`");
     }
+    say.lines(&attestations.lines());
     let what = if images.is_empty() { "files" } else { "files and images" };
     say.line(&format!("{right} {what} are served with the right bytes, {} differences", differences.len()));
     let report = Report {
@@ -162,6 +185,7 @@ pub(crate) async fn verify(
         version: release.version.to_string(),
         right,
         signatures,
+        attestations,
         differences,
         not_released,
     };

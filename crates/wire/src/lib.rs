@@ -18,7 +18,7 @@ mod token;
 
 pub use base::{Base, InvalidBase};
 pub use call::{CallError, Endpoint, Errand, Http, Request, Response, Unreachable, Wait, call};
-pub use digest::{Digest, InvalidDigest};
+pub use digest::{Digest, Hasher, InvalidDigest};
 pub use pace::{Mark, Pace, Patience, TooSlow, fits_in_time};
 #[cfg(feature = "planted")]
 pub use planted::plant;

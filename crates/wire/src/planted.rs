@@ -77,11 +77,21 @@ pub enum Planted {
     CopiesOnePlatform,
     /// A floating tag follows whatever was released last.
     FloatsBack,
+    /// A staged package is deleted whatever staging and the public place show of its bytes.
+    DeletesUnverified,
+    /// What staging does not list is deleted as if it had been seen.
+    TrustsAbsence,
+    /// Whatever the clock says has passed.
+    TrustsAnyClock,
+    /// A run deletes all that is due, however much.
+    IgnoresLimits,
+    /// A deletion begins without asking the record again.
+    DeletesWhatIsHeld,
 }
 
 impl Planted {
     /// Every bug.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 40] = [
         Self::PublishesWhateverIsStaged,
         Self::RelayTrustsLength,
         Self::ActsBeforeItLooks,
@@ -117,6 +127,11 @@ impl Planted {
         Self::OverwritesATag,
         Self::CopiesOnePlatform,
         Self::FloatsBack,
+        Self::DeletesUnverified,
+        Self::TrustsAbsence,
+        Self::TrustsAnyClock,
+        Self::IgnoresLimits,
+        Self::DeletesWhatIsHeld,
     ];
 }
 

@@ -74,10 +74,13 @@ impl Course {
             is_lively: false,
             per_page: 250,
             delays: Delays { listed: 0, hashed: 0, indexed: 3000 },
-            manner: Manner { checks_parts: self != Self::ImageMount, mounts: true, redirects: false },
+            manner: Manner { checks_parts: self != Self::ImageMount, mounts: true, redirects: false, untags: true },
             is_traced: false,
             plays_max: 6,
             tells: self == Self::DebFound,
+            keeps: false,
+            deeds: vec![],
+            lasts: 0,
         }
     }
 }

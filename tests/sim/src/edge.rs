@@ -16,8 +16,9 @@ use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
 use slipway_core::route::Site;
-use slipway_core::store::{Registry, Store};
 use slipway_core::signing::{NoSigner, SigningError};
+use slipway_core::stop::Stopped;
+use slipway_core::store::{Registry, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{Account, AskSlot, SlotEnded};
@@ -25,10 +26,11 @@ use slipway_edge::denied::Unanswered;
 use slipway_edge::package::{self, Running};
 use slipway_edge::port::{self, AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::reading::{self, Readings};
+use slipway_edge::retention::{self, Mode, StagingHost};
 use slipway_edge::slots::{self, StandingBy};
 use slipway_edge::{gates, job_call};
 use slipway_edge::{lost, notify, project};
-use slipway_ledger::{Ask, LedgerError, Named, Record, Work};
+use slipway_ledger::{Ask, Held, LedgerError, Named, Record, Removal, Sql, StagedObject, Work};
 use slipway_packagecloud::Account as Login;
 use slipway_wire::{
     Digest, Http, Planted, RelayError, Relayed, Request, Response, Token, TooSlow, Transfer, Unreachable, planted,
@@ -39,10 +41,12 @@ use crate::journal::asked_repository;
 use crate::registry::{self, Sight};
 use crate::server::{self, View};
 use crate::sql::{Backend, SimSql};
-use crate::world::{Happening, Late, ObjectId, REGISTRIES_FROM, World, session};
+use crate::world::{Deed, Happening, Late, ObjectId, REGISTRIES_FROM, World, number_of, rebuilt, session};
 
 /// What whoever listens knows the edge by.
 pub(crate) const LISTENERS_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const HOUR: i64 = 3_600_000;
+const SWEEP: Duration = project::SWEEP;
 /// When a killed run is taken up again.
 const WATCHDOG: Duration = Duration::from_secs(20);
 
@@ -188,6 +192,9 @@ impl Edge {
     async fn drive_record(&self, project: u64) -> Result<Option<Timestamp>, LedgerError> {
         let (record, gitlab) = (self.record(project), self.0.gitlab_instance());
         let driven = project::drive(&record, self, &self.0.config, Some(&gitlab)).await?;
+        if self.0.keeps {
+            return self.keep(project, &record, driven).await;
+        }
         if !self.0.tells {
             return Ok(driven);
         }
@@ -196,6 +203,31 @@ impl Edge {
         let (found, told) = join(found, notify::tell(&record, self, &self.0.config)).await;
         let driven = project::drive(&record, self, &self.0.config, Some(&gitlab)).await?;
         Ok(driven.into_iter().chain(found?).chain(told?).min())
+    }
+
+    /// Looks again at what rests, and cleans staging up. Once an hour: each look is a step, and it is the hours that count.
+    async fn keep(
+        &self,
+        project: u64,
+        record: &Record<SimSql>,
+        driven: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, LedgerError> {
+        let world = &self.0;
+        let now = world.elapsed();
+        let last = world.looked_again_at.borrow().get(&project).copied();
+        let mut due_at = driven;
+        if last.is_none_or(|last| now - last >= HOUR) {
+            world.looked_again_at.borrow_mut().insert(project, now);
+            project::look_again(record, self).await?;
+        }
+        let kept_at = retention::due_at(record, self.now())?;
+        if kept_at <= self.now() {
+            world.retention_runs(project);
+            let own = world.config.project_of_id(project).expect("every parcel's project is configured");
+            retention::run(record, self, &world.config, own, Mode::Run).await?;
+            due_at = project::drive(record, self, &world.config, Some(&world.gitlab_instance())).await?;
+        }
+        Ok(due_at.into_iter().chain([retention::due_at(record, self.now())?.max(self.now() + SWEEP)]).min())
     }
 
     /// From the reading of what is due to here nothing is awaited.
@@ -251,6 +283,17 @@ impl Edge {
             self.arm(&ObjectId::Project(project), port::SOON);
         }
         kept.is_ok()
+    }
+
+    /// Somebody wants something of a release. `None` when they are not answered, or else whether it is done.
+    pub(crate) fn deed(&self, deed: Deed) -> Option<bool> {
+        let project = self.0.parcels[deed.parcel()?].project;
+        self.0.wants(deed);
+        let is_done = does(&self.record(project), &self.0, deed)?;
+        if is_done {
+            self.arm(&ObjectId::Project(project), port::SOON);
+        }
+        Some(is_done)
     }
 
     /// A waiting job holds a request open, for a copy that an alarm cannot end.
@@ -372,7 +415,7 @@ impl Edge {
         }
         world.asked(kind, server, &request, site);
         let (sent_at, asked) = (world.boundaries(), asked_repository(&request));
-        let late = || (kind == Kind::Promote).then(|| Late::Promote(server, clone(&request)));
+        let late = || kind.acts().then(|| Late::Request(server, clone(&request)));
         let work = async |fault: Option<Fault>| {
             let view = match fault {
                 Some(Fault::Stale) => View::Before,
@@ -406,7 +449,7 @@ impl Edge {
         if is_own || !kind.writes() {
             world.image_asked(kind, number, &request);
         }
-        let late = || kind.writes().then(|| Late::Image(number, clone(&request)));
+        let late = || kind.acts().then(|| Late::Image(number, clone(&request)));
         let work = async |fault: Option<Fault>| {
             let sight = match fault {
                 Some(Fault::Stale) => Sight::Before,
@@ -695,6 +738,11 @@ impl PackageHost for Edge {
         self.message(Kind::MayAct, work, || None).await
     }
 
+    async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent> {
+        // Not a boundary of its own: nothing that a project's record does stands between this and the request that it is asked for.
+        self.record(project_id).stopped().map_err(|error| Silent(error.to_string()))
+    }
+
     async fn slot_ended(&self, place: &str, ended: &SlotEnded) -> Result<(), Silent> {
         let late = || Some(Late::SlotEnded(place.to_owned(), ended.clone()));
         let work = async || {
@@ -815,6 +863,52 @@ impl ProjectHost for Edge {
     fn log(&self, _line: &str) {}
 }
 
+impl StagingHost for Edge {
+    async fn served(&self, site: &Site, target: &str, cargo: &Cargo) -> Result<Result<Served, Trouble>, Silent> {
+        PackageHost::served(self, site, target, cargo).await
+    }
+
+    async fn arrival(&self, site: &Site, under: &str, cargo: &Cargo) -> Result<Option<Timestamp>, Trouble> {
+        let place = (site.repository.clone(), under.to_owned(), cargo.to_string());
+        let work = async |_| {
+            self.0.looks_at_servers();
+            let server = self.0.servers.get(number_of(site)).map(|server| server.borrow());
+            Ok(server.and_then(|server| server.files.get(&place).map(|file| Timestamp(file.arrived_at))))
+        };
+        self.0.call(Kind::Show, work, |_| Err(unread()), |_, answer| answer, || None).await
+    }
+
+    async fn server_time(&self, _place: &str) -> Result<Option<Timestamp>, Trouble> {
+        // Of whole seconds, as HTTP has it.
+        let work = async |_| Ok(Some(Timestamp(self.0.exec.now() / 1000 * 1000)));
+        self.0.call(Kind::Distributions, work, |_| Err(unread()), |_, answer| answer, || None).await
+    }
+
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent> {
+        let work = async || {
+            if !lend {
+                return Ok(true);
+            }
+            let project = self.0.config.project_of_id(project_id).ok_or_else(silent)?;
+            let left = self.record(project_id).leave_to_another(&self.0.config, project, object, self.now());
+            left.map_err(|error| Silent(error.to_string()))
+        };
+        self.message(Kind::Wake, work, || None).await
+    }
+
+    async fn remove(&self, removal: &Removal) -> Result<(), Trouble> {
+        let passing = |why: String| Trouble::passing(why);
+        let store = PackageHost::open(self, &removal.staging).map_err(passing)?;
+        let name = Name::of(&removal.under, &removal.cargo).map_err(|error| passing(error.to_string()))?;
+        let kept = self.0.kept_images(&removal.staging, &removal.digest);
+        store.remove(self, &name, removal.digest, &kept).await.map(drop)
+    }
+}
+
+fn unread() -> Trouble {
+    Trouble::passing("the connection broke".to_owned())
+}
+
 fn head(transfer: &Transfer) -> http::Request<()> {
     let mut copy = http::Request::new(());
     *copy.method_mut() = transfer.upload.method().clone();
@@ -832,7 +926,7 @@ pub(crate) fn arrives_late(world: &Rc<World>, late: &Late) {
     let edge = Edge(Rc::clone(world));
     match late {
         Late::Push(server, upload, body) => drop(world.push(*server, upload, body)),
-        Late::Promote(server, request) => drop(world.serve(*server, request, View::Now)),
+        Late::Request(server, request) => drop(world.serve(*server, request, View::Now)),
         Late::Image(number, request) => drop(world.serve_image(*number, request, Sight::Now, true)),
         Late::Blob(number, upload, body) => drop(world.push_blob(*number, upload, body, true)),
         // The one that was sent to is as dead as its sender.
@@ -849,6 +943,63 @@ pub(crate) fn arrives_late(world: &Rc<World>, late: &Late) {
         }
     }
     world.point("something arrived late");
+}
+
+/// For how long somebody wants a package kept who says so.
+pub(crate) const KEPT_FOR: Duration = Duration::from_hours(30);
+
+/// Where releases run.
+const ENVIRONMENT: &str = "production";
+
+/// Somebody changes a record as the edge's API lets them: whether it is done. `None` when the record cannot tell.
+pub(crate) fn does<S: Sql>(record: &Record<S>, world: &World, deed: Deed) -> Option<bool> {
+    let index = deed.parcel()?;
+    let parcel = &world.parcels[index];
+    let (version, key) = (&parcel.version, &parcel.key);
+    let (keys, by, now) = (Some(std::slice::from_ref(key)), "user:nell", world.clock());
+    let stages = |bytes: &[u8], replace| {
+        record.declare(version, key, &parcel.staged_file(bytes), replace, &session(parcel, 2), now)
+    };
+    let mut came_in_time = Held::InTime;
+    let done = match deed {
+        Deed::Hold(_) => record.hold(version, keys, by, "bad notes", None, now).map(|held| came_in_time = held),
+        Deed::Extend(_) => {
+            let until = now + KEPT_FOR;
+            record.extend(version, keys, until, by, "it is compared with", now).map(|held| came_in_time = held)
+        }
+        Deed::Lift(_) => record.lift(version, keys, by, "good notes", now),
+        Deed::Close(_) => record.close(version, by, "a newer one is out", now),
+        Deed::Deployed(_) => record.deployed(version, None, ENVIRONMENT, by, Some(now), now).map(drop),
+        Deed::Stop(_) => record.stop(by, "something is wrong", now).map(drop),
+        Deed::Start(_) => record.start(by, "it is not", now).map(drop),
+        Deed::Replace(_) => stages(&rebuilt(&parcel.bytes), true),
+        Deed::Restage(_) => stages(&world.bytes_of(index), false),
+        Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => return None,
+    };
+    let error = match done {
+        Ok(()) if came_in_time == Held::InTime => return Some(true),
+        Ok(()) => {
+            world.point("a hold came too late");
+            return Some(false);
+        }
+        Err(LedgerError::Sql(_)) => return None,
+        Err(error) => error,
+    };
+    // Asked again by somebody who has not heard the answer.
+    let was_done = matches!(
+        (deed, &error),
+        (Deed::Close(_), LedgerError::Closed { .. }) | (Deed::Lift(_), LedgerError::NotHeld { .. })
+    );
+    if was_done {
+        return Some(true);
+    }
+    world.point(match error {
+        LedgerError::NotReplaceable { .. } => "what was approved was not replaced",
+        LedgerError::Closed { .. } => "what was given up stayed so",
+        LedgerError::BeingDeleted { .. } => "what was on its way out was not staged again",
+        _ => "a change was refused",
+    });
+    Some(false)
 }
 
 /// Starts what arrives from outside, with what can happen to it on the way.
@@ -882,9 +1033,15 @@ pub(crate) async fn arrives(world: Rc<World>, kind: Kind, what: Happening) {
     }
     // If it dies under this, whoever asks has no answer.
     world.unanswered.borrow_mut().extend(again.clone());
+    let mut is_done = true;
     let heard = match &what {
         Happening::Ask { parcel, job, .. } => edge.ask(*parcel, *job).await,
         Happening::Webhook { parcel, job, delivery, .. } => edge.webhook(*parcel, *job, delivery),
+        Happening::Deed { deed, .. } => {
+            let answer = edge.deed(*deed);
+            is_done = answer == Some(true);
+            answer.is_some()
+        }
         _ => true,
     };
     if world.is_dead() {
@@ -907,7 +1064,11 @@ pub(crate) async fn arrives(world: Rc<World>, kind: Kind, what: Happening) {
         _ => heard,
     };
     world.unanswered.borrow_mut().retain(|waits| Some(waits) != again.as_ref());
-    if answered { world.acknowledged(&what) } else { retry(10_000) }
+    match &what {
+        _ if !answered => retry(10_000),
+        Happening::Deed { deed, .. } => world.is_answered(*deed, is_done),
+        _ => world.acknowledged(&what),
+    }
 }
 
 /// Whether a state is one in which a person acts.

@@ -76,6 +76,12 @@ pub enum Kind {
     AccountCommit,
     /// An alarm goes off.
     Alarm,
+    /// A person changes a release, or a build stages another file.
+    Change,
+    /// A staged package is deleted.
+    Delete,
+    /// A staged image is.
+    ManifestDelete,
 }
 
 /// The sorts of boundaries that faults are chosen by.
@@ -95,7 +101,7 @@ pub enum Sort {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::Ask,
         Self::Webhook,
         Self::Job,
@@ -131,12 +137,15 @@ impl Kind {
         Self::PackageCommit,
         Self::AccountCommit,
         Self::Alarm,
+        Self::Change,
+        Self::Delete,
+        Self::ManifestDelete,
     ];
 
     /// Its sort.
     pub fn sort(self) -> Sort {
         match self {
-            Self::Ask | Self::Webhook => Sort::Arrival,
+            Self::Ask | Self::Webhook | Self::Change => Sort::Arrival,
             Self::Job
             | Self::Pipeline
             | Self::Notice
@@ -156,7 +165,9 @@ impl Kind {
             | Self::BlobSend
             | Self::ManifestPut
             | Self::TagPut
-            | Self::TagList => Sort::Call,
+            | Self::TagList
+            | Self::Delete
+            | Self::ManifestDelete => Sort::Call,
             Self::HandOver
             | Self::Wake
             | Self::Slot
@@ -173,7 +184,12 @@ impl Kind {
 
     /// Whether it changes something at a package server or a registry.
     pub fn acts(self) -> bool {
-        matches!(self, Self::Relay | Self::Promote) || self.writes()
+        matches!(self, Self::Relay | Self::Promote) || self.writes() || self.deletes()
+    }
+
+    /// Whether it takes something away from staging.
+    pub fn deletes(self) -> bool {
+        matches!(self, Self::Delete | Self::ManifestDelete)
     }
 
     /// Whether it writes to a registry.
@@ -183,7 +199,7 @@ impl Kind {
 
     /// Whether its answer's body matters to whoever asks.
     fn has_a_body(self) -> bool {
-        !matches!(self, Self::Download | Self::ImageHead | Self::BlobHead) && !self.writes()
+        !matches!(self, Self::Download | Self::ImageHead | Self::BlobHead) && !self.writes() && !self.deletes()
     }
 }
 

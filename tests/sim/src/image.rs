@@ -38,6 +38,9 @@ impl Stored {
     }
 }
 
+/// What stands between an image's name and its base's.
+pub const ON: &str = " on ";
+
 /// A whole image.
 #[derive(Debug)]
 pub struct Made {
@@ -56,7 +59,8 @@ thread_local! {
 }
 
 impl Made {
-    /// The image that these bytes stand for. All images have one layer in common.
+    /// The image that these bytes stand for. All images have one layer in common. What stands behind [`ON`] is the image's base:
+    /// for one platform it is the base itself, a manifest that all images on that base have in common.
     pub fn of(seed: &[u8]) -> Rc<Self> {
         MADE.with_borrow_mut(|made| {
             if made.len() > 400 {
@@ -82,8 +86,11 @@ impl Made {
         let mut manifests = Vec::new();
         let mut entries = Vec::new();
         for (architecture, layers) in [("amd64", vec![shared.clone()]), ("arm64", vec![shared.clone(), own])] {
-            let config =
-                blob(config_type, format!(r#"{{"architecture":"{architecture}","of":{text:?}}}"#).into_bytes());
+            let of = match text.split_once(ON) {
+                Some((_, base)) if architecture == "amd64" => base,
+                _ => &text,
+            };
+            let config = blob(config_type, format!(r#"{{"architecture":"{architecture}","of":{of:?}}}"#).into_bytes());
             let manifest =
                 json!({ "schemaVersion": 2, "mediaType": OCI_IMAGE, "config": config, "layers": layers }).to_string();
             let stored = Stored::read(OCI_IMAGE, manifest.into_bytes());

@@ -19,17 +19,30 @@ use slipway_ledger::{Sql, Value};
 use slipway_oci::{Numbered, Tag};
 use slipway_wire::{Digest, Request, Token, Transfer};
 
-use crate::edge::LISTENERS_TOKEN;
+use crate::edge::{KEPT_FOR, LISTENERS_TOKEN};
 use crate::fault::{Fault, Kind};
+use crate::image::Made;
 use crate::server::Place;
 use crate::sql::Backend;
-use crate::world::{Goal, Happening, NEWEST, ObjectId, REGISTRIES_FROM, World, number_of};
+use crate::world::{
+    ABANDONED, BEGUN, Deed, FILES_PER_RUN, Goal, Happening, NEWEST, ObjectId, Parcel, REGISTRIES_FROM, World,
+    number_of, rebuilt,
+};
 
 /// How long ago somebody may have asked for a slot and still be waiting for it.
 const WAITS: i64 = 45_000;
 
 /// Within which time one who was called may come, and is waited for.
 const COMES: i64 = 8000;
+
+/// What the configuration says of staging, in milliseconds.
+const AGE: i64 = 2 * 3_600_000;
+const NOTICE: i64 = 72 * 3_600_000;
+const WAIT: i64 = 24 * 3_600_000;
+/// By how much clocks may differ that are said to agree, at the beginning and at the end.
+const CLOCKS_APART: i64 = 11 * 60_000;
+/// Within which time a stop has been heard of.
+const STOPS_WITHIN: i64 = 10_000;
 
 /// A state with its approval and its problem's code.
 type Said = (TargetState, Option<u64>, Option<String>);
@@ -84,8 +97,34 @@ pub(crate) struct Journal {
     waiters: BTreeMap<(String, String), Waiter>,
     /// What whoever listens has heard, by its id.
     told: BTreeMap<String, Digest>,
-    /// Packages that a person holds back.
+    /// Packages that a person holds back, or wants to.
     held: BTreeSet<usize>,
+    /// Packages whose holds were acknowledged, and are not lifted.
+    held_for_sure: BTreeSet<usize>,
+    /// Packages of whose release somebody has wanted something since it began: a hold, its end, other bytes.
+    changed: BTreeSet<usize>,
+    /// Packages whose release is given up, and was said to be.
+    closed: BTreeSet<usize>,
+    /// The bytes that were ever approved of a package.
+    approved: BTreeMap<usize, BTreeSet<Digest>>,
+    /// When a file was last staged, after the beginning.
+    pub(crate) staged_at: BTreeMap<(usize, Place), i64>,
+    /// What retention has deleted.
+    deleted_from_staging: BTreeSet<(usize, Place)>,
+    /// Since when a deletion is announced, and since when it is marked.
+    announced_at: BTreeMap<usize, i64>,
+    marked_at: BTreeMap<usize, i64>,
+    /// The newest deletion of a project, how many runs have begun, and what the last one deletes.
+    removals: BTreeMap<u64, u64>,
+    runs: BTreeMap<u64, (u64, BTreeSet<usize>)>,
+    /// Since when a public place no longer serves what was released there, by the number of the boundary.
+    pub(crate) unserved_since: BTreeMap<(usize, Place), u64>,
+    /// Which package's release runs, by project.
+    deployed: BTreeMap<u64, usize>,
+    /// Until when somebody wants a package kept.
+    extended: BTreeMap<usize, i64>,
+    /// Since when a project is stopped.
+    stopped_at: BTreeMap<u64, i64>,
     /// Who brings an image, and had leave for it when it began to.
     began: BTreeSet<String>,
     /// What happened to repositories of images, in its order.
@@ -183,6 +222,20 @@ impl Journal {
             waiters,
             told,
             held,
+            held_for_sure,
+            changed,
+            closed,
+            approved,
+            staged_at: _,
+            deleted_from_staging: _,
+            announced_at: _,
+            marked_at: _,
+            removals: _,
+            runs: _,
+            unserved_since: _,
+            deployed: _,
+            extended: _,
+            stopped_at: _,
             began,
             images: _,
         } = self;
@@ -201,6 +254,7 @@ impl Journal {
         let rank = |number: &u64| ranks.get(number);
         (plays, played, played_before, acknowledged, written, deleted).hash(hasher);
         (told, held, began).hash(hasher);
+        (held_for_sure, changed, closed, approved).hash(hasher);
         (public_ever, meddled, wrong_moves, missing_since, codes, audit, sequences, transfers).hash(hasher);
         (rank(&boundaries), wrong_since.len(), acted_at.len(), looked_at.len(), asked_at.len()).hash(hasher);
         for (place, number) in wrong_since {
@@ -226,6 +280,52 @@ impl Journal {
         for (waiter, (maturity, asked_at, called_at, name, place)) in waiters {
             (waiter, *maturity as u8, asked_at, called_at, name, place).hash(hasher);
         }
+    }
+
+    /// A project's record is as it was before: what was read of it is read again.
+    pub(crate) fn restored(&mut self, project: u64, parcels: &[Parcel]) {
+        self.audit.remove(&project);
+        self.sequences.remove(&project);
+        self.states.retain(|(parcel, _), _| parcels.get(*parcel).is_some_and(|parcel| parcel.project != project));
+    }
+
+    /// Somebody wants a package to be held back, and later is told that it is.
+    pub(crate) fn wants_held(&mut self, parcel: usize) {
+        self.held.insert(parcel);
+        self.changed.insert(parcel);
+    }
+
+    pub(crate) fn is_held_now(&mut self, parcel: usize) {
+        self.held_for_sure.insert(parcel);
+    }
+
+    /// Somebody wants it to be let go, and later is told that it is.
+    pub(crate) fn wants_lifted(&mut self, parcel: usize) {
+        self.held_for_sure.remove(&parcel);
+        self.changed.insert(parcel);
+    }
+
+    pub(crate) fn is_lifted(&mut self, parcel: usize) {
+        self.held.remove(&parcel);
+    }
+
+    /// Somebody wants other bytes of it, or its release's end.
+    pub(crate) fn wants_changed(&mut self, parcel: usize) {
+        self.changed.insert(parcel);
+    }
+
+    pub(crate) fn is_closed_now(&mut self, parcel: usize) {
+        self.closed.insert(parcel);
+    }
+
+    /// Whether its release was given up for sure.
+    pub(crate) fn is_closed(&self, parcel: usize) -> bool {
+        self.closed.contains(&parcel)
+    }
+
+    /// Whether retention has deleted a file.
+    pub(crate) fn was_deleted(&self, place: &(usize, Place)) -> bool {
+        self.deleted_from_staging.contains(place)
     }
 
     pub(crate) fn dies(&mut self) {
@@ -266,6 +366,8 @@ impl World {
                 }
                 _ => self.violated("I7", "staging is only read on routes that copy, and this moves"),
             }
+        } else if kind == Kind::Delete && self.keeps {
+            self.deletes_file(server, request);
         } else if request.method() != http::Method::GET {
             self.violated("I7", &format!("{} {} is no reading", request.method(), request.uri().path()));
         }
@@ -281,6 +383,9 @@ impl World {
         let repository = crate::registry::repository_of(path).to_owned();
         if kind.writes() {
             self.may_write(number, &repository, None);
+        }
+        if kind == Kind::ManifestDelete {
+            self.deletes_manifest(number, &repository, path);
         }
         if matches!(kind, Kind::ImageHead | Kind::ImageRead) {
             let key = (kind == Kind::ImageHead, number, repository);
@@ -410,6 +515,10 @@ impl World {
     /// I19: the record has said that the act may begin, and has written down that it did.
     fn has_leave(&self, goal: &Goal, holder: &str) {
         let parcel = &self.parcels[goal.parcel];
+        let stopped_at = self.journal.borrow().stopped_at.get(&parcel.project).copied();
+        if stopped_at.is_some_and(|at| self.exec.now() > at + STOPS_WITHIN) {
+            self.violated("Stopped", &format!("{holder} is acted on while its project is stopped"));
+        }
         let disk = self.disk.borrow();
         let Some(record) = disk.databases.get(&ObjectId::Project(parcel.project)) else { return };
         let rows = record.query(
@@ -419,6 +528,282 @@ impl World {
         );
         if rows.is_ok_and(|rows| rows.is_empty()) {
             self.violated("I19", &format!("{holder} is acted on, and the record has not let it"));
+        }
+    }
+
+    // ---- what is deleted ----
+
+    /// A deletion of a staged file is sent.
+    fn deletes_file(&self, server: usize, request: &Request) {
+        let Some(place) = place_of(request) else { return };
+        let staging = (server, place);
+        let goals: Vec<&Goal> = self.goals.iter().filter(|goal| goal.staging == staging).collect();
+        if goals.is_empty() {
+            return self.violated("I7", &format!("{:?} is deleted, which nobody has staged here", staging.1));
+        }
+        if !goals.iter().any(|goal| self.is_on_its_way_out(goal)) {
+            return self.violated("I8", &format!("{:?} is deleted, and no record says why", staging.1));
+        }
+        for goal in goals {
+            self.may_go(goal);
+        }
+    }
+
+    /// A deletion of an image, a part of one, or a tag is sent.
+    fn deletes_manifest(&self, number: usize, repository: &str, path: &str) {
+        let name = path.rsplit_once("/manifests/").map(|(_, name)| name).unwrap_or_default();
+        let registry = self.registry(number).expect("whoever asks has found it").borrow();
+        let digest = name.parse().ok().or_else(|| registry.tag(repository, name).map(|tagged| tagged.digest));
+        let Some(digest) = digest else { return };
+        drop(registry);
+        let is_of = |goal: &&Goal| {
+            let is_here = goal.staging.0 == number && goal.staging.1.0 == repository;
+            is_here && Made::of(&self.bytes_of(goal.parcel)).manifests.iter().any(|part| part.digest == digest)
+        };
+        let (going, staying): (Vec<&Goal>, Vec<&Goal>) =
+            self.goals.iter().filter(is_of).partition(|goal| self.is_on_its_way_out(goal));
+        if going.is_empty() {
+            return self.violated("I8", &format!("{repository} {name} is deleted, and no record says why"));
+        }
+        for goal in going {
+            self.may_go(goal);
+        }
+        // What a kept image needs is judged when it is gone.
+        if !staying.is_empty() {
+            self.point("a part was to be deleted that another image has, too");
+        }
+    }
+
+    /// Whether the record has written down that a deletion of a target's staged bytes has begun.
+    fn is_on_its_way_out(&self, goal: &Goal) -> bool {
+        let disk = self.disk.borrow();
+        let Some(record) = disk.databases.get(&ObjectId::Project(self.parcels[goal.parcel].project)) else {
+            return false;
+        };
+        let parcel = &self.parcels[goal.parcel];
+        let rows = record.query(
+            "SELECT 1 FROM removals WHERE version = ? AND key = ? AND digest = ?",
+            &[parcel.version.as_str().into(), parcel.key.as_str().into(), self.digest_of(goal).to_string().into()],
+        );
+        rows.is_ok_and(|rows| !rows.is_empty())
+    }
+
+    /// I7 to I10: a target's staged bytes may be deleted now.
+    fn may_go(&self, goal: &Goal) {
+        self.looks_at_servers();
+        let (name, now) = (self.holder(goal), self.exec.now());
+        let parcel = &self.parcels[goal.parcel];
+        let journal = self.journal.borrow();
+        let why_not = if journal.held_for_sure.contains(&goal.parcel) {
+            Some(("I10", "is deleted after its hold was acknowledged".to_owned()))
+        } else if journal.transfers.contains(&name)
+            || journal.state(goal.parcel, &goal.distro).is_some_and(|(state, ..)| state.is_moving())
+        {
+            Some(("I9", "is deleted while it is on its way".to_owned()))
+        } else if journal.stopped_at.get(&parcel.project).is_some_and(|at| now > at + STOPS_WITHIN) {
+            Some(("Stopped", "is deleted while its project is stopped".to_owned()))
+        } else if journal.extended.get(&goal.parcel).is_some_and(|until| now < until - CLOCKS_APART) {
+            Some(("I8", "is deleted while somebody wants it kept".to_owned()))
+        } else if journal
+            .deployed
+            .get(&parcel.project)
+            .is_some_and(|other| self.parcels[*other].version == parcel.version)
+        {
+            Some(("I8", "is deleted while it runs somewhere".to_owned()))
+        } else {
+            drop(journal);
+            self.is_too_early(goal).or_else(|| self.has_not_ended(goal))
+        };
+        if let Some((invariant, why)) = why_not {
+            self.violated(invariant, &format!("{name} {why}"));
+        }
+    }
+
+    /// I20: in true time it was old enough, announced and marked for as long as it must be.
+    fn is_too_early(&self, goal: &Goal) -> Option<(&'static str, String)> {
+        let now = self.exec.now();
+        let journal = self.journal.borrow();
+        let since = |map: &BTreeMap<usize, i64>| map.get(&goal.parcel).copied();
+        let staged_at = journal.staged_at.get(&goal.staging).copied().unwrap_or(BEGUN);
+        let passed = [
+            ("was staged", Some(staged_at), AGE),
+            ("was announced", since(&journal.announced_at), NOTICE + WAIT),
+            ("was marked", since(&journal.marked_at), WAIT),
+        ];
+        passed.into_iter().find_map(|(what, since, wait)| {
+            let Some(since) = since else { return Some(("I8", format!("is deleted, and never {what}"))) };
+            let early = since + wait - CLOCKS_APART - now;
+            (early > 0).then(|| {
+                (
+                    "I20",
+                    format!(
+                        "{what} {} min ago, and is deleted {} min too early",
+                        (now - since) / 60_000,
+                        early / 60_000
+                    ),
+                )
+            })
+        })
+    }
+
+    /// I7 and I8: its release is complete and public, or was given up, or is abandoned where a route says so.
+    fn has_not_ended(&self, goal: &Goal) -> Option<(&'static str, String)> {
+        let release = self.of_its_release(goal.parcel);
+        let journal = self.journal.borrow();
+        if release.iter().any(|parcel| journal.changed.contains(parcel)) && self.is_closed_in_record(goal.parcel) {
+            return None;
+        }
+        let own = self.goals.iter().filter(|other| release.contains(&other.parcel));
+        let open = own.clone().find(|other| {
+            let state = journal.state(other.parcel, &other.distro).map(|(state, ..)| state);
+            !matches!(state, Some(TargetState::Released | TargetState::Skipped))
+        });
+        if let Some(open) = open {
+            let is_abandoned = ABANDONED.contains(&goal.public.1.0.as_str());
+            return (!is_abandoned).then(|| {
+                ("I7", format!("is deleted, and {} of its release is still to be released", self.holder(open)))
+            });
+        }
+        // What a look has shown since somebody took it away must be believed; what is taken away after it cannot be known.
+        let public = &goal.public;
+        let is_out = journal.state(goal.parcel, &goal.distro).is_some_and(|(state, ..)| state == TargetState::Released);
+        let since = journal.unserved_since.get(public).copied();
+        let looked = journal.asked_at.get(&(public.0 >= REGISTRIES_FROM, public.0, public.1.0.clone())).copied();
+        let is_known = since.zip(looked).is_some_and(|(since, looked)| looked > since + 1) && !self.has_lied();
+        let serves = self.here(public).is_some_and(|here| here.digest == self.digest_of(goal));
+        (is_out && !serves && is_known).then(|| ("I8", "is deleted, and the public place no longer has it".to_owned()))
+    }
+
+    fn is_closed_in_record(&self, parcel: usize) -> bool {
+        let parcel = &self.parcels[parcel];
+        let disk = self.disk.borrow();
+        let record = disk.databases.get(&ObjectId::Project(parcel.project));
+        let rows = record.map(|record| {
+            let closed = "SELECT 1 FROM releases WHERE version = ? AND closed_at IS NOT NULL";
+            record.query(closed, &[parcel.version.as_str().into()])
+        });
+        rows.is_some_and(|rows| rows.is_ok_and(|rows| !rows.is_empty()))
+    }
+
+    /// A file is gone from staging because Slipway said so.
+    pub(crate) fn file_deleted(&self, server: usize, place: &Place, digest: &Digest) {
+        let staging = (server, place.clone());
+        let own = self.goals.iter().find(|goal| goal.staging == staging && self.digest_of(goal) == *digest);
+        let mut journal = self.journal.borrow_mut();
+        if let Some(goal) = own {
+            let is_held = journal.held_for_sure.contains(&goal.parcel);
+            let now = self.boundaries();
+            journal.deleted_from_staging.insert(staging.clone());
+            journal.wrong_since.insert(staging, now);
+            drop(journal);
+            if is_held && !self.has_jumped() {
+                self.violated("I10", &format!("{place:?} is gone after its hold was acknowledged"));
+            }
+            return self.point("a staged package was deleted");
+        }
+        let since = journal.wrong_since.get(&staging).copied();
+        let looked = journal.asked_at.get(&(true, server, place.0.clone())).copied();
+        drop(journal);
+        if since.zip(looked).is_none_or(|(since, looked)| looked > since + 1) && !self.has_lied() {
+            self.violated("I7", &format!("{place:?} is deleted, and has other bytes than those that may be"));
+        }
+        self.point("bytes were swapped between the last look and the deletion");
+    }
+
+    /// The images of a staging repository that are whole.
+    pub(crate) fn whole_images(&self, number: usize, repository: &str) -> Vec<usize> {
+        let here =
+            (0..).zip(&self.goals).filter(|(_, goal)| goal.staging.0 == number && goal.staging.1.0 == repository);
+        here.filter(|(_, goal)| self.here(&goal.staging).is_some()).map(|(index, _)| index).collect()
+    }
+
+    /// Something of a staging repository of images is gone because Slipway said so: which images were whole before.
+    pub(crate) fn image_deleted(&self, number: usize, repository: &str, whole: &[usize]) {
+        let now_whole = self.whole_images(number, repository);
+        for goal in whole.iter().filter(|index| !now_whole.contains(index)).filter_map(|index| self.goals.get(*index)) {
+            let is_held = self.journal.borrow().held_for_sure.contains(&goal.parcel);
+            if !self.is_on_its_way_out(goal) || is_held {
+                self.violated("I7", &format!("{} lacks a part that was deleted with another image", self.holder(goal)));
+                continue;
+            }
+            let mut journal = self.journal.borrow_mut();
+            journal.deleted_from_staging.insert(goal.staging.clone());
+            journal.wrong_since.insert(goal.staging.clone(), self.boundaries());
+            drop(journal);
+            self.point("a staged image was deleted");
+        }
+    }
+
+    /// A run of retention begins.
+    pub(crate) fn retention_runs(&self, project: u64) {
+        let mut journal = self.journal.borrow_mut();
+        let run = journal.runs.entry(project).or_default();
+        run.0 += 1;
+        run.1.clear();
+    }
+
+    /// What the record says of deletions: how far each is, and how many have begun in one run.
+    fn reads_retention(&self, project: u64, backend: &Backend) {
+        let find = |version: &str, key: &str| {
+            self.parcels.iter().position(|parcel| {
+                parcel.project == project && parcel.version.as_str() == version && parcel.key.as_str() == key
+            })
+        };
+        let now = self.exec.now();
+        let rows =
+            backend.query("SELECT version, key, stage FROM retention ORDER BY version, key", &[]).unwrap_or_default();
+        let mut seen = BTreeMap::new();
+        for row in &rows {
+            let (Ok(version), Ok(key), Ok(stage)) = (row.text(0), row.text(1), row.text(2)) else { continue };
+            seen.extend(find(version, key).map(|parcel| (parcel, stage == "marked")));
+        }
+        let removals = backend
+            .query("SELECT id, version, key FROM removals WHERE version IS NOT NULL ORDER BY id", &[])
+            .unwrap_or_default();
+        let on_their_way: Vec<(u64, usize)> = removals
+            .iter()
+            .filter_map(|row| Some((row.natural(0).ok()?, find(row.text(1).ok()?, row.text(2).ok()?)?)))
+            .collect();
+        let mut points = Vec::new();
+        let mut journal = self.journal.borrow_mut();
+        for parcel in (0..self.parcels.len()).filter(|parcel| self.parcels[*parcel].project == project) {
+            let is_going = on_their_way.iter().any(|(_, going)| *going == parcel);
+            match seen.get(&parcel) {
+                Some(is_marked) => {
+                    if !journal.announced_at.contains_key(&parcel) {
+                        journal.announced_at.insert(parcel, now);
+                        points.push("a deletion was announced");
+                    }
+                    if !is_marked {
+                        journal.marked_at.remove(&parcel);
+                    } else if !journal.marked_at.contains_key(&parcel) {
+                        journal.marked_at.insert(parcel, now);
+                        points.push("a deletion was marked");
+                    }
+                }
+                None if is_going => {}
+                None => {
+                    if journal.announced_at.remove(&parcel).is_some() {
+                        points.push("a deletion was over, or taken back");
+                    }
+                    journal.marked_at.remove(&parcel);
+                }
+            }
+        }
+        let last = journal.removals.get(&project).copied().unwrap_or_default();
+        let newest = on_their_way.iter().map(|(id, _)| *id).max().unwrap_or(last);
+        journal.removals.insert(project, newest);
+        let run = journal.runs.entry(project).or_default();
+        run.1.extend(on_their_way.iter().filter(|(id, _)| *id > last).map(|(_, parcel)| *parcel));
+        let (files, bytes) =
+            (run.1.len(), run.1.iter().map(|parcel| self.parcels[*parcel].bytes.len() as u64).sum::<u64>());
+        drop(journal);
+        points.into_iter().for_each(|point| self.point(point));
+        if files > FILES_PER_RUN {
+            self.violated(
+                "Cap",
+                &format!("one run deletes {files} files, of {bytes} bytes, and {FILES_PER_RUN} are configured"),
+            );
         }
     }
 
@@ -514,7 +899,59 @@ impl World {
     }
 
     pub(crate) fn holds(&self, parcel: usize) {
-        self.journal.borrow_mut().held.insert(parcel);
+        self.journal.borrow_mut().wants_held(parcel);
+    }
+
+    /// The packages of the release that a package is of.
+    pub(crate) fn of_its_release(&self, parcel: usize) -> Vec<usize> {
+        let own = &self.parcels[parcel];
+        let is_own = |other: &usize| {
+            let other = &self.parcels[*other];
+            (other.project, &other.version) == (own.project, &own.version)
+        };
+        (0..self.parcels.len()).filter(is_own).collect()
+    }
+
+    /// Somebody is about to ask for a change.
+    pub(crate) fn wants(&self, deed: Deed) {
+        let mut journal = self.journal.borrow_mut();
+        match deed {
+            Deed::Hold(parcel) => journal.wants_held(parcel),
+            Deed::Lift(parcel) => journal.wants_lifted(parcel),
+            Deed::Close(parcel) => {
+                for parcel in self.of_its_release(parcel) {
+                    journal.wants_changed(parcel);
+                }
+            }
+            Deed::Replace(parcel) | Deed::Restage(parcel) => journal.wants_changed(parcel),
+            Deed::Extend(_) => {}
+            Deed::Deployed(parcel) => drop(journal.deployed.remove(&self.parcels[parcel].project)),
+            Deed::Start(parcel) => drop(journal.stopped_at.remove(&self.parcels[parcel].project)),
+            Deed::Stop(_) | Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => {}
+        }
+    }
+
+    /// Somebody was told whether a change is made.
+    pub(crate) fn is_told(&self, deed: Deed, is_done: bool) {
+        let mut journal = self.journal.borrow_mut();
+        match deed {
+            _ if !is_done => {}
+            Deed::Hold(parcel) => journal.is_held_now(parcel),
+            Deed::Lift(parcel) => journal.is_lifted(parcel),
+            Deed::Close(parcel) => {
+                for parcel in self.of_its_release(parcel) {
+                    journal.is_closed_now(parcel);
+                }
+            }
+            // By a clock that is wrong, then is another moment.
+            Deed::Extend(parcel) if !self.has_jumped() => {
+                let until = self.exec.now() + KEPT_FOR.as_millis() as i64;
+                journal.extended.insert(parcel, until);
+            }
+            Deed::Deployed(parcel) => drop(journal.deployed.insert(self.parcels[parcel].project, parcel)),
+            Deed::Stop(parcel) => drop(journal.stopped_at.insert(self.parcels[parcel].project, self.exec.now())),
+            _ => {}
+        }
     }
 
     /// A transfer begins. Its two servers, when it goes where it may.
@@ -722,7 +1159,9 @@ impl World {
             let is_out = self.here(&goal.public).is_some_and(|here| here.by_slipway);
             let meddled = self.journal.borrow().meddled.iter().any(|(other, ..)| other == repository);
             let (Some(registry), Some(own)) = (self.registry(number), tag_of(&goal.distro)) else { continue };
-            let Some(own) = own.parse::<Tag>().ok().filter(|_| is_out && !meddled) else { continue };
+            // Of a release that was given up nothing more is finished.
+            let is_given_up = (0..self.parcels.len()).any(|parcel| self.journal.borrow().is_closed(parcel));
+            let Some(own) = own.parse::<Tag>().ok().filter(|_| is_out && !meddled && !is_given_up) else { continue };
             let registry = registry.borrow();
             let site = Site { place: "images".to_owned(), repository: repository.clone() };
             for rule in self.config.image_rules(&site).floating.iter().filter_map(|rule| rule.rule(&own)) {
@@ -771,7 +1210,9 @@ impl World {
         let written = journal.written.entry(place.clone()).or_default();
         *written += 1;
         let twice = *written > 1 + deleted;
-        if file.digest != goal.digest {
+        // What was approved may have been replaced since, in a record that was restored.
+        let was_approved = journal.approved.get(&goal.parcel).is_some_and(|all| all.contains(&file.digest));
+        if file.digest != goal.digest && !was_approved {
             if goal.how == How::Move {
                 journal.wrong_moves.insert(place.clone());
                 drop(journal);
@@ -894,8 +1335,31 @@ impl World {
         if before == Some(sequence + (last_row << 20)) {
             return;
         }
+        if self.keeps {
+            self.reads_declared(project, backend);
+            self.reads_retention(project, backend);
+        }
         self.check_audit(project, backend);
         self.check_states(project, backend);
+    }
+
+    /// What is declared of each package.
+    fn reads_declared(&self, project: u64, backend: &Backend) {
+        let rows = backend.query("SELECT version, key, digest FROM packages WHERE digest IS NOT NULL", &[]);
+        for row in rows.unwrap_or_default() {
+            let (Ok(version), Ok(key), Ok(digest)) = (row.text(0), row.text(1), row.text(2)) else { continue };
+            let is_own = |parcel: &&Parcel| {
+                parcel.project == project && parcel.version.as_str() == version && parcel.key.as_str() == key
+            };
+            let Some(parcel) = self.parcels.iter().position(|parcel| is_own(&parcel)) else { continue };
+            let Ok(digest) = digest.parse() else { continue };
+            let parcel_of = &self.parcels[parcel];
+            let known = [&parcel_of.bytes, &rebuilt(&parcel_of.bytes)].map(|bytes| parcel_of.digest_of(bytes));
+            if !known.contains(&digest) {
+                self.violated("I3", &format!("{key} of {version} is declared as {digest}, which nobody has built"));
+            }
+            self.declared.borrow_mut().insert(parcel, digest);
+        }
     }
 
     /// I15: the chain holds, row by row, as it grows.
@@ -949,6 +1413,10 @@ impl World {
             if before.as_ref() == Some(&now) {
                 continue;
             }
+            if state == TargetState::Approved {
+                let digest = self.digest_of(goal);
+                self.journal.borrow_mut().approved.entry(goal.parcel).or_default().insert(digest);
+            }
             if state == TargetState::Missing {
                 self.journal.borrow_mut().missing_since.insert(place.clone(), self.exec.now());
             }
@@ -963,11 +1431,30 @@ impl World {
             }
             let before = before.map(|(state, approval, _)| (state, approval));
             let is_taken_back = self.is_held(goal.parcel) && matches!(state, TargetState::Staged | TargetState::Failed);
-            if !is_legal(before, (state, approval)) && !is_taken_back {
+            let is_changed = self.is_changed(goal.parcel, before.map(|(state, _)| state), state);
+            if !is_legal(before, (state, approval)) && !is_taken_back && !is_changed {
                 let (name, from) = (self.holder(goal), before.map(|(state, _)| state));
                 self.violated("I17", &format!("{name} goes from {from:?} to {state:?}"));
             }
         }
+    }
+
+    /// Whether a target has gone from one state to another because somebody wanted it so: other bytes, or its release's end.
+    fn is_changed(&self, parcel: usize, from: Option<TargetState>, to: TargetState) -> bool {
+        use TargetState as S;
+        // Whatever lapses in a world of days, or was held for a moment, is as before.
+        let lapsed = self.keeps && matches!((from, to), (Some(S::Approved | S::Releasing), S::Staged | S::Failed));
+        let is_wanted = self.journal.borrow().changed.contains(&parcel);
+        let ended = matches!(to, S::Skipped) && from.is_none_or(|from| !matches!(from, S::Released | S::Withdrawn));
+        let replaced = matches!(to, S::Expected) && from.is_none_or(|from| !matches!(from, S::Released | S::Skipped));
+        // What is deleted before its release has expired, and is staged again when it is still there or comes once more.
+        let expired = matches!(
+            (from, to),
+            (Some(S::Staged | S::Failed | S::Conflict | S::Missing), S::Expired)
+                | (Some(S::Expired), S::Staged)
+                | (None, S::Expired)
+        );
+        lapsed || self.keeps && expired || is_wanted && (ended || replaced)
     }
 
     fn reached(&self, code: &str) {
@@ -1000,10 +1487,10 @@ impl World {
             (of(&journal.written), of(&journal.deleted), journal.public_ever.get(place).cloned().unwrap_or_default())
         };
         if *state == TargetState::Released {
-            if !self.has_served(&goal.public, &goal.digest) {
+            if !self.has_served(&goal.public, &self.digest_of(goal)) {
                 self.violated("Released", &format!("{name} is called released, and the index never served it"));
             }
-            if outside && written > 0 && deleted == 0 {
+            if outside && written > 0 && deleted == 0 && !self.has_restored() {
                 self.violated(
                     "I15",
                     &format!("{name} is said to have been public before, and Slipway has published it"),
@@ -1022,14 +1509,17 @@ impl World {
                 self.point("two targets were released under one approval");
             }
         }
-        if public == Some("none") && here.is_some_and(|(_, by_slipway)| by_slipway) {
+        // Two lists that lack it were wrong, and the next one says so.
+        let is_drift = code.as_deref() == Some("drift");
+        if public == Some("none") && here.is_some_and(|(_, by_slipway)| by_slipway) && !self.has_restored() && !is_drift
+        {
             self.violated(
                 "I15",
                 &format!("{name} is {code:?} and said not to be public, and Slipway has published it"),
             );
         }
         if *state == TargetState::Conflict
-            && !ever.iter().any(|digest| *digest != goal.digest)
+            && !ever.iter().any(|digest| *digest != self.digest_of(goal))
             && self.servers.get(goal.public.0).is_none_or(|server| server.borrow().also_indexed.is_none())
         {
             self.violated("I18", &format!("{name} is called a conflict, and no other bytes were ever public"));
@@ -1041,6 +1531,11 @@ impl World {
         if let Happening::Ask { job, .. } | Happening::Webhook { job, .. } = what {
             self.journal.borrow_mut().acknowledged.insert(*job);
         }
+    }
+
+    /// What the record says of its targets is read again: a person has changed it.
+    pub(crate) fn reads_states(&self, project: u64, backend: &Backend) {
+        self.check_states(project, backend);
     }
 
     // ---- the end ----
@@ -1076,7 +1571,7 @@ impl World {
             let journal = self.journal.borrow();
             let codes = journal.codes.get(&(goal.parcel, goal.distro.clone())).cloned().unwrap_or_default();
             let here = self.here(&goal.public);
-            let still_wrong = here.is_some_and(|here| here.by_slipway && here.digest != goal.digest);
+            let still_wrong = here.is_some_and(|here| here.by_slipway && here.digest != self.digest_of(goal));
             if journal.wrong_moves.contains(&goal.public.1) && still_wrong && !codes.contains("moved-other-bytes") {
                 drop(journal);
                 self.violated(
@@ -1120,6 +1615,18 @@ fn is_legal(before: Option<(TargetState, Option<u64>)>, now: (TargetState, Optio
         (S::Approved, S::Releasing | S::Released | S::Conflict | S::Failed | S::Missing)
         | (S::Releasing, S::Approved | S::Released | S::Conflict | S::Failed | S::Missing) => old == new,
         _ => false,
+    }
+}
+
+/// What a request to a package server deletes.
+pub(crate) fn place_of(request: &Request) -> Option<Place> {
+    let path = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["api", "v1", "repos", user, repo, distro, version, filename] if *request.method() == http::Method::DELETE => {
+            Some((format!("{user}/{repo}"), format!("{distro}/{version}"), (*filename).to_owned()))
+        }
+        _ => None,
     }
 }
 

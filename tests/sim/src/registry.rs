@@ -41,6 +41,8 @@ pub struct Manner {
     pub mounts: bool,
     /// Whether blobs are at another address.
     pub redirects: bool,
+    /// Whether a tag can be taken away by itself.
+    pub untags: bool,
 }
 
 /// All that is kept.
@@ -150,6 +152,7 @@ pub fn kind(request: &Request) -> Option<Kind> {
             Method::GET => Some(Kind::ImageRead),
             Method::PUT if name.starts_with("sha256:") => Some(Kind::ManifestPut),
             Method::PUT => Some(Kind::TagPut),
+            Method::DELETE => Some(Kind::ManifestDelete),
             _ => None,
         };
     }
@@ -161,13 +164,16 @@ pub fn kind(request: &Request) -> Option<Kind> {
     if path.contains("/blobs/") {
         return Some(if is_head { Kind::BlobHead } else { Kind::Download });
     }
+    if path.contains("/referrers/") {
+        return Some(Kind::ImageRead);
+    }
     path.ends_with("/tags/list").then_some(Kind::TagList)
 }
 
 /// The repository that a request to a registry is about.
 pub fn repository_of(path: &str) -> &str {
     let path = path.strip_prefix("/v2/").unwrap_or(path);
-    let end = ["/manifests/", "/blobs/", "/tags/"].iter().filter_map(|part| path.find(part)).min();
+    let end = ["/manifests/", "/blobs/", "/tags/", "/referrers/"].iter().filter_map(|part| path.find(part)).min();
     path.get(..end.unwrap_or(path.len())).unwrap_or_default()
 }
 
@@ -339,8 +345,13 @@ impl Registry {
         if let Some((_, name)) = path.rsplit_once("/manifests/") {
             return match *request.method() {
                 Method::PUT => self.take(request, &repository, name, now),
+                Method::DELETE => self.take_away(&repository, name, now),
                 _ => self.give(request.method(), &repository, name, sight, is_known, now),
             };
+        }
+        if path.contains("/referrers/") {
+            // What it does not know: whoever asks looks at the tags instead.
+            return error(404, "NOT_FOUND", &[]);
         }
         if path.contains("/blobs/uploads/") {
             return self.begin(request, &repository, sight);
@@ -418,6 +429,25 @@ impl Registry {
             self.tags(repository, name, Some(tagged), now);
         }
         named(answer(201, ""), &digest)
+    }
+
+    /// A tag goes alone, and an image with every tag that leads to it. What it consists of stays.
+    fn take_away(&mut self, repository: &str, name: &str, now: i64) -> Response {
+        let Ok(digest) = name.parse::<Digest>() else {
+            return match (self.manner.untags, self.tag(repository, name).is_some()) {
+                (false, _) => error(405, "UNSUPPORTED", &[]),
+                (true, false) => error(404, "MANIFEST_UNKNOWN", &[]),
+                (true, true) => {
+                    self.untag(repository, name, now);
+                    answer(202, "")
+                }
+            };
+        };
+        if !self.held.manifests.contains_key(&(repository.to_owned(), digest)) {
+            return error(404, "MANIFEST_UNKNOWN", &[]);
+        }
+        self.delete(repository, &digest);
+        answer(202, "")
     }
 
     fn begin(&mut self, request: &Request, repository: &str, sight: Sight) -> Response {

@@ -12,6 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION};
 use serde_json::{Value, json};
+use slipway_core::time::Timestamp;
 use slipway_packagecloud::{Filename, PackageKind};
 use slipway_wire::{Base, Digest, Request, Response, Token};
 
@@ -29,6 +30,8 @@ pub struct File {
     pub digest: Digest,
     /// Whether the code under test brought it there.
     pub by_slipway: bool,
+    /// When it came to the installation, in whichever of its repositories.
+    pub arrived_at: i64,
     /// From when on lists have it.
     pub listed_at: i64,
     /// From when on they tell its digest.
@@ -113,6 +116,9 @@ fn gzip(text: &str) -> Vec<u8> {
 /// What a request to an installation asks for.
 pub fn kind(request: &Request) -> Option<Kind> {
     let path = request.uri().path();
+    if request.method() == http::Method::DELETE {
+        return Some(Kind::Delete);
+    }
     if request.method() == http::Method::POST {
         return path.ends_with("/promote.json").then_some(Kind::Promote);
     }
@@ -194,7 +200,8 @@ impl Server {
     /// Puts a file there, listed and indexed, or replaces it: what a person can do and Slipway must not.
     pub fn put(&mut self, place: &Place, bytes: &[u8], now: i64) {
         let (digest, bytes) = (Digest::of(bytes), bytes.into());
-        let file = File { bytes, digest, by_slipway: false, listed_at: now, hashed_at: now, indexed_at: now };
+        let (arrived_at, by_slipway) = (now, false);
+        let file = File { bytes, digest, by_slipway, arrived_at, listed_at: now, hashed_at: now, indexed_at: now };
         self.change(place, Some(file), now);
     }
 
@@ -206,7 +213,7 @@ impl Server {
     fn change(&mut self, place: &Place, file: Option<File>, now: i64) -> Option<File> {
         let mut hasher = DefaultHasher::new();
         (self.history, place, now).hash(&mut hasher);
-        if let Some(File { bytes: _, digest, by_slipway, listed_at, hashed_at, indexed_at }) = &file {
+        if let Some(File { bytes: _, digest, by_slipway, arrived_at: _, listed_at, hashed_at, indexed_at }) = &file {
             (digest, by_slipway, listed_at, hashed_at, indexed_at).hash(&mut hasher);
         }
         self.history = hasher.finish();
@@ -284,6 +291,15 @@ impl Server {
             ["api", "v1", "repos", user, repo, distro, version, filename, "promote.json"] => {
                 let from = (format!("{user}/{repo}"), format!("{distro}/{version}"), (*filename).to_owned());
                 self.promote(&from, request, now)
+            }
+            ["api", "v1", "repos", user, repo, distro, version, filename]
+                if *request.method() == http::Method::DELETE =>
+            {
+                let place = (format!("{user}/{repo}"), format!("{distro}/{version}"), (*filename).to_owned());
+                match self.change(&place, None, now) {
+                    Some(_) => answer(200, "{}"),
+                    None => answer(404, r#"{"filename":["not found"]}"#),
+                }
             }
             ["api", "v1", "repos", user, repo, "package", _, distro, version, filename] => {
                 let filename = filename.trim_end_matches(".json");
@@ -515,6 +531,7 @@ impl Server {
             bytes: bytes.into(),
             digest,
             by_slipway: true,
+            arrived_at: now,
             listed_at: now,
             hashed_at: now + hashed,
             indexed_at: now + indexed,
@@ -531,7 +548,7 @@ fn describe(place: &Place, file: &File, view: View, now: i64) -> Value {
     let kind = filename.parse::<Filename>().ok().and_then(|name| name.kind()).map_or("deb", PackageKind::code);
     json!({
         "filename": filename, "distro_version": distro, "sha256sum": digest, "size": file.bytes.len().to_string(),
-        "indexed": file.indexed_at <= now, "private": true,
+        "indexed": file.indexed_at <= now, "private": true, "created_at": Timestamp(file.arrived_at).to_string(),
         "package_url": format!("/api/v1/repos/{repository}/package/{kind}/{distro}/{filename}.json"),
     })
 }

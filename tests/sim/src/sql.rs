@@ -87,6 +87,23 @@ impl Backend {
         self.history.set(history);
     }
 
+    /// Remembers how it is now, as a backup does.
+    pub(crate) fn back_up(&self) {
+        self.database.query("SAVEPOINT backup", &[]).expect("a savepoint");
+    }
+
+    /// Has it as it was at the last backup.
+    pub(crate) fn restore(&self, history: u64) {
+        self.database.query("ROLLBACK TO backup", &[]).expect("a backup");
+        self.history.set(history);
+    }
+
+    /// Has nothing in it, as when it was made.
+    pub(crate) fn empty(&self) {
+        self.database.query("ROLLBACK TO run", &[]).expect("a savepoint");
+        self.history.set(0);
+    }
+
     /// Forgets the last mark.
     pub(crate) fn unmark(&self) {
         self.database.query("RELEASE mark", &[]).expect("a mark");

@@ -11,15 +11,95 @@ use crate::fault::{Fault, OF_IMAGES, Outsider};
 use crate::registry::Manner;
 use crate::rng::Rng;
 use crate::server::Delays;
-use crate::world::{Parcel, Settings, Violation, Weather};
+use crate::world::{Deed, NEVER, Parcel, Settings, Violation, Weather};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
 
 /// The worlds of seeds from here on have images, too. Those of the seeds before are what they were when there were none.
 pub const WITH_IMAGES: u64 = 1 << 31;
 
+/// The worlds of seeds from here on last for days: staging is looked at again and cleaned up, people hold releases, give them
+/// up and build them anew, and databases are restored. Some have images.
+pub const OF_DAYS: u64 = 3 << 30;
+
 /// The world of a seed.
 pub fn settings(seed: u64) -> Settings {
     let settings = packages(seed);
-    if seed < WITH_IMAGES { settings } else { with_images(settings) }
+    match seed {
+        OF_DAYS.. => of_days(settings),
+        WITH_IMAGES.. => with_images(settings),
+        _ => settings,
+    }
+}
+
+/// A world that lasts for days.
+fn of_days(mut settings: Settings) -> Settings {
+    let mut rng = Rng::new(settings.seed ^ 0x6b);
+    settings.parcels.truncate(1 + rng.below(4) as usize);
+    if rng.chance(2500) {
+        settings = with_images(settings);
+    }
+    let lasts = 5 * DAY + rng.below(2 * DAY as u64) as i64;
+    let mut deeds = Vec::new();
+    let at = |rng: &mut Rng| {
+        // Early, while nothing rests yet; or when what was announced is marked, and deleted.
+        let (from, hours) = rng.pick(&[(0, 1), (0, 6), (70, 12), (96, 14), (0, lasts / HOUR - 4)]).unwrap_or((0, 1));
+        from * HOUR + rng.below((hours * HOUR) as u64) as i64
+    };
+    for (index, parcel) in settings.parcels.iter_mut().enumerate() {
+        match rng.below(10) {
+            0..3 => parcel.played_after = NEVER,
+            3..5 => parcel.played_after = at(&mut rng),
+            _ => {}
+        }
+        if rng.chance(4000) {
+            let held_at = at(&mut rng);
+            deeds.push((held_at, Deed::Hold(index)));
+            if rng.chance(7000) {
+                deeds.push((held_at + rng.below(30 * HOUR as u64) as i64, Deed::Lift(index)));
+            }
+        }
+        if rng.chance(1200) {
+            deeds.push((at(&mut rng), Deed::Close(index)));
+        }
+        if rng.chance(3000) && !parcel.is_image() {
+            deeds.push((at(&mut rng), Deed::Replace(index)));
+        }
+        if rng.chance(4000) {
+            deeds.push((at(&mut rng), Deed::Restage(index)));
+        }
+        if rng.chance(1500) {
+            deeds.push((at(&mut rng), Deed::Deployed(index)));
+        }
+        if rng.chance(800) {
+            let stopped_at = at(&mut rng);
+            deeds.extend([
+                (stopped_at, Deed::Stop(index)),
+                (stopped_at + 1 + rng.below(20 * HOUR as u64) as i64, Deed::Start(index)),
+            ]);
+        }
+        if rng.chance(2000) {
+            deeds.push((at(&mut rng), Deed::Extend(index)));
+        }
+        if parcel.is_image() && rng.chance(6000) {
+            parcel.bytes.extend_from_slice(b" on a base");
+        }
+    }
+    settings.manner.untags = rng.chance(6000);
+    if rng.chance(4000) {
+        let made_at = at(&mut rng);
+        let deed = if rng.chance(5000) { Deed::Restore } else { Deed::RestoreOne(rng.bits()) };
+        deeds.extend([(made_at, Deed::Backup), (made_at + 1 + rng.below(60 * HOUR as u64) as i64, deed)]);
+    }
+    let latest = lasts - 4 * HOUR;
+    deeds.retain(|(at, deed)| *at < latest || matches!(deed, Deed::Start(_)));
+    deeds.iter_mut().for_each(|(at, _)| *at = (*at).min(latest));
+    deeds.sort_by_key(|(at, _)| *at);
+    if let Weather::Swarm { until, .. } = &mut settings.weather {
+        *until = HOUR + rng.below((lasts - 5 * HOUR) as u64) as i64;
+    }
+    Settings { deeds, lasts, keeps: true, tells: false, ..settings }
 }
 
 /// A few packages of a world, and images beside them, some of them in one repository.
@@ -49,7 +129,8 @@ fn with_images(mut settings: Settings) -> Settings {
             webhooks: if both == 0 { vec![] } else { vec![rng.below(6000) as i64] },
         });
     }
-    settings.manner = Manner { checks_parts: rng.chance(6000), mounts: rng.chance(7000), redirects: rng.chance(3000) };
+    let (checks_parts, mounts, redirects) = (rng.chance(6000), rng.chance(7000), rng.chance(3000));
+    settings.manner = Manner { checks_parts, mounts, redirects, untags: true };
     if let Weather::Swarm { rates, .. } = &mut settings.weather
         && !rates.is_empty()
     {
@@ -133,10 +214,13 @@ fn packages(seed: u64) -> Settings {
         is_lively: true,
         per_page: rng.pick(&[1, 2, 250]).unwrap_or(250),
         delays,
-        manner: Manner { checks_parts: true, mounts: true, redirects: false },
+        manner: Manner { checks_parts: true, mounts: true, redirects: false, untags: true },
         is_traced: false,
         plays_max: 8,
         tells: rng.chance(2500),
+        keeps: false,
+        deeds: vec![],
+        lasts: 0,
     }
 }
 
@@ -207,6 +291,15 @@ pub const IMAGE_POINTS: [&str; 8] = [
     "two targets were released under one approval",
 ];
 
+/// What must be reached in worlds that last for days.
+pub const DAYS_POINTS: [&str; 5] = [
+    "a build has staged other bytes",
+    "a database was restored",
+    "a missing file was named",
+    "what was approved was not replaced",
+    "what was given up stayed so",
+];
+
 /// Runs seed after seed on all cores, for at least so many steps. A run that has begun is ended.
 pub fn walk(first: u64, steps: u64) -> Walked {
     let (next, taken, all) = (AtomicU64::new(first), AtomicU64::new(0), Mutex::new(Walked::default()));
@@ -275,6 +368,18 @@ pub fn shrink(seed: u64) -> Option<Shrunk> {
     while index < best.settings.parcels.len() && best.settings.parcels.len() > 1 && tries < 400 {
         let mut fewer = best.settings.clone();
         fewer.parcels.remove(index);
+        let deeds = fewer.deeds.iter().filter_map(|(at, deed)| Some((*at, deed.without(index)?)));
+        fewer.deeds = deeds.collect();
+        tries += 1;
+        match breaks(&fewer) {
+            Some(violation) => best = Shrunk { settings: fewer, violation },
+            None => index += 1,
+        }
+    }
+    let mut index = 0;
+    while index < best.settings.deeds.len() {
+        let mut fewer = best.settings.clone();
+        fewer.deeds.remove(index);
         tries += 1;
         match breaks(&fewer) {
             Some(violation) => best = Shrunk { settings: fewer, violation },
@@ -317,6 +422,9 @@ pub fn told(settings: &Settings) -> String {
             "  {project} {version} {key}: {filename} for {}, played after {played_after} ms, asks: {asks}, webhooks at {webhooks:?}",
             distros.join(" ")
         );
+    }
+    for (at, deed) in &settings.deeds {
+        let _ = writeln!(text, "  after {at} ms: {deed:?}");
     }
     match &settings.weather {
         Weather::Named(faults) => {

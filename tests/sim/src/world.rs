@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
@@ -35,6 +36,8 @@ use crate::registry::{Manner, Registry, Sight as ImageSight};
 use crate::rng::{Rng, Trace};
 use crate::server::{Place, Server, View};
 
+/// When a job is played that nobody plays.
+pub const NEVER: i64 = i64::MAX;
 /// When every run begins.
 pub const BEGUN: i64 = 1_795_392_000_000;
 /// The schedule's period.
@@ -43,6 +46,11 @@ const CRON: i64 = 900_000;
 const PERSON: i64 = 120_000;
 /// Within which time of the look that showed it the record is told that a file is missing.
 const TOLD_WITHIN: i64 = 60_000;
+/// How often the schedule and a person come to a world that lasts for days, when its first hours are over.
+const CRON_OF_DAYS: i64 = 3_600_000;
+const PERSON_OF_DAYS: i64 = 1_500_000;
+/// For how long such a world is in its first hours.
+const FIRST_HOURS: i64 = 3 * 3_600_000;
 /// After the faults have stopped, everything must have ended by then. The longest wait of all is that of a cut-off
 /// account, two hours; a job carries or stops after minutes, an index is given up after an hour.
 const ENDS_WITHIN: i64 = 12 * 3_600_000;
@@ -98,6 +106,17 @@ impl Parcel {
         matches!(self.filename, Cargo::Image(_))
     }
 
+    /// What a build says of bytes that it has staged.
+    pub(crate) fn staged_file(&self, bytes: &[u8]) -> StagedFile {
+        let digest = self.digest_of(bytes);
+        if self.is_image() {
+            let (image, size) = (Some(self.filename.to_string()), Made::of(bytes).size());
+            return StagedFile { filename: String::new(), image, digest, size };
+        }
+        let size = u64::try_from(bytes.len()).expect("a small file");
+        StagedFile { filename: self.filename.to_string(), image: None, digest, size }
+    }
+
     /// Which bytes are approved, when these are what it is made of.
     pub fn digest_of(&self, bytes: &[u8]) -> Digest {
         if self.is_image() { Made::of(bytes).digest } else { Digest::of(bytes) }
@@ -134,9 +153,91 @@ pub struct Goal {
     pub digest: Digest,
 }
 
+/// What somebody does beside playing jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    /// A person holds a package back.
+    Hold(usize),
+    /// They let it go.
+    Lift(usize),
+    /// They give its release up.
+    Close(usize),
+    /// A build stages other bytes under a package's name.
+    Replace(usize),
+    /// A pipeline of a release plans and stages a package once more.
+    Restage(usize),
+    /// A person wants a package to be kept for longer.
+    Extend(usize),
+    /// A package's release runs somewhere from now on, and the one before it no longer.
+    Deployed(usize),
+    /// An operator stops the project of a package.
+    Stop(usize),
+    /// And starts it again.
+    Start(usize),
+    /// A backup is made of every database.
+    Backup,
+    /// Every database is as it was at the last backup.
+    Restore,
+    /// One database is: that of the object that this number picks.
+    RestoreOne(u64),
+}
+
+impl Deed {
+    /// The same when a package is left out. `None` for what is about that one.
+    pub(crate) fn without(self, left_out: usize) -> Option<Self> {
+        let of = match self.parcel() {
+            None => return Some(self),
+            Some(parcel) if parcel == left_out => return None,
+            Some(parcel) => parcel - usize::from(parcel > left_out),
+        };
+        Some(match self {
+            Self::Hold(_) => Self::Hold(of),
+            Self::Lift(_) => Self::Lift(of),
+            Self::Close(_) => Self::Close(of),
+            Self::Replace(_) => Self::Replace(of),
+            Self::Restage(_) => Self::Restage(of),
+            Self::Extend(_) => Self::Extend(of),
+            Self::Deployed(_) => Self::Deployed(of),
+            Self::Stop(_) => Self::Stop(of),
+            Self::Start(_) => Self::Start(of),
+            other => other,
+        })
+    }
+
+    /// The package that it is about.
+    pub(crate) fn parcel(self) -> Option<usize> {
+        match self {
+            Self::Hold(parcel)
+            | Self::Lift(parcel)
+            | Self::Close(parcel)
+            | Self::Replace(parcel)
+            | Self::Restage(parcel)
+            | Self::Extend(parcel)
+            | Self::Deployed(parcel)
+            | Self::Stop(parcel)
+            | Self::Start(parcel) => Some(parcel),
+            Self::Backup | Self::Restore | Self::RestoreOne(_) => None,
+        }
+    }
+}
+
 /// Something that can happen.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Happening {
+    /// Somebody does something.
+    Deed {
+        /// What.
+        deed: Deed,
+        /// How often they have tried.
+        tries: u32,
+    },
+    /// The file arrives in staging that a build has declared.
+    Pushed {
+        /// The package.
+        parcel: usize,
+        /// The file.
+        digest: Digest,
+    },
     /// A job asks for its release.
     Ask {
         /// The package.
@@ -188,6 +289,7 @@ impl Happening {
             Self::Webhook { parcel, job, delivery, tries } if *tries < 400 => {
                 Some(Self::Webhook { parcel: *parcel, job: *job, delivery: delivery.clone(), tries: tries + 1 })
             }
+            Self::Deed { deed, tries } if *tries < 400 => Some(Self::Deed { deed: *deed, tries: tries + 1 }),
             _ => None,
         }
     }
@@ -197,7 +299,7 @@ impl Happening {
 #[derive(Debug)]
 pub(crate) enum Late {
     Push(usize, http::Request<()>, Vec<u8>),
-    Promote(usize, Request),
+    Request(usize, Request),
     Image(usize, Request),
     Blob(usize, http::Request<()>, Vec<u8>),
     HandOver(Box<Order>),
@@ -253,6 +355,12 @@ pub struct Settings {
     pub plays_max: u32,
     /// Whether the record looks for webhooks that were lost, and tells others what happened.
     pub tells: bool,
+    /// Whether staging is looked at again and cleaned up.
+    pub keeps: bool,
+    /// What somebody does beside playing jobs, and when.
+    pub deeds: Vec<(i64, Deed)>,
+    /// For how long it goes on at least, in milliseconds.
+    pub lasts: i64,
 }
 
 /// How everything was at some moment when nothing ran.
@@ -275,6 +383,14 @@ pub(crate) struct Mark {
     skew: i64,
     flags: [bool; 5],
     calm_since: Option<i64>,
+}
+
+/// How every database was at some moment, to be had again.
+struct Backup {
+    databases: BTreeMap<ObjectId, u64>,
+    alarms: BTreeMap<ObjectId, i64>,
+    /// What people have done by then.
+    done: usize,
 }
 
 /// What is done meanwhile.
@@ -325,6 +441,16 @@ pub struct World {
     is_traced: bool,
     plays_max: u32,
     pub(crate) tells: bool,
+    pub(crate) keeps: bool,
+    lasts: i64,
+    /// What is declared of a package that is not what was at first.
+    pub(crate) declared: RefCell<BTreeMap<usize, Digest>>,
+    backup: RefCell<Option<Backup>>,
+    /// What people were told that it is done, in its order.
+    done: RefCell<Vec<Deed>>,
+    has_restored: Cell<bool>,
+    /// When the record of a project has last looked at what rests.
+    pub(crate) looked_again_at: RefCell<BTreeMap<u64, i64>>,
     trace: RefCell<Trace>,
     /// Rare things that were reached, and how often.
     pub points: RefCell<BTreeMap<&'static str, u64>>,
@@ -335,6 +461,26 @@ pub struct World {
 
 thread_local! {
     static CONFIG: Rc<Config> = Rc::new(Config::parse(CONFIG_TEXT).expect("a good file"));
+    static KEEPING: Rc<Config> = Rc::new(Config::parse(&keeping()).expect("a good file"));
+}
+
+/// How many packages one run deletes.
+pub(crate) const FILES_PER_RUN: usize = 2;
+/// Public repositories whose routes call a release abandoned after a day.
+pub(crate) const ABANDONED: [&str; 3] = ["harbour/nightly", "harbour/unstable", "harbour/buoy"];
+
+/// The same, and staging is cleaned up.
+fn keeping() -> String {
+    let text = CONFIG_TEXT.replace(r#"lapse = "100y""#, r#"lapse = "4h""#);
+    let (before, routes) = text.split_once("[[routes]]").expect("there are routes");
+    let mut text = format!(
+        "{before}[retention]\nenabled = true\nwait = \"24h\"\nfiles_per_run = {FILES_PER_RUN}\nbytes_per_run = \"1GB\"\n"
+    );
+    for route in routes.split("[[routes]]") {
+        let abandoned = if ABANDONED.iter().any(|public| route.contains(public)) { "abandoned = \"1d\"" } else { "" };
+        let _ = writeln!(text, "[[routes]]{route}\n[routes.retention]\nage = \"2h\"\nnotice = \"72h\"\n{abandoned}");
+    }
+    text
 }
 
 const CONFIG_TEXT: &str = r#"
@@ -426,12 +572,17 @@ pub fn other(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte ^ 0x20).collect()
 }
 
+/// The bytes that another build has made.
+pub fn rebuilt(bytes: &[u8]) -> Vec<u8> {
+    [bytes, b", built again"].concat()
+}
+
 impl World {
     /// A world in which all is staged, and nothing is released.
     pub fn new(settings: Settings) -> Rc<Self> {
-        let Settings { seed, parcels, weather, is_lively, per_page, delays, manner, is_traced, plays_max, tells } =
-            settings;
-        let config = CONFIG.with(Rc::clone);
+        let Settings { seed, parcels, weather, is_lively, per_page, delays, manner, .. } = settings;
+        let Settings { is_traced, plays_max, tells, keeps, deeds, lasts, .. } = settings;
+        let config = if keeps { KEEPING.with(Rc::clone) } else { CONFIG.with(Rc::clone) };
         let (mut staging, mut public) = (Server::new("staging", 60), Server::new("public", 165));
         staging.tokens = vec![Token::new("TOKEN_OF_STAGING")];
         public.tokens = vec![Token::new("TOKEN_OF_PUBLIC"), Token::new("TOKEN_OF_BEFORE")];
@@ -476,6 +627,13 @@ impl World {
             is_traced,
             plays_max,
             tells,
+            keeps,
+            lasts,
+            declared: RefCell::default(),
+            backup: RefCell::default(),
+            done: RefCell::default(),
+            has_restored: Cell::new(false),
+            looked_again_at: RefCell::default(),
             trace: RefCell::default(),
             points: RefCell::default(),
             calm_since: Cell::new(None),
@@ -487,10 +645,13 @@ impl World {
         let mut world = Rc::try_unwrap(world).ok().expect("nothing else holds the world");
         world.goals = goals;
         let world = Rc::new(world);
-        for (index, parcel) in world.parcels.iter().enumerate() {
+        for (index, parcel) in world.parcels.iter().enumerate().filter(|(_, parcel)| parcel.played_after < NEVER) {
             world.exec.after(parcel.played_after, Happening::Play(index));
         }
-        if tells {
+        for (after, deed) in deeds {
+            world.exec.after(after, Happening::Deed { deed, tries: 0 });
+        }
+        if tells || keeps {
             // Whatever is declared arms its record's alarm.
             let projects: BTreeSet<u64> = world.parcels.iter().map(|parcel| parcel.project).collect();
             for project in projects {
@@ -533,13 +694,7 @@ impl World {
             let maturity = self.config.versions.maturity(&parcel.version);
             record.know_project(parcel.project).expect("a record");
             record.expect(&parcel.version, &session, &self.config.policy, maturity, &planned, now).expect("a plan");
-            let file = if parcel.is_image() {
-                let (image, size) = (Some(parcel.filename.to_string()), Made::of(&parcel.bytes).size());
-                StagedFile { filename: String::new(), image, digest, size }
-            } else {
-                let size = u64::try_from(parcel.bytes.len()).expect("a small file");
-                StagedFile { filename: parcel.filename.to_string(), image: None, digest, size }
-            };
+            let file = parcel.staged_file(&parcel.bytes);
             record.declare(&parcel.version, &parcel.key, &file, false, &session, now).expect("a declaration");
             for planned in &planned {
                 for target in &planned.targets {
@@ -1009,7 +1164,7 @@ impl World {
             return self.acts_on_image(outsider, goal);
         }
         let now = self.exec.now();
-        let bytes = &self.parcels[goal.parcel].bytes;
+        let bytes = &self.bytes_of(goal.parcel);
         let (staging, public) = (&goal.staging.1, &goal.public.1);
         let mut journal = self.journal.borrow_mut();
         journal.meddled.insert(public.clone());
@@ -1021,11 +1176,12 @@ impl World {
             }
             Outsider::PublishesSame if !is_public => {
                 self.servers[goal.public.0].borrow_mut().put(public, bytes, now);
-                journal.public_ever.entry(public.clone()).or_default().insert(goal.digest);
+                journal.public_ever.entry(public.clone()).or_default().insert(Digest::of(bytes));
             }
             Outsider::DeletesPublic if is_public => {
                 drop(self.servers[goal.public.0].borrow_mut().delete(public, now));
                 *journal.deleted.entry(public.clone()).or_default() += 1;
+                journal.unserved_since.insert(goal.public.clone(), self.boundaries());
             }
             Outsider::DeletesStaged => drop(self.servers[goal.staging.0].borrow_mut().delete(staging, now)),
             Outsider::ReplacesStaged => self.servers[goal.staging.0].borrow_mut().put(staging, &other(bytes), now),
@@ -1064,6 +1220,7 @@ impl World {
                 let mut journal = self.journal.borrow_mut();
                 journal.meddled.insert(goal.public.1.clone());
                 *journal.deleted.entry(goal.public.1.clone()).or_default() += 1;
+                journal.unserved_since.insert(goal.public.clone(), self.boundaries());
                 None
             }
             Outsider::DeletesStaged => {
@@ -1129,7 +1286,7 @@ impl World {
                 if !self.is_dead() {
                     Edge(Rc::clone(self)).wake_records();
                 }
-                self.exec.after(CRON, Happening::Cron);
+                self.exec.after(if self.is_of_days() { CRON_OF_DAYS } else { CRON }, Happening::Cron);
             }
             Happening::Late(index) => {
                 let late = self.late.borrow_mut().get_mut(index).and_then(Option::take);
@@ -1142,26 +1299,194 @@ impl World {
                 if !self.is_dead() {
                     self.person();
                 }
-                self.exec.after(PERSON, Happening::Person);
+                self.exec.after(if self.is_of_days() { PERSON_OF_DAYS } else { PERSON }, Happening::Person);
             }
+            Happening::Deed { deed: deed @ (Deed::Backup | Deed::Restore | Deed::RestoreOne(_)), .. } => {
+                self.operates(deed)
+            }
+            Happening::Pushed { parcel, digest } => self.pushed(parcel, &digest),
             Happening::Carry { parcel, distro } => {
                 if !self.is_dead() {
                     let edge = Edge(Rc::clone(self));
                     self.exec.spawn(async move { edge.carry(parcel, distro).await });
                 }
             }
-            what @ (Happening::Ask { .. } | Happening::Webhook { .. }) => {
+            what @ (Happening::Ask { .. } | Happening::Webhook { .. } | Happening::Deed { .. }) => {
                 if self.is_dead() {
                     if let Some(again) = what.again() {
                         self.exec.after(10_000, again);
                     }
                     return;
                 }
-                let kind = if matches!(what, Happening::Ask { .. }) { Kind::Ask } else { Kind::Webhook };
+                let kind = match what {
+                    Happening::Ask { .. } => Kind::Ask,
+                    Happening::Deed { .. } => Kind::Change,
+                    _ => Kind::Webhook,
+                };
                 let world = Rc::clone(self);
                 self.exec.spawn(arrives(world, kind, what));
             }
         }
+    }
+
+    /// Whether its first hours are over and it lasts for days: all who come do so less often.
+    fn is_of_days(&self) -> bool {
+        self.lasts > FIRST_HOURS && self.elapsed() > FIRST_HOURS && self.calm_since.get().is_none()
+    }
+
+    /// What an operator does to the databases: nothing runs meanwhile.
+    fn operates(&self, deed: Deed) {
+        if deed == Deed::Backup {
+            let disk = self.disk.borrow();
+            let databases = disk.databases.iter().map(|(id, backend)| {
+                backend.back_up();
+                (id.clone(), backend.history())
+            });
+            let (databases, done) = (databases.collect(), self.done.borrow().len());
+            *self.backup.borrow_mut() = Some(Backup { databases, alarms: disk.alarms.clone(), done });
+            return;
+        }
+        let Some(backup) = self.backup.borrow_mut().take() else { return };
+        if !self.is_dead() {
+            self.die();
+            self.is_buried.set(true);
+            self.bury();
+        }
+        self.has_restored.set(true);
+        self.point("a database was restored");
+        let mut disk = self.disk.borrow_mut();
+        let count = disk.databases.len() as u64;
+        let is_restored = |index: u64| match deed {
+            Deed::RestoreOne(number) => number % count.max(1) == index,
+            _ => true,
+        };
+        let restored: Vec<ObjectId> = (0..)
+            .zip(disk.databases.keys())
+            .filter(|(index, _)| is_restored(*index))
+            .map(|(_, id)| id.clone())
+            .collect();
+        for id in &restored {
+            let backend = disk.databases.get(id).map(Rc::clone).expect("it was found above");
+            match backup.databases.get(id) {
+                Some(history) => backend.restore(*history),
+                None => backend.empty(),
+            }
+            match backup.alarms.get(id) {
+                Some(at) => drop(disk.alarms.insert(id.clone(), *at)),
+                None => drop(disk.alarms.remove(id)),
+            }
+        }
+        drop(disk);
+        for id in restored {
+            if let ObjectId::Project(project) = id {
+                self.journal.borrow_mut().restored(project, &self.parcels);
+                let tail = backup.done.min(self.done.borrow().len());
+                let lost: Vec<Deed> = self.done.borrow_mut().split_off(tail);
+                self.again(lost, project);
+            }
+        }
+    }
+
+    /// People see by a comparison what the record has forgotten that they did, and do it again before it goes on.
+    fn again(&self, lost: Vec<Deed>, project: u64) {
+        for deed in lost {
+            match deed.parcel() {
+                Some(parcel) if self.parcels[parcel].project == project => self.does_quietly(deed, parcel),
+                _ => self.done.borrow_mut().push(deed),
+            }
+        }
+        let backend = self.disk.borrow().databases.get(&ObjectId::Project(project)).map(Rc::clone);
+        if let Some(backend) = backend {
+            self.committed(Kind::RecordCommit, &backend);
+        }
+    }
+
+    /// What somebody does, with nobody in the way.
+    fn does_quietly(&self, deed: Deed, parcel: usize) {
+        let project = self.parcels[parcel].project;
+        let backend = self.disk.borrow().databases.get(&ObjectId::Project(project)).map(Rc::clone).expect("a record");
+        let record = Record::open(&*backend).expect("the record's schema");
+        self.wants(deed);
+        let is_done = crate::edge::does(&record, self, deed) == Some(true);
+        self.committed(Kind::RecordCommit, &backend);
+        self.is_answered(deed, is_done);
+    }
+
+    /// Somebody was told whether what they wanted is done.
+    pub(crate) fn is_answered(&self, deed: Deed, is_done: bool) {
+        self.is_told(deed, is_done);
+        if !is_done {
+            return;
+        }
+        self.done.borrow_mut().push(deed);
+        if let Deed::Replace(parcel) | Deed::Restage(parcel) = deed {
+            let digest = self.declared_of(parcel);
+            self.exec.after(2000, Happening::Pushed { parcel, digest });
+        }
+    }
+
+    /// A file arrives in staging, unless another one was declared meanwhile.
+    fn pushed(self: &Rc<Self>, parcel: usize, digest: &Digest) {
+        if self.declared_of(parcel) != *digest {
+            return;
+        }
+        let bytes = self.bytes_of(parcel);
+        self.looks_at_servers();
+        for goal in self.goals.iter().filter(|goal| goal.parcel == parcel) {
+            if self.here(&goal.staging).is_some_and(|here| here.digest == *digest) {
+                continue;
+            }
+            self.stage(&self.parcels[parcel], &goal.staging, &bytes, self.exec.now());
+            let mut journal = self.journal.borrow_mut();
+            journal.wrong_since.remove(&goal.staging);
+            journal.staged_at.insert(goal.staging.clone(), self.exec.now());
+            drop(journal);
+            self.point(if bytes == self.parcels[parcel].bytes {
+                "what was gone was staged again"
+            } else {
+                "a build has staged other bytes"
+            });
+        }
+    }
+
+    /// The images of a staging repository that are declared by any project, but for one.
+    pub(crate) fn kept_images(&self, site: &Site, but: &Digest) -> BTreeSet<Digest> {
+        let mut kept = BTreeSet::new();
+        for (id, record) in &self.disk.borrow().databases {
+            if !matches!(id, ObjectId::Project(_)) {
+                continue;
+            }
+            let rows = record.query(
+                "SELECT digest FROM packages WHERE staging_place = ? AND staging_repository = ? AND staged_at IS NOT NULL",
+                &[site.place.as_str().into(), site.repository.as_str().into()],
+            );
+            kept.extend(rows.unwrap_or_default().iter().filter_map(|row| row.text(0).ok()?.parse::<Digest>().ok()));
+        }
+        kept.remove(but);
+        kept
+    }
+
+    /// What is declared of a package.
+    pub(crate) fn declared_of(&self, parcel: usize) -> Digest {
+        let declared = self.declared.borrow().get(&parcel).copied();
+        declared.unwrap_or_else(|| self.parcels[parcel].digest_of(&self.parcels[parcel].bytes))
+    }
+
+    /// What is to be released of a target.
+    pub(crate) fn digest_of(&self, goal: &Goal) -> Digest {
+        self.declared.borrow().get(&goal.parcel).copied().unwrap_or(goal.digest)
+    }
+
+    /// The bytes of a package, as they are declared.
+    pub(crate) fn bytes_of(&self, parcel: usize) -> Vec<u8> {
+        let Parcel { bytes, .. } = &self.parcels[parcel];
+        let rebuilt = rebuilt(bytes);
+        if self.parcels[parcel].digest_of(&rebuilt) == self.declared_of(parcel) { rebuilt } else { bytes.clone() }
+    }
+
+    /// Whether a database was restored: what it had forgotten, it says otherwise.
+    pub(crate) fn has_restored(&self) -> bool {
+        self.has_restored.get()
     }
 
     fn play(&self, parcel: usize) {
@@ -1189,25 +1514,40 @@ impl World {
             let parcel = &self.parcels[goal.parcel];
             let Some((state, ..)) = self.journal.borrow().state(goal.parcel, &goal.distro) else { continue };
             let was_played = self.journal.borrow().played.contains_key(&goal.parcel);
-            if !was_played || !needs_a_person(state) {
+            let is_expected = self.keeps && state == TargetState::Expected;
+            if !is_expected && (!was_played || !needs_a_person(state)) {
                 continue;
             }
             let played = self.journal.borrow().plays_of(goal.parcel);
-            if state == TargetState::Missing || state == TargetState::Staged {
+            if matches!(state, TargetState::Missing | TargetState::Staged | TargetState::Expected) {
                 self.looks_at_servers();
                 self.is_quiet.set(true);
                 let staged = self.here(&goal.staging).map(|here| here.digest);
                 let sight = match staged {
-                    Some(digest) if digest == goal.digest => Some(Sight::Declared),
+                    Some(digest) if digest == self.digest_of(goal) => Some(Sight::Declared),
                     _ => None,
                 };
+                // Of an image that lacks a part only its promotion says so.
+                if self.keeps
+                    && parcel.is_image()
+                    && state == TargetState::Staged
+                    && played < self.plays_max
+                    && was_played
+                {
+                    plays.insert(goal.parcel);
+                }
                 if let Some(sight) = sight {
                     let record = edge.record(parcel.project);
                     let (version, key, distro) = (&parcel.version, &parcel.key, &goal.distro);
-                    let looked = record.seen_in_staging(version, key, distro, &goal.digest, &sight, self.clock());
+                    let looked =
+                        record.seen_in_staging(version, key, distro, &self.digest_of(goal), &sight, self.clock());
                     looked.expect("a look is written down");
                     self.journal.borrow_mut().restaged(goal.parcel, &goal.distro);
-                    if played < self.plays_max {
+                    let is_of = self.disk.borrow().databases.get(&ObjectId::Project(parcel.project)).map(Rc::clone);
+                    if let Some(backend) = is_of.filter(|_| self.keeps) {
+                        self.reads_states(parcel.project, &backend);
+                    }
+                    if played < self.plays_max && was_played {
                         plays.insert(goal.parcel);
                     }
                 }
@@ -1231,8 +1571,13 @@ impl World {
         if self.is_dead() || self.exec.tasks() > 0 {
             return false;
         }
+        if self.elapsed() < self.lasts {
+            return false;
+        }
         let journal = self.journal.borrow();
-        let all_played = (0..self.parcels.len()).all(|parcel| journal.played.contains_key(&parcel));
+        let is_played =
+            |(index, parcel): (usize, &Parcel)| parcel.played_after == NEVER || journal.played.contains_key(&index);
+        let all_played = self.parcels.iter().enumerate().all(is_played);
         let jobs = self.jobs.borrow();
         let (silent, speaking): (Vec<_>, Vec<_>) = jobs.iter().partition(|(_, (parcel, _))| self.is_silent(*parcel));
         if !all_played || journal.open_jobs(speaking.into_iter().map(|(job, _)| *job)) {
@@ -1281,6 +1626,11 @@ impl World {
         })
     }
 
+    /// Whether nobody plays a package's job.
+    pub(crate) fn is_never_played(&self, parcel: usize) -> bool {
+        self.parcels.get(parcel).is_some_and(|parcel| parcel.played_after == NEVER)
+    }
+
     /// Whether nothing of a package is left to be released.
     fn is_out(&self, parcel: usize) -> bool {
         let own = |goal: &&Goal| goal.parcel == parcel;
@@ -1301,7 +1651,9 @@ impl World {
         self.holds(parcel);
         let backend = self.disk.borrow().databases.get(&ObjectId::Project(*project)).map(Rc::clone).expect("a record");
         let record = Record::open(&*backend).expect("the record's schema");
-        record.hold(version, Some(std::slice::from_ref(key)), "user:nell", "bad notes", self.clock()).expect("a hold");
+        record
+            .hold(version, Some(std::slice::from_ref(key)), "user:nell", "bad notes", None, self.clock())
+            .expect("a hold");
         self.committed(Kind::RecordCommit, &backend);
     }
 
@@ -1311,6 +1663,7 @@ impl World {
         let here = self.here(&goal.public);
         let (public, listed_at) = (here.map(|here| here.digest), here.map(|here| here.listed_at));
         let staged = self.here(&goal.staging).map(|here| here.digest);
+        let digest = self.digest_of(goal);
         let journal = self.journal.borrow();
         // A package is released as a whole at first: one target that is gone keeps those from it that were never tried.
         let is_gone = |other: &&Goal| {
@@ -1321,8 +1674,33 @@ impl World {
             return true;
         }
         let is_meddled = journal.meddled.contains(&goal.public.1);
-        if state == TargetState::Staged && journal.is_held(goal.parcel) && public.is_none() {
+        let is_kept_back = self.keeps && needs_a_person(state) || state == TargetState::Staged && public.is_none();
+        if journal.is_held(goal.parcel) && is_kept_back {
             return true;
+        }
+        // Nobody can release any more what was given up, and nobody wants to what was never played.
+        if journal.is_closed(goal.parcel) && (needs_a_person(state) || state == TargetState::Skipped) {
+            return true;
+        }
+        // By a clock that is years ahead it is too old to be looked at.
+        let is_as_seen = self.is_never_played(goal.parcel) || state == TargetState::Staged;
+        if self.keeps && is_as_seen && !self.is_looked_for() {
+            return true;
+        }
+        if state == TargetState::Expired {
+            return journal.was_deleted(&goal.staging) && staged != Some(digest);
+        }
+        // What was deleted when its time had come is not shown as missing.
+        if self.is_never_played(goal.parcel) {
+            // Of an image it is the manifest that is looked at.
+            let is_there = staged == Some(digest) || self.parcels[goal.parcel].is_image();
+            return match state {
+                TargetState::Staged => is_there,
+                TargetState::Expected | TargetState::Missing => staged != Some(digest),
+                TargetState::Skipped => journal.is_closed(goal.parcel),
+                TargetState::Released => public == Some(digest),
+                _ => false,
+            };
         }
         // By a clock that is years ahead it has rested for longer than lost webhooks are looked for, and no job speaks.
         if self.is_silent(goal.parcel) && !self.is_looked_for() && needs_a_person(state) {
@@ -1333,14 +1711,15 @@ impl World {
             _ if state == TargetState::Released && is_meddled => true,
             // What was called missing is looked at again only in staging, where it is not. So this is right of what came
             // to the public place after the last look, and wrong of what was there to be seen.
-            (Some(_), staged) if state == TargetState::Missing && staged != Some(goal.digest) => {
+            (Some(_), staged) if state == TargetState::Missing && staged != Some(digest) => {
                 let judged_at = journal.missing_since(goal.parcel, &goal.distro);
                 self.has_jumped()
+                    || self.keeps
                     || judged_at.zip(listed_at).is_none_or(|(judged, listed)| listed > judged - TOLD_WITHIN)
             }
-            (Some(public), _) if public == goal.digest => state == TargetState::Released,
+            (Some(public), _) if public == digest => state == TargetState::Released,
             (Some(_), _) => state == TargetState::Conflict,
-            (None, Some(staged)) if staged == goal.digest => state == TargetState::Released,
+            (None, Some(staged)) if staged == digest => state == TargetState::Released,
             (None, Some(_)) => matches!(state, TargetState::Failed | TargetState::Missing | TargetState::Conflict),
             (None, None) => matches!(state, TargetState::Missing | TargetState::Failed | TargetState::Conflict),
         }
@@ -1461,6 +1840,7 @@ impl World {
             Weather::Named(faults) => faults.keys().next_back().is_none_or(|last| self.boundaries() > *last),
             Weather::Swarm { until, .. } => self.exec.now() - BEGUN > *until,
         };
+        let calm = calm && self.elapsed() >= self.lasts;
         if calm && self.calm_since.get().is_none() {
             let now = self.exec.now();
             let since = if self.is_lively { now } else { (now / 60_000 + 1) * 60_000 };
@@ -1699,8 +2079,12 @@ impl World {
         let repository = crate::registry::repository_of(path).to_owned();
         let tag = crate::registry::tag_of(path).unwrap_or_default();
         let before = registry.borrow().tag(&repository, tag).map(|tagged| tagged.digest);
+        let whole = (kind == Some(Kind::ManifestDelete)).then(|| self.whole_images(number, &repository));
         let answer = registry.borrow_mut().answer(request, sight, now);
         let is_done = answer.status().is_success();
+        if let Some(whole) = whole.filter(|_| is_done) {
+            self.image_deleted(number, &repository, &whole);
+        }
         match kind {
             Some(Kind::TagPut) if is_done => self.tag_written(number, &repository, tag, before, is_late),
             Some(kind @ (Kind::ImageHead | Kind::TagList)) if sight == ImageSight::Now => {
@@ -1727,13 +2111,23 @@ impl World {
         let now = self.exec.now();
         let is_promote = crate::server::kind(request) == Some(Kind::Promote);
         let moved = is_promote.then(|| self.moves(server, request)).flatten();
+        let deleted = crate::journal::place_of(request).map(|place| (self.digest_at(server, &place), place));
         let answer = self.servers[server].borrow_mut().answer(request, view, now);
+        if let Some((Some(digest), place)) = deleted
+            && answer.status() == 200
+        {
+            self.file_deleted(server, &place, &digest);
+        }
         if let Some((place, before)) = moved
             && answer.status() == 201
         {
             self.written(server, &place, before);
         }
         answer
+    }
+
+    fn digest_at(&self, server: usize, place: &Place) -> Option<Digest> {
+        self.servers[server].borrow().files.get(place).map(|file| file.digest)
     }
 
     /// Where a promote request leads, and what has the name there.

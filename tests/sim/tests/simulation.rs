@@ -113,6 +113,13 @@ fn random_steps_with_images_break_no_promise_and_reach_what_is_rare() {
     walk(first, steps, &swarm::IMAGE_POINTS);
 }
 
+#[test]
+fn random_steps_of_days_break_no_promise_and_reach_what_is_rare() {
+    let steps = from_environment("SLIPWAY_SIM_DAYS_STEPS", 10_000_000);
+    let first = from_environment("SLIPWAY_SIM_DAYS_SEED", swarm::OF_DAYS);
+    walk(first, steps, &swarm::DAYS_POINTS);
+}
+
 fn walk(first: u64, steps: u64, points: &[&str]) {
     let began = Instant::now();
     let walked = swarm::walk(first, steps);

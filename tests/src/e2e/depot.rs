@@ -27,7 +27,8 @@ pub struct Depot {
     control: String,
     /// The user of builds and of the edge's downloads.
     pub staging: User,
-    /// The user whom the edge releases as.
+    /// Somebody else who may write the public repository, and staging too: people who do things by hand. The edge has a user of
+    /// its own, so that whoever judges can tell the two apart.
     pub public: User,
 }
 
@@ -41,8 +42,14 @@ impl Depot {
             url: stack.depot_url(),
             control: stack.depot_control(),
             staging: user(stack.staging_repository(), "STAGING_TOKEN"),
-            public: user(stack.public_repository(), "PUBLIC_TOKEN"),
+            public: user(stack.public_repository(), "HAND_TOKEN"),
         }
+    }
+
+    /// The user whom the edge releases as. Whoever uses it in a test writes as if they were the edge.
+    pub fn edge(&self, stack: &Stack) -> User {
+        let authorization = format!("Basic {}", STANDARD.encode(format!("{}:", stack.secret("PUBLIC_TOKEN"))));
+        User { repository: self.public.repository.clone(), authorization }
     }
 
     // ---- packagecloud's API ----
@@ -85,9 +92,15 @@ impl Depot {
         found.and_then(|found| found["id"].as_u64()).unwrap_or_else(|| panic!("the depot does not know {distro}"))
     }
 
-    /// Deletes a file from the user's repository.
+    /// Deletes a file from a user's repository, by hand.
     pub fn delete(&self, user: &User, distro: &str, filename: &str) -> Answer {
-        self.api(user, "DELETE", &format!("repos/{}/{distro}/{filename}", user.repository), "application/json", "")
+        self.api(
+            &self.public,
+            "DELETE",
+            &format!("repos/{}/{distro}/{filename}", user.repository),
+            "application/json",
+            "",
+        )
     }
 
     /// What the user's repository holds under exactly this name: the digests that the API shows.

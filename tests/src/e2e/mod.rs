@@ -1,10 +1,13 @@
 //! A whole Slipway for one test: depot, the GitLab stand-in and workerd with the Worker, driven from outside alone.
 //!
+//! At the end of each that went well, an auditor of its own judges what was published.
+//!
 //! Nothing is mocked and nothing is slept through: a test waits for a condition with a deadline. What stands here only
 //! shortens the calls that pipelines, people and package managers make; what a call must give, the tests say.
 #![allow(clippy::missing_panics_doc, reason = "these are parts of tests: a call that fails here fails the test")]
 #![allow(clippy::return_self_not_must_use, reason = "an assertion may be all that a caller wants")]
 
+mod auditor;
 mod depot;
 mod gateway;
 mod gitlab;
@@ -49,6 +52,7 @@ pub struct World {
     /// The GitLab stand-in.
     pub gitlab: Gitlab,
     folder: PathBuf,
+    is_audited: bool,
 }
 
 impl World {
@@ -67,7 +71,7 @@ impl World {
         let stack = Stack::start(&settings).expect("`cargo xtask build` has built what a stack needs");
         let depot = Depot::of(&stack);
         let gitlab = Gitlab::of(&stack);
-        Self { stack, depot, gitlab, folder }
+        Self { stack, depot, gitlab, folder, is_audited: true }
     }
 
     /// The project that most tests release.
@@ -180,9 +184,15 @@ impl Drop for World {
             eprintln!("state and logs stay in {}", self.folder.display());
             return;
         }
+        let findings = self.judged();
         for part in self.stack.parts().into_iter().rev() {
             let _ = self.stack.process(part).stop();
         }
+        assert!(
+            findings.is_empty(),
+            "the auditor has found: {findings:#?}; state and logs stay in {}",
+            self.folder.display()
+        );
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

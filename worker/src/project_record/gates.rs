@@ -8,7 +8,7 @@ use slipway_core::promotion::May;
 use slipway_core::release::{Key, Version};
 use slipway_core::secret::JobSession;
 use slipway_edge::changes::{self, By, Change};
-use slipway_edge::{gates, job_call};
+use slipway_edge::{gates, job_call, withdraw};
 use slipway_gitlab::Instance;
 use slipway_ledger::Ask;
 
@@ -40,6 +40,7 @@ impl ProjectRecord {
     /// Whether a package's object may begin an act now.
     pub(super) async fn may_act(&self, ask: &Ask) -> std::result::Result<May, Problem> {
         self.know_id(ask.project_id)?;
+        self.hear_first().await?;
         let config = settings::config()?;
         let gitlab = self.gitlab(&config);
         Ok(gates::may_act(self.record()?, &self.host(), &config, gitlab.as_ref(), ask).await?)
@@ -55,5 +56,18 @@ impl ProjectRecord {
         }
         self.soon().await?;
         self.release(project_id, version)
+    }
+
+    /// Takes back what is public, or says what that would be.
+    pub(super) async fn withdraw(&self, project_id: u64, version: &Version, call: &withdraw::Call) -> Answer {
+        self.know_id(project_id)?;
+        let config = settings::config()?;
+        let project = settings::project(&config, project_id)?;
+        let answer = withdraw::ask(self.record()?, &self.host(), &config, project, version, call).await?;
+        if call.request.dry_run {
+            return json(200, &answer);
+        }
+        self.soon().await?;
+        json(202, &answer)
     }
 }

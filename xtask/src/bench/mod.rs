@@ -11,6 +11,7 @@ mod index;
 pub(crate) mod measure;
 mod patch_day;
 mod release;
+mod sweep;
 mod webhook;
 mod world;
 
@@ -40,7 +41,7 @@ struct Bench {
     run: fn(&Steps, &Places) -> anyhow::Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     Bench {
         name: "audit",
         about: "checking an audit of a million rows with `slipway verify`: time and memory",
@@ -62,6 +63,11 @@ const BENCHES: [Bench; 7] = [
         name: "patch-day",
         about: "156 packages of three versions at a server that is busy above 4 pushes at a time: time, and its estimate",
         run: patch_day::run,
+    },
+    Bench {
+        name: "sweep",
+        about: "10,000 staged packages looked at in one run: list requests, time and memory",
+        run: sweep::run,
     },
     Bench {
         name: "webhook",

@@ -12,11 +12,13 @@ const KEY_BYTES: usize = 21;
 
 /// The names that the Worker's bindings have: how each begins, and how many random bytes follow. As hexadecimal digits
 /// these are base64, too, so that a signing token is one.
-const NAMES: [(&str, &str, usize); 14] = [
+const NAMES: [(&str, &str, usize); 15] = [
     ("GITLAB_TOKEN", "", 16),
     ("GITLAB_STATUS_TOKEN", "", 16),
     ("STAGING_TOKEN", "", 24),
     ("PUBLIC_TOKEN", "", 24),
+    // Of somebody who may write where the edge does, and is not the edge. The Worker has no use for it.
+    ("HAND_TOKEN", "", 24),
     ("REGISTRY_STAGING_TOKEN", "", 24),
     ("REGISTRY_PUBLIC_TOKEN", "", 24),
     ("WEBHOOK_TOKEN_TUG", "", 24),

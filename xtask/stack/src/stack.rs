@@ -67,6 +67,8 @@ const APPLICATION: &str = "slipway-command";
 
 const STAGING: (&str, &str) = ("harbour-ci", "pre-release");
 const PUBLIC: (&str, &str) = ("harbour", "stable");
+/// A user of the package server who does by hand what the edge should do.
+const HAND: &str = "hand";
 
 /// The user of the closed registry.
 const REGISTRY_USER: &str = "harbour-ci";
@@ -218,11 +220,16 @@ impl Stack {
             "users": [
                 {"name": STAGING.0, "token": self.secret("STAGING_TOKEN")},
                 {"name": PUBLIC.0, "token": self.secret("PUBLIC_TOKEN")},
+                {"name": HAND, "token": self.secret("HAND_TOKEN")},
             ],
             "repos": [owned(STAGING, true), owned(PUBLIC, false)],
         });
         for (key, value) in &settings.more_depot_seed {
             text[key] = value.clone();
+        }
+        for repository in text["repos"].as_array_mut().into_iter().flatten() {
+            let others = repository["collaborators"].as_array().cloned().unwrap_or_default();
+            repository["collaborators"] = others.into_iter().chain([json!(HAND)]).collect();
         }
         crate::write_private(&seed, &format!("{text:#}\n"))?;
         let program = match &settings.handed_out {
@@ -306,7 +313,7 @@ impl Stack {
             wrangler: &wrangler,
             folder: &folder,
             config: &config,
-            secrets: self.secrets.iter().collect(),
+            secrets: self.secrets.iter().filter(|(name, _)| *name != "HAND_TOKEN").collect(),
             address: self.ports.address("edge"),
         }
         .write()?;

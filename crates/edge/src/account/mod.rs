@@ -88,6 +88,19 @@ pub struct AskSlot {
     pub transfers: u32,
 }
 
+/// An account in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Transfers that run.
+    pub lent: u64,
+    /// Those who wait for one.
+    pub waiting: u64,
+    /// How many may run at a time now.
+    pub limit: u64,
+    /// Whether the server has cut the account off.
+    pub is_cut_off: bool,
+}
+
 /// A transfer is over, or was not begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotEnded {
@@ -153,7 +166,7 @@ fn jitter(ms: u64, random: u64) -> u64 {
 impl<S: Sql> Account<S> {
     /// Opens a database, bringing it to the newest schema.
     pub fn open(sql: S) -> Result<Self, MigrationError> {
-        migrate(&sql, &[FIRST, FAIR, crate::reading::TABLES, BESIDE, TURNS])?;
+        migrate(&sql, &[FIRST, FAIR, crate::reading::TABLES, BESIDE, TURNS, crate::sweep::TABLES])?;
         Ok(Self(sql))
     }
 
@@ -203,6 +216,23 @@ impl<S: Sql> Account<S> {
             )?;
             self.0.query("UPDATE leases SET at_once = MAX(at_once, ?)", &[taken.saturating_add(1).into()])?;
             Ok(Slot::Lent)
+        })
+    }
+
+    /// What the account says of itself in numbers.
+    pub fn measured(&self, now: Timestamp) -> Result<Measured, SqlError> {
+        let count = |statement: &str| -> Result<u64, SqlError> {
+            let rows = self.0.query(statement, &[now.0.into()])?;
+            Ok(rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default())
+        };
+        // One that nobody has used has no pace yet, and none is made by counting.
+        let pace =
+            if self.0.query("SELECT 1 FROM pace", &[])?.is_empty() { None } else { Some(Pace::of(&self.0, 1000)?) };
+        Ok(Measured {
+            lent: count("SELECT COUNT(*) FROM leases WHERE ends_at > ?")?,
+            waiting: count("SELECT COUNT(*) FROM waiters WHERE asked_at <= ?")?,
+            limit: pace.as_ref().map_or(0, Pace::limit),
+            is_cut_off: pace.is_some_and(|pace| pace.cut_off(now).is_some()),
         })
     }
 

@@ -104,7 +104,7 @@ fn a_hold_between_the_approval_and_the_act_stops_what_it_names_and_nothing_else(
         edge.approves(82, "two");
         let held = held.map(|held| held.map(key));
         let held = held.as_ref().map(<[_; 1]>::as_slice);
-        edge.record.hold(&version(), held, "user:nell", "bad notes", edge.now()).expect("a hold");
+        edge.record.hold(&version(), held, "user:nell", "bad notes", None, edge.now()).expect("a hold");
         for name in ["one", "two"] {
             let may = edge.may_act(name);
             if stopped.contains(&name) {
@@ -126,7 +126,9 @@ fn a_hold_that_is_set_while_gitlab_is_asked_stops_the_act() {
     edge.has_pipeline(9, "success");
     edge.approves(81, "one");
     edge.passes(MINUTE);
-    edge.meanwhile(|edge| edge.record.hold(&version(), None, "user:nell", "bad notes", edge.now()).expect("a hold"));
+    edge.meanwhile(|edge| {
+        edge.record.hold(&version(), None, "user:nell", "bad notes", None, edge.now()).expect("a hold")
+    });
     let may = edge.may_act("one");
     assert!(matches!(may, May::Never { .. }), "{may:?}");
     assert_eq!(edge.state("one"), TargetState::Staged);

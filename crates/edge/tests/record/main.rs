@@ -7,4 +7,5 @@ mod changing;
 mod finding;
 mod hints;
 mod host;
+mod stopping;
 mod telling;

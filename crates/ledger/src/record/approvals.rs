@@ -3,7 +3,7 @@
 use slipway_core::approval::{Approval, Candidate, Via};
 use slipway_core::cargo::tag_of;
 use slipway_core::promotion::{Order, OrderTarget};
-use slipway_core::release::{Key, Version};
+use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::route::Site;
 use slipway_core::time::Timestamp;
 use slipway_wire::{Digest, Planted, planted};
@@ -45,8 +45,25 @@ impl<S: Sql> Record<S> {
             release_all: all.map(|(job, environment)| (job.to_owned(), environment.to_owned())),
             digest: row.text_or_null(3)?.map(parse).transpose()?,
             is_closed: self.closing(version)?.is_some(),
-            targets: self.states(version, key)?,
+            withdrawn: self.withdrawn_names_of(version, key)?,
+            targets: self.releasable(version, key)?,
         }))
+    }
+
+    /// The states of a package's targets, for whoever would release it. What another project has begun to delete has no
+    /// bytes, whatever this record has seen of them.
+    fn releasable(&self, version: &Version, key: &Key) -> Result<Vec<(String, TargetState)>, LedgerError> {
+        let mut targets = self.states(version, key)?;
+        if self.is_being_deleted(version, key)? {
+            let waits = |state: &TargetState| {
+                !state.is_moving()
+                    && !matches!(state, TargetState::Released | TargetState::Skipped | TargetState::Withdrawn)
+            };
+            for (_, state) in targets.iter_mut().filter(|(_, state)| waits(state)) {
+                *state = TargetState::Expired;
+            }
+        }
+        Ok(targets)
     }
 
     /// Writes an approval down and puts its order where [`Record::dispatches`] finds it. `false` when there is nothing to

@@ -337,7 +337,7 @@ impl<S: Sql> Record<S> {
     ) -> Result<(), LedgerError> {
         self.not_closed(version)?;
         let rows = self.0.query(
-            "SELECT pipeline_id, digest, filename, kind, architecture, staging_repository FROM packages
+            "SELECT pipeline_id, digest, filename, kind, architecture, staging_repository, staging_place FROM packages
              WHERE version = ? AND key = ?",
             &[version.as_str().into(), key.as_str().into()],
         )?;
@@ -358,6 +358,11 @@ impl<S: Sql> Record<S> {
         }
         let (kind, architecture) = (parse(row.text(3)?)?, row.text_or_null(4)?);
         let named = cargo(key, file, kind, architecture, row.text(5)?).map_err(LedgerError::OtherFile)?;
+        // What is staged while its deletion is on its way could be deleted a moment after it was seen.
+        let site = Site { place: row.text(6)?.to_owned(), repository: row.text(5)?.to_owned() };
+        if self.is_file_being_deleted(&site, &named, &file.digest)? {
+            return Err(LedgerError::BeingDeleted { version: version.clone(), key: key.clone() });
+        }
         let before = row.text_or_null(1)?.map(parse::<Digest>).transpose()?;
         let before_named = row.text_or_null(2)?;
         if let Some(declared) = before {
@@ -388,11 +393,12 @@ impl<S: Sql> Record<S> {
             return Err(LedgerError::SharedFile { version, key, other, filename, distro });
         }
         self.0.query(
-            "UPDATE packages SET filename = ?, digest = ?, size = ? WHERE version = ? AND key = ?",
+            "UPDATE packages SET filename = ?, digest = ?, size = ?, declared_at = ? WHERE version = ? AND key = ?",
             &[
                 named.as_str().into(),
                 file.digest.to_string().into(),
                 file.size.into(),
+                now.0.into(),
                 version.as_str().into(),
                 key.as_str().into(),
             ],
@@ -494,7 +500,7 @@ impl<S: Sql> Record<S> {
             let state: TargetState = parse(row.text(1)?)?;
             let problem: Option<api::Problem> = row.text_or_null(2)?.map(serde_json::from_str).transpose()?;
             let is_void = match state {
-                TargetState::Expected | TargetState::Staged | TargetState::Conflict => true,
+                TargetState::Expected | TargetState::Staged | TargetState::Conflict | TargetState::Expired => true,
                 // Nobody has promoted it, or the one who did has said what the public can see.
                 TargetState::Missing => problem.is_none_or(|problem| problem.public == "none"),
                 // What went wrong may have left something behind.
@@ -577,13 +583,19 @@ impl<S: Sql> Record<S> {
             }
             let before: TargetState = parse(row.text(0)?)?;
             // What was never staged is not missing.
-            let absent = if before == TargetState::Expected { before } else { TargetState::Missing };
+            let absent = match before {
+                TargetState::Expected | TargetState::Expired => before,
+                _ => TargetState::Missing,
+            };
             let (state, problem) = match sight {
                 Sight::Declared => (TargetState::Staged, still_to_be_said(before, row.text_or_null(1)?)?),
                 Sight::Nothing => (absent, found_missing(row.text_or_null(1)?)?),
                 Sight::Other(problem) => (absent, Some(problem.clone())),
             };
-            let waiting = matches!(before, TargetState::Expected | TargetState::Staged | TargetState::Missing);
+            // What expired can be staged again. While its deletion is on its way, what is seen of it says nothing.
+            let comes_back = before == TargetState::Expired && !self.is_being_deleted(version, key)?;
+            let waiting =
+                matches!(before, TargetState::Expected | TargetState::Staged | TargetState::Missing) || comes_back;
             let same = before == state
                 && row.text_or_null(1)? == problem.as_ref().map(serde_json::to_string).transpose()?.as_deref();
             if !waiting || same {

@@ -13,11 +13,11 @@ use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts, Shipped
 use slipway_core::problem::{Code, Visible};
 use slipway_core::promotion::May;
 use slipway_core::release::{Key, TargetState, Version};
-use slipway_core::report::{Report, skipped};
+use slipway_core::report::{Report, skipped, skipped_when_begun};
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
-use super::{LedgerError, Record, named_target, parse, subject};
+use super::{Held, LedgerError, Record, named_target, parse, subject};
 use crate::sql::{Row, Sql, Value};
 
 /// The key under which the release as a whole is held. No package can have it.
@@ -195,34 +195,44 @@ impl<S: Sql> Record<S> {
     }
 
     /// Writes down that a release runs in an environment; whether that is new. Of a pipeline, only what that has declared
-    /// runs there: another may feed the same release. It began to at the moment at which it is told.
+    /// runs there: another may feed the same release. It began to at the moment at which it is told. `done_at`: when the
+    /// deployment was done, which of two releases runs there now.
     pub fn deployed(
         &self,
         version: &Version,
         pipeline_id: Option<u64>,
         environment: &str,
         by: &str,
+        done_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         self.0.atomically(|| {
             self.planned(version)?;
             let at: [Value; 3] = [version.as_str().into(), environment.into(), pipeline_id.unwrap_or_default().into()];
-            let before = self
-                .0
-                .query("SELECT at FROM deployments WHERE version = ? AND environment = ? AND pipeline_id = ?", &at)?;
-            // Told again, it is no later; told after other bytes were staged, it is another deployment.
-            let newest = self.0.query(
-                "SELECT COALESCE(MAX(first_staged_at), 0) FROM packages WHERE version = ?1 AND ?2 IN (0, pipeline_id)",
-                &[version.as_str().into(), at[2].clone()],
+            let before = self.0.query(
+                "SELECT at, COALESCE(done_at, at) FROM deployments WHERE version = ? AND environment = ? AND pipeline_id = ?",
+                &at,
             )?;
-            let newest = newest.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default();
-            if before.first().map(|row| row.integer(0)).transpose()?.is_some_and(|at| at >= newest) {
-                return Ok(false);
+            // Told again, it is no later. Told after other bytes were staged, it is another deployment; and so is one that was
+            // done after another release came to run there, as when somebody rolls back.
+            let known = self.0.query(
+                "SELECT COALESCE((SELECT MAX(first_staged_at) FROM packages WHERE version = ?1 AND ?3 IN (0, pipeline_id)), 0),
+                    COALESCE((SELECT MAX(COALESCE(done_at, at)) FROM deployments WHERE environment = ?2 AND version <> ?1), 0)",
+                &at,
+            )?;
+            let known = known.first().map(|row| Ok::<_, LedgerError>((row.integer(0)?, row.integer(1)?))).transpose()?;
+            let (staged, others) = known.unwrap_or_default();
+            let done_at = done_at.unwrap_or(now).min(now);
+            if let Some(row) = before.first() {
+                let is_rolled_back = row.integer(1)? < others && others < done_at.0;
+                if row.integer(0)? >= staged && !is_rolled_back {
+                    return Ok(false);
+                }
             }
             self.0.query(
-                "INSERT INTO deployments (version, environment, pipeline_id, at) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (version, environment, pipeline_id) DO UPDATE SET at = excluded.at",
-                &[at[0].clone(), at[1].clone(), at[2].clone(), now.0.into()],
+                "INSERT INTO deployments (version, environment, pipeline_id, at, done_at) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (version, environment, pipeline_id) DO UPDATE SET at = ?4, done_at = ?5",
+                &[at[0].clone(), at[1].clone(), at[2].clone(), now.0.into(), done_at.0.into()],
             )?;
             let details = serde_json::json!({ "environment": environment, "pipeline": pipeline_id });
             self.change(version, by, "deployed", version.as_str(), &details, now)?;
@@ -281,38 +291,50 @@ impl<S: Sql> Record<S> {
     /// Who holds what of a release: the whole of it, where there is no key.
     pub fn holds(&self, version: &Version) -> Result<Vec<(Option<Key>, Hold)>, LedgerError> {
         let rows = self.0.query(
-            "SELECT key, held_by, reason, at FROM holds WHERE version = ? ORDER BY key",
+            "SELECT key, held_by, reason, at, until FROM holds WHERE version = ? ORDER BY key",
             &[version.as_str().into()],
         )?;
         rows.iter()
             .map(|row| {
                 let key = Some(row.text(0)?).filter(|key| *key != WHOLE).map(parse).transpose()?;
-                let at = Timestamp(row.integer(3)?);
-                Ok((key, Hold { by: row.text(1)?.to_owned(), reason: row.text(2)?.to_owned(), at }))
+                let (at, until) = (Timestamp(row.integer(3)?), moment_or_null(row, 4)?);
+                Ok((key, Hold { by: row.text(1)?.to_owned(), reason: row.text(2)?.to_owned(), at, until }))
             })
             .collect()
     }
 
-    /// Holds packages, or a release as a whole. What was approved and has not begun goes back; what is under way is
-    /// finished. Held again, the newer reason counts.
+    /// Holds packages, or a release as a whole; without `until`, until somebody lifts it. What was approved and has not begun
+    /// goes back; what is under way is finished. Held again, the newer reason counts. A hold is written down even when it
+    /// comes too late for some packages: for all others it counts.
     pub fn hold(
         &self,
         version: &Version,
         keys: Option<&[Key]>,
         by: &str,
         reason: &str,
+        until: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Held, LedgerError> {
         self.0.atomically(|| {
             self.planned(version)?;
             for key in self.named(version, keys)? {
                 self.0.query(
-                    "INSERT INTO holds (version, key, held_by, reason, at) VALUES (?, ?, ?, ?, ?)
-                     ON CONFLICT (version, key) DO UPDATE SET held_by = excluded.held_by, reason = excluded.reason, at = excluded.at",
-                    &[version.as_str().into(), key.as_str().into(), by.into(), reason.into(), now.0.into()],
+                    "INSERT INTO holds (version, key, held_by, reason, at, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (version, key) DO UPDATE SET held_by = ?3, reason = ?4, at = ?5, until = ?6",
+                    &[
+                        version.as_str().into(),
+                        key.as_str().into(),
+                        by.into(),
+                        reason.into(),
+                        now.0.into(),
+                        until.map(|until| until.0).into(),
+                    ],
                 )?;
             }
-            let details = serde_json::json!({ "keys": keys, "reason": reason });
+            let details = match until {
+                Some(until) => serde_json::json!({ "keys": keys, "reason": reason, "until": until.to_string() }),
+                None => serde_json::json!({ "keys": keys, "reason": reason }),
+            };
             self.change(version, by, "held", version.as_str(), &details, now)?;
             let why = format!("it is on hold by {by}: {}", reason.trim().trim_end_matches('.'));
             for (key, distro, approval) in self.unbegun(version)? {
@@ -320,8 +342,38 @@ impl<S: Sql> Record<S> {
                     self.take_back(version, &key, &distro, approval, &StopReason::Blocked(why.clone()), now)?;
                 }
             }
-            Ok(())
+            match keys {
+                Some(keys) => self.came_in_time(version, keys),
+                None => self.came_in_time(version, &self.keys(version)?),
+            }
         })
+    }
+
+    /// Ends the holds whose time is over; the releases that have changed by that.
+    pub fn end_holds(&self, now: Timestamp) -> Result<Vec<Version>, LedgerError> {
+        self.0.atomically(|| {
+            let rows = self
+                .0
+                .query("DELETE FROM holds WHERE until <= ? RETURNING version, key, held_by, until", &[now.0.into()])?;
+            let mut changed = Vec::new();
+            for row in &rows {
+                let version: Version = parse(row.text(0)?)?;
+                let keys = Some(row.text(1)?).filter(|key| *key != WHOLE).map(|key| [key]);
+                let until = Timestamp(row.integer(3)?).to_string();
+                let details = serde_json::json!({ "keys": keys, "held_by": row.text(2)?, "until": until });
+                self.change(&version, "edge", "lifted", version.as_str(), &details, now)?;
+                if !changed.contains(&version) {
+                    changed.push(version);
+                }
+            }
+            Ok(changed)
+        })
+    }
+
+    /// When the next hold ends by itself.
+    pub fn next_hold_end(&self) -> Result<Option<Timestamp>, LedgerError> {
+        let rows = self.0.query("SELECT MIN(until) FROM holds", &[])?;
+        rows.first().map(|row| moment_or_null(row, 0)).transpose().map(Option::flatten)
     }
 
     /// Lifts holds. Nothing is released by that: what lost its approval needs another.
@@ -363,7 +415,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// The keys that a request means, as they are held: the whole release has one of its own.
-    fn named(&self, version: &Version, keys: Option<&[Key]>) -> Result<Vec<String>, LedgerError> {
+    pub(super) fn named(&self, version: &Version, keys: Option<&[Key]>) -> Result<Vec<String>, LedgerError> {
         let Some(keys) = keys else { return Ok(vec![WHOLE.to_owned()]) };
         for key in keys {
             if self.states(version, key)?.is_empty() {
@@ -413,12 +465,14 @@ impl<S: Sql> Record<S> {
                 &[now.0.into(), by.into(), reason.into(), version.as_str().into()],
             )?;
             let problem = serde_json::to_string(&skipped(reason))?;
+            let begun = serde_json::to_string(&skipped_when_begun(reason))?;
             let rows = self.0.query(
-                "UPDATE targets SET state = 'skipped', since = ?, step = NULL, problem = ?, approval = NULL
+                "UPDATE targets SET state = 'skipped', since = ?, step = NULL, problem = CASE begun WHEN 0 THEN ? ELSE ? END,
+                    approval = NULL
                  WHERE version = ? AND state NOT IN ('released', 'skipped', 'withdrawn')
                  AND NOT (state IN ('approved', 'releasing') AND allowed_at IS NOT NULL)
                  RETURNING key || ' ' || distro",
-                &[now.0.into(), problem.into(), version.as_str().into()],
+                &[now.0.into(), problem.into(), begun.into(), version.as_str().into()],
             )?;
             let mut left = Vec::new();
             for row in &rows {
@@ -450,7 +504,7 @@ impl<S: Sql> Record<S> {
         }
     }
 
-    fn planned(&self, version: &Version) -> Result<(), LedgerError> {
+    pub(super) fn planned(&self, version: &Version) -> Result<(), LedgerError> {
         match self.sequence(version)? {
             Some(_) => Ok(()),
             None => Err(LedgerError::NoRelease { version: version.clone() }),
@@ -470,7 +524,7 @@ impl<S: Sql> Record<S> {
         let until = self.given(ask.approval)?.map(|given| given.at + lapse);
         match until {
             Some(until) if allowed_at.is_none() && until <= now => {
-                Ok(Some(self.stop(ask, &StopReason::Lapsed(until), now)?))
+                Ok(Some(self.call_off(ask, &StopReason::Lapsed(until), now)?))
             }
             _ => Ok(None),
         }
@@ -511,6 +565,10 @@ impl<S: Sql> Record<S> {
                 Some((state, _)) => return Ok(May::Never { state, problem: None }),
                 None => return Ok(May::Never { state: TargetState::Failed, problem: None }),
             }
+            // Asked in the transaction that allows it: what a stop finds allowed is really under way.
+            if let Some(stopped) = self.stopped()? {
+                return Ok(May::Stopped(stopped));
+            }
             self.0.query(
                 "UPDATE targets SET allowed_at = COALESCE(allowed_at, ?), begun = 1, told_at = ?
                  WHERE version = ? AND key = ? AND distro = ?",
@@ -527,7 +585,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// An act must not begin: its approval is over.
-    pub fn stop(&self, ask: &Ask, why: &StopReason, now: Timestamp) -> Result<May, LedgerError> {
+    pub fn call_off(&self, ask: &Ask, why: &StopReason, now: Timestamp) -> Result<May, LedgerError> {
         self.0.atomically(|| match self.asked(ask)? {
             Some((state, _)) if state.is_moving() => {
                 let (state, problem) = self.take_back(&ask.version, &ask.key, &ask.distro, ask.approval, why, now)?;

@@ -18,9 +18,11 @@ use super::{LedgerError, Record, named_target, parse, subject};
 use crate::sql::Sql;
 
 /// A release is looked at for as long as staging keeps its packages.
-const WATCHED_FOR: Duration = Duration::from_hours(14 * 24);
+pub(super) const WATCHED_FOR: Duration = Duration::from_hours(14 * 24);
 /// How many looks without a file make its absence a fact.
 const ABSENT_LOOKS: i64 = 2;
+/// How soon a target is looked at again that one look did not find.
+const SECOND_LOOK: Duration = Duration::from_mins(10);
 /// How many targets one sweep looks at.
 const TARGETS_MAX: u64 = 500;
 
@@ -70,10 +72,17 @@ impl<S: Sql> Record<S> {
                     CASE t.state WHEN 'released' THEN t.public_repository ELSE p.staging_repository END
              FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
              JOIN releases r ON r.version = t.version
-             WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?
-               AND (COALESCE(t.looked_at, t.since) <= ? OR COALESCE(t.looked_at, t.since) > ?)
-             ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?",
-            &[(now - WATCHED_FOR).0.into(), before.0.into(), now.0.into(), TARGETS_MAX.into()],
+             WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?1
+               AND (COALESCE(t.looked_at, t.since) <= CASE t.absent_looks WHEN 1 THEN MAX(?2, ?3) ELSE ?2 END
+                 OR COALESCE(t.looked_at, t.since) > ?4)
+             ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?5",
+            &[
+                (now - WATCHED_FOR).0.into(),
+                before.0.into(),
+                (now - SECOND_LOOK).0.into(),
+                now.0.into(),
+                TARGETS_MAX.into(),
+            ],
         )?;
         rows.iter()
             .map(|row| {
@@ -90,19 +99,33 @@ impl<S: Sql> Record<S> {
             .collect()
     }
 
-    /// Since when the target has rested unseen that has done so the longest. `None` when there is nothing to watch.
-    pub fn unseen_since(&self, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+    /// How many targets rest and are watched.
+    pub fn resting_count(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let rows = self.0.query(
-            "SELECT MIN(COALESCE(t.looked_at, t.since)) FROM targets t
+            "SELECT COUNT(*) FROM targets t
              JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
              WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?",
             &[(now - WATCHED_FOR).0.into()],
         )?;
+        Ok(rows.first().map_or(Ok(0), |row| row.natural(0))?)
+    }
+
+    /// When the next target is to be looked at, where each is so long after its last look. `None` when there is nothing to
+    /// watch.
+    pub fn next_look(&self, again: Duration, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let rows = self.0.query(
+            "SELECT MIN(COALESCE(t.looked_at, t.since) + CASE t.absent_looks WHEN 1 THEN MIN(?2, ?3) ELSE ?2 END)
+             FROM targets t
+             JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
+             WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?1",
+            &[(now - WATCHED_FOR).0.into(), ms(again).into(), ms(SECOND_LOOK).into()],
+        )?;
         Ok(rows.first().map(|row| row.integer_or_null(0)).transpose()?.flatten().map(Timestamp))
     }
 
-    /// Writes down what a look at a target that rests has shown; whether that is new. A target that moves meanwhile, or whose
-    /// bytes are others by now, is left alone.
+    /// Writes down what a look at a target that rests has shown; whether that is new. A target that moves meanwhile, whose
+    /// bytes are others by now, or that is being taken back, is left alone.
     pub fn looked(&self, of: &Watched, seen: &Seen, now: Timestamp) -> Result<bool, LedgerError> {
         let Watched { version, key, distro, state: before, .. } = of;
         self.0.atomically(|| {
@@ -112,6 +135,8 @@ impl<S: Sql> Record<S> {
                  WHERE version = ? AND key = ? AND distro = ? AND state = ?
                  AND EXISTS (SELECT 1 FROM packages p
                     WHERE p.version = targets.version AND p.key = targets.key AND p.digest = ?)
+                 AND NOT EXISTS (SELECT 1 FROM withdrawals w WHERE w.version = targets.version AND w.key = targets.key
+                    AND w.distro = targets.distro AND w.state = 'under_way')
                  RETURNING absent_looks, problem, outside",
                 &[
                     now.0.into(),

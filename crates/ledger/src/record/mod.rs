@@ -1,25 +1,37 @@
 //! The record of one project: what is expected, what was declared, approved, sent off and seen.
 
 mod approvals;
+mod attestations;
+mod copies;
 mod door;
 mod expectations;
 mod gates;
 mod hints;
 mod looks;
 mod lost;
+mod measured;
 mod outbox;
 mod progress;
 mod reading;
+mod retention;
 mod schema;
 mod statuses;
+mod stop;
+mod strangers;
 mod turns;
+pub use attestations::{Attachment, Attested, Unsigned};
+mod withdrawals;
+pub use copies::{AUDIT_ROWS, DeclaredTarget, End, Head as ExportHead, Imported, NotImported};
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};
 pub use hints::{Kept, Named};
 pub use looks::Watched;
+pub use measured::Measured;
 pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
+pub use retention::{Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
 pub use statuses::DueStatus;
+pub use withdrawals::TakenBack;
 #[cfg(test)]
 mod tests;
 
@@ -180,6 +192,39 @@ pub enum LedgerError {
         /// The release.
         version: Version,
     },
+    /// Only what is public by Slipway is taken back.
+    #[error(
+        "`{key}` of {version} cannot be withdrawn: its target {distro} is {state}. Only what was released is taken back; \
+         `slipway hold` and `slipway close` stop what is not"
+    )]
+    NotReleased {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// The target.
+        distro: String,
+        /// How far it is.
+        state: String,
+    },
+    /// Nothing of a package was released.
+    #[error("nothing of `{key}` of {version} is released, so there is nothing to withdraw")]
+    NothingReleased {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+    },
+    /// There is no such target.
+    #[error("`{key}` of {version} has no target `{distro}`")]
+    NoTarget {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// What was named.
+        distro: String,
+    },
     /// There is no such release.
     #[error("nobody has planned {version}")]
     NoRelease {
@@ -193,6 +238,16 @@ pub enum LedgerError {
         version: Version,
         /// The package, or all.
         what: String,
+    },
+    /// The staged bytes are on their way out.
+    #[error(
+        "`{key}` of {version} is being deleted from staging at this moment; run the job again in a few minutes, which stages it anew"
+    )]
+    BeingDeleted {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
     },
     /// What was built is not what the plan expects.
     #[error("{0}")]

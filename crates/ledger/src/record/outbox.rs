@@ -39,8 +39,8 @@ pub struct Delivery {
     pub tries: u32,
     /// What happened.
     pub kind: EventKind,
-    /// To which release.
-    pub version: Version,
+    /// To which release. `None` for what belongs to none.
+    pub version: Option<Version>,
     /// To which of its packages.
     pub key: Option<Key>,
     /// What is wrong with it.
@@ -94,7 +94,7 @@ impl<S: Sql> Record<S> {
                 _ => format!("at {}", now.0),
             };
             let name = format!("{} {version}/{key} {occasion}", kind.word());
-            self.occurred(&name, kind, version, Some(key), report.problem.as_ref(), now)?;
+            self.occurred(&name, kind, Some(version), Some(key), report.problem.as_ref(), now)?;
         }
         if report.state == TargetState::Released && before.state != TargetState::Released {
             let left = self.0.query(
@@ -103,17 +103,17 @@ impl<S: Sql> Record<S> {
             )?;
             if left.is_empty() {
                 let kind = EventKind::Complete;
-                self.occurred(&format!("{} {version}", kind.word()), kind, version, None, None, now)?;
+                self.occurred(&format!("{} {version}", kind.word()), kind, Some(version), None, None, now)?;
             }
         }
         Ok(())
     }
 
-    fn occurred(
+    pub(super) fn occurred(
         &self,
         name: &str,
         kind: EventKind,
-        version: &Version,
+        version: Option<&Version>,
         key: Option<&Key>,
         problem: Option<&api::Problem>,
         now: Timestamp,
@@ -124,7 +124,7 @@ impl<S: Sql> Record<S> {
             &[
                 name.into(),
                 kind.word().into(),
-                version.as_str().into(),
+                version.map_or("", Version::as_str).into(),
                 key.map(Key::as_str).into(),
                 problem.map(serde_json::to_string).transpose()?.into(),
                 now.0.into(),
@@ -167,7 +167,7 @@ impl<S: Sql> Record<S> {
                     receiver: row.text(1)?.to_owned(),
                     tries: u32::try_from(row.natural(2)?).unwrap_or(u32::MAX),
                     kind: coded(row.text(3)?)?,
-                    version: parse(row.text(4)?)?,
+                    version: Some(row.text(4)?).filter(|version| !version.is_empty()).map(parse).transpose()?,
                     key: row.text_or_null(5)?.map(parse).transpose()?,
                     problem: row.text_or_null(6)?.map(serde_json::from_str).transpose()?,
                     at: Timestamp(row.integer(7)?),

@@ -86,6 +86,9 @@ impl<S: Sql> Record<S> {
             // In the audit only a person approves.
             let action = if report.state == TargetState::Approved { "waits" } else { report.state.code() };
             self.change(version, "edge", action, &subject(version, key), &details, now)?;
+            if report.state == TargetState::Released {
+                self.attest_later(version, key, approval, report, now)?;
+            }
             Ok(true)
         })
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use slipway_core::cargo::Cargo;
+use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::config::{Config, Project};
 use slipway_core::estimate::estimate;
 use slipway_core::gate::{Closed, closed};
-use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::release::{Key, ReleaseState, TargetState, Version};
+use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
 use slipway_core::{api, verdict};
 
@@ -49,9 +50,15 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<Option<api::Release>, LedgerError> {
         let Some(sequence) = self.sequence(version)? else { return Ok(None) };
-        let mut packages = self.packages(config, version, sent)?;
+        let mut packages = self.packages(config, project, version, sent)?;
         let holds = self.holds(version)?;
+        let mut expiries = self.expiries(version)?;
         for package in &mut packages {
+            if let Some((_, at)) = expiries.remove(&package.key) {
+                for target in &mut package.targets {
+                    target.expires_at = Some(at.to_string());
+                }
+            }
             let gates = config.gates(project.name.as_str(), version, &package.key);
             let waits = package.targets.iter().any(|target| waits(target.state));
             if waits && !(gates.is_empty() && holds.is_empty()) {
@@ -62,11 +69,20 @@ impl<S: Sql> Record<S> {
         }
         let closing = self.closing(version)?;
         let (state, verdict) = verdict::judge(project.name.as_str(), version, &packages, closing.as_ref());
+        let stopped = self.stopped()?;
+        // Whoever waits for something reads first that nothing happens now.
+        let verdict = match &stopped {
+            Some(stopped) if !matches!(state, ReleaseState::Complete | ReleaseState::Closed) => {
+                format!("{} {verdict}", stopped.in_short())
+            }
+            _ => verdict,
+        };
         let holds = holds.into_iter().map(|(key, hold)| api::Hold {
             key,
             by: hold.by,
             reason: hold.reason,
             at: hold.at.to_string(),
+            until: hold.until.map(|until| until.to_string()),
         });
         Ok(Some(api::Release {
             project: api::Project { id: project.id, name: project.name.to_string() },
@@ -79,6 +95,8 @@ impl<S: Sql> Record<S> {
             pipelines: self.pipelines(config, version)?,
             holds: holds.collect(),
             closed: closing,
+            suggests_close: self.superseded_by(version)?,
+            stopped: stopped.as_ref().map(Stopped::shown),
             packages,
         }))
     }
@@ -99,12 +117,20 @@ impl<S: Sql> Record<S> {
         pipelines.collect()
     }
 
-    fn packages(&self, config: &Config, version: &Version, sent: &Sent) -> Result<Vec<api::Package>, LedgerError> {
+    fn packages(
+        &self,
+        config: &Config,
+        project: &Project,
+        version: &Version,
+        sent: &Sent,
+    ) -> Result<Vec<api::Package>, LedgerError> {
         let at: [Value; 1] = [version.as_str().into()];
         let targets = self.0.query(
             "SELECT t.key, t.distro, t.public_place, t.public_repository, t.state, t.since, t.step, t.problem,
                     a.approved_by, a.via, a.at, a.job_id, i.project_path, t.outside,
-                    (SELECT COUNT(*) FROM attempts n WHERE n.version = t.version AND n.key = t.key AND n.distro = t.distro)
+                    (SELECT COUNT(*) FROM attempts n WHERE n.version = t.version AND n.key = t.key AND n.distro = t.distro),
+                    EXISTS (SELECT 1 FROM attestations n WHERE n.version = t.version AND n.key = t.key AND n.distro = t.distro
+                        AND n.envelope IS NOT NULL)
              FROM targets t
              LEFT JOIN approvals a ON a.id = t.approval
              LEFT JOIN packages p ON p.version = t.version AND p.key = t.key
@@ -146,6 +172,15 @@ impl<S: Sql> Record<S> {
                     leaves.push(api::ReplacedFile { filename, digest });
                 }
             }
+            let mut targets: Vec<api::Target> =
+                own.map(|target| read_target(config, project, version, sent, target)).collect::<Result<_, _>>()?;
+            for target in targets.iter_mut().filter(|target| taken_back(target.state)) {
+                target.withdrawal = self.withdrawal(version, &key, &target.name())?.map(Box::new);
+                // Of one that could not be taken back, a person has to know.
+                if let (None, Some(withdrawal)) = (&target.problem, &target.withdrawal) {
+                    target.problem.clone_from(&withdrawal.problem);
+                }
+            }
             packages.push(api::Package {
                 key,
                 pipeline_id: row.natural(1)?,
@@ -154,7 +189,7 @@ impl<S: Sql> Record<S> {
                 replaced: leaves,
                 staging: location(config, row.text(6)?, row.text(7)?),
                 blocked: Vec::new(),
-                targets: own.map(|target| read_target(config, version, sent, target)).collect::<Result<_, _>>()?,
+                targets,
             });
         }
         Ok(packages)
@@ -166,8 +201,13 @@ fn waits(state: TargetState) -> bool {
     matches!(state, TargetState::Staged | TargetState::Approved | TargetState::Conflict | TargetState::Failed)
 }
 
+/// Whether a target is public, or was: only that is taken back.
+fn taken_back(state: TargetState) -> bool {
+    matches!(state, TargetState::Released | TargetState::Withdrawn)
+}
+
 /// Where people look at a part of a project at GitLab.
-fn web(config: &Config, project_path: &str, kind: &str, id: u64) -> String {
+pub(super) fn web(config: &Config, project_path: &str, kind: &str, id: u64) -> String {
     let id = id.to_string();
     config.gitlab.url.url(project_path.split('/').chain(["-", kind, &id]))
 }
@@ -179,7 +219,19 @@ fn location(config: &Config, place: &str, repository: &str) -> api::Location {
     }
 }
 
-fn read_target(config: &Config, version: &Version, sent: &Sent, row: &Row) -> Result<api::Target, LedgerError> {
+/// Where a target's attestation is. A tag stands in an address without its `:`.
+fn attestation(config: &Config, project: &Project, version: &Version, key: &str, target: &str) -> String {
+    let releases = ["api", "v1", "projects", project.name.as_str(), "releases", version.as_str(), "attestations", key];
+    config.edge.url.url(releases.into_iter().chain(tag_of(target).unwrap_or(target).split('/')))
+}
+
+fn read_target(
+    config: &Config,
+    project: &Project,
+    version: &Version,
+    sent: &Sent,
+    row: &Row,
+) -> Result<api::Target, LedgerError> {
     let approval = match row.text_or_null(8)? {
         Some(by) => Some(api::Approval {
             by: by.to_owned(),
@@ -209,6 +261,12 @@ fn read_target(config: &Config, version: &Version, sent: &Sent, row: &Row) -> Re
         outside: row.integer(13)? != 0,
         attempts: u32::try_from(row.natural(14)?).unwrap_or(u32::MAX),
         approval,
+        attestation: match row.integer(15)? {
+            0 => None,
+            _ => Some(attestation(config, project, version, row.text(0)?, row.text(1)?)),
+        },
         problem: row.text_or_null(7)?.map(serde_json::from_str).transpose()?,
+        withdrawal: None,
+        expires_at: None,
     })
 }

@@ -237,6 +237,128 @@ const PLANNERS: &[&str] = &["ALTER TABLE pipelines ADD COLUMN planned_by INTEGER
 /// The highest number of a target's reports under its approval.
 const NUMBERED_REPORTS: &[&str] = &["ALTER TABLE targets ADD COLUMN heard INTEGER NOT NULL DEFAULT 0"];
 
+/// The switches that stop a project: its own, and that of the whole deployment as it was last told of.
+const STOPS: &[&str] = &["CREATE TABLE stops (
+    scope TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    stopped_by TEXT,
+    why TEXT,
+    at INTEGER NOT NULL
+)"];
+
+/// What is attested: due with the release that it tells of, and once it is signed the same for ever.
+const ATTESTATIONS: &[&str] = &[
+    "CREATE TABLE attestations (
+        id INTEGER PRIMARY KEY,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        approval INTEGER NOT NULL,
+        released_at INTEGER NOT NULL,
+        outside INTEGER NOT NULL,
+        audit_sequence INTEGER NOT NULL,
+        audit_hash TEXT NOT NULL,
+        envelope TEXT,
+        attached TEXT,
+        tries INTEGER NOT NULL,
+        due_at INTEGER,
+        UNIQUE (version, key, distro, approval)
+    )",
+    "CREATE INDEX open_attestations ON attestations (due_at) WHERE due_at IS NOT NULL",
+    "CREATE TRIGGER an_attestation_is_never_changed BEFORE UPDATE OF envelope ON attestations WHEN OLD.envelope IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'an attestation is signed once'); END",
+];
+
+/// Ways to what the record has of a name that a repository lists.
+const SWEPT: &[&str] = &[
+    "CREATE INDEX packages_by_filename ON packages (filename) WHERE filename IS NOT NULL",
+    "CREATE INDEX packages_by_digest ON packages (digest) WHERE digest IS NOT NULL",
+    "CREATE INDEX targets_by_public_name ON targets (public_repository, distro)",
+];
+
+/// What of staging is announced, marked and being deleted; who wants what kept until when; and the time that runs count.
+const RETENTION: &[&str] = &[
+    "ALTER TABLE packages ADD COLUMN declared_at INTEGER",
+    "UPDATE packages SET declared_at = a.at FROM
+        (SELECT subject, MAX(at) AS at FROM audit WHERE action IN ('declared', 'replaced') GROUP BY subject) a
+     WHERE a.subject = packages.version || '/' || packages.key AND packages.digest IS NOT NULL",
+    "CREATE INDEX packages_by_file ON packages (staging_place, staging_repository, filename)",
+    "ALTER TABLE holds ADD COLUMN until INTEGER",
+    "ALTER TABLE deployments ADD COLUMN done_at INTEGER",
+    "CREATE TABLE retention_clock (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        seen_at INTEGER NOT NULL,
+        counted INTEGER NOT NULL
+    )",
+    "CREATE TABLE retention (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        counted INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (version, key)
+    )",
+    "CREATE TABLE extensions (
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (version, key)
+    )",
+    "CREATE TABLE removals (
+        id INTEGER PRIMARY KEY,
+        place TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        cargo TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        under TEXT NOT NULL,
+        version TEXT,
+        key TEXT,
+        begun_at INTEGER NOT NULL,
+        until INTEGER
+    )",
+];
+
+/// What is taken back after its release, and what was: its name is never given to other bytes.
+const WITHDRAWALS: &[&str] = &[
+    "CREATE TABLE withdrawals (
+        id INTEGER PRIMARY KEY,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        distro TEXT NOT NULL,
+        place TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        sent_order TEXT NOT NULL,
+        asked_by TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        users TEXT NOT NULL,
+        is_given INTEGER NOT NULL DEFAULT 0,
+        told_at INTEGER NOT NULL,
+        heard INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL,
+        notes TEXT NOT NULL,
+        problem TEXT
+    )",
+    "CREATE INDEX withdrawals_by_target ON withdrawals (version, key, distro)",
+    "CREATE INDEX withdrawals_by_name ON withdrawals (place, repository, distro, filename)",
+    "CREATE INDEX open_withdrawals ON withdrawals (state) WHERE state = 'under_way'",
+];
+
+/// Where this record came from, when it was made of an export, and whether it was compared with the repositories since.
+const IMPORTS: &[&str] = &["CREATE TABLE imports (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    head TEXT NOT NULL,
+    began_by TEXT NOT NULL,
+    began_at INTEGER NOT NULL,
+    is_whole INTEGER NOT NULL,
+    compare_from INTEGER NOT NULL DEFAULT 1,
+    is_compared INTEGER NOT NULL
+)"];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -248,5 +370,11 @@ pub(super) const STEPS: &[&[&str]] = &[
     TURNS,
     PLANNERS,
     NUMBERED_REPORTS,
+    STOPS,
     audit::HEADS,
+    ATTESTATIONS,
+    SWEPT,
+    WITHDRAWALS,
+    RETENTION,
+    IMPORTS,
 ];

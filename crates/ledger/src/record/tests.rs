@@ -21,11 +21,16 @@ use crate::migrate::migrate;
 use crate::rusqlite::Database;
 use crate::sql::Sql;
 
+mod attestations;
+mod copies;
 mod gates;
 mod hints;
 mod images;
+mod measured;
 mod notices;
+mod stop;
 mod turns;
+mod withdrawals;
 
 const JAMMY: &str = "ubuntu/jammy";
 const NOW: Timestamp = Timestamp(1_795_392_000_000);

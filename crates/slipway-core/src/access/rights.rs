@@ -27,6 +27,8 @@ pub enum Right {
     Lift,
     /// To give a release up.
     Close,
+    /// To take back what is public.
+    Withdraw,
     /// To ask for a gate to be passed over. Whether the gate names this person is judged later.
     Override,
     /// To see how the edge itself is: the operator's credential.
@@ -69,6 +71,14 @@ pub const ROUTES: &[Row] = &[
     // Somebody ends what they have shown.
     row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Operate),
+    row("GET", "/api/v1/stop", Right::Operate),
+    row("POST", "/api/v1/stop", Right::Operate),
+    row("DELETE", "/api/v1/stop", Right::Operate),
+    row("POST", "/api/v1/projects/{project}/stop", Right::Operate),
+    row("DELETE", "/api/v1/projects/{project}/stop", Right::Operate),
+    row("GET", "/api/v1/projects/{project}/export", Right::Operate),
+    row("POST", "/api/v1/projects/{project}/import", Right::Operate),
+    row("GET", "/api/v1/projects/{project}/comparison", Right::Operate),
     row("GET", "/", Right::List),
     row("GET", "/api/v1/projects", Right::List),
     row("GET", "/p/{project}", Right::Read),
@@ -76,18 +86,25 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/projects/{project}/releases", Right::Read),
     row("GET", "/api/v1/projects/{project}/policy", Right::Read),
     row("GET", "/api/v1/projects/{project}/audit", Right::Read),
+    row("GET", "/api/v1/projects/{project}/strangers", Right::Read),
+    row("POST", "/api/v1/projects/{project}/adoptions", Right::Operate),
+    row("POST", "/api/v1/projects/{project}/sweeps", Right::Operate),
     row("GET", "/api/v1/projects/{project}/audit/head", Right::Read),
     row("GET", "/api/v1/projects/{project}/audit/heads", Right::Read),
+    row("GET", "/api/v1/projects/{project}/retention", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/live", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/targets/{key}/{target...}", Right::Read),
+    row("GET", "/api/v1/projects/{project}/releases/{version}/attestations/{key}/{target...}", Right::Read),
     row("PATCH", "/api/v1/projects/{project}/releases/{version}", Right::Declare),
     row("POST", "/api/v1/projects/{project}/releases/{version}/carries", Right::Declare),
     row("POST", "/api/v1/projects/{project}/releases/{version}/promotions", Right::Release),
     row("POST", "/api/v1/projects/{project}/releases/{version}/deployments", Right::Deploy),
     row("POST", "/api/v1/projects/{project}/releases/{version}/holds", Right::Hold),
     row("DELETE", "/api/v1/projects/{project}/releases/{version}/holds", Right::Lift),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/extensions", Right::Hold),
     row("POST", "/api/v1/projects/{project}/releases/{version}/close", Right::Close),
+    row("POST", "/api/v1/projects/{project}/releases/{version}/withdrawals", Right::Withdraw),
     row("POST", "/api/v1/projects/{project}/releases/{version}/overrides", Right::Override),
 ];
 
@@ -165,7 +182,7 @@ pub fn may(
     if right == Right::Open {
         return Ok(());
     }
-    let reads = reads(caller, project, level, config.edge.reading);
+    let reads = reads(caller, project, level, config);
     if matches!(right, Right::Read | Right::List) {
         return if reads {
             Ok(())
@@ -189,11 +206,11 @@ pub fn may(
             denied("This session belongs to another project".to_owned())
         }
         (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy)
-        | (Caller::Operator, Right::Hold | Right::Lift | Right::Close | Right::Operate)
+        | (Caller::Operator, Right::Hold | Right::Lift | Right::Close | Right::Withdraw | Right::Operate)
         | (_, Right::Open | Right::List | Right::Read) => Ok(()),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
         (_, Right::Operate) => denied("This is for the operator's credential".to_owned()),
-        (Caller::Deployer(_), _) => denied("A deployer's job says what runs where, and nothing else".to_owned()),
+        (Caller::Deployer(_), _) => denied("A deployer's job reads, says what runs where, and nothing else".to_owned()),
         (Caller::Job(JobSession { user_level: level, .. }), Right::Hold) => ladder(*level, AccessLevel::Developer),
         (Caller::Person(_), Right::Hold | Right::Lift) => ladder(level, AccessLevel::Developer),
         // Stopping is safe whoever asks for it. What a job's script may undo, nobody has stopped.
@@ -204,7 +221,11 @@ pub fn may(
         (Caller::Job(_), Right::Close) => {
             denied("A release is closed by a person signed in themselves, or by the operator".to_owned())
         }
-        (Caller::Person(_), Right::Close) => ladder(level, AccessLevel::Maintainer),
+        // What is taken back is gone for everybody, so no script does it.
+        (Caller::Job(_), Right::Withdraw) => {
+            denied("What is public is taken back by a person signed in themselves, or by the operator".to_owned())
+        }
+        (Caller::Person(_), Right::Close | Right::Withdraw) => ladder(level, AccessLevel::Maintainer),
         // The gate itself names people.
         (Caller::Person(_), Right::Override) => ladder(level, AccessLevel::Reporter),
         // The script of a job may be anybody's, whoever played it.
@@ -228,10 +249,12 @@ pub fn speaks_for(session: &DeployerSession, environment: &str, config: &Config)
     deployer.is_some_and(|deployer| deployer.environments.iter().any(|own| own == environment))
 }
 
-fn reads(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, reading: Reading) -> bool {
+fn reads(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, config: &Config) -> bool {
     match caller {
-        _ if reading == Reading::Anyone => true,
-        None | Some(Caller::Deployer(_)) => false,
+        _ if config.edge.reading == Reading::Anyone => true,
+        None => false,
+        // It has to see when all is staged, and which bytes those are.
+        Some(Caller::Deployer(session)) => deploys(session, project, config),
         Some(Caller::Job(session)) => session.project_id == project.id,
         Some(Caller::Person(_)) => level.is_some_and(|level| level >= AccessLevel::Reporter),
         Some(Caller::Operator) => true,

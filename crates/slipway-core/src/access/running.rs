@@ -51,6 +51,7 @@ pub fn must_run(right: Right, caller: &Caller) -> Option<Look<'_>> {
         | Right::Release
         | Right::Lift
         | Right::Close
+        | Right::Withdraw
         | Right::Override
         | Right::Operate => None,
     }

@@ -114,7 +114,7 @@ fn allowed(method: &str, path: &str, config: &Config) -> String {
 }
 
 const ANYBODY: &str = "sDduxnjemNGREMO";
-const READERS: &str = "njemREMO";
+const READERS: &str = "DnjemREMO";
 const JOBS: &str = "njem";
 
 #[test]
@@ -141,6 +141,14 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("GET", "/api/v1/sign-in", ANYBODY),
         ("GET", "/api/v1/signing-key", ANYBODY),
         ("GET", "/metrics", "O"),
+        ("GET", "/api/v1/stop", "O"),
+        ("POST", "/api/v1/stop", "O"),
+        ("DELETE", "/api/v1/stop", "O"),
+        ("POST", "/api/v1/projects/tug/stop", "O"),
+        ("DELETE", "/api/v1/projects/tug/stop", "O"),
+        ("GET", "/api/v1/projects/tug/export", "O"),
+        ("POST", "/api/v1/projects/tug/import", "O"),
+        ("GET", "/api/v1/projects/tug/comparison", "O"),
         ("GET", "/", READERS),
         ("GET", "/api/v1/projects", READERS),
         ("GET", "/p/tug", READERS),
@@ -148,18 +156,25 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("GET", "/api/v1/projects/tug/releases", READERS),
         ("GET", "/api/v1/projects/tug/policy", READERS),
         ("GET", "/api/v1/projects/tug/audit", READERS),
+        ("GET", "/api/v1/projects/tug/strangers", READERS),
+        ("POST", "/api/v1/projects/tug/adoptions", "O"),
+        ("POST", "/api/v1/projects/tug/sweeps", "O"),
         ("GET", "/api/v1/projects/tug/audit/head", READERS),
         ("GET", "/api/v1/projects/tug/audit/heads", READERS),
+        ("GET", "/api/v1/projects/tug/retention", READERS),
         ("GET", &of(""), READERS),
         ("GET", &of("/live"), READERS),
         ("GET", &of("/targets/deb/ubuntu/jammy"), READERS),
+        ("GET", &of("/attestations/deb/ubuntu/jammy"), READERS),
         ("PATCH", &of(""), JOBS),
         ("POST", &of("/carries"), JOBS),
         ("POST", &of("/promotions"), JOBS),
         ("POST", &of("/deployments"), "Dnjem"),
         ("POST", &of("/holds"), "emEMO"),
         ("DELETE", &of("/holds"), "EMO"),
+        ("POST", &of("/extensions"), "emEMO"),
         ("POST", &of("/close"), "MO"),
+        ("POST", &of("/withdrawals"), "MO"),
         ("POST", &of("/overrides"), "REM"),
     ];
     for (method, path, expected) in table {
@@ -225,11 +240,19 @@ fn whoever_may_not_know_of_a_project_is_not_told_that_it_is_there() {
     let config = config();
     let tug = config.project("tug").expect("it is in the file");
     for (letter, caller, level) in everybody() {
-        for right in [Right::Declare, Right::Release, Right::Hold, Right::Close, Right::Override, Right::Operate] {
+        for right in [
+            Right::Declare,
+            Right::Release,
+            Right::Hold,
+            Right::Close,
+            Right::Withdraw,
+            Right::Override,
+            Right::Operate,
+        ] {
             let answer = may(right, caller.as_ref(), tug, level, &config);
             match letter {
                 's' => assert_eq!(answer, Err(Denied::Stranger), "{right:?}"),
-                'D' | 'd' | 'u' | 'x' | 'N' | 'G' => assert_eq!(answer, Err(Denied::Unknown), "{letter} {right:?}"),
+                'd' | 'u' | 'x' | 'N' | 'G' => assert_eq!(answer, Err(Denied::Unknown), "{letter} {right:?}"),
                 _ => assert!(!matches!(answer, Err(Denied::Stranger | Denied::Unknown)), "{letter} {right:?}"),
             }
         }

@@ -16,6 +16,10 @@ pub enum EventKind {
     NeedsPerson,
     /// The public place, or staging, has other bytes under a package's name.
     Conflict,
+    /// A public repository has something that did not come through Slipway. It belongs to no release.
+    Stranger,
+    /// The deletion of a staged package is announced.
+    Announced,
 }
 
 impl EventKind {
@@ -25,6 +29,8 @@ impl EventKind {
             Self::Complete => "complete",
             Self::NeedsPerson => "needs_person",
             Self::Conflict => "conflict",
+            Self::Stranger => "stranger",
+            Self::Announced => "announced",
         }
     }
 }
@@ -82,7 +88,7 @@ struct Said {
 /// Why a receiver cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum InvalidEvents {
-    #[error("`kinds` is empty; name what is told: \"complete\", \"needs_person\", \"conflict\"")]
+    #[error("`kinds` is empty; name what is told: \"complete\", \"needs_person\", \"conflict\", \"stranger\"")]
     NoKinds,
     #[error("events go to a `url` with its `signing_token`, or to a `trigger`, and to one of them")]
     NoReceiver,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sense::is_closed;
-use super::{Config, Place, PlaceKind};
+use super::{Config, Edge, Place, PlaceKind};
 use crate::cargo::Kind;
 use crate::route::{FloatingTag, Glob, How, Route, Site};
 
@@ -12,6 +12,8 @@ use crate::route::{FloatingTag, Glob, How, Route, Site};
 pub struct ImageRules {
     /// Whether what says something about an image comes with it.
     pub referrers: bool,
+    /// Whether what Slipway attests of an image is attached to it.
+    pub attest: bool,
     /// The tags that move.
     pub floating: Vec<FloatingTag>,
 }
@@ -21,13 +23,17 @@ impl Config {
     pub fn image_rules(&self, public: &Site) -> ImageRules {
         let route = self.routes.iter().find(|route| route.public == *public);
         route
-            .map(|route| ImageRules { referrers: route.referrers, floating: route.floating.clone() })
+            .map(|route| ImageRules {
+                referrers: route.referrers,
+                attest: route.attest,
+                floating: route.floating.clone(),
+            })
             .unwrap_or_default()
     }
 }
 
 /// What of places and routes cannot be, where images are meant.
-pub(super) fn problems(places: &BTreeMap<String, Place>, routes: &[Route]) -> Vec<String> {
+pub(super) fn problems(edge: &Edge, places: &BTreeMap<String, Place>, routes: &[Route]) -> Vec<String> {
     let mut problems = Vec::new();
     for (name, place) in places {
         problems.extend(of_place(place).into_iter().map(|problem| format!("places.{name}: {problem}")));
@@ -35,11 +41,14 @@ pub(super) fn problems(places: &BTreeMap<String, Place>, routes: &[Route]) -> Ve
     let mut rules: BTreeMap<&Site, (usize, &Route)> = BTreeMap::new();
     for (index, route) in routes.iter().enumerate() {
         problems.extend(of_route(places, route).into_iter().map(|problem| format!("routes[{index}]: {problem}")));
+        if route.attest && edge.signing_key.is_none() {
+            problems.push(format!("routes[{index}]: `attest` needs a key to sign with: set `edge.signing_key`"));
+        }
         let (first, other) = *rules.entry(&route.public).or_insert((index, route));
-        if other.referrers != route.referrers || other.floating != route.floating {
+        if other.referrers != route.referrers || other.attest != route.attest || other.floating != route.floating {
             problems.push(format!(
-                "routes[{index}]: `referrers` and `floating` are of the public repository, and routes[{first}] says otherwise \
-                 of the same one"
+                "routes[{index}]: `referrers`, `attest` and `floating` are of the public repository, and routes[{first}] says \
+                 otherwise of the same one"
             ));
         }
     }
@@ -97,8 +106,8 @@ fn of_route(places: &BTreeMap<String, Place>, route: &Route) -> Vec<String> {
         }
     }
     if !is_for_images {
-        if route.referrers || !route.floating.is_empty() {
-            problems.push("`referrers` and `floating` are for images; a package has neither".to_owned());
+        if route.referrers || route.attest || !route.floating.is_empty() {
+            problems.push("`referrers`, `attest` and `floating` are for images; a package has none of them".to_owned());
         }
         return problems;
     }
@@ -181,6 +190,7 @@ mod tests {
                 "`a` is named twice",
             ),
             ("", twice, "routes[0] says otherwise"),
+            ("", images("attest = true"), "`attest` needs a key to sign with"),
             ("realm = \"http://auth.example.com/token\"", images(""), "`realm` gets the password"),
             ("realm = \"http://127.0.0.1.example.com/token\"", images(""), "`realm` gets the password"),
             ("service = \"\"", images(""), "`service` is empty"),
@@ -191,7 +201,7 @@ mod tests {
         let package_route = "staging = { place = \"packages\", repository = \"a/b\" }\n\
                              public = { place = \"packages\", repository = \"a/c\" }\nreferrers = true";
         let error = Config::parse(&file("", package_route)).map(|_| ()).expect_err("refused").to_string();
-        assert!(error.contains("`referrers` and `floating` are for images"), "{error}");
+        assert!(error.contains("`attest` and `floating` are for images"), "{error}");
         for (of, with, said) in [
             ("https://registry.example.com", "http://registry.example.com", "`url` gets the password"),
             ("user = \"slipway\"\ntoken = \"STAGING", "token = \"STAGING", "a registry needs its `user`"),

@@ -8,13 +8,18 @@ use slipway_wire::{Base, Digest, Token};
 mod events;
 mod gates;
 mod images;
+#[cfg(test)]
+mod page;
 mod people;
+mod retention;
 mod sense;
+mod swept;
 
 pub use events::{EventKind, Events, Receiver, Trigger};
 pub use gates::{Approvals, Freeze, Gate, SoakAfter};
 pub use images::ImageRules;
 pub use people::{Deployer, Edge, Gitlab, PipelineSource, Project, Reading};
+pub use retention::{Bytes, Keeping, Retention};
 
 use crate::api::Expectation;
 use crate::release::{Key, Maturity, Version};
@@ -47,6 +52,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// Who is told what happens to releases.
     pub events: Vec<Events>,
+    /// What becomes of staged packages whose release has ended.
+    pub retention: Retention,
     /// SHA-256 of the file's text.
     pub policy: Digest,
 }
@@ -71,6 +78,8 @@ struct File {
     approvals: Approvals,
     #[serde(default)]
     events: Vec<Events>,
+    #[serde(default)]
+    retention: Retention,
 }
 
 /// `[places.NAME]`: one account at one package server.
@@ -102,6 +111,9 @@ pub struct Place {
     /// Transfers into this account at a time.
     #[serde(default = "transfers")]
     pub transfers: u32,
+    /// How many bytes the account's plan has room for.
+    #[serde(default)]
+    pub storage_limit: Option<Bytes>,
 }
 
 impl Place {
@@ -246,14 +258,29 @@ impl Config {
         }
         problems.extend(people::problems(&file.edge, &file.gitlab, &file.projects, &file.deployers));
         problems.extend(events::problems(&file.events));
-        problems.extend(images::problems(&file.places, &file.routes));
+        problems.extend(images::problems(&file.edge, &file.places, &file.routes));
+        problems.extend(retention::problems(&file.retention, &file.routes));
         problems.extend(sense::problems(&file));
         if !problems.is_empty() {
             return Err(InvalidConfig(problems));
         }
         let policy = Digest::of(text.as_bytes());
-        let File { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, events } = file;
-        Ok(Self { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, events, policy })
+        let File { edge, gitlab, places, versions, projects, deployers, routes, gates, approvals, events, retention } =
+            file;
+        Ok(Self {
+            edge,
+            gitlab,
+            places,
+            versions,
+            projects,
+            deployers,
+            routes,
+            gates,
+            approvals,
+            events,
+            retention,
+            policy,
+        })
     }
 
     /// The project that a path names, by id or by name.

@@ -7,18 +7,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use slipway_oci::{
-    Depth, HeadManifest, Location, Move, Moved, NotCopied, NotServed, NotWhole, Repository, Scope, Session, Shelf, Tag,
-    Uploads, Which, copy, copy_referrers, find_referrers, list_tags, moves, read_back, read_back_blobs, read_image,
-    read_manifest, tag,
+    Artifact, Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Put, PutManifest,
+    Repository, Scope, Session, Shelf, Tag, Uploads, Which, attach, copy, copy_referrers, find_referrers, list_tags,
+    moves, newest, read_back, read_back_blobs, read_image, read_manifest, remove, remove_with, tag,
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Courier, NotShipped, Shipment, misplaced};
+use super::{Courier, FloatsBack, NotShipped, Removed, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
 use crate::route::FloatingTag;
+use crate::sweep::{Listed, Page};
 use crate::trouble::{Trouble, TroubleKind};
 
 /// A repository of images that can be asked.
@@ -34,6 +36,19 @@ pub struct Registry {
     pub referrers: bool,
     /// The tags here that move.
     pub floating: Vec<FloatingTag>,
+}
+
+/// How many tags are looked at for one page of a repository: a request each.
+const TAGS_PER_PAGE: usize = 100;
+/// How many of them are asked for at a time: as many as a Worker has connections.
+const AT_ONCE: usize = 6;
+
+/// Whether a tag stands for what says something about an image: the fallback of registries that list no referrers, and
+/// what `cosign` writes. Nobody pulls these by their name.
+fn is_of_an_image(tag: &Tag) -> bool {
+    let rest = tag.as_str().strip_prefix("sha256-");
+    let hex = rest.map(|rest| rest.split_once('.').map_or(rest, |(hex, _)| hex));
+    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// What a failed call means. A registry's 429 asks to wait, and cuts nobody off.
@@ -85,6 +100,19 @@ fn not_copied(error: NotCopied) -> NotShipped {
     }
 }
 
+fn removed(removed: Result<slipway_oci::Removed, NotRemoved>) -> Result<Removed, Trouble> {
+    match removed {
+        Ok(slipway_oci::Removed::Whole) => Ok(Removed::Whole),
+        Ok(slipway_oci::Removed::TagOnly(why)) => Ok(Removed::TagOnly(why)),
+        Ok(slipway_oci::Removed::Absent) => Ok(Removed::Absent),
+        Ok(slipway_oci::Removed::Other(other)) => Ok(Removed::Other(other)),
+        Ok(slipway_oci::Removed::Needed(by)) => Ok(Removed::Needed(by)),
+        Ok(slipway_oci::Removed::Unsupported(said)) => Ok(Removed::Unsupported(said)),
+        Err(NotRemoved::Call { doing, source }) => Err(of(&source, &format!("cannot {doing}"))),
+        Err(error @ NotRemoved::Unclear { .. }) => Err(Trouble::lasting(Code::Refused, error.to_string())),
+    }
+}
+
 /// The addresses of uploads that broke off, in the host's keeping.
 struct Kept<'a, C> {
     courier: &'a C,
@@ -120,6 +148,29 @@ impl Registry {
             Ok((name.clone(), seen))
         });
         join_all(looks).await.into_iter().collect()
+    }
+
+    /// The tags after `from`, as many as are looked at for one page.
+    pub(super) async fn page(&self, http: &impl Http, from: Option<&str>) -> Result<Page, Trouble> {
+        let session = Session::new(&self.registry);
+        let tags = list_tags(&session, http, &self.repository).await;
+        let tags = tags.map_err(|error| of(&error, &format!("cannot list the tags of {}", self.repository)))?;
+        let mut after = tags.into_iter().filter(|tag| from.is_none_or(|from| tag.as_str() > from));
+        let page: Vec<Tag> = after.by_ref().take(TAGS_PER_PAGE).collect();
+        let next = after.next().and(page.last()).map(ToString::to_string);
+        let looks = page.iter().filter(|tag| !is_of_an_image(tag)).map(async |tag| {
+            let seen = self.find(http, &session, &tag.clone().into()).await?;
+            let listed = |digest| Listed { under: format!(":{tag}"), filename: String::new(), digest };
+            Ok(match seen {
+                // It was listed a moment ago.
+                Seen::Nothing => None,
+                Seen::WithoutDigest => Some(listed(None)),
+                Seen::Digest(digest) => Some(listed(Some(digest))),
+            })
+        });
+        let looks: Vec<Result<Option<Listed>, Trouble>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+        let listed = looks.into_iter().filter_map(Result::transpose).collect::<Result<_, Trouble>>()?;
+        Ok(Page { listed, next })
     }
 
     async fn find(&self, http: &impl Http, session: &Session<'_>, which: &Which) -> Result<Seen, Trouble> {
@@ -224,6 +275,91 @@ impl Registry {
             }
         }
         tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)
+    }
+
+    pub(super) async fn attach(
+        &self,
+        http: &impl Http,
+        image: Digest,
+        artifact: Artifact<'_>,
+    ) -> Result<Option<Digest>, NotShipped> {
+        let session = Session::new(&self.registry);
+        let target = Shelf { session: &session, repository: &self.repository };
+        attach(http, target, image, artifact).await.map_err(not_copied)
+    }
+
+    pub(super) async fn remove(
+        &self,
+        http: &impl Http,
+        which: &Which,
+        digest: Digest,
+        kept: &BTreeSet<Digest>,
+    ) -> Result<Removed, Trouble> {
+        let session = Session::new(&self.registry);
+        let here = Shelf { session: &session, repository: &self.repository };
+        removed(remove(http, here, which, digest, kept).await)
+    }
+
+    pub(super) async fn floats_back(
+        &self,
+        http: &impl Http,
+        name: &Tag,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Vec<FloatsBack>, Trouble> {
+        let session = Session::new(&self.registry);
+        let going: BTreeSet<&Tag> = with.iter().chain([name]).collect();
+        let rules = going.iter().flat_map(|tag| self.floating.iter().filter_map(|floating| floating.rule(tag)));
+        let rules: BTreeMap<Tag, slipway_oci::Floating> = rules.map(|rule| (rule.tag.clone(), rule)).collect();
+        if rules.is_empty() {
+            return Ok(Vec::new());
+        }
+        let public = list_tags(&session, http, &self.repository).await;
+        let mut finals = public.map_err(|error| of(&error, &format!("cannot list the tags of {}", self.repository)))?;
+        finals.retain(|tag| !going.contains(tag) && !self.floating.iter().any(|floating| floating.could_be(tag)));
+        let mut back = Vec::new();
+        for rule in rules.into_values() {
+            if self.find(http, &session, &rule.tag.clone().into()).await? == Seen::Digest(digest) {
+                let to = newest(&rule, &finals).cloned();
+                back.push(FloatsBack { tag: rule.tag, to });
+            }
+        }
+        Ok(back)
+    }
+
+    /// First the floating tags: nobody who asks for `latest` meets an image that is half gone.
+    pub(super) async fn withdraw(
+        &self,
+        http: &impl Http,
+        name: &Tag,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Removed, Trouble> {
+        let Self { registry, repository, .. } = self;
+        let session = Session::new(registry);
+        let mut with = with.clone();
+        for FloatsBack { tag: floating, to } in self.floats_back(http, name, digest, &with).await? {
+            let Some(to) = to else {
+                with.insert(floating);
+                continue;
+            };
+            let failed = |error: CallError| of(&error, &format!("cannot set `{floating}` of {repository} to `{to}`"));
+            let scope = Scope::push(repository);
+            let manifest = read_manifest(&session, http, &scope, repository, &to.clone().into()).await;
+            let Some(manifest) = manifest.map_err(failed)? else {
+                return Err(Trouble::passing(format!("{repository} lists the tag `{to}`, and does not have it")));
+            };
+            let which = floating.clone().into();
+            let put = PutManifest { registry, repository, which: &which, manifest: &manifest };
+            let put = session.call(http, &scope, &put).await.map_err(failed)?;
+            let is_set = matches!(put, Put::Stored { .. })
+                && self.find(http, &session, &which).await? == Seen::Digest(manifest.digest());
+            if !is_set {
+                return Err(Trouble::passing(format!("{repository} does not set the tag `{floating}` to `{to}`")));
+            }
+        }
+        let here = Shelf { session: &session, repository };
+        removed(remove_with(http, here, &name.clone().into(), digest, &BTreeSet::new(), &with).await)
     }
 
     /// Whether a final tag leads to this image. One that leads to another is taken.

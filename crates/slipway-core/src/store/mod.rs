@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::join;
-use slipway_oci::Tag;
+pub use slipway_oci::Artifact;
+use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
-    Account, Boundary, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed, Repository,
-    find_all, locate, read_index,
+    Account, Boundary, Deleted, Distributions, Download, Index, ListDistributions, Promote, Promoted, Push, Pushed,
+    Repository, Search, delete, find, find_all, locate, read_index,
 };
 pub use slipway_packagecloud::{Mark, Reading};
 use slipway_wire::{
@@ -20,10 +21,15 @@ use crate::cargo::{Cargo, Name, TargetName};
 use crate::config::PlaceKind;
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
+use crate::sweep::{Listed, Page};
 use crate::trouble::{Trouble, TroubleKind};
 
+mod age;
 mod image;
+#[cfg(test)]
+mod tests;
 
+pub use age::server_time;
 pub use image::Registry;
 
 /// A repository that can be asked: its place's address and token are known.
@@ -47,6 +53,21 @@ pub fn not_a_repository(kind: PlaceKind, text: &str) -> Option<String> {
     match kind {
         PlaceKind::Packagecloud => text.parse::<Repository>().err().map(|error| error.to_string()),
         PlaceKind::Registry => text.parse::<slipway_oci::Repository>().err().map(|error| error.to_string()),
+    }
+}
+
+/// The address of a file or an image itself, as its server has it. `under` is the text form of a target's name, or `@` and the
+/// digest of an image.
+pub fn address(kind: PlaceKind, base: &Base, repository: &str, under: &str, cargo: &Cargo) -> String {
+    match kind {
+        PlaceKind::Packagecloud => {
+            let (repository, distro) = (repository.split('/'), under.split('/'));
+            base.url(repository.chain(["packages"]).chain(distro).chain([cargo.as_str()]))
+        }
+        PlaceKind::Registry => {
+            let which = under.strip_prefix(['@', ':']).unwrap_or(under);
+            base.join(&format!("/v2/{repository}/manifests/{which}"))
+        }
     }
 }
 
@@ -138,6 +159,32 @@ pub enum NotShipped {
     Trouble(Trouble),
 }
 
+/// What became of a file or an image that was to be taken out of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone, as far as the server says; lists and indexes may show it for a while.
+    Whole,
+    /// The image's tag is gone. The image stays, by its digest, for the reason that is given.
+    TagOnly(String),
+    /// It was not there. That alone proves nothing: what is not seen may be out of sight.
+    Absent,
+    /// Other bytes have its name, and stay.
+    Other(Digest),
+    /// Nothing was deleted, since something that stays needs it: what that is.
+    Needed(String),
+    /// Nothing was deleted, since the server does not do that: what it said.
+    Unsupported(String),
+}
+
+/// Where a floating tag leads when the image to which it leads now is taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FloatsBack {
+    /// The tag.
+    pub tag: Tag,
+    /// The final tag of the newest version that is left. `None`: there is none, so the tag goes, too.
+    pub to: Option<Tag>,
+}
+
 impl From<Trouble> for NotShipped {
     fn from(trouble: Trouble) -> Self {
         Self::Trouble(trouble)
@@ -184,6 +231,28 @@ impl Store {
                 Ok(wanted.iter().map(|name| (name.clone(), seen(name))).collect())
             }
             Self::Registry(registry) => registry.find_all(http, wanted).await,
+        }
+    }
+
+    /// One page of all that the repository lists, in one request. Of a registry's tags each is asked for, too: a list has
+    /// no digests. `from` is where the page before said that it begins.
+    pub async fn page(&self, http: &impl Http, from: Option<&str>) -> Result<Page, Trouble> {
+        match self {
+            Self::Packagecloud { account, repository, .. } => {
+                let page = from.map_or(Some(1), |from| from.parse().ok());
+                let page = page.ok_or_else(|| Trouble::passing(format!("`{from:?}` is no page of {repository}")))?;
+                let listed = call(http, &Search { account, repository, q: "", dist: None, page }).await;
+                let listed =
+                    listed.map_err(|error| Trouble::of(&error, &format!("cannot list page {page} of {repository}")))?;
+                let next = listed.next.map(|next| next.to_string());
+                let listed = listed.packages.into_iter().map(|package| Listed {
+                    under: package.distro_version.unwrap_or_default(),
+                    filename: package.filename,
+                    digest: package.sha256sum,
+                });
+                Ok(Page { listed: listed.collect(), next })
+            }
+            Self::Registry(registry) => registry.page(http, from).await,
         }
     }
 
@@ -304,6 +373,99 @@ impl Store {
             }
             (Self::Registry(from), Self::Registry(to)) => to.copy_from(http, from, shipment, courier).await,
             _ => Err(misplaced(shipment.cargo, shipment.target).into()),
+        }
+    }
+
+    /// Attaches some bytes to an image that is here. Their digest as an artifact, or `None` where the image is not here any more.
+    ///
+    /// Nobody else may bring anything to the repository meanwhile: where the registry keeps no list of referrers, this writes it.
+    pub async fn attach(
+        &self,
+        http: &impl Http,
+        image: Digest,
+        artifact: Artifact<'_>,
+    ) -> Result<Option<Digest>, NotShipped> {
+        match self {
+            Self::Registry(registry) => registry.attach(http, image, artifact).await,
+            Self::Packagecloud { account, .. } => {
+                let what = format!("{} holds no images", account.base());
+                Err(Trouble::lasting(Code::NotConfigured, what).into())
+            }
+        }
+    }
+
+    /// Takes a file or an image out of the repository, if it has exactly these bytes: the look is as near to the deletion
+    /// as it can be, since a package server deletes by name. A tag's image goes whole, if no other tag leads to it; an
+    /// image that is named by its digest goes with all its tags. `kept` are images here that stay although no tag may
+    /// lead to them; a package server has no use for it.
+    ///
+    /// Cut off anywhere, it goes on when it is asked again. An error settles nothing: look again.
+    pub async fn remove(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        kept: &BTreeSet<Digest>,
+    ) -> Result<Removed, Trouble> {
+        match (self, name) {
+            (Self::Packagecloud { account, repository, .. }, Name::File(distro, filename)) => {
+                let failed = |doing: &str, error: &CallError| {
+                    Trouble::of(error, &format!("cannot {doing} `{filename}` for {distro} in {repository}"))
+                };
+                let found = find(http, account, repository, distro, filename).await;
+                match found.map_err(|error| failed("look for", &error))?.map(|found| found.digest) {
+                    None => return Ok(Removed::Absent),
+                    Some(None) => {
+                        let what = format!("{repository} has not told the SHA-256 of `{filename}` for {distro} yet");
+                        return Err(Trouble::passing(what));
+                    }
+                    Some(Some(other)) if other != digest => return Ok(Removed::Other(other)),
+                    Some(Some(_)) => {}
+                }
+                let deleted = delete(http, account, repository, distro, filename).await;
+                match deleted.map_err(|error| failed("delete", &error))? {
+                    Deleted::Deleted => Ok(Removed::Whole),
+                    Deleted::WasGone => Ok(Removed::Absent),
+                }
+            }
+            (Self::Registry(registry), Name::Image(which)) => registry.remove(http, which, digest, kept).await,
+            (Self::Registry(registry), Name::File(..)) => Err(registry.has_no_packages()),
+            (Self::Packagecloud { account, .. }, Name::Image(_)) => {
+                Err(Trouble::lasting(Code::NotConfigured, format!("{} holds no images", account.base())))
+            }
+        }
+    }
+
+    /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then. `with` are
+    /// tags of the image that go, too.
+    pub async fn floats_back(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Vec<FloatsBack>, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
+                registry.floats_back(http, tag, digest, with).await
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes back what is public: as [`Store::remove`], once floating tags lead to the newest version that is left.
+    pub async fn withdraw(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        with: &BTreeSet<Tag>,
+    ) -> Result<Removed, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
+                registry.withdraw(http, tag, digest, with).await
+            }
+            _ => self.remove(http, name, digest, &BTreeSet::new()).await,
         }
     }
 

@@ -49,7 +49,7 @@ fn deployed_to(record: &Record<Database>) -> Vec<String> {
 #[test]
 fn a_hold_takes_back_what_has_not_begun_and_leaves_what_has() {
     let record = approved();
-    record.hold(&version(), None, "user:nell", "wrong notes.", later(1)).expect("a hold");
+    record.hold(&version(), None, "user:nell", "wrong notes.", None, later(1)).expect("a hold");
     assert_eq!(said(&record), (TargetState::Staged, "blocked".to_owned(), "none".to_owned()));
     let what = problem(&record).expect("a problem").what;
     assert_eq!(what, "It was approved, and it is on hold by user:nell: wrong notes. Nothing was begun.");
@@ -57,7 +57,7 @@ fn a_hold_takes_back_what_has_not_begun_and_leaves_what_has() {
 
     let record = approved();
     assert_eq!(record.allow(&question(1), later(1)).expect("an answer"), May::Now);
-    record.hold(&version(), None, "user:nell", "wrong notes", later(2)).expect("a hold");
+    record.hold(&version(), None, "user:nell", "wrong notes", None, later(2)).expect("a hold");
     assert_eq!((state(&record), problem(&record)), (TargetState::Approved, None), "it is under way");
 }
 
@@ -119,28 +119,28 @@ fn what_was_ever_begun_is_not_taken_for_merely_staged_when_it_is_stopped() {
     let record = approved();
     record.allow(&question(1), later(1)).expect("an answer");
     let why = StopReason::Blocked("releases are frozen".to_owned());
-    record.stop(&question(1), &why, later(2)).expect("an answer");
+    record.call_off(&question(1), &why, later(2)).expect("an answer");
     assert_eq!(said(&record), (TargetState::Failed, "blocked".to_owned(), "unknown".to_owned()));
     let replaced = record.declare(&version(), &key(), &file(b"new"), true, &session(7, "aa"), later(3));
     assert!(matches!(replaced, Err(LedgerError::NotReplaceable { .. })), "{replaced:?}");
 
     // Under a later approval of the same bytes too; until a look at the public place has found nothing.
     assert_eq!(ask_by(&record, 82), Ok(true));
-    record.stop(&question(2), &why, later(4)).expect("an answer");
+    record.call_off(&question(2), &why, later(4)).expect("an answer");
     assert_eq!(state(&record), TargetState::Failed);
     assert_eq!(ask_by(&record, 83), Ok(true));
     let nothing = Code::Refused.problem("It said no.", Visible::Nothing, None);
     let refused = Report { problem: Some(nothing), ..Report::of(JAMMY, TargetState::Failed) };
     record.settle(&version(), &key(), 3, &refused, &Digest::of(b"deb"), later(5)).expect("a report");
     assert_eq!(ask_by(&record, 84), Ok(true));
-    record.stop(&question(4), &why, later(6)).expect("an answer");
+    record.call_off(&question(4), &why, later(6)).expect("an answer");
     assert_eq!(said(&record), (TargetState::Staged, "blocked".to_owned(), "none".to_owned()));
 }
 
 #[test]
 fn that_a_package_lost_its_approval_outlasts_looks_at_staging() {
     let record = approved();
-    record.hold(&version(), None, "user:nell", "x", later(1)).expect("a hold");
+    record.hold(&version(), None, "user:nell", "x", None, later(1)).expect("a hold");
     sees(&record, b"deb", &Sight::Declared);
     assert_eq!(said(&record).1, "blocked");
     let watched = watched(&record, later(100_000));
@@ -154,26 +154,26 @@ fn that_a_package_lost_its_approval_outlasts_looks_at_staging() {
 fn a_deployment_is_of_the_bytes_that_were_staged_before_it() {
     let record = record();
     plan(&record);
-    record.deployed(&version(), None, "production", "job:9", later(1)).expect("told");
+    record.deployed(&version(), None, "production", "job:9", None, later(1)).expect("told");
     record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), later(2)).expect("a declaration");
     let seen = |bytes: &[u8], at| {
         record.seen_in_staging(&version(), &key(), JAMMY, &Digest::of(bytes), &Sight::Declared, at).expect("a look")
     };
     assert!(seen(b"deb", later(3)));
     assert!(deployed_to(&record).is_empty(), "it ran before these bytes were there");
-    assert!(record.deployed(&version(), None, "production", "job:9", later(4)).expect("told"));
+    assert!(record.deployed(&version(), None, "production", "job:9", None, later(4)).expect("told"));
     assert_eq!(deployed_to(&record), ["production"]);
-    assert!(!record.deployed(&version(), None, "production", "job:9", later(5)).expect("told again"));
+    assert!(!record.deployed(&version(), None, "production", "job:9", None, later(5)).expect("told again"));
     // Another pipeline's deployment is of what that has declared.
-    record.deployed(&version(), Some(8), "staging", "job:9", later(5)).expect("told");
+    record.deployed(&version(), Some(8), "staging", "job:9", None, later(5)).expect("told");
     assert_eq!(deployed_to(&record), ["production"]);
-    record.deployed(&version(), Some(7), "staging", "job:9", later(5)).expect("told");
+    record.deployed(&version(), Some(7), "staging", "job:9", None, later(5)).expect("told");
     assert_eq!(deployed_to(&record), ["production", "staging"]);
     record.declare(&version(), &key(), &file(b"new"), true, &session(7, "aa"), later(6)).expect("a replacement");
     assert!(deployed_to(&record).is_empty());
     assert!(seen(b"new", later(7)));
     assert!(deployed_to(&record).is_empty());
-    assert!(record.deployed(&version(), None, "production", "job:9", later(8)).expect("told"));
+    assert!(record.deployed(&version(), None, "production", "job:9", None, later(8)).expect("told"));
     assert_eq!(deployed_to(&record), ["production"]);
 }
 
@@ -212,8 +212,8 @@ fn a_hold_is_lifted_where_it_was_put_and_releases_nothing() {
     let record = record();
     stage(&record);
     let holds = || record.gate_facts(&version(), &key(), None).expect("facts").expect("the package").holds.len();
-    record.hold(&version(), Some(&[key()]), "user:nell", "x", NOW).expect("a hold");
-    record.hold(&version(), None, "user:mira", "y", NOW).expect("a hold");
+    record.hold(&version(), Some(&[key()]), "user:nell", "x", None, NOW).expect("a hold");
+    record.hold(&version(), None, "user:mira", "y", None, NOW).expect("a hold");
     assert_eq!(holds(), 2);
     record.lift(&version(), Some(&[key()]), "user:nell", "ok", NOW).expect("lifted");
     assert_eq!(holds(), 1, "the release is still held");
@@ -221,7 +221,7 @@ fn a_hold_is_lifted_where_it_was_put_and_releases_nothing() {
     assert!(matches!(again, Err(LedgerError::NotHeld { .. })), "{again:?}");
     record.lift(&version(), None, "user:nell", "ok", NOW).expect("lifted");
     assert_eq!((holds(), state(&record)), (0, TargetState::Staged));
-    let unknown = record.hold(&version(), Some(&["other".parse().expect("a key")]), "user:nell", "x", NOW);
+    let unknown = record.hold(&version(), Some(&["other".parse().expect("a key")]), "user:nell", "x", None, NOW);
     assert!(matches!(unknown, Err(LedgerError::NotPlanned { .. })), "{unknown:?}");
 }
 

@@ -249,9 +249,9 @@ fn a_deployment_is_looked_for_while_staged_bytes_are_not_known_to_run_there_and_
     assert_eq!(hint.first().map(|hint| hint.subject), Some(HintSubject::Deployment(42)));
     record.settle_hint(hint.first().expect("one").id, "deployed").expect("settled");
     assert!(!record.found_deployment(42, later).expect("an answer"), "it had its look");
-    record.deployed(&version(), Some(8), "staging", "job:9", later).expect("another pipeline's");
+    record.deployed(&version(), Some(8), "staging", "job:9", None, later).expect("another pipeline's");
     assert!(lacks(7, "staging"));
-    record.deployed(&version(), Some(7), "staging", "job:9", later).expect("told");
+    record.deployed(&version(), Some(7), "staging", "job:9", None, later).expect("told");
     assert!(!lacks(7, "staging"));
     assert!(lacks(7, "production"));
 }

@@ -111,7 +111,9 @@ fn a_release_is_complete_when_its_last_target_is_released_and_not_before() {
 #[test]
 fn an_approval_that_ends_before_its_turn_needs_a_person_once() {
     let lapse = Duration::from_hours(4);
-    let held = |record: &Record<Database>| record.hold(&version(), None, "user:nell", "x", NOW).expect("a hold");
+    let held = |record: &Record<Database>| {
+        record.hold(&version(), None, "user:nell", "x", None, NOW).expect("a hold");
+    };
     let lapsed = |record: &Record<Database>| drop(record.lapse(lapse, NOW + lapse).expect("lapsed"));
     for ends in [&held as &dyn Fn(&Record<Database>), &lapsed] {
         let record = record();

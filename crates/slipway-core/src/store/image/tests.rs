@@ -659,3 +659,43 @@ fn a_registry_that_sends_to_an_address_that_nobody_named_needs_a_person_and_is_n
         assert_eq!(hosts, [PUBLIC.to_owned(), STAGING.to_owned()].into(), "nobody else is asked");
     }
 }
+
+#[test]
+fn every_tag_of_a_repository_is_on_one_of_its_pages_with_the_digest_of_its_image() {
+    let (world, digest) = world();
+    world.image(PUBLIC, "team/app", "one");
+    for number in 0..250 {
+        world.set_tag(PUBLIC, &format!("1.{number:03}"), digest);
+    }
+    let registry = store(PUBLIC, "team/app", &[]);
+    let (mut from, mut found, mut sizes) = (None::<String>, BTreeSet::new(), Vec::new());
+    loop {
+        let page = registry.page(&world, from.as_deref()).now_or_never().expect("nothing here waits").expect("a page");
+        sizes.push(page.listed.len());
+        for listed in page.listed {
+            assert_eq!((listed.filename.as_str(), listed.digest), ("", Some(digest)));
+            assert!(found.insert(listed.under), "no tag is on two pages");
+        }
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!((found.len(), sizes), (250, vec![100, 100, 50]));
+    assert_eq!(world.asked(&format!("GET {PUBLIC}/v2/team/app/tags/list")), 3, "a list a page");
+    assert_eq!(world.asked(&format!("HEAD {PUBLIC}/v2/team/app/manifests/")), 250);
+}
+
+#[test]
+fn what_stands_beside_an_image_is_on_no_page_and_a_tag_that_goes_meanwhile_is_on_none() {
+    let (world, digest) = world();
+    world.image(PUBLIC, "team/app", "one");
+    let hex = digest.hex();
+    for tag in ["1.0", "sha256-no-digest", &format!("sha256-{hex}"), &format!("sha256-{hex}.sig")] {
+        world.set_tag(PUBLIC, tag, digest);
+    }
+    world.set_tag(PUBLIC, "gone", Digest::of(b"nothing is there"));
+    let page = store(PUBLIC, "team/app", &[]).page(&world, None).now_or_never().expect("nothing here waits");
+    let listed: Vec<String> = page.expect("a page").listed.into_iter().map(|listed| listed.under).collect();
+    assert_eq!(listed, [":1.0", ":sha256-no-digest"]);
+}

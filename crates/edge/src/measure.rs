@@ -1,0 +1,158 @@
+//! What an operator's monitoring reads: the numbers of every project and place, each with its name.
+//!
+//! A part that does not answer is shown by `slipway_answers`, so that its numbers are missed and not taken for zero.
+
+use serde::{Deserialize, Serialize};
+use slipway_core::metrics::{Family, Kind};
+use slipway_core::stop::Word;
+use slipway_ledger::Measured;
+
+use crate::account;
+
+/// The numbers of one project's object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasuredProject {
+    /// Those of its record.
+    pub record: Measured,
+    /// How long ago its alarm should have come. Zero while it is on time, or there is nothing to do.
+    pub alarm_late_seconds: u64,
+}
+
+/// What all parts say of themselves, by their names. `None`: it did not answer.
+#[derive(Clone, Debug, Default)]
+pub struct Deployment {
+    /// The projects.
+    pub projects: Vec<(String, Option<MeasuredProject>)>,
+    /// The places.
+    pub places: Vec<(String, Option<account::Measured>)>,
+    /// How the switch stands that stops everything, and how many projects have not heard of that.
+    pub switch: Option<(Word, u64)>,
+}
+
+/// The numbers, in a fixed order.
+pub fn families(deployment: &Deployment) -> Vec<Family> {
+    let Deployment { projects, places, switch } = deployment;
+    let gauge = |name, help| Family::new(name, Kind::Gauge, help);
+    let counter = |name, help| Family::new(name, Kind::Counter, help);
+
+    let mut answers = gauge("slipway_answers", "Whether a part of the edge has answered: 1, or 0.");
+    for (name, numbers) in projects {
+        answers.add(&[("part", "project"), ("name", name)], u64::from(numbers.is_some()));
+    }
+    for (name, numbers) in places {
+        answers.add(&[("part", "place"), ("name", name)], u64::from(numbers.is_some()));
+    }
+    answers.add(&[("part", "directory"), ("name", "")], u64::from(switch.is_some()));
+    let mut families = vec![answers];
+    if let Some((word, untold)) = switch {
+        families.push(
+            gauge("slipway_stopped", "Whether everything is stopped: nothing is published or deleted.")
+                .with(&[], u64::from(word.stopped.is_some())),
+        );
+        families.push(
+            gauge("slipway_stop_unheard", "Projects that have not heard how the switch stands.").with(&[], *untold),
+        );
+    }
+
+    let known = || projects.iter().filter_map(|(name, numbers)| Some((name.as_str(), numbers.as_ref()?)));
+    let mut by = |mut family: Family, label: &'static str, of: &dyn Fn(&MeasuredProject) -> Vec<(String, u64)>| {
+        for (project, numbers) in known() {
+            for (value, count) in of(numbers) {
+                family.add(&[("project", project), (label, &value)], count);
+            }
+        }
+        families.push(family);
+    };
+    let pairs = |map: &std::collections::BTreeMap<String, u64>| map.iter().map(|(a, b)| (a.clone(), *b)).collect();
+    by(gauge("slipway_targets", "Targets, by their states."), "state", &|of| pairs(&of.record.targets));
+    by(gauge("slipway_problems", "Targets that are not further, by the codes of their problems."), "code", &|of| {
+        pairs(&of.record.problems)
+    });
+    by(counter("slipway_attempts_total", "What was tried, by how it ended."), "ended", &|of| {
+        pairs(&of.record.attempts)
+    });
+    by(gauge("slipway_staged_bytes", "Bytes that are staged, as declared."), "place", &|of| {
+        pairs(&of.record.staged_bytes)
+    });
+
+    type Number = fn(&MeasuredProject) -> u64;
+    let numbers: [(Family, Number); 14] = [
+        (gauge("slipway_oldest_moving_seconds", "How long the target that is longest on its way is."), |of| {
+            of.record.oldest_moving_seconds
+        }),
+        (gauge("slipway_hints_waiting", "What webhooks pointed at and nobody has looked into."), |of| of.record.hints),
+        (gauge("slipway_oldest_hint_seconds", "How long the oldest of them has waited."), |of| {
+            of.record.oldest_hint_seconds
+        }),
+        (gauge("slipway_orders_waiting", "Approved packages that their objects have not taken."), |of| {
+            of.record.orders
+        }),
+        (gauge("slipway_notices_waiting", "Outgoing events that are not delivered."), |of| of.record.notices),
+        (gauge("slipway_statuses_waiting", "Commit statuses that are not told."), |of| of.record.statuses),
+        (counter("slipway_approvals_total", "Approvals."), |of| of.record.approvals),
+        (counter("slipway_refusals_total", "Jobs that were refused a package."), |of| of.record.refusals),
+        (counter("slipway_audit_rows_total", "Rows of the audit."), |of| of.record.audit_rows),
+        (gauge("slipway_holds", "Holds."), |of| of.record.holds),
+        (gauge("slipway_releases", "Releases."), |of| of.record.releases),
+        (gauge("slipway_open_releases", "Releases that are not closed."), |of| of.record.open_releases),
+        (gauge("slipway_project_stopped", "Whether nothing of the project is published or deleted."), |of| {
+            u64::from(of.record.is_stopped)
+        }),
+        (gauge("slipway_alarm_late_seconds", "How long ago the project's alarm should have come."), |of| {
+            of.alarm_late_seconds
+        }),
+    ];
+    for (mut family, number) in numbers {
+        for (project, of) in known() {
+            family.add(&[("project", project)], number(of));
+        }
+        families.push(family);
+    }
+
+    type Place = fn(&account::Measured) -> u64;
+    let numbers: [(Family, Place); 4] = [
+        (gauge("slipway_transfers", "Transfers that run to a place."), |of| of.lent),
+        (gauge("slipway_transfers_waiting", "Those who wait for one."), |of| of.waiting),
+        (gauge("slipway_transfers_limit", "How many may run at a time now; 0 where nobody has sent yet."), |of| {
+            of.limit
+        }),
+        (gauge("slipway_place_cut_off", "Whether the server has cut the account off."), |of| u64::from(of.is_cut_off)),
+    ];
+    for (mut family, number) in numbers {
+        for (place, of) in places.iter().filter_map(|(name, numbers)| Some((name, numbers.as_ref()?))) {
+            family.add(&[("place", place)], number(of));
+        }
+        families.push(family);
+    }
+    families
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_core::metrics::text;
+
+    use super::*;
+
+    #[test]
+    fn a_part_that_does_not_answer_is_shown_and_has_no_numbers() {
+        let silent = Deployment {
+            projects: vec![("tug".to_owned(), Some(MeasuredProject::default())), ("pilot".to_owned(), None)],
+            ..Deployment::default()
+        };
+        let text = text(&families(&silent));
+        assert!(text.contains("slipway_answers{part=\"project\",name=\"pilot\"} 0\n"), "{text}");
+        assert!(text.contains("slipway_holds{project=\"tug\"} 0\n") && !text.contains("{project=\"pilot\"}"), "{text}");
+        assert!(!text.contains("slipway_stopped "), "nobody knows whether it is stopped");
+    }
+
+    #[test]
+    fn no_name_stands_twice_and_each_counter_is_called_a_total() {
+        let text = text(&families(&Deployment::default()));
+        let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        for (index, line) in types.iter().enumerate() {
+            let (name, kind) = line.split_once(' ').expect("name and kind");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            assert!(!types[..index].iter().any(|other| other.split(' ').next() == Some(name)), "{name}");
+        }
+    }
+}

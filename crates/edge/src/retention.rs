@@ -1,0 +1,356 @@
+//! What becomes of staged packages: announced, marked, deleted, or kept and why.
+//!
+//! A run and a dry run make the same list from the same looks; a run then does what is on it. Each deletion begins in the
+//! record, goes out, and is over only when a look at staging has shown what became of it. Cut off anywhere, the next run
+//! finds it begun and looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use slipway_core::config::{Config, Project};
+use slipway_core::inventory::{Seen, Served};
+use slipway_core::retention::{
+    Decision, Elsewhere, InPublic, InStaging, Keep, RUN, Sights, Stage, clocks_agree, decide, ended, expires_at, tick,
+    within_limits,
+};
+use slipway_core::route::Site;
+use slipway_core::time::Timestamp;
+use slipway_core::trouble::Trouble;
+use slipway_ledger::{LedgerError, Record, Removal, Removed, Resting, Sql, StagedObject, UNANSWERED};
+
+use crate::port::{ProjectHost, Silent};
+
+/// What a runtime lends to the retention of a project's staged packages.
+#[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
+pub trait StagingHost: ProjectHost {
+    /// What a public place serves under a target's name, read as anybody would read it.
+    async fn served(
+        &self,
+        site: &Site,
+        target: &str,
+        cargo: &slipway_core::cargo::Cargo,
+    ) -> Result<Result<Served, Trouble>, Silent>;
+
+    /// Since when a server has a file in staging. `None` where it does not say.
+    async fn arrival(
+        &self,
+        site: &Site,
+        under: &str,
+        cargo: &slipway_core::cargo::Cargo,
+    ) -> Result<Option<Timestamp>, Trouble>;
+
+    /// The time by the clock of a place's server. `None` where it does not say.
+    async fn server_time(&self, place: &str) -> Result<Option<Timestamp>, Trouble>;
+
+    /// Asks another project's record whether it can do without a file in staging. `lend`: from now on it must.
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent>;
+
+    /// Deletes a file or an image from staging, if it has these bytes. The work may be done whatever the answer.
+    async fn remove(&self, removal: &Removal) -> Result<(), Trouble>;
+}
+
+/// Whether a run does what it has decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It only lists.
+    DryRun,
+    /// It does it.
+    Run,
+}
+
+/// A package on the list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The package.
+    pub package: Resting,
+    /// What becomes of it.
+    pub decision: Decision,
+    /// When it is deleted at the earliest.
+    pub expires_at: Option<Timestamp>,
+    /// Whether its deletion waits for the next run: this one is at its limits.
+    pub waits_for_limits: bool,
+    sights: Option<Sights>,
+}
+
+/// The list, and when the next run is due.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// Every package that rests in staging.
+    pub listed: Vec<Listed>,
+    /// When there is something to be done again.
+    pub due_at: Timestamp,
+}
+
+/// When a project's next run is due. A clock that was set back does not put it off.
+pub fn due_at<S: Sql>(record: &Record<S>, now: Timestamp) -> Result<Timestamp, LedgerError> {
+    let hourly = record.retention_clock()?.0.filter(|last| *last <= now).map_or(now, |last| last + RUN);
+    let open = record.removals()?;
+    let open = open.iter().map(|removal| removal.begun_at.min(now) + UNANSWERED).min();
+    Ok(open.map_or(hourly, |open| open.min(hourly)))
+}
+
+/// Looks at what a project has staged, and in [`Mode::Run`] does what is due.
+pub async fn run<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+    mode: Mode,
+) -> Result<Survey, LedgerError> {
+    if mode == Mode::Run {
+        record.end_loans(host.now())?;
+        find_out(record, host).await?;
+    }
+    let listed = survey(record, host, config, project, mode).await?;
+    if mode == Mode::Run {
+        for package in &listed {
+            act(record, host, config, project, package).await?;
+        }
+    }
+    Ok(Survey { listed, due_at: due_at(record, host.now())? })
+}
+
+/// Makes the list. Servers and other projects are asked only about what nothing in the record keeps.
+async fn survey<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+    mode: Mode,
+) -> Result<Vec<Listed>, LedgerError> {
+    let now = host.now();
+    let mut resting = record.resting(config, project, now)?;
+    let is_candidate = |package: &Resting| ended(&package.known, package.keeping.as_ref(), now).is_ok();
+    let places: BTreeSet<String> =
+        resting.iter().filter(|package| is_candidate(package)).map(|package| package.staging.place.clone()).collect();
+    let times = join_all(places.iter().map(|place| host.server_time(place))).await;
+    let times: Vec<Option<Timestamp>> = times.into_iter().map(|time| time.ok().flatten()).collect();
+    // The servers' times are of a moment after they were asked for.
+    let now = host.now();
+    let (last, counted) = record.retention_clock()?;
+    let agree = clocks_agree(last, now, &times);
+    let counted = match mode {
+        Mode::Run => record.count_time(now, agree)?,
+        Mode::DryRun => counted + tick(last, now, agree),
+    };
+    for package in &mut resting {
+        package.known.counted = counted;
+    }
+    let is_stopped = record.is_stopped()?;
+    let looks = resting.iter().map(async |package| {
+        if !is_candidate(package) {
+            return None;
+        }
+        Some(Sights {
+            staging: in_staging(host, package).await,
+            tells_arrival: package.cargo.file().is_some(),
+            public: in_public(host, package).await,
+            elsewhere: elsewhere(host, config, project, &package.object(), false).await,
+            clocks_agree: agree,
+            is_stopped,
+        })
+    });
+    let looks = join_all(looks).await;
+    let mut listed: Vec<Listed> = Vec::with_capacity(resting.len());
+    for (package, sights) in resting.into_iter().zip(looks) {
+        let (known, keeping) = (&package.known, package.keeping.as_ref());
+        let decision = match &sights {
+            Some(sights) => decide(known, sights, keeping, &config.retention, now),
+            None => match ended(known, keeping, now) {
+                Err(keep) if known.progress.is_some() => Decision::TakeBack(keep),
+                Err(keep) => Decision::Keep(keep),
+                // It became old enough while the servers were asked.
+                Ok(_) => Decision::Keep(Keep::StagingUnread),
+            },
+        };
+        let expires_at = expires_at(known, keeping, &config.retention, now);
+        listed.push(Listed { package, decision, expires_at, waits_for_limits: false, sights });
+    }
+    let deletions = || listed.iter().filter(|package| matches!(package.decision, Decision::Delete(_)));
+    let taken = within_limits(deletions().map(|listed| listed.package.size), &config.retention);
+    let mut deletions = 0;
+    for package in &mut listed {
+        if matches!(package.decision, Decision::Delete(_)) {
+            deletions += 1;
+            package.waits_for_limits = deletions > taken;
+        }
+    }
+    Ok(listed)
+}
+
+/// Does what is due of one package.
+async fn act<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+    listed: &Listed,
+) -> Result<(), LedgerError> {
+    let Listed { package, decision, sights, .. } = listed;
+    let (now, version) = (host.now(), &package.version);
+    let wait = config.retention.wait;
+    let changed = match decision {
+        Decision::Keep(_) => false,
+        Decision::TakeBack(keep) => record.take_back_step(package, keep, now)?,
+        Decision::Announce(cause) => {
+            let notice = package.keeping.map_or(Duration::ZERO, |keeping| keeping.notice);
+            record.take_step(package, Stage::Announced, *cause, now + notice + wait, now)?
+        }
+        Decision::Mark(cause) => record.take_step(package, Stage::Marked, *cause, now + wait, now)?,
+        Decision::Delete(_) if listed.waits_for_limits => false,
+        Decision::Delete(_) => match sights {
+            Some(sights) => delete(record, host, config, project, package, sights).await?,
+            None => false,
+        },
+    };
+    if changed {
+        host.announce(version);
+    }
+    Ok(())
+}
+
+/// Deletes one package from staging, if nothing has come in between.
+async fn delete<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+    package: &Resting,
+    sights: &Sights,
+) -> Result<bool, LedgerError> {
+    // Others are bound by their answer from here on, and this project by its own record.
+    let elsewhere = elsewhere(host, config, project, &package.object(), true).await;
+    let sights = Sights { elsewhere, ..sights.clone() };
+    let removals = match record.begin_removal(config, project, package, &sights, host.now())? {
+        Ok(removals) => removals,
+        Err(_) => return Ok(false),
+    };
+    for removal in &removals {
+        if record.is_stopped()? {
+            // Nothing was sent of it.
+            record.settle_removal(removal, Removed::StillThere, host.now())?;
+            continue;
+        }
+        if let Err(trouble) = host.remove(removal).await {
+            host.log(&format!("{} {} may not be deleted from staging: {trouble}", removal.version, removal.key));
+        }
+        // Whatever the answer was: only what staging no longer shows is deleted. What it shows may go in a moment.
+        if look(host, removal).await == Some(Removed::Gone) {
+            record.settle_removal(removal, Removed::Gone, host.now())?;
+        }
+    }
+    Ok(true)
+}
+
+/// Finds out what became of deletions that are on their way and that nobody waits for.
+async fn find_out<S: Sql>(record: &Record<S>, host: &impl StagingHost) -> Result<(), LedgerError> {
+    for removal in record.removals()? {
+        let now = host.now();
+        if removal.begun_at > now {
+            record.begun_later(&removal, now)?;
+            continue;
+        }
+        let Some(removed) = look(host, &removal).await else { continue };
+        // It may still arrive, as long as a request can be on its way.
+        if removed == Removed::StillThere && now.since(removal.begun_at) < UNANSWERED {
+            continue;
+        }
+        if record.settle_removal(&removal, removed, host.now())? {
+            host.announce(&removal.version);
+        }
+    }
+    Ok(())
+}
+
+/// What staging shows of a deletion. `None` while that cannot be told.
+async fn look(host: &impl StagingHost, removal: &Removal) -> Option<Removed> {
+    match host.find(&removal.staging, &removal.under, &removal.cargo).await {
+        Ok(Ok(Seen::Nothing)) => Some(Removed::Gone),
+        Ok(Ok(Seen::Digest(found))) if found == removal.digest => Some(Removed::StillThere),
+        // Somebody has put another file there since.
+        Ok(Ok(Seen::Digest(_))) => Some(Removed::Gone),
+        Ok(Ok(Seen::WithoutDigest) | Err(_)) | Err(_) => None,
+    }
+}
+
+/// What staging shows of a package under all its names. One that is gone already does not keep the others: it was there
+/// when they were declared, and nothing is sent for it.
+async fn in_staging(host: &impl StagingHost, package: &Resting) -> InStaging {
+    let finds = package.under.iter().map(async |under| {
+        let found = match host.find(&package.staging, under, &package.cargo).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(_)) | Err(_) => return InStaging::Unread,
+        };
+        match found {
+            Seen::Nothing => InStaging::Nothing,
+            Seen::WithoutDigest => InStaging::WithoutDigest,
+            Seen::Digest(found) if found != package.digest => InStaging::Other(found),
+            Seen::Digest(_) if package.cargo.file().is_none() => InStaging::Declared(None),
+            Seen::Digest(_) => match host.arrival(&package.staging, under, &package.cargo).await {
+                Ok(arrival) => InStaging::Declared(arrival),
+                Err(_) => InStaging::Unread,
+            },
+        }
+    });
+    let seen = join_all(finds).await;
+    let mut arrivals = seen.iter().filter_map(|seen| match seen {
+        InStaging::Declared(arrival) => Some(*arrival),
+        _ => None,
+    });
+    let against =
+        seen.iter().find(|seen| matches!(seen, InStaging::Unread | InStaging::WithoutDigest | InStaging::Other(_)));
+    match (against, arrivals.next()) {
+        (Some(against), _) => *against,
+        (None, None) => InStaging::Nothing,
+        // The earliest counts, and one that is not known is none.
+        (None, Some(first)) => InStaging::Declared(
+            arrivals.fold(first, |first, next| first.zip(next).map(|(first, next)| first.min(next))),
+        ),
+    }
+}
+
+/// Whether the public places serve all that is released of a package.
+async fn in_public(host: &impl StagingHost, package: &Resting) -> InPublic {
+    let served =
+        package.released.iter().map(async |(site, target)| match host.served(site, target, &package.cargo).await {
+            Ok(Ok(Served::Digest(found))) if found == package.digest => InPublic::Served,
+            Ok(Ok(Served::InMotion) | Err(_)) | Err(_) => InPublic::Unread,
+            Ok(Ok(Served::Digest(_) | Served::Several(_) | Served::NotListed)) => InPublic::NotServed,
+        });
+    let served = join_all(served).await;
+    [InPublic::NotServed, InPublic::Unread].into_iter().find(|bad| served.contains(bad)).unwrap_or(InPublic::Served)
+}
+
+/// Whether another project that stages in the same repository needs a file.
+async fn elsewhere(
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+    object: &StagedObject,
+    lend: bool,
+) -> Elsewhere {
+    let others = config.stagers(&object.staging).into_iter().filter(|other| other.id != project.id);
+    let answers = others.map(async |other| (other, host.can_do_without(other.id, object, lend).await));
+    let answers = join_all(answers).await;
+    if let Some((other, _)) = answers.iter().find(|(_, answer)| matches!(answer, Ok(false))) {
+        return Elsewhere::Needed(other.name.to_string());
+    }
+    if answers.iter().any(|(_, answer)| answer.is_err()) {
+        return Elsewhere::Unread;
+    }
+    Elsewhere::Free
+}
+
+/// How many bytes of a list are at each place.
+pub fn bytes_by_place(listed: &[Listed]) -> BTreeMap<&str, u64> {
+    let mut files = BTreeMap::new();
+    for Listed { package, .. } in listed {
+        files.insert((&package.staging, &package.cargo, &package.digest), package.size);
+    }
+    let mut bytes: BTreeMap<&str, u64> = BTreeMap::new();
+    for ((site, _, _), size) in files {
+        *bytes.entry(site.place.as_str()).or_default() += size;
+    }
+    bytes
+}

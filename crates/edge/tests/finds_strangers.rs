@@ -1,0 +1,547 @@
+//! A repository that others write to as well: what was there first, what came later, and what came through Slipway.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use serde_json::json;
+use slipway_core::api::{AdoptionRequest, Expectation, StagedFile, SweptRepository};
+use slipway_core::cargo::Kind;
+use slipway_core::config::Config;
+use slipway_core::expectation::Planned;
+use slipway_core::promotion::OrderTarget;
+use slipway_core::release::{Key, Maturity, TargetState, Version};
+use slipway_core::route::{How, Site};
+use slipway_core::secret::JobSession;
+use slipway_core::store::Store;
+use slipway_core::sweep::{Known, Swept};
+use slipway_core::time::Timestamp;
+use slipway_edge::account::Account;
+use slipway_edge::port::{AccountHost, Clock, Silent};
+use slipway_edge::reading::Readings;
+use slipway_edge::sweep::{self, NotAdopted, SweepHost, Told};
+use slipway_ledger::rusqlite::Database;
+use slipway_ledger::{Record, Sight, audit};
+use slipway_packagecloud::Account as AtServer;
+use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
+
+const NOW: Timestamp = Timestamp(1_795_392_000_000);
+const JAMMY: &str = "ubuntu/jammy";
+const STABLE: &str = "harbour/stable";
+const STAGING: &str = "harbour-ci/pre-release";
+
+const CONFIG: &str = r#"
+    [edge]
+    url = "https://slipway.example.com"
+    [gitlab]
+    url = "https://gitlab.example.com"
+    token = "GITLAB_TOKEN"
+    [places.depot]
+    kind = "packagecloud"
+    url = "https://packages.example.com"
+    token = "PLACE_TOKEN"
+    [[projects]]
+    id = 1001
+    namespace_id = 71
+    name = "tug"
+    webhook_token = "WEBHOOK_TOKEN"
+    [[projects]]
+    id = 1002
+    namespace_id = 71
+    name = "pilot"
+    webhook_token = "WEBHOOK_TOKEN_PILOT"
+    [[routes]]
+    staging = { place = "depot", repository = "harbour-ci/pre-release" }
+    public = { place = "depot", repository = "harbour/stable" }
+"#;
+
+/// A package server, an account at it, and the records of two projects.
+struct World {
+    config: Config,
+    account: Account<Database>,
+    readings: Readings,
+    records: BTreeMap<u64, Record<Database>>,
+    /// By repository: distro version, file name, contents. `None`: the server has not hashed it.
+    held: RefCell<BTreeMap<&'static str, Vec<(String, String, Option<Digest>)>>>,
+    per_page: Cell<usize>,
+    now: Cell<Timestamp>,
+    /// The requests to the server, and the questions to records.
+    listed: Cell<u64>,
+    asked: Cell<u64>,
+    /// After so many awaits nothing answers any more, as when the object is killed.
+    dies_after: Cell<Option<u64>>,
+    /// The repository cannot be read.
+    is_down: Cell<bool>,
+}
+
+impl World {
+    fn new() -> Self {
+        let record = || Record::open(Database::in_memory()).expect("a fresh record");
+        Self {
+            config: Config::parse(CONFIG).expect("a good file"),
+            account: Account::open(Database::in_memory()).expect("a fresh account"),
+            readings: Readings::default(),
+            records: [(1001, record()), (1002, record())].into(),
+            held: RefCell::default(),
+            per_page: Cell::new(2),
+            now: Cell::new(NOW),
+            listed: Cell::new(0),
+            asked: Cell::new(0),
+            dies_after: Cell::new(None),
+            is_down: Cell::new(false),
+        }
+    }
+
+    fn has(&self, repository: &'static str, filename: &str, contents: &[u8]) {
+        let mut held = self.held.borrow_mut();
+        let digest = Some(Digest::of(contents));
+        held.entry(repository).or_default().push((JAMMY.to_owned(), filename.to_owned(), digest));
+    }
+
+    fn lacks(&self, repository: &'static str, filename: &str) {
+        self.held.borrow_mut().entry(repository).or_default().retain(|(_, name, _)| name != filename);
+    }
+
+    /// Runs until nothing is due, and returns how many runs that took.
+    fn sweeps(&self) -> usize {
+        let repositories = self.config.repositories("depot");
+        for runs in 1..1000 {
+            let run = sweep::run(&self.account, &self.readings, self, &repositories).now_or_never();
+            let next = run.expect("nothing waits").expect("a database").expect("there is always a next");
+            if next > self.now.get() + Duration::from_secs(1) {
+                return runs;
+            }
+            self.now.set(next);
+        }
+        panic!("a sweep ends");
+    }
+
+    /// An hour later.
+    fn sweeps_again(&self) {
+        self.now.set(self.now.get() + sweep::EVERY);
+        self.sweeps();
+    }
+
+    fn shown(&self) -> SweptRepository {
+        sweep::shown(&self.account, &site(STABLE)).expect("a database")
+    }
+
+    /// The strangers: file name and why.
+    fn strangers(&self) -> Vec<(String, String)> {
+        let shown = self.shown().strangers.into_iter();
+        shown.map(|stranger| (stranger.filename.expect("a file"), stranger.why)).collect()
+    }
+
+    /// Action and subject of each row in a project's audit that a sweep wrote.
+    fn audited(&self, project_id: u64) -> Vec<String> {
+        let rows = audit::entries(self.records[&project_id].sql(), 1, 1000).expect("rows");
+        let rows = rows.into_iter().filter(|row| ["adopted", "found-stranger"].contains(&row.event.action.as_str()));
+        rows.map(|row| format!("{} {} {}", row.event.action, row.event.subject, row.event.details)).collect()
+    }
+
+    /// `1.2.0` of tug has this file staged.
+    fn stages(&self, filename: &str, contents: &[u8]) {
+        let by = JobSession {
+            project_id: 1001,
+            project_path: "harbour/tug".to_owned(),
+            pipeline_id: 7,
+            job_id: 80,
+            user: "mira".to_owned(),
+            user_id: 7,
+            user_level: None,
+            environment: None,
+            environment_protected: false,
+            ref_name: "v1.2.0".to_owned(),
+            sha: "aa".to_owned(),
+            token_id: "t".to_owned(),
+            ends_at: NOW,
+        };
+        let planned = Planned {
+            key: key(),
+            expect: Expectation {
+                distros: vec![JAMMY.to_owned()],
+                tags: Vec::new(),
+                kind: Kind::Deb,
+                architecture: None,
+                release_job: "release: [deb]".to_owned(),
+                environment: "release/deb".to_owned(),
+                release_all_job: None,
+                release_all_environment: None,
+                skip: None,
+            },
+            staging: site(STAGING),
+            targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site(STABLE), how: How::Copy }],
+        };
+        let digest = Digest::of(contents);
+        let file = StagedFile { filename: filename.to_owned(), image: None, digest, size: 3 };
+        let record = &self.records[&1001];
+        record.expect(&version(), &by, &Digest::of(b"p"), Maturity::Final, &[planned], NOW).expect("a plan");
+        record.declare(&version(), &key(), &file, false, &by, NOW).expect("a declaration");
+        record.seen_in_staging(&version(), &key(), JAMMY, &digest, &Sight::Declared, NOW).expect("a look");
+    }
+
+    /// The same, and it is released.
+    fn releases(&self, filename: &str, contents: &[u8]) {
+        self.stages(filename, contents);
+        let is_released =
+            self.records[&1001].published_outside(&version(), &key(), JAMMY, &Digest::of(contents), self.now.get());
+        assert!(is_released.expect("a database"));
+    }
+
+    fn state(&self) -> TargetState {
+        let project = self.config.project("tug").expect("the project");
+        let record = &self.records[&1001];
+        let release = record.release(&self.config, project, &version(), &BTreeMap::new(), self.now.get());
+        release.expect("a database").expect("a release").packages[0].targets[0].state
+    }
+
+    /// One more await: `false` when it is one too many.
+    fn lives(&self) -> bool {
+        let Some(left) = self.dies_after.get() else { return true };
+        self.dies_after.set(Some(left.saturating_sub(1)));
+        left > 0
+    }
+}
+
+fn site(repository: &str) -> Site {
+    Site { place: "depot".to_owned(), repository: repository.to_owned() }
+}
+
+fn version() -> Version {
+    "1.2.0".parse().expect("a version")
+}
+
+fn key() -> Key {
+    "deb".parse().expect("a key")
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        [0; 16]
+    }
+
+    async fn pause(&self, _wait: Duration) {}
+}
+
+impl Http for World {
+    async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+        if !self.lives() {
+            std::future::pending::<()>().await;
+        }
+        let url = request.uri().to_string();
+        let answer = |status, body: &str| http::Response::builder().status(status).body(body.as_bytes().to_vec());
+        // Its indexes serve nothing.
+        let Some((repository, query)) = url.split_once("/search.json?q=&per_page=250&page=") else {
+            return Ok(answer(404, "").expect("a response"));
+        };
+        if self.is_down.get() {
+            return Ok(answer(503, "busy").expect("a response"));
+        }
+        self.listed.set(self.listed.get() + 1);
+        let held = self.held.borrow();
+        let name = repository.rsplit_once("/repos/").expect("a repository").1;
+        let page: usize = query.parse().expect("a page");
+        let all = held.get(name).map(Vec::as_slice).unwrap_or_default();
+        let from = (page - 1) * self.per_page.get();
+        let on_page: Vec<_> = all.iter().skip(from).take(self.per_page.get()).collect();
+        let body = on_page.iter().map(|(distro, filename, digest)| {
+            json!({ "distro_version": distro, "filename": filename, "sha256sum": digest.map(|digest| digest.hex()) })
+        });
+        let body = serde_json::to_vec(&body.collect::<Vec<_>>()).expect("JSON");
+        let mut builder = http::Response::builder().status(200);
+        if all.len() > from + on_page.len() {
+            builder = builder.header("link", format!("<{repository}/search.json?page={}>; rel=\"next\"", page + 1));
+        }
+        Ok(builder.body(body).expect("a response"))
+    }
+
+    async fn read(&self, request: Request, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
+        let answer = self.send(request).await?;
+        each(answer.body());
+        Ok(answer)
+    }
+}
+
+impl AccountHost for World {
+    fn open(&self, repository: &str) -> Result<Store, String> {
+        let base = "https://packages.example.com".parse().expect("an address");
+        Ok(Store::Packagecloud {
+            account: AtServer::new(base, Token::new("token".to_owned())),
+            repository: repository.parse().expect("a repository"),
+            storage: Vec::new(),
+        })
+    }
+}
+
+impl SweepHost for World {
+    async fn swept(&self, project_id: u64, page: &Swept) -> Result<Vec<Known>, Silent> {
+        if !self.lives() {
+            std::future::pending::<()>().await;
+        }
+        self.asked.set(self.asked.get() + 1);
+        let (known, _) = self.records[&project_id].swept(page, |_| false, self.now.get()).expect("a database");
+        Ok(known)
+    }
+
+    async fn tell(&self, project_id: u64, told: &Told) -> Result<(), Silent> {
+        let record = &self.records[&project_id];
+        match told.clone() {
+            Told::Strangers { site, found } => {
+                record.found_strangers(&site, &found, self.now.get()).expect("a database")
+            }
+            Told::Adopted { site, actor, details } => {
+                record.adopted(&site, &actor, &details, self.now.get()).expect("a database");
+            }
+            Told::Outside { version, key, under, digest } => {
+                record.published_outside(&version, &key, &under, &digest, self.now.get()).expect("a database");
+            }
+        }
+        // The work may be done, and the answer lost.
+        if !self.lives() {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+
+    fn log(&self, _line: &str) {}
+}
+
+#[test]
+fn what_is_there_at_the_first_reading_is_known_and_what_comes_later_is_a_stranger() {
+    let world = World::new();
+    for name in ["a_1_amd64.deb", "b_1_amd64.deb", "c_1_amd64.deb"] {
+        world.has(STABLE, name, name.as_bytes());
+    }
+    assert_eq!(world.shown().baseline, None, "nothing was read yet");
+    world.sweeps();
+    assert_eq!(world.strangers(), []);
+    let shown = world.shown();
+    assert_eq!((shown.listed, shown.pages), (3, 2));
+    let baseline = shown.baseline.expect("it was read whole");
+    // for n in a b c; do printf 'ubuntu/jammy\n%s\n%s\n' ${n}_1_amd64.deb $(printf ${n}_1_amd64.deb | sha256sum | cut -c1-64) |
+    //   sha256sum | cut -c1-32; done | sort | sha256sum
+    assert_eq!(
+        (baseline.count, baseline.digest.hex()),
+        (3, "f0b5c5dbec60d470d4f05aaf9a686098b3d34bc6125e1ac6e838b364b820aa31".to_owned())
+    );
+    for project in [1001, 1002] {
+        let row = format!("adopted depot:{STABLE} {}", json!({ "baseline": 3, "digest": baseline.digest }));
+        assert_eq!(world.audited(project), [row]);
+    }
+
+    world.has(STABLE, "d_1_amd64.deb", b"by hand");
+    world.sweeps_again();
+    assert_eq!(world.strangers(), [("d_1_amd64.deb".to_owned(), "unknown".to_owned())]);
+    for project in [1001, 1002] {
+        let row = &world.audited(project)[1];
+        assert!(row.starts_with(&format!("found-stranger depot:{STABLE}")), "{row}");
+        assert!(row.contains("d_1_amd64.deb") && row.contains(&Digest::of(b"by hand").to_string()), "{row}");
+    }
+    world.sweeps_again();
+    assert_eq!(world.audited(1001).len(), 2, "it is told once");
+}
+
+#[test]
+fn other_bytes_under_a_name_of_the_baseline_are_a_stranger() {
+    let world = World::new();
+    world.has(STABLE, "a_1_amd64.deb", b"old");
+    world.sweeps();
+    world.lacks(STABLE, "a_1_amd64.deb");
+    world.has(STABLE, "a_1_amd64.deb", b"new");
+    world.sweeps_again();
+    assert_eq!(world.strangers(), [("a_1_amd64.deb".to_owned(), "unknown".to_owned())]);
+}
+
+#[test]
+fn what_slipway_has_released_is_no_stranger_and_other_bytes_under_its_name_are() {
+    let world = World::new();
+    world.sweeps();
+    world.releases("tug_1.2.0_amd64.deb", b"tug");
+    world.has(STABLE, "tug_1.2.0_amd64.deb", b"tug");
+    world.sweeps_again();
+    assert_eq!(world.strangers(), []);
+    world.lacks(STABLE, "tug_1.2.0_amd64.deb");
+    world.has(STABLE, "tug_1.2.0_amd64.deb", b"evil");
+    world.sweeps_again();
+    assert_eq!(world.strangers(), [("tug_1.2.0_amd64.deb".to_owned(), "differs".to_owned())]);
+    let shown = &world.shown().strangers[0];
+    assert_eq!((shown.expected, shown.version.clone()), (Some(Digest::of(b"tug")), Some(version())));
+    // It is wrong even where it was there before the first reading.
+    let world = World::new();
+    world.releases("tug_1.2.0_amd64.deb", b"tug");
+    world.has(STABLE, "tug_1.2.0_amd64.deb", b"evil");
+    world.sweeps();
+    assert_eq!(world.strangers(), [("tug_1.2.0_amd64.deb".to_owned(), "differs".to_owned())]);
+    let asked = adoption(&[Digest::of(b"evil")], false);
+    assert!(matches!(adopt(&world, &asked), Err(NotAdopted::KnownOtherwise(_))), "it cannot be adopted");
+}
+
+#[test]
+fn equal_bytes_that_the_index_does_not_serve_are_neither_released_nor_a_stranger() {
+    let world = World::new();
+    world.sweeps();
+    world.stages("tug_1.2.0_amd64.deb", b"tug");
+    world.has(STABLE, "tug_1.2.0_amd64.deb", b"tug");
+    world.sweeps_again();
+    assert_eq!((world.strangers(), world.state()), (vec![], TargetState::Staged));
+}
+
+#[test]
+fn a_stranger_that_is_on_no_page_of_two_readings_is_gone() {
+    let world = World::new();
+    world.sweeps();
+    world.has(STABLE, "d_1_amd64.deb", b"by hand");
+    world.sweeps_again();
+    world.lacks(STABLE, "d_1_amd64.deb");
+    world.sweeps_again();
+    assert_eq!(world.strangers().len(), 1, "one list without it proves nothing");
+    world.sweeps_again();
+    assert_eq!(world.strangers(), []);
+}
+
+#[test]
+fn a_file_that_the_server_has_not_hashed_is_told_of_when_it_is_there_at_the_next_reading() {
+    let world = World::new();
+    world.sweeps();
+    world.held.borrow_mut().entry(STABLE).or_default().push((JAMMY.to_owned(), "d_1_amd64.deb".to_owned(), None));
+    world.sweeps_again();
+    assert_eq!((world.strangers(), world.audited(1001).len()), (vec![], 1));
+    world.sweeps_again();
+    assert_eq!((world.strangers().len(), world.audited(1001).len()), (1, 2));
+}
+
+fn adoption(digests: &[Digest], all: bool) -> AdoptionRequest {
+    AdoptionRequest {
+        place: "depot".to_owned(),
+        repository: STABLE.to_owned(),
+        reason: "the hotfix of last night".to_owned(),
+        digests: digests.to_vec(),
+        all,
+    }
+}
+
+fn adopt(world: &World, asked: &AdoptionRequest) -> Result<u64, NotAdopted> {
+    let repositories = world.config.repositories("depot");
+    let repository = repositories.iter().find(|of| of.is_public).expect("a public repository");
+    sweep::adopt(&world.account, world, repository, asked, "operator").now_or_never().expect("nothing waits")
+}
+
+#[test]
+fn a_stranger_that_is_adopted_is_known_from_then_on_with_these_bytes_alone() {
+    let world = World::new();
+    world.sweeps();
+    world.has(STABLE, "d_1_amd64.deb", b"by hand");
+    world.has(STABLE, "e_1_amd64.deb", b"by another hand");
+    world.sweeps_again();
+    assert!(matches!(adopt(&world, &adoption(&[Digest::of(b"nobody's")], false)), Err(NotAdopted::None(_))));
+    assert_eq!(adopt(&world, &adoption(&[Digest::of(b"by hand")], false)).expect("it is adopted"), 1);
+    let row = world.audited(1002).pop().expect("a row");
+    assert!(row.starts_with("adopted") && row.contains("the hotfix of last night"), "{row}");
+    world.sweeps_again();
+    assert_eq!(world.strangers(), [("e_1_amd64.deb".to_owned(), "unknown".to_owned())]);
+    assert_eq!(adopt(&world, &adoption(&[], true)).expect("all are adopted"), 1);
+    world.lacks(STABLE, "d_1_amd64.deb");
+    world.has(STABLE, "d_1_amd64.deb", b"by hand again");
+    world.sweeps_again();
+    assert_eq!(world.strangers(), [("d_1_amd64.deb".to_owned(), "unknown".to_owned())]);
+}
+
+#[test]
+fn ten_thousand_packages_are_swept_in_one_run_with_one_list_request_a_page() {
+    let world = World::new();
+    world.per_page.set(250);
+    for number in 0..10_000 {
+        world.has(STAGING, &format!("p{number}_1_amd64.deb"), b"x");
+    }
+    assert_eq!(world.sweeps(), 1);
+    // 40 pages, and one of the public repository, which is empty. Each is a question to either record.
+    assert_eq!((world.listed.get(), world.asked.get()), (41, 2 * 41));
+}
+
+#[test]
+fn what_is_too_much_for_one_run_goes_on_at_the_next_page_in_the_next() {
+    let world = World::new();
+    world.per_page.set(10);
+    for number in 0..10_000 {
+        world.has(STABLE, &format!("p{number}_1_amd64.deb"), b"x");
+    }
+    let runs = world.sweeps();
+    // A page costs three requests, and a run makes 600.
+    assert!((5..=7).contains(&runs), "{runs} runs for 1,000 pages");
+    assert_eq!(world.listed.get(), 1001, "no page is read twice");
+    assert_eq!(world.shown().baseline.expect("it was read whole").count, 10_000);
+}
+
+#[test]
+fn a_repository_that_cannot_be_read_makes_no_stranger_and_no_baseline_and_is_tried_again() {
+    let world = World::new();
+    world.has(STABLE, "a_1_amd64.deb", b"a");
+    world.is_down.set(true);
+    world.sweeps();
+    let shown = world.shown();
+    assert!(shown.trouble.is_some_and(|trouble| trouble.contains("cannot list page 1 of harbour/stable")));
+    assert_eq!(shown.baseline, None);
+    world.is_down.set(false);
+    world.now.set(world.now.get() + Duration::from_mins(5));
+    world.sweeps();
+    assert_eq!((world.shown().trouble, world.shown().listed), (None, 1));
+}
+
+#[test]
+fn a_sweep_that_is_killed_at_any_moment_finds_and_tells_the_same() {
+    // Killed at each await of the second reading, which finds two strangers on two pages.
+    let story = |dies_after: Option<u64>| {
+        let world = World::new();
+        for name in ["a_1_amd64.deb", "b_1_amd64.deb"] {
+            world.has(STABLE, name, b"old");
+        }
+        world.sweeps();
+        for name in ["c_1_amd64.deb", "d_1_amd64.deb", "e_1_amd64.deb"] {
+            world.has(STABLE, name, b"by hand");
+        }
+        world.now.set(world.now.get() + sweep::EVERY);
+        world.dies_after.set(dies_after);
+        let repositories = world.config.repositories("depot");
+        let was_killed = sweep::run(&world.account, &world.readings, &world, &repositories).now_or_never().is_none();
+        world.dies_after.set(None);
+        world.sweeps();
+        let audited: Vec<_> = [1001, 1002].into_iter().flat_map(|project| world.audited(project)).collect();
+        (was_killed, (world.strangers(), audited, world.shown().listed))
+    };
+    let (_, whole) = story(None);
+    assert_eq!(whole.0.len(), 3);
+    let mut killed = 0;
+    for dies_after in 0..100 {
+        let (was_killed, seen) = story(Some(dies_after));
+        assert_eq!(seen, whole, "killed after {dies_after}");
+        if !was_killed {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 8, "it was killed {killed} times");
+}
+
+#[test]
+fn a_page_of_staging_is_a_look_at_what_is_staged_there_and_what_is_on_no_page_is_left_to_be_looked_for() {
+    let world = World::new();
+    world.stages("tug_1.2.0_amd64.deb", b"tug");
+    world.has(STAGING, "tug_1.2.0_amd64.deb", b"tug");
+    world.now.set(NOW + sweep::EVERY);
+    world.sweeps();
+    let record = &world.records[&1001];
+    let due = |since: Duration| record.watched(world.now.get() - since, world.now.get()).expect("rows").len();
+    assert_eq!(due(Duration::from_mins(10)), 0, "it was just seen");
+    world.lacks(STAGING, "tug_1.2.0_amd64.deb");
+    world.sweeps_again();
+    assert_eq!((due(Duration::from_mins(10)), world.state()), (1, TargetState::Staged), "no list proves absence");
+    // Other bytes count at once.
+    world.has(STAGING, "tug_1.2.0_amd64.deb", b"other");
+    world.sweeps_again();
+    assert_eq!(world.state(), TargetState::Missing);
+}

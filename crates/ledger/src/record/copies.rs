@@ -1,0 +1,465 @@
+//! The whole record as lines of JSON, and a record made of them again.
+//!
+//! The first line says what follows: the format, the schema, the project, every table with its columns and how many rows it
+//! has, and which tables are left out and why. Then comes a line for each row, and at the end one with the SHA-256 of all
+//! bytes before it. The rows of all tables but the audit are read at one moment; those of the audit follow a page at a time
+//! up to the row that was its last then, since a row of the audit is never changed.
+//!
+//! A record is made only where nothing has happened yet, under the schema that the export had. From its first row on it is
+//! stopped, until somebody has compared it with the repositories and starts it: what happened after the export, it does not
+//! know.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
+use slipway_core::cargo::Cargo;
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::route::Site;
+use slipway_core::stop::Scope;
+use slipway_core::time::Timestamp;
+use slipway_wire::Digest;
+
+use super::{Event, LedgerError, Record, parse, schema};
+use crate::audit;
+use crate::sql::{Row, Sql, Value};
+
+/// The format of the lines. A later one has another number.
+pub const FORMAT: u64 = 1;
+
+/// What is not a part of the project's state, and why.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("schema_version", "the first line has it"),
+    ("stops", "whether it is stopped is said of an instance, not of a project; an imported one is"),
+    ("imports", "where an instance came from is said of that instance"),
+];
+
+/// Why an imported project is stopped.
+const WHY_STOPPED: &str = "it was imported; compare it with the repositories, then start it";
+
+/// How many rows of the audit are read or checked at a time.
+pub const AUDIT_ROWS: u64 = 500;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The format of the lines.
+    pub slipway_export: u64,
+    /// The schema of the tables.
+    pub schema: u64,
+    /// The project.
+    pub project_id: u64,
+    /// When it was read.
+    pub at: String,
+    /// The number of the audit's last row.
+    pub audit_rows: u64,
+    /// Its hash.
+    pub audit_hash: Digest,
+    /// The tables, in the order of their lines.
+    pub tables: Vec<Table>,
+    /// What is left out, and why.
+    pub left_out: BTreeMap<String, String>,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<String>,
+    /// How many rows it has.
+    pub rows: u64,
+}
+
+/// One row.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    table: String,
+    row: Map<String, Json>,
+}
+
+/// The last line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// How many lines stand before it.
+    pub lines: u64,
+    /// The SHA-256 of their bytes.
+    pub sha256: Digest,
+}
+
+/// How far an import is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// What it is of.
+    pub head: Head,
+    /// Whether all of it is there.
+    pub is_whole: bool,
+    /// The next target that is to be compared with the repositories.
+    pub compare_from: u64,
+    /// Whether all were.
+    pub is_compared: bool,
+}
+
+/// Why a record is not made of these lines.
+#[derive(Debug, thiserror::Error)]
+pub enum NotImported {
+    /// The record failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// It cannot be made of these, and why.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<crate::sql::SqlError> for NotImported {
+    fn from(error: crate::sql::SqlError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+fn refused<T>(why: impl Into<String>) -> Result<T, NotImported> {
+    Err(NotImported::Refused(why.into()))
+}
+
+impl<S: Sql> Record<S> {
+    // ---- out ----
+
+    /// Everything but the audit's rows, and the first line before it; the export stands in the audit that it has.
+    pub fn export(&self, by: &str, now: Timestamp) -> Result<(Head, String), LedgerError> {
+        self.0.atomically(|| {
+            let exported = Event {
+                at: now,
+                actor: by.to_owned(),
+                action: "exported".to_owned(),
+                subject: "project".to_owned(),
+                details: "{}".to_owned(),
+            };
+            let audit_hash = audit::append(&self.0, &exported)?;
+            let mut rows = String::new();
+            let mut tables = Vec::new();
+            let mut audit = None;
+            for (name, columns, order) in self.tables()? {
+                if name == "audit" {
+                    audit = Some(Table { name, columns, rows: self.audit_rows()? });
+                    continue;
+                }
+                let found = self.0.query(&select(&name, &columns, &order, ""), &[])?;
+                for row in &found {
+                    push(&mut rows, &name, &columns, row)?;
+                }
+                tables.push(Table { name, columns, rows: u64::try_from(found.len()).unwrap_or(u64::MAX) });
+            }
+            let audit_rows = audit.as_ref().map_or(0, |audit| audit.rows);
+            tables.extend(audit);
+            let head = Head {
+                slipway_export: FORMAT,
+                schema: schema_number(),
+                project_id: self.project_id()?.unwrap_or_default(),
+                at: now.to_string(),
+                audit_rows,
+                audit_hash,
+                tables,
+                left_out: LEFT_OUT.iter().map(|(name, why)| ((*name).to_owned(), (*why).to_owned())).collect(),
+            };
+            Ok((head.clone(), format!("{}\n{rows}", serde_json::to_string(&head)?)))
+        })
+    }
+
+    /// The lines of the audit's rows from `first` on, to `last` at most.
+    pub fn export_audit(&self, first: u64, last: u64) -> Result<String, LedgerError> {
+        let mut lines = String::new();
+        for (name, columns, order) in self.tables()?.into_iter().filter(|(name, ..)| name == "audit") {
+            let statement = select(&name, &columns, &order, " WHERE sequence >= ? AND sequence <= ?");
+            let last = last.min(first.saturating_add(AUDIT_ROWS - 1));
+            for row in &self.0.query(&statement, &[first.into(), last.into()])? {
+                push(&mut lines, &name, &columns, row)?;
+            }
+        }
+        Ok(lines)
+    }
+
+    /// The tables, each with its columns and those that order its rows.
+    fn tables(&self) -> Result<Vec<(String, Vec<String>, Vec<String>)>, LedgerError> {
+        let rows = self.0.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", &[])?;
+        let mut tables = Vec::new();
+        for row in &rows {
+            let name = row.text(0)?.to_owned();
+            let is_own = !name.starts_with("sqlite_") && !name.starts_with("_cf_");
+            if !is_own || LEFT_OUT.iter().any(|(left_out, _)| *left_out == name) {
+                continue;
+            }
+            let found =
+                self.0.query("SELECT name, pk FROM pragma_table_info(?) ORDER BY cid", &[name.as_str().into()])?;
+            let mut columns = Vec::new();
+            let mut order = Vec::new();
+            for column in &found {
+                columns.push(column.text(0)?.to_owned());
+                if column.integer(1)? > 0 {
+                    order.push((column.integer(1)?, column.text(0)?.to_owned()));
+                }
+            }
+            order.sort();
+            tables.push((name, columns, order.into_iter().map(|(_, name)| name).collect()));
+        }
+        Ok(tables)
+    }
+
+    fn audit_rows(&self) -> Result<u64, LedgerError> {
+        let rows = self.0.query("SELECT COALESCE(MAX(sequence), 0) FROM audit", &[])?;
+        Ok(rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default())
+    }
+
+    // ---- in ----
+
+    /// The import that made this record, or is making it.
+    pub fn imported(&self) -> Result<Option<Imported>, LedgerError> {
+        let rows = self.0.query("SELECT head, is_whole, compare_from, is_compared FROM imports", &[])?;
+        let read = |row: &Row| {
+            Ok(Imported {
+                head: serde_json::from_str(row.text(0)?)?,
+                is_whole: row.integer(1)? != 0,
+                compare_from: row.natural(2)?,
+                is_compared: row.integer(3)? != 0,
+            })
+        };
+        rows.first().map(read).transpose()
+    }
+
+    /// Begins to make the record of an export: only where nothing has happened yet, or where the same import broke off.
+    pub fn import(&self, head: &Head, by: &str, now: Timestamp) -> Result<(), NotImported> {
+        if head.slipway_export != FORMAT {
+            return refused(format!("the export has format {}; this version reads {FORMAT}", head.slipway_export));
+        }
+        if head.schema != schema_number() {
+            return refused(format!(
+                "the export has schema {}, this version {}; import it with the version that exported it, and deploy this one then",
+                head.schema,
+                schema_number()
+            ));
+        }
+        let own = self.project_id()?;
+        if own.is_some_and(|own| own != head.project_id) {
+            return refused(format!("the export is of project {}", head.project_id));
+        }
+        let tables = self.tables()?;
+        for Table { name, columns, .. } in &head.tables {
+            if !tables.iter().any(|(own, own_columns, _)| own == name && own_columns == columns) {
+                return refused(format!("this version has no table `{name}` with the columns of the export"));
+            }
+        }
+        self.0.atomically(|| {
+            let broke_off = self.imported()?.is_some_and(|before| !before.is_whole);
+            if !broke_off && !self.0.query("SELECT 1 FROM releases LIMIT 1", &[])?.is_empty() {
+                return refused(
+                    "this project has a record already; an export is imported where nothing was planned yet",
+                );
+            }
+            for (name, ..) in &tables {
+                self.make_anew(name)?;
+            }
+            self.0.query("DELETE FROM imports", &[])?;
+            self.0.query(
+                "INSERT INTO imports (one, head, began_by, began_at, is_whole, is_compared) VALUES (1, ?, ?, ?, 0, 0)",
+                &[serde_json::to_string(head).map_err(LedgerError::from)?.into(), by.into(), now.0.into()],
+            )?;
+            // Whatever comes of it, nothing is published or deleted by a record that nobody has compared.
+            self.turn_switch(Scope::Project, None, Some((by, WHY_STOPPED)), now)?;
+            Ok(())
+        })
+    }
+
+    /// Makes a table anew, with all that belongs to it. Of rows that are never deleted, such as the audit's, there are only
+    /// those of a project that nobody has used, or of an import that broke off.
+    fn make_anew(&self, table: &str) -> Result<(), LedgerError> {
+        let parts = self.0.query(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type <> 'table', name",
+            &[table.into()],
+        )?;
+        self.0.query(&format!("DROP TABLE {}", quoted(table)), &[])?;
+        for part in &parts {
+            self.0.query(part.text(0)?, &[])?;
+        }
+        Ok(())
+    }
+
+    /// The next lines of the export.
+    pub fn import_rows(&self, lines: &[String]) -> Result<(), NotImported> {
+        let Some(Imported { head, is_whole: false, .. }) = self.imported()? else {
+            return refused("no import has begun");
+        };
+        self.0.atomically(|| {
+            for line in lines {
+                let Ok(Line { table, row }) = serde_json::from_str::<Line>(line) else {
+                    return refused("a line of the export is not a row");
+                };
+                let Some(Table { name, columns, .. }) = head.tables.iter().find(|one| one.name == table) else {
+                    return refused(format!("the export has a row of `{table}`, which its first line does not name"));
+                };
+                let mut values = Vec::new();
+                for column in columns {
+                    values.push(match row.get(column) {
+                        Some(Json::Null) => Value::Null,
+                        Some(Json::String(text)) => text.as_str().into(),
+                        Some(Json::Number(number)) if number.is_i64() => number.as_i64().unwrap_or_default().into(),
+                        _ => return refused(format!("a row of `{table}` lacks `{column}`")),
+                    });
+                }
+                let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+                let marks = vec!["?"; columns.len()].join(", ");
+                let statement = format!("INSERT INTO {} ({}) VALUES ({marks})", quoted(name), names.join(", "));
+                self.0.query(&statement, &values)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// All lines have come, and had the digest that the last one says. The releases that the project has now.
+    pub fn import_ends(&self, end: &End, by: &str, now: Timestamp) -> Result<Vec<Version>, NotImported> {
+        let Some(Imported { head, is_whole: false, .. }) = self.imported()? else {
+            return refused("no import has begun");
+        };
+        for Table { name, rows, .. } in &head.tables {
+            let found = self.0.query(&format!("SELECT COUNT(*) FROM {}", quoted(name)), &[])?;
+            let found = found.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
+            if found != *rows {
+                return refused(format!("`{name}` has {found} rows, and the export says {rows}"));
+            }
+        }
+        self.is_one_chain(&head)?;
+        self.0.atomically(|| {
+            self.0.query("UPDATE imports SET is_whole = 1", &[])?;
+            let details = json!({ "exported_at": head.at, "rows": end.lines, "sha256": end.sha256 }).to_string();
+            let imported = Event {
+                at: now,
+                actor: by.to_owned(),
+                action: "imported".to_owned(),
+                subject: "project".to_owned(),
+                details,
+            };
+            audit::append(&self.0, &imported)?;
+            let rows = self.0.query("SELECT version FROM releases ORDER BY created_at", &[])?;
+            rows.iter().map(|row| Ok(parse(row.text(0)?)?)).collect()
+        })
+    }
+
+    /// Checks that the audit's rows continue each other, and end as the export says.
+    fn is_one_chain(&self, head: &Head) -> Result<(), NotImported> {
+        let (mut first, mut previous) = (1, audit::GENESIS);
+        loop {
+            let page = audit::entries(&self.0, first, AUDIT_ROWS)?;
+            for entry in &page {
+                let hash = Digest::of(&audit::canonical(entry.sequence, &entry.event, &previous));
+                if entry.sequence != first || entry.previous != previous || entry.hash != hash {
+                    return refused(format!("row {first} of the audit does not continue the row before it"));
+                }
+                (first, previous) = (first + 1, hash);
+            }
+            if page.is_empty() {
+                break;
+            }
+        }
+        if (first - 1, previous) == (head.audit_rows, head.audit_hash) {
+            Ok(())
+        } else {
+            refused("the audit does not end as the first line of the export says")
+        }
+    }
+
+    // ---- compared ----
+
+    /// Targets whose bytes are declared, from the `first` on, counted from 1 in the order of release, package and target.
+    pub fn declared_targets(&self, first: u64, count: u64) -> Result<Vec<DeclaredTarget>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest, p.staging_place, p.staging_repository,
+                    t.public_place, t.public_repository
+             FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE p.digest IS NOT NULL AND t.state <> 'skipped'
+             ORDER BY t.version, t.key, t.distro LIMIT ? OFFSET ?",
+            &[count.into(), first.saturating_sub(1).into()],
+        )?;
+        rows.iter()
+            .map(|row| {
+                Ok(DeclaredTarget {
+                    version: parse(row.text(0)?)?,
+                    key: parse(row.text(1)?)?,
+                    distro: row.text(2)?.to_owned(),
+                    state: parse(row.text(3)?)?,
+                    filename: parse(row.text(4)?)?,
+                    digest: parse(row.text(5)?)?,
+                    staging: Site { place: row.text(6)?.to_owned(), repository: row.text(7)?.to_owned() },
+                    public: Site { place: row.text(8)?.to_owned(), repository: row.text(9)?.to_owned() },
+                })
+            })
+            .collect()
+    }
+
+    /// Targets were compared with the repositories, from the `first` on; the next is `next`, and `None` when none is left.
+    /// Pages count in their order alone, so that none is left out. Whether all are compared by now.
+    pub fn compared(&self, first: u64, next: Option<u64>) -> Result<bool, LedgerError> {
+        self.0.atomically(|| {
+            let Some(imported) = self.imported()? else { return Ok(false) };
+            if imported.is_compared || (first != 1 && first != imported.compare_from) {
+                return Ok(imported.is_compared);
+            }
+            self.0.query(
+                "UPDATE imports SET compare_from = ?, is_compared = ?",
+                &[next.unwrap_or(1).into(), i64::from(next.is_none()).into()],
+            )?;
+            Ok(next.is_none())
+        })
+    }
+}
+
+/// A target whose bytes are declared, and where they may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredTarget {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// The target, by the text form of its name.
+    pub distro: String,
+    /// How far it is, by the record.
+    pub state: TargetState,
+    /// Its file or image.
+    pub filename: Cargo,
+    /// Its bytes.
+    pub digest: Digest,
+    /// Where it is staged.
+    pub staging: Site,
+    /// Where it is released.
+    pub public: Site,
+}
+
+fn schema_number() -> u64 {
+    u64::try_from(schema::STEPS.len()).unwrap_or(u64::MAX)
+}
+
+/// A name from the database's own list of them.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn select(table: &str, columns: &[String], order: &[String], which: &str) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+    // Whatever has no key of its own is ordered by all that it has, so that two exports of the same are the same.
+    let order: Vec<String> =
+        if order.is_empty() { columns.clone() } else { order.iter().map(|column| quoted(column)).collect() };
+    format!("SELECT {} FROM {}{which} ORDER BY {}", columns.join(", "), quoted(table), order.join(", "))
+}
+
+fn push(lines: &mut String, table: &str, columns: &[String], row: &Row) -> Result<(), LedgerError> {
+    let mut values = Map::new();
+    for (column, value) in columns.iter().zip(&row.0) {
+        let value = match value {
+            Value::Null => Json::Null,
+            Value::Integer(number) => (*number).into(),
+            Value::Text(text) => text.as_str().into(),
+        };
+        values.insert(column.clone(), value);
+    }
+    lines.push_str(&serde_json::to_string(&Line { table: table.to_owned(), row: values })?);
+    lines.push('\n');
+    Ok(())
+}

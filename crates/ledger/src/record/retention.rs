@@ -1,0 +1,825 @@
+//! What of staging is announced, marked and being deleted, and what keeps it.
+//!
+//! A deletion begins in the transaction that has read once more all that the record knows: so a hold and a deletion have an
+//! order. What a hold finds begun is on its way, and it is told so. Begun ones are kept until a look at staging has shown
+//! what became of them, so an answer that was lost delays and blocks nothing for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use slipway_core::cargo::{Cargo, staged_under};
+use slipway_core::config::{Config, EventKind, Keeping, Project};
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::report::Report;
+use slipway_core::retention::{Cause, Decision, Ending, Keep, Known, Progress, Sights, Stage, decide, ended, tick};
+use slipway_core::route::Site;
+use slipway_core::time::Timestamp;
+use slipway_wire::{Digest, Planted, planted};
+
+use super::{LedgerError, Record, coded, named_cargo, parse, subject};
+use crate::sql::{Row, Sql, Value};
+
+/// Packages that one run looks at, those that rest the longest first.
+const PACKAGES_MAX: u64 = 5000;
+/// How long a deletion may be on its way without an answer before a look decides what became of it. Requests end sooner.
+pub const UNANSWERED: Duration = Duration::from_mins(2);
+/// How long a file is left to another project that wants to delete it.
+const LENT: Duration = Duration::from_mins(15);
+
+/// Whether somebody who wants a package kept came in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Yes: from now on no deletion of it begins.
+    InTime,
+    /// The deletion of these was on its way already, and whether staging still has them is not known yet.
+    TooLate(Vec<Key>),
+}
+
+/// A package whose bytes staging has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resting {
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// What it is.
+    pub cargo: Cargo,
+    /// Its bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+    /// Where they are.
+    pub staging: Site,
+    /// Under which names they are there: distro versions, or the digest of an image.
+    pub under: Vec<String>,
+    /// Where each of its targets that is released should be served: the public place and the target's name.
+    pub released: Vec<(Site, String)>,
+    /// What the record knows of it.
+    pub known: Known,
+    /// How long its routes keep it.
+    pub keeping: Option<Keeping>,
+}
+
+/// A deletion on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Its number.
+    pub id: u64,
+    /// The release.
+    pub version: Version,
+    /// The package.
+    pub key: Key,
+    /// Where.
+    pub staging: Site,
+    /// What.
+    pub cargo: Cargo,
+    /// Under which name.
+    pub under: String,
+    /// These bytes alone.
+    pub digest: Digest,
+    /// Since when.
+    pub begun_at: Timestamp,
+}
+
+/// What a look after a deletion showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is no longer there.
+    Gone,
+    /// It is there as before.
+    StillThere,
+}
+
+/// A file in staging, as another project asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StagedObject {
+    /// Where.
+    pub staging: Site,
+    /// What.
+    pub cargo: Cargo,
+    /// Its bytes.
+    pub digest: Digest,
+}
+
+impl<S: Sql> Record<S> {
+    // ---- the time that runs count ----
+
+    /// When the last run looked at the clock, and the time that runs have counted.
+    pub fn retention_clock(&self) -> Result<(Option<Timestamp>, Duration), LedgerError> {
+        let rows = self.0.query("SELECT seen_at, counted FROM retention_clock", &[])?;
+        match rows.first() {
+            Some(row) => Ok((Some(Timestamp(row.integer(0)?)), Duration::from_millis(row.natural(1)?))),
+            None => Ok((None, Duration::ZERO)),
+        }
+    }
+
+    /// Counts the time since the last run, as far as it can be believed; what is counted by now.
+    pub fn count_time(&self, now: Timestamp, clocks_agree: bool) -> Result<Duration, LedgerError> {
+        self.0.atomically(|| {
+            let (last, counted) = self.retention_clock()?;
+            let counted = counted + tick(last, now, clocks_agree);
+            self.0.query(
+                "INSERT INTO retention_clock (id, seen_at, counted) VALUES (1, ?1, ?2)
+                 ON CONFLICT (id) DO UPDATE SET seen_at = ?1, counted = ?2",
+                &[now.0.into(), u64::try_from(counted.as_millis()).unwrap_or(u64::MAX).into()],
+            )?;
+            Ok(counted)
+        })
+    }
+
+    // ---- what is known ----
+
+    /// All packages whose bytes staging has, as far as the record knows.
+    pub fn resting(&self, config: &Config, project: &Project, now: Timestamp) -> Result<Vec<Resting>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT version, key FROM packages WHERE digest IS NOT NULL AND staged_at IS NOT NULL
+             ORDER BY staged_at, version, key LIMIT ?",
+            &[PACKAGES_MAX.into()],
+        )?;
+        let mut resting = Vec::with_capacity(rows.len());
+        for row in &rows {
+            resting.extend(self.resting_one(config, project, &parse(row.text(0)?)?, &parse(row.text(1)?)?, now)?);
+        }
+        Ok(resting)
+    }
+
+    /// One of them.
+    pub fn resting_one(
+        &self,
+        config: &Config,
+        project: &Project,
+        version: &Version,
+        key: &Key,
+        now: Timestamp,
+    ) -> Result<Option<Resting>, LedgerError> {
+        let Some(mut own) = self.alone(config, project, version, key, now)? else { return Ok(None) };
+        for (version, key) in self.same_file(&own)? {
+            let Some(other) = self.alone(config, project, &version, &key, now)? else { continue };
+            if ended(&other.known, other.keeping.as_ref(), now).is_err() {
+                own.known.needed_by = Some(subject(&version, &key));
+                break;
+            }
+        }
+        Ok(Some(own))
+    }
+
+    /// A package by itself, whoever else has its file.
+    fn alone(
+        &self,
+        config: &Config,
+        project: &Project,
+        version: &Version,
+        key: &Key,
+        now: Timestamp,
+    ) -> Result<Option<Resting>, LedgerError> {
+        let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
+        let rows = self.0.query(
+            "SELECT filename, digest, size, staging_place, staging_repository, kind, architecture, staged_at
+             FROM packages WHERE version = ? AND key = ? AND digest IS NOT NULL",
+            &at,
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let (named, digest_text) = (row.text(0)?, row.text(1)?);
+        let (cargo, digest): (Cargo, Digest) = (parse(named)?, parse(digest_text)?);
+        let staging = Site { place: row.text(3)?.to_owned(), repository: row.text(4)?.to_owned() };
+        let targets = self.0.query(
+            "SELECT distro, state, public_place, public_repository, begun FROM targets WHERE version = ? AND key = ? ORDER BY distro",
+            &at,
+        )?;
+        let (mut under, mut released) = (Vec::new(), Vec::new());
+        let (mut is_moving, mut is_unsettled) = (false, false);
+        for target in &targets {
+            let (distro, state): (&str, TargetState) = (target.text(0)?, parse(target.text(1)?)?);
+            let name = staged_under(distro, &digest);
+            if !under.contains(&name) {
+                under.push(name);
+            }
+            if state == TargetState::Released {
+                let public = Site { place: target.text(2)?.to_owned(), repository: target.text(3)?.to_owned() };
+                released.push((public, distro.to_owned()));
+            }
+            is_moving |= state.is_moving();
+            let ends_open = matches!(state, TargetState::Failed | TargetState::Missing | TargetState::Staged);
+            is_unsettled |= ends_open && target.integer(4)? != 0;
+        }
+        let distros = targets.iter().map(|target| target.text(0)).collect::<Result<Vec<_>, _>>()?;
+        let keeping = config.keeping(project, version, key, parse(row.text(5)?)?, row.text_or_null(6)?, distros);
+        let known = Known {
+            ending: self.ending(version)?,
+            staged_at: row.integer_or_null(7)?.map(Timestamp),
+            declared_at: self.first_declared(&staging, named, digest_text)?,
+            held_by: self.held_by(version, key, now)?,
+            deployed: self.runs_in(version, key)?,
+            is_moving,
+            is_unsettled,
+            newer: self.newer(version, key, &staging)?,
+            extended_until: self.extended_until(version, key)?,
+            needed_by: None,
+            progress: self.progress(version, key, &digest)?,
+            counted: self.retention_clock()?.1,
+        };
+        let size = row.natural(2)?;
+        let (version, key) = (version.clone(), key.clone());
+        Ok(Some(Resting { version, key, cargo, digest, size, staging, under, released, known, keeping }))
+    }
+
+    /// Whether a release has ended, and since when; of one that has not, when anything happened to it last.
+    fn ending(&self, version: &Version) -> Result<Ending, LedgerError> {
+        let rows = self.0.query(
+            "SELECT r.closed_at,
+                COALESCE(MIN(t.state IN ('released', 'skipped')), 0),
+                MAX(r.created_at, COALESCE(MAX(t.since), 0),
+                    COALESCE((SELECT MAX(MAX(COALESCE(p.declared_at, 0), COALESCE(p.staged_at, 0))) FROM packages p
+                        WHERE p.version = r.version), 0),
+                    COALESCE((SELECT MAX(at) FROM deployments d WHERE d.version = r.version), 0),
+                    COALESCE((SELECT MAX(at) FROM approvals a WHERE a.version = r.version), 0))
+             FROM releases r LEFT JOIN targets t ON t.version = r.version WHERE r.version = ? GROUP BY r.version",
+            &[version.as_str().into()],
+        )?;
+        let row = rows.first().ok_or_else(|| LedgerError::NoRelease { version: version.clone() })?;
+        let last = Timestamp(row.integer(2)?);
+        Ok(match (row.integer_or_null(0)?, row.integer(1)? != 0) {
+            (Some(closed), _) => Ending::Closed(Timestamp(closed)),
+            (None, true) => Ending::Complete(last),
+            (None, false) => Ending::Open(last),
+        })
+    }
+
+    /// When any release of the project first said that this file would come.
+    fn first_declared(&self, staging: &Site, named: &str, digest: &str) -> Result<Option<Timestamp>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT MIN(declared_at) FROM packages
+             WHERE staging_place = ? AND staging_repository = ? AND filename = ? AND digest = ?",
+            &[staging.place.as_str().into(), staging.repository.as_str().into(), named.into(), digest.into()],
+        )?;
+        Ok(rows.first().map(|row| row.integer_or_null(0)).transpose()?.flatten().map(Timestamp))
+    }
+
+    fn held_by(&self, version: &Version, key: &Key, now: Timestamp) -> Result<Option<String>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT held_by FROM holds WHERE version = ? AND key IN ('', ?) AND (until IS NULL OR until > ?)
+             ORDER BY key LIMIT 1",
+            &[version.as_str().into(), key.as_str().into(), now.0.into()],
+        )?;
+        Ok(rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()?)
+    }
+
+    /// An environment in which a package runs: one that was told of its release, and of no other release with this package
+    /// since. Told at the same moment, both run.
+    fn runs_in(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT d.environment FROM deployments d
+             JOIN packages p ON p.version = d.version AND p.key = ?2 AND d.pipeline_id IN (0, p.pipeline_id)
+             WHERE d.version = ?1 AND NOT EXISTS
+                (SELECT 1 FROM deployments l
+                 JOIN packages q ON q.version = l.version AND q.key = ?2 AND l.pipeline_id IN (0, q.pipeline_id)
+                 WHERE l.environment = d.environment AND l.version <> d.version
+                 AND COALESCE(l.done_at, l.at) > COALESCE(d.done_at, d.at))
+             ORDER BY d.environment LIMIT 1",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        Ok(rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()?)
+    }
+
+    /// How many packages of the key that staging has in the same repository are of later releases.
+    fn newer(&self, version: &Version, key: &Key, staging: &Site) -> Result<u32, LedgerError> {
+        let rows = self.0.query(
+            "SELECT COUNT(*) FROM packages p JOIN releases r ON r.version = p.version
+             JOIN releases own ON own.version = ?1
+             WHERE p.key = ?2 AND p.version <> ?1 AND p.staging_place = ?3 AND p.staging_repository = ?4
+             AND p.digest IS NOT NULL AND p.staged_at IS NOT NULL
+             AND (r.created_at > own.created_at OR r.created_at = own.created_at AND r.version > own.version)",
+            &[
+                version.as_str().into(),
+                key.as_str().into(),
+                staging.place.as_str().into(),
+                staging.repository.as_str().into(),
+            ],
+        )?;
+        let count = rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    fn extended_until(&self, version: &Version, key: &Key) -> Result<Option<Timestamp>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT until FROM extensions WHERE version = ? AND key = ?",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
+    }
+
+    /// How far the deletion of these bytes is: what was said of others under the key says nothing of them.
+    fn progress(&self, version: &Version, key: &Key, digest: &Digest) -> Result<Option<Progress>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT stage, counted FROM retention WHERE version = ? AND key = ? AND digest = ?",
+            &[version.as_str().into(), key.as_str().into(), digest.to_string().into()],
+        )?;
+        let read =
+            |row: &Row| Ok(Progress { stage: coded(row.text(0)?)?, counted: Duration::from_millis(row.natural(1)?) });
+        rows.first().map(read).transpose()
+    }
+
+    /// Other packages of the project that have the same file in staging. Images are told apart by their digests.
+    fn same_file(&self, of: &Resting) -> Result<Vec<(Version, Key)>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT version, key FROM packages
+             WHERE staging_place = ?1 AND staging_repository = ?2 AND filename = ?3 AND (?4 = 0 OR digest = ?5)
+             AND NOT (version = ?6 AND key = ?7) ORDER BY version, key",
+            &[
+                of.staging.place.as_str().into(),
+                of.staging.repository.as_str().into(),
+                of.cargo.as_str().into(),
+                i64::from(of.cargo.file().is_none()).into(),
+                of.digest.to_string().into(),
+                of.version.as_str().into(),
+                of.key.as_str().into(),
+            ],
+        )?;
+        rows.iter().map(|row| Ok((parse(row.text(0)?)?, parse(row.text(1)?)?))).collect()
+    }
+
+    // ---- the steps ----
+
+    /// Writes down that a deletion is announced or marked; whether the package is still the same, and the step the next.
+    pub fn take_step(
+        &self,
+        of: &Resting,
+        stage: Stage,
+        cause: Cause,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let Resting { version, key, digest, .. } = of;
+        self.0.atomically(|| {
+            let declared = self.staged(version, key)?.is_some_and(|staged| staged.digest == *digest);
+            let before = self.progress(version, key, digest)?.map(|progress| progress.stage);
+            let wanted = match stage {
+                Stage::Announced => None,
+                Stage::Marked => Some(Stage::Announced),
+            };
+            if !declared || before != wanted {
+                return Ok(false);
+            }
+            let counted = u64::try_from(self.retention_clock()?.1.as_millis()).unwrap_or(u64::MAX);
+            self.0.query(
+                "INSERT INTO retention (version, key, digest, stage, cause, counted, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (version, key) DO UPDATE SET digest = ?3, stage = ?4, cause = ?5, counted = ?6, expires_at = ?7",
+                &[
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    digest.to_string().into(),
+                    stage.code().into(),
+                    cause.code().into(),
+                    counted.into(),
+                    expires_at.0.into(),
+                ],
+            )?;
+            let details = serde_json::json!({
+                "cause": cause.code(), "digest": digest, "expires_at": expires_at.to_string(),
+            });
+            self.change(version, "edge", stage.code(), &subject(version, key), &details, now)?;
+            if stage == Stage::Announced {
+                let kind = EventKind::Announced;
+                let name = format!("{} {version}/{key} at {}", kind.word(), now.0);
+                self.occurred(&name, kind, Some(version), Some(key), None, now)?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// Writes down that a deletion that was announced is over, and why; whether there was one.
+    pub fn take_back_step(&self, of: &Resting, keep: &Keep, now: Timestamp) -> Result<bool, LedgerError> {
+        self.0.atomically(|| {
+            let details = serde_json::json!({ "reason": keep.code(), "why": keep.to_string() });
+            self.kept(&of.version, &of.key, "edge", &details, now)
+        })
+    }
+
+    fn kept(
+        &self,
+        version: &Version,
+        key: &Key,
+        by: &str,
+        details: &serde_json::Value,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "DELETE FROM retention WHERE version = ? AND key = ? RETURNING stage",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        self.change(version, by, "kept", &subject(version, key), details, now)?;
+        Ok(true)
+    }
+
+    /// What is announced or marked of a release, and when it is deleted at the earliest.
+    pub fn expiries(&self, version: &Version) -> Result<BTreeMap<Key, (Stage, Timestamp)>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT r.key, r.stage, r.expires_at FROM retention r
+             JOIN packages p ON p.version = r.version AND p.key = r.key AND p.digest = r.digest WHERE r.version = ?",
+            &[version.as_str().into()],
+        )?;
+        rows.iter().map(|row| Ok((parse(row.text(0)?)?, (coded(row.text(1)?)?, Timestamp(row.integer(2)?))))).collect()
+    }
+
+    /// Somebody wants packages kept until then, the whole release without keys. Whatever was announced of them is over.
+    pub fn extend(
+        &self,
+        version: &Version,
+        keys: Option<&[Key]>,
+        until: Timestamp,
+        by: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Held, LedgerError> {
+        self.0.atomically(|| {
+            self.planned(version)?;
+            let all = match keys {
+                Some(keys) => keys.to_vec(),
+                None => self.keys(version)?,
+            };
+            self.named(version, Some(&all))?;
+            for key in &all {
+                self.0.query(
+                    "INSERT INTO extensions (version, key, until) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (version, key) DO UPDATE SET until = ?3",
+                    &[version.as_str().into(), key.as_str().into(), until.0.into()],
+                )?;
+                self.0.query(
+                    "DELETE FROM retention WHERE version = ? AND key = ?",
+                    &[version.as_str().into(), key.as_str().into()],
+                )?;
+            }
+            let details = serde_json::json!({ "keys": keys, "until": until.to_string(), "reason": reason });
+            self.change(version, by, "extended", version.as_str(), &details, now)?;
+            self.came_in_time(version, &all)
+        })
+    }
+
+    /// Whether the deletion of none of these is on its way.
+    pub(super) fn came_in_time(&self, version: &Version, keys: &[Key]) -> Result<Held, LedgerError> {
+        let mut late = Vec::new();
+        for key in keys {
+            if self.is_being_deleted(version, key)? {
+                late.push(key.clone());
+            }
+        }
+        Ok(if late.is_empty() { Held::InTime } else { Held::TooLate(late) })
+    }
+
+    /// Whether a deletion of a package's file is on its way, for this package or for another that has it too.
+    pub fn is_being_deleted(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT 1 FROM packages p JOIN removals r
+                ON r.place = p.staging_place AND r.repository = p.staging_repository AND r.cargo = p.filename
+                AND (instr(p.filename, '/') = 0 OR r.digest = p.digest)
+             WHERE p.version = ? AND p.key = ? LIMIT 1",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Whether a deletion of a file of this name is on its way.
+    pub(super) fn is_file_being_deleted(
+        &self,
+        site: &Site,
+        cargo: &Cargo,
+        digest: &Digest,
+    ) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT 1 FROM removals WHERE place = ? AND repository = ? AND cargo = ? AND (instr(cargo, '/') = 0 OR digest = ?)",
+            &[
+                site.place.as_str().into(),
+                site.repository.as_str().into(),
+                cargo.as_str().into(),
+                digest.to_string().into(),
+            ],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
+    // ---- deleting ----
+
+    /// A deletion begins now, if nothing that the record knows speaks against it, for this package or for another that has
+    /// the same file. What was staged and not released is expired from here on, so nobody releases it.
+    #[allow(clippy::too_many_arguments, reason = "what is deleted, and all that speaks for or against it")]
+    pub fn begin_removal(
+        &self,
+        config: &Config,
+        project: &Project,
+        of: &Resting,
+        sights: &Sights,
+        now: Timestamp,
+    ) -> Result<Result<Vec<Removal>, Decision>, LedgerError> {
+        self.0.atomically(|| {
+            let nothing = || Ok(Err(Decision::Keep(Keep::NeverStaged)));
+            let Some(mut current) = self.resting_one(config, project, &of.version, &of.key, now)? else {
+                return nothing();
+            };
+            if current.digest != of.digest || self.is_being_deleted(&of.version, &of.key)? {
+                return nothing();
+            }
+            if planted(Planted::DeletesWhatIsHeld) {
+                current.known = of.known.clone();
+            }
+            let sights = Sights { is_stopped: sights.is_stopped || self.is_stopped()?, ..sights.clone() };
+            let decision = decide(&current.known, &sights, current.keeping.as_ref(), &config.retention, now);
+            let Decision::Delete(cause) = decision else { return Ok(Err(decision)) };
+            let mut removals = Vec::new();
+            for under in &current.under {
+                let id = self.insert_removal(&current.object(), under, Some((&of.version, &of.key)), now, None)?;
+                let Resting { version, key, staging, cargo, digest, .. } = current.clone();
+                removals.push(Removal {
+                    id,
+                    version,
+                    key,
+                    staging,
+                    cargo,
+                    under: under.clone(),
+                    digest,
+                    begun_at: now,
+                });
+            }
+            for (version, key) in self.with_sharers(&current)? {
+                self.expire(&version, &key, now)?;
+            }
+            let (word, name) = named_cargo(current.cargo.as_str());
+            let details = serde_json::json!({
+                "cause": cause.code(), (word): name, "digest": current.digest, "place": current.staging.place,
+                "repository": current.staging.repository, "under": current.under,
+            });
+            self.change(&of.version, "edge", "deleting", &subject(&of.version, &of.key), &details, now)?;
+            Ok(Ok(removals))
+        })
+    }
+
+    fn insert_removal(
+        &self,
+        object: &StagedObject,
+        under: &str,
+        own: Option<(&Version, &Key)>,
+        now: Timestamp,
+        until: Option<Timestamp>,
+    ) -> Result<u64, LedgerError> {
+        let rows = self.0.query(
+            "INSERT INTO removals (place, repository, cargo, digest, under, version, key, begun_at, until)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            &[
+                object.staging.place.as_str().into(),
+                object.staging.repository.as_str().into(),
+                object.cargo.as_str().into(),
+                object.digest.to_string().into(),
+                under.into(),
+                own.map(|(version, _)| version.as_str()).into(),
+                own.map(|(_, key)| key.as_str()).into(),
+                now.0.into(),
+                until.map(|until| until.0).into(),
+            ],
+        )?;
+        Ok(rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default())
+    }
+
+    fn with_sharers(&self, of: &Resting) -> Result<Vec<(Version, Key)>, LedgerError> {
+        let mut all = self.same_file(of)?;
+        all.push((of.version.clone(), of.key.clone()));
+        Ok(all)
+    }
+
+    /// What is staged and not released of a package has no bytes from now on.
+    fn expire(&self, version: &Version, key: &Key, now: Timestamp) -> Result<(), LedgerError> {
+        for (distro, state) in self.states(version, key)? {
+            let ends = matches!(
+                state,
+                TargetState::Staged | TargetState::Failed | TargetState::Conflict | TargetState::Missing
+            );
+            if ends {
+                self.set(version, key, &Report::of(&distro, TargetState::Expired), now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletions that are on their way for this project.
+    pub fn removals(&self) -> Result<Vec<Removal>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at FROM removals
+             WHERE version IS NOT NULL ORDER BY id",
+            &[],
+        )?;
+        rows.iter()
+            .map(|row| {
+                Ok(Removal {
+                    id: row.natural(0)?,
+                    version: parse(row.text(1)?)?,
+                    key: parse(row.text(2)?)?,
+                    staging: Site { place: row.text(3)?.to_owned(), repository: row.text(4)?.to_owned() },
+                    cargo: parse(row.text(5)?)?,
+                    under: row.text(6)?.to_owned(),
+                    digest: parse(row.text(7)?)?,
+                    begun_at: Timestamp(row.integer(8)?),
+                })
+            })
+            .collect()
+    }
+
+    /// A clock that was set back would have a deletion wait for years for the look that decides.
+    pub fn begun_later(&self, removal: &Removal, now: Timestamp) -> Result<(), LedgerError> {
+        self.0.query("UPDATE removals SET begun_at = ? WHERE id = ?", &[now.0.into(), removal.id.into()])?;
+        Ok(())
+    }
+
+    /// Writes down what a look after a deletion has shown; whether it was still open.
+    pub fn settle_removal(&self, removal: &Removal, removed: Removed, now: Timestamp) -> Result<bool, LedgerError> {
+        let Removal { version, key, digest, .. } = removal;
+        self.0.atomically(|| {
+            let open =
+                self.0.query("DELETE FROM removals WHERE id = ? RETURNING id", &[removal.id.into()])?;
+            if open.is_empty() {
+                return Ok(false);
+            }
+            let rest = self.0.query(
+                "SELECT 1 FROM removals WHERE version = ? AND key = ? LIMIT 1",
+                &[version.as_str().into(), key.as_str().into()],
+            )?;
+            let is_last = rest.is_empty();
+            let sharers = self.0.query(
+                "SELECT version, key, digest FROM packages
+                 WHERE staging_place = ?1 AND staging_repository = ?2 AND filename = ?3 AND (instr(?3, '/') = 0 OR digest = ?4)",
+                &[
+                    removal.staging.place.as_str().into(),
+                    removal.staging.repository.as_str().into(),
+                    removal.cargo.as_str().into(),
+                    digest.to_string().into(),
+                ],
+            )?;
+            for row in &sharers {
+                let at: (Version, Key) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
+                let same = row.text(2)? == digest.to_string();
+                match removed {
+                    Removed::StillThere if same => {
+                        self.revive(&at.0, &at.1, &removal.under, digest, now)?;
+                        // A server that does not delete is not asked every hour.
+                        let counted = u64::try_from(self.retention_clock()?.1.as_millis()).unwrap_or(u64::MAX);
+                        self.0.query(
+                            "UPDATE retention SET counted = ? WHERE version = ? AND key = ?",
+                            &[counted.into(), at.0.as_str().into(), at.1.as_str().into()],
+                        )?;
+                    }
+                    Removed::Gone if is_last && same => {
+                        self.0.query(
+                            "UPDATE packages SET staged_at = NULL WHERE version = ? AND key = ?",
+                            &[at.0.as_str().into(), at.1.as_str().into()],
+                        )?;
+                        self.0.query(
+                            "DELETE FROM retention WHERE version = ? AND key = ?",
+                            &[at.0.as_str().into(), at.1.as_str().into()],
+                        )?;
+                    }
+                    Removed::StillThere | Removed::Gone => {}
+                }
+            }
+            let action = match removed {
+                Removed::Gone => "deleted",
+                Removed::StillThere => "not-deleted",
+            };
+            let (word, name) = named_cargo(removal.cargo.as_str());
+            let details = serde_json::json!({
+                (word): name, "digest": digest, "place": removal.staging.place,
+                "repository": removal.staging.repository, "under": removal.under,
+            });
+            self.change(version, "edge", action, &subject(version, key), &details, now)?;
+            Ok(true)
+        })
+    }
+
+    /// What was expired by a deletion that did not happen is staged as before.
+    fn revive(
+        &self,
+        version: &Version,
+        key: &Key,
+        under: &str,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        for (distro, state) in self.states(version, key)? {
+            if state == TargetState::Expired && staged_under(&distro, digest) == under {
+                self.set(version, key, &Report::of(&distro, TargetState::Staged), now)?;
+            }
+        }
+        Ok(())
+    }
+
+    // ---- other projects ----
+
+    /// Another project wants to delete a file that this one may have, too. `true` when nothing of this project needs it. When
+    /// it is to be lent, it is left to the other from now on, and whoever wants it kept here comes too late until that is over.
+    pub fn leave_to_another(
+        &self,
+        config: &Config,
+        project: &Project,
+        object: &StagedObject,
+        lend: bool,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        self.0.atomically(|| {
+            let rows = self.0.query(
+                "SELECT version, key FROM packages
+                 WHERE staging_place = ?1 AND staging_repository = ?2 AND filename = ?3 AND (?4 = 0 OR digest = ?5)",
+                &[
+                    object.staging.place.as_str().into(),
+                    object.staging.repository.as_str().into(),
+                    object.cargo.as_str().into(),
+                    i64::from(object.cargo.file().is_none()).into(),
+                    object.digest.to_string().into(),
+                ],
+            )?;
+            for row in &rows {
+                let (version, key) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
+                let Some(own) = self.alone(config, project, &version, &key, now)? else { continue };
+                if ended(&own.known, own.keeping.as_ref(), now).is_err() {
+                    return Ok(false);
+                }
+            }
+            if lend && !rows.is_empty() {
+                self.insert_removal(object, "", None, now, Some(now + LENT))?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// What was left to other projects is this one's own again after a while. One that was left when the clock was wrong, too.
+    pub fn end_loans(&self, now: Timestamp) -> Result<(), LedgerError> {
+        self.0.query(
+            "DELETE FROM removals WHERE until IS NOT NULL AND (until <= ? OR until > ?)",
+            &[now.0.into(), (now + 2 * LENT).0.into()],
+        )?;
+        Ok(())
+    }
+
+    /// Images of the same repository that stay, whether or not a tag leads to them.
+    pub fn others_in(&self, removal: &Removal) -> Result<BTreeSet<Digest>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT DISTINCT digest FROM packages WHERE staging_place = ? AND staging_repository = ?
+             AND digest IS NOT NULL AND staged_at IS NOT NULL AND digest <> ?",
+            &[
+                removal.staging.place.as_str().into(),
+                removal.staging.repository.as_str().into(),
+                removal.digest.to_string().into(),
+            ],
+        )?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
+    }
+
+    /// A newer release of the same series that is complete: then this one may as well be given up. `None` for one that has
+    /// ended itself.
+    pub fn superseded_by(&self, version: &Version) -> Result<Option<Version>, LedgerError> {
+        let Some(series) = series(version) else { return Ok(None) };
+        if !matches!(self.ending(version)?, Ending::Open(_)) {
+            return Ok(None);
+        }
+        let rows = self.0.query(
+            "SELECT r.version FROM releases r JOIN releases own ON own.version = ?1
+             WHERE r.version <> ?1 AND r.created_at > own.created_at AND r.maturity IN ('final', own.maturity)
+             AND EXISTS (SELECT 1 FROM targets t WHERE t.version = r.version AND t.state = 'released')
+             AND NOT EXISTS (SELECT 1 FROM targets t WHERE t.version = r.version AND t.state NOT IN ('released', 'skipped'))
+             ORDER BY r.created_at DESC LIMIT 20",
+            &[version.as_str().into()],
+        )?;
+        for row in &rows {
+            let other: Version = parse(row.text(0)?)?;
+            if self::series(&other).as_ref() == Some(&series) {
+                return Ok(Some(other));
+            }
+        }
+        Ok(None)
+    }
+
+    // ---- staged bytes ----
+
+    /// How many bytes staging has of this project, by place.
+    pub fn staged_bytes(&self) -> Result<BTreeMap<String, u64>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT p.staging_place, SUM(p.size) FROM
+                (SELECT DISTINCT staging_place, staging_repository, filename, digest, size FROM packages
+                 WHERE digest IS NOT NULL AND staged_at IS NOT NULL) p GROUP BY p.staging_place",
+            &[],
+        )?;
+        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.natural(1)?))).collect()
+    }
+}
+
+/// The numbers of a version before its last: `17.3` of `17.3.1-rc1`.
+fn series(version: &Version) -> Option<Vec<u64>> {
+    let number = version.as_str().split(|letter: char| !letter.is_ascii_digit() && letter != '.').next()?;
+    let numbers = number.split('.').map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
+    numbers.split_last().map(|(_, series)| series.to_vec())
+}
+
+impl Resting {
+    /// Its file in staging.
+    pub fn object(&self) -> StagedObject {
+        StagedObject { staging: self.staging.clone(), cargo: self.cargo.clone(), digest: self.digest }
+    }
+}

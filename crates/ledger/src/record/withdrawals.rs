@@ -1,0 +1,339 @@
+//! What is taken back after its release.
+//!
+//! Like an order, a withdrawal is written down with whoever asked for it before anything is done, given to its package's
+//! object, told again when nothing is heard of it, and ended by what that object has seen. Its target stays released until
+//! nobody is served it any more. What was taken back is kept for ever: its name is never given to other bytes.
+
+use slipway_core::api::{self, WithdrawalState};
+use slipway_core::cargo::{Cargo, tag_of};
+use slipway_core::config::EventKind;
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::report::Report;
+use slipway_core::route::Site;
+use slipway_core::time::Timestamp;
+use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
+use slipway_wire::Digest;
+
+use super::{LedgerError, Record, coded, named_target, parse, subject};
+use crate::sql::{Row, Sql, Value};
+
+/// What somebody wants taken back.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenBack<'a> {
+    /// Packages: all of their targets that are released.
+    pub keys: &'a [Key],
+    /// Single targets, by the text form of their names.
+    pub targets: &'a [(Key, String)],
+}
+
+impl<S: Sql> Record<S> {
+    /// What would be taken back: every target that is named and released. What is withdrawn already, or about to be, is left
+    /// out; anything else that is named is an error.
+    pub fn withdrawable(&self, version: &Version, asked: &TakenBack<'_>) -> Result<Vec<Withdrawal>, LedgerError> {
+        let project_id = self.project_id()?.unwrap_or_default();
+        self.planned(version)?;
+        let mut named: Vec<(Key, String)> = Vec::new();
+        for key in asked.keys {
+            let states = self.states(version, key)?;
+            if states.is_empty() {
+                return Err(LedgerError::NotPlanned { version: version.clone(), key: key.clone() });
+            }
+            let public = |state: &TargetState| matches!(state, TargetState::Released | TargetState::Withdrawn);
+            if !states.iter().any(|(_, state)| public(state)) {
+                return Err(LedgerError::NothingReleased { version: version.clone(), key: key.clone() });
+            }
+            let released = states.into_iter().filter(|(_, state)| *state == TargetState::Released);
+            named.extend(released.map(|(distro, _)| (key.clone(), distro)));
+        }
+        for (key, distro) in asked.targets {
+            let state = self.states(version, key)?.into_iter().find(|(own, _)| own == distro).map(|(_, state)| state);
+            match state {
+                Some(TargetState::Released) => named.push((key.clone(), distro.clone())),
+                Some(TargetState::Withdrawn) => {}
+                Some(state) => {
+                    return Err(LedgerError::NotReleased {
+                        version: version.clone(),
+                        key: key.clone(),
+                        distro: distro.clone(),
+                        state: state.to_string(),
+                    });
+                }
+                None => {
+                    let (version, key) = (version.clone(), key.clone());
+                    return Err(LedgerError::NoTarget { version, key, distro: distro.clone() });
+                }
+            }
+        }
+        named.sort_unstable();
+        named.dedup();
+        let mut all = Vec::new();
+        for (key, distro) in named {
+            if self.withdrawal(version, &key, &distro)?.is_none_or(|before| before.state != WithdrawalState::UnderWay) {
+                all.extend(self.withdrawal_of(project_id, version, key, distro)?);
+            }
+        }
+        // One image may have several tags: each may go only when the others do, or as a tag alone.
+        let others = all.clone();
+        for one in &mut all {
+            let with = others
+                .iter()
+                .filter(|other| other.public == one.public && other.digest == one.digest && other.distro != one.distro);
+            one.with = with.filter(|other| tag_of(&other.distro).is_some()).map(|other| other.distro.clone()).collect();
+        }
+        Ok(all)
+    }
+
+    fn withdrawal_of(
+        &self,
+        project_id: u64,
+        version: &Version,
+        key: Key,
+        distro: String,
+    ) -> Result<Option<Withdrawal>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT p.filename, p.digest, t.public_place, t.public_repository, r.maturity
+             FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
+             WHERE t.version = ? AND t.key = ? AND t.distro = ? AND p.filename IS NOT NULL AND p.digest IS NOT NULL",
+            &[version.as_str().into(), key.as_str().into(), distro.as_str().into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Withdrawal {
+            number: 0,
+            project_id,
+            version: version.clone(),
+            maturity: coded(row.text(4)?)?,
+            key,
+            filename: parse(row.text(0)?)?,
+            digest: parse(row.text(1)?)?,
+            public: Site { place: row.text(2)?.to_owned(), repository: row.text(3)?.to_owned() },
+            distro,
+            with: Vec::new(),
+        }))
+    }
+
+    /// Somebody takes targets back. `users` says of each what its users will see. It is written down, with an order that
+    /// [`Record::withdrawals_to_give`] finds; whether there was anything to take back.
+    pub fn withdraw(
+        &self,
+        version: &Version,
+        asked: &TakenBack<'_>,
+        by: &str,
+        reason: &str,
+        users: &dyn Fn(&Withdrawal) -> Vec<String>,
+        now: Timestamp,
+    ) -> Result<Vec<Withdrawal>, LedgerError> {
+        self.0.atomically(|| {
+            let mut all = self.withdrawable(version, asked)?;
+            for one in &mut all {
+                let Withdrawal { key, filename, digest, public, distro, .. } = &*one;
+                let users = users(one);
+                let rows = self.0.query(
+                    "INSERT INTO withdrawals
+                        (version, key, distro, place, repository, filename, digest, sent_order, asked_by, reason, at, users, told_at,
+                         state, notes)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, '', ?8, ?9, ?10, ?11, ?10, 'under_way', '[]') RETURNING id",
+                    &[
+                        version.as_str().into(),
+                        key.as_str().into(),
+                        distro.as_str().into(),
+                        public.place.as_str().into(),
+                        public.repository.as_str().into(),
+                        filename.as_str().into(),
+                        digest.to_string().into(),
+                        by.into(),
+                        reason.into(),
+                        now.0.into(),
+                        serde_json::to_string(&users)?.into(),
+                    ],
+                )?;
+                let (word, name) = named_target(distro);
+                let details = serde_json::json!({
+                    (word): name, "digest": digest, "reason": reason, "place": public.place, "repository": public.repository,
+                    "users": users,
+                });
+                let subject = subject(version, key);
+                one.number = rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
+                self.0.query(
+                    "UPDATE withdrawals SET sent_order = ? WHERE id = ?",
+                    &[serde_json::to_string(one)?.into(), one.number.into()],
+                )?;
+                self.change(version, by, "withdrawing", &subject, &details, now)?;
+            }
+            Ok(all)
+        })
+    }
+
+    /// Withdrawals that their packages' objects have not taken yet.
+    pub fn withdrawals_to_give(&self) -> Result<Vec<Withdrawal>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT sent_order FROM withdrawals WHERE state = 'under_way' AND is_given = 0 ORDER BY id LIMIT 100",
+            &[],
+        )?;
+        rows.iter().map(|row| Ok(serde_json::from_str(row.text(0)?)?)).collect()
+    }
+
+    /// Withdrawals were taken.
+    pub fn withdrawals_given(&self, numbers: &[u64]) -> Result<(), LedgerError> {
+        self.0.atomically(|| {
+            for number in numbers {
+                self.0.query("UPDATE withdrawals SET is_given = 1 WHERE id = ?", &[(*number).into()])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Withdrawals under way of which nothing was heard since `quiet_since`. What was heard after `now` was heard when the
+    /// clock was wrong.
+    pub fn unheard_withdrawals(&self, quiet_since: Timestamp, now: Timestamp) -> Result<Vec<Withdrawal>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT sent_order FROM withdrawals
+             WHERE state = 'under_way' AND is_given = 1 AND (told_at <= ? OR told_at > ?) ORDER BY id LIMIT 100",
+            &[quiet_since.0.into(), now.0.into()],
+        )?;
+        rows.iter().map(|row| Ok(serde_json::from_str(row.text(0)?)?)).collect()
+    }
+
+    /// Whether anything is being taken back.
+    pub fn is_withdrawing(&self) -> Result<bool, LedgerError> {
+        Ok(!self.0.query("SELECT 1 FROM withdrawals WHERE state = 'under_way' LIMIT 1", &[])?.is_empty())
+    }
+
+    /// Whether the act of a withdrawal may begin now.
+    pub fn may_withdraw(&self, number: u64) -> Result<MayWithdraw, LedgerError> {
+        let rows = self.0.query("SELECT state FROM withdrawals WHERE id = ?", &[number.into()])?;
+        if rows.first().map(|row| row.text(0)).transpose()? != Some(WithdrawalState::UnderWay.code()) {
+            return Ok(MayWithdraw::Over);
+        }
+        Ok(self.stopped()?.map_or(MayWithdraw::Now, MayWithdraw::Stopped))
+    }
+
+    /// Takes over what a package's object saw of a withdrawal; whether that changed anything.
+    pub fn withdrawal_seen(
+        &self,
+        withdrawal: &Withdrawal,
+        seen: &WithdrawalReport,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let Withdrawal { number, version, key, distro, digest, .. } = withdrawal;
+        self.0.atomically(|| {
+            let rows = self.0.query(
+                "UPDATE withdrawals SET told_at = ?, heard = ? WHERE id = ? AND state = 'under_way' AND heard < ?
+                 RETURNING problem, notes",
+                &[now.0.into(), seen.count.into(), (*number).into(), seen.count.into()],
+            )?;
+            let Some(row) = rows.first() else { return Ok(false) };
+            let problem = seen.problem.as_ref().map(serde_json::to_string).transpose()?;
+            let notes = serde_json::to_string(&seen.notes)?;
+            let is_same = row.text_or_null(0)? == problem.as_deref() && row.text(1)? == notes;
+            if is_same && seen.state == WithdrawalState::UnderWay {
+                return Ok(false);
+            }
+            self.0.query(
+                "UPDATE withdrawals SET state = ?, problem = ?, notes = ? WHERE id = ?",
+                &[seen.state.code().into(), problem.into(), notes.into(), (*number).into()],
+            )?;
+            let (word, name) = named_target(distro);
+            let code = seen.problem.as_ref().map(|problem| problem.code.as_str());
+            let details = serde_json::json!({ (word): name, "digest": digest, "notes": seen.notes, "problem": code });
+            match seen.state {
+                WithdrawalState::UnderWay => self.bump(version)?,
+                WithdrawalState::Withdrawn => {
+                    self.set(version, key, &Report::of(distro.clone(), TargetState::Withdrawn), now)?;
+                    self.change(version, "edge", "withdrawn", &subject(version, key), &details, now)?;
+                }
+                WithdrawalState::NotWithdrawn => {
+                    let kind = EventKind::NeedsPerson;
+                    let occasion = format!("{} {version}/{key} withdrawal {number}", kind.word());
+                    self.occurred(&occasion, kind, Some(version), Some(key), seen.problem.as_ref(), now)?;
+                    self.change(version, "edge", "not-withdrawn", &subject(version, key), &details, now)?;
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// The last withdrawal of a target, as callers see it.
+    pub fn withdrawal(
+        &self,
+        version: &Version,
+        key: &Key,
+        distro: &str,
+    ) -> Result<Option<api::Withdrawal>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT asked_by, reason, at, state, users, notes, problem FROM withdrawals
+             WHERE version = ? AND key = ? AND distro = ? ORDER BY id DESC LIMIT 1",
+            &[version.as_str().into(), key.as_str().into(), distro.into()],
+        )?;
+        rows.first().map(shown).transpose()
+    }
+
+    /// Why bytes are never released at a place: others that had one of their names there were taken back. Names are those of
+    /// targets, with the place and its repository.
+    pub fn withdrawn_names(
+        &self,
+        cargo: &Cargo,
+        digest: &Digest,
+        targets: &[(String, Site)],
+    ) -> Result<Option<String>, LedgerError> {
+        for (distro, Site { place, repository }) in targets {
+            // An image has its tag for a name, wherever it was staged.
+            let filename: Value = cargo.file().map(|file| file.as_str().to_owned()).into();
+            let rows = self.0.query(
+                "SELECT version, digest FROM withdrawals
+                 WHERE place = ?1 AND repository = ?2 AND distro = ?3 AND (?4 IS NULL OR filename = ?4) AND digest <> ?5
+                 AND state IN ('withdrawn', 'under_way') ORDER BY id LIMIT 1",
+                &[
+                    place.as_str().into(),
+                    repository.as_str().into(),
+                    distro.as_str().into(),
+                    filename,
+                    digest.to_string().into(),
+                ],
+            )?;
+            if let Some(row) = rows.first() {
+                let name = tag_of(distro).unwrap_or(cargo.as_str());
+                return Ok(Some(format!(
+                    "`{name}` of {repository} had other bytes in {}, {}, which were taken back",
+                    row.text(0)?,
+                    row.text(1)?
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same of a package as it is declared now.
+    pub(super) fn withdrawn_names_of(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
+        let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
+        let rows = self.0.query(
+            "SELECT filename, digest FROM packages WHERE version = ? AND key = ? AND filename IS NOT NULL AND digest IS NOT NULL",
+            &at,
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let targets = self.0.query(
+            "SELECT distro, public_place, public_repository FROM targets
+             WHERE version = ? AND key = ? AND state <> 'skipped' ORDER BY distro",
+            &at,
+        )?;
+        let targets: Vec<(String, Site)> = targets
+            .iter()
+            .map(|row| {
+                let site = Site { place: row.text(1)?.to_owned(), repository: row.text(2)?.to_owned() };
+                Ok((row.text(0)?.to_owned(), site))
+            })
+            .collect::<Result<_, LedgerError>>()?;
+        self.withdrawn_names(&parse(row.text(0)?)?, &parse(row.text(1)?)?, &targets)
+    }
+}
+
+fn shown(row: &Row) -> Result<api::Withdrawal, LedgerError> {
+    Ok(api::Withdrawal {
+        by: row.text(0)?.to_owned(),
+        reason: row.text(1)?.to_owned(),
+        at: Timestamp(row.integer(2)?).to_string(),
+        state: coded(row.text(3)?)?,
+        users: serde_json::from_str(row.text(4)?)?,
+        notes: serde_json::from_str(row.text(5)?)?,
+        problem: row.text_or_null(6)?.map(serde_json::from_str).transpose()?,
+    })
+}

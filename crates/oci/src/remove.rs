@@ -1,0 +1,589 @@
+//! Taking an image out of a repository, and nothing that another one needs.
+//!
+//! An index names manifests, tags name either, and signatures hang off both; a registry deletes what it is told to and
+//! looks at none of this. So before anything is deleted every tag is read: what a tag leads to that stays, is kept with
+//! all its parts. What no tag leads to, a registry does not list: the caller says which images are kept besides.
+//!
+//! The tags go first, so that nobody finds half an image, then what says something about it, its parts, and at last the
+//! image itself: who was cut off before finds there what is left to do. Where tags cannot go by themselves the image
+//! goes first, and takes them with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::stream::{self, StreamExt};
+use slipway_wire::{CallError, Digest, Http};
+
+use crate::copy::Shelf;
+use crate::delete::{DeleteManifest, Deletion};
+use crate::manifest::{DOCKER_LIST, InvalidManifest, Manifest, OCI_INDEX, is_manifest};
+use crate::manifests::{NotRead, read};
+use crate::name::{Repository, Tag, Which};
+use crate::referrers::find_referrers;
+use crate::session::Scope;
+use crate::tags::list_tags;
+
+/// Each tag is a request. A scheduled run has a thousand, for everything
+/// (<https://developers.cloudflare.com/workers/platform/limits/#subrequests>).
+const TAGS_MAX: usize = 500;
+/// How many manifests are read to learn what is kept.
+const MANIFESTS_MAX: usize = 1000;
+
+/// What became of an image that was to be taken out of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone, by tag and by digest.
+    Whole,
+    /// Its tag is gone. The image stays, by its digest, for the reason that is given.
+    TagOnly(String),
+    /// Neither the name nor the image was there.
+    Absent,
+    /// The tag leads to another image, which stays.
+    Other(Digest),
+    /// Nothing was deleted, since something that stays needs it: what that is.
+    Needed(String),
+    /// Nothing was deleted, since the registry does not do that: what it said.
+    Unsupported(String),
+}
+
+/// Why an image may still be there, whole or in part. Asked again, this goes on where it ended.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRemoved {
+    /// A call failed.
+    #[error("cannot {doing}: {source}")]
+    Call {
+        /// What was being done, to what.
+        doing: String,
+        /// Why it failed.
+        source: CallError,
+    },
+    /// What other images need cannot be told, so nothing was deleted.
+    #[error("nothing of `{repository}` was deleted, since what its other images need cannot be told: {why}")]
+    Unclear {
+        /// The repository.
+        repository: Repository,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// Takes an image out of a repository: by its tag, which must lead to it, or by its digest. `kept` are images of the
+/// repository that stay although no tag may lead to them.
+///
+/// By digest, the tags that lead to the image go with it. By tag, they stay, and the image with them.
+pub async fn remove(
+    http: &impl Http,
+    shelf: Shelf<'_>,
+    which: &Which,
+    digest: Digest,
+    kept: &BTreeSet<Digest>,
+) -> Result<Removed, NotRemoved> {
+    remove_with(http, shelf, which, digest, kept, &BTreeSet::new()).await
+}
+
+/// As [`remove`], by a tag. `with` are tags that may go, too, if they lead to the image: they are taken back with it, or
+/// there is nothing else to which they could lead.
+pub async fn remove_with(
+    http: &impl Http,
+    shelf: Shelf<'_>,
+    which: &Which,
+    digest: Digest,
+    kept: &BTreeSet<Digest>,
+    with: &BTreeSet<Tag>,
+) -> Result<Removed, NotRemoved> {
+    let Shelf { session, repository } = shelf;
+    let removing = Removing { http, shelf };
+    let tagged = match which {
+        Which::Digest(_) => None,
+        Which::Tag(_) => removing.digest_of(which).await?,
+    };
+    match tagged {
+        Some(found) if found != digest => return Ok(Removed::Other(found)),
+        // A tag that is gone already leaves its image to be deleted, by whoever was cut off in between.
+        None if removing.digest_of(&digest.into()).await?.is_none() => return Ok(Removed::Absent),
+        _ => {}
+    }
+    let tags = list_tags(session, http, repository).await;
+    let tags = tags.map_err(call_failed(format!("list the tags of `{repository}`")))?;
+    if tags.len() > TAGS_MAX {
+        let why = format!("it has {} tags, and no more than {TAGS_MAX} are read; delete old ones", tags.len());
+        return Err(removing.unclear(why));
+    }
+    let tags = removing.digests_of(tags.into_iter().map(Which::Tag).collect()).await?;
+    let leading: BTreeSet<&Tag> = tags.iter().filter(|(_, led)| **led == digest).map(|(tag, _)| tag).collect();
+    let stays = match which {
+        Which::Tag(tag) => {
+            let others = leading.iter().find(|leading| **leading != tag && !with.contains(**leading));
+            others.map(|tag| format!("the tag `{tag}`"))
+        }
+        Which::Digest(_) => None,
+    };
+    let stays = stays.or_else(|| kept.contains(&digest).then(|| "something else that is kept".to_owned()));
+    let others = tags.iter().filter(|(_, led)| **led != digest).map(|(tag, led)| (*led, format!("the tag `{tag}`")));
+    let others: BTreeMap<Digest, String> = others
+        .chain(kept.iter().filter(|kept| **kept != digest).map(|kept| (*kept, format!("the image {kept}"))))
+        .collect();
+    let needed = removing.needed(&others).await?;
+    let stays = stays.or_else(|| needed.get(&digest).cloned());
+    if let Some(by) = stays {
+        let Which::Tag(_) = which else { return Ok(Removed::Needed(by)) };
+        let why = format!("{by} leads to it or needs it");
+        return Ok(match removing.delete(which).await? {
+            Deletion::Deleted | Deletion::WasGone => Removed::TagOnly(why),
+            Deletion::Unsupported(said) => Removed::Unsupported(format!(
+                "{said}; it deletes no tag by itself, and the image with all its tags may not go, since {why}"
+            )),
+        });
+    }
+    let going = removing.going(digest, &tags, kept, &others, &needed).await?;
+    removing.act(digest, &leading, &going).await
+}
+
+fn call_failed(doing: impl Into<String>) -> impl FnOnce(CallError) -> NotRemoved {
+    let doing = doing.into();
+    |source| NotRemoved::Call { doing, source }
+}
+
+struct Removing<'a, H> {
+    http: &'a H,
+    shelf: Shelf<'a>,
+}
+
+impl<H: Http> Removing<'_, H> {
+    fn unclear(&self, why: String) -> NotRemoved {
+        NotRemoved::Unclear { repository: self.shelf.repository.clone(), why }
+    }
+
+    async fn manifest(&self, which: &Which) -> Result<Result<Option<Manifest>, InvalidManifest>, NotRemoved> {
+        let Shelf { session, repository } = self.shelf;
+        match read(session, self.http, &Scope::delete(repository), repository, which).await {
+            Ok(manifest) => Ok(Ok(manifest)),
+            Err(NotRead::Invalid(error)) => Ok(Err(error)),
+            Err(NotRead::Call(source)) => Err(call_failed(format!("read {which} of `{repository}`"))(source)),
+        }
+    }
+
+    /// What is there under a name. Its bytes are read and hashed: some registries name no digest.
+    async fn digest_of(&self, which: &Which) -> Result<Option<Digest>, NotRemoved> {
+        match (self.manifest(which).await?, which) {
+            (Ok(manifest), _) => Ok(manifest.map(|manifest| manifest.digest())),
+            (Err(_), Which::Digest(digest)) => Ok(Some(*digest)),
+            (Err(error), Which::Tag(_)) => Err(self.unclear(format!("`{which}` cannot be read: {error}"))),
+        }
+    }
+
+    async fn digests_of(&self, names: Vec<Which>) -> Result<BTreeMap<Tag, Digest>, NotRemoved> {
+        let looks = names.into_iter().map(async |name| {
+            let digest = self.digest_of(&name).await?;
+            Ok::<_, NotRemoved>((name, digest))
+        });
+        let mut looks = stream::iter(looks).buffer_unordered(self.http.connections());
+        let mut found = BTreeMap::new();
+        while let Some(look) = looks.next().await {
+            if let (Which::Tag(tag), Some(digest)) = look? {
+                found.insert(tag, digest);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every manifest that some images need, themselves among them, and by whom it is needed.
+    async fn needed(&self, roots: &BTreeMap<Digest, String>) -> Result<BTreeMap<Digest, String>, NotRemoved> {
+        let mut needed = roots.clone();
+        let mut unread: Vec<(Digest, String)> = roots.iter().map(|(digest, by)| (*digest, by.clone())).collect();
+        let mut count = 0;
+        while !unread.is_empty() {
+            count += unread.len();
+            if count > MANIFESTS_MAX {
+                return Err(self.unclear(format!("they have more than {MANIFESTS_MAX} manifests")));
+            }
+            let looks = unread.into_iter().map(async |(digest, by)| (by, digest, self.manifest(&digest.into()).await));
+            let mut looks = stream::iter(looks).buffer_unordered(self.http.connections());
+            let mut next = Vec::new();
+            while let Some((by, digest, look)) = looks.next().await {
+                let manifest = look?.map_err(|error| self.unclear(format!("{digest} cannot be read: {error}")))?;
+                for child in manifest.into_iter().flat_map(|manifest| manifest.children) {
+                    if is_manifest(&child.media_type) && !needed.contains_key(&child.digest) {
+                        needed.insert(child.digest, by.clone());
+                        // An image names no further manifests.
+                        if matches!(child.media_type.as_str(), OCI_INDEX | DOCKER_LIST) {
+                            next.push((child.digest, by.clone()));
+                        }
+                    }
+                }
+            }
+            unread = next;
+        }
+        Ok(needed)
+    }
+
+    /// What goes with an image, each thing before those that name it: its parts, and what says something about any of it.
+    async fn going(
+        &self,
+        digest: Digest,
+        tags: &BTreeMap<Tag, Digest>,
+        kept: &BTreeSet<Digest>,
+        others: &BTreeMap<Digest, String>,
+        needed: &BTreeMap<Digest, String>,
+    ) -> Result<Vec<Digest>, NotRemoved> {
+        let Shelf { session, repository } = self.shelf;
+        let named = self.needed(&BTreeMap::from([(digest, String::new())])).await?;
+        let parts: BTreeSet<Digest> =
+            named.into_keys().filter(|part| *part != digest && !needed.contains_key(part)).collect();
+        let subjects: BTreeSet<Digest> = parts.iter().copied().chain([digest]).collect();
+        let found = find_referrers(session, self.http, repository, subjects.clone()).await;
+        let doing = format!("find what says something about {digest} in `{repository}`");
+        let said = found.map_err(call_failed(doing))?.digests();
+        // Their lists, and cosign's tags, are tags like others, and stay only with what they are about.
+        let about: BTreeSet<String> =
+            subjects.iter().chain(&said).map(|subject| Tag::of_referrers(subject).to_string()).collect();
+        let is_about = |tag: &Tag| about.contains(tag.as_str().split('.').next().unwrap_or_default());
+        let (lists, staying): (Vec<_>, Vec<_>) = tags.iter().partition(|(tag, _)| is_about(tag));
+        let staying: BTreeSet<Digest> =
+            staying.into_iter().map(|(_, digest)| *digest).chain(kept.iter().copied()).collect();
+        let lists: BTreeSet<Digest> = lists.into_iter().map(|(_, digest)| *digest).collect();
+        let others = others.iter().filter(|(other, _)| staying.contains(other) || !lists.contains(other));
+        let needed = self.needed(&others.map(|(other, by)| (*other, by.clone())).collect()).await?;
+        // A list is how what it names is found again, so it comes after that.
+        let lists: Vec<Digest> = lists.difference(&said).copied().collect();
+        let goes = |digest: &Digest| !needed.contains_key(digest) && !subjects.contains(digest);
+        Ok(said.into_iter().chain(lists).filter(goes).chain(parts).collect())
+    }
+
+    async fn act(&self, digest: Digest, tags: &BTreeSet<&Tag>, going: &[Digest]) -> Result<Removed, NotRemoved> {
+        let mut tags_go = true;
+        for tag in tags {
+            if let Deletion::Unsupported(_) = self.delete(&Which::Tag((*tag).clone())).await? {
+                tags_go = false;
+                break;
+            }
+        }
+        let mut later = Vec::new();
+        if tags_go {
+            for part in going {
+                // Some registries delete no part of what is still there; there, the image goes first.
+                match self.delete(&(*part).into()).await {
+                    Ok(Deletion::Deleted | Deletion::WasGone) => {}
+                    Ok(Deletion::Unsupported(_)) => later.push(*part),
+                    Err(NotRemoved::Call { source, .. }) if !source.may_pass() => later.push(*part),
+                    Err(error) => return Err(error),
+                }
+            }
+        } else {
+            later.extend(going);
+        }
+        match self.delete(&digest.into()).await? {
+            Deletion::Deleted | Deletion::WasGone => {}
+            Deletion::Unsupported(said) if tags_go && !tags.is_empty() => return Ok(Removed::TagOnly(said)),
+            Deletion::Unsupported(said) => return Ok(Removed::Unsupported(said)),
+        }
+        for part in later {
+            self.delete(&part.into()).await?;
+        }
+        Ok(Removed::Whole)
+    }
+
+    async fn delete(&self, which: &Which) -> Result<Deletion, NotRemoved> {
+        let Shelf { session, repository } = self.shelf;
+        let delete = DeleteManifest { registry: session.registry(), repository, which };
+        let deleted = session.call(self.http, &Scope::delete(repository), &delete).await;
+        deleted.map_err(call_failed(format!("delete {which} of `{repository}`")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use http::Method;
+    use slipway_wire::{Request, Response};
+
+    use super::*;
+    use crate::fake::{Script, base, now, response};
+    use crate::manifest::OCI_IMAGE;
+    use crate::registry::Registry;
+    use crate::session::Session;
+
+    /// One repository, as a registry keeps it.
+    #[derive(Default)]
+    struct Held {
+        manifests: BTreeMap<String, (&'static str, String)>,
+        tags: BTreeMap<String, String>,
+    }
+
+    /// A registry of one repository, and what it does not do.
+    #[derive(Default)]
+    struct Shelves {
+        held: RefCell<Held>,
+        keeps_tags: bool,
+        deletes_nothing: bool,
+        /// It refuses to delete what an index that is there names.
+        keeps_parts: bool,
+        /// After so many deletions it answers 503.
+        breaks_after: Cell<Option<u32>>,
+        /// Tags that led to something that was not there whole, after any request.
+        dangling: RefCell<BTreeSet<String>>,
+    }
+
+    fn named(text: &str) -> Vec<String> {
+        text.split('"').filter(|text| text.starts_with("sha256:")).map(str::to_owned).collect()
+    }
+
+    impl Held {
+        fn is_whole(&self, digest: &str) -> bool {
+            let Some((media_type, text)) = self.manifests.get(digest) else { return false };
+            *media_type != OCI_INDEX || named(text).iter().all(|part| self.is_whole(part))
+        }
+    }
+
+    impl Shelves {
+        fn put(&self, media_type: &'static str, text: String) -> Digest {
+            let digest = Digest::of(text.as_bytes());
+            self.held.borrow_mut().manifests.insert(digest.to_string(), (media_type, text));
+            digest
+        }
+
+        fn image(&self, name: &str) -> Digest {
+            let blob = Digest::of(name.as_bytes());
+            let config = format!(r#"{{"mediaType":"application/x","digest":"{blob}","size":1}}"#);
+            self.put(OCI_IMAGE, format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]}}"#))
+        }
+
+        fn about(&self, subject: Digest, name: &str) -> Digest {
+            let blob = Digest::of(name.as_bytes());
+            let config = format!(r#"{{"mediaType":"application/x","digest":"{blob}","size":1}}"#);
+            let subject = self.entry(&subject);
+            let text = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[],"subject":{subject}}}"#);
+            self.put(OCI_IMAGE, text)
+        }
+
+        fn entry(&self, digest: &Digest) -> String {
+            let held = self.held.borrow();
+            let (media_type, text) = &held.manifests[&digest.to_string()];
+            format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{}}}"#, text.len())
+        }
+
+        fn index(&self, parts: &[Digest]) -> Digest {
+            let parts: Vec<String> = parts.iter().map(|part| self.entry(part)).collect();
+            self.put(OCI_INDEX, format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, parts.join(",")))
+        }
+
+        fn tag(&self, tag: &str, digest: Digest) {
+            self.held.borrow_mut().tags.insert(tag.to_owned(), digest.to_string());
+        }
+
+        fn has(&self, digest: Digest) -> bool {
+            self.held.borrow().manifests.contains_key(&digest.to_string())
+        }
+
+        fn tags(&self) -> String {
+            self.held.borrow().tags.keys().cloned().collect::<Vec<_>>().join(" ")
+        }
+
+        fn answer(&self, request: &Request) -> Response {
+            let answer = self.act(request);
+            let held = self.held.borrow();
+            // Nobody asks what is said of an image that is gone, so those lists may go in any order.
+            let images = held.tags.iter().filter(|(tag, _)| !tag.starts_with("sha256-"));
+            let dangling = images.filter(|(_, digest)| !held.is_whole(digest)).map(|(tag, _)| tag.clone());
+            self.dangling.borrow_mut().extend(dangling);
+            answer
+        }
+
+        fn act(&self, request: &Request) -> Response {
+            let rest = request.uri().path().strip_prefix("/v2/team/app/").expect("the repository");
+            let mut held = self.held.borrow_mut();
+            if rest == "tags/list" {
+                let tags: Vec<String> = held.tags.keys().map(|tag| format!("{tag:?}")).collect();
+                return response(200, format!(r#"{{"tags":[{}]}}"#, tags.join(",")));
+            }
+            let Some(which) = rest.strip_prefix("manifests/") else { return response(404, "") };
+            if request.method() == Method::DELETE {
+                if let Some(left) = self.breaks_after.get() {
+                    if left == 0 {
+                        return response(503, "");
+                    }
+                    self.breaks_after.set(Some(left - 1));
+                }
+                let no = |code: &str| format!(r#"{{"errors":[{{"code":"{code}","message":"no"}}]}}"#);
+                if self.deletes_nothing {
+                    return response(405, no("UNSUPPORTED"));
+                }
+                if !which.starts_with("sha256:") {
+                    return if self.keeps_tags {
+                        response(400, no("DIGEST_INVALID"))
+                    } else {
+                        response(held.tags.remove(which).map_or(404, |_| 202), "")
+                    };
+                }
+                let is_named = |(media_type, text): &(&str, String)| {
+                    *media_type == OCI_INDEX && named(text).iter().any(|part| part == which)
+                };
+                if self.keeps_parts && held.manifests.values().any(is_named) {
+                    return response(403, no("DENIED"));
+                }
+                held.tags.retain(|_, digest| digest != which);
+                return response(held.manifests.remove(which).map_or(404, |_| 202), "");
+            }
+            let digest = held.tags.get(which).cloned().unwrap_or_else(|| which.to_owned());
+            let Some((media_type, text)) = held.manifests.get(&digest) else { return response(404, "") };
+            let answer = http::Response::builder().header("content-type", *media_type);
+            answer.header("docker-content-digest", &digest).body(text.clone().into_bytes()).expect("headers")
+        }
+
+        fn remove(&self, which: &Which, digest: Digest, kept: &[Digest]) -> Result<Removed, NotRemoved> {
+            let registry = Registry::anonymous(base("https://registry.example.com"));
+            let session = Session::new(&registry);
+            let repository = "team/app".parse().expect("a repository");
+            let there = Shelf { session: &session, repository: &repository };
+            let http = Script::new(|request| self.answer(request));
+            now(remove(&http, there, which, digest, &kept.iter().copied().collect()))
+        }
+
+        fn remove_tag(&self, tag: &str, digest: Digest) -> Removed {
+            self.remove(&Which::Tag(tag.parse().expect("a tag")), digest, &[]).expect("answers")
+        }
+    }
+
+    /// An index of two images with a signature of the index, tagged; and another index that shares one of the two.
+    fn two_indexes(shelves: &Shelves) -> [Digest; 5] {
+        let [own, shared, other] = ["own", "shared", "other"].map(|name| shelves.image(name));
+        let (first, second) = (shelves.index(&[own, shared]), shelves.index(&[shared, other]));
+        shelves.tag("17.3.1", first);
+        shelves.tag("17.3.2", second);
+        [own, shared, other, first, second]
+    }
+
+    #[test]
+    fn an_image_goes_with_its_parts_and_what_another_index_needs_stays() {
+        for (keeps_tags, keeps_parts) in [(false, false), (true, false), (false, true), (true, true)] {
+            let shelves = Shelves { keeps_tags, keeps_parts, ..Shelves::default() };
+            let [own, shared, other, first, second] = two_indexes(&shelves);
+            // The second index is there, so such a registry keeps the shared part whoever asks.
+            assert_eq!(shelves.remove_tag("17.3.1", first), Removed::Whole);
+            assert_eq!(
+                [own, shared, other, first, second].map(|digest| shelves.has(digest)),
+                [false, true, true, false, true]
+            );
+            assert_eq!(shelves.tags(), "17.3.2");
+            assert_eq!(*shelves.dangling.borrow(), BTreeSet::new());
+            assert_eq!(shelves.remove_tag("17.3.1", first), Removed::Absent);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_without_a_tag_keeps_its_parts() {
+        let shelves = Shelves::default();
+        let [own, shared, other, first, second] = two_indexes(&shelves);
+        shelves.held.borrow_mut().tags.clear();
+        let removed = shelves.remove(&first.into(), first, &[second]).expect("answers");
+        assert_eq!(removed, Removed::Whole);
+        assert_eq!(
+            [own, shared, other, first, second].map(|digest| shelves.has(digest)),
+            [false, true, true, false, true]
+        );
+        let kept = shelves.remove(&second.into(), second, &[second]).expect("answers");
+        assert!(matches!(kept, Removed::Needed(_)), "{kept:?}");
+        assert!(shelves.has(second) && shelves.has(other));
+    }
+
+    #[test]
+    fn a_part_of_an_index_that_stays_is_not_removed_by_itself() {
+        let shelves = Shelves::default();
+        let [own, _, _, first, _] = two_indexes(&shelves);
+        assert_eq!(shelves.remove(&own.into(), own, &[]).expect("answers"), Removed::Needed("the tag `17.3.1`".into()));
+        shelves.tag("own", own);
+        let removed = shelves.remove_tag("own", own);
+        assert!(matches!(removed, Removed::TagOnly(_)), "{removed:?}");
+        assert!(shelves.has(own) && shelves.has(first));
+        assert_eq!(shelves.tags(), "17.3.1 17.3.2");
+    }
+
+    #[test]
+    fn a_tag_that_leads_to_other_bytes_stays() {
+        let shelves = Shelves::default();
+        let [.., first, second] = two_indexes(&shelves);
+        assert_eq!(shelves.remove_tag("17.3.2", first), Removed::Other(second));
+        assert_eq!(shelves.tags(), "17.3.1 17.3.2");
+    }
+
+    #[test]
+    fn an_image_that_another_tag_names_loses_its_tag_alone_or_nothing() {
+        let shelves = Shelves::default();
+        let [.., first, _] = two_indexes(&shelves);
+        shelves.tag("17.3", first);
+        let removed = shelves.remove_tag("17.3.1", first);
+        assert!(matches!(&removed, Removed::TagOnly(why) if why.contains("`17.3`")), "{removed:?}");
+        assert_eq!(shelves.tags(), "17.3 17.3.2");
+
+        let shelves = Shelves { keeps_tags: true, ..Shelves::default() };
+        let [.., first, _] = two_indexes(&shelves);
+        shelves.tag("17.3", first);
+        let removed = shelves.remove_tag("17.3.1", first);
+        assert!(matches!(&removed, Removed::Unsupported(why) if why.contains("`17.3`")), "{removed:?}");
+        assert_eq!(shelves.tags(), "17.3 17.3.1 17.3.2");
+        assert!(shelves.has(first));
+    }
+
+    #[test]
+    fn a_registry_that_deletes_nothing_is_told_and_nothing_changes() {
+        let shelves = Shelves { deletes_nothing: true, ..Shelves::default() };
+        let [.., first, _] = two_indexes(&shelves);
+        for removed in [shelves.remove_tag("17.3.1", first), shelves.remove(&first.into(), first, &[]).expect("told")] {
+            assert!(matches!(&removed, Removed::Unsupported(said) if said.contains("UNSUPPORTED")), "{removed:?}");
+        }
+        assert_eq!(shelves.tags(), "17.3.1 17.3.2");
+        assert_eq!(shelves.held.borrow().manifests.len(), 5);
+    }
+
+    #[test]
+    fn what_says_something_about_an_image_goes_with_it_and_other_signatures_stay() {
+        let shelves = Shelves::default();
+        let [own, shared, _, first, second] = two_indexes(&shelves);
+        let [signature, of_part, of_shared, of_other] = [(first, "a"), (own, "b"), (shared, "c"), (second, "d")]
+            .map(|(subject, name)| shelves.about(subject, name));
+        for (subject, about) in [(first, signature), (own, of_part), (shared, of_shared), (second, of_other)] {
+            let list = shelves.index(&[about]);
+            shelves.tag(Tag::of_referrers(&subject).as_str(), list);
+        }
+        let cosign = shelves.image("cosign");
+        shelves.tag(&format!("{}.sig", Tag::of_referrers(&first)), cosign);
+        assert_eq!(shelves.remove_tag("17.3.1", first), Removed::Whole);
+        let left = [signature, of_part, of_shared, of_other, cosign].map(|digest| shelves.has(digest));
+        assert_eq!(left, [false, false, true, true, false]);
+        let mut tags = vec!["17.3.2".to_owned()];
+        tags.extend([shared, second].map(|subject| Tag::of_referrers(&subject).to_string()));
+        tags.sort();
+        assert_eq!(shelves.tags(), tags.join(" "));
+        assert_eq!(*shelves.dangling.borrow(), BTreeSet::new());
+    }
+
+    #[test]
+    fn cut_off_anywhere_it_goes_on() {
+        for deletions in 0..6 {
+            let shelves = Shelves { breaks_after: Cell::new(Some(deletions)), ..Shelves::default() };
+            let [own, shared, _, first, second] = two_indexes(&shelves);
+            let list = shelves.index(&[shelves.about(first, "signature")]);
+            shelves.tag(Tag::of_referrers(&first).as_str(), list);
+            let which = Which::Tag("17.3.1".parse().expect("a tag"));
+            let broken = shelves.remove(&which, first, &[]);
+            assert_eq!(broken.is_err(), deletions < 5, "{broken:?} after {deletions}");
+            shelves.breaks_after.set(None);
+            let again = shelves.remove(&which, first, &[]).expect("answers");
+            assert!(matches!(again, Removed::Whole | Removed::Absent), "{again:?} after {deletions}");
+            assert_eq!([own, shared, first, second].map(|digest| shelves.has(digest)), [false, true, false, true]);
+            assert_eq!(shelves.held.borrow().manifests.len(), 3, "after {deletions}");
+            assert_eq!(*shelves.dangling.borrow(), BTreeSet::new());
+        }
+    }
+
+    #[test]
+    fn where_something_else_cannot_be_read_nothing_is_deleted() {
+        let shelves = Shelves::default();
+        let [.., first, _] = two_indexes(&shelves);
+        let strange = shelves.put("application/vnd.docker.distribution.manifest.v1+json", "{}".to_owned());
+        shelves.tag("strange", strange);
+        let error = shelves.remove(&first.into(), first, &[]).expect_err("unclear");
+        assert!(matches!(&error, NotRemoved::Unclear { .. }) && error.to_string().contains("`strange`"), "{error}");
+        assert_eq!(shelves.held.borrow().manifests.len(), 6);
+    }
+}

@@ -1,0 +1,252 @@
+//! `slipway withdraw`: what was released is taken back. What users will see stands first, and nothing is done without `--yes`.
+
+use slipway_core::api::{PlannedWithdrawal, Release, Target, TargetOfKey, WithdrawalRequest, WithdrawalState};
+use slipway_core::release::{Key, TargetState};
+
+use crate::args;
+use crate::edge::{Edge, POLL_S, Pauses};
+use crate::exit::{Exit, Failure};
+use crate::follow::list;
+use crate::host;
+use crate::say::Say;
+use crate::settings::Settings;
+
+/// One target: its key, and the text form of its name.
+type Named = (Key, String);
+
+/// Runs `slipway withdraw`.
+pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say: Say) -> Result<(), Failure> {
+    let args::Withdraw { keys, targets, reason, yes, dry_run, timeout_s, .. } = options;
+    let end_ms = host::now_ms() + f64::from(*timeout_s) * 1000.0;
+    let (edge, _) = Edge::open(settings, *timeout_s).await?;
+    let doing = format!("cannot withdraw {} of {}", list(keys), settings.version);
+    // Single targets are of one package.
+    let single = keys
+        .first()
+        .into_iter()
+        .flat_map(|key| targets.iter().map(|target| TargetOfKey { key: key.clone(), target: target.clone() }));
+    let request = WithdrawalRequest {
+        keys: if targets.is_empty() { keys.clone() } else { Vec::new() },
+        targets: single.collect(),
+        reason: reason.clone().unwrap_or_default(),
+        dry_run: true,
+    };
+    let would = edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
+    say.lines(&statement(&would.withdrawals));
+    let release = edge.release().await.map_err(|error| error.failure(&doing))?;
+    let under_way = under_way(&release, keys);
+    if would.withdrawals.is_empty() && under_way.is_empty() {
+        say.line("nothing of it is left to withdraw");
+        return say.answer(&release);
+    }
+    if *dry_run {
+        say.line("nothing was done: this is a dry run");
+        return say.answer(&would);
+    }
+    if !yes {
+        let lines = ["Nothing was done. It cannot be undone: if this is what is wanted, run it again with `--yes`."];
+        return Err(Failure::new(Exit::Failed, doing, lines.map(str::to_owned)));
+    }
+    let request = WithdrawalRequest { dry_run: false, ..request };
+    // Asked again after a lost answer, it names nothing new: so what was named before is followed.
+    edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
+    let named = would.withdrawals.iter().map(|one| (one.key.clone(), one.target.to_string()));
+    let named: Vec<Named> = named.chain(under_way).collect();
+    let (release, ended) = follow(&edge, &named, end_ms, *timeout_s, say, &doing).await;
+    if let Some(release) = &release {
+        say.line(&release.verdict);
+        say.answer(release)?;
+    }
+    ended
+}
+
+/// What is being taken back already.
+fn under_way(release: &Release, keys: &[Key]) -> Vec<Named> {
+    let packages = release.packages.iter().filter(|package| keys.contains(&package.key));
+    let targets = packages.flat_map(|package| package.targets.iter().map(|target| (&package.key, target)));
+    let is_open = |target: &Target| {
+        target.withdrawal.as_ref().is_some_and(|withdrawal| withdrawal.state == WithdrawalState::UnderWay)
+    };
+    targets
+        .filter(|(_, target)| is_open(target))
+        .map(|(key, target)| (key.clone(), target.name().into_owned()))
+        .collect()
+}
+
+/// What would be taken back, and what users will see, each sentence once.
+fn statement(withdrawals: &[PlannedWithdrawal]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for one in withdrawals {
+        let PlannedWithdrawal { key, target, public, digest, found, .. } = one;
+        lines.push(format!("to withdraw  {key}  {target}  {}  {digest}", public.repository));
+        lines.extend(found.as_ref().map(|found| format!("    {found}")));
+    }
+    let mut said: Vec<&str> = Vec::new();
+    for sentence in withdrawals.iter().flat_map(|one| &one.users) {
+        if !said.contains(&sentence.as_str()) {
+            said.push(sentence);
+        }
+    }
+    if !said.is_empty() {
+        lines.push("What users will see:".to_owned());
+        lines.extend(said.iter().map(|sentence| format!("  - {sentence}")));
+    }
+    lines
+}
+
+/// How far one target's withdrawal is.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    Moving,
+    Done(Vec<String>),
+    Not(Vec<String>),
+}
+
+fn standing(release: &Release, (key, name): &Named) -> Standing {
+    let package = release.packages.iter().find(|package| package.key == *key);
+    let target = package.and_then(|package| package.targets.iter().find(|target| target.name() == *name));
+    let Some((target, withdrawal)) = target.and_then(|target| Some((target, target.withdrawal.as_deref()?))) else {
+        return Standing::Moving;
+    };
+    let place = format!("{key}  {name}  {}", target.public.repository);
+    match withdrawal.state {
+        WithdrawalState::UnderWay => Standing::Moving,
+        WithdrawalState::Withdrawn => {
+            let notes = withdrawal.notes.iter().map(|note| format!("    {note}"));
+            Standing::Done([format!("withdrawn  {place}")].into_iter().chain(notes).collect())
+        }
+        WithdrawalState::NotWithdrawn => {
+            let problem = withdrawal.problem.iter().flat_map(|problem| [problem.what.clone(), problem.next.clone()]);
+            let state =
+                if target.state == TargetState::Released { "it stays released" } else { "see `slipway status`" };
+            Standing::Not([format!("not withdrawn  {place}: {state}")].into_iter().chain(problem).collect())
+        }
+    }
+}
+
+async fn follow(
+    edge: &Edge<'_>,
+    named: &[Named],
+    end_ms: f64,
+    timeout_s: u32,
+    say: Say,
+    doing: &str,
+) -> (Option<Release>, Result<(), Failure>) {
+    let mut before: Option<Release> = None;
+    let mut told = vec![false; named.len()];
+    let mut failed = Vec::new();
+    let mut pauses = Pauses::default();
+    loop {
+        let answer = match &before {
+            None => edge.release().await,
+            Some(before) => edge.change(before.sequence, POLL_S).await,
+        };
+        let release = match answer {
+            Ok(release) => release,
+            Err(error) => {
+                let mut lines = error.lines();
+                lines.push(
+                    "It was asked for, and Slipway goes on without this command: see `slipway status`.".to_owned(),
+                );
+                return (before, Err(Failure::new(Exit::Failed, doing, lines)));
+            }
+        };
+        for (named, told) in named.iter().zip(&mut told).filter(|(_, told)| !**told) {
+            match standing(&release, named) {
+                Standing::Moving => {}
+                Standing::Done(lines) => {
+                    *told = true;
+                    say.lines(&lines);
+                }
+                Standing::Not(lines) => {
+                    *told = true;
+                    failed.extend(lines);
+                }
+            }
+        }
+        if told.iter().all(|told| *told) {
+            let ended = if failed.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Failed, doing, failed)) };
+            return (Some(release), ended);
+        }
+        if host::now_ms() > end_ms {
+            let line = format!("Not done within {timeout_s} s. Slipway goes on: see `slipway status`.");
+            failed.push(line);
+            return (Some(release), Err(Failure::new(Exit::TimedOut, doing, failed)));
+        }
+        if before.as_ref().is_some_and(|before| before.sequence == release.sequence) {
+            host::pause_ms(pauses.next_ms()).await;
+        } else {
+            pauses = Pauses::default();
+        }
+        before = Some(release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_core::api::{Location, Withdrawal};
+    use slipway_wire::Digest;
+
+    use super::*;
+    use crate::testing;
+
+    fn planned(target: &str, users: &[&str]) -> PlannedWithdrawal {
+        PlannedWithdrawal {
+            key: "deb".parse().expect("a key"),
+            target: target.parse().expect("a target"),
+            public: Location { url: "https://p.example.com".to_owned(), repository: "harbour/stable".to_owned() },
+            name: "deb_1_amd64.deb".to_owned(),
+            digest: Digest::of(b"deb"),
+            found: None,
+            users: users.iter().map(|text| (*text).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_users_will_see_is_said_once() {
+        let lines =
+            statement(&[planned("ubuntu/jammy", &["apt fails.", "It stays."]), planned("el/9", &["It stays."])]);
+        let digest = Digest::of(b"deb");
+        assert_eq!(
+            lines,
+            [
+                &format!("to withdraw  deb  ubuntu/jammy  harbour/stable  {digest}"),
+                &format!("to withdraw  deb  el/9  harbour/stable  {digest}"),
+                "What users will see:",
+                "  - apt fails.",
+                "  - It stays.",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_withdrawal_is_followed_until_each_target_has_ended() {
+        let mut release = testing::release(&[("deb", "released")]);
+        let named = ("deb".parse().expect("a key"), "d/0".to_owned());
+        assert_eq!(standing(&release, &named), Standing::Moving);
+        let mut withdrawal = Withdrawal {
+            by: "mira".to_owned(),
+            reason: "bad".to_owned(),
+            at: String::new(),
+            state: WithdrawalState::UnderWay,
+            users: Vec::new(),
+            notes: vec!["`latest` leads to `1` again.".to_owned()],
+            problem: None,
+        };
+        testing::target(&mut release).withdrawal = Some(Box::new(withdrawal.clone()));
+        assert_eq!(standing(&release, &named), Standing::Moving);
+        withdrawal.state = WithdrawalState::NotWithdrawn;
+        withdrawal.problem = Some(testing::problem());
+        testing::target(&mut release).withdrawal = Some(Box::new(withdrawal.clone()));
+        assert!(matches!(standing(&release, &named), Standing::Not(lines) if lines.len() == 3));
+        withdrawal.state = WithdrawalState::Withdrawn;
+        testing::target(&mut release).withdrawal = Some(Box::new(withdrawal));
+        assert_eq!(
+            standing(&release, &named),
+            Standing::Done(vec![
+                "withdrawn  deb  d/0  harbour/stable".to_owned(),
+                "    `latest` leads to `1` again.".to_owned(),
+            ])
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! What anybody gets: APT and YUM indexes with the files that they lead to, and the tags of a registry.
+
+use std::io::Read as _;
+
+use serde_json::Value;
+
+use crate::sha256;
+
+/// How long one answer may take.
+const SECONDS_MAX: u64 = 120;
+
+/// A file in a public index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The repository.
+    pub repository: String,
+    /// The distro version.
+    pub distro: String,
+    /// The file's name.
+    pub filename: String,
+    /// The digest that the index promises.
+    pub promised: String,
+    /// The digest of what is under the address that it gives. `None` where that was not fetched, being too large.
+    pub bytes: Option<String>,
+}
+
+/// A tag of a public registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The repository.
+    pub repository: String,
+    /// The tag.
+    pub tag: String,
+    /// The digest of the manifest that anybody gets.
+    pub digest: String,
+    /// What is missing of that to which it leads, or is something else than its digest says.
+    pub lacks: Vec<String>,
+}
+
+fn get(url: &str, accept: &str) -> Result<Option<Vec<u8>>, String> {
+    let answer = minreq::get(url).with_header("accept", accept).with_timeout(SECONDS_MAX).send();
+    let answer = answer.map_err(|error| format!("cannot read {url}: {error}"))?;
+    match answer.status_code {
+        200 => Ok(Some(answer.into_bytes())),
+        404 => Ok(None),
+        status => Err(format!("cannot read {url}: it answers {status}")),
+    }
+}
+
+fn must(url: &str, whose: &str) -> Result<Vec<u8>, String> {
+    get(url, "*/*")?.ok_or_else(|| format!("{whose} leads to {url}, where nothing is"))
+}
+
+fn unpacked(bytes: &[u8]) -> Result<String, String> {
+    let mut text = String::new();
+    let read = flate2::read::MultiGzDecoder::new(bytes).read_to_string(&mut text);
+    read.map_err(|error| format!("a list cannot be unpacked: {error}"))?;
+    Ok(text)
+}
+
+/// Every file in the index of one architecture of one distro version, with its bytes hashed unless they are more than
+/// `bytes_max`.
+pub fn read_index(
+    server: &str,
+    repository: &str,
+    distro: &str,
+    architecture: &str,
+    is_rpm: bool,
+    bytes_max: u64,
+) -> Result<Vec<Listed>, String> {
+    let files = if is_rpm {
+        rpms(&format!("{server}/{repository}/{distro}/{architecture}"))?
+    } else {
+        let (name, version) = distro.split_once('/').ok_or_else(|| format!("`{distro}` is no distro version"))?;
+        debs(&format!("{server}/{repository}/{name}"), version, architecture)?
+    };
+    let mut listed = Vec::new();
+    for File { url, promised, size } in files {
+        let bytes = if size > bytes_max { None } else { Some(sha256(&must(&url, "the index")?)) };
+        listed.push(Listed {
+            repository: repository.to_owned(),
+            distro: distro.to_owned(),
+            filename: url.rsplit('/').next().unwrap_or_default().to_owned(),
+            promised,
+            bytes,
+        });
+    }
+    Ok(listed)
+}
+
+/// A file that an index leads to.
+struct File {
+    url: String,
+    promised: String,
+    size: u64,
+}
+
+/// `Release` promises the digest of the list, and the list those of the files.
+fn debs(base: &str, version: &str, architecture: &str) -> Result<Vec<File>, String> {
+    let dist = format!("{base}/dists/{version}");
+    let Some(release) = get(&format!("{dist}/Release"), "*/*")? else { return Ok(Vec::new()) };
+    let release = String::from_utf8_lossy(&release).into_owned();
+    let sums = release.split_once("SHA256:\n").map_or("", |(_, sums)| sums);
+    let promised = |path: &str| {
+        let lines = sums.lines().take_while(|line| line.starts_with(' '));
+        let mut fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+        fields
+            .find(|fields| fields.last() == Some(&path))
+            .and_then(|fields| fields.first().map(|sum| (*sum).to_owned()))
+    };
+    let plain = format!("main/binary-{architecture}/Packages");
+    let packed = format!("{plain}.gz");
+    let (path, sum) = match (promised(&plain), promised(&packed)) {
+        (Some(sum), _) => (plain, sum),
+        (None, Some(sum)) => (packed, sum),
+        (None, None) => return Ok(Vec::new()),
+    };
+    let list = must(&format!("{dist}/{path}"), "`Release`")?;
+    if sha256(&list) != sum {
+        return Err(format!("{dist}/{path} has not the digest that `Release` promises"));
+    }
+    let text = if path.ends_with(".gz") { unpacked(&list)? } else { String::from_utf8_lossy(&list).into_owned() };
+    let mut files = Vec::new();
+    for stanza in text.split("\n\n").filter(|stanza| !stanza.trim().is_empty()) {
+        let field = |name: &str| {
+            let value = stanza.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            value.ok_or_else(|| format!("{dist}/{path} has a package without `{name}`"))
+        };
+        files.push(File {
+            url: format!("{base}/{}", field("Filename:")?),
+            promised: field("SHA256:")?.to_owned(),
+            size: field("Size:")?.parse().unwrap_or(u64::MAX),
+        });
+    }
+    Ok(files)
+}
+
+/// The part of a text between two others, and what follows.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<(&'a str, &'a str)> {
+    text.split_once(before)?.1.split_once(after)
+}
+
+/// `repomd.xml` promises the digest of `primary`, and that those of the files.
+fn rpms(base: &str) -> Result<Vec<File>, String> {
+    let Some(lists) = get(&format!("{base}/repodata/repomd.xml"), "*/*")? else { return Ok(Vec::new()) };
+    let lists = String::from_utf8_lossy(&lists).into_owned();
+    let lacks = |what: &str| format!("{base}/repodata names no {what}");
+    let (primary, _) = between(&lists, "<data type=\"primary\">", "</data>").ok_or_else(|| lacks("primary list"))?;
+    let (place, _) = between(primary, "<location href=\"", "\"").ok_or_else(|| lacks("place of its list"))?;
+    let (_, rest) = primary.split_once("<checksum type=\"sha256\"").ok_or_else(|| lacks("digest of its list"))?;
+    let (sum, _) = between(rest, ">", "<").ok_or_else(|| lacks("digest of its list"))?;
+    let packed = must(&format!("{base}/{place}"), "`repomd.xml`")?;
+    if sha256(&packed) != sum {
+        return Err(format!("{base}/{place} has not the digest that `repomd.xml` promises"));
+    }
+    if !place.ends_with(".gz") {
+        return Err(format!("{base}/{place} is packed in a way that this program does not read"));
+    }
+    let text = unpacked(&packed)?;
+    let mut files = Vec::new();
+    for package in text.split("<package ").skip(1) {
+        let (place, _) = between(package, "<location href=\"", "\"").ok_or_else(|| lacks("place of a package"))?;
+        let (_, rest) = package.split_once("<checksum type=\"sha256\"").ok_or_else(|| lacks("digest of a package"))?;
+        let (sum, _) = between(rest, ">", "<").ok_or_else(|| lacks("digest of a package"))?;
+        let size = package.split_once("<size ").and_then(|(_, rest)| between(rest, "package=\"", "\""));
+        files.push(File {
+            url: format!("{base}/{place}"),
+            promised: sum.to_owned(),
+            size: size.and_then(|(size, _)| size.parse().ok()).unwrap_or(u64::MAX),
+        });
+    }
+    Ok(files)
+}
+
+const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// What anybody gets for a tag, with all that it leads to. `None` when nobody has set it.
+pub fn read_image(registry: &str, repository: &str, tag: &str) -> Result<Option<Image>, String> {
+    let base = format!("{registry}/v2/{repository}");
+    let Some(manifest) = get(&format!("{base}/manifests/{tag}"), MANIFESTS)? else { return Ok(None) };
+    let mut lacks = Vec::new();
+    let mut open = vec![manifest.clone()];
+    while let Some(manifest) = open.pop() {
+        let manifest: Value = serde_json::from_slice(&manifest).map_err(|error| format!("{base}: {tag}: {error}"))?;
+        let named = |name: &str| manifest[name].as_array().cloned().unwrap_or_default();
+        for child in named("manifests") {
+            let digest = child["digest"].as_str().unwrap_or_default();
+            match get(&format!("{base}/manifests/{digest}"), MANIFESTS)? {
+                Some(bytes) if format!("sha256:{}", sha256(&bytes)) == digest => open.push(bytes),
+                _ => lacks.push(digest.to_owned()),
+            }
+        }
+        for blob in named("layers").iter().chain(Some(&manifest["config"]).filter(|config| config.is_object())) {
+            let digest = blob["digest"].as_str().unwrap_or_default();
+            match get(&format!("{base}/blobs/{digest}"), "*/*")? {
+                Some(bytes) if format!("sha256:{}", sha256(&bytes)) == digest => {}
+                _ => lacks.push(digest.to_owned()),
+            }
+        }
+    }
+    let digest = sha256(&manifest);
+    Ok(Some(Image { repository: repository.to_owned(), tag: tag.to_owned(), digest, lacks }))
+}

@@ -1,0 +1,126 @@
+//! The switch that stops everything: nothing becomes public while it is stopped, whatever is under way; it outlives a kill,
+//! everybody sees it, and what waited goes on by itself when it is started.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use slipway_tests::e2e::{Answer, Process, Release, World, deb, send, wait_until};
+
+/// Of an image or a package under way, this much is copied slowly.
+const BALLAST_BYTES: usize = 8_000_000;
+/// How soon a stop works, wherever something is under way.
+const AT_ONCE: Duration = Duration::from_secs(10);
+
+fn operator(world: &World, method: &str, path: &str, body: &Value) -> Answer {
+    let bearer = format!("Bearer {}", world.stack.secret("OPERATOR_TOKEN"));
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    send(method, &world.edge(path), &headers, body)
+}
+
+/// Turns the switch. Every project must have heard of it by the answer.
+fn turn(world: &World, method: &str, reason: &str) -> Value {
+    let began = Instant::now();
+    let answer = operator(world, method, "/api/v1/stop", &json!({"reason": reason}));
+    assert_eq!(answer.status, 200, "every project has heard: {}", answer.text());
+    assert!(began.elapsed() < AT_ONCE, "it took {:?}", began.elapsed());
+    answer.json()
+}
+
+fn waits(release: &Release, key: &str) -> Value {
+    release.wait_for_target(key, None, "waiting until Slipway is started", |target| {
+        target["problem"]["code"] == "stopped" && target["state"] == "approved"
+    })
+}
+
+#[test]
+fn a_stop_keeps_back_what_is_copied_and_what_is_asked_for_outlives_a_kill_and_is_over_when_it_is_started() {
+    let mut world = World::start("stops");
+    let release = world.release("1.0.0");
+    let (copied, copying) = release.ready(&deb("copied", "", BALLAST_BYTES));
+    let (asked, asking) = release.ready(&deb("asked", "", 0));
+
+    // One is in the middle of its copy: half of it has left staging.
+    let gate = world.depot.gate(&copied.filename, copied.bytes.len() as u64 / 2);
+    world.gitlab.play(copying, "mira");
+    gate.wait();
+    let switch = turn(&world, "POST", "a wrong package is public");
+    assert_eq!(switch["stopped"]["reason"], "a wrong package is public", "{switch}");
+    assert!(switch["projects"].as_array().is_some_and(|all| all.iter().all(|one| one["stopped"].is_object())));
+    gate.open();
+    let target = waits(&release, "copied");
+    assert_eq!(target["problem"]["retry"], "automatic", "{target}");
+    assert!(target["problem"]["what"].as_str().is_some_and(|what| what.contains("a wrong package is public")));
+    release.is_not_public(&copied.filename);
+
+    // Another is asked for now: nothing is queued, and its job hears why.
+    let refused = release.promote(&release.session(world.gitlab.play(asking, "mira")), &["asked"]);
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(refused.json()["type"].as_str().is_some_and(|kind| kind.ends_with("stopped")), "{}", refused.text());
+    assert!(refused.text().contains("a wrong package is public"), "{}", refused.text());
+
+    // It outlives a kill, and everybody sees it.
+    world.kill(Process::Edge);
+    world.start_again(Process::Edge);
+    let shown = release.shown();
+    assert_eq!(shown["stopped"]["by"], "operator", "{shown}");
+    assert!(shown["verdict"].as_str().is_some_and(|verdict| verdict.starts_with("Slipway is stopped by operator")));
+    let page = send("GET", &world.edge("/p/tug/r/1.0.0"), &[("accept", "text/html")], "").ok().text();
+    assert!(page.contains("Slipway is stopped by operator: a wrong package is public"), "the page says so");
+    let ready = send("GET", &world.edge("/readyz"), &[], "").ok().text();
+    assert_eq!(ready, "ready, stopped\n", "and whoever watches it");
+    assert_eq!(operator(&world, "GET", "/api/v1/stop", &Value::Null).ok().json()["stopped"]["by"], "operator");
+    // A project that nobody has used yet is stopped as well.
+    let other = world.release_of(world.pilot(), "2.0.0");
+    let (_, job) = other.ready(&deb("pilot", "", 0));
+    assert_eq!(other.promote(&other.session(world.gitlab.play(job, "mira")), &["pilot"]).status, 409);
+    waits(&release, "copied");
+    release.is_not_public(&copied.filename);
+
+    turn(&world, "DELETE", "it is taken back");
+    release.wait_until_released("copied");
+    release.is_public_once(&copied);
+    assert_eq!(world.rows(&release, "copied", "approved").len(), 1, "its approval has waited");
+    release.is_not_public(&asked.filename);
+    // What was refused needs to be played again.
+    world.gitlab.play(release.job("asked"), "mira");
+    release.wait_until_released("asked");
+    let audit = world.audit(release.project);
+    let turns: Vec<_> = audit
+        .iter()
+        .filter(|row| row["subject"] == "everything")
+        .map(|row| (row["action"].as_str().unwrap_or_default(), row["actor"].as_str().unwrap_or_default()))
+        .collect();
+    assert_eq!(turns, [("stopped", "operator"), ("started", "operator")]);
+}
+
+#[test]
+fn one_project_is_stopped_and_started_without_the_others_and_only_by_the_operator_with_a_reason() {
+    let world = World::start("stops-one");
+    let release = world.release("1.0.0");
+    let (package, job) = release.ready(&deb("tug-own", "", 0));
+    let other = world.release_of(world.pilot(), "2.0.0");
+    let (_, others) = other.ready(&deb("pilot-own", "", 0));
+    let reason = json!({"reason": "its record is looked at"});
+    for path in ["/api/v1/stop", "/api/v1/projects/tug/stop"] {
+        for method in ["POST", "DELETE"] {
+            assert_eq!(send(method, &world.edge(path), &[], reason.to_string()).status, 401, "{method} {path}");
+            let session = format!("Bearer {}", release.session(release.build));
+            let job = [("authorization", session.as_str()), ("content-type", "application/json")];
+            let refused = send(method, &world.edge(path), &job, reason.to_string());
+            assert_eq!(refused.status, 403, "{method} {path}: {}", refused.text());
+            assert_eq!(operator(&world, method, path, &json!({"reason": " "})).status, 422, "{method} {path}");
+        }
+    }
+    operator(&world, "POST", "/api/v1/projects/tug/stop", &reason).ok();
+    let stopped = release.promote(&release.session(world.gitlab.play(job, "mira")), &["tug-own"]);
+    assert_eq!(stopped.status, 409, "{}", stopped.text());
+    world.gitlab.play(others, "mira");
+    other.wait_until_released("pilot-own");
+    assert_eq!(send("GET", &world.edge("/readyz"), &[], "").ok().text(), "ready\n", "not everything is stopped");
+    operator(&world, "DELETE", "/api/v1/projects/tug/stop", &reason).ok();
+    world.gitlab.play(release.job("tug-own"), "mira");
+    release.wait_until_released("tug-own");
+    release.is_public_once(&package);
+    wait_until("nobody is told of a stop any more", || release.shown()["stopped"].is_null());
+}

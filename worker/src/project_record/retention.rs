@@ -1,0 +1,169 @@
+//! What becomes of staged packages: the record's alarm has a run every hour, and whoever asks is shown its list.
+
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use slipway_core::api;
+use slipway_core::cargo::{Cargo, Name, TargetName};
+use slipway_core::config::Config;
+use slipway_core::inventory::Served;
+use slipway_core::retention::Decision;
+use slipway_core::route::Site;
+use slipway_core::store::{self, Removed};
+use slipway_core::time::Timestamp;
+use slipway_core::trouble::Trouble;
+use slipway_edge::port::{Clock as _, Silent};
+use slipway_edge::retention::{self, Listed, Mode, StagingHost};
+use slipway_ledger::{Record, Removal, StagedObject};
+use worker::Delay;
+
+use super::ProjectRecord;
+use crate::answer::{Answer, Problem, json};
+use crate::host::{Host, PLACE_LIMIT};
+use crate::message::{self, ToAccount, ToProject, ask};
+use crate::sql::DurableSql;
+use crate::{clock, settings};
+
+/// How long a run may hold up an alarm. One that is cut off goes on with the next.
+const RUN_LIMIT: Duration = Duration::from_secs(30);
+
+impl ProjectRecord {
+    /// Does what is due of staged packages, and says when the next is.
+    pub(super) async fn retain(
+        &self,
+        record: &Record<DurableSql>,
+        config: &Config,
+    ) -> std::result::Result<Option<Timestamp>, Problem> {
+        let Some(project) = record.project_id()?.and_then(|id| config.project_of_id(id)) else { return Ok(None) };
+        let due_at = retention::due_at(record, clock::now())?;
+        // A record without anything staged needs no alarm.
+        if record.staged_bytes()?.is_empty() && record.removals()?.is_empty() {
+            return Ok(None);
+        }
+        if due_at > clock::now() {
+            return Ok(Some(due_at));
+        }
+        let host = Host::new(self, PLACE_LIMIT);
+        let run = std::pin::pin!(retention::run(record, &host, config, project, Mode::Run));
+        match select(run, Delay::from(RUN_LIMIT)).await {
+            Either::Left((survey, _)) => Ok(Some(survey?.due_at)),
+            Either::Right(_) => {
+                worker::console_error!("a run of the retention of {} was cut off after 30 s; it goes on", project.name);
+                Ok(Some(retention::due_at(record, clock::now())?.max(clock::now() + RUN_LIMIT)))
+            }
+        }
+    }
+
+    /// The list that the next run would go by.
+    pub(super) async fn retention(&self, project_id: u64) -> Answer {
+        self.know_id(project_id)?;
+        let config = settings::config()?;
+        let project = settings::project(&config, project_id)?;
+        let record = self.record()?;
+        let host = Host::new(self, PLACE_LIMIT);
+        let survey = retention::run(record, &host, &config, project, Mode::DryRun).await?;
+        let bytes = retention::bytes_by_place(&survey.listed);
+        let places = bytes.into_iter().map(|(place, bytes)| api::StagedBytes {
+            place: place.to_owned(),
+            bytes,
+            limit: config.places.get(place).and_then(|place| place.storage_limit).map(|limit| limit.0),
+        });
+        json(
+            200,
+            &api::Retention {
+                project: api::Project { id: project.id, name: project.name.to_string() },
+                at: host.now().to_string(),
+                enabled: config.retention.enabled,
+                places: places.collect(),
+                packages: survey.listed.iter().map(shown).collect(),
+            },
+        )
+    }
+
+    /// Whether this project can do without a file that another wants to delete.
+    pub(super) fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Answer {
+        self.know_id(project_id)?;
+        let config = settings::config()?;
+        let project = settings::project(&config, project_id)?;
+        json(200, &self.record()?.leave_to_another(&config, project, object, lend, clock::now())?)
+    }
+}
+
+/// A package of the list, as the API shows it.
+fn shown(listed: &Listed) -> api::Retained {
+    let (decision, reason, why) = match &listed.decision {
+        Decision::Keep(keep) => ("keep", keep.code(), format!("kept: {keep}.")),
+        Decision::TakeBack(keep) => {
+            ("take_back", keep.code(), format!("its deletion was announced, and is taken back: {keep}."))
+        }
+        Decision::Announce(cause) => ("announce", cause.code(), "its deletion is announced.".to_owned()),
+        Decision::Mark(cause) => ("mark", cause.code(), "it is marked to be deleted after the wait.".to_owned()),
+        Decision::Delete(cause) if listed.waits_for_limits => {
+            ("keep", cause.code(), "it is deleted by a later run: this one is at its limits.".to_owned())
+        }
+        Decision::Delete(cause) => ("delete", cause.code(), "it is deleted from staging.".to_owned()),
+    };
+    let package = &listed.package;
+    api::Retained {
+        version: package.version.clone(),
+        key: package.key.clone(),
+        place: package.staging.place.clone(),
+        repository: package.staging.repository.clone(),
+        name: package.cargo.to_string(),
+        digest: package.digest,
+        size: package.size,
+        decision: decision.to_owned(),
+        reason: reason.to_owned(),
+        why,
+        stage: package.known.progress.map(|progress| progress.stage.code().to_owned()),
+        expires_at: listed.expires_at.map(|at| at.to_string()),
+    }
+}
+
+impl StagingHost for Host<&ProjectRecord> {
+    async fn served(
+        &self,
+        site: &Site,
+        target: &str,
+        cargo: &Cargo,
+    ) -> std::result::Result<std::result::Result<Served, Trouble>, Silent> {
+        let (place, repository) = (site.place.clone(), site.repository.clone());
+        let served = ToAccount::Served { place, repository, distro: target.to_owned(), filename: cargo.clone() };
+        ask(message::account(&self.object.env, &site.place), &served).await
+    }
+
+    async fn arrival(&self, site: &Site, under: &str, cargo: &Cargo) -> Result<Option<Timestamp>, Trouble> {
+        let config = settings::config().map_err(|error| Trouble::passing(error.to_string()))?;
+        let store = settings::store(&self.object.env, &config, site);
+        let store = store.map_err(|error| Trouble::passing(error.to_string()))?;
+        match (under.parse(), cargo) {
+            (Ok(TargetName::Distro(distro)), Cargo::File(filename)) => store.arrival(self, &distro, filename).await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn server_time(&self, place: &str) -> Result<Option<Timestamp>, Trouble> {
+        let config = settings::config().map_err(|error| Trouble::passing(error.to_string()))?;
+        let place = settings::place(&config, place).map_err(|error| Trouble::passing(error.to_string()))?;
+        store::server_time(self, &place.url).await
+    }
+
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent> {
+        let asked = ToProject::CanDoWithout { project_id, object: object.clone(), lend };
+        ask(message::project(&self.object.env, project_id), &asked).await
+    }
+
+    async fn remove(&self, removal: &Removal) -> Result<(), Trouble> {
+        let passing = |error: &dyn std::fmt::Display| Trouble::passing(error.to_string());
+        let config = settings::config().map_err(|error| passing(&error))?;
+        let store = settings::store(&self.object.env, &config, &removal.staging).map_err(|error| passing(&error))?;
+        let name = Name::of(&removal.under, &removal.cargo).map_err(|error| passing(&error))?;
+        let record = self.object.record().map_err(|problem| passing(&problem.detail))?;
+        let kept = record.others_in(removal).map_err(|error| passing(&error))?;
+        match store.remove(self, &name, removal.digest, &kept).await? {
+            Removed::Whole | Removed::Absent => Ok(()),
+            Removed::TagOnly(why) | Removed::Needed(why) | Removed::Unsupported(why) => Err(Trouble::passing(why)),
+            Removed::Other(found) => Err(Trouble::passing(format!("other bytes have its name by now: {found}"))),
+        }
+    }
+}
