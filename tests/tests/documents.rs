@@ -51,7 +51,8 @@ fn anchors(page: &str) -> BTreeSet<String> {
 }
 
 fn anchor(heading: &str) -> String {
-    let kept = heading.to_lowercase().chars().filter_map(|letter| match letter {
+    let heading = heading.to_lowercase();
+    let kept = heading.chars().filter_map(|letter| match letter {
         ' ' => Some('-'),
         letter if letter.is_alphanumeric() || letter == '-' || letter == '_' => Some(letter),
         _ => None,
