@@ -22,7 +22,6 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         withdrawal: None,
         problem: None,
         expires_at: None,
-        withdrawal: None,
     };
     let package = |(key, states): &(&str, &str)| Package {
         key: key.parse().expect("a key"),
