@@ -145,7 +145,7 @@ fn whatever_comes_between_the_list_and_the_deletion_keeps_the_package() {
             },
             Keep::Deployed("production".to_owned()),
         ),
-        (|record, now| drop(record.stop("operator", "wrong", now).expect("a switch")), Keep::Stopped),
+        (|record, now| assert!(record.stop("operator", "wrong", now).expect("a switch")), Keep::Stopped),
     ];
     for (change, keep) in changes {
         let (record, config, now) = due();
