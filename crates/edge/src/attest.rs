@@ -176,7 +176,7 @@ async fn attach<S: Sql>(
 }
 
 async fn send(host: &impl AttachingHost, due: &Attachment) -> Result<Option<Digest>, NotShipped> {
-    let store = AttachingHost::open(host, &due.public).map_err(Trouble::passing)?;
+    let store = host.open(&due.public).map_err(Trouble::passing)?;
     let annotations = BTreeMap::from([("in-toto.io/predicate-type".to_owned(), PREDICATE.to_owned())]);
     let artifact = Artifact { media_type: ENVELOPE, bytes: due.envelope.as_bytes(), annotations: &annotations };
     store.attach(host, due.digest, artifact).await

@@ -34,7 +34,7 @@ fn used() -> Record<Database> {
     stage(&record);
     ask(&record).expect("it is approved");
     report(&record, 1, TargetState::Releasing);
-    record.hold(&version(), None, "user:nell", "a \"quoted\" reason,\nof two lines: é", NOW).expect("a hold");
+    record.hold(&version(), None, "user:nell", "a \"quoted\" reason,\nof two lines: é", None, NOW).expect("a hold");
     record
 }
 
