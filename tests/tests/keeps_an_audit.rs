@@ -75,7 +75,7 @@ impl Audit<'_> {
             pages += 1;
             let Some(link) = headers.get("link") else { break };
             let next = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\""));
-            url = next.expect("the next page's address").to_owned();
+            next.expect("the next page's address").clone_into(&mut url);
         }
         assert!(pages > 2, "several pages were put together");
         text

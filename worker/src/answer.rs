@@ -158,6 +158,7 @@ impl From<LedgerError> for Problem {
             LedgerError::NoRelease { .. } => Self::not_found("such release"),
             LedgerError::NotHeld { .. } => Self::new(409, "not-held", detail),
             LedgerError::Skipped { .. } => Self::new(409, "skipped", detail),
+            LedgerError::BeingDeleted { .. } => Self::new(409, "being-deleted", detail),
         }
     }
 }

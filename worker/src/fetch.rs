@@ -148,7 +148,11 @@ async fn api(
 ) -> Answer {
     let takes_query = matches!(
         path,
-        ["projects", _, "audit"] | ["projects", _, "audit", "heads"] | ["projects", _, "releases", _] | [.., "live"]
+        ["projects", _, "audit"]
+            | ["projects", _, "audit", "heads"]
+            | ["projects", _, "comparison"]
+            | ["projects", _, "releases", _]
+            | [.., "live"]
     );
     if !(takes_query && method == Method::Get) {
         query::none(&pairs(&request)?)?;
@@ -164,6 +168,16 @@ async fn api(
             stop::one(turn == Method::Post, &body(&mut request, BODY_BYTES_MAX).await?, env, project).await
         }
         (Method::Get, ["signing-key"]) => signing::keys(env, config).await,
+        (Method::Get, ["projects", project, "export"]) => backup::export(env, asking.project(project).await?).await,
+        (Method::Post, ["projects", project, "import"]) => {
+            let project = asking.project(project).await?;
+            backup::import(&mut request, env, project).await
+        }
+        (Method::Get, ["projects", project, "comparison"]) => {
+            let project = asking.project(project).await?;
+            let compare = ToProject::Compare { project_id: project.id, first: query::first_target(&pairs(&request)?)? };
+            Ok(tell(&message::project(env, project.id)?, &compare).await?)
+        }
         (Method::Get, ["projects"]) => {
             let projects = asking.visible().await?;
             json(200, &projects.into_iter().map(shown).collect::<Vec<_>>())

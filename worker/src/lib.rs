@@ -10,6 +10,7 @@
 //! - `command`: the `slipway` command that this edge was built with, for jobs and people to load;
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
 //! - `readiness`: whether the deployment has what it needs, and what is to be said of each of its secrets;
+//! - `backup`: a project's record as lines of JSON, and made of them again;
 //! - `metrics`: what the objects and this isolate count, for the operator's monitoring;
 //! - `stop`: the switch that stops everything;
 //! - `scheduled`: the cron trigger, which only wakes alarms;
@@ -20,6 +21,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod answer;
+mod backup;
 mod caller;
 mod carry;
 mod clock;

@@ -21,7 +21,7 @@ use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
 use slipway_edge::{sweep, withdraw};
-use slipway_ledger::{Ask, Named, StagedObject};
+use slipway_ledger::{Ask, End, ExportHead, Named, StagedObject};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
@@ -85,6 +85,18 @@ pub(crate) enum ToProject {
     },
     /// Signed heads of the audit, of the rows from `first` on; without it the newest alone.
     Heads { project_id: u64, first: Option<u64> },
+    /// Begin to give the whole record away.
+    Export { project_id: u64, by: String },
+    /// More rows of the audit.
+    ExportAudit { project_id: u64, first: u64, last: u64 },
+    /// Make the record of an export.
+    Import { project_id: u64, head: ExportHead, by: String },
+    /// Its next lines.
+    ImportRows { project_id: u64, lines: Vec<String> },
+    /// They were all, and had this digest.
+    ImportEnds { project_id: u64, end: End, by: String },
+    /// What the record says of its targets, beside what the repositories have.
+    Compare { project_id: u64, first: u64 },
     /// What the record says of itself in numbers.
     Measure { project_id: u64 },
     /// Go on with whatever is open.

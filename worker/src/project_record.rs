@@ -40,6 +40,7 @@ use worker::{
     WebSocketRequestResponsePair, durable_object,
 };
 
+mod backup;
 mod gates;
 mod retention;
 mod stop;
@@ -138,6 +139,19 @@ impl ProjectRecord {
     }
 
     async fn answer(&self, message: ToProject) -> Answer {
+        let is_of_the_import = matches!(
+            message,
+            ToProject::Import { .. }
+                | ToProject::ImportRows { .. }
+                | ToProject::ImportEnds { .. }
+                | ToProject::Hear { .. }
+                | ToProject::Stopped { .. }
+                | ToProject::Measure { .. }
+        );
+        if !is_of_the_import && self.is_being_imported()? {
+            let what = "This project's record is being imported. Try again when that has ended.";
+            return Err(Problem::new(503, "importing", what));
+        }
         match message {
             ToProject::Hints { project_id, delivery, named } => {
                 self.know_id(project_id)?;
@@ -222,6 +236,15 @@ impl ProjectRecord {
             ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
             ToProject::Retention { project_id } => self.retention(project_id).await,
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
+            ToProject::Export { project_id, by } => self.export(project_id, &by),
+            ToProject::ExportAudit { first, last, .. } => json(200, &self.record()?.export_audit(first, last)?),
+            ToProject::Import { project_id, head, by } => self.import(project_id, &head, &by),
+            ToProject::ImportRows { lines, .. } => {
+                self.record()?.import_rows(&lines).map_err(backup::not_imported)?;
+                json(200, &())
+            }
+            ToProject::ImportEnds { project_id, end, by } => self.import_ends(project_id, &end, &by).await,
+            ToProject::Compare { project_id, first } => self.comparison(project_id, first).await,
             ToProject::Measure { project_id } => {
                 self.know_id(project_id)?;
                 let record = self.record()?.measured(clock::now())?;
@@ -492,6 +515,10 @@ impl ProjectRecord {
         let storage = self.state.storage();
         storage.set_alarm(WATCHDOG).await?;
         self.hear_first().await?;
+        if self.is_being_imported()? {
+            storage.delete_alarm().await?;
+            return Ok(());
+        }
         let config = settings::config()?;
         self.know_policy()?;
         // Orders go on without GitLab's token.

@@ -21,10 +21,11 @@ mod work;
 mod work_back;
 
 pub use migrate::{MigrationError, migrate};
+pub use record::{AUDIT_ROWS, DeclaredTarget, End, ExportHead, Imported, NotImported};
 pub use record::{
-    AUDIT_ROWS, Ask, Attachment, Attested, Declared, DeclaredTarget, Delivery, Dispatch, DueStatus, End, ExportHead,
-    GateOverride, Held, Hint, HintSubject, Imported, Kept, LedgerError, Measured, Named, NotImported, Receiver, Record,
-    Removal, Removed, Resting, Sent, Sight, Staged, StagedObject, StopReason, TakenBack, UNANSWERED, Unsigned, Watched,
+    Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GateOverride, Held, Hint, HintSubject, Kept,
+    LedgerError, Measured, Named, Receiver, Record, Removal, Removed, Resting, Sent, Sight, Staged, StagedObject,
+    StopReason, TakenBack, UNANSWERED, Unsigned, Watched,
 };
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};

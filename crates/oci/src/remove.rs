@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt};
-use slipway_wire::{CallError, Digest, Http};
+use slipway_wire::{CallError, Digest, Http, Planted, planted};
 
 use crate::copy::Shelf;
 use crate::delete::{DeleteManifest, Deletion};
@@ -227,8 +227,8 @@ impl<H: Http> Removing<'_, H> {
     ) -> Result<Vec<Digest>, NotRemoved> {
         let Shelf { session, repository } = self.shelf;
         let named = self.needed(&BTreeMap::from([(digest, String::new())])).await?;
-        let parts: BTreeSet<Digest> =
-            named.into_keys().filter(|part| *part != digest && !needed.contains_key(part)).collect();
+        let stays = |part: &Digest| needed.contains_key(part) && !planted(Planted::DeletesSharedParts);
+        let parts: BTreeSet<Digest> = named.into_keys().filter(|part| *part != digest && !stays(part)).collect();
         let subjects: BTreeSet<Digest> = parts.iter().copied().chain([digest]).collect();
         let found = find_referrers(session, self.http, repository, subjects.clone()).await;
         let doing = format!("find what says something about {digest} in `{repository}`");

@@ -338,3 +338,231 @@ pub fn users_see(withdrawal: &Withdrawal) -> Vec<String> {
     ];
     lines.into_iter().chain(ends).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use http::Method;
+    use slipway_packagecloud::Account;
+    use slipway_wire::{Request, Response, Token, Unreachable};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_392_000_000);
+
+    /// A package server with a file or none, its index, and the record beside it.
+    #[derive(Default)]
+    struct World {
+        listed: RefCell<Option<Digest>>,
+        served: RefCell<Option<Digest>>,
+        /// Whether the index is rebuilt at once.
+        index_is_behind: bool,
+        /// What a deletion answers: a status in place of doing it, or the work done and 504.
+        refuses: Option<u16>,
+        loses_the_answer: bool,
+        may: Option<MayWithdraw>,
+        deletions: Cell<u32>,
+        begun: Cell<bool>,
+        slots_out: Cell<i32>,
+    }
+
+    impl World {
+        fn holding(text: &[u8]) -> Self {
+            let digest = Some(Digest::of(text));
+            Self { listed: RefCell::new(digest), served: RefCell::new(digest), ..Self::default() }
+        }
+
+        fn answer(&self, request: &Request) -> Response {
+            let answer = |status: u16, body: String| {
+                http::Response::builder().status(status).body(body.into_bytes()).expect("a status")
+            };
+            if request.method() == Method::DELETE {
+                assert!(self.begun.get(), "it is written down before anything is deleted");
+                assert_eq!(self.slots_out.get(), 1, "nobody else writes the name meanwhile");
+                self.deletions.set(self.deletions.get() + 1);
+                if let Some(status) = self.refuses {
+                    return answer(status, "{}".to_owned());
+                }
+                self.listed.take();
+                if !self.index_is_behind {
+                    self.served.take();
+                }
+                return answer(if self.loses_the_answer { 504 } else { 200 }, "{}".to_owned());
+            }
+            let record = self.listed.borrow().map(|digest| {
+                let digest = digest.to_string();
+                let sum = digest.trim_start_matches("sha256:");
+                format!(r#"{{"filename":"tug_1_amd64.deb","distro_version":"ubuntu/jammy","sha256sum":"{sum}"}}"#)
+            });
+            answer(200, format!("[{}]", record.unwrap_or_default()))
+        }
+
+        fn run(&self) -> Outcome {
+            let account = Account::new("https://p.example.com".parse().expect("an address"), Token::new("t0k3n"));
+            let repository = "harbour/tug".parse().expect("a repository");
+            let store = Store::Packagecloud { account, repository, storage: Vec::new() };
+            let withdrawal = withdrawal();
+            let name = Name::of(&withdrawal.distro, &withdrawal.filename).expect("a name");
+            let outcome = {
+                let run = pin!(withdraw(self, self, &store, &name, &withdrawal, self.begun.get()));
+                match run.poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(outcome) => outcome,
+                    Poll::Pending => panic!("nothing here waits"),
+                }
+            };
+            assert_eq!(self.slots_out.get(), 0, "the slot goes back");
+            outcome
+        }
+    }
+
+    impl Http for World {
+        async fn send(&self, request: Request) -> Result<Response, Unreachable> {
+            Ok(self.answer(&request))
+        }
+
+        async fn read(&self, request: Request, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
+            let mut answer = self.answer(&request);
+            each(&std::mem::take(answer.body_mut()));
+            Ok(answer)
+        }
+    }
+
+    impl Withdraws for World {
+        async fn find(&self) -> Result<Seen, Trouble> {
+            Ok(self.listed.borrow().map_or(Seen::Nothing, Seen::Digest))
+        }
+
+        async fn served(&self) -> Result<Served, Trouble> {
+            Ok(self.served.borrow().map_or(Served::NotListed, Served::Digest))
+        }
+
+        async fn slot(&self) -> Slot {
+            self.slots_out.set(self.slots_out.get() + 1);
+            Slot::Lent
+        }
+
+        async fn may_withdraw(&self) -> Result<MayWithdraw, Trouble> {
+            Ok(self.may.clone().unwrap_or(MayWithdraw::Now))
+        }
+
+        fn begins(&self, _floats: &[FloatsBack]) -> bool {
+            self.begun.set(true);
+            true
+        }
+
+        async fn ended(&self) {
+            self.slots_out.set(self.slots_out.get() - 1);
+        }
+    }
+
+    fn withdrawal() -> Withdrawal {
+        Withdrawal {
+            number: 1,
+            project_id: 1001,
+            version: "1".parse().expect("a version"),
+            maturity: Maturity::Final,
+            key: "deb".parse().expect("a key"),
+            filename: "tug_1_amd64.deb".parse().expect("a file"),
+            digest: Digest::of(b"bad"),
+            public: Site { place: "depot".to_owned(), repository: "harbour/tug".to_owned() },
+            distro: "ubuntu/jammy".to_owned(),
+            with: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn exactly_the_released_bytes_are_taken_back_once() {
+        let world = World::holding(b"bad");
+        assert_eq!(world.run(), Outcome::Withdrawn(None));
+        assert_eq!(world.run(), Outcome::Withdrawn(None));
+        assert_eq!(world.deletions.get(), 1);
+        let other = World::holding(b"other");
+        assert_eq!(other.run(), Outcome::Other(Digest::of(b"other")));
+        assert_eq!(other.deletions.get(), 0);
+    }
+
+    #[test]
+    fn it_is_withdrawn_only_when_nobody_is_served_it_any_more() {
+        let world = World { index_is_behind: true, ..World::holding(b"bad") };
+        assert_eq!(world.run(), Outcome::StillServed);
+        world.served.take();
+        assert_eq!(world.run(), Outcome::Withdrawn(None));
+        // A list that is behind is no evidence either.
+        let behind = World { listed: RefCell::new(None), ..World::holding(b"bad") };
+        assert_eq!(behind.run(), Outcome::StillServed);
+        assert_eq!(behind.deletions.get(), 0);
+    }
+
+    #[test]
+    fn a_lost_answer_is_no_failure_and_a_refusal_changes_nothing() {
+        let lost = World { loses_the_answer: true, ..World::holding(b"bad") };
+        assert_eq!(lost.run(), Outcome::Withdrawn(None));
+        let refused = World { refuses: Some(403), ..World::holding(b"bad") };
+        assert!(
+            matches!(refused.run(), Outcome::Troubled(trouble) if trouble.kind == TroubleKind::Final(Code::NoAccess))
+        );
+        assert!(refused.served.borrow().is_some());
+    }
+
+    #[test]
+    fn a_stop_and_an_end_in_the_record_keep_it_from_beginning() {
+        let stopped = Stopped { why: "wrong".to_owned(), by: "operator".to_owned(), at: NOW };
+        for (may, outcome) in
+            [(MayWithdraw::Stopped(stopped.clone()), Outcome::Paused(stopped)), (MayWithdraw::Over, Outcome::Over)]
+        {
+            let world = World { may: Some(may), ..World::holding(b"bad") };
+            assert_eq!(world.run(), outcome);
+            assert!(!world.begun.get() && world.deletions.get() == 0);
+        }
+    }
+
+    #[test]
+    fn trouble_is_tried_again_and_ends_and_waiting_for_an_index_has_an_end() {
+        let asked = |outcome: &Outcome, patience, now| report(&withdrawal(), outcome, patience, now, 0);
+        let trouble = Outcome::Troubled(Trouble::passing("the connection broke"));
+        let mut patience = Patience::default();
+        for _ in 0..ATTEMPTS_MAX {
+            let (next, state, _, problem, again) = asked(&trouble, patience, NOW);
+            patience = next;
+            assert_eq!((state, again.is_some()), (WithdrawalState::UnderWay, true));
+            assert_eq!(problem.expect("it is said").code, "trouble");
+        }
+        let (_, state, _, problem, again) = asked(&trouble, patience, NOW);
+        assert_eq!((state, again), (WithdrawalState::NotWithdrawn, None));
+        assert_eq!(problem.expect("it is said").code, "unreachable");
+
+        let (patience, state, ..) = asked(&Outcome::StillServed, Patience::default(), NOW);
+        assert_eq!(state, WithdrawalState::UnderWay);
+        let late = NOW + SERVED_MAX + Duration::from_secs(1);
+        let (_, state, _, problem, again) = asked(&Outcome::StillServed, patience, late);
+        assert_eq!((state, again), (WithdrawalState::NotWithdrawn, None));
+        assert_eq!(problem.expect("it is said").code, "still-served");
+    }
+
+    #[test]
+    fn what_users_see_is_said_for_each_kind() {
+        let said = |filename: &str, distro: &str| {
+            let withdrawal =
+                Withdrawal { filename: filename.parse().expect("a name"), distro: distro.to_owned(), ..withdrawal() };
+            users_see(&withdrawal).join(" ")
+        };
+        for (filename, distro, part) in [
+            ("tug_1_amd64.deb", "ubuntu/jammy", "`apt-get update`"),
+            ("tug-1-1.x86_64.rpm", "el/9", "`dnf makecache --refresh`"),
+            ("registry.example.com/team/app", ":17.3.1", "`harbour/tug:17.3.1`"),
+        ] {
+            assert!(said(filename, distro).contains(part), "{filename}: {}", said(filename, distro));
+        }
+        let float = |to: Option<&str>| FloatsBack {
+            tag: "latest".parse().expect("a tag"),
+            to: to.map(|tag| tag.parse().expect("a tag")),
+        };
+        assert_eq!(
+            floated(&[float(Some("17.3.0")), float(None)]),
+            ["`latest` leads to `17.3.0` again.", "`latest` is gone: no earlier version of it is public.",]
+        );
+    }
+}

@@ -306,7 +306,7 @@ mod tests {
     fn what_is_held_or_blocked_says_by_whom_and_why() {
         let mut release = testing::release(&[("deb", "staged"), ("rpm", "staged")]);
         let at = "2026-11-23T08:59:00.000Z".to_owned();
-        let hold = Hold { key: None, by: "mira".to_owned(), reason: "a bad build".to_owned(), at, until: None };
+        let hold = Hold { key: None, by: "mira".to_owned(), reason: "a bad build".to_owned(), until: None, at };
         release.holds = vec![hold];
         for package in &mut release.packages {
             let why = "It is held by mira: a bad build.".to_owned();

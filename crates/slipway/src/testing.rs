@@ -21,7 +21,6 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         attestation: None,
         problem: None,
         expires_at: None,
-        withdrawal: None,
     };
     let package = |(key, states): &(&str, &str)| Package {
         key: key.parse().expect("a key"),

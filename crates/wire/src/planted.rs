@@ -87,11 +87,15 @@ pub enum Planted {
     IgnoresLimits,
     /// A deletion begins without asking the record again.
     DeletesWhatIsHeld,
+    /// With an image all of its parts are deleted, whatever other images need of them.
+    DeletesSharedParts,
+    /// A build may plan and stage for a release that was given up.
+    ReopensWhatIsClosed,
 }
 
 impl Planted {
     /// Every bug.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::PublishesWhateverIsStaged,
         Self::RelayTrustsLength,
         Self::ActsBeforeItLooks,
@@ -132,6 +136,8 @@ impl Planted {
         Self::TrustsAnyClock,
         Self::IgnoresLimits,
         Self::DeletesWhatIsHeld,
+        Self::DeletesSharedParts,
+        Self::ReopensWhatIsClosed,
     ];
 }
 

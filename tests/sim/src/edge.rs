@@ -288,8 +288,12 @@ impl Edge {
     /// Somebody wants something of a release. `None` when they are not answered, or else whether it is done.
     pub(crate) fn deed(&self, deed: Deed) -> Option<bool> {
         let project = self.0.parcels[deed.parcel()?].project;
+        let is_over = self.0.is_over(deed);
         self.0.wants(deed);
         let is_done = does(&self.record(project), &self.0, deed)?;
+        if is_done && is_over {
+            self.0.violated("I17", "a build stages for a release that was given up, and is told that it may");
+        }
         if is_done {
             self.arm(&ObjectId::Project(project), port::SOON);
         }
@@ -886,11 +890,8 @@ impl StagingHost for Edge {
 
     async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent> {
         let work = async || {
-            if !lend {
-                return Ok(true);
-            }
             let project = self.0.config.project_of_id(project_id).ok_or_else(silent)?;
-            let left = self.record(project_id).leave_to_another(&self.0.config, project, object, self.now());
+            let left = self.record(project_id).leave_to_another(&self.0.config, project, object, lend, self.now());
             left.map_err(|error| Silent(error.to_string()))
         };
         self.message(Kind::Wake, work, || None).await

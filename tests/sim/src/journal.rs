@@ -912,6 +912,11 @@ impl World {
         (0..self.parcels.len()).filter(is_own).collect()
     }
 
+    /// Whether a build asks for something that its release, which was given up, no longer gets.
+    pub(crate) fn is_over(&self, deed: Deed) -> bool {
+        matches!(deed, Deed::Replace(parcel) | Deed::Restage(parcel) if self.journal.borrow().is_closed(parcel))
+    }
+
     /// Somebody is about to ask for a change.
     pub(crate) fn wants(&self, deed: Deed) {
         let mut journal = self.journal.borrow_mut();

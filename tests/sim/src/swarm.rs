@@ -292,12 +292,22 @@ pub const IMAGE_POINTS: [&str; 8] = [
 ];
 
 /// What must be reached in worlds that last for days.
-pub const DAYS_POINTS: [&str; 5] = [
+pub const DAYS_POINTS: [&str; 15] = [
     "a build has staged other bytes",
     "a database was restored",
+    "a deletion was announced",
+    "a deletion was marked",
+    "a deletion was over, or taken back",
+    "a hold came too late",
     "a missing file was named",
+    "a part was to be deleted that another image has, too",
+    "a staged image was deleted",
+    "a staged package was deleted",
+    "the clock jumped",
+    "the process died while it deleted",
     "what was approved was not replaced",
     "what was given up stayed so",
+    "what was gone was staged again",
 ];
 
 /// Runs seed after seed on all cores, for at least so many steps. A run that has begun is ended.

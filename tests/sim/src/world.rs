@@ -903,9 +903,20 @@ impl World {
         self.exec.after(after, Happening::Alarm(id.clone(), at));
     }
 
+    /// Whether a deletion has begun and nobody knows yet what became of it.
+    fn deletes_now(&self) -> bool {
+        self.disk.borrow().databases.iter().any(|(id, record)| {
+            let open = record.query("SELECT 1 FROM removals WHERE version IS NOT NULL LIMIT 1", &[]);
+            matches!(id, ObjectId::Project(_)) && open.is_ok_and(|rows| !rows.is_empty())
+        })
+    }
+
     fn bury(&self) {
         if self.journal.borrow().carries() {
             self.point("the process died while it carried bytes");
+        }
+        if self.keeps && self.deletes_now() {
+            self.point("the process died while it deleted");
         }
         self.exec.kill();
         *self.process.borrow_mut() = Process::default();
@@ -981,6 +992,9 @@ impl World {
             self.die();
             return Some(Fault::KilledBefore);
         }
+        if self.keeps && kind.deletes() && self.is_lively {
+            self.races(number);
+        }
         let fault = self.drawn(number, kind)?;
         self.happened.borrow_mut().push((number, kind, fault));
         self.calm_since.set(None);
@@ -1000,6 +1014,16 @@ impl World {
                 Some(fault)
             }
             _ => Some(fault),
+        }
+    }
+
+    /// Right when something is deleted, somebody wants something of it: what comes by chance alone comes too seldom.
+    fn races(&self, number: u64) {
+        let mut rng = Rng::new(self.seed ^ number);
+        let of = rng.below(self.parcels.len() as u64) as usize;
+        let deeds = [Deed::Hold(of), Deed::Extend(of), Deed::Restage(of), Deed::Replace(of), Deed::Deployed(of)];
+        if let Some(deed) = rng.pick(&deeds).filter(|_| rng.chance(2500)) {
+            self.exec.after(rng.below(40) as i64, Happening::Deed { deed, tries: 0 });
         }
     }
 

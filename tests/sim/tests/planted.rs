@@ -15,6 +15,9 @@ use slipway_wire::{Planted, plant};
 /// How many seeds are tried for a bug that no course has caught.
 const SEEDS_MAX: u64 = 400;
 
+/// How many seeds of days are tried for a bug that only they can show.
+const SEEDS_OF_DAYS_MAX: u64 = 1500;
+
 /// The bugs that are planted. The environment names some: `SLIPWAY_SIM_BUGS=TagsFirst,FloatsBack`.
 fn bugs() -> Vec<Planted> {
     let Ok(named) = std::env::var("SLIPWAY_SIM_BUGS") else { return Planted::ALL.to_vec() };
@@ -39,9 +42,28 @@ fn courses(bug: Planted) -> Vec<Course> {
     if is_of_images { courses.collect() } else { courses.rev().collect() }
 }
 
+/// Whether a bug is one of cleaning staging up, or of a release's end: what has days to show.
+fn takes_days(bug: Planted) -> bool {
+    matches!(
+        bug,
+        Planted::DeletesUnverified
+            | Planted::TrustsAbsence
+            | Planted::TrustsAnyClock
+            | Planted::IgnoresLimits
+            | Planted::DeletesWhatIsHeld
+            | Planted::DeletesSharedParts
+            | Planted::ReopensWhatIsClosed
+    )
+}
+
 /// What catches a bug first: a course without faults, one with a fault, or a seed of chance.
 fn caught(bug: Planted) -> Option<String> {
     plant(Some(bug));
+    if takes_days(bug) {
+        let caught = (swarm::OF_DAYS..swarm::OF_DAYS + SEEDS_OF_DAYS_MAX)
+            .find_map(|seed| Some((seed, swarm::run_seed(seed).violation?)));
+        return caught.map(|(seed, violation)| format!("{:<9} seed {seed}: {}", violation.invariant, violation.what));
+    }
     let courses = courses(bug);
     for course in &courses {
         let fair = course::run(course.settings(&[]));

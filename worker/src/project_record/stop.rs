@@ -31,6 +31,9 @@ impl ProjectRecord {
 
     pub(super) async fn switch(&self, project_id: u64, is_stopped: bool, by: &str, reason: &str) -> Answer {
         self.know_id(project_id)?;
+        if !is_stopped {
+            self.may_start()?;
+        }
         let (record, now) = (self.record()?, clock::now());
         let is_news = if is_stopped { record.stop(by, reason, now)? } else { record.start(by, reason, now)? };
         if is_news {

@@ -54,6 +54,7 @@ pub(super) fn run(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>>
         })
     })?;
     let (ours, floor) = (median(&seconds[0]), median(&seconds[1]));
+    #[allow(clippy::cast_precision_loss, reason = "the file has far fewer than 2^52 bytes")]
     let mib = fs::metadata(&file)?.len() as f64 / 1_048_576.0;
     Ok(vec![
         Figure::new("1,000,000 rows", "time", ours, "s").must(Mark::AtMost(SECONDS_MAX)),

@@ -25,7 +25,7 @@ use crate::audit;
 use crate::sql::{Row, Sql, Value};
 
 /// The format of the lines. A later one has another number.
-pub const FORMAT: u64 = 1;
+const FORMAT: u64 = 1;
 
 /// What is not a part of the project's state, and why.
 const LEFT_OUT: &[(&str, &str)] = &[

@@ -15,7 +15,7 @@ use slipway_core::promotion::May;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{Report, skipped, skipped_when_begun};
 use slipway_core::time::Timestamp;
-use slipway_wire::Digest;
+use slipway_wire::{Digest, Planted, planted};
 
 use super::{Held, LedgerError, Record, named_target, parse, subject};
 use crate::sql::{Row, Sql, Value};
@@ -499,8 +499,8 @@ impl<S: Sql> Record<S> {
 
     pub(super) fn not_closed(&self, version: &Version) -> Result<(), LedgerError> {
         match self.closing(version)? {
-            Some(_) => Err(LedgerError::Closed { version: version.clone() }),
-            None => Ok(()),
+            Some(_) if !planted(Planted::ReopensWhatIsClosed) => Err(LedgerError::Closed { version: version.clone() }),
+            _ => Ok(()),
         }
     }
 

@@ -30,6 +30,7 @@ mod measured;
 mod notices;
 mod stop;
 mod turns;
+mod withdrawals;
 
 const JAMMY: &str = "ubuntu/jammy";
 const NOW: Timestamp = Timestamp(1_795_392_000_000);

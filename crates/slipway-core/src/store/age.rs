@@ -14,11 +14,11 @@ use crate::time::Timestamp;
 use crate::trouble::Trouble;
 
 /// The time by a server's own clock, as its answers are dated. `None` where it dates none.
-pub async fn server_time(http: &impl Http, server: &Base) -> Result<Option<Timestamp>, Trouble> {
+pub async fn server_time(host: &impl Http, server: &Base) -> Result<Option<Timestamp>, Trouble> {
     let failed = |why: String| Trouble::passing(format!("cannot read the clock of {server}: {why}"));
     let request = http::Request::builder().method(Method::HEAD).uri(server.as_str()).body(Vec::new());
     // Whether there is anything at the address does not matter.
-    let answer = http.send(request.map_err(|error| failed(error.to_string()))?).await;
+    let answer = host.send(request.map_err(|error| failed(error.to_string()))?).await;
     let answer = answer.map_err(|error| failed(error.to_string()))?;
     Ok(answer.headers().get(DATE).and_then(|date| date.to_str().ok()).and_then(moment))
 }

@@ -1,0 +1,104 @@
+//! Every link of the documents leads somewhere: to a file of this repository, and to a heading that is there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use slipway_stack::Places;
+
+/// Pages that are parts of an archive: their links are to what is beside them there.
+const ELSEWHERE: [&str; 1] = ["worker/dist/README.md"];
+
+fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    const NOT_OURS: [&str; 4] = ["target", "build", "node_modules", ".git"];
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if path.is_dir() && !NOT_OURS.contains(&name.as_str()) {
+            pages(&path, found);
+        } else if name.ends_with(".md") {
+            found.push(path);
+        }
+    }
+}
+
+/// The text of a page without its blocks, in which brackets are no links.
+fn prose(page: &str) -> String {
+    let mut is_fenced = false;
+    let mut kept = String::new();
+    for line in page.lines() {
+        let is_fence = line.trim_start().starts_with("```");
+        is_fenced ^= is_fence;
+        if !is_fenced && !is_fence {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// Where the links of a page lead.
+fn links(page: &str) -> BTreeSet<String> {
+    let text = prose(page);
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
+    targets.filter(|target| !target.contains("://") && !target.is_empty()).map(str::to_owned).collect()
+}
+
+/// What headings are called in links.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = prose(page);
+    let headings = headings.lines().filter(|line| line.starts_with('#'));
+    headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
+}
+
+fn anchor(heading: &str) -> String {
+    let heading = heading.to_lowercase();
+    let kept = heading.chars().filter_map(|letter| match letter {
+        ' ' => Some('-'),
+        letter if letter.is_alphanumeric() || letter == '-' || letter == '_' => Some(letter),
+        _ => None,
+    });
+    kept.collect()
+}
+
+#[test]
+fn every_link_of_the_documents_leads_to_a_file_and_a_heading_that_are_there() {
+    let root = Places::of_this_clone().expect("tests run in a clone").root;
+    let mut files = Vec::new();
+    pages(&root, &mut files);
+    let mut astray = Vec::new();
+    for file in files.iter().filter(|file| !ELSEWHERE.iter().any(|page| file.ends_with(page))) {
+        let page = fs::read_to_string(file).expect("a page is text");
+        let own = file.strip_prefix(&root).unwrap_or(file).display().to_string();
+        for link in links(&page) {
+            let (path, heading) = link.split_once('#').unwrap_or((&link, ""));
+            let to = if path.is_empty() { file.clone() } else { file.parent().expect("it is in a folder").join(path) };
+            if !to.exists() {
+                astray.push(format!("{own}: there is no `{link}`"));
+            } else if !heading.is_empty() && to.extension().is_some_and(|end| end == "md") {
+                let there = anchors(&fs::read_to_string(&to).expect("a page is text"));
+                if !there.contains(heading) {
+                    astray.push(format!("{own}: `{path}` has no heading `#{heading}`"));
+                }
+            }
+        }
+    }
+    assert!(files.len() > 40, "pages are found: {}", files.len());
+    assert!(astray.is_empty(), "{}", astray.join("\n"));
+}
+
+#[test]
+fn headings_are_called_as_the_pages_are_shown() {
+    for (heading, name) in [
+        ("429", "429"),
+        ("Slipway or Cloudflare down on release day", "slipway-or-cloudflare-down-on-release-day"),
+        ("A job that is refused at once", "a-job-that-is-refused-at-once"),
+        ("What `verify` says", "what-verify-says"),
+        ("1. Two users, and why", "1-two-users-and-why"),
+    ] {
+        assert_eq!(anchor(heading), name);
+    }
+    assert_eq!(
+        links("[a](b.md#c) `x` [d](https://e.example)\n```\n[f](g)\n```\n"),
+        BTreeSet::from(["b.md#c".to_owned()])
+    );
+}
