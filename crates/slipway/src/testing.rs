@@ -19,6 +19,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         attempts: 0,
         approval: None,
         attestation: None,
+        withdrawal: None,
         problem: None,
         expires_at: None,
     };
