@@ -102,3 +102,23 @@ fn headings_are_called_as_the_pages_are_shown() {
         BTreeSet::from(["b.md#c".to_owned()])
     );
 }
+
+#[test]
+fn every_secret_that_a_deployment_may_have_is_explained_and_has_a_way_to_be_changed() {
+    let root = Places::of_this_clone().expect("tests run in a clone").root;
+    let read = |file: &str| fs::read_to_string(root.join(file)).expect("it is in the repository");
+    let (wrangler, page) = (read("wrangler.toml"), read("docs/operators/secrets.md"));
+    let (what, change) = page.split_once("\n## Change one\n").expect("the page has both");
+    let names: Vec<&str> = wrangler
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   ")?.split_whitespace().next())
+        .filter(|name| name.contains('_') && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        for (part, text) in [("what it is", what), ("how it is changed", change)] {
+            let in_a_row = text.lines().any(|line| line.starts_with("| ") && line.contains(&format!("`{name}`")));
+            assert!(in_a_row, "docs/operators/secrets.md does not say of {name} {part}");
+        }
+    }
+}

@@ -243,88 +243,93 @@ fn state_of(release: &Release, key: &str, target: &str) -> Value {
 
 const SOAK: &str = "[[gates]]\nversions = [\"17.1.*\"]\nsoak = \"100h\"\noverride_people = [7]\n";
 
-/// Three versions on a patch day, one of which is not green at first.
-#[test]
-fn every_command_on_the_pages_for_release_managers_does_what_its_page_says() {
-    if let Some(why) = slipway_stack::registry::missing() {
-        return println!("SKIPPED: images are on these pages: {why}");
-    }
-    let world = World::start_with("pages", |settings| {
-        settings.registries = true;
-        settings.more_config = SOAK.to_owned();
-    });
-    let [newest, middle, oldest] = ["17.3.1", "17.2.5", "17.1.7"].map(|version| world.release(version));
-    let mut mira = Story::begin(world);
+/// The versions of a patch day, and what is staged of the newest.
+struct PatchDay {
+    newest: Release,
+    middle: Release,
+    rpm: Package,
+    pi: Package,
+}
 
-    // The jobs of the pipelines.
-    plans(
-        &newest,
-        &[
-            "deb-jammy=ubuntu/jammy",
-            "rpm-el9=el/9,ol/9:rpm:x86_64",
-            "pi-bookworm=raspbian/bookworm:deb:armhf",
-            "app-image={version}:image",
-        ],
-    );
-    plans(&middle, &["deb-jammy=ubuntu/jammy", "rpm-el9=el/9:rpm:x86_64"]);
-    plans(&oldest, &["deb-jammy=ubuntu/jammy"]);
-    let rpm = |version: &str| {
-        let rpm = Rpm {
-            name: "tug".to_owned(),
-            version: version.to_owned(),
-            release: "1".to_owned(),
-            architecture: "x86_64".to_owned(),
-            epoch: None,
-            contents: "Built once.\n".to_owned(),
+impl PatchDay {
+    /// The jobs of the three pipelines: what they plan, build and stage, and the manual ones that wait.
+    fn begin(world: &World) -> Self {
+        let [newest, middle, oldest] = ["17.3.1", "17.2.5", "17.1.7"].map(|version| world.release(version));
+        plans(
+            &newest,
+            &[
+                "deb-jammy=ubuntu/jammy",
+                "rpm-el9=el/9,ol/9:rpm:x86_64",
+                "pi-bookworm=raspbian/bookworm:deb:armhf",
+                "app-image={version}:image",
+            ],
+        );
+        plans(&middle, &["deb-jammy=ubuntu/jammy", "rpm-el9=el/9:rpm:x86_64"]);
+        plans(&oldest, &["deb-jammy=ubuntu/jammy"]);
+        let rpm = |version: &str| {
+            let rpm = Rpm {
+                name: "tug".to_owned(),
+                version: version.to_owned(),
+                release: "1".to_owned(),
+                architecture: "x86_64".to_owned(),
+                epoch: None,
+                contents: "Built once.\n".to_owned(),
+            };
+            Package::new(rpm.file_name(), rpm.build().expect("rpmbuild builds it"))
         };
-        Package::new(rpm.file_name(), rpm.build().expect("rpmbuild builds it"))
-    };
-    let first_build = package("17.3.1", "Built once.\n");
-    newest.stage_file("deb-jammy", &first_build, &["ubuntu/jammy"]);
-    let rpm_newest = rpm("17.3.1");
-    newest.stage_file("rpm-el9", &rpm_newest, &["el/9", "ol/9"]);
-    let pi = Deb {
-        name: "tug".to_owned(),
-        version: "17.3.1-1".to_owned(),
-        architecture: "armhf".to_owned(),
-        readme: "For a small machine.\n".to_owned(),
-        ballast: 0,
-    };
-    let pi = Package::new(pi.file_name(), pi.build().expect("it fits"));
-    newest.stage_file("pi-bookworm", &pi, &["raspbian/bookworm"]);
-    stages_image(&mira.world, &newest);
-    middle.stage_file("deb-jammy", &package("17.2.5", "Built once.\n"), &["ubuntu/jammy"]);
-    middle.stage_file("rpm-el9", &rpm("17.2.5"), &["el/9"]);
-    oldest.stage_file("deb-jammy", &package("17.1.7", "Built once.\n"), &["ubuntu/jammy"]);
-    for key in ["deb-jammy", "rpm-el9", "pi-bookworm", "app-image"] {
-        newest.job(key);
+        newest.stage_file("deb-jammy", &package("17.3.1", "Built once.\n"), &["ubuntu/jammy"]);
+        let rpm_of_newest = rpm("17.3.1");
+        newest.stage_file("rpm-el9", &rpm_of_newest, &["el/9", "ol/9"]);
+        let pi = Deb {
+            name: "tug".to_owned(),
+            version: "17.3.1-1".to_owned(),
+            architecture: "armhf".to_owned(),
+            readme: "For a small machine.\n".to_owned(),
+            ballast: 0,
+        };
+        let pi = Package::new(pi.file_name(), pi.build().expect("it fits"));
+        newest.stage_file("pi-bookworm", &pi, &["raspbian/bookworm"]);
+        stages_image(world, &newest);
+        middle.stage_file("deb-jammy", &package("17.2.5", "Built once.\n"), &["ubuntu/jammy"]);
+        middle.stage_file("rpm-el9", &rpm("17.2.5"), &["el/9"]);
+        oldest.stage_file("deb-jammy", &package("17.1.7", "Built once.\n"), &["ubuntu/jammy"]);
+        for key in ["deb-jammy", "rpm-el9", "pi-bookworm", "app-image"] {
+            newest.job(key);
+        }
+        for key in ["deb-jammy", "rpm-el9"] {
+            middle.job(key);
+        }
+        oldest.job("deb-jammy");
+        Self { newest, middle, rpm: rpm_of_newest, pi }
     }
-    for key in ["deb-jammy", "rpm-el9"] {
-        middle.job(key);
-    }
-    oldest.job("deb-jammy");
+}
 
-    // command.md: signing in.
+/// command.md.
+fn signs_in_and_looks(mira: &mut Story) {
     mira.signs_in("slipway login");
     mira.signs_in("slipway login --api");
     mira.says("slipway status --version 17.3.1", 0, "pi-bookworm");
     mira.says("slipway status --version 17.3.1 app-image :17.3.1", 0, "17.3.1");
     let doctor = mira.runs("slipway doctor");
     assert!([Some(0), Some(6)].contains(&mira.code), "{doctor}");
+}
 
-    // replace.md, in the build job.
+/// replace.md, in the build job. What is staged then.
+fn replaces(mira: &mut Story, day: &PatchDay) -> Package {
     let rebuilt = package("17.3.1", "Built again.\n");
-    assert_ne!(first_build.sha256, rebuilt.sha256);
     fs::create_dir_all(mira.home.join("packages")).expect("the stack's folder is writable");
     fs::write(mira.home.join("packages").join(&rebuilt.filename), &rebuilt.bytes).expect("the folder is writable");
     let replace = "slipway stage deb-jammy packages/tug_17.3.1-1_amd64.deb --replace";
     let mut shell = mira.shell(replace);
-    newest.furnish(&mut shell, &mira.world.gitlab.id_token(newest.build));
+    day.newest.furnish(&mut shell, &mira.world.gitlab.id_token(day.newest.build));
     let said = mira.runs_in(shell, replace);
     assert_eq!(mira.code, Some(0), "{said}");
     assert_eq!(mira.world.depot.listed(&mira.world.depot.staging, &rebuilt.filename), [rebuilt.sha256.clone()]);
+    rebuilt
+}
 
-    // hold.md.
+/// hold.md, expires.md.
+fn holds_and_keeps(mira: &mut Story) {
     mira.says("slipway hold rpm-el9 --version 17.3.1 --reason \"crashes on start\"", 0, "rpm-el9");
     mira.says("slipway release --all --version 17.3.1 --dry-run", 1, "crashes on start");
     mira.says("slipway hold rpm-el9 --version 17.3.1 --lift --reason \"it was the test\"", 0, "");
@@ -342,46 +347,51 @@ fn every_command_on_the_pages_for_release_managers_does_what_its_page_says() {
         "slipway extend deb-jammy --version 17.3.1 --until 2026-12-31 --reason \"the customer tests until then\"";
     mira.says(extend, 0, "");
     mira.says("slipway retention --all", 0, "deb-jammy");
+}
 
-    // release-one.md, raspberry-pi.md, images.md.
+/// release-one.md, raspberry-pi.md, images.md.
+fn releases_one_by_one(mira: &mut Story, day: &PatchDay, rebuilt: &Package) {
     mira.says("slipway release deb-jammy --version 17.3.1 --dry-run", 0, "would be copied");
     mira.says("slipway release deb-jammy --version 17.3.1", 0, "deb-jammy");
-    newest.is_public_once(&rebuilt);
+    day.newest.is_public_once(rebuilt);
     mira.says("slipway status --version 17.3.1 deb-jammy ubuntu/jammy", 0, "Released since");
     mira.says("slipway status --version 17.3.1 pi-bookworm raspbian/bookworm", 0, "Staged");
     mira.says("slipway release pi-bookworm --version 17.3.1", 0, "pi-bookworm");
-    newest.is_public_once_in(&pi, "raspbian/bookworm");
+    day.newest.is_public_once_in(&day.pi, "raspbian/bookworm");
     mira.says("slipway release app-image --version 17.3.1 --dry-run", 0, "");
     mira.says("slipway release app-image --version 17.3.1", 0, "");
-    assert_eq!(state_of(&newest, "app-image", ":17.3.1"), "released");
+    assert_eq!(state_of(&day.newest, "app-image", ":17.3.1"), "released");
+}
 
-    // patch-day.md. Somebody has put another file where the rpm is to be; retry.md.
+/// patch-day.md and retry.md: one of three versions is not green at first.
+fn releases_all(mira: &mut Story, day: &PatchDay) {
     for version in ["17.3.1", "17.2.5", "17.1.7"] {
         mira.says(&format!("slipway await staged --version {version}"), 0, "");
     }
-    let public = mira.world.depot.public.clone();
     // One of the rpm's two places refuses it, once.
     mira.world.depot.fault(&json!({
         "on": "push", "effect": "fail", "status": 422, "body": {"package_file": ["is not for this distribution"]},
-        "path": rpm_newest.filename,
+        "path": day.rpm.filename,
     }));
     mira.says("slipway release --all --version 17.3.1 --version 17.2.5 --version 17.1.7 --dry-run", 1, "soak");
     mira.says("slipway release --all --version 17.3.1 --version 17.2.5 --version 17.1.7", 1, "soak");
-    let states = ["el/9", "ol/9"].map(|distro| state_of(&newest, "rpm-el9", distro));
+    let states = ["el/9", "ol/9"].map(|distro| state_of(&day.newest, "rpm-el9", distro));
     assert!(states.contains(&json!("released")) && states.contains(&json!("failed")), "{states:?}");
-    assert_eq!(middle.shown()["state"], "complete", "and it holds up no other");
+    assert_eq!(day.middle.shown()["state"], "complete", "and it holds up no other");
     mira.says("slipway status --version 17.3.1 rpm-el9 el/9", 0, "ENDED AS");
     mira.says("slipway status --version 17.3.1 rpm-el9 ol/9", 0, "ENDED AS");
     mira.says("slipway release --all --version 17.1.7 --override \"a security fix\"", 0, "overridden for `deb-jammy`");
     mira.says("slipway release rpm-el9 --version 17.3.1", 0, "rpm-el9");
     for distro in ["el/9", "ol/9"] {
-        newest.is_public_once_in(&rpm_newest, distro);
+        day.newest.is_public_once_in(&day.rpm, distro);
     }
     mira.says("slipway release deb-jammy@17.3.1 rpm-el9@17.2.5", 0, "");
     mira.says("slipway release --all --version 17.3.1", 0, "");
     mira.says("slipway await complete --version 17.3.1", 0, "");
+}
 
-    // prove.md.
+/// prove.md.
+fn proves(mira: &mut Story) {
     for version in ["17.3.1", "17.2.5", "17.1.7"] {
         let command = format!("slipway verify --version {version}");
         let verified = wait_for("the index serves it", DEADLINE, || {
@@ -391,12 +401,15 @@ fn every_command_on_the_pages_for_release_managers_does_what_its_page_says() {
         let said = verified.unwrap_or_else(|error| panic!("{error:#}: {}", mira.runs(&command)));
         assert!(said.contains("0 differences"), "{said}");
     }
+    let public = mira.world.depot.public.clone();
     let key = get(&format!("{}/{}/gpgkey", mira.world.depot.url, public.repository), &[]).0;
     fs::write(mira.home.join("harbour.asc"), &key.body).expect("the folder is writable");
     mira.says("slipway status --version 17.3.1 --json > 17.3.1.json", 0, "");
     mira.says("slipway verify --manifest 17.3.1.json --keyring harbour.asc", 0, "0 differences");
+}
 
-    // withdraw.md.
+/// withdraw.md.
+fn withdraws(mira: &mut Story, day: &PatchDay) {
     let withdraw = "slipway withdraw deb-jammy --version 17.2.5 --reason \"it deletes what it should pack\"";
     mira.says(&format!("{withdraw} --dry-run"), 0, "404");
     let gone = package("17.2.5", "Built once.\n").filename;
@@ -407,7 +420,27 @@ fn every_command_on_the_pages_for_release_managers_does_what_its_page_says() {
     let one =
         "slipway withdraw rpm-el9 --version 17.3.1 --target ol/9 --reason \"it deletes what it should pack\" --yes";
     mira.says(one, 0, "");
-    assert!(!served(&mira, "ol/9", &rpm_newest.filename) && served(&mira, "el/9", &rpm_newest.filename));
+    assert!(!served(&mira, "ol/9", &day.rpm.filename) && served(&mira, "el/9", &day.rpm.filename));
+}
+
+#[test]
+fn every_command_on_the_pages_for_release_managers_does_what_its_page_says() {
+    if let Some(why) = slipway_stack::registry::missing() {
+        return println!("SKIPPED: images are on these pages: {why}");
+    }
+    let world = World::start_with("pages", |settings| {
+        settings.registries = true;
+        settings.more_config = SOAK.to_owned();
+    });
+    let day = PatchDay::begin(&world);
+    let mut mira = Story::begin(world);
+    signs_in_and_looks(&mut mira);
+    let rebuilt = replaces(&mut mira, &day);
+    holds_and_keeps(&mut mira);
+    releases_one_by_one(&mut mira, &day, &rebuilt);
+    releases_all(&mut mira, &day);
+    proves(&mut mira);
+    withdraws(&mut mira, &day);
 
     // close.md, and the way out.
     mira.says("slipway close --version 17.2.5 --reason \"replaced by 17.2.6\"", 0, "public already");

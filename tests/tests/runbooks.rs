@@ -8,7 +8,7 @@ use slipway_tests::e2e::{Process, Spoken, World, deb, send, wait_until};
 
 fn page() -> String {
     let file = Places::of_this_clone().expect("tests run in a clone").root.join("docs/operators/runbooks.md");
-    fs::read_to_string(file).expect("the page is there")
+    format!("\n{}", fs::read_to_string(file).expect("the page is there"))
 }
 
 /// The blocks of commands of a runbook, without what they are indented by.

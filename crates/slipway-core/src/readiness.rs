@@ -445,7 +445,7 @@ mod tests {
             example.lines().map(|line| line.strip_prefix("# ").filter(|rest| could(rest)).unwrap_or(line)).collect();
         let config = Config::parse(&whole.join("\n")).expect("the example, with all that it could have");
         let names: Vec<&str> = names(&config).collect();
-        assert_eq!(names.len(), 13, "{names:?}");
+        assert_eq!(names.len(), 14, "{names:?}");
         let listed = include_str!("../../../wrangler.toml");
         for name in names {
             assert!(listed.contains(&format!("\n#   {name} ")), "{name} is not in wrangler.toml");

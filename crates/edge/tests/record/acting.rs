@@ -127,7 +127,7 @@ fn a_hold_that_is_set_while_gitlab_is_asked_stops_the_act() {
     edge.approves(81, "one");
     edge.passes(MINUTE);
     edge.meanwhile(|edge| {
-        edge.record.hold(&version(), None, "user:nell", "bad notes", None, edge.now()).expect("a hold")
+        edge.record.hold(&version(), None, "user:nell", "bad notes", None, edge.now()).expect("a hold");
     });
     let may = edge.may_act("one");
     assert!(matches!(may, May::Never { .. }), "{may:?}");

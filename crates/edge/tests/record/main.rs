@@ -1,10 +1,13 @@
 //! The record of a project, driven over a GitLab that answers as a test wants: what is asked again right before an act,
-//! what jobs that ask are answered, who may open a gate, what becomes of webhooks' hints, which lost webhooks are found, and who is told.
+//! what jobs that ask are answered, who may open a gate, what becomes of webhooks' hints, which lost webhooks are found,
+//! who is told, when the audit is signed, and what is attested.
 
 mod acting;
 mod asking;
+mod attesting;
 mod changing;
 mod finding;
+mod heads;
 mod hints;
 mod host;
 mod stopping;

@@ -227,7 +227,7 @@ impl<S: Sql> Record<S> {
     fn ending(&self, version: &Version) -> Result<Ending, LedgerError> {
         let rows = self.0.query(
             "SELECT r.closed_at,
-                COALESCE(MIN(t.state IN ('released', 'skipped')), 0),
+                COALESCE(MIN(t.state IN ('released', 'skipped', 'withdrawn')), 0),
                 MAX(r.created_at, COALESCE(MAX(t.since), 0),
                     COALESCE((SELECT MAX(MAX(COALESCE(p.declared_at, 0), COALESCE(p.staged_at, 0))) FROM packages p
                         WHERE p.version = r.version), 0),
@@ -783,7 +783,7 @@ impl<S: Sql> Record<S> {
             "SELECT r.version FROM releases r JOIN releases own ON own.version = ?1
              WHERE r.version <> ?1 AND r.created_at > own.created_at AND r.maturity IN ('final', own.maturity)
              AND EXISTS (SELECT 1 FROM targets t WHERE t.version = r.version AND t.state = 'released')
-             AND NOT EXISTS (SELECT 1 FROM targets t WHERE t.version = r.version AND t.state NOT IN ('released', 'skipped'))
+             AND NOT EXISTS (SELECT 1 FROM targets t WHERE t.version = r.version AND t.state NOT IN ('released', 'skipped', 'withdrawn'))
              ORDER BY r.created_at DESC LIMIT 20",
             &[version.as_str().into()],
         )?;

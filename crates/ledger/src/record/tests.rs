@@ -28,6 +28,7 @@ mod hints;
 mod images;
 mod measured;
 mod notices;
+mod retention;
 mod stop;
 mod turns;
 mod withdrawals;

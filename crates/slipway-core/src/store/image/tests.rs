@@ -44,6 +44,8 @@ struct World {
     /// Whether manifests are stored with a byte more than was sent.
     swaps: Cell<bool>,
     mounts_nothing: Cell<bool>,
+    /// Whether a tag goes with its image alone.
+    keeps_tags: Cell<bool>,
     /// A tag that somebody else sets at the public registry when a request's line begins so.
     meanwhile: RefCell<Option<(String, &'static str, Digest)>>,
     /// The tags that were set while something that they lead to was lacking.
@@ -192,6 +194,15 @@ impl World {
                 held.tags.insert(named(which), sent);
             }
             return answer(201, &[], b"");
+        }
+        if request.method() == Method::DELETE {
+            if !which.starts_with("sha256:") {
+                let status = if self.keeps_tags.get() { 405 } else { 202 };
+                held.tags.retain(|tag, _| self.keeps_tags.get() || *tag != named(which));
+                return answer(status, &[], br#"{"errors":[{"code":"UNSUPPORTED","message":"no"}]}"#);
+            }
+            held.tags.retain(|(of, _), digest| of != repository || digest != which);
+            return answer(held.manifests.remove(&named(which)).map_or(404, |_| 202), &[], b"");
         }
         let digest = held.tags.get(&named(which)).cloned().unwrap_or_else(|| which.to_owned());
         let Some((content_type, bytes)) = held.manifests.get(&named(&digest)) else { return answer(404, &[], b"") };
@@ -698,4 +709,67 @@ fn what_stands_beside_an_image_is_on_no_page_and_a_tag_that_goes_meanwhile_is_on
     let page = store(PUBLIC, "team/app", &[]).page(&world, None).now_or_never().expect("nothing here waits");
     let listed: Vec<String> = page.expect("a page").listed.into_iter().map(|listed| listed.under).collect();
     assert_eq!(listed, [":1.0", ":sha256-no-digest"]);
+}
+
+/// What became of an image that was taken back by its tag, with others.
+fn take_back(world: &World, at: &Registry, tag: &str, digest: Digest, with: &[&str]) -> Result<Removed, Trouble> {
+    let with = with.iter().map(|tag| tag.parse().expect("a tag")).collect();
+    let done = at.withdraw(world, &tag.parse().expect("a tag"), digest, &with).now_or_never();
+    done.expect("nothing here waits")
+}
+
+#[test]
+fn floating_tags_lead_back_to_the_newest_version_that_is_left_before_an_image_is_taken_back() {
+    for keeps_tags in [false, true] {
+        let world = World::default();
+        world.keeps_tags.set(keeps_tags);
+        let public = store(PUBLIC, "team/app", &[rule("latest"), rule("{major}.{minor}")]);
+        let [oldest, older, newest, candidate] =
+            ["16", "17.3.0", "17.3.1", "rc"].map(|name| world.image(PUBLIC, "team/app", name));
+        for (tag, digest) in [
+            ("16.0.0", oldest),
+            ("17.3.0", older),
+            ("17.3.1", newest),
+            ("17.3.2-rc1", candidate),
+            ("latest", newest),
+            ("17.3", newest),
+        ] {
+            world.set_tag(PUBLIC, tag, digest);
+        }
+        let (name, with) = ("17.3.1".parse().expect("a tag"), BTreeSet::new());
+        let back = public.floats_back(&world, &name, newest, &with);
+        let back = back.now_or_never().expect("nothing here waits").expect("answers");
+        let told: Vec<_> = back.iter().map(|back| (back.tag.as_str(), back.to.as_ref().map(Tag::as_str))).collect();
+        assert_eq!(told, [("17.3", Some("17.3.0")), ("latest", Some("17.3.0"))]);
+
+        assert_eq!(take_back(&world, &public, "17.3.1", newest, &[]), Ok(Removed::Whole));
+        let tag = |tag: &str| world.tag(PUBLIC, tag);
+        let named = |digest: Digest| Some(digest.to_string());
+        assert_eq!([tag("latest"), tag("17.3"), tag("17.3.1")], [named(older), named(older), None]);
+
+        // Nothing is left of the series: its tag goes, too.
+        assert_eq!(take_back(&world, &public, "17.3.0", older, &[]), Ok(Removed::Whole));
+        assert_eq!([tag("latest"), tag("17.3"), tag("17.3.0")], [named(oldest), None, None]);
+        assert_eq!(tag("17.3.2-rc1"), named(candidate));
+        assert_eq!(*world.early.borrow(), [""; 0], "no tag was ever set to an image that was not whole");
+    }
+}
+
+#[test]
+fn tags_of_one_image_that_are_taken_back_together_go_together() {
+    for keeps_tags in [false, true] {
+        let world = World::default();
+        world.keeps_tags.set(keeps_tags);
+        let public = store(PUBLIC, "team/app", &[]);
+        let digest = world.image(PUBLIC, "team/app", "one");
+        for tag in ["17.3.1", "17.3.1-ee"] {
+            world.set_tag(PUBLIC, tag, digest);
+        }
+        let alone = take_back(&world, &public, "17.3.1-ee", digest, &[]).expect("answers");
+        assert!(matches!(alone, Removed::Unsupported(_)) == keeps_tags, "{alone:?}");
+        assert!(matches!(alone, Removed::TagOnly(_)) != keeps_tags, "{alone:?}");
+        assert_eq!(world.tag(PUBLIC, "17.3.1"), Some(digest.to_string()), "it was not taken back");
+        assert_eq!(take_back(&world, &public, "17.3.1", digest, &["17.3.1-ee"]), Ok(Removed::Whole));
+        assert_eq!([world.tag(PUBLIC, "17.3.1"), world.tag(PUBLIC, "17.3.1-ee")], [None, None]);
+    }
 }
