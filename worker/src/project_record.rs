@@ -353,6 +353,12 @@ impl ProjectRecord {
                 Some(Declared { key, file: staged.as_ref()?, replace: *replace })
             })
             .collect();
+        // What gives way is deleted from staging by the job that is told so.
+        if declared.iter().any(|one| one.replace)
+            && let Some(stopped) = self.record()?.stopped()?
+        {
+            return Err(Problem::new(409, "stopped", format!("{stopped}.")));
+        }
         // What is refused changes nothing, so staging is looked at before anything is written, too.
         if let Some(problem) = self.in_the_way(&config, version, &declared).await? {
             return Err(problem);
