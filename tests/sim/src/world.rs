@@ -1022,7 +1022,9 @@ impl World {
         let mut rng = Rng::new(self.seed ^ number);
         let of = rng.below(self.parcels.len() as u64) as usize;
         let deeds = [Deed::Hold(of), Deed::Extend(of), Deed::Restage(of), Deed::Replace(of), Deed::Deployed(of)];
-        if let Some(deed) = rng.pick(&deeds).filter(|_| rng.chance(2500)) {
+        // Only files are built anew here: an image has its digest for a name.
+        let is_possible = |deed: &Deed| !matches!(deed, Deed::Replace(of) if self.parcels[*of].is_image());
+        if let Some(deed) = rng.pick(&deeds).filter(is_possible).filter(|_| rng.chance(2500)) {
             self.exec.after(rng.below(40) as i64, Happening::Deed { deed, tries: 0 });
         }
     }
