@@ -99,8 +99,11 @@ fn the_release_of_a_package_is_attested_so_that_others_can_check_it() {
     assert_eq!(statement["subject"][0]["name"], package.filename.as_str());
     assert_eq!(statement["subject"][0]["digest"]["sha256"], package.sha256.as_str());
     let said = &statement["predicate"];
-    assert_eq!((&said["approval"]["by"], &said["approval"]["job"]["id"]), (&"mira".into(), &(job as f64).into()));
-    assert_eq!(said["build"]["pipeline"]["id"], release.pipeline as f64);
+    // That library has one kind of number.
+    let number = |of: &Value| of["id"].as_f64().map(|id| id.to_string());
+    assert_eq!(said["approval"]["by"], "mira");
+    assert_eq!(number(&said["approval"]["job"]), Some(job.to_string()));
+    assert_eq!(number(&said["build"]["pipeline"]), Some(release.pipeline.to_string()));
     assert_eq!(said["destination"]["distro"], "ubuntu/jammy");
     // The policy is the file's text, and the row of the audit is there with that hash.
     let policy = std::fs::read(folder.join("edge/worker/slipway.toml")).expect("a started stack has its configuration");
