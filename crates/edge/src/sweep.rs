@@ -488,14 +488,13 @@ async fn tell_strangers(
 }
 
 fn stranger(row: &Row) -> Result<Stranger, SqlError> {
-    let unread = |error: String| SqlError(error);
     Ok(Stranger {
         listed: Listed {
             under: row.text(0)?.to_owned(),
             filename: row.text(1)?.to_owned(),
             digest: Some(row.text(2)?).filter(|digest| !digest.is_empty()).and_then(|digest| digest.parse().ok()),
         },
-        known: serde_json::from_str(row.text(3)?).map_err(|error| unread(error.to_string()))?,
+        known: serde_json::from_str(row.text(3)?).map_err(|error| SqlError(error.to_string()))?,
     })
 }
 
