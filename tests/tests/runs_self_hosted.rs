@@ -179,6 +179,9 @@ fn the_steps_of_the_page_give_a_slipway_that_releases_goes_on_after_a_kill_and_f
     let token = world.stack.secret("PUBLIC_TOKEN");
     assert_eq!(page.runs(&format!("grep --recursive --files-with-matches {token} .")).trim(), "./secrets/PUBLIC_TOKEN");
 
+    let findings = world.findings();
+    assert!(findings.is_empty(), "{findings:?}");
+    world.is_not_audited("it was a moment ago, and nobody answers from now on");
     edge.stop().expect("it ends when it is told to");
     assert!(try_send("GET", &world.edge("/healthz"), &[], "").is_err(), "and so does workerd");
 }
