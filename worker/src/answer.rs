@@ -89,7 +89,7 @@ impl From<BadBody> for Problem {
 /// An error of the runtime. It is logged for the operator; the caller learns only that it happened.
 impl From<worker::Error> for Problem {
     fn from(error: worker::Error) -> Self {
-        worker::console_error!("{{\"level\":\"error\",\"what\":{}}}", serde_json::Value::from(error.to_string()));
+        crate::log::trouble!("{error}");
         Self::new(
             500,
             "internal",
@@ -183,7 +183,7 @@ pub(crate) fn finish(answer: Answer) -> worker::Result<Response> {
 }
 
 /// An answer as it leaves the edge: none is taken for something else than it says it is, and one to `HEAD` has no body.
-pub(crate) fn outward(response: Response, allow: Option<&str>, is_head: bool) -> worker::Result<Response> {
+pub(crate) fn outward(response: Response, allow: Option<&str>, is_head: bool, id: &str) -> worker::Result<Response> {
     // A socket goes out as it is.
     if response.status_code() == 101 {
         return Ok(response);
@@ -194,6 +194,8 @@ pub(crate) fn outward(response: Response, allow: Option<&str>, is_head: bool) ->
         headers.append(&name, &value)?;
     }
     headers.set("x-content-type-options", "nosniff")?;
+    // The log has it, too.
+    headers.set("x-request-id", id)?;
     if let Some(allow) = allow {
         headers.set("allow", allow)?;
     }

@@ -84,7 +84,6 @@ struct Way {
 enum Next {
     Lines(String),
     Audit(u64),
-    End,
     Nothing,
 }
 
@@ -103,7 +102,7 @@ impl Way {
                 self.next = Next::Audit(first.saturating_add(AUDIT_ROWS));
                 lines
             }
-            Next::Audit(_) | Next::End => {
+            Next::Audit(_) => {
                 let end = Last { end: End { lines: self.lines, sha256: self.hasher.digest() } };
                 return Ok(format!("{}\n", serde_json::to_string(&end)?));
             }

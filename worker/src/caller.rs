@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use slipway_core::access::{Caller, Denied, Look, PersonSession, Right, Running, may, must_run, still_runs};
 use slipway_core::config::{Config, Project, Reading};
+use slipway_core::log::work;
 use slipway_core::secret::{JobSession, NotSealed, knows};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
@@ -72,6 +73,14 @@ impl<'a> Asking<'a> {
     /// Whoever asks, where the right was given to somebody who has shown who they are.
     pub(crate) fn caller(&self) -> Result<&Caller, Problem> {
         self.caller.as_ref().ok_or_else(stranger)
+    }
+
+    /// What the log calls all that comes of the job that asks, where one does.
+    pub(crate) fn work(&self) -> Option<String> {
+        match &self.caller {
+            Some(Caller::Job(session)) => Some(work(session.project_id, session.job_id)),
+            _ => None,
+        }
     }
 
     /// The job that asks, where only jobs can.

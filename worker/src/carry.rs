@@ -57,7 +57,7 @@ pub(crate) async fn answer(
         let (line, rest) = match select(carry, Delay::from(wait)).await {
             Either::Left((ended, _)) => (
                 ended.unwrap_or_else(|error| {
-                    worker::console_error!("a carried copy: {error}");
+                    crate::log::trouble!("a carried copy: {error}");
                     CarryLine::Refused("the edge failed at this; ask again".to_owned())
                 }),
                 None,

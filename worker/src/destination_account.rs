@@ -60,7 +60,7 @@ impl DurableObject for DestinationAccount {
         let next = match self.sweep().await {
             Ok(next) => next,
             Err(problem) => {
-                worker::console_error!("a sweep: {}", problem.detail);
+                crate::log::trouble!("a sweep: {}", problem.detail);
                 SWEEP_AGAIN
             }
         };
@@ -87,7 +87,7 @@ impl DestinationAccount {
                     // One that does not hear it asks by itself after a while.
                     let stub = message::package(&self.env, &woken.package)?;
                     if let Err(error) = tell(&stub, &ToPackage::Wake { distro: woken.distro }).await {
-                        worker::console_error!("a package that waits is not woken: {error}");
+                        crate::log::trouble!("a package that waits is not woken: {error}");
                     }
                 }
                 json(200, &())
@@ -223,6 +223,6 @@ impl SweepHost for Host<AtPlace<'_>> {
     }
 
     fn log(&self, line: &str) {
-        worker::console_error!("{line}");
+        crate::log::trouble!("{line}");
     }
 }

@@ -53,8 +53,8 @@ impl DurableObject for Directory {
         self.state.storage().set_alarm(TELL_AGAIN).await?;
         match self.tell_all().await {
             Ok(untold) if untold.is_empty() => self.state.storage().delete_alarm().await?,
-            Ok(untold) => worker::console_error!("projects {untold:?} have not heard how the switch stands"),
-            Err(problem) => worker::console_error!("the directory's alarm: {}", problem.detail),
+            Ok(untold) => crate::log::trouble!("projects {untold:?} have not heard how the switch stands"),
+            Err(problem) => crate::log::trouble!("the directory's alarm: {}", problem.detail),
         }
         Response::empty()
     }

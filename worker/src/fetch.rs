@@ -1,5 +1,6 @@
 //! Every request from outside.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -11,6 +12,7 @@ use slipway_core::api::{
 };
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
+use slipway_core::log::{Entry, Event, Level};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
 use slipway_core::query::{self, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
@@ -18,6 +20,7 @@ use slipway_core::release::Version;
 use slipway_edge::changes::By;
 use slipway_edge::withdraw;
 use slipway_view::filter::Filter;
+use slipway_wire::Digest;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
@@ -26,8 +29,8 @@ use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, ToDirectory, ToProject, tell};
 use crate::{
-    backup, carry, command, copy, counters, gates, metrics, pages, readiness, session, settings, signing, stop,
-    strangers, webhook,
+    backup, carry, clock, command, copy, counters, gates, log, metrics, pages, readiness, session, settings, signing,
+    stop, strangers, webhook,
 };
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
@@ -40,14 +43,33 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     let wants_page = !request.path().starts_with("/api/")
         && request.headers().get("accept")?.is_some_and(|accept| accept.contains("text/html"));
     let is_head = sent_method(&request) == "HEAD";
-    let answer = route(request, &env).await;
+    let (began, method) = (clock::now(), sent_method(&request));
+    let segments = access::segments(&request.path()).unwrap_or_default();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let route_asked = access::route(&method, &segments);
+    let id = match request.headers().get("cf-ray")? {
+        Some(ray) if ray.len() <= 40 && ray.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => ray,
+        _ => Digest::from_bytes(clock::random()?).hex().chars().take(16).collect(),
+    };
+    let work = RefCell::new(None);
+    let answer = route(request, &env, &work).await;
     let allow = answer.as_ref().err().and_then(|problem| problem.allow.clone());
-    counters::answered(answer.as_ref().map_or_else(|problem| problem.status, Response::status_code));
+    let status = answer.as_ref().map_or_else(|problem| problem.status, Response::status_code);
+    counters::answered(status);
+    log::write(&Entry {
+        request: Some(&id),
+        work: work.take(),
+        method: route_asked.map(|row| row.method),
+        route: route_asked.map(|row| row.path),
+        status: Some(status),
+        ms: u64::try_from(clock::now().since(began).as_millis()).ok(),
+        ..Entry::of(if status >= 500 { Level::Error } else { Level::Info }, Event::Request)
+    });
     let answer = match answer {
         Err(problem) if wants_page => finish(pages::problem(&problem)),
         answer => finish(answer),
     };
-    outward(answer?, allow.as_deref(), is_head)
+    outward(answer?, allow.as_deref(), is_head, &id)
 }
 
 /// The method as it was sent. The `worker` crate takes every one that it does not know for `GET`.
@@ -55,7 +77,7 @@ fn sent_method(request: &Request) -> String {
     request.inner().method()
 }
 
-async fn route(mut request: Request, env: &Env) -> Answer {
+async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -> Answer {
     let path = request.path();
     let what = if path.starts_with("/api/") { "route of the API" } else { "page" };
     let segments = access::segments(&path).ok_or_else(|| Problem::not_found(what))?;
@@ -73,6 +95,7 @@ async fn route(mut request: Request, env: &Env) -> Answer {
     let config = settings::config()?;
     let config = config.as_ref();
     let asking = Asking::of(&request, right, &segments, env, config)?;
+    *job.borrow_mut() = asking.work();
     // `HEAD` is `GET`, and loses its body on the way out.
     let method = if method == "HEAD" { Method::Get } else { request.method() };
     match (method, segments.as_slice()) {

@@ -11,6 +11,7 @@
 //! - `copy`: the stateless invocation that moves bytes, reachable with a one-time capability alone;
 //! - `readiness`: whether the deployment has what it needs, and what is to be said of each of its secrets;
 //! - `backup`: a project's record as lines of JSON, and made of them again;
+//! - `log`: the operator's log;
 //! - `metrics`: what the objects and this isolate count, for the operator's monitoring;
 //! - `stop`: the switch that stops everything;
 //! - `scheduled`: the cron trigger, which only wakes alarms;
@@ -33,6 +34,7 @@ mod directory;
 mod fetch;
 mod gates;
 mod host;
+mod log;
 mod message;
 mod metrics;
 mod package_promotion;

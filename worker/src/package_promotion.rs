@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
+use slipway_core::log::{Entry, Event, Level, work};
 use slipway_core::promotion::{May, Slot};
 use slipway_core::route::Site;
 use slipway_core::stop::Stopped;
@@ -26,7 +27,7 @@ use crate::answer::{Answer, Problem, finish, json};
 use crate::host::{Host, PLACE_LIMIT, WATCHDOG};
 use crate::message::{self, ToAccount, ToPackage, ToProject, ask};
 use crate::sql::DurableSql;
-use crate::{clock, copy, settings};
+use crate::{clock, copy, log, settings};
 
 #[durable_object(alarm)]
 pub struct PackagePromotion {
@@ -77,7 +78,7 @@ impl DurableObject for PackagePromotion {
 
     async fn alarm(&self) -> Result<Response> {
         if let Err(problem) = self.drive().await {
-            worker::console_error!("a promotion's alarm: {}", problem.detail);
+            crate::log::trouble!("a promotion's alarm: {}", problem.detail);
             self.state.storage().set_alarm(WATCHDOG).await?;
         }
         Response::empty()
@@ -101,6 +102,13 @@ impl PackagePromotion {
         match message {
             ToPackage::Accept(order) => {
                 self.work()?.accept(&order, clock::now())?;
+                log::write(&Entry {
+                    work: Some(work(order.project_id, order.job_id)),
+                    project: Some(order.project_id),
+                    release: Some(order.version.as_str()),
+                    key: Some(order.key.as_str()),
+                    ..Entry::of(Level::Info, Event::Order)
+                });
                 self.state.storage().set_alarm(SOON).await?;
                 json(202, &())
             }
@@ -275,6 +283,16 @@ impl PackageHost for Host<&PackagePromotion> {
     }
 
     async fn report(&self, told: &Told) -> std::result::Result<(), Silent> {
+        log::write(&Entry {
+            work: Some(work(told.project_id, told.job_id)),
+            project: Some(told.project_id),
+            release: Some(told.version.as_str()),
+            key: Some(told.key.as_str()),
+            target: Some(&told.report.distro),
+            state: Some(told.report.state.code()),
+            code: told.report.problem.as_ref().map(|problem| problem.code.as_str()),
+            ..Entry::of(Level::Info, Event::Report)
+        });
         let message = ToProject::Report(Box::new(told.clone()));
         ask(message::project(&self.object.env, told.project_id), &message).await
     }

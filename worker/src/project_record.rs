@@ -96,14 +96,14 @@ impl DurableObject for ProjectRecord {
         let message: ToProject = serde_json::from_str(&request.text().await?)?;
         let answer = self.answer(message).await;
         if let Err(problem) = self.head_in_time().await {
-            worker::console_error!("a head of the audit: {}", problem.detail);
+            crate::log::trouble!("a head of the audit: {}", problem.detail);
         }
         finish(answer)
     }
 
     async fn alarm(&self) -> Result<Response> {
         if let Err(problem) = self.drive().await {
-            worker::console_error!("a record's alarm: {}", problem.detail);
+            crate::log::trouble!("a record's alarm: {}", problem.detail);
             self.state.storage().set_alarm(WATCHDOG).await?;
         }
         Response::empty()
@@ -204,7 +204,7 @@ impl ProjectRecord {
             }
             ToProject::Releases { project_id } => self.releases(project_id),
             ToProject::Report(told) => {
-                let slipway_edge::port::Told { project_id, version, key, approval, digest, report } = &*told;
+                let slipway_edge::port::Told { project_id, version, key, approval, digest, report, .. } = &*told;
                 if self.record()?.settle(version, key, *approval, report, digest, clock::now())? {
                     if !report.state.is_moving() {
                         self.sent.borrow_mut().remove(&(version.clone(), key.clone(), report.distro.clone()));
@@ -353,6 +353,12 @@ impl ProjectRecord {
                 Some(Declared { key, file: staged.as_ref()?, replace: *replace })
             })
             .collect();
+        // What gives way is deleted from staging by the job that is told so.
+        if declared.iter().any(|one| one.replace)
+            && let Some(stopped) = self.record()?.stopped()?
+        {
+            return Err(Problem::new(409, "stopped", format!("{stopped}.")));
+        }
         // What is refused changes nothing, so staging is looked at before anything is written, too.
         if let Some(problem) = self.in_the_way(&config, version, &declared).await? {
             return Err(problem);
@@ -411,7 +417,7 @@ impl ProjectRecord {
         if let Ok(directory) = message::directory(&self.env) {
             let add = ToDirectory::Add { project_id, version: version.clone() };
             if let Err(error) = tell(&directory, &add).await {
-                worker::console_error!("the directory: {error}");
+                crate::log::trouble!("the directory: {error}");
             }
         }
     }
@@ -738,7 +744,7 @@ impl ProjectRecord {
                 }
             }
             Ok(None) => {}
-            Err(problem) => worker::console_error!("those who watch {version} are not told: {}", problem.detail),
+            Err(problem) => crate::log::trouble!("those who watch {version} are not told: {}", problem.detail),
         }
     }
 
@@ -808,7 +814,7 @@ impl ProjectHost for Host<&ProjectRecord> {
     }
 
     fn log(&self, line: &str) {
-        worker::console_error!("{line}");
+        crate::log::trouble!("{line}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{message, settings};
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     if let Err(error) = wake(&env).await {
-        worker::console_error!("waking the records: {error}");
+        crate::log::trouble!("waking the records: {error}");
     }
 }
 
@@ -16,13 +16,13 @@ async fn wake(env: &Env) -> worker::Result<()> {
     for place in config.places.keys() {
         let wake = message::ToAccount::Wake { place: place.clone() };
         if let Err(error) = message::tell(&message::account(env, place)?, &wake).await {
-            worker::console_error!("waking the account of {place}: {error}");
+            crate::log::trouble!("waking the account of {place}: {error}");
         }
     }
     for project in &config.projects {
         let wake = message::ToProject::Wake { project_id: project.id };
         if let Err(error) = message::tell(&message::project(env, project.id)?, &wake).await {
-            worker::console_error!("waking the record of project {}: {error}", project.id);
+            crate::log::trouble!("waking the record of project {}: {error}", project.id);
         }
     }
     Ok(())

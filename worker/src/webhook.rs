@@ -4,16 +4,18 @@
 //! authentic but not for us is answered with success, since GitLab switches a hook off after four failures.
 
 use slipway_core::config::{Config, Project};
+use slipway_core::log::{Entry, Event as Told, Level, work};
 use slipway_core::secret::knows;
 use slipway_edge::hints::named;
 use slipway_gitlab::webhook::{Event, InvalidEvent};
 use slipway_gitlab::{Signed, SigningToken};
+use slipway_ledger::Named;
 use worker::{Env, Headers, Request, Response};
 
 use crate::answer::{Answer, Problem};
 use crate::fetch::body;
 use crate::message::{self, ToProject, tell};
-use crate::{clock, settings};
+use crate::{clock, log, settings};
 
 /// GitLab's own limit for a webhook is 25 MB. A Job Hook has a few KB; a Pipeline Hook has about one for each job.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -38,7 +40,7 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
         }
         Err(error @ (InvalidEvent::NoKind | InvalidEvent::Incomplete { .. })) => {
             let why: String = error.to_string().chars().take(200).collect();
-            worker::console_warn!("a webhook of project {} is ignored: {why}", project.id);
+            crate::log::trouble!("a webhook of project {} is ignored: {why}", project.id);
             return ignored();
         }
     };
@@ -46,6 +48,15 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
     // GitLab gives each delivery a key and keeps it when a person sends it again; older versions give none.
     let key = |name: &str| Some(header(&headers, name)).filter(|key| !key.is_empty() && key.len() <= 200);
     let delivery = key("webhook-id").or_else(|| key("idempotency-key")).map_or(otherwise, |key| format!("key:{key}"));
+    for named in &named {
+        if let Named::Job { id, .. } = named {
+            log::write(&Entry {
+                work: Some(work(project.id, *id)),
+                project: Some(project.id),
+                ..Entry::of(Level::Info, Told::Hint)
+            });
+        }
+    }
     let hints = ToProject::Hints { project_id: project.id, delivery, named };
     let kept = tell(&message::project(env, project.id)?, &hints).await?;
     match kept.status_code() {
@@ -69,7 +80,7 @@ async fn signed(
         ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| header(headers, name));
     let signed = Signed { id: &id, timestamp: &timestamp, signature: &signature };
     let refused = |error| {
-        worker::console_warn!("a webhook of project {} is not believed: {error}", project.id);
+        crate::log::trouble!("a webhook of project {} is not believed: {error}", project.id);
         Problem::unauthorised()
     };
     // A stranger's body is not even read.

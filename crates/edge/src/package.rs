@@ -279,6 +279,7 @@ fn told(task: &Task, report: &Report) -> Told {
         version: task.order.version.clone(),
         key: task.order.key.clone(),
         approval: task.order.approval,
+        job_id: task.order.job_id,
         digest: task.order.digest,
         report: report.clone(),
     }

@@ -122,6 +122,9 @@ pub struct Told {
     pub key: Key,
     /// The approval that it follows.
     pub approval: u64,
+    /// The job that was played for it.
+    #[serde(default)]
+    pub job_id: u64,
     /// The approved bytes.
     pub digest: Digest,
     /// What is seen of the target.

@@ -214,6 +214,7 @@ mod tests {
         let site = |repository: &str| Site { place: "depot".to_owned(), repository: repository.to_owned() };
         Order {
             approval: 1,
+            job_id: 81,
             project_id: 1001,
             version: "1.2.0".parse().expect("a version"),
             maturity: Maturity::Final,

@@ -14,6 +14,7 @@ pub mod estimate;
 pub mod expectation;
 pub mod gate;
 pub mod inventory;
+pub mod log;
 pub mod metrics;
 pub mod openapi;
 pub mod plan;

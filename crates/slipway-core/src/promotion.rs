@@ -29,6 +29,9 @@ use crate::trouble::{Trouble, TroubleKind};
 pub struct Order {
     /// The approval's number in its project's record.
     pub approval: u64,
+    /// The job that was played for it. Orders that were written down before jobs stood in them have none.
+    #[serde(default)]
+    pub job_id: u64,
     /// The project.
     pub project_id: u64,
     /// The release.

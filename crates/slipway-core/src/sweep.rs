@@ -141,10 +141,9 @@ pub fn judge(known: &Known, in_baseline: bool, is_taken: bool) -> Verdict {
     match known {
         Known::Ours => Verdict::Known,
         Known::Equal { .. } => Verdict::Outside,
-        Known::Differs { .. } | Known::TakenBack { .. } => Verdict::Stranger,
         Known::Unknown if in_baseline => Verdict::Known,
         Known::Unknown if !is_taken => Verdict::Baseline,
-        Known::Unknown => Verdict::Stranger,
+        Known::Differs { .. } | Known::TakenBack { .. } | Known::Unknown => Verdict::Stranger,
     }
 }
 

@@ -56,13 +56,10 @@ fn read(line: &str, expected: usize, previous: &str) -> Option<(Row, String)> {
     let text = |name: &str| row[name].as_str();
     let (sequence, at_ms) = (row["sequence"].as_u64()?, row["at_ms"].as_i64()?);
     let (actor, action, subject, details) = (text("actor")?, text("action")?, text("subject")?, text("details")?);
-    let mut bytes = String::new();
-    for field in
-        ["slipway-audit-v1", &sequence.to_string(), &at_ms.to_string(), actor, action, subject, details, previous]
-    {
-        bytes.push_str(&format!("{}:{field},", field.len()));
-    }
-    let hash = sha256(bytes.as_bytes());
+    let fields =
+        ["slipway-audit-v1", &sequence.to_string(), &at_ms.to_string(), actor, action, subject, details, previous];
+    let bytes: Vec<String> = fields.iter().map(|field| format!("{}:{field},", field.len())).collect();
+    let hash = sha256(bytes.concat().as_bytes());
     let follows = usize::try_from(sequence).is_ok_and(|sequence| sequence == expected)
         && text("previous")? == previous
         && text("hash")? == hash;

@@ -29,7 +29,8 @@ use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of some bytes, as 64 hex digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    Sha256::digest(bytes).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Milliseconds since 1970 of a time such as `2026-11-02T09:14:05.000Z`.

@@ -110,16 +110,16 @@ fn debs(base: &str, version: &str, architecture: &str) -> Result<Vec<File>, Stri
     };
     let plain = format!("main/binary-{architecture}/Packages");
     let packed = format!("{plain}.gz");
-    let (path, sum) = match (promised(&plain), promised(&packed)) {
-        (Some(sum), _) => (plain, sum),
-        (None, Some(sum)) => (packed, sum),
+    let (path, sum, is_packed) = match (promised(&plain), promised(&packed)) {
+        (Some(sum), _) => (plain, sum, false),
+        (None, Some(sum)) => (packed, sum, true),
         (None, None) => return Ok(Vec::new()),
     };
     let list = must(&format!("{dist}/{path}"), "`Release`")?;
     if sha256(&list) != sum {
         return Err(format!("{dist}/{path} has not the digest that `Release` promises"));
     }
-    let text = if path.ends_with(".gz") { unpacked(&list)? } else { String::from_utf8_lossy(&list).into_owned() };
+    let text = if is_packed { unpacked(&list)? } else { String::from_utf8_lossy(&list).into_owned() };
     let mut files = Vec::new();
     for stanza in text.split("\n\n").filter(|stanza| !stanza.trim().is_empty()) {
         let field = |name: &str| {
@@ -153,7 +153,7 @@ fn rpms(base: &str) -> Result<Vec<File>, String> {
     if sha256(&packed) != sum {
         return Err(format!("{base}/{place} has not the digest that `repomd.xml` promises"));
     }
-    if !place.ends_with(".gz") {
+    if packed.get(..2) != Some(&[0x1f, 0x8b]) {
         return Err(format!("{base}/{place} is packed in a way that this program does not read"));
     }
     let text = unpacked(&packed)?;

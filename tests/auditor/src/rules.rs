@@ -95,13 +95,13 @@ fn hex(value: &Value) -> String {
 
 /// The file that a row is about: declared under its subject before, with these bytes.
 fn filename(rows: &[Row], row: &Row, digest: &str) -> Option<String> {
-    let declared = rows.iter().filter(|of| {
+    let mut declared = rows.iter().rev().filter(|of| {
         of.sequence < row.sequence
             && of.subject == row.subject
             && ["declared", "replaced"].contains(&of.action.as_str())
             && hex(&of.details["digest"]) == digest
     });
-    declared.last().and_then(|row| row.details["filename"].as_str()).map(str::to_owned)
+    declared.next().and_then(|row| row.details["filename"].as_str()).map(str::to_owned)
 }
 
 fn texts(value: &Value) -> Vec<String> {
@@ -159,9 +159,23 @@ pub fn judge(evidence: &Evidence) -> Vec<Finding> {
         released.extend(more_released);
     }
 
-    // What was written, in its order. By name: the bytes that are there, and those that Slipway has published.
-    let mut there: BTreeMap<(&str, &str, &str), &Entry> = BTreeMap::new();
-    let mut published: BTreeMap<(&str, &str, &str), &Entry> = BTreeMap::new();
+    let there = judge_writes(evidence, &approved, &mut find);
+    judge_listed(evidence, &there, &mut find);
+    judge_claims(evidence, &released, &mut find);
+    findings
+}
+
+/// Repository, distro version and file name.
+type Name<'a> = (&'a str, &'a str, &'a str);
+
+/// What was written, in its order, and what is there at its end.
+fn judge_writes<'a>(
+    evidence: &'a Evidence,
+    approved: &[Said],
+    find: &mut impl FnMut(&'static str, String),
+) -> BTreeMap<Name<'a>, &'a Entry> {
+    let mut there: BTreeMap<Name<'_>, &Entry> = BTreeMap::new();
+    let mut published: BTreeMap<Name<'_>, &Entry> = BTreeMap::new();
     for entry in &evidence.journal {
         let name = (entry.repository.as_str(), entry.distro.as_str(), entry.filename.as_str());
         let is_own = evidence.own_users.contains(&entry.user);
@@ -170,7 +184,7 @@ pub fn judge(evidence: &Evidence) -> Vec<Finding> {
         if !entry.adds {
             there.remove(&name);
             // A move takes the file from staging.
-            let actions: &[&str] = if is_public { &["withdr"] } else { &["replaced", "deleted", "approved"] };
+            let actions: &[&str] = if is_public { &["withdr"] } else { &["replaced", "delet", "approved"] };
             if is_own && !is_told_of(&evidence.audits, actions, &entry.sha256) {
                 find("unspoken", format!("write {} deleted {shown}, and no audit says why", entry.seq));
             }
@@ -206,8 +220,11 @@ pub fn judge(evidence: &Evidence) -> Vec<Finding> {
             find("other-bytes", format!("{shown}: published as {}, and again as {}", before.sha256, entry.sha256));
         }
     }
+    there
+}
 
-    // What anybody gets.
+/// What anybody gets.
+fn judge_listed(evidence: &Evidence, there: &BTreeMap<Name<'_>, &Entry>, find: &mut impl FnMut(&'static str, String)) {
     for listed in &evidence.listed {
         let name = (listed.repository.as_str(), listed.distro.as_str(), listed.filename.as_str());
         let shown = format!("{} {} {}", listed.repository, listed.distro, listed.filename);
@@ -225,11 +242,13 @@ pub fn judge(evidence: &Evidence) -> Vec<Finding> {
             Some(_) => {}
         }
     }
+}
 
-    // What the audit claims.
-    for said in &released {
+/// What the audits claim.
+fn judge_claims(evidence: &Evidence, released: &[Said], find: &mut impl FnMut(&'static str, String)) {
+    for said in released {
         let Some(filename) = &said.filename else {
-            judge_image(evidence, said, &mut find);
+            judge_image(evidence, said, find);
             continue;
         };
         let writes = evidence.journal.iter().filter(|entry| {
@@ -258,7 +277,6 @@ pub fn judge(evidence: &Evidence) -> Vec<Finding> {
             find("not-served", format!("{what} is called released, and no index serves it"));
         }
     }
-    findings
 }
 
 /// A released image: its tag leads to it, unless the audit says that somebody changed that, and all of it is there.

@@ -348,7 +348,7 @@ impl Edge {
     }
 
     pub(crate) fn settle(&self, told: &Told) -> Result<(), Silent> {
-        let Told { project_id, version, key, approval, digest, report } = told;
+        let Told { project_id, version, key, approval, digest, report, .. } = told;
         let settled = self.record(*project_id).settle(version, key, *approval, report, digest, self.now());
         settled.map_err(|error| Silent(error.to_string()))?;
         Ok(())

@@ -109,8 +109,6 @@ pub(crate) struct Journal {
     approved: BTreeMap<usize, BTreeSet<Digest>>,
     /// When a file was last staged, after the beginning.
     pub(crate) staged_at: BTreeMap<(usize, Place), i64>,
-    /// What retention has deleted.
-    deleted_from_staging: BTreeSet<(usize, Place)>,
     /// Since when a deletion is announced, and since when it is marked.
     announced_at: BTreeMap<usize, i64>,
     marked_at: BTreeMap<usize, i64>,
@@ -227,7 +225,6 @@ impl Journal {
             closed,
             approved,
             staged_at: _,
-            deleted_from_staging: _,
             announced_at: _,
             marked_at: _,
             removals: _,
@@ -321,11 +318,6 @@ impl Journal {
     /// Whether its release was given up for sure.
     pub(crate) fn is_closed(&self, parcel: usize) -> bool {
         self.closed.contains(&parcel)
-    }
-
-    /// Whether retention has deleted a file.
-    pub(crate) fn was_deleted(&self, place: &(usize, Place)) -> bool {
-        self.deleted_from_staging.contains(place)
     }
 
     pub(crate) fn dies(&mut self) {
@@ -427,7 +419,8 @@ impl World {
         let lent: Vec<&Goal> = goals.iter().filter(lent).copied().collect();
         drop(disk);
         let is_lent = lent.iter().any(|goal| holder.is_none_or(|holder| self.holder(goal) == holder));
-        if !is_lent && !self.has_jumped() {
+        // An account that was restored has forgotten whom it has lent slots to.
+        if !is_lent && !self.has_jumped() && !self.has_restored() {
             return self.violated("Slots", &format!("{repository} is written without a slot"));
         }
         for goal in lent {
@@ -507,7 +500,7 @@ impl World {
         let Some(account) = disk.databases.get(&ObjectId::Account(goal.account.clone())) else { return };
         let lease = account.query("SELECT ends_at FROM leases WHERE holder = ?", &[holder.into()]);
         let is_lent = lease.is_ok_and(|rows| rows.iter().any(|row| row.integer(0).is_ok()));
-        if !is_lent && !self.has_jumped() {
+        if !is_lent && !self.has_jumped() && !self.has_restored() {
             self.violated("Slots", &format!("{holder} sends without a slot"));
         }
     }
@@ -693,7 +686,6 @@ impl World {
         if let Some(goal) = own {
             let is_held = journal.held_for_sure.contains(&goal.parcel);
             let now = self.boundaries();
-            journal.deleted_from_staging.insert(staging.clone());
             journal.wrong_since.insert(staging, now);
             drop(journal);
             if is_held && !self.has_jumped() {
@@ -727,7 +719,6 @@ impl World {
                 continue;
             }
             let mut journal = self.journal.borrow_mut();
-            journal.deleted_from_staging.insert(goal.staging.clone());
             journal.wrong_since.insert(goal.staging.clone(), self.boundaries());
             drop(journal);
             self.point("a staged image was deleted");
@@ -938,6 +929,8 @@ impl World {
 
     /// Somebody was told whether a change is made.
     pub(crate) fn is_told(&self, deed: Deed, is_done: bool) {
+        let release = deed.parcel().map(|parcel| self.of_its_release(parcel)).unwrap_or_default();
+        let is_going = self.goals.iter().any(|goal| release.contains(&goal.parcel) && self.is_on_its_way_out(goal));
         let mut journal = self.journal.borrow_mut();
         match deed {
             _ if !is_done => {}
@@ -953,6 +946,8 @@ impl World {
                 let until = self.exec.now() + KEPT_FOR.as_millis() as i64;
                 journal.extended.insert(parcel, until);
             }
+            // Of what is on its way out nobody can say any more that it stays.
+            Deed::Deployed(_) if is_going => {}
             Deed::Deployed(parcel) => drop(journal.deployed.insert(self.parcels[parcel].project, parcel)),
             Deed::Stop(parcel) => drop(journal.stopped_at.insert(self.parcels[parcel].project, self.exec.now())),
             _ => {}
@@ -1257,7 +1252,7 @@ impl World {
                     |_| Vec::new(),
                     |rows| rows.iter().filter_map(|row| row.text(0).ok().map(str::to_owned)).collect(),
                 );
-                if names.contains(&ask.name) && !self.has_jumped() {
+                if names.contains(&ask.name) && !self.has_jumped() && !self.has_restored() {
                     drop(journal);
                     return self.violated("Slots", &format!("two send `{}` at a time", ask.name));
                 }
@@ -1274,7 +1269,7 @@ impl World {
                 if better > 0 && ask.maturity != Maturity::Final {
                     self.point("a lesser version was served while a better one waits, with room for both");
                 }
-                if better >= free.max(1) && !self.has_jumped() {
+                if better >= free.max(1) && !self.has_jumped() && !self.has_restored() {
                     self.violated("Order", &format!("{me:?} goes before {better} that are nearer to everybody"));
                 }
             }
@@ -1325,7 +1320,7 @@ impl World {
         let lent = rows.ok().and_then(|rows| rows.first().and_then(|row| row.natural(0).ok())).unwrap_or(0);
         let most = self.config.places.values().map(|place| u64::from(place.transfers)).max().unwrap_or(0);
         let limit = self.config.places.get("public").map_or(most, |place| u64::from(place.transfers));
-        if lent > limit && !self.has_jumped() {
+        if lent > limit && !self.has_jumped() && !self.has_restored() {
             self.violated("Slots", &format!("{lent} slots are lent, and {limit} are configured"));
         }
     }

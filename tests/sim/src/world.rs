@@ -465,7 +465,7 @@ thread_local! {
 }
 
 /// How many packages one run deletes.
-pub(crate) const FILES_PER_RUN: usize = 2;
+pub(crate) const FILES_PER_RUN: usize = 1;
 /// Public repositories whose routes call a release abandoned after a day.
 pub(crate) const ABANDONED: [&str; 3] = ["harbour/nightly", "harbour/unstable", "harbour/buoy"];
 
@@ -1712,9 +1712,9 @@ impl World {
             return true;
         }
         if state == TargetState::Expired {
-            return journal.was_deleted(&goal.staging) && staged != Some(digest);
+            // Also when somebody else was faster.
+            return staged != Some(digest);
         }
-        // What was deleted when its time had come is not shown as missing.
         if self.is_never_played(goal.parcel) {
             // Of an image it is the manifest that is looked at.
             let is_there = staged == Some(digest) || self.parcels[goal.parcel].is_image();

@@ -154,7 +154,8 @@ fn walk(first: u64, steps: u64, points: &[&str]) {
 
 #[test]
 fn a_seed_is_the_same_run_each_time() {
-    for seed in (1..=100).chain(swarm::WITH_IMAGES..swarm::WITH_IMAGES + 20) {
+    let days = swarm::OF_DAYS..swarm::OF_DAYS + 20;
+    for seed in (1..=100).chain(swarm::WITH_IMAGES..swarm::WITH_IMAGES + 20).chain(days) {
         let traced = || {
             let mut settings = swarm::settings(seed);
             settings.is_traced = true;

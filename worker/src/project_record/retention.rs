@@ -48,7 +48,7 @@ impl ProjectRecord {
         match select(run, Delay::from(RUN_LIMIT)).await {
             Either::Left((survey, _)) => Ok(Some(survey?.due_at)),
             Either::Right(_) => {
-                worker::console_error!("a run of the retention of {} was cut off after 30 s; it goes on", project.name);
+                crate::log::trouble!("a run of the retention of {} was cut off after 30 s; it goes on", project.name);
                 Ok(Some(retention::due_at(record, clock::now())?.max(clock::now() + RUN_LIMIT)))
             }
         }

@@ -168,8 +168,10 @@ impl<S: Sql> Record<S> {
         let mut targets = targets.collect::<Result<Vec<_>, LedgerError>>()?;
         targets.retain(|(target, _)| distros.contains(&target.distro));
         let heard = targets.iter().map(|(_, heard)| *heard).max().unwrap_or(0);
+        let job = self.0.query("SELECT job_id FROM approvals WHERE id = ?", &[approval.into()])?;
         Ok(Order {
             approval,
+            job_id: job.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default(),
             project_id,
             version: version.clone(),
             maturity: coded(row.text(5)?)?,

@@ -143,6 +143,12 @@ pub fn asked(method: &str, segments: &[&str]) -> Asked {
     Asked::OtherMethod(methods.join(", "))
 }
 
+/// The row of a request, for the log: of what a stranger sends, only what is written in the table.
+pub fn route(method: &str, segments: &[&str]) -> Option<&'static Row> {
+    let read = if method == "HEAD" { "GET" } else { method };
+    ROUTES.iter().find(|row| row.method == read && fits(row.path, segments))
+}
+
 fn fits(path: &str, segments: &[&str]) -> bool {
     let mut given = segments.iter();
     for wanted in path.split('/').filter(|part| !part.is_empty()) {
