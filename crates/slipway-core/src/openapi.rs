@@ -137,6 +137,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a line for each schema")]
     fn the_document_names_every_field_and_no_other() {
         check::<api::SessionRequest>("SessionRequest", json!({ "id_token": "t" }));
         let session = json!({ "session": "s", "expires_at": "", "project": project(), "pipeline_id": 1, "job_id": 1 });
