@@ -249,6 +249,8 @@ struct PatchDay {
     middle: Release,
     rpm: Package,
     pi: Package,
+    /// The manual job of the rpm.
+    rpm_job: u64,
 }
 
 impl PatchDay {
@@ -293,14 +295,15 @@ impl PatchDay {
         middle.stage_file("deb-jammy", &package("17.2.5", "Built once.\n"), &["ubuntu/jammy"]);
         middle.stage_file("rpm-el9", &rpm("17.2.5"), &["el/9"]);
         oldest.stage_file("deb-jammy", &package("17.1.7", "Built once.\n"), &["ubuntu/jammy"]);
-        for key in ["deb-jammy", "rpm-el9", "pi-bookworm", "app-image"] {
+        for key in ["deb-jammy", "pi-bookworm", "app-image"] {
             newest.job(key);
         }
+        let rpm_job = newest.job("rpm-el9");
         for key in ["deb-jammy", "rpm-el9"] {
             middle.job(key);
         }
         oldest.job("deb-jammy");
-        Self { newest, middle, rpm: rpm_of_newest, pi }
+        Self { newest, middle, rpm: rpm_of_newest, pi, rpm_job }
     }
 }
 
@@ -381,6 +384,8 @@ fn releases_all(mira: &mut Story, day: &PatchDay) {
     mira.says("slipway status --version 17.3.1 rpm-el9 el/9", 0, "ENDED AS");
     mira.says("slipway status --version 17.3.1 rpm-el9 ol/9", 0, "ENDED AS");
     mira.says("slipway release --all --version 17.1.7 --override \"a security fix\"", 0, "overridden for `deb-jammy`");
+    // Its job has ended red; the runner would have said so.
+    mira.world.gitlab.finish(day.rpm_job, "failed");
     mira.says("slipway release rpm-el9 --version 17.3.1", 0, "rpm-el9");
     for distro in ["el/9", "ol/9"] {
         day.newest.is_public_once_in(&day.rpm, distro);
