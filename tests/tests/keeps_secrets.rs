@@ -44,7 +44,7 @@ fn no_secret_is_in_a_log_a_page_an_answer_an_error_an_export_or_a_number() {
     said.push(release.promote(&session, &["good"]).text());
     said.push(release.api("PATCH", "", Some(&session), &json!({"packages": [{"key": "BAD KEY"}]})).text());
     let (broken, job) = release.ready(&deb("broken", "", 0));
-    world.depot.fault(&json!({"on": "push", "effect": "error", "status": 502, "times": 2}));
+    world.depot.fault(&json!({"on": "push", "effect": "status", "status": 502, "times": 2}));
     world.gitlab.play(job, "mira");
     release.wait_until_released("broken");
     release.is_public_once(&broken);
@@ -87,7 +87,7 @@ fn no_secret_is_in_a_log_a_page_an_answer_an_error_an_export_or_a_number() {
     // The log: each line of ours has known fields alone, and one id leads from the webhook to the report.
     let known: BTreeSet<&str> = slipway_core::log::FIELDS.into_iter().collect();
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let ours: Vec<&Value> = lines.iter().filter(|line| line["event"].is_string()).collect();
+    let ours: Vec<&Value> = lines.iter().filter(|line| line["level"].is_string()).collect();
     for line in &ours {
         let names: BTreeSet<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
         assert!(names.is_subset(&known), "{line}");
