@@ -7,7 +7,6 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use slipway_core::config::Project;
 use slipway_core::release::Version;
-use slipway_edge::port::Silent;
 use slipway_ledger::{AUDIT_ROWS, End, ExportHead};
 use slipway_wire::Hasher;
 use wasm_bindgen::{JsCast, JsValue};
@@ -42,9 +41,8 @@ struct Last {
 /// `GET …/export`.
 pub(crate) async fn export(env: &Env, project: &Project) -> Answer {
     let project_id = project.id;
-    let begun: Begun = ask(message::project(env, project_id), &ToProject::Export { project_id, by: BY.to_owned() })
-        .await
-        .map_err(silent)?;
+    let begun: Begun =
+        ask(message::project(env, project_id), &ToProject::Export { project_id, by: BY.to_owned() }).await?;
     let audit_rows = begun.head.audit_rows;
     let way = Way {
         env: env.clone(),
@@ -118,7 +116,7 @@ impl Way {
 /// `POST …/import`.
 pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) -> Answer {
     let project_id = project.id;
-    let mut lines = Lines::of(request)?;
+    let mut lines = Lines::of(request);
     let mut hasher = Hasher::default();
     let mut count: u64 = 0;
     let mut end = None;
@@ -163,7 +161,7 @@ pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) 
     let versions: Vec<Version> = serde_json::from_str(&answer.text().await?)?;
     for version in &versions {
         let add = ToDirectory::Add { project_id, version: version.clone() };
-        ask::<()>(message::directory(env), &add).await.map_err(silent)?;
+        ask::<()>(message::directory(env), &add).await?;
     }
     json(200, &serde_json::json!({ "releases": versions, "lines": count, "sha256": hasher.digest() }))
 }
@@ -184,10 +182,6 @@ fn broken(why: &str) -> Problem {
     Problem::new(400, "broken-export", format!("The export is not whole: {why}. Nothing of it runs; send it again."))
 }
 
-fn silent(silent: Silent) -> Problem {
-    worker::Error::RustError(silent.to_string()).into()
-}
-
 /// The lines of a body, as they come.
 struct Lines {
     reader: Option<web_sys::ReadableStreamDefaultReader>,
@@ -197,9 +191,9 @@ struct Lines {
 }
 
 impl Lines {
-    fn of(request: &Request) -> Result<Self, Problem> {
+    fn of(request: &Request) -> Self {
         let reader = request.inner().body().map(|stream| stream.get_reader().unchecked_into());
-        Ok(Self { reader, kept: Vec::new(), from: 0 })
+        Self { reader, kept: Vec::new(), from: 0 }
     }
 
     async fn next(&mut self) -> Result<Option<String>, Problem> {

@@ -26,7 +26,7 @@ pub(crate) async fn everything(method: &Method, body: &[u8], env: &Env, config: 
         let projects = config.projects.iter().map(|project| project.id).collect();
         ToDirectory::Turn { is_stopped: *method == Method::Post, by: BY.to_owned(), reason, projects }
     };
-    let turned: Turned = ask(message::directory(env), &asked).await.map_err(silent)?;
+    let turned: Turned = ask(message::directory(env), &asked).await?;
     let projects = join_all(config.projects.iter().map(async |project| {
         let asked = ToProject::Stopped { project_id: project.id };
         let stopped = ask::<Option<Stopped>>(message::project(env, project.id), &asked).await;
@@ -49,8 +49,4 @@ pub(crate) async fn one(is_stopped: bool, body: &[u8], env: &Env, project: &Proj
     let reason = reasoned(&reason).map_err(Problem::from)?.to_owned();
     let turn = ToProject::Switch { project_id: project.id, is_stopped, by: BY.to_owned(), reason };
     Ok(message::tell(&message::project(env, project.id)?, &turn).await?)
-}
-
-fn silent(silent: slipway_edge::port::Silent) -> Problem {
-    worker::Error::RustError(silent.to_string()).into()
 }
