@@ -29,6 +29,11 @@ pub struct Deployment {
     pub switch: Option<(Word, u64)>,
 }
 
+/// A number of a project.
+type Number = fn(&MeasuredProject) -> u64;
+/// A number of a place.
+type PlaceNumber = fn(&account::Measured) -> u64;
+
 /// The numbers, in a fixed order.
 pub fn families(deployment: &Deployment) -> Vec<Family> {
     let Deployment { projects, places, switch } = deployment;
@@ -75,7 +80,6 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
         pairs(&of.record.staged_bytes)
     });
 
-    type Number = fn(&MeasuredProject) -> u64;
     let numbers: [(Family, Number); 14] = [
         (gauge("slipway_oldest_moving_seconds", "How long the target that is longest on its way is."), |of| {
             of.record.oldest_moving_seconds
@@ -109,8 +113,7 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
         families.push(family);
     }
 
-    type Place = fn(&account::Measured) -> u64;
-    let numbers: [(Family, Place); 4] = [
+    let numbers: [(Family, PlaceNumber); 4] = [
         (gauge("slipway_transfers", "Transfers that run to a place."), |of| of.lent),
         (gauge("slipway_transfers_waiting", "Those who wait for one."), |of| of.waiting),
         (gauge("slipway_transfers_limit", "How many may run at a time now; 0 where nobody has sent yet."), |of| {
