@@ -118,7 +118,7 @@ impl Way {
 /// `POST …/import`.
 pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) -> Answer {
     let project_id = project.id;
-    let mut lines = Lines::of(request)?;
+    let mut lines = Lines::of(request);
     let mut hasher = Hasher::default();
     let mut count: u64 = 0;
     let mut end = None;
@@ -184,6 +184,7 @@ fn broken(why: &str) -> Problem {
     Problem::new(400, "broken-export", format!("The export is not whole: {why}. Nothing of it runs; send it again."))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "an error is mapped by value")]
 fn silent(silent: Silent) -> Problem {
     worker::Error::RustError(silent.to_string()).into()
 }
@@ -197,9 +198,9 @@ struct Lines {
 }
 
 impl Lines {
-    fn of(request: &Request) -> Result<Self, Problem> {
+    fn of(request: &Request) -> Self {
         let reader = request.inner().body().map(|stream| stream.get_reader().unchecked_into());
-        Ok(Self { reader, kept: Vec::new(), from: 0 })
+        Self { reader, kept: Vec::new(), from: 0 }
     }
 
     async fn next(&mut self) -> Result<Option<String>, Problem> {

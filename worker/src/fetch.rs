@@ -161,6 +161,7 @@ fn alive() -> Answer {
     Ok(response)
 }
 
+#[allow(clippy::too_many_lines, reason = "an arm for each route")]
 async fn api(
     mut request: Request,
     method: Method,

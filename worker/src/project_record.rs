@@ -138,6 +138,7 @@ impl ProjectRecord {
         Host::new(self, EXCHANGE_LIMIT)
     }
 
+    #[allow(clippy::too_many_lines, reason = "an arm for each message")]
     async fn answer(&self, message: ToProject) -> Answer {
         let is_of_the_import = matches!(
             message,

@@ -51,6 +51,7 @@ pub(crate) async fn one(is_stopped: bool, body: &[u8], env: &Env, project: &Proj
     Ok(message::tell(&message::project(env, project.id)?, &turn).await?)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "an error is mapped by value")]
 fn silent(silent: slipway_edge::port::Silent) -> Problem {
     worker::Error::RustError(silent.to_string()).into()
 }

@@ -91,8 +91,7 @@ fn agrees(state: TargetState, staging: &str, public: &str) -> bool {
         S::Staged | S::Approved | S::Releasing => staging == "declared" && public == "nothing",
         S::Failed => public == "nothing",
         S::Conflict => public == "other",
-        S::Missing => staging == "nothing" && public == "nothing",
-        S::Expected => staging == "nothing" && public == "nothing",
+        S::Missing | S::Expected => staging == "nothing" && public == "nothing",
         S::Withdrawn | S::Expired => public != "declared",
         S::Skipped => true,
     }

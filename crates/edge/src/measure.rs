@@ -29,6 +29,10 @@ pub struct Deployment {
     pub switch: Option<(Word, u64)>,
 }
 
+/// One number of a project, and of a place.
+type Number = fn(&MeasuredProject) -> u64;
+type Place = fn(&account::Measured) -> u64;
+
 /// The numbers, in a fixed order.
 pub fn families(deployment: &Deployment) -> Vec<Family> {
     let Deployment { projects, places, switch } = deployment;
@@ -75,7 +79,6 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
         pairs(&of.record.staged_bytes)
     });
 
-    type Number = fn(&MeasuredProject) -> u64;
     let numbers: [(Family, Number); 14] = [
         (gauge("slipway_oldest_moving_seconds", "How long the target that is longest on its way is."), |of| {
             of.record.oldest_moving_seconds
@@ -109,7 +112,6 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
         families.push(family);
     }
 
-    type Place = fn(&account::Measured) -> u64;
     let numbers: [(Family, Place); 4] = [
         (gauge("slipway_transfers", "Transfers that run to a place."), |of| of.lent),
         (gauge("slipway_transfers_waiting", "Those who wait for one."), |of| of.waiting),

@@ -180,7 +180,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// The tables, each with its columns and those that order its rows.
-    fn tables(&self) -> Result<Vec<(String, Vec<String>, Vec<String>)>, LedgerError> {
+    fn tables(&self) -> Result<Vec<Columns>, LedgerError> {
         let rows = self.0.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", &[])?;
         let mut tables = Vec::new();
         for row in &rows {
@@ -431,6 +431,9 @@ pub struct DeclaredTarget {
     /// Where it is released.
     pub public: Site,
 }
+
+/// A table, its columns, and those that order its rows.
+type Columns = (String, Vec<String>, Vec<String>);
 
 fn schema_number() -> u64 {
     u64::try_from(schema::STEPS.len()).unwrap_or(u64::MAX)

@@ -76,7 +76,7 @@ impl<S: Sql> Record<S> {
     fn switch(&self, scope: Scope) -> Result<Option<(u64, bool)>, LedgerError> {
         let rows =
             self.0.query("SELECT number, stopped_by IS NOT NULL FROM stops WHERE scope = ?", &[scope.word().into()])?;
-        Ok(rows.first().map(|row| Ok::<_, LedgerError>((row.natural(0)?, row.integer(1)? != 0))).transpose()?)
+        rows.first().map(|row| Ok((row.natural(0)?, row.integer(1)? != 0))).transpose()
     }
 
     /// Without a number, it is the next one.
