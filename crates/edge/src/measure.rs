@@ -29,10 +29,9 @@ pub struct Deployment {
     pub switch: Option<(Word, u64)>,
 }
 
-/// A number of a project.
+/// One number of a project, and of a place.
 type Number = fn(&MeasuredProject) -> u64;
-/// A number of a place.
-type PlaceNumber = fn(&account::Measured) -> u64;
+type Place = fn(&account::Measured) -> u64;
 
 /// The numbers, in a fixed order.
 pub fn families(deployment: &Deployment) -> Vec<Family> {
@@ -113,7 +112,7 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
         families.push(family);
     }
 
-    let numbers: [(Family, PlaceNumber); 4] = [
+    let numbers: [(Family, Place); 4] = [
         (gauge("slipway_transfers", "Transfers that run to a place."), |of| of.lent),
         (gauge("slipway_transfers_waiting", "Those who wait for one."), |of| of.waiting),
         (gauge("slipway_transfers_limit", "How many may run at a time now; 0 where nobody has sent yet."), |of| {

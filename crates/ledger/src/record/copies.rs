@@ -40,9 +40,6 @@ const WHY_STOPPED: &str = "it was imported; compare it with the repositories, th
 /// How many rows of the audit are read or checked at a time.
 pub const AUDIT_ROWS: u64 = 500;
 
-/// A table's name, its columns, and those that order its rows.
-type Layout = (String, Vec<String>, Vec<String>);
-
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
@@ -182,8 +179,8 @@ impl<S: Sql> Record<S> {
         Ok(lines)
     }
 
-    /// The tables that leave with the project.
-    fn tables(&self) -> Result<Vec<Layout>, LedgerError> {
+    /// The tables, each with its columns and those that order its rows.
+    fn tables(&self) -> Result<Vec<Columns>, LedgerError> {
         let rows = self.0.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", &[])?;
         let mut tables = Vec::new();
         for row in &rows {
@@ -434,6 +431,9 @@ pub struct DeclaredTarget {
     /// Where it is released.
     pub public: Site,
 }
+
+/// A table, its columns, and those that order its rows.
+type Columns = (String, Vec<String>, Vec<String>);
 
 fn schema_number() -> u64 {
     u64::try_from(schema::STEPS.len()).unwrap_or(u64::MAX)
