@@ -327,7 +327,10 @@ fn replaces(mira: &mut Story, day: &PatchDay) -> Package {
     day.newest.furnish(&mut shell, &mira.world.gitlab.id_token(day.newest.build));
     let said = mira.runs_in(shell, replace);
     assert_eq!(mira.code, Some(0), "{said}");
-    assert_eq!(mira.world.depot.listed(&mira.world.depot.staging, &rebuilt.filename), [rebuilt.sha256.clone()]);
+    assert_eq!(
+        mira.world.depot.listed(&mira.world.depot.staging, &rebuilt.filename),
+        std::slice::from_ref(&rebuilt.sha256)
+    );
     rebuilt
 }
 
@@ -419,13 +422,13 @@ fn withdraws(mira: &mut Story, day: &PatchDay) {
     mira.says(&format!("{withdraw} --dry-run"), 0, "404");
     let gone = package("17.2.5", "Built once.\n").filename;
     let served = |mira: &Story, distro: &str, file: &str| mira.world.depot.served(distro, file).is_some();
-    assert!(served(&mira, "ubuntu/jammy", &gone), "a dry run does nothing");
+    assert!(served(mira, "ubuntu/jammy", &gone), "a dry run does nothing");
     mira.says(&format!("{withdraw} --yes"), 0, "");
-    assert!(!served(&mira, "ubuntu/jammy", &gone), "nobody gets it any more");
+    assert!(!served(mira, "ubuntu/jammy", &gone), "nobody gets it any more");
     let one =
         "slipway withdraw rpm-el9 --version 17.3.1 --target ol/9 --reason \"it deletes what it should pack\" --yes";
     mira.says(one, 0, "");
-    assert!(!served(&mira, "ol/9", &day.rpm.filename) && served(&mira, "el/9", &day.rpm.filename));
+    assert!(!served(mira, "ol/9", &day.rpm.filename) && served(mira, "el/9", &day.rpm.filename));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Drills for `docs/operators/runbooks.md`: its commands are run as they stand, on a stack that is in that trouble.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use slipway_stack::Places;
@@ -117,7 +118,7 @@ fn every_drill_that_the_page_names_is_there() {
     for row in drills.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
         let mut test = String::new();
         for word in row.split('`').skip(1).step_by(2) {
-            if word.ends_with(".rs") {
+            if Path::new(word).extension().is_some_and(|ending| ending == "rs") {
                 test = fs::read_to_string(root.join("tests/tests").join(word)).unwrap_or_else(|_| panic!("no {word}"));
                 named += 1;
             } else {

@@ -54,10 +54,10 @@ fn apt_gets_a_package_until_it_is_withdrawn_and_what_was_not_withdrawn_after_tha
     is_refused(&release, None, 401);
     is_refused(&release, Some(&release.session(release.build)), 403);
     let reason = ["--reason", "it pulls the wrong way"];
-    let would = slipway(&world, &release, &["withdraw", "tug", "--dry-run"]).ended_with(0);
+    let dry_run = slipway(&world, &release, &["withdraw", "tug", "--dry-run"]).ended_with(0);
     let statement =
         ["to withdraw  tug  ubuntu/jammy  harbour/stable", "`apt-get update`", "keep it", "never released again"];
-    says(&would, &statement);
+    says(&dry_run, &statement);
     let unsure = slipway(&world, &release, &[&["withdraw", "tug"], reason.as_slice()].concat()).ended_with(1);
     says(&unsure, &["Nothing was done", "--yes"]);
     assert_eq!(release.target("tug")["withdrawal"], Value::Null, "nothing was asked for");
@@ -200,8 +200,8 @@ fn an_image_is_had_until_it_is_withdrawn_its_floating_tags_lead_back_and_what_st
         assert_eq!(harbour.served(tag).as_deref(), Some(bad.digest.as_str()), "{tag}");
     }
 
-    let would = slipway(world, &release, &["withdraw", "app", "--dry-run"]).ended_with(0);
-    says(&would, &["`17.3` leads to `17.3.0` again", "`latest` leads to `17.3.0` again", "containers go on running"]);
+    let dry_run = slipway(world, &release, &["withdraw", "app", "--dry-run"]).ended_with(0);
+    says(&dry_run, &["`17.3` leads to `17.3.0` again", "`latest` leads to `17.3.0` again", "containers go on running"]);
     for tag in ["17.3.1", "latest", "17.3"] {
         assert_eq!(harbour.served(tag).as_deref(), Some(bad.digest.as_str()), "{tag} after a dry run");
     }

@@ -5,6 +5,7 @@ use slipway_core::api::ProblemDetails;
 use slipway_core::body::BadBody;
 use slipway_core::query::BadQuery;
 use slipway_edge::denied::{Denied, Unanswered};
+use slipway_edge::port::Silent;
 use slipway_ledger::{LedgerError, MigrationError, SqlError};
 use worker::{Headers, Response, ResponseBody};
 
@@ -95,6 +96,12 @@ impl From<worker::Error> for Problem {
             "internal",
             "The edge failed at this; nothing was acknowledged. Try again, then look at its log.",
         )
+    }
+}
+
+impl From<Silent> for Problem {
+    fn from(silent: Silent) -> Self {
+        worker::Error::RustError(silent.to_string()).into()
     }
 }
 

@@ -172,9 +172,8 @@ async fn api(
 ) -> Answer {
     let takes_query = matches!(
         path,
-        ["projects", _, "audit"]
+        ["projects", _, "audit" | "comparison"]
             | ["projects", _, "audit", "heads"]
-            | ["projects", _, "comparison"]
             | ["projects", _, "releases", _]
             | [.., "live"]
     );
@@ -210,14 +209,6 @@ async fn api(
             let project = asking.project(project).await?;
             Ok(tell(&message::project(env, project.id)?, &ToProject::Releases { project_id: project.id }).await?)
         }
-        (Method::Get, ["projects", project, "releases", version]) => {
-            let project = asking.project(project).await?;
-            one_release(&request, env, project, version).await
-        }
-        (Method::Get, ["projects", project, "releases", version, "live"]) => {
-            let project = asking.project(project).await?;
-            live(request, env, config, project, version).await
-        }
         (Method::Get, ["projects", project, "retention"]) => {
             let project = asking.project(project).await?;
             Ok(tell(&message::project(env, project.id)?, &ToProject::Retention { project_id: project.id }).await?)
@@ -244,6 +235,30 @@ async fn api(
         }
         (Method::Post, ["projects", project, "sweeps"]) => {
             strangers::sweep(env, config, asking.project(project).await?).await
+        }
+        (Method::Get, ["projects", project, "policy"]) => json(200, &policy(config, asking.project(project).await?)),
+        (method, ["projects", _, "releases", _, ..]) => of_a_release(request, method, path, env, config, asking).await,
+        _ => Err(Problem::not_found("route of the API")),
+    }
+}
+
+/// The routes below one release.
+async fn of_a_release(
+    mut request: Request,
+    method: Method,
+    path: &[&str],
+    env: &Env,
+    config: &Config,
+    asking: Asking<'_>,
+) -> Answer {
+    match (method, path) {
+        (Method::Get, ["projects", project, "releases", version]) => {
+            let project = asking.project(project).await?;
+            one_release(&request, env, project, version).await
+        }
+        (Method::Get, ["projects", project, "releases", version, "live"]) => {
+            let project = asking.project(project).await?;
+            live(request, env, config, project, version).await
         }
         (Method::Patch, ["projects", project, "releases", version]) => {
             let project = asking.project(project).await?;
@@ -292,7 +307,6 @@ async fn api(
             let asked = ToProject::Withdraw { project_id: project.id, version, call };
             Ok(tell(&message::project(env, project.id)?, &asked).await?)
         }
-        (Method::Get, ["projects", project, "policy"]) => json(200, &policy(config, asking.project(project).await?)),
         (method, ["projects", project, "releases", version, what]) => {
             let project = asking.project(project).await?;
             let version = parse_version(version)?;

@@ -136,12 +136,8 @@ impl PackagePromotion {
                     watched.ok_or_else(|| Problem::not_found("such transfer"))?;
                 let bytes = self.bytes_of(&distro);
                 let sent = ToProject::Sent { project_id, version, key, distro, bytes };
-                let stopped: std::result::Result<Option<Stopped>, Silent> =
-                    ask(message::project(&self.env, project_id), &sent).await;
-                match stopped {
-                    Ok(stopped) => json(200, &stopped),
-                    Err(silent) => Err(worker::Error::RustError(silent.to_string()).into()),
-                }
+                let stopped: Option<Stopped> = ask(message::project(&self.env, project_id), &sent).await?;
+                json(200, &stopped)
             }
             ToPackage::Carry { distro, approvals } => {
                 // Whoever carries it may go without a word; what runs here ends then.

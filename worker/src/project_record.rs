@@ -29,9 +29,9 @@ use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
-use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent};
+use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent, Told};
 use slipway_edge::{attest, heads, lost, notify, package, project};
-use slipway_ledger::{Attested, Declared, Kept, LedgerError, Record, Sent, Sight, audit};
+use slipway_ledger::{Attested, Declared, Kept, LedgerError, Named, Record, Sent, Sight, audit};
 use slipway_packagecloud::Distributions;
 use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
@@ -125,6 +125,19 @@ impl DurableObject for ProjectRecord {
     }
 }
 
+/// Whether a record that is being imported answers this: what the import itself is made of, and what is asked of every record.
+fn is_answered_meanwhile(message: &ToProject) -> bool {
+    matches!(
+        message,
+        ToProject::Import { .. }
+            | ToProject::ImportRows { .. }
+            | ToProject::ImportEnds { .. }
+            | ToProject::Hear { .. }
+            | ToProject::Stopped { .. }
+            | ToProject::Measure { .. }
+    )
+}
+
 impl ProjectRecord {
     fn record(&self) -> std::result::Result<&Record<DurableSql>, Problem> {
         if let Some(record) = self.record.get() {
@@ -140,35 +153,12 @@ impl ProjectRecord {
 
     #[allow(clippy::too_many_lines, reason = "an arm for each message")]
     async fn answer(&self, message: ToProject) -> Answer {
-        let is_of_the_import = matches!(
-            message,
-            ToProject::Import { .. }
-                | ToProject::ImportRows { .. }
-                | ToProject::ImportEnds { .. }
-                | ToProject::Hear { .. }
-                | ToProject::Stopped { .. }
-                | ToProject::Measure { .. }
-        );
-        if !is_of_the_import && self.is_being_imported()? {
+        if !is_answered_meanwhile(&message) && self.is_being_imported()? {
             let what = "This project's record is being imported. Try again when that has ended.";
             return Err(Problem::new(503, "importing", what));
         }
         match message {
-            ToProject::Hints { project_id, delivery, named } => {
-                self.know_id(project_id)?;
-                match self.record()?.keep_hints(&delivery, &named, clock::now())? {
-                    Kept::Kept => {
-                        self.soon().await?;
-                        json(202, &())
-                    }
-                    Kept::Known => json(202, &()),
-                    Kept::NotNeeded => json(200, &()),
-                    Kept::Full => {
-                        let what = "Too many webhooks wait to be looked into. Send this one again later.";
-                        Err(Problem::new(503, "too-many-hints", what.to_owned()))
-                    }
-                }
-            }
+            ToProject::Hints { project_id, delivery, named } => self.hints(project_id, &delivery, &named).await,
             ToProject::Spend { session, is_fresh } => {
                 self.know_id(session.project_id)?;
                 json(200, &self.record()?.spend_token(&session, is_fresh, clock::now())?)
@@ -204,20 +194,7 @@ impl ProjectRecord {
                 self.release(project_id, &version)
             }
             ToProject::Releases { project_id } => self.releases(project_id),
-            ToProject::Report(told) => {
-                let slipway_edge::port::Told { project_id, version, key, approval, digest, report, .. } = &*told;
-                if self.record()?.settle(version, key, *approval, report, digest, clock::now())? {
-                    if !report.state.is_moving() {
-                        self.sent.borrow_mut().remove(&(version.clone(), key.clone(), report.distro.clone()));
-                    }
-                    self.announce(*project_id, version);
-                    // Others are to be told of an end.
-                    if !report.state.is_moving() {
-                        self.soon().await?;
-                    }
-                }
-                json(200, &())
-            }
+            ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
                 self.sent.borrow_mut().insert((version.clone(), key, distro), bytes);
                 self.record()?.touch(&version)?;
@@ -246,13 +223,7 @@ impl ProjectRecord {
             }
             ToProject::ImportEnds { project_id, end, by } => self.import_ends(project_id, &end, &by).await,
             ToProject::Compare { project_id, first } => self.comparison(project_id, first).await,
-            ToProject::Measure { project_id } => {
-                self.know_id(project_id)?;
-                let record = self.record()?.measured(clock::now())?;
-                let armed = self.state.storage().get_alarm().await?;
-                let late = armed.map_or(0, |at| clock::now().since(Timestamp(at)).as_secs());
-                json(200, &MeasuredProject { record, alarm_late_seconds: late })
-            }
+            ToProject::Measure { project_id } => self.measured(project_id).await,
             ToProject::Hear { project_id, word } => self.hear(project_id, &word).await,
             ToProject::Stopped { project_id } => {
                 self.know_id(project_id)?;
@@ -276,6 +247,45 @@ impl ProjectRecord {
                 json(200, &())
             }
         }
+    }
+
+    async fn hints(&self, project_id: u64, delivery: &str, named: &[Named]) -> Answer {
+        self.know_id(project_id)?;
+        match self.record()?.keep_hints(delivery, named, clock::now())? {
+            Kept::Kept => {
+                self.soon().await?;
+                json(202, &())
+            }
+            Kept::Known => json(202, &()),
+            Kept::NotNeeded => json(200, &()),
+            Kept::Full => {
+                let what = "Too many webhooks wait to be looked into. Send this one again later.";
+                Err(Problem::new(503, "too-many-hints", what.to_owned()))
+            }
+        }
+    }
+
+    async fn report(&self, told: &Told) -> Answer {
+        let Told { project_id, version, key, approval, digest, report, .. } = told;
+        if self.record()?.settle(version, key, *approval, report, digest, clock::now())? {
+            if !report.state.is_moving() {
+                self.sent.borrow_mut().remove(&(version.clone(), key.clone(), report.distro.clone()));
+            }
+            self.announce(*project_id, version);
+            // Others are to be told of an end.
+            if !report.state.is_moving() {
+                self.soon().await?;
+            }
+        }
+        json(200, &())
+    }
+
+    async fn measured(&self, project_id: u64) -> Answer {
+        self.know_id(project_id)?;
+        let record = self.record()?.measured(clock::now())?;
+        let armed = self.state.storage().get_alarm().await?;
+        let late = armed.map_or(0, |at| clock::now().since(Timestamp(at)).as_secs());
+        json(200, &MeasuredProject { record, alarm_late_seconds: late })
     }
 
     /// Has the alarm come at once. One that comes as soon anyway is left: to arm it again would put it off, once for every
@@ -540,12 +550,12 @@ impl ProjectRecord {
                     None => Ok(None),
                 }
             };
-            let (again, lost, told, attested) = join4(
+            let (again, lost, told, attested) = Box::pin(join4(
                 project::look_again(record, &host),
                 found,
                 notify::tell(record, &host, &config),
                 attest::attest(record, &host, &config),
-            )
+            ))
             .await;
             attested?;
             Ok::<_, LedgerError>(again?.into_iter().chain(lost?).chain(told?).min())

@@ -18,7 +18,8 @@ pub(crate) async fn shown(env: &Env, config: &Config, project: &Project) -> Answ
         let (place, repository) = (of.site.place.clone(), of.site.repository);
         ask::<SweptRepository>(message::account(env, &of.site.place), &ToAccount::Strangers { place, repository }).await
     });
-    let repositories = join_all(asked).await.into_iter().collect::<Result<Vec<_>, Silent>>().map_err(silent)?;
+    let repositories =
+        join_all(asked).await.into_iter().collect::<Result<Vec<_>, Silent>>().map_err(|silent| unasked(&silent))?;
     json(200, &Strangers { repositories })
 }
 
@@ -52,11 +53,11 @@ pub(crate) async fn sweep(env: &Env, config: &Config, project: &Project) -> Answ
     places.retain(|_, repositories| !repositories.is_empty());
     for (place, repositories) in places {
         let sweep = ToAccount::Sweep { place: place.clone(), repositories };
-        ask::<()>(message::account(env, place), &sweep).await.map_err(silent)?;
+        ask::<()>(message::account(env, place), &sweep).await.map_err(|silent| unasked(&silent))?;
     }
     Ok(Response::empty()?.with_status(202))
 }
 
-fn silent(silent: Silent) -> Problem {
+fn unasked(silent: &Silent) -> Problem {
     Problem::new(503, "silent", format!("Cannot ask who reads the repositories: {silent}. Try again."))
 }

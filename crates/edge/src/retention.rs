@@ -222,10 +222,7 @@ async fn delete<S: Sql>(
     // Others are bound by their answer from here on, and this project by its own record.
     let elsewhere = elsewhere(host, config, project, &package.object(), true).await;
     let sights = Sights { elsewhere, ..sights.clone() };
-    let removals = match record.begin_removal(config, project, package, &sights, host.now())? {
-        Ok(removals) => removals,
-        Err(_) => return Ok(false),
-    };
+    let Ok(removals) = record.begin_removal(config, project, package, &sights, host.now())? else { return Ok(false) };
     for removal in &removals {
         if record.is_stopped()? {
             // Nothing was sent of it.
@@ -266,10 +263,9 @@ async fn find_out<S: Sql>(record: &Record<S>, host: &impl StagingHost) -> Result
 /// What staging shows of a deletion. `None` while that cannot be told.
 async fn look(host: &impl StagingHost, removal: &Removal) -> Option<Removed> {
     match host.find(&removal.staging, &removal.under, &removal.cargo).await {
-        Ok(Ok(Seen::Nothing)) => Some(Removed::Gone),
         Ok(Ok(Seen::Digest(found))) if found == removal.digest => Some(Removed::StillThere),
-        // Somebody has put another file there since.
-        Ok(Ok(Seen::Digest(_))) => Some(Removed::Gone),
+        // Or somebody has put another file there since.
+        Ok(Ok(Seen::Nothing | Seen::Digest(_))) => Some(Removed::Gone),
         Ok(Ok(Seen::WithoutDigest) | Err(_)) | Err(_) => None,
     }
 }
@@ -278,9 +274,8 @@ async fn look(host: &impl StagingHost, removal: &Removal) -> Option<Removed> {
 /// when they were declared, and nothing is sent for it.
 async fn in_staging(host: &impl StagingHost, package: &Resting) -> InStaging {
     let finds = package.under.iter().map(async |under| {
-        let found = match host.find(&package.staging, under, &package.cargo).await {
-            Ok(Ok(seen)) => seen,
-            Ok(Err(_)) | Err(_) => return InStaging::Unread,
+        let Ok(Ok(found)) = host.find(&package.staging, under, &package.cargo).await else {
+            return InStaging::Unread;
         };
         match found {
             Seen::Nothing => InStaging::Nothing,

@@ -564,7 +564,7 @@ fn of_baseline(sql: &impl Sql, repository: &str) -> Result<(u64, Digest), SqlErr
             &[repository.into(), after.as_str().into()],
         )?;
         let Some(last) = rows.last() else { return Ok((count, Digest::of(all.as_bytes()))) };
-        after = last.text(0)?.to_owned();
+        last.text(0)?.clone_into(&mut after);
         for row in &rows {
             all.push_str(row.text(0)?);
             all.push('\n');

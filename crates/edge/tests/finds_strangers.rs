@@ -56,14 +56,17 @@ const CONFIG: &str = r#"
     public = { place = "depot", repository = "harbour/stable" }
 "#;
 
+/// Distro version, file name, contents. `None`: the server has not hashed it.
+type Held = (String, String, Option<Digest>);
+
 /// A package server, an account at it, and the records of two projects.
 struct World {
     config: Config,
     account: Account<Database>,
     readings: Readings,
     records: BTreeMap<u64, Record<Database>>,
-    /// By repository: distro version, file name, contents. `None`: the server has not hashed it.
-    held: RefCell<BTreeMap<&'static str, Vec<(String, String, Option<Digest>)>>>,
+    /// By repository.
+    held: RefCell<BTreeMap<&'static str, Vec<Held>>>,
     per_page: Cell<usize>,
     now: Cell<Timestamp>,
     /// The requests to the server, and the questions to records.
@@ -296,7 +299,7 @@ impl SweepHost for World {
         let record = &self.records[&project_id];
         match told.clone() {
             Told::Strangers { site, found } => {
-                record.found_strangers(&site, &found, self.now.get()).expect("a database")
+                record.found_strangers(&site, &found, self.now.get()).expect("a database");
             }
             Told::Adopted { site, actor, details } => {
                 record.adopted(&site, &actor, &details, self.now.get()).expect("a database");

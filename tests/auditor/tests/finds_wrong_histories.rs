@@ -31,7 +31,8 @@ fn export(rows: &[(i64, &str, &str, Value)]) -> String {
         let hash = sha256(fields.map(netstring).concat().as_bytes());
         let line = json!({ "sequence": sequence, "at_ms": at_ms, "actor": "edge", "action": action, "subject": subject,
                            "details": details, "previous": previous, "hash": hash });
-        lines.push_str(&format!("{line}\n"));
+        lines.push_str(&line.to_string());
+        lines.push('\n');
         previous = hash;
     }
     lines
@@ -119,123 +120,119 @@ fn nothing_is_found_where_nothing_is_wrong() {
     assert_eq!(broken(history), [""; 0]);
 }
 
+/// What is changed of a right history.
+type Change = fn(&mut History);
+
+/// What is wrong, how it is made, and the rules that it breaks.
+const WRONG: &[(&str, Change, &[&str])] = &[
+    (
+        "bytes that nobody approved",
+        |h| {
+            h.evidence.journal[1].sha256 = digest("evil");
+            h.evidence.listed = vec![listed("evil", "evil")];
+        },
+        &["unapproved", "never-published"],
+    ),
+    (
+        "no approval at all",
+        |h| {
+            h.rows.remove(2);
+        },
+        &["unapproved"],
+    ),
+    ("an approval of another distro version", |h| h.rows[2].3["distros"] = json!(["ubuntu/noble"]), &["unapproved"]),
+    ("an approval of another package", |h| h.rows[2].1 = "waits", &["unapproved"]),
+    ("an approval that came afterwards", |h| h.rows[2].0 = 35_000, &["too-early"]),
+    ("the same file twice", |h| h.evidence.journal.push(entry(3, 31_000, "harbour", true, STABLE, "tug")), &["twice"]),
+    (
+        "a file of somebody else overwritten",
+        |h| {
+            h.evidence.journal.insert(1, entry(9, 10_000, "hand", true, STABLE, "theirs"));
+        },
+        &["overwritten"],
+    ),
+    (
+        "other bytes after a deletion by hand",
+        |h| {
+            h.evidence.journal.push(entry(3, 50_000, "hand", false, STABLE, "tug"));
+            h.evidence.journal.push(entry(4, 60_000, "harbour", true, STABLE, "evil"));
+            h.evidence.listed = vec![listed("evil", "evil")];
+        },
+        &["unapproved", "other-bytes"],
+    ),
+    (
+        "served bytes that are not those of the index",
+        |h| h.evidence.listed = vec![listed("tug", "gut")],
+        &["not-as-promised"],
+    ),
+    (
+        "an index that lists other bytes than were written",
+        |h| {
+            h.evidence.listed = vec![listed("gut", "gut")];
+        },
+        &["other-than-written", "not-served"],
+    ),
+    (
+        "a file that no write brought there",
+        |h| {
+            h.evidence.listed.push(Listed { filename: "ghost_1_amd64.deb".to_owned(), ..listed("x", "x") });
+        },
+        &["from-nowhere"],
+    ),
+    (
+        "a release that never was",
+        |h| {
+            h.evidence.journal.pop();
+            h.evidence.listed.clear();
+        },
+        &["never-published"],
+    ),
+    ("a release that is told before it was", |h| h.rows[3].0 = 20_001, &["never-published"]),
+    ("a release that no index serves", |h| h.evidence.listed.clear(), &["not-served"]),
+    (
+        "a release by somebody else that is called ours",
+        |h| "hand".clone_into(&mut h.evidence.journal[1].user),
+        &["not-ours"],
+    ),
+    (
+        "a public file that was deleted without a word",
+        |h| {
+            h.evidence.journal.push(entry(3, 50_000, "harbour", false, STABLE, "tug"));
+            h.evidence.listed.clear();
+        },
+        &["unspoken"],
+    ),
+    (
+        "a staged file that was deleted without a word",
+        |h| {
+            h.rows.remove(2);
+            h.rows.remove(2);
+            h.evidence.journal[1] = entry(2, 30_000, "harbour-ci", false, "harbour-ci/pre-release", "tug");
+            h.evidence.listed.clear();
+        },
+        &["unspoken"],
+    ),
+    (
+        "a row that was changed",
+        |h| {
+            let text = export(&h.rows).replace("\"at_ms\":1000", "\"at_ms\":1001");
+            h.evidence.audits = vec![Audit::read("tug", &text)];
+        },
+        &["chain", "unapproved"],
+    ),
+    (
+        "a row that is missing",
+        |h| {
+            let text = export(&h.rows).lines().skip(1).collect::<Vec<_>>().join("\n");
+            h.evidence.audits = vec![Audit::read("tug", &text)];
+        },
+        &["chain", "unapproved"],
+    ),
+];
+
 #[test]
 fn each_wrong_history_is_named_by_what_is_wrong_with_it() {
-    type Change = fn(&mut History);
-    let cases: &[(&str, Change, &[&str])] = &[
-        (
-            "bytes that nobody approved",
-            |h| {
-                h.evidence.journal[1].sha256 = digest("evil");
-                h.evidence.listed = vec![listed("evil", "evil")];
-            },
-            &["unapproved", "never-published"],
-        ),
-        (
-            "no approval at all",
-            |h| {
-                h.rows.remove(2);
-            },
-            &["unapproved"],
-        ),
-        (
-            "an approval of another distro version",
-            |h| h.rows[2].3["distros"] = json!(["ubuntu/noble"]),
-            &["unapproved"],
-        ),
-        ("an approval of another package", |h| h.rows[2].1 = "waits", &["unapproved"]),
-        ("an approval that came afterwards", |h| h.rows[2].0 = 35_000, &["too-early"]),
-        (
-            "the same file twice",
-            |h| h.evidence.journal.push(entry(3, 31_000, "harbour", true, STABLE, "tug")),
-            &["twice"],
-        ),
-        (
-            "a file of somebody else overwritten",
-            |h| {
-                h.evidence.journal.insert(1, entry(9, 10_000, "hand", true, STABLE, "theirs"));
-            },
-            &["overwritten"],
-        ),
-        (
-            "other bytes after a deletion by hand",
-            |h| {
-                h.evidence.journal.push(entry(3, 50_000, "hand", false, STABLE, "tug"));
-                h.evidence.journal.push(entry(4, 60_000, "harbour", true, STABLE, "evil"));
-                h.evidence.listed = vec![listed("evil", "evil")];
-            },
-            &["unapproved", "other-bytes"],
-        ),
-        (
-            "served bytes that are not those of the index",
-            |h| h.evidence.listed = vec![listed("tug", "gut")],
-            &["not-as-promised"],
-        ),
-        (
-            "an index that lists other bytes than were written",
-            |h| {
-                h.evidence.listed = vec![listed("gut", "gut")];
-            },
-            &["other-than-written", "not-served"],
-        ),
-        (
-            "a file that no write brought there",
-            |h| {
-                h.evidence.listed.push(Listed { filename: "ghost_1_amd64.deb".to_owned(), ..listed("x", "x") });
-            },
-            &["from-nowhere"],
-        ),
-        (
-            "a release that never was",
-            |h| {
-                h.evidence.journal.pop();
-                h.evidence.listed.clear();
-            },
-            &["never-published"],
-        ),
-        ("a release that is told before it was", |h| h.rows[3].0 = 20_001, &["never-published"]),
-        ("a release that no index serves", |h| h.evidence.listed.clear(), &["not-served"]),
-        (
-            "a release by somebody else that is called ours",
-            |h| h.evidence.journal[1].user = "hand".to_owned(),
-            &["not-ours"],
-        ),
-        (
-            "a public file that was deleted without a word",
-            |h| {
-                h.evidence.journal.push(entry(3, 50_000, "harbour", false, STABLE, "tug"));
-                h.evidence.listed.clear();
-            },
-            &["unspoken"],
-        ),
-        (
-            "a staged file that was deleted without a word",
-            |h| {
-                h.rows.remove(2);
-                h.rows.remove(2);
-                h.evidence.journal[1] = entry(2, 30_000, "harbour-ci", false, "harbour-ci/pre-release", "tug");
-                h.evidence.listed.clear();
-            },
-            &["unspoken"],
-        ),
-        (
-            "a row that was changed",
-            |h| {
-                let text = export(&h.rows).replace("\"at_ms\":1000", "\"at_ms\":1001");
-                h.evidence.audits = vec![Audit::read("tug", &text)];
-            },
-            &["chain", "unapproved"],
-        ),
-        (
-            "a row that is missing",
-            |h| {
-                let text = export(&h.rows).lines().skip(1).collect::<Vec<_>>().join("\n");
-                h.evidence.audits = vec![Audit::read("tug", &text)];
-            },
-            &["chain", "unapproved"],
-        ),
-    ];
-    for (name, change, expected) in cases {
+    for (name, change, expected) in WRONG {
         let mut history = right();
         change(&mut history);
         assert_eq!(broken(history), *expected, "{name}");

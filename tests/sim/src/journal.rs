@@ -3,6 +3,7 @@
 //! Everything is judged on what Slipway did. What somebody else published or removed must be shown as what it is. On
 //! routes that move, wrong bytes and lost files cannot be prevented: there it must be detected and named.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher};
 use std::rc::Rc;
@@ -421,9 +422,10 @@ impl World {
         let is_lent = lent.iter().any(|goal| holder.is_none_or(|holder| self.holder(goal) == holder));
         // An account that was restored has forgotten whom it has lent slots to.
         // A slot that is given back late takes the next one of the same holder along, which costs order and no bytes.
-        let is_late = self.happened.borrow().iter().any(|(_, kind, fault)| {
-            *kind == Kind::SlotEnded && matches!(fault, Fault::DoneLate | Fault::KilledSent)
-        });
+        let is_late =
+            self.happened.borrow().iter().any(|(_, kind, fault)| {
+                *kind == Kind::SlotEnded && matches!(fault, Fault::DoneLate | Fault::KilledSent)
+            });
         if !is_lent && !self.has_jumped() && !self.has_restored() && !is_late {
             return self.violated("Slots", &format!("{repository} is written without a slot"));
         }
@@ -765,14 +767,14 @@ impl World {
             let is_going = on_their_way.iter().any(|(_, going)| *going == parcel);
             match seen.get(&parcel) {
                 Some(is_marked) => {
-                    if !journal.announced_at.contains_key(&parcel) {
-                        journal.announced_at.insert(parcel, now);
+                    if let Entry::Vacant(announced_at) = journal.announced_at.entry(parcel) {
+                        announced_at.insert(now);
                         points.push("a deletion was announced");
                     }
                     if !is_marked {
                         journal.marked_at.remove(&parcel);
-                    } else if !journal.marked_at.contains_key(&parcel) {
-                        journal.marked_at.insert(parcel, now);
+                    } else if let Entry::Vacant(marked_at) = journal.marked_at.entry(parcel) {
+                        marked_at.insert(now);
                         points.push("a deletion was marked");
                     }
                 }
@@ -793,7 +795,9 @@ impl World {
         let (files, bytes) =
             (run.1.len(), run.1.iter().map(|parcel| self.parcels[*parcel].bytes.len() as u64).sum::<u64>());
         drop(journal);
-        points.into_iter().for_each(|point| self.point(point));
+        for point in points {
+            self.point(point);
+        }
         if files > FILES_PER_RUN {
             self.violated(
                 "Cap",
@@ -924,10 +928,9 @@ impl World {
                 }
             }
             Deed::Replace(parcel) | Deed::Restage(parcel) => journal.wants_changed(parcel),
-            Deed::Extend(_) => {}
             Deed::Deployed(parcel) => drop(journal.deployed.remove(&self.parcels[parcel].project)),
             Deed::Start(parcel) => drop(journal.stopped_at.remove(&self.parcels[parcel].project)),
-            Deed::Stop(_) | Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => {}
+            Deed::Extend(_) | Deed::Stop(_) | Deed::Backup | Deed::Restore | Deed::RestoreOne(_) => {}
         }
     }
 
@@ -1454,9 +1457,7 @@ impl World {
         // What is deleted before its release has expired, and is staged again when it is still there or comes once more.
         let expired = matches!(
             (from, to),
-            (Some(S::Staged | S::Failed | S::Conflict | S::Missing), S::Expired)
-                | (Some(S::Expired), S::Staged)
-                | (None, S::Expired)
+            (None | Some(S::Staged | S::Failed | S::Conflict | S::Missing), S::Expired) | (Some(S::Expired), S::Staged)
         );
         lapsed || self.keeps && expired || is_wanted && (ended || replaced)
     }

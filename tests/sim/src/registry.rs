@@ -34,6 +34,7 @@ pub struct Tagged {
 
 /// How registries differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "registries differ in each of them by itself")]
 pub struct Manner {
     /// Whether it refuses a manifest whose parts it lacks. Some do not, and then it is the writer who must not be early.
     pub checks_parts: bool,

@@ -45,7 +45,7 @@ fn of_days(mut settings: Settings) -> Settings {
     let at = |rng: &mut Rng| {
         // Early, while nothing rests yet; or when what was announced is marked, and deleted.
         let (from, hours) = rng.pick(&[(0, 1), (0, 6), (70, 12), (96, 14), (0, lasts / HOUR - 4)]).unwrap_or((0, 1));
-        from * HOUR + rng.below((hours * HOUR) as u64) as i64
+        from * HOUR + rng.below((hours * HOUR).cast_unsigned()) as i64
     };
     for (index, parcel) in settings.parcels.iter_mut().enumerate() {
         match rng.below(10) {
@@ -94,10 +94,12 @@ fn of_days(mut settings: Settings) -> Settings {
     }
     let latest = lasts - 4 * HOUR;
     deeds.retain(|(at, deed)| *at < latest || matches!(deed, Deed::Start(_)));
-    deeds.iter_mut().for_each(|(at, _)| *at = (*at).min(latest));
+    for (at, _) in &mut deeds {
+        *at = (*at).min(latest);
+    }
     deeds.sort_by_key(|(at, _)| *at);
     if let Weather::Swarm { until, .. } = &mut settings.weather {
-        *until = HOUR + rng.below((lasts - 5 * HOUR) as u64) as i64;
+        *until = HOUR + rng.below((lasts - 5 * HOUR).cast_unsigned()) as i64;
     }
     Settings { deeds, lasts, keeps: true, tells: false, ..settings }
 }

@@ -334,6 +334,7 @@ pub struct Violation {
 
 /// What kind of world it is.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is chosen by itself")]
 pub struct Settings {
     /// The seed of everything that is left to chance.
     pub seed: u64,
@@ -397,6 +398,7 @@ struct Backup {
 type Act = Box<dyn FnOnce(&World)>;
 
 /// The world.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the world")]
 pub struct World {
     pub(crate) exec: Executor<Happening>,
     pub(crate) rng: RefCell<Rng>,
@@ -1328,7 +1330,7 @@ impl World {
                 self.exec.after(if self.is_of_days() { PERSON_OF_DAYS } else { PERSON }, Happening::Person);
             }
             Happening::Deed { deed: deed @ (Deed::Backup | Deed::Restore | Deed::RestoreOne(_)), .. } => {
-                self.operates(deed)
+                self.operates(deed);
             }
             Happening::Pushed { parcel, digest } => self.pushed(parcel, &digest),
             Happening::Carry { parcel, distro } => {

@@ -107,7 +107,7 @@ fn nothing_is_attached_while_somebody_else_writes_to_the_repository() {
     ACCOUNT.with_borrow_mut(|(answer, _)| *answer = Some(Slot::Wait { ms: 20_000 }));
     attests(&edge);
     let asked = format!("asks depot for harbour/stable as 1001/{}/one {JAMMY} attestation", version());
-    assert_eq!(told(), [asked.clone()]);
+    assert_eq!(told(), std::slice::from_ref(&asked));
     assert_eq!(due(&edge), Some(edge.now() + Duration::from_secs(20)));
     edge.passes(Duration::from_secs(20));
     ACCOUNT.with_borrow_mut(|(answer, _)| *answer = Some(Slot::Lent));

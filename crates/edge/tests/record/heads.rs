@@ -37,12 +37,12 @@ fn the_alarm_signs_the_last_row_at_once_and_what_follows_after_five_minutes() {
     let edge = signing();
     let before = edge.drives();
     let first = last(&edge);
-    assert_eq!(heads(&edge), [first.clone()]);
+    assert_eq!(heads(&edge), std::slice::from_ref(&first));
     edge.passes(MINUTE);
     edge.expects("three");
     let due_at = edge.drives().expect("a head is due");
     assert!(before.is_none_or(|before| before > due_at) && due_at == NOW + MINUTE + Duration::from_mins(5), "{due_at}");
-    assert_eq!(heads(&edge), [first.clone()], "it is not due yet");
+    assert_eq!(heads(&edge), std::slice::from_ref(&first), "it is not due yet");
     edge.is_at(due_at);
     edge.drives();
     assert_eq!(heads(&edge), [first, last(&edge)]);

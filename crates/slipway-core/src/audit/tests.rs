@@ -10,10 +10,11 @@ const START_MS: i64 = 1_795_392_000_000;
 fn chain(rows: u64) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for sequence in 1..=rows {
+        let turn = usize::try_from(sequence).expect("few");
         let event = Event {
             at: Timestamp(START_MS + i64::try_from(sequence).expect("few") * 1000),
-            actor: ["user:mira", "job:81 user:jonas", "edge", "user:\"é\\\u{1f}\n"][sequence as usize % 4].to_owned(),
-            action: ["approved", "released"][sequence as usize % 2].to_owned(),
+            actor: ["user:mira", "job:81 user:jonas", "edge", "user:\"é\\\u{1f}\n"][turn % 4].to_owned(),
+            action: ["approved", "released"][turn % 2].to_owned(),
             subject: format!("1.2.0/package-{sequence}"),
             details: format!("{{\"digest\":\"sha256:{sequence:064}\",\"why\":\"a, \\\"b\\\"\\r\\n\"}}"),
         };
@@ -245,7 +246,7 @@ fn a_row_has_one_way_of_writing() {
     assert!(matches!(check(b"sequence,at\r\n", []), Err(Broken::Form { row: 1, .. })));
 }
 
-/// A small generator, so that each run makes the same changes (Steele, Lea and Flood: SplitMix64).
+/// A small generator, so that each run makes the same changes (Steele, Lea and Flood: `SplitMix64`).
 struct Chance(RefCell<u64>);
 
 impl Chance {
@@ -305,21 +306,21 @@ fn ten_thousand_changes_of_an_export_are_all_found() {
             for _ in 0..250 {
                 let (at, other) = (chance.below(rows.len()), chance.below(rows.len()));
                 let mut forgeries: Vec<(Vec<Entry>, &str)> = Vec::new();
-                let mut change = |what, change: &dyn Fn(&mut Vec<Entry>)| {
+                let mut forge = |what, change: &dyn Fn(&mut Vec<Entry>)| {
                     let mut forged = rows.clone();
                     change(&mut forged);
                     forgeries.push((forged, what));
                 };
-                change("another actor", &|rows| rows[at].event.actor.push('x'));
-                change("another action", &|rows| rows[at].event.action = "held".to_owned());
-                change("another subject", &|rows| rows[at].event.subject.insert(0, '2'));
-                change("other details", &|rows| rows[at].event.details = "{}".to_owned());
-                change("another time", &|rows| rows[at].event.at.0 -= 86_400_000);
-                change("a row that went", &|rows| drop(rows.remove(at)));
-                change("a row that came", &|rows| rows.insert(at, rows[other].clone()));
-                change("a dropped end", &|rows| rows.truncate(at));
+                forge("another actor", &|rows| rows[at].event.actor.push('x'));
+                forge("another action", &|rows| rows[at].event.action = "held".to_owned());
+                forge("another subject", &|rows| rows[at].event.subject.insert(0, '2'));
+                forge("other details", &|rows| rows[at].event.details = "{}".to_owned());
+                forge("another time", &|rows| rows[at].event.at.0 -= 86_400_000);
+                forge("a row that went", &|rows| drop(rows.remove(at)));
+                forge("a row that came", &|rows| rows.insert(at, rows[other].clone()));
+                forge("a dropped end", &|rows| rows.truncate(at));
                 if at != other {
-                    change("two rows in each other's place", &|rows| rows.swap(at, other));
+                    forge("two rows in each other's place", &|rows| rows.swap(at, other));
                 }
                 for (mut forged, what) in forgeries {
                     if rebuilds {
@@ -390,9 +391,9 @@ mod heads {
 
     const SEED: [u8; 32] = {
         let mut seed = [0; 32];
-        let mut at = 0;
+        let mut at: u8 = 0;
         while at < 32 {
-            seed[at] = at as u8;
+            seed[at as usize] = at;
             at += 1;
         }
         seed

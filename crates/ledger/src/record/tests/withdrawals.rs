@@ -75,10 +75,10 @@ fn a_withdrawal_is_given_once_told_again_when_nothing_is_heard_and_ends_by_what_
     let record = released();
     let withdrawal = ask(&record).expect("it is released").remove(0);
     assert_eq!(ask(&record).expect("it is under way"), [], "asked again, it is no second one");
-    assert_eq!(record.withdrawals_to_give().expect("orders"), [withdrawal.clone()]);
+    assert_eq!(record.withdrawals_to_give().expect("orders"), std::slice::from_ref(&withdrawal));
     record.withdrawals_given(&[withdrawal.number]).expect("it was taken");
     assert_eq!(record.withdrawals_to_give().expect("orders"), []);
-    assert_eq!(record.unheard_withdrawals(NOW, NOW).expect("orders"), [withdrawal.clone()]);
+    assert_eq!(record.unheard_withdrawals(NOW, NOW).expect("orders"), std::slice::from_ref(&withdrawal));
     assert_eq!(state(&record), TargetState::Released, "somebody may still be served it");
     assert_eq!(record.may_withdraw(withdrawal.number).expect("a row"), MayWithdraw::Now);
     assert!(tell(&record, &withdrawal, 1, WithdrawalState::Withdrawn));
