@@ -292,6 +292,10 @@ impl SweepHost for World {
     }
 
     async fn tell(&self, project_id: u64, told: &Told) -> Result<(), Silent> {
+        // It may never have arrived.
+        if !self.lives() {
+            std::future::pending::<()>().await;
+        }
         let record = &self.records[&project_id];
         match told.clone() {
             Told::Strangers { site, found } => {
