@@ -58,6 +58,14 @@ fn unpacked(bytes: &[u8]) -> Result<String, String> {
     Ok(text)
 }
 
+fn unpacked_zstd(packed: &[u8]) -> Result<String, String> {
+    let mut text = String::new();
+    let cannot = |error: String| format!("a list cannot be unpacked: {error}");
+    let mut reader = ruzstd::decoding::StreamingDecoder::new(packed).map_err(|error| cannot(error.to_string()))?;
+    reader.read_to_string(&mut text).map_err(|error| cannot(error.to_string()))?;
+    Ok(text)
+}
+
 /// Every file in the index of one architecture of one distro version, with its bytes hashed unless they are more than
 /// `bytes_max`.
 pub fn read_index(
@@ -153,10 +161,12 @@ fn rpms(base: &str) -> Result<Vec<File>, String> {
     if sha256(&packed) != sum {
         return Err(format!("{base}/{place} has not the digest that `repomd.xml` promises"));
     }
-    if packed.get(..2) != Some(&[0x1f, 0x8b]) {
-        return Err(format!("{base}/{place} is packed in a way that this program does not read"));
-    }
-    let text = unpacked(&packed)?;
+    // What it is packed with is told by how it begins: RFC 1952 and RFC 8878.
+    let text = match packed.as_slice() {
+        [0x1f, 0x8b, ..] => unpacked(&packed)?,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => unpacked_zstd(&packed)?,
+        _ => return Err(format!("{base}/{place} is packed in a way that this program does not read")),
+    };
     let mut files = Vec::new();
     for package in text.split("<package ").skip(1) {
         let (place, _) = between(package, "<location href=\"", "\"").ok_or_else(|| lacks("place of a package"))?;
