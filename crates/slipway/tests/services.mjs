@@ -103,6 +103,7 @@ export async function edge({ packages = [], script = () => {} } = {}) {
     const scripted = script(request, release);
     if (scripted) return scripted;
     if (path === "/healthz") return { type: "text/plain", stream: (outgoing) => outgoing.end("ok\n") };
+    if (path === "/api/v1/signing-key") return { json: { name: "slipway.example.com", keys: [] } };
     if (method === "POST" && path === "/api/v1/sessions" && request.json.access_token) {
       if (request.json.access_token !== PERSON_TOKEN) return problem(401, "Not a caller", "The token is not accepted.");
       return { json: { session: SESSION, expires_at: "2026-11-23T16:15:12.000Z", user: { id: 7, username: "mira" } } };
