@@ -126,7 +126,9 @@ async fn obey(command: Command) -> Result<(), Failure> {
             hold::close(&options, &settings, Say::new(options.json)).await?;
         }
         Command::Retention(options) => {
-            let settings = settings(Caller::Reader, options.version.as_ref()).await?;
+            // The list of all releases needs the name of none.
+            let none: Option<Version> = options.all.then(|| "0".parse().ok()).flatten();
+            let settings = settings(Caller::Reader, options.version.as_ref().or(none.as_ref())).await?;
             retention::retention(&options, &settings).await?;
         }
         Command::Extend(options) => {

@@ -165,10 +165,15 @@ impl Harbour {
             let own = layout.layer("own", format!("{name} {architecture}").as_bytes()).expect("a layer");
             layout.image(architecture, &[shared.clone(), own]).expect("an image")
         });
-        let index = layout.index(&children).expect("an index");
+        self.push_list(&layout, &folder, name, &children)
+    }
+
+    /// Pushes a list of images that were made in this folder.
+    pub fn push_list(&self, layout: &Layout<'_>, folder: &Path, name: &str, children: &[Value]) -> Image {
+        let index = layout.index(children).expect("an index");
         let mut blobs = BTreeMap::new();
-        for child in &children {
-            let image: Value = serde_json::from_slice(&blob(&folder, child)).expect("a manifest is JSON");
+        for child in children {
+            let image: Value = serde_json::from_slice(&blob(folder, child)).expect("a manifest is JSON");
             let layers = image["layers"].as_array().expect("it has layers").iter();
             for part in layers.chain([&image["config"]]) {
                 blobs.insert(part["digest"].to_string(), part["size"].as_u64().expect("a size"));

@@ -1,0 +1,357 @@
+//! Staging is cleaned up: what nobody needs any more is announced, marked and deleted from it; what is public stays public, and
+//! whatever somebody wants stays staged.
+//!
+//! Notice and wait last for days, and no setting shortens them. So days pass in the records' databases while workerd is
+//! stopped: everything in them happened that much earlier, and runs have counted it.
+#![allow(clippy::print_stdout, reason = "a test that cannot run here says so on standard output")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use slipway_stack::Part;
+use slipway_stack::apt::Apt;
+use slipway_stack::image::{Layout, pull};
+use slipway_tests::e2e::harbour::{Harbour, can_run, credentials, plan};
+use slipway_tests::e2e::{Answer, JAMMY, Release, Spoken, World, deb, send, wait_until};
+
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+/// Longer than a release has ended before anything of it is announced, where the operator has said nothing.
+const AGE: Duration = Duration::from_hours(15 * 24);
+
+// ---- the time ----
+
+/// Does something to every project's record while workerd is stopped.
+fn change_records(world: &mut World, change: impl Fn(&rusqlite::Connection) -> rusqlite::Result<()>) {
+    world.kill(Part::Edge);
+    let folder = world.stack.folder().join("edge/objects/slipway-ProjectRecord");
+    let files =
+        fs::read_dir(&folder).expect("workerd keeps its objects there").map(|entry| entry.expect("a file").path());
+    let is_record =
+        |file: &PathBuf| file.extension().is_some_and(|end| end == "sqlite") && !file.ends_with("metadata.sqlite");
+    let records: Vec<PathBuf> = files.filter(is_record).collect();
+    assert!(!records.is_empty(), "the project has a record in {}", folder.display());
+    for file in records {
+        let database = rusqlite::Connection::open(&file).expect("workerd is stopped");
+        change(&database).expect("the record has these tables");
+    }
+    world.start_again(Part::Edge);
+}
+
+/// So much time passes, with a run in each of its hours, the last an hour ago.
+fn let_pass(world: &mut World, time: Duration) {
+    let (ms, hour) = (time.as_millis(), HOUR.as_millis());
+    change_records(world, |record| {
+        record.execute_batch(&format!(
+            "UPDATE releases SET created_at = created_at - {ms}, closed_at = closed_at - {ms};
+             UPDATE packages SET declared_at = declared_at - {ms}, staged_at = staged_at - {ms},
+                first_staged_at = first_staged_at - {ms};
+             UPDATE targets SET since = since - {ms};
+             UPDATE approvals SET at = at - {ms};
+             UPDATE extensions SET until = until - {ms};
+             UPDATE removals SET begun_at = begun_at - {ms}, until = until - {ms};
+             UPDATE retention SET expires_at = expires_at - {ms};
+             UPDATE retention_clock SET seen_at = seen_at - {hour}, counted = counted + {ms};"
+        ))
+    });
+}
+
+/// The edge's clock was ten years behind at the last run.
+fn jump(world: &mut World) {
+    change_records(world, |record| record.execute_batch("UPDATE retention_clock SET seen_at = seen_at - 315360000000"));
+}
+
+/// A release of which nothing is staged. Whatever is done to it has the record's alarm come, as it comes once an hour.
+fn bell(world: &World) -> Release {
+    let bell = world.release("0.0.0");
+    bell.plan(&["bell"]);
+    bell
+}
+
+fn ring(world: &World, bell: &Release) {
+    change(world, bell, "/holds", &json!({"reason": "it rings"})).ok();
+}
+
+/// Waits until a run has asked staging's server for its time.
+fn has_a_run(world: &World, bell: &Release) {
+    let looks = || world.depot.requests().iter().filter(|one| one["method"] == "HEAD" && one["path"] == "/").count();
+    let before = looks();
+    ring(world, bell);
+    wait_until("a run has begun", || looks() > before);
+}
+
+/// Has a run, and waits until it has done this to each of these packages.
+fn is_done(world: &World, bell: &Release, action: &str, packages: &[(&Release, &str)]) {
+    ring(world, bell);
+    for (release, key) in packages {
+        wait_until(&format!("{key} is {action}"), || !world.rows(release, key, action).is_empty());
+    }
+}
+
+// ---- what is asked and seen ----
+
+fn operator(world: &World, release: &Release, arguments: &[&str]) -> Spoken {
+    let mut command = release.command("", arguments);
+    command.env_remove("SLIPWAY_ID_TOKEN").env("SLIPWAY_OPERATOR_TOKEN", world.stack.secret("OPERATOR_TOKEN"));
+    Spoken::of(&mut command)
+}
+
+fn change(world: &World, release: &Release, path: &str, body: &Value) -> Answer {
+    release.api("POST", path, Some(world.stack.secret("OPERATOR_TOKEN")), body)
+}
+
+/// The row of the list for a package: what the next run does, and why.
+fn listed(world: &World, release: &Release, key: &str) -> (String, String) {
+    let bearer = format!("Bearer {}", world.stack.secret("OPERATOR_TOKEN"));
+    let url = world.edge(&format!("/api/v1/projects/{}/retention", release.project.name));
+    let list = send("GET", &url, &[("authorization", bearer.as_str())], "").ok().json();
+    let packages = list["packages"].as_array().expect("a list").iter();
+    let mut found = packages.filter(|package| package["version"] == release.version.as_str() && package["key"] == key);
+    let package = found.next().unwrap_or_else(|| panic!("{key} is not in {list}"));
+    let text = |name: &str| package[name].as_str().expect("a text").to_owned();
+    (text("decision"), text("reason"))
+}
+
+#[track_caller]
+fn is_listed(world: &World, release: &Release, key: &str, decision: &str, reason: &str) {
+    assert_eq!(listed(world, release, key), (decision.to_owned(), reason.to_owned()), "{key}");
+}
+
+/// Whether staging has the file.
+fn has(world: &World, filename: &str) -> bool {
+    !world.depot.listed(&world.depot.staging, filename).is_empty()
+}
+
+/// The files that were deleted from staging.
+fn deleted(world: &World) -> Vec<String> {
+    let journal = world.depot.journal();
+    let deletions = journal.iter().filter(|entry| entry["action"] == "delete");
+    let mut files: Vec<String> = deletions
+        .map(|entry| {
+            assert_eq!(entry["repo"], world.depot.staging.repository.as_str(), "{entry}");
+            entry["filename"].as_str().expect("a name").to_owned()
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn switch_on(world: &mut World) {
+    world.configure(|text| format!("{text}\n[retention]\nenabled = true\n"));
+}
+
+#[test]
+fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_all_else_stays() {
+    if !Apt::is_here() {
+        println!("SKIPPED: this test needs `apt-get`");
+        return;
+    }
+    let mut world = World::start("cleans-up");
+    let bell = bell(&world);
+    let release = world.release("1.0.0");
+    let (gone, job) = release.ready(&deb("gone", "", 0));
+    let (held, held_job) = release.ready(&deb("held", "", 0));
+    let (extended, extended_job) = release.ready(&deb("extended", "", 0));
+    for (key, job) in [("gone", job), ("held", held_job), ("extended", extended_job)] {
+        world.gitlab.play(job, "mira");
+        release.wait_until_released(key);
+    }
+    operator(&world, &release, &["hold", "held", "--reason", "a customer looks at it"]).ended_with(0);
+    let given_up = world.release("1.1.0");
+    let (lost, _) = given_up.ready(&deb("lost", "", 0));
+    operator(&world, &given_up, &["close", "--reason", "it was wrong"]).ended_with(0);
+    let still_open = world.release("1.2.0");
+    let (open, _) = still_open.ready(&deb("open", "", 0));
+    let kept = [&held, &extended, &open];
+
+    // Switched off, it lists and does nothing, however many days pass.
+    let_pass(&mut world, AGE);
+    has_a_run(&world, &bell);
+    let_pass(&mut world, 4 * DAY);
+    has_a_run(&world, &bell);
+    let_pass(&mut world, 8 * DAY);
+    has_a_run(&world, &bell);
+    let mut command = release.command("", &["retention", "--all"]);
+    command.env_remove("SLIPWAY_ID_TOKEN").env_remove("SLIPWAY_VERSION");
+    command.env("SLIPWAY_OPERATOR_TOKEN", world.stack.secret("OPERATOR_TOKEN"));
+    let report = Spoken::of(&mut command).ended_with(0).text;
+    for part in
+        ["this is only a report", "deleting is not switched on", "on hold by operator", "neither complete nor closed"]
+    {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    let of_one = operator(&world, &given_up, &["retention"]).ended_with(0).text;
+    assert!(of_one.contains("lost") && !of_one.contains("held"), "{of_one}");
+    assert_eq!(deleted(&world), [""; 0]);
+
+    // Announced.
+    switch_on(&mut world);
+    is_listed(&world, &release, "gone", "announce", "complete");
+    is_listed(&world, &given_up, "lost", "announce", "closed");
+    let_pass(&mut world, HOUR);
+    is_done(&world, &bell, "announced", &[(&release, "gone"), (&release, "extended"), (&given_up, "lost")]);
+    let target = release.target("gone");
+    assert!(target["expires_at"].is_string(), "{target}");
+    assert!(release.target("held")["expires_at"].is_null(), "it is held");
+    assert!(world.rows(&release, "gone", "marked").is_empty(), "days are between the two");
+
+    // Somebody wants one of them kept.
+    is_listed(&world, &release, "extended", "keep", "notice");
+    let words = ["extend", "extended", "--until", "2027-11-01", "--reason", "the customer tests until then"];
+    operator(&world, &release, &words).ended_with(0);
+    is_listed(&world, &release, "extended", "keep", "extended");
+    assert_ne!(release.target("extended")["expires_at"], target["expires_at"], "what was announced is over");
+
+    // Marked: not because a clock jumps by ten years, but when three days were counted.
+    jump(&mut world);
+    has_a_run(&world, &bell);
+    is_listed(&world, &release, "gone", "keep", "notice");
+    let_pass(&mut world, 3 * DAY);
+    is_listed(&world, &release, "gone", "mark", "complete");
+    is_done(&world, &bell, "marked", &[(&release, "gone"), (&given_up, "lost")]);
+    jump(&mut world);
+    has_a_run(&world, &bell);
+    is_listed(&world, &release, "gone", "keep", "waits");
+    assert_eq!(deleted(&world), [""; 0]);
+
+    // Deleted, the one with an answer that says that it was not.
+    let fault = json!({"on": "delete", "effect": "do-then-fail", "status": 504, "path": "lost"});
+    world.depot.fault(&fault);
+    let_pass(&mut world, 7 * DAY);
+    is_listed(&world, &release, "gone", "delete", "complete");
+    is_done(&world, &bell, "deleted", &[(&release, "gone"), (&given_up, "lost")]);
+    assert_eq!(deleted(&world), [gone.filename.as_str(), &lost.filename]);
+    assert!(!has(&world, &gone.filename) && !has(&world, &lost.filename), "staging has forgotten them");
+    assert_eq!(given_up.target("lost")["state"], "skipped");
+    assert_eq!(release.target("gone")["state"], "released");
+    for package in kept {
+        assert!(has(&world, &package.filename), "{} is kept", package.filename);
+    }
+    is_listed(&world, &release, "held", "keep", "held");
+    is_listed(&world, &release, "extended", "keep", "extended");
+    is_listed(&world, &still_open, "open", "keep", "open");
+
+    // Whoever installs notices nothing, and what is open is released as before.
+    let public = format!("{}/{}", world.depot.url, world.depot.public.repository);
+    let apt = Apt::new(&world.stack.folder().join("apt"), &public, JAMMY, "amd64").expect("the key is served");
+    apt.update().expect("the public index is there and signed");
+    for (key, package) in [("gone", &gone), ("held", &held), ("extended", &extended)] {
+        let file = apt.download(key).expect("it is public");
+        assert_eq!(fs::read(file).expect("it was downloaded"), package.bytes, "{key}");
+    }
+    world.gitlab.play(still_open.job("open"), "mira");
+    still_open.wait_until_released("open");
+}
+
+#[test]
+fn a_hold_and_an_extension_while_a_deletion_is_on_its_way_are_too_late_and_count_if_it_comes_to_nothing() {
+    let mut world = World::start("cleans-too-late");
+    let bell = bell(&world);
+    let release = world.release("1.0.0");
+    let (late, job) = release.ready(&deb("late", "", 0));
+    world.gitlab.play(job, "mira");
+    release.wait_until_released("late");
+    switch_on(&mut world);
+    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked")] {
+        let_pass(&mut world, time);
+        is_done(&world, &bell, action, &[(&release, "late")]);
+    }
+    let fault = world.depot.fault(&json!({"on": "delete", "effect": "fail", "status": 500, "times": "always"}));
+    let_pass(&mut world, 7 * DAY);
+    is_done(&world, &bell, "deleting", &[(&release, "late")]);
+
+    let hold = json!({"keys": ["late"], "reason": "the customer still needs it"});
+    let answer = change(&world, &release, "/holds", &hold);
+    assert_eq!(answer.status, 409, "{}", answer.text());
+    assert_eq!(answer.json()["type"], "urn:slipway:problem:too-late", "{}", answer.text());
+    assert!(answer.text().contains("late"), "{}", answer.text());
+    let words = ["extend", "late", "--until", "2027-11-01", "--reason", "the customer still needs it"];
+    let said = operator(&world, &release, &words);
+    assert_ne!(said.code, Some(0), "{}", said.text);
+    assert!(said.text.contains("too late"), "{}", said.text);
+
+    // Minutes later a look decides: nothing was deleted. So both count.
+    let_pass(&mut world, Duration::from_mins(3));
+    is_done(&world, &bell, "not-deleted", &[(&release, "late")]);
+    world.depot.clear(fault);
+    let another = world.release("1.1.0");
+    let (_, job) = another.ready(&deb("another", "", 0));
+    world.gitlab.play(job, "mira");
+    another.wait_until_released("another");
+    let_pass(&mut world, AGE);
+    is_done(&world, &bell, "announced", &[(&another, "another")]);
+    is_listed(&world, &release, "late", "keep", "held");
+    assert!(world.rows(&release, "late", "deleted").is_empty() && has(&world, &late.filename));
+    let answer = change(&world, &release, "/holds", &hold);
+    assert_eq!(answer.status, 200, "nothing is on its way: {}", answer.text());
+}
+
+#[test]
+fn an_image_is_deleted_from_staging_and_what_another_shares_with_it_is_whole_after_a_collection() {
+    if !can_run(&[]) {
+        return;
+    }
+    let mut harbour = Harbour::start_with("cleans-up", |wishes| {
+        wishes.route = "[routes.retention]\nkeep_newest = 1\n".to_owned();
+    });
+    // Two lists of platforms with one platform in common, and a layer that is in all.
+    let folder = harbour.folder.join("family");
+    let layout = Layout::new(&folder).expect("a folder");
+    let shared = layout.layer("shared", &[7; 40_000]).expect("a layer");
+    let own = ["both", "older", "newer"].map(|name| layout.layer("own", name.as_bytes()).expect("a layer"));
+    let platform =
+        |architecture: &str, own: &Value| layout.image(architecture, &[shared.clone(), own.clone()]).expect("an image");
+    let both = platform("amd64", &own[0]);
+    let older = harbour.push_list(&layout, &folder, "build-1", &[both.clone(), platform("arm64", &own[1])]);
+    let newer = harbour.push_list(&layout, &folder, "build-2", &[both, platform("arm64", &own[2])]);
+    let first = harbour.world.release("17.3.0");
+    let second = harbour.world.release("17.3.1");
+    let bell = harbour.world.release("0.0.0");
+    plan(&bell, "bell", &["0.0.0"]).ok();
+    for (release, image) in [(&first, &older), (&second, &newer)] {
+        let job = harbour.ready(release, "app", &release.version, image);
+        harbour.world.gitlab.play(job, "mira");
+        release.wait_until_released("app");
+    }
+    // No tag leads to the newer one any more: the record alone says that it is needed.
+    harbour.push("build-2", 1000);
+    switch_on(&mut harbour.world);
+    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked"), (7 * DAY, "deleted")] {
+        let_pass(&mut harbour.world, time);
+        is_done(&harbour.world, &bell, action, &[(&first, "app")]);
+    }
+    is_listed(&harbour.world, &second, "app", "keep", "among-newest");
+
+    let staged = harbour.staged_plainly();
+    let there = |which: &str| staged.digest(which).expect("the registry answers").is_some();
+    for gone in ["build-1", &older.digest, &older.children[1]] {
+        assert!(!there(gone), "{gone} is gone");
+    }
+    for kept in [&newer.digest, &newer.children[0], &newer.children[1]] {
+        assert!(there(kept), "{kept} is kept");
+    }
+    let settings = harbour.staging.folder().join("registry.yml");
+    let ended = Command::new("docker-registry").arg("garbage-collect").arg(settings).output().expect("it is here");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let stored = |digest: &Value| {
+        let hex = digest.as_str().and_then(|digest| digest.strip_prefix("sha256:")).expect("a digest");
+        harbour.staging.blob_file(hex).exists()
+    };
+    assert!(!stored(&own[1]["digest"]), "what only the deleted image had is collected");
+    for layer in [&shared, &own[0], &own[2]] {
+        assert!(stored(&layer["digest"]), "{layer} is needed");
+    }
+    let staged = harbour.staged();
+    let references = [&newer.digest].into_iter().chain(&newer.children).map(|part| format!("{staged}@{part}"));
+    let references = references.chain([format!("{staged}:build-2")]);
+    for (number, reference) in references.enumerate() {
+        let into = harbour.folder.join(format!("kept-{number}"));
+        pull(&harbour.folder, &reference, &into, Some(&credentials())).expect("every part of what is kept is there");
+    }
+    for tag in ["17.3.0", "17.3.1", "17.3", "latest"] {
+        harbour.is_whole(tag);
+    }
+}
