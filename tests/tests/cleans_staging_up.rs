@@ -300,7 +300,7 @@ fn an_image_is_deleted_from_staging_and_what_another_shares_with_it_is_whole_aft
     // Two lists of platforms with one platform in common, and a layer that is in all.
     let folder = harbour.folder.join("family");
     let layout = Layout::new(&folder).expect("a folder");
-    let shared = layout.layer("shared", &[7; 40_000]).expect("a layer");
+    let shared = layout.layer("shared", &[7; 16_000]).expect("a layer");
     let own = ["both", "older", "newer"].map(|name| layout.layer("own", name.as_bytes()).expect("a layer"));
     let platform =
         |architecture: &str, own: &Value| layout.image(architecture, &[shared.clone(), own.clone()]).expect("an image");
