@@ -254,14 +254,19 @@ fn a_hold_and_an_extension_while_a_deletion_is_on_its_way_are_too_late_and_count
     let (late, job) = release.ready(&deb("late", "", 0));
     world.gitlab.play(job, "mira");
     release.wait_until_released("late");
-    switch_on(&mut world);
+    // Of this release nobody has said anything for longer than its route waits.
+    let abandoned = world.release("1.0.1");
+    let (forgotten, _) = abandoned.ready(&deb("forgotten", "", 0));
+    world.configure(|text| format!("{text}\n[routes.retention]\nabandoned = \"1d\"\n[retention]\nenabled = true\n"));
+    let both = [(&release, "late"), (&abandoned, "forgotten")];
     for (time, action) in [(AGE, "announced"), (3 * DAY, "marked")] {
         let_pass(&mut world, time);
-        is_done(&world, &bell, action, &[(&release, "late")]);
+        is_done(&world, &bell, action, &both);
     }
     let fault = world.depot.fault(&json!({"on": "delete", "effect": "fail", "status": 500, "times": "always"}));
     let_pass(&mut world, 7 * DAY);
-    is_done(&world, &bell, "deleting", &[(&release, "late")]);
+    is_done(&world, &bell, "deleting", &both);
+    assert_eq!(abandoned.target("forgotten")["state"], "expired", "nobody can approve it any more");
 
     let hold = json!({"keys": ["late"], "reason": "the customer still needs it"});
     let answer = change(&world, &release, "/holds", &hold);
@@ -275,7 +280,8 @@ fn a_hold_and_an_extension_while_a_deletion_is_on_its_way_are_too_late_and_count
 
     // Minutes later a look decides: nothing was deleted. So both count.
     let_pass(&mut world, Duration::from_mins(3));
-    is_done(&world, &bell, "not-deleted", &[(&release, "late")]);
+    is_done(&world, &bell, "not-deleted", &both);
+    assert_eq!(abandoned.target("forgotten")["state"], "staged", "it is there as before");
     world.depot.clear(fault);
     let another = world.release("1.1.0");
     let (_, job) = another.ready(&deb("another", "", 0));
@@ -283,6 +289,9 @@ fn a_hold_and_an_extension_while_a_deletion_is_on_its_way_are_too_late_and_count
     another.wait_until_released("another");
     let_pass(&mut world, AGE);
     is_done(&world, &bell, "announced", &[(&another, "another")]);
+    is_done(&world, &bell, "deleted", &[(&abandoned, "forgotten")]);
+    assert_eq!(abandoned.target("forgotten")["state"], "expired");
+    assert_eq!(deleted(&world), [forgotten.filename.as_str()]);
     is_listed(&world, &release, "late", "keep", "held");
     assert!(world.rows(&release, "late", "deleted").is_empty() && has(&world, &late.filename));
     let answer = change(&world, &release, "/holds", &hold);

@@ -223,12 +223,13 @@ impl<S: Sql> Record<S> {
         Ok(Some(Resting { version, key, cargo, digest, size, staging, under, released, known, keeping }))
     }
 
-    /// Whether a release has ended, and since when; of one that has not, when anything happened to it last.
+    /// Whether a release has ended, and since when; of one that has not, when anything happened to it last. That staging has
+    /// forgotten a part of it is no news: the rest would be young again, and stay.
     fn ending(&self, version: &Version) -> Result<Ending, LedgerError> {
         let rows = self.0.query(
             "SELECT r.closed_at,
                 COALESCE(MIN(t.state IN ('released', 'skipped', 'withdrawn')), 0),
-                MAX(r.created_at, COALESCE(MAX(t.since), 0),
+                MAX(r.created_at, COALESCE(MAX(CASE WHEN t.state <> 'expired' THEN t.since END), 0),
                     COALESCE((SELECT MAX(MAX(COALESCE(p.declared_at, 0), COALESCE(p.staged_at, 0))) FROM packages p
                         WHERE p.version = r.version), 0),
                     COALESCE((SELECT MAX(at) FROM deployments d WHERE d.version = r.version), 0),
@@ -706,6 +707,12 @@ impl<S: Sql> Record<S> {
         for (distro, state) in self.states(version, key)? {
             if state == TargetState::Expired && staged_under(&distro, digest) == under {
                 self.set(version, key, &Report::of(&distro, TargetState::Staged), now)?;
+                self.0.query(
+                    "UPDATE targets SET since = COALESCE((SELECT p.staged_at FROM packages p
+                        WHERE p.version = targets.version AND p.key = targets.key), since)
+                     WHERE version = ? AND key = ? AND distro = ?",
+                    &[version.as_str().into(), key.as_str().into(), distro.as_str().into()],
+                )?;
             }
         }
         Ok(())
