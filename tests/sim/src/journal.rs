@@ -113,9 +113,8 @@ pub(crate) struct Journal {
     /// Since when a deletion is announced, and since when it is marked.
     announced_at: BTreeMap<usize, i64>,
     marked_at: BTreeMap<usize, i64>,
-    /// The newest deletion of a project, how many runs have begun, and what the last one deletes.
-    removals: BTreeMap<u64, u64>,
-    runs: BTreeMap<u64, (u64, BTreeSet<usize>)>,
+    /// The newest audit row of a project when its last run of retention began, and the boundary that was then.
+    runs: BTreeMap<u64, (u64, u64)>,
     /// Since when a public place no longer serves what was released there, by the number of the boundary.
     pub(crate) unserved_since: BTreeMap<(usize, Place), u64>,
     /// Which package's release runs, by project.
@@ -228,7 +227,6 @@ impl Journal {
             staged_at: _,
             announced_at: _,
             marked_at: _,
-            removals: _,
             runs: _,
             unserved_since: _,
             deployed: _,
@@ -733,10 +731,11 @@ impl World {
 
     /// A run of retention begins.
     pub(crate) fn retention_runs(&self, project: u64) {
-        let mut journal = self.journal.borrow_mut();
-        let run = journal.runs.entry(project).or_default();
-        run.0 += 1;
-        run.1.clear();
+        let disk = self.disk.borrow();
+        let record = disk.databases.get(&ObjectId::Project(project));
+        let newest = record.and_then(|record| record.query("SELECT MAX(sequence) FROM audit", &[]).ok());
+        let newest = newest.and_then(|rows| rows.first().and_then(|row| row.natural(0).ok())).unwrap_or(0);
+        self.journal.borrow_mut().runs.insert(project, (newest, self.boundaries()));
     }
 
     /// What the record says of deletions: how far each is, and how many have begun in one run.
@@ -755,16 +754,14 @@ impl World {
             seen.extend(find(version, key).map(|parcel| (parcel, stage == "marked")));
         }
         let removals = backend
-            .query("SELECT id, version, key FROM removals WHERE version IS NOT NULL ORDER BY id", &[])
+            .query("SELECT version, key FROM removals WHERE version IS NOT NULL ORDER BY id", &[])
             .unwrap_or_default();
-        let on_their_way: Vec<(u64, usize)> = removals
-            .iter()
-            .filter_map(|row| Some((row.natural(0).ok()?, find(row.text(1).ok()?, row.text(2).ok()?)?)))
-            .collect();
+        let on_their_way: Vec<usize> =
+            removals.iter().filter_map(|row| find(row.text(0).ok()?, row.text(1).ok()?)).collect();
         let mut points = Vec::new();
         let mut journal = self.journal.borrow_mut();
         for parcel in (0..self.parcels.len()).filter(|parcel| self.parcels[*parcel].project == project) {
-            let is_going = on_their_way.iter().any(|(_, going)| *going == parcel);
+            let is_going = on_their_way.contains(&parcel);
             match seen.get(&parcel) {
                 Some(is_marked) => {
                     if let Entry::Vacant(announced_at) = journal.announced_at.entry(parcel) {
@@ -787,22 +784,45 @@ impl World {
                 }
             }
         }
-        let last = journal.removals.get(&project).copied().unwrap_or_default();
-        let newest = on_their_way.iter().map(|(id, _)| *id).max().unwrap_or(last);
-        journal.removals.insert(project, newest);
-        let run = journal.runs.entry(project).or_default();
-        run.1.extend(on_their_way.iter().filter(|(id, _)| *id > last).map(|(_, parcel)| *parcel));
-        let (files, bytes) =
-            (run.1.len(), run.1.iter().map(|parcel| self.parcels[*parcel].bytes.len() as u64).sum::<u64>());
+        let run = journal.runs.get(&project).copied();
         drop(journal);
         for point in points {
             self.point(point);
         }
-        if files > FILES_PER_RUN {
+        let Some((newest, began)) = run else { return };
+        // The numbers of the deletions themselves are given again once they are over, and those of the audit never.
+        let begun = backend.query(
+            "SELECT DISTINCT subject FROM audit WHERE action = 'deleting' AND sequence > ?",
+            &[newest.cast_signed().into()],
+        );
+        let begun: Vec<usize> = begun
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|row| row.text(0).ok()?.split_once('/').and_then(|(version, key)| find(version, key)))
+            .collect();
+        if begun.len() > FILES_PER_RUN {
             self.violated(
                 "Cap",
-                &format!("one run deletes {files} files, of {bytes} bytes, and {FILES_PER_RUN} are configured"),
+                &format!("one run deletes {} packages, and {FILES_PER_RUN} are configured", begun.len()),
             );
+        }
+        for parcel in begun.into_iter().filter(|parcel| on_their_way.contains(parcel)) {
+            self.was_there(parcel, began);
+        }
+    }
+
+    /// I7: what a run deletes was in staging under one of its names, at least, when the run began. All its looks came after
+    /// that, so they have shown whatever was gone before.
+    fn was_there(&self, parcel: usize, began: u64) {
+        let was_gone = |goal: &Goal| {
+            let since = self.journal.borrow().wrong_since.get(&goal.staging).copied();
+            since.is_some_and(|since| since < began) && self.here(&goal.staging).is_none()
+        };
+        let mut own =
+            self.goals.iter().filter(|goal| goal.parcel == parcel && goal.staging.0 < REGISTRIES_FROM).peekable();
+        if own.peek().is_some() && own.all(was_gone) && !self.has_lied() {
+            let name = &self.parcels[parcel].key;
+            self.violated("I7", &format!("{name} is to be deleted, and staging had nothing of it before the run"));
         }
     }
 
