@@ -1716,8 +1716,9 @@ impl World {
             return true;
         }
         if state == TargetState::Expired {
-            // Also when somebody else was faster.
-            return staged != Some(digest);
+            // Also when somebody else was faster. What comes back of a package that nobody released is not looked for: it is
+            // seen when it is staged again.
+            return staged != Some(digest) || self.is_never_played(goal.parcel);
         }
         if self.is_never_played(goal.parcel) {
             // Of an image it is the manifest that is looked at.

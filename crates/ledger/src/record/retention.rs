@@ -636,9 +636,15 @@ impl<S: Sql> Record<S> {
         let Removal { version, key, digest, .. } = removal;
         self.0.atomically(|| {
             let open =
-                self.0.query("DELETE FROM removals WHERE id = ? RETURNING id", &[removal.id.into()])?;
-            if open.is_empty() {
-                return Ok(false);
+                self.0.query("DELETE FROM removals WHERE id = ? RETURNING stays", &[removal.id.into()])?;
+            let Some(row) = open.first() else { return Ok(false) };
+            // What stays under one of its names is staged, however the deletion ends under the others.
+            let stays = row.integer(0)? != 0;
+            if removed == Removed::StillThere {
+                self.0.query(
+                    "UPDATE removals SET stays = 1 WHERE version = ? AND key = ?",
+                    &[version.as_str().into(), key.as_str().into()],
+                )?;
             }
             let rest = self.0.query(
                 "SELECT 1 FROM removals WHERE version = ? AND key = ? LIMIT 1",
@@ -668,7 +674,7 @@ impl<S: Sql> Record<S> {
                             &[counted.into(), at.0.as_str().into(), at.1.as_str().into()],
                         )?;
                     }
-                    Removed::Gone if is_last && same => {
+                    Removed::Gone if is_last && same && !stays => {
                         self.0.query(
                             "UPDATE packages SET staged_at = NULL WHERE version = ? AND key = ?",
                             &[at.0.as_str().into(), at.1.as_str().into()],

@@ -316,7 +316,8 @@ const RETENTION: &[&str] = &[
         version TEXT,
         key TEXT,
         begun_at INTEGER NOT NULL,
-        until INTEGER
+        until INTEGER,
+        stays INTEGER NOT NULL DEFAULT 0
     )",
 ];
 
