@@ -32,7 +32,9 @@ pub(crate) async fn everything(method: &Method, body: &[u8], env: &Env, config: 
         let stopped = ask::<Option<Stopped>>(message::project(env, project.id), &asked).await;
         SwitchedProject {
             project: api::Project { id: project.id, name: project.name.to_string() },
-            has_heard: stopped.is_ok() && !turned.untold.contains(&project.id),
+            // Whoever answers that nothing is stopped has not heard of a stop.
+            has_heard: stopped.as_ref().is_ok_and(|own| own.is_some() || turned.word.stopped.is_none())
+                && !turned.untold.contains(&project.id),
             stopped: stopped.ok().flatten().as_ref().map(Stopped::shown),
         }
     }));

@@ -158,6 +158,10 @@ pub async fn withdraw(
     // An error may follow finished work: what is seen now decides.
     match (look(host, withdrawal.digest).await, removed) {
         (Ok(Some(Outcome::Withdrawn(_))), Ok(Removed::TagOnly(why))) => Outcome::Withdrawn(Some(why)),
+        // Only the tag of an image is seen here; the image itself may be left, and the next run goes on with it.
+        (Ok(Some(Outcome::Withdrawn(_))), Err(trouble)) if matches!(withdrawal.filename, Cargo::Image(_)) => {
+            Outcome::Troubled(trouble)
+        }
         (Ok(Some(outcome)), _) => outcome,
         (Ok(None), Ok(Removed::Needed(by))) => Outcome::NotPossible(format!("something that stays needs it: {by}")),
         (Ok(None), Ok(Removed::Unsupported(said))) => Outcome::NotPossible(said),

@@ -314,6 +314,16 @@ impl<S: Sql> Record<S> {
         })
     }
 
+    /// A file whose rows name another project would have this one sign for that.
+    fn is_of_one_project(&self, head: &Head) -> Result<(), NotImported> {
+        for row in self.0.query("SELECT id FROM project", &[])? {
+            if row.natural(0)? != head.project_id {
+                return refused(format!("its table `project` names another project than {}", head.project_id));
+            }
+        }
+        Ok(())
+    }
+
     /// All lines have come, and had the digest that the last one says. The releases that the project has now.
     pub fn import_ends(&self, end: &End, by: &str, now: Timestamp) -> Result<Vec<Version>, NotImported> {
         let Some(Imported { head, is_whole: false, .. }) = self.imported()? else {
@@ -326,9 +336,12 @@ impl<S: Sql> Record<S> {
                 return refused(format!("`{name}` has {found} rows, and the export says {rows}"));
             }
         }
+        self.is_of_one_project(&head)?;
         self.is_one_chain(&head)?;
         self.0.atomically(|| {
             self.0.query("UPDATE imports SET is_whole = 1", &[])?;
+            // Who wanted something kept since the export is not in it, so every deletion is announced anew.
+            self.0.query("DELETE FROM retention", &[])?;
             let details = json!({ "exported_at": head.at, "rows": end.lines, "sha256": end.sha256 }).to_string();
             let imported = Event {
                 at: now,

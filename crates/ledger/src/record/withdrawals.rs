@@ -281,7 +281,7 @@ impl<S: Sql> Record<S> {
             let rows = self.0.query(
                 "SELECT version, digest FROM withdrawals
                  WHERE place = ?1 AND repository = ?2 AND distro = ?3 AND (?4 IS NULL OR filename = ?4) AND digest <> ?5
-                 AND state IN ('withdrawn', 'under_way') ORDER BY id LIMIT 1",
+                 ORDER BY id LIMIT 1",
                 &[
                     place.as_str().into(),
                     repository.as_str().into(),
