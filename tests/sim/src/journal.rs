@@ -789,25 +789,25 @@ impl World {
         for point in points {
             self.point(point);
         }
-        let Some((newest, began)) = run else { return };
+        let Some((newest, began_at)) = run else { return };
         // The numbers of the deletions themselves are given again once they are over, and those of the audit never.
-        let begun = backend.query(
+        let rows = backend.query(
             "SELECT DISTINCT subject FROM audit WHERE action = 'deleting' AND sequence > ?",
             &[newest.cast_signed().into()],
         );
-        let begun: Vec<usize> = begun
+        let deleted: Vec<usize> = rows
             .unwrap_or_default()
             .iter()
             .filter_map(|row| row.text(0).ok()?.split_once('/').and_then(|(version, key)| find(version, key)))
             .collect();
-        if begun.len() > FILES_PER_RUN {
+        if deleted.len() > FILES_PER_RUN {
             self.violated(
                 "Cap",
-                &format!("one run deletes {} packages, and {FILES_PER_RUN} are configured", begun.len()),
+                &format!("one run deletes {} packages, and {FILES_PER_RUN} are configured", deleted.len()),
             );
         }
-        for parcel in begun.into_iter().filter(|parcel| on_their_way.contains(parcel)) {
-            self.was_there(parcel, began);
+        for parcel in deleted.into_iter().filter(|parcel| on_their_way.contains(parcel)) {
+            self.was_there(parcel, began_at);
         }
     }
 
