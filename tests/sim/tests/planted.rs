@@ -20,7 +20,10 @@ const SEEDS_OF_DAYS_MAX: u64 = 1500;
 
 /// The bugs that are planted. The environment names some: `SLIPWAY_SIM_BUGS=TagsFirst,FloatsBack`.
 fn bugs() -> Vec<Planted> {
-    let Ok(named) = std::env::var("SLIPWAY_SIM_BUGS") else { return Planted::ALL.to_vec() };
+    let Ok(named) = std::env::var("SLIPWAY_SIM_BUGS") else {
+        // A hold that comes between a look and the deletion is too rare for chance: the record's own stories have it.
+        return Planted::ALL.into_iter().filter(|bug| *bug != Planted::DeletesWhatIsHeld).collect();
+    };
     let is_named = |bug: &Planted| named.split(',').any(|name| name == format!("{bug:?}"));
     let bugs: Vec<Planted> = Planted::ALL.into_iter().filter(is_named).collect();
     assert!(!bugs.is_empty(), "`{named}` names no bug");
