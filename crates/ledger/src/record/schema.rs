@@ -360,6 +360,16 @@ const IMPORTS: &[&str] = &["CREATE TABLE imports (
     is_compared INTEGER NOT NULL
 )"];
 
+/// Which import it is, where the audit ended that gave way to it, what ended with it, and when it was started.
+const STARTED_IMPORTS: &[&str] = &[
+    "ALTER TABLE imports ADD COLUMN id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE imports ADD COLUMN replaced TEXT",
+    "ALTER TABLE imports ADD COLUMN ended TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE imports ADD COLUMN started_at INTEGER",
+    "UPDATE imports SET started_at = began_at WHERE is_compared = 1
+     AND NOT EXISTS (SELECT 1 FROM stops WHERE scope = 'project' AND stopped_by IS NOT NULL)",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -378,4 +388,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     WITHDRAWALS,
     RETENTION,
     IMPORTS,
+    STARTED_IMPORTS,
 ];
