@@ -90,11 +90,29 @@ pub(crate) enum ToProject {
     /// More rows of the audit.
     ExportAudit { project_id: u64, first: u64, last: u64 },
     /// Make the record of an export.
-    Import { project_id: u64, head: ExportHead, by: String },
+    Import {
+        project_id: u64,
+        /// This import's own, in each of its messages: of two at once only the later one goes on.
+        #[serde(default)]
+        id: String,
+        head: ExportHead,
+        by: String,
+    },
     /// Its next lines.
-    ImportRows { project_id: u64, lines: Vec<String> },
+    ImportRows {
+        project_id: u64,
+        #[serde(default)]
+        id: String,
+        lines: Vec<String>,
+    },
     /// They were all, and had this digest.
-    ImportEnds { project_id: u64, end: End, by: String },
+    ImportEnds {
+        project_id: u64,
+        #[serde(default)]
+        id: String,
+        end: End,
+        by: String,
+    },
     /// What the record says of its targets, beside what the repositories have.
     Compare { project_id: u64, first: u64 },
     /// What the record says of itself in numbers.

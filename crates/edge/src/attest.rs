@@ -37,9 +37,10 @@ const ATTACH_LIMIT: Duration = Duration::from_secs(6);
 /// Attaching is tried for about a day. What is attested can be downloaded meanwhile, and afterwards.
 const TRIES_MAX: u32 = 56;
 
-/// When the next is to be signed or attached. `None` where nothing is signed: what is due waits until there is a key.
+/// When the next is to be signed or attached. `None` where nothing is signed: what is due waits until there is a key, or until
+/// an imported record is compared and started.
 pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
-    if config.edge.signing_key.is_none() {
+    if config.edge.signing_key.is_none() || record.awaits_start()? {
         return Ok(None);
     }
     record.next_attestation(now + WAIT_MAX)
@@ -48,7 +49,7 @@ pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Resul
 /// Signs and attaches what is due.
 pub async fn attest<S: Sql>(record: &Record<S>, host: &impl AttachingHost, config: &Config) -> Result<(), LedgerError> {
     let Some(project) = record.project_id()?.and_then(|id| config.project_of_id(id)) else { return Ok(()) };
-    if config.edge.signing_key.is_none() {
+    if config.edge.signing_key.is_none() || record.awaits_start()? {
         return Ok(());
     }
     sign_all(record, host, config, project).await?;

@@ -650,7 +650,7 @@ impl<S: Sql> Record<S> {
 
     /// Ends a target's approval. Where something was ever begun for these bytes, the public place may have them: that is
     /// said, and they are not taken for merely staged.
-    fn take_back(
+    pub(super) fn take_back(
         &self,
         version: &Version,
         key: &Key,
