@@ -12,7 +12,6 @@ use slipway_core::report::Report;
 use slipway_core::route::Site;
 use slipway_core::time::Timestamp;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
-use slipway_wire::Digest;
 
 use super::{LedgerError, Record, coded, named_target, parse, subject};
 use crate::sql::{Row, Sql, Value};
@@ -267,62 +266,81 @@ impl<S: Sql> Record<S> {
         rows.first().map(shown).transpose()
     }
 
-    /// Why bytes are never released at a place: others that had one of their names there were taken back. Names are those of
-    /// targets, with the place and its repository.
-    pub fn withdrawn_names(
+    /// Why a package is never released where its targets are: one of their names there was taken back, whatever bytes had it,
+    /// or is that of other bytes that were released. `only` asks for one target; without it, all that are shipped.
+    ///
+    /// Both tables are asked. Of a file that somebody has deleted at the server by hand, and of one whose withdrawal a restored
+    /// record does not know, it is known here only that it was released; and the public place has nothing under its name.
+    pub fn withdrawn_names_of(
         &self,
-        cargo: &Cargo,
-        digest: &Digest,
-        targets: &[(String, Site)],
+        version: &Version,
+        key: &Key,
+        only: Option<&str>,
     ) -> Result<Option<String>, LedgerError> {
-        for (distro, Site { place, repository }) in targets {
-            // An image has its tag for a name, wherever it was staged.
-            let filename: Value = cargo.file().map(|file| file.as_str().to_owned()).into();
-            let rows = self.0.query(
-                "SELECT version, digest FROM withdrawals
-                 WHERE place = ?1 AND repository = ?2 AND distro = ?3 AND (?4 IS NULL OR filename = ?4) AND digest <> ?5
-                 ORDER BY id LIMIT 1",
-                &[
-                    place.as_str().into(),
-                    repository.as_str().into(),
-                    distro.as_str().into(),
-                    filename,
-                    digest.to_string().into(),
-                ],
-            )?;
-            if let Some(row) = rows.first() {
-                let name = tag_of(distro).unwrap_or(cargo.as_str());
-                return Ok(Some(format!(
-                    "`{name}` of {repository} had other bytes in {}, {}, which were taken back",
-                    row.text(0)?,
-                    row.text(1)?
-                )));
+        let rows = self.0.query(
+            "SELECT t.distro, t.public_place, t.public_repository, p.filename, p.digest
+             FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.version = ?1 AND t.key = ?2 AND p.filename IS NOT NULL AND p.digest IS NOT NULL
+             AND t.state <> 'skipped' AND (?3 IS NULL OR t.distro = ?3) ORDER BY t.distro",
+            &[version.as_str().into(), key.as_str().into(), only.map(str::to_owned).into()],
+        )?;
+        for row in &rows {
+            if let Some(why) = self.withdrawn_name(version, key, row)? {
+                return Ok(Some(why));
             }
         }
         Ok(None)
     }
 
-    /// The same of a package as it is declared now.
-    pub(super) fn withdrawn_names_of(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
-        let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
-        let rows = self.0.query(
-            "SELECT filename, digest FROM packages WHERE version = ? AND key = ? AND filename IS NOT NULL AND digest IS NOT NULL",
+    /// The same of one target: its name, place and repository, and the file and digest of its package.
+    fn withdrawn_name(&self, version: &Version, key: &Key, target: &Row) -> Result<Option<String>, LedgerError> {
+        let (distro, repository, cargo): (_, _, Cargo) = (target.text(0)?, target.text(2)?, parse(target.text(3)?)?);
+        let at: [Value; 7] = [
+            target.text(1)?.into(),
+            repository.into(),
+            distro.into(),
+            // An image has its tag for a name, wherever it was staged.
+            cargo.file().map(|file| file.as_str().to_owned()).into(),
+            target.text(4)?.into(),
+            version.as_str().into(),
+            key.as_str().into(),
+        ];
+        let name = tag_of(distro).unwrap_or(cargo.as_str());
+        // Of a package's own bytes its target says that they were taken back.
+        let withdrawn = self.0.query(
+            "SELECT version, digest, digest = ?5 FROM withdrawals
+             WHERE place = ?1 AND repository = ?2 AND distro = ?3 AND (?4 IS NULL OR filename = ?4)
+             AND (digest <> ?5 OR (state <> 'not_withdrawn' AND NOT (version = ?6 AND key = ?7))) ORDER BY id LIMIT 1",
             &at,
         )?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let targets = self.0.query(
-            "SELECT distro, public_place, public_repository FROM targets
-             WHERE version = ? AND key = ? AND state <> 'skipped' ORDER BY distro",
+        if let Some(row) = withdrawn.first() {
+            let (of, digest) = (row.text(0)?, row.text(1)?);
+            return Ok(Some(match row.integer(2)? {
+                0 => format!("`{name}` of {repository} had other bytes in {of}, {digest}, which were taken back"),
+                _ => format!("`{name}` of {repository} was taken back in {of}"),
+            }));
+        }
+        let released = self.0.query(
+            "SELECT t.version, p.digest FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.public_place = ?1 AND t.public_repository = ?2 AND t.distro = ?3 AND (?4 IS NULL OR p.filename = ?4)
+             AND t.state IN ('released', 'withdrawn') AND p.digest <> ?5 AND NOT (t.version = ?6 AND t.key = ?7)
+             ORDER BY t.version LIMIT 1",
             &at,
         )?;
-        let targets: Vec<(String, Site)> = targets
-            .iter()
-            .map(|row| {
-                let site = Site { place: row.text(1)?.to_owned(), repository: row.text(2)?.to_owned() };
-                Ok((row.text(0)?.to_owned(), site))
-            })
-            .collect::<Result<_, LedgerError>>()?;
-        self.withdrawn_names(&parse(row.text(0)?)?, &parse(row.text(1)?)?, &targets)
+        let why = |row: &Row| {
+            Ok(format!(
+                "`{name}` of {repository} had other bytes in {}, {}, which were released",
+                row.text(0)?,
+                row.text(1)?
+            ))
+        };
+        released.first().map(why).transpose()
+    }
+
+    /// Whether the end of a copy may be sent, which makes it public: neither is Slipway stopped, nor was a name of its
+    /// taken back since it was allowed to begin.
+    pub fn may_end(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
+        Ok(self.stopped()?.is_none() && self.withdrawn_names_of(version, key, None)?.is_none())
     }
 }
 

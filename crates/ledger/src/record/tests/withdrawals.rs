@@ -1,10 +1,11 @@
 //! Stories of what is taken back.
 
 use slipway_core::api::WithdrawalState;
+use slipway_core::promotion::May;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 
 use super::*;
-use crate::record::TakenBack;
+use crate::record::{Ask, TakenBack};
 
 const REASON: &str = "it pulls the wrong way";
 
@@ -117,16 +118,115 @@ fn what_was_taken_back_is_not_released_again_and_its_name_gets_no_other_bytes() 
     let record = released();
     let withdrawal = ask(&record).expect("it is released").remove(0);
     tell(&record, &withdrawal, 1, WithdrawalState::Withdrawn);
-    let candidate = record.candidate(&version(), &key()).expect("a row").expect("it is planned");
-    assert_eq!(candidate.withdrawn, None, "its own bytes are told by its target's state");
-    let (file, site) = (withdrawal.filename.clone(), withdrawal.public.clone());
-    let name = |cargo: &str, digest: &[u8], distro: &str| {
-        let targets = [(distro.to_owned(), site.clone())];
-        record.withdrawn_names(&cargo.parse().expect("a name"), &Digest::of(digest), &targets).expect("rows")
+    assert_eq!(names(&record, &version()), None, "its own bytes are told by its target's state");
+    let with = |change: &str| {
+        let next = another(&record, "1.2.1", b"other");
+        record.sql().query(change, &[]).expect("rows");
+        let why = names(&record, &next);
+        record.sql().query("DELETE FROM targets WHERE version = '1.2.1'", &[]).expect("rows");
+        record.sql().query("DELETE FROM packages WHERE version = '1.2.1'", &[]).expect("rows");
+        why
     };
-    let why = name(file.as_str(), b"other", JAMMY).expect("other bytes");
-    assert!(why.contains("had other bytes in 1.2.0"), "{why}");
-    assert_eq!(name(file.as_str(), b"deb", JAMMY), None);
-    assert_eq!(name("tug_1.2.1_amd64.deb", b"other", JAMMY), None);
-    assert_eq!(name(file.as_str(), b"other", "ubuntu/noble"), None);
+    let why = with("SELECT 1").expect("other bytes");
+    assert!(why.contains("had other bytes in 1.2.0") && why.contains("taken back"), "{why}");
+    // The same file, staged for another release: what was taken back for a reason stays away.
+    let own = format!("UPDATE packages SET digest = '{}'", Digest::of(b"deb"));
+    let why = with(&own).expect("it was taken back");
+    assert!(why.contains("was taken back in 1.2.0"), "{why}");
+    for elsewhere in [
+        "UPDATE packages SET filename = 'tug_1.2.1_amd64.deb' WHERE version = '1.2.1'",
+        "UPDATE targets SET distro = 'ubuntu/noble' WHERE version = '1.2.1'",
+        "UPDATE targets SET public_repository = 'harbour/other' WHERE version = '1.2.1'",
+        "UPDATE targets SET public_place = 'elsewhere' WHERE version = '1.2.1'",
+        "UPDATE targets SET state = 'skipped' WHERE version = '1.2.1'",
+    ] {
+        assert_eq!(with(elsewhere), None, "{elsewhere}");
+    }
+}
+
+/// Another release with a file of that name, which is in staging.
+fn another(record: &Record<Database>, version: &str, bytes: &[u8]) -> Version {
+    let version: Version = version.parse().expect("a version");
+    let session = session(8, "bb");
+    record.expect(&version, &session, &policy(), Maturity::Final, &planned(None), NOW).expect("a plan");
+    record.declare(&version, &key(), &file(bytes), false, &session, NOW).expect("a declaration");
+    record.seen_in_staging(&version, &key(), JAMMY, &Digest::of(bytes), &Sight::Declared, NOW).expect("a look");
+    version
+}
+
+fn names(record: &Record<Database>, version: &Version) -> Option<String> {
+    record.candidate(version, &key()).expect("a row").expect("it is planned").withdrawn
+}
+
+/// Approves a release whatever stands against it now, and asks for leave to act.
+fn may_act(record: &Record<Database>, version: &Version, bytes: &[u8]) -> May {
+    record
+        .sql()
+        .query("UPDATE targets SET state = 'approved', approval = 9 WHERE version = ?", &[version.as_str().into()])
+        .expect("a target");
+    let ask = Ask {
+        project_id: 1001,
+        version: version.clone(),
+        key: key(),
+        distro: JAMMY.to_owned(),
+        approval: 9,
+        digest: Digest::of(bytes),
+    };
+    record.allow(&ask, NOW).expect("an answer")
+}
+
+#[test]
+fn what_was_approved_before_a_withdrawal_of_its_name_does_not_begin_after_it() {
+    for bytes in [b"other".as_slice(), b"deb"] {
+        let record = released();
+        let next = another(&record, "1.2.1", bytes);
+        let withdrawal = ask(&record).expect("it is released").remove(0);
+        // From when it is asked for, since it may be gone before that is heard.
+        for state in [None, Some(WithdrawalState::Withdrawn)] {
+            if let Some(state) = state {
+                assert!(tell(&record, &withdrawal, 1, state));
+            }
+            let May::Never { state: TargetState::Staged, problem: Some(problem) } = may_act(&record, &next, bytes)
+            else {
+                panic!("its name is taken back");
+            };
+            assert_eq!(problem.code, "withdrawn");
+            assert!(problem.what.contains("Nothing was begun"), "{}", problem.what);
+            assert!(!record.may_end(&next, &key()).expect("rows"), "nor does a copy end that had begun");
+        }
+        let never = record.candidate(&next, &key()).expect("a row").expect("it is planned");
+        assert!(never.targets.iter().all(|(_, state)| *state == TargetState::Staged), "its approval is over");
+    }
+}
+
+#[test]
+fn what_could_not_be_taken_back_stays_public_for_every_release_that_has_it() {
+    let record = released();
+    let next = another(&record, "1.2.1", b"deb");
+    let withdrawal = ask(&record).expect("it is released").remove(0);
+    assert!(tell(&record, &withdrawal, 1, WithdrawalState::NotWithdrawn));
+    assert_eq!(names(&record, &next), None);
+    assert_eq!(may_act(&record, &next, b"deb"), May::Now);
+    assert!(record.may_end(&next, &key()).expect("rows"));
+}
+
+#[test]
+fn a_name_that_was_released_with_other_bytes_is_not_open_for_others_when_its_file_is_gone() {
+    // As in a record that was restored from before the withdrawal; or when somebody has deleted the file at the server.
+    for (state, is_taken) in [
+        (TargetState::Released, true),
+        (TargetState::Withdrawn, true),
+        (TargetState::Failed, false),
+        (TargetState::Staged, false),
+    ] {
+        let record = released();
+        let next = another(&record, "1.2.1", b"other");
+        record
+            .sql()
+            .query("UPDATE targets SET state = ? WHERE version = '1.2.0'", &[state.code().into()])
+            .expect("a target");
+        assert_eq!(record.sql().query("SELECT 1 FROM withdrawals", &[]).expect("rows").len(), 0);
+        assert_eq!(names(&record, &next).is_some(), is_taken, "{state:?}");
+        assert_eq!(may_act(&record, &next, b"other") != May::Now, is_taken, "{state:?}");
+    }
 }
