@@ -4,7 +4,7 @@
 //! released bytes are taken back; others under the name stay, and are said. What people have installed or pulled stays with
 //! them, so before anything is done it is said what they will see.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::promotion::Slot;
 use crate::release::{Key, Maturity, Version};
 use crate::route::Site;
 use crate::stop::Stopped;
-use crate::store::{FloatsBack, Removed, Store};
+use crate::store::{Beside, FloatsBack, Removed, Store};
 use crate::time::Timestamp;
 use crate::trouble::{Trouble, TroubleKind};
 
@@ -84,7 +84,11 @@ pub trait Withdraws {
 #[serde(rename_all = "snake_case")]
 pub enum MayWithdraw {
     /// Now.
-    Now,
+    Now {
+        /// The tags that were released to the same repository and not taken back, and their images.
+        #[serde(default)]
+        released: BTreeMap<String, Digest>,
+    },
     /// Not now: Slipway is stopped.
     Stopped(Stopped),
     /// No more: the record has its end already.
@@ -135,19 +139,19 @@ pub async fn withdraw(
         Slot::Wait { ms } => return Outcome::AwaitingSlot(Duration::from_millis(ms)),
         Slot::CutOff { trouble, .. } => return Outcome::Troubled(trouble),
     }
-    let tags = tags(&withdrawal.with);
     let act = async {
-        let floats = store.floats_back(http, name, withdrawal.digest, &tags).await.map_err(Outcome::Troubled)?;
-        match host.may_withdraw().await.map_err(Outcome::Troubled)? {
-            MayWithdraw::Now => {}
+        let released = match host.may_withdraw().await.map_err(Outcome::Troubled)? {
+            MayWithdraw::Now { released } => released,
             MayWithdraw::Stopped(stopped) => return Err(Outcome::Paused(stopped)),
             MayWithdraw::Over => return Err(Outcome::Over),
-        }
+        };
+        let beside = beside(withdrawal, &released);
+        let floats = store.floats_back(http, name, withdrawal.digest, &beside).await.map_err(Outcome::Troubled)?;
         if !host.begins(&floats) {
             let what = format!("cannot write down that the withdrawal of `{}` begins", withdrawal.filename);
             return Err(Outcome::Troubled(Trouble::passing(what)));
         }
-        Ok(store.withdraw(http, name, withdrawal.digest, &tags).await)
+        Ok(store.withdraw(http, name, withdrawal.digest, &beside).await)
     };
     let acted = act.await;
     host.ended().await;
@@ -190,9 +194,13 @@ async fn look(host: &impl Withdraws, digest: Digest) -> Result<Option<Outcome>, 
     }
 }
 
-/// The tags among names of targets.
-pub fn tags(names: &[String]) -> BTreeSet<Tag> {
-    names.iter().filter_map(|name| tag_of(name)?.parse().ok()).collect()
+/// What a withdrawal and the record say of the other tags of its repository.
+pub fn beside(withdrawal: &Withdrawal, released: &BTreeMap<String, Digest>) -> Beside {
+    let tag = |name: &str| tag_of(name)?.parse::<Tag>().ok();
+    Beside {
+        with: withdrawal.with.iter().filter_map(|name| tag(name)).collect(),
+        released: released.iter().filter_map(|(name, digest)| Some((tag(name)?, *digest))).collect(),
+    }
 }
 
 /// How long a withdrawal has been at it. Its host keeps it from run to run.
@@ -296,8 +304,10 @@ pub fn report(
 /// What became of floating tags, a sentence each.
 pub fn floated(floats: &[FloatsBack]) -> Vec<String> {
     let sentence = |FloatsBack { tag, to }: &FloatsBack| match to {
-        Some(to) => format!("`{tag}` leads to `{to}` again."),
-        None => format!("`{tag}` is gone: no earlier version of it is public."),
+        Some(to) => format!(
+            "`{tag}` leads to `{to}` again, the newest version of it that Slipway released and that is still public."
+        ),
+        None => format!("`{tag}` is gone: no earlier version of it that Slipway released is public."),
     };
     floats.iter().map(sentence).collect()
 }
@@ -449,7 +459,7 @@ mod tests {
         }
 
         async fn may_withdraw(&self) -> Result<MayWithdraw, Trouble> {
-            Ok(self.may.clone().unwrap_or(MayWithdraw::Now))
+            Ok(self.may.clone().unwrap_or(MayWithdraw::Now { released: BTreeMap::new() }))
         }
 
         fn begins(&self, _floats: &[FloatsBack]) -> bool {
@@ -566,7 +576,10 @@ mod tests {
         };
         assert_eq!(
             floated(&[float(Some("17.3.0")), float(None)]),
-            ["`latest` leads to `17.3.0` again.", "`latest` is gone: no earlier version of it is public.",]
+            [
+                "`latest` leads to `17.3.0` again, the newest version of it that Slipway released and that is still public.",
+                "`latest` is gone: no earlier version of it that Slipway released is public.",
+            ]
         );
     }
 }

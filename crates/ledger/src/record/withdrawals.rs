@@ -4,6 +4,8 @@
 //! object, told again when nothing is heard of it, and ended by what that object has seen. Its target stays released until
 //! nobody is served it any more. What was taken back is kept for ever: its name is never given to other bytes.
 
+use std::collections::BTreeMap;
+
 use slipway_core::api::{self, WithdrawalState};
 use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::config::EventKind;
@@ -12,6 +14,7 @@ use slipway_core::report::Report;
 use slipway_core::route::Site;
 use slipway_core::time::Timestamp;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
+use slipway_wire::Digest;
 
 use super::{LedgerError, Record, coded, named_target, parse, subject};
 use crate::sql::{Row, Sql, Value};
@@ -199,11 +202,33 @@ impl<S: Sql> Record<S> {
 
     /// Whether the act of a withdrawal may begin now.
     pub fn may_withdraw(&self, number: u64) -> Result<MayWithdraw, LedgerError> {
-        let rows = self.0.query("SELECT state FROM withdrawals WHERE id = ?", &[number.into()])?;
-        if rows.first().map(|row| row.text(0)).transpose()? != Some(WithdrawalState::UnderWay.code()) {
-            return Ok(MayWithdraw::Over);
+        let rows = self.0.query(
+            "SELECT place, repository, distro FROM withdrawals WHERE id = ? AND state = 'under_way'",
+            &[number.into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(MayWithdraw::Over) };
+        if let Some(stopped) = self.stopped()? {
+            return Ok(MayWithdraw::Stopped(stopped));
         }
-        Ok(self.stopped()?.map_or(MayWithdraw::Now, MayWithdraw::Stopped))
+        let site = Site { place: row.text(0)?.to_owned(), repository: row.text(1)?.to_owned() };
+        let is_image = tag_of(row.text(2)?).is_some();
+        Ok(MayWithdraw::Now { released: if is_image { self.released_tags(&site)? } else { BTreeMap::new() } })
+    }
+
+    /// The tags that were released to a repository and are not being taken back, and their images.
+    pub fn released_tags(&self, site: &Site) -> Result<BTreeMap<String, Digest>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT t.distro, p.digest FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.public_repository = ? AND t.public_place = ? AND t.state = 'released' AND p.digest IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM withdrawals w WHERE w.version = t.version AND w.key = t.key
+                AND w.distro = t.distro AND w.state = 'under_way')",
+            &[site.repository.as_str().into(), site.place.as_str().into()],
+        )?;
+        let tags = rows.iter().map(|row| Ok((row.text(0)?.to_owned(), parse(row.text(1)?)?)));
+        tags.filter(|row: &Result<(String, Digest), LedgerError>| {
+            row.as_ref().map_or(true, |(name, _)| tag_of(name).is_some())
+        })
+        .collect()
     }
 
     /// Takes over what a package's object saw of a withdrawal; whether that changed anything.

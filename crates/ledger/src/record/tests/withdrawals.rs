@@ -1,5 +1,7 @@
 //! Stories of what is taken back.
 
+use std::collections::BTreeMap;
+
 use slipway_core::api::WithdrawalState;
 use slipway_core::promotion::May;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
@@ -37,6 +39,10 @@ fn tell(record: &Record<Database>, withdrawal: &Withdrawal, count: u64, state: W
         .then(|| Code::NotWithdrawable.problem("It does not.", Visible::Done, None));
     let report = WithdrawalReport { count, state, notes: Vec::new(), problem };
     record.withdrawal_seen(withdrawal, &report, NOW).expect("a row")
+}
+
+fn now() -> MayWithdraw {
+    MayWithdraw::Now { released: BTreeMap::new() }
 }
 
 fn state(record: &Record<Database>) -> TargetState {
@@ -81,7 +87,7 @@ fn a_withdrawal_is_given_once_told_again_when_nothing_is_heard_and_ends_by_what_
     assert_eq!(record.withdrawals_to_give().expect("orders"), []);
     assert_eq!(record.unheard_withdrawals(NOW, NOW).expect("orders"), std::slice::from_ref(&withdrawal));
     assert_eq!(state(&record), TargetState::Released, "somebody may still be served it");
-    assert_eq!(record.may_withdraw(withdrawal.number).expect("a row"), MayWithdraw::Now);
+    assert_eq!(record.may_withdraw(withdrawal.number).expect("a row"), now());
     assert!(tell(&record, &withdrawal, 1, WithdrawalState::Withdrawn));
     assert_eq!(state(&record), TargetState::Withdrawn);
     assert!(!tell(&record, &withdrawal, 2, WithdrawalState::NotWithdrawn), "what has ended has ended");
@@ -110,7 +116,7 @@ fn a_stopped_project_takes_nothing_back_until_it_is_started() {
     record.stop("operator", "wrong", NOW).expect("a switch");
     assert!(matches!(record.may_withdraw(withdrawal.number).expect("a row"), MayWithdraw::Stopped(_)));
     record.start("operator", "mended", NOW).expect("a switch");
-    assert_eq!(record.may_withdraw(withdrawal.number).expect("a row"), MayWithdraw::Now);
+    assert_eq!(record.may_withdraw(withdrawal.number).expect("a row"), now());
 }
 
 #[test]
@@ -229,4 +235,40 @@ fn a_name_that_was_released_with_other_bytes_is_not_open_for_others_when_its_fil
         assert_eq!(names(&record, &next).is_some(), is_taken, "{state:?}");
         assert_eq!(may_act(&record, &next, b"other") != May::Now, is_taken, "{state:?}");
     }
+}
+
+#[test]
+fn a_floating_tag_may_lead_back_to_what_was_released_there_and_is_not_being_taken_back() {
+    let record = released();
+    let at = |pipeline_id: u64, tag: &str, state: TargetState, repository: &str| {
+        let version: Version = tag.trim_start_matches(':').parse().expect("a version");
+        record
+            .expect(&version, &session(pipeline_id, "bb"), &policy(), Maturity::Final, &planned(None), NOW)
+            .expect("a plan");
+        let sql = record.sql();
+        let digest = Digest::of(tag.as_bytes()).to_string();
+        sql.query(
+            "UPDATE packages SET filename = 'registry.example.com/team/app', digest = ? WHERE version = ?",
+            &[digest.into(), version.as_str().into()],
+        )
+        .expect("an image");
+        sql.query(
+            "UPDATE targets SET state = ?, distro = ?, public_repository = ? WHERE version = ?",
+            &[state.code().into(), tag.into(), repository.into(), version.as_str().into()],
+        )
+        .expect("a tag");
+        version
+    };
+    let bad = at(10, ":2.3.0", TargetState::Released, "acme/app");
+    at(11, ":2.2.0", TargetState::Released, "acme/app");
+    at(12, ":2.1.0", TargetState::Withdrawn, "acme/app");
+    at(13, ":2.0.0", TargetState::Failed, "acme/app");
+    at(14, ":1.9.0", TargetState::Released, "acme/other");
+    let keys = [key()];
+    let asked = TakenBack { keys: &keys, targets: &[] };
+    let all = record.withdraw(&bad, &asked, "mira", REASON, &|_| Vec::new(), NOW).expect("it is released");
+    let MayWithdraw::Now { released } = record.may_withdraw(all[0].number).expect("a row") else {
+        panic!("nothing stops it")
+    };
+    assert_eq!(released, BTreeMap::from([(":2.2.0".to_owned(), Digest::of(b":2.2.0"))]));
 }
