@@ -65,7 +65,7 @@ pub async fn ask<S: Sql>(
     }
     let targets: Vec<_> =
         request.targets.iter().map(|target| (target.key.clone(), target.target.to_string())).collect();
-    let asked = TakenBack { keys: &request.keys, targets: &targets };
+    let asked = TakenBack { keys: &request.keys, targets: &targets, shared: request.shared };
     let would = record.withdrawable(version, &asked)?;
     let mut looks = Vec::new();
     for one in &would {
@@ -107,6 +107,7 @@ pub async fn ask<S: Sql>(
             name: one.filename.to_string(),
             digest: one.digest,
             found,
+            also: one.also.clone(),
             users: seen(one),
         })
     };

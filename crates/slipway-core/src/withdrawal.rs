@@ -55,6 +55,12 @@ pub struct Withdrawal {
     /// Other tags of the image there that are taken back with it.
     #[serde(default)]
     pub with: Vec<String>,
+    /// Other tags of the image there, which were released and stay: they keep it.
+    #[serde(default)]
+    pub stays: Vec<String>,
+    /// Other releases that have the same file or tag public: what they lose with it, by release and package.
+    #[serde(default)]
+    pub also: Vec<String>,
 }
 
 /// What a host lends to a withdrawal while it runs.
@@ -314,7 +320,7 @@ pub fn floated(floats: &[FloatsBack]) -> Vec<String> {
 
 /// What the users of a target see once it is withdrawn, a sentence each. It is said before anything is done, and kept.
 pub fn users_see(withdrawal: &Withdrawal) -> Vec<String> {
-    let Withdrawal { filename, public: Site { repository, .. }, distro, .. } = withdrawal;
+    let Withdrawal { filename, public: Site { repository, .. }, distro, stays, also, .. } = withdrawal;
     let kind = filename.file().and_then(Filename::kind);
     let lines = match kind {
         Some(PackageKind::Deb) => [
@@ -337,20 +343,26 @@ pub fn users_see(withdrawal: &Withdrawal) -> Vec<String> {
         ],
         None => {
             let tag = tag_of(distro).unwrap_or_default();
+            let stays: Vec<String> = stays.iter().filter_map(|name| Some(format!("`{}`", tag_of(name)?))).collect();
+            let by_digest = if stays.is_empty() {
+                "so is whoever pulls it by its digest, unless another tag leads to it".to_owned()
+            } else {
+                format!("by its digest the image can still be pulled, since it is {}, too", stays.join(", "))
+            };
             [
-                format!(
-                    "Whoever pulls `{repository}:{tag}` is told that there is no such image; so is whoever pulls it by its \
-                     digest, unless another tag leads to it."
-                ),
+                format!("Whoever pulls `{repository}:{tag}` is told that there is no such image; {by_digest}."),
                 "Images that were pulled stay where they are, and containers go on running.".to_owned(),
             ]
         }
     };
+    let others = also.iter().map(|other| {
+        format!("The same is public as `{other}`, which loses it, too: a release that is not named here.")
+    });
     let ends = [
         "Mirrors and caches of others may keep it for as long as they like.".to_owned(),
         "The name is never released again with other bytes; a fixed package needs another version.".to_owned(),
     ];
-    lines.into_iter().chain(ends).collect()
+    others.chain(lines).chain(ends).collect()
 }
 
 #[cfg(test)]
@@ -484,6 +496,8 @@ mod tests {
             public: Site { place: "depot".to_owned(), repository: "harbour/tug".to_owned() },
             distro: "ubuntu/jammy".to_owned(),
             with: Vec::new(),
+            stays: Vec::new(),
+            also: Vec::new(),
         }
     }
 
@@ -570,6 +584,19 @@ mod tests {
         ] {
             assert!(said(filename, distro).contains(part), "{filename}: {}", said(filename, distro));
         }
+        let shared = Withdrawal { also: vec!["1.1/tug".to_owned()], ..withdrawal() };
+        assert!(users_see(&shared)[0].contains("`1.1/tug`, which loses it, too"), "{:?}", users_see(&shared));
+        let tagged = Withdrawal {
+            filename: "registry.example.com/team/app".parse().expect("an image"),
+            distro: ":17.3.1".to_owned(),
+            stays: vec![":17.3.1-ee".to_owned()],
+            ..withdrawal()
+        };
+        assert!(
+            users_see(&tagged)[0].contains("can still be pulled, since it is `17.3.1-ee`"),
+            "{:?}",
+            users_see(&tagged)
+        );
         let float = |to: Option<&str>| FloatsBack {
             tag: "latest".parse().expect("a tag"),
             to: to.map(|tag| tag.parse().expect("a tag")),

@@ -4,7 +4,7 @@
 //! object, told again when nothing is heard of it, and ended by what that object has seen. Its target stays released until
 //! nobody is served it any more. What was taken back is kept for ever: its name is never given to other bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_core::api::{self, WithdrawalState};
 use slipway_core::cargo::{Cargo, tag_of};
@@ -26,6 +26,8 @@ pub struct TakenBack<'a> {
     pub keys: &'a [Key],
     /// Single targets, by the text form of their names.
     pub targets: &'a [(Key, String)],
+    /// Whether other releases that have the same public may lose it, too.
+    pub shared: bool,
 }
 
 impl<S: Sql> Record<S> {
@@ -81,8 +83,41 @@ impl<S: Sql> Record<S> {
                 .iter()
                 .filter(|other| other.public == one.public && other.digest == one.digest && other.distro != one.distro);
             one.with = with.filter(|other| tag_of(&other.distro).is_some()).map(|other| other.distro.clone()).collect();
+            one.stays = self.other_tags(one)?;
+            one.also = self.sharers(one)?.into_iter().map(|(version, key)| format!("{version}/{key}")).collect();
         }
         Ok(all)
+    }
+
+    /// Other releases of which the same file or tag is public: what is taken back of one is gone for all.
+    fn sharers(&self, withdrawal: &Withdrawal) -> Result<Vec<(Version, Key)>, LedgerError> {
+        let Withdrawal { version, key, filename, digest, public, distro, .. } = withdrawal;
+        let rows = self.0.query(
+            "SELECT t.version, t.key FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.public_place = ?1 AND t.public_repository = ?2 AND t.distro = ?3 AND (?4 IS NULL OR p.filename = ?4)
+             AND t.state = 'released' AND p.digest = ?5 AND NOT (t.version = ?6 AND t.key = ?7) ORDER BY t.version, t.key",
+            &[
+                public.place.as_str().into(),
+                public.repository.as_str().into(),
+                distro.as_str().into(),
+                filename.file().map(|file| file.as_str().to_owned()).into(),
+                digest.to_string().into(),
+                version.as_str().into(),
+                key.as_str().into(),
+            ],
+        )?;
+        rows.iter().map(|row| Ok((parse(row.text(0)?)?, parse(row.text(1)?)?))).collect()
+    }
+
+    /// Other tags that were released and lead to the same image, and are not taken back with this one.
+    fn other_tags(&self, withdrawal: &Withdrawal) -> Result<Vec<String>, LedgerError> {
+        let Withdrawal { digest, public, distro, with, .. } = withdrawal;
+        if tag_of(distro).is_none() {
+            return Ok(Vec::new());
+        }
+        let mut tags = self.released_tags(public)?;
+        tags.retain(|tag, led| led == digest && tag != distro && !with.contains(tag));
+        Ok(tags.into_keys().collect())
     }
 
     fn withdrawal_of(
@@ -110,6 +145,8 @@ impl<S: Sql> Record<S> {
             public: Site { place: row.text(2)?.to_owned(), repository: row.text(3)?.to_owned() },
             distro,
             with: Vec::new(),
+            stays: Vec::new(),
+            also: Vec::new(),
         }))
     }
 
@@ -126,6 +163,13 @@ impl<S: Sql> Record<S> {
     ) -> Result<Vec<Withdrawal>, LedgerError> {
         self.0.atomically(|| {
             let mut all = self.withdrawable(version, asked)?;
+            let others: BTreeSet<String> = all.iter().flat_map(|one| one.also.iter().cloned()).collect();
+            if !others.is_empty() && !asked.shared {
+                return Err(LedgerError::SharedWithOthers {
+                    version: version.clone(),
+                    others: others.into_iter().collect(),
+                });
+            }
             for one in &mut all {
                 let Withdrawal { key, filename, digest, public, distro, .. } = &*one;
                 let users = users(one);
@@ -151,7 +195,7 @@ impl<S: Sql> Record<S> {
                 let (word, name) = named_target(distro);
                 let details = serde_json::json!({
                     (word): name, "digest": digest, "reason": reason, "place": public.place, "repository": public.repository,
-                    "users": users,
+                    "users": users, "also": one.also,
                 });
                 let subject = subject(version, key);
                 one.number = rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
@@ -264,6 +308,7 @@ impl<S: Sql> Record<S> {
                 WithdrawalState::Withdrawn => {
                     self.set(version, key, &Report::of(distro.clone(), TargetState::Withdrawn), now)?;
                     self.change(version, "edge", "withdrawn", &subject(version, key), &details, now)?;
+                    self.gone_for_others(withdrawal, now)?;
                 }
                 WithdrawalState::NotWithdrawn => {
                     let kind = EventKind::NeedsPerson;
@@ -274,6 +319,26 @@ impl<S: Sql> Record<S> {
             }
             Ok(true)
         })
+    }
+
+    /// What was taken back of one release is gone for all that had it public: each has the withdrawal in its own record.
+    fn gone_for_others(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<(), LedgerError> {
+        let Withdrawal { number, version, key, distro, digest, .. } = withdrawal;
+        for (other, of) in self.sharers(withdrawal)? {
+            self.0.query(
+                "INSERT INTO withdrawals
+                    (version, key, distro, place, repository, filename, digest, sent_order, asked_by, reason, at, users,
+                     is_given, told_at, heard, state, notes, problem)
+                 SELECT ?2, ?3, distro, place, repository, filename, digest, sent_order, asked_by, reason, at, users,
+                     is_given, told_at, heard, state, notes, problem FROM withdrawals WHERE id = ?1",
+                &[(*number).into(), other.as_str().into(), of.as_str().into()],
+            )?;
+            self.set(&other, &of, &Report::of(distro.clone(), TargetState::Withdrawn), now)?;
+            let (word, name) = named_target(distro);
+            let details = serde_json::json!({ (word): name, "digest": digest, "with": format!("{version}/{key}") });
+            self.change(&other, "edge", "withdrawn", &subject(&other, &of), &details, now)?;
+        }
+        Ok(())
     }
 
     /// The last withdrawal of a target, as callers see it.

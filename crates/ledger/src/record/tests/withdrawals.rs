@@ -30,7 +30,7 @@ fn set(record: &Record<Database>, state: TargetState) {
 
 fn ask(record: &Record<Database>) -> Result<Vec<Withdrawal>, LedgerError> {
     let keys = [key()];
-    let asked = TakenBack { keys: &keys, targets: &[] };
+    let asked = TakenBack { keys: &keys, targets: &[], shared: false };
     record.withdraw(&version(), &asked, "mira", REASON, &|_| vec!["apt fails.".to_owned()], NOW)
 }
 
@@ -65,7 +65,7 @@ fn only_what_was_released_is_taken_back() {
             _ => assert!(matches!(asked, Err(LedgerError::NothingReleased { .. })), "{state:?}"),
         }
         let target = [(key(), JAMMY.to_owned())];
-        let single = record.withdrawable(&version(), &TakenBack { keys: &[], targets: &target });
+        let single = record.withdrawable(&version(), &TakenBack { keys: &[], targets: &target, shared: false });
         match state {
             TargetState::Released | TargetState::Withdrawn => assert_eq!(single.expect("it is public, or was"), []),
             _ => assert!(matches!(single, Err(LedgerError::NotReleased { .. })), "{state:?}"),
@@ -73,7 +73,7 @@ fn only_what_was_released_is_taken_back() {
     }
     let record = released();
     let target = [(key(), "el/9".to_owned())];
-    let unknown = record.withdrawable(&version(), &TakenBack { keys: &[], targets: &target });
+    let unknown = record.withdrawable(&version(), &TakenBack { keys: &[], targets: &target, shared: false });
     assert!(matches!(unknown, Err(LedgerError::NoTarget { .. })));
 }
 
@@ -265,10 +265,54 @@ fn a_floating_tag_may_lead_back_to_what_was_released_there_and_is_not_being_take
     at(13, ":2.0.0", TargetState::Failed, "acme/app");
     at(14, ":1.9.0", TargetState::Released, "acme/other");
     let keys = [key()];
-    let asked = TakenBack { keys: &keys, targets: &[] };
+    let asked = TakenBack { keys: &keys, targets: &[], shared: false };
     let all = record.withdraw(&bad, &asked, "mira", REASON, &|_| Vec::new(), NOW).expect("it is released");
     let MayWithdraw::Now { released } = record.may_withdraw(all[0].number).expect("a row") else {
         panic!("nothing stops it")
     };
     assert_eq!(released, BTreeMap::from([(":2.2.0".to_owned(), Digest::of(b":2.2.0"))]));
+}
+
+#[test]
+fn what_another_release_has_public_too_is_taken_back_for_both_or_for_none() {
+    let record = released();
+    let next = another(&record, "1.2.1", b"deb");
+    record.sql().query("UPDATE targets SET state = 'released'", &[]).expect("both");
+    let keys = [key()];
+    let asked = TakenBack { keys: &keys, targets: &[], shared: false };
+    let would = record.withdrawable(&version(), &asked).expect("it is released");
+    assert_eq!(would[0].also, ["1.2.1/jammy-amd64"]);
+    let refused = ask(&record).expect_err("another release has it public");
+    assert!(matches!(refused, LedgerError::SharedWithOthers { .. }), "{refused}");
+    assert!(refused.to_string().starts_with("`1.2.1/jammy-amd64` has the same public as well"), "{refused}");
+    assert_eq!(record.withdrawals_to_give().expect("orders"), [], "nothing was asked for");
+
+    let asked = TakenBack { shared: true, ..asked };
+    let all = record.withdraw(&version(), &asked, "mira", REASON, &|_| Vec::new(), NOW).expect("with a word");
+    assert_eq!(record.states(&next, &key()).expect("targets")[0].1, TargetState::Released, "it is not gone yet");
+    assert!(tell(&record, &all[0], 1, WithdrawalState::Withdrawn));
+    for version in [version(), next] {
+        assert_eq!(record.states(&version, &key()).expect("targets")[0].1, TargetState::Withdrawn, "{version}");
+        let shown = record.withdrawal(&version, &key(), JAMMY).expect("a row").expect("it is told");
+        assert_eq!((shown.reason.as_str(), shown.state), (REASON, WithdrawalState::Withdrawn), "{version}");
+    }
+    assert!(!record.is_withdrawing().expect("rows"), "both have their end");
+}
+
+#[test]
+fn a_release_with_other_bytes_or_another_name_has_nothing_in_common() {
+    for change in [
+        "UPDATE packages SET digest = 'sha256:00' WHERE version = '1.2.1'",
+        "UPDATE packages SET filename = 'tug_1.2.1_amd64.deb' WHERE version = '1.2.1'",
+        "UPDATE targets SET distro = 'ubuntu/noble' WHERE version = '1.2.1'",
+        "UPDATE targets SET public_repository = 'harbour/other' WHERE version = '1.2.1'",
+        "UPDATE targets SET public_place = 'elsewhere' WHERE version = '1.2.1'",
+        "UPDATE targets SET state = 'staged' WHERE version = '1.2.1'",
+    ] {
+        let record = released();
+        another(&record, "1.2.1", b"deb");
+        record.sql().query("UPDATE targets SET state = 'released'", &[]).expect("both");
+        record.sql().query(change, &[]).expect("a change");
+        assert_eq!(ask(&record).expect("it alone").len(), 1, "{change}");
+    }
 }
