@@ -45,6 +45,8 @@ pub(crate) enum ToProject {
     },
     /// A package's object asks whether its act may begin.
     MayAct(Box<Ask>),
+    /// Whoever copies asks whether the end of a copy may be sent.
+    MayEnd { project_id: u64, version: Version, key: Key },
     /// Somebody changes what may be released.
     Change { project_id: u64, version: Version, by: By, change: Change },
     /// Somebody takes back what is public, or asks what that would be.

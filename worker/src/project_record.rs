@@ -169,6 +169,11 @@ impl ProjectRecord {
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys, all } => self.promote(&session, &version, keys, all).await,
             ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
+            ToProject::MayEnd { project_id, version, key } => {
+                self.know_id(project_id)?;
+                self.hear_first().await?;
+                json(200, &self.record()?.may_end(&version, &key)?)
+            }
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
             }

@@ -47,6 +47,8 @@ pub enum StopReason {
     Blocked(String),
     /// It held until then.
     Lapsed(Timestamp),
+    /// A name of its bytes was taken back, or is that of others.
+    Withdrawn(String),
 }
 
 /// Gates that somebody opens for packages.
@@ -577,6 +579,12 @@ impl<S: Sql> Record<S> {
             if let Some(stopped) = self.stopped()? {
                 return Ok(May::Stopped(stopped));
             }
+            // What was approved before a withdrawal is held to it all the same.
+            if let Some(why) = self.withdrawn_names_of(&ask.version, &ask.key, Some(&ask.distro))? {
+                let why = StopReason::Withdrawn(why);
+                let (state, problem) = self.take_back(&ask.version, &ask.key, &ask.distro, ask.approval, &why, now)?;
+                return Ok(May::Never { state, problem: Some(problem) });
+            }
             self.0.query(
                 "UPDATE targets SET allowed_at = COALESCE(allowed_at, ?), begun = 1, told_at = ?
                  WHERE version = ? AND key = ? AND distro = ?",
@@ -675,6 +683,7 @@ impl<S: Sql> Record<S> {
                 let at = slipway_core::gate::moment(*at);
                 (Code::Lapsed, format!("Its approval lapsed at {at}, before its turn came. {done}."))
             }
+            StopReason::Withdrawn(why) => (Code::Withdrawn, format!("It was approved, and {why}. {done}.")),
         };
         let problem = code.problem(what.clone(), public, None);
         // First the report, while the target still has its approval: others are told once for each.
