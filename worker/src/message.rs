@@ -121,8 +121,10 @@ pub(crate) enum ToProject {
     Measure { project_id: u64 },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
-    /// How the switch stands that stops everything.
+    /// How the switch stands that stops everything. The answer is the last turn of which the record has heard.
     Hear { project_id: u64, word: Word },
+    /// The last turn of that switch of which the record has heard.
+    Heard { project_id: u64 },
     /// Why nothing of the project is published or deleted now.
     Stopped { project_id: u64 },
     /// Turn the switch of this project alone.
@@ -186,6 +188,8 @@ pub(crate) enum ToDirectory {
     Turn { is_stopped: bool, by: String, reason: String, projects: Vec<u64> },
     /// How that switch stands.
     Word,
+    /// How that switch stands, for a record that has heard of this turn of it.
+    Learn { heard: Option<u64> },
 }
 
 /// How the switch stands, and which projects have not heard of that.
