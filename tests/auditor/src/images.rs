@@ -30,7 +30,7 @@ pub(crate) fn judge_images(evidence: &Evidence, story: &Story, find: &mut impl F
     for tag in tags(evidence, story) {
         let shown = format!("{}:{}", tag.repository, tag.name);
         if !tag.own.is_empty() {
-            judge_own(&tag, &shown, story, find);
+            judge_own(evidence, &tag, &shown, story, find);
         }
         judge_order(evidence, &tag, &shown, find);
         judge_withdrawn(&tag, &shown, story, find);
@@ -39,6 +39,10 @@ pub(crate) fn judge_images(evidence: &Evidence, story: &Story, find: &mut impl F
         // An approval names no floating tag, and neither does the row that tells of a withdrawal.
         let floats = !push.name.starts_with("sha256:") && !story.names_tag(&push.name);
         let what = if floats { "" } else { push.name.trim_start_matches("sha256:") };
+        if push.is_blob {
+            find("blob", format!("{}: the blob {} was deleted, which others may need", push.repository, push.name));
+            continue;
+        }
         if evidence.public_images.contains(&push.repository) && !is_told_of(&evidence.audits, &["withdr"], what) {
             find("unspoken", format!("{}: {} was deleted, and no audit says why", push.repository, push.name));
         }
@@ -69,11 +73,20 @@ fn tags<'a>(evidence: &'a Evidence, story: &Story) -> Vec<Tag<'a>> {
 }
 
 /// A tag that Slipway has set leads to what was approved, and a final one to one image alone.
-fn judge_own(tag: &Tag<'_>, shown: &str, story: &Story, find: &mut impl FnMut(&'static str, String)) {
+fn judge_own(
+    evidence: &Evidence,
+    tag: &Tag<'_>,
+    shown: &str,
+    story: &Story,
+    find: &mut impl FnMut(&'static str, String),
+) {
     let approved = || story.approved.iter().filter(|said| said.is_image);
-    // What stands beside an image is under a tag that is made of its digest.
+    // What stands beside an image, or a part of one, is under a tag that is made of its digest.
     if let Some(beside) = tag.name.strip_prefix("sha256-") {
-        if !approved().any(|said| beside.starts_with(&said.digest)) {
+        let parts = evidence.images.iter().filter(|image| approved().any(|said| said.digest == image.digest));
+        let mut may = approved().map(|said| &said.digest).chain(parts.flat_map(|image| &image.parts));
+        // Of an image that was taken back the parts are not known any more.
+        if story.withdrawn.is_empty() && !may.any(|digest| beside.starts_with(digest.as_str())) {
             find("unapproved", format!("{shown} stands beside an image that nobody approved"));
         }
         return;
@@ -117,7 +130,7 @@ fn judge_order(evidence: &Evidence, tag: &Tag<'_>, shown: &str, find: &mut impl 
                 let how = if evidence.is_own(before) { "twice" } else { "overwritten" };
                 find(how, format!("{shown} is final, and was set over what was there"));
             }
-        } else if !push.adds && (push.name == tag.name || push.name.starts_with("sha256:")) {
+        } else if !push.adds && !push.is_blob && (push.name == tag.name || push.name.starts_with("sha256:")) {
             // Which tags led to a manifest that was deleted is not known: all of them may have.
             there = None;
         }
@@ -158,9 +171,13 @@ fn judge_claim(evidence: &Evidence, story: &Story, said: &Said, find: &mut impl 
     match images.iter().find(|image| image.digest == said.digest) {
         None if images.is_empty() => find("not-served", format!("{what} is called released, and no registry has it")),
         None => find("other-image", format!("{what} leads to another image than {}", said.digest)),
-        Some(image) if !image.lacks.is_empty() => {
-            find("not-whole", format!("{what} leads to what is not there: {}", image.lacks.join(", ")));
+        Some(image) => {
+            let took =
+                |name: &&String| evidence.pushes.iter().any(|push| !evidence.is_own(push) && push.name == **name);
+            let lacks: Vec<&String> = image.lacks.iter().filter(|name| !took(name)).collect();
+            if !lacks.is_empty() {
+                find("not-whole", format!("{what} leads to what is not there: {lacks:?}"));
+            }
         }
-        Some(_) => {}
     }
 }

@@ -28,6 +28,8 @@ pub struct Image {
     pub tag: String,
     /// The digest of the manifest that anybody gets.
     pub digest: String,
+    /// The digests of the manifests that are parts of it.
+    pub parts: Vec<String>,
     /// What is missing of that to which it leads, or is something else than its digest says.
     pub lacks: Vec<String>,
 }
@@ -43,7 +45,7 @@ pub struct Tagged {
     pub digest: String,
 }
 
-/// A write to a tag or a manifest that a registry has accepted.
+/// A write to a tag or a manifest that a registry has accepted, or the deletion of a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Push {
     /// When, in milliseconds since 1970; the log counts in seconds.
@@ -52,6 +54,8 @@ pub struct Push {
     pub repository: String,
     /// The tag, or `sha256:` and 64 hex digits.
     pub name: String,
+    /// Whether it is a blob's.
+    pub is_blob: bool,
     /// Whether it is there afterwards. Otherwise it is gone.
     pub adds: bool,
     /// What the program calls itself that did it.
@@ -141,7 +145,7 @@ fn read_image(anybody: &Anybody<'_>, tag: &str, bytes_max: u64) -> Result<Option
     let base = format!("/v2/{repository}");
     let Some(manifest) = anybody.get(&format!("{base}/manifests/{tag}"), MANIFESTS)? else { return Ok(None) };
     let digest = sha256(manifest.as_bytes());
-    let mut lacks = Vec::new();
+    let (mut parts, mut lacks) = (Vec::new(), Vec::new());
     let mut open = vec![manifest.into_bytes()];
     while let Some(manifest) = open.pop() {
         let manifest: Value =
@@ -149,6 +153,7 @@ fn read_image(anybody: &Anybody<'_>, tag: &str, bytes_max: u64) -> Result<Option
         let named = |name: &str| manifest[name].as_array().cloned().unwrap_or_default();
         for child in named("manifests") {
             let digest = child["digest"].as_str().unwrap_or_default();
+            parts.push(digest.trim_start_matches("sha256:").to_owned());
             match anybody.get(&format!("{base}/manifests/{digest}"), MANIFESTS)? {
                 Some(answer) if format!("sha256:{}", sha256(answer.as_bytes())) == digest => {
                     open.push(answer.into_bytes())
@@ -167,7 +172,7 @@ fn read_image(anybody: &Anybody<'_>, tag: &str, bytes_max: u64) -> Result<Option
             }
         }
     }
-    Ok(Some(Image { repository: (*repository).to_owned(), tag: tag.to_owned(), digest, lacks }))
+    Ok(Some(Image { repository: (*repository).to_owned(), tag: tag.to_owned(), digest, parts, lacks }))
 }
 
 /// The writes in the log of a registry's requests, which is in the form that web servers write:
@@ -181,11 +186,14 @@ fn push(line: &str) -> Option<Push> {
     let [before, request, status, _, _, program, ..] = parts.as_slice() else { return None };
     let (method, rest) = request.split_once(' ')?;
     let (path, _) = rest.split_once(' ')?;
-    let (repository, name) = path.strip_prefix("/v2/")?.split_once("/manifests/")?;
-    let status = status.split_whitespace().next()?;
-    let adds = match (method, status) {
-        ("PUT", "201") => true,
-        ("DELETE", "202") => false,
+    let path = path.strip_prefix("/v2/")?;
+    let manifest = path.split_once("/manifests/").map(|(repository, name)| (repository, name, false));
+    let (repository, name, is_blob) =
+        manifest.or_else(|| path.split_once("/blobs/").map(|(repository, name)| (repository, name, true)))?;
+    let adds = match (method, status.split_whitespace().next()?) {
+        // Blobs come by uploads, and lead to nothing by themselves.
+        ("PUT", "201") if !is_blob => true,
+        ("DELETE", "202") if name.starts_with("sha256:") || !is_blob => false,
         _ => return None,
     };
     let (_, time) = before.split_once('[')?;
@@ -193,6 +201,7 @@ fn push(line: &str) -> Option<Push> {
         at_ms: logged(time)?,
         repository: repository.to_owned(),
         name: name.to_owned(),
+        is_blob,
         adds,
         program: (*program).to_owned(),
     })
@@ -254,11 +263,18 @@ mod tests {
             line("PUT /v2/acme/app/manifests/1.1", 401),
             line("PUT /v2/acme/app/blobs/uploads/1?digest=x", 201),
             line("DELETE /v2/acme/app/manifests/sha256:ab", 202),
+            line("DELETE /v2/acme/app/blobs/sha256:cd", 202),
+            line("DELETE /v2/acme/app/blobs/uploads/1", 202),
             "time=\"2026-11-02\" level=info msg=\"response completed\"\n".to_owned(),
         ];
-        let read: Vec<_> = pushes(&log.concat()).into_iter().map(|push| (push.name, push.adds, push.at_ms)).collect();
+        let read: Vec<_> =
+            pushes(&log.concat()).into_iter().map(|push| (push.name, push.is_blob, push.adds, push.at_ms)).collect();
         // date -u -d '2026-11-02T09:14:05Z' +%s
         let at_ms = 1_793_610_845_000;
-        assert_eq!(read, [("1.0".to_owned(), true, at_ms), ("sha256:ab".to_owned(), false, at_ms)]);
+        let write = |name: &str, is_blob, adds| (name.to_owned(), is_blob, adds, at_ms);
+        assert_eq!(
+            read,
+            [write("1.0", false, true), write("sha256:ab", false, false), write("sha256:cd", true, false)]
+        );
     }
 }

@@ -297,7 +297,13 @@ fn right_image() -> History {
 }
 
 fn image(tag: &str, contents: &str) -> Image {
-    Image { repository: APP.to_owned(), tag: tag.to_owned(), digest: digest(contents), lacks: Vec::new() }
+    Image {
+        repository: APP.to_owned(),
+        tag: tag.to_owned(),
+        digest: digest(contents),
+        parts: vec![digest("part")],
+        lacks: Vec::new(),
+    }
 }
 
 fn tagged(tag: &str, contents: &str) -> Tagged {
@@ -305,7 +311,7 @@ fn tagged(tag: &str, contents: &str) -> Tagged {
 }
 
 fn push(at_ms: i64, name: &str, adds: bool, program: &str) -> Push {
-    Push { at_ms, repository: APP.to_owned(), name: name.to_owned(), adds, program: program.to_owned() }
+    Push { at_ms, repository: APP.to_owned(), name: name.to_owned(), is_blob: false, adds, program: program.to_owned() }
 }
 
 /// The image was taken back, and `latest` with it.
@@ -331,10 +337,15 @@ fn nothing_is_found_where_nothing_is_wrong_with_images() {
             h.evidence.pushes.extend(["1.1", "latest"].map(|tag| push(55_000, tag, true, "Slipway/0.1.0")));
         }),
         ("an attestation stands beside it", |h| {
-            let beside = format!("sha256-{}", digest("image"));
+            let beside = format!("sha256-{}", digest("part"));
             h.evidence.pushes.push(push(45_000, &beside, true, "Slipway/0.1.0"));
             h.evidence.images.push(image(&beside, "attestation"));
             h.evidence.tagged.push(tagged(&beside, "attestation"));
+        }),
+        ("somebody else takes a part of it away", |h| {
+            let layer = format!("sha256:{}", digest("layer"));
+            h.evidence.pushes.push(Push { is_blob: true, ..push(45_000, &layer, false, "curl/8.0") });
+            h.evidence.images[0].lacks.push(layer);
         }),
         ("somebody else has tags of their own", |h| {
             h.evidence.pushes.push(push(5_000, "theirs", true, "skopeo/1.9.3"));
@@ -436,6 +447,15 @@ const WRONG_IMAGES: &[(&str, Change, &[&str])] = &[
         "an image of which a part is missing",
         |h| h.evidence.images[0].lacks = vec!["sha256:0".to_owned()],
         &["not-whole"],
+    ),
+    (
+        "a part that Slipway has deleted",
+        |h| {
+            let layer = format!("sha256:{}", digest("layer"));
+            h.evidence.pushes.push(Push { is_blob: true, ..push(45_000, &layer, false, "Slipway/0.1.0") });
+            h.evidence.images[0].lacks.push(layer);
+        },
+        &["blob", "not-whole"],
     ),
     (
         "a release that no registry has",
