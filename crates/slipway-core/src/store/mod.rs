@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::join;
-pub use slipway_oci::Artifact;
+pub use slipway_oci::{Artifact, Kept};
 use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
@@ -164,7 +164,7 @@ pub enum NotShipped {
 pub enum Removed {
     /// It is gone, as far as the server says; lists and indexes may show it for a while.
     Whole,
-    /// The image's tag is gone. The image stays, by its digest, for the reason that is given.
+    /// The image's tag is gone. The image stays, by its digest, or parts of it do, for the reason that is given.
     TagOnly(String),
     /// It was not there. That alone proves nothing: what is not seen may be out of sight.
     Absent,
@@ -405,7 +405,7 @@ impl Store {
         http: &impl Http,
         name: &Name,
         digest: Digest,
-        kept: &BTreeSet<Digest>,
+        kept: &Kept,
     ) -> Result<Removed, Trouble> {
         match (self, name) {
             (Self::Packagecloud { account, repository, .. }, Name::File(distro, filename)) => {
@@ -465,7 +465,7 @@ impl Store {
             (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
                 registry.withdraw(http, tag, digest, with).await
             }
-            _ => self.remove(http, name, digest, &BTreeSet::new()).await,
+            _ => self.remove(http, name, digest, &Kept::default()).await,
         }
     }
 
