@@ -360,6 +360,22 @@ const IMPORTS: &[&str] = &["CREATE TABLE imports (
     is_compared INTEGER NOT NULL
 )"];
 
+/// When a deletion is looked at again, and since when staging does not show what is deleted; and how far a run is.
+const RUNS: &[&str] = &[
+    "ALTER TABLE removals ADD COLUMN look_at INTEGER",
+    "ALTER TABLE removals ADD COLUMN gone_at INTEGER",
+    "CREATE TABLE retention_run (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        clocks_agree INTEGER NOT NULL,
+        staged_at INTEGER NOT NULL,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        files INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        is_full INTEGER NOT NULL
+    )",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -378,4 +394,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     WITHDRAWALS,
     RETENTION,
     IMPORTS,
+    RUNS,
 ];

@@ -400,13 +400,7 @@ impl Store {
     /// lead to them; a package server has no use for it.
     ///
     /// Cut off anywhere, it goes on when it is asked again. An error settles nothing: look again.
-    pub async fn remove(
-        &self,
-        http: &impl Http,
-        name: &Name,
-        digest: Digest,
-        kept: &Kept,
-    ) -> Result<Removed, Trouble> {
+    pub async fn remove(&self, http: &impl Http, name: &Name, digest: Digest, kept: &Kept) -> Result<Removed, Trouble> {
         match (self, name) {
             (Self::Packagecloud { account, repository, .. }, Name::File(distro, filename)) => {
                 let failed = |doing: &str, error: &CallError| {
@@ -433,6 +427,14 @@ impl Store {
             (Self::Packagecloud { account, .. }, Name::Image(_)) => {
                 Err(Trouble::lasting(Code::NotConfigured, format!("{} holds no images", account.base())))
             }
+        }
+    }
+
+    /// Whether an image that is here has all the manifests that it names. A file is always whole.
+    pub async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {
+        match self {
+            Self::Registry(registry) => registry.has_whole(http, image).await,
+            Self::Packagecloud { .. } => Ok(true),
         }
     }
 
