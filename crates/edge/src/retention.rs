@@ -28,6 +28,9 @@ use crate::until_stopped::UntilStopped;
 const FINISHED_AFTER: Duration = Duration::from_mins(10);
 const FINISHED_WITHIN: Duration = Duration::from_hours(24);
 
+/// How many packages are read from the record at a time.
+const PART: u64 = 1000;
+
 /// What a runtime lends to the retention of a project's staged packages.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
 pub trait StagingHost: ProjectHost {
@@ -142,7 +145,15 @@ async fn survey<S: Sql>(
     mode: Mode,
 ) -> Result<Vec<Listed>, LedgerError> {
     let now = host.now();
-    let mut resting = record.resting(config, project, now)?;
+    let mut resting: Vec<Resting> = Vec::new();
+    loop {
+        let behind = resting.last().and_then(Resting::place);
+        let part = record.resting(config, project, behind.as_ref(), PART, now)?;
+        if part.is_empty() {
+            break;
+        }
+        resting.extend(part);
+    }
     let is_candidate = |package: &Resting| ended(&package.known, package.keeping.as_ref(), now).is_ok();
     let places: BTreeSet<String> =
         resting.iter().filter(|package| is_candidate(package)).map(|package| package.staging.place.clone()).collect();
@@ -211,6 +222,12 @@ async fn act<S: Sql>(
 ) -> Result<(), LedgerError> {
     let Listed { package, decision, sights, .. } = listed;
     let (now, version) = (host.now(), &package.version);
+    if let Some(sights) = sights
+        && record.looked_in_staging(package, &sights.staging, now)?
+    {
+        host.announce(version);
+        return Ok(());
+    }
     let wait = config.retention.wait;
     let changed = match decision {
         Decision::Keep(_) => false,
@@ -253,7 +270,7 @@ async fn delete<S: Sql>(
     for removal in &removals {
         if record.is_stopped()? {
             // Nothing was sent of it.
-            record.settle_removal(removal, Removed::StillThere, host.now())?;
+            record.settle_removal(removal, Removed::NotSent, host.now())?;
             continue;
         }
         send(record, host, removal, &kept).await?;
@@ -292,7 +309,7 @@ async fn kept_beside<S: Sql>(
     if object.cargo.file().is_some() {
         return Ok(Ok(kept));
     }
-    let others = config.stagers(&object.staging).into_iter().filter(|other| other.id != project.id);
+    let others = config.projects.iter().filter(|other| other.id != project.id);
     for other in join_all(others.map(|other| host.images_in(other.id, &object.staging))).await {
         match other {
             Ok(other) => kept.extend(other),
@@ -422,7 +439,8 @@ async fn in_public(host: &impl StagingHost, package: &Resting) -> InPublic {
     [InPublic::NotServed, InPublic::Unread].into_iter().find(|bad| served.contains(bad)).unwrap_or(InPublic::Served)
 }
 
-/// Whether another project that stages in the same repository needs a file.
+/// Whether another project needs a file. Each is asked: what a project staged before its routes led elsewhere is known to
+/// its record alone.
 async fn elsewhere(
     host: &impl StagingHost,
     config: &Config,
@@ -430,7 +448,7 @@ async fn elsewhere(
     object: &StagedObject,
     lend: bool,
 ) -> Elsewhere {
-    let others = config.stagers(&object.staging).into_iter().filter(|other| other.id != project.id);
+    let others = config.projects.iter().filter(|other| other.id != project.id);
     let answers = others.map(async |other| (other, host.can_do_without(other.id, object, lend).await));
     let answers = join_all(answers).await;
     if let Some((other, _)) = answers.iter().find(|(_, answer)| matches!(answer, Ok(false))) {

@@ -36,6 +36,8 @@ impl ProjectRecord {
         config: &Config,
     ) -> std::result::Result<Option<Timestamp>, Problem> {
         let Some(project) = record.project_id()?.and_then(|id| config.project_of_id(id)) else { return Ok(None) };
+        // What was lent comes back, whether or not anything is staged here.
+        record.end_loans(clock::now())?;
         let due_at = retention::due_at(record, clock::now())?;
         // A record without anything staged needs no alarm.
         if record.staged_bytes()?.is_empty() && record.removals()?.is_empty() {

@@ -29,7 +29,7 @@ pub use looks::Watched;
 pub use measured::Measured;
 pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
-pub use retention::{Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
+pub use retention::{Behind, Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
 pub use statuses::DueStatus;
 pub use withdrawals::TakenBack;
 #[cfg(test)]
