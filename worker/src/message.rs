@@ -77,6 +77,8 @@ pub(crate) enum ToProject {
     Retention { project_id: u64 },
     /// Another project wants to delete a file from a staging repository that both use.
     CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
+    /// Which images this project has there: another deletes one.
+    ImagesIn { project_id: u64, staging: Site },
     /// Rows of the audit.
     Audit {
         project_id: u64,

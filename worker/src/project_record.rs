@@ -268,6 +268,7 @@ impl ProjectRecord {
             ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
             ToProject::Retention { project_id } => self.retention(project_id).await,
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
+            ToProject::ImagesIn { project_id, staging } => self.images_in(project_id, &staging),
             ToProject::Export { project_id, by } => self.export(project_id, &by),
             ToProject::ExportAudit { first, last, .. } => json(200, &self.record()?.export_audit(first, last)?),
             ToProject::Import { project_id, id, head, by } => self.import(project_id, &id, &head, &by),

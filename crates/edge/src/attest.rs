@@ -23,6 +23,7 @@ use slipway_wire::Digest;
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::package;
 use crate::port::AttachingHost;
+use crate::until_stopped::UntilStopped;
 
 /// When what could not be signed is tried again.
 const SIGN_AGAIN: Duration = Duration::from_mins(1);
@@ -148,7 +149,7 @@ async fn attach<S: Sql>(
         Some(Err(_)) | None => return Ok(()),
     }
     record.attach_later(due, true, Some(again))?;
-    let how = in_time(host, ATTACH_LIMIT, send(host, due)).await;
+    let how = in_time(host, ATTACH_LIMIT, send(record, host, due)).await;
     let how = how.unwrap_or_else(|| Err(Trouble::passing("it took too long").into()));
     let ending = match &how {
         Ok(_) => Ending::Sent,
@@ -176,11 +177,15 @@ async fn attach<S: Sql>(
     Ok(())
 }
 
-async fn send(host: &impl AttachingHost, due: &Attachment) -> Result<Option<Digest>, NotShipped> {
+async fn send<S: Sql>(
+    record: &Record<S>,
+    host: &impl AttachingHost,
+    due: &Attachment,
+) -> Result<Option<Digest>, NotShipped> {
     let store = host.open(&due.public).map_err(Trouble::passing)?;
     let annotations = BTreeMap::from([("in-toto.io/predicate-type".to_owned(), PREDICATE.to_owned())]);
     let artifact = Artifact { media_type: ENVELOPE, bytes: due.envelope.as_bytes(), annotations: &annotations };
-    store.attach(host, due.digest, artifact).await
+    store.attach(&UntilStopped { record, http: host }, due.digest, artifact).await
 }
 
 /// What a future gives, if it does so within a while.

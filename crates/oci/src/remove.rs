@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt};
+use serde::{Deserialize, Serialize};
 use slipway_wire::{CallError, Digest, Http, Planted, planted};
 
 use crate::copy::Shelf;
@@ -76,7 +77,7 @@ pub enum NotRemoved {
 }
 
 /// Images of a repository that stay although no tag may lead to them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// These are there. Of one that is not found, nobody can tell what it needs.
     pub there: BTreeSet<Digest>,
@@ -85,6 +86,18 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// These stay, too.
+    pub fn extend(&mut self, others: Self) {
+        self.there.extend(others.there);
+        self.perhaps.extend(others.perhaps);
+    }
+
+    /// This one is not kept.
+    pub fn remove(&mut self, digest: &Digest) {
+        self.there.remove(digest);
+        self.perhaps.remove(digest);
+    }
+
     fn contains(&self, digest: &Digest) -> bool {
         self.there.contains(digest) || self.perhaps.contains(digest)
     }

@@ -384,6 +384,22 @@ const STARTED_IMPORTS: &[&str] = &[
      AND NOT EXISTS (SELECT 1 FROM stops WHERE scope = 'project' AND stopped_by IS NOT NULL)",
 ];
 
+/// When a deletion is looked at again, and since when staging does not show what is deleted; and how far a run is.
+const RUNS: &[&str] = &[
+    "ALTER TABLE removals ADD COLUMN look_at INTEGER",
+    "ALTER TABLE removals ADD COLUMN gone_at INTEGER",
+    "CREATE TABLE retention_run (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        clocks_agree INTEGER NOT NULL,
+        staged_at INTEGER NOT NULL,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        files INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        is_full INTEGER NOT NULL
+    )",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -404,4 +420,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     IMPORTS,
     STAGED_NO_MORE,
     STARTED_IMPORTS,
+    RUNS,
 ];

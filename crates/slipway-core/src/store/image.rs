@@ -301,6 +301,16 @@ impl Registry {
         removed(remove(http, here, which, digest, kept).await)
     }
 
+    pub(super) async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {
+        let session = Session::new(&self.registry);
+        let scope = Scope::pull(&self.repository);
+        match read_image(&session, http, &scope, &self.repository, image).await {
+            Ok(_) => Ok(true),
+            Err(NotWhole::Lacks { .. }) => Ok(false),
+            Err(error) => Err(not_whole(&error)),
+        }
+    }
+
     pub(super) async fn floats_back(
         &self,
         http: &impl Http,

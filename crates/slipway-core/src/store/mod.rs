@@ -442,6 +442,14 @@ impl Store {
     }
 
     /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then.
+    /// Whether an image that is here has all the manifests that it names. A file is always whole.
+    pub async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {
+        match self {
+            Self::Registry(registry) => registry.has_whole(http, image).await,
+            Self::Packagecloud { .. } => Ok(true),
+        }
+    }
+
     pub async fn floats_back(
         &self,
         http: &impl Http,
