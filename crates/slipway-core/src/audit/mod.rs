@@ -74,4 +74,4 @@ fn write_canonical(into: &mut Vec<u8>, sequence: u64, at_ms: i64, texts: [&str; 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
