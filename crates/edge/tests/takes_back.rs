@@ -539,7 +539,7 @@ fn a_dry_run_says_what_is_there_and_writes_nothing_down() {
     world.holds(other());
     assert!(told(&world).found.expect("it is said").contains(&other().to_string()));
     world.listed.set(None);
-    assert_eq!(told(&world).found.as_deref(), Some("nothing is there"));
+    assert!(told(&world).found.is_some_and(|found| found.starts_with("nothing is there")));
     assert_eq!(world.record.withdrawals_to_give().expect("rows"), []);
     let rows = world.record.sql().query("SELECT 1 FROM audit WHERE action = 'withdrawing'", &[]).expect("rows");
     assert_eq!(rows.len(), 0);

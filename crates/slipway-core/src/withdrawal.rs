@@ -373,7 +373,7 @@ pub fn users_see(withdrawal: &Withdrawal) -> Vec<String> {
     });
     let ends = [
         "Mirrors and caches of others may keep it for as long as they like.".to_owned(),
-        "The name is never released again with other bytes; a fixed package needs another version.".to_owned(),
+        "The name is never released again; a fixed package needs another version.".to_owned(),
     ];
     others.chain(lines).chain(ends).collect()
 }
