@@ -291,6 +291,9 @@ pub struct ComparedTarget {
     /// Why something is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What of it ended with the import: its `approval`, its `withdrawal`. Whoever still wants that asks anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<String>,
 }
 
 /// `POST` and `DELETE /api/v1/stop`, and of one project.

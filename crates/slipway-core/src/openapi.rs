@@ -209,7 +209,7 @@ mod tests {
         check::<api::SwitchedProject>("SwitchedProject", switched.clone());
         check::<api::Switch>("Switch", json!({ "stopped": closing(), "projects": [switched] }));
         let compared = json!({ "version": "1", "key": "k", "target": "el/9", "recorded": "staged", "staging": "declared",
-                               "public": "nothing", "agrees": true, "why": "w" });
+                               "public": "nothing", "agrees": true, "why": "w", "ended": ["approval"] });
         check::<api::ComparedTarget>("ComparedTarget", compared.clone());
         let comparison = json!({ "targets": [compared], "next": 2, "is_compared": true });
         check::<api::Comparison>("Comparison", comparison);

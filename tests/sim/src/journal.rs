@@ -184,6 +184,10 @@ impl Journal {
         self.held.contains(&parcel)
     }
 
+    pub(crate) fn is_marked(&self, parcel: usize) -> bool {
+        self.marked_at.contains_key(&parcel)
+    }
+
     /// Whether a transfer is under way.
     pub(crate) fn carries(&self) -> bool {
         !self.transfers.is_empty()

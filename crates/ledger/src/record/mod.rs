@@ -21,7 +21,7 @@ mod strangers;
 mod turns;
 pub use attestations::{Attachment, Attested, Unsigned};
 mod withdrawals;
-pub use copies::{AUDIT_ROWS, DeclaredTarget, End, Head as ExportHead, Imported, NotImported};
+pub use copies::{AUDIT_ROWS, DeclaredTarget, End, EndedByImport, Head as ExportHead, Imported, NotImported};
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};
 pub use hints::{Kept, Named};
@@ -29,7 +29,7 @@ pub use looks::Watched;
 pub use measured::Measured;
 pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
-pub use retention::{Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
+pub use retention::{Behind, Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
 pub use statuses::DueStatus;
 pub use withdrawals::TakenBack;
 #[cfg(test)]
@@ -348,12 +348,22 @@ impl<S: Sql> Record<S> {
         &self.0
     }
 
-    /// Writes down whose record this is.
+    /// Writes down whose record this is. Of one that is being imported, its export says that.
     pub fn know_project(&self, id: u64) -> Result<(), LedgerError> {
-        if self.project_id()? != Some(id) {
+        if self.project_id()? != Some(id) && !self.is_being_imported()? {
             self.0.query("INSERT OR IGNORE INTO project (id) VALUES (?)", &[id.into()])?;
         }
         Ok(())
+    }
+
+    /// Writes down under which configuration the record is used from now on, if that is another than before. Whether it is
+    /// written down: not in a record that nobody has used, nor in one that is being imported, whose audit is its export's.
+    pub fn know_policy(&self, policy: &Digest, now: Timestamp) -> Result<bool, LedgerError> {
+        if self.project_id()?.is_none() || self.is_being_imported()? {
+            return Ok(false);
+        }
+        audit::configured(&self.0, policy, now)?;
+        Ok(true)
     }
 
     /// Whose record this is. `None` in a record that nobody has used.

@@ -84,13 +84,14 @@ impl<S: Sql> Record<S> {
                 .filter(|other| other.public == one.public && other.digest == one.digest && other.distro != one.distro);
             one.with = with.filter(|other| tag_of(&other.distro).is_some()).map(|other| other.distro.clone()).collect();
             one.stays = self.other_tags(one)?;
-            one.also = self.sharers(one)?.into_iter().map(|(version, key)| format!("{version}/{key}")).collect();
+            one.also =
+                self.sharers_in_public(one)?.into_iter().map(|(version, key)| format!("{version}/{key}")).collect();
         }
         Ok(all)
     }
 
     /// Other releases of which the same file or tag is public: what is taken back of one is gone for all.
-    fn sharers(&self, withdrawal: &Withdrawal) -> Result<Vec<(Version, Key)>, LedgerError> {
+    fn sharers_in_public(&self, withdrawal: &Withdrawal) -> Result<Vec<(Version, Key)>, LedgerError> {
         let Withdrawal { version, key, filename, digest, public, distro, .. } = withdrawal;
         let rows = self.0.query(
             "SELECT t.version, t.key FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
@@ -324,7 +325,7 @@ impl<S: Sql> Record<S> {
     /// What was taken back of one release is gone for all that had it public: each has the withdrawal in its own record.
     fn gone_for_others(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<(), LedgerError> {
         let Withdrawal { number, version, key, distro, digest, .. } = withdrawal;
-        for (other, of) in self.sharers(withdrawal)? {
+        for (other, of) in self.sharers_in_public(withdrawal)? {
             self.0.query(
                 "INSERT INTO withdrawals
                     (version, key, distro, place, repository, filename, digest, sent_order, asked_by, reason, at, users,

@@ -15,7 +15,7 @@ use slipway_oci::{
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Beside, Courier, FloatsBack, NotShipped, Removed, Shipment, misplaced};
+use super::{Beside, Courier, FloatsBack, Kept, NotShipped, Removed, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
@@ -110,16 +110,17 @@ fn removed(removed: Result<slipway_oci::Removed, NotRemoved>) -> Result<Removed,
         Ok(slipway_oci::Removed::Unsupported(said)) => Ok(Removed::Unsupported(said)),
         Err(NotRemoved::Call { doing, source }) => Err(of(&source, &format!("cannot {doing}"))),
         Err(error @ NotRemoved::Unclear { .. }) => Err(Trouble::lasting(Code::Refused, error.to_string())),
+        Err(error @ NotRemoved::OutOfSight { .. }) => Err(Trouble::passing(error.to_string())),
     }
 }
 
 /// The addresses of uploads that broke off, in the host's keeping.
-struct Kept<'a, C> {
+struct Addresses<'a, C> {
     courier: &'a C,
     registry: &'a slipway_oci::Registry,
 }
 
-impl<C: Courier> Uploads for Kept<'_, C> {
+impl<C: Courier> Uploads for Addresses<'_, C> {
     fn broken_off(&self, blob: &Digest) -> Option<Location> {
         self.registry.kept(&self.courier.broken_off(blob)?).ok()
     }
@@ -240,7 +241,7 @@ impl Registry {
         if let (true, Some(manifest)) = (planted(Planted::TagsFirst), image.manifest()) {
             tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)?;
         }
-        let kept = Kept { courier, registry: &self.registry };
+        let kept = Addresses { courier, registry: &self.registry };
         copy(http, source, target, &image, &kept, &|blob, how| {
             if how != Moved::Left {
                 courier.arrived(blob.size);
@@ -293,11 +294,21 @@ impl Registry {
         http: &impl Http,
         which: &Which,
         digest: Digest,
-        kept: &BTreeSet<Digest>,
+        kept: &Kept,
     ) -> Result<Removed, Trouble> {
         let session = Session::new(&self.registry);
         let here = Shelf { session: &session, repository: &self.repository };
         removed(remove(http, here, which, digest, kept).await)
+    }
+
+    pub(super) async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {
+        let session = Session::new(&self.registry);
+        let scope = Scope::pull(&self.repository);
+        match read_image(&session, http, &scope, &self.repository, image).await {
+            Ok(_) => Ok(true),
+            Err(NotWhole::Lacks { .. }) => Ok(false),
+            Err(error) => Err(not_whole(&error)),
+        }
     }
 
     pub(super) async fn floats_back(
@@ -385,7 +396,7 @@ impl Registry {
             }
         }
         let here = Shelf { session: &session, repository };
-        removed(remove_with(http, here, &name.clone().into(), digest, &BTreeSet::new(), &with).await)
+        removed(remove_with(http, here, &name.clone().into(), digest, &Kept::default(), &with).await)
     }
 
     /// Whether a final tag leads to this image. One that leads to another is taken.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::join;
-pub use slipway_oci::Artifact;
+pub use slipway_oci::{Artifact, Kept};
 use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
@@ -164,7 +164,7 @@ pub enum NotShipped {
 pub enum Removed {
     /// It is gone, as far as the server says; lists and indexes may show it for a while.
     Whole,
-    /// The image's tag is gone. The image stays, by its digest, for the reason that is given.
+    /// The image's tag is gone. The image stays, by its digest, or parts of it do, for the reason that is given.
     TagOnly(String),
     /// It was not there. That alone proves nothing: what is not seen may be out of sight.
     Absent,
@@ -411,13 +411,7 @@ impl Store {
     /// lead to them; a package server has no use for it.
     ///
     /// Cut off anywhere, it goes on when it is asked again. An error settles nothing: look again.
-    pub async fn remove(
-        &self,
-        http: &impl Http,
-        name: &Name,
-        digest: Digest,
-        kept: &BTreeSet<Digest>,
-    ) -> Result<Removed, Trouble> {
+    pub async fn remove(&self, http: &impl Http, name: &Name, digest: Digest, kept: &Kept) -> Result<Removed, Trouble> {
         match (self, name) {
             (Self::Packagecloud { account, repository, .. }, Name::File(distro, filename)) => {
                 let failed = |doing: &str, error: &CallError| {
@@ -444,6 +438,14 @@ impl Store {
             (Self::Packagecloud { account, .. }, Name::Image(_)) => {
                 Err(Trouble::lasting(Code::NotConfigured, format!("{} holds no images", account.base())))
             }
+        }
+    }
+
+    /// Whether an image that is here has all the manifests that it names. A file is always whole.
+    pub async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {
+        match self {
+            Self::Registry(registry) => registry.has_whole(http, image).await,
+            Self::Packagecloud { .. } => Ok(true),
         }
     }
 
@@ -475,7 +477,7 @@ impl Store {
             (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
                 registry.withdraw(http, tag, digest, beside).await
             }
-            _ => self.remove(http, name, digest, &BTreeSet::new()).await,
+            _ => self.remove(http, name, digest, &Kept::default()).await,
         }
     }
 
