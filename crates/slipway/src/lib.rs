@@ -375,6 +375,10 @@ async fn status(options: &args::Status) -> Result<(), Failure> {
     };
     if !options.json {
         host::print(&status::table(&release, host::columns()));
+        // Beside the release, so what cannot be asked is left out: `doctor` says why.
+        if let Ok(strangers) = edge.strangers().await {
+            host::print(&status::strangers(&strangers));
+        }
     }
     say.answer(&release)
 }
