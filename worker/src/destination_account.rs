@@ -116,8 +116,8 @@ impl DestinationAccount {
                 self.state.storage().set_alarm(SOON).await?;
                 json(202, &())
             }
-            ToAccount::Strangers { place, repository } => {
-                json(200, &sweep::shown(self.account()?, &Site { place, repository })?)
+            ToAccount::Strangers { place, repository, project_id } => {
+                json(200, &sweep::shown(self.account()?, &Site { place, repository }, project_id)?)
             }
             ToAccount::Adopt { asked, actor } => self.adopt(&asked, &actor).await,
         }

@@ -127,7 +127,11 @@ impl World {
     }
 
     fn shown(&self) -> SweptRepository {
-        sweep::shown(&self.account, &site(STABLE)).expect("a database")
+        self.shown_to(1001)
+    }
+
+    fn shown_to(&self, project_id: u64) -> SweptRepository {
+        sweep::shown(&self.account, &site(STABLE), project_id).expect("a database")
     }
 
     /// The strangers: file name and why.
@@ -386,6 +390,32 @@ fn what_slipway_has_released_is_no_stranger_and_other_bytes_under_its_name_are()
     assert_eq!(world.strangers(), [("tug_1.2.0_amd64.deb".to_owned(), "differs".to_owned())]);
     let asked = adoption(&[Digest::of(b"evil")], false);
     assert!(matches!(adopt(&world, &asked), Err(NotAdopted::KnownOtherwise(_))), "it cannot be adopted");
+}
+
+#[test]
+fn what_another_project_released_is_named_to_its_own_members_alone() {
+    let world = World::new();
+    world.sweeps();
+    world.releases("tug_1.2.0_amd64.deb", b"tug");
+    world.has(STABLE, "tug_1.2.0_amd64.deb", b"evil");
+    world.sweeps_again();
+    let own = &world.shown_to(1001).strangers[0];
+    assert_eq!((own.expected, own.version.clone(), own.of_another), (Some(Digest::of(b"tug")), Some(version()), false));
+    for other in [1002, 0] {
+        let shown = &world.shown_to(other).strangers[0];
+        assert_eq!((shown.expected, shown.version.clone(), shown.of_another), (None, None, true), "{other}");
+        // What is public is said: which file, with which bytes.
+        assert_eq!((shown.why.as_str(), shown.digest), ("differs", Some(Digest::of(b"evil"))));
+    }
+    let audited = |project_id| {
+        let rows = audit::entries(world.records[&project_id].sql(), 1, 100).expect("rows");
+        let found = rows.into_iter().find(|row| row.event.action == "found-stranger").expect("it is in the audit");
+        found.event.details
+    };
+    assert!(audited(1001).contains("1.2.0") && audited(1001).contains(&Digest::of(b"tug").to_string()));
+    let others = audited(1002);
+    assert!(others.contains("of_another") && others.contains(&Digest::of(b"evil").to_string()), "{others}");
+    assert!(!others.contains("\"version\"") && !others.contains(&Digest::of(b"tug").to_string()), "{others}");
 }
 
 #[test]

@@ -15,7 +15,10 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     Help(Option<Topic>),
     Version,
-    Session { timeout_s: u32, json: bool },
+    Session {
+        timeout_s: u32,
+        json: bool,
+    },
     Plan(Plan),
     Stage(Stage),
     Await(Await),
@@ -29,9 +32,16 @@ pub(crate) enum Command {
     Retention(Retention),
     Extend(Extend),
     Withdraw(Withdraw),
+    /// The switch that stops, or starts again.
+    Switch(Switch),
     Login(Login),
-    Logout { json: bool },
-    Config { path: String, json: bool },
+    Logout {
+        json: bool,
+    },
+    Config {
+        path: String,
+        json: bool,
+    },
     Doctor(Doctor),
     Probe(Probe),
 }
@@ -52,6 +62,8 @@ pub(crate) enum Topic {
     Retention,
     Extend,
     Withdraw,
+    Stop,
+    Start,
     Login,
     Logout,
     Config,
@@ -59,7 +71,7 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Plan,
         Self::Session,
         Self::Stage,
@@ -73,6 +85,8 @@ impl Topic {
         Self::Retention,
         Self::Extend,
         Self::Withdraw,
+        Self::Stop,
+        Self::Start,
         Self::Login,
         Self::Logout,
         Self::Config,
@@ -94,6 +108,8 @@ impl Topic {
             Self::Retention => "retention",
             Self::Extend => "extend",
             Self::Withdraw => "withdraw",
+            Self::Stop => "stop",
+            Self::Start => "start",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Config => "config",
@@ -117,12 +133,13 @@ impl Topic {
             Self::Stage => &[IMAGE, REPLACE, TIMEOUT, JSON],
             Self::Await | Self::Status => &[VERSION, TIMEOUT, JSON],
             Self::Release => &[ALL, VERSIONS, DRY_RUN, OVERRIDE, TIMEOUT, JSON],
-            Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, AUDIT, HEAD, KEY, VERSION, TIMEOUT, JSON],
+            Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, AUDIT, HEAD, PROJECT, KEY, VERSION, TIMEOUT, JSON],
             Self::Hold => &[LIFT, UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Retention => &[ALL, VERSION, TIMEOUT, JSON],
             Self::Extend => &[UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
             Self::Withdraw => &[REASON, TARGET, SHARED, DRY_RUN, YES, VERSION, TIMEOUT, JSON],
+            Self::Stop | Self::Start => &[REASON, PROJECT, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Login => &[API, TIMEOUT, JSON],
             Self::Logout | Self::Config => &[JSON],
@@ -237,6 +254,8 @@ pub(crate) struct VerifyAudit {
     pub(crate) audit: String,
     /// Files with signed heads.
     pub(crate) heads: Vec<String>,
+    /// The project that it must be of: GitLab's id, which heads name.
+    pub(crate) project: Option<u64>,
     /// A file with the keys that heads must be signed by.
     pub(crate) key: Option<String>,
     pub(crate) json: bool,
@@ -285,6 +304,18 @@ pub(crate) struct Extend {
     pub(crate) until: String,
     pub(crate) reason: String,
     pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway stop` and `slipway start`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Switch {
+    /// Whether it stops.
+    pub(crate) is_stop: bool,
+    pub(crate) reason: String,
+    /// The project; none means every one.
+    pub(crate) project: Option<String>,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
 }
@@ -425,6 +456,7 @@ const REALM: Flag = Flag::of("--realm", "URL");
 const AUDIT: Flag = Flag::of("--audit", "FILE");
 const HEAD: Flag = Flag::of("--head", "FILE").many();
 const KEY: Flag = Flag::of("--key", "FILE");
+const PROJECT: Flag = Flag::of("--project", "PROJECT");
 const LIFT: Flag = Flag::switch("--lift");
 const UNTIL: Flag = Flag::of("--until", "MOMENT");
 const REASON: Flag = Flag::of("--reason", "TEXT");
@@ -478,6 +510,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         Topic::Retention => retention(&mut line),
         Topic::Extend => extend(&mut line),
         Topic::Withdraw => withdraw(&mut line),
+        Topic::Stop => switch(&mut line, true),
+        Topic::Start => switch(&mut line, false),
         Topic::Login => login(&mut line),
         Topic::Logout => line.no_words().map(|()| Command::Logout { json: line.switch(JSON) }),
         Topic::Config => config(&mut line),
@@ -542,10 +576,16 @@ fn verify(line: &mut Line) -> Option<Command> {
         if heads.is_empty() != key.is_none() {
             line.problems.push("`--head` and `--key` belong together: a head, and the key that signed it".to_owned());
         }
-        return Some(Command::VerifyAudit(VerifyAudit { audit, heads, key, json }));
+        let project = line.value(PROJECT).and_then(|text| line.project_id(&text));
+        if heads.is_empty() && line.given.contains(PROJECT.name) {
+            line.problems.push("`--project` needs a head, `--head FILE`: rows do not say whose they are".to_owned());
+        }
+        return Some(Command::VerifyAudit(VerifyAudit { audit, heads, project, key, json }));
     }
-    if line.given.contains(HEAD.name) {
-        line.problems.push("`--head` belongs to `--audit`".to_owned());
+    for flag in [HEAD, PROJECT] {
+        if line.given.contains(flag.name) {
+            line.problems.push(format!("`{}` belongs to `--audit`", flag.name));
+        }
     }
     if manifest.is_some() && version.is_some() {
         line.problems.push("`--version` and `--manifest` both say which release it is: give one".to_owned());
@@ -590,6 +630,14 @@ fn extend(line: &mut Line) -> Option<Command> {
     let keys = line.keys();
     let (until, reason) = (line.needed(UNTIL), line.needed(REASON));
     Some(Command::Extend(Extend { keys, until: until?, reason: reason?, version, timeout_s, json }))
+}
+
+fn switch(line: &mut Line, is_stop: bool) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, project) = (line.switch(JSON), line.value(PROJECT));
+    line.no_words()?;
+    let reason = line.needed(REASON)?;
+    Some(Command::Switch(Switch { is_stop, reason, project, timeout_s, json }))
 }
 
 /// A moment as the edge reads it: of a day, its beginning.
@@ -916,6 +964,15 @@ impl Line {
         value
     }
 
+    /// A project as heads of the audit name it.
+    fn project_id(&mut self, text: &str) -> Option<u64> {
+        let id = text.parse().ok();
+        if id.is_none() {
+            self.problems.push(format!("`--project` needs the project's id in GitLab, a number, not `{text}`"));
+        }
+        id
+    }
+
     fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, text: &str) -> Option<T> {
         text.parse().map_err(|error: T::Err| self.problems.push(error.to_string())).ok()
     }
@@ -1130,6 +1187,36 @@ mod tests {
                     ..verify
                 }),
             ),
+            (
+                "stop --reason bad",
+                Command::Switch(Switch {
+                    is_stop: true,
+                    reason: "bad".to_owned(),
+                    project: None,
+                    timeout_s: ASK_TIMEOUT_S,
+                    json: false,
+                }),
+            ),
+            (
+                "start --reason mended --project tug --json --timeout 5",
+                Command::Switch(Switch {
+                    is_stop: false,
+                    reason: "mended".to_owned(),
+                    project: Some("tug".to_owned()),
+                    timeout_s: 5,
+                    json: true,
+                }),
+            ),
+            (
+                "verify --audit a --head h --key k --project 1001",
+                Command::VerifyAudit(VerifyAudit {
+                    audit: "a".to_owned(),
+                    heads: vec!["h".to_owned()],
+                    project: Some(1001),
+                    key: Some("k".to_owned()),
+                    json: false,
+                }),
+            ),
             ("config check s.toml", Command::Config { path: "s.toml".to_owned(), json: false }),
             ("login --api", Command::Login(Login { api: true, timeout_s: LOGIN_TIMEOUT_S, json: false })),
         ] {
@@ -1157,6 +1244,18 @@ mod tests {
             ("withdraw --reason bad", vec!["at least one KEY is needed: what is taken back is named"]),
             ("withdraw a b --target el/9 --reason bad", vec!["`--target` belongs to one KEY"]),
             ("withdraw a --reason bad --yes --dry-run", vec!["either `--dry-run` or `--yes`, not both"]),
+            ("stop", vec!["`--reason TEXT` is needed"]),
+            ("stop now --reason bad", vec!["`now` is one word too many"]),
+            ("start", vec!["`--reason TEXT` is needed"]),
+            (
+                "verify --audit a --project 1001",
+                vec!["`--project` needs a head, `--head FILE`: rows do not say whose they are"],
+            ),
+            (
+                "verify --audit a --head h --key k --project tug",
+                vec!["`--project` needs the project's id in GitLab, a number, not `tug`"],
+            ),
+            ("verify --project 1001", vec!["`--project` belongs to `--audit`"]),
             ("config", vec!["`check FILE` is needed: what to do, and to which `slipway.toml`"]),
             ("release --all a", vec!["either `--all` or KEYs, not both"]),
             (

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, ExtensionRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest,
     Policy, ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary,
-    Retention, Session, SessionRequest, SignIn, SigningKeys, Strangers, Target, TargetHistory, WithdrawalRequest,
-    Withdrawals,
+    Retention, Session, SessionRequest, SignIn, SigningKeys, StopRequest, Stopped, Strangers, Switch, Target,
+    TargetHistory, WithdrawalRequest, Withdrawals,
 };
 use slipway_core::attestation::Envelope;
 use slipway_core::cargo::TargetName;
@@ -298,6 +298,28 @@ impl<'a> Edge<'a> {
     /// Gives the release up.
     pub(crate) async fn close(&self, request: &CloseRequest) -> Result<Release, EdgeError> {
         self.ask(Method::POST, self.release_url(&["close"]), Some(request)).await
+    }
+
+    /// Turns the switch of everything.
+    pub(crate) async fn turn(&self, is_stop: bool, request: &StopRequest) -> Result<Switch, EdgeError> {
+        let method = if is_stop { Method::POST } else { Method::DELETE };
+        self.ask(method, self.settings.edge.url(["api", "v1", "stop"]), Some(request)).await
+    }
+
+    /// How it stands.
+    pub(crate) async fn turned(&self) -> Result<Switch, EdgeError> {
+        self.ask(Method::GET, self.settings.edge.url(["api", "v1", "stop"]), None::<&()>).await
+    }
+
+    /// Turns the switch of one project. Why it is stopped afterwards.
+    pub(crate) async fn turn_project(
+        &self,
+        is_stop: bool,
+        project: &str,
+        request: &StopRequest,
+    ) -> Result<Option<Stopped>, EdgeError> {
+        let method = if is_stop { Method::POST } else { Method::DELETE };
+        self.ask(method, self.settings.edge.url(["api", "v1", "projects", project, "stop"]), Some(request)).await
     }
 
     /// Takes back what is public, or says what that would be.

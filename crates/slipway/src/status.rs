@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use slipway_core::amount::size;
-use slipway_core::api::{Act, Attempt, Closing, Hold, Package, Release, Target, TargetHistory};
+use slipway_core::api::{Act, Attempt, Closing, Hold, Package, Release, Strangers, Target, TargetHistory};
 use slipway_core::release::TargetState;
 
 use crate::follow::{explained, words};
@@ -67,6 +67,22 @@ pub(crate) fn table(release: &Release, columns: Option<usize>) -> String {
             let Some(problem) = &target.problem else { continue };
             let _ = writeln!(text, "\n{}  {}\n{}", package.key, target.name(), explained(problem));
         }
+    }
+    text
+}
+
+/// How much the public repositories have that did not come through Slipway. Nothing where that is nothing.
+pub(crate) fn strangers(strangers: &Strangers) -> String {
+    let mut text = String::new();
+    for of in &strangers.repositories {
+        let count = of.more.saturating_add(u64::try_from(of.strangers.len()).unwrap_or(u64::MAX));
+        let what = match count {
+            0 => continue,
+            1 => "1 thing that".to_owned(),
+            many => format!("{many} things that"),
+        };
+        let _ =
+            writeln!(text, "\n{} has {what} did not come through Slipway; `slipway doctor` says which", of.repository);
     }
     text
 }
@@ -289,6 +305,40 @@ mod tests {
              \n\
              KEY  FOR  STATE               BYTES              TRIES  SHA-256       SINCE (UTC)       APPROVED BY\n\
              deb  d/0  Releasing: copying  123.0 of 456.0 MB  1      e3b0c44298fc  2026-11-23 08:15\n"
+        );
+    }
+
+    #[test]
+    fn strangers_are_one_line_for_each_repository_that_has_some() {
+        use slipway_core::api::{Stranger, SweptRepository};
+        let stranger = Stranger {
+            distro: Some("ubuntu/jammy".to_owned()),
+            tag: None,
+            filename: Some("tug_1_amd64.deb".to_owned()),
+            digest: None,
+            why: "unknown".to_owned(),
+            expected: None,
+            version: None,
+            of_another: false,
+            found_at: String::new(),
+            seen_at: String::new(),
+        };
+        let of = |repository: &str, strangers: Vec<Stranger>, more| SweptRepository {
+            repository: repository.to_owned(),
+            strangers,
+            more,
+            ..SweptRepository::default()
+        };
+        let shown = |repositories| strangers(&Strangers { repositories });
+        assert_eq!(shown(vec![of("harbour/stable", vec![], 0)]), "");
+        assert_eq!(
+            shown(vec![
+                of("harbour/stable", vec![stranger.clone()], 0),
+                of("harbour/none", vec![], 0),
+                of("harbour/old", vec![stranger.clone(), stranger], 7)
+            ]),
+            "\nharbour/stable has 1 thing that did not come through Slipway; `slipway doctor` says which\n\
+             \nharbour/old has 9 things that did not come through Slipway; `slipway doctor` says which\n"
         );
     }
 
