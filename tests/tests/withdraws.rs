@@ -227,7 +227,7 @@ fn an_image_is_had_until_it_is_withdrawn_its_floating_tags_lead_back_and_what_st
 
     // The last one: there is nothing left to which a floating tag could lead.
     let done = slipway(world, &older, &arguments).ended_with(0);
-    says(&done, &["`latest` is gone: no earlier version of it is public"]);
+    says(&done, &["`latest` is gone: no earlier version of it that Slipway released is public"]);
     for tag in ["17.3.0", "latest", "17.3"] {
         assert_eq!(harbour.served(tag), None, "{tag}");
     }

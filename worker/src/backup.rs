@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use slipway_core::config::Project;
 use slipway_core::release::Version;
 use slipway_ledger::{AUDIT_ROWS, End, ExportHead};
-use slipway_wire::Hasher;
+use slipway_wire::{Digest, Hasher};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Request, Response};
 
 use crate::answer::{Answer, NO_STORE, Problem, json};
+use crate::clock;
 use crate::message::{self, ToDirectory, ToProject, ask, tell};
 
 /// Who exports and imports, as the audit names them.
@@ -120,6 +121,7 @@ pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) 
     let mut hasher = Hasher::default();
     let mut count: u64 = 0;
     let mut end = None;
+    let id = Digest::from_bytes(clock::random()?).hex();
     let mut batch = Vec::new();
     let mut bytes = 0;
     while let Some(line) = lines.next().await? {
@@ -140,24 +142,29 @@ pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) 
                 let what = format!("The export is of project {}, not of {}.", head.project_id, project.name);
                 return Err(Problem::new(409, "other-project", what));
             }
-            told(env, project_id, &ToProject::Import { project_id, head, by: BY.to_owned() }).await?;
+            told(env, project_id, &ToProject::Import { project_id, id: id.clone(), head, by: BY.to_owned() }).await?;
             continue;
         }
         bytes += line.len();
         batch.push(line);
         if batch.len() >= LINES_MAX || bytes >= BATCH_BYTES_MAX {
-            told(env, project_id, &ToProject::ImportRows { project_id, lines: std::mem::take(&mut batch) }).await?;
+            told(
+                env,
+                project_id,
+                &ToProject::ImportRows { project_id, id: id.clone(), lines: std::mem::take(&mut batch) },
+            )
+            .await?;
             bytes = 0;
         }
     }
     if !batch.is_empty() {
-        told(env, project_id, &ToProject::ImportRows { project_id, lines: batch }).await?;
+        told(env, project_id, &ToProject::ImportRows { project_id, id: id.clone(), lines: batch }).await?;
     }
     let end = end.ok_or_else(|| broken("its last line is missing: it broke off"))?;
     if end != (End { lines: count, sha256: hasher.digest() }) {
         return Err(broken("its lines do not have the digest that the last one says"));
     }
-    let mut answer = told(env, project_id, &ToProject::ImportEnds { project_id, end, by: BY.to_owned() }).await?;
+    let mut answer = told(env, project_id, &ToProject::ImportEnds { project_id, id, end, by: BY.to_owned() }).await?;
     let versions: Vec<Version> = serde_json::from_str(&answer.text().await?)?;
     for version in &versions {
         let add = ToDirectory::Add { project_id, version: version.clone() };

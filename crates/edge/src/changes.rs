@@ -40,7 +40,7 @@ impl By {
     pub fn of(caller: &Caller) -> Self {
         let id = match caller {
             Caller::Person(person) => Some(person.user_id),
-            Caller::Job(_) | Caller::Deployer(_) | Caller::Operator => None,
+            Caller::Job(_) | Caller::Deployer(_) | Caller::Operator | Caller::Collector => None,
         };
         Self { name: caller.to_string(), id }
     }

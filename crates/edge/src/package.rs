@@ -98,6 +98,13 @@ pub fn name_of(project_id: u64, version: &Version, key: &Key) -> String {
     format!("{project_id}/{version}/{key}")
 }
 
+/// The project, release and package that an object's name stands for.
+pub fn parts_of(name: &str) -> Option<(u64, Version, Key)> {
+    let (project_id, rest) = name.split_once('/')?;
+    let (version, key) = rest.rsplit_once('/')?;
+    Some((project_id.parse().ok()?, version.parse().ok()?, key.parse().ok()?))
+}
+
 /// Reports, runs what is due, reports, and says when the next is due.
 pub async fn drive<S: Sql>(
     work: &Work<S>,

@@ -5,6 +5,7 @@
 //! begin, writes that down, acts, and looks again. Killed anywhere, it goes on.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api;
@@ -20,7 +21,7 @@ use slipway_core::withdrawal::{
     self, ATTEMPTS_MAX, MayWithdraw, Outcome, Withdrawal, Withdraws, floated, users_see, withdraw,
 };
 use slipway_ledger::{LedgerError, Record, Sql, TakenBack, Withdrawing, Work};
-use slipway_wire::{Http, Request as WireRequest, Response as WireResponse, Unreachable};
+use slipway_wire::{Digest, Http, Request as WireRequest, Response as WireResponse, Unreachable};
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::changes::{By, reasoned};
@@ -64,11 +65,12 @@ pub async fn ask<S: Sql>(
     }
     let targets: Vec<_> =
         request.targets.iter().map(|target| (target.key.clone(), target.target.to_string())).collect();
-    let asked = TakenBack { keys: &request.keys, targets: &targets };
+    let asked = TakenBack { keys: &request.keys, targets: &targets, shared: request.shared };
     let would = record.withdrawable(version, &asked)?;
     let mut looks = Vec::new();
     for one in &would {
-        looks.push((one.clone(), look(host, one).await));
+        let released = record.released_tags(&one.public)?;
+        looks.push((one.clone(), look(host, one, &released).await));
     }
     let seen = |one: &Withdrawal| {
         let known = looks.iter().find(|(other, _)| other.key == one.key && other.distro == one.distro);
@@ -105,6 +107,7 @@ pub async fn ask<S: Sql>(
             name: one.filename.to_string(),
             digest: one.digest,
             found,
+            also: one.also.clone(),
             users: seen(one),
         })
     };
@@ -113,12 +116,16 @@ pub async fn ask<S: Sql>(
 }
 
 /// What is there now, and where its floating tags would lead. What cannot be seen now is no reason to refuse.
-async fn look(host: &impl ProjectHost, one: &Withdrawal) -> Result<(Seen, Vec<FloatsBack>), String> {
+async fn look(
+    host: &impl ProjectHost,
+    one: &Withdrawal,
+    released: &BTreeMap<String, Digest>,
+) -> Result<(Seen, Vec<FloatsBack>), String> {
     let store = host.open(&one.public)?;
     let name = Name::of(&one.distro, &one.filename).map_err(|error| error.to_string())?;
     let seen = host.find(&one.public, &one.distro, &one.filename).await.map_err(|error| error.to_string())?;
     let seen = seen.map_err(|error| error.to_string())?;
-    let floats = store.floats_back(host, &name, one.digest, &withdrawal::tags(&one.with)).await;
+    let floats = store.floats_back(host, &name, one.digest, &withdrawal::beside(one, released)).await;
     Ok((seen, floats.map_err(|error| error.to_string())?))
 }
 

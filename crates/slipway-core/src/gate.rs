@@ -116,6 +116,13 @@ pub struct Hold {
     pub until: Option<Timestamp>,
 }
 
+impl Hold {
+    /// Whether it is not over. It is judged and not ended: a clock that ran ahead and is right again finds it as it was.
+    pub fn counts_at(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
 /// Somebody has opened a gate for a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Override {
@@ -253,7 +260,7 @@ impl Closed {
 
 /// Everything that keeps a package from being released now, holds first. Empty when it may be.
 pub fn closed(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Vec<Closed> {
-    let held = facts.holds.iter().map(|Hold { by, reason, at, until }| Closed {
+    let held = facts.holds.iter().filter(|hold| hold.counts_at(now)).map(|Hold { by, reason, at, until }| Closed {
         gate: GateKind::Hold,
         why: format!("it is on hold by {by} since {}: {}", moment(*at), sentence(reason)),
         until: *until,
@@ -282,11 +289,12 @@ pub fn closed(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Vec<Closed> {
     closed
 }
 
-/// When the answer of [`closed`] changes by time alone: a soak ends, a freeze begins or ends. `None` when it never does.
+/// When the answer of [`closed`] changes by time alone: a soak or a hold ends, a freeze begins or ends. `None` when it never does.
 pub fn turns(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Option<Timestamp> {
     let soaks = gates.iter().filter_map(|gate| soak(gate, facts, now)).filter_map(|closed| closed.until);
     let freezes = gates.iter().flat_map(|gate| &gate.freeze).flat_map(|freeze| [freeze.from, freeze.until]);
-    soaks.chain(freezes.filter(|at| now < *at)).min()
+    let holds = facts.holds.iter().filter_map(|hold| hold.until);
+    soaks.chain(freezes.chain(holds).filter(|at| now < *at)).min()
 }
 
 /// What keeps a package back, in one sentence.

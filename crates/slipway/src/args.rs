@@ -122,7 +122,7 @@ impl Topic {
             Self::Retention => &[ALL, VERSION, TIMEOUT, JSON],
             Self::Extend => &[UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
-            Self::Withdraw => &[REASON, TARGET, DRY_RUN, YES, VERSION, TIMEOUT, JSON],
+            Self::Withdraw => &[REASON, TARGET, SHARED, DRY_RUN, YES, VERSION, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Login => &[API, TIMEOUT, JSON],
             Self::Logout | Self::Config => &[JSON],
@@ -307,6 +307,8 @@ pub(crate) struct Withdraw {
     pub(crate) targets: Vec<TargetName>,
     /// Why. A dry run needs no reason.
     pub(crate) reason: Option<String>,
+    /// Whether other releases that have the same public may lose it, too.
+    pub(crate) shared: bool,
     /// Whether nothing is to be done.
     pub(crate) dry_run: bool,
     /// Whether it is to be done.
@@ -428,6 +430,7 @@ const UNTIL: Flag = Flag::of("--until", "MOMENT");
 const REASON: Flag = Flag::of("--reason", "TEXT");
 const TARGET: Flag = Flag::of("--target", "TARGET").many();
 const YES: Flag = Flag::switch("--yes");
+const SHARED: Flag = Flag::switch("--shared");
 const API: Flag = Flag::switch("--api");
 const PROBE: Flag = Flag::of("--probe", "USER/REPO");
 const URL: Flag = Flag::of("--url", "URL");
@@ -618,7 +621,8 @@ fn withdraw(line: &mut Line) -> Option<Command> {
         line.problems.push("either `--dry-run` or `--yes`, not both".to_owned());
     }
     let reason = if dry_run { line.value(REASON) } else { Some(line.needed(REASON)?) };
-    Some(Command::Withdraw(Withdraw { keys, targets, reason, dry_run, yes, version, timeout_s, json }))
+    let shared = line.switch(SHARED);
+    Some(Command::Withdraw(Withdraw { keys, targets, reason, shared, dry_run, yes, version, timeout_s, json }))
 }
 
 fn login(line: &mut Line) -> Option<Command> {
@@ -1057,6 +1061,7 @@ mod tests {
             targets: vec![],
             reason: Some("bad".to_owned()),
             dry_run: false,
+            shared: false,
             yes: false,
             version: None,
             timeout_s: WITHDRAW_TIMEOUT_S,

@@ -16,7 +16,7 @@ type Named = (Key, String);
 
 /// Runs `slipway withdraw`.
 pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say: Say) -> Result<(), Failure> {
-    let args::Withdraw { keys, targets, reason, yes, dry_run, timeout_s, .. } = options;
+    let args::Withdraw { keys, targets, reason, shared, yes, dry_run, timeout_s, .. } = options;
     let end_ms = host::now_ms() + f64::from(*timeout_s) * 1000.0;
     let (edge, _) = Edge::open(settings, *timeout_s).await?;
     let doing = format!("cannot withdraw {} of {}", list(keys), settings.version);
@@ -29,6 +29,7 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
         keys: if targets.is_empty() { keys.clone() } else { Vec::new() },
         targets: single.collect(),
         reason: reason.clone().unwrap_or_default(),
+        shared: *shared,
         dry_run: true,
     };
     let would = edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
@@ -198,6 +199,7 @@ mod tests {
             name: "deb_1_amd64.deb".to_owned(),
             digest: Digest::of(b"deb"),
             found: None,
+            also: Vec::new(),
             users: users.iter().map(|text| (*text).to_owned()).collect(),
         }
     }

@@ -1514,23 +1514,6 @@ impl World {
         }
     }
 
-    /// The images of a staging repository that are declared by any project, but for one.
-    pub(crate) fn kept_images(&self, site: &Site, but: &Digest) -> BTreeSet<Digest> {
-        let mut kept = BTreeSet::new();
-        for (id, record) in &self.disk.borrow().databases {
-            if !matches!(id, ObjectId::Project(_)) {
-                continue;
-            }
-            let rows = record.query(
-                "SELECT digest FROM packages WHERE staging_place = ? AND staging_repository = ? AND staged_at IS NOT NULL",
-                &[site.place.as_str().into(), site.repository.as_str().into()],
-            );
-            kept.extend(rows.unwrap_or_default().iter().filter_map(|row| row.text(0).ok()?.parse::<Digest>().ok()));
-        }
-        kept.remove(but);
-        kept
-    }
-
     /// What is declared of a package.
     pub(crate) fn declared_of(&self, parcel: usize) -> Digest {
         let declared = self.declared.borrow().get(&parcel).copied();

@@ -15,14 +15,16 @@ impl ProjectRecord {
         json(200, &Begun { head, lines })
     }
 
-    pub(super) fn import(&self, project_id: u64, head: &ExportHead, by: &str) -> Answer {
+    pub(super) fn import(&self, project_id: u64, id: &str, head: &ExportHead, by: &str) -> Answer {
         self.know_id(project_id)?;
-        self.record()?.import(head, by, clock::now()).map_err(not_imported)?;
+        self.record()?.import(head, id, by, clock::now()).map_err(not_imported)?;
+        // The configuration that the export knows may be another than that of here.
+        self.is_configured.set(false);
         json(200, &())
     }
 
-    pub(super) async fn import_ends(&self, project_id: u64, end: &End, by: &str) -> Answer {
-        let versions = self.record()?.import_ends(end, by, clock::now()).map_err(not_imported)?;
+    pub(super) async fn import_ends(&self, project_id: u64, id: &str, end: &End, by: &str) -> Answer {
+        let versions = self.record()?.import_ends(id, end, by, clock::now()).map_err(not_imported)?;
         self.know_id(project_id)?;
         // Whoever follows the switch of everything is told anew, and what the record has is looked after.
         self.soon().await?;
@@ -34,9 +36,13 @@ impl ProjectRecord {
         json(200, &compare(self.record()?, &self.host(), first).await?)
     }
 
-    /// While a record is being made of an export, nothing else may change it.
-    pub(super) fn is_being_imported(&self) -> std::result::Result<bool, Problem> {
-        Ok(self.record()?.imported()?.is_some_and(|imported| !imported.is_whole))
+    /// While a record is being made of an export, nothing else may change it, and it is read by nobody.
+    pub(super) fn is_whole(&self) -> std::result::Result<(), Problem> {
+        if self.record()?.is_being_imported()? {
+            let what = "This project's record is being imported. Try again when that has ended.";
+            return Err(Problem::new(503, "importing", what));
+        }
+        Ok(())
     }
 
     /// A project that was imported is started when every target was compared.
