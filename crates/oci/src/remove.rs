@@ -620,7 +620,7 @@ mod tests {
             let repository = "team/app".parse().expect("a repository");
             let there = Shelf { session: &session, repository: &repository };
             let which = Which::Tag("17.3.1".parse().expect("a tag"));
-            let removed = now(remove(&http, there, &which, first, &BTreeSet::new())).expect("answers");
+            let removed = now(remove(&http, there, &which, first, &Kept::default())).expect("answers");
             let expected = if removes_all { Removed::Whole } else { Removed::Other(second) };
             assert_eq!((removed, shelves.has(first)), (expected, !removes_all));
             assert!(shelves.tags().contains("17.3.1"), "{}", shelves.tags());
