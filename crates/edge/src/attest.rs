@@ -138,6 +138,7 @@ async fn attach<S: Sql>(
         // The name of a copy to this repository: where the registry keeps no list of referrers, both write it.
         name: due.public.repository.clone(),
         transfers: configured.transfers,
+        asked_at: host.now(),
     };
     match in_time(host, SLOT_LIMIT, host.slot(place, &ask)).await {
         Some(Ok(Slot::Lent | Slot::LentLate)) => {}
@@ -155,7 +156,7 @@ async fn attach<S: Sql>(
         Ok(_) => Ending::Sent,
         Err(why) => Ending::of(&Err(why.clone())),
     };
-    let ended = SlotEnded { package: ask.package, distro: ask.distro, ending };
+    let ended = SlotEnded { package: ask.package, distro: ask.distro, asked_at: ask.asked_at, ending };
     drop(host.slot_ended(place, &ended).await);
     match how {
         Ok(Some(artifact)) => {

@@ -4,7 +4,7 @@
 //! object looks, takes the destination's slot, so that nobody else writes the name meanwhile, asks the record whether it may
 //! begin, writes that down, acts, and looks again. Killed anywhere, it goes on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -177,7 +177,7 @@ async fn run<S: Sql>(work: &Work<S>, host: &impl PackageHost, mut task: Withdraw
         let name = Name::of(&distro, &filename).map_err(|error| error.to_string())?;
         Ok((store, name))
     });
-    let run = Run { work, host, task: RefCell::new(task.clone()) };
+    let run = Run { work, host, task: RefCell::new(task.clone()), slot_asked_at: Cell::new(host.now()) };
     if task.runs_since.take().is_some() {
         // It was cut off, and could not give its slot back. One whose runs are all cut off ends like any other trouble.
         run.ended().await;
@@ -209,6 +209,8 @@ struct Run<'a, S, H> {
     work: &'a Work<S>,
     host: &'a H,
     task: RefCell<Withdrawing>,
+    /// When its slot was asked for last.
+    slot_asked_at: Cell<Timestamp>,
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
@@ -225,6 +227,7 @@ impl<S, H: PackageHost> Run<'_, S, H> {
             },
             distro,
             transfers: self.host.transfers(&public.place),
+            asked_at: self.slot_asked_at.get(),
         };
         (public.place, ask)
     }
@@ -246,6 +249,7 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
     }
 
     async fn slot(&self) -> Slot {
+        self.slot_asked_at.set(self.host.now());
         let (place, ask) = self.ask();
         // An account that does not answer has perhaps lent the slot; its lease ends by itself.
         self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 })
@@ -268,9 +272,9 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
     }
 
     async fn ended(&self) {
-        let (place, AskSlot { package, distro, .. }) = self.ask();
+        let (place, AskSlot { package, distro, asked_at, .. }) = self.ask();
         // When this fails, the lease ends by itself.
-        drop(self.host.slot_ended(&place, &SlotEnded { package, distro, ending: Ending::Other }).await);
+        drop(self.host.slot_ended(&place, &SlotEnded { package, distro, asked_at, ending: Ending::Other }).await);
     }
 }
 

@@ -770,7 +770,9 @@ impl World {
         registry.put(&place.0, &Made::of(b"another build"));
         registry.put(&place.0, &image);
         // A tag of staging may be set again at any moment.
-        registry.set(&place.0, &format!("ci-{}", parcel.key), image.digest, now);
+        let tag = format!("ci-{}", parcel.key);
+        registry.set(&place.0, &tag, image.digest, now);
+        self.tag_staged(*server, &place.0, &tag);
     }
 
     /// The registry of that number.
@@ -2146,6 +2148,7 @@ impl World {
             Some(kind @ (Kind::ImageHead | Kind::TagList)) if sight == ImageSight::Now => {
                 self.image_shown(kind, number, path);
             }
+            Some(Kind::ImageRead) if is_done && sight == ImageSight::Now => self.tag_read(number, &repository, tag),
             Some(Kind::ManifestPut | Kind::Mount) if is_done => self.part_written(number, &repository, is_late),
             _ => {}
         }
