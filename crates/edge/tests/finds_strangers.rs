@@ -111,7 +111,7 @@ impl World {
         let repositories = self.config.repositories("depot");
         for runs in 1..1000 {
             let run = sweep::run(&self.account, &self.readings, self, &repositories).now_or_never();
-            let next = run.expect("nothing waits").expect("a database").expect("there is always a next");
+            let next = run.expect("nothing waits").expect("a database").next.expect("there is always a next");
             if next > self.now.get() + Duration::from_secs(1) {
                 return runs;
             }
