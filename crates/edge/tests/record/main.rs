@@ -11,4 +11,6 @@ mod heads;
 mod hints;
 mod host;
 mod stopping;
+#[path = "../support/mod.rs"]
+mod support;
 mod telling;
