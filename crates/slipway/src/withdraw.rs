@@ -31,7 +31,10 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
         reason: reason.clone().unwrap_or_default(),
         dry_run: true,
     };
-    let would = edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
+    let would = match edge.withdraw(&request).await {
+        Ok(would) => would,
+        Err(error) => return Err(edge.unchanged(error, keys, &doing).await),
+    };
     say.lines(&statement(&would.withdrawals));
     let release = edge.release().await.map_err(|error| error.failure(&doing))?;
     let under_way = under_way(&release, keys);
