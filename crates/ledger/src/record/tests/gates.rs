@@ -52,7 +52,7 @@ fn a_hold_takes_back_what_has_not_begun_and_leaves_what_has() {
     record.hold(&version(), None, "user:nell", "wrong notes.", None, later(1)).expect("a hold");
     assert_eq!(said(&record), (TargetState::Staged, "blocked".to_owned(), "none".to_owned()));
     let what = problem(&record).expect("a problem").what;
-    assert_eq!(what, "It was approved, and it is on hold by user:nell: wrong notes. Nothing was begun.");
+    assert_eq!(what, "It was approved, and it is on hold by nell: wrong notes. Nothing was begun.");
     assert!(matches!(record.allow(&question(1), later(2)), Ok(May::Never { .. })), "it is over");
 
     let record = approved();
