@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_core::cargo::{TargetName, target_in_path};
 use slipway_core::release::{Key, Version};
+use slipway_core::time::Timestamp;
 use slipway_oci::Reference;
 use slipway_packagecloud::Repository;
 use slipway_wire::Base;
@@ -609,7 +610,7 @@ fn hold(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, lift, version) = (line.switch(JSON), line.switch(LIFT), line.version());
     let keys = line.keys();
-    let until = line.value(UNTIL);
+    let until = line.value(UNTIL).and_then(|text| line.moment(&text));
     if lift && until.is_some() {
         line.problems.push("`--until` says when a hold ends, and `--lift` ends it now: give one".to_owned());
     }
@@ -628,7 +629,8 @@ fn extend(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, version) = (line.switch(JSON), line.version());
     let keys = line.keys();
-    let (until, reason) = (line.needed(UNTIL), line.needed(REASON));
+    let until = line.needed(UNTIL).and_then(|text| line.moment(&text));
+    let reason = line.needed(REASON);
     Some(Command::Extend(Extend { keys, until: until?, reason: reason?, version, timeout_s, json }))
 }
 
@@ -638,11 +640,6 @@ fn switch(line: &mut Line, is_stop: bool) -> Option<Command> {
     line.no_words()?;
     let reason = line.needed(REASON)?;
     Some(Command::Switch(Switch { is_stop, reason, project, timeout_s, json }))
-}
-
-/// A moment as the edge reads it: of a day, its beginning.
-pub(crate) fn moment(text: &str) -> String {
-    if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") }
 }
 
 fn close(line: &mut Line) -> Option<Command> {
@@ -932,6 +929,18 @@ impl Line {
 
     fn value(&mut self, flag: Flag) -> Option<String> {
         self.values(flag).into_iter().next()
+    }
+
+    /// A moment as the edge reads it: of a day, its beginning.
+    fn moment(&mut self, text: &str) -> Option<String> {
+        let moment = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+        if moment.parse::<Timestamp>().is_err() {
+            self.problems.push(format!(
+                "`--until` needs a day, `2027-01-31`, or a moment, `2027-01-31T12:00:00Z`, not `{text}`"
+            ));
+            return None;
+        }
+        Some(moment)
     }
 
     /// The release that is meant, where the command line says it.

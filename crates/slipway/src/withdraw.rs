@@ -32,7 +32,10 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
         shared: *shared,
         dry_run: true,
     };
-    let would = edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
+    let would = match edge.withdraw(&request).await {
+        Ok(would) => would,
+        Err(error) => return Err(edge.unchanged(error, keys, &doing).await),
+    };
     say.lines(&statement(&settings.version.to_string(), &would.withdrawals));
     let release = edge.release().await.map_err(|error| error.failure(&doing))?;
     let under_way = under_way(&release, keys);
