@@ -46,6 +46,7 @@ pub async fn drive<S: Sql>(
     for version in record.lapse(config.approvals.lapse, host.now())? {
         host.announce(&version);
     }
+    record.end_loans(host.now())?;
     for version in record.end_holds(host.now())? {
         host.announce(&version);
     }

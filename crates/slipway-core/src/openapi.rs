@@ -195,10 +195,11 @@ mod tests {
         check::<api::CloseRequest>("CloseRequest", json!({ "reason": "r" }));
         let target_of_key = json!({ "key": "k", "target": "el/9" });
         check::<api::TargetOfKey>("TargetOfKey", target_of_key.clone());
-        let withdraw = json!({ "keys": ["k"], "targets": [target_of_key], "reason": "r", "dry_run": true });
+        let withdraw =
+            json!({ "keys": ["k"], "targets": [target_of_key], "reason": "r", "shared": true, "dry_run": true });
         check::<api::WithdrawalRequest>("WithdrawalRequest", withdraw);
         let planned = json!({ "key": "k", "target": "el/9", "public": location(), "name": "n",
-                              "digest": format!("sha256:{}", "0".repeat(64)), "found": "f", "users": ["u"] });
+                              "digest": format!("sha256:{}", "0".repeat(64)), "found": "f", "also": ["1/k"], "users": ["u"] });
         check::<api::PlannedWithdrawal>("PlannedWithdrawal", planned.clone());
         check::<api::Withdrawals>("Withdrawals", json!({ "withdrawals": [planned], "follow": "" }));
         check::<api::Withdrawal>("Withdrawal", withdrawal());

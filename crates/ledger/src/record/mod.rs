@@ -29,7 +29,7 @@ pub use looks::Watched;
 pub use measured::Measured;
 pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
-pub use retention::{Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
+pub use retention::{Behind, Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
 pub use statuses::DueStatus;
 pub use withdrawals::TakenBack;
 #[cfg(test)]
@@ -207,6 +207,17 @@ pub enum LedgerError {
         /// How far it is.
         state: String,
     },
+    /// Other releases have the same public, and would lose it.
+    #[error(
+        "{} as well, and would lose what is withdrawn of {version}. `slipway withdraw … --shared` takes it from all of them",
+        public_in(others)
+    )]
+    SharedWithOthers {
+        /// The release.
+        version: Version,
+        /// The others: `VERSION/KEY`.
+        others: Vec<String>,
+    },
     /// Nothing of a package was released.
     #[error("nothing of `{key}` of {version} is released, so there is nothing to withdraw")]
     NothingReleased {
@@ -318,6 +329,12 @@ pub enum HintSubject {
 /// The record of one project.
 #[derive(Debug)]
 pub struct Record<S>(S);
+
+fn public_in(others: &[String]) -> String {
+    let named: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
+    let has = if others.len() == 1 { "has" } else { "have" };
+    format!("{} {has} the same public", named.join(", "))
+}
 
 impl<S: Sql> Record<S> {
     /// Opens a database, bringing it to the newest schema.

@@ -72,9 +72,9 @@ impl<S: Sql> Record<S> {
         })
     }
 
-    /// Whether this record has ever been told of the switch that stops everything. One that has not must ask.
-    pub fn has_heard(&self) -> Result<bool, LedgerError> {
-        Ok(self.switch(Scope::Everything)?.is_some())
+    /// The last turn of the switch that stops everything, of which this record was told.
+    pub fn heard(&self) -> Result<Option<u64>, LedgerError> {
+        Ok(self.switch(Scope::Everything)?.map(|(number, _)| number))
     }
 
     /// The number of the last word about a switch, and whether that stopped it.

@@ -37,6 +37,11 @@ pub struct Event {
     pub details: String,
 }
 
+/// Who that is, for people who read it: the name in `user:mira`, `job:81 user:mira` and `person:7 user:mira`. All else stands as it is.
+pub fn person(actor: &str) -> &str {
+    actor.rsplit_once("user:").map_or(actor, |(_, name)| name)
+}
+
 /// A row of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
