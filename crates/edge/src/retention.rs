@@ -1,8 +1,8 @@
 //! What becomes of staged packages: announced, marked, deleted, or kept and why.
 //!
 //! A run and a dry run make the same list from the same looks; a run then does what is on it. Each deletion begins in the
-//! record, goes out, and is over only when a look at staging has shown what became of it. Cut off anywhere, the next run
-//! finds it begun and looks.
+//! record, goes out, and is over only when looks at staging have shown what became of it. Cut off anywhere, the next run
+//! finds it begun and looks; a run itself goes on behind the last package that it came to.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
