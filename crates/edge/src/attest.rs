@@ -36,9 +36,10 @@ const ATTACH_LIMIT: Duration = Duration::from_secs(6);
 /// Attaching is tried for about a day. What is attested can be downloaded meanwhile, and afterwards.
 const TRIES_MAX: u32 = 56;
 
-/// When the next is to be signed or attached. `None` where nothing is signed: what is due waits until there is a key.
+/// When the next is to be signed or attached. `None` where nothing is signed: what is due waits until there is a key, or until
+/// an imported record is compared and started.
 pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
-    if config.edge.signing_key.is_none() {
+    if config.edge.signing_key.is_none() || record.awaits_start()? {
         return Ok(None);
     }
     record.next_attestation(now + WAIT_MAX)
@@ -47,7 +48,7 @@ pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Resul
 /// Signs and attaches what is due.
 pub async fn attest<S: Sql>(record: &Record<S>, host: &impl AttachingHost, config: &Config) -> Result<(), LedgerError> {
     let Some(project) = record.project_id()?.and_then(|id| config.project_of_id(id)) else { return Ok(()) };
-    if config.edge.signing_key.is_none() {
+    if config.edge.signing_key.is_none() || record.awaits_start()? {
         return Ok(());
     }
     sign_all(record, host, config, project).await?;
@@ -135,6 +136,7 @@ async fn attach<S: Sql>(
         // The name of a copy to this repository: where the registry keeps no list of referrers, both write it.
         name: due.public.repository.clone(),
         transfers: configured.transfers,
+        asked_at: host.now(),
     };
     match in_time(host, SLOT_LIMIT, host.slot(place, &ask)).await {
         Some(Ok(Slot::Lent | Slot::LentLate)) => {}
@@ -152,7 +154,7 @@ async fn attach<S: Sql>(
         Ok(_) => Ending::Sent,
         Err(why) => Ending::of(&Err(why.clone())),
     };
-    let ended = SlotEnded { package: ask.package, distro: ask.distro, ending };
+    let ended = SlotEnded { package: ask.package, distro: ask.distro, asked_at: ask.asked_at, ending };
     drop(host.slot_ended(place, &ended).await);
     match how {
         Ok(Some(artifact)) => {

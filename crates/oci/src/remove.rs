@@ -168,6 +168,9 @@ pub async fn remove_with(
     if let Some(by) = stays {
         let Which::Tag(_) = which else { return Ok(Removed::Needed(by)) };
         let why = format!("{by} leads to it or needs it");
+        if let Some(found) = removing.leads_elsewhere(which, digest).await? {
+            return Ok(Removed::Other(found));
+        }
         return Ok(match removing.delete(which).await? {
             Deletion::Deleted | Deletion::WasGone => Removed::TagOnly(why),
             Deletion::Unsupported(said) => Removed::Unsupported(format!(
@@ -311,7 +314,11 @@ impl<H: Http> Removing<'_, H> {
     async fn act(&self, digest: Digest, tags: &BTreeSet<&Tag>, going: &[Digest]) -> Result<Removed, NotRemoved> {
         let mut tags_go = true;
         for tag in tags {
-            if let Deletion::Unsupported(_) = self.delete(&Which::Tag((*tag).clone())).await? {
+            let tag = Which::Tag((*tag).clone());
+            if self.leads_elsewhere(&tag, digest).await?.is_some() {
+                continue;
+            }
+            if let Deletion::Unsupported(_) = self.delete(&tag).await? {
                 tags_go = false;
                 break;
             }
@@ -349,6 +356,12 @@ impl<H: Http> Removing<'_, H> {
         } else {
             Ok(Removed::TagOnly(format!("the image is gone, and parts of it are left: {}", left.join("; "))))
         }
+    }
+
+    /// To what a tag leads by now, if that is another image: a build may have set it while the rest was read. A registry cannot
+    /// be asked to delete a tag only if it leads somewhere, so this is asked right before.
+    async fn leads_elsewhere(&self, tag: &Which, digest: Digest) -> Result<Option<Digest>, NotRemoved> {
+        Ok(self.digest_of(tag).await?.filter(|found| *found != digest))
     }
 
     async fn delete(&self, which: &Which) -> Result<Deletion, NotRemoved> {
@@ -585,6 +598,33 @@ mod tests {
         let [.., first, second] = two_indexes(&shelves);
         assert_eq!(shelves.remove_tag("17.3.2", first), Removed::Other(second));
         assert_eq!(shelves.tags(), "17.3.1 17.3.2");
+    }
+
+    #[test]
+    fn a_tag_that_a_build_sets_anew_while_the_rest_is_read_stays() {
+        for removes_all in [true, false] {
+            let shelves = Shelves::default();
+            let [.., first, second] = two_indexes(&shelves);
+            if !removes_all {
+                shelves.tag("17.3", first);
+            }
+            let http = Script::new(|request: &Request| {
+                let answer = shelves.answer(request);
+                if request.uri().path().ends_with(&second.to_string()) {
+                    shelves.tag("17.3.1", second);
+                }
+                answer
+            });
+            let registry = Registry::anonymous(base("https://registry.example.com"));
+            let session = Session::new(&registry);
+            let repository = "team/app".parse().expect("a repository");
+            let there = Shelf { session: &session, repository: &repository };
+            let which = Which::Tag("17.3.1".parse().expect("a tag"));
+            let removed = now(remove(&http, there, &which, first, &Kept::default())).expect("answers");
+            let expected = if removes_all { Removed::Whole } else { Removed::Other(second) };
+            assert_eq!((removed, shelves.has(first)), (expected, !removes_all));
+            assert!(shelves.tags().contains("17.3.1"), "{}", shelves.tags());
+        }
     }
 
     #[test]

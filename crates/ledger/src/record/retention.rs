@@ -202,7 +202,7 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<Option<Resting>, LedgerError> {
         let Some(mut own) = self.alone(config, project, version, key, now)? else { return Ok(None) };
-        for (version, key) in self.sharers(&own)? {
+        for (version, key) in self.sharers_in_staging(&own)? {
             let Some(other) = self.alone(config, project, &version, &key, now)? else { continue };
             if needs(&other.known, other.keeping.as_ref(), now).is_some() {
                 own.known.needed_by = Some(subject(&version, &key));
@@ -416,7 +416,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// Other packages of the project that have the same file in staging.
-    fn sharers(&self, of: &Resting) -> Result<Vec<(Version, Key)>, LedgerError> {
+    fn sharers_in_staging(&self, of: &Resting) -> Result<Vec<(Version, Key)>, LedgerError> {
         let mut sharers = self.holders(&of.object())?;
         sharers.retain(|(version, key)| *version != of.version || *key != of.key);
         Ok(sharers)

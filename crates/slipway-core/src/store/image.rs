@@ -15,7 +15,7 @@ use slipway_oci::{
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Courier, FloatsBack, Kept, NotShipped, Removed, Shipment, misplaced};
+use super::{Beside, Courier, FloatsBack, Kept, NotShipped, Removed, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
@@ -316,10 +316,10 @@ impl Registry {
         http: &impl Http,
         name: &Tag,
         digest: Digest,
-        with: &BTreeSet<Tag>,
+        beside: &Beside,
     ) -> Result<Vec<FloatsBack>, Trouble> {
         let session = Session::new(&self.registry);
-        let going: BTreeSet<&Tag> = with.iter().chain([name]).collect();
+        let going: BTreeSet<&Tag> = beside.with.iter().chain([name]).collect();
         let rules = going.iter().flat_map(|tag| self.floating.iter().filter_map(|floating| floating.rule(tag)));
         let rules: BTreeMap<Tag, slipway_oci::Floating> = rules.map(|rule| (rule.tag.clone(), rule)).collect();
         if rules.is_empty() {
@@ -327,15 +327,36 @@ impl Registry {
         }
         let public = list_tags(&session, http, &self.repository).await;
         let mut finals = public.map_err(|error| of(&error, &format!("cannot list the tags of {}", self.repository)))?;
-        finals.retain(|tag| !going.contains(tag) && !self.floating.iter().any(|floating| floating.could_be(tag)));
+        let is_final = |tag: &Tag| !self.floating.iter().any(|floating| floating.could_be(tag));
+        finals.retain(|tag| !going.contains(tag) && beside.released.contains_key(tag) && is_final(tag));
         let mut back = Vec::new();
         for rule in rules.into_values() {
             if self.find(http, &session, &rule.tag.clone().into()).await? == Seen::Digest(digest) {
-                let to = newest(&rule, &finals).cloned();
+                let to = self.newest_released(http, &session, &rule, &mut finals, &beside.released).await?;
                 back.push(FloatsBack { tag: rule.tag, to });
             }
         }
         Ok(back)
+    }
+
+    /// The newest of some tags that a floating one may name, which leads to the image that was released by it. Those that
+    /// somebody has set to another image are left out.
+    async fn newest_released(
+        &self,
+        http: &impl Http,
+        session: &Session<'_>,
+        rule: &slipway_oci::Floating,
+        finals: &mut BTreeSet<Tag>,
+        released: &BTreeMap<Tag, Digest>,
+    ) -> Result<Option<Tag>, Trouble> {
+        while let Some(tag) = newest(rule, finals).cloned() {
+            let found = self.find(http, session, &tag.clone().into()).await?;
+            if released.get(&tag).is_some_and(|digest| found == Seen::Digest(*digest)) {
+                return Ok(Some(tag));
+            }
+            finals.remove(&tag);
+        }
+        Ok(None)
     }
 
     /// First the floating tags: nobody who asks for `latest` meets an image that is half gone.
@@ -344,12 +365,12 @@ impl Registry {
         http: &impl Http,
         name: &Tag,
         digest: Digest,
-        with: &BTreeSet<Tag>,
+        beside: &Beside,
     ) -> Result<Removed, Trouble> {
         let Self { registry, repository, .. } = self;
         let session = Session::new(registry);
-        let mut with = with.clone();
-        for FloatsBack { tag: floating, to } in self.floats_back(http, name, digest, &with).await? {
+        let mut with = beside.with.clone();
+        for FloatsBack { tag: floating, to } in self.floats_back(http, name, digest, beside).await? {
             let Some(to) = to else {
                 with.insert(floating);
                 continue;
@@ -360,6 +381,11 @@ impl Registry {
             let Some(manifest) = manifest.map_err(failed)? else {
                 return Err(Trouble::passing(format!("{repository} lists the tag `{to}`, and does not have it")));
             };
+            if beside.released.get(&to) != Some(&manifest.digest()) {
+                return Err(Trouble::passing(format!(
+                    "the tag `{to}` of {repository} was set to another image meanwhile"
+                )));
+            }
             let which = floating.clone().into();
             let put = PutManifest { registry, repository, which: &which, manifest: &manifest };
             let put = session.call(http, &scope, &put).await.map_err(failed)?;

@@ -176,12 +176,23 @@ pub enum Removed {
     Unsupported(String),
 }
 
+/// What is known of the other tags of a repository out of which an image is taken by its tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Tags of the image that go, too.
+    pub with: BTreeSet<Tag>,
+    /// The final tags that Slipway has released there and not taken back, and their images. A floating tag leads back to one
+    /// of these alone: of whatever else is there, nobody knows whether it was ever meant to be had.
+    pub released: BTreeMap<Tag, Digest>,
+}
+
 /// Where a floating tag leads when the image to which it leads now is taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FloatsBack {
     /// The tag.
     pub tag: Tag,
-    /// The final tag of the newest version that is left. `None`: there is none, so the tag goes, too.
+    /// The final tag of the newest version that is left of those that Slipway released. `None`: there is none, so the tag
+    /// goes, too.
     pub to: Option<Tag>,
 }
 
@@ -438,18 +449,17 @@ impl Store {
         }
     }
 
-    /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then. `with` are
-    /// tags of the image that go, too.
+    /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then.
     pub async fn floats_back(
         &self,
         http: &impl Http,
         name: &Name,
         digest: Digest,
-        with: &BTreeSet<Tag>,
+        beside: &Beside,
     ) -> Result<Vec<FloatsBack>, Trouble> {
         match (self, name) {
             (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
-                registry.floats_back(http, tag, digest, with).await
+                registry.floats_back(http, tag, digest, beside).await
             }
             _ => Ok(Vec::new()),
         }
@@ -461,11 +471,11 @@ impl Store {
         http: &impl Http,
         name: &Name,
         digest: Digest,
-        with: &BTreeSet<Tag>,
+        beside: &Beside,
     ) -> Result<Removed, Trouble> {
         match (self, name) {
             (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
-                registry.withdraw(http, tag, digest, with).await
+                registry.withdraw(http, tag, digest, beside).await
             }
             _ => self.remove(http, name, digest, &Kept::default()).await,
         }
