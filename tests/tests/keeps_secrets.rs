@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use slipway_tests::e2e::{Process, World, deb, send, send_for_headers};
 
 /// Every secret that the edge has.
-const SECRETS: [&str; 14] = [
+const SECRETS: [&str; 15] = [
     "SLIPWAY_EDGE_KEY",
     "SIGNING_KEY",
     "GITLAB_STATUS_TOKEN",
@@ -18,6 +18,7 @@ const SECRETS: [&str; 14] = [
     "EVENTS_TOKEN",
     "TRIGGER_TOKEN",
     "OPERATOR_TOKEN",
+    "METRICS_TOKEN",
     "GITLAB_TOKEN",
     "STAGING_TOKEN",
     "PUBLIC_TOKEN",

@@ -1,6 +1,9 @@
 //! The switch that stops everything: nothing becomes public while it is stopped, whatever is under way; it outlives a kill,
 //! everybody sees it, and what waited goes on by itself when it is started.
 
+use std::fs;
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 use slipway_tests::e2e::{Answer, Process, Release, World, deb, send, send_within, wait_until};
 
@@ -28,6 +31,88 @@ fn waits(release: &Release, key: &str) -> Value {
     release.wait_for_target(key, None, "waiting until Slipway is started", |target| {
         target["problem"]["code"] == "stopped" && target["state"] == "approved"
     })
+}
+
+/// What the directory keeps. The edge must not run.
+fn directory(world: &World) -> Vec<PathBuf> {
+    let folder = world.stack.folder().join("edge/objects/slipway-Directory");
+    let files: Vec<PathBuf> =
+        fs::read_dir(folder).expect("workerd keeps it there").flatten().map(|f| f.path()).collect();
+    assert!(!files.is_empty(), "there is a directory");
+    files
+}
+
+fn is_refused(world: &World, release: &Release, key: &str, why: &str) {
+    let refused = release.promote(&release.session(world.gitlab.play(release.job(key), "mira")), &[key]);
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(refused.text().contains(why), "{}", refused.text());
+}
+
+fn ready(world: &World) -> String {
+    send("GET", &world.edge("/readyz"), &[], "").ok().text()
+}
+
+#[test]
+fn a_switch_that_was_lost_or_restored_stops_everything_until_an_operator_starts_it() {
+    let mut world = World::start("stops-lost");
+    let release = world.release("1.0.0");
+    let (package, _) = release.ready(&deb("late", "", 0));
+    let other = world.release_of(world.pilot(), "2.0.0");
+    other.ready(&deb("pilot", "", 0));
+    turn(&world, "POST", "a look");
+    turn(&world, "DELETE", "all is well");
+
+    // The directory is lost. Whoever asks first, and has heard of nothing, is stopped as well.
+    world.kill(Process::Edge);
+    for file in directory(&world) {
+        fs::remove_file(file).expect("the stack's folder is writable");
+    }
+    world.start_again(Process::Edge);
+    is_refused(&world, &other, "pilot", "stopped by slipway");
+    is_refused(&world, &release, "late", "was lost or restored");
+    assert_eq!(ready(&world), "ready, stopped\n");
+    turn(&world, "DELETE", "nothing is public that should not be");
+
+    // It is restored to what it was before a stop; the records have heard of that.
+    world.kill(Process::Edge);
+    let kept: Vec<(PathBuf, Vec<u8>)> =
+        directory(&world).into_iter().map(|file| (file.clone(), fs::read(file).expect("a file"))).collect();
+    world.start_again(Process::Edge);
+    turn(&world, "POST", "a wrong package is public");
+    world.kill(Process::Edge);
+    for file in directory(&world) {
+        fs::remove_file(file).expect("the stack's folder is writable");
+    }
+    for (file, bytes) in kept {
+        fs::write(file, bytes).expect("the stack's folder is writable");
+    }
+    world.start_again(Process::Edge);
+    is_refused(&world, &release, "late", "Slipway is stopped by");
+    wait_until("the directory has learned of it", || ready(&world) == "ready, stopped\n");
+    is_refused(&world, &other, "pilot", "stopped by");
+    // A stop gets through, and so does a start.
+    let again = turn(&world, "POST", "still wrong");
+    assert!(again["projects"].as_array().is_some_and(|all| all.iter().all(|one| one["has_heard"] == true)), "{again}");
+    turn(&world, "DELETE", "taken back");
+    assert_eq!(ready(&world), "ready\n");
+
+    // All that is known is in a folder; in another one it was restored, or copied.
+    world.bind("SLIPWAY_FOLDER", "folder-1");
+    assert_eq!(ready(&world), "ready\n");
+    let file = world.stack.folder().join("edge/workerd.capnp");
+    let before = fs::read_to_string(&file).expect("a started stack has its configuration");
+    world.kill(Process::Edge);
+    fs::write(&file, before.replace("folder-1", "folder-2")).expect("the stack's folder is writable");
+    world.start_again(Process::Edge);
+    is_refused(&world, &release, "late", "restored or copied");
+    assert_eq!(ready(&world), "ready, stopped\n");
+    turn(&world, "DELETE", "compared");
+    world.kill(Process::Edge);
+    world.start_again(Process::Edge);
+    assert_eq!(ready(&world), "ready\n", "and not again at the next start");
+    world.gitlab.play(release.job("late"), "mira");
+    release.wait_until_released("late");
+    release.is_public_once(&package);
 }
 
 #[test]

@@ -276,6 +276,46 @@ fn where_nobody_may_read_without_a_session_releases_are_hidden_from_strangers_an
 }
 
 #[test]
+fn the_credential_that_reads_numbers_reads_nothing_else_and_a_guess_reads_none() {
+    let mut world = World::start("collects");
+    let release = world.release("1.0.0");
+    release.plan(&["deb"]);
+    world.configure(|config| config.replace("reading = \"anyone\"", "reading = \"nobody\""));
+    let ask = |method: &str, path: &str, token: &str, body: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        send(method, &world.edge(path), &headers, body.to_owned())
+    };
+    let collector = world.stack.secret("METRICS_TOKEN");
+    for (case, token) in [("the collector", collector), ("the operator", world.stack.secret("OPERATOR_TOKEN"))] {
+        let answer = ask("GET", "/metrics", token, "").ok().text();
+        assert!(answer.contains("slipway_open_releases{project=\"tug\"} 1"), "{case}: {answer}");
+    }
+    assert_eq!(ask("GET", "/metrics", &format!("{collector}x"), "").status, 401, "a guess");
+    assert_eq!(send("GET", &world.edge("/metrics"), &[], "").status, 401, "nobody");
+    assert_eq!(ask("GET", "/metrics", &release.session(release.build), "").status, 403, "a job");
+    let why = r#"{"reason": "no"}"#;
+    for (method, path, body) in [
+        ("GET", "/readyz/secrets", ""),
+        ("GET", "/api/v1/stop", ""),
+        ("POST", "/api/v1/stop", why),
+        ("POST", "/api/v1/projects/tug/stop", why),
+        ("GET", "/api/v1/projects/tug/releases", ""),
+        ("GET", "/api/v1/projects/tug/releases/1.0.0", ""),
+        ("GET", "/api/v1/projects/tug/audit", ""),
+        ("GET", "/api/v1/projects/tug/export", ""),
+        ("POST", "/api/v1/projects/tug/releases/1.0.0/close", why),
+        ("POST", "/api/v1/projects/tug/releases/1.0.0/holds", why),
+        ("GET", "/p/tug/r/1.0.0", ""),
+    ] {
+        let answer = ask(method, path, collector, body);
+        assert!([403, 404].contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
+    }
+    assert_eq!(ask("GET", "/api/v1/projects", collector, "").ok().json(), json!([]));
+    world.is_not_audited("nobody reads it here");
+}
+
+#[test]
 fn the_operator_alone_is_told_how_each_secret_is_and_none_of_them_is_in_the_answer() {
     let mut world = World::start("secrets");
     let (operator, url) = (world.stack.secret("OPERATOR_TOKEN").to_owned(), world.edge("/readyz/secrets"));

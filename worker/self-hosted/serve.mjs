@@ -5,7 +5,7 @@
 // Absent on purpose: TLS, which a proxy in front of it adds; and starting again, which whoever started this does (systemd, a
 // container's runtime): when workerd ends, this ends. It can be killed at any moment.
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -84,6 +84,13 @@ function secrets(folder) {
   return found;
 }
 
+// Which folder it is that the objects are in. A backup that was put in its place, or a copy, has been made at another time and is
+// another: what was stopped since then nobody knows there, so the directory stops everything, until an operator has looked.
+function identity(folder) {
+  const { ino, birthtimeNs } = statSync(folder, { bigint: true });
+  return `${ino}-${birthtimeNs}`;
+}
+
 // Text as a Cap'n Proto literal, which is written as in C.
 const quoted = (text) => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 
@@ -114,6 +121,7 @@ function layOut({ release, data, config, listen, "private-network": isPrivate },
   const bindings = [
     ...OBJECTS.map(([binding, name]) => `    (name = "${binding}", durableObjectNamespace = "${name}"),`),
     // The secrets themselves are in workerd's environment, and in no file.
+    `    (name = "SLIPWAY_FOLDER", text = ${quoted(identity(join(data, "objects")))}),`,
     ...names.map((name) => `    (name = "${name}", fromEnvironment = "${name}"),`),
   ];
   const classes = OBJECTS.map(([, name]) => `    (className = "${name}", uniqueKey = "slipway-${name}", enableSql = true),`);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use slipway_core::access::{Caller, Denied, Look, PersonSession, Right, Running, may, must_run, still_runs};
+use slipway_core::access::{Caller, Denied, Look, PersonSession, Right, Running, may, measures, must_run, still_runs};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::log::work;
 use slipway_core::secret::{JobSession, NotSealed, knows};
@@ -138,6 +138,15 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// Somebody who may read the numbers.
+    pub(crate) fn collector(&self) -> Result<(), Problem> {
+        match measures(self.caller.as_ref()) {
+            Ok(()) => Ok(()),
+            Err(Denied::Stranger) => Err(stranger()),
+            Err(denied) => Err(Problem::new(403, "not-allowed", format!("{denied}."))),
+        }
+    }
+
     /// A person ends their sessions.
     pub(crate) async fn sign_out(&self) -> Answer {
         let Some(Caller::Person(person)) = &self.caller else { return Err(stranger()) };
@@ -193,7 +202,7 @@ impl<'a> Asking<'a> {
         let of = match caller {
             Caller::Job(session) => session.project_id,
             Caller::Deployer(_) => return,
-            Caller::Person(_) | Caller::Operator => project.id,
+            Caller::Person(_) | Caller::Operator | Caller::Collector => project.id,
         };
         message::refuse(self.env, of, caller.to_string(), &self.act, why).await;
     }
@@ -213,10 +222,14 @@ fn shown(request: &Request, env: &Env, config: &Config) -> Result<Option<Caller>
         Problem::unauthorised()
     };
     let text = header.strip_prefix("Bearer ").ok_or_else(unknown)?.trim();
-    if let Some(name) = &config.edge.operator_token
-        && knows(text, &settings::secret(env, name)?)
+    for (name, caller) in
+        [(&config.edge.operator_token, Caller::Operator), (&config.edge.metrics_token, Caller::Collector)]
     {
-        return Ok(Some(Caller::Operator));
+        if let Some(name) = name
+            && knows(text, &settings::secret(env, name)?)
+        {
+            return Ok(Some(caller));
+        }
     }
     match Caller::open(text, &settings::edge_key(env)?, clock::now()) {
         Ok(caller) => Ok(Some(caller)),

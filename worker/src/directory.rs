@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use slipway_core::time::Timestamp;
-use slipway_ledger::{MigrationError, Sql, SqlError, Value, migrate, switch};
+use slipway_ledger::{Sql, SqlError, Value, migrate, switch};
 use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::answer::{Answer, Problem, finish, json};
-use crate::clock;
 use crate::message::{self, Listed, ToDirectory, ToProject, Turned};
 use crate::sql::DurableSql;
+use crate::{clock, settings};
 
 const FIRST: &[&str] = &["CREATE TABLE releases (
     project_id INTEGER NOT NULL,
@@ -29,6 +29,10 @@ const SIGNED_OUT: &[&str] = &["CREATE TABLE signed_out (
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// How long it may take to hear.
 const TELL_LIMIT: Duration = Duration::from_secs(5);
+/// How often in a row all are told, where one is found to have heard of a later turn than this.
+const ROUNDS: usize = 3;
+/// Which folder all objects are kept in, where whoever runs workerd says so.
+const FOLDER: &str = "SLIPWAY_FOLDER";
 
 #[durable_object(alarm)]
 pub struct Directory {
@@ -61,8 +65,14 @@ impl DurableObject for Directory {
 }
 
 impl Directory {
-    fn open(&self) -> std::result::Result<(), MigrationError> {
-        migrate(&self.sql, &[FIRST, SIGNED_OUT, switch::SCHEMA])
+    fn open(&self) -> std::result::Result<(), Problem> {
+        migrate(&self.sql, &[FIRST, SIGNED_OUT, switch::SCHEMA, switch::MEMORY])?;
+        if let Ok(folder) = self.env.var(FOLDER)
+            && switch::kept_in(&self.sql, &folder.to_string(), &projects()?, clock::now())?
+        {
+            crate::log::trouble!("what Slipway knows was restored or copied: everything is stopped");
+        }
+        Ok(())
     }
 
     async fn answer(&self, message: ToDirectory) -> Answer {
@@ -80,6 +90,16 @@ impl Directory {
             }
             ToDirectory::Word => {
                 json(200, &Turned { word: switch::word(&self.sql)?, untold: switch::untold(&self.sql)? })
+            }
+            ToDirectory::Learn { heard } => {
+                self.ask_all().await?;
+                if switch::heard_elsewhere(&self.sql, heard, &projects()?, clock::now())? {
+                    crate::log::trouble!("a project has heard of a later turn of the switch: everything is stopped");
+                }
+                if !switch::untold(&self.sql)?.is_empty() {
+                    self.state.storage().set_alarm(TELL_AGAIN).await?;
+                }
+                json(200, &switch::word(&self.sql)?)
             }
             ToDirectory::Add { project_id, version } => {
                 let values: [Value; 3] = [project_id.into(), version.as_str().into(), clock::now().0.into()];
@@ -118,23 +138,56 @@ impl Directory {
         }
     }
 
+    /// Asks every project, once, which turn of the switch it has heard of: this directory may be new because another was lost.
+    /// Until all have answered, nothing begins.
+    async fn ask_all(&self) -> std::result::Result<(), Problem> {
+        if !switch::asks_all(&self.sql)? {
+            return Ok(());
+        }
+        let projects = projects()?;
+        let heard = join_all(projects.iter().map(|id| self.asked(*id, ToProject::Heard { project_id: *id }))).await;
+        for heard in heard {
+            let Some(heard) = heard else {
+                let what = "The directory is new, and a project has not said how the switch stood. Try again.";
+                return Err(Problem::new(503, "switch-unknown", what));
+            };
+            switch::heard_elsewhere(&self.sql, heard, &projects, clock::now())?;
+        }
+        Ok(switch::asked_all(&self.sql, clock::now())?)
+    }
+
+    /// What a project says of the last turn that it has heard of. `None` where it does not answer.
+    async fn asked(&self, project_id: u64, message: ToProject) -> Option<Option<u64>> {
+        let answer = std::pin::pin!(message::ask(message::project(&self.env, project_id), &message));
+        match select(answer, Delay::from(TELL_LIMIT)).await {
+            Either::Left((heard, _)) => heard.ok(),
+            Either::Right(_) => None,
+        }
+    }
+
     /// Tells every project that has not heard how the switch stands, all at once; those that still have not.
     async fn tell_all(&self) -> std::result::Result<Vec<u64>, Problem> {
         self.open()?;
-        let word = switch::word(&self.sql)?;
-        let untold = switch::untold(&self.sql)?;
-        let tell = async |project_id: u64| {
-            let hear = ToProject::Hear { project_id, word: word.clone() };
-            let heard = std::pin::pin!(message::ask::<()>(message::project(&self.env, project_id), &hear));
-            match select(heard, Delay::from(TELL_LIMIT)).await {
-                Either::Left((Ok(()), _)) => Some(project_id),
-                Either::Left((Err(_), _)) | Either::Right(_) => None,
+        for _ in 0..ROUNDS {
+            let word = switch::word(&self.sql)?;
+            let tell = async |project_id: u64| {
+                let heard = self.asked(project_id, ToProject::Hear { project_id, word: word.clone() }).await;
+                heard.map(|heard| (project_id, heard))
+            };
+            let told = join_all(switch::untold(&self.sql)?.into_iter().map(tell)).await;
+            let mut is_behind = false;
+            for (project_id, heard) in told.into_iter().flatten() {
+                switch::told(&self.sql, project_id, word.number)?;
+                is_behind |= switch::heard_elsewhere(&self.sql, heard, &projects()?, clock::now())?;
             }
-        };
-        let told = join_all(untold.into_iter().map(tell)).await;
-        for project_id in told.into_iter().flatten() {
-            switch::told(&self.sql, project_id, word.number)?;
+            if !is_behind {
+                break;
+            }
         }
         Ok(switch::untold(&self.sql)?)
     }
+}
+
+fn projects() -> std::result::Result<Vec<u64>, Problem> {
+    Ok(settings::config()?.projects.iter().map(|project| project.id).collect())
 }

@@ -114,7 +114,7 @@ async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -
             readiness::secrets(env, config).await
         }
         (Method::Get, ["metrics"]) => {
-            asking.operator()?;
+            asking.collector()?;
             metrics::answer(env, config).await
         }
         (Method::Get, ["openapi.json"]) => {

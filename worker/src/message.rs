@@ -45,6 +45,8 @@ pub(crate) enum ToProject {
     },
     /// A package's object asks whether its act may begin.
     MayAct(Box<Ask>),
+    /// Whoever copies asks whether the end of a copy may be sent.
+    MayEnd { project_id: u64, version: Version, key: Key },
     /// Somebody changes what may be released.
     Change { project_id: u64, version: Version, by: By, change: Change },
     /// Somebody takes back what is public, or asks what that would be.
@@ -75,6 +77,8 @@ pub(crate) enum ToProject {
     Retention { project_id: u64 },
     /// Another project wants to delete a file from a staging repository that both use.
     CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
+    /// Which images this project has there: another deletes one.
+    ImagesIn { project_id: u64, staging: Site },
     /// Rows of the audit.
     Audit {
         project_id: u64,
@@ -90,19 +94,39 @@ pub(crate) enum ToProject {
     /// More rows of the audit.
     ExportAudit { project_id: u64, first: u64, last: u64 },
     /// Make the record of an export.
-    Import { project_id: u64, head: ExportHead, by: String },
+    Import {
+        project_id: u64,
+        /// This import's own, in each of its messages: of two at once only the later one goes on.
+        #[serde(default)]
+        id: String,
+        head: ExportHead,
+        by: String,
+    },
     /// Its next lines.
-    ImportRows { project_id: u64, lines: Vec<String> },
+    ImportRows {
+        project_id: u64,
+        #[serde(default)]
+        id: String,
+        lines: Vec<String>,
+    },
     /// They were all, and had this digest.
-    ImportEnds { project_id: u64, end: End, by: String },
+    ImportEnds {
+        project_id: u64,
+        #[serde(default)]
+        id: String,
+        end: End,
+        by: String,
+    },
     /// What the record says of its targets, beside what the repositories have.
     Compare { project_id: u64, first: u64 },
     /// What the record says of itself in numbers.
     Measure { project_id: u64 },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
-    /// How the switch stands that stops everything.
+    /// How the switch stands that stops everything. The answer is the last turn of which the record has heard.
     Hear { project_id: u64, word: Word },
+    /// The last turn of that switch of which the record has heard.
+    Heard { project_id: u64 },
     /// Why nothing of the project is published or deleted now.
     Stopped { project_id: u64 },
     /// Turn the switch of this project alone.
@@ -146,7 +170,13 @@ pub(crate) enum ToAccount {
     /// Read these repositories whole now.
     Sweep { place: String, repositories: Vec<String> },
     /// What is a stranger in a repository.
-    Strangers { place: String, repository: String },
+    Strangers {
+        place: String,
+        repository: String,
+        /// Whose members are shown them. Nobody's are shown what one project alone knows.
+        #[serde(default)]
+        project_id: u64,
+    },
     /// Take strangers for known.
     Adopt { asked: Box<AdoptionRequest>, actor: String },
 }
@@ -166,6 +196,8 @@ pub(crate) enum ToDirectory {
     Turn { is_stopped: bool, by: String, reason: String, projects: Vec<u64> },
     /// How that switch stands.
     Word,
+    /// How that switch stands, for a record that has heard of this turn of it.
+    Learn { heard: Option<u64> },
 }
 
 /// How the switch stands, and which projects have not heard of that.

@@ -71,6 +71,8 @@ pub struct ProjectRecord {
     record: OnceCell<Record<DurableSql>>,
     /// Whether the audit knows today's configuration.
     is_configured: Cell<bool>,
+    /// Whether this object has asked, since it began, how the switch stands that stops everything.
+    has_heard: Cell<bool>,
     /// How many bytes of targets have been sent. In memory alone: the next word comes in a second.
     sent: RefCell<Sent>,
     /// Who waits for a change.
@@ -84,6 +86,7 @@ impl DurableObject for ProjectRecord {
             env,
             record: OnceCell::new(),
             is_configured: Cell::new(false),
+            has_heard: Cell::new(false),
             sent: RefCell::default(),
             followers: Followers::default(),
         }
@@ -133,9 +136,56 @@ fn is_answered_meanwhile(message: &ToProject) -> bool {
             | ToProject::ImportRows { .. }
             | ToProject::ImportEnds { .. }
             | ToProject::Hear { .. }
+            | ToProject::Heard { .. }
             | ToProject::Stopped { .. }
             | ToProject::Measure { .. }
     )
+}
+
+/// Whether the answer lets something be published or deleted, or says whether that is so: first the record has to know how the
+/// switch stands.
+fn needs_the_switch(message: &ToProject) -> bool {
+    match message {
+        ToProject::MayAct(_)
+        | ToProject::MayEnd { .. }
+        | ToProject::MayWithdraw { .. }
+        | ToProject::Sent { .. }
+        | ToProject::Promote { .. }
+        | ToProject::Withdraw { .. }
+        | ToProject::Stopped { .. } => true,
+        // What lets a file give way asks for itself; planning and staging go on whatever the switch says.
+        ToProject::Patch { .. } => false,
+        // They read, or write down what was seen or asked for. What comes of that begins in the alarm, which asks first, too.
+        ToProject::Hints { .. }
+        | ToProject::Spend { .. }
+        | ToProject::Refused { .. }
+        | ToProject::Change { .. }
+        | ToProject::Withdrawal { .. }
+        | ToProject::Release { .. }
+        | ToProject::Releases { .. }
+        | ToProject::Report(_)
+        | ToProject::Approvals { .. }
+        | ToProject::Target { .. }
+        | ToProject::Attestation { .. }
+        | ToProject::Swept { .. }
+        | ToProject::Sweep { .. }
+        | ToProject::Retention { .. }
+        | ToProject::CanDoWithout { .. }
+        | ToProject::ImagesIn { .. }
+        | ToProject::Audit { .. }
+        | ToProject::Heads { .. }
+        | ToProject::Export { .. }
+        | ToProject::ExportAudit { .. }
+        | ToProject::Import { .. }
+        | ToProject::ImportRows { .. }
+        | ToProject::ImportEnds { .. }
+        | ToProject::Compare { .. }
+        | ToProject::Measure { .. }
+        | ToProject::Wake { .. }
+        | ToProject::Hear { .. }
+        | ToProject::Heard { .. }
+        | ToProject::Switch { .. } => false,
+    }
 }
 
 impl ProjectRecord {
@@ -152,9 +202,11 @@ impl ProjectRecord {
     }
 
     async fn answer(&self, message: ToProject) -> Answer {
-        if !is_answered_meanwhile(&message) && self.is_being_imported()? {
-            let what = "This project's record is being imported. Try again when that has ended.";
-            return Err(Problem::new(503, "importing", what));
+        if !is_answered_meanwhile(&message) {
+            self.is_whole()?;
+        }
+        if needs_the_switch(&message) {
+            self.hear_first().await?;
         }
         match message {
             ToProject::Hints { project_id, delivery, named } => self.hints(project_id, &delivery, &named).await,
@@ -170,6 +222,11 @@ impl ProjectRecord {
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys, all } => self.promote(&session, &version, keys, all).await,
             ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
+            ToProject::MayEnd { project_id, version, key } => {
+                self.know_id(project_id)?;
+                self.hear_first().await?;
+                json(200, &self.record()?.may_end(&version, &key)?)
+            }
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
             }
@@ -213,20 +270,21 @@ impl ProjectRecord {
             ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
             ToProject::Retention { project_id } => self.retention(project_id).await,
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
+            ToProject::ImagesIn { project_id, staging } => self.images_in(project_id, &staging),
             ToProject::Export { project_id, by } => self.export(project_id, &by),
             ToProject::ExportAudit { first, last, .. } => json(200, &self.record()?.export_audit(first, last)?),
-            ToProject::Import { project_id, head, by } => self.import(project_id, &head, &by),
-            ToProject::ImportRows { lines, .. } => {
-                self.record()?.import_rows(&lines).map_err(backup::not_imported)?;
+            ToProject::Import { project_id, id, head, by } => self.import(project_id, &id, &head, &by),
+            ToProject::ImportRows { id, lines, .. } => {
+                self.record()?.import_rows(&id, &lines).map_err(backup::not_imported)?;
                 json(200, &())
             }
-            ToProject::ImportEnds { project_id, end, by } => self.import_ends(project_id, &end, &by).await,
+            ToProject::ImportEnds { project_id, id, end, by } => self.import_ends(project_id, &id, &end, &by).await,
             ToProject::Compare { project_id, first } => self.comparison(project_id, first).await,
             ToProject::Measure { project_id } => self.measured(project_id).await,
+            ToProject::Heard { .. } => json(200, &self.record()?.heard()?),
             ToProject::Hear { project_id, word } => self.hear(project_id, &word).await,
             ToProject::Stopped { project_id } => {
                 self.know_id(project_id)?;
-                self.hear_first().await?;
                 json(200, &self.record()?.stopped()?)
             }
             ToProject::Switch { project_id, is_stopped, by, reason } => {
@@ -335,9 +393,8 @@ impl ProjectRecord {
     /// A change of the configuration is in the audit before anything that is done under it. It is part of the deployment, so
     /// that one look lasts as long as the object.
     fn know_policy(&self) -> std::result::Result<(), Problem> {
-        if !self.is_configured.get() && self.record()?.project_id()?.is_some() {
-            audit::configured(self.record()?.sql(), &settings::config()?.policy, clock::now())?;
-            self.is_configured.set(true);
+        if !self.is_configured.get() {
+            self.is_configured.set(self.record()?.know_policy(&settings::config()?.policy, clock::now())?);
         }
         Ok(())
     }
@@ -364,10 +421,11 @@ impl ProjectRecord {
             })
             .collect();
         // What gives way is deleted from staging by the job that is told so.
-        if declared.iter().any(|one| one.replace)
-            && let Some(stopped) = self.record()?.stopped()?
-        {
-            return Err(Problem::new(409, "stopped", format!("{stopped}.")));
+        if declared.iter().any(|one| one.replace) {
+            self.hear_first().await?;
+            if let Some(stopped) = self.record()?.stopped()? {
+                return Err(Problem::new(409, "stopped", format!("{stopped}.")));
+            }
         }
         // What is refused changes nothing, so staging is looked at before anything is written, too.
         if let Some(problem) = self.in_the_way(&config, version, &declared).await? {
@@ -531,7 +589,8 @@ impl ProjectRecord {
         let storage = self.state.storage();
         storage.set_alarm(WATCHDOG).await?;
         self.hear_first().await?;
-        if self.is_being_imported()? {
+        // It is armed again by whoever starts the record.
+        if self.record()?.awaits_start()? {
             storage.delete_alarm().await?;
             return Ok(());
         }
@@ -715,6 +774,7 @@ impl ProjectRecord {
     /// Accepts a socket that hibernates: an object that nobody disturbs sleeps with its sockets open.
     fn watch(&self, request: &Request) -> Answer {
         let query: Watch = request.query()?;
+        self.is_whole()?;
         self.know_id(query.project_id)?;
         let version: Version = query.version.parse().map_err(|_| Problem::not_found("such release"))?;
         if self.record()?.sequence(&version)?.is_none() {

@@ -2,6 +2,9 @@
 //!
 //! A project's record asks nobody when an act wants to begin, so it has to be told. Whoever has not heard of the last
 //! turn is written down with the turn, in one transaction, and told again until they have.
+//!
+//! A keeper can be lost, or restored to an earlier state, and then not know of a stop. It finds out by what records have heard, and
+//! by the folder in which it is kept. What was turned meanwhile nobody knows, so everything is stopped until somebody has looked.
 
 use slipway_core::stop::{Stopped, Word};
 use slipway_core::time::Timestamp;
@@ -19,6 +22,19 @@ pub const SCHEMA: &[&str] = &[
     )",
     "CREATE TABLE untold (project_id INTEGER PRIMARY KEY)",
 ];
+
+/// The statements that make the tables of what this keeper remembers of itself.
+pub const MEMORY: &[&str] = &[
+    "CREATE TABLE folders (folder TEXT PRIMARY KEY, first_at INTEGER NOT NULL)",
+    "CREATE TABLE asked_all (one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL)",
+];
+
+/// Who stops what nobody knows the state of.
+const BY: &str = "slipway";
+/// Why it does, once a record is ahead of the keeper.
+const WHY_BEHIND: &str = "the switch was lost or restored, and a project has heard of a later turn of it; look at what is public, then start";
+/// Why it does, once the keeper finds itself in another folder.
+const WHY_MOVED: &str = "what Slipway knows was restored or copied; look at what is public, then start";
 
 /// Turns the switch; the word of it, and whether it is news. Turned to where it stands already, it stays as it was turned.
 pub fn turn(
@@ -43,6 +59,71 @@ pub fn turn(
         }
         Ok((word(sql)?, is_news))
     })
+}
+
+/// A project has heard of this turn. If it is later than the last one here, everything is stopped by the next number, for a reason
+/// that somebody gave if they have stopped it already; whether that was so.
+pub fn heard_elsewhere(
+    sql: &impl Sql,
+    number: Option<u64>,
+    projects: &[u64],
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    sql.atomically(|| {
+        let here = word(sql)?;
+        let Some(number) = number.filter(|number| *number > here.number) else { return Ok(false) };
+        stop_unknown(sql, number, here.stopped, WHY_BEHIND, projects, now)?;
+        Ok(true)
+    })
+}
+
+/// The switch is kept in this folder now. If that is another than before, everything is stopped, once; whether that was so.
+pub fn kept_in(sql: &impl Sql, folder: &str, projects: &[u64], now: Timestamp) -> Result<bool, SqlError> {
+    sql.atomically(|| {
+        if !sql.query("SELECT 1 FROM folders WHERE folder = ?", &[folder.into()])?.is_empty() {
+            return Ok(false);
+        }
+        // The first that it ever hears of is where it is new, or where it was before folders were told apart.
+        let is_first = sql.query("SELECT 1 FROM folders", &[])?.is_empty();
+        sql.query("INSERT INTO folders (folder, first_at) VALUES (?, ?)", &[folder.into(), now.0.into()])?;
+        if is_first {
+            return Ok(false);
+        }
+        let here = word(sql)?;
+        stop_unknown(sql, here.number, here.stopped, WHY_MOVED, projects, now)?;
+        Ok(true)
+    })
+}
+
+fn stop_unknown(
+    sql: &impl Sql,
+    after: u64,
+    stopped: Option<Stopped>,
+    why: &str,
+    projects: &[u64],
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    let (by, why, at) = stopped.map_or_else(|| (BY.to_owned(), why.to_owned(), now), |is| (is.by, is.why, is.at));
+    sql.query(
+        "INSERT INTO turns_of_the_switch (number, is_stopped, turned_by, reason, at) VALUES (?, 1, ?, ?, ?)",
+        &[(after + 1).into(), by.as_str().into(), why.as_str().into(), at.0.into()],
+    )?;
+    for project in projects {
+        sql.query("INSERT OR IGNORE INTO untold (project_id) VALUES (?)", &[(*project).into()])?;
+    }
+    Ok(())
+}
+
+/// Whether this keeper still has to ask every project what it has heard: it does so once, before it lets anything begin, since it
+/// may be new because another was lost.
+pub fn asks_all(sql: &impl Sql) -> Result<bool, SqlError> {
+    Ok(sql.query("SELECT 1 FROM asked_all", &[])?.is_empty())
+}
+
+/// Every project has answered.
+pub fn asked_all(sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
+    sql.query("INSERT OR IGNORE INTO asked_all (one, at) VALUES (1, ?)", &[now.0.into()])?;
+    Ok(())
 }
 
 /// How the switch stands. One that nobody has ever turned lets everything run.
@@ -89,8 +170,12 @@ mod tests {
 
     fn switch() -> Database {
         let sql = Database::in_memory();
-        migrate(&sql, &[SCHEMA]).expect("the schema");
+        migrate(&sql, &[SCHEMA, MEMORY]).expect("the schema");
         sql
+    }
+
+    fn why(sql: &Database) -> Option<String> {
+        word(sql).expect("a word").stopped.map(|stopped| stopped.why)
     }
 
     fn turns(sql: &Database, is_stopped: bool) -> (Word, bool) {
@@ -119,5 +204,43 @@ mod tests {
         told(&sql, 1, second.number).expect("a row");
         told(&sql, 2, second.number).expect("a row");
         assert_eq!(untold(&sql).expect("rows"), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn a_keeper_that_was_lost_stops_everything_as_soon_as_a_record_has_heard_of_a_later_turn_than_it() {
+        let sql = switch();
+        for known in [None, Some(0)] {
+            assert!(!heard_elsewhere(&sql, known, &[1, 2], NOW).expect("a look"), "{known:?}");
+        }
+        assert!(heard_elsewhere(&sql, Some(7), &[1, 2], NOW).expect("a look"));
+        let now = word(&sql).expect("a word");
+        assert_eq!((now.number, now.by.as_str(), now.stopped.is_some()), (8, "slipway", true));
+        assert_eq!(untold(&sql).expect("rows"), [1, 2]);
+        assert!(!heard_elsewhere(&sql, Some(8), &[1, 2], NOW).expect("it is known by now"));
+        assert_eq!(turns(&sql, false).0.number, 9, "an operator starts it");
+    }
+
+    #[test]
+    fn a_stop_at_a_keeper_that_was_lost_gets_a_number_that_every_record_listens_to_and_keeps_its_reason() {
+        let sql = switch();
+        turns(&sql, true);
+        assert!(heard_elsewhere(&sql, Some(7), &[1, 2], NOW).expect("a look"));
+        let now = word(&sql).expect("a word");
+        assert_eq!((now.number, now.by.as_str()), (8, "operator"));
+        assert_eq!(why(&sql).as_deref(), Some("why"));
+    }
+
+    #[test]
+    fn what_was_restored_or_copied_is_stopped_once_and_what_is_new_runs() {
+        let sql = switch();
+        assert!(!kept_in(&sql, "a", &[1], NOW).expect("it is new"));
+        assert!(!kept_in(&sql, "a", &[1], NOW).expect("it was started again"));
+        assert_eq!(why(&sql), None);
+        assert!(kept_in(&sql, "b", &[1], NOW).expect("a copy"));
+        assert!(why(&sql).is_some_and(|why| why.contains("restored")));
+        assert_eq!(untold(&sql).expect("rows"), [1]);
+        turns(&sql, false);
+        assert!(!kept_in(&sql, "b", &[1], NOW).expect("it was started again"));
+        assert_eq!(why(&sql), None);
     }
 }

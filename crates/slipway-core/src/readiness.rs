@@ -34,6 +34,7 @@ const CHARACTERS_MIN: usize = 16;
 enum Use<'a> {
     EdgeKey,
     Operator,
+    Metrics,
     Attesting,
     Gitlab,
     GitlabStatus,
@@ -50,6 +51,7 @@ impl Use<'_> {
         match self {
             Self::EdgeKey => "signs sessions and copy orders".to_owned(),
             Self::Operator => "the operator's credential".to_owned(),
+            Self::Metrics => "the credential of whoever collects numbers".to_owned(),
             Self::Attesting => "signs heads of the audit and attestations".to_owned(),
             Self::Gitlab => "reads jobs and pipelines from GitLab".to_owned(),
             Self::GitlabStatus => "sets commit statuses in GitLab".to_owned(),
@@ -71,6 +73,7 @@ fn uses(config: &Config) -> BTreeMap<&str, Vec<Use<'_>>> {
     add(&config.gitlab.token, Use::Gitlab);
     let edge = [
         (&config.edge.operator_token, Use::Operator),
+        (&config.edge.metrics_token, Use::Metrics),
         (&config.edge.signing_key, Use::Attesting),
         (&config.gitlab.status_token, Use::GitlabStatus),
         (&config.gitlab.keys, Use::GitlabKeys),
@@ -181,10 +184,10 @@ async fn look(http: &impl Http, config: &Config, of: Use<'_>, token: &Token, now
         Use::Attesting => report.formed(Seed::parse(token), "it is set"),
         Use::Signing(_) | Use::Event(_) => report.formed(SigningToken::parse(token), "it is set"),
         Use::GitlabKeys => report.formed(Jwks::parse(token.expose().as_bytes()), "it is set"),
-        Use::Operator | Use::Webhook(_) if token.expose().chars().count() < CHARACTERS_MIN => {
+        Use::Operator | Use::Metrics | Use::Webhook(_) if token.expose().chars().count() < CHARACTERS_MIN => {
             report.finding(format!("it is set, and can be guessed: it has less than {CHARACTERS_MIN} characters"));
         }
-        Use::Operator | Use::Webhook(_) => report.good("it is set"),
+        Use::Operator | Use::Metrics | Use::Webhook(_) => report.good("it is set"),
         Use::Trigger(_) => report.not_asked("it is set; GitLab does not tell of trigger tokens"),
         Use::Gitlab | Use::GitlabStatus => {
             let instance = Instance::new(config.gitlab.url.clone(), token.clone());
@@ -445,7 +448,7 @@ mod tests {
             example.lines().map(|line| line.strip_prefix("# ").filter(|rest| could(rest)).unwrap_or(line)).collect();
         let config = Config::parse(&whole.join("\n")).expect("the example, with all that it could have");
         let names: Vec<&str> = names(&config).collect();
-        assert_eq!(names.len(), 14, "{names:?}");
+        assert_eq!(names.len(), 15, "{names:?}");
         let listed = include_str!("../../../wrangler.toml");
         for name in names {
             assert!(listed.contains(&format!("\n#   {name} ")), "{name} is not in wrangler.toml");

@@ -40,7 +40,6 @@ impl ProjectRecord {
     /// Whether a package's object may begin an act now.
     pub(super) async fn may_act(&self, ask: &Ask) -> std::result::Result<May, Problem> {
         self.know_id(ask.project_id)?;
-        self.hear_first().await?;
         let config = settings::config()?;
         let gitlab = self.gitlab(&config);
         Ok(gates::may_act(self.record()?, &self.host(), &config, gitlab.as_ref(), ask).await?)

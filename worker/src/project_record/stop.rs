@@ -5,19 +5,22 @@ use slipway_core::stop::{Stopped, Word};
 use super::ProjectRecord;
 use crate::answer::{Answer, Problem, json};
 use crate::clock;
-use crate::message::{self, ToDirectory, Turned, ask};
+use crate::message::{self, ToDirectory, ask};
 
 impl ProjectRecord {
-    /// A record that was never told how the deployment's switch stands asks: it may have been made while everything was
-    /// stopped. Until it has an answer, nothing begins.
+    /// Asks how the deployment's switch stands, once in this object's life: what it wrote down can be from before it was restored, or
+    /// the directory from before that was. Until it has an answer, nothing begins.
     pub(super) async fn hear_first(&self) -> std::result::Result<(), Problem> {
-        if self.record()?.has_heard()? {
+        if self.has_heard.get() {
             return Ok(());
         }
-        let turned: Turned = ask(message::directory(&self.env), &ToDirectory::Word)
-            .await
-            .map_err(|silent| Problem::from(worker::Error::RustError(silent.to_string())))?;
-        self.record()?.hear(&turned.word, clock::now())?;
+        let heard = self.record()?.heard()?;
+        let word: Word = ask(message::directory(&self.env), &ToDirectory::Learn { heard }).await.map_err(|silent| {
+            let what = format!("Whether Slipway is stopped is not known, so nothing begins: {silent}. Try again.");
+            Problem::new(503, "switch-unknown", what)
+        })?;
+        self.record()?.hear(&word, clock::now())?;
+        self.has_heard.set(true);
         Ok(())
     }
 
@@ -26,7 +29,7 @@ impl ProjectRecord {
         if self.record()?.hear(word, clock::now())? {
             self.switched(project_id).await?;
         }
-        json(200, &())
+        json(200, &self.record()?.heard()?)
     }
 
     pub(super) async fn switch(&self, project_id: u64, is_stopped: bool, by: &str, reason: &str) -> Answer {

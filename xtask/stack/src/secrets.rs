@@ -12,7 +12,7 @@ const KEY_BYTES: usize = 21;
 
 /// The names that the Worker's bindings have: how each begins, and how many random bytes follow. As hexadecimal digits
 /// these are base64, too, so that a signing token is one.
-const NAMES: [(&str, &str, usize); 15] = [
+const NAMES: [(&str, &str, usize); 16] = [
     ("GITLAB_TOKEN", "", 16),
     ("GITLAB_STATUS_TOKEN", "", 16),
     ("STAGING_TOKEN", "", 24),
@@ -27,6 +27,7 @@ const NAMES: [(&str, &str, usize); 15] = [
     ("EVENTS_TOKEN", "whsec_", KEY_BYTES),
     ("TRIGGER_TOKEN", "", 16),
     ("OPERATOR_TOKEN", "", 24),
+    ("METRICS_TOKEN", "", 24),
     ("SLIPWAY_EDGE_KEY", "", 32),
     ("SIGNING_KEY", "", KEY_BYTES),
 ];

@@ -337,6 +337,7 @@ impl Stack {
 url = "{edge}"
 reading = "anyone"
 operator_token = "OPERATOR_TOKEN"
+metrics_token = "METRICS_TOKEN"
 signing_key = "SIGNING_KEY"
 
 [gitlab]

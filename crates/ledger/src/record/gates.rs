@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api;
+use slipway_core::audit::person;
 use slipway_core::cargo::{Cargo, TargetName};
 use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts, ShippedVersion};
 use slipway_core::problem::{Code, Visible};
@@ -47,6 +48,8 @@ pub enum StopReason {
     Blocked(String),
     /// It held until then.
     Lapsed(Timestamp),
+    /// A name of its bytes was taken back, or is that of others.
+    Withdrawn(String),
 }
 
 /// Gates that somebody opens for packages.
@@ -339,7 +342,7 @@ impl<S: Sql> Record<S> {
                 None => serde_json::json!({ "keys": keys, "reason": reason }),
             };
             self.change(version, by, "held", version.as_str(), &details, now)?;
-            let why = format!("it is on hold by {by}: {}", reason.trim().trim_end_matches('.'));
+            let why = format!("it is on hold by {}: {}", person(by), reason.trim().trim_end_matches('.'));
             for (key, distro, approval) in self.unbegun(version)? {
                 if keys.is_none_or(|keys| keys.contains(&key)) {
                     self.take_back(version, &key, &distro, approval, &StopReason::Blocked(why.clone()), now)?;
@@ -383,7 +386,8 @@ impl<S: Sql> Record<S> {
         rows.first().map(|row| moment_or_null(row, 0)).transpose().map(Option::flatten)
     }
 
-    /// Lifts holds. Nothing is released by that: what lost its approval needs another.
+    /// Lifts holds: of these packages, or without keys that of the whole release. Nothing is released by that: what lost its
+    /// approval needs another.
     pub fn lift(
         &self,
         version: &Version,
@@ -395,26 +399,17 @@ impl<S: Sql> Record<S> {
         self.0.atomically(|| {
             self.planned(version)?;
             let not_held = |what: String| LedgerError::NotHeld { version: version.clone(), what };
-            match keys {
-                None => {
-                    let rows = self.0.query(
-                        "DELETE FROM holds WHERE version = ? AND (until IS NULL OR until > ?) RETURNING key",
-                        &[version.as_str().into(), now.0.into()],
-                    )?;
-                    if rows.is_empty() {
-                        return Err(not_held("nothing".to_owned()));
-                    }
-                }
-                Some(keys) => {
-                    for key in keys {
-                        let rows = self.0.query(
-                            "DELETE FROM holds WHERE version = ? AND key = ? AND (until IS NULL OR until > ?) RETURNING key",
-                            &[version.as_str().into(), key.as_str().into(), now.0.into()],
-                        )?;
-                        if rows.is_empty() {
-                            return Err(not_held(format!("`{key}`")));
-                        }
-                    }
+            // Without keys it is the hold of the whole release that ends: packages that somebody holds for another reason stay held.
+            let whole = [WHOLE.to_owned()];
+            let named: Vec<String> = keys.unwrap_or_default().iter().map(ToString::to_string).collect();
+            for key in if keys.is_none() { whole.as_slice() } else { named.as_slice() } {
+                let rows = self.0.query(
+                    "DELETE FROM holds WHERE version = ? AND key = ? AND (until IS NULL OR until > ?) RETURNING key",
+                    &[version.as_str().into(), key.as_str().into(), now.0.into()],
+                )?;
+                if rows.is_empty() {
+                    let what = if key == WHOLE { "the whole release".to_owned() } else { format!("`{key}`") };
+                    return Err(not_held(what));
                 }
             }
             let details = serde_json::json!({ "keys": keys, "reason": reason });
@@ -577,6 +572,12 @@ impl<S: Sql> Record<S> {
             if let Some(stopped) = self.stopped()? {
                 return Ok(May::Stopped(stopped));
             }
+            // What was approved before a withdrawal is held to it all the same.
+            if let Some(why) = self.withdrawn_names_of(&ask.version, &ask.key, Some(&ask.distro))? {
+                let why = StopReason::Withdrawn(why);
+                let (state, problem) = self.take_back(&ask.version, &ask.key, &ask.distro, ask.approval, &why, now)?;
+                return Ok(May::Never { state, problem: Some(problem) });
+            }
             self.0.query(
                 "UPDATE targets SET allowed_at = COALESCE(allowed_at, ?), begun = 1, told_at = ?
                  WHERE version = ? AND key = ? AND distro = ?",
@@ -650,7 +651,7 @@ impl<S: Sql> Record<S> {
 
     /// Ends a target's approval. Where something was ever begun for these bytes, the public place may have them: that is
     /// said, and they are not taken for merely staged.
-    fn take_back(
+    pub(super) fn take_back(
         &self,
         version: &Version,
         key: &Key,
@@ -675,6 +676,7 @@ impl<S: Sql> Record<S> {
                 let at = slipway_core::gate::moment(*at);
                 (Code::Lapsed, format!("Its approval lapsed at {at}, before its turn came. {done}."))
             }
+            StopReason::Withdrawn(why) => (Code::Withdrawn, format!("It was approved, and {why}. {done}.")),
         };
         let problem = code.problem(what.clone(), public, None);
         // First the report, while the target still has its approval: others are told once for each.

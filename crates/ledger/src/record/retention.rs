@@ -4,7 +4,7 @@
 //! order. What a hold finds begun is on its way, and it is told so. Begun ones are kept until a look at staging has shown
 //! what became of them, so an answer that was lost delays and blocks nothing for ever.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::cargo::{Cargo, staged_under};
@@ -15,6 +15,7 @@ use slipway_core::retention::{
     Cause, Decision, Ending, InStaging, Keep, Known, Progress, Sights, Stage, decide, due, needs, tick,
 };
 use slipway_core::route::Site;
+use slipway_core::store::Kept;
 use slipway_core::time::Timestamp;
 use slipway_wire::{Digest, Planted, planted};
 
@@ -82,6 +83,10 @@ pub struct Removal {
     pub digest: Digest,
     /// Since when.
     pub begun_at: Timestamp,
+    /// When it is looked at again.
+    pub look_at: Timestamp,
+    /// Since when staging does not show it. One look alone proves nothing.
+    pub gone_at: Option<Timestamp>,
 }
 
 /// What a look after a deletion showed.
@@ -182,7 +187,7 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<Option<Resting>, LedgerError> {
         let Some(mut own) = self.alone(config, project, version, key, now)? else { return Ok(None) };
-        for (version, key) in self.sharers(&own)? {
+        for (version, key) in self.sharers_in_staging(&own)? {
             let Some(other) = self.alone(config, project, &version, &key, now)? else { continue };
             if needs(&other.known, other.keeping.as_ref(), now).is_some() {
                 own.known.needed_by = Some(subject(&version, &key));
@@ -396,7 +401,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// Other packages of the project that have the same file in staging.
-    fn sharers(&self, of: &Resting) -> Result<Vec<(Version, Key)>, LedgerError> {
+    fn sharers_in_staging(&self, of: &Resting) -> Result<Vec<(Version, Key)>, LedgerError> {
         let mut sharers = self.holders(&of.object())?;
         sharers.retain(|(version, key)| *version != of.version || *key != of.key);
         Ok(sharers)
@@ -679,6 +684,8 @@ impl<S: Sql> Record<S> {
                     under: under.clone(),
                     digest,
                     begun_at: now,
+                    look_at: now + UNANSWERED,
+                    gone_at: None,
                 });
             }
             for (version, key) in self.holders(&current.object())? {
@@ -703,8 +710,8 @@ impl<S: Sql> Record<S> {
         until: Option<Timestamp>,
     ) -> Result<u64, LedgerError> {
         let rows = self.0.query(
-            "INSERT INTO removals (place, repository, cargo, digest, under, version, key, begun_at, until)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            "INSERT INTO removals (place, repository, cargo, digest, under, version, key, begun_at, until, look_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             &[
                 object.staging.place.as_str().into(),
                 object.staging.repository.as_str().into(),
@@ -715,6 +722,7 @@ impl<S: Sql> Record<S> {
                 own.map(|(_, key)| key.as_str()).into(),
                 now.0.into(),
                 until.map(|until| until.0).into(),
+                (now + UNANSWERED).0.into(),
             ],
         )?;
         Ok(rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default())
@@ -744,12 +752,13 @@ impl<S: Sql> Record<S> {
     /// Deletions that are on their way for this project.
     pub fn removals(&self) -> Result<Vec<Removal>, LedgerError> {
         let rows = self.0.query(
-            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at FROM removals
+            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at, look_at, gone_at FROM removals
              WHERE version IS NOT NULL ORDER BY id",
             &[],
         )?;
         rows.iter()
             .map(|row| {
+                let begun_at = Timestamp(row.integer(8)?);
                 Ok(Removal {
                     id: row.natural(0)?,
                     version: parse(row.text(1)?)?,
@@ -758,15 +767,25 @@ impl<S: Sql> Record<S> {
                     cargo: parse(row.text(5)?)?,
                     under: row.text(6)?.to_owned(),
                     digest: parse(row.text(7)?)?,
-                    begun_at: Timestamp(row.integer(8)?),
+                    begun_at,
+                    look_at: row.integer_or_null(9)?.map_or(begun_at + UNANSWERED, Timestamp),
+                    gone_at: row.integer_or_null(10)?.map(Timestamp),
                 })
             })
             .collect()
     }
 
-    /// A clock that was set back would have a deletion wait for years for the look that decides.
-    pub fn begun_later(&self, removal: &Removal, now: Timestamp) -> Result<(), LedgerError> {
-        self.0.query("UPDATE removals SET begun_at = ? WHERE id = ?", &[now.0.into(), removal.id.into()])?;
+    /// A deletion is looked at again then, and since when staging has not shown what is deleted.
+    pub fn look_later(
+        &self,
+        removal: &Removal,
+        look_at: Timestamp,
+        gone_at: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE removals SET look_at = ?, gone_at = ? WHERE id = ?",
+            &[look_at.0.into(), gone_at.map(|gone_at| gone_at.0).into(), removal.id.into()],
+        )?;
         Ok(())
     }
 
@@ -912,18 +931,23 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
-    /// Images of the same repository that stay, whether or not a tag leads to them.
-    pub fn others_in(&self, removal: &Removal) -> Result<BTreeSet<Digest>, LedgerError> {
+    /// The images of a staging repository that stay, whether or not a tag leads to them. One that nobody could look at since it
+    /// was declared stays like the others, if it is there. What was deleted is none of them.
+    pub fn images_in(&self, staging: &Site) -> Result<Kept, LedgerError> {
         let rows = self.0.query(
-            "SELECT DISTINCT digest FROM packages WHERE staging_place = ? AND staging_repository = ?
-             AND digest IS NOT NULL AND staged_at IS NOT NULL AND digest <> ?",
-            &[
-                removal.staging.place.as_str().into(),
-                removal.staging.repository.as_str().into(),
-                removal.digest.to_string().into(),
-            ],
+            "SELECT digest, MAX(staged_at IS NOT NULL AND EXISTS (SELECT 1 FROM targets t
+                WHERE t.version = p.version AND t.key = p.key AND t.state IN ('staged', 'approved', 'releasing')))
+             FROM packages p WHERE staging_place = ? AND staging_repository = ? AND instr(filename, '/') > 0
+             AND digest IS NOT NULL AND deleted_at IS NULL GROUP BY digest",
+            &[staging.place.as_str().into(), staging.repository.as_str().into()],
         )?;
-        rows.iter().map(|row| parse(row.text(0)?)).collect()
+        let mut kept = Kept::default();
+        for row in &rows {
+            // Of what was released, somebody may have deleted the staged copy long ago.
+            let set = if row.integer(1)? != 0 { &mut kept.there } else { &mut kept.perhaps };
+            set.insert(parse(row.text(0)?)?);
+        }
+        Ok(kept)
     }
 
     /// A newer release of the same series that is complete: then this one may as well be given up. `None` for one that has
@@ -969,6 +993,18 @@ fn series(version: &Version) -> Option<Vec<u64>> {
     let number = version.as_str().split(|letter: char| !letter.is_ascii_digit() && letter != '.').next()?;
     let numbers = number.split('.').map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
     numbers.split_last().map(|(_, series)| series.to_vec())
+}
+
+impl Removal {
+    /// What is deleted.
+    pub fn object(&self) -> StagedObject {
+        StagedObject {
+            staging: self.staging.clone(),
+            cargo: self.cargo.clone(),
+            digest: self.digest,
+            under: vec![self.under.clone()],
+        }
+    }
 }
 
 impl Resting {

@@ -24,6 +24,8 @@ pub enum Caller {
     Person(PersonSession),
     /// Whoever holds the operator's credential.
     Operator,
+    /// Whoever collects numbers, and sees nothing else.
+    Collector,
 }
 
 /// What the edge knows of a job of a project that deploys.
@@ -98,7 +100,7 @@ impl Caller {
                 (session.user_id != 0).then_some(session.user_id)
             }
             Self::Person(person) => Some(person.user_id),
-            Self::Operator => None,
+            Self::Operator | Self::Collector => None,
         }
     }
 }
@@ -113,6 +115,7 @@ impl fmt::Display for Caller {
             }
             Self::Person(person) => write!(f, "person:{} user:{}", person.user_id, person.username),
             Self::Operator => f.write_str("operator"),
+            Self::Collector => f.write_str("collector"),
         }
     }
 }

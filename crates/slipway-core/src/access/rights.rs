@@ -33,6 +33,8 @@ pub enum Right {
     Override,
     /// To see how the edge itself is: the operator's credential.
     Operate,
+    /// To read its numbers: a credential for that alone, or the operator's.
+    Measure,
 }
 
 /// A route and what it needs.
@@ -70,7 +72,7 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/signing-key", Right::Open),
     // Somebody ends what they have shown.
     row("DELETE", "/api/v1/sessions", Right::List),
-    row("GET", "/metrics", Right::Operate),
+    row("GET", "/metrics", Right::Measure),
     row("GET", "/api/v1/stop", Right::Operate),
     row("POST", "/api/v1/stop", Right::Operate),
     row("DELETE", "/api/v1/stop", Right::Operate),
@@ -215,6 +217,9 @@ pub fn may(
         | (Caller::Operator, Right::Hold | Right::Lift | Right::Close | Right::Withdraw | Right::Operate)
         | (_, Right::Open | Right::List | Right::Read) => Ok(()),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
+        // Numbers are of all projects, so nobody's role in one counts.
+        (_, Right::Measure) => measures(Some(caller)),
+        (Caller::Collector, _) => denied("This credential reads numbers, and nothing else".to_owned()),
         (_, Right::Operate) => denied("This is for the operator's credential".to_owned()),
         (Caller::Deployer(_), _) => denied("A deployer's job reads, says what runs where, and nothing else".to_owned()),
         (Caller::Job(JobSession { user_level: level, .. }), Right::Hold) => ladder(*level, AccessLevel::Developer),
@@ -244,6 +249,17 @@ pub fn may(
     }
 }
 
+/// Whether somebody may read the numbers of the edge.
+pub fn measures(caller: Option<&Caller>) -> Result<(), Denied> {
+    match caller {
+        Some(Caller::Operator | Caller::Collector) => Ok(()),
+        Some(_) => Err(Denied::NotAllowed(
+            "This is for the operator's credential, or for the one that reads numbers".to_owned(),
+        )),
+        None => Err(Denied::Stranger),
+    }
+}
+
 /// Whether a deployer of today's configuration deploys a project. A session outlives no change of it.
 fn deploys(session: &DeployerSession, project: &Project, config: &Config) -> bool {
     config.deployers.iter().any(|of| of.id == session.job.project_id && of.projects.contains(&project.name))
@@ -264,5 +280,6 @@ fn reads(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>,
         Some(Caller::Job(session)) => session.project_id == project.id,
         Some(Caller::Person(_)) => level.is_some_and(|level| level >= AccessLevel::Reporter),
         Some(Caller::Operator) => true,
+        Some(Caller::Collector) => false,
     }
 }

@@ -53,7 +53,8 @@ pub fn must_run(right: Right, caller: &Caller) -> Option<Look<'_>> {
         | Right::Close
         | Right::Withdraw
         | Right::Override
-        | Right::Operate => None,
+        | Right::Operate
+        | Right::Measure => None,
     }
 }
 

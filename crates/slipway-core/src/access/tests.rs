@@ -99,6 +99,7 @@ fn everybody() -> Vec<(char, Option<Caller>, Option<AccessLevel>)> {
         ('E', persons(), Some(L::Developer)),
         ('M', persons(), Some(L::Maintainer)),
         ('O', Some(Caller::Operator), None),
+        ('C', Some(Caller::Collector), None),
     ]
 }
 
@@ -113,7 +114,7 @@ fn allowed(method: &str, path: &str, config: &Config) -> String {
     everybody().iter().filter(|one| may(one)).map(|(letter, ..)| *letter).collect()
 }
 
-const ANYBODY: &str = "sDduxnjemNGREMO";
+const ANYBODY: &str = "sDduxnjemNGREMOC";
 const READERS: &str = "DnjemREMO";
 const JOBS: &str = "njem";
 
@@ -140,7 +141,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", "/internal/copy", ANYBODY),
         ("GET", "/api/v1/sign-in", ANYBODY),
         ("GET", "/api/v1/signing-key", ANYBODY),
-        ("GET", "/metrics", "O"),
+        ("GET", "/metrics", "OC"),
         ("GET", "/api/v1/stop", "O"),
         ("POST", "/api/v1/stop", "O"),
         ("DELETE", "/api/v1/stop", "O"),
@@ -232,7 +233,7 @@ fn where_anyone_may_read_everybody_reads_and_does_nothing_else() {
     assert_eq!(allowed("GET", "/api/v1/projects/tug/releases/1.2.0", &config), ANYBODY);
     assert_eq!(allowed("PATCH", "/api/v1/projects/tug/releases/1.2.0", &config), JOBS);
     assert_eq!(allowed("POST", "/api/v1/projects/tug/releases/1.2.0/holds", &config), "emEMO");
-    assert_eq!(allowed("GET", "/metrics", &config), "O");
+    assert_eq!(allowed("GET", "/metrics", &config), "OC");
 }
 
 #[test]
@@ -252,7 +253,7 @@ fn whoever_may_not_know_of_a_project_is_not_told_that_it_is_there() {
             let answer = may(right, caller.as_ref(), tug, level, &config);
             match letter {
                 's' => assert_eq!(answer, Err(Denied::Stranger), "{right:?}"),
-                'd' | 'u' | 'x' | 'N' | 'G' => assert_eq!(answer, Err(Denied::Unknown), "{letter} {right:?}"),
+                'd' | 'u' | 'x' | 'N' | 'G' | 'C' => assert_eq!(answer, Err(Denied::Unknown), "{letter} {right:?}"),
                 _ => assert!(!matches!(answer, Err(Denied::Stranger | Denied::Unknown)), "{letter} {right:?}"),
             }
         }

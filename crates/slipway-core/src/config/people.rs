@@ -29,6 +29,8 @@ pub struct Edge {
     pub reading: Reading,
     /// The name of the secret that the operator shows: it reads, holds and closes, in every project. It never releases.
     pub operator_token: Option<String>,
+    /// The name of the secret that whoever collects numbers shows: it reads `/metrics`, and nothing else.
+    pub metrics_token: Option<String>,
     /// The name of the secret that heads of the audit and attestations are signed with. Without it nothing is signed.
     pub signing_key: Option<String>,
     /// Public keys that were used before, so that what they signed can still be checked.
@@ -171,6 +173,7 @@ pub(super) fn problems(edge: &Edge, gitlab: &Gitlab, projects: &[Project], deplo
     let mut problems = Vec::new();
     let texts = [
         ("edge.operator_token", &edge.operator_token),
+        ("edge.metrics_token", &edge.metrics_token),
         ("edge.signing_key", &edge.signing_key),
         ("gitlab.status_token", &gitlab.status_token),
         ("gitlab.keys", &gitlab.keys),
@@ -265,7 +268,7 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let config = parse(
-            "operator_token = \"OPERATOR_TOKEN\"",
+            "operator_token = \"OPERATOR_TOKEN\"\nmetrics_token = \"METRICS_TOKEN\"",
             "status_token = \"S\"\nkeys = \"K\"\napplication = \"a1\"",
             "signing_token = \"G\"\npipeline_sources = [\"push\", \"api\"]\nrefs = [\"v*\"]\nrelease_people = [501]\n\
              release_levels = [\"maintainer\", \"owner\"]\nprotected_environment = true",
@@ -273,6 +276,7 @@ mod tests {
         );
         let config = config.expect("a good file");
         assert_eq!(config.deployers.len(), 1);
+        assert_eq!(config.edge.metrics_token.as_deref(), Some("METRICS_TOKEN"));
         assert!(config.projects.iter().all(|project| project.protected_environment && project.refs.len() == 1));
     }
 
@@ -285,6 +289,7 @@ mod tests {
             ("", "", "webhook_token = \"W\"\nsigning_token = \"W\"", "", "are the same secret"),
             ("", "status_token = \"GITLAB_TOKEN\"", hook, "", "gitlab.status_token are the same secret"),
             ("operator_token = \"\"", "", hook, "", "edge.operator_token: it is empty"),
+            ("metrics_token = \" \"", "", hook, "", "edge.metrics_token: it is empty"),
             ("", "keys = \" \"", hook, "", "gitlab.keys: it is empty"),
             ("", "", "webhook_token = \"W\"\nrefs = []", "", "projects.tug.refs"),
             ("", "", "webhook_token = \"W\"\nrelease_people = []", "", "projects.tug.release_people"),

@@ -106,6 +106,7 @@ fn named_secrets(file: &File) -> Vec<Named<'_>> {
         ("gitlab.status_token", "writes to GitLab", &file.gitlab.status_token),
         ("gitlab.keys", "is GitLab's key set", &file.gitlab.keys),
         ("edge.operator_token", "is what the operator shows", &file.edge.operator_token),
+        ("edge.metrics_token", "is what a collector of numbers shows", &file.edge.metrics_token),
         ("edge.signing_key", "signs heads of the audit and attestations", &file.edge.signing_key),
     ];
     let mut all = vec![("gitlab.token".to_owned(), "reads from GitLab", Some(&file.gitlab.token))];
@@ -279,6 +280,10 @@ mod tests {
                 .replace("token = \"GITLAB_TOKEN\"", &format!("token = \"GITLAB_TOKEN\"\nstatus_token = \"{name}\""))
         };
         let operator = |name: &str| file("").replace("[gitlab]", &format!("operator_token = \"{name}\"\n[gitlab]"));
+        let metrics = |name: &str| {
+            let both = format!("operator_token = \"OPERATOR_TOKEN\"\nmetrics_token = \"{name}\"\n[gitlab]");
+            file("").replace("[gitlab]", &both)
+        };
         let events = |name: &str| {
             file(&format!(
                 "[[events]]\nkinds = [\"complete\"]\nurl = \"https://h.example.com\"\nsigning_token = \"{name}\"\n\
@@ -288,6 +293,7 @@ mod tests {
         for (text, one, other) in [
             (status("GITLAB_TOKEN"), "gitlab.token", "gitlab.status_token"),
             (status("PUBLIC_TOKEN"), "gitlab.status_token", "places.public.token"),
+            (metrics("OPERATOR_TOKEN"), "edge.operator_token", "edge.metrics_token"),
             (operator("WEBHOOK_TOKEN_TUG"), "edge.operator_token", "projects.tug.webhook_token"),
             (
                 file("").replace("WEBHOOK_TOKEN_TUG", "PUBLIC_TOKEN"),

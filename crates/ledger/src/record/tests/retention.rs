@@ -207,6 +207,31 @@ fn what_is_being_deleted_before_its_release_is_expired_and_staged_again_when_it_
 }
 
 #[test]
+fn what_expired_and_is_in_staging_again_is_staged_and_can_be_deleted_again() {
+    let (record, config) = (record(), config("abandoned = \"60d\""));
+    stage(&record);
+    let now = due_again(&record, &config, after(90));
+    let removals = begin(&record, &config, now).expect("a deletion");
+    assert_eq!(state(&record), TargetState::Expired);
+    let look = |found: &[u8], now| {
+        let watched = record.watched(now, now).expect("rows");
+        let of = watched.iter().find(|of| of.state == TargetState::Expired).expect("it is looked at");
+        record.looked(of, &Seen::Digest(Digest::of(found)), now).expect("a look")
+    };
+    // While its deletion is on its way, that it is there says nothing.
+    assert!(!look(b"deb", now));
+    record.settle_removal(&removals[0], Removed::Gone, now).expect("an end");
+    // Nor does what somebody else has put there.
+    assert!(!look(b"other", now + DAY));
+    assert_eq!((state(&record), package(&record, &config, now).known.staged_at), (TargetState::Expired, None));
+    let back = now + 2 * DAY;
+    assert!(look(b"deb", back));
+    assert_eq!((state(&record), package(&record, &config, back).known.staged_at), (TargetState::Staged, Some(back)));
+    let again = due_again(&record, &config, back + 90 * DAY);
+    assert!(begin(&record, &config, again).is_ok());
+}
+
+#[test]
 fn what_expired_can_be_staged_anew() {
     let (record, config) = (record(), config("abandoned = \"60d\""));
     stage(&record);

@@ -38,13 +38,14 @@ fn a_record_runs_until_it_is_stopped_and_again_when_it_is_started() {
 #[test]
 fn an_older_word_about_everything_changes_nothing() {
     let record = record();
-    assert!(!record.has_heard().expect("a switch"));
+    assert_eq!(record.heard().expect("a switch"), None);
     assert!(record.hear(&everything(2, None), NOW).expect("a word"));
     assert!(!record.hear(&everything(1, Some("late")), NOW).expect("an old word"));
     assert_eq!(why(&record), None);
     assert!(record.hear(&everything(3, Some("now")), NOW).expect("a word"));
     assert!(!record.hear(&everything(3, None), NOW).expect("the same word"));
     assert_eq!(why(&record).as_deref(), Some("now"));
+    assert_eq!(record.heard().expect("a switch"), Some(3), "so whoever tells it learns of a later turn than its own");
     assert_eq!(audited(&record), [("stopped".to_owned(), "everything".to_owned())]);
 }
 
