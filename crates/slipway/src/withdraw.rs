@@ -36,6 +36,9 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
     say.lines(&statement(&settings.version.to_string(), &would.withdrawals));
     let release = edge.release().await.map_err(|error| error.failure(&doing))?;
     let under_way = under_way(&release, keys);
+    if !would.withdrawals.is_empty() {
+        say.lines(&ending(&release, keys));
+    }
     if would.withdrawals.is_empty() && under_way.is_empty() {
         say.line("nothing of it is left to withdraw: what was named is withdrawn already");
         return say.answer(&release);
@@ -65,6 +68,21 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
         say.answer(release)?;
     }
     ended
+}
+
+/// What is on its way to the public of the same packages: it ends, a line each.
+fn ending(release: &Release, keys: &[Key]) -> Vec<String> {
+    let packages = release.packages.iter().filter(|package| keys.contains(&package.key));
+    let targets = packages.flat_map(|package| package.targets.iter().map(|target| (&package.key, target)));
+    let is_moving = |target: &Target| matches!(target.state, TargetState::Approved | TargetState::Releasing);
+    let line = |(key, target): (&Key, &Target)| {
+        format!(
+            "also ends    {key}  {}  {}: it is approved and not public yet. What has arrived by then can be withdrawn, too",
+            target.name(),
+            target.public.repository
+        )
+    };
+    targets.filter(|(_, target)| is_moving(target)).map(line).collect()
 }
 
 /// What is being taken back already.
@@ -265,6 +283,15 @@ mod tests {
         let shared = PlannedWithdrawal { also: vec!["1.2.1/deb".to_owned()], ..planned("el/9", &[]) };
         let lines = statement("1.2.0", &[shared]).join("\n");
         assert!(lines.contains("also public as `1.2.1/deb`, which loses it, too: needs `--shared`"), "{lines}");
+    }
+
+    #[test]
+    fn what_is_on_its_way_of_the_same_package_is_said_to_end() {
+        let keys = ["deb".parse().expect("a key")];
+        for (state, ends) in [("approved", 1), ("releasing", 1), ("released", 0), ("staged", 0)] {
+            let lines = ending(&testing::release(&[("deb", state), ("rpm", "approved")]), &keys);
+            assert_eq!(lines.len(), ends, "{state}: {lines:?}");
+        }
     }
 
     #[test]
