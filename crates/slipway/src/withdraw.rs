@@ -1,5 +1,7 @@
 //! `slipway withdraw`: what was released is taken back. What users will see stands first, and nothing is done without `--yes`.
 
+use std::collections::BTreeSet;
+
 use slipway_core::api::{PlannedWithdrawal, Release, Target, TargetOfKey, WithdrawalRequest, WithdrawalState};
 use slipway_core::release::{Key, TargetState};
 
@@ -58,10 +60,12 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
     }
     let request = WithdrawalRequest { dry_run: false, ..request };
     // Asked again after a lost answer, it names nothing new: so what was named before is followed.
-    edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
+    let asked = edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
     say.line("asked for, and in the record. Slipway goes on with it whether or not this command runs.");
-    let named = would.withdrawals.iter().map(|one| (one.key.clone(), one.target.to_string()));
-    let named: Vec<Named> = named.chain(under_way).collect();
+    // What was released since the statement is taken back, too.
+    let named = would.withdrawals.iter().chain(&asked.withdrawals).map(|one| (one.key.clone(), one.target.to_string()));
+    let named: BTreeSet<Named> = named.chain(under_way).collect();
+    let named: Vec<Named> = named.into_iter().collect();
     let (release, ended) = follow(&edge, &named, end_ms, *timeout_s, say, &doing).await;
     if let Some(release) = &release {
         say.line(&release.verdict);
