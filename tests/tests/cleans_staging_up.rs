@@ -52,7 +52,8 @@ fn let_pass(world: &mut World, time: Duration) {
              UPDATE targets SET since = since - {ms};
              UPDATE approvals SET at = at - {ms};
              UPDATE extensions SET until = until - {ms};
-             UPDATE removals SET begun_at = begun_at - {ms}, until = until - {ms};
+             UPDATE removals SET begun_at = begun_at - {ms}, until = until - {ms}, look_at = look_at - {ms},
+                gone_at = gone_at - {ms};
              UPDATE retention SET expires_at = expires_at - {ms};
              UPDATE retention_clock SET seen_at = seen_at - {hour}, counted = counted + {ms};"
         ))

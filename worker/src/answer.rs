@@ -161,6 +161,7 @@ impl From<LedgerError> for Problem {
             LedgerError::NotReleased { .. } | LedgerError::NothingReleased { .. } => {
                 Self::new(409, "not-released", detail)
             }
+            LedgerError::SharedWithOthers { .. } => Self::new(409, "shared", detail),
             LedgerError::NoTarget { .. } => Self::new(422, "bad-request", detail),
             LedgerError::NoRelease { .. } => Self::not_found("such release"),
             LedgerError::NotHeld { .. } => Self::new(409, "not-held", detail),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
+use slipway_edge::package;
 use slipway_edge::port::Silent;
 use slipway_relay::Limits;
 use slipway_wire::{Digest, RelayError, Relayed, TooSlow, Transfer, Unreachable};
@@ -219,8 +220,8 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
     // Whatever was sent, it is the end that makes it public.
     let may_end = async || {
         for _ in 0..ASKED_MAX {
-            match stopped(env, &package).await {
-                Ok(stopped) => return stopped.is_none(),
+            match may_end(env, &package).await {
+                Ok(may) => return may,
                 Err(_) => Delay::from(ASKED_AGAIN).await,
             }
         }
@@ -231,9 +232,9 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
     secret_json(200, &Unloaded::from_relayed(relayed))
 }
 
-/// Whether the project of a package is stopped now. The package's name begins with its project's number.
-async fn stopped(env: &Env, package: &str) -> std::result::Result<Option<Stopped>, Silent> {
-    let project_id = package.split('/').next().and_then(|id| id.parse().ok());
-    let project_id = project_id.ok_or_else(|| Silent(format!("`{package}` names no project")))?;
-    ask(message::project(env, project_id), &ToProject::Stopped { project_id }).await
+/// Whether the project's record lets a package become public now: what was true when the copy began need not be by its end.
+async fn may_end(env: &Env, package: &str) -> std::result::Result<bool, Silent> {
+    let unnamed = || Silent(format!("`{package}` names no package"));
+    let (project_id, version, key) = package::parts_of(package).ok_or_else(unnamed)?;
+    ask(message::project(env, project_id), &ToProject::MayEnd { project_id, version, key }).await
 }

@@ -45,6 +45,8 @@ pub(crate) enum ToProject {
     },
     /// A package's object asks whether its act may begin.
     MayAct(Box<Ask>),
+    /// Whoever copies asks whether the end of a copy may be sent.
+    MayEnd { project_id: u64, version: Version, key: Key },
     /// Somebody changes what may be released.
     Change { project_id: u64, version: Version, by: By, change: Change },
     /// Somebody takes back what is public, or asks what that would be.
@@ -75,6 +77,8 @@ pub(crate) enum ToProject {
     Retention { project_id: u64 },
     /// Another project wants to delete a file from a staging repository that both use.
     CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
+    /// Which images this project has there: another deletes one.
+    ImagesIn { project_id: u64, staging: Site },
     /// Rows of the audit.
     Audit {
         project_id: u64,
@@ -90,11 +94,29 @@ pub(crate) enum ToProject {
     /// More rows of the audit.
     ExportAudit { project_id: u64, first: u64, last: u64 },
     /// Make the record of an export.
-    Import { project_id: u64, head: ExportHead, by: String },
+    Import {
+        project_id: u64,
+        /// This import's own, in each of its messages: of two at once only the later one goes on.
+        #[serde(default)]
+        id: String,
+        head: ExportHead,
+        by: String,
+    },
     /// Its next lines.
-    ImportRows { project_id: u64, lines: Vec<String> },
+    ImportRows {
+        project_id: u64,
+        #[serde(default)]
+        id: String,
+        lines: Vec<String>,
+    },
     /// They were all, and had this digest.
-    ImportEnds { project_id: u64, end: End, by: String },
+    ImportEnds {
+        project_id: u64,
+        #[serde(default)]
+        id: String,
+        end: End,
+        by: String,
+    },
     /// What the record says of its targets, beside what the repositories have.
     Compare { project_id: u64, first: u64 },
     /// What the record says of itself in numbers.

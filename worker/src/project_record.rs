@@ -147,6 +147,7 @@ fn is_answered_meanwhile(message: &ToProject) -> bool {
 fn needs_the_switch(message: &ToProject) -> bool {
     match message {
         ToProject::MayAct(_)
+        | ToProject::MayEnd { .. }
         | ToProject::MayWithdraw { .. }
         | ToProject::Sent { .. }
         | ToProject::Promote { .. }
@@ -170,6 +171,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Sweep { .. }
         | ToProject::Retention { .. }
         | ToProject::CanDoWithout { .. }
+        | ToProject::ImagesIn { .. }
         | ToProject::Audit { .. }
         | ToProject::Heads { .. }
         | ToProject::Export { .. }
@@ -200,9 +202,8 @@ impl ProjectRecord {
     }
 
     async fn answer(&self, message: ToProject) -> Answer {
-        if !is_answered_meanwhile(&message) && self.is_being_imported()? {
-            let what = "This project's record is being imported. Try again when that has ended.";
-            return Err(Problem::new(503, "importing", what));
+        if !is_answered_meanwhile(&message) {
+            self.is_whole()?;
         }
         if needs_the_switch(&message) {
             self.hear_first().await?;
@@ -221,6 +222,11 @@ impl ProjectRecord {
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys, all } => self.promote(&session, &version, keys, all).await,
             ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
+            ToProject::MayEnd { project_id, version, key } => {
+                self.know_id(project_id)?;
+                self.hear_first().await?;
+                json(200, &self.record()?.may_end(&version, &key)?)
+            }
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
             }
@@ -264,14 +270,15 @@ impl ProjectRecord {
             ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
             ToProject::Retention { project_id } => self.retention(project_id).await,
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
+            ToProject::ImagesIn { project_id, staging } => self.images_in(project_id, &staging),
             ToProject::Export { project_id, by } => self.export(project_id, &by),
             ToProject::ExportAudit { first, last, .. } => json(200, &self.record()?.export_audit(first, last)?),
-            ToProject::Import { project_id, head, by } => self.import(project_id, &head, &by),
-            ToProject::ImportRows { lines, .. } => {
-                self.record()?.import_rows(&lines).map_err(backup::not_imported)?;
+            ToProject::Import { project_id, id, head, by } => self.import(project_id, &id, &head, &by),
+            ToProject::ImportRows { id, lines, .. } => {
+                self.record()?.import_rows(&id, &lines).map_err(backup::not_imported)?;
                 json(200, &())
             }
-            ToProject::ImportEnds { project_id, end, by } => self.import_ends(project_id, &end, &by).await,
+            ToProject::ImportEnds { project_id, id, end, by } => self.import_ends(project_id, &id, &end, &by).await,
             ToProject::Compare { project_id, first } => self.comparison(project_id, first).await,
             ToProject::Measure { project_id } => self.measured(project_id).await,
             ToProject::Heard { .. } => json(200, &self.record()?.heard()?),
@@ -386,9 +393,8 @@ impl ProjectRecord {
     /// A change of the configuration is in the audit before anything that is done under it. It is part of the deployment, so
     /// that one look lasts as long as the object.
     fn know_policy(&self) -> std::result::Result<(), Problem> {
-        if !self.is_configured.get() && self.record()?.project_id()?.is_some() {
-            audit::configured(self.record()?.sql(), &settings::config()?.policy, clock::now())?;
-            self.is_configured.set(true);
+        if !self.is_configured.get() {
+            self.is_configured.set(self.record()?.know_policy(&settings::config()?.policy, clock::now())?);
         }
         Ok(())
     }
@@ -583,7 +589,8 @@ impl ProjectRecord {
         let storage = self.state.storage();
         storage.set_alarm(WATCHDOG).await?;
         self.hear_first().await?;
-        if self.is_being_imported()? {
+        // It is armed again by whoever starts the record.
+        if self.record()?.awaits_start()? {
             storage.delete_alarm().await?;
             return Ok(());
         }
@@ -767,6 +774,7 @@ impl ProjectRecord {
     /// Accepts a socket that hibernates: an object that nobody disturbs sleeps with its sockets open.
     fn watch(&self, request: &Request) -> Answer {
         let query: Watch = request.query()?;
+        self.is_whole()?;
         self.know_id(query.project_id)?;
         let version: Version = query.version.parse().map_err(|_| Problem::not_found("such release"))?;
         if self.record()?.sequence(&version)?.is_none() {

@@ -23,6 +23,7 @@ use slipway_wire::Digest;
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::package;
 use crate::port::AttachingHost;
+use crate::until_stopped::UntilStopped;
 
 /// When what could not be signed is tried again.
 const SIGN_AGAIN: Duration = Duration::from_mins(1);
@@ -37,9 +38,10 @@ const ATTACH_LIMIT: Duration = Duration::from_secs(6);
 /// Attaching is tried for about a day. What is attested can be downloaded meanwhile, and afterwards.
 const TRIES_MAX: u32 = 56;
 
-/// When the next is to be signed or attached. `None` where nothing is signed: what is due waits until there is a key.
+/// When the next is to be signed or attached. `None` where nothing is signed: what is due waits until there is a key, or until
+/// an imported record is compared and started.
 pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
-    if config.edge.signing_key.is_none() {
+    if config.edge.signing_key.is_none() || record.awaits_start()? {
         return Ok(None);
     }
     record.next_attestation(now + WAIT_MAX)
@@ -48,7 +50,7 @@ pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Resul
 /// Signs and attaches what is due.
 pub async fn attest<S: Sql>(record: &Record<S>, host: &impl AttachingHost, config: &Config) -> Result<(), LedgerError> {
     let Some(project) = record.project_id()?.and_then(|id| config.project_of_id(id)) else { return Ok(()) };
-    if config.edge.signing_key.is_none() {
+    if config.edge.signing_key.is_none() || record.awaits_start()? {
         return Ok(());
     }
     sign_all(record, host, config, project).await?;
@@ -136,6 +138,7 @@ async fn attach<S: Sql>(
         // The name of a copy to this repository: where the registry keeps no list of referrers, both write it.
         name: due.public.repository.clone(),
         transfers: configured.transfers,
+        asked_at: host.now(),
     };
     match in_time(host, SLOT_LIMIT, host.slot(place, &ask)).await {
         Some(Ok(Slot::Lent | Slot::LentLate)) => {}
@@ -153,14 +156,14 @@ async fn attach<S: Sql>(
         Err(Trouble::passing("Slipway is stopped").into())
     } else {
         record.attach_later(due, true, Some(again))?;
-        let how = in_time(host, ATTACH_LIMIT, send(host, due)).await;
+        let how = in_time(host, ATTACH_LIMIT, send(record, host, due)).await;
         how.unwrap_or_else(|| Err(Trouble::passing("it took too long").into()))
     };
     let ending = match &how {
         Ok(_) => Ending::Sent,
         Err(why) => Ending::of(&Err(why.clone())),
     };
-    let ended = SlotEnded { package: ask.package, distro: ask.distro, ending };
+    let ended = SlotEnded { package: ask.package, distro: ask.distro, asked_at: ask.asked_at, ending };
     drop(host.slot_ended(place, &ended).await);
     match how {
         Ok(Some(artifact)) => {
@@ -182,11 +185,15 @@ async fn attach<S: Sql>(
     Ok(())
 }
 
-async fn send(host: &impl AttachingHost, due: &Attachment) -> Result<Option<Digest>, NotShipped> {
+async fn send<S: Sql>(
+    record: &Record<S>,
+    host: &impl AttachingHost,
+    due: &Attachment,
+) -> Result<Option<Digest>, NotShipped> {
     let store = host.open(&due.public).map_err(Trouble::passing)?;
     let annotations = BTreeMap::from([("in-toto.io/predicate-type".to_owned(), PREDICATE.to_owned())]);
     let artifact = Artifact { media_type: ENVELOPE, bytes: due.envelope.as_bytes(), annotations: &annotations };
-    store.attach(host, due.digest, artifact).await
+    store.attach(&UntilStopped { record, http: host }, due.digest, artifact).await
 }
 
 /// What a future gives, if it does so within a while.

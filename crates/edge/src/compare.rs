@@ -71,6 +71,7 @@ fn compared(target: &DeclaredTarget, staged: Look, public: Look) -> ComparedTarg
         public: public.to_owned(),
         agrees: agrees(target.state, staging, public),
         why: (!whys.is_empty()).then(|| whys.join("; ")),
+        ended: target.ended.iter().map(|ended| ended.word().to_owned()).collect(),
     }
 }
 

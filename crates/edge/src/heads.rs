@@ -12,9 +12,10 @@ use slipway_ledger::{LedgerError, Record, Sql, audit};
 use crate::port::ProjectHost;
 use crate::project::SWEEP;
 
-/// When the next head is due. `None` while every row is under one, or where nothing is signed.
+/// When the next head is due. `None` while every row is under one, where nothing is signed, and of an imported audit that
+/// nobody has compared and started.
 pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
-    if config.edge.signing_key.is_none() || record.project_id()?.is_none() {
+    if config.edge.signing_key.is_none() || record.project_id()?.is_none() || record.awaits_start()? {
         return Ok(None);
     }
     Ok(audit::head_due(record.sql(), now)?)
@@ -28,7 +29,7 @@ pub async fn sign<S: Sql>(
 ) -> Result<Option<Timestamp>, LedgerError> {
     let now = host.now();
     let Some(project) = record.project_id()?.filter(|_| config.edge.signing_key.is_some()) else { return Ok(None) };
-    if audit::head_due(record.sql(), now)?.is_none_or(|due_at| due_at > now) {
+    if due(record, config, now)?.is_none_or(|due_at| due_at > now) {
         return Ok(None);
     }
     let Some((sequence, hash)) = audit::last(record.sql())? else { return Ok(None) };

@@ -254,6 +254,10 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             refuse(&why)?;
             return Ok(Settled::So(why));
         }
+        if let Some(why) = before_import(job, record.started_after_import()?) {
+            refuse(&why)?;
+            return Ok(Settled::So(why));
+        }
         if let Some(stopped) = record.stopped()? {
             let why = stopped.to_string();
             refuse(&why)?;
@@ -403,6 +407,16 @@ enum Settled {
     Silent(String),
     /// Others ran while GitLab was asked, and the package is not any more what was judged: another target has moved.
     Changed,
+}
+
+/// Why a job was played before the record was imported, and speaks of what that does not know: what it asked for may have been
+/// released and taken back since.
+fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<String> {
+    let began: Timestamp = job.started_at.as_ref()?.parse().ok()?;
+    let started_at = started_at.filter(|started_at| began < *started_at)?;
+    Some(format!(
+        "the job began at {began}, and this project's record was imported and started at {started_at}; play it again"
+    ))
 }
 
 /// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.

@@ -98,6 +98,13 @@ pub fn name_of(project_id: u64, version: &Version, key: &Key) -> String {
     format!("{project_id}/{version}/{key}")
 }
 
+/// The project, release and package that an object's name stands for.
+pub fn parts_of(name: &str) -> Option<(u64, Version, Key)> {
+    let (project_id, rest) = name.split_once('/')?;
+    let (version, key) = rest.rsplit_once('/')?;
+    Some((project_id.parse().ok()?, version.parse().ok()?, key.parse().ok()?))
+}
+
 /// Reports, runs what is due, reports, and says when the next is due.
 pub async fn drive<S: Sql>(
     work: &Work<S>,
@@ -164,10 +171,19 @@ async fn left_alone<S: Sql>(work: &Work<S>, host: &impl PackageHost, running: &R
         };
         work.ran(&task, &report, Some(now + CARRY_WAIT_MAX))?;
         // It held a slot, and could not give it back.
-        let ended = SlotEnded { package: name(&task.order), distro: task.target.distro.clone(), ending: Ending::Other };
-        drop(host.slot_ended(&task.target.public.place, &ended).await);
+        drop(host.slot_ended(&task.target.public.place, &could_not_end(&task)).await);
     }
     Ok(found)
+}
+
+/// That the slot of an act that was cut off is free.
+fn could_not_end(task: &Task) -> SlotEnded {
+    SlotEnded {
+        package: name(&task.order),
+        distro: task.target.distro.clone(),
+        asked_at: task.slot_asked_at.unwrap_or(Timestamp(0)),
+        ending: Ending::Other,
+    }
 }
 
 /// Whether an act is under way for which somebody holds a request open.
@@ -313,8 +329,7 @@ async fn run<S: Sql>(
     if let Some((began_at, act)) = task.under_way.take() {
         task.tried(began_at, act, "cut-off".to_owned(), None, host.now());
         // It held a slot, and could not give it back.
-        let ended = SlotEnded { package: name(&task.order), distro: task.target.distro.clone(), ending: Ending::Other };
-        drop(host.slot_ended(&task.target.public.place, &ended).await);
+        drop(host.slot_ended(&task.target.public.place, &could_not_end(&task)).await);
     }
     let patience =
         if planted(Planted::ForgetsWhatWasBegun) { Patience { begun: None, ..task.patience } } else { task.patience };
@@ -415,6 +430,7 @@ impl<S, H: PackageHost> Run<'_, S, H> {
                 Cargo::Image(_) => repository.clone(),
             },
             transfers: self.host.transfers(place),
+            asked_at: task.slot_asked_at.unwrap_or(Timestamp(0)),
         };
         (place.clone(), ask)
     }
@@ -464,8 +480,9 @@ impl<S: Sql, H: PackageHost> Look for Run<'_, S, H> {
 
 impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
     async fn slot(&self) -> Slot {
-        let (place, ask) = self.asks();
         let asked_at = self.host.now();
+        self.task.borrow_mut().slot_asked_at = Some(asked_at);
+        let (place, ask) = self.asks();
         // An account that does not answer has perhaps lent the slot; its lease ends by itself.
         match self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 }) {
             Slot::Lent if self.host.now().since(asked_at) > FRESH => Slot::LentLate,
@@ -527,9 +544,9 @@ impl<S: Sql, H: PackageHost> Attempt for Run<'_, S, H> {
     }
 
     async fn ended(&self, how: &Result<(), NotShipped>) {
-        let (place, AskSlot { package, distro, .. }) = self.asks();
+        let (place, AskSlot { package, distro, asked_at, .. }) = self.asks();
         // When this fails, the lease ends by itself.
-        drop(self.host.slot_ended(&place, &SlotEnded { package, distro, ending: Ending::of(how) }).await);
+        drop(self.host.slot_ended(&place, &SlotEnded { package, distro, asked_at, ending: Ending::of(how) }).await);
     }
 }
 

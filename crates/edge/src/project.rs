@@ -38,10 +38,15 @@ pub async fn drive<S: Sql>(
     config: &Config,
     gitlab: Option<&Instance>,
 ) -> Result<Option<Timestamp>, LedgerError> {
+    // A record that was imported does nothing by itself until somebody has compared and started it, which arms the alarm.
+    if record.awaits_start()? {
+        return Ok(None);
+    }
     let Some(project_id) = record.project_id()? else { return Ok(None) };
     for version in record.lapse(config.approvals.lapse, host.now())? {
         host.announce(&version);
     }
+    record.end_loans(host.now())?;
     for version in record.end_holds(host.now())? {
         host.announce(&version);
     }

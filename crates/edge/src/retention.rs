@@ -15,11 +15,21 @@ use slipway_core::retention::{
     within_limits,
 };
 use slipway_core::route::Site;
+use slipway_core::store::Kept;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_ledger::{LedgerError, Record, Removal, Removed, Resting, Sql, StagedObject, UNANSWERED};
+use slipway_wire::Http;
 
 use crate::port::{ProjectHost, Silent};
+use crate::until_stopped::UntilStopped;
+
+/// When the deletion of an image that went in part goes on, and for how long it does.
+const FINISHED_AFTER: Duration = Duration::from_mins(10);
+const FINISHED_WITHIN: Duration = Duration::from_hours(24);
+
+/// How many packages are read from the record at a time.
+const PART: u64 = 1000;
 
 /// What a runtime lends to the retention of a project's staged packages.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
@@ -46,8 +56,15 @@ pub trait StagingHost: ProjectHost {
     /// Asks another project's record whether it can do without a file in staging. `lend`: from now on it must.
     async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent>;
 
-    /// Deletes a file or an image from staging, if it has these bytes. The work may be done whatever the answer.
-    async fn remove(&self, removal: &Removal) -> Result<(), Trouble>;
+    /// The images that another project has in a staging repository.
+    async fn images_in(&self, project_id: u64, staging: &Site) -> Result<Kept, Silent>;
+
+    /// Whether an image that staging has is there with all its parts.
+    async fn has_whole(&self, removal: &Removal) -> Result<bool, Trouble>;
+
+    /// Deletes a file or an image from staging, if it has these bytes, and nothing that other images need. The work may be
+    /// done whatever the answer. What is sent goes through `http`, which a stop ends.
+    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble>;
 }
 
 /// Whether a run does what it has decided.
@@ -84,10 +101,14 @@ pub struct Survey {
 
 /// When a project's next run is due. A clock that was set back does not put it off.
 pub fn due_at<S: Sql>(record: &Record<S>, now: Timestamp) -> Result<Timestamp, LedgerError> {
-    let hourly = record.retention_clock()?.0.filter(|last| *last <= now).map_or(now, |last| last + RUN);
+    let hourly = run_at(record, now)?;
     let open = record.removals()?;
-    let open = open.iter().map(|removal| removal.begun_at.min(now) + UNANSWERED).min();
+    let open = open.iter().map(|removal| removal.look_at.min(now + UNANSWERED)).min();
     Ok(open.map_or(hourly, |open| open.min(hourly)))
+}
+
+fn run_at<S: Sql>(record: &Record<S>, now: Timestamp) -> Result<Timestamp, LedgerError> {
+    Ok(record.retention_clock()?.0.filter(|last| *last <= now).map_or(now, |last| last + RUN))
 }
 
 /// Looks at what a project has staged, and in [`Mode::Run`] does what is due.
@@ -100,7 +121,11 @@ pub async fn run<S: Sql>(
 ) -> Result<Survey, LedgerError> {
     if mode == Mode::Run {
         record.end_loans(host.now())?;
-        find_out(record, host).await?;
+        find_out(record, host, config, project).await?;
+        // It may be a look alone that was due, and limits are those of an hour.
+        if run_at(record, host.now())? > host.now() {
+            return Ok(Survey { listed: Vec::new(), due_at: due_at(record, host.now())? });
+        }
     }
     let listed = survey(record, host, config, project, mode).await?;
     if mode == Mode::Run {
@@ -120,7 +145,15 @@ async fn survey<S: Sql>(
     mode: Mode,
 ) -> Result<Vec<Listed>, LedgerError> {
     let now = host.now();
-    let mut resting = record.resting(config, project, now)?;
+    let mut resting: Vec<Resting> = Vec::new();
+    loop {
+        let behind = resting.last().and_then(Resting::place);
+        let part = record.resting(config, project, behind.as_ref(), PART, now)?;
+        if part.is_empty() {
+            break;
+        }
+        resting.extend(part);
+    }
     let is_candidate = |package: &Resting| ended(&package.known, package.keeping.as_ref(), now).is_ok();
     let places: BTreeSet<String> =
         resting.iter().filter(|package| is_candidate(package)).map(|package| package.staging.place.clone()).collect();
@@ -189,6 +222,12 @@ async fn act<S: Sql>(
 ) -> Result<(), LedgerError> {
     let Listed { package, decision, sights, .. } = listed;
     let (now, version) = (host.now(), &package.version);
+    if let Some(sights) = sights
+        && record.looked_in_staging(package, &sights.staging, now)?
+    {
+        host.announce(version);
+        return Ok(());
+    }
     let wait = config.retention.wait;
     let changed = match decision {
         Decision::Keep(_) => false,
@@ -220,39 +259,108 @@ async fn delete<S: Sql>(
     sights: &Sights,
 ) -> Result<bool, LedgerError> {
     // Others are bound by their answer from here on, and this project by its own record.
-    let elsewhere = elsewhere(host, config, project, &package.object(), true).await;
-    let sights = Sights { elsewhere, ..sights.clone() };
+    let object = package.object();
+    let mut sights = Sights { elsewhere: elsewhere(host, config, project, &object, true).await, ..sights.clone() };
+    let kept = kept_beside(record, host, config, project, &object).await?.unwrap_or_else(|_| {
+        sights.elsewhere = Elsewhere::Unread;
+        Kept::default()
+    });
+    // Nothing is awaited from here to the first request, so what this project's record has come to know is in both.
     let Ok(removals) = record.begin_removal(config, project, package, &sights, host.now())? else { return Ok(false) };
     for removal in &removals {
         if record.is_stopped()? {
             // Nothing was sent of it.
-            record.settle_removal(removal, Removed::StillThere, host.now())?;
+            record.settle_removal(removal, Removed::NotSent, host.now())?;
             continue;
         }
-        if let Err(trouble) = host.remove(removal).await {
-            host.log(&format!("{} {} may not be deleted from staging: {trouble}", removal.version, removal.key));
-        }
-        // Whatever the answer was: only what staging no longer shows is deleted. What it shows may go in a moment.
-        if look(host, removal).await == Some(Removed::Gone) {
-            record.settle_removal(removal, Removed::Gone, host.now())?;
-        }
+        send(record, host, removal, &kept).await?;
     }
     Ok(true)
 }
 
+/// Sends a deletion, and looks for the first time. Whatever the answer was: only what staging no longer shows is deleted, and
+/// it must show that twice, at a distance.
+async fn send<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    removal: &Removal,
+    kept: &Kept,
+) -> Result<(), LedgerError> {
+    if let Err(trouble) = host.remove(&UntilStopped { record, http: host }, removal, kept).await {
+        let Removal { version, key, .. } = removal;
+        host.log(&format!("{version} {key} may not be deleted from staging, or not all of it: {trouble}"));
+    }
+    if look(host, removal).await == Some(Shown::Nothing) {
+        let now = host.now();
+        record.look_later(removal, now + UNANSWERED, Some(now))?;
+    }
+    Ok(())
+}
+
+/// The images of the same repository that stay, of this project and of all that stage there. A file needs none of them.
+async fn kept_beside<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+    object: &StagedObject,
+) -> Result<Result<Kept, Silent>, LedgerError> {
+    let mut kept = Kept::default();
+    if object.cargo.file().is_some() {
+        return Ok(Ok(kept));
+    }
+    let others = config.projects.iter().filter(|other| other.id != project.id);
+    for other in join_all(others.map(|other| host.images_in(other.id, &object.staging))).await {
+        match other {
+            Ok(other) => kept.extend(other),
+            Err(silent) => return Ok(Err(silent)),
+        }
+    }
+    // What has come to this project's record meanwhile is in it.
+    kept.extend(record.images_in(&object.staging)?);
+    // Whoever has the same image has left it to this deletion.
+    kept.remove(&object.digest);
+    Ok(Ok(kept))
+}
+
 /// Finds out what became of deletions that are on their way and that nobody waits for.
-async fn find_out<S: Sql>(record: &Record<S>, host: &impl StagingHost) -> Result<(), LedgerError> {
+async fn find_out<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+) -> Result<(), LedgerError> {
     for removal in record.removals()? {
         let now = host.now();
-        if removal.begun_at > now {
-            record.begun_later(&removal, now)?;
+        let (later, gone_at) = (now + UNANSWERED, removal.gone_at.filter(|gone_at| *gone_at <= now));
+        if removal.look_at > later {
+            // A clock that was set back would have it wait for years.
+            record.look_later(&removal, later, gone_at)?;
+        }
+        if removal.look_at > now {
             continue;
         }
-        let Some(removed) = look(host, &removal).await else { continue };
-        // It may still arrive, as long as a request can be on its way.
-        if removed == Removed::StillThere && now.since(removal.begun_at) < UNANSWERED {
-            continue;
-        }
+        let removed = match (look(host, &removal).await, gone_at) {
+            (Some(Shown::Nothing), Some(gone_at)) if now.since(gone_at) >= UNANSWERED => Removed::Gone,
+            (Some(Shown::Nothing), gone_at) => {
+                record.look_later(&removal, later, gone_at.or(Some(now)))?;
+                continue;
+            }
+            (Some(Shown::Whole), _) => Removed::StillThere,
+            // Nobody can have half an image back. What the server does not finish is told as it is, a day later.
+            (Some(Shown::Part), _) if now.since(removal.begun_at) >= FINISHED_WITHIN => Removed::StillThere,
+            (Some(Shown::Part), _) => {
+                record.look_later(&removal, now + FINISHED_AFTER, None)?;
+                if let Ok(kept) = kept_beside(record, host, config, project, &removal.object()).await? {
+                    send(record, host, &removal, &kept).await?;
+                }
+                continue;
+            }
+            (None, _) => {
+                record.look_later(&removal, later, gone_at)?;
+                continue;
+            }
+        };
         if record.settle_removal(&removal, removed, host.now())? {
             host.announce(&removal.version);
         }
@@ -260,12 +368,26 @@ async fn find_out<S: Sql>(record: &Record<S>, host: &impl StagingHost) -> Result
     Ok(())
 }
 
-/// What staging shows of a deletion. `None` while that cannot be told.
-async fn look(host: &impl StagingHost, removal: &Removal) -> Option<Removed> {
+/// What staging shows of what is being deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// All of it.
+    Whole,
+    /// An image of which parts are gone.
+    Part,
+    /// Nothing, or by now somebody else's file. That it is not shown does not prove that it is gone.
+    Nothing,
+}
+
+/// `None` while that cannot be told.
+async fn look(host: &impl StagingHost, removal: &Removal) -> Option<Shown> {
     match host.find(&removal.staging, &removal.under, &removal.cargo).await {
-        Ok(Ok(Seen::Digest(found))) if found == removal.digest => Some(Removed::StillThere),
-        // Or somebody has put another file there since.
-        Ok(Ok(Seen::Nothing | Seen::Digest(_))) => Some(Removed::Gone),
+        Ok(Ok(Seen::Digest(found))) if found == removal.digest && removal.cargo.file().is_some() => Some(Shown::Whole),
+        Ok(Ok(Seen::Digest(found))) if found == removal.digest => {
+            let is_whole = host.has_whole(removal).await.ok()?;
+            Some(if is_whole { Shown::Whole } else { Shown::Part })
+        }
+        Ok(Ok(Seen::Nothing | Seen::Digest(_))) => Some(Shown::Nothing),
         Ok(Ok(Seen::WithoutDigest) | Err(_)) | Err(_) => None,
     }
 }
@@ -317,7 +439,8 @@ async fn in_public(host: &impl StagingHost, package: &Resting) -> InPublic {
     [InPublic::NotServed, InPublic::Unread].into_iter().find(|bad| served.contains(bad)).unwrap_or(InPublic::Served)
 }
 
-/// Whether another project that stages in the same repository needs a file.
+/// Whether another project needs a file. Each is asked: what a project staged before its routes led elsewhere is known to
+/// its record alone.
 async fn elsewhere(
     host: &impl StagingHost,
     config: &Config,
@@ -325,7 +448,7 @@ async fn elsewhere(
     object: &StagedObject,
     lend: bool,
 ) -> Elsewhere {
-    let others = config.stagers(&object.staging).into_iter().filter(|other| other.id != project.id);
+    let others = config.projects.iter().filter(|other| other.id != project.id);
     let answers = others.map(async |other| (other, host.can_do_without(other.id, object, lend).await));
     let answers = join_all(answers).await;
     if let Some((other, _)) = answers.iter().find(|(_, answer)| matches!(answer, Ok(false))) {

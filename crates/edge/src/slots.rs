@@ -133,6 +133,8 @@ mod tests {
         transfers: u32,
     }
 
+    const ASKED_AT: Timestamp = Timestamp(1_795_392_000_000);
+
     /// What somebody has asked.
     type Asked<'a> = Pin<Box<dyn Future<Output = Result<Slot, SqlError>> + 'a>>;
 
@@ -156,6 +158,7 @@ mod tests {
                 maturity: Maturity::Final,
                 name: package.to_owned(),
                 transfers: self.transfers,
+                asked_at: ASKED_AT,
             };
             Box::pin(async move { slot(&self.standing_by, &self.account, &self.time, &ask).await })
         }
@@ -171,7 +174,7 @@ mod tests {
         /// A transfer ends; who is woken?
         fn ends(&self, package: &str) -> Vec<String> {
             let (package, distro) = (package.to_owned(), "el/9".to_owned());
-            let over = SlotEnded { package, distro, ending: Ending::Sent };
+            let over = SlotEnded { package, distro, asked_at: ASKED_AT, ending: Ending::Sent };
             let woken = ended(&self.standing_by, &self.account, &self.time, &over).expect("an answer");
             woken.into_iter().map(|called| called.package).collect()
         }

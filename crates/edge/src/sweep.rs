@@ -201,15 +201,26 @@ impl Sweep {
     }
 }
 
+/// What one run has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// When to go on. `None` where there is nothing to read.
+    pub next: Option<Timestamp>,
+    /// How many pages were read, and all was done that follows from them.
+    pub pages: u64,
+    /// How many requests were made, to servers and to other objects.
+    pub requests: u64,
+}
+
 /// Reads the repositories that are due as far as one run may, and says when to go on.
 pub async fn run(
     account: &Account<impl Sql>,
     readings: &Readings,
     host: &impl SweepHost,
     repositories: &[Repository],
-) -> Result<Option<Timestamp>, SqlError> {
+) -> Result<Run, SqlError> {
     let began_at = host.now();
-    let mut made = 0;
+    let (mut made, mut pages) = (0, 0);
     for repository in repositories {
         loop {
             let sweep = Sweep::of(account.sql(), &repository.site.repository)?;
@@ -218,13 +229,14 @@ pub async fn run(
             }
             let is_spent = made >= REQUESTS_MAX || host.now().since(began_at) > RUN_MAX;
             if is_spent {
-                return Ok(Some(host.now() + SOON));
+                return Ok(Run { next: Some(host.now() + SOON), pages, requests: made });
             }
             if let Err(trouble) = page(account, readings, host, repository, &sweep, &mut made).await? {
                 host.log(&format!("{} is not swept: {trouble}", repository.site.repository));
                 failed(account.sql(), repository, &trouble, host.now())?;
                 break;
             }
+            pages += 1;
         }
     }
     let now = host.now();
@@ -233,7 +245,7 @@ pub async fn run(
         let due_at = Sweep::of(account.sql(), &repository.site.repository)?.due_at(now).max(now + SOON);
         next = Some(next.map_or(due_at, |next: Timestamp| next.min(due_at)));
     }
-    Ok(next)
+    Ok(Run { next, pages, requests: made })
 }
 
 fn failed(sql: &impl Sql, repository: &Repository, trouble: &Trouble, now: Timestamp) -> Result<(), SqlError> {

@@ -4,7 +4,8 @@
 //! object looks, takes the destination's slot, so that nobody else writes the name meanwhile, asks the record whether it may
 //! begin, writes that down, acts, and looks again. Killed anywhere, it goes on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api;
@@ -20,7 +21,7 @@ use slipway_core::withdrawal::{
     self, ATTEMPTS_MAX, MayWithdraw, Outcome, Withdrawal, Withdraws, floated, users_see, withdraw,
 };
 use slipway_ledger::{LedgerError, Record, Sql, TakenBack, Withdrawing, Work};
-use slipway_wire::{Http, Request as WireRequest, Response as WireResponse, Unreachable};
+use slipway_wire::{Digest, Http, Request as WireRequest, Response as WireResponse, Unreachable};
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::changes::{By, reasoned};
@@ -64,11 +65,12 @@ pub async fn ask<S: Sql>(
     }
     let targets: Vec<_> =
         request.targets.iter().map(|target| (target.key.clone(), target.target.to_string())).collect();
-    let asked = TakenBack { keys: &request.keys, targets: &targets };
+    let asked = TakenBack { keys: &request.keys, targets: &targets, shared: request.shared };
     let would = record.withdrawable(version, &asked)?;
     let mut looks = Vec::new();
     for one in &would {
-        looks.push((one.clone(), look(host, one).await));
+        let released = record.released_tags(&one.public)?;
+        looks.push((one.clone(), look(host, one, &released).await));
     }
     let seen = |one: &Withdrawal| {
         let known = looks.iter().find(|(other, _)| other.key == one.key && other.distro == one.distro);
@@ -90,9 +92,15 @@ pub async fn ask<S: Sql>(
         let found = looks.iter().find(|(other, _)| other.key == one.key && other.distro == one.distro);
         let found = match found.map(|(_, look)| look) {
             Some(Ok((Seen::Digest(found), _))) if *found == one.digest => None,
-            Some(Ok((Seen::Digest(found), _))) => Some(format!("other bytes are there, {found}, and will stay")),
-            Some(Ok((Seen::Nothing, _))) => Some("nothing is there".to_owned()),
-            Some(Ok((Seen::WithoutDigest, _))) => Some("its SHA-256 is not computed yet".to_owned()),
+            Some(Ok((Seen::Digest(found), _))) => {
+                Some(format!("other bytes are there, {found}: they stay, and nothing will be deleted"))
+            }
+            Some(Ok((Seen::Nothing, _))) => {
+                Some("nothing is there: it is gone already, and will be written down as withdrawn".to_owned())
+            }
+            Some(Ok((Seen::WithoutDigest, _))) => {
+                Some("its SHA-256 is not computed yet: that will be awaited".to_owned())
+            }
             Some(Err(why)) => Some(format!("it cannot be seen now: {why}")),
             None => None,
         };
@@ -105,6 +113,7 @@ pub async fn ask<S: Sql>(
             name: one.filename.to_string(),
             digest: one.digest,
             found,
+            also: one.also.clone(),
             users: seen(one),
         })
     };
@@ -113,12 +122,16 @@ pub async fn ask<S: Sql>(
 }
 
 /// What is there now, and where its floating tags would lead. What cannot be seen now is no reason to refuse.
-async fn look(host: &impl ProjectHost, one: &Withdrawal) -> Result<(Seen, Vec<FloatsBack>), String> {
+async fn look(
+    host: &impl ProjectHost,
+    one: &Withdrawal,
+    released: &BTreeMap<String, Digest>,
+) -> Result<(Seen, Vec<FloatsBack>), String> {
     let store = host.open(&one.public)?;
     let name = Name::of(&one.distro, &one.filename).map_err(|error| error.to_string())?;
     let seen = host.find(&one.public, &one.distro, &one.filename).await.map_err(|error| error.to_string())?;
     let seen = seen.map_err(|error| error.to_string())?;
-    let floats = store.floats_back(host, &name, one.digest, &withdrawal::tags(&one.with)).await;
+    let floats = store.floats_back(host, &name, one.digest, &withdrawal::beside(one, released)).await;
     Ok((seen, floats.map_err(|error| error.to_string())?))
 }
 
@@ -164,7 +177,7 @@ async fn run<S: Sql>(work: &Work<S>, host: &impl PackageHost, mut task: Withdraw
         let name = Name::of(&distro, &filename).map_err(|error| error.to_string())?;
         Ok((store, name))
     });
-    let run = Run { work, host, task: RefCell::new(task.clone()) };
+    let run = Run { work, host, task: RefCell::new(task.clone()), slot_asked_at: Cell::new(host.now()) };
     if task.runs_since.take().is_some() {
         // It was cut off, and could not give its slot back. One whose runs are all cut off ends like any other trouble.
         run.ended().await;
@@ -196,6 +209,8 @@ struct Run<'a, S, H> {
     work: &'a Work<S>,
     host: &'a H,
     task: RefCell<Withdrawing>,
+    /// When its slot was asked for last.
+    slot_asked_at: Cell<Timestamp>,
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
@@ -212,6 +227,7 @@ impl<S, H: PackageHost> Run<'_, S, H> {
             },
             distro,
             transfers: self.host.transfers(&public.place),
+            asked_at: self.slot_asked_at.get(),
         };
         (public.place, ask)
     }
@@ -233,6 +249,7 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
     }
 
     async fn slot(&self) -> Slot {
+        self.slot_asked_at.set(self.host.now());
         let (place, ask) = self.ask();
         // An account that does not answer has perhaps lent the slot; its lease ends by itself.
         self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 })
@@ -255,9 +272,9 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
     }
 
     async fn ended(&self) {
-        let (place, AskSlot { package, distro, .. }) = self.ask();
+        let (place, AskSlot { package, distro, asked_at, .. }) = self.ask();
         // When this fails, the lease ends by itself.
-        drop(self.host.slot_ended(&place, &SlotEnded { package, distro, ending: Ending::Other }).await);
+        drop(self.host.slot_ended(&place, &SlotEnded { package, distro, asked_at, ending: Ending::Other }).await);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -16,12 +17,13 @@ use slipway_core::retention::{Decision, RUN};
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::signing::{PublicKey, Signature, Signer, SigningError};
+use slipway_core::store::Kept;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
-use slipway_edge::retention::{Mode, StagingHost, run};
+use slipway_edge::retention::{Mode, StagingHost, due_at, run};
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Held, Record, Removal, Sight, StagedObject, audit};
+use slipway_ledger::{Held, Record, Removal, Sight, StagedObject, UNANSWERED, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 const NOW: Timestamp = Timestamp(1_795_392_000_000);
@@ -42,8 +44,18 @@ const CONFIG: &str = r#"
     url = "https://packages.example.com"
     token = "PLACE_TOKEN"
     [[routes]]
+    kinds = ["deb"]
     staging = { place = "depot", repository = "harbour-ci/pre-release" }
     public = { place = "depot", repository = "harbour/stable" }
+    [places.images]
+    kind = "registry"
+    url = "https://registry.example.com"
+    user = "slipway"
+    token = "IMAGES_TOKEN"
+    [[routes]]
+    kinds = ["image"]
+    staging = { place = "images", repository = "harbour/staging" }
+    public = { place = "images", repository = "harbour/app" }
     [[projects]]
     id = 1001
     namespace_id = 71
@@ -77,6 +89,23 @@ struct Host {
     /// Whether the other project can do without its files.
     is_free: Cell<Option<bool>>,
     lent: Cell<u32>,
+    /// How often somebody has looked into staging, and whether it shows nothing of what it has.
+    looks: Cell<u32>,
+    is_out: Cell<bool>,
+    /// Whether it cannot be read at all.
+    is_broken: Cell<bool>,
+    /// The images that are there with all their parts.
+    whole: RefCell<BTreeSet<Digest>>,
+    /// The images of the other project, and those that the last deletion was to keep.
+    others: RefCell<Kept>,
+    kept: RefCell<Kept>,
+    /// What happens at the next request that deletes.
+    meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
+}
+
+/// What the server has a file or an image as.
+fn name_of(under: &str, cargo: &Cargo) -> String {
+    if cargo.file().is_some() { cargo.to_string() } else { under.to_owned() }
 }
 
 struct Pen;
@@ -105,7 +134,10 @@ impl Clock for Host {
 
 impl Http for Host {
     async fn send(&self, _request: Request) -> Result<Response, Unreachable> {
-        Err(Unreachable { host: "packages.example.com".to_owned(), why: "nobody asks".to_owned() })
+        if let Some(meanwhile) = self.meanwhile.take() {
+            meanwhile();
+        }
+        Ok(Response::default())
     }
 
     async fn read(&self, request: Request, _each: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
@@ -126,9 +158,13 @@ impl ProjectHost for Host {
 
     fn announce(&self, _version: &Version) {}
 
-    async fn find(&self, _site: &Site, _under: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
-        let found = self.staged.borrow().get(cargo.as_str()).copied();
-        Ok(Ok(found.map_or(Seen::Nothing, Seen::Digest)))
+    async fn find(&self, _site: &Site, under: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
+        self.looks.set(self.looks.get() + 1);
+        if self.is_broken.get() {
+            return Err(Silent("it is away".to_owned()));
+        }
+        let found = self.staged.borrow().get(&name_of(under, cargo)).copied();
+        Ok(Ok(found.filter(|_| !self.is_out.get()).map_or(Seen::Nothing, Seen::Digest)))
     }
 
     fn secret(&self, name: &str) -> Result<Token, String> {
@@ -157,23 +193,47 @@ impl StagingHost for Host {
         self.is_free.get().ok_or_else(|| Silent("it is away".to_owned()))
     }
 
-    async fn remove(&self, removal: &Removal) -> Result<(), Trouble> {
-        if self.does.get() != Does::Nothing {
-            self.staged.borrow_mut().remove(removal.cargo.as_str());
-            self.deleted.borrow_mut().push(removal.key.to_string());
+    async fn images_in(&self, _: u64, _: &Site) -> Result<Kept, Silent> {
+        self.is_free.get().map(|_| self.others.borrow().clone()).ok_or_else(|| Silent("it is away".to_owned()))
+    }
+
+    async fn has_whole(&self, removal: &Removal) -> Result<bool, Trouble> {
+        Ok(self.whole.borrow().contains(&removal.digest))
+    }
+
+    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble> {
+        *self.kept.borrow_mut() = kept.clone();
+        let requests = if removal.cargo.file().is_some() { 1 } else { 2 };
+        for left in (0..requests).rev() {
+            let request = http::Request::delete("https://packages.example.com/").body(Vec::new());
+            let sent = http.send(request.expect("a request")).await;
+            sent.map_err(|error| Trouble::passing(error.to_string()))?;
+            if self.does.get() != Does::Nothing {
+                // An image goes in parts, and it is the last of them.
+                self.whole.borrow_mut().remove(&removal.digest);
+                if left == 0 {
+                    self.staged.borrow_mut().remove(&name_of(&removal.under, &removal.cargo));
+                    self.deleted.borrow_mut().push(removal.key.to_string());
+                }
+            }
         }
         if self.does.get() == Does::It { Ok(()) } else { Err(Trouble::passing("the connection broke")) }
     }
 }
 
 struct Edge {
-    record: Record<Database>,
+    record: Rc<Record<Database>>,
     host: Host,
     config: Config,
 }
 
 fn version() -> Version {
     "1.2.0".parse().expect("a version")
+}
+
+/// The one target of a package.
+fn target(version: &Version, kind: Kind) -> String {
+    if kind == Kind::Image { format!(":{version}") } else { JAMMY.to_owned() }
 }
 
 fn key(name: &str) -> Key {
@@ -183,52 +243,97 @@ fn key(name: &str) -> Key {
 impl Edge {
     /// A release of three packages that was given up twenty days ago.
     fn new() -> Self {
-        let config = Config::parse(CONFIG).expect("a good file");
-        let record = Record::open(Database::in_memory()).expect("a record");
-        record.know_project(1001).expect("known");
-        let by: JobSession = serde_json::from_value(serde_json::json!({
+        Self::of(&NAMES.map(|name| (name, Kind::Deb)))
+    }
+
+    /// One of these packages.
+    fn of(packages: &[(&str, Kind)]) -> Self {
+        let edge = Self {
+            record: Rc::new(Record::open(Database::in_memory()).expect("a record")),
+            host: Host {
+                now: Cell::new(NOW),
+                apart: Cell::default(),
+                staged: RefCell::default(),
+                deleted: RefCell::default(),
+                does: Cell::new(Does::It),
+                is_free: Cell::new(Some(true)),
+                lent: Cell::default(),
+                looks: Cell::default(),
+                is_out: Cell::default(),
+                is_broken: Cell::default(),
+                whole: RefCell::default(),
+                others: RefCell::default(),
+                kept: RefCell::default(),
+                meanwhile: RefCell::default(),
+            },
+            config: Config::parse(CONFIG).expect("a good file"),
+        };
+        edge.record.know_project(1001).expect("known");
+        for (name, kind) in packages {
+            edge.plans(&version(), name, *kind);
+            edge.stages(&version(), name, *kind, true);
+        }
+        edge.record.close(&version(), "user:mira", "given up", NOW).expect("a closing");
+        edge.passes(Duration::from_hours(20 * 24));
+        edge
+    }
+
+    fn job(&self) -> JobSession {
+        serde_json::from_value(serde_json::json!({
             "project_id": 1001, "project_path": "harbour/tug", "pipeline_id": 7, "job_id": 1, "user": "mira", "user_id": 7,
             "user_level": null, "environment": null, "environment_protected": false, "ref_name": "v1.2.0", "sha": "aa",
-            "token_id": "t", "ends_at": NOW.0,
+            "token_id": "t", "ends_at": self.host.now().0,
         }))
-        .expect("a session");
-        let site = |repository: &str| Site { place: "depot".to_owned(), repository: repository.to_owned() };
-        let mut staged = BTreeMap::new();
-        for name in NAMES {
-            let planned = Planned {
-                key: key(name),
-                expect: Expectation {
-                    distros: vec![JAMMY.to_owned()],
-                    tags: Vec::new(),
-                    kind: Kind::Deb,
-                    architecture: None,
-                    release_job: format!("release: [{name}]"),
-                    environment: format!("release/{name}"),
-                    release_all_job: None,
-                    release_all_environment: None,
-                    skip: None,
-                },
-                staging: site("harbour-ci/pre-release"),
-                targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
-            };
-            record.expect(&version(), &by, &config.policy, Maturity::Final, &[planned], NOW).expect("a plan");
-            let (filename, digest) = (format!("{name}_1.2.0_amd64.deb"), Digest::of(name.as_bytes()));
-            let file = StagedFile { filename: filename.clone(), image: None, digest, size: 3 };
-            record.declare(&version(), &key(name), &file, false, &by, NOW).expect("declared");
-            record.seen_in_staging(&version(), &key(name), JAMMY, &digest, &Sight::Declared, NOW).expect("a look");
-            staged.insert(filename, digest);
-        }
-        record.close(&version(), "user:mira", "given up", NOW).expect("a closing");
-        let host = Host {
-            now: Cell::new(NOW + Duration::from_hours(20 * 24)),
-            apart: Cell::default(),
-            staged: RefCell::new(staged),
-            deleted: RefCell::default(),
-            does: Cell::new(Does::It),
-            is_free: Cell::new(Some(true)),
-            lent: Cell::default(),
+        .expect("a session")
+    }
+
+    fn plans(&self, version: &Version, name: &str, kind: Kind) {
+        let site = |place: &str, repository: &str| Site { place: place.to_owned(), repository: repository.to_owned() };
+        let is_image = kind == Kind::Image;
+        let (staging, public) = if is_image {
+            (site("images", "harbour/staging"), site("images", "harbour/app"))
+        } else {
+            (site("depot", "harbour-ci/pre-release"), site("depot", "harbour/stable"))
         };
-        Self { record, host, config }
+        let planned = Planned {
+            key: key(name),
+            expect: Expectation {
+                distros: if is_image { Vec::new() } else { vec![JAMMY.to_owned()] },
+                tags: if is_image { vec![version.to_string()] } else { Vec::new() },
+                kind,
+                architecture: None,
+                release_job: format!("release: [{name} {version}]"),
+                environment: format!("release/{name} {version}"),
+                release_all_job: None,
+                release_all_environment: None,
+                skip: None,
+            },
+            staging,
+            targets: vec![OrderTarget { distro: target(version, kind), public, how: How::Copy }],
+        };
+        let policy = &self.config.policy;
+        self.record.expect(version, &self.job(), policy, Maturity::Final, &[planned], self.host.now()).expect("a plan");
+    }
+
+    /// Declares a package that staging has, and looks at it, unless staging cannot be read.
+    fn stages(&self, version: &Version, name: &str, kind: Kind, is_read: bool) -> Digest {
+        let now = self.host.now();
+        let digest = Digest::of(format!("{name} {version}").as_bytes());
+        let (filename, image) = match kind {
+            Kind::Image => (String::new(), Some("registry.example.com/harbour/staging".to_owned())),
+            _ => (format!("{name}_{version}_amd64.deb"), None),
+        };
+        let is_image = image.is_some();
+        let file = StagedFile { filename: filename.clone(), image, digest, size: 3 };
+        self.record.declare(version, &key(name), &file, false, &self.job(), now).expect("declared");
+        if is_read {
+            let target = target(version, kind);
+            self.record.seen_in_staging(version, &key(name), &target, &digest, &Sight::Declared, now).expect("a look");
+        }
+        let under = if is_image { format!("@{digest}") } else { filename };
+        self.host.staged.borrow_mut().insert(under, digest);
+        self.host.whole.borrow_mut().insert(digest);
+        digest
     }
 
     /// The keys that the list has a step for, with the step's name.
@@ -266,6 +371,12 @@ impl Edge {
         }
     }
 
+    /// The time after which a look decides what became of a deletion.
+    fn looks_again(&self) {
+        self.passes(UNANSWERED);
+        assert_eq!(self.lists(Mode::Run), BTreeSet::new());
+    }
+
     fn passes(&self, time: Duration) {
         self.host.now.set(self.host.now() + time);
     }
@@ -287,7 +398,9 @@ fn a_run_does_exactly_what_the_dry_run_before_it_lists_and_no_more_than_its_limi
     edge.runs(30);
     assert!(edge.host.now().since(began) >= Duration::from_hours(10 * 24), "notice and wait are ten days");
     assert_eq!(edge.deleted(), ["one", "three"], "two files a run");
+    edge.looks_again();
     assert_eq!((edge.audited("announced"), edge.audited("marked"), edge.audited("deleted")), (3, 3, 2));
+    assert_eq!(edge.deleted().len(), 2, "a look is no run");
     edge.passes(RUN);
     edge.runs(1);
     assert_eq!(edge.deleted(), ["one", "three", "two"]);
@@ -301,7 +414,8 @@ fn what_the_answer_was_does_not_matter_and_one_that_is_lost_blocks_nothing() {
     edge.host.does.set(Does::ItInSilence);
     edge.runs(30);
     assert_eq!(edge.deleted(), ["one", "three"]);
-    assert!(edge.record.removals().expect("rows").is_empty(), "a look has shown that they are gone");
+    edge.looks_again();
+    assert!(edge.record.removals().expect("rows").is_empty(), "two looks have shown that they are gone");
 
     let edge = Edge::new();
     edge.host.does.set(Does::Nothing);
@@ -356,4 +470,97 @@ fn nothing_is_announced_until_it_is_switched_on() {
     edge.config.retention.enabled = false;
     edge.runs(30);
     assert_eq!((edge.audited("announced"), edge.deleted().len()), (0, 0));
+}
+
+#[test]
+fn one_look_that_shows_nothing_proves_nothing() {
+    // The request got lost, and staging is out of sight when it is looked at.
+    let edge = Edge::new();
+    edge.host.does.set(Does::Nothing);
+    let out = |is_out: bool| edge.host.is_out.set(is_out);
+    edge.host.is_out.set(false);
+    edge.runs(30);
+    assert_eq!(edge.record.removals().expect("rows").len(), 2);
+    out(true);
+    edge.looks_again();
+    assert_eq!((edge.audited("deleted"), edge.audited("not-deleted")), (0, 0), "it was looked at once");
+    out(false);
+    edge.looks_again();
+    assert_eq!((edge.audited("deleted"), edge.audited("not-deleted")), (0, 2), "it was there all the time");
+
+    // Right after a deletion, too.
+    let edge = Edge::new();
+    edge.runs(30);
+    assert_eq!(edge.audited("deleted"), 0);
+    edge.passes(UNANSWERED - Duration::from_secs(1));
+    edge.lists(Mode::Run);
+    assert_eq!(edge.audited("deleted"), 0, "no distance is between the two");
+    edge.passes(Duration::from_secs(1));
+    edge.lists(Mode::Run);
+    assert_eq!(edge.audited("deleted"), 2);
+}
+
+#[test]
+fn a_staging_that_cannot_be_read_after_a_deletion_is_asked_again_after_a_while_and_not_at_once() {
+    let edge = Edge::new();
+    edge.host.does.set(Does::Nothing);
+    edge.runs(30);
+    edge.passes(UNANSWERED);
+    edge.host.is_broken.set(true);
+    let before = edge.host.looks.get();
+    for _ in 0..60 {
+        edge.lists(Mode::Run);
+        edge.passes(Duration::from_secs(1));
+    }
+    assert_eq!(edge.host.looks.get() - before, 2, "once for each");
+    let due_at = due_at(&edge.record, edge.host.now()).expect("a time");
+    assert_eq!(due_at, edge.host.now() + Duration::from_mins(1));
+}
+
+#[test]
+fn a_stop_in_the_middle_of_an_image_is_heard_before_its_next_request_and_the_rest_goes_after_the_start() {
+    let edge = Edge::of(&[("app", Kind::Image)]);
+    let record = Rc::clone(&edge.record);
+    let now = edge.host.now();
+    let due = |edge: &Edge| edge.lists(Mode::DryRun).contains("delete app");
+    while !due(&edge) {
+        edge.lists(Mode::Run);
+        edge.passes(RUN);
+    }
+    let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
+    *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
+    edge.lists(Mode::Run);
+    assert_eq!(edge.deleted(), [""; 0], "only its part was deleted");
+    assert!(edge.host.whole.borrow().is_empty());
+
+    // Half an image is not staged, so whoever wants it comes too late.
+    edge.looks_again();
+    assert_eq!(edge.audited("not-deleted"), 0);
+    let hold = edge.record.hold(&version(), None, "user:nell", "wait", None, edge.host.now()).expect("a hold");
+    assert_eq!(hold, Held::TooLate(vec![key("app")]));
+    assert_eq!(edge.deleted(), [""; 0], "it is stopped");
+
+    edge.record.start("operator", "they were right", edge.host.now()).expect("a switch");
+    edge.passes(Duration::from_mins(10));
+    edge.lists(Mode::Run);
+    assert_eq!(edge.deleted(), ["app"], "what was begun is finished");
+    edge.looks_again();
+    assert_eq!((edge.audited("deleted"), edge.audited("not-deleted")), (1, 0));
+}
+
+#[test]
+fn an_image_that_nobody_could_look_at_is_kept_beside_one_that_is_deleted_and_so_are_those_of_others() {
+    let edge = Edge::of(&[("app", Kind::Image)]);
+    let unread: Version = "1.3.0".parse().expect("a version");
+    edge.plans(&unread, "app", Kind::Image);
+    let unread = edge.stages(&unread, "app", Kind::Image, false);
+    let staged: Version = "1.4.0".parse().expect("a version");
+    edge.plans(&staged, "app", Kind::Image);
+    let staged = edge.stages(&staged, "app", Kind::Image, true);
+    let others = Digest::of(b"the other project's");
+    edge.host.others.borrow_mut().there.insert(others);
+    edge.runs(30);
+    assert_eq!(edge.deleted(), ["app"]);
+    let kept = edge.host.kept.borrow().clone();
+    assert_eq!(kept, Kept { there: BTreeSet::from([staged, others]), perhaps: BTreeSet::from([unread]) });
 }

@@ -36,6 +36,9 @@ pub struct Task {
     /// What is tried now: when it began, and what it does.
     #[serde(default)]
     pub under_way: Option<(Timestamp, Act)>,
+    /// When the last transfer slot was asked for: that tells its lease from those before and after it.
+    #[serde(default)]
+    pub slot_asked_at: Option<Timestamp>,
     /// How many reports there were under this approval.
     #[serde(default)]
     pub reports: u64,
@@ -56,6 +59,7 @@ impl Task {
             patience: Patience::default(),
             attempts: Vec::new(),
             under_way: None,
+            slot_asked_at: None,
             reports: order.heard,
             uploads: BTreeMap::new(),
         }

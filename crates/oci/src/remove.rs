@@ -2,7 +2,8 @@
 //!
 //! An index names manifests, tags name either, and signatures hang off both; a registry deletes what it is told to and
 //! looks at none of this. So before anything is deleted every tag is read: what a tag leads to that stays, is kept with
-//! all its parts. What no tag leads to, a registry does not list: the caller says which images are kept besides.
+//! all its parts. What no tag leads to, a registry does not list: the caller says which images are kept besides. What must
+//! be there and is not found may be out of sight, so then nothing is deleted: what it needs cannot be told.
 //!
 //! The tags go first, so that nobody finds half an image, then what says something about it, its parts, and at last the
 //! image itself: who was cut off before finds there what is left to do. Where tags cannot go by themselves the image
@@ -11,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt};
+use serde::{Deserialize, Serialize};
 use slipway_wire::{CallError, Digest, Http, Planted, planted};
 
 use crate::copy::Shelf;
@@ -33,7 +35,7 @@ const MANIFESTS_MAX: usize = 1000;
 pub enum Removed {
     /// It is gone, by tag and by digest.
     Whole,
-    /// Its tag is gone. The image stays, by its digest, for the reason that is given.
+    /// Its tag is gone. The image stays, by its digest, or parts of it do, for the reason that is given.
     TagOnly(String),
     /// Neither the name nor the image was there.
     Absent,
@@ -64,6 +66,45 @@ pub enum NotRemoved {
         /// Why not.
         why: String,
     },
+    /// Something that must be there is not found, so what it needs cannot be told, and nothing was deleted.
+    #[error("nothing of `{repository}` was deleted, since {what} is there, and is not found")]
+    OutOfSight {
+        /// The repository.
+        repository: Repository,
+        /// What is not found.
+        what: String,
+    },
+}
+
+/// Images of a repository that stay although no tag may lead to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// These are there. Of one that is not found, nobody can tell what it needs.
+    pub there: BTreeSet<Digest>,
+    /// Each of these may be there, and then it stays.
+    pub perhaps: BTreeSet<Digest>,
+}
+
+impl Kept {
+    /// These stay, too.
+    pub fn extend(&mut self, others: Self) {
+        self.there.extend(others.there);
+        self.perhaps.extend(others.perhaps);
+    }
+
+    /// This one is not kept.
+    pub fn remove(&mut self, digest: &Digest) {
+        self.there.remove(digest);
+        self.perhaps.remove(digest);
+    }
+
+    fn contains(&self, digest: &Digest) -> bool {
+        self.there.contains(digest) || self.perhaps.contains(digest)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Digest> {
+        self.there.iter().chain(&self.perhaps)
+    }
 }
 
 /// Takes an image out of a repository: by its tag, which must lead to it, or by its digest. `kept` are images of the
@@ -75,7 +116,7 @@ pub async fn remove(
     shelf: Shelf<'_>,
     which: &Which,
     digest: Digest,
-    kept: &BTreeSet<Digest>,
+    kept: &Kept,
 ) -> Result<Removed, NotRemoved> {
     remove_with(http, shelf, which, digest, kept, &BTreeSet::new()).await
 }
@@ -87,7 +128,7 @@ pub async fn remove_with(
     shelf: Shelf<'_>,
     which: &Which,
     digest: Digest,
-    kept: &BTreeSet<Digest>,
+    kept: &Kept,
     with: &BTreeSet<Tag>,
 ) -> Result<Removed, NotRemoved> {
     let Shelf { session, repository } = shelf;
@@ -120,13 +161,16 @@ pub async fn remove_with(
     let stays = stays.or_else(|| kept.contains(&digest).then(|| "something else that is kept".to_owned()));
     let others = tags.iter().filter(|(_, led)| **led != digest).map(|(tag, led)| (*led, format!("the tag `{tag}`")));
     let others: BTreeMap<Digest, String> = others
-        .chain(kept.iter().filter(|kept| **kept != digest).map(|kept| (*kept, format!("the image {kept}"))))
+        .chain(kept.all().filter(|kept| **kept != digest).map(|kept| (*kept, format!("the image {kept}"))))
         .collect();
-    let needed = removing.needed(&others).await?;
+    let needed = removing.needed(&others, &kept.perhaps).await?;
     let stays = stays.or_else(|| needed.get(&digest).cloned());
     if let Some(by) = stays {
         let Which::Tag(_) = which else { return Ok(Removed::Needed(by)) };
         let why = format!("{by} leads to it or needs it");
+        if let Some(found) = removing.leads_elsewhere(which, digest).await? {
+            return Ok(Removed::Other(found));
+        }
         return Ok(match removing.delete(which).await? {
             Deletion::Deleted | Deletion::WasGone => Removed::TagOnly(why),
             Deletion::Unsupported(said) => Removed::Unsupported(format!(
@@ -151,6 +195,10 @@ struct Removing<'a, H> {
 impl<H: Http> Removing<'_, H> {
     fn unclear(&self, why: String) -> NotRemoved {
         NotRemoved::Unclear { repository: self.shelf.repository.clone(), why }
+    }
+
+    fn out_of_sight(&self, what: String) -> NotRemoved {
+        NotRemoved::OutOfSight { repository: self.shelf.repository.clone(), what }
     }
 
     async fn manifest(&self, which: &Which) -> Result<Result<Option<Manifest>, InvalidManifest>, NotRemoved> {
@@ -179,15 +227,25 @@ impl<H: Http> Removing<'_, H> {
         let mut looks = stream::iter(looks).buffer_unordered(self.http.connections());
         let mut found = BTreeMap::new();
         while let Some(look) = looks.next().await {
-            if let (Which::Tag(tag), Some(digest)) = look? {
-                found.insert(tag, digest);
+            match look? {
+                (Which::Tag(tag), Some(digest)) => {
+                    found.insert(tag, digest);
+                }
+                // It was listed a moment ago.
+                (name, None) => return Err(self.out_of_sight(format!("the tag `{name}`"))),
+                (Which::Digest(_), Some(_)) => {}
             }
         }
         Ok(found)
     }
 
-    /// Every manifest that some images need, themselves among them, and by whom it is needed.
-    async fn needed(&self, roots: &BTreeMap<Digest, String>) -> Result<BTreeMap<Digest, String>, NotRemoved> {
+    /// Every manifest that some images need, themselves among them, and by whom it is needed. Those images are there, but for
+    /// some that are `perhaps`.
+    async fn needed(
+        &self,
+        roots: &BTreeMap<Digest, String>,
+        perhaps: &BTreeSet<Digest>,
+    ) -> Result<BTreeMap<Digest, String>, NotRemoved> {
         let mut needed = roots.clone();
         let mut unread: Vec<(Digest, String)> = roots.iter().map(|(digest, by)| (*digest, by.clone())).collect();
         let mut count = 0;
@@ -201,6 +259,9 @@ impl<H: Http> Removing<'_, H> {
             let mut next = Vec::new();
             while let Some((by, digest, look)) = looks.next().await {
                 let manifest = look?.map_err(|error| self.unclear(format!("{digest} cannot be read: {error}")))?;
+                if manifest.is_none() && roots.contains_key(&digest) && !perhaps.contains(&digest) {
+                    return Err(self.out_of_sight(by));
+                }
                 for child in manifest.into_iter().flat_map(|manifest| manifest.children) {
                     if is_manifest(&child.media_type) && !needed.contains_key(&child.digest) {
                         needed.insert(child.digest, by.clone());
@@ -221,12 +282,12 @@ impl<H: Http> Removing<'_, H> {
         &self,
         digest: Digest,
         tags: &BTreeMap<Tag, Digest>,
-        kept: &BTreeSet<Digest>,
+        kept: &Kept,
         others: &BTreeMap<Digest, String>,
         needed: &BTreeMap<Digest, String>,
     ) -> Result<Vec<Digest>, NotRemoved> {
         let Shelf { session, repository } = self.shelf;
-        let named = self.needed(&BTreeMap::from([(digest, String::new())])).await?;
+        let named = self.needed(&BTreeMap::from([(digest, String::new())]), &BTreeSet::from([digest])).await?;
         let stays = |part: &Digest| needed.contains_key(part) && !planted(Planted::DeletesSharedParts);
         let parts: BTreeSet<Digest> = named.into_keys().filter(|part| *part != digest && !stays(part)).collect();
         let subjects: BTreeSet<Digest> = parts.iter().copied().chain([digest]).collect();
@@ -239,10 +300,11 @@ impl<H: Http> Removing<'_, H> {
         let is_about = |tag: &Tag| about.contains(tag.as_str().split('.').next().unwrap_or_default());
         let (lists, staying): (Vec<_>, Vec<_>) = tags.iter().partition(|(tag, _)| is_about(tag));
         let staying: BTreeSet<Digest> =
-            staying.into_iter().map(|(_, digest)| *digest).chain(kept.iter().copied()).collect();
+            staying.into_iter().map(|(_, digest)| *digest).chain(kept.all().copied()).collect();
         let lists: BTreeSet<Digest> = lists.into_iter().map(|(_, digest)| *digest).collect();
         let others = others.iter().filter(|(other, _)| staying.contains(other) || !lists.contains(other));
-        let needed = self.needed(&others.map(|(other, by)| (*other, by.clone())).collect()).await?;
+        let others = others.map(|(other, by)| (*other, by.clone())).collect();
+        let needed = self.needed(&others, &kept.perhaps).await?;
         // A list is how what it names is found again, so it comes after that.
         let lists: Vec<Digest> = lists.difference(&said).copied().collect();
         let goes = |digest: &Digest| !needed.contains_key(digest) && !subjects.contains(digest);
@@ -252,7 +314,11 @@ impl<H: Http> Removing<'_, H> {
     async fn act(&self, digest: Digest, tags: &BTreeSet<&Tag>, going: &[Digest]) -> Result<Removed, NotRemoved> {
         let mut tags_go = true;
         for tag in tags {
-            if let Deletion::Unsupported(_) = self.delete(&Which::Tag((*tag).clone())).await? {
+            let tag = Which::Tag((*tag).clone());
+            if self.leads_elsewhere(&tag, digest).await?.is_some() {
+                continue;
+            }
+            if let Deletion::Unsupported(_) = self.delete(&tag).await? {
                 tags_go = false;
                 break;
             }
@@ -276,10 +342,26 @@ impl<H: Http> Removing<'_, H> {
             Deletion::Unsupported(said) if tags_go && !tags.is_empty() => return Ok(Removed::TagOnly(said)),
             Deletion::Unsupported(said) => return Ok(Removed::Unsupported(said)),
         }
+        // Nothing names these any more, so nobody who asks again finds them: each is tried, and what is left is told.
+        let mut left = Vec::new();
         for part in later {
-            self.delete(&part.into()).await?;
+            match self.delete(&part.into()).await {
+                Ok(Deletion::Deleted | Deletion::WasGone) => {}
+                Ok(Deletion::Unsupported(said)) => left.push(format!("{part}: {said}")),
+                Err(error) => left.push(format!("{part}: {error}")),
+            }
         }
-        Ok(Removed::Whole)
+        if left.is_empty() {
+            Ok(Removed::Whole)
+        } else {
+            Ok(Removed::TagOnly(format!("the image is gone, and parts of it are left: {}", left.join("; "))))
+        }
+    }
+
+    /// To what a tag leads by now, if that is another image: a build may have set it while the rest was read. A registry cannot
+    /// be asked to delete a tag only if it leads somewhere, so this is asked right before.
+    async fn leads_elsewhere(&self, tag: &Which, digest: Digest) -> Result<Option<Digest>, NotRemoved> {
+        Ok(self.digest_of(tag).await?.filter(|found| *found != digest))
     }
 
     async fn delete(&self, which: &Which) -> Result<Deletion, NotRemoved> {
@@ -320,6 +402,10 @@ mod tests {
         keeps_parts: bool,
         /// After so many deletions it answers 503.
         breaks_after: Cell<Option<u32>>,
+        /// Once alone.
+        breaks_once: Cell<bool>,
+        /// A tag or a digest that it does not find, although it is there.
+        hides: RefCell<String>,
         /// Tags that led to something that was not there whole, after any request.
         dangling: RefCell<BTreeSet<String>>,
     }
@@ -400,6 +486,7 @@ mod tests {
             if request.method() == Method::DELETE {
                 if let Some(left) = self.breaks_after.get() {
                     if left == 0 {
+                        self.breaks_after.set((!self.breaks_once.get()).then_some(0));
                         return response(503, "");
                     }
                     self.breaks_after.set(Some(left - 1));
@@ -424,6 +511,9 @@ mod tests {
                 held.tags.retain(|_, digest| digest != which);
                 return response(held.manifests.remove(which).map_or(404, |_| 202), "");
             }
+            if which == self.hides.borrow().as_str() {
+                return response(404, "");
+            }
             let digest = held.tags.get(which).cloned().unwrap_or_else(|| which.to_owned());
             let Some((media_type, text)) = held.manifests.get(&digest) else { return response(404, "") };
             let answer = http::Response::builder().header("content-type", *media_type);
@@ -431,12 +521,16 @@ mod tests {
         }
 
         fn remove(&self, which: &Which, digest: Digest, kept: &[Digest]) -> Result<Removed, NotRemoved> {
+            self.remove_beside(which, digest, &Kept { there: kept.iter().copied().collect(), ..Kept::default() })
+        }
+
+        fn remove_beside(&self, which: &Which, digest: Digest, kept: &Kept) -> Result<Removed, NotRemoved> {
             let registry = Registry::anonymous(base("https://registry.example.com"));
             let session = Session::new(&registry);
             let repository = "team/app".parse().expect("a repository");
             let there = Shelf { session: &session, repository: &repository };
             let http = Script::new(|request| self.answer(request));
-            now(remove(&http, there, which, digest, &kept.iter().copied().collect()))
+            now(remove(&http, there, which, digest, kept))
         }
 
         fn remove_tag(&self, tag: &str, digest: Digest) -> Removed {
@@ -507,6 +601,33 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_that_a_build_sets_anew_while_the_rest_is_read_stays() {
+        for removes_all in [true, false] {
+            let shelves = Shelves::default();
+            let [.., first, second] = two_indexes(&shelves);
+            if !removes_all {
+                shelves.tag("17.3", first);
+            }
+            let http = Script::new(|request: &Request| {
+                let answer = shelves.answer(request);
+                if request.uri().path().ends_with(&second.to_string()) {
+                    shelves.tag("17.3.1", second);
+                }
+                answer
+            });
+            let registry = Registry::anonymous(base("https://registry.example.com"));
+            let session = Session::new(&registry);
+            let repository = "team/app".parse().expect("a repository");
+            let there = Shelf { session: &session, repository: &repository };
+            let which = Which::Tag("17.3.1".parse().expect("a tag"));
+            let removed = now(remove(&http, there, &which, first, &Kept::default())).expect("answers");
+            let expected = if removes_all { Removed::Whole } else { Removed::Other(second) };
+            assert_eq!((removed, shelves.has(first)), (expected, !removes_all));
+            assert!(shelves.tags().contains("17.3.1"), "{}", shelves.tags());
+        }
+    }
+
+    #[test]
     fn an_image_that_another_tag_names_loses_its_tag_alone_or_nothing() {
         let shelves = Shelves::default();
         let [.., first, _] = two_indexes(&shelves);
@@ -573,6 +694,58 @@ mod tests {
             assert_eq!([own, shared, first, second].map(|digest| shelves.has(digest)), [false, true, false, true]);
             assert_eq!(shelves.held.borrow().manifests.len(), 3, "after {deletions}");
             assert_eq!(*shelves.dangling.borrow(), BTreeSet::new());
+        }
+    }
+
+    #[test]
+    fn a_tag_that_is_listed_and_not_found_keeps_everything() {
+        let shelves = Shelves::default();
+        let [.., first, second] = two_indexes(&shelves);
+        *shelves.hides.borrow_mut() = "17.3.2".to_owned();
+        let error =
+            shelves.remove(&Which::Tag("17.3.1".parse().expect("a tag")), first, &[]).expect_err("out of sight");
+        assert!(matches!(&error, NotRemoved::OutOfSight { what, .. } if what.contains("`17.3.2`")), "{error}");
+        shelves.hides.borrow_mut().clear();
+        assert_eq!((shelves.tags().as_str(), shelves.held.borrow().manifests.len()), ("17.3.1 17.3.2", 5));
+        assert!(shelves.has(first) && shelves.has(second));
+    }
+
+    #[test]
+    fn an_image_that_is_kept_and_not_found_keeps_everything_unless_nobody_has_ever_seen_it() {
+        let shelves = Shelves::default();
+        let [own, shared, other, first, second] = two_indexes(&shelves);
+        shelves.held.borrow_mut().tags.clear();
+        *shelves.hides.borrow_mut() = second.to_string();
+        let error = shelves.remove(&first.into(), first, &[second]).expect_err("out of sight");
+        assert!(matches!(&error, NotRemoved::OutOfSight { .. }), "{error}");
+        assert_eq!(shelves.held.borrow().manifests.len(), 5);
+
+        // One that is declared, and that nobody could look at yet, is kept with its parts if it is there, and may not be.
+        let never_seen = Digest::of(b"never pushed");
+        shelves.hides.borrow_mut().clear();
+        let kept = Kept { perhaps: BTreeSet::from([second, never_seen]), ..Kept::default() };
+        assert_eq!(shelves.remove_beside(&first.into(), first, &kept).expect("answers"), Removed::Whole);
+        let left = [own, shared, other, first, second].map(|digest| shelves.has(digest));
+        assert_eq!(left, [false, true, true, false, true]);
+    }
+
+    #[test]
+    fn parts_that_do_not_go_after_their_image_are_told_and_do_not_keep_the_others() {
+        for deletions in 0..3 {
+            // Where tags and parts do not go by themselves the image goes first, and its parts after it.
+            let shelves = Shelves { keeps_tags: true, keeps_parts: true, ..Shelves::default() };
+            let parts = ["one", "two", "three"].map(|name| shelves.image(name));
+            let image = shelves.index(&parts);
+            shelves.tag("17.3.1", image);
+            // The tag's own deletion is answered by a refusal, and counts.
+            shelves.breaks_after.set(Some(2 + deletions));
+            shelves.breaks_once.set(true);
+            let removed = shelves.remove_tag("17.3.1", image);
+            let left: Vec<Digest> = parts.into_iter().filter(|part| shelves.has(*part)).collect();
+            assert_eq!(left.len(), 1, "one deletion failed");
+            let told = left[0].to_string();
+            assert!(matches!(&removed, Removed::TagOnly(why) if why.contains(&told)), "{removed:?}");
+            assert!(!shelves.has(image) && shelves.tags().is_empty());
         }
     }
 

@@ -291,6 +291,9 @@ pub struct ComparedTarget {
     /// Why something is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What of it ended with the import: its `approval`, its `withdrawal`. Whoever still wants that asks anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<String>,
 }
 
 /// `POST` and `DELETE /api/v1/stop`, and of one project.
@@ -839,6 +842,10 @@ pub struct WithdrawalRequest {
     pub targets: Vec<TargetOfKey>,
     /// Why, for those who wonder.
     pub reason: String,
+    /// Whether other releases that have the same file or tag public may lose it, too. Without this word they are named, and
+    /// nothing is done.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shared: bool,
     /// Whether nothing is to be done: the answer says what would be.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dry_run: bool,
@@ -879,6 +886,9 @@ pub struct PlannedWithdrawal {
     /// What is there now, where that is not what was released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
+    /// Other releases that have the same public and lose it, too: `VERSION/KEY`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// What users see once it is withdrawn, a sentence each.
     pub users: Vec<String>,
 }

@@ -15,6 +15,7 @@ use slipway_oci::{Numbered, Tag};
 use slipway_package::{Filename, PackageVersion, Series};
 
 use crate::api;
+use crate::audit::person;
 use crate::config::{Gate, SoakAfter};
 use crate::release::Key;
 use crate::time::Timestamp;
@@ -114,6 +115,13 @@ pub struct Hold {
     pub at: Timestamp,
     /// Until when. Without it, until somebody lifts it.
     pub until: Option<Timestamp>,
+}
+
+impl Hold {
+    /// Whether it is not over. It is judged and not ended: a clock that ran ahead and is right again finds it as it was.
+    pub fn counts_at(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// Somebody has opened a gate for a package.
@@ -253,10 +261,14 @@ impl Closed {
 
 /// Everything that keeps a package from being released now, holds first. Empty when it may be.
 pub fn closed(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Vec<Closed> {
-    let held = facts.holds.iter().map(|Hold { by, reason, at, until }| Closed {
-        gate: GateKind::Hold,
-        why: format!("it is on hold by {by} since {}: {}", moment(*at), sentence(reason)),
-        until: *until,
+    let held = facts.holds.iter().filter(|hold| hold.counts_at(now)).map(|Hold { by, reason, at, until }| {
+        let end = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
+        let (by, at) = (person(by), moment(*at));
+        Closed {
+            gate: GateKind::Hold,
+            why: format!("it is on hold by {by} since {at}{end}: {}", sentence(reason)),
+            until: *until,
+        }
     });
     let mut closed: Vec<Closed> = held.collect();
     let mut seen = BTreeSet::new();
@@ -282,11 +294,12 @@ pub fn closed(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Vec<Closed> {
     closed
 }
 
-/// When the answer of [`closed`] changes by time alone: a soak ends, a freeze begins or ends. `None` when it never does.
+/// When the answer of [`closed`] changes by time alone: a soak or a hold ends, a freeze begins or ends. `None` when it never does.
 pub fn turns(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Option<Timestamp> {
     let soaks = gates.iter().filter_map(|gate| soak(gate, facts, now)).filter_map(|closed| closed.until);
     let freezes = gates.iter().flat_map(|gate| &gate.freeze).flat_map(|freeze| [freeze.from, freeze.until]);
-    soaks.chain(freezes.filter(|at| now < *at)).min()
+    let holds = facts.holds.iter().filter_map(|hold| hold.until);
+    soaks.chain(freezes.chain(holds).filter(|at| now < *at)).min()
 }
 
 /// What keeps a package back, in one sentence.
@@ -687,7 +700,7 @@ mod tests {
                         until: None,
                     }];
                 },
-                "hold: it is on hold by user:nell since 2026-11-23 09:55:00 UTC: bad notes",
+                "hold: it is on hold by nell since 2026-11-23 09:55:00 UTC: bad notes",
             ),
         ];
         for (text, spoil, sentence) in cases {

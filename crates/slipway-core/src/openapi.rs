@@ -195,10 +195,11 @@ mod tests {
         check::<api::CloseRequest>("CloseRequest", json!({ "reason": "r" }));
         let target_of_key = json!({ "key": "k", "target": "el/9" });
         check::<api::TargetOfKey>("TargetOfKey", target_of_key.clone());
-        let withdraw = json!({ "keys": ["k"], "targets": [target_of_key], "reason": "r", "dry_run": true });
+        let withdraw =
+            json!({ "keys": ["k"], "targets": [target_of_key], "reason": "r", "shared": true, "dry_run": true });
         check::<api::WithdrawalRequest>("WithdrawalRequest", withdraw);
         let planned = json!({ "key": "k", "target": "el/9", "public": location(), "name": "n",
-                              "digest": format!("sha256:{}", "0".repeat(64)), "found": "f", "users": ["u"] });
+                              "digest": format!("sha256:{}", "0".repeat(64)), "found": "f", "also": ["1/k"], "users": ["u"] });
         check::<api::PlannedWithdrawal>("PlannedWithdrawal", planned.clone());
         check::<api::Withdrawals>("Withdrawals", json!({ "withdrawals": [planned], "follow": "" }));
         check::<api::Withdrawal>("Withdrawal", withdrawal());
@@ -208,7 +209,7 @@ mod tests {
         check::<api::SwitchedProject>("SwitchedProject", switched.clone());
         check::<api::Switch>("Switch", json!({ "stopped": closing(), "projects": [switched] }));
         let compared = json!({ "version": "1", "key": "k", "target": "el/9", "recorded": "staged", "staging": "declared",
-                               "public": "nothing", "agrees": true, "why": "w" });
+                               "public": "nothing", "agrees": true, "why": "w", "ended": ["approval"] });
         check::<api::ComparedTarget>("ComparedTarget", compared.clone());
         let comparison = json!({ "targets": [compared], "next": 2, "is_compared": true });
         check::<api::Comparison>("Comparison", comparison);

@@ -87,6 +87,9 @@ pub struct Known {
     pub extended_until: Option<Timestamp>,
     /// Another package of the project that has the same staged file and still needs it.
     pub needed_by: Option<String>,
+    /// When the last of the packages that have the same staged file may go, by the time that runs count: each has had a
+    /// notice of its own.
+    pub due_with: Option<Duration>,
     /// How far its deletion is.
     pub progress: Option<Progress>,
     /// The time that runs have counted.
@@ -304,7 +307,7 @@ impl fmt::Display for Keep {
             Self::NoRoute => f.write_str("no route of `slipway.toml` is for it any more"),
             Self::Moving => f.write_str("it is approved or on its way"),
             Self::Unsettled => f.write_str("what its last promotion left in public is not known"),
-            Self::Held(by) => write!(f, "it is on hold by {by}"),
+            Self::Held(by) => write!(f, "it is on hold by {}", crate::audit::person(by)),
             Self::Deployed(environment) => write!(f, "it runs in {environment}"),
             Self::Extended(until) => write!(f, "somebody has asked for it to be kept until {}", moment(*until)),
             Self::Open => f.write_str("its release is neither complete nor closed"),
@@ -387,6 +390,32 @@ pub fn ended(known: &Known, keeping: Option<&Keeping>, now: Timestamp) -> Result
     }
 }
 
+/// What a package says that has the same file in staging as one that is to be deleted. `None`: it can do without. Bytes that
+/// nobody has seen there are needed only as long as its release goes on: they may be about to come.
+pub fn needs(known: &Known, keeping: Option<&Keeping>, now: Timestamp) -> Option<Keep> {
+    match ended(known, keeping, now) {
+        Ok(_) => None,
+        Err(Keep::NeverStaged) => {
+            let staged_at = known.declared_at.or(Some(Timestamp(0)));
+            match ended(&Known { staged_at, ..known.clone() }, keeping, now) {
+                Ok(_) | Err(Keep::AmongNewest(_)) => None,
+                Err(keep) => Some(keep),
+            }
+        }
+        Err(keep) => Some(keep),
+    }
+}
+
+/// When a package may be deleted at the earliest, by the time that runs count and as far as its own notice goes.
+pub fn due(known: &Known, keeping: &Keeping, retention: &Retention) -> Duration {
+    let marked = match known.progress {
+        None => known.counted + keeping.notice,
+        Some(Progress { stage: Stage::Announced, counted }) => (counted + keeping.notice).max(known.counted),
+        Some(Progress { stage: Stage::Marked, counted }) => counted,
+    };
+    marked + retention.wait
+}
+
 /// What speaks against deleting a package as far as it can be seen.
 fn seen(known: &Known, sights: &Sights) -> Result<(), Keep> {
     match sights.staging {
@@ -441,20 +470,20 @@ pub fn decide(
     if !retention.enabled {
         return Decision::Keep(Keep::SwitchedOff);
     }
-    let left = |since: Duration, wait: Duration| {
-        let left = wait.saturating_sub(known.counted.saturating_sub(since));
-        (!left.is_zero()).then_some(left)
-    };
+    let until = |due: Duration| Some(due.saturating_sub(known.counted)).filter(|left| !left.is_zero());
+    let left = |since: Duration, wait: Duration| until(since + wait);
     match known.progress {
         None => Decision::Announce(cause),
         Some(Progress { stage: Stage::Announced, counted }) => match left(counted, notice) {
             Some(rest) => Decision::Keep(Keep::Notice(rest)),
             None => Decision::Mark(cause),
         },
-        Some(Progress { stage: Stage::Marked, counted }) => match left(counted, retention.wait) {
-            Some(rest) => Decision::Keep(Keep::Waits(rest)),
-            None => Decision::Delete(cause),
-        },
+        Some(Progress { stage: Stage::Marked, counted }) => {
+            match left(counted, retention.wait).max(known.due_with.and_then(until)) {
+                Some(rest) => Decision::Keep(Keep::Waits(rest)),
+                None => Decision::Delete(cause),
+            }
+        }
     }
 }
 
@@ -477,15 +506,8 @@ pub fn expires_at(
         },
         Err(_) => return None,
     };
-    let passed = |since: Duration| known.counted.saturating_sub(since);
-    let rest = match known.progress {
-        Some(Progress { stage: Stage::Marked, counted }) => retention.wait.saturating_sub(passed(counted)),
-        Some(Progress { stage: Stage::Announced, counted }) => {
-            keeping.notice.saturating_sub(passed(counted)) + retention.wait
-        }
-        None => keeping.notice + retention.wait,
-    };
-    Some(begins + rest)
+    let due = due(known, keeping, retention).max(known.due_with.unwrap_or_default());
+    Some(begins + due.saturating_sub(known.counted))
 }
 
 /// The time that one run adds to what runs have counted: what has passed since the last, and never more than two runs' worth.

@@ -4,7 +4,7 @@
 //! released bytes are taken back; others under the name stay, and are said. What people have installed or pulled stays with
 //! them, so before anything is done it is said what they will see.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::promotion::Slot;
 use crate::release::{Key, Maturity, Version};
 use crate::route::Site;
 use crate::stop::Stopped;
-use crate::store::{FloatsBack, Removed, Store};
+use crate::store::{Beside, FloatsBack, Removed, Store};
 use crate::time::Timestamp;
 use crate::trouble::{Trouble, TroubleKind};
 
@@ -55,6 +55,12 @@ pub struct Withdrawal {
     /// Other tags of the image there that are taken back with it.
     #[serde(default)]
     pub with: Vec<String>,
+    /// Other tags of the image there, which were released and stay: they keep it.
+    #[serde(default)]
+    pub stays: Vec<String>,
+    /// Other releases that have the same file or tag public: what they lose with it, by release and package.
+    #[serde(default)]
+    pub also: Vec<String>,
 }
 
 /// What a host lends to a withdrawal while it runs.
@@ -84,7 +90,11 @@ pub trait Withdraws {
 #[serde(rename_all = "snake_case")]
 pub enum MayWithdraw {
     /// Now.
-    Now,
+    Now {
+        /// The tags that were released to the same repository and not taken back, and their images.
+        #[serde(default)]
+        released: BTreeMap<String, Digest>,
+    },
     /// Not now: Slipway is stopped.
     Stopped(Stopped),
     /// No more: the record has its end already.
@@ -98,6 +108,8 @@ pub enum Outcome {
     Withdrawn(Option<String>),
     /// They are deleted, and still served.
     StillServed,
+    /// The server says that they are deleted, and lists them.
+    StillListed,
     /// A digest is not computed yet.
     AwaitingDigest,
     /// Others are first.
@@ -135,19 +147,19 @@ pub async fn withdraw(
         Slot::Wait { ms } => return Outcome::AwaitingSlot(Duration::from_millis(ms)),
         Slot::CutOff { trouble, .. } => return Outcome::Troubled(trouble),
     }
-    let tags = tags(&withdrawal.with);
     let act = async {
-        let floats = store.floats_back(http, name, withdrawal.digest, &tags).await.map_err(Outcome::Troubled)?;
-        match host.may_withdraw().await.map_err(Outcome::Troubled)? {
-            MayWithdraw::Now => {}
+        let released = match host.may_withdraw().await.map_err(Outcome::Troubled)? {
+            MayWithdraw::Now { released } => released,
             MayWithdraw::Stopped(stopped) => return Err(Outcome::Paused(stopped)),
             MayWithdraw::Over => return Err(Outcome::Over),
-        }
+        };
+        let beside = beside(withdrawal, &released);
+        let floats = store.floats_back(http, name, withdrawal.digest, &beside).await.map_err(Outcome::Troubled)?;
         if !host.begins(&floats) {
             let what = format!("cannot write down that the withdrawal of `{}` begins", withdrawal.filename);
             return Err(Outcome::Troubled(Trouble::passing(what)));
         }
-        Ok(store.withdraw(http, name, withdrawal.digest, &tags).await)
+        Ok(store.withdraw(http, name, withdrawal.digest, &beside).await)
     };
     let acted = act.await;
     host.ended().await;
@@ -165,11 +177,7 @@ pub async fn withdraw(
         (Ok(Some(outcome)), _) => outcome,
         (Ok(None), Ok(Removed::Needed(by))) => Outcome::NotPossible(format!("something that stays needs it: {by}")),
         (Ok(None), Ok(Removed::Unsupported(said))) => Outcome::NotPossible(said),
-        (Ok(None), Ok(_)) => Outcome::Troubled(Trouble::passing(format!(
-            "{} still lists `{}`, which it has deleted",
-            store.name(),
-            withdrawal.filename
-        ))),
+        (Ok(None), Ok(_)) => Outcome::StillListed,
         (Ok(None), Err(trouble)) | (Err(trouble), _) => Outcome::Troubled(trouble),
     }
 }
@@ -190,9 +198,13 @@ async fn look(host: &impl Withdraws, digest: Digest) -> Result<Option<Outcome>, 
     }
 }
 
-/// The tags among names of targets.
-pub fn tags(names: &[String]) -> BTreeSet<Tag> {
-    names.iter().filter_map(|name| tag_of(name)?.parse().ok()).collect()
+/// What a withdrawal and the record say of the other tags of its repository.
+pub fn beside(withdrawal: &Withdrawal, released: &BTreeMap<String, Digest>) -> Beside {
+    let tag = |name: &str| tag_of(name)?.parse::<Tag>().ok();
+    Beside {
+        with: withdrawal.with.iter().filter_map(|name| tag(name)).collect(),
+        released: released.iter().filter_map(|(name, digest)| Some((tag(name)?, *digest))).collect(),
+    }
 }
 
 /// How long a withdrawal has been at it. Its host keeps it from run to run.
@@ -256,6 +268,17 @@ pub fn report(
                 (WithdrawalState::UnderWay, Vec::new(), None, Some(wait + jitter))
             }
         }
+        Outcome::StillListed => {
+            // A list that is behind is asked again, and so is the deletion; a server that only says that it deletes is found out.
+            patience.troubled = patience.troubled.saturating_add(1);
+            let what = format!("{repository} says that it has deleted `{name}`, and still lists it.");
+            if patience.troubled > ATTEMPTS_MAX {
+                failed(Code::StillServed, what, Visible::Done, None)
+            } else {
+                let problem = Code::Trouble.problem(what, Visible::Unknown, None);
+                (WithdrawalState::UnderWay, Vec::new(), Some(problem), Some(after(patience.troubled) + jitter))
+            }
+        }
         Outcome::AwaitingSlot(wait) => (WithdrawalState::UnderWay, Vec::new(), None, Some(*wait)),
         Outcome::Paused(stopped) => {
             let problem = Code::Stopped.problem(format!("{stopped}."), Visible::Done, None);
@@ -284,8 +307,7 @@ pub fn report(
                 }
                 _ => {
                     let problem = Code::Trouble.problem(what, Visible::Unknown, trouble.evidence.clone());
-                    let wait = Duration::from_secs(1 << patience.troubled.min(8)).saturating_add(jitter);
-                    (WithdrawalState::UnderWay, Vec::new(), Some(problem), Some(wait))
+                    (WithdrawalState::UnderWay, Vec::new(), Some(problem), Some(after(patience.troubled) + jitter))
                 }
             }
         }
@@ -293,18 +315,25 @@ pub fn report(
     (patience, state, notes, problem, again)
 }
 
+/// How soon a run comes again after so much trouble.
+fn after(troubled: u32) -> Duration {
+    Duration::from_secs(1 << troubled.min(8))
+}
+
 /// What became of floating tags, a sentence each.
 pub fn floated(floats: &[FloatsBack]) -> Vec<String> {
     let sentence = |FloatsBack { tag, to }: &FloatsBack| match to {
-        Some(to) => format!("`{tag}` leads to `{to}` again."),
-        None => format!("`{tag}` is gone: no earlier version of it is public."),
+        Some(to) => format!(
+            "`{tag}` leads to `{to}` again, the newest version of it that Slipway released and that is still public."
+        ),
+        None => format!("`{tag}` is gone: no earlier version of it that Slipway released is public."),
     };
     floats.iter().map(sentence).collect()
 }
 
 /// What the users of a target see once it is withdrawn, a sentence each. It is said before anything is done, and kept.
 pub fn users_see(withdrawal: &Withdrawal) -> Vec<String> {
-    let Withdrawal { filename, public: Site { repository, .. }, distro, .. } = withdrawal;
+    let Withdrawal { filename, public: Site { repository, .. }, distro, stays, also, .. } = withdrawal;
     let kind = filename.file().and_then(Filename::kind);
     let lines = match kind {
         Some(PackageKind::Deb) => [
@@ -327,20 +356,26 @@ pub fn users_see(withdrawal: &Withdrawal) -> Vec<String> {
         ],
         None => {
             let tag = tag_of(distro).unwrap_or_default();
+            let stays: Vec<String> = stays.iter().filter_map(|name| Some(format!("`{}`", tag_of(name)?))).collect();
+            let by_digest = if stays.is_empty() {
+                "so is whoever pulls it by its digest, unless another tag leads to it".to_owned()
+            } else {
+                format!("by its digest the image can still be pulled, since it is {}, too", stays.join(", "))
+            };
             [
-                format!(
-                    "Whoever pulls `{repository}:{tag}` is told that there is no such image; so is whoever pulls it by its \
-                     digest, unless another tag leads to it."
-                ),
+                format!("Whoever pulls `{repository}:{tag}` is told that there is no such image; {by_digest}."),
                 "Images that were pulled stay where they are, and containers go on running.".to_owned(),
             ]
         }
     };
+    let others = also.iter().map(|other| {
+        format!("The same is public as `{other}`, which loses it, too: a release that is not named here.")
+    });
     let ends = [
         "Mirrors and caches of others may keep it for as long as they like.".to_owned(),
-        "The name is never released again with other bytes; a fixed package needs another version.".to_owned(),
+        "The name is never released again; a fixed package needs another version.".to_owned(),
     ];
-    lines.into_iter().chain(ends).collect()
+    others.chain(lines).chain(ends).collect()
 }
 
 #[cfg(test)]
@@ -449,7 +484,7 @@ mod tests {
         }
 
         async fn may_withdraw(&self) -> Result<MayWithdraw, Trouble> {
-            Ok(self.may.clone().unwrap_or(MayWithdraw::Now))
+            Ok(self.may.clone().unwrap_or(MayWithdraw::Now { released: BTreeMap::new() }))
         }
 
         fn begins(&self, _floats: &[FloatsBack]) -> bool {
@@ -474,6 +509,8 @@ mod tests {
             public: Site { place: "depot".to_owned(), repository: "harbour/tug".to_owned() },
             distro: "ubuntu/jammy".to_owned(),
             with: Vec::new(),
+            stays: Vec::new(),
+            also: Vec::new(),
         }
     }
 
@@ -560,13 +597,29 @@ mod tests {
         ] {
             assert!(said(filename, distro).contains(part), "{filename}: {}", said(filename, distro));
         }
+        let shared = Withdrawal { also: vec!["1.1/tug".to_owned()], ..withdrawal() };
+        assert!(users_see(&shared)[0].contains("`1.1/tug`, which loses it, too"), "{:?}", users_see(&shared));
+        let tagged = Withdrawal {
+            filename: "registry.example.com/team/app".parse().expect("an image"),
+            distro: ":17.3.1".to_owned(),
+            stays: vec![":17.3.1-ee".to_owned()],
+            ..withdrawal()
+        };
+        assert!(
+            users_see(&tagged)[0].contains("can still be pulled, since it is `17.3.1-ee`"),
+            "{:?}",
+            users_see(&tagged)
+        );
         let float = |to: Option<&str>| FloatsBack {
             tag: "latest".parse().expect("a tag"),
             to: to.map(|tag| tag.parse().expect("a tag")),
         };
         assert_eq!(
             floated(&[float(Some("17.3.0")), float(None)]),
-            ["`latest` leads to `17.3.0` again.", "`latest` is gone: no earlier version of it is public.",]
+            [
+                "`latest` leads to `17.3.0` again, the newest version of it that Slipway released and that is still public.",
+                "`latest` is gone: no earlier version of it that Slipway released is public.",
+            ]
         );
     }
 }

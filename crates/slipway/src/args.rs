@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_core::cargo::{TargetName, target_in_path};
 use slipway_core::release::{Key, Version};
+use slipway_core::time::Timestamp;
 use slipway_oci::Reference;
 use slipway_packagecloud::Repository;
 use slipway_wire::Base;
@@ -138,7 +139,7 @@ impl Topic {
             Self::Retention => &[ALL, VERSION, TIMEOUT, JSON],
             Self::Extend => &[UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
-            Self::Withdraw => &[REASON, TARGET, DRY_RUN, YES, VERSION, TIMEOUT, JSON],
+            Self::Withdraw => &[REASON, TARGET, SHARED, DRY_RUN, YES, VERSION, TIMEOUT, JSON],
             Self::Stop | Self::Start => &[REASON, PROJECT, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Login => &[API, TIMEOUT, JSON],
@@ -338,6 +339,8 @@ pub(crate) struct Withdraw {
     pub(crate) targets: Vec<TargetName>,
     /// Why. A dry run needs no reason.
     pub(crate) reason: Option<String>,
+    /// Whether other releases that have the same public may lose it, too.
+    pub(crate) shared: bool,
     /// Whether nothing is to be done.
     pub(crate) dry_run: bool,
     /// Whether it is to be done.
@@ -460,6 +463,7 @@ const UNTIL: Flag = Flag::of("--until", "MOMENT");
 const REASON: Flag = Flag::of("--reason", "TEXT");
 const TARGET: Flag = Flag::of("--target", "TARGET").many();
 const YES: Flag = Flag::switch("--yes");
+const SHARED: Flag = Flag::switch("--shared");
 const API: Flag = Flag::switch("--api");
 const PROBE: Flag = Flag::of("--probe", "USER/REPO");
 const URL: Flag = Flag::of("--url", "URL");
@@ -606,7 +610,7 @@ fn hold(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, lift, version) = (line.switch(JSON), line.switch(LIFT), line.version());
     let keys = line.keys();
-    let until = line.value(UNTIL);
+    let until = line.value(UNTIL).and_then(|text| line.moment(&text));
     if lift && until.is_some() {
         line.problems.push("`--until` says when a hold ends, and `--lift` ends it now: give one".to_owned());
     }
@@ -625,7 +629,8 @@ fn extend(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, version) = (line.switch(JSON), line.version());
     let keys = line.keys();
-    let (until, reason) = (line.needed(UNTIL), line.needed(REASON));
+    let until = line.needed(UNTIL).and_then(|text| line.moment(&text));
+    let reason = line.needed(REASON);
     Some(Command::Extend(Extend { keys, until: until?, reason: reason?, version, timeout_s, json }))
 }
 
@@ -635,11 +640,6 @@ fn switch(line: &mut Line, is_stop: bool) -> Option<Command> {
     line.no_words()?;
     let reason = line.needed(REASON)?;
     Some(Command::Switch(Switch { is_stop, reason, project, timeout_s, json }))
-}
-
-/// A moment as the edge reads it: of a day, its beginning.
-pub(crate) fn moment(text: &str) -> String {
-    if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") }
 }
 
 fn close(line: &mut Line) -> Option<Command> {
@@ -666,7 +666,8 @@ fn withdraw(line: &mut Line) -> Option<Command> {
         line.problems.push("either `--dry-run` or `--yes`, not both".to_owned());
     }
     let reason = if dry_run { line.value(REASON) } else { Some(line.needed(REASON)?) };
-    Some(Command::Withdraw(Withdraw { keys, targets, reason, dry_run, yes, version, timeout_s, json }))
+    let shared = line.switch(SHARED);
+    Some(Command::Withdraw(Withdraw { keys, targets, reason, shared, dry_run, yes, version, timeout_s, json }))
 }
 
 fn login(line: &mut Line) -> Option<Command> {
@@ -930,6 +931,18 @@ impl Line {
         self.values(flag).into_iter().next()
     }
 
+    /// A moment as the edge reads it: of a day, its beginning.
+    fn moment(&mut self, text: &str) -> Option<String> {
+        let moment = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+        if moment.parse::<Timestamp>().is_err() {
+            self.problems.push(format!(
+                "`--until` needs a day, `2027-01-31`, or a moment, `2027-01-31T12:00:00Z`, not `{text}`"
+            ));
+            return None;
+        }
+        Some(moment)
+    }
+
     /// The release that is meant, where the command line says it.
     fn version(&mut self) -> Option<Version> {
         self.value(VERSION).and_then(|text| self.parsed(&text))
@@ -1114,6 +1127,7 @@ mod tests {
             targets: vec![],
             reason: Some("bad".to_owned()),
             dry_run: false,
+            shared: false,
             yes: false,
             version: None,
             timeout_s: WITHDRAW_TIMEOUT_S,

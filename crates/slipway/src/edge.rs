@@ -401,6 +401,30 @@ impl<'a> Edge<'a> {
         failure
     }
 
+    /// Why a release was not changed; for a name that is not there, with those that are.
+    pub(crate) async fn unchanged(&self, error: EdgeError, keys: &[Key], doing: impl Into<String>) -> Failure {
+        if error.status() == Some(StatusCode::NOT_FOUND) {
+            return self.unread(error, doing).await;
+        }
+        let mut failure = error.failure(doing);
+        if matches!(error.kind(), Some("not-planned" | "bad-request"))
+            && let Ok(release) = self.release().await
+        {
+            let all = || release.packages.iter();
+            let unknown = keys.iter().find(|key| all().all(|package| package.key != **key));
+            if let Some(key) = unknown {
+                let names = some(key.as_str(), all().map(|package| package.key.as_str()));
+                failure.lines.push(format!("Its keys: {names}."));
+            } else if let [key] = keys
+                && let Some(package) = all().find(|package| package.key == *key)
+            {
+                let names: Vec<_> = package.targets.iter().map(Target::name).collect();
+                failure.lines.push(format!("`{key}` is for: {}.", names.join(", ")));
+            }
+        }
+        failure
+    }
+
     /// A version's release.
     pub(crate) async fn release_of(&self, version: &Version) -> Result<Release, EdgeError> {
         let Settings { edge, project, .. } = self.settings;

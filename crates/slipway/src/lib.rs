@@ -372,6 +372,12 @@ async fn status(options: &args::Status) -> Result<(), Failure> {
         };
         if !options.json {
             host::print(&status::history(&history));
+            // Gates are asked of a package as a whole, so they are told with the release.
+            if let Ok(release) = edge.release().await
+                && let Some(package) = release.packages.iter().find(|package| package.key == *key)
+            {
+                host::print(&status::in_the_way(package, &history.target));
+            }
         }
         return say.answer(&history);
     }

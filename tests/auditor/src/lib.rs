@@ -8,21 +8,27 @@
 //! 3. nothing was published twice;
 //! 4. what is served is what was published, byte for byte;
 //! 5. what the audit calls released was published, and is served, unless somebody took it away;
-//! 6. what was deleted for Slipway has a row in the audit that says so;
+//! 6. what was deleted for Slipway has a row in the audit that says so, and what was taken back is not served;
 //! 7. the audit itself is whole: no row is missing, changed or out of order.
+//!
+//! The same of images: a tag that Slipway has set leads to what was approved for it, a final one is set once and has never led
+//! to anything else, and one that floats leads to something that is released.
 //!
 //! It shares no code with Slipway but a hash, on purpose: what both of them got wrong together, neither would find. So it has
 //! its own reader of indexes, its own idea of what a name is, and its own arithmetic of the audit's bytes, written from
 //! `docs/audit.md`. It is kept small enough to be read in one sitting.
 
 mod audits;
+mod images;
 mod journal;
 mod public;
+mod registry;
 mod rules;
 
 pub use audits::{Audit, Row};
 pub use journal::{Entry, entries};
-pub use public::{Image, Listed, read_image, read_index};
+pub use public::{Listed, read_index};
+pub use registry::{Image, Push, Tagged, pushes, read_images, tagged};
 pub use rules::{Evidence, Finding, judge};
 
 use sha2::{Digest as _, Sha256};

@@ -1,16 +1,17 @@
 //! Judges a deployment from what others can see.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
-use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
-use slipway_auditor::{Audit, Evidence, entries, judge, read_image, read_index};
+use slipway_auditor::{Audit, Evidence, entries, judge, pushes, read_images, read_index, tagged};
 
 const USAGE: &str = "\
 slipway-auditor --audit PROJECT=FILE… --journal FILE --own USER… --server URL --public REPOSITORY…
-                [--registry URL=REPOSITORY…]
+                [--registry URL=REPOSITORY…] [--registry-log FILE] [--registry-storage FOLDER]
 
-Judges from the audits that an edge exports, from the journal of its package server, and from what anybody gets there.
+Judges from the audits that an edge exports, from the journal of its package server, and from what anybody gets there. Of a
+registry the log of its requests and its storage say what nobody can see later.
 Ends with 0 when nothing is wrong, with 5 when something is, and with 2 when it cannot judge.";
 
 fn main() -> ExitCode {
@@ -32,7 +33,8 @@ fn run() -> Result<usize, String> {
     });
     let read = |file: &str| std::fs::read_to_string(file).map_err(|error| format!("cannot read `{file}`: {error}"));
     let mut evidence = Evidence::default();
-    let (mut server, mut registries) = (None, Vec::new());
+    evidence.own_programs.insert("Slipway".to_owned());
+    let (mut server, mut registries, mut storage) = (None, Vec::new(), None);
     for pair in pairs {
         let (name, value) = pair?;
         match name {
@@ -53,6 +55,8 @@ fn run() -> Result<usize, String> {
                 evidence.public.insert(value.to_owned());
             }
             "--registry" => registries.push(value.split_once('=').ok_or(USAGE)?),
+            "--registry-log" => evidence.pushes = pushes(&read(value)?),
+            "--registry-storage" => storage = Some(value.to_owned()),
             _ => return Err(USAGE.to_owned()),
         }
     }
@@ -60,10 +64,11 @@ fn run() -> Result<usize, String> {
     for (repository, distro, architecture, is_rpm) in evidence.indexes() {
         evidence.listed.extend(read_index(&server, &repository, &distro, &architecture, is_rpm, u64::MAX)?);
     }
-    let tags: BTreeSet<String> = evidence.released_tags();
     for (registry, repository) in registries {
-        for tag in &tags {
-            evidence.images.extend(read_image(registry, repository, tag)?);
+        evidence.public_images.insert(repository.to_owned());
+        evidence.images.extend(read_images(registry, repository, u64::MAX)?);
+        if let Some(storage) = &storage {
+            evidence.tagged.extend(tagged(Path::new(storage), repository)?);
         }
     }
     let findings = judge(&evidence);

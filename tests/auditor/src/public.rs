@@ -1,8 +1,6 @@
-//! What anybody gets: APT and YUM indexes with the files that they lead to, and the tags of a registry.
+//! What anybody gets: APT and YUM indexes with the files that they lead to.
 
 use std::io::Read as _;
-
-use serde_json::Value;
 
 use crate::sha256;
 
@@ -22,19 +20,6 @@ pub struct Listed {
     pub promised: String,
     /// The digest of what is under the address that it gives. `None` where that was not fetched, being too large.
     pub bytes: Option<String>,
-}
-
-/// A tag of a public registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// The repository.
-    pub repository: String,
-    /// The tag.
-    pub tag: String,
-    /// The digest of the manifest that anybody gets.
-    pub digest: String,
-    /// What is missing of that to which it leads, or is something else than its digest says.
-    pub lacks: Vec<String>,
 }
 
 fn get(url: &str, accept: &str) -> Result<Option<Vec<u8>>, String> {
@@ -180,35 +165,4 @@ fn rpms(base: &str) -> Result<Vec<File>, String> {
         });
     }
     Ok(files)
-}
-
-const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-
-/// What anybody gets for a tag, with all that it leads to. `None` when nobody has set it.
-pub fn read_image(registry: &str, repository: &str, tag: &str) -> Result<Option<Image>, String> {
-    let base = format!("{registry}/v2/{repository}");
-    let Some(manifest) = get(&format!("{base}/manifests/{tag}"), MANIFESTS)? else { return Ok(None) };
-    let mut lacks = Vec::new();
-    let mut open = vec![manifest.clone()];
-    while let Some(manifest) = open.pop() {
-        let manifest: Value = serde_json::from_slice(&manifest).map_err(|error| format!("{base}: {tag}: {error}"))?;
-        let named = |name: &str| manifest[name].as_array().cloned().unwrap_or_default();
-        for child in named("manifests") {
-            let digest = child["digest"].as_str().unwrap_or_default();
-            match get(&format!("{base}/manifests/{digest}"), MANIFESTS)? {
-                Some(bytes) if format!("sha256:{}", sha256(&bytes)) == digest => open.push(bytes),
-                _ => lacks.push(digest.to_owned()),
-            }
-        }
-        for blob in named("layers").iter().chain(Some(&manifest["config"]).filter(|config| config.is_object())) {
-            let digest = blob["digest"].as_str().unwrap_or_default();
-            match get(&format!("{base}/blobs/{digest}"), "*/*")? {
-                Some(bytes) if format!("sha256:{}", sha256(&bytes)) == digest => {}
-                _ => lacks.push(digest.to_owned()),
-            }
-        }
-    }
-    let digest = sha256(&manifest);
-    Ok(Some(Image { repository: repository.to_owned(), tag: tag.to_owned(), digest, lacks }))
 }

@@ -5,10 +5,11 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::{Audit, Entry, Image, Listed, Row};
+use crate::images::judge_images;
+use crate::{Audit, Entry, Image, Listed, Push, Row, Tagged};
 
 /// How far two clocks may be apart.
-const SKEW_MS: i64 = 2000;
+pub(crate) const SKEW_MS: i64 = 2000;
 
 /// What is judged.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +24,16 @@ pub struct Evidence {
     pub public: BTreeSet<String>,
     /// What their indexes list.
     pub listed: Vec<Listed>,
-    /// The tags of public registries, by what the audits released.
+    /// The public repositories of images that were read.
+    pub public_images: BTreeSet<String>,
+    /// What anybody gets under their tags.
     pub images: Vec<Image>,
+    /// What their tags have ever led to, as far as that is known.
+    pub tagged: Vec<Tagged>,
+    /// What was written to registries, as far as that is known.
+    pub pushes: Vec<Push>,
+    /// How the programs call themselves that stand for Slipway, as far as the first `/`.
+    pub own_programs: BTreeSet<String>,
 }
 
 impl Evidence {
@@ -51,10 +60,8 @@ impl Evidence {
         indexes.collect()
     }
 
-    /// The tags that the audits call released.
-    pub fn released_tags(&self) -> BTreeSet<String> {
-        let released = self.audits.iter().flat_map(|audit| said(audit).1);
-        released.filter(|said| said.filename.is_none()).map(|said| said.under).collect()
+    pub(crate) fn is_own(&self, push: &Push) -> bool {
+        push.program.split_once('/').is_some_and(|(name, _)| self.own_programs.contains(name))
     }
 }
 
@@ -73,19 +80,35 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A target, as a person approved it or the edge released it.
+/// A target, as a person approved it, the edge released it, or it was taken back.
 #[derive(Clone, Debug)]
-struct Said {
-    at_ms: i64,
+pub(crate) struct Said {
+    pub(crate) at_ms: i64,
     /// The file's name, or `None` of an image.
     filename: Option<String>,
+    pub(crate) is_image: bool,
     /// A distro version or a tag.
-    under: String,
+    pub(crate) under: String,
     /// 64 hex digits.
-    digest: String,
+    pub(crate) digest: String,
     /// For people.
-    whose: String,
+    pub(crate) whose: String,
     outside: bool,
+}
+
+/// What the audits say of targets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Story {
+    pub(crate) approved: Vec<Said>,
+    pub(crate) released: Vec<Said>,
+    pub(crate) withdrawn: Vec<Said>,
+}
+
+impl Story {
+    /// Whether an image was approved for this tag, or released under it.
+    pub(crate) fn names_tag(&self, tag: &str) -> bool {
+        self.approved.iter().chain(&self.released).any(|said| said.is_image && said.under == tag)
+    }
 }
 
 fn hex(value: &Value) -> String {
@@ -108,38 +131,40 @@ fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// What an audit says was approved, and what it says was released.
-fn said(audit: &Audit) -> (Vec<Said>, Vec<Said>) {
-    let (mut approved, mut released) = (Vec::new(), Vec::new());
+/// What an audit says was approved, released and taken back.
+fn tell(audit: &Audit, story: &mut Story) {
     for row in &audit.rows {
         let details = &row.details;
         let digest = hex(&details["digest"]);
         let whose = format!("{} {} (row {})", audit.project, row.subject, row.sequence);
         let outside = details["outside"] == true;
-        let said = |under: String| Said {
+        let said = |is_image: bool, under: String| Said {
             at_ms: row.at_ms,
             filename: filename(&audit.rows, row, &digest),
+            is_image,
             under,
             digest: digest.clone(),
             whose: whose.clone(),
             outside,
         };
-        let one = details["distro"].as_str().or(details["tag"].as_str()).map(str::to_owned);
+        let distro = details["distro"].as_str().map(|distro| said(false, distro.to_owned()));
+        let one = distro.or_else(|| details["tag"].as_str().map(|tag| said(true, tag.to_owned())));
         match row.action.as_str() {
             "approved" => {
-                approved.extend(texts(&details["distros"]).into_iter().chain(texts(&details["tags"])).map(said));
+                story.approved.extend(texts(&details["distros"]).into_iter().map(|distro| said(false, distro)));
+                story.approved.extend(texts(&details["tags"]).into_iter().map(|tag| said(true, tag)));
             }
-            "released" => released.extend(one.map(said)),
+            "released" => story.released.extend(one),
             // A whole repository is adopted, too, and then no target is meant.
-            "adopted" if outside => released.extend(one.map(said)),
+            "adopted" if outside => story.released.extend(one),
+            "withdrawn" => story.withdrawn.extend(one),
             _ => {}
         }
     }
-    (approved, released)
 }
 
-/// Whether some row tells of a deletion of these bytes.
-fn is_told_of(audits: &[Audit], actions: &[&str], digest: &str) -> bool {
+/// Whether some row of such an action tells of these bytes.
+pub(crate) fn is_told_of(audits: &[Audit], actions: &[&str], digest: &str) -> bool {
     let rows = audits.iter().flat_map(|audit| &audit.rows);
     let mut told = rows.filter(|row| actions.iter().any(|action| row.action.starts_with(action)));
     told.any(|row| row.details.to_string().contains(digest))
@@ -149,19 +174,19 @@ fn is_told_of(audits: &[Audit], actions: &[&str], digest: &str) -> bool {
 pub fn judge(evidence: &Evidence) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |rule, what: String| findings.push(Finding { rule, what });
-    let (mut approved, mut released) = (Vec::new(), Vec::new());
+    let mut story = Story::default();
     for audit in &evidence.audits {
         if let Some(broken) = &audit.broken {
             find("chain", format!("the audit of {}: {broken}", audit.project));
         }
-        let (more_approved, more_released) = said(audit);
-        approved.extend(more_approved);
-        released.extend(more_released);
+        tell(audit, &mut story);
     }
 
-    let there = judge_writes(evidence, &approved, &mut find);
+    let there = judge_writes(evidence, &story, &mut find);
     judge_listed(evidence, &there, &mut find);
-    judge_claims(evidence, &released, &mut find);
+    judge_withdrawn(evidence, &there, &story, &mut find);
+    judge_claims(evidence, &story, &mut find);
+    judge_images(evidence, &story, &mut find);
     findings
 }
 
@@ -171,7 +196,7 @@ type Name<'a> = (&'a str, &'a str, &'a str);
 /// What was written, in its order, and what is there at its end.
 fn judge_writes<'a>(
     evidence: &'a Evidence,
-    approved: &[Said],
+    story: &Story,
     find: &mut impl FnMut(&'static str, String),
 ) -> BTreeMap<Name<'a>, &'a Entry> {
     let mut there: BTreeMap<Name<'_>, &Entry> = BTreeMap::new();
@@ -204,7 +229,7 @@ fn judge_writes<'a>(
                 && said.under == entry.distro
                 && said.digest == entry.sha256
         };
-        match approved.iter().filter(fits).map(|said| said.at_ms).min() {
+        match story.approved.iter().filter(fits).map(|said| said.at_ms).min() {
             None => find(
                 "unapproved",
                 format!("{shown}: write {} published {}, which nobody approved", entry.seq, entry.sha256),
@@ -213,6 +238,10 @@ fn judge_writes<'a>(
                 find("too-early", format!("{shown}: write {} published it before it was approved", entry.seq));
             }
             Some(_) => {}
+        }
+        let withdrawn = story.withdrawn.iter().filter(fits).map(|gone| gone.at_ms).min();
+        if withdrawn.is_some_and(|at_ms| entry.at_ms > at_ms + SKEW_MS) {
+            find("again", format!("{shown}: write {} published what was withdrawn", entry.seq));
         }
         if let Some(before) = published.insert(name, entry)
             && before.sha256 != entry.sha256
@@ -244,11 +273,33 @@ fn judge_listed(evidence: &Evidence, there: &BTreeMap<Name<'_>, &Entry>, find: &
     }
 }
 
+/// What was taken back is not served, unless somebody else has brought it again.
+fn judge_withdrawn(
+    evidence: &Evidence,
+    there: &BTreeMap<Name<'_>, &Entry>,
+    story: &Story,
+    find: &mut impl FnMut(&'static str, String),
+) {
+    for gone in story.withdrawn.iter().filter(|gone| !gone.is_image) {
+        let listed = evidence.listed.iter().filter(|listed| {
+            gone.filename.as_deref() == Some(listed.filename.as_str())
+                && listed.distro == gone.under
+                && listed.promised == gone.digest
+        });
+        for listed in listed {
+            let name = (listed.repository.as_str(), listed.distro.as_str(), listed.filename.as_str());
+            if there.get(&name).is_none_or(|entry| evidence.own_users.contains(&entry.user)) {
+                find("still-served", format!("{}: `{}` is served, and was withdrawn", gone.whose, listed.filename));
+            }
+        }
+    }
+}
+
 /// What the audits claim.
-fn judge_claims(evidence: &Evidence, released: &[Said], find: &mut impl FnMut(&'static str, String)) {
-    for said in released {
+fn judge_claims(evidence: &Evidence, story: &Story, find: &mut impl FnMut(&'static str, String)) {
+    for said in story.released.iter().filter(|said| !said.is_image) {
         let Some(filename) = &said.filename else {
-            judge_image(evidence, said, find);
+            find("never-declared", format!("{} is called released, and nobody declared its file", said.whose));
             continue;
         };
         let writes = evidence.journal.iter().filter(|entry| {
@@ -276,21 +327,5 @@ fn judge_claims(evidence: &Evidence, released: &[Said], find: &mut impl FnMut(&'
         if is_there && !is_served {
             find("not-served", format!("{what} is called released, and no index serves it"));
         }
-    }
-}
-
-/// A released image: its tag leads to it, unless the audit says that somebody changed that, and all of it is there.
-fn judge_image(evidence: &Evidence, said: &Said, find: &mut impl FnMut(&'static str, String)) {
-    let what = format!("{}: `{}`", said.whose, said.under);
-    let images: Vec<&Image> = evidence.images.iter().filter(|image| image.tag == said.under).collect();
-    if images.is_empty() || is_told_of(&evidence.audits, &["looked-again", "withdr"], &said.under) {
-        return;
-    }
-    match images.iter().find(|image| image.digest == said.digest) {
-        None => find("other-image", format!("{what} leads to another image than {}", said.digest)),
-        Some(image) if !image.lacks.is_empty() => {
-            find("not-whole", format!("{what} leads to what is not there: {}", image.lacks.join(", ")));
-        }
-        Some(_) => {}
     }
 }

@@ -1,7 +1,7 @@
 //! Histories that must not be, each made of a right one by one change: the auditor names what is wrong, and nothing else.
 
 use serde_json::{Value, json};
-use slipway_auditor::{Audit, Entry, Evidence, Image, Listed, judge, sha256};
+use slipway_auditor::{Audit, Entry, Evidence, Image, Listed, Push, Tagged, judge, sha256};
 
 const FILE: &str = "tug_1.0_amd64.deb";
 const STABLE: &str = "harbour/stable";
@@ -250,30 +250,273 @@ fn a_deletion_that_the_audit_tells_of_is_no_finding() {
 }
 
 #[test]
-fn a_released_tag_leads_to_the_approved_image_and_all_of_it_is_there() {
-    let sha = format!("sha256:{}", digest("image"));
-    let rows = [
-        (1_000, "declared", "1.0/image", json!({ "image": "r.example.com/a", "digest": sha })),
-        (2_000, "approved", "1.0/image", json!({ "approval": 1, "digest": sha, "tags": ["1.0"] })),
-        (3_000, "released", "1.0/image", json!({ "tag": "1.0", "digest": sha, "outside": false })),
-    ];
-    let found = |digest_of: &str, lacks: &[&str], more: &[(i64, &str, &str, Value)]| {
-        let rows: Vec<_> = rows.iter().cloned().chain(more.iter().cloned()).collect();
-        let image = Image {
-            repository: "a".to_owned(),
-            tag: "1.0".to_owned(),
-            digest: digest(digest_of),
-            lacks: lacks.iter().map(|lacks| (*lacks).to_owned()).collect(),
-        };
-        let audits = vec![Audit::read("tug", &export(&rows))];
-        judge(&Evidence { audits, images: vec![image], ..Evidence::default() })
-            .into_iter()
-            .map(|finding| finding.rule)
-            .collect::<Vec<_>>()
+fn a_file_that_was_withdrawn_is_not_served_and_not_published_again() {
+    let sha = format!("sha256:{}", digest("tug"));
+    let withdrawn = |more: &dyn Fn(&mut History)| {
+        let mut history = right();
+        history.rows.push((50_000, "withdrawn", "1.0/tug", json!({ "distro": JAMMY, "digest": sha, "notes": [] })));
+        history.evidence.journal.push(entry(3, 49_000, "harbour", false, STABLE, "tug"));
+        history.evidence.listed.clear();
+        more(&mut history);
+        broken(history)
     };
-    assert_eq!(found("image", &[], &[]), [""; 0]);
-    assert_eq!(found("other", &[], &[]), ["other-image"]);
-    assert_eq!(found("image", &["sha256:0"], &[]), ["not-whole"]);
-    let drift = (4_000, "looked-again", "1.0/image", json!({ "tag": "1.0", "problem": "drift" }));
-    assert_eq!(found("other", &[], &[drift]), [""; 0], "the record shows that somebody changed it");
+    assert_eq!(withdrawn(&|_| {}), [""; 0]);
+    // An index that still has it is one that no write explains, too.
+    assert_eq!(withdrawn(&|h| h.evidence.listed = vec![listed("tug", "tug")]), ["from-nowhere", "still-served"]);
+    let again = |h: &mut History, user: &str| {
+        h.evidence.journal.push(entry(4, 60_000, user, true, STABLE, "tug"));
+        h.evidence.listed = vec![listed("tug", "tug")];
+    };
+    assert_eq!(withdrawn(&|h| again(h, "harbour")), ["again", "still-served"]);
+    assert_eq!(withdrawn(&|h| again(h, "hand")), [""; 0], "that is theirs to answer for");
+}
+
+const APP: &str = "acme/app";
+
+/// An image is approved and released under `1.0`, to which `latest` leads then.
+fn right_image() -> History {
+    let sha = format!("sha256:{}", digest("image"));
+    let rows = vec![
+        (1_000, "declared", "1.0/app", json!({ "image": "r.example.com/a", "digest": sha })),
+        (20_000, "approved", "1.0/app", json!({ "approval": 1, "digest": sha, "tags": ["1.0"] })),
+        (40_000, "released", "1.0/app", json!({ "tag": "1.0", "approval": 1, "digest": sha, "outside": false })),
+    ];
+    let evidence = Evidence {
+        public_images: [APP.to_owned()].into(),
+        images: vec![image("1.0", "image"), image("latest", "image")],
+        tagged: vec![tagged("1.0", "image"), tagged("latest", "image")],
+        pushes: vec![
+            push(29_000, &sha, true, "Slipway/0.1.0"),
+            push(30_000, "1.0", true, "Slipway/0.1.0"),
+            push(31_000, "latest", true, "Slipway/0.1.0"),
+        ],
+        own_programs: ["Slipway".to_owned()].into(),
+        ..Evidence::default()
+    };
+    History { rows, evidence }
+}
+
+fn image(tag: &str, contents: &str) -> Image {
+    Image {
+        repository: APP.to_owned(),
+        tag: tag.to_owned(),
+        digest: digest(contents),
+        parts: vec![digest("part")],
+        lacks: Vec::new(),
+    }
+}
+
+fn tagged(tag: &str, contents: &str) -> Tagged {
+    Tagged { repository: APP.to_owned(), tag: tag.to_owned(), digest: digest(contents) }
+}
+
+fn push(at_ms: i64, name: &str, adds: bool, program: &str) -> Push {
+    Push { at_ms, repository: APP.to_owned(), name: name.to_owned(), is_blob: false, adds, program: program.to_owned() }
+}
+
+/// The image was taken back, and `latest` with it.
+fn withdraw(h: &mut History) {
+    let sha = format!("sha256:{}", digest("image"));
+    h.rows.push((50_000, "withdrawn", "1.0/app", json!({ "tag": "1.0", "digest": sha, "notes": [] })));
+    h.evidence.pushes.push(push(49_000, &sha, false, "Slipway/0.1.0"));
+    h.evidence.images.clear();
+    h.evidence.tagged.clear();
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong_with_images() {
+    assert_eq!(broken(right_image()), [""; 0]);
+    let nothing: &[(&str, Change)] = &[
+        ("it was taken back", withdraw),
+        ("it was taken back with its parts, and with a floating tag", |h| {
+            withdraw(h);
+            let part = format!("sha256:{}", digest("part"));
+            h.evidence.pushes.insert(0, push(28_000, &part, true, "Slipway/0.1.0"));
+            h.evidence.pushes.extend([part.as_str(), "latest"].map(|name| push(49_500, name, false, "Slipway/0.1.0")));
+        }),
+        ("a newer one is released, and a floating tag follows", |h| {
+            let sha = format!("sha256:{}", digest("newer"));
+            h.rows.push((50_000, "approved", "1.1/app", json!({ "approval": 2, "digest": sha, "tags": ["1.1"] })));
+            h.rows.push((60_000, "released", "1.1/app", json!({ "tag": "1.1", "approval": 2, "digest": sha })));
+            h.evidence.images = vec![image("1.0", "image"), image("1.1", "newer"), image("latest", "newer")];
+            h.evidence.tagged.extend([tagged("1.1", "newer"), tagged("latest", "newer")]);
+            h.evidence.pushes.extend(["1.1", "latest"].map(|tag| push(55_000, tag, true, "Slipway/0.1.0")));
+        }),
+        ("an attestation stands beside it", |h| {
+            let beside = format!("sha256-{}", digest("part"));
+            h.evidence.pushes.push(push(45_000, &beside, true, "Slipway/0.1.0"));
+            h.evidence.images.push(image(&beside, "attestation"));
+            h.evidence.tagged.push(tagged(&beside, "attestation"));
+        }),
+        ("somebody else takes a part of it away", |h| {
+            let layer = format!("sha256:{}", digest("layer"));
+            h.evidence.pushes.push(Push { is_blob: true, ..push(45_000, &layer, false, "curl/8.0") });
+            h.evidence.images[0].lacks.push(layer);
+        }),
+        ("somebody else has tags of their own", |h| {
+            h.evidence.pushes.push(push(5_000, "theirs", true, "skopeo/1.9.3"));
+            h.evidence.images.push(image("theirs", "other"));
+            h.evidence.tagged.push(tagged("theirs", "other"));
+        }),
+        ("somebody else sets a released tag to another image", |h| {
+            h.evidence.pushes.push(push(45_000, "1.0", true, "skopeo/1.9.3"));
+            h.evidence.images[0] = image("1.0", "other");
+            h.evidence.tagged.push(tagged("1.0", "other"));
+        }),
+        ("somebody else takes a released tag away", |h| {
+            h.evidence.pushes.push(push(45_000, "1.0", false, "skopeo/1.9.3"));
+            h.evidence.images.remove(0);
+            h.evidence.tagged.remove(0);
+        }),
+        ("somebody else publishes what was taken back", |h| {
+            withdraw(h);
+            h.evidence.pushes.push(push(60_000, "1.0", true, "skopeo/1.9.3"));
+            h.evidence.images.push(image("1.0", "image"));
+            h.evidence.tagged.push(tagged("1.0", "image"));
+        }),
+        ("the record shows that somebody changed it, and no log does", |h| {
+            h.rows.push((45_000, "looked-again", "1.0/app", json!({ "tag": "1.0", "problem": "drift" })));
+            h.evidence.pushes.clear();
+            h.evidence.images[0] = image("1.0", "other");
+        }),
+    ];
+    for (name, change) in nothing {
+        let mut history = right_image();
+        change(&mut history);
+        assert_eq!(broken(history), [""; 0], "{name}");
+    }
+}
+
+/// What is wrong, how it is made, and the rules that it breaks.
+const WRONG_IMAGES: &[(&str, Change, &[&str])] = &[
+    (
+        "a tag that leads to what nobody approved",
+        |h| {
+            h.evidence.images[0] = image("1.0", "evil");
+            h.evidence.tagged[0] = tagged("1.0", "evil");
+        },
+        &["unapproved", "other-image"],
+    ),
+    (
+        "no approval at all",
+        |h| {
+            h.rows.remove(1);
+        },
+        &["unapproved", "unapproved"],
+    ),
+    ("an approval for another tag", |h| h.rows[1].3["tags"] = json!(["1.1"]), &["unapproved"]),
+    ("an approval that came afterwards", |h| h.rows[1].0 = 35_000, &["too-early", "too-early"]),
+    (
+        "a final tag that has led to another approved image before",
+        |h| {
+            let sha = format!("sha256:{}", digest("first"));
+            h.rows.insert(1, (10_000, "approved", "1.0/app", json!({ "approval": 0, "digest": sha, "tags": ["1.0"] })));
+            h.evidence.tagged.push(tagged("1.0", "first"));
+        },
+        &["changed"],
+    ),
+    (
+        "a final tag that is set twice",
+        |h| h.evidence.pushes.push(push(33_000, "1.0", true, "Slipway/0.1.0")),
+        &["twice"],
+    ),
+    (
+        "a tag of somebody else that is overwritten",
+        |h| {
+            h.evidence.pushes.insert(0, push(5_000, "1.0", true, "skopeo/1.9.3"));
+            h.evidence.tagged.push(tagged("1.0", "theirs"));
+        },
+        &["overwritten"],
+    ),
+    (
+        "a floating tag that has led to what nobody approved",
+        |h| h.evidence.tagged.push(tagged("latest", "evil")),
+        &["unapproved"],
+    ),
+    (
+        "a floating tag that leads to what is not released",
+        |h| {
+            let sha = format!("sha256:{}", digest("newer"));
+            h.rows.push((50_000, "approved", "1.1/app", json!({ "approval": 2, "digest": sha, "tags": ["1.1"] })));
+            h.evidence.images[1] = image("latest", "newer");
+            h.evidence.tagged.push(tagged("latest", "newer"));
+            h.evidence.pushes.push(push(55_000, "latest", true, "Slipway/0.1.0"));
+        },
+        &["unreleased"],
+    ),
+    (
+        "something beside an image that nobody approved",
+        |h| h.evidence.pushes.push(push(45_000, &format!("sha256-{}", digest("evil")), true, "Slipway/0.1.0")),
+        &["unapproved"],
+    ),
+    (
+        "an image of which a part is missing",
+        |h| h.evidence.images[0].lacks = vec!["sha256:0".to_owned()],
+        &["not-whole"],
+    ),
+    (
+        "an image of somebody else that was deleted with one that was withdrawn",
+        |h| {
+            withdraw(h);
+            h.evidence.pushes.push(push(49_500, &format!("sha256:{}", digest("theirs")), false, "Slipway/0.1.0"));
+        },
+        &["unspoken"],
+    ),
+    (
+        "a part that Slipway has deleted",
+        |h| {
+            let layer = format!("sha256:{}", digest("layer"));
+            h.evidence.pushes.push(Push { is_blob: true, ..push(45_000, &layer, false, "Slipway/0.1.0") });
+            h.evidence.images[0].lacks.push(layer);
+        },
+        &["blob", "not-whole"],
+    ),
+    (
+        "a release that no registry has",
+        |h| {
+            h.evidence.images.remove(0);
+        },
+        &["not-served"],
+    ),
+    (
+        "an image that was deleted without a word",
+        |h| {
+            withdraw(h);
+            h.rows.pop();
+        },
+        &["unspoken", "not-served"],
+    ),
+    (
+        "what was withdrawn under its tag",
+        |h| {
+            withdraw(h);
+            h.evidence.images.push(image("1.0", "image"));
+        },
+        &["still-served"],
+    ),
+    (
+        "what was withdrawn under a floating tag",
+        |h| {
+            withdraw(h);
+            h.evidence.images.push(image("latest", "image"));
+        },
+        &["still-served"],
+    ),
+    (
+        "what was withdrawn, published again",
+        |h| {
+            withdraw(h);
+            h.evidence.pushes.push(push(60_000, "1.0", true, "Slipway/0.1.0"));
+        },
+        &["again"],
+    ),
+];
+
+#[test]
+fn each_wrong_history_of_images_is_named_by_what_is_wrong_with_it() {
+    for (name, change, expected) in WRONG_IMAGES {
+        let mut history = right_image();
+        change(&mut history);
+        assert_eq!(broken(history), *expected, "{name}");
+    }
 }

@@ -11,6 +11,9 @@ use crate::rng::Rng;
 use crate::server::Delays;
 use crate::world::{Mark, Parcel, Settings, Violation, Weather, World};
 
+/// Longer than any deletion takes: whoever follows one says when it is over.
+const LASTS: i64 = 400 * 3_600_000;
+
 /// A small world to be sent through every fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Course {
@@ -26,10 +29,16 @@ pub enum Course {
     ImageCopy,
     /// One image, mounted within a registry that takes every manifest.
     ImageMount,
+    /// One deb that was released, and is deleted from staging days later: see [`crate::deletion`].
+    DebDeleted,
+    /// One rpm with two names in staging.
+    RpmDeleted,
+    /// One image.
+    ImageDeleted,
 }
 
 impl Course {
-    /// All of them.
+    /// All that promote.
     pub const ALL: [Self; 6] =
         [Self::DebCopy, Self::RpmCopy, Self::DebMove, Self::DebFound, Self::ImageCopy, Self::ImageMount];
 
@@ -37,9 +46,12 @@ impl Course {
     /// there do not build on each other.
     pub const PAIRED: [Self; 3] = [Self::DebCopy, Self::RpmCopy, Self::DebMove];
 
+    /// Those that delete.
+    pub const DELETED: [Self; 3] = [Self::DebDeleted, Self::RpmDeleted, Self::ImageDeleted];
+
     /// Whether it is about an image.
     pub fn has_images(self) -> bool {
-        matches!(self, Self::ImageCopy | Self::ImageMount)
+        matches!(self, Self::ImageCopy | Self::ImageMount | Self::ImageDeleted)
     }
 
     /// Every fault that can happen in it.
@@ -50,10 +62,12 @@ impl Course {
     /// The world, with these faults.
     pub fn settings(self, faults: &[(u64, Fault)]) -> Settings {
         let (key, filename, distros): (_, _, &[&str]) = match self {
-            Self::DebCopy | Self::DebFound => ("jammy-amd64", "tug_1.2.0-1_amd64.deb", &["ubuntu/jammy"]),
-            Self::RpmCopy => ("el-x86-64", "tug-1.2.0-1.x86_64.rpm", &["el/9", "ol/9"]),
+            Self::DebCopy | Self::DebFound | Self::DebDeleted => {
+                ("jammy-amd64", "tug_1.2.0-1_amd64.deb", &["ubuntu/jammy"])
+            }
+            Self::RpmCopy | Self::RpmDeleted => ("el-x86-64", "tug-1.2.0-1.x86_64.rpm", &["el/9", "ol/9"]),
             Self::DebMove => ("move-jammy", "tug_1.2.0-1_amd64.deb", &["ubuntu/jammy"]),
-            Self::ImageCopy => ("image", "images-staging.test/harbour-ci/tug", &[":1.2.0"]),
+            Self::ImageCopy | Self::ImageDeleted => ("image", "images-staging.test/harbour-ci/tug", &[":1.2.0"]),
             Self::ImageMount => ("mount-image", "images.test/harbour-ci/buoy", &[":1.2.0"]),
         };
         let parcel = Parcel {
@@ -67,6 +81,7 @@ impl Course {
             asks: self != Self::DebFound,
             webhooks: if self == Self::DebFound { vec![] } else { vec![1200] },
         };
+        let deletes = Self::DELETED.contains(&self);
         Settings {
             seed: 1,
             parcels: vec![parcel],
@@ -76,11 +91,11 @@ impl Course {
             delays: Delays { listed: 0, hashed: 0, indexed: 3000 },
             manner: Manner { checks_parts: self != Self::ImageMount, mounts: true, redirects: false, untags: true },
             is_traced: false,
-            plays_max: 6,
+            plays_max: if deletes { 0 } else { 6 },
             tells: self == Self::DebFound,
-            keeps: false,
+            keeps: deletes,
             deeds: vec![],
-            lasts: 0,
+            lasts: if deletes { LASTS } else { 0 },
         }
     }
 }
@@ -161,7 +176,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, course: Course, faults: &[(u64, Fault)], ran: Ran) {
+    pub(crate) fn add(&mut self, course: Course, faults: &[(u64, Fault)], ran: Ran) {
         self.runs += 1;
         self.steps += ran.steps;
         for (point, count) in ran.points {
@@ -172,7 +187,7 @@ impl Tally {
         }
     }
 
-    fn fail(&mut self, course: Course, faults: &[(u64, Fault)], violation: Violation) {
+    pub(crate) fn fail(&mut self, course: Course, faults: &[(u64, Fault)], violation: Violation) {
         self.failed += 1;
         if self.failures.len() < 40 {
             self.failures.push(Failure { course, faults: faults.to_vec(), violation });
@@ -199,7 +214,7 @@ impl Tally {
 }
 
 /// Where each of the faults fits, from boundary `first` on; and what was left out, by the reason.
-fn placed(
+pub(crate) fn placed(
     faults: &[Fault],
     kinds: &[Kind],
     first: usize,
@@ -219,7 +234,7 @@ fn placed(
 }
 
 /// Runs jobs on both cores, each a list of combinations.
-fn spread(jobs: usize, work: impl Fn(usize, &mut Tally) + Sync) -> Tally {
+pub(crate) fn spread(jobs: usize, work: impl Fn(usize, &mut Tally) + Sync) -> Tally {
     let (next, all) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     std::thread::scope(|scope| {

@@ -18,7 +18,7 @@ use slipway_core::release::{TargetState, Version};
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::stop::Stopped;
-use slipway_core::store::{Registry, Store};
+use slipway_core::store::{Kept, Registry, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::account::{Account, AskSlot, SlotEnded};
@@ -897,12 +897,21 @@ impl StagingHost for Edge {
         self.message(Kind::Wake, work, || None).await
     }
 
-    async fn remove(&self, removal: &Removal) -> Result<(), Trouble> {
-        let passing = |why: String| Trouble::passing(why);
-        let store = PackageHost::open(self, &removal.staging).map_err(passing)?;
-        let name = Name::of(&removal.under, &removal.cargo).map_err(|error| passing(error.to_string()))?;
-        let kept = self.0.kept_images(&removal.staging, &removal.digest);
-        store.remove(self, &name, removal.digest, &kept).await.map(drop)
+    async fn images_in(&self, project_id: u64, staging: &Site) -> Result<Kept, Silent> {
+        let work = async || self.record(project_id).images_in(staging).map_err(|error| Silent(error.to_string()));
+        self.message(Kind::Wake, work, || None).await
+    }
+
+    async fn has_whole(&self, removal: &Removal) -> Result<bool, Trouble> {
+        let store = PackageHost::open(self, &removal.staging).map_err(Trouble::passing)?;
+        store.has_whole(self, removal.digest).await
+    }
+
+    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble> {
+        let store = PackageHost::open(self, &removal.staging).map_err(Trouble::passing)?;
+        let name = Name::of(&removal.under, &removal.cargo);
+        let name = name.map_err(|error| Trouble::passing(error.to_string()))?;
+        store.remove(http, &name, removal.digest, kept).await.map(drop)
     }
 }
 

@@ -136,6 +136,7 @@ struct Order {
     now: u64,
     tag_looked_at: BTreeMap<(usize, String, String), u64>,
     tag_set_at: BTreeMap<(usize, String, String), u64>,
+    tag_read_at: BTreeMap<(usize, String, String), u64>,
     tags_listed_at: BTreeMap<(usize, String), u64>,
     part_written_at: BTreeMap<(usize, String), u64>,
 }
@@ -182,6 +183,10 @@ impl Journal {
     /// Whether a person holds a package back.
     pub(crate) fn is_held(&self, parcel: usize) -> bool {
         self.held.contains(&parcel)
+    }
+
+    pub(crate) fn is_marked(&self, parcel: usize) -> bool {
+        self.marked_at.contains_key(&parcel)
     }
 
     /// Whether a transfer is under way.
@@ -398,6 +403,20 @@ impl World {
         }
     }
 
+    /// A registry answers with the manifest to which a tag leads, as it is.
+    pub(crate) fn tag_read(&self, number: usize, repository: &str, tag: &str) {
+        let mut journal = self.journal.borrow_mut();
+        let now = journal.images.next();
+        journal.images.tag_read_at.insert((number, repository.to_owned(), tag.to_owned()), now);
+    }
+
+    /// A build has set a tag of staging.
+    pub(crate) fn tag_staged(&self, number: usize, repository: &str, tag: &str) {
+        let mut journal = self.journal.borrow_mut();
+        let now = journal.images.next();
+        journal.images.tag_set_at.insert((number, repository.to_owned(), tag.to_owned()), now);
+    }
+
     /// Something is written to a repository of images: by whom that may.
     fn may_write(&self, number: usize, repository: &str, holder: Option<&str>) {
         let goals = self.goals.iter().filter(|goal| goal.public.0 == number && goal.public.1.0 == repository);
@@ -419,12 +438,7 @@ impl World {
         drop(disk);
         let is_lent = lent.iter().any(|goal| holder.is_none_or(|holder| self.holder(goal) == holder));
         // An account that was restored has forgotten whom it has lent slots to.
-        // A slot that is given back late takes the next one of the same holder along, which costs order and no bytes.
-        let is_late =
-            self.happened.borrow().iter().any(|(_, kind, fault)| {
-                *kind == Kind::SlotEnded && matches!(fault, Fault::DoneLate | Fault::KilledSent)
-            });
-        if !is_lent && !self.has_jumped() && !self.has_restored() && !is_late {
+        if !is_lent && !self.has_jumped() && !self.has_restored() {
             return self.violated("Slots", &format!("{repository} is written without a slot"));
         }
         for goal in lent {
@@ -560,6 +574,15 @@ impl World {
         let (going, staying): (Vec<&Goal>, Vec<&Goal>) =
             self.goals.iter().filter(is_of).partition(|goal| self.is_on_its_way_out(goal));
         if going.is_empty() {
+            // A registry cannot be asked to delete a tag only if it leads to an image: so it is looked at right before.
+            let journal = self.journal.borrow();
+            let at = (number, repository.to_owned(), name.to_owned());
+            let of = |map: &BTreeMap<(usize, String, String), u64>| map.get(&at).copied().unwrap_or(0);
+            let is_new = of(&journal.images.tag_set_at) > of(&journal.images.tag_read_at);
+            drop(journal);
+            if is_new {
+                return self.point("a tag was set between the look at it and its deletion");
+            }
             return self.violated("I8", &format!("{repository} {name} is deleted, and no record says why"));
         }
         for goal in going {

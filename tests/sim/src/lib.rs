@@ -10,6 +10,7 @@
 )]
 
 pub mod course;
+pub mod deletion;
 mod edge;
 pub mod executor;
 pub mod fault;

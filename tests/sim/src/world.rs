@@ -384,6 +384,9 @@ pub(crate) struct Mark {
     skew: i64,
     flags: [bool; 5],
     calm_since: Option<i64>,
+    declared: BTreeMap<usize, Digest>,
+    done: Vec<Deed>,
+    looked_again_at: BTreeMap<u64, i64>,
 }
 
 /// How every database was at some moment, to be had again.
@@ -396,6 +399,14 @@ struct Backup {
 
 /// What is done meanwhile.
 type Act = Box<dyn FnOnce(&World)>;
+
+/// The boundary right before which something is done.
+enum Before {
+    /// The next one of this kind.
+    Next(Kind),
+    /// The one of this number.
+    Number(u64),
+}
 
 /// The world.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the world")]
@@ -457,8 +468,8 @@ pub struct World {
     /// Rare things that were reached, and how often.
     pub points: RefCell<BTreeMap<&'static str, u64>>,
     calm_since: Cell<Option<i64>>,
-    /// What is done right before the next boundary of a kind.
-    meanwhile: RefCell<Vec<(Kind, Act)>>,
+    /// What is done right before a boundary.
+    meanwhile: RefCell<Vec<(Before, Act)>>,
 }
 
 thread_local! {
@@ -759,7 +770,9 @@ impl World {
         registry.put(&place.0, &Made::of(b"another build"));
         registry.put(&place.0, &image);
         // A tag of staging may be set again at any moment.
-        registry.set(&place.0, &format!("ci-{}", parcel.key), image.digest, now);
+        let tag = format!("ci-{}", parcel.key);
+        registry.set(&place.0, &tag, image.digest, now);
+        self.tag_staged(*server, &place.0, &tag);
     }
 
     /// The registry of that number.
@@ -906,7 +919,7 @@ impl World {
     }
 
     /// Whether a deletion has begun and nobody knows yet what became of it.
-    fn deletes_now(&self) -> bool {
+    pub(crate) fn deletes_now(&self) -> bool {
         self.disk.borrow().databases.iter().any(|(id, record)| {
             let open = record.query("SELECT 1 FROM removals WHERE version IS NOT NULL LIMIT 1", &[]);
             matches!(id, ObjectId::Project(_)) && open.is_ok_and(|rows| !rows.is_empty())
@@ -975,11 +988,15 @@ impl World {
         if self.is_dead() {
             return Some(Fault::KilledBefore);
         }
-        let due: Vec<_> = self.meanwhile.borrow_mut().extract_if(.., |(at, _)| *at == kind).collect();
+        let number = self.boundaries.get();
+        let is_due = |before: &Before| match before {
+            Before::Next(next) => *next == kind,
+            Before::Number(due) => *due == number,
+        };
+        let due: Vec<_> = self.meanwhile.borrow_mut().extract_if(.., |(before, _)| is_due(before)).collect();
         for (_, act) in due {
             act(self);
         }
-        let number = self.boundaries.get();
         self.boundaries.set(number + 1);
         self.traced(|trace| {
             trace.add(&number.to_le_bytes());
@@ -1167,7 +1184,29 @@ impl World {
 
     /// Has something done right before the next boundary of a kind.
     pub fn meanwhile(&self, kind: Kind, act: impl FnOnce(&Self) + 'static) {
-        self.meanwhile.borrow_mut().push((kind, Box::new(act)));
+        self.meanwhile.borrow_mut().push((Before::Next(kind), Box::new(act)));
+    }
+
+    /// Has somebody do something right before the boundary of this number. A commit is one with what led to it, since nothing is
+    /// awaited in between: what comes at that moment comes after it, when its object waits for the next time.
+    pub(crate) fn meanwhile_does(&self, number: u64, kind: Kind, deed: Deed) {
+        let act: Act = match deed.parcel() {
+            Some(parcel) if kind.sort() != Sort::Commit => Box::new(move |world| world.does_quietly(deed, parcel)),
+            _ => Box::new(move |world| world.exec.after(0, Happening::Deed { deed, tries: 0 })),
+        };
+        self.meanwhile.borrow_mut().push((Before::Number(number), act));
+    }
+
+    /// Whether a package's deletion is marked, as the record last said.
+    pub(crate) fn is_marked(&self, parcel: usize) -> bool {
+        self.journal.borrow().is_marked(parcel)
+    }
+
+    /// Whether staging has nothing left of a package.
+    pub(crate) fn is_gone(&self, parcel: usize) -> bool {
+        let own = |goal: &&Goal| goal.parcel == parcel;
+        let is_there = |goal: &Goal| self.here(&goal.staging).is_some_and(|here| here.digest == self.digest_of(goal));
+        !self.goals.iter().filter(own).any(is_there)
     }
 
     // ---- what others do ----
@@ -1475,23 +1514,6 @@ impl World {
                 "a build has staged other bytes"
             });
         }
-    }
-
-    /// The images of a staging repository that are declared by any project, but for one.
-    pub(crate) fn kept_images(&self, site: &Site, but: &Digest) -> BTreeSet<Digest> {
-        let mut kept = BTreeSet::new();
-        for (id, record) in &self.disk.borrow().databases {
-            if !matches!(id, ObjectId::Project(_)) {
-                continue;
-            }
-            let rows = record.query(
-                "SELECT digest FROM packages WHERE staging_place = ? AND staging_repository = ? AND staged_at IS NOT NULL",
-                &[site.place.as_str().into(), site.repository.as_str().into()],
-            );
-            kept.extend(rows.unwrap_or_default().iter().filter_map(|row| row.text(0).ok()?.parse::<Digest>().ok()));
-        }
-        kept.remove(but);
-        kept
     }
 
     /// What is declared of a package.
@@ -1960,6 +1982,9 @@ impl World {
             flags: [&self.is_dead, &self.is_buried, &self.has_jumped, &self.kill_next, &self.kill_after_commit]
                 .map(Cell::get),
             calm_since: self.calm_since.get(),
+            declared: self.declared.borrow().clone(),
+            done: self.done.borrow().clone(),
+            looked_again_at: self.looked_again_at.borrow().clone(),
         }
     }
 
@@ -2002,6 +2027,10 @@ impl World {
             flag.set(before);
         }
         self.calm_since.set(mark.calm_since);
+        self.declared.borrow_mut().clone_from(&mark.declared);
+        self.done.borrow_mut().clone_from(&mark.done);
+        self.looked_again_at.borrow_mut().clone_from(&mark.looked_again_at);
+        self.meanwhile.borrow_mut().clear();
         *self.violation.borrow_mut() = None;
         *self.weather.borrow_mut() = Weather::Named(faults.iter().copied().collect());
     }
@@ -2119,6 +2148,7 @@ impl World {
             Some(kind @ (Kind::ImageHead | Kind::TagList)) if sight == ImageSight::Now => {
                 self.image_shown(kind, number, path);
             }
+            Some(Kind::ImageRead) if is_done && sight == ImageSight::Now => self.tag_read(number, &repository, tag),
             Some(Kind::ManifestPut | Kind::Mount) if is_done => self.part_written(number, &repository, is_late),
             _ => {}
         }

@@ -1,12 +1,24 @@
 //! The auditor at the end of a test: whatever the test was about, nothing wrong was published meanwhile.
 
-use slipway_auditor::{Audit, Evidence, Finding, entries, judge, read_index};
+use std::path::PathBuf;
+
+use slipway_auditor::{Audit, Evidence, Finding, entries, judge, pushes, read_images, read_index, tagged};
 use slipway_stack::Part;
 
 use super::{World, send};
 
 /// Files that are larger are not fetched once more at the end of a test: what they are was proven when they were served.
 const BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Where images are public, and what a registry keeps there of what was done to it.
+pub(crate) struct PublicImages {
+    pub(crate) url: String,
+    pub(crate) repository: &'static str,
+    /// The log of its requests.
+    pub(crate) log: PathBuf,
+    /// The folder with its repositories.
+    pub(crate) storage: PathBuf,
+}
 
 impl World {
     /// Nothing is judged at the end of this test, for a reason that says what is done to the evidence.
@@ -21,6 +33,7 @@ impl World {
 
     fn evidence(&self) -> Evidence {
         let journal = entries(&self.depot.journal()).expect("the depot's journal is legible");
+        let images = self.public_images.as_ref().map(PublicImages::read).unwrap_or_default();
         let mut evidence = Evidence {
             audits: self
                 .stack
@@ -34,7 +47,7 @@ impl World {
                 .collect(),
             journal,
             own_users: ["harbour".to_owned(), "harbour-ci".to_owned()].into(),
-            ..Evidence::default()
+            ..images
         };
         for (repository, distro, architecture, is_rpm) in evidence.indexes() {
             let listed = read_index(&self.depot.url, &repository, &distro, &architecture, is_rpm, BYTES_MAX);
@@ -58,10 +71,11 @@ impl World {
         }
     }
 
-    /// What the auditor says at the end of a test that has gone well.
-    pub(super) fn judged(&mut self) -> Vec<String> {
-        if !self.is_audited {
-            return Vec::new();
+    /// Has the auditor judge, once, at the end of a test that has gone well.
+    #[track_caller]
+    pub(super) fn has_done_nothing_wrong(&mut self) {
+        if !std::mem::take(&mut self.is_audited) {
+            return;
         }
         for part in [Part::Depot, Part::Edge] {
             if self.stack.process(part).ended().is_some() {
@@ -69,6 +83,27 @@ impl World {
             }
         }
         self.depot.heal();
-        self.findings().iter().map(ToString::to_string).collect()
+        let findings: Vec<_> = self.findings().iter().map(ToString::to_string).collect();
+        assert!(
+            findings.is_empty(),
+            "the auditor has found: {findings:#?}; state and logs stay in {}",
+            self.folder.display()
+        );
+    }
+}
+
+impl PublicImages {
+    fn read(&self) -> Evidence {
+        let Self { url, repository, log, storage } = self;
+        let log = std::fs::read_to_string(log).expect("the registry writes a log");
+        let images = read_images(url, repository, BYTES_MAX);
+        Evidence {
+            public_images: [(*repository).to_owned()].into(),
+            images: images.unwrap_or_else(|error| panic!("the public registry: {error}")),
+            tagged: tagged(storage, repository).unwrap_or_else(|error| panic!("the public registry: {error}")),
+            pushes: pushes(&log),
+            own_programs: ["Slipway".to_owned()].into(),
+            ..Evidence::default()
+        }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use slipway_stack::image::{Layout, Repository, inspect, pull};
 use slipway_stack::registry::{Door, PASSWORD, Registry, USER, is_a_program};
 
-use super::{Answer, Gateway, Release, Spoken, Tokens, World, sha256};
+use super::{Answer, Gateway, PublicImages, Release, Spoken, Tokens, World, sha256};
 
 /// The repository that images are staged in.
 pub const STAGED: &str = "team/app";
@@ -132,6 +132,11 @@ impl Harbour {
             settings.more_config = more_config;
         });
         world.bind("IMAGES_PASSWORD", PASSWORD);
+        if wishes.public_at.is_none() {
+            let public = other.as_ref().unwrap_or(&staging);
+            let (url, log, storage) = (public.url(), public.log_file(), public.storage());
+            world.public_images = Some(PublicImages { url, repository: PUBLIC, log, storage });
+        }
         Self { world, staging, other, public_host, tokens, gateway, folder }
     }
 
@@ -224,6 +229,8 @@ impl Harbour {
 impl Drop for Harbour {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            // The registries are gone when the world is.
+            self.world.has_done_nothing_wrong();
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }

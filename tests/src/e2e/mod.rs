@@ -24,6 +24,7 @@ use std::time::Duration;
 use serde_json::Value;
 use slipway_stack::{Part, Project, Stack};
 
+pub(crate) use auditor::PublicImages;
 pub use depot::{Depot, Gate, User};
 pub use gateway::Gateway;
 pub use gitlab::Gitlab;
@@ -53,6 +54,7 @@ pub struct World {
     pub gitlab: Gitlab,
     folder: PathBuf,
     is_audited: bool,
+    pub(crate) public_images: Option<PublicImages>,
 }
 
 impl World {
@@ -71,7 +73,7 @@ impl World {
         let stack = Stack::start(&settings).expect("`cargo xtask build` has built what a stack needs");
         let depot = Depot::of(&stack);
         let gitlab = Gitlab::of(&stack);
-        Self { stack, depot, gitlab, folder, is_audited: true }
+        Self { stack, depot, gitlab, folder, is_audited: true, public_images: None }
     }
 
     /// The project that most tests release.
@@ -184,15 +186,10 @@ impl Drop for World {
             eprintln!("state and logs stay in {}", self.folder.display());
             return;
         }
-        let findings = self.judged();
+        self.has_done_nothing_wrong();
         for part in self.stack.parts().into_iter().rev() {
             let _ = self.stack.process(part).stop();
         }
-        assert!(
-            findings.is_empty(),
-            "the auditor has found: {findings:#?}; state and logs stay in {}",
-            self.folder.display()
-        );
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

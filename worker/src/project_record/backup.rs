@@ -1,28 +1,39 @@
 //! The record as it is exported, made of an export, and compared with the repositories.
 
+use futures_util::stream;
 use slipway_edge::compare::compare;
 use slipway_ledger::{End, ExportHead, NotImported};
 
+use worker::Response;
+
 use super::ProjectRecord;
 use crate::answer::{Answer, Problem, json};
-use crate::backup::Begun;
+use crate::backup::{AUDIT_LINES, LINES};
 use crate::clock;
 
 impl ProjectRecord {
     pub(super) fn export(&self, project_id: u64, by: &str) -> Answer {
         self.know_id(project_id)?;
-        let (head, lines) = self.record()?.export(by, clock::now())?;
-        json(200, &Begun { head, lines })
+        let (head, pieces) = self.record()?.export(by, clock::now())?;
+        let rows: u64 = head.tables.iter().filter(|table| table.name != "audit").map(|table| table.rows).sum();
+        // What is read at one moment waits here once, until it is sent, and nowhere else.
+        let pieces = stream::iter(pieces.into_iter().map(|piece| Ok::<_, worker::Error>(piece.into_bytes())));
+        let response = Response::from_stream(pieces)?;
+        response.headers().set(LINES, &(rows + 1).to_string())?;
+        response.headers().set(AUDIT_LINES, &head.audit_rows.to_string())?;
+        Ok(response)
     }
 
-    pub(super) fn import(&self, project_id: u64, head: &ExportHead, by: &str) -> Answer {
+    pub(super) fn import(&self, project_id: u64, id: &str, head: &ExportHead, by: &str) -> Answer {
         self.know_id(project_id)?;
-        self.record()?.import(head, by, clock::now()).map_err(not_imported)?;
+        self.record()?.import(head, id, by, clock::now()).map_err(not_imported)?;
+        // The configuration that the export knows may be another than that of here.
+        self.is_configured.set(false);
         json(200, &())
     }
 
-    pub(super) async fn import_ends(&self, project_id: u64, end: &End, by: &str) -> Answer {
-        let versions = self.record()?.import_ends(end, by, clock::now()).map_err(not_imported)?;
+    pub(super) async fn import_ends(&self, project_id: u64, id: &str, end: &End, by: &str) -> Answer {
+        let versions = self.record()?.import_ends(id, end, by, clock::now()).map_err(not_imported)?;
         self.know_id(project_id)?;
         // Whoever follows the switch of everything is told anew, and what the record has is looked after.
         self.soon().await?;
@@ -34,9 +45,13 @@ impl ProjectRecord {
         json(200, &compare(self.record()?, &self.host(), first).await?)
     }
 
-    /// While a record is being made of an export, nothing else may change it.
-    pub(super) fn is_being_imported(&self) -> std::result::Result<bool, Problem> {
-        Ok(self.record()?.imported()?.is_some_and(|imported| !imported.is_whole))
+    /// While a record is being made of an export, nothing else may change it, and it is read by nobody.
+    pub(super) fn is_whole(&self) -> std::result::Result<(), Problem> {
+        if self.record()?.is_being_imported()? {
+            let what = "This project's record is being imported. Try again when that has ended.";
+            return Err(Problem::new(503, "importing", what));
+        }
+        Ok(())
     }
 
     /// A project that was imported is started when every target was compared.

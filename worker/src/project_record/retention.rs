@@ -9,12 +9,13 @@ use slipway_core::config::Config;
 use slipway_core::inventory::Served;
 use slipway_core::retention::Decision;
 use slipway_core::route::Site;
-use slipway_core::store::{self, Removed};
+use slipway_core::store::{self, Kept, Removed};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_edge::port::{Clock as _, Silent};
+use slipway_edge::port::{Clock as _, ProjectHost, Silent};
 use slipway_edge::retention::{self, Listed, Mode, StagingHost};
 use slipway_ledger::{Record, Removal, StagedObject};
+use slipway_wire::Http;
 use worker::Delay;
 
 use super::ProjectRecord;
@@ -35,6 +36,8 @@ impl ProjectRecord {
         config: &Config,
     ) -> std::result::Result<Option<Timestamp>, Problem> {
         let Some(project) = record.project_id()?.and_then(|id| config.project_of_id(id)) else { return Ok(None) };
+        // What was lent comes back, whether or not anything is staged here.
+        record.end_loans(clock::now())?;
         let due_at = retention::due_at(record, clock::now())?;
         // A record without anything staged needs no alarm.
         if record.staged_bytes()?.is_empty() && record.removals()?.is_empty() {
@@ -86,6 +89,12 @@ impl ProjectRecord {
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
         json(200, &self.record()?.leave_to_another(&config, project, object, lend, clock::now())?)
+    }
+
+    /// The images that this project has in a repository in which another deletes one.
+    pub(super) fn images_in(&self, project_id: u64, staging: &Site) -> Answer {
+        self.know_id(project_id)?;
+        json(200, &self.record()?.images_in(staging)?)
     }
 }
 
@@ -153,14 +162,21 @@ impl StagingHost for Host<&ProjectRecord> {
         ask(message::project(&self.object.env, project_id), &asked).await
     }
 
-    async fn remove(&self, removal: &Removal) -> Result<(), Trouble> {
-        let passing = |error: &dyn std::fmt::Display| Trouble::passing(error.to_string());
-        let config = settings::config().map_err(|error| passing(&error))?;
-        let store = settings::store(&self.object.env, &config, &removal.staging).map_err(|error| passing(&error))?;
-        let name = Name::of(&removal.under, &removal.cargo).map_err(|error| passing(&error))?;
-        let record = self.object.record().map_err(|problem| passing(&problem.detail))?;
-        let kept = record.others_in(removal).map_err(|error| passing(&error))?;
-        match store.remove(self, &name, removal.digest, &kept).await? {
+    async fn images_in(&self, project_id: u64, staging: &Site) -> Result<Kept, Silent> {
+        let asked = ToProject::ImagesIn { project_id, staging: staging.clone() };
+        ask(message::project(&self.object.env, project_id), &asked).await
+    }
+
+    async fn has_whole(&self, removal: &Removal) -> Result<bool, Trouble> {
+        let store = ProjectHost::open(self, &removal.staging).map_err(Trouble::passing)?;
+        store.has_whole(self, removal.digest).await
+    }
+
+    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble> {
+        let store = ProjectHost::open(self, &removal.staging).map_err(Trouble::passing)?;
+        let name = Name::of(&removal.under, &removal.cargo);
+        let name = name.map_err(|error| Trouble::passing(error.to_string()))?;
+        match store.remove(http, &name, removal.digest, kept).await? {
             Removed::Whole | Removed::Absent => Ok(()),
             Removed::TagOnly(why) | Removed::Needed(why) | Removed::Unsupported(why) => Err(Trouble::passing(why)),
             Removed::Other(found) => Err(Trouble::passing(format!("other bytes have its name by now: {found}"))),

@@ -178,9 +178,19 @@ impl Registry {
 
     /// The requests that it has answered, a line each: method and path.
     pub fn requests(&self) -> anyhow::Result<Vec<String>> {
-        let log = std::fs::read_to_string(self.folder.join(format!("{}.out", self.name())))?;
+        let log = std::fs::read_to_string(self.log_file())?;
         let request = |line: &str| line.split('"').nth(1).map(str::to_owned);
         Ok(log.lines().filter(|line| line.contains("HTTP/1.1\"")).filter_map(request).collect())
+    }
+
+    /// The file with the log of its requests.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.join(format!("{}.out", self.name()))
+    }
+
+    /// The folder in which it keeps its repositories.
+    pub fn storage(&self) -> PathBuf {
+        self.folder.join("storage")
     }
 
     /// The folder that is its own.

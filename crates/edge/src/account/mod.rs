@@ -6,7 +6,7 @@
 //! is cut off lends nothing for a while, and then one slot, to see.
 //!
 //! A lease ends by itself, so that a holder that was killed keeps no slot for ever; the same holder asking again renews
-//! its own. A lease holds the name that is written too: two projects that send the same name to the same repository go
+//! its own. The moment at which it was asked for is its number: what arrives late of the one before ends nothing. A lease holds the name that is written too: two projects that send the same name to the same repository go
 //! one after the other, so the second sees what the first has done.
 
 mod pace;
@@ -62,6 +62,9 @@ const TURNS: &[&str] = &[
     "ALTER TABLE waiters ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
 ];
 
+/// When each lease was asked for. The end of another lease of the same holder, which arrives late, does not end this one.
+const NUMBERED: &[&str] = &["ALTER TABLE leases ADD COLUMN asked_at INTEGER NOT NULL DEFAULT 0"];
+
 /// How long a lease lasts that nobody gives back: as long as an alarm's run can.
 pub const LEASE: Duration = Duration::from_mins(15);
 /// How often one who waits asks again unless called: 20 to 40 s. Calls make the difference, this only replaces lost ones.
@@ -86,6 +89,14 @@ pub struct AskSlot {
     pub name: String,
     /// How many transfers the place takes at a time, as configured.
     pub transfers: u32,
+    /// When it is asked for, by the clock of whoever asks.
+    #[serde(default = "never")]
+    pub asked_at: Timestamp,
+}
+
+/// When those asked who did not say it.
+const fn never() -> Timestamp {
+    Timestamp(0)
 }
 
 /// An account in numbers.
@@ -108,6 +119,9 @@ pub struct SlotEnded {
     pub package: String,
     /// The target.
     pub distro: String,
+    /// When its slot was asked for.
+    #[serde(default = "never")]
+    pub asked_at: Timestamp,
     /// What it tells of the destination.
     pub ending: Ending,
 }
@@ -168,7 +182,7 @@ impl<S: Sql> Account<S> {
     pub fn open(sql: S) -> Result<Self, MigrationError> {
         migrate(
             &sql,
-            &[FIRST, FAIR, crate::reading::TABLES, BESIDE, TURNS, crate::sweep::TABLES, crate::sweep::WHOSE],
+            &[FIRST, FAIR, crate::reading::TABLES, BESIDE, TURNS, crate::sweep::TABLES, crate::sweep::WHOSE, NUMBERED],
         )?;
         Ok(Self(sql))
     }
@@ -212,10 +226,16 @@ impl<S: Sql> Account<S> {
             }
             self.0.query("DELETE FROM waiters WHERE holder = ?", &[own.as_str().into()])?;
             self.0.query(
-                "INSERT INTO leases (holder, ends_at, name, began_at) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (holder) DO UPDATE SET
-                    ends_at = excluded.ends_at, name = excluded.name, began_at = excluded.began_at",
-                &[own.as_str().into(), (now + LEASE).0.into(), ask.name.as_str().into(), now.0.into()],
+                "INSERT INTO leases (holder, ends_at, name, began_at, asked_at) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT (holder) DO UPDATE SET ends_at = excluded.ends_at, name = excluded.name,
+                    began_at = excluded.began_at, asked_at = excluded.asked_at",
+                &[
+                    own.as_str().into(),
+                    (now + LEASE).0.into(),
+                    ask.name.as_str().into(),
+                    now.0.into(),
+                    ask.asked_at.0.into(),
+                ],
             )?;
             self.0.query("UPDATE leases SET at_once = MAX(at_once, ?)", &[taken.saturating_add(1).into()])?;
             Ok(Slot::Lent)
@@ -269,9 +289,10 @@ impl<S: Sql> Account<S> {
     pub fn ended(&self, ended: &SlotEnded, now: Timestamp) -> Result<Vec<Called>, SqlError> {
         self.0.atomically(|| {
             let own = holder(&ended.package, &ended.distro);
-            let lease = self
-                .0
-                .query("DELETE FROM leases WHERE holder = ? RETURNING began_at, at_once", &[own.as_str().into()])?;
+            let lease = self.0.query(
+                "DELETE FROM leases WHERE holder = ? AND asked_at = ? RETURNING began_at, at_once",
+                &[own.as_str().into(), ended.asked_at.0.into()],
+            )?;
             let Some(lease) = lease.first() else { return Ok(Vec::new()) };
             let (began_at, at_once) = (Timestamp(lease.integer(0)?), lease.natural(1)?);
             let mut pace = Pace::of(&self.0, 1000)?;
@@ -362,6 +383,8 @@ impl<S: Sql> Account<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use slipway_core::problem::Code;
     use slipway_ledger::rusqlite::Database;
 
@@ -374,11 +397,13 @@ mod tests {
         account: Account<Database>,
         now: Timestamp,
         transfers: u32,
+        asked_at: Cell<Timestamp>,
     }
 
     impl Story {
         fn new(transfers: u32) -> Self {
-            Self { account: Account::open(Database::in_memory()).expect("a database"), now: BEGUN, transfers }
+            let account = Account::open(Database::in_memory()).expect("a database");
+            Self { account, now: BEGUN, transfers, asked_at: Cell::new(BEGUN) }
         }
 
         fn after(&mut self, wait: Duration) {
@@ -397,12 +422,14 @@ mod tests {
                 maturity,
                 name: name.to_owned(),
                 transfers: self.transfers,
+                asked_at: self.asked_at.get(),
             };
             self.account.ask(&ask, self.now, 0).expect("an answer")
         }
 
         fn ends(&self, package: &str, ending: Ending) -> Vec<String> {
-            let ended = SlotEnded { package: package.to_owned(), distro: "el/9".to_owned(), ending };
+            let (package, asked_at) = (package.to_owned(), self.asked_at.get());
+            let ended = SlotEnded { package, distro: "el/9".to_owned(), asked_at, ending };
             let called = self.account.ended(&ended, self.now).expect("an answer");
             called.into_iter().map(|called| called.package).collect()
         }
@@ -518,6 +545,21 @@ mod tests {
         assert!(story.is_lent("b"));
         assert_eq!(story.ends("a", Ending::Sent), [""; 0], "its lease is another's now");
         assert!(!story.is_lent("c"));
+    }
+
+    #[test]
+    fn the_end_of_a_lease_that_arrives_late_does_not_end_the_next_one_of_the_same_holder() {
+        let story = Story::new(1);
+        assert!(story.is_lent("a"));
+        // The word that it is over is on its way for long: its holder has asked again meanwhile, and sends.
+        story.asked_at.set(BEGUN + Duration::from_secs(30));
+        assert!(story.is_lent("a"));
+        story.asked_at.set(BEGUN);
+        assert_eq!(story.ends("a", Ending::Sent), [""; 0]);
+        assert!(!story.is_lent("b"), "the slot is a's");
+        story.asked_at.set(BEGUN + Duration::from_secs(30));
+        assert_eq!(story.ends("a", Ending::Sent), ["b"]);
+        assert!(story.is_lent("b"));
     }
 
     #[test]

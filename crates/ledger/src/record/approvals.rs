@@ -45,7 +45,7 @@ impl<S: Sql> Record<S> {
             release_all: all.map(|(job, environment)| (job.to_owned(), environment.to_owned())),
             digest: row.text_or_null(3)?.map(parse).transpose()?,
             is_closed: self.closing(version)?.is_some(),
-            withdrawn: self.withdrawn_names_of(version, key)?,
+            withdrawn: self.withdrawn_names_of(version, key, None)?,
             targets: self.releasable(version, key)?,
         }))
     }

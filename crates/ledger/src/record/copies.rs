@@ -7,20 +7,24 @@
 //!
 //! A record is made only where nothing has happened yet, under the schema that the export had. From its first row on it is
 //! stopped, until somebody has compared it with the repositories and starts it: what happened after the export, it does not
-//! know.
+//! know. Whatever the old record was about to do, the new one does not: approvals, orders, withdrawals and deletions have
+//! ended, and people approve anew. So an old or forged export makes nothing happen.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
+use slipway_core::audit::{Event, Head as AuditHead};
 use slipway_core::cargo::Cargo;
+use slipway_core::problem::{Code, Visible};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::route::Site;
+use slipway_core::signing::note::Note;
 use slipway_core::stop::Scope;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
-use super::{Event, LedgerError, Record, parse, schema};
+use super::{LedgerError, Record, StopReason, named_target, parse, schema, subject};
 use crate::audit;
 use crate::sql::{Row, Sql, Value};
 
@@ -39,6 +43,8 @@ const WHY_STOPPED: &str = "it was imported; compare it with the repositories, th
 
 /// How many rows of the audit are read or checked at a time.
 pub const AUDIT_ROWS: u64 = 500;
+/// And of another table, which may have long ones.
+const PIECE_ROWS: u64 = 500;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +97,8 @@ pub struct End {
 /// How far an import is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
+    /// Which of all imports: two at once are told apart.
+    pub id: String,
     /// What it is of.
     pub head: Head,
     /// Whether all of it is there.
@@ -99,6 +107,42 @@ pub struct Imported {
     pub compare_from: u64,
     /// Whether all were.
     pub is_compared: bool,
+}
+
+/// Something that was about to happen in the old record, and does not in the one that was made of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Ended {
+    version: Version,
+    key: Key,
+    distro: String,
+    what: EndedByImport,
+}
+
+/// What of a target ended with an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedByImport {
+    /// Its approval.
+    Approval,
+    /// Its withdrawal.
+    Withdrawal,
+}
+
+impl EndedByImport {
+    /// Its word in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Withdrawal => "withdrawal",
+        }
+    }
+}
+
+/// An audit's last row.
+#[derive(Serialize, Deserialize)]
+struct LastRow {
+    sequence: u64,
+    hash: Digest,
 }
 
 /// Why a record is not made of these lines.
@@ -125,8 +169,9 @@ fn refused<T>(why: impl Into<String>) -> Result<T, NotImported> {
 impl<S: Sql> Record<S> {
     // ---- out ----
 
-    /// Everything but the audit's rows, and the first line before it; the export stands in the audit that it has.
-    pub fn export(&self, by: &str, now: Timestamp) -> Result<(Head, String), LedgerError> {
+    /// Everything but the audit's rows, and the first line before it; the export stands in the audit that it has. The lines
+    /// are read at one moment, and come in pieces of whole lines.
+    pub fn export(&self, by: &str, now: Timestamp) -> Result<(Head, Vec<String>), LedgerError> {
         self.0.atomically(|| {
             let exported = Event {
                 at: now,
@@ -136,7 +181,7 @@ impl<S: Sql> Record<S> {
                 details: "{}".to_owned(),
             };
             let audit_hash = audit::append(&self.0, &exported)?;
-            let mut rows = String::new();
+            let mut pieces = Vec::new();
             let mut tables = Vec::new();
             let mut audit = None;
             for (name, columns, order) in self.tables()? {
@@ -144,11 +189,8 @@ impl<S: Sql> Record<S> {
                     audit = Some(Table { name, columns, rows: self.audit_rows()? });
                     continue;
                 }
-                let found = self.0.query(&select(&name, &columns, &order, ""), &[])?;
-                for row in &found {
-                    push(&mut rows, &name, &columns, row)?;
-                }
-                tables.push(Table { name, columns, rows: u64::try_from(found.len()).unwrap_or(u64::MAX) });
+                let rows = self.export_table(&name, &columns, &order, &mut pieces)?;
+                tables.push(Table { name, columns, rows });
             }
             let audit_rows = audit.as_ref().map_or(0, |audit| audit.rows);
             tables.extend(audit);
@@ -162,8 +204,37 @@ impl<S: Sql> Record<S> {
                 tables,
                 left_out: LEFT_OUT.iter().map(|(name, why)| ((*name).to_owned(), (*why).to_owned())).collect(),
             };
-            Ok((head.clone(), format!("{}\n{rows}", serde_json::to_string(&head)?)))
+            pieces.insert(0, format!("{}\n", serde_json::to_string(&head)?));
+            Ok((head, pieces))
         })
+    }
+
+    /// A table's lines, a page at a time: a table as SQL gives it is several times as large. How many there are.
+    fn export_table(
+        &self,
+        name: &str,
+        columns: &[String],
+        order: &[String],
+        pieces: &mut Vec<String>,
+    ) -> Result<u64, LedgerError> {
+        let statement = format!("{} LIMIT ? OFFSET ?", select(name, columns, order, ""));
+        let mut rows = 0;
+        loop {
+            let page = self.0.query(&statement, &[PIECE_ROWS.into(), rows.into()])?;
+            let mut piece = String::new();
+            for row in &page {
+                push(&mut piece, name, columns, row)?;
+            }
+            let found = u64::try_from(page.len()).unwrap_or(u64::MAX);
+            rows += found;
+            if found > 0 {
+                piece.shrink_to_fit();
+                pieces.push(piece);
+            }
+            if found < PIECE_ROWS {
+                return Ok(rows);
+            }
+        }
     }
 
     /// The lines of the audit's rows from `first` on, to `last` at most.
@@ -214,20 +285,40 @@ impl<S: Sql> Record<S> {
 
     /// The import that made this record, or is making it.
     pub fn imported(&self) -> Result<Option<Imported>, LedgerError> {
-        let rows = self.0.query("SELECT head, is_whole, compare_from, is_compared FROM imports", &[])?;
+        let rows = self.0.query("SELECT id, head, is_whole, compare_from, is_compared FROM imports", &[])?;
         let read = |row: &Row| {
             Ok(Imported {
-                head: serde_json::from_str(row.text(0)?)?,
-                is_whole: row.integer(1)? != 0,
-                compare_from: row.natural(2)?,
-                is_compared: row.integer(3)? != 0,
+                id: row.text(0)?.to_owned(),
+                head: serde_json::from_str(row.text(1)?)?,
+                is_whole: row.integer(2)? != 0,
+                compare_from: row.natural(3)?,
+                is_compared: row.integer(4)? != 0,
             })
         };
         rows.first().map(read).transpose()
     }
 
-    /// Begins to make the record of an export: only where nothing has happened yet, or where the same import broke off.
-    pub fn import(&self, head: &Head, by: &str, now: Timestamp) -> Result<(), NotImported> {
+    /// Whether this record is being made of an export: until then nothing else is written into it.
+    pub fn is_being_imported(&self) -> Result<bool, LedgerError> {
+        Ok(!self.0.query("SELECT 1 FROM imports WHERE is_whole = 0", &[])?.is_empty())
+    }
+
+    /// Whether this record was made of an export and nobody has compared and started it since. Until then it does nothing by
+    /// itself, and nothing in it is signed: whoever sees a signature believes what it is of.
+    pub fn awaits_start(&self) -> Result<bool, LedgerError> {
+        Ok(!self.0.query("SELECT 1 FROM imports WHERE started_at IS NULL", &[])?.is_empty())
+    }
+
+    /// When somebody started this record that was imported. Jobs that were played before have said what they had to say to
+    /// the old record.
+    pub fn started_after_import(&self) -> Result<Option<Timestamp>, LedgerError> {
+        let rows = self.0.query("SELECT started_at FROM imports", &[])?;
+        Ok(rows.first().map(|row| row.integer_or_null(0)).transpose()?.flatten().map(Timestamp))
+    }
+
+    /// Begins to make the record of an export: only where nothing has happened yet, or where an import broke off. `id` is
+    /// this import's own: of two at once only the later one goes on.
+    pub fn import(&self, head: &Head, id: &str, by: &str, now: Timestamp) -> Result<(), NotImported> {
         if head.slipway_export != FORMAT {
             return refused(format!("the export has format {}; this version reads {FORMAT}", head.slipway_export));
         }
@@ -249,24 +340,47 @@ impl<S: Sql> Record<S> {
             }
         }
         self.0.atomically(|| {
-            let broke_off = self.imported()?.is_some_and(|before| !before.is_whole);
+            let broke_off = self.is_being_imported()?;
             if !broke_off && !self.0.query("SELECT 1 FROM releases LIMIT 1", &[])?.is_empty() {
                 return refused(
                     "this project has a record already; an export is imported where nothing was planned yet",
                 );
             }
+            // Heads of what gives way may have been signed and kept by somebody, so it is said where it ended.
+            let replaced = if broke_off {
+                let before = self.0.query("SELECT replaced FROM imports", &[])?;
+                before.first().map(|row| row.text_or_null(0)).transpose()?.flatten().map(str::to_owned)
+            } else {
+                let last = audit::last(&self.0)?.map(|(sequence, hash)| LastRow { sequence, hash });
+                last.map(|last| serde_json::to_string(&last)).transpose().map_err(LedgerError::from)?
+            };
             for (name, ..) in &tables {
                 self.make_anew(name)?;
             }
             self.0.query("DELETE FROM imports", &[])?;
             self.0.query(
-                "INSERT INTO imports (one, head, began_by, began_at, is_whole, is_compared) VALUES (1, ?, ?, ?, 0, 0)",
-                &[serde_json::to_string(head).map_err(LedgerError::from)?.into(), by.into(), now.0.into()],
+                "INSERT INTO imports (one, id, head, began_by, began_at, is_whole, is_compared, replaced) VALUES (1, ?, ?, ?, ?, 0, 0, ?)",
+                &[
+                    id.into(),
+                    serde_json::to_string(head).map_err(LedgerError::from)?.into(),
+                    by.into(),
+                    now.0.into(),
+                    replaced.into(),
+                ],
             )?;
             // Whatever comes of it, nothing is published or deleted by a record that nobody has compared.
             self.turn_switch(Scope::Project, None, Some((by, WHY_STOPPED)), now)?;
             Ok(())
         })
+    }
+
+    /// The import that goes on, if it is this one.
+    fn going_on(&self, id: &str) -> Result<Head, NotImported> {
+        match self.imported()? {
+            Some(Imported { id: own, head, is_whole: false, .. }) if own == id => Ok(head),
+            Some(Imported { is_whole: false, .. }) => refused("another import of this project has begun since"),
+            _ => refused("no import has begun"),
+        }
     }
 
     /// Makes a table anew, with all that belongs to it. Of rows that are never deleted, such as the audit's, there are only
@@ -284,10 +398,8 @@ impl<S: Sql> Record<S> {
     }
 
     /// The next lines of the export.
-    pub fn import_rows(&self, lines: &[String]) -> Result<(), NotImported> {
-        let Some(Imported { head, is_whole: false, .. }) = self.imported()? else {
-            return refused("no import has begun");
-        };
+    pub fn import_rows(&self, id: &str, lines: &[String]) -> Result<(), NotImported> {
+        let head = self.going_on(id)?;
         self.0.atomically(|| {
             for line in lines {
                 let Ok(Line { table, row }) = serde_json::from_str::<Line>(line) else {
@@ -325,10 +437,8 @@ impl<S: Sql> Record<S> {
     }
 
     /// All lines have come, and had the digest that the last one says. The releases that the project has now.
-    pub fn import_ends(&self, end: &End, by: &str, now: Timestamp) -> Result<Vec<Version>, NotImported> {
-        let Some(Imported { head, is_whole: false, .. }) = self.imported()? else {
-            return refused("no import has begun");
-        };
+    pub fn import_ends(&self, id: &str, end: &End, by: &str, now: Timestamp) -> Result<Vec<Version>, NotImported> {
+        let head = self.going_on(id)?;
         for Table { name, rows, .. } in &head.tables {
             let found = self.0.query(&format!("SELECT COUNT(*) FROM {}", quoted(name)), &[])?;
             let found = found.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
@@ -338,22 +448,87 @@ impl<S: Sql> Record<S> {
         }
         self.is_of_one_project(&head)?;
         self.is_one_chain(&head)?;
+        self.has_its_own_heads(&head)?;
         self.0.atomically(|| {
             self.0.query("UPDATE imports SET is_whole = 1", &[])?;
-            // Who wanted something kept since the export is not in it, so every deletion is announced anew.
-            self.0.query("DELETE FROM retention", &[])?;
-            let details = json!({ "exported_at": head.at, "rows": end.lines, "sha256": end.sha256 }).to_string();
-            let imported = Event {
-                at: now,
-                actor: by.to_owned(),
-                action: "imported".to_owned(),
-                subject: "project".to_owned(),
-                details,
-            };
-            audit::append(&self.0, &imported)?;
+            self.end_what_goes_on(&head, end, by, now)?;
             let rows = self.0.query("SELECT version FROM releases ORDER BY created_at", &[])?;
             rows.iter().map(|row| Ok(parse(row.text(0)?)?)).collect()
         })
+    }
+
+    /// Ends everything that the old record was about to do, and says so in the audit: what has happened since the export is
+    /// not in it.
+    fn end_what_goes_on(&self, head: &Head, end: &End, by: &str, now: Timestamp) -> Result<(), LedgerError> {
+        let approved = self.0.query(
+            "SELECT version, key, distro, COALESCE(approval, 0) FROM targets WHERE state IN ('approved', 'releasing')
+             ORDER BY version, key, distro",
+            &[],
+        )?;
+        // Who wanted something kept since the export is not in it either, so every deletion is announced anew.
+        let announced = self.drop_rows("DELETE FROM retention")?;
+        let deletions = self.drop_rows("DELETE FROM removals")?;
+        let orders = self.drop_rows("DELETE FROM dispatches")?;
+        let attestations = self.drop_rows("UPDATE attestations SET due_at = NULL WHERE due_at IS NOT NULL")?;
+        let hints = self.drop_rows("UPDATE hints SET due_at = NULL, outcome = 'imported' WHERE due_at IS NOT NULL")?;
+        let withdrawn = self.0.query(
+            "SELECT version, key, distro, id, digest FROM withdrawals WHERE state = 'under_way' ORDER BY id",
+            &[],
+        )?;
+        let replaced = self.0.query("SELECT replaced FROM imports", &[])?;
+        let replaced = replaced.first().map(|row| row.text_or_null(0)).transpose()?.flatten();
+        let replaced: Option<LastRow> = replaced.map(serde_json::from_str).transpose()?;
+        let details = json!({
+            "exported_at": head.at, "rows": end.lines, "sha256": end.sha256,
+            "audit": LastRow { sequence: head.audit_rows, hash: head.audit_hash }, "replaces_audit": replaced,
+            "ended": {
+                "approvals": approved.len(), "orders": orders, "withdrawals": withdrawn.len(), "announced": announced,
+                "deletions": deletions, "attestations": attestations, "hints": hints,
+            },
+        });
+        let imported = Event {
+            at: now,
+            actor: by.to_owned(),
+            action: "imported".to_owned(),
+            subject: "project".to_owned(),
+            details: details.to_string(),
+        };
+        audit::append(&self.0, &imported)?;
+        let mut ended = Vec::new();
+        for row in &approved {
+            let (version, key, distro) = (parse(row.text(0)?)?, parse(row.text(1)?)?, row.text(2)?.to_owned());
+            let why = StopReason::Blocked("its project's record was imported since".to_owned());
+            self.take_back(&version, &key, &distro, row.natural(3)?, &why, now)?;
+            ended.push(Ended { version, key, distro, what: EndedByImport::Approval });
+        }
+        let problem = Code::NotWithdrawable.problem(
+            "It was being withdrawn, and its project's record was imported since. Ask for the withdrawal again."
+                .to_owned(),
+            Visible::Unknown,
+            None,
+        );
+        for row in &withdrawn {
+            let (version, key, distro) = (parse(row.text(0)?)?, parse(row.text(1)?)?, row.text(2)?.to_owned());
+            self.0.query(
+                "UPDATE withdrawals SET state = 'not_withdrawn', problem = ? WHERE id = ?",
+                &[serde_json::to_string(&problem)?.into(), row.natural(3)?.into()],
+            )?;
+            let (word, name) = named_target(&distro);
+            let details = json!({ (word): name, "digest": row.text(4)?, "problem": problem.code, "why": problem.what });
+            self.change(&version, "edge", "not-withdrawn", &subject(&version, &key), &details, now)?;
+            ended.push(Ended { version, key, distro, what: EndedByImport::Withdrawal });
+        }
+        self.0.query("UPDATE imports SET ended = ?", &[serde_json::to_string(&ended)?.into()])?;
+        // Others are told of what happens, and none of this happened here.
+        self.0.query("UPDATE occurrences SET is_spread = 1 WHERE is_spread = 0", &[])?;
+        self.0.query("UPDATE deliveries SET due_at = NULL, outcome = 'imported' WHERE due_at IS NOT NULL", &[])?;
+        self.0.query("UPDATE statuses SET due_at = NULL WHERE due_at IS NOT NULL", &[])?;
+        self.says_that_everything_is_stopped(now)
+    }
+
+    /// Runs a statement, and counts the rows that it was about.
+    fn drop_rows(&self, statement: &str) -> Result<usize, LedgerError> {
+        Ok(self.0.query(&format!("{statement} RETURNING 1"), &[])?.len())
     }
 
     /// Checks that the audit's rows continue each other, and end as the export says.
@@ -379,6 +554,31 @@ impl<S: Sql> Record<S> {
         }
     }
 
+    /// Checks that every signed head is one of this audit. A head beyond its last row would leave all rows unsigned that
+    /// come, and one with another hash shows that the audit was made anew.
+    fn has_its_own_heads(&self, head: &Head) -> Result<(), NotImported> {
+        let mut from = 0;
+        loop {
+            let page = audit::heads(&self.0, from, AUDIT_ROWS)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            from = last.saturating_add(1);
+            for (sequence, note) in &page {
+                let signed = match Note::all(note).as_deref() {
+                    Ok([note]) => note.text().parse::<AuditHead>().ok(),
+                    _ => None,
+                };
+                let row = self.0.query("SELECT hash FROM audit WHERE sequence = ?", &[(*sequence).into()])?;
+                let hash = row.first().map(|row| row.text(0)).transpose()?.map(str::to_owned);
+                let is_own = signed.is_some_and(|signed| {
+                    signed.project == head.project_id && signed.sequence == *sequence && Some(signed.hash.hex()) == hash
+                });
+                if !is_own {
+                    return refused(format!("its signed head of row {sequence} is none of its audit"));
+                }
+            }
+        }
+    }
+
     // ---- compared ----
 
     /// Targets whose bytes are declared, from the `first` on, counted from 1 in the order of release, package and target.
@@ -391,12 +591,20 @@ impl<S: Sql> Record<S> {
              ORDER BY t.version, t.key, t.distro LIMIT ? OFFSET ?",
             &[count.into(), first.saturating_sub(1).into()],
         )?;
+        let ended = self.0.query("SELECT ended FROM imports", &[])?;
+        let ended: Vec<Ended> = match ended.first() {
+            Some(row) => serde_json::from_str(row.text(0)?)?,
+            None => Vec::new(),
+        };
         rows.iter()
             .map(|row| {
+                let (version, key, distro) = (parse(row.text(0)?)?, parse(row.text(1)?)?, row.text(2)?.to_owned());
+                let own = |one: &&Ended| one.version == version && one.key == key && one.distro == distro;
                 Ok(DeclaredTarget {
-                    version: parse(row.text(0)?)?,
-                    key: parse(row.text(1)?)?,
-                    distro: row.text(2)?.to_owned(),
+                    ended: ended.iter().filter(own).map(|one| one.what).collect(),
+                    version,
+                    key,
+                    distro,
                     state: parse(row.text(3)?)?,
                     filename: parse(row.text(4)?)?,
                     digest: parse(row.text(5)?)?,
@@ -443,6 +651,8 @@ pub struct DeclaredTarget {
     pub staging: Site,
     /// Where it is released.
     pub public: Site,
+    /// What of it ended with the import.
+    pub ended: Vec<EndedByImport>,
 }
 
 /// A table, its columns, and those that order its rows.

@@ -360,7 +360,7 @@ impl<S: Sql> Record<S> {
         let named = cargo(key, file, kind, architecture, row.text(5)?).map_err(LedgerError::OtherFile)?;
         // What is staged while its deletion is on its way could be deleted a moment after it was seen.
         let site = Site { place: row.text(6)?.to_owned(), repository: row.text(5)?.to_owned() };
-        if self.is_file_being_deleted(&site, &named, &file.digest)? {
+        if self.is_file_being_deleted(version, key, &site, &named, &file.digest, now)? {
             return Err(LedgerError::BeingDeleted { version: version.clone(), key: key.clone() });
         }
         let before = row.text_or_null(1)?.map(parse::<Digest>).transpose()?;
@@ -480,7 +480,7 @@ impl<S: Sql> Record<S> {
         )?;
         // Whatever was known of the old bytes says nothing of the new ones.
         self.0.query(
-            "UPDATE packages SET first_staged_at = NULL, staged_at = NULL WHERE version = ? AND key = ?",
+            "UPDATE packages SET first_staged_at = NULL, staged_at = NULL, deleted_at = NULL, unshown_since = NULL WHERE version = ? AND key = ?",
             &[version.as_str().into(), key.as_str().into()],
         )?;
         self.0.query(

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api;
+use slipway_core::audit::person;
 use slipway_core::cargo::{Cargo, TargetName};
 use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts, ShippedVersion};
 use slipway_core::problem::{Code, Visible};
@@ -47,6 +48,8 @@ pub enum StopReason {
     Blocked(String),
     /// It held until then.
     Lapsed(Timestamp),
+    /// A name of its bytes was taken back, or is that of others.
+    Withdrawn(String),
 }
 
 /// Gates that somebody opens for packages.
@@ -186,7 +189,7 @@ impl<S: Sql> Record<S> {
     ) -> Result<(), LedgerError> {
         if state == TargetState::Staged && before != TargetState::Staged {
             self.0.query(
-                "UPDATE packages SET staged_at = ?1, first_staged_at = COALESCE(first_staged_at, ?1)
+                "UPDATE packages SET staged_at = ?1, deleted_at = NULL, unshown_since = NULL, first_staged_at = COALESCE(first_staged_at, ?1)
                  WHERE version = ?2 AND key = ?3",
                 &[now.0.into(), version.as_str().into(), key.as_str().into()],
             )?;
@@ -288,7 +291,8 @@ impl<S: Sql> Record<S> {
 
     // ---- holds ----
 
-    /// Who holds what of a release: the whole of it, where there is no key.
+    /// Who holds or has held what of a release: the whole of it, where there is no key. Which of them count is a question of
+    /// the time.
     pub fn holds(&self, version: &Version) -> Result<Vec<(Option<Key>, Hold)>, LedgerError> {
         let rows = self.0.query(
             "SELECT key, held_by, reason, at, until FROM holds WHERE version = ? ORDER BY key",
@@ -304,7 +308,8 @@ impl<S: Sql> Record<S> {
     }
 
     /// Holds packages, or a release as a whole; without `until`, until somebody lifts it. What was approved and has not begun
-    /// goes back; what is under way is finished. Held again, the newer reason counts. A hold is written down even when it
+    /// goes back; what is under way is finished. Held again, the newer reason counts, and the later end: nobody shortens what
+    /// another was promised. A hold is written down even when it
     /// comes too late for some packages: for all others it counts.
     pub fn hold(
         &self,
@@ -320,7 +325,8 @@ impl<S: Sql> Record<S> {
             for key in self.named(version, keys)? {
                 self.0.query(
                     "INSERT INTO holds (version, key, held_by, reason, at, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                     ON CONFLICT (version, key) DO UPDATE SET held_by = ?3, reason = ?4, at = ?5, until = ?6",
+                     ON CONFLICT (version, key) DO UPDATE SET held_by = ?3, reason = ?4, at = ?5, is_over = 0,
+                        until = MAX(until, ?6)",
                     &[
                         version.as_str().into(),
                         key.as_str().into(),
@@ -336,32 +342,36 @@ impl<S: Sql> Record<S> {
                 None => serde_json::json!({ "keys": keys, "reason": reason }),
             };
             self.change(version, by, "held", version.as_str(), &details, now)?;
-            let why = format!("it is on hold by {by}: {}", reason.trim().trim_end_matches('.'));
+            let why = format!("it is on hold by {}: {}", person(by), reason.trim().trim_end_matches('.'));
             for (key, distro, approval) in self.unbegun(version)? {
                 if keys.is_none_or(|keys| keys.contains(&key)) {
                     self.take_back(version, &key, &distro, approval, &StopReason::Blocked(why.clone()), now)?;
                 }
             }
             match keys {
-                Some(keys) => self.came_in_time(version, keys),
-                None => self.came_in_time(version, &self.keys(version)?),
+                Some(keys) => self.came_in_time(version, keys, now),
+                None => self.came_in_time(version, &self.keys(version)?, now),
             }
         })
     }
 
-    /// Ends the holds whose time is over; the releases that have changed by that.
+    /// Says of holds that their time is over, or that it is not after all: a clock may have run ahead. Whether a hold counts
+    /// is judged by its end alone, and none is forgotten here. The releases that have changed by that.
     pub fn end_holds(&self, now: Timestamp) -> Result<Vec<Version>, LedgerError> {
         self.0.atomically(|| {
-            let rows = self
-                .0
-                .query("DELETE FROM holds WHERE until <= ? RETURNING version, key, held_by, until", &[now.0.into()])?;
+            let rows = self.0.query(
+                "UPDATE holds SET is_over = NOT is_over WHERE until IS NOT NULL AND is_over <> (until <= ?)
+                 RETURNING version, key, held_by, until, is_over",
+                &[now.0.into()],
+            )?;
             let mut changed = Vec::new();
             for row in &rows {
                 let version: Version = parse(row.text(0)?)?;
                 let keys = Some(row.text(1)?).filter(|key| *key != WHOLE).map(|key| [key]);
                 let until = Timestamp(row.integer(3)?).to_string();
                 let details = serde_json::json!({ "keys": keys, "held_by": row.text(2)?, "until": until });
-                self.change(&version, "edge", "lifted", version.as_str(), &details, now)?;
+                let action = if row.integer(4)? == 0 { "held" } else { "lifted" };
+                self.change(&version, "edge", action, version.as_str(), &details, now)?;
                 if !changed.contains(&version) {
                     changed.push(version);
                 }
@@ -372,11 +382,12 @@ impl<S: Sql> Record<S> {
 
     /// When the next hold ends by itself.
     pub fn next_hold_end(&self) -> Result<Option<Timestamp>, LedgerError> {
-        let rows = self.0.query("SELECT MIN(until) FROM holds", &[])?;
+        let rows = self.0.query("SELECT MIN(until) FROM holds WHERE is_over = 0", &[])?;
         rows.first().map(|row| moment_or_null(row, 0)).transpose().map(Option::flatten)
     }
 
-    /// Lifts holds. Nothing is released by that: what lost its approval needs another.
+    /// Lifts holds: of these packages, or without keys that of the whole release. Nothing is released by that: what lost its
+    /// approval needs another.
     pub fn lift(
         &self,
         version: &Version,
@@ -388,25 +399,17 @@ impl<S: Sql> Record<S> {
         self.0.atomically(|| {
             self.planned(version)?;
             let not_held = |what: String| LedgerError::NotHeld { version: version.clone(), what };
-            match keys {
-                None => {
-                    let rows = self
-                        .0
-                        .query("DELETE FROM holds WHERE version = ? RETURNING key", &[version.as_str().into()])?;
-                    if rows.is_empty() {
-                        return Err(not_held("nothing".to_owned()));
-                    }
-                }
-                Some(keys) => {
-                    for key in keys {
-                        let rows = self.0.query(
-                            "DELETE FROM holds WHERE version = ? AND key = ? RETURNING key",
-                            &[version.as_str().into(), key.as_str().into()],
-                        )?;
-                        if rows.is_empty() {
-                            return Err(not_held(format!("`{key}`")));
-                        }
-                    }
+            // Without keys it is the hold of the whole release that ends: packages that somebody holds for another reason stay held.
+            let whole = [WHOLE.to_owned()];
+            let named: Vec<String> = keys.unwrap_or_default().iter().map(ToString::to_string).collect();
+            for key in if keys.is_none() { whole.as_slice() } else { named.as_slice() } {
+                let rows = self.0.query(
+                    "DELETE FROM holds WHERE version = ? AND key = ? AND (until IS NULL OR until > ?) RETURNING key",
+                    &[version.as_str().into(), key.as_str().into(), now.0.into()],
+                )?;
+                if rows.is_empty() {
+                    let what = if key == WHOLE { "the whole release".to_owned() } else { format!("`{key}`") };
+                    return Err(not_held(what));
                 }
             }
             let details = serde_json::json!({ "keys": keys, "reason": reason });
@@ -569,6 +572,12 @@ impl<S: Sql> Record<S> {
             if let Some(stopped) = self.stopped()? {
                 return Ok(May::Stopped(stopped));
             }
+            // What was approved before a withdrawal is held to it all the same.
+            if let Some(why) = self.withdrawn_names_of(&ask.version, &ask.key, Some(&ask.distro))? {
+                let why = StopReason::Withdrawn(why);
+                let (state, problem) = self.take_back(&ask.version, &ask.key, &ask.distro, ask.approval, &why, now)?;
+                return Ok(May::Never { state, problem: Some(problem) });
+            }
             self.0.query(
                 "UPDATE targets SET allowed_at = COALESCE(allowed_at, ?), begun = 1, told_at = ?
                  WHERE version = ? AND key = ? AND distro = ?",
@@ -642,7 +651,7 @@ impl<S: Sql> Record<S> {
 
     /// Ends a target's approval. Where something was ever begun for these bytes, the public place may have them: that is
     /// said, and they are not taken for merely staged.
-    fn take_back(
+    pub(super) fn take_back(
         &self,
         version: &Version,
         key: &Key,
@@ -667,6 +676,7 @@ impl<S: Sql> Record<S> {
                 let at = slipway_core::gate::moment(*at);
                 (Code::Lapsed, format!("Its approval lapsed at {at}, before its turn came. {done}."))
             }
+            StopReason::Withdrawn(why) => (Code::Withdrawn, format!("It was approved, and {why}. {done}.")),
         };
         let problem = code.problem(what.clone(), public, None);
         // First the report, while the target still has its approval: others are told once for each.

@@ -17,7 +17,7 @@ use slipway_wire::Digest;
 use super::{LedgerError, Record, named_target, parse, subject};
 use crate::sql::Sql;
 
-/// A release is looked at for as long as staging keeps its packages.
+/// A release is looked at for as long as staging keeps its packages, and what has expired for as long again.
 pub(super) const WATCHED_FOR: Duration = Duration::from_hours(14 * 24);
 /// How many looks without a file make its absence a fact.
 const ABSENT_LOOKS: i64 = 2;
@@ -72,7 +72,8 @@ impl<S: Sql> Record<S> {
                     CASE t.state WHEN 'released' THEN t.public_repository ELSE p.staging_repository END
              FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
              JOIN releases r ON r.version = t.version
-             WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?1
+             WHERE (t.state IN ('staged', 'missing', 'released') AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
+               AND p.digest IS NOT NULL
                AND (COALESCE(t.looked_at, t.since) <= CASE t.absent_looks WHEN 1 THEN MAX(?2, ?3) ELSE ?2 END
                  OR COALESCE(t.looked_at, t.since) > ?4)
              ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?5",
@@ -104,7 +105,8 @@ impl<S: Sql> Record<S> {
         let rows = self.0.query(
             "SELECT COUNT(*) FROM targets t
              JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
-             WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?",
+             WHERE (t.state IN ('staged', 'missing', 'released') AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
+               AND p.digest IS NOT NULL",
             &[(now - WATCHED_FOR).0.into()],
         )?;
         Ok(rows.first().map_or(Ok(0), |row| row.natural(0))?)
@@ -118,7 +120,8 @@ impl<S: Sql> Record<S> {
             "SELECT MIN(COALESCE(t.looked_at, t.since) + CASE t.absent_looks WHEN 1 THEN MIN(?2, ?3) ELSE ?2 END)
              FROM targets t
              JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
-             WHERE t.state IN ('staged', 'missing', 'released') AND p.digest IS NOT NULL AND r.created_at > ?1",
+             WHERE (t.state IN ('staged', 'missing', 'released') AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
+               AND p.digest IS NOT NULL",
             &[(now - WATCHED_FOR).0.into(), ms(again).into(), ms(SECOND_LOOK).into()],
         )?;
         Ok(rows.first().map(|row| row.integer_or_null(0)).transpose()?.flatten().map(Timestamp))
@@ -152,6 +155,15 @@ impl<S: Sql> Record<S> {
             let is_absent = row.integer(0)? >= ABSENT_LOOKS;
             let Watched { filename, site: Site { repository, .. }, digest, .. } = of;
             let (state, problem) = match (before, seen) {
+                // What was deleted and is there is staged again: a list was behind when it was called gone, or somebody has put
+                // it back. Of what is on its way out, and of other bytes under the name, this says nothing.
+                (TargetState::Expired, Seen::Digest(found)) if found == digest => {
+                    if self.is_being_deleted(version, key)? {
+                        return Ok(false);
+                    }
+                    (TargetState::Staged, None)
+                }
+                (TargetState::Expired, _) => return Ok(false),
                 (TargetState::Released, Seen::Digest(found)) if found == digest => (TargetState::Released, None),
                 (TargetState::Released, Seen::Digest(found)) => {
                     let what = match tag_of(distro) {

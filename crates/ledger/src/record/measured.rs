@@ -86,7 +86,7 @@ impl<S: Sql> Record<S> {
             approvals: one("SELECT COUNT(*) FROM approvals")?,
             refusals: one("SELECT COUNT(*) FROM refusals")?,
             audit_rows: one("SELECT MAX(sequence) FROM audit")?,
-            holds: one("SELECT COUNT(*) FROM holds")?,
+            holds: one("SELECT COUNT(*) FROM holds WHERE is_over = 0")?,
             releases: one("SELECT COUNT(*) FROM releases")?,
             open_releases: one("SELECT COUNT(*) FROM releases WHERE closed_at IS NULL")?,
             is_stopped: self.is_stopped()?,

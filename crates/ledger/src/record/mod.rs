@@ -21,7 +21,7 @@ mod strangers;
 mod turns;
 pub use attestations::{Attachment, Attested, Unsigned};
 mod withdrawals;
-pub use copies::{AUDIT_ROWS, DeclaredTarget, End, Head as ExportHead, Imported, NotImported};
+pub use copies::{AUDIT_ROWS, DeclaredTarget, End, EndedByImport, Head as ExportHead, Imported, NotImported};
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};
 pub use hints::{Kept, Named};
@@ -29,7 +29,7 @@ pub use looks::Watched;
 pub use measured::Measured;
 pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
-pub use retention::{Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
+pub use retention::{Behind, Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
 pub use statuses::DueStatus;
 pub use withdrawals::TakenBack;
 #[cfg(test)]
@@ -207,6 +207,17 @@ pub enum LedgerError {
         /// How far it is.
         state: String,
     },
+    /// Other releases have the same public, and would lose it.
+    #[error(
+        "{} as well, and would lose what is withdrawn of {version}. `slipway withdraw … --shared` takes it from all of them",
+        public_in(others)
+    )]
+    SharedWithOthers {
+        /// The release.
+        version: Version,
+        /// The others: `VERSION/KEY`.
+        others: Vec<String>,
+    },
     /// Nothing of a package was released.
     #[error("nothing of `{key}` of {version} is released, so there is nothing to withdraw")]
     NothingReleased {
@@ -319,6 +330,12 @@ pub enum HintSubject {
 #[derive(Debug)]
 pub struct Record<S>(S);
 
+fn public_in(others: &[String]) -> String {
+    let named: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
+    let has = if others.len() == 1 { "has" } else { "have" };
+    format!("{} {has} the same public", named.join(", "))
+}
+
 impl<S: Sql> Record<S> {
     /// Opens a database, bringing it to the newest schema.
     pub fn open(sql: S) -> Result<Self, MigrationError> {
@@ -331,12 +348,22 @@ impl<S: Sql> Record<S> {
         &self.0
     }
 
-    /// Writes down whose record this is.
+    /// Writes down whose record this is. Of one that is being imported, its export says that.
     pub fn know_project(&self, id: u64) -> Result<(), LedgerError> {
-        if self.project_id()? != Some(id) {
+        if self.project_id()? != Some(id) && !self.is_being_imported()? {
             self.0.query("INSERT OR IGNORE INTO project (id) VALUES (?)", &[id.into()])?;
         }
         Ok(())
+    }
+
+    /// Writes down under which configuration the record is used from now on, if that is another than before. Whether it is
+    /// written down: not in a record that nobody has used, nor in one that is being imported, whose audit is its export's.
+    pub fn know_policy(&self, policy: &Digest, now: Timestamp) -> Result<bool, LedgerError> {
+        if self.project_id()?.is_none() || self.is_being_imported()? {
+            return Ok(false);
+        }
+        audit::configured(&self.0, policy, now)?;
+        Ok(true)
     }
 
     /// Whose record this is. `None` in a record that nobody has used.

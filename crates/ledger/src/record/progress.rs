@@ -111,6 +111,9 @@ impl<S: Sql> Record<S> {
                 report.distro.as_str().into(),
             ],
         )?;
+        if matches!(report.state, TargetState::Missing | TargetState::Released) {
+            self.forget_gone(version, key, now)?;
+        }
         self.changed(version, key, before.as_ref(), report, now)
     }
 

@@ -51,7 +51,8 @@ impl<S: Sql> Record<S> {
     ) -> Result<Option<api::Release>, LedgerError> {
         let Some(sequence) = self.sequence(version)? else { return Ok(None) };
         let mut packages = self.packages(config, project, version, sent)?;
-        let holds = self.holds(version)?;
+        let mut holds = self.holds(version)?;
+        holds.retain(|(_, hold)| hold.counts_at(now));
         let mut expiries = self.expiries(version)?;
         for package in &mut packages {
             if let Some((_, at)) = expiries.remove(&package.key) {

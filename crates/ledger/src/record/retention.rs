@@ -4,27 +4,31 @@
 //! order. What a hold finds begun is on its way, and it is told so. Begun ones are kept until a look at staging has shown
 //! what became of them, so an answer that was lost delays and blocks nothing for ever.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::cargo::{Cargo, staged_under};
 use slipway_core::config::{Config, EventKind, Keeping, Project};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
-use slipway_core::retention::{Cause, Decision, Ending, Keep, Known, Progress, Sights, Stage, decide, ended, tick};
+use slipway_core::retention::{
+    Cause, Decision, Ending, InStaging, Keep, Known, Progress, Sights, Stage, decide, due, needs, tick,
+};
 use slipway_core::route::Site;
+use slipway_core::store::Kept;
 use slipway_core::time::Timestamp;
 use slipway_wire::{Digest, Planted, planted};
 
 use super::{LedgerError, Record, coded, named_cargo, parse, subject};
 use crate::sql::{Row, Sql, Value};
 
-/// Packages that one run looks at, those that rest the longest first.
-const PACKAGES_MAX: u64 = 5000;
 /// How long a deletion may be on its way without an answer before a look decides what became of it. Requests end sooner.
 pub const UNANSWERED: Duration = Duration::from_mins(2);
 /// How long a file is left to another project that wants to delete it.
 const LENT: Duration = Duration::from_mins(15);
+/// How long staging must have shown nothing before it is believed, by the time that runs count. A list that is behind by
+/// days is none; and what is believed here is only that there is nothing left to delete.
+const NOT_SHOWN: Duration = Duration::from_hours(72);
 
 /// Whether somebody who wants a package kept came in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +83,10 @@ pub struct Removal {
     pub digest: Digest,
     /// Since when.
     pub begun_at: Timestamp,
+    /// When it is looked at again.
+    pub look_at: Timestamp,
+    /// Since when staging does not show it. One look alone proves nothing.
+    pub gone_at: Option<Timestamp>,
 }
 
 /// What a look after a deletion showed.
@@ -88,6 +96,19 @@ pub enum Removed {
     Gone,
     /// It is there as before.
     StillThere,
+    /// Nobody has looked: nothing was sent.
+    NotSent,
+}
+
+/// Where a part of what rests ends: the next goes on behind this package.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Behind {
+    /// Since when staging has it.
+    pub staged_at: Timestamp,
+    /// Its release.
+    pub version: Version,
+    /// Its key.
+    pub key: Key,
 }
 
 /// A file in staging, as another project asks for it.
@@ -99,6 +120,9 @@ pub struct StagedObject {
     pub cargo: Cargo,
     /// Its bytes.
     pub digest: Digest,
+    /// Under which names; all of them, where none is named.
+    #[serde(default)]
+    pub under: Vec<String>,
 }
 
 impl<S: Sql> Record<S> {
@@ -129,12 +153,22 @@ impl<S: Sql> Record<S> {
 
     // ---- what is known ----
 
-    /// All packages whose bytes staging has, as far as the record knows.
-    pub fn resting(&self, config: &Config, project: &Project, now: Timestamp) -> Result<Vec<Resting>, LedgerError> {
+    /// So many packages whose bytes staging has, as far as the record knows: those that rest the longest first, from the
+    /// beginning or behind another. None when all were reached.
+    pub fn resting(
+        &self,
+        config: &Config,
+        project: &Project,
+        behind: Option<&Behind>,
+        count: u64,
+        now: Timestamp,
+    ) -> Result<Vec<Resting>, LedgerError> {
+        let behind =
+            behind.map_or((-1, "", ""), |behind| (behind.staged_at.0, behind.version.as_str(), behind.key.as_str()));
         let rows = self.0.query(
             "SELECT version, key FROM packages WHERE digest IS NOT NULL AND staged_at IS NOT NULL
-             ORDER BY staged_at, version, key LIMIT ?",
-            &[PACKAGES_MAX.into()],
+             AND (staged_at, version, key) > (?, ?, ?) ORDER BY staged_at, version, key LIMIT ?",
+            &[behind.0.into(), behind.1.into(), behind.2.into(), count.into()],
         )?;
         let mut resting = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -143,7 +177,7 @@ impl<S: Sql> Record<S> {
         Ok(resting)
     }
 
-    /// One of them.
+    /// One of them. Of others that have the same file it tells what they need, when they may go, and where they are public.
     pub fn resting_one(
         &self,
         config: &Config,
@@ -153,12 +187,22 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<Option<Resting>, LedgerError> {
         let Some(mut own) = self.alone(config, project, version, key, now)? else { return Ok(None) };
-        for (version, key) in self.same_file(&own)? {
+        for (version, key) in self.sharers_in_staging(&own)? {
             let Some(other) = self.alone(config, project, &version, &key, now)? else { continue };
-            if ended(&other.known, other.keeping.as_ref(), now).is_err() {
+            if needs(&other.known, other.keeping.as_ref(), now).is_some() {
                 own.known.needed_by = Some(subject(&version, &key));
                 break;
             }
+            // Other bytes of this name are not what is deleted.
+            if other.digest != own.digest {
+                continue;
+            }
+            if let Some(keeping) = other.keeping.filter(|_| other.known.staged_at.is_some()) {
+                own.known.due_with = own.known.due_with.max(Some(due(&other.known, &keeping, &config.retention)));
+            }
+            let new = |public: &(Site, String)| !own.released.contains(public);
+            let released: Vec<(Site, String)> = other.released.into_iter().filter(new).collect();
+            own.released.extend(released);
         }
         Ok(Some(own))
     }
@@ -183,7 +227,8 @@ impl<S: Sql> Record<S> {
         let (cargo, digest): (Cargo, Digest) = (parse(named)?, parse(digest_text)?);
         let staging = Site { place: row.text(3)?.to_owned(), repository: row.text(4)?.to_owned() };
         let targets = self.0.query(
-            "SELECT distro, state, public_place, public_repository, begun FROM targets WHERE version = ? AND key = ? ORDER BY distro",
+            "SELECT distro, state, public_place, public_repository, begun, how = 'move' AND outside = 0 FROM targets
+             WHERE version = ? AND key = ? ORDER BY distro",
             &at,
         )?;
         let (mut under, mut released) = (Vec::new(), Vec::new());
@@ -191,7 +236,8 @@ impl<S: Sql> Record<S> {
         for target in &targets {
             let (distro, state): (&str, TargetState) = (target.text(0)?, parse(target.text(1)?)?);
             let name = staged_under(distro, &digest);
-            if !under.contains(&name) {
+            let has_moved = state == TargetState::Released && target.integer(5)? != 0;
+            if !has_moved && !under.contains(&name) {
                 under.push(name);
             }
             if state == TargetState::Released {
@@ -215,6 +261,7 @@ impl<S: Sql> Record<S> {
             newer: self.newer(version, key, &staging)?,
             extended_until: self.extended_until(version, key)?,
             needed_by: None,
+            due_with: None,
             progress: self.progress(version, key, &digest)?,
             counted: self.retention_clock()?.1,
         };
@@ -266,15 +313,19 @@ impl<S: Sql> Record<S> {
     }
 
     /// An environment in which a package runs: one that was told of its release, and of no other release with this package
-    /// since. Told at the same moment, both run.
+    /// since. Told at the same moment, both run. Whichever pipeline it was told of, what speaks for it counts; against it,
+    /// only a release that had staged this package by then, and the pipeline that built it or another of the same commit.
     fn runs_in(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
         let rows = self.0.query(
             "SELECT d.environment FROM deployments d
-             JOIN packages p ON p.version = d.version AND p.key = ?2 AND d.pipeline_id IN (0, p.pipeline_id)
              WHERE d.version = ?1 AND NOT EXISTS
                 (SELECT 1 FROM deployments l
-                 JOIN packages q ON q.version = l.version AND q.key = ?2 AND l.pipeline_id IN (0, q.pipeline_id)
+                 JOIN packages q ON q.version = l.version AND q.key = ?2 AND q.first_staged_at <= l.at
                  WHERE l.environment = d.environment AND l.version <> d.version
+                 AND (l.pipeline_id IN (0, q.pipeline_id) OR EXISTS
+                    (SELECT 1 FROM pipelines told JOIN pipelines own
+                        ON own.version = told.version AND own.sha = told.sha AND own.ref_name = told.ref_name
+                     WHERE told.version = l.version AND told.id = l.pipeline_id AND own.id = q.pipeline_id))
                  AND COALESCE(l.done_at, l.at) > COALESCE(d.done_at, d.at))
              ORDER BY d.environment LIMIT 1",
             &[version.as_str().into(), key.as_str().into()],
@@ -320,23 +371,40 @@ impl<S: Sql> Record<S> {
         rows.first().map(read).transpose()
     }
 
-    /// Other packages of the project that have the same file in staging. Images are told apart by their digests.
-    fn same_file(&self, of: &Resting) -> Result<Vec<(Version, Key)>, LedgerError> {
-        let rows = self.0.query(
-            "SELECT version, key FROM packages
-             WHERE staging_place = ?1 AND staging_repository = ?2 AND filename = ?3 AND (?4 = 0 OR digest = ?5)
-             AND NOT (version = ?6 AND key = ?7) ORDER BY version, key",
-            &[
-                of.staging.place.as_str().into(),
-                of.staging.repository.as_str().into(),
-                of.cargo.as_str().into(),
-                i64::from(of.cargo.file().is_none()).into(),
-                of.digest.to_string().into(),
-                of.version.as_str().into(),
-                of.key.as_str().into(),
-            ],
-        )?;
-        rows.iter().map(|row| Ok((parse(row.text(0)?)?, parse(row.text(1)?)?))).collect()
+    /// The packages of the project that have this file, as far as their names go: of one name for two distro versions there
+    /// are two files, and images are told apart by their digests.
+    fn holders(&self, object: &StagedObject) -> Result<Vec<(Version, Key)>, LedgerError> {
+        let is_file = object.cargo.file().is_some();
+        let mut of: Vec<Value> = vec![
+            object.staging.place.as_str().into(),
+            object.staging.repository.as_str().into(),
+            object.cargo.as_str().into(),
+        ];
+        let mut sql = "SELECT version, key FROM packages
+             WHERE staging_place = ? AND staging_repository = ? AND filename = ?"
+            .to_owned();
+        if !is_file {
+            sql.push_str(" AND digest = ?");
+            of.push(object.digest.to_string().into());
+        }
+        let rows = self.0.query(&sql, &of)?;
+        let mut holders = Vec::new();
+        for row in &rows {
+            let (version, key) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
+            let is_under =
+                |(distro, _): &(String, TargetState)| object.under.contains(&staged_under(distro, &object.digest));
+            if !is_file || object.under.is_empty() || self.states(&version, &key)?.iter().any(is_under) {
+                holders.push((version, key));
+            }
+        }
+        Ok(holders)
+    }
+
+    /// Other packages of the project that have the same file in staging.
+    fn sharers_in_staging(&self, of: &Resting) -> Result<Vec<(Version, Key)>, LedgerError> {
+        let mut sharers = self.holders(&of.object())?;
+        sharers.retain(|(version, key)| *version != of.version || *key != of.key);
+        Ok(sharers)
     }
 
     // ---- the steps ----
@@ -425,7 +493,8 @@ impl<S: Sql> Record<S> {
         rows.iter().map(|row| Ok((parse(row.text(0)?)?, (coded(row.text(1)?)?, Timestamp(row.integer(2)?))))).collect()
     }
 
-    /// Somebody wants packages kept until then, the whole release without keys. Whatever was announced of them is over.
+    /// Somebody wants packages kept until then, the whole release without keys. Whatever was announced of them is over. An
+    /// earlier date takes nothing from whoever was promised a later one.
     pub fn extend(
         &self,
         version: &Version,
@@ -445,7 +514,7 @@ impl<S: Sql> Record<S> {
             for key in &all {
                 self.0.query(
                     "INSERT INTO extensions (version, key, until) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (version, key) DO UPDATE SET until = ?3",
+                     ON CONFLICT (version, key) DO UPDATE SET until = MAX(until, ?3)",
                     &[version.as_str().into(), key.as_str().into(), until.0.into()],
                 )?;
                 self.0.query(
@@ -455,15 +524,20 @@ impl<S: Sql> Record<S> {
             }
             let details = serde_json::json!({ "keys": keys, "until": until.to_string(), "reason": reason });
             self.change(version, by, "extended", version.as_str(), &details, now)?;
-            self.came_in_time(version, &all)
+            self.came_in_time(version, &all, now)
         })
     }
 
-    /// Whether the deletion of none of these is on its way.
-    pub(super) fn came_in_time(&self, version: &Version, keys: &[Key]) -> Result<Held, LedgerError> {
+    /// Whether the deletion of none of these is on its way, or done.
+    pub(super) fn came_in_time(&self, version: &Version, keys: &[Key], now: Timestamp) -> Result<Held, LedgerError> {
+        self.end_loans(now)?;
         let mut late = Vec::new();
         for key in keys {
-            if self.is_being_deleted(version, key)? {
+            let deleted = self.0.query(
+                "SELECT 1 FROM packages WHERE version = ? AND key = ? AND deleted_at IS NOT NULL",
+                &[version.as_str().into(), key.as_str().into()],
+            )?;
+            if !deleted.is_empty() || self.is_being_deleted(version, key)? {
                 late.push(key.clone());
             }
         }
@@ -475,30 +549,95 @@ impl<S: Sql> Record<S> {
         let rows = self.0.query(
             "SELECT 1 FROM packages p JOIN removals r
                 ON r.place = p.staging_place AND r.repository = p.staging_repository AND r.cargo = p.filename
-                AND (instr(p.filename, '/') = 0 OR r.digest = p.digest)
+                AND CASE instr(p.filename, '/') WHEN 0 THEN r.under = '' OR EXISTS
+                    (SELECT 1 FROM targets t WHERE t.version = p.version AND t.key = p.key AND t.distro = r.under)
+                    ELSE r.digest = p.digest END
              WHERE p.version = ? AND p.key = ? LIMIT 1",
             &[version.as_str().into(), key.as_str().into()],
         )?;
         Ok(!rows.is_empty())
     }
 
-    /// Whether a deletion of a file of this name is on its way.
+    /// Whether a deletion of a file is on its way that a package is to be declared with.
     pub(super) fn is_file_being_deleted(
         &self,
+        version: &Version,
+        key: &Key,
         site: &Site,
         cargo: &Cargo,
         digest: &Digest,
+        now: Timestamp,
     ) -> Result<bool, LedgerError> {
+        self.end_loans(now)?;
         let rows = self.0.query(
-            "SELECT 1 FROM removals WHERE place = ? AND repository = ? AND cargo = ? AND (instr(cargo, '/') = 0 OR digest = ?)",
+            "SELECT 1 FROM removals r WHERE r.place = ?1 AND r.repository = ?2 AND r.cargo = ?3
+             AND CASE instr(r.cargo, '/') WHEN 0 THEN r.under = '' OR EXISTS
+                (SELECT 1 FROM targets t WHERE t.version = ?5 AND t.key = ?6 AND t.distro = r.under)
+                ELSE r.digest = ?4 END LIMIT 1",
             &[
                 site.place.as_str().into(),
                 site.repository.as_str().into(),
                 cargo.as_str().into(),
                 digest.to_string().into(),
+                version.as_str().into(),
+                key.as_str().into(),
             ],
         )?;
         Ok(!rows.is_empty())
+    }
+
+    // ---- what is there no more ----
+
+    /// Staging has nothing of a package any more, as far as its targets tell: each was moved away, or is missing. Then there
+    /// is nothing to announce and nothing to count. Once it is seen again it is staged anew.
+    pub(super) fn forget_gone(&self, version: &Version, key: &Key, now: Timestamp) -> Result<(), LedgerError> {
+        let gone = self.0.query(
+            "UPDATE packages SET staged_at = NULL WHERE version = ?1 AND key = ?2 AND staged_at IS NOT NULL AND NOT EXISTS
+                (SELECT 1 FROM targets t WHERE t.version = ?1 AND t.key = ?2 AND t.state NOT IN ('expected', 'missing')
+                 AND NOT (t.state IN ('released', 'withdrawn') AND t.how = 'move' AND t.outside = 0))
+             RETURNING key",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        if !gone.is_empty() {
+            self.kept(version, key, "edge", &serde_json::json!({ "reason": "gone" }), now)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what a look at staging has shown of a package that nothing in the record keeps; whether it is forgotten by
+    /// that, since staging has shown nothing of it for days, look after look. Whoever forgets too early only lets it lie.
+    pub fn looked_in_staging(&self, of: &Resting, seen: &InStaging, now: Timestamp) -> Result<bool, LedgerError> {
+        let at: [Value; 3] = [of.version.as_str().into(), of.key.as_str().into(), of.digest.to_string().into()];
+        self.0.atomically(|| {
+            let counted = self.retention_clock()?.1;
+            let rows = self.0.query(
+                "SELECT unshown_since FROM packages WHERE version = ? AND key = ? AND digest = ? AND staged_at IS NOT NULL",
+                &at,
+            )?;
+            let Some(row) = rows.first() else { return Ok(false) };
+            let before = row.natural_or_null(0)?.map(Duration::from_millis);
+            let since = match seen {
+                InStaging::Unread => before,
+                InStaging::Nothing => before.or(Some(counted)),
+                InStaging::WithoutDigest | InStaging::Other(_) | InStaging::Declared(_) => None,
+            };
+            let is_gone = *seen == InStaging::Nothing
+                && since.is_some_and(|since| counted.saturating_sub(since) >= NOT_SHOWN);
+            if since == before && !is_gone {
+                return Ok(false);
+            }
+            let since = since.filter(|_| !is_gone).map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+            let [version, key, _] = at;
+            self.0.query(
+                "UPDATE packages SET unshown_since = ?3, staged_at = CASE ?4 WHEN 0 THEN staged_at END
+                 WHERE version = ?1 AND key = ?2",
+                &[version, key, since.into(), i64::from(is_gone).into()],
+            )?;
+            if is_gone {
+                self.kept(&of.version, &of.key, "edge", &serde_json::json!({ "reason": "gone" }), now)?;
+            }
+            Ok(is_gone)
+        })
     }
 
     // ---- deleting ----
@@ -528,6 +667,10 @@ impl<S: Sql> Record<S> {
             let sights = Sights { is_stopped: sights.is_stopped || self.is_stopped()?, ..sights.clone() };
             let decision = decide(&current.known, &sights, current.keeping.as_ref(), &config.retention, now);
             let Decision::Delete(cause) = decision else { return Ok(Err(decision)) };
+            // What was released since the look was not looked for.
+            if !current.released.iter().all(|public| of.released.contains(public)) {
+                return Ok(Err(Decision::Keep(Keep::PublicUnread)));
+            }
             let mut removals = Vec::new();
             for under in &current.under {
                 let id = self.insert_removal(&current.object(), under, Some((&of.version, &of.key)), now, None)?;
@@ -541,10 +684,12 @@ impl<S: Sql> Record<S> {
                     under: under.clone(),
                     digest,
                     begun_at: now,
+                    look_at: now + UNANSWERED,
+                    gone_at: None,
                 });
             }
-            for (version, key) in self.with_sharers(&current)? {
-                self.expire(&version, &key, now)?;
+            for (version, key) in self.holders(&current.object())? {
+                self.expire(&version, &key, &current.under, &current.digest, now)?;
             }
             let (word, name) = named_cargo(current.cargo.as_str());
             let details = serde_json::json!({
@@ -565,8 +710,8 @@ impl<S: Sql> Record<S> {
         until: Option<Timestamp>,
     ) -> Result<u64, LedgerError> {
         let rows = self.0.query(
-            "INSERT INTO removals (place, repository, cargo, digest, under, version, key, begun_at, until)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            "INSERT INTO removals (place, repository, cargo, digest, under, version, key, begun_at, until, look_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             &[
                 object.staging.place.as_str().into(),
                 object.staging.repository.as_str().into(),
@@ -577,25 +722,27 @@ impl<S: Sql> Record<S> {
                 own.map(|(_, key)| key.as_str()).into(),
                 now.0.into(),
                 until.map(|until| until.0).into(),
+                (now + UNANSWERED).0.into(),
             ],
         )?;
         Ok(rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default())
     }
 
-    fn with_sharers(&self, of: &Resting) -> Result<Vec<(Version, Key)>, LedgerError> {
-        let mut all = self.same_file(of)?;
-        all.push((of.version.clone(), of.key.clone()));
-        Ok(all)
-    }
-
-    /// What is staged and not released of a package has no bytes from now on.
-    fn expire(&self, version: &Version, key: &Key, now: Timestamp) -> Result<(), LedgerError> {
+    /// What is staged under these names and not released of a package has no bytes from now on.
+    fn expire(
+        &self,
+        version: &Version,
+        key: &Key,
+        under: &[String],
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         for (distro, state) in self.states(version, key)? {
             let ends = matches!(
                 state,
                 TargetState::Staged | TargetState::Failed | TargetState::Conflict | TargetState::Missing
             );
-            if ends {
+            if ends && under.contains(&staged_under(&distro, digest)) {
                 self.set(version, key, &Report::of(&distro, TargetState::Expired), now)?;
             }
         }
@@ -605,12 +752,13 @@ impl<S: Sql> Record<S> {
     /// Deletions that are on their way for this project.
     pub fn removals(&self) -> Result<Vec<Removal>, LedgerError> {
         let rows = self.0.query(
-            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at FROM removals
+            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at, look_at, gone_at FROM removals
              WHERE version IS NOT NULL ORDER BY id",
             &[],
         )?;
         rows.iter()
             .map(|row| {
+                let begun_at = Timestamp(row.integer(8)?);
                 Ok(Removal {
                     id: row.natural(0)?,
                     version: parse(row.text(1)?)?,
@@ -619,15 +767,25 @@ impl<S: Sql> Record<S> {
                     cargo: parse(row.text(5)?)?,
                     under: row.text(6)?.to_owned(),
                     digest: parse(row.text(7)?)?,
-                    begun_at: Timestamp(row.integer(8)?),
+                    begun_at,
+                    look_at: row.integer_or_null(9)?.map_or(begun_at + UNANSWERED, Timestamp),
+                    gone_at: row.integer_or_null(10)?.map(Timestamp),
                 })
             })
             .collect()
     }
 
-    /// A clock that was set back would have a deletion wait for years for the look that decides.
-    pub fn begun_later(&self, removal: &Removal, now: Timestamp) -> Result<(), LedgerError> {
-        self.0.query("UPDATE removals SET begun_at = ? WHERE id = ?", &[now.0.into(), removal.id.into()])?;
+    /// A deletion is looked at again then, and since when staging has not shown what is deleted.
+    pub fn look_later(
+        &self,
+        removal: &Removal,
+        look_at: Timestamp,
+        gone_at: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE removals SET look_at = ?, gone_at = ? WHERE id = ?",
+            &[look_at.0.into(), gone_at.map(|gone_at| gone_at.0).into(), removal.id.into()],
+        )?;
         Ok(())
     }
 
@@ -635,12 +793,11 @@ impl<S: Sql> Record<S> {
     pub fn settle_removal(&self, removal: &Removal, removed: Removed, now: Timestamp) -> Result<bool, LedgerError> {
         let Removal { version, key, digest, .. } = removal;
         self.0.atomically(|| {
-            let open =
-                self.0.query("DELETE FROM removals WHERE id = ? RETURNING stays", &[removal.id.into()])?;
+            let open = self.0.query("DELETE FROM removals WHERE id = ? RETURNING stays", &[removal.id.into()])?;
             let Some(row) = open.first() else { return Ok(false) };
             // What stays under one of its names is staged, however the deletion ends under the others.
             let stays = row.integer(0)? != 0;
-            if removed == Removed::StillThere {
+            if removed != Removed::Gone {
                 self.0.query(
                     "UPDATE removals SET stays = 1 WHERE version = ? AND key = ?",
                     &[version.as_str().into(), key.as_str().into()],
@@ -651,45 +808,33 @@ impl<S: Sql> Record<S> {
                 &[version.as_str().into(), key.as_str().into()],
             )?;
             let is_last = rest.is_empty();
-            let sharers = self.0.query(
-                "SELECT version, key, digest FROM packages
-                 WHERE staging_place = ?1 AND staging_repository = ?2 AND filename = ?3 AND (instr(?3, '/') = 0 OR digest = ?4)",
-                &[
-                    removal.staging.place.as_str().into(),
-                    removal.staging.repository.as_str().into(),
-                    removal.cargo.as_str().into(),
-                    digest.to_string().into(),
-                ],
-            )?;
-            for row in &sharers {
-                let at: (Version, Key) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
-                let same = row.text(2)? == digest.to_string();
+            let names: Vec<String> =
+                self.states(version, key)?.iter().map(|(distro, _)| staged_under(distro, digest)).collect();
+            let (staging, cargo) = (removal.staging.clone(), removal.cargo.clone());
+            let object = StagedObject { staging, cargo, digest: *digest, under: names };
+            for (version, key) in self.holders(&object)? {
+                if self.staged(&version, &key)?.is_none_or(|staged| staged.digest != *digest) {
+                    continue;
+                }
                 match removed {
-                    Removed::StillThere if same => {
-                        self.revive(&at.0, &at.1, &removal.under, digest, now)?;
+                    Removed::StillThere => {
+                        self.revive(&version, &key, &removal.under, digest, now)?;
                         // A server that does not delete is not asked every hour.
                         let counted = u64::try_from(self.retention_clock()?.1.as_millis()).unwrap_or(u64::MAX);
                         self.0.query(
                             "UPDATE retention SET counted = ? WHERE version = ? AND key = ?",
-                            &[counted.into(), at.0.as_str().into(), at.1.as_str().into()],
+                            &[counted.into(), version.as_str().into(), key.as_str().into()],
                         )?;
                     }
-                    Removed::Gone if is_last && same && !stays => {
-                        self.0.query(
-                            "UPDATE packages SET staged_at = NULL WHERE version = ? AND key = ?",
-                            &[at.0.as_str().into(), at.1.as_str().into()],
-                        )?;
-                        self.0.query(
-                            "DELETE FROM retention WHERE version = ? AND key = ?",
-                            &[at.0.as_str().into(), at.1.as_str().into()],
-                        )?;
-                    }
-                    Removed::StillThere | Removed::Gone => {}
+                    Removed::NotSent => self.revive(&version, &key, &removal.under, digest, now)?,
+                    Removed::Gone if is_last && !stays => self.deleted(&version, &key, &object, now)?,
+                    Removed::Gone => {}
                 }
             }
             let action = match removed {
                 Removed::Gone => "deleted",
                 Removed::StillThere => "not-deleted",
+                Removed::NotSent => "not-sent",
             };
             let (word, name) = named_cargo(removal.cargo.as_str());
             let details = serde_json::json!({
@@ -699,6 +844,23 @@ impl<S: Sql> Record<S> {
             self.change(version, "edge", action, &subject(version, key), &details, now)?;
             Ok(true)
         })
+    }
+
+    /// A package has no bytes in staging any more. What it has there under another name beside these still lies there.
+    fn deleted(&self, version: &Version, key: &Key, object: &StagedObject, now: Timestamp) -> Result<(), LedgerError> {
+        let is_gone =
+            |(distro, _): &(String, TargetState)| object.under.contains(&staged_under(distro, &object.digest));
+        if self.states(version, key)?.iter().all(is_gone) {
+            self.0.query(
+                "UPDATE packages SET staged_at = NULL, unshown_since = NULL, deleted_at = ? WHERE version = ? AND key = ?",
+                &[now.0.into(), version.as_str().into(), key.as_str().into()],
+            )?;
+            self.0.query(
+                "DELETE FROM retention WHERE version = ? AND key = ?",
+                &[version.as_str().into(), key.as_str().into()],
+            )?;
+        }
+        Ok(())
     }
 
     /// What was expired by a deletion that did not happen is staged as before.
@@ -727,7 +889,9 @@ impl<S: Sql> Record<S> {
     // ---- other projects ----
 
     /// Another project wants to delete a file that this one may have, too. `true` when nothing of this project needs it. When
-    /// it is to be lent, it is left to the other from now on, and whoever wants it kept here comes too late until that is over.
+    /// it is to be lent, each package here that has it must have had its own notice and wait; from then on it is left to the
+    /// other, and whoever wants it kept here comes too late until that is over. That holds of a file, too, of which nobody
+    /// here has heard yet: somebody may be about to stage it.
     pub fn leave_to_another(
         &self,
         config: &Config,
@@ -737,26 +901,22 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         self.0.atomically(|| {
-            let rows = self.0.query(
-                "SELECT version, key FROM packages
-                 WHERE staging_place = ?1 AND staging_repository = ?2 AND filename = ?3 AND (?4 = 0 OR digest = ?5)",
-                &[
-                    object.staging.place.as_str().into(),
-                    object.staging.repository.as_str().into(),
-                    object.cargo.as_str().into(),
-                    i64::from(object.cargo.file().is_none()).into(),
-                    object.digest.to_string().into(),
-                ],
-            )?;
-            for row in &rows {
-                let (version, key) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
+            for (version, key) in self.holders(object)? {
                 let Some(own) = self.alone(config, project, &version, &key, now)? else { continue };
-                if ended(&own.known, own.keeping.as_ref(), now).is_err() {
+                if needs(&own.known, own.keeping.as_ref(), now).is_some() {
+                    return Ok(false);
+                }
+                let shares = own.digest == object.digest && own.known.staged_at.is_some();
+                let Some(keeping) = own.keeping.filter(|_| lend && shares) else { continue };
+                if due(&own.known, &keeping, &config.retention) > own.known.counted || self.is_stopped()? {
                     return Ok(false);
                 }
             }
-            if lend && !rows.is_empty() {
-                self.insert_removal(object, "", None, now, Some(now + LENT))?;
+            if lend {
+                let any = [String::new()];
+                for under in if object.under.is_empty() { &any[..] } else { &object.under } {
+                    self.insert_removal(object, under, None, now, Some(now + LENT))?;
+                }
             }
             Ok(true)
         })
@@ -771,18 +931,23 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
-    /// Images of the same repository that stay, whether or not a tag leads to them.
-    pub fn others_in(&self, removal: &Removal) -> Result<BTreeSet<Digest>, LedgerError> {
+    /// The images of a staging repository that stay, whether or not a tag leads to them. One that nobody could look at since it
+    /// was declared stays like the others, if it is there. What was deleted is none of them.
+    pub fn images_in(&self, staging: &Site) -> Result<Kept, LedgerError> {
         let rows = self.0.query(
-            "SELECT DISTINCT digest FROM packages WHERE staging_place = ? AND staging_repository = ?
-             AND digest IS NOT NULL AND staged_at IS NOT NULL AND digest <> ?",
-            &[
-                removal.staging.place.as_str().into(),
-                removal.staging.repository.as_str().into(),
-                removal.digest.to_string().into(),
-            ],
+            "SELECT digest, MAX(staged_at IS NOT NULL AND EXISTS (SELECT 1 FROM targets t
+                WHERE t.version = p.version AND t.key = p.key AND t.state IN ('staged', 'approved', 'releasing')))
+             FROM packages p WHERE staging_place = ? AND staging_repository = ? AND instr(filename, '/') > 0
+             AND digest IS NOT NULL AND deleted_at IS NULL GROUP BY digest",
+            &[staging.place.as_str().into(), staging.repository.as_str().into()],
         )?;
-        rows.iter().map(|row| parse(row.text(0)?)).collect()
+        let mut kept = Kept::default();
+        for row in &rows {
+            // Of what was released, somebody may have deleted the staged copy long ago.
+            let set = if row.integer(1)? != 0 { &mut kept.there } else { &mut kept.perhaps };
+            set.insert(parse(row.text(0)?)?);
+        }
+        Ok(kept)
     }
 
     /// A newer release of the same series that is complete: then this one may as well be given up. `None` for one that has
@@ -830,9 +995,28 @@ fn series(version: &Version) -> Option<Vec<u64>> {
     numbers.split_last().map(|(_, series)| series.to_vec())
 }
 
+impl Removal {
+    /// What is deleted.
+    pub fn object(&self) -> StagedObject {
+        StagedObject {
+            staging: self.staging.clone(),
+            cargo: self.cargo.clone(),
+            digest: self.digest,
+            under: vec![self.under.clone()],
+        }
+    }
+}
+
 impl Resting {
     /// Its file in staging.
     pub fn object(&self) -> StagedObject {
-        StagedObject { staging: self.staging.clone(), cargo: self.cargo.clone(), digest: self.digest }
+        let (staging, cargo, under) = (self.staging.clone(), self.cargo.clone(), self.under.clone());
+        StagedObject { staging, cargo, digest: self.digest, under }
+    }
+
+    /// Its place among all that rests, for whoever goes on behind it.
+    pub fn place(&self) -> Option<Behind> {
+        let staged_at = self.known.staged_at?;
+        Some(Behind { staged_at, version: self.version.clone(), key: self.key.clone() })
     }
 }

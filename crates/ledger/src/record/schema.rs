@@ -360,6 +360,46 @@ const IMPORTS: &[&str] = &["CREATE TABLE imports (
     is_compared INTEGER NOT NULL
 )"];
 
+/// What staging no longer has, and since when it has not shown something; holds of whose end was told; and ways to what
+/// rests the longest and to what runs where. What was moved away or is missing was kept in the books until then.
+const STAGED_NO_MORE: &[&str] = &[
+    "ALTER TABLE holds ADD COLUMN is_over INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE packages ADD COLUMN deleted_at INTEGER",
+    "ALTER TABLE packages ADD COLUMN unshown_since INTEGER",
+    "CREATE INDEX packages_by_age ON packages (staged_at, version, key) WHERE staged_at IS NOT NULL",
+    "CREATE INDEX deployments_by_environment ON deployments (environment)",
+    "UPDATE packages SET staged_at = NULL WHERE staged_at IS NOT NULL AND NOT EXISTS
+        (SELECT 1 FROM targets t WHERE t.version = packages.version AND t.key = packages.key
+         AND t.state NOT IN ('expected', 'missing')
+         AND NOT (t.state IN ('released', 'withdrawn') AND t.how = 'move' AND t.outside = 0))",
+];
+
+/// Which import it is, where the audit ended that gave way to it, what ended with it, and when it was started.
+const STARTED_IMPORTS: &[&str] = &[
+    "ALTER TABLE imports ADD COLUMN id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE imports ADD COLUMN replaced TEXT",
+    "ALTER TABLE imports ADD COLUMN ended TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE imports ADD COLUMN started_at INTEGER",
+    "UPDATE imports SET started_at = began_at WHERE is_compared = 1
+     AND NOT EXISTS (SELECT 1 FROM stops WHERE scope = 'project' AND stopped_by IS NOT NULL)",
+];
+
+/// When a deletion is looked at again, and since when staging does not show what is deleted; and how far a run is.
+const RUNS: &[&str] = &[
+    "ALTER TABLE removals ADD COLUMN look_at INTEGER",
+    "ALTER TABLE removals ADD COLUMN gone_at INTEGER",
+    "CREATE TABLE retention_run (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        clocks_agree INTEGER NOT NULL,
+        staged_at INTEGER NOT NULL,
+        version TEXT NOT NULL,
+        key TEXT NOT NULL,
+        files INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        is_full INTEGER NOT NULL
+    )",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -378,4 +418,7 @@ pub(super) const STEPS: &[&[&str]] = &[
     WITHDRAWALS,
     RETENTION,
     IMPORTS,
+    STAGED_NO_MORE,
+    STARTED_IMPORTS,
+    RUNS,
 ];

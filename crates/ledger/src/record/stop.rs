@@ -43,6 +43,10 @@ impl<S: Sql> Record<S> {
                 return Ok(false);
             }
             self.turn_switch(Scope::Project, None, None, now)?;
+            self.0.query(
+                "UPDATE imports SET started_at = ? WHERE is_whole = 1 AND started_at IS NULL",
+                &[now.0.into()],
+            )?;
             self.switched(Scope::Project, false, by, why, now)?;
             Ok(true)
         })
@@ -60,7 +64,8 @@ impl<S: Sql> Record<S> {
             let turned = stopped.map(|stopped| (stopped.by.as_str(), stopped.why.as_str()));
             self.turn_switch(Scope::Everything, Some(word.number), turned, at)?;
             let was_stopped = before.is_some_and(|(_, was_stopped)| was_stopped);
-            if was_stopped != stopped.is_some() {
+            // Of a record that is being imported, all rows of the audit are those of its export.
+            if was_stopped != stopped.is_some() && !self.is_being_imported()? {
                 self.switched(Scope::Everything, stopped.is_some(), &word.by, &word.reason, now)?;
             }
             Ok(true)
@@ -99,6 +104,16 @@ impl<S: Sql> Record<S> {
             ],
         )?;
         Ok(())
+    }
+
+    /// An audit that was imported does not know how the deployment's switch stands where it is now.
+    pub(super) fn says_that_everything_is_stopped(&self, now: Timestamp) -> Result<(), LedgerError> {
+        let rows = self.0.query(
+            "SELECT stopped_by, why FROM stops WHERE scope = ? AND stopped_by IS NOT NULL",
+            &[Scope::Everything.word().into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        self.switched(Scope::Everything, true, row.text(0)?, row.text_or_null(1)?.unwrap_or_default(), now)
     }
 
     /// One row of the audit, and all who follow a release look again: it concerns each.

@@ -142,8 +142,8 @@ impl<S: Sql> Record<S> {
              FROM packages p CROSS JOIN targets t JOIN releases r ON r.version = p.version
              WHERE p.filename = ?1 AND p.digest IS NOT NULL AND t.version = p.version AND t.key = p.key AND t.distro = ?2
              AND ((t.state = 'released' AND t.public_place = ?3 AND t.public_repository = ?4)
-               OR (t.state IN ('staged', 'missing') AND p.staging_place = ?3 AND p.staging_repository = ?4))
-             AND (t.problem IS NOT NULL OR t.absent_looks > 0 OR p.digest <> ?5
+               OR (t.state IN ('staged', 'missing', 'expired') AND p.staging_place = ?3 AND p.staging_repository = ?4))
+             AND (t.problem IS NOT NULL OR t.absent_looks > 0 OR t.state = 'expired' OR p.digest <> ?5
                OR (r.created_at > ?6 AND (COALESCE(t.looked_at, t.since) <= ?7 OR COALESCE(t.looked_at, t.since) > ?8)))",
             &[
                 listed.filename.as_str().into(),

@@ -4,6 +4,8 @@
 //! object, told again when nothing is heard of it, and ended by what that object has seen. Its target stays released until
 //! nobody is served it any more. What was taken back is kept for ever: its name is never given to other bytes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use slipway_core::api::{self, WithdrawalState};
 use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::config::EventKind;
@@ -24,6 +26,8 @@ pub struct TakenBack<'a> {
     pub keys: &'a [Key],
     /// Single targets, by the text form of their names.
     pub targets: &'a [(Key, String)],
+    /// Whether other releases that have the same public may lose it, too.
+    pub shared: bool,
 }
 
 impl<S: Sql> Record<S> {
@@ -79,8 +83,42 @@ impl<S: Sql> Record<S> {
                 .iter()
                 .filter(|other| other.public == one.public && other.digest == one.digest && other.distro != one.distro);
             one.with = with.filter(|other| tag_of(&other.distro).is_some()).map(|other| other.distro.clone()).collect();
+            one.stays = self.other_tags(one)?;
+            one.also =
+                self.sharers_in_public(one)?.into_iter().map(|(version, key)| format!("{version}/{key}")).collect();
         }
         Ok(all)
+    }
+
+    /// Other releases of which the same file or tag is public: what is taken back of one is gone for all.
+    fn sharers_in_public(&self, withdrawal: &Withdrawal) -> Result<Vec<(Version, Key)>, LedgerError> {
+        let Withdrawal { version, key, filename, digest, public, distro, .. } = withdrawal;
+        let rows = self.0.query(
+            "SELECT t.version, t.key FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.public_place = ?1 AND t.public_repository = ?2 AND t.distro = ?3 AND (?4 IS NULL OR p.filename = ?4)
+             AND t.state = 'released' AND p.digest = ?5 AND NOT (t.version = ?6 AND t.key = ?7) ORDER BY t.version, t.key",
+            &[
+                public.place.as_str().into(),
+                public.repository.as_str().into(),
+                distro.as_str().into(),
+                filename.file().map(|file| file.as_str().to_owned()).into(),
+                digest.to_string().into(),
+                version.as_str().into(),
+                key.as_str().into(),
+            ],
+        )?;
+        rows.iter().map(|row| Ok((parse(row.text(0)?)?, parse(row.text(1)?)?))).collect()
+    }
+
+    /// Other tags that were released and lead to the same image, and are not taken back with this one.
+    fn other_tags(&self, withdrawal: &Withdrawal) -> Result<Vec<String>, LedgerError> {
+        let Withdrawal { digest, public, distro, with, .. } = withdrawal;
+        if tag_of(distro).is_none() {
+            return Ok(Vec::new());
+        }
+        let mut tags = self.released_tags(public)?;
+        tags.retain(|tag, led| led == digest && tag != distro && !with.contains(tag));
+        Ok(tags.into_keys().collect())
     }
 
     fn withdrawal_of(
@@ -108,6 +146,8 @@ impl<S: Sql> Record<S> {
             public: Site { place: row.text(2)?.to_owned(), repository: row.text(3)?.to_owned() },
             distro,
             with: Vec::new(),
+            stays: Vec::new(),
+            also: Vec::new(),
         }))
     }
 
@@ -124,6 +164,13 @@ impl<S: Sql> Record<S> {
     ) -> Result<Vec<Withdrawal>, LedgerError> {
         self.0.atomically(|| {
             let mut all = self.withdrawable(version, asked)?;
+            let others: BTreeSet<String> = all.iter().flat_map(|one| one.also.iter().cloned()).collect();
+            if !others.is_empty() && !asked.shared {
+                return Err(LedgerError::SharedWithOthers {
+                    version: version.clone(),
+                    others: others.into_iter().collect(),
+                });
+            }
             for one in &mut all {
                 let Withdrawal { key, filename, digest, public, distro, .. } = &*one;
                 let users = users(one);
@@ -149,7 +196,7 @@ impl<S: Sql> Record<S> {
                 let (word, name) = named_target(distro);
                 let details = serde_json::json!({
                     (word): name, "digest": digest, "reason": reason, "place": public.place, "repository": public.repository,
-                    "users": users,
+                    "users": users, "also": one.also,
                 });
                 let subject = subject(version, key);
                 one.number = rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default();
@@ -200,11 +247,33 @@ impl<S: Sql> Record<S> {
 
     /// Whether the act of a withdrawal may begin now.
     pub fn may_withdraw(&self, number: u64) -> Result<MayWithdraw, LedgerError> {
-        let rows = self.0.query("SELECT state FROM withdrawals WHERE id = ?", &[number.into()])?;
-        if rows.first().map(|row| row.text(0)).transpose()? != Some(WithdrawalState::UnderWay.code()) {
-            return Ok(MayWithdraw::Over);
+        let rows = self.0.query(
+            "SELECT place, repository, distro FROM withdrawals WHERE id = ? AND state = 'under_way'",
+            &[number.into()],
+        )?;
+        let Some(row) = rows.first() else { return Ok(MayWithdraw::Over) };
+        if let Some(stopped) = self.stopped()? {
+            return Ok(MayWithdraw::Stopped(stopped));
         }
-        Ok(self.stopped()?.map_or(MayWithdraw::Now, MayWithdraw::Stopped))
+        let site = Site { place: row.text(0)?.to_owned(), repository: row.text(1)?.to_owned() };
+        let is_image = tag_of(row.text(2)?).is_some();
+        Ok(MayWithdraw::Now { released: if is_image { self.released_tags(&site)? } else { BTreeMap::new() } })
+    }
+
+    /// The tags that were released to a repository and are not being taken back, and their images.
+    pub fn released_tags(&self, site: &Site) -> Result<BTreeMap<String, Digest>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT t.distro, p.digest FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.public_repository = ? AND t.public_place = ? AND t.state = 'released' AND p.digest IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM withdrawals w WHERE w.version = t.version AND w.key = t.key
+                AND w.distro = t.distro AND w.state = 'under_way')",
+            &[site.repository.as_str().into(), site.place.as_str().into()],
+        )?;
+        let tags = rows.iter().map(|row| Ok((row.text(0)?.to_owned(), parse(row.text(1)?)?)));
+        tags.filter(|row: &Result<(String, Digest), LedgerError>| {
+            row.as_ref().map_or(true, |(name, _)| tag_of(name).is_some())
+        })
+        .collect()
     }
 
     /// Takes over what a package's object saw of a withdrawal; whether that changed anything.
@@ -240,6 +309,7 @@ impl<S: Sql> Record<S> {
                 WithdrawalState::Withdrawn => {
                     self.set(version, key, &Report::of(distro.clone(), TargetState::Withdrawn), now)?;
                     self.change(version, "edge", "withdrawn", &subject(version, key), &details, now)?;
+                    self.gone_for_others(withdrawal, now)?;
                 }
                 WithdrawalState::NotWithdrawn => {
                     let kind = EventKind::NeedsPerson;
@@ -250,6 +320,26 @@ impl<S: Sql> Record<S> {
             }
             Ok(true)
         })
+    }
+
+    /// What was taken back of one release is gone for all that had it public: each has the withdrawal in its own record.
+    fn gone_for_others(&self, withdrawal: &Withdrawal, now: Timestamp) -> Result<(), LedgerError> {
+        let Withdrawal { number, version, key, distro, digest, .. } = withdrawal;
+        for (other, of) in self.sharers_in_public(withdrawal)? {
+            self.0.query(
+                "INSERT INTO withdrawals
+                    (version, key, distro, place, repository, filename, digest, sent_order, asked_by, reason, at, users,
+                     is_given, told_at, heard, state, notes, problem)
+                 SELECT ?2, ?3, distro, place, repository, filename, digest, sent_order, asked_by, reason, at, users,
+                     is_given, told_at, heard, state, notes, problem FROM withdrawals WHERE id = ?1",
+                &[(*number).into(), other.as_str().into(), of.as_str().into()],
+            )?;
+            self.set(&other, &of, &Report::of(distro.clone(), TargetState::Withdrawn), now)?;
+            let (word, name) = named_target(distro);
+            let details = serde_json::json!({ (word): name, "digest": digest, "with": format!("{version}/{key}") });
+            self.change(&other, "edge", "withdrawn", &subject(&other, &of), &details, now)?;
+        }
+        Ok(())
     }
 
     /// The last withdrawal of a target, as callers see it.
@@ -267,62 +357,81 @@ impl<S: Sql> Record<S> {
         rows.first().map(shown).transpose()
     }
 
-    /// Why bytes are never released at a place: others that had one of their names there were taken back. Names are those of
-    /// targets, with the place and its repository.
-    pub fn withdrawn_names(
+    /// Why a package is never released where its targets are: one of their names there was taken back, whatever bytes had it,
+    /// or is that of other bytes that were released. `only` asks for one target; without it, all that are shipped.
+    ///
+    /// Both tables are asked. Of a file that somebody has deleted at the server by hand, and of one whose withdrawal a restored
+    /// record does not know, it is known here only that it was released; and the public place has nothing under its name.
+    pub fn withdrawn_names_of(
         &self,
-        cargo: &Cargo,
-        digest: &Digest,
-        targets: &[(String, Site)],
+        version: &Version,
+        key: &Key,
+        only: Option<&str>,
     ) -> Result<Option<String>, LedgerError> {
-        for (distro, Site { place, repository }) in targets {
-            // An image has its tag for a name, wherever it was staged.
-            let filename: Value = cargo.file().map(|file| file.as_str().to_owned()).into();
-            let rows = self.0.query(
-                "SELECT version, digest FROM withdrawals
-                 WHERE place = ?1 AND repository = ?2 AND distro = ?3 AND (?4 IS NULL OR filename = ?4) AND digest <> ?5
-                 ORDER BY id LIMIT 1",
-                &[
-                    place.as_str().into(),
-                    repository.as_str().into(),
-                    distro.as_str().into(),
-                    filename,
-                    digest.to_string().into(),
-                ],
-            )?;
-            if let Some(row) = rows.first() {
-                let name = tag_of(distro).unwrap_or(cargo.as_str());
-                return Ok(Some(format!(
-                    "`{name}` of {repository} had other bytes in {}, {}, which were taken back",
-                    row.text(0)?,
-                    row.text(1)?
-                )));
+        let rows = self.0.query(
+            "SELECT t.distro, t.public_place, t.public_repository, p.filename, p.digest
+             FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.version = ?1 AND t.key = ?2 AND p.filename IS NOT NULL AND p.digest IS NOT NULL
+             AND t.state <> 'skipped' AND (?3 IS NULL OR t.distro = ?3) ORDER BY t.distro",
+            &[version.as_str().into(), key.as_str().into(), only.map(str::to_owned).into()],
+        )?;
+        for row in &rows {
+            if let Some(why) = self.withdrawn_name(version, key, row)? {
+                return Ok(Some(why));
             }
         }
         Ok(None)
     }
 
-    /// The same of a package as it is declared now.
-    pub(super) fn withdrawn_names_of(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
-        let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
-        let rows = self.0.query(
-            "SELECT filename, digest FROM packages WHERE version = ? AND key = ? AND filename IS NOT NULL AND digest IS NOT NULL",
+    /// The same of one target: its name, place and repository, and the file and digest of its package.
+    fn withdrawn_name(&self, version: &Version, key: &Key, target: &Row) -> Result<Option<String>, LedgerError> {
+        let (distro, repository, cargo): (_, _, Cargo) = (target.text(0)?, target.text(2)?, parse(target.text(3)?)?);
+        let at: [Value; 7] = [
+            target.text(1)?.into(),
+            repository.into(),
+            distro.into(),
+            // An image has its tag for a name, wherever it was staged.
+            cargo.file().map(|file| file.as_str().to_owned()).into(),
+            target.text(4)?.into(),
+            version.as_str().into(),
+            key.as_str().into(),
+        ];
+        let name = tag_of(distro).unwrap_or(cargo.as_str());
+        // Of a package's own bytes its target says that they were taken back.
+        let withdrawn = self.0.query(
+            "SELECT version, digest, digest = ?5 FROM withdrawals
+             WHERE place = ?1 AND repository = ?2 AND distro = ?3 AND (?4 IS NULL OR filename = ?4)
+             AND (digest <> ?5 OR (state <> 'not_withdrawn' AND NOT (version = ?6 AND key = ?7))) ORDER BY id LIMIT 1",
             &at,
         )?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let targets = self.0.query(
-            "SELECT distro, public_place, public_repository FROM targets
-             WHERE version = ? AND key = ? AND state <> 'skipped' ORDER BY distro",
+        if let Some(row) = withdrawn.first() {
+            let (of, digest) = (row.text(0)?, row.text(1)?);
+            return Ok(Some(match row.integer(2)? {
+                0 => format!("`{name}` of {repository} had other bytes in {of}, {digest}, which were taken back"),
+                _ => format!("`{name}` of {repository} was taken back in {of}"),
+            }));
+        }
+        let released = self.0.query(
+            "SELECT t.version, p.digest FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.public_place = ?1 AND t.public_repository = ?2 AND t.distro = ?3 AND (?4 IS NULL OR p.filename = ?4)
+             AND t.state IN ('released', 'withdrawn') AND p.digest <> ?5 AND NOT (t.version = ?6 AND t.key = ?7)
+             ORDER BY t.version LIMIT 1",
             &at,
         )?;
-        let targets: Vec<(String, Site)> = targets
-            .iter()
-            .map(|row| {
-                let site = Site { place: row.text(1)?.to_owned(), repository: row.text(2)?.to_owned() };
-                Ok((row.text(0)?.to_owned(), site))
-            })
-            .collect::<Result<_, LedgerError>>()?;
-        self.withdrawn_names(&parse(row.text(0)?)?, &parse(row.text(1)?)?, &targets)
+        let why = |row: &Row| {
+            Ok(format!(
+                "`{name}` of {repository} had other bytes in {}, {}, which were released",
+                row.text(0)?,
+                row.text(1)?
+            ))
+        };
+        released.first().map(why).transpose()
+    }
+
+    /// Whether the end of a copy may be sent, which makes it public: neither is Slipway stopped, nor was a name of its
+    /// taken back since it was allowed to begin.
+    pub fn may_end(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
+        Ok(self.stopped()?.is_none() && self.withdrawn_names_of(version, key, None)?.is_none())
     }
 }
 

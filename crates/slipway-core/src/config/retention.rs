@@ -12,7 +12,6 @@ use super::gates::{span, whole_span};
 use super::{Config, Project};
 use crate::cargo::Kind;
 use crate::release::{Key, Version};
-use crate::route::{Site, Traits, route};
 
 /// A day.
 const DAY: Duration = Duration::from_hours(24);
@@ -123,15 +122,6 @@ impl fmt::Display for Bytes {
 }
 
 impl Config {
-    /// The projects whose packages a staging repository may have.
-    pub fn stagers(&self, staging: &Site) -> Vec<&Project> {
-        let routes = || self.routes.iter().filter(|route| route.staging == *staging);
-        let stages = |project: &&Project| {
-            routes().any(|route| route.projects.iter().any(|glob| glob.fits(project.name.as_str())))
-        };
-        self.projects.iter().filter(stages).collect()
-    }
-
     /// How long staging keeps a package of a project. Where its targets go through several routes, as long as any of them
     /// says. `None` while a target has no route: then nobody has said that it may be deleted at all.
     pub fn keeping<'a>(
@@ -145,16 +135,7 @@ impl Config {
     ) -> Option<Keeping> {
         let mut found: Option<Keeping> = None;
         for distro in targets {
-            let traits = Traits {
-                project: project.name.as_str(),
-                version,
-                maturity: self.versions.maturity(version),
-                key,
-                kind,
-                distro,
-                architecture,
-            };
-            let keeping = route(&self.routes, &traits).ok()?.retention;
+            let keeping = self.route(project, version, key, kind, architecture, distro).ok()?.retention;
             found = Some(found.map_or(keeping, |found| found.and(keeping)));
         }
         found

@@ -34,6 +34,7 @@ fn good() -> (Known, Sights) {
         newer: 1,
         extended_until: None,
         needed_by: None,
+        due_with: None,
         progress: Some(Progress { stage: Stage::Marked, counted: COUNTED - 7 * DAY }),
         counted: COUNTED,
     };
@@ -191,6 +192,7 @@ fn of_all_combinations_only_those_delete_against_which_nothing_speaks() {
                                             newer: u32::from(!newest),
                                             extended_until: extended.then_some(NOW + DAY),
                                             needed_by: needed.then(|| "1.3.0/a".to_owned()),
+                                            due_with: None,
                                             progress,
                                             counted: COUNTED,
                                         };

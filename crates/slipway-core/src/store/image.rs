@@ -15,7 +15,7 @@ use slipway_oci::{
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Courier, FloatsBack, NotShipped, Removed, Shipment, misplaced};
+use super::{Beside, Courier, FloatsBack, Kept, NotShipped, Removed, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
@@ -110,16 +110,17 @@ fn removed(removed: Result<slipway_oci::Removed, NotRemoved>) -> Result<Removed,
         Ok(slipway_oci::Removed::Unsupported(said)) => Ok(Removed::Unsupported(said)),
         Err(NotRemoved::Call { doing, source }) => Err(of(&source, &format!("cannot {doing}"))),
         Err(error @ NotRemoved::Unclear { .. }) => Err(Trouble::lasting(Code::Refused, error.to_string())),
+        Err(error @ NotRemoved::OutOfSight { .. }) => Err(Trouble::passing(error.to_string())),
     }
 }
 
 /// The addresses of uploads that broke off, in the host's keeping.
-struct Kept<'a, C> {
+struct Addresses<'a, C> {
     courier: &'a C,
     registry: &'a slipway_oci::Registry,
 }
 
-impl<C: Courier> Uploads for Kept<'_, C> {
+impl<C: Courier> Uploads for Addresses<'_, C> {
     fn broken_off(&self, blob: &Digest) -> Option<Location> {
         self.registry.kept(&self.courier.broken_off(blob)?).ok()
     }
@@ -240,7 +241,7 @@ impl Registry {
         if let (true, Some(manifest)) = (planted(Planted::TagsFirst), image.manifest()) {
             tag(http, target, manifest, std::slice::from_ref(name)).await.map_err(not_copied)?;
         }
-        let kept = Kept { courier, registry: &self.registry };
+        let kept = Addresses { courier, registry: &self.registry };
         copy(http, source, target, &image, &kept, &|blob, how| {
             if how != Moved::Left {
                 courier.arrived(blob.size);
@@ -293,11 +294,21 @@ impl Registry {
         http: &impl Http,
         which: &Which,
         digest: Digest,
-        kept: &BTreeSet<Digest>,
+        kept: &Kept,
     ) -> Result<Removed, Trouble> {
         let session = Session::new(&self.registry);
         let here = Shelf { session: &session, repository: &self.repository };
         removed(remove(http, here, which, digest, kept).await)
+    }
+
+    pub(super) async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {
+        let session = Session::new(&self.registry);
+        let scope = Scope::pull(&self.repository);
+        match read_image(&session, http, &scope, &self.repository, image).await {
+            Ok(_) => Ok(true),
+            Err(NotWhole::Lacks { .. }) => Ok(false),
+            Err(error) => Err(not_whole(&error)),
+        }
     }
 
     pub(super) async fn floats_back(
@@ -305,10 +316,10 @@ impl Registry {
         http: &impl Http,
         name: &Tag,
         digest: Digest,
-        with: &BTreeSet<Tag>,
+        beside: &Beside,
     ) -> Result<Vec<FloatsBack>, Trouble> {
         let session = Session::new(&self.registry);
-        let going: BTreeSet<&Tag> = with.iter().chain([name]).collect();
+        let going: BTreeSet<&Tag> = beside.with.iter().chain([name]).collect();
         let rules = going.iter().flat_map(|tag| self.floating.iter().filter_map(|floating| floating.rule(tag)));
         let rules: BTreeMap<Tag, slipway_oci::Floating> = rules.map(|rule| (rule.tag.clone(), rule)).collect();
         if rules.is_empty() {
@@ -316,15 +327,36 @@ impl Registry {
         }
         let public = list_tags(&session, http, &self.repository).await;
         let mut finals = public.map_err(|error| of(&error, &format!("cannot list the tags of {}", self.repository)))?;
-        finals.retain(|tag| !going.contains(tag) && !self.floating.iter().any(|floating| floating.could_be(tag)));
+        let is_final = |tag: &Tag| !self.floating.iter().any(|floating| floating.could_be(tag));
+        finals.retain(|tag| !going.contains(tag) && beside.released.contains_key(tag) && is_final(tag));
         let mut back = Vec::new();
         for rule in rules.into_values() {
             if self.find(http, &session, &rule.tag.clone().into()).await? == Seen::Digest(digest) {
-                let to = newest(&rule, &finals).cloned();
+                let to = self.newest_released(http, &session, &rule, &mut finals, &beside.released).await?;
                 back.push(FloatsBack { tag: rule.tag, to });
             }
         }
         Ok(back)
+    }
+
+    /// The newest of some tags that a floating one may name, which leads to the image that was released by it. Those that
+    /// somebody has set to another image are left out.
+    async fn newest_released(
+        &self,
+        http: &impl Http,
+        session: &Session<'_>,
+        rule: &slipway_oci::Floating,
+        finals: &mut BTreeSet<Tag>,
+        released: &BTreeMap<Tag, Digest>,
+    ) -> Result<Option<Tag>, Trouble> {
+        while let Some(tag) = newest(rule, finals).cloned() {
+            let found = self.find(http, session, &tag.clone().into()).await?;
+            if released.get(&tag).is_some_and(|digest| found == Seen::Digest(*digest)) {
+                return Ok(Some(tag));
+            }
+            finals.remove(&tag);
+        }
+        Ok(None)
     }
 
     /// First the floating tags: nobody who asks for `latest` meets an image that is half gone.
@@ -333,12 +365,12 @@ impl Registry {
         http: &impl Http,
         name: &Tag,
         digest: Digest,
-        with: &BTreeSet<Tag>,
+        beside: &Beside,
     ) -> Result<Removed, Trouble> {
         let Self { registry, repository, .. } = self;
         let session = Session::new(registry);
-        let mut with = with.clone();
-        for FloatsBack { tag: floating, to } in self.floats_back(http, name, digest, &with).await? {
+        let mut with = beside.with.clone();
+        for FloatsBack { tag: floating, to } in self.floats_back(http, name, digest, beside).await? {
             let Some(to) = to else {
                 with.insert(floating);
                 continue;
@@ -349,6 +381,11 @@ impl Registry {
             let Some(manifest) = manifest.map_err(failed)? else {
                 return Err(Trouble::passing(format!("{repository} lists the tag `{to}`, and does not have it")));
             };
+            if beside.released.get(&to) != Some(&manifest.digest()) {
+                return Err(Trouble::passing(format!(
+                    "the tag `{to}` of {repository} was set to another image meanwhile"
+                )));
+            }
             let which = floating.clone().into();
             let put = PutManifest { registry, repository, which: &which, manifest: &manifest };
             let put = session.call(http, &scope, &put).await.map_err(failed)?;
@@ -359,7 +396,7 @@ impl Registry {
             }
         }
         let here = Shelf { session: &session, repository };
-        removed(remove_with(http, here, &name.clone().into(), digest, &BTreeSet::new(), &with).await)
+        removed(remove_with(http, here, &name.clone().into(), digest, &Kept::default(), &with).await)
     }
 
     /// Whether a final tag leads to this image. One that leads to another is taken.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::join;
-pub use slipway_oci::Artifact;
+pub use slipway_oci::{Artifact, Kept};
 use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
@@ -164,7 +164,7 @@ pub enum NotShipped {
 pub enum Removed {
     /// It is gone, as far as the server says; lists and indexes may show it for a while.
     Whole,
-    /// The image's tag is gone. The image stays, by its digest, for the reason that is given.
+    /// The image's tag is gone. The image stays, by its digest, or parts of it do, for the reason that is given.
     TagOnly(String),
     /// It was not there. That alone proves nothing: what is not seen may be out of sight.
     Absent,
@@ -176,12 +176,23 @@ pub enum Removed {
     Unsupported(String),
 }
 
+/// What is known of the other tags of a repository out of which an image is taken by its tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Tags of the image that go, too.
+    pub with: BTreeSet<Tag>,
+    /// The final tags that Slipway has released there and not taken back, and their images. A floating tag leads back to one
+    /// of these alone: of whatever else is there, nobody knows whether it was ever meant to be had.
+    pub released: BTreeMap<Tag, Digest>,
+}
+
 /// Where a floating tag leads when the image to which it leads now is taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FloatsBack {
     /// The tag.
     pub tag: Tag,
-    /// The final tag of the newest version that is left. `None`: there is none, so the tag goes, too.
+    /// The final tag of the newest version that is left of those that Slipway released. `None`: there is none, so the tag
+    /// goes, too.
     pub to: Option<Tag>,
 }
 
@@ -400,13 +411,7 @@ impl Store {
     /// lead to them; a package server has no use for it.
     ///
     /// Cut off anywhere, it goes on when it is asked again. An error settles nothing: look again.
-    pub async fn remove(
-        &self,
-        http: &impl Http,
-        name: &Name,
-        digest: Digest,
-        kept: &BTreeSet<Digest>,
-    ) -> Result<Removed, Trouble> {
+    pub async fn remove(&self, http: &impl Http, name: &Name, digest: Digest, kept: &Kept) -> Result<Removed, Trouble> {
         match (self, name) {
             (Self::Packagecloud { account, repository, .. }, Name::File(distro, filename)) => {
                 let failed = |doing: &str, error: &CallError| {
@@ -436,18 +441,25 @@ impl Store {
         }
     }
 
-    /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then. `with` are
-    /// tags of the image that go, too.
+    /// Whether an image that is here has all the manifests that it names. A file is always whole.
+    pub async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {
+        match self {
+            Self::Registry(registry) => registry.has_whole(http, image).await,
+            Self::Packagecloud { .. } => Ok(true),
+        }
+    }
+
+    /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then.
     pub async fn floats_back(
         &self,
         http: &impl Http,
         name: &Name,
         digest: Digest,
-        with: &BTreeSet<Tag>,
+        beside: &Beside,
     ) -> Result<Vec<FloatsBack>, Trouble> {
         match (self, name) {
             (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
-                registry.floats_back(http, tag, digest, with).await
+                registry.floats_back(http, tag, digest, beside).await
             }
             _ => Ok(Vec::new()),
         }
@@ -459,13 +471,13 @@ impl Store {
         http: &impl Http,
         name: &Name,
         digest: Digest,
-        with: &BTreeSet<Tag>,
+        beside: &Beside,
     ) -> Result<Removed, Trouble> {
         match (self, name) {
             (Self::Registry(registry), Name::Image(Which::Tag(tag))) => {
-                registry.withdraw(http, tag, digest, with).await
+                registry.withdraw(http, tag, digest, beside).await
             }
-            _ => self.remove(http, name, digest, &BTreeSet::new()).await,
+            _ => self.remove(http, name, digest, &Kept::default()).await,
         }
     }
 

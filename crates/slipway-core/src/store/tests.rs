@@ -67,7 +67,7 @@ fn remove(server: &Server, digest: Digest) -> Result<Removed, Trouble> {
     let repository = "harbour/tug".parse().expect("a repository");
     let store = Store::Packagecloud { account, repository, storage: Vec::new() };
     let name = Name::File("ubuntu/jammy".parse().expect("a distro"), "tug_1_amd64.deb".parse().expect("a name"));
-    let kept = BTreeSet::new();
+    let kept = Kept::default();
     match pin!(store.remove(server, &name, digest, &kept)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(removed) => removed,
         Poll::Pending => panic!("nothing here waits"),

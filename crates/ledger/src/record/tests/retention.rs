@@ -185,7 +185,7 @@ fn a_hold_with_an_end_is_over_by_itself() {
     assert!(record.end_holds(until - Duration::from_secs(1)).expect("none is over").is_empty());
     assert_eq!(record.holds(&version()).expect("rows").len(), 1);
     assert_eq!(record.end_holds(until).expect("it is over"), [version()]);
-    assert!(record.holds(&version()).expect("rows").is_empty());
+    assert!(!record.holds(&version()).expect("rows")[0].1.counts_at(until));
 }
 
 #[test]
@@ -204,6 +204,31 @@ fn what_is_being_deleted_before_its_release_is_expired_and_staged_again_when_it_
     record.settle_removal(&removals[0], Removed::StillThere, now).expect("an end");
     assert_eq!(state(&record), TargetState::Staged);
     assert_eq!(ask(&record), Ok(true));
+}
+
+#[test]
+fn what_expired_and_is_in_staging_again_is_staged_and_can_be_deleted_again() {
+    let (record, config) = (record(), config("abandoned = \"60d\""));
+    stage(&record);
+    let now = due_again(&record, &config, after(90));
+    let removals = begin(&record, &config, now).expect("a deletion");
+    assert_eq!(state(&record), TargetState::Expired);
+    let look = |found: &[u8], now| {
+        let watched = record.watched(now, now).expect("rows");
+        let of = watched.iter().find(|of| of.state == TargetState::Expired).expect("it is looked at");
+        record.looked(of, &Seen::Digest(Digest::of(found)), now).expect("a look")
+    };
+    // While its deletion is on its way, that it is there says nothing.
+    assert!(!look(b"deb", now));
+    record.settle_removal(&removals[0], Removed::Gone, now).expect("an end");
+    // Nor does what somebody else has put there.
+    assert!(!look(b"other", now + DAY));
+    assert_eq!((state(&record), package(&record, &config, now).known.staged_at), (TargetState::Expired, None));
+    let back = now + 2 * DAY;
+    assert!(look(b"deb", back));
+    assert_eq!((state(&record), package(&record, &config, back).known.staged_at), (TargetState::Staged, Some(back)));
+    let again = due_again(&record, &config, back + 90 * DAY);
+    assert!(begin(&record, &config, again).is_ok());
 }
 
 #[test]
@@ -234,8 +259,7 @@ fn a_release_runs_until_another_was_deployed_there_and_a_roll_back_is_news() {
     let (record, config) = (record(), config(""));
     stage(&record);
     let other: Version = "1.3.0".parse().expect("a version");
-    let session = JobSession { ref_name: "v1.3.0".to_owned(), ..session(8, "bb") };
-    record.expect(&other, &session, &policy(), Maturity::Final, &planned(None), after(1)).expect("a plan");
+    stages(&record, other.as_str(), 8, &[(key().as_str(), JAMMY, b"newer")], after(1));
     let deploy = |version: &Version, days| {
         record.deployed(version, None, "production", "job:9", Some(after(days)), after(days)).expect("told")
     };
@@ -298,4 +322,346 @@ fn a_newer_release_of_the_same_series_that_is_complete_suggests_to_close() {
     assert_eq!(newer().as_deref(), Some("1.2.1"));
     record.close(&version(), "user:mira", "1.2.1 is out", NOW).expect("a closing");
     assert_eq!(newer(), None);
+}
+
+/// A release of a pipeline of its own, with files of one name: the key, the distro version, and the bytes.
+fn stages(record: &Record<Database>, version: &str, pipeline: u64, files: &[(&str, &str, &[u8])], now: Timestamp) {
+    let version: Version = version.parse().expect("a version");
+    let by = JobSession { ref_name: format!("v{version}"), ..session(pipeline, &format!("sha{pipeline}")) };
+    let package = |(key, distro, _): &(&str, &str, &[u8])| {
+        let mut package = planned(None).remove(0);
+        package.key = key.parse().expect("a key");
+        package.expect.distros = vec![(*distro).to_owned()];
+        package.expect.release_job = format!("release: [{key}]");
+        package.expect.environment = format!("release/{key}");
+        package.targets[0].distro = (*distro).to_owned();
+        package
+    };
+    let plan: Vec<Planned> = files.iter().map(package).collect();
+    record.expect(&version, &by, &policy(), Maturity::Final, &plan, now).expect("a plan");
+    for (key, distro, bytes) in files {
+        let key = key.parse().expect("a key");
+        record.declare(&version, &key, &file(bytes), false, &by, now).expect("a declaration");
+        let digest = Digest::of(bytes);
+        record.seen_in_staging(&version, &key, distro, &digest, &Sight::Declared, now).expect("a look");
+    }
+}
+
+fn resting(record: &Record<Database>, config: &Config, of: (&str, &str), now: Timestamp) -> Resting {
+    let (version, key) = (of.0.parse().expect("a version"), of.1.parse().expect("a key"));
+    let found = record.resting_one(config, tug(config), &version, &key, now).expect("rows");
+    found.expect("a package that rests in staging")
+}
+
+fn steps(record: &Record<Database>, config: &Config, of: (&str, &str), stage: Stage, now: Timestamp) {
+    let of = resting(record, config, of, now);
+    assert!(record.take_step(&of, stage, Cause::Closed, now, now).expect("a step"), "{stage:?}");
+}
+
+fn close(record: &Record<Database>, version: &str, now: Timestamp) {
+    record.close(&version.parse().expect("a version"), "user:mira", "given up", now).expect("a closing");
+}
+
+#[test]
+fn what_runs_is_protected_after_its_pipeline_was_run_again() {
+    let (record, config) = (record(), config(""));
+    stage(&record);
+    let told = record.deployed(&version(), Some(7), "production", "webhook job:9", Some(after(1)), after(1));
+    assert!(told.expect("told"));
+    record
+        .expect(&version(), &session(9, "aa"), &policy(), Maturity::Final, &planned(None), after(2))
+        .expect("the pipeline run again");
+    assert_eq!(package(&record, &config, after(3)).known.deployed.as_deref(), Some("production"));
+}
+
+#[test]
+fn what_runs_ends_with_a_later_release_whose_pipeline_was_run_again() {
+    let (record, config) = (record(), config(""));
+    stage(&record);
+    record.deployed(&version(), Some(7), "production", "webhook job:9", Some(after(1)), after(1)).expect("told");
+    stages(&record, "1.3.0", 8, &[(key().as_str(), JAMMY, b"newer")], after(2));
+    let newer: Version = "1.3.0".parse().expect("a version");
+    record.deployed(&newer, Some(8), "production", "webhook job:10", Some(after(3)), after(3)).expect("told");
+    let again = JobSession { ref_name: "v1.3.0".to_owned(), ..session(9, "sha8") };
+    record.expect(&newer, &again, &policy(), Maturity::Final, &planned(None), after(4)).expect("run again");
+    assert_eq!(package(&record, &config, after(5)).known.deployed, None);
+}
+
+#[test]
+fn a_later_release_that_leaves_a_key_out_or_has_not_staged_it_does_not_end_what_runs_of_it() {
+    for skip in [Some("not built"), None] {
+        let (record, config) = (record(), config(""));
+        stage(&record);
+        let newer: Version = "1.3.0".parse().expect("a version");
+        let by = JobSession { ref_name: "v1.3.0".to_owned(), ..session(8, "bb") };
+        record.expect(&newer, &by, &policy(), Maturity::Final, &planned(skip), after(1)).expect("a plan");
+        for (version, days) in [(version(), 2), (newer, 3)] {
+            let told = record.deployed(&version, None, "production", "job:9", Some(after(days)), after(days));
+            assert!(told.expect("told"));
+        }
+        let runs = package(&record, &config, after(4)).known.deployed;
+        assert_eq!(runs.as_deref(), Some("production"), "{skip:?}");
+    }
+}
+
+/// Two releases have the same file, and both were given up.
+fn shared() -> (Record<Database>, Config, [(&'static str, &'static str); 2]) {
+    let record = record();
+    for (version, pipeline) in [("1.2.0", 7), ("1.3.0", 8)] {
+        stages(&record, version, pipeline, &[("jammy-amd64", JAMMY, b"deb")], NOW);
+        close(&record, version, NOW);
+    }
+    (record, config(""), [("1.2.0", "jammy-amd64"), ("1.3.0", "jammy-amd64")])
+}
+
+#[test]
+fn a_file_that_two_releases_have_goes_only_when_each_has_had_its_own_notice_and_wait() {
+    let (record, config, [one, other]) = shared();
+    let mut now = count(&record, after(20), 1);
+    steps(&record, &config, one, Stage::Announced, now);
+    now = count(&record, now, 3);
+    steps(&record, &config, one, Stage::Marked, now);
+    now = count(&record, now, 7);
+    let begin = |now| {
+        let of = resting(&record, &config, one, now);
+        record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction")
+    };
+    let expires = |now| {
+        let of = resting(&record, &config, one, now);
+        slipway_core::retention::expires_at(&of.known, of.keeping.as_ref(), &config.retention, now)
+    };
+    // Of the other, nothing was said yet.
+    assert_eq!(begin(now), Err(Decision::Keep(Keep::Waits(10 * DAY))));
+    steps(&record, &config, other, Stage::Announced, now);
+    now = count(&record, now, 3);
+    steps(&record, &config, other, Stage::Marked, now);
+    assert_eq!(begin(now), Err(Decision::Keep(Keep::Waits(7 * DAY))));
+    assert_eq!(expires(now), Some(now + 7 * DAY));
+    now = count(&record, now, 7);
+    assert_eq!(begin(now).expect("a deletion").len(), 1);
+}
+
+#[test]
+fn the_public_places_of_every_package_with_the_file_are_looked_at() {
+    let (record, config, [one, other]) = shared();
+    record.0.query("UPDATE targets SET state = 'released' WHERE version = ?", &[other.0.into()]).expect("released");
+    let of = resting(&record, &config, one, after(20));
+    assert_eq!(of.released, [(site("harbour/stable"), JAMMY.to_owned())]);
+    // Released since the look: what was looked at is not all of it.
+    let mut now = count(&record, after(20), 1);
+    for (stage, days) in [(Stage::Announced, 3), (Stage::Marked, 7)] {
+        steps(&record, &config, one, stage, now);
+        steps(&record, &config, other, stage, now);
+        now = count(&record, now, days);
+    }
+    let of = Resting { released: Vec::new(), ..resting(&record, &config, one, now) };
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+    assert_eq!(begun, Err(Decision::Keep(Keep::PublicUnread)));
+}
+
+#[test]
+fn bytes_that_a_release_never_had_are_needed_only_until_it_has_ended() {
+    let (record, config, [one, other]) = shared();
+    record.0.query("UPDATE packages SET staged_at = NULL WHERE version = ?", &[other.0.into()]).expect("never seen");
+    assert_eq!(resting(&record, &config, one, after(20)).known.needed_by, None);
+    record.0.query("UPDATE releases SET closed_at = NULL WHERE version = ?", &[other.0.into()]).expect("open");
+    record.0.query("UPDATE targets SET state = 'expected' WHERE version = ?", &[other.0.into()]).expect("open");
+    let needed = resting(&record, &config, one, after(20)).known.needed_by;
+    assert_eq!(needed.as_deref(), Some("1.3.0/jammy-amd64"));
+}
+
+/// One source package, built twice: the two files have one name.
+#[test]
+fn a_file_of_the_same_name_for_another_distro_version_is_another_file() {
+    let (record, config) = (record(), config("abandoned = \"60d\""));
+    stages(&record, "1.2.0", 7, &[("el8", "el/8", b"deb"), ("el9", "el/9", b"deb")], NOW);
+    let mut now = count(&record, after(80), 1);
+    let held = record.hold(&version(), Some(&["el9".parse().expect("a key")]), "user:nell", "wait", None, now);
+    assert_eq!(held.expect("a hold"), Held::InTime);
+    let of = ("1.2.0", "el8");
+    assert_eq!(resting(&record, &config, of, now).known.needed_by, None);
+    for (stage, days) in [(Stage::Announced, 3), (Stage::Marked, 7)] {
+        steps(&record, &config, of, stage, now);
+        now = count(&record, now, days);
+    }
+    let of = resting(&record, &config, of, now);
+    let removals = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+    let removals = removals.expect("a deletion");
+    assert_eq!(removals.len(), 1);
+    let el9 = "el9".parse().expect("a key");
+    assert!(!record.is_being_deleted(&version(), &el9).expect("rows"));
+    assert_eq!(record.states(&version(), &el9).expect("rows")[0].1, TargetState::Staged);
+    assert!(record.settle_removal(&removals[0], Removed::Gone, now).expect("an end"));
+    assert!(resting(&record, &config, ("1.2.0", "el9"), now).known.staged_at.is_some());
+    assert_eq!(resting(&record, &config, ("1.2.0", "el8"), now).known.staged_at, None);
+}
+
+#[test]
+fn what_is_lent_is_lent_where_nobody_has_heard_of_the_file_yet_and_comes_back_by_itself() {
+    let (other, config, now) = due();
+    let object = package(&other, &config, now).object();
+    let record = record();
+    plan(&record);
+    assert!(record.leave_to_another(&config, tug(&config), &object, true, now).expect("an answer"));
+    let declare = |now| record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), now);
+    assert!(matches!(declare(now), Err(LedgerError::BeingDeleted { .. })), "it may be gone in a moment");
+    declare(now + Duration::from_mins(16)).expect("the loan is over");
+}
+
+#[test]
+fn a_file_is_lent_only_when_its_own_notice_and_wait_are_over_and_nothing_is_stopped() {
+    let (record, config) = (record(), config(""));
+    stage(&record);
+    record.close(&version(), "user:mira", "no longer wanted", NOW).expect("a closing");
+    let mut now = count(&record, after(20), 1);
+    let object = package(&record, &config, now).object();
+    let lends = |now| record.leave_to_another(&config, tug(&config), &object, true, now).expect("an answer");
+    for (stage, days) in [(Stage::Announced, 3), (Stage::Marked, 7)] {
+        assert!(!lends(now), "{stage:?}");
+        let of = package(&record, &config, now);
+        assert!(record.take_step(&of, stage, Cause::Closed, now, now).expect("a step"));
+        now = count(&record, now, days);
+    }
+    assert!(record.stop("operator", "wrong", now).expect("a switch"));
+    assert!(!lends(now));
+    record.start("operator", "right", now).expect("a switch");
+    assert!(lends(now));
+}
+
+#[test]
+fn a_hold_that_ended_by_a_clock_that_ran_ahead_is_there_again_when_it_is_right() {
+    let record = record();
+    stage(&record);
+    let until = NOW + DAY;
+    record.hold(&version(), None, "user:nell", "the weekend", Some(until), NOW).expect("a hold");
+    let counts = |now| {
+        let facts = record.gate_facts(&version(), &key(), None).expect("facts").expect("the package");
+        !slipway_core::gate::closed(&[], &facts, now).is_empty()
+    };
+    assert!(counts(NOW));
+    assert_eq!(record.end_holds(after(3650)).expect("it is over"), [version()]);
+    assert!(!counts(after(3650)));
+    assert!(record.end_holds(after(3650)).expect("said once").is_empty());
+    assert_eq!(record.next_hold_end().expect("a row"), None);
+    assert!(counts(NOW));
+    assert_eq!(record.end_holds(NOW).expect("it counts again"), [version()]);
+    assert_eq!(record.next_hold_end().expect("a row"), Some(until));
+    assert_eq!(package(&record, &config(""), NOW).known.held_by.as_deref(), Some("user:nell"));
+    // What is over cannot be lifted.
+    let lifted = record.lift(&version(), None, "user:nell", "go on", after(2));
+    assert!(matches!(lifted, Err(LedgerError::NotHeld { .. })), "{lifted:?}");
+    let rows = entries(record.sql(), 1, 100).expect("rows");
+    let actions: Vec<&str> = rows.iter().map(|row| row.event.action.as_str()).collect();
+    assert_eq!(actions[3..], ["held", "lifted", "held"]);
+}
+
+#[test]
+fn an_earlier_date_does_not_shorten_what_somebody_was_promised() {
+    let (record, config) = (record(), config(""));
+    stage(&record);
+    let hold = |until| drop(record.hold(&version(), None, "user:nell", "wait", until, NOW).expect("a hold"));
+    let until = || record.holds(&version()).expect("rows")[0].1.until;
+    hold(Some(after(9)));
+    hold(Some(after(2)));
+    assert_eq!(until(), Some(after(9)));
+    hold(Some(after(10)));
+    assert_eq!(until(), Some(after(10)));
+    hold(None);
+    hold(Some(after(2)));
+    assert_eq!(until(), None);
+    for (until, promised) in [(9, 9), (2, 9), (10, 10)] {
+        record.extend(&version(), None, after(until), "user:nell", "wait", NOW).expect("an extension");
+        assert_eq!(package(&record, &config, NOW).known.extended_until, Some(after(promised)));
+    }
+}
+
+#[test]
+fn a_hold_of_what_was_deleted_is_too_late_until_it_is_staged_anew() {
+    let (record, config) = (record(), config("abandoned = \"60d\""));
+    stage(&record);
+    let now = due_again(&record, &config, after(80));
+    let removals = begin(&record, &config, now).expect("a deletion");
+    record.settle_removal(&removals[0], Removed::Gone, now).expect("an end");
+    assert_eq!(hold(&record, now), Held::TooLate(vec![key()]));
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), now).expect("the same file");
+    sees(&record, b"deb", &Sight::Declared);
+    assert_eq!(hold(&record, now), Held::InTime);
+}
+
+#[test]
+fn a_deletion_that_was_never_sent_is_not_recorded_as_one_that_the_server_refused() {
+    let (record, config, now) = due();
+    let removals = begin(&record, &config, now).expect("a deletion");
+    assert!(record.settle_removal(&removals[0], Removed::NotSent, now).expect("an end"));
+    let rows = entries(record.sql(), 1, 100).expect("rows");
+    assert_eq!(rows.last().map(|row| row.event.action.as_str()), Some("not-sent"));
+    // It has waited already.
+    assert!(begin(&record, &config, now).is_ok());
+}
+
+#[test]
+fn what_was_moved_out_of_staging_or_is_missing_there_neither_rests_nor_counts() {
+    type Change = fn(&Record<Database>);
+    let moved: Change = |record| {
+        record.0.query("UPDATE targets SET how = 'move'", &[]).expect("a route that moves");
+        assert_eq!(ask(record), Ok(true));
+        report(record, 1, TargetState::Released);
+    };
+    let missing: Change = |record| sees(record, b"deb", &Sight::Nothing);
+    for (change, staged_again) in [(moved, false), (missing, true)] {
+        let (record, config) = (record(), config("abandoned = \"60d\""));
+        stage(&record);
+        let now = count(&record, after(80), 1);
+        steps(&record, &config, ("1.2.0", "jammy-amd64"), Stage::Announced, now);
+        change(&record);
+        assert!(record.resting(&config, tug(&config), None, 10, now).expect("rows").is_empty());
+        assert!(record.staged_bytes().expect("rows").is_empty());
+        assert!(record.expiries(&version()).expect("rows").is_empty());
+        if staged_again {
+            sees(&record, b"deb", &Sight::Declared);
+            assert_eq!(record.resting(&config, tug(&config), None, 10, now).expect("rows").len(), 1);
+        }
+    }
+}
+
+#[test]
+fn what_staging_has_not_shown_for_three_days_is_forgotten_and_one_look_starts_them_anew() {
+    let (record, config, now) = due();
+    let look = |seen: &InStaging, now| {
+        let of = package(&record, &config, now);
+        record.looked_in_staging(&of, seen, now).expect("a look")
+    };
+    assert!(!look(&InStaging::Nothing, now));
+    let now = count(&record, now, 2);
+    assert!(!look(&InStaging::Nothing, now));
+    assert!(!look(&InStaging::Unread, now));
+    assert!(!look(&InStaging::Declared(Some(NOW)), now));
+    let now = count(&record, now, 2);
+    assert!(!look(&InStaging::Nothing, now));
+    let now = count(&record, now, 3);
+    assert!(!look(&InStaging::Unread, now), "what cannot be read says nothing");
+    assert!(look(&InStaging::Nothing, now));
+    assert!(record.staged_bytes().expect("rows").is_empty());
+    assert!(record.expiries(&version()).expect("rows").is_empty());
+    assert_eq!(package(&record, &config, now).known.staged_at, None);
+    assert_eq!(hold(&record, now), Held::InTime, "nobody has deleted it here");
+}
+
+#[test]
+fn all_that_rests_is_reached_a_part_at_a_time_those_that_rest_the_longest_first() {
+    let (record, config) = (record(), config(""));
+    for (index, version) in ["1.2.0", "1.3.0", "1.4.0"].into_iter().enumerate() {
+        let files: [(&str, &str, &[u8]); 2] = [("a", "el/8", version.as_bytes()), ("b", "el/9", version.as_bytes())];
+        // Two of them came at one moment.
+        let days = [5, 5, 1][index];
+        stages(&record, version, 7 + u64::try_from(index).expect("few"), &files, after(days));
+    }
+    let (mut found, mut behind) = (Vec::new(), None);
+    loop {
+        let part = record.resting(&config, tug(&config), behind.as_ref(), 4, after(9)).expect("rows");
+        let Some(last) = part.last() else { break };
+        behind = last.place();
+        found.extend(part.iter().map(|of| format!("{}/{}", of.version, of.key)));
+    }
+    assert_eq!(found, ["1.4.0/a", "1.4.0/b", "1.2.0/a", "1.2.0/b", "1.3.0/a", "1.3.0/b"]);
 }

@@ -1,10 +1,13 @@
 //! Stories of what is taken back.
 
+use std::collections::BTreeMap;
+
 use slipway_core::api::WithdrawalState;
+use slipway_core::promotion::May;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 
 use super::*;
-use crate::record::TakenBack;
+use crate::record::{Ask, TakenBack};
 
 const REASON: &str = "it pulls the wrong way";
 
@@ -27,7 +30,7 @@ fn set(record: &Record<Database>, state: TargetState) {
 
 fn ask(record: &Record<Database>) -> Result<Vec<Withdrawal>, LedgerError> {
     let keys = [key()];
-    let asked = TakenBack { keys: &keys, targets: &[] };
+    let asked = TakenBack { keys: &keys, targets: &[], shared: false };
     record.withdraw(&version(), &asked, "mira", REASON, &|_| vec!["apt fails.".to_owned()], NOW)
 }
 
@@ -36,6 +39,10 @@ fn tell(record: &Record<Database>, withdrawal: &Withdrawal, count: u64, state: W
         .then(|| Code::NotWithdrawable.problem("It does not.", Visible::Done, None));
     let report = WithdrawalReport { count, state, notes: Vec::new(), problem };
     record.withdrawal_seen(withdrawal, &report, NOW).expect("a row")
+}
+
+fn now() -> MayWithdraw {
+    MayWithdraw::Now { released: BTreeMap::new() }
 }
 
 fn state(record: &Record<Database>) -> TargetState {
@@ -58,7 +65,7 @@ fn only_what_was_released_is_taken_back() {
             _ => assert!(matches!(asked, Err(LedgerError::NothingReleased { .. })), "{state:?}"),
         }
         let target = [(key(), JAMMY.to_owned())];
-        let single = record.withdrawable(&version(), &TakenBack { keys: &[], targets: &target });
+        let single = record.withdrawable(&version(), &TakenBack { keys: &[], targets: &target, shared: false });
         match state {
             TargetState::Released | TargetState::Withdrawn => assert_eq!(single.expect("it is public, or was"), []),
             _ => assert!(matches!(single, Err(LedgerError::NotReleased { .. })), "{state:?}"),
@@ -66,7 +73,7 @@ fn only_what_was_released_is_taken_back() {
     }
     let record = released();
     let target = [(key(), "el/9".to_owned())];
-    let unknown = record.withdrawable(&version(), &TakenBack { keys: &[], targets: &target });
+    let unknown = record.withdrawable(&version(), &TakenBack { keys: &[], targets: &target, shared: false });
     assert!(matches!(unknown, Err(LedgerError::NoTarget { .. })));
 }
 
@@ -80,7 +87,7 @@ fn a_withdrawal_is_given_once_told_again_when_nothing_is_heard_and_ends_by_what_
     assert_eq!(record.withdrawals_to_give().expect("orders"), []);
     assert_eq!(record.unheard_withdrawals(NOW, NOW).expect("orders"), std::slice::from_ref(&withdrawal));
     assert_eq!(state(&record), TargetState::Released, "somebody may still be served it");
-    assert_eq!(record.may_withdraw(withdrawal.number).expect("a row"), MayWithdraw::Now);
+    assert_eq!(record.may_withdraw(withdrawal.number).expect("a row"), now());
     assert!(tell(&record, &withdrawal, 1, WithdrawalState::Withdrawn));
     assert_eq!(state(&record), TargetState::Withdrawn);
     assert!(!tell(&record, &withdrawal, 2, WithdrawalState::NotWithdrawn), "what has ended has ended");
@@ -109,7 +116,7 @@ fn a_stopped_project_takes_nothing_back_until_it_is_started() {
     record.stop("operator", "wrong", NOW).expect("a switch");
     assert!(matches!(record.may_withdraw(withdrawal.number).expect("a row"), MayWithdraw::Stopped(_)));
     record.start("operator", "mended", NOW).expect("a switch");
-    assert_eq!(record.may_withdraw(withdrawal.number).expect("a row"), MayWithdraw::Now);
+    assert_eq!(record.may_withdraw(withdrawal.number).expect("a row"), now());
 }
 
 #[test]
@@ -117,16 +124,195 @@ fn what_was_taken_back_is_not_released_again_and_its_name_gets_no_other_bytes() 
     let record = released();
     let withdrawal = ask(&record).expect("it is released").remove(0);
     tell(&record, &withdrawal, 1, WithdrawalState::Withdrawn);
-    let candidate = record.candidate(&version(), &key()).expect("a row").expect("it is planned");
-    assert_eq!(candidate.withdrawn, None, "its own bytes are told by its target's state");
-    let (file, site) = (withdrawal.filename.clone(), withdrawal.public.clone());
-    let name = |cargo: &str, digest: &[u8], distro: &str| {
-        let targets = [(distro.to_owned(), site.clone())];
-        record.withdrawn_names(&cargo.parse().expect("a name"), &Digest::of(digest), &targets).expect("rows")
+    assert_eq!(names(&record, &version()), None, "its own bytes are told by its target's state");
+    let with = |change: &str| {
+        let next = another(&record, "1.2.1", b"other");
+        record.sql().query(change, &[]).expect("rows");
+        let why = names(&record, &next);
+        record.sql().query("DELETE FROM targets WHERE version = '1.2.1'", &[]).expect("rows");
+        record.sql().query("DELETE FROM packages WHERE version = '1.2.1'", &[]).expect("rows");
+        why
     };
-    let why = name(file.as_str(), b"other", JAMMY).expect("other bytes");
-    assert!(why.contains("had other bytes in 1.2.0"), "{why}");
-    assert_eq!(name(file.as_str(), b"deb", JAMMY), None);
-    assert_eq!(name("tug_1.2.1_amd64.deb", b"other", JAMMY), None);
-    assert_eq!(name(file.as_str(), b"other", "ubuntu/noble"), None);
+    let why = with("SELECT 1").expect("other bytes");
+    assert!(why.contains("had other bytes in 1.2.0") && why.contains("taken back"), "{why}");
+    // The same file, staged for another release: what was taken back for a reason stays away.
+    let own = format!("UPDATE packages SET digest = '{}'", Digest::of(b"deb"));
+    let why = with(&own).expect("it was taken back");
+    assert!(why.contains("was taken back in 1.2.0"), "{why}");
+    for elsewhere in [
+        "UPDATE packages SET filename = 'tug_1.2.1_amd64.deb' WHERE version = '1.2.1'",
+        "UPDATE targets SET distro = 'ubuntu/noble' WHERE version = '1.2.1'",
+        "UPDATE targets SET public_repository = 'harbour/other' WHERE version = '1.2.1'",
+        "UPDATE targets SET public_place = 'elsewhere' WHERE version = '1.2.1'",
+        "UPDATE targets SET state = 'skipped' WHERE version = '1.2.1'",
+    ] {
+        assert_eq!(with(elsewhere), None, "{elsewhere}");
+    }
+}
+
+/// Another release with a file of that name, which is in staging.
+fn another(record: &Record<Database>, version: &str, bytes: &[u8]) -> Version {
+    let version: Version = version.parse().expect("a version");
+    let session = session(8, "bb");
+    record.expect(&version, &session, &policy(), Maturity::Final, &planned(None), NOW).expect("a plan");
+    record.declare(&version, &key(), &file(bytes), false, &session, NOW).expect("a declaration");
+    record.seen_in_staging(&version, &key(), JAMMY, &Digest::of(bytes), &Sight::Declared, NOW).expect("a look");
+    version
+}
+
+fn names(record: &Record<Database>, version: &Version) -> Option<String> {
+    record.candidate(version, &key()).expect("a row").expect("it is planned").withdrawn
+}
+
+/// Approves a release whatever stands against it now, and asks for leave to act.
+fn may_act(record: &Record<Database>, version: &Version, bytes: &[u8]) -> May {
+    record
+        .sql()
+        .query("UPDATE targets SET state = 'approved', approval = 9 WHERE version = ?", &[version.as_str().into()])
+        .expect("a target");
+    let ask = Ask {
+        project_id: 1001,
+        version: version.clone(),
+        key: key(),
+        distro: JAMMY.to_owned(),
+        approval: 9,
+        digest: Digest::of(bytes),
+    };
+    record.allow(&ask, NOW).expect("an answer")
+}
+
+#[test]
+fn what_was_approved_before_a_withdrawal_of_its_name_does_not_begin_after_it() {
+    for bytes in [b"other".as_slice(), b"deb"] {
+        let record = released();
+        let next = another(&record, "1.2.1", bytes);
+        let withdrawal = ask(&record).expect("it is released").remove(0);
+        // From when it is asked for, since it may be gone before that is heard.
+        for state in [None, Some(WithdrawalState::Withdrawn)] {
+            if let Some(state) = state {
+                assert!(tell(&record, &withdrawal, 1, state));
+            }
+            let May::Never { state: TargetState::Staged, problem: Some(problem) } = may_act(&record, &next, bytes)
+            else {
+                panic!("its name is taken back");
+            };
+            assert_eq!(problem.code, "withdrawn");
+            assert!(problem.what.contains("Nothing was begun"), "{}", problem.what);
+            assert!(!record.may_end(&next, &key()).expect("rows"), "nor does a copy end that had begun");
+        }
+        let never = record.candidate(&next, &key()).expect("a row").expect("it is planned");
+        assert!(never.targets.iter().all(|(_, state)| *state == TargetState::Staged), "its approval is over");
+    }
+}
+
+#[test]
+fn what_could_not_be_taken_back_stays_public_for_every_release_that_has_it() {
+    let record = released();
+    let next = another(&record, "1.2.1", b"deb");
+    let withdrawal = ask(&record).expect("it is released").remove(0);
+    assert!(tell(&record, &withdrawal, 1, WithdrawalState::NotWithdrawn));
+    assert_eq!(names(&record, &next), None);
+    assert_eq!(may_act(&record, &next, b"deb"), May::Now);
+    assert!(record.may_end(&next, &key()).expect("rows"));
+}
+
+#[test]
+fn a_name_that_was_released_with_other_bytes_is_not_open_for_others_when_its_file_is_gone() {
+    // As in a record that was restored from before the withdrawal; or when somebody has deleted the file at the server.
+    for (state, is_taken) in [
+        (TargetState::Released, true),
+        (TargetState::Withdrawn, true),
+        (TargetState::Failed, false),
+        (TargetState::Staged, false),
+    ] {
+        let record = released();
+        let next = another(&record, "1.2.1", b"other");
+        record
+            .sql()
+            .query("UPDATE targets SET state = ? WHERE version = '1.2.0'", &[state.code().into()])
+            .expect("a target");
+        assert_eq!(record.sql().query("SELECT 1 FROM withdrawals", &[]).expect("rows").len(), 0);
+        assert_eq!(names(&record, &next).is_some(), is_taken, "{state:?}");
+        assert_eq!(may_act(&record, &next, b"other") != May::Now, is_taken, "{state:?}");
+    }
+}
+
+#[test]
+fn a_floating_tag_may_lead_back_to_what_was_released_there_and_is_not_being_taken_back() {
+    let record = released();
+    let at = |pipeline_id: u64, tag: &str, state: TargetState, repository: &str| {
+        let version: Version = tag.trim_start_matches(':').parse().expect("a version");
+        record
+            .expect(&version, &session(pipeline_id, "bb"), &policy(), Maturity::Final, &planned(None), NOW)
+            .expect("a plan");
+        let sql = record.sql();
+        let digest = Digest::of(tag.as_bytes()).to_string();
+        sql.query(
+            "UPDATE packages SET filename = 'registry.example.com/team/app', digest = ? WHERE version = ?",
+            &[digest.into(), version.as_str().into()],
+        )
+        .expect("an image");
+        sql.query(
+            "UPDATE targets SET state = ?, distro = ?, public_repository = ? WHERE version = ?",
+            &[state.code().into(), tag.into(), repository.into(), version.as_str().into()],
+        )
+        .expect("a tag");
+        version
+    };
+    let bad = at(10, ":2.3.0", TargetState::Released, "acme/app");
+    at(11, ":2.2.0", TargetState::Released, "acme/app");
+    at(12, ":2.1.0", TargetState::Withdrawn, "acme/app");
+    at(13, ":2.0.0", TargetState::Failed, "acme/app");
+    at(14, ":1.9.0", TargetState::Released, "acme/other");
+    let keys = [key()];
+    let asked = TakenBack { keys: &keys, targets: &[], shared: false };
+    let all = record.withdraw(&bad, &asked, "mira", REASON, &|_| Vec::new(), NOW).expect("it is released");
+    let MayWithdraw::Now { released } = record.may_withdraw(all[0].number).expect("a row") else {
+        panic!("nothing stops it")
+    };
+    assert_eq!(released, BTreeMap::from([(":2.2.0".to_owned(), Digest::of(b":2.2.0"))]));
+}
+
+#[test]
+fn what_another_release_has_public_too_is_taken_back_for_both_or_for_none() {
+    let record = released();
+    let next = another(&record, "1.2.1", b"deb");
+    record.sql().query("UPDATE targets SET state = 'released'", &[]).expect("both");
+    let keys = [key()];
+    let asked = TakenBack { keys: &keys, targets: &[], shared: false };
+    let would = record.withdrawable(&version(), &asked).expect("it is released");
+    assert_eq!(would[0].also, ["1.2.1/jammy-amd64"]);
+    let refused = ask(&record).expect_err("another release has it public");
+    assert!(matches!(refused, LedgerError::SharedWithOthers { .. }), "{refused}");
+    assert!(refused.to_string().starts_with("`1.2.1/jammy-amd64` has the same public as well"), "{refused}");
+    assert_eq!(record.withdrawals_to_give().expect("orders"), [], "nothing was asked for");
+
+    let asked = TakenBack { shared: true, ..asked };
+    let all = record.withdraw(&version(), &asked, "mira", REASON, &|_| Vec::new(), NOW).expect("with a word");
+    assert_eq!(record.states(&next, &key()).expect("targets")[0].1, TargetState::Released, "it is not gone yet");
+    assert!(tell(&record, &all[0], 1, WithdrawalState::Withdrawn));
+    for version in [version(), next] {
+        assert_eq!(record.states(&version, &key()).expect("targets")[0].1, TargetState::Withdrawn, "{version}");
+        let shown = record.withdrawal(&version, &key(), JAMMY).expect("a row").expect("it is told");
+        assert_eq!((shown.reason.as_str(), shown.state), (REASON, WithdrawalState::Withdrawn), "{version}");
+    }
+    assert!(!record.is_withdrawing().expect("rows"), "both have their end");
+}
+
+#[test]
+fn a_release_with_other_bytes_or_another_name_has_nothing_in_common() {
+    for change in [
+        "UPDATE packages SET digest = 'sha256:00' WHERE version = '1.2.1'",
+        "UPDATE packages SET filename = 'tug_1.2.1_amd64.deb' WHERE version = '1.2.1'",
+        "UPDATE targets SET distro = 'ubuntu/noble' WHERE version = '1.2.1'",
+        "UPDATE targets SET public_repository = 'harbour/other' WHERE version = '1.2.1'",
+        "UPDATE targets SET public_place = 'elsewhere' WHERE version = '1.2.1'",
+        "UPDATE targets SET state = 'staged' WHERE version = '1.2.1'",
+    ] {
+        let record = released();
+        another(&record, "1.2.1", b"deb");
+        record.sql().query("UPDATE targets SET state = 'released'", &[]).expect("both");
+        record.sql().query(change, &[]).expect("a change");
+        assert_eq!(ask(&record).expect("it alone").len(), 1, "{change}");
+    }
 }

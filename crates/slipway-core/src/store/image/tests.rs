@@ -50,6 +50,8 @@ struct World {
     meanwhile: RefCell<Option<(String, &'static str, Digest)>>,
     /// The tags that were set while something that they lead to was lacking.
     early: RefCell<Vec<String>>,
+    /// What Slipway has released to the public registry, for whoever takes something back.
+    released: RefCell<BTreeMap<Tag, Digest>>,
 }
 
 fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Response {
@@ -713,8 +715,9 @@ fn what_stands_beside_an_image_is_on_no_page_and_a_tag_that_goes_meanwhile_is_on
 
 /// What became of an image that was taken back by its tag, with others.
 fn take_back(world: &World, at: &Registry, tag: &str, digest: Digest, with: &[&str]) -> Result<Removed, Trouble> {
-    let with = with.iter().map(|tag| tag.parse().expect("a tag")).collect();
-    let done = at.withdraw(world, &tag.parse().expect("a tag"), digest, &with).now_or_never();
+    let released = world.released.borrow().clone();
+    let beside = Beside { with: with.iter().map(|tag| tag.parse().expect("a tag")).collect(), released };
+    let done = at.withdraw(world, &tag.parse().expect("a tag"), digest, &beside).now_or_never();
     done.expect("nothing here waits")
 }
 
@@ -736,8 +739,13 @@ fn floating_tags_lead_back_to_the_newest_version_that_is_left_before_an_image_is
         ] {
             world.set_tag(PUBLIC, tag, digest);
         }
-        let (name, with) = ("17.3.1".parse().expect("a tag"), BTreeSet::new());
-        let back = public.floats_back(&world, &name, newest, &with);
+        let released: BTreeMap<Tag, Digest> = [("16.0.0", oldest), ("17.3.0", older), ("17.3.2-rc1", candidate)]
+            .map(|(tag, digest)| (tag.parse().expect("a tag"), digest))
+            .into();
+        world.released.replace(released.clone());
+        let name = "17.3.1".parse().expect("a tag");
+        let beside = Beside { with: BTreeSet::new(), released };
+        let back = public.floats_back(&world, &name, newest, &beside);
         let back = back.now_or_never().expect("nothing here waits").expect("answers");
         let told: Vec<_> = back.iter().map(|back| (back.tag.as_str(), back.to.as_ref().map(Tag::as_str))).collect();
         assert_eq!(told, [("17.3", Some("17.3.0")), ("latest", Some("17.3.0"))]);
@@ -772,4 +780,29 @@ fn tags_of_one_image_that_are_taken_back_together_go_together() {
         assert_eq!(take_back(&world, &public, "17.3.1", digest, &["17.3.1-ee"]), Ok(Removed::Whole));
         assert_eq!([world.tag(PUBLIC, "17.3.1"), world.tag(PUBLIC, "17.3.1-ee")], [None, None]);
     }
+}
+
+#[test]
+fn a_floating_tag_never_leads_back_to_what_slipway_did_not_release() {
+    let world = World::default();
+    let public = store(PUBLIC, "team/app", &[rule("latest")]);
+    let [oldest, older, foreign, bad] =
+        ["oldest", "older", "foreign", "bad"].map(|name| world.image(PUBLIC, "team/app", name));
+    // Of a newer version that somebody pushed by hand nobody knows what it is; and one that was released has been given
+    // another image since.
+    for (tag, digest) in
+        [("17.2.0", oldest), ("17.3.0", foreign), ("17.3.9", foreign), ("17.4.0", bad), ("latest", bad)]
+    {
+        world.set_tag(PUBLIC, tag, digest);
+    }
+    let released = [("17.2.0", oldest), ("17.3.0", older), ("17.3.1", older)];
+    let released: BTreeMap<Tag, Digest> = released.map(|(tag, digest)| (tag.parse().expect("a tag"), digest)).into();
+    world.released.replace(released);
+    assert_eq!(take_back(&world, &public, "17.4.0", bad, &[]), Ok(Removed::Whole));
+    assert_eq!(world.tag(PUBLIC, "latest"), Some(oldest.to_string()));
+    assert_eq!(world.tag(PUBLIC, "17.3.9"), Some(foreign.to_string()), "what is not ours stays as it is");
+
+    world.set_tag(PUBLIC, "latest", oldest);
+    assert_eq!(take_back(&world, &public, "17.2.0", oldest, &[]), Ok(Removed::Whole));
+    assert_eq!(world.tag(PUBLIC, "latest"), None, "nothing is left that Slipway released");
 }

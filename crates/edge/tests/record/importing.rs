@@ -1,0 +1,83 @@
+//! An imported record does nothing, and nothing in it is signed, until somebody has compared and started it.
+
+use std::time::Duration;
+
+use slipway_core::release::TargetState;
+use slipway_edge::{attest, heads};
+use slipway_ledger::{AUDIT_ROWS, End, Record, audit, rusqlite::Database};
+use slipway_wire::Digest;
+
+use crate::host::{Edge, MINUTE, NOW, PROJECT};
+
+/// The edge with its record exported and imported again, in another instance with a signing key.
+fn imported(mut edge: Edge) -> Edge {
+    let (head, pieces) = edge.record.export("operator", edge.now()).expect("an export");
+    let mut lines: Vec<String> = pieces.concat().lines().skip(1).map(str::to_owned).collect();
+    for first in (1..=head.audit_rows).step_by(usize::try_from(AUDIT_ROWS).expect("few")) {
+        lines.extend(edge.record.export_audit(first, head.audit_rows).expect("rows").lines().map(str::to_owned));
+    }
+    let end = End { lines: u64::try_from(lines.len()).expect("few") + 1, sha256: Digest::of(b"") };
+    let new = Record::open(Database::in_memory()).expect("a record");
+    new.import(&head, "one", "operator", edge.now()).expect("it begins");
+    new.import_rows("one", &lines).expect("all of it");
+    new.import_ends("one", &end, "operator", edge.now()).expect("it is whole");
+    edge.config.edge.signing_key = Some("SIGNING_KEY".to_owned());
+    edge.record = new;
+    edge
+}
+
+fn starts(edge: &Edge) {
+    edge.record.compared(1, None).expect("a page");
+    assert!(edge.record.start("operator", "compared", edge.now()).expect("a switch"));
+}
+
+#[test]
+fn no_head_of_an_imported_audit_is_signed_before_somebody_has_started_it() {
+    let edge = imported(Edge::new(""));
+    for _ in 0..3 {
+        edge.passes(Duration::from_mins(10));
+        assert_eq!(heads::due(&edge.record, &edge.config, edge.now()).expect("a look"), None);
+        assert_eq!(attest::due(&edge.record, &edge.config, edge.now()).expect("a look"), None);
+        assert_eq!(edge.drives(), None);
+        assert_eq!(audit::newest_head(edge.record.sql()).expect("heads"), None);
+    }
+    starts(&edge);
+    edge.drives();
+    assert!(audit::newest_head(edge.record.sql()).expect("heads").is_some());
+}
+
+#[test]
+fn what_was_approved_before_an_export_is_handed_over_by_nobody_after_it_is_started() {
+    let edge = Edge::new("");
+    edge.approves(81, "one");
+    let edge = imported(edge);
+    starts(&edge);
+    edge.passes(MINUTE * 2);
+    assert!(edge.record.dispatches().expect("rows").is_empty());
+    assert!(edge.record.unheard(PROJECT, edge.now(), edge.now()).expect("rows").is_empty());
+    edge.drives();
+    assert_eq!(edge.state("one"), TargetState::Staged);
+}
+
+#[test]
+fn a_job_that_was_played_before_an_imported_record_was_started_approves_nothing_and_one_played_after_does() {
+    // It was released, and perhaps taken back, after the export.
+    let edge = imported(Edge::new(""));
+    edge.passes(MINUTE);
+    edge.has_job(81, "one", "success");
+    starts(&edge);
+    edge.hears_of(81, "one");
+    edge.drives();
+    assert_eq!(edge.state("one"), TargetState::Staged);
+    assert!(edge.audited("refused").iter().any(|row| row.contains("imported")), "{:?}", edge.audit());
+    edge.passes(MINUTE * 2);
+    edge.approves(82, "one");
+}
+
+#[test]
+fn while_an_imported_record_waits_for_its_start_its_alarm_looks_into_nothing() {
+    let edge = imported(Edge::new(""));
+    edge.plays(81, "one");
+    assert_eq!(edge.asked("/jobs/81"), 0);
+    assert!(edge.now() == NOW && edge.record.is_stopped().expect("a switch"));
+}
