@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use slipway_tests::e2e::{Answer, Process, Release, World, deb, send, send_within, wait_until};
+use slipway_tests::e2e::{Answer, Process, Release, Spoken, World, deb, send, send_within, wait_until};
 
 /// Of an image or a package under way, this much is copied slowly.
 const BALLAST_BYTES: usize = 8_000_000;
@@ -18,6 +18,16 @@ fn operator(world: &World, method: &str, path: &str, body: &Value) -> Answer {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let answer = send_within(AT_ONCE_SECONDS, method, &world.edge(path), &headers, body);
     answer.unwrap_or_else(|error| panic!("{method} {path} is answered in {AT_ONCE_SECONDS} s: {error}"))
+}
+
+/// An operator at a terminal: `stop` or `start`.
+fn slipway(world: &World, release: &Release, words: &[&str]) -> Spoken {
+    let mut command = release.command("", words);
+    for name in ["SLIPWAY_ID_TOKEN", "SLIPWAY_PROJECT", "SLIPWAY_VERSION"] {
+        command.env_remove(name);
+    }
+    command.env("SLIPWAY_OPERATOR_TOKEN", world.stack.secret("OPERATOR_TOKEN"));
+    Spoken::of(&mut command)
 }
 
 /// Turns the switch. Every project must have heard of it by the answer.
@@ -194,13 +204,17 @@ fn one_project_is_stopped_and_started_without_the_others_and_only_by_the_operato
             assert_eq!(operator(&world, method, path, &json!({"reason": " "})).status, 422, "{method} {path}");
         }
     }
-    operator(&world, "POST", "/api/v1/projects/tug/stop", &reason).ok();
+    slipway(&world, &release, &["stop", "--project", "tug", "--reason", "its record is looked at"]).ended_with(0);
     let stopped = release.promote(&release.session(world.gitlab.play(job, "mira")), &["tug-own"]);
     assert_eq!(stopped.status, 409, "{}", stopped.text());
     world.gitlab.play(others, "mira");
     other.wait_until_released("pilot-own");
     assert_eq!(send("GET", &world.edge("/readyz"), &[], "").ok().text(), "ready\n", "not everything is stopped");
-    operator(&world, "DELETE", "/api/v1/projects/tug/stop", &reason).ok();
+    slipway(&world, &release, &["stop", "--reason", "a token has leaked"]).ended_with(0);
+    assert_eq!(ready(&world), "ready, stopped\n");
+    slipway(&world, &release, &["start", "--reason", "it is replaced"]).ended_with(0);
+    assert_eq!(ready(&world), "ready\n");
+    slipway(&world, &release, &["start", "--project", "tug", "--reason", "it was whole"]).ended_with(0);
     world.gitlab.play(release.job("tug-own"), "mira");
     release.wait_until_released("tug-own");
     release.is_public_once(&package);

@@ -147,9 +147,16 @@ async fn attach<S: Sql>(
         // An account that does not answer has perhaps lent the slot: whoever asks again has it.
         Some(Err(_)) | None => return Ok(()),
     }
-    record.attach_later(due, true, Some(again))?;
-    let how = in_time(host, ATTACH_LIMIT, send(record, host, due)).await;
-    let how = how.unwrap_or_else(|| Err(Trouble::passing("it took too long").into()));
+    // It may have been stopped while the slot was waited for.
+    let is_stopped = record.is_stopped()?;
+    let how = if is_stopped {
+        record.attach_later(due, false, Some(host.now() + STOPPED_AGAIN))?;
+        Err(Trouble::passing("Slipway is stopped").into())
+    } else {
+        record.attach_later(due, true, Some(again))?;
+        let how = in_time(host, ATTACH_LIMIT, send(record, host, due)).await;
+        how.unwrap_or_else(|| Err(Trouble::passing("it took too long").into()))
+    };
     let ending = match &how {
         Ok(_) => Ending::Sent,
         Err(why) => Ending::of(&Err(why.clone())),

@@ -264,6 +264,11 @@ impl<'a> Edge<'a> {
         Ok((edge, Some(session)))
     }
 
+    /// Nothing is asked a second time from now on.
+    pub(crate) fn asks_once(&mut self) {
+        self.patience_ms = 0.0;
+    }
+
     /// Declares what is expected, or what was built.
     pub(crate) async fn declare(&self, patch: &ReleasePatch) -> Result<Release, EdgeError> {
         self.ask(Method::PATCH, self.release_url(&[]), Some(patch)).await

@@ -360,7 +360,7 @@ async fn doctor(options: &args::Doctor) -> Result<(), Failure> {
 async fn status(options: &args::Status) -> Result<(), Failure> {
     let say = Say::new(options.json);
     let settings = settings(Caller::Reader, options.version.as_ref()).await?;
-    let (edge, _) = Edge::open(&settings, options.timeout_s).await?;
+    let (mut edge, _) = Edge::open(&settings, options.timeout_s).await?;
     let version = &settings.version;
     if let Some((key, name)) = &options.target {
         let history = match edge.history(key, name).await {
@@ -387,7 +387,8 @@ async fn status(options: &args::Status) -> Result<(), Failure> {
     };
     if !options.json {
         host::print(&status::table(&release, host::columns()));
-        // Beside the release, so what cannot be asked is left out: `doctor` says why.
+        // Beside the release, so what does not answer at once is left out: `doctor` says why.
+        edge.asks_once();
         if let Ok(strangers) = edge.strangers().await {
             host::print(&status::strangers(&strangers));
         }

@@ -160,6 +160,14 @@ test("a head is believed only when a trusted key has signed it, and only heads o
   }
 });
 
+test("an audit is refused where its heads are of another project than the one that is meant", async () => {
+  const own = await verify(ndjson(rows), [head(300)], KEY.base64, ["--project", "1001"]);
+  assert.equal(own.code, 0, own.err);
+  const other = await verify(ndjson(rows), [head(300)], KEY.base64, ["--project", "1002"]);
+  assert.equal(other.code, 5);
+  assert.match(other.err, /is of project 1001 .* and not of project 1002/);
+});
+
 test("what cannot be read is misuse, and so is a head without a key", async () => {
   const file = await write(ndjson(rows));
   for (const words of [

@@ -8,10 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { ID_TOKEN, SESSION, STAGING_TOKEN, edge, entry, packageServer, problem, rpm, serve, sha256, slipway } from "./services.mjs";
+import { ID_TOKEN, OPERATOR_TOKEN, SESSION, STAGING_TOKEN, edge, entry, packageServer, problem, rpm, serve, sha256, slipway } from "./services.mjs";
 
 const FILENAME = "tug_1.2.0-1_amd64.deb";
-const COMMANDS = ["plan", "session", "stage", "await", "release", "status", "verify", "hold", "close", "login", "logout", "config", "doctor"];
+const COMMANDS = ["plan", "session", "stage", "await", "release", "status", "verify", "hold", "close", "stop", "start", "login", "logout", "config", "doctor"];
 const TOKEN = { SLIPWAY_STAGING_TOKEN: STAGING_TOKEN };
 let folder;
 let file;
@@ -763,8 +763,8 @@ test("status shows the verdict, then every expected package; anyone may read wit
         "deb  ubuntu/jammy  Not staged yet  -      0      -        2026-11-23 08:15\n" +
         "rpm  el/9          Released        -      0      -        2026-11-23 08:15\n",
     );
-    assert.equal(edge.requests.length, 1);
-    assert.equal(edge.requests[0].headers.authorization, undefined);
+    assert.deepEqual(edge.requests.map(({ path }) => path.split("/").at(-1)), ["1.2.0", "strangers"]);
+    assert.ok(edge.requests.every(({ headers }) => headers.authorization === undefined));
     const json = JSON.parse((await slipway(["status", "--json"], variables)).out);
     assert.deepEqual(json.packages.map(({ key }) => key), ["deb", "rpm"]);
   }));
@@ -850,5 +850,85 @@ test("a version, a key or a distro that is not there is answered with those that
     assert.match(await said("--version", "1.2.O"), /Releases of `1001`: 1\.2\.0 \(did you mean `1\.2\.0`\?\)/);
     assert.match(await said("dbe", "ubuntu/jammy"), /Its keys: deb \(did you mean `deb`\?\)/);
     assert.match(await said("deb", "ubuntu/noble"), /`deb` is for: ubuntu\/jammy\./);
+  });
+});
+
+/// How the switch stands, with these projects that have not heard of it.
+const switched = (stopped, unheard = []) => ({
+  ...(stopped ? { stopped } : {}),
+  projects: ["tug", "pilot"].map((name, index) => ({
+    project: { id: 1001 + index, name },
+    has_heard: !unheard.includes(name),
+    ...(stopped && !unheard.includes(name) ? { stopped } : {}),
+  })),
+});
+const WHY = "a wrong package is public";
+const STOPPED = { by: "operator", reason: WHY, at: "2026-11-23T08:15:12.000Z" };
+
+test("an operator stops and starts everything with one word and a reason, and it has ended when every project has heard", async () => {
+  let looks = 0;
+  const script = ({ method, path, headers, json }) => {
+    if (path !== "/api/v1/stop") return undefined;
+    if (headers.authorization !== `Bearer ${OPERATOR_TOKEN}`) return problem(403, "Not allowed", "For the operator.");
+    if (method === "DELETE") return { json: switched(null) };
+    if (method === "POST") assert.deepEqual(json, { reason: WHY });
+    looks += 1;
+    return looks < 2 ? { status: 202, json: switched(STOPPED, ["pilot"]) } : { json: switched(STOPPED) };
+  };
+  await using([await edge({ script })], async (edge) => {
+    // No project and no version is needed.
+    const env = { SLIPWAY_URL: edge.url, SLIPWAY_OPERATOR_TOKEN: OPERATOR_TOKEN };
+    const stopped = await slipway(["stop", "--reason", WHY], env);
+    assert.equal(stopped.code, 0, stopped.err);
+    assert.match(stopped.out, /stopped: nothing is published or deleted until `slipway start`; 2 of 2 projects/);
+    assert.deepEqual(edge.requests.map(({ method }) => method), ["POST", "GET"]);
+    const started = await slipway(["start", "--reason", "taken back", "--json"], env);
+    assert.equal(started.code, 0, started.err);
+    assert.equal(JSON.parse(started.out).stopped, undefined);
+    assert.match(started.err, /started: what waited goes on/);
+  });
+});
+
+test("a project that does not hear of a stop is named, and the stop is exit 1", async () => {
+  const script = ({ path }) => (path === "/api/v1/stop" ? { status: 202, json: switched(STOPPED, ["pilot"]) } : undefined);
+  await using([await edge({ script })], async (edge) => {
+    const env = { SLIPWAY_URL: edge.url, SLIPWAY_OPERATOR_TOKEN: OPERATOR_TOKEN };
+    const { code, err } = await slipway(["stop", "--reason", WHY, "--timeout", "2"], env);
+    assert.equal(code, 1);
+    assert.match(err, /have not heard of it, so what they have begun may go on: pilot/);
+  });
+});
+
+test("one project is stopped by its name, and a project that stays stopped for another reason says so", async () => {
+  const script = ({ method, path }) =>
+    path === "/api/v1/projects/tug/stop" && ["POST", "DELETE"].includes(method) ? { json: STOPPED } : undefined;
+  await using([await edge({ script })], async (edge) => {
+    const env = { SLIPWAY_URL: edge.url, SLIPWAY_OPERATOR_TOKEN: OPERATOR_TOKEN };
+    const stopped = await slipway(["stop", "--project", "tug", "--reason", WHY], env);
+    assert.deepEqual([stopped.code, /nothing of tug is published/.test(stopped.out)], [0, true], stopped.err);
+    const started = await slipway(["start", "--project", "tug", "--reason", "mended"], env);
+    assert.match(started.out, /is still stopped by operator: a wrong package is public/);
+  });
+});
+
+test("without the operator's credential nothing is stopped, and nothing is sent", async () =>
+  using([await edge()], async (edge) => {
+    const { code, err } = await slipway(["stop", "--reason", WHY], edge.variables);
+    assert.equal(code, 2);
+    assert.match(err, /`SLIPWAY_OPERATOR_TOKEN` is not set/);
+    assert.deepEqual(edge.requests, []);
+  }));
+
+test("status has a line for a repository that has strangers, and says nothing of them where they cannot be asked for", async () => {
+  const repository = { place: "public", repository: "harbour/stable", listed: 3, pages: 1, more: 4, strangers: [], baseline: null, swept_at: null, trouble: null };
+  const script = ({ path }) => (path === "/api/v1/projects/1001/strangers" ? { json: { repositories: [repository] } } : undefined);
+  await using([await edge({ script })], async (edge) => {
+    const { code, out } = await slipway(["status"], edge.variables);
+    assert.equal(code, 0);
+    assert.match(out, /harbour\/stable has 4 things that did not come through Slipway; `slipway doctor` says which/);
+  });
+  await using([await edge()], async (edge) => {
+    const { code, out, err } = await slipway(["status"], edge.variables);
+    assert.deepEqual([code, out.includes("did not come through"), err], [0, false, ""]);
   });
 });

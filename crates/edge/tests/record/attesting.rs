@@ -1,6 +1,7 @@
 //! What was released is attested once, when there is a key, and attached only under the lease of its repository.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -25,6 +26,9 @@ impl AttachingHost for Host {
     async fn slot(&self, place: &str, ask: &AskSlot) -> Result<Slot, Silent> {
         ACCOUNT.with_borrow_mut(|(answer, told)| {
             told.push(format!("asks {place} for {} as {} {}", ask.name, ask.package, ask.distro));
+            if let Some(act) = self.meanwhile.borrow_mut().take() {
+                act();
+            }
             answer.clone().ok_or_else(|| Silent("it does not answer".to_owned()))
         })
     }
@@ -123,4 +127,17 @@ fn while_slipway_is_stopped_it_is_signed_and_not_attached() {
     attests(&edge);
     assert_eq!(told(), Vec::<String>::new());
     assert!(due(&edge).is_some_and(|at| at > edge.now()));
+}
+
+#[test]
+fn a_stop_that_comes_while_a_slot_is_asked_for_keeps_back_what_was_to_be_attached() {
+    let edge = Rc::new(to_be_attached());
+    ACCOUNT.with_borrow_mut(|(answer, _)| *answer = Some(Slot::Lent));
+    edge.meanwhile(|edge| {
+        edge.record.stop("operator", "a wrong package is public", edge.now()).expect("a switch");
+    });
+    attests(&edge);
+    assert_eq!(told().last().map(String::as_str), Some(format!("gives back {JAMMY} attestation true").as_str()));
+    // It is not sent and refused: it was not sent.
+    assert_eq!(due(&edge), Some(edge.now() + Duration::from_secs(30)));
 }

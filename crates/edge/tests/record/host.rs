@@ -61,7 +61,7 @@ pub(crate) struct Host {
     /// The deployments of jobs that run in the environment of their package, unless others are answered.
     deployments: RefCell<Vec<Value>>,
     sent: RefCell<Vec<Sent>>,
-    meanwhile: RefCell<Option<Meanwhile>>,
+    pub(super) meanwhile: RefCell<Option<Meanwhile>>,
     orders: RefCell<Vec<String>>,
     log: RefCell<Vec<String>>,
     /// Whether the secret with the signing key is set.
