@@ -54,6 +54,7 @@ fn takes_days(bug: Planted) -> bool {
             | Planted::TrustsAnyClock
             | Planted::IgnoresLimits
             | Planted::DeletesWhatIsHeld
+            | Planted::DeletesWhatAnotherHas
             | Planted::DeletesSharedParts
             | Planted::ReopensWhatIsClosed
     )
@@ -66,6 +67,9 @@ fn caught(bug: Planted) -> Option<String> {
         // What comes between a look and the deletion is too rare for chance.
         if let Some(violation) = broken_wish() {
             return Some(violation);
+        }
+        if let Some(violation) = course::run(deletion::shared(true)).violation {
+            return Some(format!("{:<9} a file of two packages: {}", violation.invariant, violation.what));
         }
         let caught = (swarm::OF_DAYS..swarm::OF_DAYS + SEEDS_OF_DAYS_MAX)
             .find_map(|seed| Some((seed, swarm::run_seed(seed).violation?)));
