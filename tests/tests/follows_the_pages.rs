@@ -424,6 +424,8 @@ fn withdraws(mira: &mut Story, day: &PatchDay) {
     let served = |mira: &Story, distro: &str, file: &str| mira.world.depot.served(distro, file).is_some();
     assert!(served(mira, "ubuntu/jammy", &gone), "a dry run does nothing");
     mira.says(&format!("{withdraw} --yes"), 0, "");
+    // No other release has it public; and it is gone by now.
+    mira.says(&format!("{withdraw} --shared --yes"), 0, "nothing of it is left to withdraw");
     assert!(!served(mira, "ubuntu/jammy", &gone), "nobody gets it any more");
     let one =
         "slipway withdraw rpm-el9 --version 17.3.1 --target ol/9 --reason \"it deletes what it should pack\" --yes";

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use slipway_stack::Part;
 use slipway_stack::apt::Apt;
 use slipway_stack::dnf::Dnf;
-use slipway_tests::e2e::harbour::{Harbour, can_run, is_staged, plan};
+use slipway_tests::e2e::harbour::{Harbour, can_run, credentials, is_staged, plan};
 use slipway_tests::e2e::{JAMMY, Package, Release, Rpm, Spoken, World, deb, rpm};
 
 /// The `slipway` command as the operator runs it.
@@ -150,6 +150,52 @@ fn dnf_sees_an_rpm_until_it_is_withdrawn_for_one_distro_and_the_other_keeps_it()
 }
 
 #[test]
+fn a_file_that_two_releases_have_public_is_taken_back_from_both_or_from_neither() {
+    let world = World::start("withdraw-shared");
+    let release = world.release("1.0.0");
+    let (tug, job) = release.ready(&deb("tug", "Pulls ships the wrong way.\n", 0));
+    world.gitlab.play(job, "mira");
+    release.wait_until_released("tug");
+    let the_same = |version: &str| {
+        let next = world.release(version);
+        next.plan(&["tug"]);
+        next.declare("tug", &tug).ok();
+        next.declare("tug", &tug).ok();
+        assert_eq!(next.target("tug")["state"], "staged");
+        next
+    };
+    let next = the_same("1.0.1");
+    world.gitlab.play(next.job("tug"), "mira");
+    next.wait_until_released("tug");
+
+    let dry_run = slipway(&world, &release, &["withdraw", "tug", "--dry-run"]).ended_with(0);
+    says(&dry_run, &["`1.0.1/tug`", "loses it, too", "--shared"]);
+    let asked = ["withdraw", "tug", "--reason", "it pulls the wrong way", "--yes"];
+    let refused = slipway(&world, &release, &asked).ended_with(1);
+    says(&refused, &["`1.0.1/tug` has the same public", "--shared"]);
+    assert!(world.depot.served(JAMMY, &tug.filename).is_some(), "nothing was done");
+    assert_eq!(world.rows(&release, "tug", "withdrawing").len(), 0);
+
+    let done = slipway(&world, &release, &[&asked[..], &["--shared"]].concat()).ended_with(0);
+    says(&done, &["withdrawn  tug  ubuntu/jammy  harbour/stable"]);
+    assert_eq!(world.depot.served(JAMMY, &tug.filename), None);
+    for release in [&release, &next] {
+        let target = release.target("tug");
+        assert_eq!(
+            (&target["state"], &target["withdrawal"]["reason"]),
+            (&json!("withdrawn"), &json!(asked[3])),
+            "{target}"
+        );
+    }
+    // Whoever has it in staging for another release does not bring it back.
+    let later = the_same("1.0.2");
+    let job = world.gitlab.play(later.job("tug"), "mira");
+    let refused = later.promote(&later.session(job), &["tug"]);
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(refused.text().contains("was taken back in 1.0.0"), "{}", refused.text());
+}
+
+#[test]
 fn a_withdrawal_whose_answer_was_lost_and_whose_edge_was_killed_is_finished_once() {
     let mut world = World::start("withdraw-killed");
     let release = world.release("1.0.0");
@@ -170,6 +216,16 @@ fn a_withdrawal_whose_answer_was_lost_and_whose_edge_was_killed_is_finished_once
     assert_eq!(world.depot.served(JAMMY, &tug.filename), None);
     assert_eq!(world.depot.count("delete"), 1, "what is gone is not deleted once more");
     assert_eq!(world.rows(&release, "tug", "withdrawn").len(), 1);
+}
+
+/// Somebody sets a tag of the public repository past Slipway.
+fn copy_by_hand(harbour: &Harbour, from: &str, to: &str) {
+    let (from, to) = (format!("docker://{}:{from}", harbour.staged()), format!("docker://{}:{to}", harbour.released()));
+    let mut copy = Command::new("skopeo");
+    copy.args(["--insecure-policy", "copy", "--all", "--preserve-digests", "--src-tls-verify=false"]);
+    copy.args(["--dest-tls-verify=false", "--src-creds", &credentials(), &from, &to]);
+    let ended = copy.output().expect("it is here");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 /// Debian's registry collects what no manifest names any more.
@@ -200,6 +256,10 @@ fn an_image_is_had_until_it_is_withdrawn_its_floating_tags_lead_back_and_what_st
         assert_eq!(harbour.served(tag).as_deref(), Some(bad.digest.as_str()), "{tag}");
     }
 
+    // Somebody has pushed a newer version by hand: what that is, nobody knows.
+    let foreign = harbour.push("by-hand", 1000);
+    copy_by_hand(&harbour, "by-hand", "17.4.0");
+
     let dry_run = slipway(world, &release, &["withdraw", "app", "--dry-run"]).ended_with(0);
     says(&dry_run, &["`17.3` leads to `17.3.0` again", "`latest` leads to `17.3.0` again", "containers go on running"]);
     for tag in ["17.3.1", "latest", "17.3"] {
@@ -215,6 +275,7 @@ fn an_image_is_had_until_it_is_withdrawn_its_floating_tags_lead_back_and_what_st
     for tag in ["17.3.0", "latest", "17.3"] {
         assert_eq!(harbour.served(tag).as_deref(), Some(kept.digest.as_str()), "{tag}");
     }
+    assert_eq!(harbour.served("17.4.0").as_deref(), Some(foreign.digest.as_str()), "what is not ours stays");
     let stored = |digest: &str| harbour.public().blob_file(digest.trim_start_matches("sha256:")).exists();
     assert!(stored(&bad.digest), "nothing has deleted its bytes yet");
     collect_garbage(&harbour);

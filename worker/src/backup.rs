@@ -1,21 +1,27 @@
 //! A project's record as lines of JSON, and made of them again. For the operator.
 //!
-//! Neither is ever whole in this program's memory: the audit leaves a page at a time, and what comes is given to the record a
-//! few hundred lines at a time. An answer or a body that breaks off lacks its last line, which has the digest of all others.
+//! Neither is whole in this invocation's memory: what the record gives passes through, the audit a page at a time, and what
+//! comes is given to the record a few hundred lines at a time. An answer or a body that breaks off lacks its last line, which
+//! has the digest of all others, and the edge's signature where it has a key.
 
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use slipway_core::config::Project;
+use slipway_core::exported::{Exported, NotGenuine};
 use slipway_core::release::Version;
+use slipway_core::signing::note::NotBelieved;
+use slipway_core::signing::{Signer as _, SigningError, TrustedKey};
 use slipway_ledger::{AUDIT_ROWS, End, ExportHead};
+use slipway_webcrypto::WebCrypto;
 use slipway_wire::{Digest, Hasher};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use worker::{Env, Request, Response};
+use worker::{ByteStream, Env, Request, Response};
 
 use crate::answer::{Answer, NO_STORE, Problem, json};
 use crate::clock;
 use crate::message::{self, ToDirectory, ToProject, ask, tell};
+use crate::{settings, signing};
 
 /// Who exports and imports, as the audit names them.
 const BY: &str = "operator";
@@ -25,30 +31,40 @@ const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// The longest line. A row of SQL has at most 2 MB.
 const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What a record gives of itself at first.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Begun {
-    pub(crate) head: ExportHead,
-    /// The first line, and the rows of all tables but the audit.
-    pub(crate) lines: String,
-}
+/// How many lines a record gives of itself at first, the first line and the rows of all tables but the audit, and how many of
+/// the audit are to be fetched after them.
+pub(crate) const LINES: &str = "slipway-lines";
+pub(crate) const AUDIT_LINES: &str = "slipway-audit-lines";
 
 /// The last line.
 #[derive(Serialize, Deserialize)]
 struct Last {
     end: End,
+    /// What the edge has signed of it, where it has a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// `GET …/export`.
 pub(crate) async fn export(env: &Env, project: &Project) -> Answer {
     let project_id = project.id;
-    let begun: Begun =
-        ask(message::project(env, project_id), &ToProject::Export { project_id, by: BY.to_owned() }).await?;
-    let audit_rows = begun.head.audit_rows;
+    // One that could not be signed at its end is not begun.
+    drop(signing::key(env).await.map_err(not_signed)?);
+    let mut begun =
+        tell(&message::project(env, project_id)?, &ToProject::Export { project_id, by: BY.to_owned() }).await?;
+    if begun.status_code() != 200 {
+        return Ok(begun);
+    }
+    let said = |name: &str| {
+        let said = begun.headers().get(name).ok().flatten().and_then(|said| said.parse::<u64>().ok());
+        said.ok_or_else(|| worker::Error::RustError("the record does not say what it gives".to_owned()))
+    };
+    let (lines_wanted, audit_rows) = (said(LINES)?, said(AUDIT_LINES)?);
     let way = Way {
         env: env.clone(),
         project_id,
-        next: Next::Lines(begun.lines),
+        next: Next::Lines(Box::new(begun.stream()?)),
+        lines_wanted,
         audit_rows,
         lines: 0,
         hasher: Hasher::default(),
@@ -61,7 +77,7 @@ pub(crate) async fn export(env: &Env, project: &Project) -> Answer {
             (Err(_), _) | (Ok(_), Next::Nothing) => None,
             _ => Some(way),
         };
-        Some((piece.map(String::into_bytes), rest))
+        Some((piece, rest))
     });
     let response = Response::from_stream(pieces)?;
     response.headers().set("content-type", "application/x-ndjson")?;
@@ -74,6 +90,7 @@ struct Way {
     env: Env,
     project_id: u64,
     next: Next,
+    lines_wanted: u64,
     audit_rows: u64,
     lines: u64,
     hasher: Hasher,
@@ -81,36 +98,96 @@ struct Way {
 
 /// What leaves next.
 enum Next {
-    Lines(String),
+    Lines(Box<ByteStream>),
     Audit(u64),
     Nothing,
 }
 
 impl Way {
-    async fn piece(&mut self) -> worker::Result<String> {
+    async fn piece(&mut self) -> worker::Result<Vec<u8>> {
         let piece = match std::mem::replace(&mut self.next, Next::Nothing) {
-            Next::Lines(lines) => {
-                self.next = Next::Audit(1);
-                lines
-            }
+            Next::Lines(mut stream) => match stream.next().await.transpose()? {
+                Some(piece) => {
+                    self.next = Next::Lines(stream);
+                    piece
+                }
+                None => {
+                    self.has_all(self.lines_wanted)?;
+                    self.next = Next::Audit(1);
+                    Vec::new()
+                }
+            },
             Next::Audit(first) if first <= self.audit_rows => {
                 let ask_for = ToProject::ExportAudit { project_id: self.project_id, first, last: self.audit_rows };
                 let lines: String = ask(message::project(&self.env, self.project_id), &ask_for)
                     .await
                     .map_err(|silent| worker::Error::RustError(silent.to_string()))?;
                 self.next = Next::Audit(first.saturating_add(AUDIT_ROWS));
-                lines
+                lines.into_bytes()
             }
             Next::Audit(_) => {
-                let end = Last { end: End { lines: self.lines, sha256: self.hasher.digest() } };
-                return Ok(format!("{}\n", serde_json::to_string(&end)?));
+                self.has_all(self.lines_wanted.saturating_add(self.audit_rows))?;
+                return self.last_line().await;
             }
-            Next::Nothing => String::new(),
+            Next::Nothing => Vec::new(),
         };
-        self.hasher.add(piece.as_bytes());
+        self.hasher.add(&piece);
         self.lines =
-            self.lines.saturating_add(u64::try_from(piece.bytes().filter(|byte| *byte == b'\n').count()).unwrap_or(0));
+            self.lines.saturating_add(u64::try_from(piece.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(0));
         Ok(piece)
+    }
+
+    /// A stream that is cut off may end like one that is whole.
+    fn has_all(&self, lines: u64) -> worker::Result<()> {
+        if self.lines == lines {
+            return Ok(());
+        }
+        Err(worker::Error::RustError(format!("{} lines came of {lines}", self.lines)))
+    }
+
+    async fn last_line(&self) -> worker::Result<Vec<u8>> {
+        let end = End { lines: self.lines, sha256: self.hasher.digest() };
+        let failed = |error: SigningError| worker::Error::RustError(error.to_string());
+        let note = match signing::key(&self.env).await.map_err(failed)? {
+            Some(key) => {
+                let config = settings::config()?;
+                let signed = exported(self.project_id, &end).sign(&config.edge.url, &key).await;
+                Some(signed.map_err(failed)?.to_string())
+            }
+            None => None,
+        };
+        let mut line = serde_json::to_vec(&Last { end, note })?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+fn exported(project: u64, end: &End) -> Exported {
+    Exported { project, lines: end.lines, sha256: end.sha256 }
+}
+
+fn not_signed(error: SigningError) -> Problem {
+    Problem::new(503, "signing-key", format!("The signing key cannot be used: {error}. `readyz` says what is missing."))
+}
+
+/// Refuses an export that this edge's key has not signed, the present one or a former one. Where there is no key, nothing is
+/// known of who made a file.
+async fn is_genuine(env: &Env, project_id: u64, end: &End, note: Option<&str>) -> Result<(), Problem> {
+    let Some(key) = signing::key(env).await.map_err(not_signed)? else { return Ok(()) };
+    let config = settings::config()?;
+    let all = std::iter::once(*key.public_key()).chain(config.edge.former_keys.iter().copied());
+    let keys: Vec<TrustedKey> = all.map(|key| TrustedKey { name: None, key }).collect();
+    match exported(project_id, end).check(note, &keys, &WebCrypto).await {
+        Ok(_) => Ok(()),
+        Err(NotGenuine::NotBelieved(NotBelieved::Cryptography(error))) => Err(not_signed(error)),
+        Err(why) => Err(Problem::new(
+            409,
+            "not-signed",
+            format!(
+                "The export is not imported: {why}. It must be signed by this edge's signing key or by one of its `former_keys`; \
+                 how an export of an edge without a key is imported is in the operator's page about backup and restore."
+            ),
+        )),
     }
 }
 
@@ -128,8 +205,8 @@ pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) 
         if end.is_some() {
             return Err(broken("something follows its last line"));
         }
-        if let Ok(Last { end: found }) = serde_json::from_str(&line) {
-            end = Some(found);
+        if let Ok(last) = serde_json::from_str::<Last>(&line) {
+            end = Some(last);
             continue;
         }
         hasher.add(line.as_bytes());
@@ -160,10 +237,11 @@ pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) 
     if !batch.is_empty() {
         told(env, project_id, &ToProject::ImportRows { project_id, id: id.clone(), lines: batch }).await?;
     }
-    let end = end.ok_or_else(|| broken("its last line is missing: it broke off"))?;
+    let Last { end, note } = end.ok_or_else(|| broken("its last line is missing: it broke off"))?;
     if end != (End { lines: count, sha256: hasher.digest() }) {
         return Err(broken("its lines do not have the digest that the last one says"));
     }
+    is_genuine(env, project_id, &end, note.as_deref()).await?;
     let mut answer = told(env, project_id, &ToProject::ImportEnds { project_id, id, end, by: BY.to_owned() }).await?;
     let versions: Vec<Version> = serde_json::from_str(&answer.text().await?)?;
     for version in &versions {

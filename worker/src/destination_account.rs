@@ -6,6 +6,7 @@ use std::time::Duration;
 use slipway_core::api::{self, AdoptionRequest};
 use slipway_core::cargo::{Cargo, Name};
 use slipway_core::config::Config;
+use slipway_core::log::{Entry, Level};
 use slipway_core::route::Site;
 use slipway_core::store::Store;
 use slipway_core::sweep::{Known, Repository, Swept};
@@ -14,7 +15,7 @@ use slipway_edge::account::Account;
 use slipway_edge::port::{AccountHost, SOON, Silent};
 use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
-use slipway_edge::sweep::{self, NotAdopted, SweepHost};
+use slipway_edge::sweep::{self, NotAdopted, Run, SweepHost};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::answer::{Answer, Problem, finish, json};
@@ -26,7 +27,7 @@ use crate::{clock, settings};
 /// When a new account is swept first. Whoever makes it has a release to bring out, which goes before.
 const FIRST_SWEEP: Duration = Duration::from_mins(10);
 /// When a sweep is tried again that ended otherwise than it should.
-const SWEEP_AGAIN: Duration = Duration::from_mins(5);
+const SWEEP_AGAIN: Duration = Duration::from_mins(1);
 
 #[durable_object(alarm)]
 pub struct DestinationAccount {
@@ -116,8 +117,8 @@ impl DestinationAccount {
                 self.state.storage().set_alarm(SOON).await?;
                 json(202, &())
             }
-            ToAccount::Strangers { place, repository } => {
-                json(200, &sweep::shown(self.account()?, &Site { place, repository })?)
+            ToAccount::Strangers { place, repository, project_id } => {
+                json(200, &sweep::shown(self.account()?, &Site { place, repository }, project_id)?)
             }
             ToAccount::Adopt { asked, actor } => self.adopt(&asked, &actor).await,
         }
@@ -144,9 +145,16 @@ impl DestinationAccount {
         let Some(place) = sweep::place(account)? else { return Ok(sweep::EVERY) };
         let config = settings::config()?;
         let repositories = config.repositories(&place);
-        let host = Host::new(AtPlace { env: &self.env, place }, PLACE_LIMIT);
-        let next = sweep::run(account, &self.readings, &host, &repositories).await?;
-        Ok(next.map_or(sweep::EVERY, |next| next.since(clock::now()).max(SOON)))
+        let host = Host::new(AtPlace { env: &self.env, place: place.clone() }, PLACE_LIMIT);
+        let began_at = clock::now();
+        let Run { next, pages, requests } = sweep::run(account, &self.readings, &host, &repositories).await?;
+        let now = clock::now();
+        if pages > 0 {
+            let told = format!("the sweep of `{place}` has read {pages} pages with {requests} requests in this run");
+            let took = u64::try_from(now.since(began_at).as_millis()).ok();
+            crate::log::write(&Entry { ms: took, ..Entry::note(Level::Info, &told) });
+        }
+        Ok(next.map_or(sweep::EVERY, |next| next.since(now).max(SOON)))
     }
 
     async fn adopt(&self, asked: &AdoptionRequest, actor: &str) -> Answer {

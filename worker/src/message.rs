@@ -170,7 +170,13 @@ pub(crate) enum ToAccount {
     /// Read these repositories whole now.
     Sweep { place: String, repositories: Vec<String> },
     /// What is a stranger in a repository.
-    Strangers { place: String, repository: String },
+    Strangers {
+        place: String,
+        repository: String,
+        /// Whose members are shown them. Nobody's are shown what one project alone knows.
+        #[serde(default)]
+        project_id: u64,
+    },
     /// Take strangers for known.
     Adopt { asked: Box<AdoptionRequest>, actor: String },
 }

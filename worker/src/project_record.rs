@@ -147,6 +147,7 @@ fn is_answered_meanwhile(message: &ToProject) -> bool {
 fn needs_the_switch(message: &ToProject) -> bool {
     match message {
         ToProject::MayAct(_)
+        | ToProject::MayEnd { .. }
         | ToProject::MayWithdraw { .. }
         | ToProject::Sent { .. }
         | ToProject::Promote { .. }
@@ -170,6 +171,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Sweep { .. }
         | ToProject::Retention { .. }
         | ToProject::CanDoWithout { .. }
+        | ToProject::ImagesIn { .. }
         | ToProject::Audit { .. }
         | ToProject::Heads { .. }
         | ToProject::Export { .. }

@@ -16,7 +16,8 @@ use crate::message::{self, ToAccount, ask, tell};
 pub(crate) async fn shown(env: &Env, config: &Config, project: &Project) -> Answer {
     let asked = config.public_repositories(project.id).into_iter().map(async |of| {
         let (place, repository) = (of.site.place.clone(), of.site.repository);
-        ask::<SweptRepository>(message::account(env, &of.site.place), &ToAccount::Strangers { place, repository }).await
+        let strangers = ToAccount::Strangers { place, repository, project_id: project.id };
+        ask::<SweptRepository>(message::account(env, &of.site.place), &strangers).await
     });
     let repositories =
         join_all(asked).await.into_iter().collect::<Result<Vec<_>, Silent>>().map_err(|silent| unasked(&silent))?;

@@ -1,5 +1,5 @@
-//! Fuzzing, as a suite among the tests: for each reader of what comes from outside, a minute of made-up inputs, begun
-//! from the samples in `tests/fuzz/corpus`.
+//! Fuzzing, as a suite among the tests: for each reader of what comes from outside, be it over the network or as a file that
+//! somebody hands in, 40 seconds of made-up inputs, begun from the samples in `tests/fuzz/corpus`.
 //!
 //! `cargo fuzz` and its build are of their own: everything is compiled with the sanitizer's instrumentation, for which the
 //! stable compiler is told to allow what it needs (`RUSTC_BOOTSTRAP`).
@@ -18,18 +18,28 @@ use crate::test::{self, Suite};
 use crate::tools::{cargo, output, run_logged};
 
 /// What is fuzzed: the programs of `tests/fuzz`.
-const TARGETS: [&str; 4] = ["webhook_body", "id_token", "key_set", "slipway_toml"];
+const TARGETS: [&str; 9] = [
+    "webhook_body",
+    "id_token",
+    "key_set",
+    "slipway_toml",
+    "audit_export",
+    "audit_rows",
+    "signed_head",
+    "envelope",
+    "record_export",
+];
 
 const CARGO_FUZZ: &str = "0.13.2";
 
 /// How long each runs, unless `SLIPWAY_FUZZ_SECONDS` says otherwise.
-const SECONDS: u32 = 60;
+const SECONDS: u32 = 40;
 
 const HELP: &str = "\
 cargo xtask fuzz
 
-For each reader of what comes from outside (webhooks, ID tokens, key sets, slipway.toml) a minute of made-up inputs, or
-`SLIPWAY_FUZZ_SECONDS`. An input that breaks one is left in `tests/fuzz/artifacts`.
+For each reader of what comes from outside (webhooks, ID tokens, key sets, slipway.toml, exports of audits and records, signed
+heads, attestations) 40 seconds of made-up inputs, or `SLIPWAY_FUZZ_SECONDS`. An input that breaks one is left in `tests/fuzz/artifacts`.
 ";
 
 pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {

@@ -162,12 +162,14 @@ fn in_time(host: &impl ProjectHost, version: &Version, held: Held) -> Result<(),
 
 /// A moment that lies ahead, and not further than that.
 fn ahead(until: Timestamp, max: Duration, now: Timestamp) -> Result<Timestamp, Denied> {
-    if until <= now || until > now + max {
-        let days = max.as_secs() / 86_400;
-        let what = format!("`until` must lie ahead, and at most {days} days.");
-        return Err(Denied::new(422, "bad-request", what));
-    }
-    Ok(until)
+    let why = if until <= now {
+        "is over already".to_owned()
+    } else if until > now + max {
+        format!("is more than {} days ahead", max.as_secs() / 86_400)
+    } else {
+        return Ok(until);
+    };
+    Err(Denied::new(422, "bad-request", format!("`until` is {until}, which {why}.")))
 }
 
 /// The gates that are to be opened.

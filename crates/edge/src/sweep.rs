@@ -71,6 +71,9 @@ pub(crate) const TABLES: &[&str] = &[
     "CREATE TABLE sweeper (one INTEGER PRIMARY KEY CHECK (one = 1), place TEXT NOT NULL)",
 ];
 
+/// Whose record knows a stranger otherwise. Of those that were found before this was written down, nobody's.
+pub const WHOSE: &[&str] = &["ALTER TABLE strangers ADD COLUMN project_id INTEGER NOT NULL DEFAULT 0"];
+
 /// How often a repository is read whole.
 pub const EVERY: Duration = Duration::from_hours(1);
 /// How soon it is tried again to read one that could not be read.
@@ -198,15 +201,26 @@ impl Sweep {
     }
 }
 
+/// What one run has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// When to go on. `None` where there is nothing to read.
+    pub next: Option<Timestamp>,
+    /// How many pages were read, and all was done that follows from them.
+    pub pages: u64,
+    /// How many requests were made, to servers and to other objects.
+    pub requests: u64,
+}
+
 /// Reads the repositories that are due as far as one run may, and says when to go on.
 pub async fn run(
     account: &Account<impl Sql>,
     readings: &Readings,
     host: &impl SweepHost,
     repositories: &[Repository],
-) -> Result<Option<Timestamp>, SqlError> {
+) -> Result<Run, SqlError> {
     let began_at = host.now();
-    let mut made = 0;
+    let (mut made, mut pages) = (0, 0);
     for repository in repositories {
         loop {
             let sweep = Sweep::of(account.sql(), &repository.site.repository)?;
@@ -215,13 +229,14 @@ pub async fn run(
             }
             let is_spent = made >= REQUESTS_MAX || host.now().since(began_at) > RUN_MAX;
             if is_spent {
-                return Ok(Some(host.now() + SOON));
+                return Ok(Run { next: Some(host.now() + SOON), pages, requests: made });
             }
             if let Err(trouble) = page(account, readings, host, repository, &sweep, &mut made).await? {
                 host.log(&format!("{} is not swept: {trouble}", repository.site.repository));
                 failed(account.sql(), repository, &trouble, host.now())?;
                 break;
             }
+            pages += 1;
         }
     }
     let now = host.now();
@@ -230,7 +245,7 @@ pub async fn run(
         let due_at = Sweep::of(account.sql(), &repository.site.repository)?.due_at(now).max(now + SOON);
         next = Some(next.map_or(due_at, |next: Timestamp| next.min(due_at)));
     }
-    Ok(next)
+    Ok(Run { next, pages, requests: made })
 }
 
 fn failed(sql: &impl Sql, repository: &Repository, trouble: &Trouble, now: Timestamp) -> Result<(), SqlError> {
@@ -396,13 +411,13 @@ fn sort_out(
                 Verdict::Stranger => {
                     let known = serde_json::to_string(known).map_err(|error| SqlError(error.to_string()))?;
                     let values: Vec<Value> =
-                        of.into_iter().chain([known.into(), now.0.into(), began_at.0.into()]).collect();
+                        of.into_iter().chain([known.into(), now.0.into(), began_at.0.into(), (*project_id).into()]).collect();
                     sql.query(
                         "INSERT INTO strangers
-                         (repository, under, filename, digest, known, found_at, seen_at, looks, absent, is_told)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1, 0, 0)
+                         (repository, under, filename, digest, known, found_at, seen_at, looks, absent, is_told, project_id)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1, 0, 0, ?8)
                          ON CONFLICT (repository, under, filename, digest) DO UPDATE SET
-                            known = ?5, looks = looks + (seen_at < ?7), seen_at = ?6, absent = 0",
+                            known = ?5, project_id = ?8, looks = looks + (seen_at < ?7), seen_at = ?6, absent = 0",
                         &values,
                     )?;
                 }
@@ -463,17 +478,21 @@ async fn tell_strangers(
 ) -> Result<Result<(), Silent>, SqlError> {
     let name = repository.site.repository.as_str();
     let rows = sql.query(
-        "SELECT under, filename, digest, known FROM strangers
+        "SELECT under, filename, digest, known, project_id FROM strangers
          WHERE repository = ? AND is_told = 0 AND (digest <> '' OR looks > 1) ORDER BY under, filename, digest LIMIT 500",
         &[name.into()],
     )?;
     if rows.is_empty() {
         return Ok(Ok(()));
     }
-    let found = rows.iter().map(stranger).collect::<Result<Vec<Stranger>, SqlError>>()?;
-    let told = Told::Strangers { site: repository.site.clone(), found };
-    if let Err(silent) = tell_all(host, repository, &told, made).await {
-        return Ok(Err(silent));
+    *made += as_count(repository.projects.len());
+    for project_id in &repository.projects {
+        let found = rows.iter().map(|row| stranger_for(row, row.natural(4)?, *project_id));
+        let found = found.collect::<Result<Vec<Stranger>, SqlError>>()?;
+        let told = Told::Strangers { site: repository.site.clone(), found };
+        if let Err(silent) = host.tell(*project_id, &told).await {
+            return Ok(Err(silent));
+        }
     }
     sql.atomically(|| {
         for row in &rows {
@@ -485,6 +504,12 @@ async fn tell_strangers(
         }
         Ok(Ok(()))
     })
+}
+
+/// A stranger as those may know it who read a project, where the record of `whose` knows it otherwise.
+fn stranger_for(row: &Row, whose: u64, project_id: u64) -> Result<Stranger, SqlError> {
+    let Stranger { listed, known } = stranger(row)?;
+    Ok(Stranger { listed, known: if whose == project_id { known } else { known.for_others() } })
 }
 
 fn stranger(row: &Row) -> Result<Stranger, SqlError> {
@@ -575,8 +600,8 @@ fn of_baseline(sql: &impl Sql, repository: &str) -> Result<(u64, Digest), SqlErr
 
 // ---- what people see and do ----
 
-/// How far a repository is read, and the strangers in it.
-pub fn shown(account: &Account<impl Sql>, site: &Site) -> Result<api::SweptRepository, SqlError> {
+/// How far a repository is read, and the strangers in it, for those who read a project.
+pub fn shown(account: &Account<impl Sql>, site: &Site, project_id: u64) -> Result<api::SweptRepository, SqlError> {
     let sql = account.sql();
     let name = site.repository.as_str();
     let rows = sql.query(
@@ -598,16 +623,19 @@ pub fn shown(account: &Account<impl Sql>, site: &Site) -> Result<api::SweptRepos
         }
     }
     let rows = sql.query(
-        "SELECT under, filename, digest, known, found_at, seen_at FROM strangers
+        "SELECT under, filename, digest, known, found_at, seen_at, project_id FROM strangers
          WHERE repository = ? AND (digest <> '' OR looks > 1) ORDER BY found_at, under, filename, digest LIMIT ?",
         &[name.into(), SHOWN_MAX.into()],
     )?;
     for row in &rows {
-        let Stranger { listed, known } = stranger(row)?;
+        let Stranger { listed, known } = stranger_for(row, row.natural(6)?, project_id)?;
+        let of_another = matches!(known, Known::Elsewhere { .. });
         let tag = tag_of(&listed.under).map(str::to_owned);
         let (expected, version, why) = match known {
             Known::Differs { version, expected } => (Some(expected), Some(version), "differs"),
             Known::TakenBack { version } => (None, Some(version), "withdrawn"),
+            Known::Elsewhere { taken_back: false } => (None, None, "differs"),
+            Known::Elsewhere { taken_back: true } => (None, None, "withdrawn"),
             _ => (None, None, "unknown"),
         };
         shown.strangers.push(api::Stranger {
@@ -618,6 +646,7 @@ pub fn shown(account: &Account<impl Sql>, site: &Site) -> Result<api::SweptRepos
             why: why.to_owned(),
             expected,
             version,
+            of_another,
             found_at: Timestamp(row.integer(4)?).to_string(),
             seen_at: Timestamp(row.integer(5)?).to_string(),
         });

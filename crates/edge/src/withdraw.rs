@@ -92,9 +92,15 @@ pub async fn ask<S: Sql>(
         let found = looks.iter().find(|(other, _)| other.key == one.key && other.distro == one.distro);
         let found = match found.map(|(_, look)| look) {
             Some(Ok((Seen::Digest(found), _))) if *found == one.digest => None,
-            Some(Ok((Seen::Digest(found), _))) => Some(format!("other bytes are there, {found}, and will stay")),
-            Some(Ok((Seen::Nothing, _))) => Some("nothing is there".to_owned()),
-            Some(Ok((Seen::WithoutDigest, _))) => Some("its SHA-256 is not computed yet".to_owned()),
+            Some(Ok((Seen::Digest(found), _))) => {
+                Some(format!("other bytes are there, {found}: they stay, and nothing will be deleted"))
+            }
+            Some(Ok((Seen::Nothing, _))) => {
+                Some("nothing is there: it is gone already, and will be written down as withdrawn".to_owned())
+            }
+            Some(Ok((Seen::WithoutDigest, _))) => {
+                Some("its SHA-256 is not computed yet: that will be awaited".to_owned())
+            }
             Some(Err(why)) => Some(format!("it cannot be seen now: {why}")),
             None => None,
         };

@@ -10,17 +10,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use slipway_core::api::{Expectation, StagedFile};
 use slipway_core::approval::{Approval, Via};
-use slipway_core::cargo::{Cargo, Kind};
+use slipway_core::cargo::Cargo;
 use slipway_core::config::Config;
-use slipway_core::expectation::Planned;
 use slipway_core::inventory::Seen;
-use slipway_core::promotion::{Order, OrderTarget};
-use slipway_core::release::{Key, Maturity, TargetState, Version};
+use slipway_core::promotion::Order;
+use slipway_core::release::{TargetState, Version};
 use slipway_core::report::Report;
-use slipway_core::route::{How, Site};
-use slipway_core::secret::JobSession;
+use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
@@ -30,34 +27,14 @@ use slipway_edge::project;
 use slipway_gitlab::Instance;
 use slipway_gitlab::webhook::Event;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Named, Record, Sight, Sql as _};
+use slipway_ledger::{Named, Record, Sql as _};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
-const NOW: Timestamp = Timestamp(1_795_392_000_000);
-const PROJECT: u64 = 1001;
-const PIPELINE: u64 = 7;
-const JAMMY: &str = "ubuntu/jammy";
-const EVENTS_MAX: usize = 5;
+use support::{JAMMY, NOW, PIPELINE, PROJECT, config, key, record, version};
 
-const CONFIG: &str = r#"
-    [edge]
-    url = "https://slipway.example.com"
-    [gitlab]
-    url = "https://gitlab.example.com"
-    token = "GITLAB_TOKEN"
-    [places.depot]
-    kind = "packagecloud"
-    url = "https://packages.example.com"
-    token = "PLACE_TOKEN"
-    [[projects]]
-    id = 1001
-    namespace_id = 71
-    name = "tug"
-    webhook_token = "WEBHOOK_TOKEN"
-    [[routes]]
-    staging = { place = "depot", repository = "harbour-ci/pre-release" }
-    public = { place = "depot", repository = "harbour/stable" }
-"#;
+mod support;
+
+const EVENTS_MAX: usize = 5;
 
 /// The edge's host: GitLab answers at once, and always the same; packages' objects take every order.
 struct Host {
@@ -166,71 +143,18 @@ impl ProjectHost for Host {
     fn log(&self, _line: &str) {}
 }
 
-fn version() -> Version {
-    "1.2.0".parse().expect("a version")
-}
-
-fn site(repository: &str) -> Site {
-    Site { place: "depot".to_owned(), repository: repository.to_owned() }
-}
-
-fn session() -> JobSession {
-    JobSession {
-        project_id: PROJECT,
-        project_path: "harbour/tug".to_owned(),
-        pipeline_id: PIPELINE,
-        job_id: 1,
-        user: "mira".to_owned(),
-        user_id: 7,
-        user_level: None,
-        environment: None,
-        environment_protected: false,
-        ref_name: "v1.2.0".to_owned(),
-        sha: "aa".to_owned(),
-        token_id: "t".to_owned(),
-        ends_at: NOW,
-    }
-}
-
 /// A record with three staged packages.
 fn staged() -> Record<Database> {
-    let record = Record::open(Database::in_memory()).expect("a record");
-    record.know_project(PROJECT).expect("known");
+    let record = record();
     for key in ["one", "two", "three"] {
         stage(&record, key, &[JAMMY]);
     }
     record
 }
 
-/// Plans a package, declares its file and sees that in staging.
-fn stage(record: &Record<Database>, key: &str, distros: &[&str]) {
-    let (key, session): (Key, _) = (key.parse().expect("a key"), session());
-    let target =
-        |distro: &&str| OrderTarget { distro: (*distro).to_owned(), public: site("harbour/stable"), how: How::Copy };
-    let planned = Planned {
-        key: key.clone(),
-        expect: Expectation {
-            distros: distros.iter().map(|distro| (*distro).to_owned()).collect(),
-            tags: Vec::new(),
-            kind: Kind::Deb,
-            architecture: None,
-            release_job: format!("release: [{key}]"),
-            environment: format!("release/{key}"),
-            release_all_job: None,
-            release_all_environment: None,
-            skip: None,
-        },
-        staging: site("harbour-ci/pre-release"),
-        targets: distros.iter().map(target).collect(),
-    };
-    let policy = Digest::of(b"policy");
-    record.expect(&version(), &session, &policy, Maturity::Final, &[planned], NOW).expect("a plan");
-    let digest = Digest::of(key.as_str().as_bytes());
-    let file = StagedFile { filename: format!("{key}_1.2.0_amd64.deb"), image: None, digest, size: 3 };
-    record.declare(&version(), &key, &file, false, &session, NOW).expect("declared");
-    for distro in distros {
-        record.seen_in_staging(&version(), &key, distro, &digest, &Sight::Declared, NOW).expect("seen");
-    }
+/// A package whose bytes are its name.
+fn stage(record: &Record<Database>, name: &str, distros: &[&str]) {
+    support::stage(record, name, distros, &format!("{name}_1.2.0_amd64.deb"), name.as_bytes());
 }
 
 /// What GitLab may send. A number is the job that it tells of.
@@ -326,7 +250,7 @@ fn after(
 
 #[test]
 fn every_order_of_up_to_five_events_with_duplicates_ends_the_same() {
-    let (events, config) = (events(), Config::parse(CONFIG).expect("a configuration"));
+    let (events, config) = (events(), config(""));
     let gitlab = Instance::new(config.gitlab.url.clone(), Token::new("t"));
     let staged = staged();
     let mut ends: BTreeMap<BTreeSet<usize>, String> = BTreeMap::new();
@@ -364,7 +288,7 @@ fn every_order_of_up_to_five_events_with_duplicates_ends_the_same() {
 
 #[test]
 fn a_job_that_was_played_forty_days_ago_is_refused_once_and_told_to_be_played_again() {
-    let (events, config) = (events(), Config::parse(CONFIG).expect("a configuration"));
+    let (events, config) = (events(), config(""));
     let gitlab = Instance::new(config.gitlab.url.clone(), Token::new("t"));
     let (record, host) = (staged(), Host::new());
     let project = config.project("tug").expect("the project");
@@ -384,10 +308,9 @@ fn a_job_that_was_played_forty_days_ago_is_refused_once_and_told_to_be_played_ag
 #[test]
 fn a_job_whose_package_moves_on_while_it_is_judged_is_judged_again() {
     const NOBLE: &str = "ubuntu/noble";
-    let config = CONFIG.replace("webhook_token", "release_levels = [\"maintainer\"]\n    webhook_token");
-    let config = Config::parse(&config).expect("a configuration");
+    let config = config("release_levels = [\"maintainer\"]");
     let gitlab = Instance::new(config.gitlab.url.clone(), Token::new("t"));
-    let (record, host, key) = (Rc::new(staged()), Host::new(), "four".parse::<Key>().expect("a key"));
+    let (record, host, key) = (Rc::new(staged()), Host::new(), key("four"));
     stage(&record, "four", &[JAMMY, NOBLE]);
     let digest = Digest::of(b"four");
     let candidate = record.candidate(&version(), &key).expect("a record").expect("the package");

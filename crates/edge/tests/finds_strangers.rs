@@ -6,14 +6,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::json;
-use slipway_core::api::{AdoptionRequest, Expectation, StagedFile, SweptRepository};
-use slipway_core::cargo::Kind;
+use slipway_core::api::{AdoptionRequest, SweptRepository};
 use slipway_core::config::Config;
-use slipway_core::expectation::Planned;
-use slipway_core::promotion::OrderTarget;
-use slipway_core::release::{Key, Maturity, TargetState, Version};
-use slipway_core::route::{How, Site};
-use slipway_core::secret::JobSession;
+use slipway_core::release::TargetState;
 use slipway_core::store::Store;
 use slipway_core::sweep::{Known, Swept};
 use slipway_core::time::Timestamp;
@@ -22,38 +17,21 @@ use slipway_edge::port::{AccountHost, Clock, Silent};
 use slipway_edge::reading::Readings;
 use slipway_edge::sweep::{self, NotAdopted, SweepHost, Told};
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Record, Sight, audit};
+use slipway_ledger::{Record, audit};
 use slipway_packagecloud::Account as AtServer;
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
-const NOW: Timestamp = Timestamp(1_795_392_000_000);
-const JAMMY: &str = "ubuntu/jammy";
-const STABLE: &str = "harbour/stable";
-const STAGING: &str = "harbour-ci/pre-release";
+use support::{JAMMY, NOW, STABLE, STAGING, config, key, site, version};
 
-const CONFIG: &str = r#"
-    [edge]
-    url = "https://slipway.example.com"
-    [gitlab]
-    url = "https://gitlab.example.com"
-    token = "GITLAB_TOKEN"
-    [places.depot]
-    kind = "packagecloud"
-    url = "https://packages.example.com"
-    token = "PLACE_TOKEN"
-    [[projects]]
-    id = 1001
-    namespace_id = 71
-    name = "tug"
-    webhook_token = "WEBHOOK_TOKEN"
+mod support;
+
+/// A second project with the same route.
+const PILOT: &str = r#"
     [[projects]]
     id = 1002
     namespace_id = 71
     name = "pilot"
     webhook_token = "WEBHOOK_TOKEN_PILOT"
-    [[routes]]
-    staging = { place = "depot", repository = "harbour-ci/pre-release" }
-    public = { place = "depot", repository = "harbour/stable" }
 "#;
 
 /// Distro version, file name, contents. `None`: the server has not hashed it.
@@ -82,7 +60,7 @@ impl World {
     fn new() -> Self {
         let record = || Record::open(Database::in_memory()).expect("a fresh record");
         Self {
-            config: Config::parse(CONFIG).expect("a good file"),
+            config: config(PILOT),
             account: Account::open(Database::in_memory()).expect("a fresh account"),
             readings: Readings::default(),
             records: [(1001, record()), (1002, record())].into(),
@@ -111,7 +89,7 @@ impl World {
         let repositories = self.config.repositories("depot");
         for runs in 1..1000 {
             let run = sweep::run(&self.account, &self.readings, self, &repositories).now_or_never();
-            let next = run.expect("nothing waits").expect("a database").expect("there is always a next");
+            let next = run.expect("nothing waits").expect("a database").next.expect("there is always a next");
             if next > self.now.get() + Duration::from_secs(1) {
                 return runs;
             }
@@ -127,7 +105,11 @@ impl World {
     }
 
     fn shown(&self) -> SweptRepository {
-        sweep::shown(&self.account, &site(STABLE)).expect("a database")
+        self.shown_to(1001)
+    }
+
+    fn shown_to(&self, project_id: u64) -> SweptRepository {
+        sweep::shown(&self.account, &site(STABLE), project_id).expect("a database")
     }
 
     /// The strangers: file name and why.
@@ -145,50 +127,19 @@ impl World {
 
     /// `1.2.0` of tug has this file staged.
     fn stages(&self, filename: &str, contents: &[u8]) {
-        let by = JobSession {
-            project_id: 1001,
-            project_path: "harbour/tug".to_owned(),
-            pipeline_id: 7,
-            job_id: 80,
-            user: "mira".to_owned(),
-            user_id: 7,
-            user_level: None,
-            environment: None,
-            environment_protected: false,
-            ref_name: "v1.2.0".to_owned(),
-            sha: "aa".to_owned(),
-            token_id: "t".to_owned(),
-            ends_at: NOW,
-        };
-        let planned = Planned {
-            key: key(),
-            expect: Expectation {
-                distros: vec![JAMMY.to_owned()],
-                tags: Vec::new(),
-                kind: Kind::Deb,
-                architecture: None,
-                release_job: "release: [deb]".to_owned(),
-                environment: "release/deb".to_owned(),
-                release_all_job: None,
-                release_all_environment: None,
-                skip: None,
-            },
-            staging: site(STAGING),
-            targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site(STABLE), how: How::Copy }],
-        };
-        let digest = Digest::of(contents);
-        let file = StagedFile { filename: filename.to_owned(), image: None, digest, size: 3 };
-        let record = &self.records[&1001];
-        record.expect(&version(), &by, &Digest::of(b"p"), Maturity::Final, &[planned], NOW).expect("a plan");
-        record.declare(&version(), &key(), &file, false, &by, NOW).expect("a declaration");
-        record.seen_in_staging(&version(), &key(), JAMMY, &digest, &Sight::Declared, NOW).expect("a look");
+        support::stage(&self.records[&1001], "deb", &[JAMMY], filename, contents);
     }
 
     /// The same, and it is released.
     fn releases(&self, filename: &str, contents: &[u8]) {
         self.stages(filename, contents);
-        let is_released =
-            self.records[&1001].published_outside(&version(), &key(), JAMMY, &Digest::of(contents), self.now.get());
+        let is_released = self.records[&1001].published_outside(
+            &version(),
+            &key("deb"),
+            JAMMY,
+            &Digest::of(contents),
+            self.now.get(),
+        );
         assert!(is_released.expect("a database"));
     }
 
@@ -205,18 +156,6 @@ impl World {
         self.dies_after.set(Some(left.saturating_sub(1)));
         left > 0
     }
-}
-
-fn site(repository: &str) -> Site {
-    Site { place: "depot".to_owned(), repository: repository.to_owned() }
-}
-
-fn version() -> Version {
-    "1.2.0".parse().expect("a version")
-}
-
-fn key() -> Key {
-    "deb".parse().expect("a key")
 }
 
 impl Clock for World {
@@ -386,6 +325,32 @@ fn what_slipway_has_released_is_no_stranger_and_other_bytes_under_its_name_are()
     assert_eq!(world.strangers(), [("tug_1.2.0_amd64.deb".to_owned(), "differs".to_owned())]);
     let asked = adoption(&[Digest::of(b"evil")], false);
     assert!(matches!(adopt(&world, &asked), Err(NotAdopted::KnownOtherwise(_))), "it cannot be adopted");
+}
+
+#[test]
+fn what_another_project_released_is_named_to_its_own_members_alone() {
+    let world = World::new();
+    world.sweeps();
+    world.releases("tug_1.2.0_amd64.deb", b"tug");
+    world.has(STABLE, "tug_1.2.0_amd64.deb", b"evil");
+    world.sweeps_again();
+    let own = &world.shown_to(1001).strangers[0];
+    assert_eq!((own.expected, own.version.clone(), own.of_another), (Some(Digest::of(b"tug")), Some(version()), false));
+    for other in [1002, 0] {
+        let shown = &world.shown_to(other).strangers[0];
+        assert_eq!((shown.expected, shown.version.clone(), shown.of_another), (None, None, true), "{other}");
+        // What is public is said: which file, with which bytes.
+        assert_eq!((shown.why.as_str(), shown.digest), ("differs", Some(Digest::of(b"evil"))));
+    }
+    let audited = |project_id| {
+        let rows = audit::entries(world.records[&project_id].sql(), 1, 100).expect("rows");
+        let found = rows.into_iter().find(|row| row.event.action == "found-stranger").expect("it is in the audit");
+        found.event.details
+    };
+    assert!(audited(1001).contains("1.2.0") && audited(1001).contains(&Digest::of(b"tug").to_string()));
+    let others = audited(1002);
+    assert!(others.contains("of_another") && others.contains(&Digest::of(b"evil").to_string()), "{others}");
+    assert!(!others.contains("\"version\"") && !others.contains(&Digest::of(b"tug").to_string()), "{others}");
 }
 
 #[test]

@@ -1121,6 +1121,9 @@ pub struct Stranger {
     pub expected: Option<Digest>,
     /// The release that says so.
     pub version: Option<Version>,
+    /// Whether another project of this deployment says so. What it knows is for those who may read it.
+    #[serde(default)]
+    pub of_another: bool,
     /// When it was first seen.
     pub found_at: String,
     /// When it was last seen.

@@ -137,7 +137,7 @@ fn places(
                 continue;
             }
         };
-        let route = match config.route(project, version, key, expect, distro) {
+        let route = match config.route(project, version, key, expect.kind, expect.architecture.as_deref(), distro) {
             Ok(route) => route,
             Err(NoRoute::NoneFits) => {
                 let of = match name {

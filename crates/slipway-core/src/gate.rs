@@ -15,6 +15,7 @@ use slipway_oci::{Numbered, Tag};
 use slipway_package::{Filename, PackageVersion, Series};
 
 use crate::api;
+use crate::audit::person;
 use crate::config::{Gate, SoakAfter};
 use crate::release::Key;
 use crate::time::Timestamp;
@@ -260,10 +261,14 @@ impl Closed {
 
 /// Everything that keeps a package from being released now, holds first. Empty when it may be.
 pub fn closed(gates: &[&Gate], facts: &Facts, now: Timestamp) -> Vec<Closed> {
-    let held = facts.holds.iter().filter(|hold| hold.counts_at(now)).map(|Hold { by, reason, at, until }| Closed {
-        gate: GateKind::Hold,
-        why: format!("it is on hold by {by} since {}: {}", moment(*at), sentence(reason)),
-        until: *until,
+    let held = facts.holds.iter().filter(|hold| hold.counts_at(now)).map(|Hold { by, reason, at, until }| {
+        let end = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
+        let (by, at) = (person(by), moment(*at));
+        Closed {
+            gate: GateKind::Hold,
+            why: format!("it is on hold by {by} since {at}{end}: {}", sentence(reason)),
+            until: *until,
+        }
     });
     let mut closed: Vec<Closed> = held.collect();
     let mut seen = BTreeSet::new();
@@ -695,7 +700,7 @@ mod tests {
                         until: None,
                     }];
                 },
-                "hold: it is on hold by user:nell since 2026-11-23 09:55:00 UTC: bad notes",
+                "hold: it is on hold by nell since 2026-11-23 09:55:00 UTC: bad notes",
             ),
         ];
         for (text, spoil, sentence) in cases {

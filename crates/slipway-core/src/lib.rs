@@ -12,6 +12,7 @@ pub mod cargo;
 pub mod config;
 pub mod estimate;
 pub mod expectation;
+pub mod exported;
 pub mod gate;
 pub mod inventory;
 pub mod log;

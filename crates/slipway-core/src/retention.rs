@@ -307,7 +307,7 @@ impl fmt::Display for Keep {
             Self::NoRoute => f.write_str("no route of `slipway.toml` is for it any more"),
             Self::Moving => f.write_str("it is approved or on its way"),
             Self::Unsettled => f.write_str("what its last promotion left in public is not known"),
-            Self::Held(by) => write!(f, "it is on hold by {by}"),
+            Self::Held(by) => write!(f, "it is on hold by {}", crate::audit::person(by)),
             Self::Deployed(environment) => write!(f, "it runs in {environment}"),
             Self::Extended(until) => write!(f, "somebody has asked for it to be kept until {}", moment(*until)),
             Self::Open => f.write_str("its release is neither complete nor closed"),

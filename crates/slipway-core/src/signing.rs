@@ -30,10 +30,12 @@ const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PublicKey([u8; 32]);
 
-/// Text that is not a public key.
+/// Text that is not a public key. It is not repeated: somebody may have given the private one.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no public key: the base64 of an Ed25519 key's 32 bytes is needed, or its PEM")]
-pub struct InvalidPublicKey(String);
+#[error(
+    "this is no public key: the base64 of an Ed25519 key's 32 bytes is needed, or its PEM, which begins with `-----BEGIN PUBLIC KEY-----`"
+)]
+pub struct InvalidPublicKey;
 
 impl PublicKey {
     /// A key that was read elsewhere.
@@ -60,9 +62,7 @@ impl FromStr for PublicKey {
         let body: String = text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
         let bytes = STANDARD.decode(&body).ok();
         let key = bytes.as_deref().map(|bytes| bytes.strip_prefix(&SPKI).unwrap_or(bytes));
-        key.and_then(|key| key.try_into().ok())
-            .map(Self)
-            .ok_or_else(|| InvalidPublicKey(text.trim().chars().take(80).collect()))
+        key.and_then(|key| key.try_into().ok()).map(Self).ok_or(InvalidPublicKey)
     }
 }
 

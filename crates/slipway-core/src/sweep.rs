@@ -91,6 +91,12 @@ pub enum Known {
         /// The release that it was taken back from.
         version: Version,
     },
+    /// Another project of this deployment has other bytes under this name, or took it back. Which release that is, and which bytes,
+    /// is for those who may read that project.
+    Elsewhere {
+        /// Whether it was taken back.
+        taken_back: bool,
+    },
     /// The record has never heard of it.
     Unknown,
 }
@@ -104,10 +110,20 @@ impl Known {
             Self::Ours => 0,
             Self::TakenBack { .. } => 1,
             Self::Equal { .. } => 2,
-            Self::Differs { .. } => 3,
+            Self::Differs { .. } | Self::Elsewhere { .. } => 3,
             Self::Unknown => 4,
         };
         if rank(&other) < rank(&self) { other } else { self }
+    }
+
+    /// What members of another project are told of it: no version and no digest that is not public.
+    #[must_use]
+    pub fn for_others(self) -> Self {
+        match self {
+            Self::Differs { .. } => Self::Elsewhere { taken_back: false },
+            Self::TakenBack { .. } => Self::Elsewhere { taken_back: true },
+            other => other,
+        }
     }
 }
 
@@ -143,7 +159,7 @@ pub fn judge(known: &Known, in_baseline: bool, is_taken: bool) -> Verdict {
         Known::Equal { .. } => Verdict::Outside,
         Known::Unknown if in_baseline => Verdict::Known,
         Known::Unknown if !is_taken => Verdict::Baseline,
-        Known::Differs { .. } | Known::TakenBack { .. } | Known::Unknown => Verdict::Stranger,
+        Known::Differs { .. } | Known::TakenBack { .. } | Known::Elsewhere { .. } | Known::Unknown => Verdict::Stranger,
     }
 }
 

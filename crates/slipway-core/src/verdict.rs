@@ -92,6 +92,7 @@ pub fn judge(
     match closing {
         Some(api::Closing { by, reason, .. }) => {
             let reason = reason.trim().trim_end_matches('.');
+            let by = crate::audit::person(by);
             (ReleaseState::Closed, format!("{project} {version} was given up by {by}: {reason}. {sentence}"))
         }
         None => (release_state(&states), sentence),

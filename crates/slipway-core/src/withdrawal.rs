@@ -108,6 +108,8 @@ pub enum Outcome {
     Withdrawn(Option<String>),
     /// They are deleted, and still served.
     StillServed,
+    /// The server says that they are deleted, and lists them.
+    StillListed,
     /// A digest is not computed yet.
     AwaitingDigest,
     /// Others are first.
@@ -175,11 +177,7 @@ pub async fn withdraw(
         (Ok(Some(outcome)), _) => outcome,
         (Ok(None), Ok(Removed::Needed(by))) => Outcome::NotPossible(format!("something that stays needs it: {by}")),
         (Ok(None), Ok(Removed::Unsupported(said))) => Outcome::NotPossible(said),
-        (Ok(None), Ok(_)) => Outcome::Troubled(Trouble::passing(format!(
-            "{} still lists `{}`, which it has deleted",
-            store.name(),
-            withdrawal.filename
-        ))),
+        (Ok(None), Ok(_)) => Outcome::StillListed,
         (Ok(None), Err(trouble)) | (Err(trouble), _) => Outcome::Troubled(trouble),
     }
 }
@@ -270,6 +268,17 @@ pub fn report(
                 (WithdrawalState::UnderWay, Vec::new(), None, Some(wait + jitter))
             }
         }
+        Outcome::StillListed => {
+            // A list that is behind is asked again, and so is the deletion; a server that only says that it deletes is found out.
+            patience.troubled = patience.troubled.saturating_add(1);
+            let what = format!("{repository} says that it has deleted `{name}`, and still lists it.");
+            if patience.troubled > ATTEMPTS_MAX {
+                failed(Code::StillServed, what, Visible::Done, None)
+            } else {
+                let problem = Code::Trouble.problem(what, Visible::Unknown, None);
+                (WithdrawalState::UnderWay, Vec::new(), Some(problem), Some(after(patience.troubled) + jitter))
+            }
+        }
         Outcome::AwaitingSlot(wait) => (WithdrawalState::UnderWay, Vec::new(), None, Some(*wait)),
         Outcome::Paused(stopped) => {
             let problem = Code::Stopped.problem(format!("{stopped}."), Visible::Done, None);
@@ -298,13 +307,17 @@ pub fn report(
                 }
                 _ => {
                     let problem = Code::Trouble.problem(what, Visible::Unknown, trouble.evidence.clone());
-                    let wait = Duration::from_secs(1 << patience.troubled.min(8)).saturating_add(jitter);
-                    (WithdrawalState::UnderWay, Vec::new(), Some(problem), Some(wait))
+                    (WithdrawalState::UnderWay, Vec::new(), Some(problem), Some(after(patience.troubled) + jitter))
                 }
             }
         }
     };
     (patience, state, notes, problem, again)
+}
+
+/// How soon a run comes again after so much trouble.
+fn after(troubled: u32) -> Duration {
+    Duration::from_secs(1 << troubled.min(8))
 }
 
 /// What became of floating tags, a sentence each.
@@ -360,7 +373,7 @@ pub fn users_see(withdrawal: &Withdrawal) -> Vec<String> {
     });
     let ends = [
         "Mirrors and caches of others may keep it for as long as they like.".to_owned(),
-        "The name is never released again with other bytes; a fixed package needs another version.".to_owned(),
+        "The name is never released again; a fixed package needs another version.".to_owned(),
     ];
     others.chain(lines).chain(ends).collect()
 }

@@ -413,6 +413,9 @@ fn facts(release: &Release, package: &Package, target: &Target, id: &str) -> Mar
                 }
             }
             div { dt { (target.state.words()) " since" } dd { (moment(&target.since)) } }
+            @if let Some(url) = target.attestation.as_deref().and_then(link) {
+                div { dt { "Attested" } dd { a href=(url) download { "Download what is signed" } } }
+            }
             @if let Some(approval) = &target.approval {
                 div {
                     dt { "Approved" }

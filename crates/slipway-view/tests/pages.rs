@@ -52,6 +52,7 @@ fn pages_with(text: &str) -> Vec<String> {
         target["since"] = text.into();
         target["public"] = json!({"url": text, "repository": text});
         target["approval"] = json!({"by": text, "via": text, "at": text, "job_url": text});
+        target["attestation"] = text.into();
         let evidence = json!({"host": text, "status": 502, "request_id": text});
         target["problem"] = json!({
             "code": text, "what": text, "public": text, "retry": text, "next": text, "evidence": evidence,
@@ -234,6 +235,14 @@ fn a_move_and_a_carried_copy_are_told_from_a_plain_copy() {
         let row = row(&release("releasing", |json| json["packages"][0]["targets"][0]["step"] = step.into()));
         assert!(row.contains(words), "{words} in {row}");
     }
+}
+
+#[test]
+fn what_is_attested_of_a_target_can_be_downloaded_where_there_is_something() {
+    let url = "https://slipway.example/api/v1/projects/tug/releases/1.2.0/attestations/tug-jammy/ubuntu/jammy";
+    let attested = row(&release("released", |json| json["packages"][0]["targets"][0]["attestation"] = url.into()));
+    assert!(attested.contains(&format!("<a href=\"{url}\" download>")), "{attested}");
+    assert!(!row(&release("released", |_| {})).contains("Attested"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_core::cargo::{TargetName, target_in_path};
 use slipway_core::release::{Key, Version};
+use slipway_core::time::Timestamp;
 use slipway_oci::Reference;
 use slipway_packagecloud::Repository;
 use slipway_wire::Base;
@@ -15,7 +16,10 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     Help(Option<Topic>),
     Version,
-    Session { timeout_s: u32, json: bool },
+    Session {
+        timeout_s: u32,
+        json: bool,
+    },
     Plan(Plan),
     Stage(Stage),
     Await(Await),
@@ -29,9 +33,16 @@ pub(crate) enum Command {
     Retention(Retention),
     Extend(Extend),
     Withdraw(Withdraw),
+    /// The switch that stops, or starts again.
+    Switch(Switch),
     Login(Login),
-    Logout { json: bool },
-    Config { path: String, json: bool },
+    Logout {
+        json: bool,
+    },
+    Config {
+        path: String,
+        json: bool,
+    },
     Doctor(Doctor),
     Probe(Probe),
 }
@@ -52,6 +63,8 @@ pub(crate) enum Topic {
     Retention,
     Extend,
     Withdraw,
+    Stop,
+    Start,
     Login,
     Logout,
     Config,
@@ -59,7 +72,7 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Plan,
         Self::Session,
         Self::Stage,
@@ -73,6 +86,8 @@ impl Topic {
         Self::Retention,
         Self::Extend,
         Self::Withdraw,
+        Self::Stop,
+        Self::Start,
         Self::Login,
         Self::Logout,
         Self::Config,
@@ -94,6 +109,8 @@ impl Topic {
             Self::Retention => "retention",
             Self::Extend => "extend",
             Self::Withdraw => "withdraw",
+            Self::Stop => "stop",
+            Self::Start => "start",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Config => "config",
@@ -117,12 +134,13 @@ impl Topic {
             Self::Stage => &[IMAGE, REPLACE, TIMEOUT, JSON],
             Self::Await | Self::Status => &[VERSION, TIMEOUT, JSON],
             Self::Release => &[ALL, VERSIONS, DRY_RUN, OVERRIDE, TIMEOUT, JSON],
-            Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, AUDIT, HEAD, KEY, VERSION, TIMEOUT, JSON],
+            Self::Verify => &[MANIFEST, KEYRING, STORAGE, REALM, AUDIT, HEAD, PROJECT, KEY, VERSION, TIMEOUT, JSON],
             Self::Hold => &[LIFT, UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Retention => &[ALL, VERSION, TIMEOUT, JSON],
             Self::Extend => &[UNTIL, REASON, VERSION, TIMEOUT, JSON],
             Self::Close => &[REASON, VERSION, TIMEOUT, JSON],
             Self::Withdraw => &[REASON, TARGET, SHARED, DRY_RUN, YES, VERSION, TIMEOUT, JSON],
+            Self::Stop | Self::Start => &[REASON, PROJECT, TIMEOUT, JSON],
             Self::Doctor => &[PROBE, URL, TO, RECORD, TIMEOUT, JSON],
             Self::Login => &[API, TIMEOUT, JSON],
             Self::Logout | Self::Config => &[JSON],
@@ -237,6 +255,8 @@ pub(crate) struct VerifyAudit {
     pub(crate) audit: String,
     /// Files with signed heads.
     pub(crate) heads: Vec<String>,
+    /// The project that it must be of: GitLab's id, which heads name.
+    pub(crate) project: Option<u64>,
     /// A file with the keys that heads must be signed by.
     pub(crate) key: Option<String>,
     pub(crate) json: bool,
@@ -285,6 +305,18 @@ pub(crate) struct Extend {
     pub(crate) until: String,
     pub(crate) reason: String,
     pub(crate) version: Option<Version>,
+    pub(crate) timeout_s: u32,
+    pub(crate) json: bool,
+}
+
+/// `slipway stop` and `slipway start`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Switch {
+    /// Whether it stops.
+    pub(crate) is_stop: bool,
+    pub(crate) reason: String,
+    /// The project; none means every one.
+    pub(crate) project: Option<String>,
     pub(crate) timeout_s: u32,
     pub(crate) json: bool,
 }
@@ -425,6 +457,7 @@ const REALM: Flag = Flag::of("--realm", "URL");
 const AUDIT: Flag = Flag::of("--audit", "FILE");
 const HEAD: Flag = Flag::of("--head", "FILE").many();
 const KEY: Flag = Flag::of("--key", "FILE");
+const PROJECT: Flag = Flag::of("--project", "PROJECT");
 const LIFT: Flag = Flag::switch("--lift");
 const UNTIL: Flag = Flag::of("--until", "MOMENT");
 const REASON: Flag = Flag::of("--reason", "TEXT");
@@ -478,6 +511,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, Failure> {
         Topic::Retention => retention(&mut line),
         Topic::Extend => extend(&mut line),
         Topic::Withdraw => withdraw(&mut line),
+        Topic::Stop => switch(&mut line, true),
+        Topic::Start => switch(&mut line, false),
         Topic::Login => login(&mut line),
         Topic::Logout => line.no_words().map(|()| Command::Logout { json: line.switch(JSON) }),
         Topic::Config => config(&mut line),
@@ -542,10 +577,16 @@ fn verify(line: &mut Line) -> Option<Command> {
         if heads.is_empty() != key.is_none() {
             line.problems.push("`--head` and `--key` belong together: a head, and the key that signed it".to_owned());
         }
-        return Some(Command::VerifyAudit(VerifyAudit { audit, heads, key, json }));
+        let project = line.value(PROJECT).and_then(|text| line.project_id(&text));
+        if heads.is_empty() && line.given.contains(PROJECT.name) {
+            line.problems.push("`--project` needs a head, `--head FILE`: rows do not say whose they are".to_owned());
+        }
+        return Some(Command::VerifyAudit(VerifyAudit { audit, heads, project, key, json }));
     }
-    if line.given.contains(HEAD.name) {
-        line.problems.push("`--head` belongs to `--audit`".to_owned());
+    for flag in [HEAD, PROJECT] {
+        if line.given.contains(flag.name) {
+            line.problems.push(format!("`{}` belongs to `--audit`", flag.name));
+        }
     }
     if manifest.is_some() && version.is_some() {
         line.problems.push("`--version` and `--manifest` both say which release it is: give one".to_owned());
@@ -569,7 +610,7 @@ fn hold(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, lift, version) = (line.switch(JSON), line.switch(LIFT), line.version());
     let keys = line.keys();
-    let until = line.value(UNTIL);
+    let until = line.value(UNTIL).and_then(|text| line.moment(&text));
     if lift && until.is_some() {
         line.problems.push("`--until` says when a hold ends, and `--lift` ends it now: give one".to_owned());
     }
@@ -588,13 +629,17 @@ fn extend(line: &mut Line) -> Option<Command> {
     let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
     let (json, version) = (line.switch(JSON), line.version());
     let keys = line.keys();
-    let (until, reason) = (line.needed(UNTIL), line.needed(REASON));
+    let until = line.needed(UNTIL).and_then(|text| line.moment(&text));
+    let reason = line.needed(REASON);
     Some(Command::Extend(Extend { keys, until: until?, reason: reason?, version, timeout_s, json }))
 }
 
-/// A moment as the edge reads it: of a day, its beginning.
-pub(crate) fn moment(text: &str) -> String {
-    if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") }
+fn switch(line: &mut Line, is_stop: bool) -> Option<Command> {
+    let timeout_s = line.seconds(TIMEOUT, ASK_TIMEOUT_S);
+    let (json, project) = (line.switch(JSON), line.value(PROJECT));
+    line.no_words()?;
+    let reason = line.needed(REASON)?;
+    Some(Command::Switch(Switch { is_stop, reason, project, timeout_s, json }))
 }
 
 fn close(line: &mut Line) -> Option<Command> {
@@ -886,6 +931,18 @@ impl Line {
         self.values(flag).into_iter().next()
     }
 
+    /// A moment as the edge reads it: of a day, its beginning.
+    fn moment(&mut self, text: &str) -> Option<String> {
+        let moment = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+        if moment.parse::<Timestamp>().is_err() {
+            self.problems.push(format!(
+                "`--until` needs a day, `2027-01-31`, or a moment, `2027-01-31T12:00:00Z`, not `{text}`"
+            ));
+            return None;
+        }
+        Some(moment)
+    }
+
     /// The release that is meant, where the command line says it.
     fn version(&mut self) -> Option<Version> {
         self.value(VERSION).and_then(|text| self.parsed(&text))
@@ -914,6 +971,15 @@ impl Line {
             self.problems.push(format!("`{} {}` is needed", flag.name, flag.value.unwrap_or_default()));
         }
         value
+    }
+
+    /// A project as heads of the audit name it.
+    fn project_id(&mut self, text: &str) -> Option<u64> {
+        let id = text.parse().ok();
+        if id.is_none() {
+            self.problems.push(format!("`--project` needs the project's id in GitLab, a number, not `{text}`"));
+        }
+        id
     }
 
     fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, text: &str) -> Option<T> {
@@ -1130,6 +1196,36 @@ mod tests {
                     ..verify
                 }),
             ),
+            (
+                "stop --reason bad",
+                Command::Switch(Switch {
+                    is_stop: true,
+                    reason: "bad".to_owned(),
+                    project: None,
+                    timeout_s: ASK_TIMEOUT_S,
+                    json: false,
+                }),
+            ),
+            (
+                "start --reason mended --project tug --json --timeout 5",
+                Command::Switch(Switch {
+                    is_stop: false,
+                    reason: "mended".to_owned(),
+                    project: Some("tug".to_owned()),
+                    timeout_s: 5,
+                    json: true,
+                }),
+            ),
+            (
+                "verify --audit a --head h --key k --project 1001",
+                Command::VerifyAudit(VerifyAudit {
+                    audit: "a".to_owned(),
+                    heads: vec!["h".to_owned()],
+                    project: Some(1001),
+                    key: Some("k".to_owned()),
+                    json: false,
+                }),
+            ),
             ("config check s.toml", Command::Config { path: "s.toml".to_owned(), json: false }),
             ("login --api", Command::Login(Login { api: true, timeout_s: LOGIN_TIMEOUT_S, json: false })),
         ] {
@@ -1157,6 +1253,18 @@ mod tests {
             ("withdraw --reason bad", vec!["at least one KEY is needed: what is taken back is named"]),
             ("withdraw a b --target el/9 --reason bad", vec!["`--target` belongs to one KEY"]),
             ("withdraw a --reason bad --yes --dry-run", vec!["either `--dry-run` or `--yes`, not both"]),
+            ("stop", vec!["`--reason TEXT` is needed"]),
+            ("stop now --reason bad", vec!["`now` is one word too many"]),
+            ("start", vec!["`--reason TEXT` is needed"]),
+            (
+                "verify --audit a --project 1001",
+                vec!["`--project` needs a head, `--head FILE`: rows do not say whose they are"],
+            ),
+            (
+                "verify --audit a --head h --key k --project tug",
+                vec!["`--project` needs the project's id in GitLab, a number, not `tug`"],
+            ),
+            ("verify --project 1001", vec!["`--project` belongs to `--audit`"]),
             ("config", vec!["`check FILE` is needed: what to do, and to which `slipway.toml`"]),
             ("release --all a", vec!["either `--all` or KEYs, not both"]),
             (

@@ -46,6 +46,12 @@ struct Report {
 pub(crate) async fn verify(options: &args::VerifyAudit, say: Say) -> Result<(), Failure> {
     let heads = heads(options).await?;
     let path = &options.audit;
+    if let Some(project) = options.project
+        && let Some((head, _)) = heads.iter().find(|(head, _)| head.project != project)
+    {
+        let why = format!("It is of project {} at {}, and not of project {project}.", head.project, head.edge.as_str());
+        return Err(Failure::new(Exit::Differences, format!("the audit `{path}` is another project's"), [why]));
+    }
     let started_ms = host::now_ms();
     let passed = match rows(path, heads.iter().map(|(head, _)| head)).await? {
         Ok(passed) => passed,

@@ -34,7 +34,8 @@ pub(crate) fn seen(package: &Package, jobs: Option<&Result<BTreeMap<String, List
             TargetState::Staged | TargetState::Failed => "would be copied",
             TargetState::Approved | TargetState::Releasing => "is on its way",
             TargetState::Released => "is there already",
-            TargetState::Skipped | TargetState::Withdrawn => "is left out",
+            TargetState::Skipped => "is left out",
+            TargetState::Withdrawn => "was taken back, and is not released again",
             _ => "cannot be released",
         };
         let place = format!("{} {}", target.public.url, target.public.repository);

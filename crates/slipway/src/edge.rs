@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use slipway_core::api::{
     CarryRequest, CloseRequest, ExtensionRequest, HoldRequest, OverrideRequest, PersonSession, PersonSessionRequest,
     Policy, ProblemDetails, PromotionAccepted, PromotionRequest, Readiness, Release, ReleasePatch, ReleaseSummary,
-    Retention, Session, SessionRequest, SignIn, SigningKeys, Strangers, Target, TargetHistory, WithdrawalRequest,
-    Withdrawals,
+    Retention, Session, SessionRequest, SignIn, SigningKeys, StopRequest, Stopped, Strangers, Switch, Target,
+    TargetHistory, WithdrawalRequest, Withdrawals,
 };
 use slipway_core::attestation::Envelope;
 use slipway_core::cargo::TargetName;
@@ -300,6 +300,28 @@ impl<'a> Edge<'a> {
         self.ask(Method::POST, self.release_url(&["close"]), Some(request)).await
     }
 
+    /// Turns the switch of everything.
+    pub(crate) async fn turn(&self, is_stop: bool, request: &StopRequest) -> Result<Switch, EdgeError> {
+        let method = if is_stop { Method::POST } else { Method::DELETE };
+        self.ask(method, self.settings.edge.url(["api", "v1", "stop"]), Some(request)).await
+    }
+
+    /// How it stands.
+    pub(crate) async fn turned(&self) -> Result<Switch, EdgeError> {
+        self.ask(Method::GET, self.settings.edge.url(["api", "v1", "stop"]), None::<&()>).await
+    }
+
+    /// Turns the switch of one project. Why it is stopped afterwards.
+    pub(crate) async fn turn_project(
+        &self,
+        is_stop: bool,
+        project: &str,
+        request: &StopRequest,
+    ) -> Result<Option<Stopped>, EdgeError> {
+        let method = if is_stop { Method::POST } else { Method::DELETE };
+        self.ask(method, self.settings.edge.url(["api", "v1", "projects", project, "stop"]), Some(request)).await
+    }
+
     /// Takes back what is public, or says what that would be.
     pub(crate) async fn withdraw(&self, request: &WithdrawalRequest) -> Result<Withdrawals, EdgeError> {
         self.ask(Method::POST, self.release_url(&["withdrawals"]), Some(request)).await
@@ -369,6 +391,30 @@ impl<'a> Edge<'a> {
                     ),
                 }),
                 Err(_) => failure.lines.extend(self.there_are_releases().await),
+            }
+        }
+        failure
+    }
+
+    /// Why a release was not changed; for a name that is not there, with those that are.
+    pub(crate) async fn unchanged(&self, error: EdgeError, keys: &[Key], doing: impl Into<String>) -> Failure {
+        if error.status() == Some(StatusCode::NOT_FOUND) {
+            return self.unread(error, doing).await;
+        }
+        let mut failure = error.failure(doing);
+        if matches!(error.kind(), Some("not-planned" | "bad-request"))
+            && let Ok(release) = self.release().await
+        {
+            let all = || release.packages.iter();
+            let unknown = keys.iter().find(|key| all().all(|package| package.key != **key));
+            if let Some(key) = unknown {
+                let names = some(key.as_str(), all().map(|package| package.key.as_str()));
+                failure.lines.push(format!("Its keys: {names}."));
+            } else if let [key] = keys
+                && let Some(package) = all().find(|package| package.key == *key)
+            {
+                let names: Vec<_> = package.targets.iter().map(Target::name).collect();
+                failure.lines.push(format!("`{key}` is for: {}.", names.join(", ")));
             }
         }
         failure

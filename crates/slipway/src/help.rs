@@ -17,6 +17,8 @@ pub(crate) fn page(topic: Option<Topic>) -> &'static str {
         Some(Topic::Extend) => include_str!("help/extend.txt"),
         Some(Topic::Close) => include_str!("help/close.txt"),
         Some(Topic::Withdraw) => include_str!("help/withdraw.txt"),
+        Some(Topic::Stop) => include_str!("help/stop.txt"),
+        Some(Topic::Start) => include_str!("help/start.txt"),
         Some(Topic::Login) => include_str!("help/login.txt"),
         Some(Topic::Logout) => include_str!("help/logout.txt"),
         Some(Topic::Config) => include_str!("help/config.txt"),

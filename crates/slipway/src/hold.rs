@@ -10,7 +10,7 @@ use crate::exit::Failure;
 use crate::follow::list;
 use crate::say::Say;
 use crate::settings::Settings;
-use crate::status::minute;
+use crate::status::{held, minute};
 
 /// What is public, and what is just becoming so, a line a target.
 fn beyond(release: &Release, keys: &[Key]) -> Vec<String> {
@@ -39,12 +39,16 @@ pub(crate) async fn hold(options: &args::Hold, settings: &Settings, say: Say) ->
     let act = if options.lift { "end the hold of" } else { "hold" };
     let doing = format!("cannot {act} {what} of {}", settings.version);
     let keys_or_all = if keys.is_empty() { None } else { Some(keys.clone()) };
-    let until = options.until.as_deref().map(args::moment);
+    let until = options.until.clone();
     let request = HoldRequest { keys: keys_or_all, reason: options.reason.clone(), until: until.clone() };
     let release = if options.lift { edge.lift(&request).await } else { edge.hold(&request).await };
-    let release = release.map_err(|error| error.failure(doing))?;
+    let release = match release {
+        Ok(release) => release,
+        Err(error) => return Err(edge.unchanged(error, keys, doing).await),
+    };
     if options.lift {
         say.line(&format!("the hold of {what} has ended; approvals that lapsed meanwhile are needed again"));
+        say.lines(&release.holds.iter().map(held).collect::<Vec<_>>());
     } else {
         let end = until.map(|until| format!("{} UTC, or until ", minute(&until))).unwrap_or_default();
         say.line(&format!("held: {what}; nothing of it begins until {end}`slipway hold --lift`"));
@@ -59,7 +63,10 @@ pub(crate) async fn close(options: &args::Close, settings: &Settings, say: Say) 
     let (edge, _) = Edge::open(settings, options.timeout_s).await?;
     let doing = format!("cannot close the release {}", settings.version);
     let request = CloseRequest { reason: options.reason.clone() };
-    let release = edge.close(&request).await.map_err(|error| error.failure(doing))?;
+    let release = match edge.close(&request).await {
+        Ok(release) => release,
+        Err(error) => return Err(edge.unchanged(error, &[], doing).await),
+    };
     say.line(&format!("closed: {}; what was not released is given up", settings.version));
     say.lines(&beyond(&release, &[]));
     say.line(&release.verdict);

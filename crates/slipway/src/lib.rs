@@ -41,6 +41,7 @@ mod settings;
 mod stage;
 mod stage_image;
 mod status;
+mod stop;
 #[cfg(test)]
 mod testing;
 mod verify;
@@ -138,6 +139,11 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Withdraw(options) => {
             let settings = settings(Caller::Anyone, options.version.as_ref()).await?;
             withdraw::withdraw(&options, &settings, Say::new(options.json)).await?;
+        }
+        Command::Switch(options) => {
+            let environment = Environment::read().await;
+            let settings = Settings::of_operator(&|name| environment.variable(name))?;
+            stop::switch(&options, &settings, Say::new(options.json)).await?;
         }
         Command::Login(options) => {
             let address = settings::address(&host::variable)?;
@@ -366,6 +372,12 @@ async fn status(options: &args::Status) -> Result<(), Failure> {
         };
         if !options.json {
             host::print(&status::history(&history));
+            // Gates are asked of a package as a whole, so they are told with the release.
+            if let Ok(release) = edge.release().await
+                && let Some(package) = release.packages.iter().find(|package| package.key == *key)
+            {
+                host::print(&status::in_the_way(package, &history.target));
+            }
         }
         return say.answer(&history);
     }
@@ -375,6 +387,10 @@ async fn status(options: &args::Status) -> Result<(), Failure> {
     };
     if !options.json {
         host::print(&status::table(&release, host::columns()));
+        // Beside the release, so what cannot be asked is left out: `doctor` says why.
+        if let Ok(strangers) = edge.strangers().await {
+            host::print(&status::strangers(&strangers));
+        }
     }
     say.answer(&release)
 }

@@ -28,6 +28,8 @@ pub(crate) enum Fate {
     Follow,
     /// It is released, or deliberately not.
     Nothing,
+    /// It was released, and taken back: nothing of it remains, and none of it comes again. Which place.
+    Withdrawn(String),
     /// It cannot be released, and why.
     Refuse(String),
 }
@@ -40,7 +42,14 @@ pub(crate) fn fate(package: &Package) -> Fate {
         return Fate::Refuse("it has no place to be released to".to_owned());
     }
     if states().all(|state| settled.contains(&state)) {
-        return Fate::Nothing;
+        let withdrawn = package.targets.iter().find(|target| target.state == TargetState::Withdrawn);
+        return match withdrawn {
+            Some(target) => Fate::Withdrawn(format!(
+                "{}: it was released and taken back; release it under another version",
+                target.name()
+            )),
+            None => Fate::Nothing,
+        };
     }
     let odd = package.targets.iter().find(|target| {
         matches!(
@@ -261,6 +270,10 @@ mod tests {
             ("staged releasing", Fate::Play),
             ("approved released", Fate::Follow),
             ("released skipped", Fate::Nothing),
+            (
+                "released withdrawn",
+                Fate::Withdrawn("d/1: it was released and taken back; release it under another version".to_owned()),
+            ),
             ("released expected", Fate::Refuse("d/1: Not staged yet".to_owned())),
             ("conflict staged", Fate::Refuse("d/0: Conflict".to_owned())),
             ("", Fate::Refuse("it has no place to be released to".to_owned())),

@@ -4,7 +4,8 @@
 //! GitLab decides who may, and the record names them; this command never tells the edge to release anything for a person.
 
 use futures_util::future::join_all;
-use slipway_core::api::{OverrideRequest, Package, PromotionRequest, Release};
+use slipway_core::api::{OverrideRequest, Package, PromotionRequest, Release, Stopped};
+use slipway_core::audit::person;
 use slipway_core::release::Key;
 
 use crate::args::{self, Which};
@@ -18,6 +19,7 @@ use crate::host;
 use crate::play::{Fate, Plays, fate};
 use crate::say::Say;
 use crate::settings::Settings;
+use crate::status::minute;
 
 /// Who releases.
 pub(crate) enum Releaser {
@@ -69,6 +71,12 @@ pub(crate) async fn release(
         number => Err(Failure::all(format!("{number} of {} versions are not released", settings.len()), failures)),
     };
     (seen, result)
+}
+
+/// In whose way everything is.
+fn is_stopped(Stopped { by, reason, at }: &Stopped) -> String {
+    let reason = reason.trim_end_matches('.');
+    format!("Slipway is stopped by {} since {} UTC: {reason}.", person(by), minute(at))
 }
 
 impl Part<'_> {
@@ -182,6 +190,10 @@ impl Part<'_> {
         plays: Plays,
         doing: &str,
     ) -> Result<(Option<Release>, Result<(), Failure>), Failure> {
+        if let Some(stopped) = &release.stopped {
+            let next = "No job was played, and what was approved before waits. An operator starts it again.";
+            return Err(Failure::new(Exit::Failed, doing, [is_stopped(stopped), next.to_owned()]));
+        }
         let (packages, mut refused) = self.packages(release);
         let mut keys = Vec::new();
         let mut by_pipeline = std::collections::BTreeMap::new();
@@ -189,6 +201,9 @@ impl Part<'_> {
             let key = &package.key;
             let closed = gates::closed(package);
             match fate(package) {
+                // Of all that remain it is no part; whoever names it wants it released, and it is not.
+                Fate::Withdrawn(_) if matches!(self.which, Which::All) => {}
+                Fate::Withdrawn(why) => refused.push(format!("{key}  not played: {why}")),
                 Fate::Nothing => self.line(&format!("{key}  nothing to do: it is released, or not shipped")),
                 Fate::Follow => keys.push(key.clone()),
                 Fate::Refuse(why) => refused.push(format!("{key}  not played: {why}")),
@@ -277,6 +292,14 @@ impl Part<'_> {
             }
             let named = |line: &String| format!("{}  {line}", package.key);
             refused.extend(seen.against.iter().map(named));
+            if let (Fate::Withdrawn(why), false) = (fate(package), is_all) {
+                refused.push(named(&why));
+            }
+        }
+        if let Some(stopped) = &release.stopped {
+            let why = is_stopped(stopped);
+            self.line(&format!("in the way: {why}"));
+            refused.push(why);
         }
         self.line(if is_all {
             "nothing was done: this was a dry run of all that remain"

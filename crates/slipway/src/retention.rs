@@ -57,6 +57,9 @@ pub(crate) async fn retention(options: &args::Retention, settings: &Settings) ->
     let retention = edge.retention().await.map_err(|error| error.failure(doing))?;
     let meant = |package: &&Retained| options.all || package.version == settings.version;
     let packages: Vec<&Retained> = retention.packages.iter().filter(meant).collect();
+    if let (true, Err(error)) = (packages.is_empty() && !options.all, edge.release().await) {
+        return Err(edge.unread(error, format!("cannot read the release {}", settings.version)).await);
+    }
     if !options.json {
         host::print(&table(&retention, &packages));
     }
@@ -71,13 +74,16 @@ pub(crate) async fn extend(options: &args::Extend, settings: &Settings, say: Say
     let what = if keys.is_empty() { "all packages".to_owned() } else { list(keys) };
     let doing = format!("cannot keep {what} of {} for longer", settings.version);
     let keys = if keys.is_empty() { None } else { Some(keys.clone()) };
-    let until = args::moment(&options.until);
+    let until = &options.until;
     let request = ExtensionRequest { keys, until: until.clone(), reason: options.reason.clone() };
-    let release = edge.extend(&request).await.map_err(|error| error.failure(doing))?;
+    let release = match edge.extend(&request).await {
+        Ok(release) => release,
+        Err(error) => return Err(edge.unchanged(error, &options.keys, doing).await),
+    };
     say.line(&format!(
-        "kept until {} UTC: {what} of {}; whatever was announced is over",
-        minute(&until),
-        settings.version
+        "staging keeps {what} of {} until {} UTC; an announced or marked deletion is called off",
+        settings.version,
+        minute(until)
     ));
     say.answer(&release)
 }

@@ -94,6 +94,27 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// What an operator needs who asks about no release and perhaps no project.
+    pub(crate) fn of_operator(environment: Environment<'_>) -> Result<Self, Failure> {
+        let mut problems = Vec::new();
+        let edge = edge(environment, &mut problems);
+        let operator = operator_token(environment);
+        if operator.is_none() {
+            problems.push(format!(
+                "`{OPERATOR_TOKEN}` is not set: the secret that `operator_token` in `slipway.toml` names"
+            ));
+        }
+        // It belongs to no version; this one stands for none.
+        match (edge, operator, "0".parse()) {
+            (Some(edge), Some(token), Ok(version)) if problems.is_empty() => {
+                Ok(Self { edge, credential: Some(Credential::Operator(token)), project: String::new(), version })
+            }
+            _ => Err(misused(problems)),
+        }
+    }
+}
+
 /// Where Slipway is.
 pub(crate) fn address(environment: Environment<'_>) -> Result<Base, Failure> {
     let mut problems = Vec::new();

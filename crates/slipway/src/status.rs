@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use slipway_core::amount::size;
-use slipway_core::api::{Act, Attempt, Closing, Hold, Package, Release, Target, TargetHistory};
+use slipway_core::api::{
+    Act, Attempt, Closing, Hold, Package, Release, Strangers, Target, TargetHistory, Withdrawal, WithdrawalState,
+};
+use slipway_core::audit::person;
 use slipway_core::release::TargetState;
 
 use crate::follow::{explained, words};
@@ -36,7 +39,7 @@ pub(crate) fn table(release: &Release, columns: Option<usize>) -> String {
         text.extend([&end, "\n"]);
     }
     if let Some(Closing { by, reason, at }) = &release.closed {
-        let _ = writeln!(text, "closed by {by}, {} UTC: {reason}", minute(at));
+        let _ = writeln!(text, "closed by {}, {} UTC: {reason}", person(by), minute(at));
     }
     if let Some(newer) = &release.suggests_close {
         let _ = writeln!(
@@ -44,10 +47,8 @@ pub(crate) fn table(release: &Release, columns: Option<usize>) -> String {
             "{newer} is complete: if nothing more of this one is to be released, give it up with `slipway close`"
         );
     }
-    for Hold { key, by, reason, at, until } in &release.holds {
-        let what = key.as_ref().map_or_else(|| "the whole release".to_owned(), |key| format!("`{key}`"));
-        let end = until.as_deref().map(|until| format!(" until {} UTC", minute(until))).unwrap_or_default();
-        let _ = writeln!(text, "held{end}: {what}, by {by}, {} UTC: {reason}", minute(at));
+    for hold in &release.holds {
+        text.extend([&held(hold), "\n"]);
     }
     text.push('\n');
     text.push_str(&fitted(&rows, columns.unwrap_or(usize::MAX)));
@@ -69,6 +70,37 @@ pub(crate) fn table(release: &Release, columns: Option<usize>) -> String {
         }
     }
     text
+}
+
+/// How much the public repositories have that did not come through Slipway. Nothing where that is nothing.
+pub(crate) fn strangers(strangers: &Strangers) -> String {
+    let mut text = String::new();
+    for of in &strangers.repositories {
+        let count = of.more.saturating_add(u64::try_from(of.strangers.len()).unwrap_or(u64::MAX));
+        let what = match count {
+            0 => continue,
+            1 => "1 thing that".to_owned(),
+            many => format!("{many} things that"),
+        };
+        let _ =
+            writeln!(text, "\n{} has {what} did not come through Slipway; `slipway doctor` says which", of.repository);
+    }
+    text
+}
+
+/// Who holds what, until when, and why.
+pub(crate) fn held(Hold { key, by, reason, at, until }: &Hold) -> String {
+    let what = key.as_ref().map_or_else(|| "the whole release".to_owned(), |key| format!("`{key}`"));
+    let end = until.as_deref().map(|until| format!(" until {} UTC", minute(until))).unwrap_or_default();
+    format!("held{end}: {what}, by {}, {} UTC: {reason}", person(by), minute(at))
+}
+
+/// What is in a package's way, below what was tried for one of its targets.
+pub(crate) fn in_the_way(package: &Package, target: &Target) -> String {
+    if target.state != TargetState::Staged || package.blocked.is_empty() {
+        return String::new();
+    }
+    format!("\nblocked\n  {}\n", closed(package).join("\n  "))
 }
 
 /// What is blocked, below the table: packages that the same gates keep are one paragraph.
@@ -147,6 +179,25 @@ pub(crate) fn history(history: &TargetHistory) -> String {
     );
     if let Some(approval) = &target.approval {
         let _ = writeln!(text, "approved by {}, {} UTC", approval.by, minute(&approval.at));
+    }
+    if let Some(withdrawal) = &target.withdrawal {
+        let Withdrawal { by, reason, at, state, users, notes, .. } = withdrawal.as_ref();
+        let how = match state {
+            WithdrawalState::UnderWay => "being taken back, asked for",
+            WithdrawalState::Withdrawn => "taken back",
+            WithdrawalState::NotWithdrawn => "could not be taken back, asked for",
+        };
+        let _ = writeln!(text, "{how} by {}, {} UTC: {reason}", person(by), minute(at));
+        for sentence in users.iter().chain(notes) {
+            let _ = writeln!(text, "  - {sentence}");
+        }
+    }
+    if let Some(expires) = &target.expires_at {
+        let _ = writeln!(
+            text,
+            "its staged copy is deleted from {} UTC on; `slipway extend {key}` keeps it",
+            minute(expires)
+        );
     }
     if attempts.is_empty() {
         text.push_str("\nnothing was tried yet\n");
@@ -289,6 +340,40 @@ mod tests {
              \n\
              KEY  FOR  STATE               BYTES              TRIES  SHA-256       SINCE (UTC)       APPROVED BY\n\
              deb  d/0  Releasing: copying  123.0 of 456.0 MB  1      e3b0c44298fc  2026-11-23 08:15\n"
+        );
+    }
+
+    #[test]
+    fn strangers_are_one_line_for_each_repository_that_has_some() {
+        use slipway_core::api::{Stranger, SweptRepository};
+        let stranger = Stranger {
+            distro: Some("ubuntu/jammy".to_owned()),
+            tag: None,
+            filename: Some("tug_1_amd64.deb".to_owned()),
+            digest: None,
+            why: "unknown".to_owned(),
+            expected: None,
+            version: None,
+            of_another: false,
+            found_at: String::new(),
+            seen_at: String::new(),
+        };
+        let of = |repository: &str, strangers: Vec<Stranger>, more| SweptRepository {
+            repository: repository.to_owned(),
+            strangers,
+            more,
+            ..SweptRepository::default()
+        };
+        let shown = |repositories| strangers(&Strangers { repositories });
+        assert_eq!(shown(vec![of("harbour/stable", vec![], 0)]), "");
+        assert_eq!(
+            shown(vec![
+                of("harbour/stable", vec![stranger.clone()], 0),
+                of("harbour/none", vec![], 0),
+                of("harbour/old", vec![stranger.clone(), stranger], 7)
+            ]),
+            "\nharbour/stable has 1 thing that did not come through Slipway; `slipway doctor` says which\n\
+             \nharbour/old has 9 things that did not come through Slipway; `slipway doctor` says which\n"
         );
     }
 

@@ -32,25 +32,34 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
         shared: *shared,
         dry_run: true,
     };
-    let would = edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
-    say.lines(&statement(&would.withdrawals));
+    let would = match edge.withdraw(&request).await {
+        Ok(would) => would,
+        Err(error) => return Err(edge.unchanged(error, keys, &doing).await),
+    };
+    say.lines(&statement(&settings.version.to_string(), &would.withdrawals));
     let release = edge.release().await.map_err(|error| error.failure(&doing))?;
     let under_way = under_way(&release, keys);
     if would.withdrawals.is_empty() && under_way.is_empty() {
-        say.line("nothing of it is left to withdraw");
+        say.line("nothing of it is left to withdraw: what was named is withdrawn already");
         return say.answer(&release);
     }
+    if !under_way.is_empty() {
+        let named = under_way.iter().map(|(key, name)| format!("{key} {name}")).collect::<Vec<_>>().join(", ");
+        say.line(&format!("under way already, asked for before: {named}"));
+    }
+    let next = next(would.withdrawals.iter().any(|one| !one.also.is_empty()) && !shared, reason.is_none());
     if *dry_run {
-        say.line("nothing was done: this is a dry run");
+        say.line(&format!("nothing was done: this is a dry run. {next}"));
         return say.answer(&would);
     }
     if !yes {
-        let lines = ["Nothing was done. It cannot be undone: if this is what is wanted, run it again with `--yes`."];
-        return Err(Failure::new(Exit::Failed, doing, lines.map(str::to_owned)));
+        let lines = ["Nothing was done.".to_owned(), next];
+        return Err(Failure::new(Exit::Failed, doing, lines));
     }
     let request = WithdrawalRequest { dry_run: false, ..request };
     // Asked again after a lost answer, it names nothing new: so what was named before is followed.
     edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
+    say.line("asked for, and in the record. Slipway goes on with it whether or not this command runs.");
     let named = would.withdrawals.iter().map(|one| (one.key.clone(), one.target.to_string()));
     let named: Vec<Named> = named.chain(under_way).collect();
     let (release, ended) = follow(&edge, &named, end_ms, *timeout_s, say, &doing).await;
@@ -74,13 +83,26 @@ fn under_way(release: &Release, keys: &[Key]) -> Vec<Named> {
         .collect()
 }
 
+/// How it is done, for whoever has only looked.
+fn next(is_shared: bool, lacks_reason: bool) -> String {
+    let words = [("`--yes`", true), ("`--shared`", is_shared), ("`--reason`", lacks_reason)];
+    let words: Vec<&str> = words.iter().filter(|(_, is_needed)| *is_needed).map(|(word, _)| *word).collect();
+    format!("It cannot be undone. If this is what you want, run it again with {}.", words.join(" and "))
+}
+
 /// What would be taken back, and what users will see, each sentence once.
-fn statement(withdrawals: &[PlannedWithdrawal]) -> Vec<String> {
+fn statement(version: &str, withdrawals: &[PlannedWithdrawal]) -> Vec<String> {
     let mut lines = Vec::new();
     for one in withdrawals {
-        let PlannedWithdrawal { key, target, public, digest, found, .. } = one;
-        lines.push(format!("to withdraw  {key}  {target}  {}  {digest}", public.repository));
+        let PlannedWithdrawal { key, target, public, name, digest, found, also, .. } = one;
+        lines.push(format!("to withdraw  {key}  {target}  {}", public.repository));
+        // Of an image the name says where it was staged, which is not what goes.
+        let what = if target.to_string().starts_with(':') { "the image" } else { name.as_str() };
+        lines.push(format!("    {what} of {version}, {digest}, at {}", public.url));
         lines.extend(found.as_ref().map(|found| format!("    {found}")));
+        let also =
+            also.iter().map(|other| format!("    also public as `{other}`, which loses it, too: needs `--shared`"));
+        lines.extend(also);
     }
     let mut said: Vec<&str> = Vec::new();
     for sentence in withdrawals.iter().flat_map(|one| &one.users) {
@@ -98,7 +120,8 @@ fn statement(withdrawals: &[PlannedWithdrawal]) -> Vec<String> {
 /// How far one target's withdrawal is.
 #[derive(Debug, PartialEq, Eq)]
 enum Standing {
-    Moving,
+    /// Under way, and what is in its way.
+    Moving(Option<String>),
     Done(Vec<String>),
     Not(Vec<String>),
 }
@@ -107,11 +130,14 @@ fn standing(release: &Release, (key, name): &Named) -> Standing {
     let package = release.packages.iter().find(|package| package.key == *key);
     let target = package.and_then(|package| package.targets.iter().find(|target| target.name() == *name));
     let Some((target, withdrawal)) = target.and_then(|target| Some((target, target.withdrawal.as_deref()?))) else {
-        return Standing::Moving;
+        return Standing::Moving(None);
     };
     let place = format!("{key}  {name}  {}", target.public.repository);
     match withdrawal.state {
-        WithdrawalState::UnderWay => Standing::Moving,
+        WithdrawalState::UnderWay => {
+            let problem = withdrawal.problem.as_ref();
+            Standing::Moving(problem.map(|problem| format!("not yet  {place}: {}", problem.what)))
+        }
         WithdrawalState::Withdrawn => {
             let notes = withdrawal.notes.iter().map(|note| format!("    {note}"));
             Standing::Done([format!("withdrawn  {place}")].into_iter().chain(notes).collect())
@@ -135,6 +161,7 @@ async fn follow(
 ) -> (Option<Release>, Result<(), Failure>) {
     let mut before: Option<Release> = None;
     let mut told = vec![false; named.len()];
+    let mut in_the_way: Vec<Option<String>> = vec![None; named.len()];
     let mut failed = Vec::new();
     let mut pauses = Pauses::default();
     loop {
@@ -152,9 +179,15 @@ async fn follow(
                 return (before, Err(Failure::new(Exit::Failed, doing, lines)));
             }
         };
-        for (named, told) in named.iter().zip(&mut told).filter(|(_, told)| !**told) {
+        for ((named, told), before) in named.iter().zip(&mut told).zip(&mut in_the_way).filter(|((_, told), _)| !**told)
+        {
             match standing(&release, named) {
-                Standing::Moving => {}
+                Standing::Moving(now) => {
+                    if let Some(line) = now.as_ref().filter(|_| now != *before) {
+                        say.line(line);
+                    }
+                    *before = now;
+                }
                 Standing::Done(lines) => {
                     *told = true;
                     say.lines(&lines);
@@ -170,6 +203,8 @@ async fn follow(
             return (Some(release), ended);
         }
         if host::now_ms() > end_ms {
+            let open = named.iter().zip(&told).filter(|(_, told)| !**told);
+            failed.extend(open.map(|((key, name), _)| format!("not yet  {key}  {name}")));
             let line = format!("Not done within {timeout_s} s. Slipway goes on: see `slipway status`.");
             failed.push(line);
             return (Some(release), Err(Failure::new(Exit::TimedOut, doing, failed)));
@@ -206,14 +241,18 @@ mod tests {
 
     #[test]
     fn what_users_will_see_is_said_once() {
-        let lines =
-            statement(&[planned("ubuntu/jammy", &["apt fails.", "It stays."]), planned("el/9", &["It stays."])]);
+        let lines = statement(
+            "1.2.0",
+            &[planned("ubuntu/jammy", &["apt fails.", "It stays."]), planned("el/9", &["It stays."])],
+        );
         let digest = Digest::of(b"deb");
         assert_eq!(
             lines,
             [
-                &format!("to withdraw  deb  ubuntu/jammy  harbour/stable  {digest}"),
-                &format!("to withdraw  deb  el/9  harbour/stable  {digest}"),
+                "to withdraw  deb  ubuntu/jammy  harbour/stable",
+                &format!("    deb_1_amd64.deb of 1.2.0, {digest}, at https://p.example.com"),
+                "to withdraw  deb  el/9  harbour/stable",
+                &format!("    deb_1_amd64.deb of 1.2.0, {digest}, at https://p.example.com"),
                 "What users will see:",
                 "  - apt fails.",
                 "  - It stays.",
@@ -222,10 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_looked_is_told_every_word_that_is_lacking() {
+        let with = |words: &str| format!("It cannot be undone. If this is what you want, run it again with {words}.");
+        assert_eq!(next(false, false), with("`--yes`"));
+        assert_eq!(next(true, true), with("`--yes` and `--shared` and `--reason`"));
+        let shared = PlannedWithdrawal { also: vec!["1.2.1/deb".to_owned()], ..planned("el/9", &[]) };
+        let lines = statement("1.2.0", &[shared]).join("\n");
+        assert!(lines.contains("also public as `1.2.1/deb`, which loses it, too: needs `--shared`"), "{lines}");
+    }
+
+    #[test]
     fn a_withdrawal_is_followed_until_each_target_has_ended() {
         let mut release = testing::release(&[("deb", "released")]);
         let named = ("deb".parse().expect("a key"), "d/0".to_owned());
-        assert_eq!(standing(&release, &named), Standing::Moving);
+        assert_eq!(standing(&release, &named), Standing::Moving(None));
         let mut withdrawal = Withdrawal {
             by: "mira".to_owned(),
             reason: "bad".to_owned(),
@@ -236,9 +285,16 @@ mod tests {
             problem: None,
         };
         testing::target(&mut release).withdrawal = Some(Box::new(withdrawal.clone()));
-        assert_eq!(standing(&release, &named), Standing::Moving);
-        withdrawal.state = WithdrawalState::NotWithdrawn;
+        assert_eq!(standing(&release, &named), Standing::Moving(None));
         withdrawal.problem = Some(testing::problem());
+        testing::target(&mut release).withdrawal = Some(Box::new(withdrawal.clone()));
+        let what = testing::problem().what;
+        assert_eq!(
+            standing(&release, &named),
+            Standing::Moving(Some(format!("not yet  deb  d/0  harbour/stable: {what}"))),
+            "whoever waits sees why"
+        );
+        withdrawal.state = WithdrawalState::NotWithdrawn;
         testing::target(&mut release).withdrawal = Some(Box::new(withdrawal.clone()));
         assert!(matches!(standing(&release, &named), Standing::Not(lines) if lines.len() == 3));
         withdrawal.state = WithdrawalState::Withdrawn;

@@ -36,19 +36,29 @@ pub(crate) fn judge_images(evidence: &Evidence, story: &Story, find: &mut impl F
         judge_withdrawn(&tag, &shown, story, find);
     }
     for push in evidence.pushes.iter().filter(|push| !push.adds && evidence.is_own(push)) {
-        // An approval names no floating tag, and neither does the row that tells of a withdrawal.
-        let floats = !push.name.starts_with("sha256:") && !story.names_tag(&push.name);
-        let what = if floats { "" } else { push.name.trim_start_matches("sha256:") };
         if push.is_blob {
             find("blob", format!("{}: the blob {} was deleted, which others may need", push.repository, push.name));
-            continue;
-        }
-        if evidence.public_images.contains(&push.repository) && !is_told_of(&evidence.audits, &["withdr"], what) {
+        } else if evidence.public_images.contains(&push.repository) && !is_told(evidence, story, push) {
             find("unspoken", format!("{}: {} was deleted, and no audit says why", push.repository, push.name));
         }
     }
     for said in story.released.iter().filter(|said| said.is_image) {
         judge_claim(evidence, story, said, find);
+    }
+}
+
+/// Whether the audit says why something was deleted. It names the final tag and the image: with that go floating tags that led
+/// there and have nowhere else to lead, and parts, which Slipway must have brought itself.
+fn is_told(evidence: &Evidence, story: &Story, push: &Push) -> bool {
+    let told = |what: &str| is_told_of(&evidence.audits, &["withdr"], what);
+    let brought = || {
+        let mut pushes = evidence.pushes.iter();
+        pushes.any(|of| of.adds && evidence.is_own(of) && of.repository == push.repository && of.name == push.name)
+    };
+    match push.name.strip_prefix("sha256:") {
+        Some(digest) => told(digest) || (told("") && brought()),
+        None if story.names_tag(&push.name) => told(&push.name),
+        None => told("") && brought(),
     }
 }
 

@@ -328,6 +328,12 @@ fn nothing_is_found_where_nothing_is_wrong_with_images() {
     assert_eq!(broken(right_image()), [""; 0]);
     let nothing: &[(&str, Change)] = &[
         ("it was taken back", withdraw),
+        ("it was taken back with its parts, and with a floating tag", |h| {
+            withdraw(h);
+            let part = format!("sha256:{}", digest("part"));
+            h.evidence.pushes.insert(0, push(28_000, &part, true, "Slipway/0.1.0"));
+            h.evidence.pushes.extend([part.as_str(), "latest"].map(|name| push(49_500, name, false, "Slipway/0.1.0")));
+        }),
         ("a newer one is released, and a floating tag follows", |h| {
             let sha = format!("sha256:{}", digest("newer"));
             h.rows.push((50_000, "approved", "1.1/app", json!({ "approval": 2, "digest": sha, "tags": ["1.1"] })));
@@ -447,6 +453,14 @@ const WRONG_IMAGES: &[(&str, Change, &[&str])] = &[
         "an image of which a part is missing",
         |h| h.evidence.images[0].lacks = vec!["sha256:0".to_owned()],
         &["not-whole"],
+    ),
+    (
+        "an image of somebody else that was deleted with one that was withdrawn",
+        |h| {
+            withdraw(h);
+            h.evidence.pushes.push(push(49_500, &format!("sha256:{}", digest("theirs")), false, "Slipway/0.1.0"));
+        },
+        &["unspoken"],
     ),
     (
         "a part that Slipway has deleted",

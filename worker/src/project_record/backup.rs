@@ -1,18 +1,27 @@
 //! The record as it is exported, made of an export, and compared with the repositories.
 
+use futures_util::stream;
 use slipway_edge::compare::compare;
 use slipway_ledger::{End, ExportHead, NotImported};
 
+use worker::Response;
+
 use super::ProjectRecord;
 use crate::answer::{Answer, Problem, json};
-use crate::backup::Begun;
+use crate::backup::{AUDIT_LINES, LINES};
 use crate::clock;
 
 impl ProjectRecord {
     pub(super) fn export(&self, project_id: u64, by: &str) -> Answer {
         self.know_id(project_id)?;
-        let (head, lines) = self.record()?.export(by, clock::now())?;
-        json(200, &Begun { head, lines })
+        let (head, pieces) = self.record()?.export(by, clock::now())?;
+        let rows: u64 = head.tables.iter().filter(|table| table.name != "audit").map(|table| table.rows).sum();
+        // What is read at one moment waits here once, until it is sent, and nowhere else.
+        let pieces = stream::iter(pieces.into_iter().map(|piece| Ok::<_, worker::Error>(piece.into_bytes())));
+        let response = Response::from_stream(pieces)?;
+        response.headers().set(LINES, &(rows + 1).to_string())?;
+        response.headers().set(AUDIT_LINES, &head.audit_rows.to_string())?;
+        Ok(response)
     }
 
     pub(super) fn import(&self, project_id: u64, id: &str, head: &ExportHead, by: &str) -> Answer {

@@ -155,6 +155,12 @@ impl World {
         Usage::of(self.stack.process(part).pid())
     }
 
+    /// What a process has written to its standard output since it was started.
+    pub(super) fn said(&mut self, part: Part) -> anyhow::Result<String> {
+        let file = self.stack.process(part).log_file().with_extension("out");
+        std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))
+    }
+
     /// The last words of every process, for whoever looks for the reason.
     pub(super) fn explained(&mut self, error: anyhow::Error) -> anyhow::Error {
         let mut said = String::new();

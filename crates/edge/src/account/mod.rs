@@ -180,7 +180,10 @@ fn jitter(ms: u64, random: u64) -> u64 {
 impl<S: Sql> Account<S> {
     /// Opens a database, bringing it to the newest schema.
     pub fn open(sql: S) -> Result<Self, MigrationError> {
-        migrate(&sql, &[FIRST, FAIR, crate::reading::TABLES, BESIDE, TURNS, crate::sweep::TABLES, NUMBERED])?;
+        migrate(
+            &sql,
+            &[FIRST, FAIR, crate::reading::TABLES, BESIDE, TURNS, crate::sweep::TABLES, crate::sweep::WHOSE, NUMBERED],
+        )?;
         Ok(Self(sql))
     }
 

@@ -112,7 +112,7 @@ fn a_hold_between_the_approval_and_the_act_stops_what_it_names_and_nothing_else(
                 assert_eq!(edge.state(name), TargetState::Staged);
                 let (code, what) = edge.problem(name).expect("it says why");
                 assert_eq!(code, "blocked");
-                assert!(what.contains("it is on hold by user:nell: bad notes"), "{what}");
+                assert!(what.contains("it is on hold by nell: bad notes"), "{what}");
             } else {
                 assert_eq!(may, May::Now, "{held:?} {name}");
             }

@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use slipway_core::api::{Expectation, Problem, StagedFile};
-use slipway_core::cargo::{Cargo, Kind};
+use slipway_core::api::{Problem, StagedFile};
+use slipway_core::cargo::Cargo;
 use slipway_core::config::Config;
-use slipway_core::expectation::Planned;
 use slipway_core::inventory::Seen;
-use slipway_core::promotion::{May, Order, OrderTarget};
+use slipway_core::promotion::{May, Order};
 use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::report::Report;
-use slipway_core::route::{How, Site};
+use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::signing::{PublicKey, Signature, Signer, SigningError};
 use slipway_core::time::Timestamp;
@@ -31,40 +30,17 @@ use slipway_ledger::rusqlite::Database;
 use slipway_ledger::{Ask, Kept, Record, Row, Sight, Sql as _, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
-/// 2026-11-23 00:00:00 UTC.
-pub(crate) const NOW: Timestamp = Timestamp(1_795_392_000_000);
-pub(crate) const PROJECT: u64 = 1001;
-pub(crate) const PIPELINE: u64 = 7;
-pub(crate) const JAMMY: &str = "ubuntu/jammy";
+pub(crate) use super::support::{JAMMY, NOW, PIPELINE, PROJECT, key, release_job, version};
+use super::support::{config_of_gitlab, planned, record, session};
+
 /// What [`Edge::asks`] takes for all that remain.
 pub(crate) const ALL: &[&str] = &["*"];
 const RELEASE_ALL: &str = "release-all";
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
-const CONFIG: &str = r#"
-    [edge]
-    url = "https://slipway.example.com"
-    [gitlab]
-    url = "https://gitlab.example.com"
-    token = "GITLAB_TOKEN"
-    status_token = "STATUS_TOKEN"
-    [places.depot]
-    kind = "packagecloud"
-    url = "https://packages.example.com"
-    token = "PLACE_TOKEN"
-    [[routes]]
-    staging = { place = "depot", repository = "harbour-ci/pre-release" }
-    public = { place = "depot", repository = "harbour/stable" }
-    [[projects]]
-    id = 1001
-    namespace_id = 71
-    name = "tug"
-    webhook_token = "WEBHOOK_TOKEN"
-"#;
-
 /// A file whose project goes on so, with whatever comes after.
 pub(crate) fn config(more: &str) -> Config {
-    Config::parse(&format!("{CONFIG}{more}")).unwrap_or_else(|error| panic!("{more}: {error}"))
+    config_of_gitlab("status_token = \"STATUS_TOKEN\"", more)
 }
 
 /// A request that was sent, as far as tests look at it.
@@ -188,43 +164,8 @@ pub(crate) struct Edge {
     has_all: bool,
 }
 
-pub(crate) fn version() -> Version {
-    "1.2.0".parse().expect("a version")
-}
-
-pub(crate) fn key(name: &str) -> Key {
-    name.parse().expect("a key")
-}
-
 fn digest(name: &str) -> Digest {
     Digest::of(name.as_bytes())
-}
-
-fn session(pipeline_id: u64) -> JobSession {
-    JobSession {
-        project_id: PROJECT,
-        project_path: "harbour/tug".to_owned(),
-        pipeline_id,
-        job_id: 1,
-        user: "mira".to_owned(),
-        user_id: 7,
-        user_level: None,
-        environment: None,
-        environment_protected: false,
-        ref_name: "v1.2.0".to_owned(),
-        sha: "aa".to_owned(),
-        token_id: "t".to_owned(),
-        ends_at: NOW,
-    }
-}
-
-fn site(repository: &str) -> Site {
-    Site { place: "depot".to_owned(), repository: repository.to_owned() }
-}
-
-/// The name of a package's manual job.
-pub(crate) fn release_job(name: &str) -> String {
-    format!("release: [{name}]")
 }
 
 /// What GitLab shows of a job that runs in an environment.
@@ -247,8 +188,7 @@ impl Edge {
     fn planned(more: &str, has_all: bool) -> Self {
         let config = config(more);
         let gitlab = Instance::new(config.gitlab.url.clone(), Token::new("t"));
-        let record = Record::open(Database::in_memory()).expect("a record");
-        record.know_project(PROJECT).expect("known");
+        let record = record();
         let host = Host {
             now: Cell::new(NOW),
             answers: RefCell::default(),
@@ -298,22 +238,10 @@ impl Edge {
     }
 
     fn plans(&self, pipeline: u64, version: &Version, name: &str, skip: Option<&str>) {
-        let planned = Planned {
-            key: key(name),
-            expect: Expectation {
-                distros: vec![JAMMY.to_owned()],
-                tags: Vec::new(),
-                kind: Kind::Deb,
-                architecture: None,
-                release_job: release_job(name),
-                environment: format!("release/{name}"),
-                release_all_job: self.has_all.then(|| RELEASE_ALL.to_owned()),
-                release_all_environment: self.has_all.then(|| "release/all".to_owned()),
-                skip: skip.map(str::to_owned),
-            },
-            staging: site("harbour-ci/pre-release"),
-            targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
-        };
+        let mut planned = planned(name, &[JAMMY]);
+        planned.expect.release_all_job = self.has_all.then(|| RELEASE_ALL.to_owned());
+        planned.expect.release_all_environment = self.has_all.then(|| "release/all".to_owned());
+        planned.expect.skip = skip.map(str::to_owned);
         let by = session(pipeline);
         let policy = self.config.policy;
         self.record.expect(version, &by, &policy, Maturity::Final, &[planned], self.now()).expect("a plan");

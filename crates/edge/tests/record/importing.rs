@@ -11,8 +11,8 @@ use crate::host::{Edge, MINUTE, NOW, PROJECT};
 
 /// The edge with its record exported and imported again, in another instance with a signing key.
 fn imported(mut edge: Edge) -> Edge {
-    let (head, text) = edge.record.export("operator", edge.now()).expect("an export");
-    let mut lines: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+    let (head, pieces) = edge.record.export("operator", edge.now()).expect("an export");
+    let mut lines: Vec<String> = pieces.concat().lines().skip(1).map(str::to_owned).collect();
     for first in (1..=head.audit_rows).step_by(usize::try_from(AUDIT_ROWS).expect("few")) {
         lines.extend(edge.record.export_audit(first, head.audit_rows).expect("rows").lines().map(str::to_owned));
     }

@@ -12,4 +12,6 @@ mod hints;
 mod host;
 mod importing;
 mod stopping;
+#[path = "../support/mod.rs"]
+mod support;
 mod telling;

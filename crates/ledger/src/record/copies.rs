@@ -43,6 +43,8 @@ const WHY_STOPPED: &str = "it was imported; compare it with the repositories, th
 
 /// How many rows of the audit are read or checked at a time.
 pub const AUDIT_ROWS: u64 = 500;
+/// And of another table, which may have long ones.
+const PIECE_ROWS: u64 = 500;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,8 +169,9 @@ fn refused<T>(why: impl Into<String>) -> Result<T, NotImported> {
 impl<S: Sql> Record<S> {
     // ---- out ----
 
-    /// Everything but the audit's rows, and the first line before it; the export stands in the audit that it has.
-    pub fn export(&self, by: &str, now: Timestamp) -> Result<(Head, String), LedgerError> {
+    /// Everything but the audit's rows, and the first line before it; the export stands in the audit that it has. The lines
+    /// are read at one moment, and come in pieces of whole lines.
+    pub fn export(&self, by: &str, now: Timestamp) -> Result<(Head, Vec<String>), LedgerError> {
         self.0.atomically(|| {
             let exported = Event {
                 at: now,
@@ -178,7 +181,7 @@ impl<S: Sql> Record<S> {
                 details: "{}".to_owned(),
             };
             let audit_hash = audit::append(&self.0, &exported)?;
-            let mut rows = String::new();
+            let mut pieces = Vec::new();
             let mut tables = Vec::new();
             let mut audit = None;
             for (name, columns, order) in self.tables()? {
@@ -186,11 +189,8 @@ impl<S: Sql> Record<S> {
                     audit = Some(Table { name, columns, rows: self.audit_rows()? });
                     continue;
                 }
-                let found = self.0.query(&select(&name, &columns, &order, ""), &[])?;
-                for row in &found {
-                    push(&mut rows, &name, &columns, row)?;
-                }
-                tables.push(Table { name, columns, rows: u64::try_from(found.len()).unwrap_or(u64::MAX) });
+                let rows = self.export_table(&name, &columns, &order, &mut pieces)?;
+                tables.push(Table { name, columns, rows });
             }
             let audit_rows = audit.as_ref().map_or(0, |audit| audit.rows);
             tables.extend(audit);
@@ -204,8 +204,37 @@ impl<S: Sql> Record<S> {
                 tables,
                 left_out: LEFT_OUT.iter().map(|(name, why)| ((*name).to_owned(), (*why).to_owned())).collect(),
             };
-            Ok((head.clone(), format!("{}\n{rows}", serde_json::to_string(&head)?)))
+            pieces.insert(0, format!("{}\n", serde_json::to_string(&head)?));
+            Ok((head, pieces))
         })
+    }
+
+    /// A table's lines, a page at a time: a table as SQL gives it is several times as large. How many there are.
+    fn export_table(
+        &self,
+        name: &str,
+        columns: &[String],
+        order: &[String],
+        pieces: &mut Vec<String>,
+    ) -> Result<u64, LedgerError> {
+        let statement = format!("{} LIMIT ? OFFSET ?", select(name, columns, order, ""));
+        let mut rows = 0;
+        loop {
+            let page = self.0.query(&statement, &[PIECE_ROWS.into(), rows.into()])?;
+            let mut piece = String::new();
+            for row in &page {
+                push(&mut piece, name, columns, row)?;
+            }
+            let found = u64::try_from(page.len()).unwrap_or(u64::MAX);
+            rows += found;
+            if found > 0 {
+                piece.shrink_to_fit();
+                pieces.push(piece);
+            }
+            if found < PIECE_ROWS {
+                return Ok(rows);
+            }
+        }
     }
 
     /// The lines of the audit's rows from `first` on, to `last` at most.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api;
+use slipway_core::audit::person;
 use slipway_core::cargo::{Cargo, TargetName};
 use slipway_core::gate::{Facts, GateKind, Hold, Override, PipelineFacts, ShippedVersion};
 use slipway_core::problem::{Code, Visible};
@@ -341,7 +342,7 @@ impl<S: Sql> Record<S> {
                 None => serde_json::json!({ "keys": keys, "reason": reason }),
             };
             self.change(version, by, "held", version.as_str(), &details, now)?;
-            let why = format!("it is on hold by {by}: {}", reason.trim().trim_end_matches('.'));
+            let why = format!("it is on hold by {}: {}", person(by), reason.trim().trim_end_matches('.'));
             for (key, distro, approval) in self.unbegun(version)? {
                 if keys.is_none_or(|keys| keys.contains(&key)) {
                     self.take_back(version, &key, &distro, approval, &StopReason::Blocked(why.clone()), now)?;
@@ -385,7 +386,8 @@ impl<S: Sql> Record<S> {
         rows.first().map(|row| moment_or_null(row, 0)).transpose().map(Option::flatten)
     }
 
-    /// Lifts holds. Nothing is released by that: what lost its approval needs another.
+    /// Lifts holds: of these packages, or without keys that of the whole release. Nothing is released by that: what lost its
+    /// approval needs another.
     pub fn lift(
         &self,
         version: &Version,
@@ -397,26 +399,17 @@ impl<S: Sql> Record<S> {
         self.0.atomically(|| {
             self.planned(version)?;
             let not_held = |what: String| LedgerError::NotHeld { version: version.clone(), what };
-            match keys {
-                None => {
-                    let rows = self.0.query(
-                        "DELETE FROM holds WHERE version = ? AND (until IS NULL OR until > ?) RETURNING key",
-                        &[version.as_str().into(), now.0.into()],
-                    )?;
-                    if rows.is_empty() {
-                        return Err(not_held("nothing".to_owned()));
-                    }
-                }
-                Some(keys) => {
-                    for key in keys {
-                        let rows = self.0.query(
-                            "DELETE FROM holds WHERE version = ? AND key = ? AND (until IS NULL OR until > ?) RETURNING key",
-                            &[version.as_str().into(), key.as_str().into(), now.0.into()],
-                        )?;
-                        if rows.is_empty() {
-                            return Err(not_held(format!("`{key}`")));
-                        }
-                    }
+            // Without keys it is the hold of the whole release that ends: packages that somebody holds for another reason stay held.
+            let whole = [WHOLE.to_owned()];
+            let named: Vec<String> = keys.unwrap_or_default().iter().map(ToString::to_string).collect();
+            for key in if keys.is_none() { whole.as_slice() } else { named.as_slice() } {
+                let rows = self.0.query(
+                    "DELETE FROM holds WHERE version = ? AND key = ? AND (until IS NULL OR until > ?) RETURNING key",
+                    &[version.as_str().into(), key.as_str().into(), now.0.into()],
+                )?;
+                if rows.is_empty() {
+                    let what = if key == WHOLE { "the whole release".to_owned() } else { format!("`{key}`") };
+                    return Err(not_held(what));
                 }
             }
             let details = serde_json::json!({ "keys": keys, "reason": reason });

@@ -286,6 +286,9 @@ fn described(stranger: &Stranger) -> serde_json::Value {
             object.insert("expected".to_owned(), json!(expected));
             object.insert("version".to_owned(), json!(version));
         }
+        if let Known::Elsewhere { .. } = known {
+            object.insert("of_another".to_owned(), json!(true));
+        }
         if let Known::TakenBack { version } = known {
             object.insert("withdrawn".to_owned(), json!(version));
         }

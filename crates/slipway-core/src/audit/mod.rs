@@ -37,6 +37,11 @@ pub struct Event {
     pub details: String,
 }
 
+/// Who that is, for people who read it: the name in `user:mira`, `job:81 user:mira` and `person:7 user:mira`. All else stands as it is.
+pub fn person(actor: &str) -> &str {
+    actor.rsplit_once("user:").map_or(actor, |(_, name)| name)
+}
+
 /// A row of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -74,4 +79,4 @@ fn write_canonical(into: &mut Vec<u8>, sequence: u64, at_ms: i64, texts: [&str; 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -21,7 +21,7 @@ pub use images::ImageRules;
 pub use people::{Deployer, Edge, Gitlab, PipelineSource, Project, Reading};
 pub use retention::{Bytes, Keeping, Retention};
 
-use crate::api::Expectation;
+use crate::cargo::Kind;
 use crate::release::{Key, Maturity, Version};
 use crate::route::{Glob, How, NoRoute, Route, Site, Traits, route, unknown_places};
 use crate::store::not_a_repository;
@@ -299,7 +299,8 @@ impl Config {
         project: &Project,
         version: &Version,
         key: &Key,
-        expect: &Expectation,
+        kind: Kind,
+        architecture: Option<&str>,
         distro: &str,
     ) -> Result<&Route, NoRoute> {
         let traits = Traits {
@@ -307,9 +308,9 @@ impl Config {
             version,
             maturity: self.versions.maturity(version),
             key,
-            kind: expect.kind,
+            kind,
             distro,
-            architecture: expect.architecture.as_deref(),
+            architecture,
         };
         route(&self.routes, &traits)
     }
@@ -413,19 +414,10 @@ mod tests {
         ] {
             let words: Vec<&str> = line.split_whitespace().collect();
             let [version, key, kind, distro, architecture, repository] = words.as_slice() else { panic!("{line}") };
-            let expect = Expectation {
-                distros: vec![(*distro).to_owned()],
-                tags: Vec::new(),
-                kind: kind.parse().expect("a kind"),
-                architecture: (*architecture != "-").then(|| (*architecture).to_owned()),
-                release_job: String::new(),
-                environment: String::new(),
-                release_all_job: None,
-                release_all_environment: None,
-                skip: None,
-            };
+            let kind = kind.parse().expect("a kind");
+            let architecture = Some(*architecture).filter(|named| *named != "-");
             let (version, key) = (version.parse().expect("a version"), key.parse().expect("a key"));
-            let found = match config.route(project, &version, &key, &expect, distro) {
+            let found = match config.route(project, &version, &key, kind, architecture, distro) {
                 Ok(route) => {
                     assert_eq!(route.staging.repository, "gitlab/pre-release", "{line}");
                     assert_eq!(route.how, How::Copy, "{line}");

@@ -12,7 +12,6 @@ use super::gates::{span, whole_span};
 use super::{Config, Project};
 use crate::cargo::Kind;
 use crate::release::{Key, Version};
-use crate::route::{Traits, route};
 
 /// A day.
 const DAY: Duration = Duration::from_hours(24);
@@ -136,16 +135,7 @@ impl Config {
     ) -> Option<Keeping> {
         let mut found: Option<Keeping> = None;
         for distro in targets {
-            let traits = Traits {
-                project: project.name.as_str(),
-                version,
-                maturity: self.versions.maturity(version),
-                key,
-                kind,
-                distro,
-                architecture,
-            };
-            let keeping = route(&self.routes, &traits).ok()?.retention;
+            let keeping = self.route(project, version, key, kind, architecture, distro).ok()?.retention;
             found = Some(found.map_or(keeping, |found| found.and(keeping)));
         }
         found

@@ -441,7 +441,6 @@ impl Store {
         }
     }
 
-    /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then.
     /// Whether an image that is here has all the manifests that it names. A file is always whole.
     pub async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {
         match self {
@@ -450,6 +449,7 @@ impl Store {
         }
     }
 
+    /// The floating tags that lead to an image which is to be taken back by its tag, and where they lead then.
     pub async fn floats_back(
         &self,
         http: &impl Http,

@@ -6,8 +6,8 @@ use super::*;
 const ID: &str = "one";
 
 fn lines(record: &Record<Database>) -> (ExportHead, Vec<String>) {
-    let (head, text) = record.export("operator", NOW).expect("an export");
-    let mut lines: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+    let (head, pieces) = record.export("operator", NOW).expect("an export");
+    let mut lines: Vec<String> = pieces.concat().lines().skip(1).map(str::to_owned).collect();
     let mut first = 1;
     while first <= head.audit_rows {
         let page = record.export_audit(first, head.audit_rows).expect("rows");

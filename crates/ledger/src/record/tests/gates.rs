@@ -52,7 +52,7 @@ fn a_hold_takes_back_what_has_not_begun_and_leaves_what_has() {
     record.hold(&version(), None, "user:nell", "wrong notes.", None, later(1)).expect("a hold");
     assert_eq!(said(&record), (TargetState::Staged, "blocked".to_owned(), "none".to_owned()));
     let what = problem(&record).expect("a problem").what;
-    assert_eq!(what, "It was approved, and it is on hold by user:nell: wrong notes. Nothing was begun.");
+    assert_eq!(what, "It was approved, and it is on hold by nell: wrong notes. Nothing was begun.");
     assert!(matches!(record.allow(&question(1), later(2)), Ok(May::Never { .. })), "it is over");
 
     let record = approved();
@@ -221,6 +221,12 @@ fn a_hold_is_lifted_where_it_was_put_and_releases_nothing() {
     assert!(matches!(again, Err(LedgerError::NotHeld { .. })), "{again:?}");
     record.lift(&version(), None, "user:nell", "ok", NOW).expect("lifted");
     assert_eq!((holds(), state(&record)), (0, TargetState::Staged));
+    record.hold(&version(), Some(&[key()]), "user:nell", "it crashes", None, NOW).expect("a hold");
+    let whole = record.lift(&version(), None, "user:mira", "the notes are right", NOW);
+    assert!(matches!(whole, Err(LedgerError::NotHeld { .. })), "{whole:?}");
+    record.hold(&version(), None, "user:mira", "the notes", None, NOW).expect("a hold");
+    record.lift(&version(), None, "user:mira", "the notes are right", NOW).expect("lifted");
+    assert_eq!(holds(), 1, "what nell holds for another reason stays held");
     let unknown = record.hold(&version(), Some(&["other".parse().expect("a key")]), "user:nell", "x", None, NOW);
     assert!(matches!(unknown, Err(LedgerError::NotPlanned { .. })), "{unknown:?}");
 }
