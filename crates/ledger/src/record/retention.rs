@@ -204,6 +204,9 @@ impl<S: Sql> Record<S> {
         let Some(mut own) = self.alone(config, project, version, key, now)? else { return Ok(None) };
         for (version, key) in self.sharers_in_staging(&own)? {
             let Some(other) = self.alone(config, project, &version, &key, now)? else { continue };
+            if planted(Planted::DeletesWhatAnotherHas) {
+                break;
+            }
             if needs(&other.known, other.keeping.as_ref(), now).is_some() {
                 own.known.needed_by = Some(subject(&version, &key));
                 break;
