@@ -101,6 +101,8 @@ struct Host {
     kept: RefCell<Kept>,
     /// Whether whoever sends a deletion dies there.
     dies: Cell<bool>,
+    /// What happens when the other project is asked to lend a file.
+    at_lend: RefCell<Option<Box<dyn FnOnce()>>>,
     /// What happens at the next request that deletes.
     meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
 }
@@ -192,6 +194,9 @@ impl StagingHost for Host {
     async fn can_do_without(&self, project_id: u64, _: &StagedObject, lend: bool) -> Result<bool, Silent> {
         assert_eq!(project_id, 1002, "its own record is not asked");
         self.lent.set(self.lent.get() + u32::from(lend));
+        if lend && let Some(at_lend) = self.at_lend.take() {
+            at_lend();
+        }
         self.is_free.get().ok_or_else(|| Silent("it is away".to_owned()))
     }
 
@@ -281,6 +286,7 @@ impl Edge {
                 others: RefCell::default(),
                 kept: RefCell::default(),
                 dies: Cell::default(),
+                at_lend: RefCell::default(),
                 meanwhile: RefCell::default(),
             },
             config: Config::parse(CONFIG).expect("a good file"),
@@ -652,4 +658,41 @@ fn whoever_is_cut_off_in_a_run_deletes_no_more_than_a_run_may() {
     assert_eq!(edge.lists(Mode::DryRun), left, "two files a run, and one was sent");
     assert_eq!(edge.whole_run().concat_sets(), left);
     assert_eq!(edge.deleted(), ["three"]);
+}
+
+#[test]
+fn what_is_held_runs_or_moves_is_kept_however_due_it_is_also_when_that_comes_in_the_last_moment() {
+    type Protects = fn(&Record<Database>, Timestamp);
+    let hold: Protects = |record, now| {
+        let held = record.hold(&version(), Some(&[key("one")]), "user:nell", "wait", None, now);
+        assert_eq!(held.expect("a hold"), Held::InTime);
+    };
+    let runs: Protects = |record, now| {
+        assert!(record.deployed(&version(), None, "production", "user:nell", None, now).expect("a deployment"));
+    };
+    let moves: Protects = |record, _| {
+        record.sql().query("UPDATE targets SET state = 'releasing' WHERE key = 'one'", &[]).expect("a target");
+    };
+    for (name, protects, kept) in [("held", hold, 1), ("deployed", runs, 3), ("moving", moves, 1)] {
+        for in_the_last_moment in [false, true] {
+            let mut edge = Edge::new();
+            edge.config.retention.files_per_run = 3;
+            while !edge.lists(Mode::DryRun).contains("delete one") {
+                edge.lists(Mode::Run);
+                edge.passes(RUN);
+            }
+            let (record, now) = (Rc::clone(&edge.record), edge.host.now());
+            let protect = move || protects(&record, now);
+            if in_the_last_moment {
+                // While the other project is asked to lend its file.
+                *edge.host.at_lend.borrow_mut() = Some(Box::new(protect));
+            } else {
+                protect();
+                assert!(!edge.lists(Mode::DryRun).contains("delete one"), "{name}");
+            }
+            edge.lists(Mode::Run);
+            assert_eq!(edge.deleted().len(), 3 - kept, "{name} {in_the_last_moment}");
+            assert!(!edge.deleted().contains(&"one".to_owned()), "{name} {in_the_last_moment}");
+        }
+    }
 }
