@@ -92,14 +92,10 @@ pub trait PackageHost: Clock + Http {
     async fn report(&self, told: &Told) -> Result<(), Silent>;
 
     /// Asks the project's record whether something may be taken back now.
-    async fn may_withdraw(&self, _withdrawal: &Withdrawal) -> Result<MayWithdraw, Silent> {
-        Err(Silent("this host takes nothing back".to_owned()))
-    }
+    async fn may_withdraw(&self, withdrawal: &Withdrawal) -> Result<MayWithdraw, Silent>;
 
     /// Tells the project's record how far a withdrawal is. `Ok` only when the record has it.
-    async fn report_withdrawal(&self, _withdrawal: &Withdrawal, _report: &WithdrawalReport) -> Result<(), Silent> {
-        Err(Silent("this host takes nothing back".to_owned()))
-    }
+    async fn report_withdrawal(&self, withdrawal: &Withdrawal, report: &WithdrawalReport) -> Result<(), Silent>;
 }
 
 /// A target on its way, as those who watch know it.
@@ -160,14 +156,10 @@ pub trait ProjectHost: Clock + Http {
     async fn hand_over(&self, order: &Order) -> Result<(), Silent>;
 
     /// Gives a withdrawal to its package's object. `Ok` only when that has it.
-    async fn hand_over_withdrawal(&self, _withdrawal: &Withdrawal) -> Result<(), Silent> {
-        Err(Silent("this host takes nothing back".to_owned()))
-    }
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> Result<(), Silent>;
 
     /// A repository with its place's address and secret. The error says what the deployment lacks.
-    fn open(&self, _site: &Site) -> Result<Store, String> {
-        Err("this host opens no repository".to_owned())
-    }
+    fn open(&self, site: &Site) -> Result<Store, String>;
 
     /// Tells those who watch a release that it has changed.
     fn announce(&self, version: &Version);

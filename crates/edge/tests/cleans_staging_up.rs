@@ -17,9 +17,10 @@ use slipway_core::retention::{Decision, RUN};
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::signing::{PublicKey, Signature, Signer, SigningError};
-use slipway_core::store::Kept;
+use slipway_core::store::{Kept, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::retention::{Mode, StagingHost, due_at, run};
 use slipway_ledger::rusqlite::Database;
@@ -158,6 +159,14 @@ impl ProjectHost for Host {
 
     async fn hand_over(&self, _order: &Order) -> Result<(), Silent> {
         Ok(())
+    }
+
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> Result<(), Silent> {
+        panic!("nothing is taken back of {}", withdrawal.key)
+    }
+
+    fn open(&self, site: &Site) -> Result<Store, String> {
+        panic!("nobody attaches anything in {}", site.repository)
     }
 
     fn announce(&self, _version: &Version) {}

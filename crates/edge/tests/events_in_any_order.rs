@@ -19,8 +19,10 @@ use slipway_core::release::{TargetState, Version};
 use slipway_core::report::Report;
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
+use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::hints::named;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::project;
@@ -128,6 +130,14 @@ impl ProjectHost for Host {
     async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
         self.ordered.borrow_mut().insert(format!("{} {}", order.key, order.digest));
         Ok(())
+    }
+
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> Result<(), Silent> {
+        panic!("nothing is taken back of {}", withdrawal.key)
+    }
+
+    fn open(&self, site: &Site) -> Result<Store, String> {
+        panic!("nobody attaches anything in {}", site.repository)
     }
 
     fn announce(&self, _version: &Version) {}

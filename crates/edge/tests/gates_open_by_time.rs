@@ -10,8 +10,10 @@ use slipway_core::promotion::Order;
 use slipway_core::release::Version;
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
+use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::project;
 use slipway_wire::{Http, Request, Response, Token, Unreachable};
@@ -57,6 +59,14 @@ impl ProjectHost for Host {
 
     async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
         panic!("nothing is ordered of {}", order.key)
+    }
+
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> Result<(), Silent> {
+        panic!("nothing is taken back of {}", withdrawal.key)
+    }
+
+    fn open(&self, site: &Site) -> Result<Store, String> {
+        panic!("nobody attaches anything in {}", site.repository)
     }
 
     fn announce(&self, version: &Version) {

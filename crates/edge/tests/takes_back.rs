@@ -409,6 +409,10 @@ impl ProjectHost for World {
         unreachable!("nothing is promoted here")
     }
 
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> Result<(), Silent> {
+        panic!("what is taken back of {} is given by hand here", withdrawal.key)
+    }
+
     fn open(&self, _site: &Site) -> Result<Store, String> {
         store()
     }

@@ -21,6 +21,7 @@ use slipway_core::stop::Stopped;
 use slipway_core::store::{Kept, Registry, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 use slipway_edge::account::{Account, AskSlot, SlotEnded};
 use slipway_edge::denied::Unanswered;
 use slipway_edge::package::{self, Running};
@@ -804,6 +805,14 @@ impl PackageHost for Edge {
         let late = || Some(Late::Report(Box::new(told.clone())));
         self.message(Kind::Report, async || self.settle(told), late).await
     }
+
+    async fn may_withdraw(&self, _withdrawal: &Withdrawal) -> Result<MayWithdraw, Silent> {
+        Err(Silent("nothing is taken back in this world".to_owned()))
+    }
+
+    async fn report_withdrawal(&self, _: &Withdrawal, _: &WithdrawalReport) -> Result<(), Silent> {
+        Err(Silent("nothing is taken back in this world".to_owned()))
+    }
 }
 
 /// What an account's object borrows: the edge, and which place the account is at.
@@ -849,6 +858,14 @@ impl ProjectHost for Edge {
     async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
         let late = || Some(Late::HandOver(Box::new(order.clone())));
         self.message(Kind::HandOver, async || self.accept(order), late).await
+    }
+
+    async fn hand_over_withdrawal(&self, _withdrawal: &Withdrawal) -> Result<(), Silent> {
+        Err(Silent("nothing is taken back in this world".to_owned()))
+    }
+
+    fn open(&self, site: &Site) -> Result<Store, String> {
+        PackageHost::open(self, site)
     }
 
     fn announce(&self, _version: &Version) {}

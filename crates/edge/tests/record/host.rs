@@ -16,8 +16,10 @@ use slipway_core::report::Report;
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
 use slipway_core::signing::{PublicKey, Signature, Signer, SigningError};
+use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
+use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::changes::{By, Change};
 use slipway_edge::denied::{Denied, Unanswered};
 use slipway_edge::hints::named;
@@ -118,6 +120,14 @@ impl ProjectHost for Host {
     async fn hand_over(&self, order: &Order) -> Result<(), Silent> {
         self.orders.borrow_mut().push(order.key.to_string());
         Ok(())
+    }
+
+    async fn hand_over_withdrawal(&self, withdrawal: &Withdrawal) -> Result<(), Silent> {
+        panic!("nothing is taken back of {}", withdrawal.key)
+    }
+
+    fn open(&self, site: &Site) -> Result<Store, String> {
+        Err(format!("`{}` has no user here", site.place))
     }
 
     fn announce(&self, _version: &Version) {}
