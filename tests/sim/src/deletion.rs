@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crate::course::{Course, Tally, placed, spread};
-use crate::fault::{Fault, Kind};
+use crate::fault::{Fault, Kind, Outsider};
 use crate::rng::Rng;
 use crate::world::{Deed, Mark, Settings, Violation, World};
 
@@ -74,14 +74,23 @@ impl Due {
 
     /// Goes on from the run that deletes, with these faults, until it is known what becomes of the staged bytes.
     fn follow(&self, faults: &[(u64, Fault)], doing: Option<(u64, Deed)>) -> (Option<Violation>, Became) {
+        self.world.go_back(&self.before, faults);
+        let may_stay = doing.is_some() || faults.iter().any(|(_, fault)| may_stay(*fault));
+        self.go_on(faults, doing, may_stay)
+    }
+
+    fn go_on(
+        &self,
+        faults: &[(u64, Fault)],
+        doing: Option<(u64, Deed)>,
+        may_stay: bool,
+    ) -> (Option<Violation>, Became) {
         let world = &self.world;
-        world.go_back(&self.before, faults);
         let kind = |number: u64| self.kinds.get(number as usize).copied().unwrap_or(Kind::Alarm);
         if let Some((number, deed)) = doing {
             world.meanwhile_does(number, kind(number), deed);
         }
         let (begun, last) = (world.elapsed(), faults.last().map_or(0, |(number, _)| *number));
-        let may_stay = doing.is_some() || faults.iter().any(|(_, fault)| may_stay(*fault));
         let until = begun + if may_stay { FOLLOWED_FOR } else { OVER_WITHIN };
         let mut over_at = None;
         while world.step() {
@@ -256,6 +265,20 @@ pub fn shared(is_held: bool) -> Settings {
         settings.deeds = vec![(50 * HOUR, Deed::Hold(1))];
     }
     Settings { lasts: 140 * HOUR, ..settings }
+}
+
+/// What is broken when somebody else has acted right before the run that deletes. In this thread alone, too.
+pub fn broken_by_others(course: Course) -> Option<Violation> {
+    let due = Due::new(course, sent(course));
+    let goal = due.world.goals.first().cloned().expect("a course has a target");
+    let acts = [Outsider::DeletesStaged, Outsider::ReplacesStaged, Outsider::DeletesPublic];
+    let broken = acts.into_iter().find_map(|outsider| {
+        due.world.go_back(&due.before, &[]);
+        due.world.acts(outsider, &goal);
+        due.go_on(&[], None, true).0
+    });
+    due.end(&mut Tally::default());
+    broken
 }
 
 /// The first wish that is granted and broken. In this thread alone: in no other is a bug planted.

@@ -70,6 +70,8 @@ fn caught(bug: Planted) -> Option<String> {
             Planted::DeletesWhatAnotherHas => course::run(deletion::shared(true))
                 .violation
                 .map(|violation| format!("{:<9} a file of two packages: {}", violation.invariant, violation.what)),
+            Planted::DeletesUnverified | Planted::TrustsAbsence => deletion::broken_by_others(Course::DebDeleted)
+                .map(|violation| format!("{:<9} somebody else acted: {}", violation.invariant, violation.what)),
             _ => None,
         };
         if directed.is_some() {
@@ -198,6 +200,7 @@ fn without_a_bug_nothing_is_caught() {
     assert_eq!(unaided(&Course::ALL), None);
     assert_eq!(held(), None);
     assert_eq!(course::run(deletion::shared(true)).violation, None);
+    assert_eq!(deletion::broken_by_others(Course::DebDeleted), None);
     for seed in (1..=200).chain(swarm::OF_DAYS..swarm::OF_DAYS + 60) {
         assert_eq!(swarm::run_seed(seed).violation, None, "seed {seed}");
     }
