@@ -41,7 +41,8 @@ fn change_records(world: &mut World, change: impl Fn(&rusqlite::Connection) -> r
     world.start_again(Part::Edge);
 }
 
-/// So much time passes, with a run in each of its hours, the last an hour ago.
+/// So much time passes, with a run in each of its hours, the last an hour ago. What is being deleted was looked at when it was
+/// sent: that look may have died with the edge.
 fn let_pass(world: &mut World, time: Duration) {
     let (ms, hour) = (time.as_millis(), HOUR.as_millis());
     change_records(world, |record| {
@@ -53,7 +54,7 @@ fn let_pass(world: &mut World, time: Duration) {
              UPDATE approvals SET at = at - {ms};
              UPDATE extensions SET until = until - {ms};
              UPDATE removals SET begun_at = begun_at - {ms}, until = until - {ms}, look_at = look_at - {ms},
-                gone_at = gone_at - {ms};
+                gone_at = COALESCE(gone_at, begun_at) - {ms};
              UPDATE retention SET expires_at = expires_at - {ms};
              UPDATE retention_clock SET seen_at = seen_at - {hour}, counted = counted + {ms};"
         ))
@@ -76,12 +77,16 @@ fn ring(world: &World, bell: &Release) {
     change(world, bell, "/holds", &json!({"reason": "it rings"})).ok();
 }
 
-/// Waits until a run has asked staging's server for its time.
+/// How often a run has asked staging's server for its time.
+fn looks(world: &World) -> usize {
+    world.depot.requests().iter().filter(|one| one["method"] == "HEAD" && one["path"] == "/").count()
+}
+
+/// Waits until a run has.
 fn has_a_run(world: &World, bell: &Release) {
-    let looks = || world.depot.requests().iter().filter(|one| one["method"] == "HEAD" && one["path"] == "/").count();
-    let before = looks();
+    let before = looks(world);
     ring(world, bell);
-    wait_until("a run has begun", || looks() > before);
+    wait_until("a run has begun", || looks(world) > before);
 }
 
 /// Has a run, and waits until it has done this to each of these packages.
@@ -90,6 +95,15 @@ fn is_done(world: &World, bell: &Release, action: &str, packages: &[(&Release, &
     for (release, key) in packages {
         wait_until(&format!("{key} is {action}"), || !world.rows(release, key, action).is_empty());
     }
+}
+
+/// Has a run that deletes these packages, and waits until looks at a distance have not shown them. `is_gone`: the server has
+/// deleted them.
+fn is_deleted(world: &mut World, bell: &Release, packages: &[(&Release, &str)], is_gone: impl Fn(&World) -> bool) {
+    is_done(world, bell, "deleting", packages);
+    wait_until("the server has deleted it", || is_gone(world));
+    let_pass(world, Duration::from_mins(3));
+    is_done(world, bell, "deleted", packages);
 }
 
 // ---- what is asked and seen ----
@@ -104,11 +118,16 @@ fn change(world: &World, release: &Release, path: &str, body: &Value) -> Answer 
     release.api("POST", path, Some(world.stack.secret("OPERATOR_TOKEN")), body)
 }
 
-/// The row of the list for a package: what the next run does, and why.
-fn listed(world: &World, release: &Release, key: &str) -> (String, String) {
+fn list(world: &World, release: &Release) -> Value {
     let bearer = format!("Bearer {}", world.stack.secret("OPERATOR_TOKEN"));
     let url = world.edge(&format!("/api/v1/projects/{}/retention", release.project.name));
-    let list = send("GET", &url, &[("authorization", bearer.as_str())], "").ok().json();
+    assert_eq!(send("GET", &url, &[], "").status, 401, "servers are asked for it, so no stranger asks");
+    send("GET", &url, &[("authorization", bearer.as_str())], "").ok().json()
+}
+
+/// The row of the list for a package: what the next run does, and why.
+fn listed(world: &World, release: &Release, key: &str) -> (String, String) {
+    let list = list(world, release);
     let packages = list["packages"].as_array().expect("a list").iter();
     let mut found = packages.filter(|package| package["version"] == release.version.as_str() && package["key"] == key);
     let package = found.next().unwrap_or_else(|| panic!("{key} is not in {list}"));
@@ -140,8 +159,16 @@ fn deleted(world: &World) -> Vec<String> {
     files
 }
 
-fn switch_on(world: &mut World) {
-    world.configure(|text| format!("{text}\n[retention]\nenabled = true\n"));
+fn switch_on(world: &mut World, more: &str) {
+    world.configure(|text| format!("{text}\n[retention]\nenabled = true\n{more}"));
+}
+
+/// The packages of which the list says that the next run deletes them.
+fn to_be_deleted(world: &World, release: &Release) -> Vec<String> {
+    let list = list(world, release);
+    let packages = list["packages"].as_array().expect("a list").iter();
+    let deleted = packages.filter(|package| package["decision"] == "delete");
+    deleted.map(|package| package["key"].as_str().expect("a key").to_owned()).collect()
 }
 
 #[test]
@@ -189,7 +216,7 @@ fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_
     assert_eq!(deleted(&world), [""; 0]);
 
     // Announced.
-    switch_on(&mut world);
+    switch_on(&mut world, "files_per_run = 1\n");
     is_listed(&world, &release, "gone", "announce", "complete");
     is_listed(&world, &given_up, "lost", "announce", "closed");
     let_pass(&mut world, HOUR);
@@ -218,12 +245,36 @@ fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_
     is_listed(&world, &release, "gone", "keep", "waits");
     assert_eq!(deleted(&world), [""; 0]);
 
-    // Deleted, the one with an answer that says that it was not.
+    // A run was cut off behind the first: the list is what is left of it, which is nothing within its limit, and it ends so.
+    let_pass(&mut world, 7 * DAY);
+    assert_eq!(to_be_deleted(&world, &release), ["gone"], "one file a run");
+    is_listed(&world, &given_up, "lost", "keep", "closed");
+    change_records(&mut world, |record| {
+        record.execute_batch(
+            "INSERT INTO retention_run (id, ran_backwards, staged_at, version, key, files, bytes, is_full)
+             SELECT 1, 0, staged_at, version, key, 1, size, 0 FROM packages WHERE key = 'gone';
+             UPDATE retention_clock SET seen_at = seen_at + 3600000",
+        )
+    });
+    assert_eq!(to_be_deleted(&world, &release), [""; 0]);
+    ring(&world, &bell);
+    wait_until("the run is over", || to_be_deleted(&world, &release) == ["gone"]);
+    assert_eq!(deleted(&world), [""; 0]);
+
+    // Deleted, the other with an answer that says that it was not, and no more than the limit in each run.
     let fault = json!({"on": "delete", "effect": "do-then-fail", "status": 504, "path": "lost"});
     world.depot.fault(&fault);
-    let_pass(&mut world, 7 * DAY);
-    is_listed(&world, &release, "gone", "delete", "complete");
-    is_done(&world, &bell, "deleted", &[(&release, "gone"), (&given_up, "lost")]);
+    let_pass(&mut world, HOUR);
+    assert_eq!(to_be_deleted(&world, &release), ["gone"]);
+    is_done(&world, &bell, "deleting", &[(&release, "gone")]);
+    wait_until("it is deleted", || !has(&world, &gone.filename));
+    assert_eq!(deleted(&world), [gone.filename.as_str()]);
+    assert!(world.rows(&given_up, "lost", "deleting").is_empty(), "it is the next run's");
+    assert!(world.rows(&release, "gone", "deleted").is_empty(), "one look proves nothing");
+    let_pass(&mut world, HOUR);
+    assert_eq!(to_be_deleted(&world, &release), ["lost"]);
+    is_deleted(&mut world, &bell, &[(&given_up, "lost")], |world| !has(world, &lost.filename));
+    is_done(&world, &bell, "deleted", &[(&release, "gone")]);
     assert_eq!(deleted(&world), [gone.filename.as_str(), &lost.filename]);
     assert!(!has(&world, &gone.filename) && !has(&world, &lost.filename), "staging has forgotten them");
     assert_eq!(given_up.target("lost")["state"], "skipped");
@@ -290,7 +341,7 @@ fn a_hold_and_an_extension_while_a_deletion_is_on_its_way_are_too_late_and_count
     another.wait_until_released("another");
     let_pass(&mut world, AGE);
     is_done(&world, &bell, "announced", &[(&another, "another")]);
-    is_done(&world, &bell, "deleted", &[(&abandoned, "forgotten")]);
+    is_deleted(&mut world, &bell, &[(&abandoned, "forgotten")], |world| !has(world, &forgotten.filename));
     assert_eq!(abandoned.target("forgotten")["state"], "expired");
     assert_eq!(deleted(&world), [forgotten.filename.as_str()]);
     is_listed(&world, &release, "late", "keep", "held");
@@ -328,11 +379,16 @@ fn an_image_is_deleted_from_staging_and_what_another_shares_with_it_is_whole_aft
     }
     // No tag leads to the newer one any more: the record alone says that it is needed.
     harbour.push("build-2", 1000);
-    switch_on(&mut harbour.world);
-    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked"), (7 * DAY, "deleted")] {
+    switch_on(&mut harbour.world, "");
+    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked"), (7 * DAY, "deleting")] {
         let_pass(&mut harbour.world, time);
         is_done(&harbour.world, &bell, action, &[(&first, "app")]);
     }
+    wait_until("the registry has deleted it", || {
+        harbour.staged_plainly().digest(&older.digest).expect("it answers").is_none()
+    });
+    let_pass(&mut harbour.world, Duration::from_mins(3));
+    is_done(&harbour.world, &bell, "deleted", &[(&first, "app")]);
     is_listed(&harbour.world, &second, "app", "keep", "among-newest");
 
     let staged = harbour.staged_plainly();

@@ -17,7 +17,7 @@ use slipway_stack::{Places, wait_for};
 use slipway_tests::e2e::{DEADLINE, Deb, Package, Release, Rpm, World, get};
 
 /// A day on the pages that is in the future, as far as they go.
-const A_DAY: &str = "2026-12-31";
+const A_DAY: &str = "2027-01-01";
 
 /// A command of a page: `slipway` and its words, without what is said behind it.
 fn command_of(line: &str) -> Option<&str> {
@@ -343,14 +343,14 @@ fn holds_and_keeps(mira: &mut Story) {
     mira.says("slipway release deb-jammy --version 17.3.1 --dry-run", 1, "the notes are wrong");
     mira.says("slipway hold --version 17.3.1 --lift --reason \"the notes are right\"", 0, "");
 
-    mira.says("slipway hold rpm-el9 --version 17.3.1 --until 2026-12-31 --reason \"not before the new year\"", 0, "");
+    mira.says("slipway hold rpm-el9 --version 17.3.1 --until 2027-01-01 --reason \"not before the new year\"", 0, "");
     mira.says("slipway release --all --version 17.3.1 --dry-run", 1, "not before the new year");
     mira.says("slipway hold rpm-el9 --version 17.3.1 --lift --reason \"it was the test\"", 0, "");
 
     // expires.md.
     mira.says("slipway retention --version 17.3.1", 0, "deb-jammy");
     let extend =
-        "slipway extend deb-jammy --version 17.3.1 --until 2026-12-31 --reason \"the customer tests until then\"";
+        "slipway extend deb-jammy --version 17.3.1 --until 2027-01-01 --reason \"the customer tests until then\"";
     mira.says(extend, 0, "");
     mira.says("slipway retention --all", 0, "deb-jammy");
 }

@@ -67,7 +67,7 @@ fn a_hold_stops_what_was_approved_and_has_not_begun_and_lets_finish_what_has() {
     // Nobody gets through while it lasts, and the sentence names who holds it and why.
     let again = world.gitlab.play(release.job("second"), "mira");
     let why = refused(&release, again, "second");
-    assert!(why.contains("on hold by job:") && why.contains("the notes are wrong"), "{why}");
+    assert!(why.contains("on hold by mira since") && why.contains("the notes are wrong"), "{why}");
     assert_eq!(blocked(&release, "second")[0]["gate"], "hold");
     // Lifted, nothing goes by itself: it is played again.
     let lift = |session: &str| release.api("DELETE", "/holds", Some(session), &json!({"reason": "mended"}));

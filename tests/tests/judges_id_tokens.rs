@@ -273,6 +273,7 @@ fn a_job_and_a_person_of_one_project_have_nothing_in_another() {
     let config = config("", 10);
     let rights = [
         Right::Read,
+        Right::Inspect,
         Right::Declare,
         Right::Release,
         Right::Deploy,
@@ -338,6 +339,7 @@ fn a_persons_role_opens_what_it_opens_and_no_more() {
     ];
     for (right, expected) in [
         (Right::Read, "...yyyy"),
+        (Right::Inspect, "...yyyy"),
         (Right::Hold, "....yyy"),
         (Right::Close, ".....yy"),
         (Right::Override, "...yyyy"),

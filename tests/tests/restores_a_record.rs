@@ -20,9 +20,23 @@ fn operator(world: &World, method: &str, path: &str, body: impl Into<Vec<u8>>) -
 
 /// The rows of an export of tables that an import neither continues nor ends.
 fn rows(export: &str) -> Vec<&str> {
-    let changes = ["audit", "audit_heads", "configured", "targets", "releases", "dispatches", "attestations"];
+    let changes = [
+        "audit",
+        "audit_heads",
+        "configured",
+        "targets",
+        "releases",
+        "dispatches",
+        "attestations",
+        "occurrences",
+        "deliveries",
+        "statuses",
+    ];
     let of = |line: &str, table: &str| line.contains(&format!("\"table\":\"{table}\""));
-    export.lines().filter(|line| line.starts_with("{\"row\"") && !changes.iter().any(|table| of(line, table))).collect()
+    export
+        .lines()
+        .filter(|line| line.starts_with("{\"table\"") && !changes.iter().any(|table| of(line, table)))
+        .collect()
 }
 
 /// An export without its last line, and that line.
@@ -107,11 +121,17 @@ fn an_imported_record_equals_the_old_one_and_does_nothing_until_it_was_compared_
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     everywhere("DELETE", "/api/v1/stop", &json!({"reason": "it is out"}).to_string()).ok();
     let again = operator(&new, "GET", "export", "").ok().text();
+    assert!(rows(&export).len() > 5, "{export}");
     assert_eq!(rows(&again), rows(&export));
     let shown = send("GET", &new.edge("/api/v1/projects/tug/releases/1.0.0"), &[], "").ok().json();
     assert!(shown["stopped"]["reason"].as_str().is_some_and(|why| why.contains("imported")), "{shown}");
-    // What its alarm does at first: it looks for webhooks that were lost, and its own GitLab knows no such pipeline.
-    let has_driven = || new.stack.tail(Part::Edge, usize::MAX).contains("cannot be read");
+    // Of what the old one was about to do nothing is left.
+    let due = |table: &str| again.lines().any(|line| line.starts_with(&format!("{{\"table\":\"{table}\"")));
+    assert!(!due("dispatches") && !due("removals"), "{again}");
+    assert!(
+        again.lines().filter(|line| line.contains("\"table\":\"audit\"")).any(|row| row.contains("imported since")),
+        "{again}"
+    );
 
     let start = json!({"reason": "compared"}).to_string();
     let too_soon = operator(&new, "DELETE", "stop", start.clone());
@@ -129,12 +149,9 @@ fn an_imported_record_equals_the_old_one_and_does_nothing_until_it_was_compared_
         assert_eq!(target["agrees"], key == "moves", "nothing of it is public, as is said: {target}");
     }
     assert_eq!(comparison["is_compared"], true, "{comparison}");
-    assert!(!has_driven());
     operator(&new, "DELETE", "stop", start).ok();
-    wait_until("its alarm has come", has_driven);
     let shown = send("GET", &new.edge("/api/v1/projects/tug/releases/1.0.0"), &[], "").ok().json();
     assert!(shown["stopped"].is_null(), "{shown}");
-    assert_eq!(new.depot.tries_to_push(), 0, "what was approved in the old record is not released by the new one");
     let compared = operator(&old, "GET", "comparison", "").ok().json();
     assert!(compared["targets"].as_array().is_some_and(|all| all.len() == 3), "{compared}");
     release.wait_until_released("moves");

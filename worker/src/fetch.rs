@@ -8,7 +8,8 @@ use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
 use slipway_core::api::{
-    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, WithdrawalRequest,
+    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, Retention,
+    WithdrawalRequest,
 };
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
@@ -27,7 +28,7 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
-use crate::message::{self, ToDirectory, ToProject, tell};
+use crate::message::{self, RetentionPart, ToDirectory, ToProject, tell};
 use crate::{
     backup, carry, clock, command, copy, counters, gates, log, metrics, pages, readiness, session, settings, signing,
     stop, strangers, webhook,
@@ -37,6 +38,8 @@ use crate::{
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_SECONDS_MAX: Duration = Duration::from_secs(10);
+/// Parts of the list of what becomes of staged packages: a hundred thousand of them.
+const RETENTION_PARTS_MAX: u32 = 500;
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
@@ -210,7 +213,7 @@ async fn api(
         }
         (Method::Get, ["projects", project, "retention"]) => {
             let project = asking.project(project).await?;
-            Ok(tell(&message::project(env, project.id)?, &ToProject::Retention { project_id: project.id }).await?)
+            retention(env, project).await
         }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = asking.project(project).await?;
@@ -239,6 +242,23 @@ async fn api(
         (method, ["projects", _, "releases", _, ..]) => of_a_release(request, method, path, env, config, asking).await,
         _ => Err(Problem::not_found("route of the API")),
     }
+}
+
+/// The whole list, a part after the other: a record has so many requests for each.
+async fn retention(env: &Env, project: &Project) -> Answer {
+    let (mut whole, mut from): (Option<Retention>, _) = (None, None);
+    for _ in 0..RETENTION_PARTS_MAX {
+        let part: RetentionPart = ask(env, project, &ToProject::Retention { project_id: project.id, from }).await?;
+        match &mut whole {
+            Some(whole) => whole.packages.extend(part.list.packages),
+            None => whole = Some(part.list),
+        }
+        from = part.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    json(200, &whole)
 }
 
 /// The routes below one release.

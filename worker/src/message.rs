@@ -5,7 +5,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use slipway_core::api::{AdoptionRequest, ReleasePatch};
+use slipway_core::api::{self, AdoptionRequest, ReleasePatch};
 use slipway_core::audit::Format;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
@@ -20,6 +20,7 @@ use slipway_core::withdrawal::{Withdrawal, WithdrawalReport};
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
+use slipway_edge::retention::Going;
 use slipway_edge::{sweep, withdraw};
 use slipway_ledger::{Ask, End, ExportHead, Named, StagedObject};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
@@ -73,8 +74,12 @@ pub(crate) enum ToProject {
     Swept { project_id: u64, page: Swept },
     /// What came of such pages.
     Sweep { project_id: u64, told: Box<sweep::Told> },
-    /// What becomes of everything that the project has in staging.
-    Retention { project_id: u64 },
+    /// What becomes of everything that the project has in staging: the first part of it, or the next.
+    Retention {
+        project_id: u64,
+        #[serde(default)]
+        from: Option<Going>,
+    },
     /// Another project wants to delete a file from a staging repository that both use.
     CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
     /// Which images this project has there: another deletes one.
@@ -198,6 +203,15 @@ pub(crate) enum ToDirectory {
     Word,
     /// How that switch stands, for a record that has heard of this turn of it.
     Learn { heard: Option<u64> },
+}
+
+/// A part of what becomes of everything that a project has in staging, and what the next part needs.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RetentionPart {
+    #[serde(flatten)]
+    pub(crate) list: api::Retention,
+    #[serde(default)]
+    pub(crate) next: Option<Going>,
 }
 
 /// How the switch stands, and which projects have not heard of that.

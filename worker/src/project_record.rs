@@ -268,7 +268,7 @@ impl ProjectRecord {
             }
             ToProject::Swept { project_id, page } => self.swept(project_id, &page),
             ToProject::Sweep { project_id, told } => self.sweep_told(project_id, *told).await,
-            ToProject::Retention { project_id } => self.retention(project_id).await,
+            ToProject::Retention { project_id, from } => self.retention(project_id, from).await,
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
             ToProject::ImagesIn { project_id, staging } => self.images_in(project_id, &staging),
             ToProject::Export { project_id, by } => self.export(project_id, &by),

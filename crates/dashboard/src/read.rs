@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use slipway_core::api::{
     Approval, Blocked, Estimate, Evidence, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step,
-    Target,
+    Target, Withdrawal, WithdrawalState,
 };
 use slipway_core::release::{ReleaseState, TargetState};
 
@@ -39,7 +39,7 @@ pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
         // The verdict tells of the end of a release, and each package of who holds it.
         holds: Vec::new(),
         closed: None,
-        suggests_close: None,
+        suggests_close: optional(json, "suggests_close", |version| version.text()?.parse().ok())?,
         stopped: None,
         packages: list(json, "packages", package)?,
     })
@@ -114,8 +114,20 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         attestation: None,
         problem: optional(json, "problem", problem)?,
         expires_at: optional(json, "expires_at", V::text)?,
-        // What is in its way is its problem, and the rest is for those who took it back.
-        withdrawal: None,
+        withdrawal: optional(json, "withdrawal", withdrawal)?.map(Box::new),
+    })
+}
+
+/// Who and why. What is in its way is its problem, and the rest is for those who took it back.
+fn withdrawal<V: Value>(json: &V) -> Option<Withdrawal> {
+    Some(Withdrawal {
+        by: text(json, "by")?,
+        reason: text(json, "reason")?,
+        at: text(json, "at")?,
+        state: WithdrawalState::UnderWay,
+        users: Vec::new(),
+        notes: Vec::new(),
+        problem: None,
     })
 }
 

@@ -5,10 +5,8 @@
 //! happens. An artifact is made of those bytes alone, so one that is attached again is the same.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use slipway_core::attestation::{ENVELOPE, PREDICATE, signed};
 use slipway_core::cargo::tag_of;
 use slipway_core::config::{Config, Project};
@@ -22,7 +20,7 @@ use slipway_wire::Digest;
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::package;
-use crate::port::AttachingHost;
+use crate::port::{AttachingHost, in_time};
 use crate::until_stopped::UntilStopped;
 
 /// When what could not be signed is tried again.
@@ -194,12 +192,4 @@ async fn send<S: Sql>(
     let annotations = BTreeMap::from([("in-toto.io/predicate-type".to_owned(), PREDICATE.to_owned())]);
     let artifact = Artifact { media_type: ENVELOPE, bytes: due.envelope.as_bytes(), annotations: &annotations };
     store.attach(&UntilStopped { record, http: host }, due.digest, artifact).await
-}
-
-/// What a future gives, if it does so within a while.
-async fn in_time<T>(host: &impl AttachingHost, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(future), pin!(host.pause(limit))).await {
-        Either::Left((value, _)) => Some(value),
-        Either::Right(_) => None,
-    }
 }

@@ -1,7 +1,9 @@
 //! What a runtime lends to the edge's objects.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
@@ -182,4 +184,12 @@ pub trait ProjectHost: Clock + Http {
 
     /// A line for the operator.
     fn log(&self, line: &str);
+}
+
+/// What a future gives, if it does so within a while.
+pub(crate) async fn in_time<T>(host: &impl Clock, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(future), pin!(host.pause(limit))).await {
+        Either::Left((value, _)) => Some(value),
+        Either::Right(_) => None,
+    }
 }

@@ -1,35 +1,43 @@
 //! What becomes of staged packages: announced, marked, deleted, or kept and why.
 //!
 //! A run and a dry run make the same list from the same looks; a run then does what is on it. Each deletion begins in the
-//! record, goes out, and is over only when a look at staging has shown what became of it. Cut off anywhere, the next run
-//! finds it begun and looks.
+//! record, goes out, and is over only when looks at staging have shown what became of it. Cut off anywhere, the next run
+//! finds it begun and looks; a run itself goes on behind the last package that it came to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use slipway_core::config::{Config, Project};
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::retention::{
     Decision, Elsewhere, InPublic, InStaging, Keep, RUN, Sights, Stage, clocks_agree, decide, ended, expires_at, tick,
-    within_limits,
 };
 use slipway_core::route::Site;
 use slipway_core::store::Kept;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_ledger::{LedgerError, Record, Removal, Removed, Resting, Sql, StagedObject, UNANSWERED};
+use slipway_ledger::{Behind, LedgerError, Reached, Record, Removal, Removed, Resting, Sql, StagedObject, UNANSWERED};
 use slipway_wire::Http;
 
-use crate::port::{ProjectHost, Silent};
+use crate::port::{ProjectHost, Silent, in_time};
 use crate::until_stopped::UntilStopped;
 
 /// When the deletion of an image that went in part goes on, and for how long it does.
 const FINISHED_AFTER: Duration = Duration::from_mins(10);
 const FINISHED_WITHIN: Duration = Duration::from_hours(24);
 
-/// How many packages are read from the record at a time.
-const PART: u64 = 1000;
+/// How many packages one piece of a run reads from the record.
+const PART: u64 = 200;
+/// How many requests it takes at the most for its looks, but for its first package. A run of an object has a thousand, for
+/// everything (<https://developers.cloudflare.com/workers/platform/limits/#subrequests>).
+const REQUESTS_MAX: usize = 400;
+/// How many packages it looks at at once, how long one of the looks may take, and how long all: the project's alarm has other
+/// things to do.
+const LOOKS_AT_ONCE: usize = 12;
+const LOOK: Duration = Duration::from_secs(8);
+const PIECE: Duration = Duration::from_secs(15);
 
 /// What a runtime lends to the retention of a project's staged packages.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
@@ -90,28 +98,41 @@ pub struct Listed {
     sights: Option<Sights>,
 }
 
-/// The list, and when the next run is due.
+/// The list, or the part of it that a run has come to, and when there is something to be done again.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    /// Every package that rests in staging.
+    /// Packages that rest in staging.
     pub listed: Vec<Listed>,
     /// When there is something to be done again.
     pub due_at: Timestamp,
 }
 
+/// How far a list is: what its next part needs.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Going {
+    reached: Reached,
+    /// The time that is counted.
+    counted: Duration,
+    /// A run is under way that has come so far: what it passed waits for the next.
+    passed: Option<Behind>,
+}
+
 /// When a project's next run is due. A clock that was set back does not put it off.
 pub fn due_at<S: Sql>(record: &Record<S>, now: Timestamp) -> Result<Timestamp, LedgerError> {
-    let hourly = run_at(record, now)?;
+    let run = run_at(record, now)?;
     let open = record.removals()?;
     let open = open.iter().map(|removal| removal.look_at.min(now + UNANSWERED)).min();
-    Ok(open.map_or(hourly, |open| open.min(hourly)))
+    Ok(open.map_or(run, |open| open.min(run)))
 }
 
+/// When the run that is under way goes on, or the next begins.
 fn run_at<S: Sql>(record: &Record<S>, now: Timestamp) -> Result<Timestamp, LedgerError> {
-    Ok(record.retention_clock()?.0.filter(|last| *last <= now).map_or(now, |last| last + RUN))
+    let last = record.retention_clock()?.0.filter(|last| *last <= now);
+    Ok(if record.run_reached()?.is_some() { now } else { last.map_or(now, |last| last + RUN) })
 }
 
-/// Looks at what a project has staged, and in [`Mode::Run`] does what is due.
+/// Looks at what a project has staged, and in [`Mode::Run`] does what is due. A run comes as far as it may in one piece, and
+/// goes on there when it is called again; a list is whole.
 pub async fn run<S: Sql>(
     record: &Record<S>,
     host: &impl StagingHost,
@@ -119,74 +140,179 @@ pub async fn run<S: Sql>(
     project: &Project,
     mode: Mode,
 ) -> Result<Survey, LedgerError> {
-    if mode == Mode::Run {
-        record.end_loans(host.now())?;
-        find_out(record, host, config, project).await?;
-        // It may be a look alone that was due, and limits are those of an hour.
-        if run_at(record, host.now())? > host.now() {
-            return Ok(Survey { listed: Vec::new(), due_at: due_at(record, host.now())? });
+    let mut listed = Vec::new();
+    match mode {
+        Mode::DryRun => {
+            let mut from = None;
+            loop {
+                let (part, next) = list(record, host, config, project, from).await?;
+                listed.extend(part);
+                if next.is_none() {
+                    break;
+                }
+                from = next;
+            }
         }
-    }
-    let listed = survey(record, host, config, project, mode).await?;
-    if mode == Mode::Run {
-        for package in &listed {
-            act(record, host, config, project, package).await?;
+        Mode::Run => {
+            record.end_loans(host.now())?;
+            find_out(record, host, config, project).await?;
+            // It may be a look alone that was due, and limits are those of an hour.
+            if run_at(record, host.now())? <= host.now() {
+                listed = go_on(record, host, config, project).await?;
+            }
         }
     }
     Ok(Survey { listed, due_at: due_at(record, host.now())? })
 }
 
-/// Makes the list. Servers and other projects are asked only about what nothing in the record keeps.
-async fn survey<S: Sql>(
+/// A part of the list that the next run goes by, or the rest of the one that is under way; and what the next part needs.
+pub async fn list<S: Sql>(
     record: &Record<S>,
     host: &impl StagingHost,
     config: &Config,
     project: &Project,
-    mode: Mode,
+    from: Option<Going>,
+) -> Result<(Vec<Listed>, Option<Going>), LedgerError> {
+    let mut going = match (from, record.run_reached()?) {
+        (Some(from), _) => from,
+        (None, Some(reached)) => Going {
+            passed: reached.behind.clone(),
+            reached: Reached { behind: None, ..reached },
+            counted: record.retention_clock()?.1,
+        },
+        (None, None) => {
+            let clocks_agree = can_count(record, host, config).await?;
+            let (last, counted) = record.retention_clock()?;
+            let counted = counted + tick(last, host.now(), clocks_agree);
+            Going { reached: Reached::default(), counted, passed: None }
+        }
+    };
+    let (mut listed, is_last) = part(record, host, config, project, &going.reached, going.counted).await?;
+    for package in &mut listed {
+        let place = package.package.place();
+        if matches!(package.decision, Decision::Delete(_)) {
+            let is_passed = going.passed.as_ref().is_some_and(|passed| place.as_ref().is_some_and(|own| own <= passed));
+            package.waits_for_limits = is_passed || !going.reached.taken.takes(package.package.size, &config.retention);
+        }
+        going.reached.behind = place;
+    }
+    Ok((listed, (!is_last).then_some(going)))
+}
+
+/// One piece of a run.
+async fn go_on<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
 ) -> Result<Vec<Listed>, LedgerError> {
-    let now = host.now();
-    let mut resting: Vec<Resting> = Vec::new();
-    loop {
-        let behind = resting.last().and_then(Resting::place);
-        let part = record.resting(config, project, behind.as_ref(), PART, now)?;
-        if part.is_empty() {
+    let began = host.now();
+    let mut reached = match record.run_reached()? {
+        Some(reached) => reached,
+        None => {
+            let clocks_agree = can_count(record, host, config).await?;
+            record.begin_run(host.now(), clocks_agree)?
+        }
+    };
+    let counted = record.retention_clock()?.1;
+    let (mut listed, is_last) = part(record, host, config, project, &reached, counted).await?;
+    let mut done = 0;
+    for package in &mut listed {
+        if done > 0 && host.now().since(began) >= PIECE {
             break;
         }
-        resting.extend(part);
+        done += 1;
+        reached.behind = package.package.place();
+        if matches!(package.decision, Decision::Delete(_)) {
+            package.waits_for_limits = !reached.taken.takes(package.package.size, &config.retention);
+        }
+        record.reach(&reached)?;
+        act(record, host, config, project, package).await?;
     }
-    let is_candidate = |package: &Resting| ended(&package.known, package.keeping.as_ref(), now).is_ok();
-    let places: BTreeSet<String> =
-        resting.iter().filter(|package| is_candidate(package)).map(|package| package.staging.place.clone()).collect();
-    let times = join_all(places.iter().map(|place| host.server_time(place))).await;
-    let times: Vec<Option<Timestamp>> = times.into_iter().map(|time| time.ok().flatten()).collect();
-    // The servers' times are of a moment after they were asked for.
-    let now = host.now();
-    let (last, counted) = record.retention_clock()?;
-    let agree = clocks_agree(last, now, &times);
-    let counted = match mode {
-        Mode::Run => record.count_time(now, agree)?,
-        Mode::DryRun => counted + tick(last, now, agree),
+    if is_last && done == listed.len() {
+        record.end_run()?;
+    }
+    listed.truncate(done);
+    Ok(listed)
+}
+
+/// Whether a run that begins now may count the time since the last: by the servers of all for which it counts.
+async fn can_count<S: Sql>(record: &Record<S>, host: &impl StagingHost, config: &Config) -> Result<bool, LedgerError> {
+    // What is at a place that `slipway.toml` no longer has is kept anyway.
+    let mut places = record.counted_places()?;
+    places.retain(|place| config.places.contains_key(place));
+    let times = times(host, &places.into_iter().collect()).await;
+    Ok(clocks_agree(record.retention_clock()?.0, host.now(), &times))
+}
+
+/// The servers' times. They are of a moment after they were asked for.
+async fn times(host: &impl StagingHost, places: &BTreeSet<String>) -> Vec<Option<Timestamp>> {
+    let times = places.iter().map(|place| in_time(host, LOOK, host.server_time(place)));
+    join_all(times).await.into_iter().map(|time| time?.ok().flatten()).collect()
+}
+
+/// Looks at the next packages, as many as one piece of a run can, and decides what becomes of each; and whether they are the
+/// last. Servers and other projects are asked only about what nothing in the record keeps.
+async fn part<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+    reached: &Reached,
+    counted: Duration,
+) -> Result<(Vec<Listed>, bool), LedgerError> {
+    let began = host.now();
+    let mut resting = record.resting(config, project, reached.behind.as_ref(), PART, began)?;
+    let mut is_last = u64::try_from(resting.len()).is_ok_and(|count| count < PART);
+    let is_candidate = |package: &Resting| ended(&package.known, package.keeping.as_ref(), began).is_ok();
+    let mut requests = 0;
+    let within = |package: &&Resting| {
+        let others = config.projects.len();
+        let is_first = requests == 0;
+        requests += if is_candidate(package) { 2 * package.under.len() + package.released.len() + others } else { 0 };
+        is_first || requests <= REQUESTS_MAX
     };
+    let fits = resting.iter().take_while(within).count();
+    is_last &= fits == resting.len();
+    resting.truncate(fits);
+    let candidates = resting.iter().filter(|package| is_candidate(package));
+    let times = times(host, &candidates.map(|package| package.staging.place.clone()).collect()).await;
+    // A clock that ran backwards at the beginning is in doubt until the next run.
+    let agree = !reached.ran_backwards && clocks_agree(record.retention_clock()?.0, host.now(), &times);
+    let is_stopped = record.is_stopped()?;
     for package in &mut resting {
         package.known.counted = counted;
     }
-    let is_stopped = record.is_stopped()?;
     let looks = resting.iter().map(async |package| {
         if !is_candidate(package) {
             return None;
         }
-        Some(Sights {
-            staging: in_staging(host, package).await,
-            tells_arrival: package.cargo.file().is_some(),
-            public: in_public(host, package).await,
-            elsewhere: elsewhere(host, config, project, &package.object(), false).await,
-            clocks_agree: agree,
-            is_stopped,
-        })
+        let look = async {
+            (
+                in_staging(host, package).await,
+                in_public(host, package).await,
+                elsewhere(host, config, project, &package.object(), false).await,
+            )
+        };
+        // A server that is slow does not keep a run where it is.
+        let unread = (InStaging::Unread, InPublic::Unread, Elsewhere::Unread);
+        let (staging, public, elsewhere) = in_time(host, LOOK, look).await.unwrap_or(unread);
+        let tells_arrival = package.cargo.file().is_some();
+        Some(Sights { staging, tells_arrival, public, elsewhere, clocks_agree: agree, is_stopped })
     });
-    let looks = join_all(looks).await;
-    let mut listed: Vec<Listed> = Vec::with_capacity(resting.len());
-    for (package, sights) in resting.into_iter().zip(looks) {
+    let mut looks = stream::iter(looks).buffered(LOOKS_AT_ONCE);
+    let mut seen = Vec::with_capacity(resting.len());
+    while let Some(sights) = looks.next().await {
+        seen.push(sights);
+        if seen.len() < resting.len() && host.now().since(began) >= PIECE {
+            is_last = false;
+            break;
+        }
+    }
+    drop(looks);
+    let now = host.now();
+    let mut listed: Vec<Listed> = Vec::with_capacity(seen.len());
+    for (package, sights) in resting.into_iter().zip(seen) {
         let (known, keeping) = (&package.known, package.keeping.as_ref());
         let decision = match &sights {
             Some(sights) => decide(known, sights, keeping, &config.retention, now),
@@ -200,16 +326,7 @@ async fn survey<S: Sql>(
         let expires_at = expires_at(known, keeping, &config.retention, now);
         listed.push(Listed { package, decision, expires_at, waits_for_limits: false, sights });
     }
-    let deletions = || listed.iter().filter(|package| matches!(package.decision, Decision::Delete(_)));
-    let taken = within_limits(deletions().map(|listed| listed.package.size), &config.retention);
-    let mut deletions = 0;
-    for package in &mut listed {
-        if matches!(package.decision, Decision::Delete(_)) {
-            deletions += 1;
-            package.waits_for_limits = deletions > taken;
-        }
-    }
-    Ok(listed)
+    Ok((listed, is_last))
 }
 
 /// Does what is due of one package.
@@ -458,17 +575,4 @@ async fn elsewhere(
         return Elsewhere::Unread;
     }
     Elsewhere::Free
-}
-
-/// How many bytes of a list are at each place.
-pub fn bytes_by_place(listed: &[Listed]) -> BTreeMap<&str, u64> {
-    let mut files = BTreeMap::new();
-    for Listed { package, .. } in listed {
-        files.insert((&package.staging, &package.cargo, &package.digest), package.size);
-    }
-    let mut bytes: BTreeMap<&str, u64> = BTreeMap::new();
-    for ((site, _, _), size) in files {
-        *bytes.entry(site.place.as_str()).or_default() += size;
-    }
-    bytes
 }

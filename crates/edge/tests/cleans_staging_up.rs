@@ -23,7 +23,7 @@ use slipway_core::trouble::Trouble;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::retention::{Mode, StagingHost, due_at, run};
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Held, Record, Removal, Sight, StagedObject, UNANSWERED, audit};
+use slipway_ledger::{Held, Record, Removal, Sight, Sql as _, StagedObject, UNANSWERED, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 const NOW: Timestamp = Timestamp(1_795_392_000_000);
@@ -99,6 +99,8 @@ struct Host {
     /// The images of the other project, and those that the last deletion was to keep.
     others: RefCell<Kept>,
     kept: RefCell<Kept>,
+    /// Whether whoever sends a deletion dies there.
+    dies: Cell<bool>,
     /// What happens at the next request that deletes.
     meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
 }
@@ -203,6 +205,9 @@ impl StagingHost for Host {
 
     async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble> {
         *self.kept.borrow_mut() = kept.clone();
+        if self.dies.get() {
+            return std::future::pending().await;
+        }
         let requests = if removal.cargo.file().is_some() { 1 } else { 2 };
         for left in (0..requests).rev() {
             let request = http::Request::delete("https://packages.example.com/").body(Vec::new());
@@ -229,6 +234,17 @@ struct Edge {
 
 fn version() -> Version {
     "1.2.0".parse().expect("a version")
+}
+
+/// What several pieces of a run did together.
+trait Together {
+    fn concat_sets(self) -> BTreeSet<String>;
+}
+
+impl Together for Vec<BTreeSet<String>> {
+    fn concat_sets(self) -> BTreeSet<String> {
+        self.into_iter().flatten().collect()
+    }
 }
 
 /// The one target of a package.
@@ -264,6 +280,7 @@ impl Edge {
                 whole: RefCell::default(),
                 others: RefCell::default(),
                 kept: RefCell::default(),
+                dies: Cell::default(),
                 meanwhile: RefCell::default(),
             },
             config: Config::parse(CONFIG).expect("a good file"),
@@ -375,6 +392,25 @@ impl Edge {
     fn looks_again(&self) {
         self.passes(UNANSWERED);
         assert_eq!(self.lists(Mode::Run), BTreeSet::new());
+    }
+
+    /// So much time passes, with a run in each of its hours that has nothing to do.
+    fn counts(&self, time: Duration) {
+        self.passes(time);
+        let ms = i64::try_from(time.as_millis()).expect("a few days");
+        let sql = "UPDATE retention_clock SET seen_at = ?, counted = counted + ?";
+        let hour_ago = self.host.now().0 - 3_600_000;
+        self.record.sql().query(sql, &[hour_ago.into(), ms.into()]).expect("the clock");
+    }
+
+    /// One whole run: what each of its pieces did.
+    fn whole_run(&self) -> Vec<BTreeSet<String>> {
+        let mut pieces = vec![self.lists(Mode::Run)];
+        while self.record.run_reached().expect("a row").is_some() {
+            assert!(pieces.len() < 100, "it ends");
+            pieces.push(self.lists(Mode::Run));
+        }
+        pieces
     }
 
     fn passes(&self, time: Duration) {
@@ -574,4 +610,57 @@ fn an_image_that_nobody_could_look_at_is_kept_beside_one_that_is_deleted_and_so_
     assert_eq!(edge.deleted(), ["app"]);
     let kept = edge.host.kept.borrow().clone();
     assert_eq!(kept, Kept { there: BTreeSet::from([staged, others]), perhaps: BTreeSet::from([unread]) });
+}
+
+#[test]
+fn a_run_of_many_pieces_does_what_the_one_list_before_it_says_and_its_limits_hold_over_all_of_them() {
+    let names: Vec<String> = (0..210).map(|number| format!("p{number:03}")).collect();
+    let packages: Vec<(&str, Kind)> = names.iter().map(|name| (name.as_str(), Kind::Deb)).collect();
+    let mut edge = Edge::of(&packages);
+    edge.config.retention.files_per_run = 130;
+    for (step, days) in [("announce", 3), ("mark", 7)] {
+        let wanted = edge.lists(Mode::DryRun);
+        assert_eq!((wanted.len(), wanted.iter().filter(|is| is.starts_with(step)).count()), (210, 210));
+        let pieces = edge.whole_run();
+        assert!(pieces.len() > 2, "more than one piece: {}", pieces.len());
+        assert_eq!(pieces.concat_sets(), wanted, "a run reaches everything");
+        edge.counts(Duration::from_hours(days * 24));
+    }
+    let wanted = edge.lists(Mode::DryRun);
+    let first: BTreeSet<String> = names.iter().take(130).map(|name| format!("delete {name}")).collect();
+    assert_eq!(wanted, first, "those that rest the longest, and no more than the limit");
+    // In the middle of it, the list is what is left of it.
+    let mut done = edge.lists(Mode::Run);
+    assert!(!done.is_empty() && done.len() < 130);
+    let left = edge.lists(Mode::DryRun);
+    assert_eq!(left, wanted.difference(&done).cloned().collect());
+    assert!(due_at(&edge.record, edge.host.now()).expect("a time") <= edge.host.now(), "it goes on at once");
+    done.extend(edge.whole_run().concat_sets());
+    assert_eq!(done, wanted);
+    assert_eq!(edge.deleted().len(), 130);
+    // The rest is the next hour's.
+    edge.looks_again();
+    assert_eq!(edge.deleted().len(), 130);
+    edge.counts(RUN);
+    assert_eq!(edge.whole_run().concat_sets().len(), 80);
+    assert_eq!(edge.deleted(), names);
+}
+
+#[test]
+fn whoever_is_cut_off_in_a_run_deletes_no_more_than_a_run_may() {
+    let edge = Edge::new();
+    let due = |edge: &Edge| edge.lists(Mode::DryRun).iter().any(|step| step.starts_with("delete"));
+    while !due(&edge) {
+        edge.lists(Mode::Run);
+        edge.passes(RUN);
+    }
+    // The first deletion goes out, and its run dies with it.
+    edge.host.dies.set(true);
+    let project = edge.config.project("tug").expect("the project");
+    assert!(run(&edge.record, &edge.host, &edge.config, project, Mode::Run).now_or_never().is_none(), "it hangs");
+    edge.host.dies.set(false);
+    let left: BTreeSet<String> = BTreeSet::from(["delete three".to_owned()]);
+    assert_eq!(edge.lists(Mode::DryRun), left, "two files a run, and one was sent");
+    assert_eq!(edge.whole_run().concat_sets(), left);
+    assert_eq!(edge.deleted(), ["three"]);
 }

@@ -530,21 +530,33 @@ pub fn clocks_agree(last_seen: Option<Timestamp>, now: Timestamp, servers: &[Opt
     !is_backwards && !servers.is_empty() && servers.iter().all(near)
 }
 
-/// How many of a run's deletions, in their order, stay within its limits. The first is never too large by itself: it would
-/// stay for ever.
-pub fn within_limits(sizes: impl IntoIterator<Item = u64>, retention: &Retention) -> usize {
-    let files_max = usize::try_from(retention.files_per_run).unwrap_or(usize::MAX);
-    let mut bytes: u64 = 0;
-    let mut taken = 0;
-    for size in sizes {
-        bytes = bytes.saturating_add(size);
-        let fits = taken < files_max && (taken == 0 || bytes <= retention.bytes_per_run.0);
-        if !fits && !planted(Planted::IgnoresLimits) {
-            break;
+/// What a run has taken of its limits so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// How many files.
+    pub files: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// Whether a deletion did not fit. Those behind it wait, too, so that none is passed over for ever.
+    pub is_full: bool,
+}
+
+impl Taken {
+    /// Whether the next deletion stays within a run's limits; then it is taken. The first is never too large by itself: it
+    /// would stay for ever.
+    pub fn takes(&mut self, size: u64, retention: &Retention) -> bool {
+        let bytes = self.bytes.saturating_add(size);
+        let fits = !self.is_full
+            && self.files < u64::from(retention.files_per_run)
+            && (self.files == 0 || bytes <= retention.bytes_per_run.0);
+        if fits || planted(Planted::IgnoresLimits) {
+            (self.files, self.bytes) = (self.files + 1, bytes);
+            true
+        } else {
+            self.is_full = true;
+            false
         }
-        taken += 1;
     }
-    taken
 }
 
 #[cfg(test)]

@@ -44,7 +44,9 @@ impl Sub<Duration> for Timestamp {
 /// RFC 3339 in UTC with milliseconds: `2026-11-23T10:04:11.000Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = OffsetDateTime::from_unix_timestamp(self.unix_seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        // A moment may come from a file that somebody hands in, and RFC 3339 has no others.
+        let moment = OffsetDateTime::from_unix_timestamp(self.unix_seconds()).ok();
+        let moment = moment.filter(|moment| (0..=9999).contains(&moment.year())).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let seconds = moment.format(&Rfc3339).map_err(|_| fmt::Error)?;
         write!(f, "{}.{:03}Z", seconds.trim_end_matches('Z'), self.0.rem_euclid(1000))
     }
@@ -79,6 +81,21 @@ mod tests {
         ] {
             assert_eq!(Timestamp(ms).to_string(), text);
             assert_eq!(text.parse::<Timestamp>().expect(text), Timestamp(ms));
+        }
+    }
+
+    #[test]
+    fn a_moment_of_no_year_with_four_digits_prints_too() {
+        // RFC 3339 knows the years from 0 to 9999: `date -u -d 0000-01-01 +%s` is -62167219200, 9999-12-31T23:59:59 is 253402300799.
+        for (ms, text) in [
+            (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+            (-62_167_219_200_001, "1970-01-01T00:00:00.999Z"),
+            (253_402_300_799_000, "9999-12-31T23:59:59.000Z"),
+            (253_402_300_800_000, "1970-01-01T00:00:00.000Z"),
+            (i64::MIN, "1970-01-01T00:00:00.192Z"),
+            (i64::MAX, "1970-01-01T00:00:00.807Z"),
+        ] {
+            assert_eq!(Timestamp(ms).to_string(), text);
         }
     }
 }

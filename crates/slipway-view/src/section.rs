@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, Render, html};
 use slipway_core::amount::{part, percent, size, stretch};
 use slipway_core::api::{Evidence, Package, Pipeline, Problem, Release, Step, Target};
+use slipway_core::audit::person;
 use slipway_core::gate::GateKind;
 use slipway_core::release::TargetState;
 use slipway_core::verdict::package_state;
@@ -97,6 +98,9 @@ pub fn verdict(release: &Release) -> Part {
         &html! {
             h1.sentence { (prose(&release.verdict)) }
             @if let Some(end) = end(release) { p.quiet.end { (end) } }
+            @if let Some(newer) = &release.suggests_close {
+                p.quiet.end { (newer) " is complete. If nothing more of this one is to be released, give it up: " code { "slipway close" } }
+            }
             @if all > 0 {
                 // SVG, since widths that come from data would need inline styles, which the page's policy forbids.
                 svg.bar aria-hidden="true" viewBox={ "0 0 " (all) " 1" } preserveAspectRatio="none" {
@@ -380,7 +384,13 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
                     a.fact #{ (id) "-play" } href=(url) rel="noreferrer" { "Open its pipeline" (away()) }
                 }
             }
+            TargetState::Withdrawn => {
+                @if let Some(taken) = &target.withdrawal { span.fact { "by " (visible(person(&taken.by))) ": " (visible(&taken.reason)) } }
+            }
             _ => {}
+        }
+        @if let Some(expires) = target.expires_at.as_deref().and_then(Moment::parse) {
+            " " span.fact title="Its staged copy is deleted then, unless somebody keeps it." { "expires in staging on " (expires.day()) }
         }
     }
 }
@@ -428,6 +438,12 @@ fn facts(release: &Release, package: &Package, target: &Target, id: &str) -> Mar
                         }
                     }
                 }
+            }
+            @if let Some(taken) = &target.withdrawal {
+                div { dt { "Taken back" } dd { "asked for " (moment(&taken.at)) " by " (visible(person(&taken.by))) ": " (visible(&taken.reason)) } }
+            }
+            @if let Some(expires) = &target.expires_at {
+                div { dt { "Deleted from staging" } dd { "from " (moment(expires)) " on; " code { "slipway extend " (package.key) } " keeps it" } }
             }
             @if target.attempts > 0 { div { dt { "Attempts" } dd { (target.attempts) } } }
             div { dt { "Manual job" } dd { code { (visible(&package.release_job)) } " " (job(release, package, target, &format!("{id}-job"))) } }

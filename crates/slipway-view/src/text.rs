@@ -108,6 +108,11 @@ impl<'a> Moment<'a> {
         format!("{} {} UTC", self.date, self.clock)
     }
 
+    /// `2026-11-23`.
+    pub fn day(&self) -> &'a str {
+        self.date
+    }
+
     /// `09:41:07 UTC`.
     pub fn clock(&self) -> String {
         format!("{} UTC", self.clock)

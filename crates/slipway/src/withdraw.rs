@@ -1,5 +1,7 @@
 //! `slipway withdraw`: what was released is taken back. What users will see stands first, and nothing is done without `--yes`.
 
+use std::collections::BTreeSet;
+
 use slipway_core::api::{PlannedWithdrawal, Release, Target, TargetOfKey, WithdrawalRequest, WithdrawalState};
 use slipway_core::release::{Key, TargetState};
 
@@ -39,6 +41,9 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
     say.lines(&statement(&settings.version.to_string(), &would.withdrawals));
     let release = edge.release().await.map_err(|error| error.failure(&doing))?;
     let under_way = under_way(&release, keys);
+    if !would.withdrawals.is_empty() {
+        say.lines(&ending(&release, keys));
+    }
     if would.withdrawals.is_empty() && under_way.is_empty() {
         say.line("nothing of it is left to withdraw: what was named is withdrawn already");
         return say.answer(&release);
@@ -58,16 +63,33 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
     }
     let request = WithdrawalRequest { dry_run: false, ..request };
     // Asked again after a lost answer, it names nothing new: so what was named before is followed.
-    edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
+    let asked = edge.withdraw(&request).await.map_err(|error| error.failure(&doing))?;
     say.line("asked for, and in the record. Slipway goes on with it whether or not this command runs.");
-    let named = would.withdrawals.iter().map(|one| (one.key.clone(), one.target.to_string()));
-    let named: Vec<Named> = named.chain(under_way).collect();
+    // What was released since the statement is taken back, too.
+    let named = would.withdrawals.iter().chain(&asked.withdrawals).map(|one| (one.key.clone(), one.target.to_string()));
+    let named: BTreeSet<Named> = named.chain(under_way).collect();
+    let named: Vec<Named> = named.into_iter().collect();
     let (release, ended) = follow(&edge, &named, end_ms, *timeout_s, say, &doing).await;
     if let Some(release) = &release {
         say.line(&release.verdict);
         say.answer(release)?;
     }
     ended
+}
+
+/// What is on its way to the public of the same packages: it ends, a line each.
+fn ending(release: &Release, keys: &[Key]) -> Vec<String> {
+    let packages = release.packages.iter().filter(|package| keys.contains(&package.key));
+    let targets = packages.flat_map(|package| package.targets.iter().map(|target| (&package.key, target)));
+    let is_moving = |target: &Target| matches!(target.state, TargetState::Approved | TargetState::Releasing);
+    let line = |(key, target): (&Key, &Target)| {
+        format!(
+            "also ends    {key}  {}  {}: it is approved and not public yet. What has arrived by then can be withdrawn, too",
+            target.name(),
+            target.public.repository
+        )
+    };
+    targets.filter(|(_, target)| is_moving(target)).map(line).collect()
 }
 
 /// What is being taken back already.
@@ -268,6 +290,15 @@ mod tests {
         let shared = PlannedWithdrawal { also: vec!["1.2.1/deb".to_owned()], ..planned("el/9", &[]) };
         let lines = statement("1.2.0", &[shared]).join("\n");
         assert!(lines.contains("also public as `1.2.1/deb`, which loses it, too: needs `--shared`"), "{lines}");
+    }
+
+    #[test]
+    fn what_is_on_its_way_of_the_same_package_is_said_to_end() {
+        let keys = ["deb".parse().expect("a key")];
+        for (state, ends) in [("approved", 1), ("releasing", 1), ("released", 0), ("staged", 0)] {
+            let lines = ending(&testing::release(&[("deb", state), ("rpm", "approved")]), &keys);
+            assert_eq!(lines.len(), ends, "{state}: {lines:?}");
+        }
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub enum Planted {
     IgnoresLimits,
     /// A deletion begins without asking the record again.
     DeletesWhatIsHeld,
+    /// A staged file is deleted whoever else has it.
+    DeletesWhatAnotherHas,
     /// With an image all of its parts are deleted, whatever other images need of them.
     DeletesSharedParts,
     /// A build may plan and stage for a release that was given up.
@@ -95,7 +97,7 @@ pub enum Planted {
 
 impl Planted {
     /// Every bug.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::PublishesWhateverIsStaged,
         Self::RelayTrustsLength,
         Self::ActsBeforeItLooks,
@@ -136,6 +138,7 @@ impl Planted {
         Self::TrustsAnyClock,
         Self::IgnoresLimits,
         Self::DeletesWhatIsHeld,
+        Self::DeletesWhatAnotherHas,
         Self::DeletesSharedParts,
         Self::ReopensWhatIsClosed,
     ];

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::course::{Course, Tally, placed, spread};
 use crate::fault::{Fault, Kind};
 use crate::rng::Rng;
-use crate::world::{Deed, Mark, Violation, World};
+use crate::world::{Deed, Mark, Settings, Violation, World};
 
 const HOUR: i64 = 3_600_000;
 /// Within which time a deletion is over that one or two faults have met. One that was sent and not done waits for a day once more,
@@ -242,6 +242,20 @@ pub fn wished(course: Course) -> Tally {
     let mut tally = spread(kinds.len(), |job, tally| wish(course, sent, (first + job) as u64, tally));
     tally.boundaries = kinds.len();
     tally
+}
+
+/// The released deb, and a candidate of the same project that has the same file in staging and goes elsewhere: perhaps one that
+/// somebody holds back meanwhile.
+pub fn shared(is_held: bool) -> Settings {
+    let mut settings = Course::DebDeleted.settings(&[]);
+    let mut other = settings.parcels.first().cloned().expect("a course has a package");
+    other.version = "1.3.0-rc1".parse().expect("a version");
+    other.key = "candidate".parse().expect("a key");
+    settings.parcels.push(other);
+    if is_held {
+        settings.deeds = vec![(50 * HOUR, Deed::Hold(1))];
+    }
+    Settings { lasts: 140 * HOUR, ..settings }
 }
 
 /// The first wish that is granted and broken. In this thread alone: in no other is a bug planted.

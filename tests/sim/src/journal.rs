@@ -555,9 +555,23 @@ impl World {
         if !goals.iter().any(|goal| self.is_on_its_way_out(goal)) {
             return self.violated("I8", &format!("{:?} is deleted, and no record says why", staging.1));
         }
-        for goal in goals {
+        // Whoever else has the same file loses it, too, unless it has lost it before.
+        for goal in goals.into_iter().filter(|goal| self.is_on_its_way_out(goal) || self.rests(goal)) {
             self.may_go(goal);
         }
+    }
+
+    /// Whether the record says that staging has a package.
+    fn rests(&self, goal: &Goal) -> bool {
+        let disk = self.disk.borrow();
+        let parcel = &self.parcels[goal.parcel];
+        let rows = disk.databases.get(&ObjectId::Project(parcel.project)).map(|record| {
+            record.query(
+                "SELECT 1 FROM packages WHERE version = ? AND key = ? AND staged_at IS NOT NULL",
+                &[parcel.version.as_str().into(), parcel.key.as_str().into()],
+            )
+        });
+        rows.is_some_and(|rows| rows.is_ok_and(|rows| !rows.is_empty()))
     }
 
     /// A deletion of an image, a part of one, or a tag is sent.
@@ -708,15 +722,19 @@ impl World {
     /// A file is gone from staging because Slipway said so.
     pub(crate) fn file_deleted(&self, server: usize, place: &Place, digest: &Digest) {
         let staging = (server, place.clone());
-        let own = self.goals.iter().find(|goal| goal.staging == staging && self.digest_of(goal) == *digest);
+        let own: Vec<&Goal> =
+            self.goals.iter().filter(|goal| goal.staging == staging && self.digest_of(goal) == *digest).collect();
         let mut journal = self.journal.borrow_mut();
-        if let Some(goal) = own {
-            let is_held = journal.held_for_sure.contains(&goal.parcel);
+        if !own.is_empty() {
+            let is_held = own.iter().any(|goal| journal.held_for_sure.contains(&goal.parcel));
             let now = self.boundaries();
             journal.wrong_since.insert(staging, now);
             drop(journal);
             if is_held && !self.has_jumped() {
                 self.violated("I10", &format!("{place:?} is gone after its hold was acknowledged"));
+            }
+            if own.len() > 1 {
+                self.point("a staged file of two packages was deleted");
             }
             return self.point("a staged package was deleted");
         }

@@ -40,6 +40,7 @@ fn of_days(mut settings: Settings) -> Settings {
     if rng.chance(2500) {
         settings = with_images(settings);
     }
+    let shared = share(&mut settings);
     let lasts = 5 * DAY + rng.below(2 * DAY as u64) as i64;
     let mut deeds = Vec::new();
     let at = |rng: &mut Rng| {
@@ -63,7 +64,7 @@ fn of_days(mut settings: Settings) -> Settings {
         if rng.chance(1200) {
             deeds.push((at(&mut rng), Deed::Close(index)));
         }
-        if rng.chance(3000) && !parcel.is_image() {
+        if rng.chance(3000) && !parcel.is_image() && !shared.contains(&index) {
             deeds.push((at(&mut rng), Deed::Replace(index)));
         }
         if rng.chance(4000) {
@@ -102,6 +103,26 @@ fn of_days(mut settings: Settings) -> Settings {
         *until = HOUR + rng.below((lasts - 5 * HOUR).cast_unsigned()) as i64;
     }
     Settings { deeds, lasts, keeps: true, tells: false, ..settings }
+}
+
+/// In some worlds another release, of another project perhaps, stages the very file that one has. It is public elsewhere. Which
+/// packages share one.
+fn share(settings: &mut Settings) -> Vec<usize> {
+    let mut rng = Rng::new(settings.seed ^ 0x7c);
+    let is_copied = |parcel: &&Parcel| !parcel.is_image() && parcel.key.as_str().starts_with("copy");
+    let Some(first) = settings.parcels.iter().position(|parcel| is_copied(&parcel)) else { return vec![] };
+    if !rng.chance(3000) {
+        return vec![];
+    }
+    let mut other = settings.parcels[first].clone();
+    let versions = ["1.2.0", "1.3.0-rc1", "1.4.0-nightly.7"];
+    let of_others = versions.into_iter().filter(|version| *version != other.version.as_str()).collect::<Vec<_>>();
+    other.version = rng.pick(&of_others).unwrap_or("1.2.0").parse().expect("a version");
+    other.project = 1001 + rng.below(2);
+    other.key = "copy-shared".parse().expect("a key");
+    other.played_after = rng.below(60_000) as i64;
+    settings.parcels.push(other);
+    vec![first, settings.parcels.len() - 1]
 }
 
 /// A few packages of a world, and images beside them, some of them in one repository.

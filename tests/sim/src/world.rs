@@ -1041,11 +1041,17 @@ impl World {
         let mut rng = Rng::new(self.seed ^ number);
         let of = rng.below(self.parcels.len() as u64) as usize;
         let deeds = [Deed::Hold(of), Deed::Extend(of), Deed::Restage(of), Deed::Replace(of), Deed::Deployed(of)];
-        // Only files are built anew here: an image has its digest for a name.
-        let is_possible = |deed: &Deed| !matches!(deed, Deed::Replace(of) if self.parcels[*of].is_image());
+        // Only files are built anew here, and no shared ones: an image has its digest for a name.
+        let is_possible = |deed: &Deed| !matches!(deed, Deed::Replace(of) if self.is_shared(*of));
         if let Some(deed) = rng.pick(&deeds).filter(is_possible).filter(|_| rng.chance(2500)) {
             self.exec.after(rng.below(40) as i64, Happening::Deed { deed, tries: 0 });
         }
+    }
+
+    /// Whether what a package has in staging can be another's, too.
+    fn is_shared(&self, parcel: usize) -> bool {
+        let own = &self.parcels[parcel];
+        own.is_image() || self.parcels.iter().filter(|other| other.filename == own.filename).count() > 1
     }
 
     fn drawn(&self, number: u64, kind: Kind) -> Option<Fault> {
@@ -1664,7 +1670,12 @@ impl World {
             needs_a_person(state) && tries && !self.is_rightly(goal, state)
         });
         drop(journal);
-        if needs_more_plays {
+        // What expired and has come back is looked for.
+        let is_to_be_seen = self.goals.iter().any(|goal| {
+            let state = self.journal.borrow().state(goal.parcel, &goal.distro).map(|(state, ..)| state);
+            state.is_some_and(|state| state == TargetState::Expired && !self.is_rightly(goal, state))
+        });
+        if needs_more_plays || is_to_be_seen {
             return false;
         }
         let edge = Edge(Rc::clone(self));
@@ -1738,9 +1749,8 @@ impl World {
             return true;
         }
         if state == TargetState::Expired {
-            // Also when somebody else was faster. What comes back of a package that nobody released is not looked for: it is
-            // seen when it is staged again.
-            return staged != Some(digest) || self.is_never_played(goal.parcel);
+            // Also when somebody else was faster.
+            return staged != Some(digest);
         }
         if self.is_never_played(goal.parcel) {
             // Of an image it is the manifest that is looked at.

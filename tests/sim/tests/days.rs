@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use slipway_core::release::TargetState as S;
 use slipway_sim::course::Course;
+use slipway_sim::deletion;
 use slipway_sim::fault::{Kind, Outsider};
 use slipway_sim::world::{Deed, NEVER, Settings, World};
 
@@ -89,6 +90,16 @@ fn while_a_project_is_stopped_nothing_of_it_is_deleted_and_afterwards_it_goes_on
     let world = World::new(settings(vec![(90 * HOUR, Deed::Stop(0)), (104 * HOUR, Deed::Start(0))]));
     assert_eq!(settle(&world), S::Released);
     assert_eq!((places(&world), world.count(Kind::Delete)), ((false, true), 1));
+}
+
+#[test]
+fn a_file_that_two_packages_have_leaves_staging_when_both_may_lose_it_and_not_before() {
+    let world = World::new(deletion::shared(false));
+    assert_eq!(settle(&world), S::Released);
+    assert_eq!((places(&world), world.count(Kind::Delete)), ((false, true), 1));
+    let world = World::new(deletion::shared(true));
+    assert_eq!(settle(&world), S::Released);
+    assert_eq!((places(&world), world.count(Kind::Delete)), ((true, true), 0));
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn takes_days(bug: Planted) -> bool {
             | Planted::TrustsAnyClock
             | Planted::IgnoresLimits
             | Planted::DeletesWhatIsHeld
+            | Planted::DeletesWhatAnotherHas
             | Planted::DeletesSharedParts
             | Planted::ReopensWhatIsClosed
     )
@@ -64,8 +65,15 @@ fn caught(bug: Planted) -> Option<String> {
     plant(Some(bug));
     if takes_days(bug) {
         // What comes between a look and the deletion is too rare for chance.
-        if let Some(violation) = broken_wish() {
-            return Some(violation);
+        let directed = match bug {
+            Planted::DeletesWhatIsHeld => broken_wish(),
+            Planted::DeletesWhatAnotherHas => course::run(deletion::shared(true))
+                .violation
+                .map(|violation| format!("{:<9} a file of two packages: {}", violation.invariant, violation.what)),
+            _ => None,
+        };
+        if directed.is_some() {
+            return directed;
         }
         let caught = (swarm::OF_DAYS..swarm::OF_DAYS + SEEDS_OF_DAYS_MAX)
             .find_map(|seed| Some((seed, swarm::run_seed(seed).violation?)));
@@ -189,7 +197,7 @@ fn without_a_bug_nothing_is_caught() {
     plant(None);
     assert_eq!(unaided(&Course::ALL), None);
     assert_eq!(held(), None);
-    assert_eq!(broken_wish(), None);
+    assert_eq!(course::run(deletion::shared(true)).violation, None);
     for seed in (1..=200).chain(swarm::OF_DAYS..swarm::OF_DAYS + 60) {
         assert_eq!(swarm::run_seed(seed).violation, None, "seed {seed}");
     }

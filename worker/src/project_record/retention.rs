@@ -13,7 +13,7 @@ use slipway_core::store::{self, Kept, Removed};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::port::{Clock as _, ProjectHost, Silent};
-use slipway_edge::retention::{self, Listed, Mode, StagingHost};
+use slipway_edge::retention::{self, Going, Listed, Mode, StagingHost};
 use slipway_ledger::{Record, Removal, StagedObject};
 use slipway_wire::Http;
 use worker::Delay;
@@ -21,12 +21,14 @@ use worker::Delay;
 use super::ProjectRecord;
 use crate::answer::{Answer, Problem, json};
 use crate::host::{Host, PLACE_LIMIT};
-use crate::message::{self, ToAccount, ToProject, ask};
+use crate::message::{self, RetentionPart, ToAccount, ToProject, ask};
 use crate::sql::DurableSql;
 use crate::{clock, settings};
 
 /// How long a run may hold up an alarm. One that is cut off goes on with the next.
 const RUN_LIMIT: Duration = Duration::from_secs(30);
+/// When one that is not over goes on.
+const GOES_ON: Duration = Duration::from_secs(1);
 
 impl ProjectRecord {
     /// Does what is due of staged packages, and says when the next is.
@@ -49,38 +51,35 @@ impl ProjectRecord {
         let host = Host::new(self, PLACE_LIMIT);
         let run = std::pin::pin!(retention::run(record, &host, config, project, Mode::Run));
         match select(run, Delay::from(RUN_LIMIT)).await {
-            Either::Left((survey, _)) => Ok(Some(survey?.due_at)),
+            // A run that is not over lets whatever else is due have its turn.
+            Either::Left((survey, _)) => Ok(Some(survey?.due_at.max(clock::now() + GOES_ON))),
             Either::Right(_) => {
                 crate::log::trouble!("a run of the retention of {} was cut off after 30 s; it goes on", project.name);
-                Ok(Some(retention::due_at(record, clock::now())?.max(clock::now() + RUN_LIMIT)))
+                Ok(Some(retention::due_at(record, clock::now())?.max(clock::now() + GOES_ON)))
             }
         }
     }
 
-    /// The list that the next run would go by.
-    pub(super) async fn retention(&self, project_id: u64) -> Answer {
+    /// A part of the list that the next run would go by.
+    pub(super) async fn retention(&self, project_id: u64, from: Option<Going>) -> Answer {
         self.know_id(project_id)?;
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
         let record = self.record()?;
         let host = Host::new(self, PLACE_LIMIT);
-        let survey = retention::run(record, &host, &config, project, Mode::DryRun).await?;
-        let bytes = retention::bytes_by_place(&survey.listed);
-        let places = bytes.into_iter().map(|(place, bytes)| api::StagedBytes {
-            place: place.to_owned(),
-            bytes,
-            limit: config.places.get(place).and_then(|place| place.storage_limit).map(|limit| limit.0),
+        let (listed, next) = retention::list(record, &host, &config, project, from).await?;
+        let places = record.staged_bytes()?.into_iter().map(|(place, bytes)| {
+            let limit = config.places.get(&place).and_then(|place| place.storage_limit).map(|limit| limit.0);
+            api::StagedBytes { place, bytes, limit }
         });
-        json(
-            200,
-            &api::Retention {
-                project: api::Project { id: project.id, name: project.name.to_string() },
-                at: host.now().to_string(),
-                enabled: config.retention.enabled,
-                places: places.collect(),
-                packages: survey.listed.iter().map(shown).collect(),
-            },
-        )
+        let list = api::Retention {
+            project: api::Project { id: project.id, name: project.name.to_string() },
+            at: host.now().to_string(),
+            enabled: config.retention.enabled,
+            places: places.collect(),
+            packages: listed.iter().map(shown).collect(),
+        };
+        json(200, &RetentionPart { list, next })
     }
 
     /// Whether this project can do without a file that another wants to delete.

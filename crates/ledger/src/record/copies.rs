@@ -468,6 +468,7 @@ impl<S: Sql> Record<S> {
         // Who wanted something kept since the export is not in it either, so every deletion is announced anew.
         let announced = self.drop_rows("DELETE FROM retention")?;
         let deletions = self.drop_rows("DELETE FROM removals")?;
+        self.drop_rows("DELETE FROM retention_run")?;
         let orders = self.drop_rows("DELETE FROM dispatches")?;
         let attestations = self.drop_rows("UPDATE attestations SET due_at = NULL WHERE due_at IS NOT NULL")?;
         let hints = self.drop_rows("UPDATE hints SET due_at = NULL, outcome = 'imported' WHERE due_at IS NOT NULL")?;

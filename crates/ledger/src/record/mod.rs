@@ -14,6 +14,7 @@ mod outbox;
 mod progress;
 mod reading;
 mod retention;
+mod runs;
 mod schema;
 mod statuses;
 mod stop;
@@ -30,6 +31,7 @@ pub use measured::Measured;
 pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
 pub use retention::{Behind, Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
+pub use runs::Reached;
 pub use statuses::DueStatus;
 pub use withdrawals::TakenBack;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! order. What a hold finds begun is on its way, and it is told so. Begun ones are kept until a look at staging has shown
 //! what became of them, so an answer that was lost delays and blocks nothing for ever.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -111,6 +112,20 @@ pub struct Behind {
     pub key: Key,
 }
 
+/// As the record puts them in order: versions by their text.
+impl Ord for Behind {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let text = |of: &Self| (of.staged_at, of.version.as_str().to_owned(), of.key.as_str().to_owned());
+        text(self).cmp(&text(other))
+    }
+}
+
+impl PartialOrd for Behind {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 /// A file in staging, as another project asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StagedObject {
@@ -189,6 +204,9 @@ impl<S: Sql> Record<S> {
         let Some(mut own) = self.alone(config, project, version, key, now)? else { return Ok(None) };
         for (version, key) in self.sharers_in_staging(&own)? {
             let Some(other) = self.alone(config, project, &version, &key, now)? else { continue };
+            if planted(Planted::DeletesWhatAnotherHas) {
+                break;
+            }
             if needs(&other.known, other.keeping.as_ref(), now).is_some() {
                 own.known.needed_by = Some(subject(&version, &key));
                 break;

@@ -390,10 +390,10 @@ const RUNS: &[&str] = &[
     "ALTER TABLE removals ADD COLUMN gone_at INTEGER",
     "CREATE TABLE retention_run (
         id INTEGER PRIMARY KEY CHECK (id = 1),
-        clocks_agree INTEGER NOT NULL,
-        staged_at INTEGER NOT NULL,
-        version TEXT NOT NULL,
-        key TEXT NOT NULL,
+        ran_backwards INTEGER NOT NULL,
+        staged_at INTEGER,
+        version TEXT,
+        key TEXT,
         files INTEGER NOT NULL,
         bytes INTEGER NOT NULL,
         is_full INTEGER NOT NULL

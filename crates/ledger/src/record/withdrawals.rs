@@ -357,8 +357,9 @@ impl<S: Sql> Record<S> {
         rows.first().map(shown).transpose()
     }
 
-    /// Why a package is never released where its targets are: one of their names there was taken back, whatever bytes had it,
-    /// or is that of other bytes that were released. `only` asks for one target; without it, all that are shipped.
+    /// Why a package is never released where its targets are: some of it was taken back, or one of their names there was,
+    /// whatever bytes had it, or is that of other bytes that were released. `only` asks for one target; without it, all that
+    /// are shipped.
     ///
     /// Both tables are asked. Of a file that somebody has deleted at the server by hand, and of one whose withdrawal a restored
     /// record does not know, it is known here only that it was released; and the public place has nothing under its name.
@@ -368,6 +369,15 @@ impl<S: Sql> Record<S> {
         key: &Key,
         only: Option<&str>,
     ) -> Result<Option<String>, LedgerError> {
+        // Who takes back what is public already does not want the rest to follow.
+        let own = self.0.query(
+            "SELECT w.distro FROM withdrawals w JOIN packages p ON p.version = w.version AND p.key = w.key
+             WHERE w.version = ? AND w.key = ? AND w.digest = p.digest AND w.state <> 'not_withdrawn' ORDER BY w.id LIMIT 1",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        if let Some(row) = own.first() {
+            return Ok(Some(format!("it was released for {} and taken back", row.text(0)?)));
+        }
         let rows = self.0.query(
             "SELECT t.distro, t.public_place, t.public_repository, p.filename, p.digest
              FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
@@ -397,12 +407,11 @@ impl<S: Sql> Record<S> {
             key.as_str().into(),
         ];
         let name = tag_of(distro).unwrap_or(cargo.as_str());
-        // Of a package's own bytes its target says that they were taken back.
         let withdrawn = self.0.query(
             "SELECT version, digest, digest = ?5 FROM withdrawals
              WHERE place = ?1 AND repository = ?2 AND distro = ?3 AND (?4 IS NULL OR filename = ?4)
-             AND (digest <> ?5 OR (state <> 'not_withdrawn' AND NOT (version = ?6 AND key = ?7))) ORDER BY id LIMIT 1",
-            &at,
+             AND (digest <> ?5 OR state <> 'not_withdrawn') ORDER BY id LIMIT 1",
+            at.get(..5).unwrap_or_default(),
         )?;
         if let Some(row) = withdrawn.first() {
             let (of, digest) = (row.text(0)?, row.text(1)?);

@@ -15,6 +15,8 @@ pub enum Right {
     List,
     /// To read a project's releases.
     Read,
+    /// To have servers asked for what is answered: whoever belongs to the project. A stranger's question costs no request.
+    Inspect,
     /// To say what a release consists of, or to move its bytes: jobs of the project.
     Declare,
     /// To release: jobs of the project. Which job, played by whom, is judged later.
@@ -93,7 +95,7 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/projects/{project}/sweeps", Right::Operate),
     row("GET", "/api/v1/projects/{project}/audit/head", Right::Read),
     row("GET", "/api/v1/projects/{project}/audit/heads", Right::Read),
-    row("GET", "/api/v1/projects/{project}/retention", Right::Read),
+    row("GET", "/api/v1/projects/{project}/retention", Right::Inspect),
     row("GET", "/api/v1/projects/{project}/releases/{version}", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/live", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/targets/{key}/{target...}", Right::Read),
@@ -213,8 +215,11 @@ pub fn may(
         (Caller::Job(session), _) if session.project_id != project.id => {
             denied("This session belongs to another project".to_owned())
         }
-        (Caller::Job(_), Right::Declare | Right::Release | Right::Deploy)
-        | (Caller::Operator, Right::Hold | Right::Lift | Right::Close | Right::Withdraw | Right::Operate)
+        (Caller::Job(_), Right::Inspect | Right::Declare | Right::Release | Right::Deploy)
+        | (
+            Caller::Operator,
+            Right::Inspect | Right::Hold | Right::Lift | Right::Close | Right::Withdraw | Right::Operate,
+        )
         | (_, Right::Open | Right::List | Right::Read) => Ok(()),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
         // Numbers are of all projects, so nobody's role in one counts.
@@ -238,7 +243,7 @@ pub fn may(
         }
         (Caller::Person(_), Right::Close | Right::Withdraw) => ladder(level, AccessLevel::Maintainer),
         // The gate itself names people.
-        (Caller::Person(_), Right::Override) => ladder(level, AccessLevel::Reporter),
+        (Caller::Person(_), Right::Inspect | Right::Override) => ladder(level, AccessLevel::Reporter),
         // The script of a job may be anybody's, whoever played it.
         (Caller::Job(_) | Caller::Operator, Right::Override) => {
             denied("A gate is passed over by a person whom it names, signed in themselves".to_owned())

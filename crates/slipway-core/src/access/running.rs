@@ -48,6 +48,7 @@ pub fn must_run(right: Right, caller: &Caller) -> Option<Look<'_>> {
         Right::Open
         | Right::List
         | Right::Read
+        | Right::Inspect
         | Right::Release
         | Right::Lift
         | Right::Close

@@ -198,11 +198,12 @@ fn row_length(format: Format, bytes: &[u8]) -> Option<usize> {
     match format {
         Format::Ndjson => memchr(b'\n', bytes).map(|end| end + 1),
         Format::Csv => {
-            let mut from = 0;
+            let (mut from, mut quotes) = (0, 0);
             loop {
                 let end = from + memchr(b'\n', bytes.get(from..)?)? + 1;
+                quotes += memchr_iter(b'"', bytes.get(from..end)?).count();
                 // A line's end inside of quotes belongs to a text.
-                if memchr_iter(b'"', bytes.get(..end)?).count().is_multiple_of(2) {
+                if quotes.is_multiple_of(2) {
                     return Some(end);
                 }
                 from = end;

@@ -159,6 +159,19 @@ fn an_export_is_read_in_pieces_of_any_size() {
 }
 
 #[test]
+fn a_moment_that_no_calendar_has_and_a_text_of_many_lines_are_read_as_they_were_written() {
+    let mut rows = chain(3);
+    rows[0].event.at = Timestamp(i64::MIN);
+    rows[1].event.at = Timestamp(-62_167_219_200_001);
+    // Looked through anew from its beginning at each of its lines, it would take a minute.
+    rows[2].event.details = "\n".repeat(1_000_000);
+    rebuild(&mut rows);
+    for format in Format::ALL {
+        assert_eq!(check(&written(format, &rows), []).map(|passed| passed.rows), Ok(3), "{format:?}");
+    }
+}
+
+#[test]
 fn a_field_cannot_flow_into_the_next() {
     let event = |subject: &str, details: &str| Event {
         at: Timestamp(START_MS),

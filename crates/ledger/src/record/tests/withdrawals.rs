@@ -124,7 +124,7 @@ fn what_was_taken_back_is_not_released_again_and_its_name_gets_no_other_bytes() 
     let record = released();
     let withdrawal = ask(&record).expect("it is released").remove(0);
     tell(&record, &withdrawal, 1, WithdrawalState::Withdrawn);
-    assert_eq!(names(&record, &version()), None, "its own bytes are told by its target's state");
+    assert_eq!(names(&record, &version()).as_deref(), Some("it was released for ubuntu/jammy and taken back"));
     let with = |change: &str| {
         let next = another(&record, "1.2.1", b"other");
         record.sql().query(change, &[]).expect("rows");
@@ -315,4 +315,36 @@ fn a_release_with_other_bytes_or_another_name_has_nothing_in_common() {
         record.sql().query(change, &[]).expect("a change");
         assert_eq!(ask(&record).expect("it alone").len(), 1, "{change}");
     }
+}
+
+#[test]
+fn what_is_approved_of_a_package_and_not_public_yet_does_not_follow_what_is_taken_back_of_it() {
+    let record = released();
+    record
+        .sql()
+        .query(
+            "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
+             SELECT version, key, 'ubuntu/noble', public_place, public_repository, how, 'approved', since FROM targets",
+            &[],
+        )
+        .expect("another target");
+    record.sql().query("UPDATE targets SET approval = 9 WHERE state = 'approved'", &[]).expect("a target");
+    let noble = Ask {
+        project_id: 1001,
+        version: version(),
+        key: key(),
+        distro: "ubuntu/noble".to_owned(),
+        approval: 9,
+        digest: Digest::of(b"deb"),
+    };
+    assert!(record.may_end(&version(), &key()).expect("rows"));
+    ask(&record).expect("one target is released");
+    assert!(!record.may_end(&version(), &key()).expect("rows"), "nor does a copy of it end that had begun");
+    let May::Never { state: TargetState::Staged, problem: Some(problem) } =
+        record.allow(&noble, NOW).expect("an answer")
+    else {
+        panic!("it is being taken back")
+    };
+    assert_eq!(problem.code, "withdrawn");
+    assert!(problem.what.contains("it was released for ubuntu/jammy and taken back"), "{}", problem.what);
 }
