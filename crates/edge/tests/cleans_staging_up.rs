@@ -569,6 +569,17 @@ fn a_staging_that_cannot_be_read_after_a_deletion_is_asked_again_after_a_while_a
 }
 
 #[test]
+fn while_slipway_is_stopped_nothing_is_deleted_and_what_is_due_goes_after_the_start() {
+    let edge = Edge::new();
+    edge.record.stop("operator", "a wrong package is public", edge.host.now()).expect("a switch");
+    edge.runs(30);
+    assert_eq!((edge.deleted().len(), edge.audited("deleted")), (0, 0));
+    edge.record.start("operator", "it is withdrawn", edge.host.now()).expect("a switch");
+    edge.runs(30);
+    assert!(!edge.deleted().is_empty(), "it was put off, not given up");
+}
+
+#[test]
 fn a_stop_in_the_middle_of_an_image_is_heard_before_its_next_request_and_the_rest_goes_after_the_start() {
     let edge = Edge::of(&[("app", Kind::Image)]);
     let record = Rc::clone(&edge.record);
