@@ -105,8 +105,9 @@ struct World {
     is_lent: Cell<bool>,
     /// After so many awaits the run is killed.
     killed_after: Cell<Option<u32>>,
-    /// What somebody else does when the slot is lent, or when a deletion was done.
+    /// What somebody else does when the slot is lent, when leave was given, or when a deletion was done.
     at_the_slot: RefCell<Option<Meanwhile>>,
+    at_the_leave: RefCell<Option<Meanwhile>>,
     at_the_deletion: RefCell<Option<Meanwhile>>,
 }
 
@@ -166,6 +167,7 @@ impl World {
             is_lent: Cell::new(false),
             killed_after: Cell::new(None),
             at_the_slot: RefCell::default(),
+            at_the_leave: RefCell::default(),
             at_the_deletion: RefCell::default(),
         };
         world.is(TargetState::Released);
@@ -374,7 +376,11 @@ impl PackageHost for World {
 
     async fn may_withdraw(&self, withdrawal: &Withdrawal) -> Result<MayWithdraw, Silent> {
         self.awaits().await;
-        self.record.may_withdraw(withdrawal.number).map_err(|error| Silent(error.to_string()))
+        let may = self.record.may_withdraw(withdrawal.number).map_err(|error| Silent(error.to_string()));
+        if let Some(meanwhile) = self.at_the_leave.take() {
+            meanwhile(self);
+        }
+        may
     }
 
     async fn report_withdrawal(&self, withdrawal: &Withdrawal, report: &WithdrawalReport) -> Result<(), Silent> {
@@ -570,10 +576,20 @@ fn what_users_see_is_in_the_record_before_anything_is_done_and_two_who_ask_at_on
 
 #[test]
 fn a_stop_while_it_is_under_way_lets_it_wait_and_a_start_lets_it_go_on() {
-    let world = World::new();
-    world.at_the_slot.replace(Some(Box::new(|world| {
+    fn stops(world: &World) {
         world.record.stop("operator", "wrong", NOW).expect("a switch");
-    })));
+    }
+    // After leave was given, and before the request that deletes.
+    let world = World::new();
+    world.at_the_leave.replace(Some(Box::new(stops)));
+    world.asks(world.taken_back()).expect("it is released");
+    let orders = world.record.withdrawals_to_give().expect("rows");
+    world.work.accept_withdrawal(&orders[0], NOW).expect("a row");
+    withdraw::drive(&world.work, &world).now_or_never().expect("nothing here waits").expect("rows");
+    assert_eq!(*world.deletions.borrow(), [], "nothing is deleted while Slipway is stopped");
+
+    let world = World::new();
+    world.at_the_slot.replace(Some(Box::new(stops)));
     world.asks(world.taken_back()).expect("it is released");
     let orders = world.record.withdrawals_to_give().expect("rows");
     world.work.accept_withdrawal(&orders[0], NOW).expect("a row");
