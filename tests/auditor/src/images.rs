@@ -38,7 +38,7 @@ pub(crate) fn judge_images(evidence: &Evidence, story: &Story, find: &mut impl F
     for push in evidence.pushes.iter().filter(|push| !push.adds && evidence.is_own(push)) {
         if push.is_blob {
             find("blob", format!("{}: the blob {} was deleted, which others may need", push.repository, push.name));
-        } else if evidence.public_images.contains(&push.repository) && !is_told(evidence, story, push) {
+        } else if !is_told(evidence, story, push) {
             find("unspoken", format!("{}: {} was deleted, and no audit says why", push.repository, push.name));
         }
     }
@@ -47,9 +47,19 @@ pub(crate) fn judge_images(evidence: &Evidence, story: &Story, find: &mut impl F
     }
 }
 
-/// Whether the audit says why something was deleted. It names the final tag and the image: with that go floating tags that led
-/// there and have nowhere else to lead, and parts, which Slipway must have brought itself.
+/// Whether the audit says why something was deleted.
 fn is_told(evidence: &Evidence, story: &Story, push: &Push) -> bool {
+    if evidence.public_images.contains(&push.repository) {
+        return is_told_of_public(evidence, story, push);
+    }
+    // In staging an image that was declared is deleted when a row says so. Its parts are named by nobody.
+    let digest = push.name.trim_start_matches("sha256:");
+    !story.declared.contains(digest) || is_told_of(&evidence.audits, &["delet", "replaced"], digest)
+}
+
+/// Whether the audit says why something public was deleted. It names the final tag and the image: with that go floating tags that led
+/// there and have nowhere else to lead, and parts, which Slipway must have brought itself.
+fn is_told_of_public(evidence: &Evidence, story: &Story, push: &Push) -> bool {
     let told = |what: &str| is_told_of(&evidence.audits, &["withdr"], what);
     let brought = || {
         let mut pushes = evidence.pushes.iter();
@@ -171,7 +181,9 @@ fn judge_claim(evidence: &Evidence, story: &Story, said: &Said, find: &mut impl 
     let what = format!("{}: `{}`", said.whose, said.under);
     let is_withdrawn = story.withdrawn.iter().any(|gone| gone.under == said.under && gone.digest == said.digest);
     let by_others = evidence.pushes.iter().any(|push| {
-        !evidence.is_own(push) && (push.name == said.under || push.name.strip_prefix("sha256:") == Some(&said.digest))
+        evidence.public_images.contains(&push.repository)
+            && !evidence.is_own(push)
+            && (push.name == said.under || push.name.strip_prefix("sha256:") == Some(&said.digest))
     });
     let is_excused = is_withdrawn || by_others || is_told_of(&evidence.audits, &["looked-again"], &said.under);
     if evidence.public_images.is_empty() || is_excused {

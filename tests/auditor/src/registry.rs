@@ -129,7 +129,7 @@ pub fn read_images(registry: &str, repository: &str, bytes_max: u64) -> Result<V
         let next = header(&answer, "link").and_then(|link| link.split_once('<')?.1.split_once('>').map(|(to, _)| to));
         match next {
             None => break,
-            Some(next) => path = next.strip_prefix(registry).unwrap_or(next).to_owned(),
+            Some(next) => next.strip_prefix(registry).unwrap_or(next).clone_into(&mut path),
         }
     }
     let mut images = Vec::new();
@@ -156,7 +156,7 @@ fn read_image(anybody: &Anybody<'_>, tag: &str, bytes_max: u64) -> Result<Option
             parts.push(digest.trim_start_matches("sha256:").to_owned());
             match anybody.get(&format!("{base}/manifests/{digest}"), MANIFESTS)? {
                 Some(answer) if format!("sha256:{}", sha256(answer.as_bytes())) == digest => {
-                    open.push(answer.into_bytes())
+                    open.push(answer.into_bytes());
                 }
                 _ => lacks.push(digest.to_owned()),
             }

@@ -102,6 +102,8 @@ pub(crate) struct Story {
     pub(crate) approved: Vec<Said>,
     pub(crate) released: Vec<Said>,
     pub(crate) withdrawn: Vec<Said>,
+    /// The digests of whatever was declared to be staged.
+    pub(crate) declared: BTreeSet<String>,
 }
 
 impl Story {
@@ -158,6 +160,7 @@ fn tell(audit: &Audit, story: &mut Story) {
             // A whole repository is adopted, too, and then no target is meant.
             "adopted" if outside => story.released.extend(one),
             "withdrawn" => story.withdrawn.extend(one),
+            "declared" | "replaced" => drop(story.declared.insert(digest)),
             _ => {}
         }
     }

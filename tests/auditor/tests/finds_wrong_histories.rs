@@ -314,6 +314,11 @@ fn push(at_ms: i64, name: &str, adds: bool, program: &str) -> Push {
     Push { at_ms, repository: APP.to_owned(), name: name.to_owned(), is_blob: false, adds, program: program.to_owned() }
 }
 
+fn from_staging(contents: &str) -> Push {
+    let name = format!("sha256:{}", digest(contents));
+    Push { repository: "team/app".to_owned(), ..push(91_000, &name, false, "Slipway/0.1.0") }
+}
+
 /// The image was taken back, and `latest` with it.
 fn withdraw(h: &mut History) {
     let sha = format!("sha256:{}", digest("image"));
@@ -328,6 +333,11 @@ fn nothing_is_found_where_nothing_is_wrong_with_images() {
     assert_eq!(broken(right_image()), [""; 0]);
     let nothing: &[(&str, Change)] = &[
         ("it was taken back", withdraw),
+        ("it is deleted from staging with a part, and the audit says so", |h| {
+            let sha = format!("sha256:{}", digest("image"));
+            h.rows.push((90_000, "deleted", "1.0/app", json!({ "tag": "1.0", "digest": sha })));
+            h.evidence.pushes.extend([from_staging("image"), from_staging("part")]);
+        }),
         ("it was taken back with its parts, and with a floating tag", |h| {
             withdraw(h);
             let part = format!("sha256:{}", digest("part"));
@@ -460,6 +470,11 @@ const WRONG_IMAGES: &[(&str, Change, &[&str])] = &[
             withdraw(h);
             h.evidence.pushes.push(push(49_500, &format!("sha256:{}", digest("theirs")), false, "Slipway/0.1.0"));
         },
+        &["unspoken"],
+    ),
+    (
+        "a staged image that was deleted without a word",
+        |h| h.evidence.pushes.push(from_staging("image")),
         &["unspoken"],
     ),
     (

@@ -14,8 +14,8 @@ const BYTES_MAX: u64 = 32 * 1024 * 1024;
 pub(crate) struct PublicImages {
     pub(crate) url: String,
     pub(crate) repository: &'static str,
-    /// The log of its requests.
-    pub(crate) log: PathBuf,
+    /// The logs of its requests, and of those of the registry of staging.
+    pub(crate) logs: Vec<PathBuf>,
     /// The folder with its repositories.
     pub(crate) storage: PathBuf,
 }
@@ -94,8 +94,9 @@ impl World {
 
 impl PublicImages {
     fn read(&self) -> Evidence {
-        let Self { url, repository, log, storage } = self;
-        let log = std::fs::read_to_string(log).expect("the registry writes a log");
+        let Self { url, repository, logs, storage } = self;
+        let read = |log| std::fs::read_to_string(log).expect("a registry writes a log");
+        let log: String = logs.iter().map(read).collect();
         let images = read_images(url, repository, BYTES_MAX);
         Evidence {
             public_images: [(*repository).to_owned()].into(),

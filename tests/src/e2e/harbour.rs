@@ -134,8 +134,9 @@ impl Harbour {
         world.bind("IMAGES_PASSWORD", PASSWORD);
         if wishes.public_at.is_none() {
             let public = other.as_ref().unwrap_or(&staging);
-            let (url, log, storage) = (public.url(), public.log_file(), public.storage());
-            world.public_images = Some(PublicImages { url, repository: PUBLIC, log, storage });
+            let logs = other.iter().chain([&staging]).map(Registry::log_file).collect();
+            let (url, storage) = (public.url(), public.storage());
+            world.public_images = Some(PublicImages { url, repository: PUBLIC, logs, storage });
         }
         Self { world, staging, other, public_host, tokens, gateway, folder }
     }
