@@ -416,6 +416,7 @@ impl<'a> Edge<'a> {
                 let names = some(key.as_str(), all().map(|package| package.key.as_str()));
                 failure.lines.push(format!("Its keys: {names}."));
             } else if let [key] = keys
+                && failure.lines.iter().any(|line| line.contains("has no target"))
                 && let Some(package) = all().find(|package| package.key == *key)
             {
                 let names: Vec<_> = package.targets.iter().map(Target::name).collect();

@@ -203,10 +203,9 @@ impl Part<'_> {
             match fate(package) {
                 // Of all that remain it is no part; whoever names it wants it released, and it is not.
                 Fate::Withdrawn(_) if matches!(self.which, Which::All) => {}
-                Fate::Withdrawn(why) => refused.push(format!("{key}  not played: {why}")),
                 Fate::Nothing => self.line(&format!("{key}  nothing to do: it is released, or not shipped")),
                 Fate::Follow => keys.push(key.clone()),
-                Fate::Refuse(why) => refused.push(format!("{key}  not played: {why}")),
+                Fate::Withdrawn(why) | Fate::Refuse(why) => refused.push(format!("{key}  not played: {why}")),
                 Fate::Play if !closed.is_empty() => {
                     refused.extend(closed.iter().map(|why| format!("{key}  not played: {why}")));
                 }
