@@ -279,12 +279,11 @@ pub fn speaks_for(session: &DeployerSession, environment: &str, config: &Config)
 fn reads(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, config: &Config) -> bool {
     match caller {
         _ if config.edge.reading == Reading::Anyone => true,
-        None => false,
+        None | Some(Caller::Collector) => false,
         // It has to see when all is staged, and which bytes those are.
         Some(Caller::Deployer(session)) => deploys(session, project, config),
         Some(Caller::Job(session)) => session.project_id == project.id,
         Some(Caller::Person(_)) => level.is_some_and(|level| level >= AccessLevel::Reporter),
         Some(Caller::Operator) => true,
-        Some(Caller::Collector) => false,
     }
 }
