@@ -171,6 +171,28 @@ fn to_be_deleted(world: &World, release: &Release) -> Vec<String> {
     deleted.map(|package| package["key"].as_str().expect("a key").to_owned()).collect()
 }
 
+/// Switched off, it lists and does nothing, however many days pass.
+fn does_nothing_while_it_is_switched_off(world: &mut World, bell: &Release, release: &Release, given_up: &Release) {
+    let_pass(world, AGE);
+    has_a_run(world, bell);
+    let_pass(world, 4 * DAY);
+    has_a_run(world, bell);
+    let_pass(world, 8 * DAY);
+    has_a_run(world, bell);
+    let mut command = release.command("", &["retention", "--all"]);
+    command.env_remove("SLIPWAY_ID_TOKEN").env_remove("SLIPWAY_VERSION");
+    command.env("SLIPWAY_OPERATOR_TOKEN", world.stack.secret("OPERATOR_TOKEN"));
+    let report = Spoken::of(&mut command).ended_with(0).text;
+    for part in
+        ["this is only a report", "deleting is not switched on", "on hold by operator", "neither complete nor closed"]
+    {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    let of_one = operator(world, given_up, &["retention"]).ended_with(0).text;
+    assert!(of_one.contains("lost") && !of_one.contains("held"), "{of_one}");
+    assert_eq!(deleted(world), [""; 0]);
+}
+
 #[test]
 fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_all_else_stays() {
     if !Apt::is_here() {
@@ -195,25 +217,7 @@ fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_
     let (open, _) = still_open.ready(&deb("open", "", 0));
     let kept = [&held, &extended, &open];
 
-    // Switched off, it lists and does nothing, however many days pass.
-    let_pass(&mut world, AGE);
-    has_a_run(&world, &bell);
-    let_pass(&mut world, 4 * DAY);
-    has_a_run(&world, &bell);
-    let_pass(&mut world, 8 * DAY);
-    has_a_run(&world, &bell);
-    let mut command = release.command("", &["retention", "--all"]);
-    command.env_remove("SLIPWAY_ID_TOKEN").env_remove("SLIPWAY_VERSION");
-    command.env("SLIPWAY_OPERATOR_TOKEN", world.stack.secret("OPERATOR_TOKEN"));
-    let report = Spoken::of(&mut command).ended_with(0).text;
-    for part in
-        ["this is only a report", "deleting is not switched on", "on hold by operator", "neither complete nor closed"]
-    {
-        assert!(report.contains(part), "{part}: {report}");
-    }
-    let of_one = operator(&world, &given_up, &["retention"]).ended_with(0).text;
-    assert!(of_one.contains("lost") && !of_one.contains("held"), "{of_one}");
-    assert_eq!(deleted(&world), [""; 0]);
+    does_nothing_while_it_is_switched_off(&mut world, &bell, &release, &given_up);
 
     // Announced.
     switch_on(&mut world, "files_per_run = 1\n");

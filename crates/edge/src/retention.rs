@@ -207,12 +207,11 @@ async fn go_on<S: Sql>(
     project: &Project,
 ) -> Result<Vec<Listed>, LedgerError> {
     let began = host.now();
-    let mut reached = match record.run_reached()? {
-        Some(reached) => reached,
-        None => {
-            let clocks_agree = can_count(record, host, config).await?;
-            record.begin_run(host.now(), clocks_agree)?
-        }
+    let mut reached = if let Some(reached) = record.run_reached()? {
+        reached
+    } else {
+        let clocks_agree = can_count(record, host, config).await?;
+        record.begin_run(host.now(), clocks_agree)?
     };
     let counted = record.retention_clock()?.1;
     let (mut listed, is_last) = part(record, host, config, project, &reached, counted).await?;

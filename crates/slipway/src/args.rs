@@ -331,6 +331,7 @@ pub(crate) struct Close {
 }
 
 /// `slipway withdraw`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line by itself")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Withdraw {
     /// The packages.
@@ -1196,6 +1197,16 @@ mod tests {
                     ..verify
                 }),
             ),
+            ("config check s.toml", Command::Config { path: "s.toml".to_owned(), json: false }),
+            ("login --api", Command::Login(Login { api: true, timeout_s: LOGIN_TIMEOUT_S, json: false })),
+        ] {
+            assert_eq!(parsed(line), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_switch_is_turned_for_all_or_for_one_project_and_an_audit_may_have_to_be_of_one() {
+        for (line, expected) in [
             (
                 "stop --reason bad",
                 Command::Switch(Switch {
@@ -1226,8 +1237,6 @@ mod tests {
                     json: false,
                 }),
             ),
-            ("config check s.toml", Command::Config { path: "s.toml".to_owned(), json: false }),
-            ("login --api", Command::Login(Login { api: true, timeout_s: LOGIN_TIMEOUT_S, json: false })),
         ] {
             assert_eq!(parsed(line), Ok(expected), "{line}");
         }
