@@ -611,6 +611,24 @@ fn a_stop_in_the_middle_of_an_image_is_heard_before_its_next_request_and_the_res
 }
 
 #[test]
+fn a_stop_between_two_names_of_a_package_leaves_the_second_as_one_that_was_never_sent() {
+    let edge = Edge::of(&[("one", Kind::Deb)]);
+    let second = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
+        SELECT version, key, 'ubuntu/noble', public_place, public_repository, how, state, since FROM targets";
+    edge.record.sql().query(second, &[]).expect("a second target");
+    while !edge.lists(Mode::DryRun).contains("delete one") {
+        edge.lists(Mode::Run);
+        edge.passes(RUN);
+    }
+    let (record, now) = (Rc::clone(&edge.record), edge.host.now());
+    let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
+    *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
+    edge.lists(Mode::Run);
+    assert_eq!(edge.deleted(), ["one"], "one request was on its way already");
+    assert_eq!((edge.audited("not-sent"), edge.record.removals().expect("rows").len()), (1, 1));
+}
+
+#[test]
 fn an_image_that_nobody_could_look_at_is_kept_beside_one_that_is_deleted_and_so_are_those_of_others() {
     let edge = Edge::of(&[("app", Kind::Image)]);
     let unread: Version = "1.3.0".parse().expect("a version");

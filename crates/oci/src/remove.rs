@@ -679,6 +679,19 @@ mod tests {
     }
 
     #[test]
+    fn what_says_something_about_an_image_and_has_a_tag_of_its_own_stays() {
+        let shelves = Shelves::default();
+        let [_, _, _, first, _] = two_indexes(&shelves);
+        let [signature, tagged] = ["a", "b"].map(|name| shelves.about(first, name));
+        let list = shelves.index(&[signature, tagged]);
+        shelves.tag(Tag::of_referrers(&first).as_str(), list);
+        shelves.tag("report", tagged);
+        assert_eq!(shelves.remove_tag("17.3.1", first), Removed::Whole);
+        assert_eq!([signature, tagged, first].map(|digest| shelves.has(digest)), [false, true, false]);
+        assert_eq!(shelves.tags(), "17.3.2 report");
+    }
+
+    #[test]
     fn cut_off_anywhere_it_goes_on() {
         for deletions in 0..6 {
             let shelves = Shelves { breaks_after: Cell::new(Some(deletions)), ..Shelves::default() };

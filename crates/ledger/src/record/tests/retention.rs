@@ -145,6 +145,14 @@ fn whatever_comes_between_the_list_and_the_deletion_keeps_the_package() {
             },
             Keep::Deployed("production".to_owned()),
         ),
+        (
+            |record, _| drop(record.0.query("UPDATE targets SET state = 'approved'", &[]).expect("an approval")),
+            Keep::Moving,
+        ),
+        (
+            |record, _| drop(record.0.query("UPDATE targets SET state = 'failed', begun = 1", &[]).expect("an end")),
+            Keep::Unsettled,
+        ),
         (|record, now| assert!(record.stop("operator", "wrong", now).expect("a switch")), Keep::Stopped),
     ];
     for (change, keep) in changes {
@@ -442,6 +450,24 @@ fn a_file_that_two_releases_have_goes_only_when_each_has_had_its_own_notice_and_
 }
 
 #[test]
+fn a_hold_of_another_release_with_the_same_file_keeps_it_in_the_last_moment() {
+    let (record, config, [one, other]) = shared();
+    let mut now = count(&record, after(20), 1);
+    for (stage, days) in [(Stage::Announced, 3), (Stage::Marked, 7)] {
+        steps(&record, &config, one, stage, now);
+        steps(&record, &config, other, stage, now);
+        now = count(&record, now, days);
+    }
+    let of = resting(&record, &config, one, now);
+    let decision = decide(&of.known, &sights(), of.keeping.as_ref(), &config.retention, now);
+    assert_eq!(decision, Decision::Delete(Cause::Closed));
+    let held = record.hold(&other.0.parse().expect("a version"), None, "user:nell", "wait", None, now);
+    assert_eq!(held.expect("a hold"), Held::InTime);
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+    assert_eq!(begun, Err(Decision::TakeBack(Keep::NeededBy("1.3.0/jammy-amd64".to_owned()))));
+}
+
+#[test]
 fn the_public_places_of_every_package_with_the_file_are_looked_at() {
     let (record, config, [one, other]) = shared();
     record.0.query("UPDATE targets SET state = 'released' WHERE version = ?", &[other.0.into()]).expect("released");
@@ -489,6 +515,8 @@ fn a_file_of_the_same_name_for_another_distro_version_is_another_file() {
     let removals = removals.expect("a deletion");
     assert_eq!(removals.len(), 1);
     let el9 = "el9".parse().expect("a key");
+    let again = record.declare(&version(), &el9, &file(b"deb"), false, &session(7, "sha7"), now);
+    again.expect("what is deleted is no file of this one");
     assert!(!record.is_being_deleted(&version(), &el9).expect("rows"));
     assert_eq!(record.states(&version(), &el9).expect("rows")[0].1, TargetState::Staged);
     assert!(record.settle_removal(&removals[0], Removed::Gone, now).expect("an end"));
@@ -622,6 +650,17 @@ fn what_was_moved_out_of_staging_or_is_missing_there_neither_rests_nor_counts() 
             assert_eq!(record.resting(&config, tug(&config), None, 10, now).expect("rows").len(), 1);
         }
     }
+}
+
+#[test]
+fn what_was_moved_for_one_distro_version_is_deleted_under_the_others_alone() {
+    let (record, config, now) = due();
+    let moved = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
+        SELECT version, key, 'ubuntu/noble', public_place, public_repository, 'move', 'released', since FROM targets";
+    record.0.query(moved, &[]).expect("a second target");
+    let removals = begin(&record, &config, now).expect("a deletion");
+    let under: Vec<&str> = removals.iter().map(|removal| removal.under.as_str()).collect();
+    assert_eq!(under, [JAMMY], "what lies there by now under the other name is somebody else's");
 }
 
 #[test]
