@@ -582,7 +582,9 @@ impl<S: Sql> Record<S> {
                 return Ok(false);
             }
             let before: TargetState = parse(row.text(0)?)?;
-            // What was never staged is not missing.
+            // What was never staged is not missing. Here one look is enough, for whoever declares the package waits until it is
+            // seen, and must not be told meanwhile that it is staged. It proves no absence: it is news of the release, so the
+            // file is needed for longer by that, and the next look takes it back.
             let absent = match before {
                 TargetState::Expected | TargetState::Expired => before,
                 _ => TargetState::Missing,

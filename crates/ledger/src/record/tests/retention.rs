@@ -496,6 +496,20 @@ fn bytes_that_a_release_never_had_are_needed_only_until_it_has_ended() {
     assert_eq!(needed.as_deref(), Some("1.3.0/jammy-amd64"));
 }
 
+#[test]
+fn what_one_look_does_not_show_is_needed_for_longer_and_not_given_up() {
+    let (record, [one, other]) = (record(), [("1.2.0", "jammy-amd64"), ("1.3.0", "jammy-amd64")]);
+    for ((version, key), pipeline) in [(one, 7), (other, 8)] {
+        stages(&record, version, pipeline, &[(key, JAMMY, b"deb")], NOW);
+    }
+    let (config, now) = (config("abandoned = \"60d\""), after(80));
+    assert_eq!(resting(&record, &config, one, now).known.needed_by, None, "both are abandoned");
+    let (version, digest) = (other.0.parse().expect("a version"), Digest::of(b"deb"));
+    assert!(record.seen_in_staging(&version, &key(), JAMMY, &digest, &Sight::Nothing, now).expect("a look"));
+    let needed = resting(&record, &config, one, after(100)).known.needed_by;
+    assert_eq!(needed.as_deref(), Some("1.3.0/jammy-amd64"));
+}
+
 /// One source package, built twice: the two files have one name.
 #[test]
 fn a_file_of_the_same_name_for_another_distro_version_is_another_file() {
