@@ -240,7 +240,7 @@ impl World {
     }
 
     fn withdraws(&self) -> (TargetState, WithdrawalState, Option<String>) {
-        self.asks(World::taken_back()).expect("it is released");
+        self.asks(Self::taken_back()).expect("it is released");
         self.runs();
         let shown = self.record.withdrawal(&version(), &key(), JAMMY).expect("a row").expect("it was asked for");
         let state = self.state();
