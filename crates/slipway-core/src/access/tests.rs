@@ -162,7 +162,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", "/api/v1/projects/tug/sweeps", "O"),
         ("GET", "/api/v1/projects/tug/audit/head", READERS),
         ("GET", "/api/v1/projects/tug/audit/heads", READERS),
-        ("GET", "/api/v1/projects/tug/retention", READERS),
+        ("GET", "/api/v1/projects/tug/retention", "njemREMO"),
         ("GET", &of(""), READERS),
         ("GET", &of("/live"), READERS),
         ("GET", &of("/targets/deb/ubuntu/jammy"), READERS),
