@@ -51,7 +51,7 @@ fn import_slowly(world: &World, export: &str, meanwhile: impl FnOnce()) -> Strin
     let edge = world.edge("");
     let address = edge.strip_prefix("http://").expect("a plain address");
     let mut stream = TcpStream::connect(address).expect("the edge listens");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+    stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a socket");
     let (first, rest) = export.split_at(export.find('\n').expect("lines") + 1);
     let token = world.stack.secret("OPERATOR_TOKEN");
     let head = format!(
