@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use lexopt::ValueExt as _;
-use slipway_stack::{PORT_NAMES, Part, Places, Settings, Stack, wait_for, write_private};
+use slipway_stack::{PORT_NAMES, Part, Places, Secrets, Settings, Stack, wait_for, write_private};
 
 use crate::build;
 use crate::interrupt;
@@ -21,7 +21,7 @@ cargo xtask dev [--fresh] [--no-build] [--PORT-port NUMBER …]
 
 Builds and starts the edge (workerd), depot and the GitLab stand-in on loopback, with the projects harbour/tug and
 harbour/pilot, and two registries for images where `docker-registry` is installed; keeps them until Ctrl-C. Addresses and tokens are written to target/slipway-dev.json; state and
-logs are kept in target/slipway-dev.
+logs are kept in target/slipway-dev. The operator's token is OPERATOR_TOKEN in target/slipway-dev/secrets.json.
 
     --fresh              forget what earlier runs left
     --no-build           start what is built already
@@ -83,6 +83,7 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
         _ => println!("    registries  none: {}", stack.without_registries().unwrap_or("not asked for")),
     }
     println!("    all of it   {}", shown(&file, &places));
+    println!("    {}", operator(&shown(&Secrets::file(&folder), &places)));
     println!("    logs        {}", shown(&folder.join("log"), &places));
     println!("\nCtrl-C ends it.");
     keep(&mut stack, &interrupted, &file)?;
@@ -90,6 +91,11 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
     drop(stack);
     std::fs::remove_file(&file).with_context(|| format!("cannot delete `{}`", file.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the operator's token is. It is not printed: what is on a terminal is copied into messages.
+fn operator(secrets: &str) -> String {
+    format!("operator    OPERATOR_TOKEN in {secrets}, for commands in SLIPWAY_OPERATOR_TOKEN")
 }
 
 /// `--edge-port` is the port named `edge`.
@@ -212,5 +218,21 @@ mod tests {
             let why = which(words).expect_err(said);
             assert!(why.contains(said), "{words:?}: {why}");
         }
+    }
+
+    #[test]
+    fn the_operators_token_is_where_it_is_said_to_be_and_is_not_said() {
+        let folder = std::env::temp_dir().join(format!("slipway-dev-test-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder of its own");
+        let secrets = Secrets::of(&folder).expect("new ones");
+        let file = Secrets::file(&folder);
+        let text = std::fs::read_to_string(&file).expect("they are kept there");
+        std::fs::remove_dir_all(&folder).expect("it was made here");
+        let kept: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(kept["OPERATOR_TOKEN"], secrets.get("OPERATOR_TOKEN"));
+        let said = operator(&file.display().to_string());
+        assert!(said.contains("OPERATOR_TOKEN in ") && said.contains(&file.display().to_string()), "{said}");
+        assert!(!said.contains(secrets.get("OPERATOR_TOKEN")), "{said}");
+        assert!(HELP.contains("OPERATOR_TOKEN in target/slipway-dev/secrets.json"));
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use slipway_core::api::{
     Approval, Blocked, Estimate, Evidence, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step,
-    Target, Withdrawal, WithdrawalState,
+    Stopped, Target, Withdrawal, WithdrawalState,
 };
 use slipway_core::release::{ReleaseState, TargetState};
 
@@ -40,9 +40,13 @@ pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
         holds: Vec::new(),
         closed: None,
         suggests_close: optional(json, "suggests_close", |version| version.text()?.parse().ok())?,
-        stopped: None,
+        stopped: optional(json, "stopped", stopped)?,
         packages: list(json, "packages", package)?,
     })
+}
+
+fn stopped<V: Value>(json: &V) -> Option<Stopped> {
+    Some(Stopped { by: text(json, "by")?, reason: text(json, "reason")?, at: text(json, "at")? })
 }
 
 fn project<V: Value>(json: &V) -> Option<Project> {
@@ -251,6 +255,7 @@ mod tests {
             "project": {"id": 1001, "name": "tug"}, "version": "1.2.0", "sequence": 7, "state": "staged",
             "verdict": "v", "at": "2026-11-23T10:04:11Z",
             "estimate": {"ends_at": "2026-11-23T10:24:11Z", "bytes_left": 333, "bytes_per_second": 7},
+            "stopped": {"by": "mira", "reason": "the disk is full", "at": "2026-11-23T10:01:00.000Z"},
             "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a", "url": "https://gitlab.example/p"}],
             "packages": [
                 {"key": "tug", "pipeline_id": 4411, "release_job": "release", "file": file, "staging": place, "targets": targets,
@@ -283,6 +288,7 @@ mod tests {
             ("/packages/0/targets/12/attempts", json!(-1)),
             ("/packages/0/targets/12/problem/evidence/status", json!(70_000)),
             ("/estimate/ends_at", json!(7)),
+            ("/stopped/by", json!(7)),
             ("/sequence", json!("7")),
             ("/pipelines", json!(null)),
         ] {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, Render, html};
 use slipway_core::amount::{part, percent, size, stretch};
-use slipway_core::api::{Evidence, Package, Pipeline, Problem, Release, Step, Target};
+use slipway_core::api::{Evidence, Package, Pipeline, Problem, Release, Step, Stopped, Target};
 use slipway_core::audit::person;
 use slipway_core::gate::GateKind;
 use slipway_core::release::TargetState;
@@ -116,7 +116,8 @@ pub fn verdict(release: &Release) -> Part {
 
 /// When what is on its way will be released, for those who wait for it.
 fn end(release: &Release) -> Option<Markup> {
-    let estimate = release.estimate.as_ref()?;
+    // While Slipway is stopped, nothing is on its way.
+    let estimate = release.estimate.as_ref().filter(|_| release.stopped.is_none())?;
     let ends = Moment::parse(&estimate.ends_at)?;
     let seconds = Moment::parse(&release.at).map_or(0, |now| ends.seconds() - now.seconds());
     let left = std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
@@ -129,6 +130,7 @@ fn end(release: &Release) -> Option<Markup> {
 pub fn needs(release: &Release) -> Part {
     let needing: Vec<(&Package, &Target)> = targets(release).filter(|(_, target)| needs_a_person(target)).collect();
     let ready = targets(release).filter(|(package, target)| is_ready(package, target)).count();
+    let stopped = stop(release);
     Part::new(
         "needs",
         &html! {
@@ -141,7 +143,11 @@ pub fn needs(release: &Release) -> Part {
                         }
                     }
                 }
-                @if ready > 0 { p.ready { b { (ready) " ready to release." } " " (play(release, ready)) } }
+                @if let Some(stopped) = stopped { p.ready { b { "Nothing can be released." } " " (waits(stopped)) } }
+                @else if ready > 0 { p.ready { b { (ready) " ready to release." } " " (play(release, ready)) } }
+            } @else if let Some(stopped) = stopped {
+                h2 #needs-title { "Nothing can be released" }
+                p.quiet { (waits(stopped)) }
             } @else if ready > 0 {
                 h2 #needs-title { "Ready to release (" (ready) ")" }
                 p.quiet { (play(release, ready)) }
@@ -152,6 +158,20 @@ pub fn needs(release: &Release) -> Part {
         },
         |mark, inner| html! { section #needs aria-labelledby="needs-title" data-mark=(mark) tabindex="-1" { (inner) } },
     )
+}
+
+/// Who has stopped Slipway, while something is left that could be released.
+fn stop(release: &Release) -> Option<&Stopped> {
+    let (released, all) = progress(release);
+    release.stopped.as_ref().filter(|_| released < all)
+}
+
+/// Why nothing can be released, and who can change that. A job that is played meanwhile ends red, so no way leads there.
+fn waits(stopped: &Stopped) -> Markup {
+    html! {
+        "Slipway is stopped by " (visible(&stopped.by)) " since " (time(&stopped.at)) ": "
+        (visible(stopped.reason.trim().trim_end_matches('.'))) ". An operator must start it first."
+    }
 }
 
 /// Staged, with nothing in its way.
@@ -380,6 +400,8 @@ fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Mark
                             @if let Some(kind) = GateKind::of(&blocked.gate) { " Next: " (prose(kind.next())) }
                         }
                     }
+                } @else if release.stopped.is_some() {
+                    span.fact { "Waits: Slipway is stopped" }
                 } @else if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
                     a.fact #{ (id) "-play" } href=(url) rel="noreferrer" { "Open its pipeline" (away()) }
                 }

@@ -57,6 +57,7 @@ fn pages_with(text: &str) -> Vec<String> {
         target["problem"] = json!({
             "code": text, "what": text, "public": text, "retry": text, "next": text, "evidence": evidence,
         });
+        json["stopped"] = json!({"by": text, "reason": text, "at": text});
         json["estimate"] = json!({"ends_at": text, "bytes_left": 1, "bytes_per_second": 1});
     });
     let project = Project { id: 1, name: text.to_owned() };
@@ -262,6 +263,65 @@ fn the_page_says_when_what_is_on_its_way_will_be_released() {
     let end = "What is on its way is released about 10:12:30 UTC, in 8 min: 333.0 MB left at 700.0 kB/s.";
     assert!(page.contains(end), "{page}");
     assert!(!html(&release("releasing", |_| {})).contains("What is on its way"));
+}
+
+/// Somebody has stopped Slipway.
+fn stop(json: &mut Value) {
+    json["stopped"] = json!({"by": "mira", "reason": "the disk is full.", "at": "2026-11-23T10:01:00.000Z"});
+}
+
+#[test]
+fn while_slipway_is_stopped_the_page_says_why_nothing_can_be_released_and_leads_to_no_job() {
+    let staged = |change: fn(&mut Value)| {
+        release("staged", |json| {
+            json["packages"][0]["targets"][0].as_object_mut().expect("a target").remove("approval");
+            change(json);
+        })
+    };
+    let runs = staged(|_| {});
+    assert!(html(&runs).contains("Ready to release (1)") && html(&runs).contains("id=\"play-4411\""));
+    assert!(row(&runs).contains("Open its pipeline"), "{}", row(&runs));
+
+    let stopped = staged(stop);
+    let needs = section::needs(&stopped).html.into_string();
+    for words in
+        ["Nothing can be released", "stopped by mira since ", ": the disk is full. An operator must start it first."]
+    {
+        assert!(needs.contains(words), "{words}: {needs}");
+    }
+    assert!(!needs.contains("eady to release") && !needs.contains("<a "), "{needs}");
+    let shown = row(&stopped);
+    assert!(shown.contains("Waits: Slipway is stopped") && !shown.contains("Open its pipeline"), "{shown}");
+    // A page that is open shows it, and shows when it is over.
+    assert_ne!(section::needs(&runs).mark, section::needs(&stopped).mark);
+
+    // What needs somebody is said as before, and the rest is still not called ready.
+    let also_failed = staged(|json| {
+        let mut failed = json["packages"][0]["targets"][0].clone();
+        (failed["distro"], failed["state"]) = ("ubuntu/noble".into(), "failed".into());
+        json["packages"][0]["targets"].as_array_mut().expect("targets").push(failed);
+        stop(json);
+    });
+    let needs = section::needs(&also_failed).html.into_string();
+    assert!(needs.contains("Needs you (1)") && needs.contains("Nothing can be released."), "{needs}");
+    assert!(!needs.contains("eady to release"), "{needs}");
+
+    // Nothing is left that somebody could wait for.
+    let needs = section::needs(&release("released", stop)).html.into_string();
+    assert!(needs.contains("Every package is released.") && !needs.contains("stopped"), "{needs}");
+}
+
+#[test]
+fn while_slipway_is_stopped_no_end_is_promised() {
+    let releasing = |is_stopped: bool| {
+        html(&release("releasing", |json| {
+            json["estimate"] = json!({"ends_at": "2026-11-23T10:24:11Z", "bytes_left": 333, "bytes_per_second": 7});
+            if is_stopped {
+                stop(json);
+            }
+        }))
+    };
+    assert!(releasing(false).contains("What is on its way") && !releasing(true).contains("What is on its way"));
 }
 
 #[test]

@@ -31,6 +31,9 @@ struct Believed {
     signed_by: String,
 }
 
+/// How long the beginning is that every export has as lines of JSON, `{"sequence":`.
+const FIRST_NAME_BYTES: usize = 12;
+
 /// What was found to hold.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -55,10 +58,7 @@ pub(crate) async fn verify(options: &args::VerifyAudit, say: Say) -> Result<(), 
     let started_ms = host::now_ms();
     let passed = match rows(path, heads.iter().map(|(head, _)| head)).await? {
         Ok(passed) => passed,
-        Err(broken) => {
-            let doing = format!("the audit `{path}` is not the one that was written");
-            return Err(Failure::new(Exit::Differences, doing, [format!("{broken}.")]));
-        }
+        Err(broken) => return Err(differs(path, &broken)),
     };
     let seconds = (host::now_ms() - started_ms) / 1000.0;
     let Passed { rows, hash, proven } = passed;
@@ -72,6 +72,21 @@ pub(crate) async fn verify(options: &args::VerifyAudit, say: Say) -> Result<(), 
         signed_by: by.to_string(),
     });
     say.answer(&Report { audit: path.clone(), rows, last_hash: hash.hex(), proven, heads: heads.collect() })
+}
+
+/// What differs. Where nothing at all reads as a row, another file was given more likely than the audit was forged, and it
+/// is a difference all the same: nothing was proved.
+fn differs(path: &str, broken: &Broken) -> Failure {
+    let (doing, next) = match broken {
+        Broken::Empty | Broken::Torn(1) | Broken::Form { row: 1, byte: 0..FIRST_NAME_BYTES } => (
+            format!("`{path}` does not read as the export of an audit"),
+            Some(
+                "Is it a file that `slipway audit FILE` has written? The signed heads beside it, `FILE.heads`, go to `--head`.",
+            ),
+        ),
+        _ => (format!("the audit `{path}` is not the one that was written"), None),
+    };
+    Failure::new(Exit::Differences, doing, std::iter::once(format!("{broken}.")).chain(next.map(str::to_owned)))
 }
 
 /// What the heads prove, and what is not proved.

@@ -32,6 +32,8 @@ pub(crate) const POLL_S: u32 = 25;
 const NAMES_MAX: usize = 10;
 /// The first and the longest pause between two tries.
 const PAUSE_MS: (f64, f64) = (500.0, 10_000.0);
+/// How long the same trouble is not told again.
+const COMPLAIN_MS: f64 = 30_000.0;
 
 /// The edge, and perhaps this job's session with it.
 pub(crate) struct Edge<'a> {
@@ -543,19 +545,39 @@ async fn again<T>(
     ask: &impl Endpoint<Output = Result<T, ProblemDetails>>,
 ) -> Result<T, EdgeError> {
     let end = host::now_ms() + patience_ms;
-    let mut pauses = Pauses::default();
+    let (mut pauses, mut complaints) = (Pauses::default(), Complaints::default());
     loop {
         let error = match call(http, ask).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(problem)) => EdgeError::Refused(problem),
             Err(error) => EdgeError::Call(error),
         };
-        let pause = pauses.next_ms();
-        if !error.may_pass() || host::now_ms() + pause > end {
+        let (pause, now) = (pauses.next_ms(), host::now_ms());
+        if !error.may_pass() || now + pause > end {
             return Err(error);
         }
-        host::complain(&format!("slipway: {}; trying again\n", error.lines().swap_remove(0)));
+        if let Some(line) = complaints.say(&error.lines().swap_remove(0), now, end) {
+            host::complain(&line);
+        }
         host::pause_ms(pause).await;
+    }
+}
+
+/// What is said while an answer is awaited: something else that went wrong at once, and the same only now and then, so that a
+/// job's log does not fill with one line.
+#[derive(Default)]
+struct Complaints {
+    last: Option<(String, f64)>,
+}
+
+impl Complaints {
+    fn say(&mut self, what: &str, now_ms: f64, end_ms: f64) -> Option<String> {
+        if self.last.as_ref().is_some_and(|(last, at_ms)| last == what && now_ms - at_ms < COMPLAIN_MS) {
+            return None;
+        }
+        self.last = Some((what.to_owned(), now_ms));
+        let left_s = ((end_ms - now_ms) / 1000.0).ceil();
+        Some(format!("slipway: {what}; trying again for another {left_s} s\n"))
     }
 }
 
@@ -620,5 +642,26 @@ impl Pauses {
         let (first, longest) = PAUSE_MS;
         self.last_ms = (self.last_ms * 2.0).clamp(first, longest);
         self.last_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_trouble_is_told_once_in_thirty_seconds_and_another_one_at_once() {
+        let mut complaints = Complaints::default();
+        let mut say = |what, now_s: f64| complaints.say(what, now_s * 1000.0, 120_000.0);
+        assert_eq!(say("no answer", 0.0).as_deref(), Some("slipway: no answer; trying again for another 120 s\n"));
+        for now_s in [0.5, 10.0, 29.9] {
+            assert_eq!(say("no answer", now_s), None, "{now_s} s");
+        }
+        assert_eq!(say("no answer", 30.2).as_deref(), Some("slipway: no answer; trying again for another 90 s\n"));
+        assert_eq!(
+            say("answered 503", 31.0).as_deref(),
+            Some("slipway: answered 503; trying again for another 89 s\n")
+        );
+        assert_eq!(say("answered 503", 60.9), None);
     }
 }

@@ -34,6 +34,12 @@ impl Failure {
         Self { exit, doing: doing.into(), lines: lines.into_iter().collect() }
     }
 
+    /// The same, with one more line.
+    pub(crate) fn also(mut self, line: &str) -> Self {
+        self.lines.push(line.to_owned());
+        self
+    }
+
     /// Both results, or what is wrong with either: nobody likes to be told of mistakes one at a time.
     pub(crate) fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
         match (one, other) {

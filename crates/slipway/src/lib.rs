@@ -80,6 +80,9 @@ pub async fn run(arguments: Vec<String>) -> u8 {
     }
 }
 
+/// What whoever has named no version may have meant.
+const ALL_RELEASES: &str = "`slipway retention --all` lists every release, and needs no version";
+
 async fn obey(command: Command) -> Result<(), Failure> {
     match command {
         Command::Help(topic) => host::print(help::page(topic)),
@@ -129,7 +132,10 @@ async fn obey(command: Command) -> Result<(), Failure> {
         Command::Retention(options) => {
             // The list of all releases needs the name of none.
             let none: Option<Version> = options.all.then(|| "0".parse().ok()).flatten();
-            let settings = settings(Caller::Reader, options.version.as_ref().or(none.as_ref())).await?;
+            let version = options.version.as_ref().or(none.as_ref());
+            let is_named = version.is_some() || !matches!(settings::named_version(&host::variable), Ok(None));
+            let settings = settings(Caller::Reader, version).await;
+            let settings = settings.map_err(|failure| if is_named { failure } else { failure.also(ALL_RELEASES) })?;
             retention::retention(&options, &settings).await?;
         }
         Command::Extend(options) => {

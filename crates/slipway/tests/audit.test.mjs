@@ -145,6 +145,21 @@ test("what is not the audit that was written ends with 5 and names the first wro
   assert.match(torn.err, /row 300 is cut off/);
 });
 
+test("a file that is no audit is asked about and not called forged, and ends with 5 all the same", async () => {
+  const texts = ["", "root:x:0:0:root:/root:/bin/sh\n", "no line's end", head(300), Buffer.of(0x1f, 0x8b, 8, 0, 10), "[[projects]]\n", "slipway\n", "<html>\n</html>\n"];
+  for (const text of texts) {
+    const { code, err } = await verify(text, []);
+    assert.equal(code, 5, `${text}: ${err}`);
+    assert.match(err, /does not read as the export of an audit\n[^]*Is it a file that `slipway audit FILE` has written\?/, text);
+    assert.doesNotMatch(err, /not the one that was written/, text);
+  }
+  // What begins as an audit is one.
+  const forged = await verify(ndjson(rows).replace('"at_ms":', '"at":'), []);
+  assert.equal(forged.code, 5);
+  assert.match(forged.err, /is not the one that was written/);
+  assert.doesNotMatch(forged.err, /does not read/);
+});
+
 test("a head is believed only when a trusted key has signed it, and only heads of one audit go together", async () => {
   const other = generateKeyPairSync("ed25519");
   for (const [what, heads, said] of [

@@ -725,7 +725,29 @@ test("an edge that is away for a moment is asked again", async () => {
   await using([await edge({ packages: [entry("deb", { "ubuntu/jammy": "released" })], script })], async (edge) => {
     const { code, err } = await slipway(["release", "deb"], edge.variables);
     assert.equal(code, 0, err);
-    assert.match(err, /trying again\n[^]*answered 503[^]*trying again\n$/);
+    assert.match(err, /trying again for another \d+ s\n[^]*answered 503[^]*trying again for another \d+ s\n$/);
+  });
+});
+
+test("an edge that stays away is complained of once, with how long it is waited for", async () => {
+  let away = 3;
+  const script = ({ method }) => (method === "GET" && away-- > 0 ? { status: 503, json: {}, type: "text/html" } : undefined);
+  await using([await edge({ packages: [entry("deb", { "ubuntu/jammy": "released" })], script })], async (edge) => {
+    const { code, err } = await slipway(["status", "--timeout", "60"], edge.variables);
+    assert.equal(code, 0, err);
+    assert.match(err, /^slipway: [^\n]*answered 503[^\n]*; trying again for another (60|59) s\n$/);
+  });
+});
+
+test("the list of what is staged, without a version, tells of the list of all", async () => {
+  await using([await edge()], async (edge) => {
+    const { CI_COMMIT_TAG, ...variables } = edge.variables;
+    const { code, err } = await slipway(["retention"], variables);
+    assert.equal(code, 2);
+    assert.match(err, /`SLIPWAY_VERSION` is not set[^]*`slipway retention --all` lists every release/);
+    const named = await slipway(["retention"], { ...variables, SLIPWAY_VERSION: "../1" });
+    assert.equal(named.code, 2);
+    assert.doesNotMatch(named.err, /--all/);
   });
 });
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -38,8 +38,8 @@ pub struct Secrets(BTreeMap<String, String>);
 
 impl Secrets {
     /// Those of the folder's last start; new ones where there are none.
-    pub(crate) fn of(folder: &Path) -> anyhow::Result<Self> {
-        let file = folder.join("secrets.json");
+    pub fn of(folder: &Path) -> anyhow::Result<Self> {
+        let file = Self::file(folder);
         let mut secrets: BTreeMap<String, String> = match std::fs::read_to_string(&file) {
             Ok(text) => read(&text).with_context(|| format!("cannot read `{}`", file.display()))?,
             Err(_) => BTreeMap::new(),
@@ -53,6 +53,11 @@ impl Secrets {
         let text: serde_json::Value = secrets.clone().into_iter().collect();
         write_private(&file, &format!("{text:#}\n"))?;
         Ok(Self(secrets))
+    }
+
+    /// Where those of a stack in this folder are kept, for its user alone.
+    pub fn file(folder: &Path) -> PathBuf {
+        folder.join("secrets.json")
     }
 
     /// The secret of this name.
