@@ -49,7 +49,7 @@ struct Last {
 pub(crate) async fn export(env: &Env, project: &Project) -> Answer {
     let project_id = project.id;
     // One that could not be signed at its end is not begun.
-    drop(signing::key(env).await.map_err(not_signed)?);
+    drop(signing::key(env).await.map_err(|error| not_signed(&error))?);
     let mut begun =
         tell(&message::project(env, project_id)?, &ToProject::Export { project_id, by: BY.to_owned() }).await?;
     if begun.status_code() != 200 {
@@ -106,17 +106,16 @@ enum Next {
 impl Way {
     async fn piece(&mut self) -> worker::Result<Vec<u8>> {
         let piece = match std::mem::replace(&mut self.next, Next::Nothing) {
-            Next::Lines(mut stream) => match stream.next().await.transpose()? {
-                Some(piece) => {
+            Next::Lines(mut stream) => {
+                if let Some(piece) = stream.next().await.transpose()? {
                     self.next = Next::Lines(stream);
                     piece
-                }
-                None => {
+                } else {
                     self.has_all(self.lines_wanted)?;
                     self.next = Next::Audit(1);
                     Vec::new()
                 }
-            },
+            }
             Next::Audit(first) if first <= self.audit_rows => {
                 let ask_for = ToProject::ExportAudit { project_id: self.project_id, first, last: self.audit_rows };
                 let lines: String = ask(message::project(&self.env, self.project_id), &ask_for)
@@ -132,8 +131,8 @@ impl Way {
             Next::Nothing => Vec::new(),
         };
         self.hasher.add(&piece);
-        self.lines =
-            self.lines.saturating_add(u64::try_from(piece.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(0));
+        let ends = piece.split(|byte| *byte == b'\n').count().saturating_sub(1);
+        self.lines = self.lines.saturating_add(u64::try_from(ends).unwrap_or(0));
         Ok(piece)
     }
 
@@ -166,20 +165,20 @@ fn exported(project: u64, end: &End) -> Exported {
     Exported { project, lines: end.lines, sha256: end.sha256 }
 }
 
-fn not_signed(error: SigningError) -> Problem {
+fn not_signed(error: &SigningError) -> Problem {
     Problem::new(503, "signing-key", format!("The signing key cannot be used: {error}. `readyz` says what is missing."))
 }
 
 /// Refuses an export that this edge's key has not signed, the present one or a former one. Where there is no key, nothing is
 /// known of who made a file.
 async fn is_genuine(env: &Env, project_id: u64, end: &End, note: Option<&str>) -> Result<(), Problem> {
-    let Some(key) = signing::key(env).await.map_err(not_signed)? else { return Ok(()) };
+    let Some(key) = signing::key(env).await.map_err(|error| not_signed(&error))? else { return Ok(()) };
     let config = settings::config()?;
     let all = std::iter::once(*key.public_key()).chain(config.edge.former_keys.iter().copied());
     let keys: Vec<TrustedKey> = all.map(|key| TrustedKey { name: None, key }).collect();
     match exported(project_id, end).check(note, &keys, &WebCrypto).await {
         Ok(_) => Ok(()),
-        Err(NotGenuine::NotBelieved(NotBelieved::Cryptography(error))) => Err(not_signed(error)),
+        Err(NotGenuine::NotBelieved(NotBelieved::Cryptography(error))) => Err(not_signed(&error)),
         Err(why) => Err(Problem::new(
             409,
             "not-signed",

@@ -153,10 +153,10 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Promote { .. }
         | ToProject::Withdraw { .. }
         | ToProject::Stopped { .. } => true,
-        // What lets a file give way asks for itself; planning and staging go on whatever the switch says.
-        ToProject::Patch { .. } => false,
-        // They read, or write down what was seen or asked for. What comes of that begins in the alarm, which asks first, too.
-        ToProject::Hints { .. }
+        // What lets a file give way asks for itself; planning and staging go on whatever the switch says. The others read, or
+        // write down what was seen or asked for. What comes of that begins in the alarm, which asks first, too.
+        ToProject::Patch { .. }
+        | ToProject::Hints { .. }
         | ToProject::Spend { .. }
         | ToProject::Refused { .. }
         | ToProject::Change { .. }
@@ -224,7 +224,6 @@ impl ProjectRecord {
             ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
             ToProject::MayEnd { project_id, version, key } => {
                 self.know_id(project_id)?;
-                self.hear_first().await?;
                 json(200, &self.record()?.may_end(&version, &key)?)
             }
             ToProject::Change { project_id, version, by, change } => {
@@ -290,14 +289,8 @@ impl ProjectRecord {
             ToProject::Switch { project_id, is_stopped, by, reason } => {
                 self.switch(project_id, is_stopped, &by, &reason).await
             }
-            ToProject::Audit { project_id, first, count, format } => {
-                self.know_id(project_id)?;
-                self.audit(project_id, first, count, format)
-            }
-            ToProject::Heads { project_id, first } => {
-                self.know_id(project_id)?;
-                self.heads(project_id, first)
-            }
+            ToProject::Audit { project_id, first, count, format } => self.audit(project_id, first, count, format),
+            ToProject::Heads { project_id, first } => self.heads(project_id, first),
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
                 self.soon().await?;
@@ -727,6 +720,7 @@ impl ProjectRecord {
     }
 
     fn audit(&self, project_id: u64, first: u64, count: u64, format: Format) -> Answer {
+        self.know_id(project_id)?;
         let (record, config) = (self.record()?, settings::config()?);
         let project = settings::project(&config, project_id)?;
         let rows = audit::entries(record.sql(), first, count)?;
@@ -750,6 +744,7 @@ impl ProjectRecord {
 
     /// Signed heads, as notes one after another.
     fn heads(&self, project_id: u64, first: Option<u64>) -> Answer {
+        self.know_id(project_id)?;
         let (record, config) = (self.record()?, settings::config()?);
         let project = settings::project(&config, project_id)?;
         let heads = match first {

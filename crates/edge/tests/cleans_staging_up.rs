@@ -543,7 +543,7 @@ fn one_look_that_shows_nothing_proves_nothing() {
     let edge = Edge::new();
     edge.runs(30);
     assert_eq!(edge.audited("deleted"), 0);
-    edge.passes(UNANSWERED - Duration::from_secs(1));
+    edge.passes(UNANSWERED.saturating_sub(Duration::from_secs(1)));
     edge.lists(Mode::Run);
     assert_eq!(edge.audited("deleted"), 0, "no distance is between the two");
     edge.passes(Duration::from_secs(1));

@@ -205,7 +205,7 @@ impl World {
         asked.now_or_never().expect("nothing here waits")
     }
 
-    fn taken_back(&self) -> WithdrawalRequest {
+    fn taken_back() -> WithdrawalRequest {
         WithdrawalRequest {
             keys: vec![key()],
             reason: "it pulls the wrong way".to_owned(),
@@ -240,7 +240,7 @@ impl World {
     }
 
     fn withdraws(&self) -> (TargetState, WithdrawalState, Option<String>) {
-        self.asks(self.taken_back()).expect("it is released");
+        self.asks(Self::taken_back()).expect("it is released");
         self.runs();
         let shown = self.record.withdrawal(&version(), &key(), JAMMY).expect("a row").expect("it was asked for");
         let state = self.state();
@@ -305,18 +305,14 @@ impl Http for World {
     }
 }
 
-fn store() -> Result<Store, String> {
+fn store() -> Store {
     let account = Account::new("https://packages.example.com".parse().expect("an address"), Token::new("t0k3n"));
-    Ok(Store::Packagecloud {
-        account,
-        repository: "harbour/stable".parse().expect("a repository"),
-        storage: Vec::new(),
-    })
+    Store::Packagecloud { account, repository: "harbour/stable".parse().expect("a repository"), storage: Vec::new() }
 }
 
 impl PackageHost for World {
     fn open(&self, _site: &Site) -> Result<Store, String> {
-        store()
+        Ok(store())
     }
 
     fn transfers(&self, _place: &str) -> u32 {
@@ -420,7 +416,7 @@ impl ProjectHost for World {
     }
 
     fn open(&self, _site: &Site) -> Result<Store, String> {
-        store()
+        Ok(store())
     }
 
     fn announce(&self, _version: &Version) {}
@@ -441,7 +437,7 @@ fn a_withdrawal_that_is_killed_anywhere_is_finished_and_deletes_once() {
     let mut kills = 0;
     for awaits in 0..40 {
         let world = World::new();
-        world.asks(world.taken_back()).expect("it is released");
+        world.asks(World::taken_back()).expect("it is released");
         world.killed_after.set(Some(awaits));
         world.runs();
         kills += u32::from(world.killed_after.get().is_none());
@@ -521,7 +517,7 @@ fn denied(asked: Result<Withdrawals, Unanswered>) -> (u16, String) {
 #[test]
 fn a_withdrawal_names_what_it_takes_back_and_why_and_none_is_begun_while_slipway_is_stopped() {
     let world = World::new();
-    let asked = world.taken_back();
+    let asked = World::taken_back();
     for reason in ["", "  ", &"long ".repeat(200)] {
         let without = WithdrawalRequest { reason: reason.to_owned(), ..asked.clone() };
         assert_eq!(denied(world.asks(without)).0, 422, "{reason:?}");
@@ -542,7 +538,7 @@ fn a_withdrawal_names_what_it_takes_back_and_why_and_none_is_begun_while_slipway
 #[test]
 fn a_dry_run_says_what_is_there_and_writes_nothing_down() {
     let world = World::new();
-    let dry = WithdrawalRequest { dry_run: true, reason: String::new(), ..world.taken_back() };
+    let dry = WithdrawalRequest { dry_run: true, reason: String::new(), ..World::taken_back() };
     let told = |world: &World| world.asks(dry.clone()).expect("a look needs no reason").withdrawals.remove(0);
     assert_eq!(told(&world).found, None);
     assert!(told(&world).users.iter().any(|sentence| sentence.contains("apt-get update")));
@@ -558,8 +554,8 @@ fn a_dry_run_says_what_is_there_and_writes_nothing_down() {
 #[test]
 fn what_users_see_is_in_the_record_before_anything_is_done_and_two_who_ask_at_once_begin_one() {
     let world = World::new();
-    let first = world.asks(world.taken_back()).expect("it is released");
-    let second = world.asks(world.taken_back()).expect("it is under way");
+    let first = world.asks(World::taken_back()).expect("it is released");
+    let second = world.asks(World::taken_back()).expect("it is under way");
     assert_eq!((first.withdrawals.len(), second.withdrawals.len()), (1, 0));
     assert_eq!(*world.deletions.borrow(), []);
     let rows = "SELECT details, actor FROM audit WHERE action = 'withdrawing'";
@@ -582,7 +578,7 @@ fn a_stop_while_it_is_under_way_lets_it_wait_and_a_start_lets_it_go_on() {
     // After leave was given, and before the request that deletes.
     let world = World::new();
     world.at_the_leave.replace(Some(Box::new(stops)));
-    world.asks(world.taken_back()).expect("it is released");
+    world.asks(World::taken_back()).expect("it is released");
     let orders = world.record.withdrawals_to_give().expect("rows");
     world.work.accept_withdrawal(&orders[0], NOW).expect("a row");
     withdraw::drive(&world.work, &world).now_or_never().expect("nothing here waits").expect("rows");
@@ -590,7 +586,7 @@ fn a_stop_while_it_is_under_way_lets_it_wait_and_a_start_lets_it_go_on() {
 
     let world = World::new();
     world.at_the_slot.replace(Some(Box::new(stops)));
-    world.asks(world.taken_back()).expect("it is released");
+    world.asks(World::taken_back()).expect("it is released");
     let orders = world.record.withdrawals_to_give().expect("rows");
     world.work.accept_withdrawal(&orders[0], NOW).expect("a row");
     withdraw::drive(&world.work, &world).now_or_never().expect("nothing here waits").expect("rows");
