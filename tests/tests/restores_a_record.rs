@@ -6,11 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{AUDIT_ROWS, Record, audit};
-use slipway_stack::Part;
 use slipway_tests::e2e::{Answer, World, deb, send, sha256, wait_until};
-use slipway_wire::Digest;
 
 fn operator(world: &World, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
     let bearer = format!("Bearer {}", world.stack.secret("OPERATOR_TOKEN"));
@@ -155,71 +151,4 @@ fn an_imported_record_equals_the_old_one_and_does_nothing_until_it_was_compared_
     let compared = operator(&old, "GET", "comparison", "").ok().json();
     assert!(compared["targets"].as_array().is_some_and(|all| all.len() == 3), "{compared}");
     release.wait_until_released("moves");
-}
-
-/// The export of a record that has so many rows of audit, and hints of many jobs.
-fn big(rows: u64, hints: u64) -> String {
-    let record = Record::open(Database::in_memory()).expect("a record");
-    record.know_project(1001).expect("a row");
-    slipway_ledger::Sql::atomically(record.sql(), || {
-        for number in 1..=rows {
-            let event = audit::Event {
-                at: slipway_core::time::Timestamp(1_795_392_000_000),
-                actor: "user:mira".to_owned(),
-                action: "held".to_owned(),
-                subject: format!("1.2.0/package-{number}"),
-                details: json!({ "keys": null, "reason": "r".repeat(150) }).to_string(),
-            };
-            audit::append(record.sql(), &event)?;
-        }
-        for number in 1..=hints {
-            slipway_ledger::Sql::query(
-                record.sql(),
-                "INSERT INTO hints (delivery, job_id, received_at, tries, outcome, kind) VALUES (?, ?, 1, 0, ?, 'job')",
-                &[format!("delivery {number}").into(), number.into(), "o".repeat(150).into()],
-            )?;
-        }
-        Ok::<_, slipway_ledger::SqlError>(())
-    })
-    .expect("rows");
-    let (head, pieces) =
-        record.export("operator", slipway_core::time::Timestamp(1_795_392_000_001)).expect("an export");
-    let mut export = pieces.concat();
-    for first in (1..=head.audit_rows).step_by(usize::try_from(AUDIT_ROWS).expect("few")) {
-        export.push_str(&record.export_audit(first, head.audit_rows).expect("rows"));
-    }
-    let end = json!({ "end": { "lines": export.lines().count(), "sha256": Digest::of(export.as_bytes()) } });
-    format!("{export}{end}\n")
-}
-
-#[test]
-#[ignore = "it measures: docs/operators/backup-and-restore.md has what it prints"]
-fn a_big_record_is_imported_and_exported_in_bounded_memory() {
-    for (audit_rows, hints) in [(10, 10), (100_000, 10), (10, 100_000)] {
-        let mut world = World::start("big-exports");
-        world.is_not_audited("nothing of its record was ever released");
-        // As an export of an edge without a key is imported.
-        world.configure(|text| text.replace("signing_key =", "# signing_key ="));
-        let export = big(audit_rows, hints);
-        let pid = world.stack.process(Part::Edge).pid();
-        let memory = |name: &str| {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-            let line = status.lines().find(|line| line.starts_with(name)).expect("it is there");
-            line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number") / 1024
-        };
-        let before = memory("VmRSS:");
-        let began = std::time::Instant::now();
-        operator(&world, "POST", "import", export.clone()).ok();
-        let (imported, took) = (memory("VmHWM:"), began.elapsed().as_secs_f32());
-        let began = std::time::Instant::now();
-        let again = operator(&world, "GET", "export", "").ok().text();
-        println!(
-            "{audit_rows} rows of audit, {hints} hints, {} MB: at rest {before} MB, import up to {imported} MB in {took:.1} s, \
-             export up to {} MB in {:.1} s",
-            export.len() / 1_000_000,
-            memory("VmHWM:"),
-            began.elapsed().as_secs_f32(),
-        );
-        assert!(again.lines().count() > export.lines().count());
-    }
 }

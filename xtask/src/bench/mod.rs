@@ -10,6 +10,7 @@ mod image;
 mod index;
 pub(crate) mod measure;
 mod patch_day;
+mod record;
 mod release;
 mod sweep;
 mod webhook;
@@ -41,7 +42,7 @@ struct Bench {
     run: fn(&Steps, &Places) -> anyhow::Result<Vec<Figure>>,
 }
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     Bench {
         name: "audit",
         about: "checking an audit of a million rows with `slipway verify`: time and memory",
@@ -54,6 +55,11 @@ const BENCHES: [Bench; 8] = [
         run: image::run,
     },
     Bench { name: "index", about: "reading a public index of 200 MB in wasm: time and memory", run: index::run },
+    Bench {
+        name: "record",
+        about: "a record of 100,000 rows exported and imported: time and memory",
+        run: record::run,
+    },
     Bench {
         name: "release",
         about: "a release of 12 packages against pushing them one after another, and what doing it again costs",

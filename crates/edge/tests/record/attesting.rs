@@ -41,7 +41,7 @@ impl AttachingHost for Host {
 }
 
 /// An edge that signs, and has released one package.
-fn released() -> Edge {
+pub(crate) fn released() -> Edge {
     let mut edge = Edge::new("");
     edge.config.edge.signing_key = Some("SIGNING_KEY".to_owned());
     edge.approves(81, "one");
@@ -50,15 +50,15 @@ fn released() -> Edge {
     edge
 }
 
-fn attests(edge: &Edge) {
+pub(crate) fn attests(edge: &Edge) {
     attest::attest(&edge.record, &edge.host, &edge.config).now_or_never().expect("nothing waits").expect("rows");
 }
 
-fn due(edge: &Edge) -> Option<Timestamp> {
+pub(crate) fn due(edge: &Edge) -> Option<Timestamp> {
     attest::due(&edge.record, &edge.config, edge.now()).expect("rows")
 }
 
-fn attested(edge: &Edge) -> Option<Attested> {
+pub(crate) fn attested(edge: &Edge) -> Option<Attested> {
     edge.record.attestation(&version(), &key("one"), JAMMY).expect("a row")
 }
 

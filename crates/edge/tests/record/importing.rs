@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use slipway_core::release::TargetState;
 use slipway_edge::{attest, heads};
-use slipway_ledger::{AUDIT_ROWS, End, Record, audit, rusqlite::Database};
+use slipway_ledger::{AUDIT_ROWS, Attested, End, Record, Sql as _, audit, rusqlite::Database};
 use slipway_wire::Digest;
 
+use crate::attesting::{attested, attests, due, released};
 use crate::host::{Edge, MINUTE, NOW, PROJECT};
 
 /// The edge with its record exported and imported again, in another instance with a signing key.
@@ -44,6 +45,22 @@ fn no_head_of_an_imported_audit_is_signed_before_somebody_has_started_it() {
     starts(&edge);
     edge.drives();
     assert!(audit::newest_head(edge.record.sql()).expect("heads").is_some());
+}
+
+#[test]
+fn nothing_in_an_imported_record_is_attested_before_somebody_has_started_it() {
+    let edge = imported(released());
+    assert_eq!(due(&edge), None);
+    // What was due has ended with the import. Whatever becomes due after it waits for the start.
+    let now = edge.now().0.into();
+    edge.record.sql().query("UPDATE attestations SET due_at = ?", &[now]).expect("a row");
+    assert_eq!(due(&edge), None);
+    attests(&edge);
+    assert_eq!(attested(&edge), Some(Attested::Due));
+    starts(&edge);
+    assert_eq!(due(&edge), Some(edge.now()));
+    attests(&edge);
+    assert!(matches!(attested(&edge), Some(Attested::Signed(_))));
 }
 
 #[test]
