@@ -320,7 +320,7 @@ fn a_release_that_is_followed_ends_red_with_the_reason_when_its_approval_lapses_
     let ended = following.wait_with_output().expect("it ends");
     let text = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert_eq!(ended.status.code(), Some(1), "{text}");
-    assert!(text.contains("on hold by job:") && text.contains("the notes are wrong"), "{text}");
+    assert!(text.contains("on hold by mira: ") && text.contains("the notes are wrong"), "{text}");
     assert_eq!(release.target("third")["problem"]["code"], "blocked");
 
     gate.open();
