@@ -44,6 +44,23 @@ const CONFIG_TEXT: &str = r#"
     public = { place = "depot", repository = "harbour/stable" }
 "#;
 
+/// Tables of what the old record was about to do. An import ends that, so their rows change or go.
+const GOES_ON: [&str; 13] = [
+    "attachments",
+    "attestations",
+    "deliveries",
+    "dispatches",
+    "hints",
+    "occurrences",
+    "releases",
+    "removals",
+    "retention",
+    "retention_run",
+    "statuses",
+    "targets",
+    "withdrawals",
+];
+
 thread_local! {
     static EMPTY: Database = Record::open(Database::in_memory()).expect("a fresh record").sql().copy();
     static CONFIG: Config = Config::parse(CONFIG_TEXT).expect("a good file");
@@ -55,9 +72,11 @@ fn empty() -> Record<Database> {
 }
 
 fn export(record: &Record<Database>) -> (Value, Vec<String>) {
-    let (head, text) = record.export("operator", NOW).expect("an export");
+    let (head, pieces) = record.export("operator", NOW).expect("an export");
+    let text = pieces.concat();
     let audit = record.export_audit(1, head.audit_rows).expect("rows");
-    let lines = text.lines().skip(1).chain(audit.lines()).map(str::to_owned).collect();
+    let (_, rows) = text.split_once('\n').expect("the first line is the head");
+    let lines = rows.lines().chain(audit.lines()).map(str::to_owned).collect();
     (serde_json::to_value(&head).expect("it is JSON"), lines)
 }
 
@@ -183,9 +202,9 @@ fuzz_target!(|bytes: &[u8]| {
     let record = empty();
     let end = End { lines: u64::try_from(lines.len()).expect("few") + 1, sha256: Digest::of(b"") };
     let made = record
-        .import(&head, "operator", NOW)
-        .and_then(|()| record.import_rows(&lines))
-        .and_then(|()| record.import_ends(&end, "operator", NOW));
+        .import(&head, "an import", "operator", NOW)
+        .and_then(|()| record.import_rows("an import", &lines))
+        .and_then(|()| record.import_ends("an import", &end, "operator", NOW));
     let imported = record.imported().expect("what was begun can be read");
     assert_eq!(made.is_ok(), imported.is_some_and(|imported| imported.is_whole), "{made:?}");
     if record.versions().is_ok_and(|versions| !versions.is_empty()) {
@@ -199,7 +218,8 @@ fuzz_target!(|bytes: &[u8]| {
             rows.map(|row| row.to_string()).collect()
         };
         let (given, again) = (rows(&lines), rows(&again));
-        let lost: Vec<_> = given.difference(&again).filter(|row| !row.contains("\"table\":\"retention\"")).collect();
+        let goes_on = |row: &String| GOES_ON.iter().any(|table| row.contains(&format!("\"table\":\"{table}\"")));
+        let lost: Vec<_> = given.difference(&again).filter(|row| !goes_on(row)).collect();
         assert!(lost.is_empty(), "{lost:?}");
     }
 });
