@@ -26,7 +26,8 @@ const ROWS: usize = 100_000;
 /// two isolates, and each may have 128 MB (<https://developers.cloudflare.com/workers/platform/limits/#memory>).
 const GREW_MAX_MIB: f64 = 256.0;
 /// What an invocation has of the processor, and each event of an object has too, unless `[limits] cpu_ms` says more
-/// (<https://developers.cloudflare.com/workers/platform/limits/#cpu-time>). The whole workerd's is held to it, which is more than any one of them has.
+/// (<https://developers.cloudflare.com/workers/platform/limits/#cpu-time>). The whole workerd's is held to it, which is more
+/// than any one of them has.
 const CPU_MAX: f64 = 30.0;
 const EXCHANGE_SECONDS: u64 = 300;
 
