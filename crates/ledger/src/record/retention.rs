@@ -22,7 +22,7 @@ use slipway_core::store::Kept;
 use slipway_core::time::Timestamp;
 use slipway_wire::{Digest, Planted, planted};
 
-use super::{LedgerError, Record, coded, named_cargo, parse, subject};
+use super::{LedgerError, Record, Staged, coded, named_cargo, parse, subject};
 use crate::sql::{Row, Sql, Value};
 
 /// How long a deletion may be on its way without an answer before a look decides what became of it. Requests end sooner.
@@ -256,7 +256,7 @@ impl<S: Sql> Record<S> {
         for target in &targets {
             let (distro, state): (&str, TargetState) = (target.text(0)?, parse(target.text(1)?)?);
             let name = staged_under(distro, &digest);
-            let has_moved = state == TargetState::Released && target.integer(5)? != 0;
+            let has_moved = matches!(state, TargetState::Released | TargetState::Withdrawn) && target.integer(5)? != 0;
             if !has_moved && !under.contains(&name) {
                 under.push(name);
             }
@@ -597,16 +597,8 @@ impl<S: Sql> Record<S> {
 
     /// Whether a deletion of a package's file is on its way, for this package or for another that has it too.
     pub fn is_being_deleted(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
-        let rows = self.0.query(
-            "SELECT 1 FROM packages p JOIN removals r
-                ON r.place = p.staging_place AND r.repository = p.staging_repository AND r.cargo = p.filename
-                AND CASE instr(p.filename, '/') WHEN 0 THEN r.under = '' OR EXISTS
-                    (SELECT 1 FROM targets t WHERE t.version = p.version AND t.key = p.key AND t.distro = r.under)
-                    ELSE r.digest = p.digest END
-             WHERE p.version = ? AND p.key = ? LIMIT 1",
-            &[version.as_str().into(), key.as_str().into()],
-        )?;
-        Ok(!rows.is_empty())
+        let Some(Staged { filename, digest, staging, .. }) = self.staged(version, key)? else { return Ok(false) };
+        self.is_removed(version, key, &staging, &filename, &digest)
     }
 
     /// Whether a deletion of a file is on its way that a package is to be declared with.
@@ -620,6 +612,18 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         self.end_loans(now)?;
+        self.is_removed(version, key, site, cargo, digest)
+    }
+
+    /// Whether a deletion is on its way of this file under a name that the package has.
+    fn is_removed(
+        &self,
+        version: &Version,
+        key: &Key,
+        site: &Site,
+        cargo: &Cargo,
+        digest: &Digest,
+    ) -> Result<bool, LedgerError> {
         let rows = self.0.query(
             "SELECT 1 FROM removals r WHERE r.place = ?1 AND r.repository = ?2 AND r.cargo = ?3
              AND CASE instr(r.cargo, '/') WHEN 0 THEN r.under = '' OR EXISTS

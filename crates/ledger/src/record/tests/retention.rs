@@ -674,13 +674,15 @@ fn what_was_moved_out_of_staging_or_is_missing_there_neither_rests_nor_counts() 
 
 #[test]
 fn what_was_moved_for_one_distro_version_is_deleted_under_the_others_alone() {
-    let (record, config, now) = due();
-    let moved = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
-        SELECT version, key, 'ubuntu/noble', public_place, public_repository, 'move', 'released', since FROM targets";
-    record.0.query(moved, &[]).expect("a second target");
-    let removals = begin(&record, &config, now).expect("a deletion");
-    let under: Vec<&str> = removals.iter().map(|removal| removal.under.as_str()).collect();
-    assert_eq!(under, [JAMMY], "what lies there by now under the other name is somebody else's");
+    for state in ["released", "withdrawn"] {
+        let (record, config, now) = due();
+        let moved = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
+            SELECT version, key, 'ubuntu/noble', public_place, public_repository, 'move', ?, since FROM targets";
+        record.0.query(moved, &[state.into()]).expect("a second target");
+        let removals = begin(&record, &config, now).expect("a deletion");
+        let under: Vec<&str> = removals.iter().map(|removal| removal.under.as_str()).collect();
+        assert_eq!(under, [JAMMY], "what lies there by now under the other name is somebody else's: {state}");
+    }
 }
 
 #[test]
