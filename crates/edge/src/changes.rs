@@ -153,8 +153,8 @@ fn in_time(host: &impl ProjectHost, version: &Version, held: Held) -> Result<(),
     host.announce(version);
     let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
     let what = format!(
-        "It is written down, but too late for {}: it is deleted from staging, or the deletion is on its way, and whether it is \
-         done is seen in a few minutes. For everything else it counts.",
+        "It is written down, but too late for {}: it is deleted from staging, or its deletion is on its way, perhaps by the job that \
+         stages other bytes instead; whether it is done is seen in a few minutes. For everything else it counts.",
         keys.join(", ")
     );
     Err(Denied::new(409, "too-late", what))

@@ -154,7 +154,6 @@ pub async fn run<S: Sql>(
             }
         }
         Mode::Run => {
-            record.end_loans(host.now())?;
             find_out(record, host, config, project).await?;
             // It may be a look alone that was due, and limits are those of an hour.
             if run_at(record, host.now())? <= host.now() {

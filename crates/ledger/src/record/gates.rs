@@ -127,7 +127,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// The version of what is declared for a package; of an image by those of its tags that are in a state, or by all.
-    fn shipped(
+    pub(super) fn shipped(
         &self,
         version: &Version,
         key: &Key,

@@ -333,7 +333,13 @@ fn a_newer_release_of_the_same_series_that_is_complete_suggests_to_close() {
 }
 
 /// A release of a pipeline of its own, with files of one name: the key, the distro version, and the bytes.
-fn stages(record: &Record<Database>, version: &str, pipeline: u64, files: &[(&str, &str, &[u8])], now: Timestamp) {
+pub(super) fn stages(
+    record: &Record<Database>,
+    version: &str,
+    pipeline: u64,
+    files: &[(&str, &str, &[u8])],
+    now: Timestamp,
+) {
     let version: Version = version.parse().expect("a version");
     let by = JobSession { ref_name: format!("v{version}"), ..session(pipeline, &format!("sha{pipeline}")) };
     let package = |(key, distro, _): &(&str, &str, &[u8])| {
@@ -668,13 +674,15 @@ fn what_was_moved_out_of_staging_or_is_missing_there_neither_rests_nor_counts() 
 
 #[test]
 fn what_was_moved_for_one_distro_version_is_deleted_under_the_others_alone() {
-    let (record, config, now) = due();
-    let moved = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
-        SELECT version, key, 'ubuntu/noble', public_place, public_repository, 'move', 'released', since FROM targets";
-    record.0.query(moved, &[]).expect("a second target");
-    let removals = begin(&record, &config, now).expect("a deletion");
-    let under: Vec<&str> = removals.iter().map(|removal| removal.under.as_str()).collect();
-    assert_eq!(under, [JAMMY], "what lies there by now under the other name is somebody else's");
+    for state in ["released", "withdrawn"] {
+        let (record, config, now) = due();
+        let moved = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
+            SELECT version, key, 'ubuntu/noble', public_place, public_repository, 'move', ?, since FROM targets";
+        record.0.query(moved, &[state.into()]).expect("a second target");
+        let removals = begin(&record, &config, now).expect("a deletion");
+        let under: Vec<&str> = removals.iter().map(|removal| removal.under.as_str()).collect();
+        assert_eq!(under, [JAMMY], "what lies there by now under the other name is somebody else's: {state}");
+    }
 }
 
 #[test]
@@ -717,4 +725,152 @@ fn all_that_rests_is_reached_a_part_at_a_time_those_that_rest_the_longest_first(
         found.extend(part.iter().map(|of| format!("{}/{}", of.version, of.key)));
     }
     assert_eq!(found, ["1.4.0/a", "1.4.0/b", "1.2.0/a", "1.2.0/b", "1.3.0/a", "1.3.0/b"]);
+}
+
+// ---- other bytes ----
+
+fn replace(record: &Record<Database>, now: Timestamp) -> Result<(), LedgerError> {
+    record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), now)
+}
+
+fn other() -> Version {
+    "1.3.0".parse().expect("a version")
+}
+
+#[test]
+fn what_is_held_is_not_replaced_until_the_hold_is_lifted_or_over() {
+    for keys in [None, Some([key()])] {
+        let record = record();
+        stage(&record);
+        let keys = keys.as_ref().map(<[Key; 1]>::as_slice);
+        record.hold(&version(), keys, "user:nell", "wrong notes.", Some(after(3)), NOW).expect("a hold");
+        let refused = replace(&record, after(2)).expect_err("it is held").to_string();
+        for part in ["nell", "wrong notes", "2026-11-26", "lift the hold"] {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+        assert_eq!(state(&record), TargetState::Staged, "nothing was changed");
+        replace(&record, after(3)).expect("it is over");
+    }
+    let record = record();
+    stage(&record);
+    hold(&record, NOW);
+    assert!(replace(&record, NOW).is_err());
+    record.lift(&version(), None, "user:nell", "go on", NOW).expect("a lift");
+    replace(&record, NOW).expect("nobody holds it");
+}
+
+#[test]
+fn what_runs_somewhere_is_not_replaced_until_something_else_runs_there() {
+    let record = record();
+    stage(&record);
+    let deploy = |version: &Version, days| {
+        record.deployed(version, None, "production", "job:9", Some(after(days)), after(days)).expect("told")
+    };
+    assert!(deploy(&version(), 1));
+    let refused = replace(&record, after(2)).expect_err("it runs").to_string();
+    assert!(refused.contains("production"), "{refused}");
+    stages(&record, "1.3.0", 8, &[(key().as_str(), JAMMY, b"newer")], after(2));
+    assert!(deploy(&other(), 3));
+    replace(&record, after(4)).expect("it runs nowhere");
+}
+
+#[test]
+fn what_somebody_wants_kept_is_not_replaced_until_then() {
+    let record = record();
+    stage(&record);
+    record.extend(&version(), None, after(3), "user:nell", "it is compared with", NOW).expect("an extension");
+    let refused = replace(&record, after(2)).expect_err("it is kept").to_string();
+    assert!(refused.contains("2026-11-26"), "{refused}");
+    replace(&record, after(3)).expect("it is over");
+}
+
+#[test]
+fn a_file_that_a_complete_release_has_too_is_not_replaced_while_that_is_held_deployed_or_kept() {
+    type Change = fn(&Record<Database>);
+    let changes: &[(Change, &str)] = &[
+        (|record| drop(record.hold(&other(), None, "user:nell", "wait", None, NOW).expect("a hold")), "on hold"),
+        (
+            |record| {
+                let told = record.deployed(&other(), None, "production", "job:9", Some(NOW), NOW);
+                assert!(told.expect("told"));
+            },
+            "production",
+        ),
+        (
+            |record| drop(record.extend(&other(), None, after(3), "user:nell", "wait", NOW).expect("an extension")),
+            "2026-11-26",
+        ),
+    ];
+    for (change, why) in changes {
+        let record = record();
+        stage(&record);
+        stages(&record, "1.3.0", 8, &[("jammy-amd64", JAMMY, b"deb")], NOW);
+        record.0.query("UPDATE targets SET state = 'released' WHERE version = '1.3.0'", &[]).expect("complete");
+        change(&record);
+        let refused = replace(&record, NOW).expect_err("the other needs it").to_string();
+        assert!(refused.contains(why) && refused.contains("1.3.0"), "{why}: {refused}");
+        // A file of another name takes nothing's place, and the old one is not named to be deleted.
+        let renamed = api::StagedFile { filename: "tug_1.2.1_amd64.deb".to_owned(), ..file(b"again") };
+        record.declare(&version(), &key(), &renamed, true, &session(7, "aa"), NOW).expect("they are two files");
+        assert_eq!(replaced(&record), [], "{why}");
+    }
+}
+
+#[test]
+fn a_hold_or_an_extension_is_too_late_while_what_gave_way_may_be_deleted_at_any_moment() {
+    let record = record();
+    stage(&record);
+    stages(&record, "1.3.0", 8, &[("jammy-amd64", JAMMY, b"deb")], NOW);
+    record.0.query("UPDATE targets SET state = 'released' WHERE version = '1.3.0'", &[]).expect("complete");
+    replace(&record, NOW).expect("a replacement");
+    assert_eq!(hold(&record, NOW), Held::TooLate(vec![key()]));
+    let extend = || record.extend(&version(), None, after(3), "user:nell", "wait", NOW).expect("an extension");
+    assert_eq!(extend(), Held::TooLate(vec![key()]));
+    // Nor can another release that has the old file be promised it any more.
+    let held = || record.hold(&other(), None, "user:nell", "wait", None, NOW).expect("a hold");
+    assert_eq!(held(), Held::TooLate(vec![key()]));
+    // The new bytes come when the old ones are gone.
+    sees(&record, b"again", &Sight::Declared);
+    assert_eq!((hold(&record, NOW), extend(), held()), (Held::InTime, Held::InTime, Held::InTime));
+}
+
+/// Somebody holds it for half an hour while other projects are asked, and the clock jumps.
+#[test]
+fn a_clock_that_jumps_within_a_run_ends_no_hold() {
+    let (record, config, now) = due();
+    let of = package(&record, &config, now);
+    let until = now + Duration::from_mins(30);
+    let held = record.hold(&version(), None, "user:nell", "wait", Some(until), now).expect("a hold");
+    assert_eq!(held, Held::InTime);
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), until + DAY).expect("a transaction");
+    assert_eq!(begun, Err(Decision::TakeBack(Keep::Held("user:nell".to_owned()))));
+    // The next run has looked whether its clock is right.
+    let now = now + Duration::from_hours(1);
+    record.count_time(now, true).expect("a run");
+    assert!(begin(&record, &config, now).is_ok());
+}
+
+#[test]
+fn a_release_that_is_planned_later_and_has_a_lower_version_suggests_nothing() {
+    let suggested = |own: (&str, &str), later: (&str, &str)| {
+        let record = record();
+        for ((version, filename), pipeline, days) in [(own, 7, 0), (later, 8, 1)] {
+            let version: Version = version.parse().expect("a version");
+            let by = JobSession { ref_name: format!("v{version}"), ..session(pipeline, &format!("sha{pipeline}")) };
+            record.expect(&version, &by, &policy(), Maturity::Final, &planned(None), after(days)).expect("a plan");
+            let file = api::StagedFile { filename: filename.to_owned(), ..file(filename.as_bytes()) };
+            record.declare(&version, &key(), &file, false, &by, after(days)).expect("a declaration");
+        }
+        record.0.query("UPDATE targets SET state = 'released' WHERE version = ?", &[later.0.into()]).expect("released");
+        let version = own.0.parse().expect("a version");
+        record.superseded_by(&version).expect("rows").map(|newer| newer.to_string())
+    };
+    let (low, high) = (("17.3.9", "tug_17.3.9_amd64.deb"), ("17.3.10", "tug_17.3.10_amd64.deb"));
+    assert_eq!(suggested(low, high).as_deref(), Some("17.3.10"));
+    assert_eq!(suggested(high, low), None);
+    // Of the same numbers, the files tell.
+    let (low, high) =
+        (("17.3.1+rc9.ce.0", "tug_17.3.1~rc9.ce.0_amd64.deb"), ("17.3.1+rc10.ce.0", "tug_17.3.1~rc10.ce.0_amd64.deb"));
+    assert_eq!(suggested(low, high).as_deref(), Some("17.3.1+rc10.ce.0"));
+    assert_eq!(suggested(high, low), None);
 }
