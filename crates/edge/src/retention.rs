@@ -39,6 +39,9 @@ const LOOKS_AT_ONCE: usize = 12;
 const LOOK: Duration = Duration::from_secs(8);
 const PIECE: Duration = Duration::from_secs(15);
 
+/// How many parts a list may have. Each is asked for by a request, and ends where a piece of a run ends.
+pub const PARTS_MAX: usize = 500;
+
 /// What a runtime lends to the retention of a project's staged packages.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
 pub trait StagingHost: ProjectHost {
@@ -75,15 +78,6 @@ pub trait StagingHost: ProjectHost {
     async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble>;
 }
 
-/// Whether a run does what it has decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It only lists.
-    DryRun,
-    /// It does it.
-    Run,
-}
-
 /// A package on the list.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -98,10 +92,10 @@ pub struct Listed {
     sights: Option<Sights>,
 }
 
-/// The list, or the part of it that a run has come to, and when there is something to be done again.
+/// What a run has come to, and when there is something to be done again.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    /// Packages that rest in staging.
+    /// Packages that rest in staging, with what was done of each.
     pub listed: Vec<Listed>,
     /// When there is something to be done again.
     pub due_at: Timestamp,
@@ -131,38 +125,37 @@ fn run_at<S: Sql>(record: &Record<S>, now: Timestamp) -> Result<Timestamp, Ledge
     Ok(if record.run_reached()?.is_some() { now } else { last.map_or(now, |last| last + RUN) })
 }
 
-/// Looks at what a project has staged, and in [`Mode::Run`] does what is due. A run comes as far as it may in one piece, and
-/// goes on there when it is called again; a list is whole.
+/// Looks at what a project has staged, and does what is due: as much as may be done in one piece. Called again, it goes on
+/// there.
 pub async fn run<S: Sql>(
     record: &Record<S>,
     host: &impl StagingHost,
     config: &Config,
     project: &Project,
-    mode: Mode,
 ) -> Result<Survey, LedgerError> {
-    let mut listed = Vec::new();
-    match mode {
-        Mode::DryRun => {
-            let mut from = None;
-            loop {
-                let (part, next) = list(record, host, config, project, from).await?;
-                listed.extend(part);
-                if next.is_none() {
-                    break;
-                }
-                from = next;
-            }
-        }
-        Mode::Run => {
-            record.end_loans(host.now())?;
-            find_out(record, host, config, project).await?;
-            // It may be a look alone that was due, and limits are those of an hour.
-            if run_at(record, host.now())? <= host.now() {
-                listed = go_on(record, host, config, project).await?;
-            }
-        }
-    }
+    record.end_loans(host.now())?;
+    find_out(record, host, config, project).await?;
+    // It may be a look alone that was due, and limits are those of an hour.
+    let is_due = run_at(record, host.now())? <= host.now();
+    let listed = if is_due { go_on(record, host, config, project).await? } else { Vec::new() };
     Ok(Survey { listed, due_at: due_at(record, host.now())? })
+}
+
+/// All parts of a list, from whoever makes the next one of them. `None` while more are left than it may have: a list that
+/// lacks its end looks like one that is whole.
+pub async fn whole<T, E>(
+    mut next_part: impl AsyncFnMut(Option<Going>) -> Result<(T, Option<Going>), E>,
+) -> Result<Option<Vec<T>>, E> {
+    let (mut parts, mut from) = (Vec::new(), None);
+    while parts.len() < PARTS_MAX {
+        let (part, next) = next_part(from).await?;
+        parts.push(part);
+        if next.is_none() {
+            return Ok(Some(parts));
+        }
+        from = next;
+    }
+    Ok(None)
 }
 
 /// A part of the list that the next run goes by, or the rest of the one that is under way; and what the next part needs.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
-use slipway_edge::retention::{Mode, StagingHost, due_at, run};
+use slipway_edge::retention::{Listed, PARTS_MAX, StagingHost, due_at, list, run, whole};
 use slipway_ledger::rusqlite::Database;
 use slipway_ledger::{Held, Record, Removal, Sight, Sql as _, StagedObject, UNANSWERED, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
@@ -261,6 +262,18 @@ impl Together for Vec<BTreeSet<String>> {
     }
 }
 
+/// What becomes of each package, as a step and its key. One that stays has none.
+fn steps(listed: &[Listed]) -> BTreeSet<String> {
+    let step = |of: &Listed| match &of.decision {
+        Decision::Announce(_) => Some("announce"),
+        Decision::Mark(_) => Some("mark"),
+        Decision::Delete(_) if !of.waits_for_limits => Some("delete"),
+        Decision::TakeBack(_) => Some("take back"),
+        Decision::Delete(_) | Decision::Keep(_) => None,
+    };
+    listed.iter().filter_map(|of| Some(format!("{} {}", step(of)?, of.package.key))).collect()
+}
+
 /// The one target of a package.
 fn target(version: &Version, kind: Kind) -> String {
     if kind == Kind::Image { format!(":{version}") } else { JAMMY.to_owned() }
@@ -368,29 +381,26 @@ impl Edge {
         digest
     }
 
-    /// The keys that the list has a step for, with the step's name.
-    fn lists(&self, mode: Mode) -> BTreeSet<String> {
+    /// The keys that the list has a step for, with the step's name: all its parts, as whoever asks for it has them.
+    fn lists(&self) -> BTreeSet<String> {
         let project = self.config.project("tug").expect("the project");
-        let survey = run(&self.record, &self.host, &self.config, project, mode);
-        let survey = survey.now_or_never().expect("nothing waits").expect("a working record");
-        let step = |decision: &Decision, waits: bool| match decision {
-            Decision::Announce(_) => Some("announce"),
-            Decision::Mark(_) => Some("mark"),
-            Decision::Delete(_) if !waits => Some("delete"),
-            Decision::TakeBack(_) => Some("take back"),
-            Decision::Delete(_) | Decision::Keep(_) => None,
-        };
-        let listed = survey.listed.iter();
-        listed
-            .filter_map(|of| Some(format!("{} {}", step(&of.decision, of.waits_for_limits)?, of.package.key)))
-            .collect()
+        let parts = whole(async |from| list(&self.record, &self.host, &self.config, project, from).await);
+        let parts = parts.now_or_never().expect("nothing waits").expect("a working record");
+        steps(&parts.expect("not too many parts").concat())
+    }
+
+    /// One piece of a run: what it did.
+    fn goes_on(&self) -> BTreeSet<String> {
+        let project = self.config.project("tug").expect("the project");
+        let survey = run(&self.record, &self.host, &self.config, project);
+        steps(&survey.now_or_never().expect("nothing waits").expect("a working record").listed)
     }
 
     /// Runs an hour apart, until something is deleted or so many days are over. Each does what the list before it said.
     fn runs(&self, days: u64) {
         for _ in 0..days * 24 {
-            let (wanted, before) = (self.lists(Mode::DryRun), self.host.deleted.borrow().len());
-            assert_eq!(self.lists(Mode::Run), wanted);
+            let (wanted, before) = (self.lists(), self.host.deleted.borrow().len());
+            assert_eq!(self.goes_on(), wanted);
             let deleted = self.host.deleted.borrow()[before..].to_vec();
             if self.host.does.get() == Does::It {
                 let due = wanted.iter().filter_map(|step| step.strip_prefix("delete "));
@@ -406,7 +416,7 @@ impl Edge {
     /// The time after which a look decides what became of a deletion.
     fn looks_again(&self) {
         self.passes(UNANSWERED);
-        assert_eq!(self.lists(Mode::Run), BTreeSet::new());
+        assert_eq!(self.goes_on(), BTreeSet::new());
     }
 
     /// So much time passes, with a run in each of its hours that has nothing to do.
@@ -420,10 +430,10 @@ impl Edge {
 
     /// One whole run: what each of its pieces did.
     fn whole_run(&self) -> Vec<BTreeSet<String>> {
-        let mut pieces = vec![self.lists(Mode::Run)];
+        let mut pieces = vec![self.goes_on()];
         while self.record.run_reached().expect("a row").is_some() {
             assert!(pieces.len() < 100, "it ends");
-            pieces.push(self.lists(Mode::Run));
+            pieces.push(self.goes_on());
         }
         pieces
     }
@@ -475,10 +485,10 @@ fn what_the_answer_was_does_not_matter_and_one_that_is_lost_blocks_nothing() {
     let late = Held::TooLate(vec![key("one"), key("three")]);
     assert_eq!(hold(), late, "the request may still arrive");
     edge.passes(Duration::from_mins(1));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(hold(), late);
     edge.passes(Duration::from_mins(1));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(hold(), Held::InTime);
     assert_eq!((edge.deleted().len(), edge.audited("not-deleted")), (0, 2));
 }
@@ -504,12 +514,12 @@ fn clocks_that_do_not_agree_and_a_clock_that_jumps_delete_nothing_early() {
     // Ten years at once, of the edge and the server alike, and back again.
     let edge = Edge::new();
     let right = edge.host.now();
-    edge.lists(Mode::Run);
+    edge.goes_on();
     for _ in 0..10 {
         edge.host.now.set(right + Duration::from_hours(24 * 3650));
-        edge.lists(Mode::Run);
+        edge.goes_on();
         edge.host.now.set(right);
-        edge.lists(Mode::Run);
+        edge.goes_on();
     }
     assert_eq!((edge.audited("announced"), edge.audited("marked")), (3, 0));
     assert!(edge.deleted().is_empty());
@@ -544,10 +554,10 @@ fn one_look_that_shows_nothing_proves_nothing() {
     edge.runs(30);
     assert_eq!(edge.audited("deleted"), 0);
     edge.passes(UNANSWERED.saturating_sub(Duration::from_secs(1)));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.audited("deleted"), 0, "no distance is between the two");
     edge.passes(Duration::from_secs(1));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.audited("deleted"), 2);
 }
 
@@ -560,7 +570,7 @@ fn a_staging_that_cannot_be_read_after_a_deletion_is_asked_again_after_a_while_a
     edge.host.is_broken.set(true);
     let before = edge.host.looks.get();
     for _ in 0..60 {
-        edge.lists(Mode::Run);
+        edge.goes_on();
         edge.passes(Duration::from_secs(1));
     }
     assert_eq!(edge.host.looks.get() - before, 2, "once for each");
@@ -584,14 +594,14 @@ fn a_stop_in_the_middle_of_an_image_is_heard_before_its_next_request_and_the_res
     let edge = Edge::of(&[("app", Kind::Image)]);
     let record = Rc::clone(&edge.record);
     let now = edge.host.now();
-    let due = |edge: &Edge| edge.lists(Mode::DryRun).contains("delete app");
+    let due = |edge: &Edge| edge.lists().contains("delete app");
     while !due(&edge) {
-        edge.lists(Mode::Run);
+        edge.goes_on();
         edge.passes(RUN);
     }
     let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
     *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.deleted(), [""; 0], "only its part was deleted");
     assert!(edge.host.whole.borrow().is_empty());
 
@@ -604,7 +614,7 @@ fn a_stop_in_the_middle_of_an_image_is_heard_before_its_next_request_and_the_res
 
     edge.record.start("operator", "they were right", edge.host.now()).expect("a switch");
     edge.passes(Duration::from_mins(10));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.deleted(), ["app"], "what was begun is finished");
     edge.looks_again();
     assert_eq!((edge.audited("deleted"), edge.audited("not-deleted")), (1, 0));
@@ -616,14 +626,14 @@ fn a_stop_between_two_names_of_a_package_leaves_the_second_as_one_that_was_never
     let second = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
         SELECT version, key, 'ubuntu/noble', public_place, public_repository, how, state, since FROM targets";
     edge.record.sql().query(second, &[]).expect("a second target");
-    while !edge.lists(Mode::DryRun).contains("delete one") {
-        edge.lists(Mode::Run);
+    while !edge.lists().contains("delete one") {
+        edge.goes_on();
         edge.passes(RUN);
     }
     let (record, now) = (Rc::clone(&edge.record), edge.host.now());
     let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
     *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.deleted(), ["one"], "one request was on its way already");
     assert_eq!((edge.audited("not-sent"), edge.record.removals().expect("rows").len()), (1, 1));
 }
@@ -652,20 +662,20 @@ fn a_run_of_many_pieces_does_what_the_one_list_before_it_says_and_its_limits_hol
     let mut edge = Edge::of(&packages);
     edge.config.retention.files_per_run = 130;
     for (step, days) in [("announce", 3), ("mark", 7)] {
-        let wanted = edge.lists(Mode::DryRun);
+        let wanted = edge.lists();
         assert_eq!((wanted.len(), wanted.iter().filter(|is| is.starts_with(step)).count()), (210, 210));
         let pieces = edge.whole_run();
         assert!(pieces.len() > 2, "more than one piece: {}", pieces.len());
         assert_eq!(pieces.concat_sets(), wanted, "a run reaches everything");
         edge.counts(Duration::from_hours(days * 24));
     }
-    let wanted = edge.lists(Mode::DryRun);
+    let wanted = edge.lists();
     let first: BTreeSet<String> = names.iter().take(130).map(|name| format!("delete {name}")).collect();
     assert_eq!(wanted, first, "those that rest the longest, and no more than the limit");
     // In the middle of it, the list is what is left of it.
-    let mut done = edge.lists(Mode::Run);
+    let mut done = edge.goes_on();
     assert!(!done.is_empty() && done.len() < 130);
-    let left = edge.lists(Mode::DryRun);
+    let left = edge.lists();
     assert_eq!(left, wanted.difference(&done).cloned().collect());
     assert!(due_at(&edge.record, edge.host.now()).expect("a time") <= edge.host.now(), "it goes on at once");
     done.extend(edge.whole_run().concat_sets());
@@ -680,20 +690,40 @@ fn a_run_of_many_pieces_does_what_the_one_list_before_it_says_and_its_limits_hol
 }
 
 #[test]
+fn a_list_that_does_not_end_within_its_parts_is_not_shown_as_one_that_is_whole() {
+    let names: Vec<String> = (0..210).map(|number| format!("p{number:03}")).collect();
+    let packages: Vec<(&str, Kind)> = names.iter().map(|name| (name.as_str(), Kind::Deb)).collect();
+    let edge = Edge::of(&packages);
+    let project = edge.config.project("tug").expect("the project");
+    let first = list(&edge.record, &edge.host, &edge.config, project, None).now_or_never().expect("nothing waits");
+    let (_, more) = first.expect("a working record");
+    assert!(more.is_some(), "210 packages are more than one part");
+    for (ends_after, is_whole) in [(PARTS_MAX, true), (PARTS_MAX + 1, false)] {
+        let asked = Cell::new(0);
+        let parts = whole(async |_| {
+            asked.set(asked.get() + 1);
+            Ok::<_, Infallible>((asked.get(), more.clone().filter(|_| asked.get() < ends_after)))
+        });
+        let Ok(parts) = parts.now_or_never().expect("nothing waits");
+        assert_eq!(parts, is_whole.then(|| (1..=PARTS_MAX).collect()), "it ends after {ends_after}");
+    }
+}
+
+#[test]
 fn whoever_is_cut_off_in_a_run_deletes_no_more_than_a_run_may() {
     let edge = Edge::new();
-    let due = |edge: &Edge| edge.lists(Mode::DryRun).iter().any(|step| step.starts_with("delete"));
+    let due = |edge: &Edge| edge.lists().iter().any(|step| step.starts_with("delete"));
     while !due(&edge) {
-        edge.lists(Mode::Run);
+        edge.goes_on();
         edge.passes(RUN);
     }
     // The first deletion goes out, and its run dies with it.
     edge.host.dies.set(true);
     let project = edge.config.project("tug").expect("the project");
-    assert!(run(&edge.record, &edge.host, &edge.config, project, Mode::Run).now_or_never().is_none(), "it hangs");
+    assert!(run(&edge.record, &edge.host, &edge.config, project).now_or_never().is_none(), "it hangs");
     edge.host.dies.set(false);
     let left: BTreeSet<String> = BTreeSet::from(["delete three".to_owned()]);
-    assert_eq!(edge.lists(Mode::DryRun), left, "two files a run, and one was sent");
+    assert_eq!(edge.lists(), left, "two files a run, and one was sent");
     assert_eq!(edge.whole_run().concat_sets(), left);
     assert_eq!(edge.deleted(), ["three"]);
 }
@@ -715,8 +745,8 @@ fn what_is_held_runs_or_moves_is_kept_however_due_it_is_also_when_that_comes_in_
         for in_the_last_moment in [false, true] {
             let mut edge = Edge::new();
             edge.config.retention.files_per_run = 3;
-            while !edge.lists(Mode::DryRun).contains("delete one") {
-                edge.lists(Mode::Run);
+            while !edge.lists().contains("delete one") {
+                edge.goes_on();
                 edge.passes(RUN);
             }
             let (record, now) = (Rc::clone(&edge.record), edge.host.now());
@@ -726,9 +756,9 @@ fn what_is_held_runs_or_moves_is_kept_however_due_it_is_also_when_that_comes_in_
                 *edge.host.at_lend.borrow_mut() = Some(Box::new(protect));
             } else {
                 protect();
-                assert!(!edge.lists(Mode::DryRun).contains("delete one"), "{name}");
+                assert!(!edge.lists().contains("delete one"), "{name}");
             }
-            edge.lists(Mode::Run);
+            edge.goes_on();
             assert_eq!(edge.deleted().len(), 3 - kept, "{name} {in_the_last_moment}");
             assert!(!edge.deleted().contains(&"one".to_owned()), "{name} {in_the_last_moment}");
         }

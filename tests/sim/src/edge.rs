@@ -27,7 +27,7 @@ use slipway_edge::denied::Unanswered;
 use slipway_edge::package::{self, Running};
 use slipway_edge::port::{self, AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::reading::{self, Readings};
-use slipway_edge::retention::{self, Mode, StagingHost};
+use slipway_edge::retention::{self, StagingHost};
 use slipway_edge::slots::{self, StandingBy};
 use slipway_edge::{gates, job_call};
 use slipway_edge::{lost, notify, project};
@@ -225,7 +225,7 @@ impl Edge {
         if kept_at <= self.now() {
             world.retention_runs(project);
             let own = world.config.project_of_id(project).expect("every parcel's project is configured");
-            retention::run(record, self, &world.config, own, Mode::Run).await?;
+            retention::run(record, self, &world.config, own).await?;
             due_at = project::drive(record, self, &world.config, Some(&world.gitlab_instance())).await?;
         }
         Ok(due_at.into_iter().chain([retention::due_at(record, self.now())?.max(self.now() + SWEEP)]).min())
