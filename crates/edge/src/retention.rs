@@ -12,7 +12,8 @@ use futures_util::stream::{self, StreamExt as _};
 use slipway_core::config::{Config, Project};
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::retention::{
-    Decision, Elsewhere, InPublic, InStaging, Keep, RUN, Sights, Stage, clocks_agree, decide, ended, expires_at, tick,
+    Consent, Decision, Elsewhere, InPublic, InStaging, Keep, RUN, Sights, Stage, clocks_agree, decide, ended,
+    expires_at, tick,
 };
 use slipway_core::route::Site;
 use slipway_core::store::Kept;
@@ -64,8 +65,8 @@ pub trait StagingHost: ProjectHost {
     /// The time by the clock of a place's server. `None` where it does not say.
     async fn server_time(&self, place: &str) -> Result<Option<Timestamp>, Trouble>;
 
-    /// Asks another project's record whether it can do without a file in staging. `lend`: from now on it must.
-    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent>;
+    /// Asks another project's record whether it can do without a file in staging. `lend`: if so, from now on it must.
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<Consent, Silent>;
 
     /// The images that another project has in a staging repository.
     async fn images_in(&self, project_id: u64, staging: &Site) -> Result<Kept, Silent>;
@@ -560,11 +561,15 @@ async fn elsewhere(
     let others = config.projects.iter().filter(|other| other.id != project.id);
     let answers = others.map(async |other| (other, host.can_do_without(other.id, object, lend).await));
     let answers = join_all(answers).await;
-    if let Some((other, _)) = answers.iter().find(|(_, answer)| matches!(answer, Ok(false))) {
-        return Elsewhere::Needed(other.name.to_string());
+    let who_says = |consent: Consent| {
+        let other = answers.iter().find(|(_, answer)| answer.as_ref().is_ok_and(|answer| *answer == consent));
+        other.map(|(other, _)| other.name.to_string())
+    };
+    if let Some(other) = who_says(Consent::No) {
+        return Elsewhere::Needed(other);
     }
     if answers.iter().any(|(_, answer)| answer.is_err()) {
         return Elsewhere::Unread;
     }
-    Elsewhere::Free
+    who_says(Consent::NotYet).map_or(Elsewhere::Free, Elsewhere::NotYet)
 }

@@ -14,7 +14,7 @@ use slipway_core::expectation::Planned;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::release::{Key, Maturity, Version};
-use slipway_core::retention::{Decision, RUN};
+use slipway_core::retention::{Cause, Consent, Decision, Keep, RUN, Stage};
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::signing::{PublicKey, Signature, Signer, SigningError};
@@ -88,8 +88,9 @@ struct Host {
     staged: RefCell<BTreeMap<String, Digest>>,
     deleted: RefCell<Vec<String>>,
     does: Cell<Does>,
-    /// Whether the other project can do without its files.
+    /// Whether the other project can do without its files; or its record, which says that itself.
     is_free: Cell<Option<bool>>,
+    other: Option<(Rc<Record<Database>>, Config)>,
     lent: Cell<u32>,
     /// How often somebody has looked into staging, and whether it shows nothing of what it has.
     looks: Cell<u32>,
@@ -201,13 +202,19 @@ impl StagingHost for Host {
         Ok(Some(self.now() + self.apart.get()))
     }
 
-    async fn can_do_without(&self, project_id: u64, _: &StagedObject, lend: bool) -> Result<bool, Silent> {
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<Consent, Silent> {
         assert_eq!(project_id, 1002, "its own record is not asked");
         self.lent.set(self.lent.get() + u32::from(lend));
         if lend && let Some(at_lend) = self.at_lend.take() {
             at_lend();
         }
-        self.is_free.get().ok_or_else(|| Silent("it is away".to_owned()))
+        if let Some((record, config)) = &self.other {
+            let project = config.project_of_id(project_id).expect("the other project");
+            let consent = record.leave_to_another(config, project, object, lend, self.now());
+            return Ok(consent.expect("a working record"));
+        }
+        let consent = |is_free| if is_free { Consent::Yes } else { Consent::No };
+        self.is_free.get().map(consent).ok_or_else(|| Silent("it is away".to_owned()))
     }
 
     async fn images_in(&self, _: u64, _: &Site) -> Result<Kept, Silent> {
@@ -300,6 +307,7 @@ impl Edge {
                 deleted: RefCell::default(),
                 does: Cell::new(Does::It),
                 is_free: Cell::new(Some(true)),
+                other: None,
                 lent: Cell::default(),
                 looks: Cell::default(),
                 is_out: Cell::default(),
@@ -383,10 +391,14 @@ impl Edge {
 
     /// The keys that the list has a step for, with the step's name: all its parts, as whoever asks for it has them.
     fn lists(&self) -> BTreeSet<String> {
+        steps(&self.list())
+    }
+
+    fn list(&self) -> Vec<Listed> {
         let project = self.config.project("tug").expect("the project");
         let parts = whole(async |from| list(&self.record, &self.host, &self.config, project, from).await);
         let parts = parts.now_or_never().expect("nothing waits").expect("a working record");
-        steps(&parts.expect("not too many parts").concat())
+        parts.expect("not too many parts").concat()
     }
 
     /// One piece of a run: what it did.
@@ -502,6 +514,39 @@ fn another_project_that_needs_the_file_or_does_not_answer_keeps_it() {
         assert!(edge.deleted().is_empty(), "{answer:?}");
         assert_eq!(edge.audited("announced"), 0, "{answer:?}");
     }
+}
+
+#[test]
+fn a_file_that_another_project_has_too_is_on_the_list_to_be_deleted_when_the_run_does_it_and_waits_until_then() {
+    let day = |number: u64| Duration::from_hours(24 * number);
+    let mut edge = Edge::of(&[("one", Kind::Deb)]);
+    let buoy = Edge::of(&[("one", Kind::Deb)]).record;
+    edge.host.other = Some((Rc::clone(&buoy), edge.config.clone()));
+    let (config, project) = (&edge.config, edge.config.project("buoy").expect("the other project"));
+    let (began, mut waited) = (edge.host.now(), false);
+    while edge.deleted().is_empty() {
+        let now = edge.host.now();
+        let passed = now.since(began);
+        assert!(passed <= day(15), "it goes at last");
+        buoy.count_time(now, true).expect("the other's clock");
+        // The other's notice begins four days after this one's.
+        for (stage, at) in [(Stage::Announced, day(4)), (Stage::Marked, day(7))] {
+            if passed == at {
+                let of = buoy.resting_one(config, project, &version(), &key("one"), now).expect("rows");
+                let of = of.expect("it rests there");
+                assert!(buoy.take_step(&of, stage, Cause::Closed, now, now).expect("a step"));
+            }
+        }
+        let list = edge.list();
+        assert_eq!(edge.goes_on(), steps(&list));
+        let is_listed = steps(&list).contains("delete one");
+        assert_eq!(edge.deleted().len(), usize::from(is_listed), "{passed:?}");
+        assert_eq!(is_listed, passed >= day(14), "three and seven days after four: {passed:?}");
+        waited |= list.iter().any(|of| of.decision == Decision::Keep(Keep::WaitsFor("buoy".to_owned())));
+        edge.passes(RUN);
+    }
+    assert!(waited);
+    assert_eq!(edge.audited("kept"), 0, "it was never taken back");
 }
 
 #[test]

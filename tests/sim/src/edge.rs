@@ -15,6 +15,7 @@ use slipway_core::config::PlaceKind;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
+use slipway_core::retention::Consent;
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::stop::Stopped;
@@ -905,7 +906,7 @@ impl StagingHost for Edge {
         self.0.call(Kind::Distributions, work, |_| Err(unread()), |_, answer| answer, || None).await
     }
 
-    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent> {
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<Consent, Silent> {
         let work = async || {
             let project = self.0.config.project_of_id(project_id).ok_or_else(silent)?;
             let left = self.record(project_id).leave_to_another(&self.0.config, project, object, lend, self.now());

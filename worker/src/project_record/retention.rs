@@ -7,7 +7,7 @@ use slipway_core::api;
 use slipway_core::cargo::{Cargo, Name, TargetName};
 use slipway_core::config::Config;
 use slipway_core::inventory::Served;
-use slipway_core::retention::Decision;
+use slipway_core::retention::{Consent, Decision};
 use slipway_core::route::Site;
 use slipway_core::store::{self, Kept, Removed};
 use slipway_core::time::Timestamp;
@@ -156,7 +156,7 @@ impl StagingHost for Host<&ProjectRecord> {
         store::server_time(self, &place.url).await
     }
 
-    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent> {
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<Consent, Silent> {
         let asked = ToProject::CanDoWithout { project_id, object: object.clone(), lend };
         ask(message::project(&self.object.env, project_id), &asked).await
     }
