@@ -396,7 +396,9 @@ async fn send<S: Sql>(
     removal: &Removal,
     kept: &Kept,
 ) -> Result<(), LedgerError> {
-    if let Err(trouble) = host.remove(&UntilStopped { record, http: host }, removal, kept).await {
+    if let Err(trouble) =
+        host.remove(&UntilStopped { stopped: async || record.stopped(), http: host }, removal, kept).await
+    {
         let Removal { version, key, .. } = removal;
         host.log(&format!("{version} {key} may not be deleted from staging, or not all of it: {trouble}"));
     }
