@@ -7,17 +7,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use slipway_core::api::{Expectation, StagedFile};
+use slipway_core::api::StagedFile;
 use slipway_core::cargo::{Cargo, Kind};
 use slipway_core::config::Config;
-use slipway_core::expectation::Planned;
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{Order, OrderTarget};
-use slipway_core::release::{Key, Maturity, Version};
+use slipway_core::promotion::Order;
+use slipway_core::release::{Maturity, Version};
 use slipway_core::retention::{Cause, Consent, Decision, Keep, RUN, Stage};
-use slipway_core::route::{How, Site};
-use slipway_core::secret::JobSession;
-use slipway_core::signing::{PublicKey, Signature, Signer, SigningError};
+use slipway_core::route::Site;
+use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::store::{Kept, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
@@ -28,27 +26,17 @@ use slipway_ledger::rusqlite::Database;
 use slipway_ledger::{Held, Record, Removal, Sight, Sql as _, StagedObject, UNANSWERED, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
-const NOW: Timestamp = Timestamp(1_795_392_000_000);
-const JAMMY: &str = "ubuntu/jammy";
+use support::{JAMMY, NOW, PIPELINE, config, key, planned, record, release_job, session, site, version};
+
+mod support;
+
 const NAMES: [&str; 3] = ["one", "three", "two"];
 
-const CONFIG: &str = r#"
-    [edge]
-    url = "https://slipway.example.com"
-    [gitlab]
-    url = "https://gitlab.example.com"
-    token = "GITLAB_TOKEN"
+/// Beside what every story begins with.
+const MORE: &str = r#"
     [retention]
     enabled = true
     files_per_run = 2
-    [places.depot]
-    kind = "packagecloud"
-    url = "https://packages.example.com"
-    token = "PLACE_TOKEN"
-    [[routes]]
-    kinds = ["deb"]
-    staging = { place = "depot", repository = "harbour-ci/pre-release" }
-    public = { place = "depot", repository = "harbour/stable" }
     [places.images]
     kind = "registry"
     url = "https://registry.example.com"
@@ -58,11 +46,6 @@ const CONFIG: &str = r#"
     kinds = ["image"]
     staging = { place = "images", repository = "harbour/staging" }
     public = { place = "images", repository = "harbour/app" }
-    [[projects]]
-    id = 1001
-    namespace_id = 71
-    name = "tug"
-    webhook_token = "WEBHOOK_TOKEN"
     [[projects]]
     id = 1002
     namespace_id = 71
@@ -115,18 +98,6 @@ fn name_of(under: &str, cargo: &Cargo) -> String {
     if cargo.file().is_some() { cargo.to_string() } else { under.to_owned() }
 }
 
-struct Pen;
-
-impl Signer for Pen {
-    fn public_key(&self) -> &PublicKey {
-        const { &PublicKey::from_bytes([7; 32]) }
-    }
-
-    async fn sign(&self, _message: &[u8]) -> Result<Signature, SigningError> {
-        Ok(Signature::from_bytes([7; 64]))
-    }
-}
-
 impl Clock for Host {
     fn now(&self) -> Timestamp {
         self.now.get()
@@ -153,9 +124,9 @@ impl Http for Host {
 }
 
 impl ProjectHost for Host {
-    type Signer = Pen;
+    type Signer = NoSigner;
 
-    async fn signer(&self) -> Result<Option<Pen>, SigningError> {
+    async fn signer(&self) -> Result<Option<NoSigner>, SigningError> {
         Ok(None)
     }
 
@@ -254,21 +225,6 @@ struct Edge {
     config: Config,
 }
 
-fn version() -> Version {
-    "1.2.0".parse().expect("a version")
-}
-
-/// What several pieces of a run did together.
-trait Together {
-    fn concat_sets(self) -> BTreeSet<String>;
-}
-
-impl Together for Vec<BTreeSet<String>> {
-    fn concat_sets(self) -> BTreeSet<String> {
-        self.into_iter().flatten().collect()
-    }
-}
-
 /// What becomes of each package, as a step and its key. One that stays has none.
 fn steps(listed: &[Listed]) -> BTreeSet<String> {
     let step = |of: &Listed| match &of.decision {
@@ -286,10 +242,6 @@ fn target(version: &Version, kind: Kind) -> String {
     if kind == Kind::Image { format!(":{version}") } else { JAMMY.to_owned() }
 }
 
-fn key(name: &str) -> Key {
-    name.parse().expect("a key")
-}
-
 impl Edge {
     /// A release of three packages that was given up twenty days ago.
     fn new() -> Self {
@@ -299,7 +251,7 @@ impl Edge {
     /// One of these packages.
     fn of(packages: &[(&str, Kind)]) -> Self {
         let edge = Self {
-            record: Rc::new(Record::open(Database::in_memory()).expect("a record")),
+            record: Rc::new(record()),
             host: Host {
                 now: Cell::new(NOW),
                 apart: Cell::default(),
@@ -319,9 +271,8 @@ impl Edge {
                 at_lend: RefCell::default(),
                 meanwhile: RefCell::default(),
             },
-            config: Config::parse(CONFIG).expect("a good file"),
+            config: config(MORE),
         };
-        edge.record.know_project(1001).expect("known");
         for (name, kind) in packages {
             edge.plans(&version(), name, *kind);
             edge.stages(&version(), name, *kind, true);
@@ -331,41 +282,21 @@ impl Edge {
         edge
     }
 
-    fn job(&self) -> JobSession {
-        serde_json::from_value(serde_json::json!({
-            "project_id": 1001, "project_path": "harbour/tug", "pipeline_id": 7, "job_id": 1, "user": "mira", "user_id": 7,
-            "user_level": null, "environment": null, "environment_protected": false, "ref_name": "v1.2.0", "sha": "aa",
-            "token_id": "t", "ends_at": self.host.now().0,
-        }))
-        .expect("a session")
-    }
-
     fn plans(&self, version: &Version, name: &str, kind: Kind) {
-        let site = |place: &str, repository: &str| Site { place: place.to_owned(), repository: repository.to_owned() };
-        let is_image = kind == Kind::Image;
-        let (staging, public) = if is_image {
-            (site("images", "harbour/staging"), site("images", "harbour/app"))
-        } else {
-            (site("depot", "harbour-ci/pre-release"), site("depot", "harbour/stable"))
-        };
-        let planned = Planned {
-            key: key(name),
-            expect: Expectation {
-                distros: if is_image { Vec::new() } else { vec![JAMMY.to_owned()] },
-                tags: if is_image { vec![version.to_string()] } else { Vec::new() },
-                kind,
-                architecture: None,
-                release_job: format!("release: [{name} {version}]"),
-                environment: format!("release/{name} {version}"),
-                release_all_job: None,
-                release_all_environment: None,
-                skip: None,
-            },
-            staging,
-            targets: vec![OrderTarget { distro: target(version, kind), public, how: How::Copy }],
-        };
-        let policy = &self.config.policy;
-        self.record.expect(version, &self.job(), policy, Maturity::Final, &[planned], self.host.now()).expect("a plan");
+        let mut planned = planned(name, &[&target(version, kind)]);
+        // One pipeline plans them all here, and each of its jobs is of one package.
+        planned.expect.release_job = release_job(&format!("{name} {version}"));
+        planned.expect.environment = format!("release/{name} {version}");
+        if kind == Kind::Image {
+            let site = |repository| Site { place: "images".to_owned(), ..site(repository) };
+            planned.expect.kind = kind;
+            planned.expect.distros = Vec::new();
+            planned.expect.tags = vec![version.to_string()];
+            planned.staging = site("harbour/staging");
+            planned.targets[0].public = site("harbour/app");
+        }
+        let (by, policy) = (session(PIPELINE), &self.config.policy);
+        self.record.expect(version, &by, policy, Maturity::Final, &[planned], self.host.now()).expect("a plan");
     }
 
     /// Declares a package that staging has, and looks at it, unless staging cannot be read.
@@ -378,7 +309,7 @@ impl Edge {
         };
         let is_image = image.is_some();
         let file = StagedFile { filename: filename.clone(), image, digest, size: 3 };
-        self.record.declare(version, &key(name), &file, false, &self.job(), now).expect("declared");
+        self.record.declare(version, &key(name), &file, false, &session(PIPELINE), now).expect("declared");
         if is_read {
             let target = target(version, kind);
             self.record.seen_in_staging(version, &key(name), &target, &digest, &Sight::Declared, now).expect("a look");
@@ -440,14 +371,15 @@ impl Edge {
         self.record.sql().query(sql, &[hour_ago.into(), ms.into()]).expect("the clock");
     }
 
-    /// One whole run: what each of its pieces did.
-    fn whole_run(&self) -> Vec<BTreeSet<String>> {
-        let mut pieces = vec![self.goes_on()];
+    /// One whole run: in how many pieces, and what it did.
+    fn whole_run(&self) -> (usize, BTreeSet<String>) {
+        let (mut pieces, mut did) = (1, self.goes_on());
         while self.record.run_reached().expect("a row").is_some() {
-            assert!(pieces.len() < 100, "it ends");
-            pieces.push(self.goes_on());
+            assert!(pieces < 100, "it ends");
+            pieces += 1;
+            did.extend(self.goes_on());
         }
-        pieces
+        (pieces, did)
     }
 
     fn passes(&self, time: Duration) {
@@ -709,9 +641,9 @@ fn a_run_of_many_pieces_does_what_the_one_list_before_it_says_and_its_limits_hol
     for (step, days) in [("announce", 3), ("mark", 7)] {
         let wanted = edge.lists();
         assert_eq!((wanted.len(), wanted.iter().filter(|is| is.starts_with(step)).count()), (210, 210));
-        let pieces = edge.whole_run();
-        assert!(pieces.len() > 2, "more than one piece: {}", pieces.len());
-        assert_eq!(pieces.concat_sets(), wanted, "a run reaches everything");
+        let (pieces, did) = edge.whole_run();
+        assert!(pieces > 2, "more than one piece: {pieces}");
+        assert_eq!(did, wanted, "a run reaches everything");
         edge.counts(Duration::from_hours(days * 24));
     }
     let wanted = edge.lists();
@@ -723,14 +655,14 @@ fn a_run_of_many_pieces_does_what_the_one_list_before_it_says_and_its_limits_hol
     let left = edge.lists();
     assert_eq!(left, wanted.difference(&done).cloned().collect());
     assert!(due_at(&edge.record, edge.host.now()).expect("a time") <= edge.host.now(), "it goes on at once");
-    done.extend(edge.whole_run().concat_sets());
+    done.extend(edge.whole_run().1);
     assert_eq!(done, wanted);
     assert_eq!(edge.deleted().len(), 130);
     // The rest is the next hour's.
     edge.looks_again();
     assert_eq!(edge.deleted().len(), 130);
     edge.counts(RUN);
-    assert_eq!(edge.whole_run().concat_sets().len(), 80);
+    assert_eq!(edge.whole_run().1.len(), 80);
     assert_eq!(edge.deleted(), names);
 }
 
@@ -769,7 +701,7 @@ fn whoever_is_cut_off_in_a_run_deletes_no_more_than_a_run_may() {
     edge.host.dies.set(false);
     let left: BTreeSet<String> = BTreeSet::from(["delete three".to_owned()]);
     assert_eq!(edge.lists(), left, "two files a run, and one was sent");
-    assert_eq!(edge.whole_run().concat_sets(), left);
+    assert_eq!(edge.whole_run().1, left);
     assert_eq!(edge.deleted(), ["three"]);
 }
 
