@@ -31,6 +31,7 @@ use slipway_wire::{
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::port::{PackageHost, Silent, Target, Told};
+use crate::until_stopped::UntilStopped;
 
 /// How long a copy in an alarm's run may take: the run ends after 15 minutes, and has to look before and after.
 pub const COPY_MAX: Duration = Duration::from_mins(13);
@@ -437,19 +438,17 @@ impl<S, H: PackageHost> Run<'_, S, H> {
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
-    /// Whether an act that was allowed may write something more. When that cannot be told, it does not.
-    async fn goes_on(&self) -> Result<(), Unreachable> {
+    /// By which an act that was allowed writes no more once Slipway is stopped; then that is kept, as what broke the act.
+    fn until_stopped(&self) -> UntilStopped<'_, impl AsyncFn() -> Result<Option<Stopped>, Silent>, H> {
         let project_id = self.task.borrow().order.project_id;
-        let why = match self.host.stopped(project_id).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(stopped)) => {
-                let why = stopped.to_string();
-                self.stopped.replace(Some(stopped));
-                why
+        let stopped = async move || {
+            let stopped = self.host.stopped(project_id).await?;
+            if stopped.is_some() {
+                self.stopped.borrow_mut().clone_from(&stopped);
             }
-            Err(error) => error.to_string(),
+            Ok(stopped)
         };
-        Err(Unreachable { host: "the edge".to_owned(), why })
+        UntilStopped { stopped, http: self.host }
     }
 }
 
@@ -578,11 +577,7 @@ impl<S: Sql, H: PackageHost> Courier for Run<'_, S, H> {
 
 impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
     async fn send(&self, request: WireRequest) -> Result<WireResponse, Unreachable> {
-        // An image is copied in many requests, and a stop in between must not wait for the last.
-        if !request.method().is_safe() {
-            self.goes_on().await?;
-        }
-        self.host.send(request).await
+        self.until_stopped().send(request).await
     }
 
     async fn read(
@@ -590,7 +585,11 @@ impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
         request: WireRequest,
         each: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<WireResponse, Unreachable> {
-        self.host.read(request, each).await
+        self.until_stopped().read(request, each).await
+    }
+
+    fn connections(&self) -> usize {
+        self.host.connections()
     }
 }
 
@@ -602,11 +601,11 @@ impl<S: Sql, H: PackageHost> Relay for Run<'_, S, H> {
         };
         let until = self.began.map(|began| began + COPY_MAX);
         let target = Target { order: &order, distro: &distro, before: self.arrived.get() };
-        self.goes_on().await?;
+        self.until_stopped().goes_on().await?;
         let relayed = self.host.relay(&target, transfer, until).await;
         // The host calls a copy off when Slipway is stopped meanwhile. Then that is why it broke.
         if relayed.is_err() {
-            drop(self.goes_on().await);
+            drop(self.until_stopped().goes_on().await);
         }
         relayed
     }

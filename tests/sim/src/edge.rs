@@ -15,6 +15,7 @@ use slipway_core::config::PlaceKind;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::{May, Order, Slot};
 use slipway_core::release::{TargetState, Version};
+use slipway_core::retention::Consent;
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::stop::Stopped;
@@ -27,7 +28,7 @@ use slipway_edge::denied::Unanswered;
 use slipway_edge::package::{self, Running};
 use slipway_edge::port::{self, AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::reading::{self, Readings};
-use slipway_edge::retention::{self, Mode, StagingHost};
+use slipway_edge::retention::{self, StagingHost};
 use slipway_edge::slots::{self, StandingBy};
 use slipway_edge::{gates, job_call};
 use slipway_edge::{lost, notify, project};
@@ -225,7 +226,7 @@ impl Edge {
         if kept_at <= self.now() {
             world.retention_runs(project);
             let own = world.config.project_of_id(project).expect("every parcel's project is configured");
-            retention::run(record, self, &world.config, own, Mode::Run).await?;
+            retention::run(record, self, &world.config, own).await?;
             due_at = project::drive(record, self, &world.config, Some(&world.gitlab_instance())).await?;
         }
         Ok(due_at.into_iter().chain([retention::due_at(record, self.now())?.max(self.now() + SWEEP)]).min())
@@ -905,7 +906,7 @@ impl StagingHost for Edge {
         self.0.call(Kind::Distributions, work, |_| Err(unread()), |_, answer| answer, || None).await
     }
 
-    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent> {
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<Consent, Silent> {
         let work = async || {
             let project = self.0.config.project_of_id(project_id).ok_or_else(silent)?;
             let left = self.record(project_id).leave_to_another(&self.0.config, project, object, lend, self.now());

@@ -15,7 +15,7 @@ use slipway_core::gate::moment;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
 use slipway_core::retention::{
-    Cause, Decision, Ending, InStaging, Keep, Known, Progress, Sights, Stage, decide, due, needs, tick,
+    Cause, Consent, Decision, Ending, InStaging, Keep, Known, Progress, Sights, Stage, decide, due, needs, tick,
 };
 use slipway_core::route::Site;
 use slipway_core::store::Kept;
@@ -946,10 +946,10 @@ impl<S: Sql> Record<S> {
 
     // ---- other projects ----
 
-    /// Another project wants to delete a file that this one may have, too. `true` when nothing of this project needs it. When
-    /// it is to be lent, each package here that has it must have had its own notice and wait; from then on it is left to the
-    /// other, and whoever wants it kept here comes too late until that is over. That holds of a file, too, of which nobody
-    /// here has heard yet: somebody may be about to stage it.
+    /// Another project wants to delete a file that this one may have, too. It may when nothing of this project needs it, and
+    /// each package here that has it has had its own notice and wait. When it is lent, it is left to the other from then on,
+    /// and whoever wants it kept here comes too late until that is over. That holds of a file, too, of which nobody here has
+    /// heard yet: somebody may be about to stage it.
     pub fn leave_to_another(
         &self,
         config: &Config,
@@ -957,26 +957,27 @@ impl<S: Sql> Record<S> {
         object: &StagedObject,
         lend: bool,
         now: Timestamp,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<Consent, LedgerError> {
         self.0.atomically(|| {
+            let mut consent = Consent::Yes;
             for (version, key) in self.holders(object)? {
                 let Some(own) = self.alone(config, project, &version, &key, now)? else { continue };
                 if needs(&own.known, own.keeping.as_ref(), now).is_some() {
-                    return Ok(false);
+                    return Ok(Consent::No);
                 }
                 let shares = own.digest == object.digest && own.known.staged_at.is_some();
-                let Some(keeping) = own.keeping.filter(|_| lend && shares) else { continue };
+                let Some(keeping) = own.keeping.filter(|_| shares) else { continue };
                 if due(&own.known, &keeping, &config.retention) > own.known.counted || self.is_stopped()? {
-                    return Ok(false);
+                    consent = Consent::NotYet;
                 }
             }
-            if lend {
+            if lend && consent == Consent::Yes {
                 let any = [String::new()];
                 for under in if object.under.is_empty() { &any[..] } else { &object.under } {
                     self.insert_removal(object, under, None, now, Some(now + LENT))?;
                 }
             }
-            Ok(true)
+            Ok(consent)
         })
     }
 

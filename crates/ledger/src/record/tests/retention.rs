@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slipway_core::config::Project;
 use slipway_core::retention::{
-    Cause, Decision, Elsewhere, Ending, InPublic, InStaging, Keep, Sights, Stage, decide, ended,
+    Cause, Consent, Decision, Elsewhere, Ending, InPublic, InStaging, Keep, Sights, Stage, decide, ended,
 };
 
 use super::*;
@@ -291,13 +291,13 @@ fn another_project_is_told_whether_a_file_is_needed_here_and_what_is_lent_cannot
     let object = package(&record, &config, now).object();
     let free = |lend| record.leave_to_another(&config, tug(&config), &object, lend, now).expect("an answer");
     hold(&record, now);
-    assert!(!free(true));
+    assert_eq!(free(true), Consent::No);
     record.lift(&version(), None, "user:nell", "go on", now).expect("a lift");
     // To be asked binds nobody.
-    assert!(free(false));
+    assert_eq!(free(false), Consent::Yes);
     assert_eq!(hold(&record, now), Held::InTime);
     record.lift(&version(), None, "user:nell", "go on", now).expect("a lift");
-    assert!(free(true));
+    assert_eq!(free(true), Consent::Yes);
     assert_eq!(hold(&record, now), Held::TooLate(vec![key()]));
     record.end_loans(now + Duration::from_mins(16)).expect("it is over");
     assert_eq!(hold(&record, now), Held::InTime);
@@ -550,7 +550,8 @@ fn what_is_lent_is_lent_where_nobody_has_heard_of_the_file_yet_and_comes_back_by
     let object = package(&other, &config, now).object();
     let record = record();
     plan(&record);
-    assert!(record.leave_to_another(&config, tug(&config), &object, true, now).expect("an answer"));
+    let lent = record.leave_to_another(&config, tug(&config), &object, true, now).expect("an answer");
+    assert_eq!(lent, Consent::Yes);
     let declare = |now| record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), now);
     assert!(matches!(declare(now), Err(LedgerError::BeingDeleted { .. })), "it may be gone in a moment");
     declare(now + Duration::from_mins(16)).expect("the loan is over");
@@ -563,17 +564,23 @@ fn a_file_is_lent_only_when_its_own_notice_and_wait_are_over_and_nothing_is_stop
     record.close(&version(), "user:mira", "no longer wanted", NOW).expect("a closing");
     let mut now = count(&record, after(20), 1);
     let object = package(&record, &config, now).object();
-    let lends = |now| record.leave_to_another(&config, tug(&config), &object, true, now).expect("an answer");
+    // Whoever only asks is told the same.
+    let lends = |now| {
+        let [asked, lent] = [false, true]
+            .map(|lend| record.leave_to_another(&config, tug(&config), &object, lend, now).expect("an answer"));
+        assert_eq!(asked, lent);
+        lent
+    };
     for (stage, days) in [(Stage::Announced, 3), (Stage::Marked, 7)] {
-        assert!(!lends(now), "{stage:?}");
+        assert_eq!(lends(now), Consent::NotYet, "{stage:?}");
         let of = package(&record, &config, now);
         assert!(record.take_step(&of, stage, Cause::Closed, now, now).expect("a step"));
         now = count(&record, now, days);
     }
     assert!(record.stop("operator", "wrong", now).expect("a switch"));
-    assert!(!lends(now));
+    assert_eq!(lends(now), Consent::NotYet);
     record.start("operator", "right", now).expect("a switch");
-    assert!(lends(now));
+    assert_eq!(lends(now), Consent::Yes);
 }
 
 #[test]
