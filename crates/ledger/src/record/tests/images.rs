@@ -1,5 +1,7 @@
 //! Images in the record: declared by their repository, found by their digest, ordered by their tags.
 
+use std::time::Duration;
+
 use super::*;
 
 const IMAGE: &str = "registry.example.com/team/app";
@@ -27,6 +29,10 @@ fn planned_image(key: &str, tags: &[&str], public: &str) -> Planned {
 
 fn image(bytes: &[u8]) -> api::StagedFile {
     api::StagedFile { filename: String::new(), image: Some(IMAGE.to_owned()), ..file(bytes) }
+}
+
+fn app() -> Key {
+    "app".parse().expect("a key")
 }
 
 fn expects(record: &Record<Database>, version: &Version, pipeline: u64, planned: &[Planned]) {
@@ -138,4 +144,150 @@ fn a_released_tag_that_somebody_takes_or_sets_again_is_named_by_its_tag() {
     );
     look(Seen::Nothing);
     assert_eq!(look(Seen::Nothing).as_deref(), Some("acme/app no longer has `1.2.0`, which was released there."));
+}
+
+#[test]
+fn an_image_that_is_still_to_be_released_or_that_somebody_wants_must_be_there_and_no_other() {
+    type Change = fn(&Record<Database>);
+    fn set(record: &Record<Database>, tag: &str, state: TargetState) {
+        record.set(&version(), &app(), &Report::of(tag, state), NOW).expect("set");
+    }
+    fn released(record: &Record<Database>) {
+        for tag in [":1.2.0", ":1.2"] {
+            set(record, tag, TargetState::Released);
+        }
+    }
+    let day = Duration::from_hours(24);
+    // Whether it must be there now, and four days later.
+    let cases: &[(&str, Change, [bool; 2])] = &[
+        ("staged", |_| {}, [true, true]),
+        (
+            "released, but for one that failed",
+            |record| {
+                released(record);
+                set(record, ":1.2", TargetState::Failed);
+            },
+            [true, true],
+        ),
+        (
+            "released, but for one in conflict",
+            |record| {
+                released(record);
+                set(record, ":1.2", TargetState::Conflict);
+            },
+            [true, true],
+        ),
+        (
+            "missing",
+            |record| {
+                for tag in [":1.2.0", ":1.2"] {
+                    set(record, tag, TargetState::Missing);
+                }
+            },
+            [true, false],
+        ),
+        (
+            "released, but for one that is missing",
+            |record| {
+                released(record);
+                set(record, ":1.2", TargetState::Missing);
+            },
+            [true, false],
+        ),
+        (
+            "missing, and given up",
+            |record| {
+                for tag in [":1.2.0", ":1.2"] {
+                    set(record, tag, TargetState::Missing);
+                }
+                record.close(&version(), "user:mira", "given up", NOW).expect("a closing");
+            },
+            [false, false],
+        ),
+        ("released", released, [false, false]),
+        (
+            "skipped and withdrawn",
+            |record| {
+                set(record, ":1.2.0", TargetState::Skipped);
+                set(record, ":1.2", TargetState::Withdrawn);
+            },
+            [false, false],
+        ),
+        (
+            "expired",
+            |record| {
+                for tag in [":1.2.0", ":1.2"] {
+                    set(record, tag, TargetState::Expired);
+                }
+            },
+            [false, false],
+        ),
+        (
+            "released and on hold",
+            |record| {
+                released(record);
+                record.hold(&version(), None, "user:nell", "wait", None, NOW).expect("a hold");
+            },
+            [true, true],
+        ),
+        (
+            "released and on hold for a day",
+            |record| {
+                released(record);
+                let until = NOW + Duration::from_hours(24);
+                record.hold(&version(), Some(&[app()]), "user:nell", "wait", Some(until), NOW).expect("a hold");
+            },
+            [true, false],
+        ),
+        (
+            "released and extended",
+            |record| {
+                released(record);
+                let until = NOW + Duration::from_hours(24);
+                record.extend(&version(), None, until, "user:nell", "wait", NOW).expect("an extension");
+            },
+            [true, false],
+        ),
+        (
+            "released and deployed",
+            |record| {
+                released(record);
+                assert!(record.deployed(&version(), None, "production", "job:9", None, NOW).expect("told"));
+            },
+            [true, true],
+        ),
+        (
+            "released and deployed before another",
+            |record| {
+                released(record);
+                let newer: Version = "1.3.0".parse().expect("a version");
+                let plan = [planned_image("app", &["1.3.0"], "acme/app")];
+                record.expect(&newer, &session(8, "bb"), &policy(), Maturity::Final, &plan, NOW).expect("a plan");
+                record.declare(&newer, &app(), &image(b"newer"), false, &session(8, "bb"), NOW).expect("a declaration");
+                let digest = Digest::of(b"newer");
+                record.seen_in_staging(&newer, &app(), ":1.3.0", &digest, &Sight::Declared, NOW).expect("a look");
+                let later = NOW + Duration::from_hours(1);
+                for (version, at) in [(&version(), NOW), (&newer, later)] {
+                    assert!(record.deployed(version, None, "production", "job:9", Some(at), at).expect("told"));
+                }
+            },
+            [false, false],
+        ),
+    ];
+    for (name, change, expected) in cases {
+        let record = record();
+        expects(&record, &version(), 7, &[planned_image("app", &["1.2.0", "1.2"], "acme/app")]);
+        let images_in = |now| record.images_in(&site("team/app"), now).expect("rows");
+        let digest = Digest::of(b"app");
+        assert!(images_in(NOW).perhaps.contains(&digest), "nobody has seen it");
+        for tag in [":1.2.0", ":1.2"] {
+            record.seen_in_staging(&version(), &app(), tag, &digest, &Sight::Declared, NOW).expect("a look");
+        }
+        change(&record);
+        for (now, expected) in [NOW, NOW + 4 * day].into_iter().zip(expected) {
+            let kept = images_in(now);
+            let is_in = (kept.there.contains(&digest), kept.perhaps.contains(&digest));
+            assert_eq!(is_in, (*expected, !expected), "{name}, {now:?}");
+        }
+    }
 }
