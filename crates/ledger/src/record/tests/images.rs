@@ -146,148 +146,75 @@ fn a_released_tag_that_somebody_takes_or_sets_again_is_named_by_its_tag() {
     assert_eq!(look(Seen::Nothing).as_deref(), Some("acme/app no longer has `1.2.0`, which was released there."));
 }
 
-#[test]
-fn an_image_that_is_still_to_be_released_or_that_somebody_wants_must_be_there_and_no_other() {
-    type Change = fn(&Record<Database>);
-    fn set(record: &Record<Database>, tag: &str, state: TargetState) {
+/// An image that was staged for two tags, in these states by now.
+fn in_states(states: [TargetState; 2]) -> Record<Database> {
+    let record = record();
+    expects(&record, &version(), 7, &[planned_image("app", &["1.2.0", "1.2"], "acme/app")]);
+    assert_eq!(must_be_there(&record, NOW), Some(false), "nobody has seen it");
+    for (tag, state) in [":1.2.0", ":1.2"].into_iter().zip(states) {
+        record.seen_in_staging(&version(), &app(), tag, &Digest::of(b"app"), &Sight::Declared, NOW).expect("a look");
         record.set(&version(), &app(), &Report::of(tag, state), NOW).expect("set");
     }
-    fn released(record: &Record<Database>) {
-        for tag in [":1.2.0", ":1.2"] {
-            set(record, tag, TargetState::Released);
-        }
+    record
+}
+
+/// Whether that image must be there. `None` if nothing is kept of it, or it is said in two ways.
+fn must_be_there(record: &Record<Database>, now: Timestamp) -> Option<bool> {
+    let kept = record.images_in(&site("team/app"), now).expect("rows");
+    let [there, perhaps] = [kept.there, kept.perhaps].map(|digests| digests.contains(&Digest::of(b"app")));
+    (there != perhaps).then_some(there)
+}
+
+fn days(days: u64) -> Timestamp {
+    NOW + Duration::from_hours(24 * days)
+}
+
+#[test]
+fn an_image_of_which_something_is_still_to_be_released_must_be_there_and_one_that_is_missing_for_three_days() {
+    use TargetState::{Conflict, Expired, Failed, Missing, Released, Skipped, Staged, Withdrawn};
+    for states in [[Staged, Staged], [Released, Failed], [Conflict, Released], [Missing, Staged]] {
+        let record = in_states(states);
+        assert_eq!([NOW, days(4)].map(|now| must_be_there(&record, now)), [Some(true); 2], "{states:?}");
     }
-    let day = Duration::from_hours(24);
-    // Whether it must be there now, and four days later.
-    let cases: &[(&str, Change, [bool; 2])] = &[
-        ("staged", |_| {}, [true, true]),
-        (
-            "released, but for one that failed",
-            |record| {
-                released(record);
-                set(record, ":1.2", TargetState::Failed);
-            },
-            [true, true],
-        ),
-        (
-            "released, but for one in conflict",
-            |record| {
-                released(record);
-                set(record, ":1.2", TargetState::Conflict);
-            },
-            [true, true],
-        ),
-        (
-            "missing",
-            |record| {
-                for tag in [":1.2.0", ":1.2"] {
-                    set(record, tag, TargetState::Missing);
-                }
-            },
-            [true, false],
-        ),
-        (
-            "released, but for one that is missing",
-            |record| {
-                released(record);
-                set(record, ":1.2", TargetState::Missing);
-            },
-            [true, false],
-        ),
-        (
-            "missing, and given up",
-            |record| {
-                for tag in [":1.2.0", ":1.2"] {
-                    set(record, tag, TargetState::Missing);
-                }
-                record.close(&version(), "user:mira", "given up", NOW).expect("a closing");
-            },
-            [false, false],
-        ),
-        ("released", released, [false, false]),
-        (
-            "skipped and withdrawn",
-            |record| {
-                set(record, ":1.2.0", TargetState::Skipped);
-                set(record, ":1.2", TargetState::Withdrawn);
-            },
-            [false, false],
-        ),
-        (
-            "expired",
-            |record| {
-                for tag in [":1.2.0", ":1.2"] {
-                    set(record, tag, TargetState::Expired);
-                }
-            },
-            [false, false],
-        ),
-        (
-            "released and on hold",
-            |record| {
-                released(record);
-                record.hold(&version(), None, "user:nell", "wait", None, NOW).expect("a hold");
-            },
-            [true, true],
-        ),
-        (
-            "released and on hold for a day",
-            |record| {
-                released(record);
-                let until = NOW + Duration::from_hours(24);
-                record.hold(&version(), Some(&[app()]), "user:nell", "wait", Some(until), NOW).expect("a hold");
-            },
-            [true, false],
-        ),
-        (
-            "released and extended",
-            |record| {
-                released(record);
-                let until = NOW + Duration::from_hours(24);
-                record.extend(&version(), None, until, "user:nell", "wait", NOW).expect("an extension");
-            },
-            [true, false],
-        ),
-        (
-            "released and deployed",
-            |record| {
-                released(record);
-                assert!(record.deployed(&version(), None, "production", "job:9", None, NOW).expect("told"));
-            },
-            [true, true],
-        ),
-        (
-            "released and deployed before another",
-            |record| {
-                released(record);
-                let newer: Version = "1.3.0".parse().expect("a version");
-                let plan = [planned_image("app", &["1.3.0"], "acme/app")];
-                record.expect(&newer, &session(8, "bb"), &policy(), Maturity::Final, &plan, NOW).expect("a plan");
-                record.declare(&newer, &app(), &image(b"newer"), false, &session(8, "bb"), NOW).expect("a declaration");
-                let digest = Digest::of(b"newer");
-                record.seen_in_staging(&newer, &app(), ":1.3.0", &digest, &Sight::Declared, NOW).expect("a look");
-                let later = NOW + Duration::from_hours(1);
-                for (version, at) in [(&version(), NOW), (&newer, later)] {
-                    assert!(record.deployed(version, None, "production", "job:9", Some(at), at).expect("told"));
-                }
-            },
-            [false, false],
-        ),
-    ];
-    for (name, change, expected) in cases {
-        let record = record();
-        expects(&record, &version(), 7, &[planned_image("app", &["1.2.0", "1.2"], "acme/app")]);
-        let images_in = |now| record.images_in(&site("team/app"), now).expect("rows");
-        let digest = Digest::of(b"app");
-        assert!(images_in(NOW).perhaps.contains(&digest), "nobody has seen it");
-        for tag in [":1.2.0", ":1.2"] {
-            record.seen_in_staging(&version(), &app(), tag, &digest, &Sight::Declared, NOW).expect("a look");
-        }
-        change(&record);
-        for (now, expected) in [NOW, NOW + 4 * day].into_iter().zip(expected) {
-            let kept = images_in(now);
-            let is_in = (kept.there.contains(&digest), kept.perhaps.contains(&digest));
-            assert_eq!(is_in, (*expected, !expected), "{name}, {now:?}");
-        }
+    for states in [[Missing, Missing], [Released, Missing]] {
+        let record = in_states(states);
+        let seen = [NOW, days(2), days(4)].map(|now| must_be_there(&record, now));
+        assert_eq!(seen, [Some(true), Some(true), Some(false)], "{states:?}");
+        record.close(&version(), "user:mira", "given up", NOW).expect("a closing");
+        assert_eq!(must_be_there(&record, NOW), Some(false), "{states:?}");
     }
+    for states in [[Released, Released], [Skipped, Withdrawn], [Expired, Expired], [Missing, Expired]] {
+        let record = in_states(states);
+        let is_missing = states[0] == Missing;
+        assert_eq!(must_be_there(&record, NOW), Some(is_missing), "{states:?}");
+        assert_eq!(must_be_there(&record, days(4)), Some(false), "{states:?}");
+    }
+}
+
+#[test]
+fn a_released_image_must_be_there_while_it_is_held_or_kept_or_runs() {
+    let released = || in_states([TargetState::Released; 2]);
+    let seen = |record: &Record<Database>| [NOW, days(2)].map(|now| must_be_there(record, now));
+    let record = released();
+    record.hold(&version(), None, "user:nell", "wait", None, NOW).expect("a hold");
+    assert_eq!(seen(&record), [Some(true); 2]);
+
+    let record = released();
+    record.hold(&version(), Some(&[app()]), "user:nell", "wait", Some(days(1)), NOW).expect("a hold");
+    assert_eq!(seen(&record), [Some(true), Some(false)]);
+
+    let record = released();
+    record.extend(&version(), None, days(1), "user:nell", "wait", NOW).expect("an extension");
+    assert_eq!(seen(&record), [Some(true), Some(false)]);
+
+    let record = released();
+    assert!(record.deployed(&version(), None, "production", "job:9", Some(NOW), NOW).expect("told"));
+    assert_eq!(seen(&record), [Some(true); 2]);
+    let newer: Version = "1.3.0".parse().expect("a version");
+    let plan = [planned_image("app", &["1.3.0"], "acme/app")];
+    record.expect(&newer, &session(8, "bb"), &policy(), Maturity::Final, &plan, NOW).expect("a plan");
+    record.declare(&newer, &app(), &image(b"newer"), false, &session(8, "bb"), NOW).expect("a declaration");
+    record.seen_in_staging(&newer, &app(), ":1.3.0", &Digest::of(b"newer"), &Sight::Declared, NOW).expect("a look");
+    assert!(record.deployed(&newer, None, "production", "job:9", Some(days(1)), days(1)).expect("told"));
+    assert_eq!(seen(&record), [Some(false); 2]);
 }
