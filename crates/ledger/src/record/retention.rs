@@ -378,6 +378,13 @@ impl<S: Sql> Record<S> {
         Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
     }
 
+    /// Whether somebody holds a package, runs it, or wants it kept for longer.
+    fn is_promised(&self, version: &Version, key: &Key, now: Timestamp) -> Result<bool, LedgerError> {
+        Ok(self.held_by(version, key, now)?.is_some()
+            || self.runs_in(version, key)?.is_some()
+            || self.extended_until(version, key)?.is_some_and(|until| until > now))
+    }
+
     /// How far the deletion of these bytes is: what was said of others under the key says nothing of them.
     fn progress(&self, version: &Version, key: &Key, digest: &Digest) -> Result<Option<Progress>, LedgerError> {
         let rows = self.0.query(
@@ -998,13 +1005,6 @@ impl<S: Sql> Record<S> {
         // Two packages may have one image.
         kept.perhaps.retain(|digest| !kept.there.contains(digest));
         Ok(kept)
-    }
-
-    /// Whether somebody holds a package, runs it, or wants it kept for longer.
-    fn is_promised(&self, version: &Version, key: &Key, now: Timestamp) -> Result<bool, LedgerError> {
-        Ok(self.held_by(version, key, now)?.is_some()
-            || self.runs_in(version, key)?.is_some()
-            || self.extended_until(version, key)?.is_some_and(|until| until > now))
     }
 
     /// A newer release of the same series that is complete: then this one may as well be given up. `None` for one that has
