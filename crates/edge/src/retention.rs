@@ -428,7 +428,7 @@ async fn kept_beside<S: Sql>(
         }
     }
     // What has come to this project's record meanwhile is in it.
-    kept.extend(record.images_in(&object.staging)?);
+    kept.extend(record.images_in(&object.staging, host.now())?);
     // Whoever has the same image has left it to this deletion.
     kept.remove(&object.digest);
     Ok(Ok(kept))
@@ -462,7 +462,11 @@ async fn find_out<S: Sql>(
             (Some(Shown::Part), _) if now.since(removal.begun_at) >= FINISHED_WITHIN => Removed::StillThere,
             (Some(Shown::Part), _) => {
                 record.look_later(&removal, now + FINISHED_AFTER, None)?;
-                if let Ok(kept) = kept_beside(record, host, config, project, &removal.object()).await? {
+                // What others said holds for a while only, and theirs, too, is half an image by now.
+                let object = removal.object();
+                if elsewhere(host, config, project, &object, true).await == Elsewhere::Free
+                    && let Ok(kept) = kept_beside(record, host, config, project, &object).await?
+                {
                     send(record, host, &removal, &kept).await?;
                 }
                 continue;

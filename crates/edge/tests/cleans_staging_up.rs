@@ -85,6 +85,8 @@ struct Host {
     /// The images of the other project, and those that the last deletion was to keep.
     others: RefCell<Kept>,
     kept: RefCell<Kept>,
+    /// Whether the other project says which images it has.
+    tells_images: Cell<bool>,
     /// Whether whoever sends a deletion dies there.
     dies: Cell<bool>,
     /// What happens when the other project is asked to lend a file.
@@ -189,7 +191,8 @@ impl StagingHost for Host {
     }
 
     async fn images_in(&self, _: u64, _: &Site) -> Result<Kept, Silent> {
-        self.is_free.get().map(|_| self.others.borrow().clone()).ok_or_else(|| Silent("it is away".to_owned()))
+        let is_there = self.is_free.get().is_some() && self.tells_images.get();
+        is_there.then(|| self.others.borrow().clone()).ok_or_else(|| Silent("it is away".to_owned()))
     }
 
     async fn has_whole(&self, removal: &Removal) -> Result<bool, Trouble> {
@@ -267,6 +270,7 @@ impl Edge {
                 whole: RefCell::default(),
                 others: RefCell::default(),
                 kept: RefCell::default(),
+                tells_images: Cell::new(true),
                 dies: Cell::default(),
                 at_lend: RefCell::default(),
                 meanwhile: RefCell::default(),
@@ -740,4 +744,73 @@ fn what_is_held_runs_or_moves_is_kept_however_due_it_is_also_when_that_comes_in_
             assert!(!edge.deleted().contains(&"one".to_owned()), "{name} {in_the_last_moment}");
         }
     }
+}
+
+/// Until a run deletes the image, or would.
+fn runs_until_due(edge: &Edge) {
+    for _ in 0..30 * 24 {
+        if edge.whole_run().concat_sets().contains("delete app") {
+            return;
+        }
+        edge.passes(RUN);
+    }
+    panic!("it never comes to that");
+}
+
+#[test]
+fn half_an_image_is_sent_again_only_when_the_other_project_leaves_it_again_each_time() {
+    for answer in [Some(false), None] {
+        let edge = Edge::of(&[("app", Kind::Image)]);
+        let (record, now) = (Rc::clone(&edge.record), edge.host.now());
+        let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
+        *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
+        runs_until_due(&edge);
+        assert!(edge.host.whole.borrow().is_empty() && edge.deleted().is_empty(), "only its part was deleted");
+        edge.record.start("operator", "they were right", edge.host.now()).expect("a switch");
+        assert_eq!(edge.host.lent.get(), 1);
+
+        // By now somebody needs it there, or nobody knows.
+        edge.host.is_free.set(answer);
+        for asked in 2..10 {
+            edge.passes(Duration::from_mins(10));
+            edge.whole_run();
+            assert_eq!((edge.deleted().len(), edge.host.lent.get()), (0, asked), "{answer:?}");
+        }
+        // What it left before is over after a quarter of an hour, so it is asked each time.
+        edge.host.is_free.set(Some(true));
+        edge.passes(Duration::from_mins(10));
+        edge.whole_run();
+        assert_eq!((edge.deleted(), edge.host.lent.get()), (vec!["app".to_owned()], 10), "{answer:?}");
+        edge.looks_again();
+        assert_eq!((edge.audited("deleted"), edge.audited("not-deleted")), (1, 0));
+    }
+}
+
+#[test]
+fn another_project_that_does_not_say_which_images_it_has_keeps_everything() {
+    let edge = Edge::of(&[("app", Kind::Image)]);
+    edge.host.tells_images.set(false);
+    runs_until_due(&edge);
+    assert!(edge.deleted().is_empty() && edge.host.whole.borrow().len() == 1);
+    assert_eq!((edge.record.removals().expect("rows").len(), edge.audited("deleting")), (0, 0), "none has begun");
+    edge.host.tells_images.set(true);
+    edge.passes(RUN);
+    edge.whole_run();
+    assert_eq!(edge.deleted(), ["app"]);
+
+    // Nor does half an image go on.
+    let edge = Edge::of(&[("app", Kind::Image)]);
+    let (record, now) = (Rc::clone(&edge.record), edge.host.now());
+    let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
+    *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
+    runs_until_due(&edge);
+    edge.record.start("operator", "they were right", edge.host.now()).expect("a switch");
+    edge.host.tells_images.set(false);
+    edge.passes(Duration::from_mins(10));
+    edge.whole_run();
+    assert_eq!(edge.deleted(), [""; 0]);
+    edge.host.tells_images.set(true);
+    edge.passes(Duration::from_mins(10));
+    edge.whole_run();
+    assert_eq!(edge.deleted(), ["app"]);
 }

@@ -916,7 +916,8 @@ impl StagingHost for Edge {
     }
 
     async fn images_in(&self, project_id: u64, staging: &Site) -> Result<Kept, Silent> {
-        let work = async || self.record(project_id).images_in(staging).map_err(|error| Silent(error.to_string()));
+        let work =
+            async || self.record(project_id).images_in(staging, self.now()).map_err(|error| Silent(error.to_string()));
         self.message(Kind::Wake, work, || None).await
     }
 

@@ -93,7 +93,7 @@ impl ProjectRecord {
     /// The images that this project has in a repository in which another deletes one.
     pub(super) fn images_in(&self, project_id: u64, staging: &Site) -> Answer {
         self.know_id(project_id)?;
-        json(200, &self.record()?.images_in(staging)?)
+        json(200, &self.record()?.images_in(staging, clock::now())?)
     }
 }
 

@@ -395,6 +395,13 @@ impl<S: Sql> Record<S> {
         Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
     }
 
+    /// Whether somebody holds a package, runs it, or wants it kept for longer.
+    fn is_promised(&self, version: &Version, key: &Key, now: Timestamp) -> Result<bool, LedgerError> {
+        Ok(self.held_by(version, key, now)?.is_some()
+            || self.runs_in(version, key)?.is_some()
+            || self.extended_until(version, key)?.is_some_and(|until| until > now))
+    }
+
     /// How far the deletion of these bytes is: what was said of others under the key says nothing of them.
     fn progress(&self, version: &Version, key: &Key, digest: &Digest) -> Result<Option<Progress>, LedgerError> {
         let rows = self.0.query(
@@ -961,7 +968,10 @@ impl<S: Sql> Record<S> {
         self.0.atomically(|| {
             let mut consent = Consent::Yes;
             for (version, key) in self.holders(object)? {
-                let Some(own) = self.alone(config, project, &version, &key, now)? else { continue };
+                // Half of it may be gone. Whoever has come since it was lent was told that it is too late.
+                let goes_on = lend && self.is_image_lent(object, now)? && !self.is_stopped()?;
+                let own = self.alone(config, project, &version, &key, now)?.filter(|_| !goes_on);
+                let Some(own) = own else { continue };
                 if needs(&own.known, own.keeping.as_ref(), now).is_some() {
                     return Ok(Consent::No);
                 }
@@ -981,6 +991,22 @@ impl<S: Sql> Record<S> {
         })
     }
 
+    /// Whether an image is left to another project now.
+    fn is_image_lent(&self, object: &StagedObject, now: Timestamp) -> Result<bool, LedgerError> {
+        self.end_loans(now)?;
+        let rows = self.0.query(
+            "SELECT 1 FROM removals WHERE until IS NOT NULL AND instr(cargo, '/') > 0
+             AND place = ? AND repository = ? AND cargo = ? AND digest = ? LIMIT 1",
+            &[
+                object.staging.place.as_str().into(),
+                object.staging.repository.as_str().into(),
+                object.cargo.as_str().into(),
+                object.digest.to_string().into(),
+            ],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
     /// What was left to other projects is this one's own again after a while. One that was left when the clock was wrong, too.
     pub fn end_loans(&self, now: Timestamp) -> Result<(), LedgerError> {
         self.0.query(
@@ -990,22 +1016,35 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
-    /// The images of a staging repository that stay, whether or not a tag leads to them. One that nobody could look at since it
-    /// was declared stays like the others, if it is there. What was deleted is none of them.
-    pub fn images_in(&self, staging: &Site) -> Result<Kept, LedgerError> {
+    /// The images of a staging repository that stay, whether or not a tag leads to them. What is still to be released, and what
+    /// somebody was promised, must be there: where it is not found, it is out of sight. One that nobody could look at since it
+    /// was declared, or that was released, stays if it is there. What was deleted is none of them.
+    pub fn images_in(&self, staging: &Site, now: Timestamp) -> Result<Kept, LedgerError> {
+        // Of what is missing nothing is left to protect once that was believed for long enough: somebody else deleted it.
         let rows = self.0.query(
-            "SELECT digest, MAX(staged_at IS NOT NULL AND EXISTS (SELECT 1 FROM targets t
-                WHERE t.version = p.version AND t.key = p.key AND t.state IN ('staged', 'approved', 'releasing')))
-             FROM packages p WHERE staging_place = ? AND staging_repository = ? AND instr(filename, '/') > 0
-             AND digest IS NOT NULL AND deleted_at IS NULL GROUP BY digest",
-            &[staging.place.as_str().into(), staging.repository.as_str().into()],
+            "SELECT digest, version, key,
+                staged_at IS NOT NULL AND EXISTS (SELECT 1 FROM targets t WHERE t.version = p.version AND t.key = p.key
+                    AND t.state NOT IN ('released', 'skipped', 'withdrawn', 'expired', 'missing'))
+                OR first_staged_at IS NOT NULL AND EXISTS (SELECT 1 FROM targets t JOIN releases r ON r.version = t.version
+                    WHERE t.version = p.version AND t.key = p.key AND t.state = 'missing' AND t.since > ?3
+                    AND r.closed_at IS NULL),
+                staged_at IS NOT NULL AND (EXISTS (SELECT 1 FROM holds h WHERE h.version = p.version)
+                    OR EXISTS (SELECT 1 FROM extensions e WHERE e.version = p.version)
+                    OR EXISTS (SELECT 1 FROM deployments d WHERE d.version = p.version))
+             FROM packages p WHERE staging_place = ?1 AND staging_repository = ?2 AND instr(filename, '/') > 0
+             AND digest IS NOT NULL AND deleted_at IS NULL",
+            &[staging.place.as_str().into(), staging.repository.as_str().into(), (now - NOT_SHOWN).0.into()],
         )?;
         let mut kept = Kept::default();
         for row in &rows {
+            let (digest, version, key) = (parse(row.text(0)?)?, parse(row.text(1)?)?, parse(row.text(2)?)?);
             // Of what was released, somebody may have deleted the staged copy long ago.
-            let set = if row.integer(1)? != 0 { &mut kept.there } else { &mut kept.perhaps };
-            set.insert(parse(row.text(0)?)?);
+            let is_there = row.integer(3)? != 0 || row.integer(4)? != 0 && self.is_promised(&version, &key, now)?;
+            let set = if is_there { &mut kept.there } else { &mut kept.perhaps };
+            set.insert(digest);
         }
+        // Two packages may have one image.
+        kept.perhaps.retain(|digest| !kept.there.contains(digest));
         Ok(kept)
     }
 

@@ -8,7 +8,7 @@ use slipway_core::retention::{
 };
 
 use super::*;
-use crate::{Held, Removal, Removed, Resting};
+use crate::{Held, Removal, Removed, Resting, StagedObject};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -628,6 +628,40 @@ fn an_earlier_date_does_not_shorten_what_somebody_was_promised() {
         record.extend(&version(), None, after(until), "user:nell", "wait", NOW).expect("an extension");
         assert_eq!(package(&record, &config, NOW).known.extended_until, Some(after(promised)));
     }
+}
+
+/// The other project finishes half an image, every ten minutes.
+#[test]
+fn an_image_that_is_lent_again_in_time_stays_lent_to_whoever_was_told_that_it_is_too_late() {
+    let lent = |named: &str| {
+        let (record, config, now) = due();
+        record.0.query("UPDATE packages SET filename = ?", &[named.into()]).expect("a package");
+        let object = package(&record, &config, now).object();
+        (record, config, object, now)
+    };
+    let image = "registry.example.com/harbour/staging";
+    let minutes = |now: Timestamp, count| now + Duration::from_mins(count);
+    let asks = |(record, config, object, now): &(Record<Database>, Config, StagedObject, Timestamp), at| {
+        record.leave_to_another(config, tug(config), object, true, minutes(*now, at)).expect("an answer");
+        hold(record, minutes(*now, at + 9))
+    };
+    let of = lent(image);
+    for at in [0, 10, 20] {
+        assert_eq!(asks(&of, at), Held::TooLate(vec![key()]), "{at}");
+        assert_eq!(hold(&of.0, minutes(of.3, at + 14)), Held::TooLate(vec![key()]), "{at}");
+    }
+    // Nobody came for a while, and then somebody who came in time.
+    assert_eq!(hold(&of.0, minutes(of.3, 36)), Held::InTime);
+    assert_eq!(asks(&of, 37), Held::InTime);
+
+    // A stop ends it, too, and of a file nothing is left that would have to be finished.
+    let of = lent(image);
+    assert_eq!(asks(&of, 0), Held::TooLate(vec![key()]));
+    assert!(of.0.stop("operator", "wrong", of.3).expect("a switch"));
+    assert_eq!(asks(&of, 10), Held::InTime);
+    let of = lent("tug_1.2.0_amd64.deb");
+    assert_eq!(asks(&of, 0), Held::TooLate(vec![key()]));
+    assert_eq!(asks(&of, 10), Held::InTime);
 }
 
 #[test]
