@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use slipway_core::api::{Act, Step};
 use slipway_core::cargo::{Cargo, staged_under};
 use slipway_core::inventory::{Look, Seen, Served, Side};
-use slipway_core::promotion::{Attempt, May, Order, Outcome, Promotion, Slot, promote};
+use slipway_core::promotion::{Attempt, May, MayEnd, Order, Outcome, Promotion, Slot, promote};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{
     ATTEMPTS_MAX, CARRY_WAIT_MAX, Next, Patience, Report, carrier_gone, cut_off_run, ended, report, unconfigured,
@@ -439,14 +439,16 @@ impl<S, H: PackageHost> Run<'_, S, H> {
 impl<S, H: PackageHost> Run<'_, S, H> {
     /// Whether an act that was allowed may write something more. When that cannot be told, it does not.
     async fn goes_on(&self) -> Result<(), Unreachable> {
-        let project_id = self.task.borrow().order.project_id;
-        let why = match self.host.stopped(project_id).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(stopped)) => {
+        let Order { project_id, version, key, .. } = self.task.borrow().order.clone();
+        let why = match self.host.may_end(project_id, &version, &key).await {
+            Ok(MayEnd::Now) => return Ok(()),
+            Ok(MayEnd::Stopped(stopped)) => {
                 let why = stopped.to_string();
                 self.stopped.replace(Some(stopped));
                 why
             }
+            // The next run is told so when it asks whether it may begin, and ends.
+            Ok(MayEnd::Withdrawn(why)) => why,
             Err(error) => error.to_string(),
         };
         Err(Unreachable { host: "the edge".to_owned(), why })
@@ -578,7 +580,7 @@ impl<S: Sql, H: PackageHost> Courier for Run<'_, S, H> {
 
 impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
     async fn send(&self, request: WireRequest) -> Result<WireResponse, Unreachable> {
-        // An image is copied in many requests, and a stop in between must not wait for the last.
+        // An image is copied in many requests, and neither a stop nor a withdrawal in between must wait for the last.
         if !request.method().is_safe() {
             self.goes_on().await?;
         }

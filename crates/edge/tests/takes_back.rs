@@ -12,7 +12,7 @@ use slipway_core::cargo::{Cargo, Kind};
 use slipway_core::config::Config;
 use slipway_core::expectation::Planned;
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{May, Order, OrderTarget, Slot};
+use slipway_core::promotion::{May, MayEnd, Order, OrderTarget, Slot};
 use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
@@ -340,6 +340,10 @@ impl PackageHost for World {
     }
 
     async fn may_act(&self, _ask: &Ask) -> Result<May, Silent> {
+        unreachable!("nothing is promoted here")
+    }
+
+    async fn may_end(&self, _project_id: u64, _version: &Version, _key: &Key) -> Result<MayEnd, Silent> {
         unreachable!("nothing is promoted here")
     }
 
