@@ -267,7 +267,8 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
     let (mut is_first, mut is_gone) = (false, false);
     for (distro, state) in &candidate.targets {
         match state {
-            TargetState::Approved | TargetState::Releasing | TargetState::Released => {}
+            // What was taken back was refused above.
+            TargetState::Approved | TargetState::Releasing | TargetState::Released | TargetState::Withdrawn => {}
             // Playing the job again is how a person asks for another try; the promotion looks before it acts.
             TargetState::Staged | TargetState::Failed | TargetState::Conflict => {
                 is_first |= *state == TargetState::Staged;
@@ -278,8 +279,6 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
             TargetState::Missing => is_gone = true,
             TargetState::Expired => return Err(not_staged("its staged copy has expired")),
             TargetState::Skipped => return Err(Refusal::Skipped { key: key() }),
-            // Refused above.
-            TargetState::Withdrawn => {}
         }
     }
     // What went missing after its approval keeps no other target from another try.
@@ -447,7 +446,7 @@ mod tests {
         let said = |states: &[S]| {
             let targets = states.iter().enumerate().map(|(number, state)| (format!("el/{number}"), *state)).collect();
             let name_taken = Some("its name was taken back in 1.1.0".to_owned());
-            let candidate = Candidate { targets, name_taken, ..candidate() };
+            let candidate = Candidate { name_taken, targets, ..candidate() };
             by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"), true)
         };
         for state in S::ALL {
