@@ -9,6 +9,7 @@ use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::log::{Entry, Event, Level, work};
 use slipway_core::promotion::{May, MayEnd, Slot};
+use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
 use slipway_core::stop::Stopped;
 use slipway_core::store::Store;
@@ -54,8 +55,8 @@ struct UnderWay {
 #[derive(Clone)]
 struct Watched {
     project_id: u64,
-    version: slipway_core::release::Version,
-    key: slipway_core::release::Key,
+    version: Version,
+    key: Key,
     distro: String,
 }
 
