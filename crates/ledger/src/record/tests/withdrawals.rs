@@ -354,3 +354,30 @@ fn what_is_approved_of_a_package_and_not_public_yet_does_not_follow_what_is_take
     assert_eq!(problem.code, "withdrawn");
     assert!(problem.what.contains("it was released for ubuntu/jammy and taken back"), "{}", problem.what);
 }
+
+#[test]
+fn what_is_approved_of_a_package_for_another_distro_ends_with_the_one_whose_name_is_taken_back_elsewhere() {
+    let record = released();
+    let next = another(&record, "1.2.1", b"other");
+    record
+        .sql()
+        .query(
+            "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since, approval)
+             SELECT version, key, 'ubuntu/noble', public_place, public_repository, how, 'approved', since, 9 FROM targets
+             WHERE version = '1.2.1'",
+            &[],
+        )
+        .expect("another target");
+    ask(&record).expect("it is released");
+    let noble = Ask {
+        project_id: 1001,
+        version: next.clone(),
+        key: key(),
+        distro: "ubuntu/noble".to_owned(),
+        approval: 9,
+        digest: Digest::of(b"other"),
+    };
+    // Otherwise it would begin, and never be allowed to end.
+    assert!(matches!(record.may_end(&next, &key()).expect("rows"), MayEnd::Withdrawn(_)));
+    assert!(matches!(record.allow(&noble, NOW).expect("an answer"), May::Never { problem: Some(_), .. }));
+}
