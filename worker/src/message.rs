@@ -46,7 +46,7 @@ pub(crate) enum ToProject {
     },
     /// A package's object asks whether its act may begin.
     MayAct(Box<Ask>),
-    /// Whoever copies asks whether the end of a copy may be sent.
+    /// Whoever copies asks whether more of it may be sent, the end above all.
     MayEnd { project_id: u64, version: Version, key: Key },
     /// Somebody changes what may be released.
     Change { project_id: u64, version: Version, by: By, change: Change },

@@ -236,7 +236,8 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             Err(refusal @ Refusal::OtherEnvironment { .. }) if !played.is_last => {
                 return Ok(Settled::NotYet(refusal.to_string()));
             }
-            // What is not shipped, or was taken back, does not remain, so whoever releases all that remain is not refused for it.
+            // What is not shipped, or was taken back itself, does not remain, so whoever releases all that remain is not refused
+            // for it.
             Err(refusal @ (Refusal::Skipped { .. } | Refusal::Withdrawn { .. }))
                 if is_for_all(candidate, &job.name) =>
             {

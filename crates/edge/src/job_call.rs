@@ -128,7 +128,7 @@ fn nothing(project: &Project, version: &Version, refused: &[RefusedKey]) -> Deni
 
 impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     /// All that the job stands for, each on its own. What is on its way or released already is followed like the rest;
-    /// what is not shipped, or was taken back, does not remain.
+    /// what is not shipped, or was taken back itself, does not remain.
     async fn judge_all(&self) -> Result<(Vec<(Candidate, Approval)>, Vec<RefusedKey>), Unanswered> {
         let Self { record, project, job, version, .. } = self;
         let candidates = record.candidates_of_job(job.pipeline.id, &job.name)?;
@@ -219,6 +219,7 @@ fn denied(refusal: &Refusal) -> Denied {
         Refusal::NotStaged { .. } => (409, "not-staged"),
         Refusal::Skipped { .. } => (409, "skipped"),
         Refusal::Withdrawn { .. } => (409, "withdrawn"),
+        Refusal::NameTaken { .. } => (409, "name-taken"),
         Refusal::Closed { .. } => (409, "closed"),
     };
     Denied::new(status, kind, format!("{refusal}."))

@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use slipway_core::api::{Act, Step};
 use slipway_core::cargo::{Cargo, staged_under};
 use slipway_core::inventory::{Look, Seen, Served, Side};
-use slipway_core::promotion::{Attempt, May, Order, Outcome, Promotion, Slot, promote};
+use slipway_core::promotion::{Attempt, May, MayEnd, Order, Outcome, Promotion, Slot, promote};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{
     ATTEMPTS_MAX, CARRY_WAIT_MAX, Next, Patience, Report, carrier_gone, cut_off_run, ended, report, unconfigured,
@@ -438,15 +438,18 @@ impl<S, H: PackageHost> Run<'_, S, H> {
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
-    /// By which an act that was allowed writes no more once Slipway is stopped; then that is kept, as what broke the act.
-    fn until_stopped(&self) -> UntilStopped<'_, impl AsyncFn() -> Result<Option<Stopped>, Silent>, H> {
-        let project_id = self.task.borrow().order.project_id;
-        let stopped = async move || {
-            let stopped = self.host.stopped(project_id).await?;
-            if stopped.is_some() {
-                self.stopped.borrow_mut().clone_from(&stopped);
+    /// By which an act that was allowed writes no more once Slipway is stopped, or the name is taken back; a stop is kept, as
+    /// what broke the act. The next run is told of a withdrawal when it asks whether it may begin, and ends.
+    fn until_stopped(&self) -> UntilStopped<'_, impl AsyncFn() -> Result<Option<String>, Silent>, H> {
+        let Order { project_id, version, key, .. } = self.task.borrow().order.clone();
+        let stopped = async move || match self.host.may_end(project_id, &version, &key).await? {
+            MayEnd::Now => Ok(None),
+            MayEnd::Withdrawn(why) => Ok(Some(why)),
+            MayEnd::Stopped(stopped) => {
+                let why = stopped.to_string();
+                self.stopped.replace(Some(stopped));
+                Ok(Some(why))
             }
-            Ok(stopped)
         };
         UntilStopped { stopped, http: self.host }
     }

@@ -2,29 +2,28 @@
 
 use std::fmt::Display;
 
-use slipway_core::stop::Stopped;
 use slipway_wire::{Http, Request, Response, Unreachable};
 
 /// What is lent to work that takes many requests: a stop in between must not wait for the last of them.
 pub(crate) struct UntilStopped<'a, F, H> {
-    /// Who says whether it is stopped: a project's record, or whoever asks it.
+    /// Who says why nothing may be changed any more: a project's record, or whoever asks it.
     pub(crate) stopped: F,
     pub(crate) http: &'a H,
 }
 
-impl<F: AsyncFn() -> Result<Option<Stopped>, E>, E: Display, H> UntilStopped<'_, F, H> {
+impl<F: AsyncFn() -> Result<Option<W>, E>, W: Display, E: Display, H> UntilStopped<'_, F, H> {
     /// Whether anything may be changed now. Whoever cannot say it may be stopped.
     pub(crate) async fn goes_on(&self) -> Result<(), Unreachable> {
         let why = match (self.stopped)().await {
             Ok(None) => return Ok(()),
-            Ok(Some(stopped)) => stopped.to_string(),
+            Ok(Some(why)) => why.to_string(),
             Err(error) => error.to_string(),
         };
         Err(Unreachable { host: "the edge".to_owned(), why })
     }
 }
 
-impl<F: AsyncFn() -> Result<Option<Stopped>, E>, E: Display, H: Http> Http for UntilStopped<'_, F, H> {
+impl<F: AsyncFn() -> Result<Option<W>, E>, W: Display, E: Display, H: Http> Http for UntilStopped<'_, F, H> {
     async fn send(&self, request: Request) -> Result<Response, Unreachable> {
         if !request.method().is_safe() {
             self.goes_on().await?;
@@ -99,7 +98,7 @@ mod tests {
     #[test]
     fn where_nobody_can_say_whether_it_is_stopped_nothing_is_changed() {
         let wire = Wire::default();
-        let stopped = async || Err(Silent("the record is away".to_owned()));
+        let stopped = async || Err::<Option<String>, _>(Silent("the record is away".to_owned()));
         let http = UntilStopped { stopped, http: &wire };
         for (method, sent) in [("GET", true), ("DELETE", false)] {
             let request = http::Request::builder().method(method).uri("https://registry.example.com/");

@@ -4,7 +4,7 @@
 //! object looks, takes the destination's slot, so that nobody else writes the name meanwhile, asks the record whether it may
 //! begin, writes that down, acts, and looks again. Killed anywhere, it goes on.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ async fn run<S: Sql>(work: &Work<S>, host: &impl PackageHost, mut task: Withdraw
         let name = Name::of(&distro, &filename).map_err(|error| error.to_string())?;
         Ok((store, name))
     });
-    let run = Run { work, host, task: RefCell::new(task.clone()), slot_asked_at: Cell::new(host.now()) };
+    let run = Run { work, host, task: RefCell::new(task.clone()) };
     if task.runs_since.take().is_some() {
         // It was cut off, and could not give its slot back. One whose runs are all cut off ends like any other trouble.
         run.ended().await;
@@ -214,8 +214,6 @@ struct Run<'a, S, H> {
     work: &'a Work<S>,
     host: &'a H,
     task: RefCell<Withdrawing>,
-    /// When its slot was asked for last.
-    slot_asked_at: Cell<Timestamp>,
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
@@ -232,7 +230,7 @@ impl<S, H: PackageHost> Run<'_, S, H> {
             },
             distro,
             transfers: self.host.transfers(&public.place),
-            asked_at: self.slot_asked_at.get(),
+            asked_at: self.task.borrow().slot_asked_at.unwrap_or(Timestamp(0)),
         };
         (public.place, ask)
     }
@@ -254,7 +252,7 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
     }
 
     async fn slot(&self) -> Slot {
-        self.slot_asked_at.set(self.host.now());
+        self.task.borrow_mut().slot_asked_at = Some(self.host.now());
         let (place, ask) = self.ask();
         // An account that does not answer has perhaps lent the slot; its lease ends by itself.
         self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 })

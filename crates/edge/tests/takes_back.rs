@@ -11,8 +11,8 @@ use slipway_core::api::{WithdrawalRequest, WithdrawalState, Withdrawals};
 use slipway_core::cargo::Cargo;
 use slipway_core::config::Config;
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{May, Order, Slot};
-use slipway_core::release::{TargetState, Version};
+use slipway_core::promotion::{May, MayEnd, Order, Slot};
+use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::stop::Stopped;
@@ -75,7 +75,8 @@ struct World {
     deleted_at: Cell<Option<Timestamp>>,
     /// The digests that the server was told to delete.
     deletions: RefCell<Vec<Digest>>,
-    is_lent: Cell<bool>,
+    /// When the slot was asked for that is lent. Only its own end gives it back.
+    lent: Cell<Option<Timestamp>>,
     /// After so many awaits the run is killed.
     killed_after: Cell<Option<u32>>,
     /// What somebody else does when the slot is lent, when leave was given, or when a deletion was done.
@@ -101,7 +102,7 @@ impl World {
             index_behind: Duration::ZERO,
             deleted_at: Cell::new(None),
             deletions: RefCell::default(),
-            is_lent: Cell::new(false),
+            lent: Cell::new(None),
             killed_after: Cell::new(None),
             at_the_slot: RefCell::default(),
             at_the_leave: RefCell::default(),
@@ -160,10 +161,11 @@ impl World {
             // A run that is killed gives no answer; the next alarm begins another.
             if withdraw::drive(&self.work, self).now_or_never().is_none() {
                 self.killed_after.set(None);
+                self.now.set(self.now.get() + Duration::from_secs(1));
             }
             match withdraw::next(&self.work, self).expect("rows") {
                 None => {
-                    assert!(!self.is_lent.get(), "the slot goes back");
+                    assert_eq!(self.lent.get(), None, "the slot goes back");
                     return;
                 }
                 Some(at) => self.now.set(at.max(self.now.get())),
@@ -204,7 +206,7 @@ impl Http for World {
             Ok(http::Response::builder().status(status).body(body.into_bytes()).expect("an answer"))
         };
         if request.method() == Method::DELETE {
-            assert!(self.is_lent.get(), "nobody else writes the name meanwhile");
+            assert!(self.lent.get().is_some(), "nobody else writes the name meanwhile");
             let Some(there) = self.listed.get() else { return answer(404, r#"{"filename":["not found"]}"#.to_owned()) };
             self.deletions.borrow_mut().push(there);
             match self.deletion.get() {
@@ -265,9 +267,9 @@ impl PackageHost for World {
         unreachable!("nothing is copied here")
     }
 
-    async fn slot(&self, _place: &str, _ask: &AskSlot) -> Result<Slot, Silent> {
+    async fn slot(&self, _place: &str, ask: &AskSlot) -> Result<Slot, Silent> {
         self.awaits().await;
-        self.is_lent.set(true);
+        self.lent.set(Some(ask.asked_at));
         if let Some(meanwhile) = self.at_the_slot.take() {
             meanwhile(self);
         }
@@ -278,14 +280,18 @@ impl PackageHost for World {
         unreachable!("nothing is promoted here")
     }
 
+    async fn may_end(&self, _project_id: u64, _version: &Version, _key: &Key) -> Result<MayEnd, Silent> {
+        unreachable!("nothing is promoted here")
+    }
+
     async fn stopped(&self, _project_id: u64) -> Result<Option<Stopped>, Silent> {
         self.awaits().await;
         self.record.stopped().map_err(|error| Silent(error.to_string()))
     }
 
-    async fn slot_ended(&self, _place: &str, _ended: &SlotEnded) -> Result<(), Silent> {
+    async fn slot_ended(&self, _place: &str, ended: &SlotEnded) -> Result<(), Silent> {
         self.awaits().await;
-        self.is_lent.set(false);
+        self.lent.set(self.lent.get().filter(|asked_at| *asked_at != ended.asked_at));
         Ok(())
     }
 

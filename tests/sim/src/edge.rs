@@ -13,8 +13,8 @@ use http::header::AUTHORIZATION;
 use slipway_core::cargo::{Cargo, Name};
 use slipway_core::config::PlaceKind;
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{May, Order, Slot};
-use slipway_core::release::{TargetState, Version};
+use slipway_core::promotion::{May, MayEnd, Order, Slot};
+use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::retention::Consent;
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
@@ -744,8 +744,12 @@ impl PackageHost for Edge {
         self.message(Kind::MayAct, work, || None).await
     }
 
-    async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent> {
+    async fn may_end(&self, project_id: u64, version: &Version, key: &Key) -> Result<MayEnd, Silent> {
         // Not a boundary of its own: nothing that a project's record does stands between this and the request that it is asked for.
+        self.record(project_id).may_end(version, key).map_err(|error| Silent(error.to_string()))
+    }
+
+    async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent> {
         self.record(project_id).stopped().map_err(|error| Silent(error.to_string()))
     }
 
