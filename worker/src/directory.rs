@@ -1,5 +1,6 @@
 //! Which projects and releases there are, when people last signed out, and the switch that stops everything.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
@@ -39,12 +40,14 @@ pub struct Directory {
     state: State,
     env: Env,
     sql: DurableSql,
+    /// Who had not heard how the switch stands, as the log said last.
+    said_untold: RefCell<Vec<u64>>,
 }
 
 impl DurableObject for Directory {
     fn new(state: State, env: Env) -> Self {
         let sql = DurableSql::new(&state);
-        Self { state, env, sql }
+        Self { state, env, sql, said_untold: RefCell::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -57,7 +60,12 @@ impl DurableObject for Directory {
         self.state.storage().set_alarm(TELL_AGAIN).await?;
         match self.tell_all().await {
             Ok(untold) if untold.is_empty() => self.state.storage().delete_alarm().await?,
-            Ok(untold) => crate::log::trouble!("projects {untold:?} have not heard how the switch stands"),
+            // One that never answers is told every second, and is worth a line once.
+            Ok(untold) if *self.said_untold.borrow() != untold => {
+                crate::log::trouble!("projects {untold:?} have not heard how the switch stands");
+                self.said_untold.replace(untold);
+            }
+            Ok(_) => {}
             Err(problem) => crate::log::trouble!("the directory's alarm: {}", problem.detail),
         }
         Response::empty()

@@ -42,6 +42,9 @@ const LEFT_OUT: &[(&str, &str)] = &[
 /// What gives way to an import is kept until that has ended, each table in one whose name begins so.
 const KEPT: &str = "kept_for_import_";
 
+/// The table that says where an instance came from. It is no part of an export, and gives way to an import like the others.
+const IMPORTS: &str = "imports";
+
 /// Why a project is stopped whose import was given up.
 const WHY_GIVEN_UP: &str = "an import was begun and given up, and it is as it was before; look at it, then start it";
 
@@ -361,10 +364,12 @@ impl<S: Sql> Record<S> {
                 let last = audit::last(&self.0)?.map(|(sequence, hash)| LastRow { sequence, hash });
                 last.map(|last| serde_json::to_string(&last)).transpose().map_err(LedgerError::from)?
             };
-            for (name, columns, _) in &tables {
-                if !broke_off {
-                    self.keep(name, columns)?;
+            if !broke_off {
+                for name in tables.iter().map(|(name, ..)| name.as_str()).chain([IMPORTS]) {
+                    self.keep(name)?;
                 }
+            }
+            for (name, ..) in &tables {
                 self.make_anew(name)?;
             }
             self.0.query("DELETE FROM imports", &[])?;
@@ -405,6 +410,7 @@ impl<S: Sql> Record<S> {
                 self.put_back(&name)?;
             }
             self.0.query("DELETE FROM imports", &[])?;
+            self.put_back(IMPORTS)?;
             let given_up = Event {
                 at: now,
                 actor: by.to_owned(),
@@ -419,9 +425,9 @@ impl<S: Sql> Record<S> {
         })
     }
 
-    /// Keeps the rows of a table that gives way. It is small: nothing was planned yet.
-    fn keep(&self, table: &str, columns: &[String]) -> Result<(), LedgerError> {
-        let (kept, columns) = (quoted(&format!("{KEPT}{table}")), quoted_all(columns));
+    /// Keeps the rows of a table that gives way. They are few: nothing was planned yet.
+    fn keep(&self, table: &str) -> Result<(), LedgerError> {
+        let (kept, columns) = (quoted(&format!("{KEPT}{table}")), quoted_all(&self.columns_of(table)?));
         self.0.query(&format!("CREATE TABLE {kept} ({columns})"), &[])?;
         self.0.query(&format!("INSERT INTO {kept} ({columns}) SELECT {columns} FROM {}", quoted(table)), &[])?;
         Ok(())
@@ -430,11 +436,10 @@ impl<S: Sql> Record<S> {
     /// Puts the rows that were kept back into a table, by the columns that it had then.
     fn put_back(&self, table: &str) -> Result<(), LedgerError> {
         let kept = format!("{KEPT}{table}");
-        let found = self.0.query("SELECT name FROM pragma_table_info(?) ORDER BY cid", &[kept.as_str().into()])?;
-        if found.is_empty() {
+        let columns = self.columns_of(&kept)?;
+        if columns.is_empty() {
             return Ok(());
         }
-        let columns = found.iter().map(|row| row.text(0).map(str::to_owned)).collect::<Result<Vec<_>, _>>()?;
         let (into, from, columns) = (quoted(table), quoted(&kept), quoted_all(&columns));
         self.0.query(&format!("INSERT INTO {into} ({columns}) SELECT {columns} FROM {from}"), &[])?;
         self.0.query(&format!("DROP TABLE {from}"), &[])?;
@@ -443,10 +448,17 @@ impl<S: Sql> Record<S> {
 
     /// Nothing of what gave way is kept any longer.
     fn forget_kept(&self) -> Result<(), LedgerError> {
-        for (name, ..) in self.tables()? {
+        let tables = self.tables()?;
+        for name in tables.iter().map(|(name, ..)| name.as_str()).chain([IMPORTS]) {
             self.0.query(&format!("DROP TABLE IF EXISTS {}", quoted(&format!("{KEPT}{name}"))), &[])?;
         }
         Ok(())
+    }
+
+    /// The columns of a table; none where there is no such table.
+    fn columns_of(&self, table: &str) -> Result<Vec<String>, LedgerError> {
+        let found = self.0.query("SELECT name FROM pragma_table_info(?) ORDER BY cid", &[table.into()])?;
+        Ok(found.iter().map(|row| row.text(0).map(str::to_owned)).collect::<Result<_, _>>()?)
     }
 
     /// Makes a table anew, with all that belongs to it. Rows that are never deleted, such as the audit's, are kept beside it

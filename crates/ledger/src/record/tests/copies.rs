@@ -374,6 +374,23 @@ fn an_import_that_is_given_up_leaves_the_record_as_it_was_and_stopped_and_it_is_
 }
 
 #[test]
+fn an_imported_record_still_awaits_its_start_when_another_import_of_it_was_given_up() {
+    let old = record();
+    old.know_project(1001).expect("a row");
+    old.refused_at_the_door("user:nell", "read", "no", NOW).expect("a row");
+    let (head, rows) = lines(&old);
+    // Nothing is planned in it, so that another may come.
+    let new = import(&head, &rows).expect("a whole import");
+    new.import(&head, "two", "operator", NOW).expect("another begins");
+    assert!(new.give_up_import("two", "operator", "it broke off", LATER).expect("it goes on"));
+    assert!(new.awaits_start().expect("a row"), "nobody has compared and started it");
+    assert_eq!(
+        new.imported().expect("a row").map(|import| (import.id, import.is_compared)),
+        Some((ID.to_owned(), false))
+    );
+}
+
+#[test]
 fn an_import_that_has_ended_is_not_given_up_any_more_and_keeps_nothing_of_what_gave_way() {
     let (head, rows) = lines(&used());
     let new = record();
