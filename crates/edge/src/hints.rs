@@ -412,7 +412,7 @@ enum Settled {
 
 /// Why a job was played before the record was imported, and speaks of what that does not know: what it asked for may have been
 /// released and taken back since.
-fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<String> {
+pub(crate) fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<String> {
     let began: Timestamp = job.started_at.as_ref()?.parse().ok()?;
     let started_at = started_at.filter(|started_at| began < *started_at)?;
     Some(format!(

@@ -16,6 +16,7 @@ use slipway_wire::{CallError, call};
 
 use crate::denied::{Denied, Unanswered};
 use crate::gates;
+use crate::hints::before_import;
 use crate::port::ProjectHost;
 
 /// How many keys one request may name.
@@ -116,7 +117,7 @@ async fn read(host: &impl ProjectHost, gitlab: Option<&Instance>, session: &JobS
 /// Why a job that asks for all that remain gets none of it.
 fn nothing(project: &Project, version: &Version, refused: &[RefusedKey]) -> Denied {
     let says = |kind: &&str| refused.iter().any(|refused| refused.kind == *kind);
-    let kind = ["stopped", "gate-closed"].into_iter().find(says).unwrap_or("nothing-left");
+    let kind = ["stopped", "before-import", "gate-closed"].into_iter().find(says).unwrap_or("nothing-left");
     let whys: Vec<&str> = refused.iter().map(|refused| refused.why.as_str()).collect();
     let what = if whys.is_empty() {
         format!("Nothing of {} {version} is left for this job to release.", project.name)
@@ -181,6 +182,10 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         if approval.distros.is_empty() {
             // It is on its way, or released: nothing is left that a gate could keep back.
             return Ok(Ok((candidate, approval)));
+        }
+        if let Some(why) = before_import(job, record.started_after_import()?) {
+            self.refuse(key, &why)?;
+            return Ok(Err(Denied::new(409, "before-import", format!("`{key}`: {why}."))));
         }
         if let Some(stopped) = record.stopped()? {
             self.refuse(key, &stopped.to_string())?;

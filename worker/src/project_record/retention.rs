@@ -82,17 +82,20 @@ impl ProjectRecord {
         json(200, &RetentionPart { list, next })
     }
 
-    /// Whether this project can do without a file that another wants to delete.
+    /// Whether this project can do without a file that another wants to delete. What an imported record knows may be old or
+    /// forged, so until it is started it says nothing, and nothing that it may have is deleted.
     pub(super) fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Answer {
         self.know_id(project_id)?;
+        self.has_started()?;
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
         json(200, &self.record()?.leave_to_another(&config, project, object, lend, clock::now())?)
     }
 
-    /// The images that this project has in a repository in which another deletes one.
+    /// The images that this project has in a repository in which another deletes one. An imported record is silent here, too.
     pub(super) fn images_in(&self, project_id: u64, staging: &Site) -> Answer {
         self.know_id(project_id)?;
+        self.has_started()?;
         json(200, &self.record()?.images_in(staging, clock::now())?)
     }
 }

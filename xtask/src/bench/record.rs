@@ -66,6 +66,9 @@ fn measured(steps: &Steps, world: &mut World, case: &Case) -> anyhow::Result<Vec
     let (_, imported) = alone(world, |world| operator(world, &Method::Post, "import", export))?;
     figures.extend(imported.figures(case, ["import", "import cpu", "import: at rest", "import: grew by"]));
 
+    // What was imported is exported once somebody has compared and started it.
+    operator(world, &Method::Get, "comparison", "")?;
+    operator(world, &Method::Delete, "stop", r#"{"reason": "it was compared"}"#)?;
     steps.say("exporting them");
     let (again, exported) = alone(world, |world| operator(world, &Method::Get, "export", ""))?;
     ensure!(again.lines().count() > lines, "the export has fewer lines than what was imported");
