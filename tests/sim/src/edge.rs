@@ -289,10 +289,16 @@ impl Edge {
 
     /// Somebody wants something of a release. `None` when they are not answered, or else whether it is done.
     pub(crate) fn deed(&self, deed: Deed) -> Option<bool> {
-        let project = self.0.parcels[deed.parcel()?].project;
+        let parcel = deed.parcel()?;
+        let project = self.0.parcels[parcel].project;
         let is_over = self.0.is_over(deed);
         self.0.wants(deed);
-        let is_done = does(&self.record(project), &self.0, deed)?;
+        let held = self.0.held_bytes(parcel);
+        let is_done = does(&self.record(project), &self.0, deed);
+        if self.0.held_bytes(parcel) != held {
+            self.0.violated("I10", "what was held for sure has given way to other bytes");
+        }
+        let is_done = is_done?;
         if is_done && is_over {
             self.0.violated("I17", "a build stages for a release that was given up, and is told that it may");
         }
