@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use slipway_core::release::TargetState;
 use slipway_stack::Places;
 
 /// Pages that are parts of an archive: their links are to what is beside them there.
@@ -121,4 +122,163 @@ fn every_secret_that_a_deployment_may_have_is_explained_and_has_a_way_to_be_chan
             assert!(in_a_row, "docs/operators/secrets.md does not say of {name} {part}");
         }
     }
+}
+
+/// The sources of a folder, by their paths, without their tests.
+fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
+    fn read(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("tests") {
+                read(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
+                let text = fs::read_to_string(&path).expect("a source is text");
+                let own = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+                found.push((path, own));
+            }
+        }
+    }
+    let root = Places::of_this_clone().expect("tests run in a clone").root;
+    let mut found = Vec::new();
+    for folder in folders {
+        read(&root.join(folder), &mut found);
+    }
+    found
+}
+
+/// Whether a text is a word as codes and actions are: `too-late`.
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && text.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase()))
+}
+
+/// What stands between quotes in a piece of a source.
+fn quoted(piece: &str) -> BTreeSet<String> {
+    piece.split('"').skip(1).step_by(2).filter(|text| is_word(text)).map(str::to_owned).collect()
+}
+
+/// The words in the first cells of the tables below a heading.
+fn words_of_tables<'a>(page: &'a str, heading: &str) -> BTreeSet<&'a str> {
+    let (_, below) = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("there is no `{heading}`"));
+    let rows = below.lines().take_while(|line| !line.starts_with("# ")).filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+/// The kinds of problems that a source can answer with: each stands behind its status, `409, "too-late"`.
+fn kinds(source: &str) -> BTreeSet<String> {
+    let pieces: Vec<&str> = source.split('"').collect();
+    let statuses = pieces.windows(2).filter_map(|pair| {
+        let before = pair[0].trim_end().strip_suffix(',')?.trim_end();
+        let status = before.get(before.len().checked_sub(3)?..)?;
+        let is_status = status.starts_with(['4', '5']) && status.bytes().all(|byte| byte.is_ascii_digit());
+        (is_status && is_word(pair[1])).then(|| pair[1].to_owned())
+    });
+    statuses.collect()
+}
+
+#[test]
+fn every_kind_of_problem_that_the_edge_answers_with_is_in_a_table_and_every_row_is_of_one() {
+    // A job that releases all that remain is answered with the reason of one of them, or with this.
+    const ALL_THAT_REMAIN: &str = ".unwrap_or(\"nothing-left\")";
+    let mut written = BTreeSet::new();
+    for (_, source) in sources(&["worker/src", "crates/edge/src"]) {
+        written.extend(kinds(&source));
+        written.extend(source.contains(ALL_THAT_REMAIN).then(|| "nothing-left".to_owned()));
+    }
+    let root = Places::of_this_clone().expect("tests run in a clone").root;
+    let page = fs::read_to_string(root.join("docs/release-managers/problems.md")).expect("the page is there");
+    let explained = words_of_tables(&page, "## A job that is refused at once");
+    let written: BTreeSet<&str> = written.iter().map(String::as_str).collect();
+    assert_eq!(written.difference(&explained).collect::<Vec<_>>(), Vec::<&&str>::new(), "problems.md lacks these");
+    assert_eq!(explained.difference(&written).collect::<Vec<_>>(), Vec::<&&str>::new(), "nothing answers with these");
+    assert!(written.len() > 50, "{written:?}");
+}
+
+/// The parts of a call's arguments from here on: they are told apart by the commas outside of brackets.
+fn arguments(call: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, letter) in call.char_indices() {
+        match letter {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' if depth == 0 => {
+                found.push(call[start..at].trim());
+                break;
+            }
+            ')' | ']' | '}' => depth -= 1,
+            ',' if depth == 0 => {
+                found.push(call[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The actions that a source writes into the audit.
+fn actions(source: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    // Where a variable has it, and in a row that is put together on its own.
+    for (start, end) in [("let action = ", ";"), ("action: ", ".to_owned()")] {
+        let pieces = source.split(start).skip(1).filter_map(|rest| rest.split(end).next());
+        found.extend(pieces.filter(|piece| !piece.contains("fn ")).flat_map(quoted));
+    }
+    let calls = [(".change(", 2), (".sweep_row(", 1)]
+        .into_iter()
+        .flat_map(|(call, nth)| source.split(call).skip(1).map(move |rest| (nth, arguments(rest))));
+    for (nth, arguments) in calls {
+        match arguments[nth] {
+            "action" => {}
+            "stage.code()" => found.extend(["announced", "marked"].map(str::to_owned)),
+            "state.code()" => found.extend(states()),
+            // Why an approval ends.
+            "code.code()" => found.extend(
+                source.split("(Code::").skip(1).filter_map(|rest| rest.split(',').next()).map(str::to_lowercase),
+            ),
+            literal => {
+                let words = quoted(literal);
+                assert_eq!(words.len(), 1, "how is this action written? {arguments:?}");
+                found.extend(words);
+            }
+        }
+    }
+    if source.contains("{ report.state.code() }") {
+        found.extend(states());
+    }
+    found
+}
+
+/// The states whose coming is a row with their name. The two others come with a row of another.
+fn states() -> impl Iterator<Item = String> {
+    let all = TargetState::ALL.into_iter();
+    all.filter(|state| !matches!(state, TargetState::Skipped | TargetState::Expired))
+        .map(|state| state.code().to_owned())
+}
+
+#[test]
+fn every_action_that_the_audit_has_is_in_its_table_and_every_row_of_the_table_is_of_one() {
+    let written: BTreeSet<String> =
+        sources(&["crates/ledger/src"]).iter().flat_map(|(_, source)| actions(source)).collect();
+    let root = Places::of_this_clone().expect("tests run in a clone").root;
+    let page = fs::read_to_string(root.join("docs/audit.md")).expect("the page is there");
+    let (page, _) = page.split_once("\n## Canonical bytes\n").expect("the page has it");
+    let explained = words_of_tables(page, "## The actions");
+    let written: BTreeSet<&str> = written.iter().map(String::as_str).collect();
+    assert_eq!(written.difference(&explained).collect::<Vec<_>>(), Vec::<&&str>::new(), "audit.md lacks these");
+    assert_eq!(explained.difference(&written).collect::<Vec<_>>(), Vec::<&&str>::new(), "nobody writes these");
+    assert!(written.len() > 35, "{written:?}");
+}
+
+#[test]
+fn kinds_and_actions_are_found_as_sources_write_them() {
+    let set = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
+    let source =
+        "Problem::new(409, \"a-b\", \"No.\"), Problem::new(\n  503,\n  \"c\",\n), (403, \"d\"), vec![7, \"e\"]";
+    assert_eq!(kinds(source), set(&["a-b", "c", "d"]));
+    let source = "self.change(version, &actor(1, 2), \"planned\", version.as_str(), &details, now)?;
+                  let action = if x { \"held\" } else { \"lifted\" };
+                  self.sweep_row(actor, \"adopted\", site, details, now);
+                  action: if is_stopped { \"stopped\" } else { \"started\" }.to_owned(),";
+    assert_eq!(actions(source), set(&["planned", "held", "lifted", "adopted", "stopped", "started"]));
 }

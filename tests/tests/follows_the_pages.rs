@@ -58,6 +58,104 @@ fn name_and_options(command: &str) -> Option<(String, BTreeSet<String>)> {
     Some((name.to_owned(), words.filter(|word| word.starts_with("--")).map(str::to_owned).collect()))
 }
 
+/// Programs that a page can have people run beside `slipway`.
+const PROGRAMS: [&str; 11] =
+    ["apt", "apt-get", "cosign", "curl", "dnf", "docker", "git", "npm", "openssl", "podman", "skopeo"];
+
+/// Who runs what a page has beside commands of `slipway`.
+enum Runs {
+    /// What this file has.
+    Test(&'static str, &'static str),
+    /// Nobody, and why.
+    Nobody(&'static str),
+}
+
+/// What the pages have beside commands of `slipway`: the other lines of their blocks, and other programs within a sentence.
+const OTHERS: [(&str, &str, Runs); 8] = [
+    (
+        "command.md",
+        "npm install --global https://YOUR-EDGE/slipway.tgz",
+        Runs::Test("tests/tests/uses_what_is_handed_out.rs", r#"run("npm", &["install", "--global""#),
+    ),
+    (
+        "command.md",
+        "export SLIPWAY_URL=https://YOUR-EDGE SLIPWAY_PROJECT=tug",
+        Runs::Test("tests/tests/follows_the_pages.rs", r#".env("SLIPWAY_PROJECT", "tug")"#),
+    ),
+    (
+        "images.md",
+        "harbour/tug has another image as `1.1.0`: public sha256:f137…, approved sha256:1350…. Nothing was replaced.",
+        Runs::Test(
+            "crates/slipway-core/src/report.rs",
+            "has another image as `17.3.1`: public {other}, approved {digest}. Nothing",
+        ),
+    ),
+    (
+        "images.md",
+        "skopeo inspect --raw",
+        Runs::Nobody("`releases_images.rs` has skopeo name the digest, which is that of these bytes"),
+    ),
+    ("images.md", "docker pull harbour/tug@sha256:f137…", Runs::Nobody("it takes a daemon; skopeo pulls in the tests")),
+    (
+        "images.md",
+        "cosign verify harbour/tug@sha256:…",
+        Runs::Nobody("signatures are laid out as cosign does, and cosign is not there"),
+    ),
+    (
+        "withdraw.md",
+        "apt-get install",
+        Runs::Nobody("it would install on this machine; `withdraws.rs` downloads, which asks for the same file"),
+    ),
+    ("withdraw.md", "dnf makecache --refresh", Runs::Test("xtask/stack/src/dnf.rs", r#"["makecache", "--refresh"]"#)),
+];
+
+/// What a page has beside commands of `slipway`.
+fn others(page: &str) -> BTreeSet<String> {
+    let mut is_fenced = false;
+    let mut found = BTreeSet::new();
+    for line in page.lines() {
+        if line.trim_start().starts_with("```") {
+            is_fenced = !is_fenced;
+        } else if is_fenced || line.starts_with("    ") {
+            found.extend((command_of(line).is_none() && !line.trim().is_empty()).then(|| line.trim().to_owned()));
+        } else {
+            let said = line.split('`').skip(1).step_by(2);
+            let runs = |said: &&str| said.split_once(' ').is_some_and(|(program, _)| PROGRAMS.contains(&program));
+            found.extend(said.filter(runs).map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn whatever_else_the_pages_have_people_run_is_listed_with_who_runs_it() {
+    let root = Places::of_this_clone().expect("tests run in a clone").root;
+    let on_pages: BTreeSet<(String, String)> =
+        pages().iter().flat_map(|(name, page)| others(page).into_iter().map(|line| (name.clone(), line))).collect();
+    let listed: BTreeSet<(String, String)> =
+        OTHERS.iter().map(|(page, line, _)| ((*page).to_owned(), (*line).to_owned())).collect();
+    assert_eq!(on_pages.difference(&listed).collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "who runs these?");
+    assert_eq!(listed.difference(&on_pages).collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "no page has these");
+    for (page, line, runs) in &OTHERS {
+        match runs {
+            Runs::Test(file, has) => {
+                let text = fs::read_to_string(root.join(file)).unwrap_or_else(|_| panic!("there is no {file}"));
+                // The list itself runs nothing.
+                let text = text.replace(&format!("r#\"{has}\"#"), "");
+                assert!(text.contains(has), "{page}: {file} does not run `{line}`");
+            }
+            Runs::Nobody(why) => assert!(!why.is_empty(), "{page}: why does nobody run `{line}`?"),
+        }
+    }
+}
+
+#[test]
+fn what_a_page_has_beside_commands_of_slipway_is_found_in_blocks_and_in_sentences() {
+    let page = "Say `docker pull a/b`, not `docker`.\n\n    slipway status\n    npm install slipway\n\n```sh\nexport A=b\n```\n";
+    let found: Vec<String> = others(page).into_iter().collect();
+    assert_eq!(found, ["docker pull a/b", "export A=b", "npm install slipway"]);
+}
+
 /// The pages, by their names.
 fn pages() -> BTreeMap<String, String> {
     let folder = Places::of_this_clone().expect("tests run in a clone").root.join("docs/release-managers");

@@ -73,6 +73,7 @@ fn candidate() -> Candidate {
         digest: Some(Digest::of(b"deb")),
         is_closed: false,
         withdrawn: None,
+        name_taken: None,
         targets: vec![("ubuntu/jammy".to_owned(), TargetState::Staged)],
     }
 }

@@ -1,5 +1,6 @@
 //! Drills for `docs/operators/runbooks.md`: its commands are run as they stand, on a stack that is in that trouble.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -110,21 +111,42 @@ fn a_secret_that_is_changed_loses_nothing_and_the_old_one_ends() {
     assert_eq!(release.open(&world.gitlab.id_token(release.build)).status, 201, "and a job opens another");
 }
 
+/// The first cells of a table's rows below a heading, until the next one.
+fn first_cells<'a>(page: &'a str, heading: &str) -> BTreeSet<&'a str> {
+    let (_, below) = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("there is no `{heading}`"));
+    let rows = below.split("\n## ").next().unwrap_or_default().lines().filter_map(|line| line.strip_prefix("| "));
+    rows.filter_map(|row| row.split(" | ").next()).filter(|cell| *cell != "runbook").collect()
+}
+
+#[test]
+fn every_runbook_has_a_sign_and_a_drill_and_every_row_of_either_is_of_a_runbook() {
+    let page = page();
+    let mut runbooks: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert!(runbooks.remove("Drills"), "the page names its drills");
+    let signs = first_cells(&page, "# Runbooks");
+    let signs: BTreeSet<&str> =
+        signs.into_iter().map(|cell| cell.trim_start_matches('[').split("](").next().unwrap_or_default()).collect();
+    assert_eq!(signs, runbooks);
+    // What stands above all of them is tried, too.
+    runbooks.insert("stop everything");
+    assert_eq!(first_cells(&page, "## Drills"), runbooks);
+}
+
 #[test]
 fn every_drill_that_the_page_names_is_there() {
     let (page, root) = (page(), Places::of_this_clone().expect("tests run in a clone").root);
     let (_, drills) = page.split_once("\n## Drills\n").expect("the page names its drills");
-    let mut named = 0;
-    for row in drills.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
-        let mut test = String::new();
+    for row in drills.lines().skip_while(|line| !line.starts_with("|---")).skip(1) {
+        let mut test = None;
         for word in row.split('`').skip(1).step_by(2) {
             if Path::new(word).extension().is_some_and(|ending| ending == "rs") {
-                test = fs::read_to_string(root.join("tests/tests").join(word)).unwrap_or_else(|_| panic!("no {word}"));
-                named += 1;
+                let file = root.join("tests/tests").join(word);
+                test = Some(fs::read_to_string(file).unwrap_or_else(|_| panic!("no {word}")));
             } else {
+                let test = test.as_ref().unwrap_or_else(|| panic!("of which file? {row}"));
                 assert!(test.contains(&format!("fn {word}()")), "{row}");
             }
         }
+        assert!(test.is_some(), "nothing tries it: {row}");
     }
-    assert!(named >= 8, "{named}");
 }

@@ -107,8 +107,10 @@ fn a_switch_that_was_lost_or_restored_stops_everything_until_an_operator_starts_
     assert_eq!(ready(&world), "ready\n");
 
     // All that is known is in a folder; in another one it was restored, or copied.
+    // Whoever was used before they were told apart may be a copy.
     world.bind("SLIPWAY_FOLDER", "folder-1");
-    assert_eq!(ready(&world), "ready\n");
+    assert_eq!(ready(&world), "ready, stopped\n");
+    turn(&world, "DELETE", "it is none");
     let file = world.stack.folder().join("edge/workerd.capnp");
     let before = fs::read_to_string(&file).expect("a started stack has its configuration");
     world.kill(Process::Edge);

@@ -312,6 +312,16 @@ fn the_credential_that_reads_numbers_reads_nothing_else_and_a_guess_reads_none()
         assert!([403, 404].contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
     }
     assert_eq!(ask("GET", "/api/v1/projects", collector, "").ok().json(), json!([]));
+    // One that is named and not set keeps nobody else out.
+    let (job, collector) = (release.session(release.build), collector.to_owned());
+    world.configure(|config| config.replace("metrics_token = \"METRICS_TOKEN\"", "metrics_token = \"NOT_SET\""));
+    let ask = |path: &str, token: &str| {
+        send("GET", &world.edge(path), &[("authorization", format!("Bearer {token}").as_str())], "")
+    };
+    assert_eq!(ask("/api/v1/projects/tug/releases/1.0.0", &job).status, 200);
+    assert_eq!(ask("/metrics", &collector).status, 401);
+    let secrets = ask("/readyz/secrets", world.stack.secret("OPERATOR_TOKEN")).ok().text();
+    assert!(secrets.contains("NOT_SET"), "{secrets}");
     world.is_not_audited("nobody reads it here");
 }
 

@@ -160,7 +160,6 @@ fn a_file_that_two_releases_have_public_is_taken_back_from_both_or_from_neither(
         let next = world.release(version);
         next.plan(&["tug"]);
         next.declare("tug", &tug).ok();
-        next.declare("tug", &tug).ok();
         assert_eq!(next.target("tug")["state"], "staged");
         next
     };

@@ -152,7 +152,7 @@ impl From<LedgerError> for Problem {
             LedgerError::SharedJob { .. } => Self::new(409, "shared-job", detail),
             LedgerError::NotPlanned { .. } => Self::new(409, "not-planned", detail),
             LedgerError::OtherDigest { .. } => Self::new(409, "other-digest", detail),
-            LedgerError::NotReplaceable { .. } | LedgerError::StillNeeded { .. } => {
+            LedgerError::NotReplaceable { .. } | LedgerError::Promised { .. } | LedgerError::StillNeeded { .. } => {
                 Self::new(409, "not-replaceable", detail)
             }
             LedgerError::SharedFile { .. } => Self::new(409, "shared-file", detail),

@@ -190,14 +190,26 @@ async fn is_genuine(env: &Env, project_id: u64, end: &End, note: Option<&str>) -
     }
 }
 
-/// `POST …/import`.
+/// `POST …/import`. One that fails is given up: the project is what it was before, and stopped.
 pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) -> Answer {
+    let (project_id, id) = (project.id, Digest::from_bytes(clock::random()?).hex());
+    let failed = match receive(request, env, project, &id).await {
+        Ok(answer) => return Ok(answer),
+        Err(failed) => failed,
+    };
+    let fails = ToProject::ImportFails { project_id, id, why: failed.detail.clone(), by: BY.to_owned() };
+    if let Err(silent) = ask::<bool>(message::project(env, project_id), &fails).await {
+        crate::log::trouble!("a failed import of {} is not given up: {silent}; send the export again", project.name);
+    }
+    Err(failed)
+}
+
+async fn receive(request: &mut Request, env: &Env, project: &Project, id: &str) -> Answer {
     let project_id = project.id;
     let mut lines = Lines::of(request);
     let mut hasher = Hasher::default();
     let mut count: u64 = 0;
     let mut end = None;
-    let id = Digest::from_bytes(clock::random()?).hex();
     let mut batch = Vec::new();
     let mut bytes = 0;
     while let Some(line) = lines.next().await? {
@@ -218,7 +230,8 @@ pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) 
                 let what = format!("The export is of project {}, not of {}.", head.project_id, project.name);
                 return Err(Problem::new(409, "other-project", what));
             }
-            told(env, project_id, &ToProject::Import { project_id, id: id.clone(), head, by: BY.to_owned() }).await?;
+            told(env, project_id, &ToProject::Import { project_id, id: id.to_owned(), head, by: BY.to_owned() })
+                .await?;
             continue;
         }
         bytes += line.len();
@@ -227,21 +240,22 @@ pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) 
             told(
                 env,
                 project_id,
-                &ToProject::ImportRows { project_id, id: id.clone(), lines: std::mem::take(&mut batch) },
+                &ToProject::ImportRows { project_id, id: id.to_owned(), lines: std::mem::take(&mut batch) },
             )
             .await?;
             bytes = 0;
         }
     }
     if !batch.is_empty() {
-        told(env, project_id, &ToProject::ImportRows { project_id, id: id.clone(), lines: batch }).await?;
+        told(env, project_id, &ToProject::ImportRows { project_id, id: id.to_owned(), lines: batch }).await?;
     }
     let Last { end, note } = end.ok_or_else(|| broken("its last line is missing: it broke off"))?;
     if end != (End { lines: count, sha256: hasher.digest() }) {
         return Err(broken("its lines do not have the digest that the last one says"));
     }
     is_genuine(env, project_id, &end, note.as_deref()).await?;
-    let mut answer = told(env, project_id, &ToProject::ImportEnds { project_id, id, end, by: BY.to_owned() }).await?;
+    let mut answer =
+        told(env, project_id, &ToProject::ImportEnds { project_id, id: id.to_owned(), end, by: BY.to_owned() }).await?;
     let versions: Vec<Version> = serde_json::from_str(&answer.text().await?)?;
     for version in &versions {
         let add = ToDirectory::Add { project_id, version: version.clone() };
@@ -263,7 +277,11 @@ async fn told(env: &Env, project_id: u64, what: &ToProject) -> Result<Response, 
 }
 
 fn broken(why: &str) -> Problem {
-    Problem::new(400, "broken-export", format!("The export is not whole: {why}. Nothing of it runs; send it again."))
+    Problem::new(
+        400,
+        "broken-export",
+        format!("The export is not whole: {why}. Nothing of it is taken; send it again."),
+    )
 }
 
 /// The lines of a body, as they come.

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use slipway_core::promotion::MayEnd;
 use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
 use slipway_edge::package;
@@ -221,7 +222,7 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
     let may_end = async || {
         for _ in 0..ASKED_MAX {
             match may_end(env, &package).await {
-                Ok(may) => return may,
+                Ok(may) => return may == MayEnd::Now,
                 Err(_) => Delay::from(ASKED_AGAIN).await,
             }
         }
@@ -233,7 +234,7 @@ pub(crate) async fn answer(mut request: Request, env: &Env) -> Answer {
 }
 
 /// Whether the project's record lets a package become public now: what was true when the copy began need not be by its end.
-async fn may_end(env: &Env, package: &str) -> std::result::Result<bool, Silent> {
+async fn may_end(env: &Env, package: &str) -> std::result::Result<MayEnd, Silent> {
     let unnamed = || Silent(format!("`{package}` names no package"));
     let (project_id, version, key) = package::parts_of(package).ok_or_else(unnamed)?;
     ask(message::project(env, project_id), &ToProject::MayEnd { project_id, version, key }).await

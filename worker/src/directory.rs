@@ -1,5 +1,6 @@
 //! Which projects and releases there are, when people last signed out, and the switch that stops everything.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
@@ -39,12 +40,14 @@ pub struct Directory {
     state: State,
     env: Env,
     sql: DurableSql,
+    /// Who had not heard how the switch stands, as the log said last.
+    said_untold: RefCell<Vec<u64>>,
 }
 
 impl DurableObject for Directory {
     fn new(state: State, env: Env) -> Self {
         let sql = DurableSql::new(&state);
-        Self { state, env, sql }
+        Self { state, env, sql, said_untold: RefCell::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
@@ -57,7 +60,12 @@ impl DurableObject for Directory {
         self.state.storage().set_alarm(TELL_AGAIN).await?;
         match self.tell_all().await {
             Ok(untold) if untold.is_empty() => self.state.storage().delete_alarm().await?,
-            Ok(untold) => crate::log::trouble!("projects {untold:?} have not heard how the switch stands"),
+            // One that never answers is told every second, and is worth a line once.
+            Ok(untold) if *self.said_untold.borrow() != untold => {
+                crate::log::trouble!("projects {untold:?} have not heard how the switch stands");
+                self.said_untold.replace(untold);
+            }
+            Ok(_) => {}
             Err(problem) => crate::log::trouble!("the directory's alarm: {}", problem.detail),
         }
         Response::empty()
@@ -68,11 +76,17 @@ impl Directory {
     fn open(&self) -> std::result::Result<(), Problem> {
         migrate(&self.sql, &[FIRST, SIGNED_OUT, switch::SCHEMA, switch::MEMORY])?;
         if let Ok(folder) = self.env.var(FOLDER)
-            && switch::kept_in(&self.sql, &folder.to_string(), &projects()?, clock::now())?
+            && switch::kept_in(&self.sql, &folder.to_string(), self.is_used()?, &projects()?, clock::now())?
         {
             crate::log::trouble!("what Slipway knows was restored or copied: everything is stopped");
         }
         Ok(())
+    }
+
+    /// Whether anything was ever written down here, beside the turns of the switch.
+    fn is_used(&self) -> std::result::Result<bool, SqlError> {
+        let any = "SELECT 1 FROM releases UNION ALL SELECT 1 FROM signed_out LIMIT 1";
+        Ok(!self.sql.query(any, &[])?.is_empty())
     }
 
     async fn answer(&self, message: ToDirectory) -> Answer {
@@ -139,21 +153,18 @@ impl Directory {
     }
 
     /// Asks every project, once, which turn of the switch it has heard of: this directory may be new because another was lost.
-    /// Until all have answered, nothing begins.
+    /// Whoever does not answer is told by the alarm how the switch stands until they do.
     async fn ask_all(&self) -> std::result::Result<(), Problem> {
         if !switch::asks_all(&self.sql)? {
             return Ok(());
         }
-        let projects = projects()?;
-        let heard = join_all(projects.iter().map(|id| self.asked(*id, ToProject::Heard { project_id: *id }))).await;
-        for heard in heard {
-            let Some(heard) = heard else {
-                let what = "The directory is new, and a project has not said how the switch stood. Try again.";
-                return Err(Problem::new(503, "switch-unknown", what));
-            };
-            switch::heard_elsewhere(&self.sql, heard, &projects, clock::now())?;
+        let ask = async |id: u64| (id, self.asked(id, ToProject::Heard { project_id: id }).await);
+        let answers = join_all(projects()?.into_iter().map(ask)).await;
+        let silent = switch::answered(&self.sql, &answers, clock::now())?;
+        if !silent.is_empty() {
+            crate::log::trouble!("the directory is new, and projects {silent:?} have not said how the switch stood");
         }
-        Ok(switch::asked_all(&self.sql, clock::now())?)
+        Ok(())
     }
 
     /// What a project says of the last turn that it has heard of. `None` where it does not answer.

@@ -8,8 +8,7 @@ use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
 use slipway_core::api::{
-    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, Retention,
-    WithdrawalRequest,
+    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, WithdrawalRequest,
 };
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
@@ -19,6 +18,7 @@ use slipway_core::policy::policy;
 use slipway_core::query::{self, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
+use slipway_edge::retention::{self, PARTS_MAX};
 use slipway_edge::withdraw;
 use slipway_view::filter::Filter;
 use slipway_wire::Digest;
@@ -38,8 +38,6 @@ use crate::{
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_SECONDS_MAX: Duration = Duration::from_secs(10);
-/// Parts of the list of what becomes of staged packages: a hundred thousand of them.
-const RETENTION_PARTS_MAX: u32 = 500;
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
@@ -246,18 +244,22 @@ async fn api(
 
 /// The whole list, a part after the other: a record has so many requests for each.
 async fn retention(env: &Env, project: &Project) -> Answer {
-    let (mut whole, mut from): (Option<Retention>, _) = (None, None);
-    for _ in 0..RETENTION_PARTS_MAX {
-        let part: RetentionPart = ask(env, project, &ToProject::Retention { project_id: project.id, from }).await?;
-        match &mut whole {
-            Some(whole) => whole.packages.extend(part.list.packages),
-            None => whole = Some(part.list),
-        }
-        from = part.next;
-        if from.is_none() {
-            break;
-        }
-    }
+    let parts = retention::whole(async |from| {
+        let message = ToProject::Retention { project_id: project.id, from };
+        let part: RetentionPart = ask(env, project, &message).await?;
+        Ok::<_, Problem>((part.list, part.next))
+    });
+    let mut parts = parts.await?.into_iter().flatten();
+    let Some(mut whole) = parts.next() else {
+        let what = format!(
+            "The list of what {} has staged did not end within {PARTS_MAX} parts, and is not shown without its end. Ask \
+             again when its servers answer faster; or close releases that nobody needs, so that runs delete what they have \
+             staged. When each package goes is also in its release, as `expires_at`.",
+            project.name
+        );
+        return Err(Problem::new(503, "too-long", what));
+    };
+    whole.packages.extend(parts.flat_map(|part| part.packages));
     json(200, &whole)
 }
 

@@ -46,7 +46,7 @@ pub(crate) enum ToProject {
     },
     /// A package's object asks whether its act may begin.
     MayAct(Box<Ask>),
-    /// Whoever copies asks whether the end of a copy may be sent.
+    /// Whoever copies asks whether more of it may be sent, the end above all.
     MayEnd { project_id: u64, version: Version, key: Key },
     /// Somebody changes what may be released.
     Change { project_id: u64, version: Version, by: By, change: Change },
@@ -122,6 +122,8 @@ pub(crate) enum ToProject {
         end: End,
         by: String,
     },
+    /// They are not to be believed, or broke off.
+    ImportFails { project_id: u64, id: String, why: String, by: String },
     /// What the record says of its targets, beside what the repositories have.
     Compare { project_id: u64, first: u64 },
     /// What the record says of itself in numbers.

@@ -8,7 +8,8 @@ use futures_util::future::join;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::log::{Entry, Event, Level, work};
-use slipway_core::promotion::{May, Slot};
+use slipway_core::promotion::{May, MayEnd, Slot};
+use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
 use slipway_core::stop::Stopped;
 use slipway_core::store::Store;
@@ -54,8 +55,8 @@ struct UnderWay {
 #[derive(Clone)]
 struct Watched {
     project_id: u64,
-    version: slipway_core::release::Version,
-    key: slipway_core::release::Key,
+    version: Version,
+    key: Key,
     distro: String,
 }
 
@@ -243,6 +244,11 @@ impl PackageHost for Host<&PackagePromotion> {
     async fn may_act(&self, question: &Ask) -> std::result::Result<May, Silent> {
         ask(message::project(&self.object.env, question.project_id), &ToProject::MayAct(Box::new(question.clone())))
             .await
+    }
+
+    async fn may_end(&self, project_id: u64, version: &Version, key: &Key) -> std::result::Result<MayEnd, Silent> {
+        let asked = ToProject::MayEnd { project_id, version: version.clone(), key: key.clone() };
+        ask(message::project(&self.object.env, project_id), &asked).await
     }
 
     async fn stopped(&self, project_id: u64) -> std::result::Result<Option<Stopped>, Silent> {

@@ -135,6 +135,7 @@ fn is_answered_meanwhile(message: &ToProject) -> bool {
         ToProject::Import { .. }
             | ToProject::ImportRows { .. }
             | ToProject::ImportEnds { .. }
+            | ToProject::ImportFails { .. }
             | ToProject::Hear { .. }
             | ToProject::Heard { .. }
             | ToProject::Stopped { .. }
@@ -179,6 +180,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Import { .. }
         | ToProject::ImportRows { .. }
         | ToProject::ImportEnds { .. }
+        | ToProject::ImportFails { .. }
         | ToProject::Compare { .. }
         | ToProject::Measure { .. }
         | ToProject::Wake { .. }
@@ -271,13 +273,17 @@ impl ProjectRecord {
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
             ToProject::ImagesIn { project_id, staging } => self.images_in(project_id, &staging),
             ToProject::Export { project_id, by } => self.export(project_id, &by),
-            ToProject::ExportAudit { first, last, .. } => json(200, &self.record()?.export_audit(first, last)?),
+            ToProject::ExportAudit { first, last, .. } => {
+                self.has_started()?;
+                json(200, &self.record()?.export_audit(first, last)?)
+            }
             ToProject::Import { project_id, id, head, by } => self.import(project_id, &id, &head, &by),
             ToProject::ImportRows { id, lines, .. } => {
                 self.record()?.import_rows(&id, &lines).map_err(backup::not_imported)?;
                 json(200, &())
             }
             ToProject::ImportEnds { project_id, id, end, by } => self.import_ends(project_id, &id, &end, &by).await,
+            ToProject::ImportFails { id, why, by, .. } => self.import_fails(&id, &why, &by).await,
             ToProject::Compare { project_id, first } => self.comparison(project_id, first).await,
             ToProject::Measure { project_id } => self.measured(project_id).await,
             ToProject::Heard { .. } => json(200, &self.record()?.heard()?),

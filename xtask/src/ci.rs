@@ -17,9 +17,10 @@ use crate::test::{self, Suite};
 use crate::tools::{self, is_root_on_debian, output, program, run_logged, seconds};
 
 const HELP: &str = "\
-cargo xtask ci [check] [test] [deploy] [dist] [fresh]
+cargo xtask ci [check] [test] [deploy] [dist] [fresh] [--may-skip NAME]…
 
-What CI runs: all of these, or the named ones.
+What CI runs: all of these, or the named ones. What is skipped has failed, but for a test or a proof whose whole name is given
+with `--may-skip`.
     check    layout and lints
     test     every test, as `cargo xtask test`
     deploy   `wrangler deploy --dry-run`, with wrangler and its Node from npm
@@ -43,13 +44,14 @@ const NETWORK: [&str; 10] = [
 
 pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
     const PARTS: [&str; 5] = ["check", "test", "deploy", "dist", "fresh"];
-    let mut wanted = Vec::new();
+    let (mut wanted, mut may_skip) = (Vec::new(), Vec::new());
     while let Some(argument) = arguments.next()? {
         match argument {
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => {
                 print!("{HELP}");
                 return Ok(ExitCode::SUCCESS);
             }
+            lexopt::Arg::Long("may-skip") => may_skip.push(arguments.value()?.to_string_lossy().into_owned()),
             lexopt::Arg::Value(part) => {
                 let part = part.to_string_lossy().into_owned();
                 ensure!(PARTS.contains(&part.as_str()), "`{part}` is none of {}", PARTS.join(", "));
@@ -86,7 +88,19 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
     }
     proofs.took = began.elapsed().saturating_sub(suites.iter().map(|suite| suite.took).sum());
     suites.insert(0, proofs);
+    for suite in &mut suites {
+        fail_skipped(suite, &may_skip);
+    }
     Ok(if test::summary(&suites) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A machine that lacks what tests need proves less than it says: what was skipped there has failed, unless it is named.
+fn fail_skipped(suite: &mut Suite, may_skip: &[String]) {
+    let is_named =
+        |line: &String| line.split_once(": ").is_some_and(|(name, _)| may_skip.iter().any(|may| may == name));
+    let (named, others): (Vec<_>, Vec<_>) = std::mem::take(&mut suite.skipped).into_iter().partition(is_named);
+    suite.skipped = named;
+    suite.failed.extend(others.into_iter().map(|line| format!("{line} (skipped)")));
 }
 
 /// Runs one proof. `Some` is the reason why it cannot be made here.
@@ -312,4 +326,18 @@ fn in_bare_debian(steps: &Steps, places: &Places, packages: &Path, root: &Path) 
     }
     steps.say(&format!("from clone to released, fetched packages with cold caches: {}", seconds(took)));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_skipped_has_failed_unless_its_whole_name_may_be() {
+        let mut suite = Suite::named("crates");
+        suite.skipped = ["a::b: no apt-get here", "a::bc: no dnf here"].map(str::to_owned).to_vec();
+        fail_skipped(&mut suite, &["a::b".to_owned()]);
+        assert_eq!(suite.skipped, ["a::b: no apt-get here"]);
+        assert_eq!(suite.failed, ["a::bc: no dnf here (skipped)"]);
+    }
 }

@@ -19,8 +19,8 @@ const HELP: &str = "\
 cargo xtask test
 
 Builds everything and runs every test: the crates', the stories of the GitLab stand-in and of the whole stack, those of
-the `slipway` command under Node, the simulation, and a minute of fuzzing for each reader of what comes from outside. As root on Debian it installs what the tests need; otherwise it says in one
-line what to install, and runs the rest. The last line is `N passed, N failed, N skipped`.
+the `slipway` command under Node, the simulation, and 40 seconds of fuzzing for each reader of what comes from outside. As root on Debian it
+installs what the tests need; otherwise it says in one line what to install, and runs the rest. The last line is `N passed, N failed, N skipped`.
 ";
 
 /// What tests need beyond what the demo needs: a program, and the Debian packages to install for it. The only such list.

@@ -48,7 +48,7 @@ pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Resul
 /// Signs and attaches what is due.
 pub async fn attest<S: Sql>(record: &Record<S>, host: &impl AttachingHost, config: &Config) -> Result<(), LedgerError> {
     let Some(project) = record.project_id()?.and_then(|id| config.project_of_id(id)) else { return Ok(()) };
-    if config.edge.signing_key.is_none() || record.awaits_start()? {
+    if due(record, config, host.now())?.is_none() {
         return Ok(());
     }
     sign_all(record, host, config, project).await?;
@@ -191,5 +191,5 @@ async fn send<S: Sql>(
     let store = host.open(&due.public).map_err(Trouble::passing)?;
     let annotations = BTreeMap::from([("in-toto.io/predicate-type".to_owned(), PREDICATE.to_owned())]);
     let artifact = Artifact { media_type: ENVELOPE, bytes: due.envelope.as_bytes(), annotations: &annotations };
-    store.attach(&UntilStopped { record, http: host }, due.digest, artifact).await
+    store.attach(&UntilStopped { stopped: async || record.stopped(), http: host }, due.digest, artifact).await
 }

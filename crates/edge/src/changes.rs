@@ -111,12 +111,12 @@ pub fn change<S: Sql>(
         Change::Hold { keys, reason, until } => {
             let until = until.map(|until| ahead(until, HOLD_MAX, now)).transpose()?;
             let held = record.hold(version, some(keys.as_deref())?, &by.name, reasoned(reason)?, until, now)?;
-            in_time(host, version, held)?;
+            unless_too_late(host, version, held)?;
         }
         Change::Extend { keys, until, reason } => {
             let until = ahead(*until, EXTENSION_MAX, now)?;
             let held = record.extend(version, some(keys.as_deref())?, until, &by.name, reasoned(reason)?, now)?;
-            in_time(host, version, held)?;
+            unless_too_late(host, version, held)?;
         }
         Change::Lift { keys, reason } => {
             record.lift(version, some(keys.as_deref())?, &by.name, reasoned(reason)?, now)?;
@@ -148,13 +148,13 @@ pub fn change<S: Sql>(
 }
 
 /// Whoever wants something kept whose deletion is on its way hears that, and never that all is well.
-fn in_time(host: &impl ProjectHost, version: &Version, held: Held) -> Result<(), Denied> {
+fn unless_too_late(host: &impl ProjectHost, version: &Version, held: Held) -> Result<(), Denied> {
     let Held::TooLate(keys) = held else { return Ok(()) };
     host.announce(version);
     let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
     let what = format!(
-        "It is written down, but too late for {}: it is deleted from staging, or the deletion is on its way, and whether it is \
-         done is seen in a few minutes. For everything else it counts.",
+        "It is written down, but too late for {}: it is deleted from staging, or its deletion is on its way, perhaps by the job that \
+         stages other bytes instead; whether it is done is seen in a few minutes. For everything else it counts.",
         keys.join(", ")
     );
     Err(Denied::new(409, "too-late", what))

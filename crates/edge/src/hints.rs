@@ -236,7 +236,8 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             Err(refusal @ Refusal::OtherEnvironment { .. }) if !played.is_last => {
                 return Ok(Settled::NotYet(refusal.to_string()));
             }
-            // What is not shipped, or was taken back, does not remain, so whoever releases all that remain is not refused for it.
+            // What is not shipped, or was taken back itself, does not remain, so whoever releases all that remain is not refused
+            // for it.
             Err(refusal @ (Refusal::Skipped { .. } | Refusal::Withdrawn { .. }))
                 if is_for_all(candidate, &job.name) =>
             {
@@ -411,7 +412,7 @@ enum Settled {
 
 /// Why a job was played before the record was imported, and speaks of what that does not know: what it asked for may have been
 /// released and taken back since.
-fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<String> {
+pub(crate) fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<String> {
     let began: Timestamp = job.started_at.as_ref()?.parse().ok()?;
     let started_at = started_at.filter(|started_at| began < *started_at)?;
     Some(format!(

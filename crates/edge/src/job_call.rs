@@ -16,6 +16,7 @@ use slipway_wire::{CallError, call};
 
 use crate::denied::{Denied, Unanswered};
 use crate::gates;
+use crate::hints::before_import;
 use crate::port::ProjectHost;
 
 /// How many keys one request may name.
@@ -116,7 +117,7 @@ async fn read(host: &impl ProjectHost, gitlab: Option<&Instance>, session: &JobS
 /// Why a job that asks for all that remain gets none of it.
 fn nothing(project: &Project, version: &Version, refused: &[RefusedKey]) -> Denied {
     let says = |kind: &&str| refused.iter().any(|refused| refused.kind == *kind);
-    let kind = ["stopped", "gate-closed"].into_iter().find(says).unwrap_or("nothing-left");
+    let kind = ["stopped", "before-import", "gate-closed"].into_iter().find(says).unwrap_or("nothing-left");
     let whys: Vec<&str> = refused.iter().map(|refused| refused.why.as_str()).collect();
     let what = if whys.is_empty() {
         format!("Nothing of {} {version} is left for this job to release.", project.name)
@@ -128,7 +129,7 @@ fn nothing(project: &Project, version: &Version, refused: &[RefusedKey]) -> Deni
 
 impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     /// All that the job stands for, each on its own. What is on its way or released already is followed like the rest;
-    /// what is not shipped, or was taken back, does not remain.
+    /// what is not shipped, or was taken back itself, does not remain.
     async fn judge_all(&self) -> Result<(Vec<(Candidate, Approval)>, Vec<RefusedKey>), Unanswered> {
         let Self { record, project, job, version, .. } = self;
         let candidates = record.candidates_of_job(job.pipeline.id, &job.name)?;
@@ -182,6 +183,10 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             // It is on its way, or released: nothing is left that a gate could keep back.
             return Ok(Ok((candidate, approval)));
         }
+        if let Some(why) = before_import(job, record.started_after_import()?) {
+            self.refuse(key, &why)?;
+            return Ok(Err(Denied::new(409, "before-import", format!("`{key}`: {why}."))));
+        }
         if let Some(stopped) = record.stopped()? {
             self.refuse(key, &stopped.to_string())?;
             return Ok(Err(Denied::new(409, "stopped", format!("{stopped}."))));
@@ -219,6 +224,7 @@ fn denied(refusal: &Refusal) -> Denied {
         Refusal::NotStaged { .. } => (409, "not-staged"),
         Refusal::Skipped { .. } => (409, "skipped"),
         Refusal::Withdrawn { .. } => (409, "withdrawn"),
+        Refusal::NameTaken { .. } => (409, "name-taken"),
         Refusal::Closed { .. } => (409, "closed"),
     };
     Denied::new(status, kind, format!("{refusal}."))

@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use slipway_core::api::{Act, Step};
 use slipway_core::cargo::{Cargo, staged_under};
 use slipway_core::inventory::{Look, Seen, Served, Side};
-use slipway_core::promotion::{Attempt, May, Order, Outcome, Promotion, Slot, promote};
+use slipway_core::promotion::{Attempt, May, MayEnd, Order, Outcome, Promotion, Slot, promote};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::{
     ATTEMPTS_MAX, CARRY_WAIT_MAX, Next, Patience, Report, carrier_gone, cut_off_run, ended, report, unconfigured,
@@ -31,6 +31,7 @@ use slipway_wire::{
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::port::{PackageHost, Silent, Target, Told};
+use crate::until_stopped::UntilStopped;
 
 /// How long a copy in an alarm's run may take: the run ends after 15 minutes, and has to look before and after.
 pub const COPY_MAX: Duration = Duration::from_mins(13);
@@ -437,19 +438,20 @@ impl<S, H: PackageHost> Run<'_, S, H> {
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
-    /// Whether an act that was allowed may write something more. When that cannot be told, it does not.
-    async fn goes_on(&self) -> Result<(), Unreachable> {
-        let project_id = self.task.borrow().order.project_id;
-        let why = match self.host.stopped(project_id).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(stopped)) => {
+    /// By which an act that was allowed writes no more once Slipway is stopped, or the name is taken back; a stop is kept, as
+    /// what broke the act. The next run is told of a withdrawal when it asks whether it may begin, and ends.
+    fn until_stopped(&self) -> UntilStopped<'_, impl AsyncFn() -> Result<Option<String>, Silent>, H> {
+        let Order { project_id, version, key, .. } = self.task.borrow().order.clone();
+        let stopped = async move || match self.host.may_end(project_id, &version, &key).await? {
+            MayEnd::Now => Ok(None),
+            MayEnd::Withdrawn(why) => Ok(Some(why)),
+            MayEnd::Stopped(stopped) => {
                 let why = stopped.to_string();
                 self.stopped.replace(Some(stopped));
-                why
+                Ok(Some(why))
             }
-            Err(error) => error.to_string(),
         };
-        Err(Unreachable { host: "the edge".to_owned(), why })
+        UntilStopped { stopped, http: self.host }
     }
 }
 
@@ -578,11 +580,7 @@ impl<S: Sql, H: PackageHost> Courier for Run<'_, S, H> {
 
 impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
     async fn send(&self, request: WireRequest) -> Result<WireResponse, Unreachable> {
-        // An image is copied in many requests, and a stop in between must not wait for the last.
-        if !request.method().is_safe() {
-            self.goes_on().await?;
-        }
-        self.host.send(request).await
+        self.until_stopped().send(request).await
     }
 
     async fn read(
@@ -590,7 +588,11 @@ impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
         request: WireRequest,
         each: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<WireResponse, Unreachable> {
-        self.host.read(request, each).await
+        self.until_stopped().read(request, each).await
+    }
+
+    fn connections(&self) -> usize {
+        self.host.connections()
     }
 }
 
@@ -602,11 +604,11 @@ impl<S: Sql, H: PackageHost> Relay for Run<'_, S, H> {
         };
         let until = self.began.map(|began| began + COPY_MAX);
         let target = Target { order: &order, distro: &distro, before: self.arrived.get() };
-        self.goes_on().await?;
+        self.until_stopped().goes_on().await?;
         let relayed = self.host.relay(&target, transfer, until).await;
         // The host calls a copy off when Slipway is stopped meanwhile. Then that is why it broke.
         if relayed.is_err() {
-            drop(self.goes_on().await);
+            drop(self.until_stopped().goes_on().await);
         }
         relayed
     }

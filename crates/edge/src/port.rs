@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{May, Order, Slot};
+use slipway_core::promotion::{May, MayEnd, Order, Slot};
 use slipway_core::release::{Key, Version};
 use slipway_core::report::Report;
 use slipway_core::route::Site;
@@ -72,7 +72,10 @@ pub trait PackageHost: Clock + Http {
     /// Asks the project's record whether an act may begin now.
     async fn may_act(&self, ask: &Ask) -> Result<May, Silent>;
 
-    /// Whether the project is stopped now: asked while an act is under way, before each of its writes.
+    /// Asks the project's record whether an act that is under way may write something more: asked before each of its writes.
+    async fn may_end(&self, project_id: u64, version: &Version, key: &Key) -> Result<MayEnd, Silent>;
+
+    /// Whether the project is stopped now: asked while something is taken back, before each write.
     async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent>;
 
     /// Gives it back, and says how the transfer ended.

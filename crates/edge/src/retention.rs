@@ -12,7 +12,8 @@ use futures_util::stream::{self, StreamExt as _};
 use slipway_core::config::{Config, Project};
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::retention::{
-    Decision, Elsewhere, InPublic, InStaging, Keep, RUN, Sights, Stage, clocks_agree, decide, ended, expires_at, tick,
+    Consent, Decision, Elsewhere, InPublic, InStaging, Keep, RUN, Sights, Stage, clocks_agree, decide, ended,
+    expires_at, tick,
 };
 use slipway_core::route::Site;
 use slipway_core::store::Kept;
@@ -39,6 +40,9 @@ const LOOKS_AT_ONCE: usize = 12;
 const LOOK: Duration = Duration::from_secs(8);
 const PIECE: Duration = Duration::from_secs(15);
 
+/// How many parts a list may have. Each is asked for by a request, and ends where a piece of a run ends.
+pub const PARTS_MAX: usize = 500;
+
 /// What a runtime lends to the retention of a project's staged packages.
 #[allow(async_fn_in_trait, reason = "every host is single-threaded; no caller needs `Send`")]
 pub trait StagingHost: ProjectHost {
@@ -61,8 +65,8 @@ pub trait StagingHost: ProjectHost {
     /// The time by the clock of a place's server. `None` where it does not say.
     async fn server_time(&self, place: &str) -> Result<Option<Timestamp>, Trouble>;
 
-    /// Asks another project's record whether it can do without a file in staging. `lend`: from now on it must.
-    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent>;
+    /// Asks another project's record whether it can do without a file in staging. `lend`: if so, from now on it must.
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<Consent, Silent>;
 
     /// The images that another project has in a staging repository.
     async fn images_in(&self, project_id: u64, staging: &Site) -> Result<Kept, Silent>;
@@ -73,15 +77,6 @@ pub trait StagingHost: ProjectHost {
     /// Deletes a file or an image from staging, if it has these bytes, and nothing that other images need. The work may be
     /// done whatever the answer. What is sent goes through `http`, which a stop ends.
     async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble>;
-}
-
-/// Whether a run does what it has decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It only lists.
-    DryRun,
-    /// It does it.
-    Run,
 }
 
 /// A package on the list.
@@ -98,10 +93,10 @@ pub struct Listed {
     sights: Option<Sights>,
 }
 
-/// The list, or the part of it that a run has come to, and when there is something to be done again.
+/// What a run has come to, and when there is something to be done again.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    /// Packages that rest in staging.
+    /// Packages that rest in staging, with what was done of each.
     pub listed: Vec<Listed>,
     /// When there is something to be done again.
     pub due_at: Timestamp,
@@ -131,38 +126,36 @@ fn run_at<S: Sql>(record: &Record<S>, now: Timestamp) -> Result<Timestamp, Ledge
     Ok(if record.run_reached()?.is_some() { now } else { last.map_or(now, |last| last + RUN) })
 }
 
-/// Looks at what a project has staged, and in [`Mode::Run`] does what is due. A run comes as far as it may in one piece, and
-/// goes on there when it is called again; a list is whole.
+/// Looks at what a project has staged, and does what is due: as much as may be done in one piece. Called again, it goes on
+/// there.
 pub async fn run<S: Sql>(
     record: &Record<S>,
     host: &impl StagingHost,
     config: &Config,
     project: &Project,
-    mode: Mode,
 ) -> Result<Survey, LedgerError> {
-    let mut listed = Vec::new();
-    match mode {
-        Mode::DryRun => {
-            let mut from = None;
-            loop {
-                let (part, next) = list(record, host, config, project, from).await?;
-                listed.extend(part);
-                if next.is_none() {
-                    break;
-                }
-                from = next;
-            }
-        }
-        Mode::Run => {
-            record.end_loans(host.now())?;
-            find_out(record, host, config, project).await?;
-            // It may be a look alone that was due, and limits are those of an hour.
-            if run_at(record, host.now())? <= host.now() {
-                listed = go_on(record, host, config, project).await?;
-            }
-        }
-    }
+    find_out(record, host, config, project).await?;
+    // It may be a look alone that was due, and limits are those of an hour.
+    let is_due = run_at(record, host.now())? <= host.now();
+    let listed = if is_due { go_on(record, host, config, project).await? } else { Vec::new() };
     Ok(Survey { listed, due_at: due_at(record, host.now())? })
+}
+
+/// All parts of a list, from whoever makes the next one of them. `None` while more are left than it may have: a list that
+/// lacks its end looks like one that is whole.
+pub async fn whole<T, E>(
+    mut next_part: impl AsyncFnMut(Option<Going>) -> Result<(T, Option<Going>), E>,
+) -> Result<Option<Vec<T>>, E> {
+    let (mut parts, mut from) = (Vec::new(), None);
+    while parts.len() < PARTS_MAX {
+        let (part, next) = next_part(from).await?;
+        parts.push(part);
+        if next.is_none() {
+            return Ok(Some(parts));
+        }
+        from = next;
+    }
+    Ok(None)
 }
 
 /// A part of the list that the next run goes by, or the rest of the one that is under way; and what the next part needs.
@@ -402,7 +395,9 @@ async fn send<S: Sql>(
     removal: &Removal,
     kept: &Kept,
 ) -> Result<(), LedgerError> {
-    if let Err(trouble) = host.remove(&UntilStopped { record, http: host }, removal, kept).await {
+    if let Err(trouble) =
+        host.remove(&UntilStopped { stopped: async || record.stopped(), http: host }, removal, kept).await
+    {
         let Removal { version, key, .. } = removal;
         host.log(&format!("{version} {key} may not be deleted from staging, or not all of it: {trouble}"));
     }
@@ -433,7 +428,7 @@ async fn kept_beside<S: Sql>(
         }
     }
     // What has come to this project's record meanwhile is in it.
-    kept.extend(record.images_in(&object.staging)?);
+    kept.extend(record.images_in(&object.staging, host.now())?);
     // Whoever has the same image has left it to this deletion.
     kept.remove(&object.digest);
     Ok(Ok(kept))
@@ -467,7 +462,11 @@ async fn find_out<S: Sql>(
             (Some(Shown::Part), _) if now.since(removal.begun_at) >= FINISHED_WITHIN => Removed::StillThere,
             (Some(Shown::Part), _) => {
                 record.look_later(&removal, now + FINISHED_AFTER, None)?;
-                if let Ok(kept) = kept_beside(record, host, config, project, &removal.object()).await? {
+                // What others said holds for a while only, and theirs, too, is half an image by now.
+                let object = removal.object();
+                if elsewhere(host, config, project, &object, true).await == Elsewhere::Free
+                    && let Ok(kept) = kept_beside(record, host, config, project, &object).await?
+                {
                     send(record, host, &removal, &kept).await?;
                 }
                 continue;
@@ -567,11 +566,15 @@ async fn elsewhere(
     let others = config.projects.iter().filter(|other| other.id != project.id);
     let answers = others.map(async |other| (other, host.can_do_without(other.id, object, lend).await));
     let answers = join_all(answers).await;
-    if let Some((other, _)) = answers.iter().find(|(_, answer)| matches!(answer, Ok(false))) {
-        return Elsewhere::Needed(other.name.to_string());
+    let who_says = |consent: Consent| {
+        let other = answers.iter().find(|(_, answer)| answer.as_ref().is_ok_and(|answer| *answer == consent));
+        other.map(|(other, _)| other.name.to_string())
+    };
+    if let Some(other) = who_says(Consent::No) {
+        return Elsewhere::Needed(other);
     }
     if answers.iter().any(|(_, answer)| answer.is_err()) {
         return Elsewhere::Unread;
     }
-    Elsewhere::Free
+    who_says(Consent::NotYet).map_or(Elsewhere::Free, Elsewhere::NotYet)
 }

@@ -1,24 +1,32 @@
 //! A network that sends nothing that could change anything while Slipway is stopped.
 
-use slipway_ledger::{Record, Sql};
+use std::fmt::Display;
+
 use slipway_wire::{Http, Request, Response, Unreachable};
 
-/// What a project's record lends to work that takes many requests: a stop in between must not wait for the last of them.
-pub(crate) struct UntilStopped<'a, S, H> {
-    pub(crate) record: &'a Record<S>,
+/// What is lent to work that takes many requests: a stop in between must not wait for the last of them.
+pub(crate) struct UntilStopped<'a, F, H> {
+    /// Who says why nothing may be changed any more: a project's record, or whoever asks it.
+    pub(crate) stopped: F,
     pub(crate) http: &'a H,
 }
 
-impl<S: Sql, H: Http> Http for UntilStopped<'_, S, H> {
+impl<F: AsyncFn() -> Result<Option<W>, E>, W: Display, E: Display, H> UntilStopped<'_, F, H> {
+    /// Whether anything may be changed now. Whoever cannot say it may be stopped.
+    pub(crate) async fn goes_on(&self) -> Result<(), Unreachable> {
+        let why = match (self.stopped)().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(why)) => why.to_string(),
+            Err(error) => error.to_string(),
+        };
+        Err(Unreachable { host: "the edge".to_owned(), why })
+    }
+}
+
+impl<F: AsyncFn() -> Result<Option<W>, E>, W: Display, E: Display, H: Http> Http for UntilStopped<'_, F, H> {
     async fn send(&self, request: Request) -> Result<Response, Unreachable> {
         if !request.method().is_safe() {
-            // A record that cannot be read may be stopped.
-            let why = match self.record.stopped() {
-                Ok(None) => return self.http.send(request).await,
-                Ok(Some(stopped)) => stopped.to_string(),
-                Err(error) => error.to_string(),
-            };
-            return Err(Unreachable { host: "the edge".to_owned(), why });
+            self.goes_on().await?;
         }
         self.http.send(request).await
     }
@@ -38,7 +46,10 @@ mod tests {
 
     use futures_util::FutureExt as _;
     use slipway_core::time::Timestamp;
+    use slipway_ledger::Record;
     use slipway_ledger::rusqlite::Database;
+
+    use crate::port::Silent;
 
     use super::*;
 
@@ -55,13 +66,17 @@ mod tests {
         async fn read(&self, request: Request, _: &mut dyn FnMut(&[u8]) -> bool) -> Result<Response, Unreachable> {
             self.send(request).await
         }
+
+        fn connections(&self) -> usize {
+            2
+        }
     }
 
     #[test]
     fn while_slipway_is_stopped_everything_can_be_read_and_nothing_is_sent_that_changes_anything() {
         let record = Record::open(Database::in_memory()).expect("a record");
         let wire = Wire::default();
-        let http = UntilStopped { record: &record, http: &wire };
+        let http = UntilStopped { stopped: async || record.stopped(), http: &wire };
         let sends = |method: &str| {
             let request = http::Request::builder().method(method).uri("https://registry.example.com/");
             let before = wire.0.get();
@@ -79,5 +94,17 @@ mod tests {
         }
         record.start("operator", "it is withdrawn", Timestamp(2)).expect("a switch");
         assert!(changes.into_iter().all(|method| sends(method).is_ok()));
+    }
+    #[test]
+    fn where_nobody_can_say_whether_it_is_stopped_nothing_is_changed() {
+        let wire = Wire::default();
+        let stopped = async || Err::<Option<String>, _>(Silent("the record is away".to_owned()));
+        let http = UntilStopped { stopped, http: &wire };
+        for (method, sent) in [("GET", true), ("DELETE", false)] {
+            let request = http::Request::builder().method(method).uri("https://registry.example.com/");
+            let request = request.body(Vec::new()).expect("a request");
+            assert_eq!(http.send(request).now_or_never().expect("nothing waits").is_ok(), sent, "{method}");
+        }
+        assert_eq!((wire.0.get(), http.connections()), (1, 2), "as many connections as the network has");
     }
 }

@@ -4,7 +4,7 @@
 //! object looks, takes the destination's slot, so that nobody else writes the name meanwhile, asks the record whether it may
 //! begin, writes that down, acts, and looks again. Killed anywhere, it goes on.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use slipway_core::withdrawal::{
     self, ATTEMPTS_MAX, MayWithdraw, Outcome, Withdrawal, Withdraws, floated, users_see, withdraw,
 };
 use slipway_ledger::{LedgerError, Record, Sql, TakenBack, Withdrawing, Work};
-use slipway_wire::{Digest, Http, Request as WireRequest, Response as WireResponse, Unreachable};
+use slipway_wire::Digest;
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::changes::{By, reasoned};
@@ -29,6 +29,7 @@ use crate::denied::{Denied, Unanswered};
 use crate::job_call::KEYS_MAX;
 use crate::package;
 use crate::port::{PackageHost, ProjectHost};
+use crate::until_stopped::UntilStopped;
 
 /// When a report that the record did not acknowledge is sent again.
 const REPORT_AGAIN: Duration = Duration::from_secs(2);
@@ -177,7 +178,7 @@ async fn run<S: Sql>(work: &Work<S>, host: &impl PackageHost, mut task: Withdraw
         let name = Name::of(&distro, &filename).map_err(|error| error.to_string())?;
         Ok((store, name))
     });
-    let run = Run { work, host, task: RefCell::new(task.clone()), slot_asked_at: Cell::new(host.now()) };
+    let run = Run { work, host, task: RefCell::new(task.clone()) };
     if task.runs_since.take().is_some() {
         // It was cut off, and could not give its slot back. One whose runs are all cut off ends like any other trouble.
         run.ended().await;
@@ -191,7 +192,11 @@ async fn run<S: Sql>(work: &Work<S>, host: &impl PackageHost, mut task: Withdraw
         Ok(_) if task.patience.troubled > ATTEMPTS_MAX => Outcome::Troubled(Trouble::passing(
             "the edge was stopped each time before it could end; its log may say why",
         )),
-        Ok((store, name)) => withdraw(&run, &run, &store, &name, &withdrawal, begun).await,
+        Ok((store, name)) => {
+            // An image goes in many requests, and a stop in between must not wait for the last.
+            let http = UntilStopped { stopped: async || host.stopped(withdrawal.project_id).await, http: host };
+            withdraw(&http, &run, &store, &name, &withdrawal, begun).await
+        }
         Err(lacks) => Outcome::Troubled(Trouble::lasting(slipway_core::problem::Code::NotConfigured, lacks)),
     };
     let mut task = run.task.into_inner();
@@ -209,8 +214,6 @@ struct Run<'a, S, H> {
     work: &'a Work<S>,
     host: &'a H,
     task: RefCell<Withdrawing>,
-    /// When its slot was asked for last.
-    slot_asked_at: Cell<Timestamp>,
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
@@ -227,7 +230,7 @@ impl<S, H: PackageHost> Run<'_, S, H> {
             },
             distro,
             transfers: self.host.transfers(&public.place),
-            asked_at: self.slot_asked_at.get(),
+            asked_at: self.task.borrow().slot_asked_at.unwrap_or(Timestamp(0)),
         };
         (public.place, ask)
     }
@@ -249,7 +252,7 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
     }
 
     async fn slot(&self) -> Slot {
-        self.slot_asked_at.set(self.host.now());
+        self.task.borrow_mut().slot_asked_at = Some(self.host.now());
         let (place, ask) = self.ask();
         // An account that does not answer has perhaps lent the slot; its lease ends by itself.
         self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 })
@@ -275,29 +278,5 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
         let (place, AskSlot { package, distro, asked_at, .. }) = self.ask();
         // When this fails, the lease ends by itself.
         drop(self.host.slot_ended(&place, &SlotEnded { package, distro, asked_at, ending: Ending::Other }).await);
-    }
-}
-
-impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
-    async fn send(&self, request: WireRequest) -> Result<WireResponse, Unreachable> {
-        // An image goes in many requests, and a stop in between must not wait for the last.
-        if !request.method().is_safe() {
-            let project_id = self.task.borrow().withdrawal.project_id;
-            let why = match self.host.stopped(project_id).await {
-                Ok(None) => return self.host.send(request).await,
-                Ok(Some(stopped)) => stopped.to_string(),
-                Err(error) => error.to_string(),
-            };
-            return Err(Unreachable { host: "the edge".to_owned(), why });
-        }
-        self.host.send(request).await
-    }
-
-    async fn read(
-        &self,
-        request: WireRequest,
-        each: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<WireResponse, Unreachable> {
-        self.host.read(request, each).await
     }
 }

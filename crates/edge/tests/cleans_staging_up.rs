@@ -2,52 +2,41 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use slipway_core::api::{Expectation, StagedFile};
+use slipway_core::api::StagedFile;
 use slipway_core::cargo::{Cargo, Kind};
 use slipway_core::config::Config;
-use slipway_core::expectation::Planned;
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{Order, OrderTarget};
-use slipway_core::release::{Key, Maturity, Version};
-use slipway_core::retention::{Decision, RUN};
-use slipway_core::route::{How, Site};
-use slipway_core::secret::JobSession;
-use slipway_core::signing::{PublicKey, Signature, Signer, SigningError};
+use slipway_core::promotion::Order;
+use slipway_core::release::{Maturity, Version};
+use slipway_core::retention::{Cause, Consent, Decision, Keep, RUN, Stage};
+use slipway_core::route::Site;
+use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::store::{Kept, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
-use slipway_edge::retention::{Mode, StagingHost, due_at, run};
+use slipway_edge::retention::{Listed, PARTS_MAX, StagingHost, due_at, list, run, whole};
 use slipway_ledger::rusqlite::Database;
 use slipway_ledger::{Held, Record, Removal, Sight, Sql as _, StagedObject, UNANSWERED, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
-const NOW: Timestamp = Timestamp(1_795_392_000_000);
-const JAMMY: &str = "ubuntu/jammy";
+use support::{JAMMY, NOW, PIPELINE, config, key, planned, record, release_job, session, site, version};
+
+mod support;
+
 const NAMES: [&str; 3] = ["one", "three", "two"];
 
-const CONFIG: &str = r#"
-    [edge]
-    url = "https://slipway.example.com"
-    [gitlab]
-    url = "https://gitlab.example.com"
-    token = "GITLAB_TOKEN"
+/// Beside what every story begins with.
+const MORE: &str = r#"
     [retention]
     enabled = true
     files_per_run = 2
-    [places.depot]
-    kind = "packagecloud"
-    url = "https://packages.example.com"
-    token = "PLACE_TOKEN"
-    [[routes]]
-    kinds = ["deb"]
-    staging = { place = "depot", repository = "harbour-ci/pre-release" }
-    public = { place = "depot", repository = "harbour/stable" }
     [places.images]
     kind = "registry"
     url = "https://registry.example.com"
@@ -57,11 +46,6 @@ const CONFIG: &str = r#"
     kinds = ["image"]
     staging = { place = "images", repository = "harbour/staging" }
     public = { place = "images", repository = "harbour/app" }
-    [[projects]]
-    id = 1001
-    namespace_id = 71
-    name = "tug"
-    webhook_token = "WEBHOOK_TOKEN"
     [[projects]]
     id = 1002
     namespace_id = 71
@@ -87,8 +71,9 @@ struct Host {
     staged: RefCell<BTreeMap<String, Digest>>,
     deleted: RefCell<Vec<String>>,
     does: Cell<Does>,
-    /// Whether the other project can do without its files.
+    /// Whether the other project can do without its files; or its record, which says that itself.
     is_free: Cell<Option<bool>>,
+    other: Option<(Rc<Record<Database>>, Config)>,
     lent: Cell<u32>,
     /// How often somebody has looked into staging, and whether it shows nothing of what it has.
     looks: Cell<u32>,
@@ -100,6 +85,8 @@ struct Host {
     /// The images of the other project, and those that the last deletion was to keep.
     others: RefCell<Kept>,
     kept: RefCell<Kept>,
+    /// Whether the other project says which images it has.
+    tells_images: Cell<bool>,
     /// Whether whoever sends a deletion dies there.
     dies: Cell<bool>,
     /// What happens when the other project is asked to lend a file.
@@ -111,18 +98,6 @@ struct Host {
 /// What the server has a file or an image as.
 fn name_of(under: &str, cargo: &Cargo) -> String {
     if cargo.file().is_some() { cargo.to_string() } else { under.to_owned() }
-}
-
-struct Pen;
-
-impl Signer for Pen {
-    fn public_key(&self) -> &PublicKey {
-        const { &PublicKey::from_bytes([7; 32]) }
-    }
-
-    async fn sign(&self, _message: &[u8]) -> Result<Signature, SigningError> {
-        Ok(Signature::from_bytes([7; 64]))
-    }
 }
 
 impl Clock for Host {
@@ -151,9 +126,9 @@ impl Http for Host {
 }
 
 impl ProjectHost for Host {
-    type Signer = Pen;
+    type Signer = NoSigner;
 
-    async fn signer(&self) -> Result<Option<Pen>, SigningError> {
+    async fn signer(&self) -> Result<Option<NoSigner>, SigningError> {
         Ok(None)
     }
 
@@ -200,17 +175,24 @@ impl StagingHost for Host {
         Ok(Some(self.now() + self.apart.get()))
     }
 
-    async fn can_do_without(&self, project_id: u64, _: &StagedObject, lend: bool) -> Result<bool, Silent> {
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<Consent, Silent> {
         assert_eq!(project_id, 1002, "its own record is not asked");
         self.lent.set(self.lent.get() + u32::from(lend));
         if lend && let Some(at_lend) = self.at_lend.take() {
             at_lend();
         }
-        self.is_free.get().ok_or_else(|| Silent("it is away".to_owned()))
+        if let Some((record, config)) = &self.other {
+            let project = config.project_of_id(project_id).expect("the other project");
+            let consent = record.leave_to_another(config, project, object, lend, self.now());
+            return Ok(consent.expect("a working record"));
+        }
+        let consent = |is_free| if is_free { Consent::Yes } else { Consent::No };
+        self.is_free.get().map(consent).ok_or_else(|| Silent("it is away".to_owned()))
     }
 
     async fn images_in(&self, _: u64, _: &Site) -> Result<Kept, Silent> {
-        self.is_free.get().map(|_| self.others.borrow().clone()).ok_or_else(|| Silent("it is away".to_owned()))
+        let is_there = self.is_free.get().is_some() && self.tells_images.get();
+        is_there.then(|| self.others.borrow().clone()).ok_or_else(|| Silent("it is away".to_owned()))
     }
 
     async fn has_whole(&self, removal: &Removal) -> Result<bool, Trouble> {
@@ -246,28 +228,21 @@ struct Edge {
     config: Config,
 }
 
-fn version() -> Version {
-    "1.2.0".parse().expect("a version")
-}
-
-/// What several pieces of a run did together.
-trait Together {
-    fn concat_sets(self) -> BTreeSet<String>;
-}
-
-impl Together for Vec<BTreeSet<String>> {
-    fn concat_sets(self) -> BTreeSet<String> {
-        self.into_iter().flatten().collect()
-    }
+/// What becomes of each package, as a step and its key. One that stays has none.
+fn steps(listed: &[Listed]) -> BTreeSet<String> {
+    let step = |of: &Listed| match &of.decision {
+        Decision::Announce(_) => Some("announce"),
+        Decision::Mark(_) => Some("mark"),
+        Decision::Delete(_) if !of.waits_for_limits => Some("delete"),
+        Decision::TakeBack(_) => Some("take back"),
+        Decision::Delete(_) | Decision::Keep(_) => None,
+    };
+    listed.iter().filter_map(|of| Some(format!("{} {}", step(of)?, of.package.key))).collect()
 }
 
 /// The one target of a package.
 fn target(version: &Version, kind: Kind) -> String {
     if kind == Kind::Image { format!(":{version}") } else { JAMMY.to_owned() }
-}
-
-fn key(name: &str) -> Key {
-    name.parse().expect("a key")
 }
 
 impl Edge {
@@ -279,7 +254,7 @@ impl Edge {
     /// One of these packages.
     fn of(packages: &[(&str, Kind)]) -> Self {
         let edge = Self {
-            record: Rc::new(Record::open(Database::in_memory()).expect("a record")),
+            record: Rc::new(record()),
             host: Host {
                 now: Cell::new(NOW),
                 apart: Cell::default(),
@@ -287,6 +262,7 @@ impl Edge {
                 deleted: RefCell::default(),
                 does: Cell::new(Does::It),
                 is_free: Cell::new(Some(true)),
+                other: None,
                 lent: Cell::default(),
                 looks: Cell::default(),
                 is_out: Cell::default(),
@@ -294,13 +270,13 @@ impl Edge {
                 whole: RefCell::default(),
                 others: RefCell::default(),
                 kept: RefCell::default(),
+                tells_images: Cell::new(true),
                 dies: Cell::default(),
                 at_lend: RefCell::default(),
                 meanwhile: RefCell::default(),
             },
-            config: Config::parse(CONFIG).expect("a good file"),
+            config: config(MORE),
         };
-        edge.record.know_project(1001).expect("known");
         for (name, kind) in packages {
             edge.plans(&version(), name, *kind);
             edge.stages(&version(), name, *kind, true);
@@ -310,41 +286,21 @@ impl Edge {
         edge
     }
 
-    fn job(&self) -> JobSession {
-        serde_json::from_value(serde_json::json!({
-            "project_id": 1001, "project_path": "harbour/tug", "pipeline_id": 7, "job_id": 1, "user": "mira", "user_id": 7,
-            "user_level": null, "environment": null, "environment_protected": false, "ref_name": "v1.2.0", "sha": "aa",
-            "token_id": "t", "ends_at": self.host.now().0,
-        }))
-        .expect("a session")
-    }
-
     fn plans(&self, version: &Version, name: &str, kind: Kind) {
-        let site = |place: &str, repository: &str| Site { place: place.to_owned(), repository: repository.to_owned() };
-        let is_image = kind == Kind::Image;
-        let (staging, public) = if is_image {
-            (site("images", "harbour/staging"), site("images", "harbour/app"))
-        } else {
-            (site("depot", "harbour-ci/pre-release"), site("depot", "harbour/stable"))
-        };
-        let planned = Planned {
-            key: key(name),
-            expect: Expectation {
-                distros: if is_image { Vec::new() } else { vec![JAMMY.to_owned()] },
-                tags: if is_image { vec![version.to_string()] } else { Vec::new() },
-                kind,
-                architecture: None,
-                release_job: format!("release: [{name} {version}]"),
-                environment: format!("release/{name} {version}"),
-                release_all_job: None,
-                release_all_environment: None,
-                skip: None,
-            },
-            staging,
-            targets: vec![OrderTarget { distro: target(version, kind), public, how: How::Copy }],
-        };
-        let policy = &self.config.policy;
-        self.record.expect(version, &self.job(), policy, Maturity::Final, &[planned], self.host.now()).expect("a plan");
+        let mut planned = planned(name, &[&target(version, kind)]);
+        // One pipeline plans them all here, and each of its jobs is of one package.
+        planned.expect.release_job = release_job(&format!("{name} {version}"));
+        planned.expect.environment = format!("release/{name} {version}");
+        if kind == Kind::Image {
+            let site = |repository| Site { place: "images".to_owned(), ..site(repository) };
+            planned.expect.kind = kind;
+            planned.expect.distros = Vec::new();
+            planned.expect.tags = vec![version.to_string()];
+            planned.staging = site("harbour/staging");
+            planned.targets[0].public = site("harbour/app");
+        }
+        let (by, policy) = (session(PIPELINE), &self.config.policy);
+        self.record.expect(version, &by, policy, Maturity::Final, &[planned], self.host.now()).expect("a plan");
     }
 
     /// Declares a package that staging has, and looks at it, unless staging cannot be read.
@@ -357,7 +313,7 @@ impl Edge {
         };
         let is_image = image.is_some();
         let file = StagedFile { filename: filename.clone(), image, digest, size: 3 };
-        self.record.declare(version, &key(name), &file, false, &self.job(), now).expect("declared");
+        self.record.declare(version, &key(name), &file, false, &session(PIPELINE), now).expect("declared");
         if is_read {
             let target = target(version, kind);
             self.record.seen_in_staging(version, &key(name), &target, &digest, &Sight::Declared, now).expect("a look");
@@ -368,29 +324,30 @@ impl Edge {
         digest
     }
 
-    /// The keys that the list has a step for, with the step's name.
-    fn lists(&self, mode: Mode) -> BTreeSet<String> {
+    /// The keys that the list has a step for, with the step's name: all its parts, as whoever asks for it has them.
+    fn lists(&self) -> BTreeSet<String> {
+        steps(&self.list())
+    }
+
+    fn list(&self) -> Vec<Listed> {
         let project = self.config.project("tug").expect("the project");
-        let survey = run(&self.record, &self.host, &self.config, project, mode);
-        let survey = survey.now_or_never().expect("nothing waits").expect("a working record");
-        let step = |decision: &Decision, waits: bool| match decision {
-            Decision::Announce(_) => Some("announce"),
-            Decision::Mark(_) => Some("mark"),
-            Decision::Delete(_) if !waits => Some("delete"),
-            Decision::TakeBack(_) => Some("take back"),
-            Decision::Delete(_) | Decision::Keep(_) => None,
-        };
-        let listed = survey.listed.iter();
-        listed
-            .filter_map(|of| Some(format!("{} {}", step(&of.decision, of.waits_for_limits)?, of.package.key)))
-            .collect()
+        let parts = whole(async |from| list(&self.record, &self.host, &self.config, project, from).await);
+        let parts = parts.now_or_never().expect("nothing waits").expect("a working record");
+        parts.expect("not too many parts").concat()
+    }
+
+    /// One piece of a run: what it did.
+    fn goes_on(&self) -> BTreeSet<String> {
+        let project = self.config.project("tug").expect("the project");
+        let survey = run(&self.record, &self.host, &self.config, project);
+        steps(&survey.now_or_never().expect("nothing waits").expect("a working record").listed)
     }
 
     /// Runs an hour apart, until something is deleted or so many days are over. Each does what the list before it said.
     fn runs(&self, days: u64) {
         for _ in 0..days * 24 {
-            let (wanted, before) = (self.lists(Mode::DryRun), self.host.deleted.borrow().len());
-            assert_eq!(self.lists(Mode::Run), wanted);
+            let (wanted, before) = (self.lists(), self.host.deleted.borrow().len());
+            assert_eq!(self.goes_on(), wanted);
             let deleted = self.host.deleted.borrow()[before..].to_vec();
             if self.host.does.get() == Does::It {
                 let due = wanted.iter().filter_map(|step| step.strip_prefix("delete "));
@@ -406,7 +363,7 @@ impl Edge {
     /// The time after which a look decides what became of a deletion.
     fn looks_again(&self) {
         self.passes(UNANSWERED);
-        assert_eq!(self.lists(Mode::Run), BTreeSet::new());
+        assert_eq!(self.goes_on(), BTreeSet::new());
     }
 
     /// So much time passes, with a run in each of its hours that has nothing to do.
@@ -418,14 +375,15 @@ impl Edge {
         self.record.sql().query(sql, &[hour_ago.into(), ms.into()]).expect("the clock");
     }
 
-    /// One whole run: what each of its pieces did.
-    fn whole_run(&self) -> Vec<BTreeSet<String>> {
-        let mut pieces = vec![self.lists(Mode::Run)];
+    /// One whole run: in how many pieces, and what it did.
+    fn whole_run(&self) -> (usize, BTreeSet<String>) {
+        let (mut pieces, mut did) = (1, self.goes_on());
         while self.record.run_reached().expect("a row").is_some() {
-            assert!(pieces.len() < 100, "it ends");
-            pieces.push(self.lists(Mode::Run));
+            assert!(pieces < 100, "it ends");
+            pieces += 1;
+            did.extend(self.goes_on());
         }
-        pieces
+        (pieces, did)
     }
 
     fn passes(&self, time: Duration) {
@@ -475,10 +433,10 @@ fn what_the_answer_was_does_not_matter_and_one_that_is_lost_blocks_nothing() {
     let late = Held::TooLate(vec![key("one"), key("three")]);
     assert_eq!(hold(), late, "the request may still arrive");
     edge.passes(Duration::from_mins(1));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(hold(), late);
     edge.passes(Duration::from_mins(1));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(hold(), Held::InTime);
     assert_eq!((edge.deleted().len(), edge.audited("not-deleted")), (0, 2));
 }
@@ -495,6 +453,39 @@ fn another_project_that_needs_the_file_or_does_not_answer_keeps_it() {
 }
 
 #[test]
+fn a_file_that_another_project_has_too_is_on_the_list_to_be_deleted_when_the_run_does_it_and_waits_until_then() {
+    let day = |number: u64| Duration::from_hours(24 * number);
+    let mut edge = Edge::of(&[("one", Kind::Deb)]);
+    let buoy = Edge::of(&[("one", Kind::Deb)]).record;
+    edge.host.other = Some((Rc::clone(&buoy), edge.config.clone()));
+    let (config, project) = (&edge.config, edge.config.project("buoy").expect("the other project"));
+    let (began, mut waited) = (edge.host.now(), false);
+    while edge.deleted().is_empty() {
+        let now = edge.host.now();
+        let passed = now.since(began);
+        assert!(passed <= day(15), "it goes at last");
+        buoy.count_time(now, true).expect("the other's clock");
+        // The other's notice begins four days after this one's.
+        for (stage, at) in [(Stage::Announced, day(4)), (Stage::Marked, day(7))] {
+            if passed == at {
+                let of = buoy.resting_one(config, project, &version(), &key("one"), now).expect("rows");
+                let of = of.expect("it rests there");
+                assert!(buoy.take_step(&of, stage, Cause::Closed, now, now).expect("a step"));
+            }
+        }
+        let list = edge.list();
+        assert_eq!(edge.goes_on(), steps(&list));
+        let is_listed = steps(&list).contains("delete one");
+        assert_eq!(edge.deleted().len(), usize::from(is_listed), "{passed:?}");
+        assert_eq!(is_listed, passed >= day(14), "three and seven days after four: {passed:?}");
+        waited |= list.iter().any(|of| of.decision == Decision::Keep(Keep::WaitsFor("buoy".to_owned())));
+        edge.passes(RUN);
+    }
+    assert!(waited);
+    assert_eq!(edge.audited("kept"), 0, "it was never taken back");
+}
+
+#[test]
 fn clocks_that_do_not_agree_and_a_clock_that_jumps_delete_nothing_early() {
     let edge = Edge::new();
     edge.host.apart.set(Duration::from_hours(1));
@@ -504,12 +495,12 @@ fn clocks_that_do_not_agree_and_a_clock_that_jumps_delete_nothing_early() {
     // Ten years at once, of the edge and the server alike, and back again.
     let edge = Edge::new();
     let right = edge.host.now();
-    edge.lists(Mode::Run);
+    edge.goes_on();
     for _ in 0..10 {
         edge.host.now.set(right + Duration::from_hours(24 * 3650));
-        edge.lists(Mode::Run);
+        edge.goes_on();
         edge.host.now.set(right);
-        edge.lists(Mode::Run);
+        edge.goes_on();
     }
     assert_eq!((edge.audited("announced"), edge.audited("marked")), (3, 0));
     assert!(edge.deleted().is_empty());
@@ -544,10 +535,10 @@ fn one_look_that_shows_nothing_proves_nothing() {
     edge.runs(30);
     assert_eq!(edge.audited("deleted"), 0);
     edge.passes(UNANSWERED.saturating_sub(Duration::from_secs(1)));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.audited("deleted"), 0, "no distance is between the two");
     edge.passes(Duration::from_secs(1));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.audited("deleted"), 2);
 }
 
@@ -560,7 +551,7 @@ fn a_staging_that_cannot_be_read_after_a_deletion_is_asked_again_after_a_while_a
     edge.host.is_broken.set(true);
     let before = edge.host.looks.get();
     for _ in 0..60 {
-        edge.lists(Mode::Run);
+        edge.goes_on();
         edge.passes(Duration::from_secs(1));
     }
     assert_eq!(edge.host.looks.get() - before, 2, "once for each");
@@ -584,14 +575,14 @@ fn a_stop_in_the_middle_of_an_image_is_heard_before_its_next_request_and_the_res
     let edge = Edge::of(&[("app", Kind::Image)]);
     let record = Rc::clone(&edge.record);
     let now = edge.host.now();
-    let due = |edge: &Edge| edge.lists(Mode::DryRun).contains("delete app");
+    let due = |edge: &Edge| edge.lists().contains("delete app");
     while !due(&edge) {
-        edge.lists(Mode::Run);
+        edge.goes_on();
         edge.passes(RUN);
     }
     let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
     *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.deleted(), [""; 0], "only its part was deleted");
     assert!(edge.host.whole.borrow().is_empty());
 
@@ -604,7 +595,7 @@ fn a_stop_in_the_middle_of_an_image_is_heard_before_its_next_request_and_the_res
 
     edge.record.start("operator", "they were right", edge.host.now()).expect("a switch");
     edge.passes(Duration::from_mins(10));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.deleted(), ["app"], "what was begun is finished");
     edge.looks_again();
     assert_eq!((edge.audited("deleted"), edge.audited("not-deleted")), (1, 0));
@@ -616,14 +607,14 @@ fn a_stop_between_two_names_of_a_package_leaves_the_second_as_one_that_was_never
     let second = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
         SELECT version, key, 'ubuntu/noble', public_place, public_repository, how, state, since FROM targets";
     edge.record.sql().query(second, &[]).expect("a second target");
-    while !edge.lists(Mode::DryRun).contains("delete one") {
-        edge.lists(Mode::Run);
+    while !edge.lists().contains("delete one") {
+        edge.goes_on();
         edge.passes(RUN);
     }
     let (record, now) = (Rc::clone(&edge.record), edge.host.now());
     let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
     *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
-    edge.lists(Mode::Run);
+    edge.goes_on();
     assert_eq!(edge.deleted(), ["one"], "one request was on its way already");
     assert_eq!((edge.audited("not-sent"), edge.record.removals().expect("rows").len()), (1, 1));
 }
@@ -652,49 +643,69 @@ fn a_run_of_many_pieces_does_what_the_one_list_before_it_says_and_its_limits_hol
     let mut edge = Edge::of(&packages);
     edge.config.retention.files_per_run = 130;
     for (step, days) in [("announce", 3), ("mark", 7)] {
-        let wanted = edge.lists(Mode::DryRun);
+        let wanted = edge.lists();
         assert_eq!((wanted.len(), wanted.iter().filter(|is| is.starts_with(step)).count()), (210, 210));
-        let pieces = edge.whole_run();
-        assert!(pieces.len() > 2, "more than one piece: {}", pieces.len());
-        assert_eq!(pieces.concat_sets(), wanted, "a run reaches everything");
+        let (pieces, did) = edge.whole_run();
+        assert!(pieces > 2, "more than one piece: {pieces}");
+        assert_eq!(did, wanted, "a run reaches everything");
         edge.counts(Duration::from_hours(days * 24));
     }
-    let wanted = edge.lists(Mode::DryRun);
+    let wanted = edge.lists();
     let first: BTreeSet<String> = names.iter().take(130).map(|name| format!("delete {name}")).collect();
     assert_eq!(wanted, first, "those that rest the longest, and no more than the limit");
     // In the middle of it, the list is what is left of it.
-    let mut done = edge.lists(Mode::Run);
+    let mut done = edge.goes_on();
     assert!(!done.is_empty() && done.len() < 130);
-    let left = edge.lists(Mode::DryRun);
+    let left = edge.lists();
     assert_eq!(left, wanted.difference(&done).cloned().collect());
     assert!(due_at(&edge.record, edge.host.now()).expect("a time") <= edge.host.now(), "it goes on at once");
-    done.extend(edge.whole_run().concat_sets());
+    done.extend(edge.whole_run().1);
     assert_eq!(done, wanted);
     assert_eq!(edge.deleted().len(), 130);
     // The rest is the next hour's.
     edge.looks_again();
     assert_eq!(edge.deleted().len(), 130);
     edge.counts(RUN);
-    assert_eq!(edge.whole_run().concat_sets().len(), 80);
+    assert_eq!(edge.whole_run().1.len(), 80);
     assert_eq!(edge.deleted(), names);
+}
+
+#[test]
+fn a_list_that_does_not_end_within_its_parts_is_not_shown_as_one_that_is_whole() {
+    let names: Vec<String> = (0..210).map(|number| format!("p{number:03}")).collect();
+    let packages: Vec<(&str, Kind)> = names.iter().map(|name| (name.as_str(), Kind::Deb)).collect();
+    let edge = Edge::of(&packages);
+    let project = edge.config.project("tug").expect("the project");
+    let first = list(&edge.record, &edge.host, &edge.config, project, None).now_or_never().expect("nothing waits");
+    let (_, more) = first.expect("a working record");
+    assert!(more.is_some(), "210 packages are more than one part");
+    for (ends_after, is_whole) in [(PARTS_MAX, true), (PARTS_MAX + 1, false)] {
+        let asked = Cell::new(0);
+        let parts = whole(async |_| {
+            asked.set(asked.get() + 1);
+            Ok::<_, Infallible>((asked.get(), more.clone().filter(|_| asked.get() < ends_after)))
+        });
+        let Ok(parts) = parts.now_or_never().expect("nothing waits");
+        assert_eq!(parts, is_whole.then(|| (1..=PARTS_MAX).collect()), "it ends after {ends_after}");
+    }
 }
 
 #[test]
 fn whoever_is_cut_off_in_a_run_deletes_no_more_than_a_run_may() {
     let edge = Edge::new();
-    let due = |edge: &Edge| edge.lists(Mode::DryRun).iter().any(|step| step.starts_with("delete"));
+    let due = |edge: &Edge| edge.lists().iter().any(|step| step.starts_with("delete"));
     while !due(&edge) {
-        edge.lists(Mode::Run);
+        edge.goes_on();
         edge.passes(RUN);
     }
     // The first deletion goes out, and its run dies with it.
     edge.host.dies.set(true);
     let project = edge.config.project("tug").expect("the project");
-    assert!(run(&edge.record, &edge.host, &edge.config, project, Mode::Run).now_or_never().is_none(), "it hangs");
+    assert!(run(&edge.record, &edge.host, &edge.config, project).now_or_never().is_none(), "it hangs");
     edge.host.dies.set(false);
     let left: BTreeSet<String> = BTreeSet::from(["delete three".to_owned()]);
-    assert_eq!(edge.lists(Mode::DryRun), left, "two files a run, and one was sent");
-    assert_eq!(edge.whole_run().concat_sets(), left);
+    assert_eq!(edge.lists(), left, "two files a run, and one was sent");
+    assert_eq!(edge.whole_run().1, left);
     assert_eq!(edge.deleted(), ["three"]);
 }
 
@@ -715,8 +726,8 @@ fn what_is_held_runs_or_moves_is_kept_however_due_it_is_also_when_that_comes_in_
         for in_the_last_moment in [false, true] {
             let mut edge = Edge::new();
             edge.config.retention.files_per_run = 3;
-            while !edge.lists(Mode::DryRun).contains("delete one") {
-                edge.lists(Mode::Run);
+            while !edge.lists().contains("delete one") {
+                edge.goes_on();
                 edge.passes(RUN);
             }
             let (record, now) = (Rc::clone(&edge.record), edge.host.now());
@@ -726,11 +737,81 @@ fn what_is_held_runs_or_moves_is_kept_however_due_it_is_also_when_that_comes_in_
                 *edge.host.at_lend.borrow_mut() = Some(Box::new(protect));
             } else {
                 protect();
-                assert!(!edge.lists(Mode::DryRun).contains("delete one"), "{name}");
+                assert!(!edge.lists().contains("delete one"), "{name}");
             }
-            edge.lists(Mode::Run);
+            edge.goes_on();
             assert_eq!(edge.deleted().len(), 3 - kept, "{name} {in_the_last_moment}");
             assert!(!edge.deleted().contains(&"one".to_owned()), "{name} {in_the_last_moment}");
         }
     }
+}
+
+/// Until a run asks the other project to lend the image, to delete it.
+fn runs_until_due(edge: &Edge) {
+    for _ in 0..30 * 24 {
+        edge.whole_run();
+        if edge.host.lent.get() > 0 {
+            return;
+        }
+        edge.passes(RUN);
+    }
+    panic!("it never comes to that");
+}
+
+#[test]
+fn half_an_image_is_sent_again_only_when_the_other_project_leaves_it_again_each_time() {
+    for answer in [Some(false), None] {
+        let edge = Edge::of(&[("app", Kind::Image)]);
+        let (record, now) = (Rc::clone(&edge.record), edge.host.now());
+        let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
+        *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
+        runs_until_due(&edge);
+        assert!(edge.host.whole.borrow().is_empty() && edge.deleted().is_empty(), "only its part was deleted");
+        edge.record.start("operator", "they were right", edge.host.now()).expect("a switch");
+        assert_eq!(edge.host.lent.get(), 1);
+
+        // By now somebody needs it there, or nobody knows.
+        edge.host.is_free.set(answer);
+        for asked in 2..10 {
+            edge.passes(Duration::from_mins(10));
+            edge.whole_run();
+            assert_eq!((edge.deleted().len(), edge.host.lent.get()), (0, asked), "{answer:?}");
+        }
+        // What it left before is over after a quarter of an hour, so it is asked each time.
+        edge.host.is_free.set(Some(true));
+        edge.passes(Duration::from_mins(10));
+        edge.whole_run();
+        assert_eq!((edge.deleted(), edge.host.lent.get()), (vec!["app".to_owned()], 10), "{answer:?}");
+        edge.looks_again();
+        assert_eq!((edge.audited("deleted"), edge.audited("not-deleted")), (1, 0));
+    }
+}
+
+#[test]
+fn another_project_that_does_not_say_which_images_it_has_keeps_everything() {
+    let edge = Edge::of(&[("app", Kind::Image)]);
+    edge.host.tells_images.set(false);
+    runs_until_due(&edge);
+    assert!(edge.deleted().is_empty() && edge.host.whole.borrow().len() == 1);
+    assert_eq!((edge.record.removals().expect("rows").len(), edge.audited("deleting")), (0, 0), "none has begun");
+    edge.host.tells_images.set(true);
+    edge.passes(RUN);
+    edge.whole_run();
+    assert_eq!(edge.deleted(), ["app"]);
+
+    // Nor does half an image go on.
+    let edge = Edge::of(&[("app", Kind::Image)]);
+    let (record, now) = (Rc::clone(&edge.record), edge.host.now());
+    let stop = move || assert!(record.stop("operator", "wrong things are deleted", now).expect("a switch"));
+    *edge.host.meanwhile.borrow_mut() = Some(Box::new(stop));
+    runs_until_due(&edge);
+    edge.record.start("operator", "they were right", edge.host.now()).expect("a switch");
+    edge.host.tells_images.set(false);
+    edge.passes(Duration::from_mins(10));
+    edge.whole_run();
+    assert_eq!(edge.deleted(), [""; 0]);
+    edge.host.tells_images.set(true);
+    edge.passes(Duration::from_mins(10));
+    edge.whole_run();
+    assert_eq!(edge.deleted(), ["app"]);
 }

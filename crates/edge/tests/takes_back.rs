@@ -7,16 +7,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::Method;
-use slipway_core::api::{Expectation, StagedFile, WithdrawalRequest, WithdrawalState, Withdrawals};
-use slipway_core::cargo::{Cargo, Kind};
+use slipway_core::api::{WithdrawalRequest, WithdrawalState, Withdrawals};
+use slipway_core::cargo::Cargo;
 use slipway_core::config::Config;
-use slipway_core::expectation::Planned;
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{May, Order, OrderTarget, Slot};
-use slipway_core::release::{Key, Maturity, TargetState, Version};
-use slipway_core::route::{How, Site};
-use slipway_core::secret::JobSession;
-use slipway_core::signing::{PublicKey, Signature, Signer, SigningError};
+use slipway_core::promotion::{May, MayEnd, Order, Slot};
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::route::Site;
+use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::stop::Stopped;
 use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
@@ -32,28 +30,11 @@ use slipway_ledger::{Ask, Record, Sql as _, Work};
 use slipway_packagecloud::Account;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Request, Response, Token, Transfer, Unreachable};
 
-const NOW: Timestamp = Timestamp(1_795_392_000_000);
-const JAMMY: &str = "ubuntu/jammy";
+use support::{JAMMY, NOW, STABLE, config, key, record, stage, version};
+
+mod support;
+
 const FILE: &str = "tug_1.2.0_amd64.deb";
-const CONFIG: &str = r#"
-    [edge]
-    url = "https://slipway.example.com"
-    [gitlab]
-    url = "https://gitlab.example.com"
-    token = "GITLAB_TOKEN"
-    [places.depot]
-    kind = "packagecloud"
-    url = "https://packages.example.com"
-    token = "PLACE_TOKEN"
-    [[routes]]
-    staging = { place = "depot", repository = "harbour-ci/pre-release" }
-    public = { place = "depot", repository = "harbour/stable" }
-    [[projects]]
-    id = 1001
-    namespace_id = 71
-    name = "tug"
-    webhook_token = "WEBHOOK_TOKEN"
-"#;
 
 fn bad() -> Digest {
     Digest::of(b"bad")
@@ -61,14 +42,6 @@ fn bad() -> Digest {
 
 fn other() -> Digest {
     Digest::of(b"other")
-}
-
-fn version() -> Version {
-    "1.2.0".parse().expect("a version")
-}
-
-fn key() -> Key {
-    "tug".parse().expect("a key")
 }
 
 /// What the server makes of a request to delete.
@@ -102,7 +75,8 @@ struct World {
     deleted_at: Cell<Option<Timestamp>>,
     /// The digests that the server was told to delete.
     deletions: RefCell<Vec<Digest>>,
-    is_lent: Cell<bool>,
+    /// When the slot was asked for that is lent. Only its own end gives it back.
+    lent: Cell<Option<Timestamp>>,
     /// After so many awaits the run is killed.
     killed_after: Cell<Option<u32>>,
     /// What somebody else does when the slot is lent, when leave was given, or when a deletion was done.
@@ -114,48 +88,12 @@ struct World {
 impl World {
     /// With one target that is released.
     fn new() -> Self {
-        let record = Record::open(Database::in_memory()).expect("a record");
-        record.know_project(1001).expect("known");
-        let site = |repository: &str| Site { place: "depot".to_owned(), repository: repository.to_owned() };
-        let planned = Planned {
-            key: key(),
-            expect: Expectation {
-                distros: vec![JAMMY.to_owned()],
-                tags: Vec::new(),
-                kind: Kind::Deb,
-                architecture: None,
-                release_job: "release: [tug]".to_owned(),
-                environment: "release/tug".to_owned(),
-                release_all_job: None,
-                release_all_environment: None,
-                skip: None,
-            },
-            staging: site("harbour-ci/pre-release"),
-            targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
-        };
-        let session = JobSession {
-            project_id: 1001,
-            project_path: "harbour/tug".to_owned(),
-            pipeline_id: 7,
-            job_id: 1,
-            user: "mira".to_owned(),
-            user_id: 7,
-            user_level: None,
-            environment: None,
-            environment_protected: false,
-            ref_name: "v1.2.0".to_owned(),
-            sha: "aa".to_owned(),
-            token_id: "t".to_owned(),
-            ends_at: NOW,
-        };
-        let config = Config::parse(CONFIG).expect("a file");
-        record.expect(&version(), &session, &config.policy, Maturity::Final, &[planned], NOW).expect("a plan");
-        let file = StagedFile { filename: FILE.to_owned(), image: None, digest: bad(), size: 3 };
-        record.declare(&version(), &key(), &file, false, &session, NOW).expect("declared");
+        let record = record();
+        stage(&record, "tug", &[JAMMY], FILE, b"bad");
         let world = Self {
             record,
             work: Work::open(Database::in_memory()).expect("an object"),
-            config,
+            config: config(""),
             now: Cell::new(NOW),
             listed: Cell::new(Some(bad())),
             served: Cell::new(Some(bad())),
@@ -164,7 +102,7 @@ impl World {
             index_behind: Duration::ZERO,
             deleted_at: Cell::new(None),
             deletions: RefCell::default(),
-            is_lent: Cell::new(false),
+            lent: Cell::new(None),
             killed_after: Cell::new(None),
             at_the_slot: RefCell::default(),
             at_the_leave: RefCell::default(),
@@ -207,7 +145,7 @@ impl World {
 
     fn taken_back() -> WithdrawalRequest {
         WithdrawalRequest {
-            keys: vec![key()],
+            keys: vec![key("tug")],
             reason: "it pulls the wrong way".to_owned(),
             ..WithdrawalRequest::default()
         }
@@ -223,10 +161,11 @@ impl World {
             // A run that is killed gives no answer; the next alarm begins another.
             if withdraw::drive(&self.work, self).now_or_never().is_none() {
                 self.killed_after.set(None);
+                self.now.set(self.now.get() + Duration::from_secs(1));
             }
             match withdraw::next(&self.work, self).expect("rows") {
                 None => {
-                    assert!(!self.is_lent.get(), "the slot goes back");
+                    assert_eq!(self.lent.get(), None, "the slot goes back");
                     return;
                 }
                 Some(at) => self.now.set(at.max(self.now.get())),
@@ -236,13 +175,13 @@ impl World {
     }
 
     fn state(&self) -> TargetState {
-        self.record.candidate(&version(), &key()).expect("a row").expect("it is planned").targets[0].1
+        self.record.candidate(&version(), &key("tug")).expect("a row").expect("it is planned").targets[0].1
     }
 
     fn withdraws(&self) -> (TargetState, WithdrawalState, Option<String>) {
         self.asks(Self::taken_back()).expect("it is released");
         self.runs();
-        let shown = self.record.withdrawal(&version(), &key(), JAMMY).expect("a row").expect("it was asked for");
+        let shown = self.record.withdrawal(&version(), &key("tug"), JAMMY).expect("a row").expect("it was asked for");
         let state = self.state();
         (state, shown.state, shown.problem.map(|problem| format!("{}: {}", problem.code, problem.what)))
     }
@@ -267,7 +206,7 @@ impl Http for World {
             Ok(http::Response::builder().status(status).body(body.into_bytes()).expect("an answer"))
         };
         if request.method() == Method::DELETE {
-            assert!(self.is_lent.get(), "nobody else writes the name meanwhile");
+            assert!(self.lent.get().is_some(), "nobody else writes the name meanwhile");
             let Some(there) = self.listed.get() else { return answer(404, r#"{"filename":["not found"]}"#.to_owned()) };
             self.deletions.borrow_mut().push(there);
             match self.deletion.get() {
@@ -307,7 +246,7 @@ impl Http for World {
 
 fn store() -> Store {
     let account = Account::new("https://packages.example.com".parse().expect("an address"), Token::new("t0k3n"));
-    Store::Packagecloud { account, repository: "harbour/stable".parse().expect("a repository"), storage: Vec::new() }
+    Store::Packagecloud { account, repository: STABLE.parse().expect("a repository"), storage: Vec::new() }
 }
 
 impl PackageHost for World {
@@ -328,9 +267,9 @@ impl PackageHost for World {
         unreachable!("nothing is copied here")
     }
 
-    async fn slot(&self, _place: &str, _ask: &AskSlot) -> Result<Slot, Silent> {
+    async fn slot(&self, _place: &str, ask: &AskSlot) -> Result<Slot, Silent> {
         self.awaits().await;
-        self.is_lent.set(true);
+        self.lent.set(Some(ask.asked_at));
         if let Some(meanwhile) = self.at_the_slot.take() {
             meanwhile(self);
         }
@@ -341,14 +280,18 @@ impl PackageHost for World {
         unreachable!("nothing is promoted here")
     }
 
+    async fn may_end(&self, _project_id: u64, _version: &Version, _key: &Key) -> Result<MayEnd, Silent> {
+        unreachable!("nothing is promoted here")
+    }
+
     async fn stopped(&self, _project_id: u64) -> Result<Option<Stopped>, Silent> {
         self.awaits().await;
         self.record.stopped().map_err(|error| Silent(error.to_string()))
     }
 
-    async fn slot_ended(&self, _place: &str, _ended: &SlotEnded) -> Result<(), Silent> {
+    async fn slot_ended(&self, _place: &str, ended: &SlotEnded) -> Result<(), Silent> {
         self.awaits().await;
-        self.is_lent.set(false);
+        self.lent.set(self.lent.get().filter(|asked_at| *asked_at != ended.asked_at));
         Ok(())
     }
 
@@ -384,19 +327,6 @@ impl PackageHost for World {
         self.record.withdrawal_seen(withdrawal, report, self.now()).map_err(|error| Silent(error.to_string()))?;
         self.awaits().await;
         Ok(())
-    }
-}
-
-/// Nothing is signed here.
-struct NoSigner;
-
-impl Signer for NoSigner {
-    fn public_key(&self) -> &PublicKey {
-        const { &PublicKey::from_bytes([7; 32]) }
-    }
-
-    async fn sign(&self, _message: &[u8]) -> Result<Signature, SigningError> {
-        Err(SigningError("nobody signs here".to_owned()))
     }
 }
 
@@ -591,7 +521,7 @@ fn a_stop_while_it_is_under_way_lets_it_wait_and_a_start_lets_it_go_on() {
     world.work.accept_withdrawal(&orders[0], NOW).expect("a row");
     withdraw::drive(&world.work, &world).now_or_never().expect("nothing here waits").expect("rows");
     assert_eq!(*world.deletions.borrow(), [], "nothing is deleted while Slipway is stopped");
-    let shown = world.record.withdrawal(&version(), &key(), JAMMY).expect("a row").expect("it was asked for");
+    let shown = world.record.withdrawal(&version(), &key("tug"), JAMMY).expect("a row").expect("it was asked for");
     assert_eq!(shown.problem.map(|problem| problem.code).as_deref(), Some("stopped"));
     world.record.start("operator", "mended", NOW).expect("a switch");
     world.now.set(NOW + Duration::from_mins(1));

@@ -69,27 +69,42 @@ pub fn heard_elsewhere(
     projects: &[u64],
     now: Timestamp,
 ) -> Result<bool, SqlError> {
-    sql.atomically(|| {
-        let here = word(sql)?;
-        let Some(number) = number.filter(|number| *number > here.number) else { return Ok(false) };
-        stop_unknown(sql, number, here.stopped, WHY_BEHIND, projects, now)?;
-        Ok(true)
-    })
+    sql.atomically(|| heard_elsewhere_within(sql, number, projects, now))
 }
 
-/// The switch is kept in this folder now. If that is another than before, everything is stopped, once; whether that was so.
-pub fn kept_in(sql: &impl Sql, folder: &str, projects: &[u64], now: Timestamp) -> Result<bool, SqlError> {
+/// The same, within a transaction of others.
+fn heard_elsewhere_within(
+    sql: &impl Sql,
+    number: Option<u64>,
+    projects: &[u64],
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    let here = word(sql)?;
+    let Some(number) = number.filter(|number| *number > here.number) else { return Ok(false) };
+    stop_unknown(sql, number, here.stopped, WHY_BEHIND, projects, now)?;
+    Ok(true)
+}
+
+/// The switch is kept in this folder now. If that is another than before, everything is stopped, once; whether that was so. One that
+/// was used, and knows no folder, counts as moved: it is a copy from before folders were told apart, or this version is the first
+/// here that does so, and nobody can tell which.
+pub fn kept_in(
+    sql: &impl Sql,
+    folder: &str,
+    is_used: bool,
+    projects: &[u64],
+    now: Timestamp,
+) -> Result<bool, SqlError> {
     sql.atomically(|| {
         if !sql.query("SELECT 1 FROM folders WHERE folder = ?", &[folder.into()])?.is_empty() {
             return Ok(false);
         }
-        // The first that it ever hears of is where it is new, or where it was before folders were told apart.
         let is_first = sql.query("SELECT 1 FROM folders", &[])?.is_empty();
         sql.query("INSERT INTO folders (folder, first_at) VALUES (?, ?)", &[folder.into(), now.0.into()])?;
-        if is_first {
+        let here = word(sql)?;
+        if is_first && !is_used && here.number == 0 {
             return Ok(false);
         }
-        let here = word(sql)?;
         stop_unknown(sql, here.number, here.stopped, WHY_MOVED, projects, now)?;
         Ok(true)
     })
@@ -115,15 +130,27 @@ fn stop_unknown(
 }
 
 /// Whether this keeper still has to ask every project what it has heard: it does so once, before it lets anything begin, since it
-/// may be new because another was lost.
+/// may be new because another was lost. One that does not answer holds up nobody else.
 pub fn asks_all(sql: &impl Sql) -> Result<bool, SqlError> {
     Ok(sql.query("SELECT 1 FROM asked_all", &[])?.is_empty())
 }
 
-/// Every project has answered.
-pub fn asked_all(sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
-    sql.query("INSERT OR IGNORE INTO asked_all (one, at) VALUES (1, ?)", &[now.0.into()])?;
-    Ok(())
+/// What every project says that it has heard, `None` where it does not answer. Whoever is silent keeps back itself alone: before it
+/// begins anything it asks, and says what it has heard by that. Until then it is told how the switch stands, again and again, since
+/// its answer to that says the same. The projects that were silent.
+pub fn answered(sql: &impl Sql, answers: &[(u64, Option<Option<u64>>)], now: Timestamp) -> Result<Vec<u64>, SqlError> {
+    let projects: Vec<u64> = answers.iter().map(|(project, _)| *project).collect();
+    let silent = answers.iter().filter(|(_, heard)| heard.is_none()).map(|(project, _)| *project).collect::<Vec<_>>();
+    sql.atomically(|| {
+        let known = answers.iter().filter_map(|(_, heard)| *heard).flatten().max();
+        heard_elsewhere_within(sql, known, &projects, now)?;
+        for project in &silent {
+            sql.query("INSERT OR IGNORE INTO untold (project_id) VALUES (?)", &[(*project).into()])?;
+        }
+        sql.query("INSERT OR IGNORE INTO asked_all (one, at) VALUES (1, ?)", &[now.0.into()])?;
+        Ok::<_, SqlError>(())
+    })?;
+    Ok(silent)
 }
 
 /// How the switch stands. One that nobody has ever turned lets everything run.
@@ -233,14 +260,47 @@ mod tests {
     #[test]
     fn what_was_restored_or_copied_is_stopped_once_and_what_is_new_runs() {
         let sql = switch();
-        assert!(!kept_in(&sql, "a", &[1], NOW).expect("it is new"));
-        assert!(!kept_in(&sql, "a", &[1], NOW).expect("it was started again"));
+        assert!(!kept_in(&sql, "a", false, &[1], NOW).expect("it is new"));
+        assert!(!kept_in(&sql, "a", true, &[1], NOW).expect("it was started again"));
         assert_eq!(why(&sql), None);
-        assert!(kept_in(&sql, "b", &[1], NOW).expect("a copy"));
+        assert!(kept_in(&sql, "b", true, &[1], NOW).expect("a copy"));
         assert!(why(&sql).is_some_and(|why| why.contains("restored")));
         assert_eq!(untold(&sql).expect("rows"), [1]);
         turns(&sql, false);
-        assert!(!kept_in(&sql, "b", &[1], NOW).expect("it was started again"));
+        assert!(!kept_in(&sql, "b", true, &[1], NOW).expect("it was started again"));
         assert_eq!(why(&sql), None);
+    }
+
+    #[test]
+    fn what_was_used_before_folders_were_told_apart_is_stopped_once_since_it_may_be_a_copy() {
+        let used = switch();
+        assert!(kept_in(&used, "a", true, &[1], NOW).expect("releases are known"));
+        assert!(why(&used).is_some());
+        turns(&used, false);
+        assert!(!kept_in(&used, "a", true, &[1], NOW).expect("it was started again"));
+        let turned = switch();
+        turns(&turned, true);
+        turns(&turned, false);
+        assert!(kept_in(&turned, "a", false, &[1], NOW).expect("its switch was turned"));
+    }
+
+    #[test]
+    fn a_project_that_does_not_say_what_it_has_heard_keeps_nobody_else_from_beginning_and_is_asked_again() {
+        let sql = switch();
+        assert!(asks_all(&sql).expect("a look"));
+        assert_eq!(answered(&sql, &[(1, Some(None)), (2, None), (3, Some(Some(0)))], NOW).expect("rows"), [2]);
+        assert!(!asks_all(&sql).expect("a look"), "the others begin");
+        assert_eq!((why(&sql), untold(&sql).expect("rows")), (None, vec![2]), "and it alone is told again");
+        // What it says then still counts, whichever way it comes.
+        assert!(heard_elsewhere(&sql, Some(7), &[1, 2, 3], NOW).expect("a look"));
+        assert!(why(&sql).is_some());
+    }
+
+    #[test]
+    fn whoever_answers_of_a_later_turn_stops_everything_although_another_is_silent() {
+        let sql = switch();
+        answered(&sql, &[(1, None), (2, Some(Some(7))), (3, Some(Some(4)))], NOW).expect("rows");
+        assert_eq!(word(&sql).expect("a word").number, 8);
+        assert_eq!((why(&sql).is_some(), untold(&sql).expect("rows")), (true, vec![1, 2, 3]));
     }
 }

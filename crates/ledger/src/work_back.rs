@@ -29,6 +29,9 @@ pub struct Withdrawing {
     pub begun: bool,
     /// Since when a run is under way. One that was cut off has left it.
     pub runs_since: Option<Timestamp>,
+    /// When the slot was last asked for: the end of that one alone gives it back.
+    #[serde(default)]
+    pub slot_asked_at: Option<Timestamp>,
     /// What was done besides, a sentence each.
     pub notes: Vec<String>,
     /// How many reports there were.
@@ -44,6 +47,7 @@ impl<S: Sql> Work<S> {
             patience: Patience::default(),
             begun: false,
             runs_since: None,
+            slot_asked_at: None,
             notes: Vec::new(),
             reports: 0,
         };

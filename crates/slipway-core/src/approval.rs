@@ -27,8 +27,10 @@ pub struct Candidate {
     pub digest: Option<Digest>,
     /// Whether somebody gave its release up.
     pub is_closed: bool,
-    /// Why it is never released, where its bytes were taken back, or others that had a name of its.
+    /// Why it is never released, where some of it was taken back.
     pub withdrawn: Option<String>,
+    /// Why it is never released, where a name of its was taken back elsewhere, or was that of other bytes.
+    pub name_taken: Option<String>,
     /// How far each of its targets is, by distro version.
     pub targets: Vec<(String, TargetState)>,
 }
@@ -144,12 +146,21 @@ pub enum Refusal {
         /// The package.
         key: Key,
     },
-    /// What was taken back does not come again, and no other bytes come under its name.
+    /// What was taken back does not come again.
     #[error("`{key}` is not released: {why}. Release it under another version")]
     Withdrawn {
         /// The package.
         key: Key,
         /// What was taken back.
+        why: String,
+    },
+    /// Nothing comes under a name that was taken back, nor other bytes under one that was released. The package itself is
+    /// meant to be released, so whoever releases all that remain is told of it.
+    #[error("`{key}` is not released: {why}. Release it under another version")]
+    NameTaken {
+        /// The package.
+        key: Key,
+        /// What had the name.
         why: String,
     },
     /// Its release was given up after it had begun: what is under way is finished, and nothing begins again.
@@ -240,11 +251,24 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
     if let Some(why) = &candidate.withdrawn {
         return Err(withdrawn(why.clone()));
     }
+    if let Some((distro, _)) = candidate.targets.iter().find(|(_, state)| *state == TargetState::Withdrawn) {
+        return Err(withdrawn(format!("it was released for {distro} and taken back")));
+    }
+    // What is public already, or on its way, is followed.
+    let waits = |state: &TargetState| {
+        !matches!(state, TargetState::Approved | TargetState::Releasing | TargetState::Released | TargetState::Skipped)
+    };
+    if let Some(why) = &candidate.name_taken
+        && candidate.targets.iter().any(|(_, state)| waits(state))
+    {
+        return Err(Refusal::NameTaken { key: key(), why: why.clone() });
+    }
     let mut distros = Vec::new();
     let (mut is_first, mut is_gone) = (false, false);
     for (distro, state) in &candidate.targets {
         match state {
-            TargetState::Approved | TargetState::Releasing | TargetState::Released => {}
+            // What was taken back was refused above.
+            TargetState::Approved | TargetState::Releasing | TargetState::Released | TargetState::Withdrawn => {}
             // Playing the job again is how a person asks for another try; the promotion looks before it acts.
             TargetState::Staged | TargetState::Failed | TargetState::Conflict => {
                 is_first |= *state == TargetState::Staged;
@@ -255,7 +279,6 @@ fn approve(candidate: &Candidate, by: &User, via: Via, job_id: u64) -> Result<Ap
             TargetState::Missing => is_gone = true,
             TargetState::Expired => return Err(not_staged("its staged copy has expired")),
             TargetState::Skipped => return Err(Refusal::Skipped { key: key() }),
-            TargetState::Withdrawn => return Err(withdrawn(format!("it was released for {distro} and taken back"))),
         }
     }
     // What went missing after its approval keeps no other target from another try.
@@ -287,6 +310,7 @@ mod tests {
             digest: Some(Digest::of(b"deb")),
             is_closed: false,
             withdrawn: None,
+            name_taken: None,
             targets: vec![("ubuntu/jammy".to_owned(), TargetState::Staged)],
         }
     }
@@ -414,6 +438,27 @@ mod tests {
                 by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"), true).expect_err("it has no bytes");
             assert!(refused.to_string().contains(says), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_taken_name_keeps_back_what_is_left_and_what_was_taken_back_itself_is_called_so() {
+        use TargetState as S;
+        let said = |states: &[S]| {
+            let targets = states.iter().enumerate().map(|(number, state)| (format!("el/{number}"), *state)).collect();
+            let name_taken = Some("its name was taken back in 1.1.0".to_owned());
+            let candidate = Candidate { name_taken, targets, ..candidate() };
+            by_webhook(&candidate, &job(81, 7, "release: [deb]", "running"), true)
+        };
+        for state in S::ALL {
+            let said = said(&[S::Released, state]);
+            match state {
+                S::Approved | S::Releasing | S::Released => assert!(said.is_ok(), "{state:?}"),
+                S::Skipped => assert!(matches!(said, Err(Refusal::Skipped { .. })), "{state:?}"),
+                S::Withdrawn => assert!(matches!(said, Err(Refusal::Withdrawn { .. })), "{state:?}"),
+                _ => assert!(matches!(said, Err(Refusal::NameTaken { .. })), "{state:?}"),
+            }
+        }
+        assert!(matches!(said(&[S::Staged, S::Withdrawn]), Err(Refusal::Withdrawn { .. })));
     }
 
     #[test]

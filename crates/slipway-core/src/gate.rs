@@ -206,7 +206,7 @@ impl ShippedVersion {
     }
 
     /// How it stands to another. `None` where the two have no order.
-    fn compare(&self, other: &Self) -> Option<Ordering> {
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Package(one), Self::Package(other)) => one.compare(other),
             (Self::Image(_, one), Self::Image(_, other)) => Some(one.cmp(other)),

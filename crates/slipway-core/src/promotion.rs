@@ -152,6 +152,19 @@ pub enum May {
     Unknown(Trouble),
 }
 
+/// What the project's record says to somebody who has begun an act and is about to write something more, which may be what
+/// makes the package public.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MayEnd {
+    /// Now.
+    Now,
+    /// Not now: Slipway is stopped.
+    Stopped(Stopped),
+    /// No more: since it began the package, or a name of its, was taken back. Why.
+    Withdrawn(String),
+}
+
 /// How far a run came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -132,8 +132,22 @@ pub enum Elsewhere {
     Unread,
     /// This one needs the file.
     Needed(String),
+    /// This one does not need it, and does not leave it to be deleted yet.
+    NotYet(String),
     /// None of them does.
     Free,
+}
+
+/// What a project says when another wants to delete a file from staging that both may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// It needs the file.
+    No,
+    /// It does not need it, but its own notice and wait are not over, or it is stopped.
+    NotYet,
+    /// The file may go.
+    Yes,
 }
 
 /// What is seen at one moment.
@@ -231,6 +245,8 @@ pub enum Keep {
     Notice(Duration),
     /// It is marked, and so much of the wait is left.
     Waits(Duration),
+    /// It is due, and another project that has the same file does not leave it to be deleted yet.
+    WaitsFor(String),
 }
 
 impl Keep {
@@ -263,6 +279,7 @@ impl Keep {
             Self::SwitchedOff => "switched-off",
             Self::Notice(_) => "notice",
             Self::Waits(_) => "waits",
+            Self::WaitsFor(_) => "waits-for",
         }
     }
 
@@ -294,7 +311,8 @@ impl Keep {
             | Self::Stopped
             | Self::SwitchedOff
             | Self::Notice(_)
-            | Self::Waits(_) => false,
+            | Self::Waits(_)
+            | Self::WaitsFor(_) => false,
         }
     }
 }
@@ -333,6 +351,11 @@ impl fmt::Display for Keep {
             Self::SwitchedOff => f.write_str("deleting is not switched on"),
             Self::Notice(rest) => write!(f, "its deletion is announced, and {} of the notice are left", left(rest)),
             Self::Waits(rest) => write!(f, "it is marked, and waits for another {}", left(rest)),
+            Self::WaitsFor(project) => write!(
+                f,
+                "it is due, and the project {project} has the same file in staging, and does not let it go yet: its own \
+                 notice or wait is not over, or it is stopped"
+            ),
         }
     }
 }
@@ -441,7 +464,8 @@ fn seen(known: &Known, sights: &Sights) -> Result<(), Keep> {
     match &sights.elsewhere {
         Elsewhere::Needed(project) => Err(Keep::NeededElsewhere(project.clone())),
         Elsewhere::Unread => Err(Keep::ElsewhereUnread),
-        Elsewhere::Free => Ok(()),
+        // Notices run side by side; only the deletion waits for the last of them.
+        Elsewhere::NotYet(_) | Elsewhere::Free => Ok(()),
     }
 }
 
@@ -479,9 +503,10 @@ pub fn decide(
             None => Decision::Mark(cause),
         },
         Some(Progress { stage: Stage::Marked, counted }) => {
-            match left(counted, retention.wait).max(known.due_with.and_then(until)) {
-                Some(rest) => Decision::Keep(Keep::Waits(rest)),
-                None => Decision::Delete(cause),
+            match (left(counted, retention.wait).max(known.due_with.and_then(until)), &sights.elsewhere) {
+                (Some(rest), _) => Decision::Keep(Keep::Waits(rest)),
+                (None, Elsewhere::NotYet(project)) => Decision::Keep(Keep::WaitsFor(project.clone())),
+                (None, _) => Decision::Delete(cause),
             }
         }
     }

@@ -255,6 +255,14 @@ fn what_somebody_else_published_is_said_to_be_released_outside() {
 }
 
 #[test]
+fn the_row_of_what_is_announced_says_when_its_staged_copy_expires_and_no_other_row_does() {
+    let expires = |at: Value| row(&release("released", |json| json["packages"][0]["targets"][0]["expires_at"] = at));
+    let announced = expires("2026-12-01T10:00:00.000Z".into());
+    assert!(announced.contains("expires in staging on 2026-12-01"), "{announced}");
+    assert!(!expires(Value::Null).contains("expires"));
+}
+
+#[test]
 fn the_page_says_when_what_is_on_its_way_will_be_released() {
     let page = html(&release("releasing", |json| {
         json["estimate"] =

@@ -80,8 +80,9 @@ pub(crate) async fn extend(options: &args::Extend, settings: &Settings, say: Say
         Ok(release) => release,
         Err(error) => return Err(edge.unchanged(error, &options.keys, doing).await),
     };
+    // The answer says no date, and one that was promised before may be later.
     say.line(&format!(
-        "staging keeps {what} of {} until {} UTC; an announced or marked deletion is called off",
+        "staging keeps {what} of {} until {} UTC at least; an announced or marked deletion is called off",
         settings.version,
         minute(until)
     ));

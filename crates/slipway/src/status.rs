@@ -306,6 +306,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_announced_is_named_with_when_it_expires_and_how_to_keep_it() {
+        let mut release = testing::release(&[("a", "released"), ("b", "released")]);
+        testing::target(&mut release).expires_at = Some("2026-12-01T10:00:00.000Z".to_owned());
+        let text = table(&release, None);
+        let says =
+            "\nexpires  a\n  its staged copy is deleted from 2026-12-01 10:00 UTC on; `slipway extend a` keeps it\n";
+        assert!(text.contains(says) && text.matches("expires").count() == 1, "{text}");
+    }
+
+    #[test]
     fn no_row_is_wider_than_the_terminal_and_every_state_is_there() {
         let release = testing::release(&[("a-long-key", "released staged"), ("deb", "expected")]);
         for columns in 30..160 {

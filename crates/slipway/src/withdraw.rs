@@ -38,7 +38,7 @@ pub(crate) async fn withdraw(options: &args::Withdraw, settings: &Settings, say:
         Ok(would) => would,
         Err(error) => return Err(edge.unchanged(error, keys, &doing).await),
     };
-    say.lines(&statement(&settings.version.to_string(), &would.withdrawals));
+    say.lines(&statement(&settings.version.to_string(), &would.withdrawals, *shared));
     let release = edge.release().await.map_err(|error| error.failure(&doing))?;
     let under_way = under_way(&release, keys);
     if !would.withdrawals.is_empty() {
@@ -112,8 +112,9 @@ fn next(is_shared: bool, lacks_reason: bool) -> String {
     format!("It cannot be undone. If this is what you want, run it again with {}.", words.join(" and "))
 }
 
-/// What would be taken back, and what users will see, each sentence once.
-fn statement(version: &str, withdrawals: &[PlannedWithdrawal]) -> Vec<String> {
+/// What would be taken back, and what users will see, each sentence once. `shared`: also from other releases, as was said.
+fn statement(version: &str, withdrawals: &[PlannedWithdrawal], shared: bool) -> Vec<String> {
+    let needs = if shared { "" } else { ": needs `--shared`" };
     let mut lines = Vec::new();
     for one in withdrawals {
         let PlannedWithdrawal { key, target, public, name, digest, found, also, .. } = one;
@@ -122,9 +123,7 @@ fn statement(version: &str, withdrawals: &[PlannedWithdrawal]) -> Vec<String> {
         let what = if target.to_string().starts_with(':') { "the image" } else { name.as_str() };
         lines.push(format!("    {what} of {version}, {digest}, at {}", public.url));
         lines.extend(found.as_ref().map(|found| format!("    {found}")));
-        let also =
-            also.iter().map(|other| format!("    also public as `{other}`, which loses it, too: needs `--shared`"));
-        lines.extend(also);
+        lines.extend(also.iter().map(|other| format!("    also public as `{other}`, which loses it, too{needs}")));
     }
     let mut said: Vec<&str> = Vec::new();
     for sentence in withdrawals.iter().flat_map(|one| &one.users) {
@@ -266,6 +265,7 @@ mod tests {
         let lines = statement(
             "1.2.0",
             &[planned("ubuntu/jammy", &["apt fails.", "It stays."]), planned("el/9", &["It stays."])],
+            false,
         );
         let digest = Digest::of(b"deb");
         assert_eq!(
@@ -288,8 +288,10 @@ mod tests {
         assert_eq!(next(false, false), with("`--yes`"));
         assert_eq!(next(true, true), with("`--yes` and `--shared` and `--reason`"));
         let shared = PlannedWithdrawal { also: vec!["1.2.1/deb".to_owned()], ..planned("el/9", &[]) };
-        let lines = statement("1.2.0", &[shared]).join("\n");
-        assert!(lines.contains("also public as `1.2.1/deb`, which loses it, too: needs `--shared`"), "{lines}");
+        let loses = "    also public as `1.2.1/deb`, which loses it, too";
+        let lines = |said| statement("1.2.0", std::slice::from_ref(&shared), said);
+        assert_eq!(lines(false)[2], format!("{loses}: needs `--shared`"));
+        assert_eq!(lines(true)[2], loses, "it was given");
     }
 
     #[test]

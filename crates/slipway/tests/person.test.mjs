@@ -293,18 +293,20 @@ test("an override is asked for with its reason before the job is played, and a h
 });
 
 test("in a job, all that remain are asked for; what is refused is named, and the others are followed", async () => {
-  const packages = [staged("a"), staged("b")];
+  const packages = [staged("a"), staged("b"), staged("c")];
+  const taken = "`c` is not released: its name had other bytes in 1.1.0. Release it under another version.";
   const script = ({ method, path, json }, release) => {
     if (!path.endsWith("/promotions")) return;
     assert.deepEqual(json, { all: true });
     release.packages[0].targets[0].state = "released";
-    return { status: 202, json: { keys: ["a"], refused: [{ key: "b", kind: "gate-closed", why: "It is not deployed to production." }], follow: "/x" } };
+    const refused = [{ key: "b", kind: "gate-closed", why: "It is not deployed to production." }, { key: "c", kind: "name-taken", why: taken }];
+    return { status: 202, json: { keys: ["a"], refused, follow: "/x" } };
   };
   await using([await edge({ packages, script })], async (edge) => {
     const { code, out, err } = await slipway(["release", "--all"], edge.variables);
     assert.equal(code, 1);
-    assert.match(out, /approved: `a`\nb {2}not approved: It is not deployed to production\.\n[^]*released: `a`\n/);
-    assert.equal(err, "slipway: cannot release all that remain of 1.2.0\n  b  not approved: It is not deployed to production.\n");
+    assert.match(out, /approved: `a`\nb {2}not approved: It is not deployed to production\.\nc {2}not approved: [^]*released: `a`\n/);
+    assert.equal(err, `slipway: cannot release all that remain of 1.2.0\n  b  not approved: It is not deployed to production.\n  c  not approved: ${taken}\n`);
   });
 });
 

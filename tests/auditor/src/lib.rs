@@ -14,8 +14,8 @@
 //! The same of images: a tag that Slipway has set leads to what was approved for it, a final one is set once and has never led
 //! to anything else, and one that floats leads to something that is released.
 //!
-//! It shares no code with Slipway but a hash, on purpose: what both of them got wrong together, neither would find. So it has
-//! its own reader of indexes, its own idea of what a name is, and its own arithmetic of the audit's bytes, written from
+//! It shares no code with Slipway but the crates for a hash and for unpacking gzip and zstd (`flate2`, `ruzstd`), on purpose:
+//! what both of them got wrong together, neither would find. So it has its own reader of indexes, its own idea of what a name is, and its own arithmetic of the audit's bytes, written from
 //! `docs/audit.md`. It is kept small enough to be read in one sitting.
 
 mod audits;

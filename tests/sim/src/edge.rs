@@ -13,8 +13,9 @@ use http::header::AUTHORIZATION;
 use slipway_core::cargo::{Cargo, Name};
 use slipway_core::config::PlaceKind;
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::promotion::{May, Order, Slot};
-use slipway_core::release::{TargetState, Version};
+use slipway_core::promotion::{May, MayEnd, Order, Slot};
+use slipway_core::release::{Key, TargetState, Version};
+use slipway_core::retention::Consent;
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::stop::Stopped;
@@ -27,7 +28,7 @@ use slipway_edge::denied::Unanswered;
 use slipway_edge::package::{self, Running};
 use slipway_edge::port::{self, AccountHost, Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::reading::{self, Readings};
-use slipway_edge::retention::{self, Mode, StagingHost};
+use slipway_edge::retention::{self, StagingHost};
 use slipway_edge::slots::{self, StandingBy};
 use slipway_edge::{gates, job_call};
 use slipway_edge::{lost, notify, project};
@@ -225,7 +226,7 @@ impl Edge {
         if kept_at <= self.now() {
             world.retention_runs(project);
             let own = world.config.project_of_id(project).expect("every parcel's project is configured");
-            retention::run(record, self, &world.config, own, Mode::Run).await?;
+            retention::run(record, self, &world.config, own).await?;
             due_at = project::drive(record, self, &world.config, Some(&world.gitlab_instance())).await?;
         }
         Ok(due_at.into_iter().chain([retention::due_at(record, self.now())?.max(self.now() + SWEEP)]).min())
@@ -288,10 +289,16 @@ impl Edge {
 
     /// Somebody wants something of a release. `None` when they are not answered, or else whether it is done.
     pub(crate) fn deed(&self, deed: Deed) -> Option<bool> {
-        let project = self.0.parcels[deed.parcel()?].project;
+        let parcel = deed.parcel()?;
+        let project = self.0.parcels[parcel].project;
         let is_over = self.0.is_over(deed);
         self.0.wants(deed);
-        let is_done = does(&self.record(project), &self.0, deed)?;
+        let held = self.0.held_bytes(parcel);
+        let is_done = does(&self.record(project), &self.0, deed);
+        if self.0.held_bytes(parcel) != held {
+            self.0.violated("I10", "what was held for sure has given way to other bytes");
+        }
+        let is_done = is_done?;
         if is_done && is_over {
             self.0.violated("I17", "a build stages for a release that was given up, and is told that it may");
         }
@@ -743,8 +750,12 @@ impl PackageHost for Edge {
         self.message(Kind::MayAct, work, || None).await
     }
 
-    async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent> {
+    async fn may_end(&self, project_id: u64, version: &Version, key: &Key) -> Result<MayEnd, Silent> {
         // Not a boundary of its own: nothing that a project's record does stands between this and the request that it is asked for.
+        self.record(project_id).may_end(version, key).map_err(|error| Silent(error.to_string()))
+    }
+
+    async fn stopped(&self, project_id: u64) -> Result<Option<Stopped>, Silent> {
         self.record(project_id).stopped().map_err(|error| Silent(error.to_string()))
     }
 
@@ -905,7 +916,7 @@ impl StagingHost for Edge {
         self.0.call(Kind::Distributions, work, |_| Err(unread()), |_, answer| answer, || None).await
     }
 
-    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent> {
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<Consent, Silent> {
         let work = async || {
             let project = self.0.config.project_of_id(project_id).ok_or_else(silent)?;
             let left = self.record(project_id).leave_to_another(&self.0.config, project, object, lend, self.now());
@@ -915,7 +926,8 @@ impl StagingHost for Edge {
     }
 
     async fn images_in(&self, project_id: u64, staging: &Site) -> Result<Kept, Silent> {
-        let work = async || self.record(project_id).images_in(staging).map_err(|error| Silent(error.to_string()));
+        let work =
+            async || self.record(project_id).images_in(staging, self.now()).map_err(|error| Silent(error.to_string()));
         self.message(Kind::Wake, work, || None).await
     }
 

@@ -622,6 +622,19 @@ impl World {
         rows.is_ok_and(|rows| !rows.is_empty())
     }
 
+    /// I10: the bytes that the record has of a package whose hold was acknowledged. They are not given up for others.
+    pub(crate) fn held_bytes(&self, parcel: usize) -> Option<String> {
+        if !self.journal.borrow().held_for_sure.contains(&parcel) {
+            return None;
+        }
+        let own = &self.parcels[parcel];
+        let disk = self.disk.borrow();
+        let record = disk.databases.get(&ObjectId::Project(own.project))?;
+        let declared = "SELECT digest FROM packages WHERE version = ? AND key = ?";
+        let rows = record.query(declared, &[own.version.as_str().into(), own.key.as_str().into()]).ok()?;
+        rows.first()?.text_or_null(0).ok()?.map(str::to_owned)
+    }
+
     /// I7 to I10: a target's staged bytes may be deleted now.
     fn may_go(&self, goal: &Goal) {
         self.looks_at_servers();

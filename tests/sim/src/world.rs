@@ -1718,6 +1718,22 @@ impl World {
         self.committed(Kind::RecordCommit, &backend);
     }
 
+    /// Another tag of a package's image was released before, and is taken back now.
+    pub fn takes_another_tag_back(&self, parcel: usize) {
+        let Parcel { project, version, key, .. } = &self.parcels[parcel];
+        // It ends what was approved, as a hold does.
+        self.holds(parcel);
+        let backend = self.disk.borrow().databases.get(&ObjectId::Project(*project)).map(Rc::clone).expect("a record");
+        let taken_back = "INSERT INTO withdrawals
+                (version, key, distro, place, repository, filename, digest, sent_order, asked_by, reason, at, users, told_at, state,
+                 notes)
+             SELECT t.version, t.key, ':another', t.public_place, t.public_repository, p.filename, p.digest, '', 'user:nell',
+                'it leaks', 0, '[]', 0, 'withdrawn', '[]'
+             FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key WHERE t.version = ? AND t.key = ?";
+        backend.query(taken_back, &[version.as_str().into(), key.as_str().into()]).expect("a withdrawal");
+        self.committed(Kind::RecordCommit, &backend);
+    }
+
     /// Whether a target's state is the right one for what the servers have.
     pub(crate) fn is_rightly(&self, goal: &Goal, state: TargetState) -> bool {
         self.looks_at_servers();
@@ -1735,7 +1751,10 @@ impl World {
             return true;
         }
         let is_meddled = journal.meddled.contains(&goal.public.1);
-        let is_kept_back = self.keeps && needs_a_person(state) || state == TargetState::Staged && public.is_none();
+        let said = journal.state(goal.parcel, &goal.distro);
+        let is_withdrawn = said.is_some_and(|(.., code)| code.as_deref() == Some("withdrawn"));
+        let ends = state == TargetState::Staged || is_withdrawn;
+        let is_kept_back = self.keeps && needs_a_person(state) || ends && public.is_none();
         if journal.is_held(goal.parcel) && is_kept_back {
             return true;
         }

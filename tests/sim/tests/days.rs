@@ -74,6 +74,21 @@ fn what_is_held_at_whatever_step_of_its_deletion_stays() {
 }
 
 #[test]
+fn what_is_held_does_not_give_way_to_other_bytes_until_the_hold_is_lifted() {
+    let gives_way = |lifted_at| {
+        let mut settings =
+            settings(vec![(HOUR, Deed::Hold(0)), (lifted_at, Deed::Lift(0)), (2 * HOUR, Deed::Replace(0))]);
+        settings.deeds.sort_by_key(|(at, _)| *at);
+        settings.parcels[0].played_after = NEVER;
+        let world = World::new(settings);
+        assert_eq!(settle(&world), S::Staged, "{lifted_at}");
+        world.points.borrow().contains_key("a build has staged other bytes")
+    };
+    assert!(!gives_way(3 * HOUR));
+    assert!(gives_way(HOUR + 60_000));
+}
+
+#[test]
 fn what_runs_somewhere_and_what_somebody_wants_kept_stays() {
     for deed in [Deed::Deployed(0), Deed::Extend(0)] {
         let world = World::new(settings(vec![(90 * HOUR, deed)]));

@@ -53,3 +53,15 @@ fn an_image_that_is_beside_its_public_repository_is_mounted() {
     assert_eq!(tagged(&world, "harbour/buoy", "1.2.0"), Some(digest));
     assert_eq!((world.count(Kind::Mount) > 0, world.count(Kind::BlobSend)), (true, 0), "nothing is sent");
 }
+
+#[test]
+fn an_image_of_which_another_tag_is_taken_back_meanwhile_gets_no_tag_more_and_ends() {
+    for course in [Course::ImageCopy, Course::ImageMount] {
+        let world = World::new(settings(course));
+        let (repository, _, _) = world.goals[0].public.1.clone();
+        // The first of its manifests is on its way by then.
+        world.meanwhile(Kind::ManifestPut, |world| world.takes_another_tag_back(0));
+        assert_eq!(settle(&world), (S::Failed, Some("withdrawn".to_owned())), "{course:?}");
+        assert_eq!((tagged(&world, &repository, "1.2.0"), world.count(Kind::TagPut)), (None, 0), "{course:?}");
+    }
+}

@@ -14,6 +14,7 @@ use crate::clock;
 impl ProjectRecord {
     pub(super) fn export(&self, project_id: u64, by: &str) -> Answer {
         self.know_id(project_id)?;
+        self.has_started()?;
         let (head, pieces) = self.record()?.export(by, clock::now())?;
         let rows: u64 = head.tables.iter().filter(|table| table.name != "audit").map(|table| table.rows).sum();
         // What is read at one moment waits here once, until it is sent, and nowhere else.
@@ -40,6 +41,15 @@ impl ProjectRecord {
         json(200, &versions)
     }
 
+    pub(super) async fn import_fails(&self, id: &str, why: &str, by: &str) -> Answer {
+        let is_given_up = self.record()?.give_up_import(id, by, why, clock::now())?;
+        if is_given_up {
+            self.is_configured.set(false);
+            self.soon().await?;
+        }
+        json(200, &is_given_up)
+    }
+
     pub(super) async fn comparison(&self, project_id: u64, first: u64) -> Answer {
         self.know_id(project_id)?;
         json(200, &compare(self.record()?, &self.host(), first).await?)
@@ -54,12 +64,25 @@ impl ProjectRecord {
         Ok(())
     }
 
+    /// An imported record that nobody has compared and started yet is not exported, since an export is signed, and knows of
+    /// nothing what another project could go by.
+    pub(super) fn has_started(&self) -> std::result::Result<(), Problem> {
+        if self.record()?.awaits_start()? {
+            let what = "This project's record was imported and not started yet; compare it with the repositories, then start it. \
+                        Until then the file that was imported is its backup.";
+            return Err(Problem::new(409, "not-started", what));
+        }
+        Ok(())
+    }
+
     /// A project that was imported is started when every target was compared.
     pub(super) fn may_start(&self) -> std::result::Result<(), Problem> {
         match self.record()?.imported()? {
-            Some(imported) if !imported.is_whole => {
-                Err(Problem::new(409, "not-imported", "Its import broke off; send the export again first."))
-            }
+            Some(imported) if !imported.is_whole => Err(Problem::new(
+                409,
+                "not-imported",
+                "Its import goes on or broke off; send the export again: if it fails again, the project is what it was before.",
+            )),
             Some(imported) if !imported.is_compared => {
                 let what = "It was imported and not compared with the repositories yet; read all pages of `…/comparison` first.";
                 Err(Problem::new(409, "not-compared", what))

@@ -7,13 +7,13 @@ use slipway_core::api;
 use slipway_core::cargo::{Cargo, Name, TargetName};
 use slipway_core::config::Config;
 use slipway_core::inventory::Served;
-use slipway_core::retention::Decision;
+use slipway_core::retention::{Consent, Decision};
 use slipway_core::route::Site;
 use slipway_core::store::{self, Kept, Removed};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::port::{Clock as _, ProjectHost, Silent};
-use slipway_edge::retention::{self, Going, Listed, Mode, StagingHost};
+use slipway_edge::retention::{self, Going, Listed, StagingHost};
 use slipway_ledger::{Record, Removal, StagedObject};
 use slipway_wire::Http;
 use worker::Delay;
@@ -49,7 +49,7 @@ impl ProjectRecord {
             return Ok(Some(due_at));
         }
         let host = Host::new(self, PLACE_LIMIT);
-        let run = std::pin::pin!(retention::run(record, &host, config, project, Mode::Run));
+        let run = std::pin::pin!(retention::run(record, &host, config, project));
         match select(run, Delay::from(RUN_LIMIT)).await {
             // A run that is not over lets whatever else is due have its turn.
             Either::Left((survey, _)) => Ok(Some(survey?.due_at.max(clock::now() + GOES_ON))),
@@ -82,18 +82,21 @@ impl ProjectRecord {
         json(200, &RetentionPart { list, next })
     }
 
-    /// Whether this project can do without a file that another wants to delete.
+    /// Whether this project can do without a file that another wants to delete. What an imported record knows may be old or
+    /// forged, so until it is started it says nothing, and nothing that it may have is deleted.
     pub(super) fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Answer {
         self.know_id(project_id)?;
+        self.has_started()?;
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
         json(200, &self.record()?.leave_to_another(&config, project, object, lend, clock::now())?)
     }
 
-    /// The images that this project has in a repository in which another deletes one.
+    /// The images that this project has in a repository in which another deletes one. An imported record is silent here, too.
     pub(super) fn images_in(&self, project_id: u64, staging: &Site) -> Answer {
         self.know_id(project_id)?;
-        json(200, &self.record()?.images_in(staging)?)
+        self.has_started()?;
+        json(200, &self.record()?.images_in(staging, clock::now())?)
     }
 }
 
@@ -156,7 +159,7 @@ impl StagingHost for Host<&ProjectRecord> {
         store::server_time(self, &place.url).await
     }
 
-    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<bool, Silent> {
+    async fn can_do_without(&self, project_id: u64, object: &StagedObject, lend: bool) -> Result<Consent, Silent> {
         let asked = ToProject::CanDoWithout { project_id, object: object.clone(), lend };
         ask(message::project(&self.object.env, project_id), &asked).await
     }

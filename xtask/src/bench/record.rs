@@ -23,10 +23,11 @@ use crate::report::Steps;
 
 const ROWS: usize = 100_000;
 /// A whole workerd, with the invocation that passes the lines on and the object that has the record. On Cloudflare those are
-/// two isolates, and each may have 128 MiB: workers.md, section 5, "Memory".
+/// two isolates, and each may have 128 MB (<https://developers.cloudflare.com/workers/platform/limits/#memory>).
 const GREW_MAX_MIB: f64 = 256.0;
-/// What an invocation has of the processor, and each event of an object has too, unless `[limits] cpu_ms` says more: workers.md,
-/// section 5, "CPU per HTTP request". The whole workerd's is held to it, which is more than any one of them has.
+/// What an invocation has of the processor, and each event of an object has too, unless `[limits] cpu_ms` says more
+/// (<https://developers.cloudflare.com/workers/platform/limits/#cpu-time>). The whole workerd's is held to it, which is more
+/// than any one of them has.
 const CPU_MAX: f64 = 30.0;
 const EXCHANGE_SECONDS: u64 = 300;
 
@@ -65,6 +66,9 @@ fn measured(steps: &Steps, world: &mut World, case: &Case) -> anyhow::Result<Vec
     let (_, imported) = alone(world, |world| operator(world, &Method::Post, "import", export))?;
     figures.extend(imported.figures(case, ["import", "import cpu", "import: at rest", "import: grew by"]));
 
+    // What was imported is exported once somebody has compared and started it.
+    operator(world, &Method::Get, "comparison", "")?;
+    operator(world, &Method::Delete, "stop", r#"{"reason": "it was compared"}"#)?;
     steps.say("exporting them");
     let (again, exported) = alone(world, |world| operator(world, &Method::Get, "export", ""))?;
     ensure!(again.lines().count() > lines, "the export has fewer lines than what was imported");

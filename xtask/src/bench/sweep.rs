@@ -25,8 +25,8 @@ const STAGED: usize = RELEASES * FILES_PER_RELEASE;
 const DISTROS: [&str; 4] = ["ubuntu/jammy", "ubuntu/noble", "debian/bookworm", "debian/trixie"];
 /// packagecloud gives 250 packages a page. The public repository is read, too: one page, without a package.
 const PAGES: usize = STAGED.div_ceil(250) + 1;
-/// What one run may ask, of servers and of other objects: workers.md, section 5, "Subrequests" to Cloudflare's services where
-/// nothing is paid.
+/// What one run may ask, of servers and of other objects: what Cloudflare gives a run to ask its own services where nothing is paid
+/// (<https://developers.cloudflare.com/workers/platform/limits/#subrequests>).
 const REQUESTS_MAX: f64 = 1000.0;
 /// How long one run may last: 15 minutes, of which a tenth is plenty for a server that is near.
 const WALL_MAX: f64 = 90.0;

@@ -79,6 +79,26 @@ fn of_all_that_remain_each_is_on_its_own() {
 }
 
 #[test]
+fn what_was_taken_back_does_not_remain_and_another_of_the_same_name_is_refused_by_its_own_name() {
+    let edge = Edge::with_all("");
+    edge.has_job_for_all(90, "running");
+    edge.took_back_the_name_of("two", "three");
+    let accepted = edge.asks_in_full(90, ALL).expect("one of them goes");
+    assert_eq!(accepted.keys, [key("one")]);
+    let refused: Vec<_> =
+        accepted.refused.iter().map(|refused| (refused.key.as_str(), refused.kind.as_str())).collect();
+    assert_eq!(refused, [("two", "name-taken")]);
+    assert!(accepted.refused[0].why.contains("had other bytes in 1.1.0"), "{}", accepted.refused[0].why);
+    assert_eq!(edge.audited("refused").len(), 1);
+    assert_eq!(told(&edge.asks(90, &["two"])), (409, "name-taken"));
+    // Of what was taken back itself nothing is left to say, and of the other there is.
+    edge.took_back("one");
+    let denied = edge.asks(90, ALL).expect_err("nothing may go");
+    assert_eq!((denied.status, denied.kind), (409, "nothing-left"));
+    assert!(denied.detail.contains("`two`") && !denied.detail.contains("`one`"), "{denied}");
+}
+
+#[test]
 fn when_nothing_of_all_that_remain_may_go_it_is_said_of_each_why() {
     for (gate, spoil, kind, says) in [
         ("[[gates]]\nsoak = \"1h\"", false, "gate-closed", ["`one`", "`two`"].as_slice()),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use slipway_core::release::TargetState;
 use slipway_ledger::Kept;
 
-use crate::host::{Edge, MINUTE, NOW, PIPELINE, PROJECT, deployment_of, release_job, version};
+use crate::host::{Edge, MINUTE, NOW, PIPELINE, PROJECT, RELEASE_ALL, deployment_of, release_job, version};
 
 fn job_hook(changes: &[(&str, Value)]) -> Value {
     let mut hook = json!({
@@ -329,6 +329,22 @@ fn a_project_that_the_file_does_not_name_any_more_releases_nothing() {
     edge.config.projects.clear();
     edge.drives();
     assert_eq!((edge.state("one"), edge.audited("approved").len()), (TargetState::Staged, 0));
+}
+
+#[test]
+fn whoever_plays_the_job_for_all_that_remain_is_refused_what_has_the_name_of_something_that_was_taken_back() {
+    let edge = Edge::with_all("");
+    edge.took_back_the_name_of("two", "three");
+    edge.has_job_for_all(90, "running");
+    edge.answers("deployments", 200, json!([deployment_of(90, "release/all")]));
+    edge.hears(&job_hook(&[("build_id", json!(90)), ("build_name", json!(RELEASE_ALL))]));
+    edge.drives();
+    assert_eq!((edge.state("one"), edge.state("two")), (TargetState::Approved, TargetState::Staged));
+    let refused = edge.audited("refused");
+    assert_eq!(refused.len(), 1, "what was taken back itself does not remain: {refused:?}");
+    assert!(refused[0].starts_with("refused 1.2.0/two") && refused[0].contains("in 1.1.0"), "{refused:?}");
+    let due = edge.record.due_statuses(edge.now() + MINUTE, edge.now() + MINUTE * 60).expect("rows");
+    assert_eq!(due.len(), 2, "the commit has a status for the one, and one for the other");
 }
 
 // ---- deployments ----

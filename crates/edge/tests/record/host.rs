@@ -37,7 +37,7 @@ use super::support::{config_of_gitlab, planned, record, session};
 
 /// What [`Edge::asks`] takes for all that remain.
 pub(crate) const ALL: &[&str] = &["*"];
-const RELEASE_ALL: &str = "release-all";
+pub(crate) const RELEASE_ALL: &str = "release-all";
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 /// A file whose project goes on so, with whatever comes after.
@@ -241,6 +241,22 @@ impl Edge {
     /// The same pipeline has a package of another release.
     pub(crate) fn expects_in(&self, version: &Version, name: &str) {
         self.plans(PIPELINE, version, name, None);
+    }
+
+    /// A package of an older release had the file name of this one, with other bytes, and was taken back.
+    pub(crate) fn took_back_the_name_of(&self, name: &str, older: &str) {
+        let version = "1.1.0".parse().expect("a version");
+        self.expects_in(&version, older);
+        let filename = format!("{name}_1.2.0_amd64.deb");
+        let file = StagedFile { filename, image: None, digest: digest(older), size: 3 };
+        self.record.declare(&version, &key(older), &file, false, &session(PIPELINE), self.now()).expect("declared");
+        self.took_back(older);
+    }
+
+    /// A package was released and taken back.
+    pub(crate) fn took_back(&self, name: &str) {
+        let taken_back = "UPDATE targets SET state = 'withdrawn' WHERE key = ?";
+        self.record.sql().query(taken_back, &[name.into()]).expect("a target");
     }
 
     fn expects_of(&self, pipeline: u64, name: &str) {

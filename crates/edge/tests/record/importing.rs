@@ -8,7 +8,7 @@ use slipway_ledger::{AUDIT_ROWS, Attested, End, Record, Sql as _, audit, rusqlit
 use slipway_wire::Digest;
 
 use crate::attesting::{attested, attests, due, released};
-use crate::host::{Edge, MINUTE, NOW, PROJECT};
+use crate::host::{ALL, Edge, MINUTE, NOW, PROJECT};
 
 /// The edge with its record exported and imported again, in another instance with a signing key.
 fn imported(mut edge: Edge) -> Edge {
@@ -89,6 +89,28 @@ fn a_job_that_was_played_before_an_imported_record_was_started_approves_nothing_
     assert!(edge.audited("refused").iter().any(|row| row.contains("imported")), "{:?}", edge.audit());
     edge.passes(MINUTE * 2);
     edge.approves(82, "one");
+}
+
+#[test]
+fn a_job_that_began_before_an_imported_record_was_started_is_refused_when_it_asks_by_itself() {
+    for all in [false, true] {
+        let edge = imported(Edge::with_all(""));
+        edge.passes(MINUTE);
+        let has_job =
+            |job| if all { edge.has_job_for_all(job, "running") } else { drop(edge.has_job(job, "one", "running")) };
+        let names = if all { ALL } else { &["one"] };
+        has_job(81);
+        starts(&edge);
+        let denied = edge.asks(81, names).expect_err("what it asks for may have been taken back since");
+        assert_eq!((denied.status, denied.kind), (409, "before-import"), "{denied:?}");
+        assert!(denied.detail.contains("again"), "{denied:?}");
+        assert_eq!(edge.state("one"), TargetState::Staged);
+        assert!(edge.audited("refused").iter().any(|row| row.contains("imported")), "{:?}", edge.audit());
+        edge.passes(MINUTE * 2);
+        has_job(82);
+        edge.asks(82, names).expect("one that is run anew");
+        assert_eq!(edge.state("one"), TargetState::Approved);
+    }
 }
 
 #[test]

@@ -45,7 +45,8 @@ impl<S: Sql> Record<S> {
             release_all: all.map(|(job, environment)| (job.to_owned(), environment.to_owned())),
             digest: row.text_or_null(3)?.map(parse).transpose()?,
             is_closed: self.closing(version)?.is_some(),
-            withdrawn: self.withdrawn_names_of(version, key, None)?,
+            withdrawn: self.why_withdrawn(version, key)?,
+            name_taken: self.why_name_taken(version, key)?,
             targets: self.releasable(version, key)?,
         }))
     }

@@ -5,7 +5,8 @@
 //! bytes before it. The rows of all tables but the audit are read at one moment; those of the audit follow a page at a time
 //! up to the row that was its last then, since a row of the audit is never changed.
 //!
-//! A record is made only where nothing has happened yet, under the schema that the export had. From its first row on it is
+//! A record is made only where nothing was planned yet, under the schema that the export had. What it had until then, such as
+//! refusals in its audit, is kept beside it until all has come and was checked: an import that fails gives way to that. From its first row on it is
 //! stopped, until somebody has compared it with the repositories and starts it: what happened after the export, it does not
 //! know. Whatever the old record was about to do, the new one does not: approvals, orders, withdrawals and deletions have
 //! ended, and people approve anew. So an old or forged export makes nothing happen.
@@ -37,6 +38,15 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("stops", "whether it is stopped is said of an instance, not of a project; an imported one is"),
     ("imports", "where an instance came from is said of that instance"),
 ];
+
+/// What gives way to an import is kept until that has ended, each table in one whose name begins so.
+const KEPT: &str = "kept_for_import_";
+
+/// The table that says where an instance came from. It is no part of an export, and gives way to an import like the others.
+const IMPORTS: &str = "imports";
+
+/// Why a project is stopped whose import was given up.
+const WHY_GIVEN_UP: &str = "an import was begun and given up, and it is as it was before; look at it, then start it";
 
 /// Why an imported project is stopped.
 const WHY_STOPPED: &str = "it was imported; compare it with the repositories, then start it";
@@ -256,7 +266,7 @@ impl<S: Sql> Record<S> {
         let mut tables = Vec::new();
         for row in &rows {
             let name = row.text(0)?.to_owned();
-            let is_own = !name.starts_with("sqlite_") && !name.starts_with("_cf_");
+            let is_own = !name.starts_with("sqlite_") && !name.starts_with("_cf_") && !name.starts_with(KEPT);
             if !is_own || LEFT_OUT.iter().any(|(left_out, _)| *left_out == name) {
                 continue;
             }
@@ -354,6 +364,11 @@ impl<S: Sql> Record<S> {
                 let last = audit::last(&self.0)?.map(|(sequence, hash)| LastRow { sequence, hash });
                 last.map(|last| serde_json::to_string(&last)).transpose().map_err(LedgerError::from)?
             };
+            if !broke_off {
+                for name in tables.iter().map(|(name, ..)| name.as_str()).chain([IMPORTS]) {
+                    self.keep(name)?;
+                }
+            }
             for (name, ..) in &tables {
                 self.make_anew(name)?;
             }
@@ -383,8 +398,71 @@ impl<S: Sql> Record<S> {
         }
     }
 
-    /// Makes a table anew, with all that belongs to it. Of rows that are never deleted, such as the audit's, there are only
-    /// those of a project that nobody has used, or of an import that broke off.
+    /// Gives an import up, if it is this one and goes on: the record is what it was before, and its audit says so. It stays
+    /// stopped, until somebody has looked.
+    pub fn give_up_import(&self, id: &str, by: &str, why: &str, now: Timestamp) -> Result<bool, LedgerError> {
+        self.0.atomically(|| {
+            if self.imported()?.is_none_or(|import| import.is_whole || import.id != id) {
+                return Ok(false);
+            }
+            for (name, ..) in self.tables()? {
+                self.make_anew(&name)?;
+                self.put_back(&name)?;
+            }
+            self.0.query("DELETE FROM imports", &[])?;
+            self.put_back(IMPORTS)?;
+            let given_up = Event {
+                at: now,
+                actor: by.to_owned(),
+                action: "import-given-up".to_owned(),
+                subject: "project".to_owned(),
+                details: json!({ "why": why }).to_string(),
+            };
+            audit::append(&self.0, &given_up)?;
+            self.turn_switch(Scope::Project, None, Some((by, WHY_GIVEN_UP)), now)?;
+            self.says_that_everything_is_stopped(now)?;
+            Ok(true)
+        })
+    }
+
+    /// Keeps the rows of a table that gives way. They are few: nothing was planned yet.
+    fn keep(&self, table: &str) -> Result<(), LedgerError> {
+        let (kept, columns) = (quoted(&format!("{KEPT}{table}")), quoted_all(&self.columns_of(table)?));
+        self.0.query(&format!("CREATE TABLE {kept} ({columns})"), &[])?;
+        self.0.query(&format!("INSERT INTO {kept} ({columns}) SELECT {columns} FROM {}", quoted(table)), &[])?;
+        Ok(())
+    }
+
+    /// Puts the rows that were kept back into a table, by the columns that it had then.
+    fn put_back(&self, table: &str) -> Result<(), LedgerError> {
+        let kept = format!("{KEPT}{table}");
+        let columns = self.columns_of(&kept)?;
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let (into, from, columns) = (quoted(table), quoted(&kept), quoted_all(&columns));
+        self.0.query(&format!("INSERT INTO {into} ({columns}) SELECT {columns} FROM {from}"), &[])?;
+        self.0.query(&format!("DROP TABLE {from}"), &[])?;
+        Ok(())
+    }
+
+    /// Nothing of what gave way is kept any longer.
+    fn forget_kept(&self) -> Result<(), LedgerError> {
+        let tables = self.tables()?;
+        for name in tables.iter().map(|(name, ..)| name.as_str()).chain([IMPORTS]) {
+            self.0.query(&format!("DROP TABLE IF EXISTS {}", quoted(&format!("{KEPT}{name}"))), &[])?;
+        }
+        Ok(())
+    }
+
+    /// The columns of a table; none where there is no such table.
+    fn columns_of(&self, table: &str) -> Result<Vec<String>, LedgerError> {
+        let found = self.0.query("SELECT name FROM pragma_table_info(?) ORDER BY cid", &[table.into()])?;
+        Ok(found.iter().map(|row| row.text(0).map(str::to_owned)).collect::<Result<_, _>>()?)
+    }
+
+    /// Makes a table anew, with all that belongs to it. Rows that are never deleted, such as the audit's, are kept beside it
+    /// until the import has ended.
     fn make_anew(&self, table: &str) -> Result<(), LedgerError> {
         let parts = self.0.query(
             "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type <> 'table', name",
@@ -417,9 +495,8 @@ impl<S: Sql> Record<S> {
                         _ => return refused(format!("a row of `{table}` lacks `{column}`")),
                     });
                 }
-                let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
                 let marks = vec!["?"; columns.len()].join(", ");
-                let statement = format!("INSERT INTO {} ({}) VALUES ({marks})", quoted(name), names.join(", "));
+                let statement = format!("INSERT INTO {} ({}) VALUES ({marks})", quoted(name), quoted_all(columns));
                 self.0.query(&statement, &values)?;
             }
             Ok(())
@@ -451,6 +528,7 @@ impl<S: Sql> Record<S> {
         self.has_its_own_heads(&head)?;
         self.0.atomically(|| {
             self.0.query("UPDATE imports SET is_whole = 1", &[])?;
+            self.forget_kept()?;
             self.end_what_goes_on(&head, end, by, now)?;
             let rows = self.0.query("SELECT version FROM releases ORDER BY created_at", &[])?;
             rows.iter().map(|row| Ok(parse(row.text(0)?)?)).collect()
@@ -666,6 +744,10 @@ fn schema_number() -> u64 {
 /// A name from the database's own list of them.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn quoted_all(names: &[String]) -> String {
+    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
 }
 
 fn select(table: &str, columns: &[String], order: &[String], which: &str) -> String {

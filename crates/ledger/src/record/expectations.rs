@@ -369,12 +369,12 @@ impl<S: Sql> Record<S> {
             match (declared == file.digest && before_named == Some(named.as_str()), replace) {
                 (true, _) => return Ok(()),
                 (false, true) => {
-                    self.void(version, key)?;
+                    self.void(version, key, now)?;
                     // An image takes no name from another: both have their digests.
                     let same = before_named.filter(|before| named.file().is_some() && *before == named.as_str());
-                    let other = same.map(|same| self.needed_by(version, key, same, &declared)).transpose()?;
-                    if let Some(other) = other.flatten() {
-                        return Err(LedgerError::StillNeeded { version: version.clone(), key: key.clone(), other });
+                    let needed = same.map(|same| self.needed_by(version, key, same, &declared, now)).transpose()?;
+                    if let Some(why) = needed.flatten() {
+                        return Err(LedgerError::StillNeeded { version: version.clone(), key: key.clone(), why });
                     }
                 }
                 (false, false) => {
@@ -490,8 +490,9 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
-    /// Whether the bytes of a package may be replaced: nothing of them is approved, or can be public.
-    fn void(&self, version: &Version, key: &Key) -> Result<(), LedgerError> {
+    /// Whether the bytes of a package may be replaced: nothing of them is approved, or can be public, and nobody was
+    /// promised that they stay.
+    fn void(&self, version: &Version, key: &Key, now: Timestamp) -> Result<(), LedgerError> {
         let rows = self.0.query(
             "SELECT distro, state, problem FROM targets WHERE version = ? AND key = ? ORDER BY distro",
             &[version.as_str().into(), key.as_str().into()],
@@ -516,29 +517,42 @@ impl<S: Sql> Record<S> {
                 });
             }
         }
-        Ok(())
+        match self.promised(version, key, now)? {
+            Some(why) => Err(LedgerError::Promised { version: version.clone(), key: key.clone(), why }),
+            None => Ok(()),
+        }
     }
 
-    /// A release that is not complete and has this very file in the staging repository of a package of another: one that
-    /// has not changed between two versions is in both.
+    /// Which other release has this very file in the staging repository of a package and needs it, and why: it is not
+    /// complete, or somebody was promised that it stays. A file that has not changed between two versions is in both.
     pub(super) fn needed_by(
         &self,
         version: &Version,
         key: &Key,
         filename: &str,
         digest: &Digest,
-    ) -> Result<Option<Version>, LedgerError> {
+        now: Timestamp,
+    ) -> Result<Option<String>, LedgerError> {
         let rows = self.0.query(
-            "SELECT other.version FROM packages own JOIN packages other
+            "SELECT other.version, other.key, EXISTS (SELECT 1 FROM targets t WHERE t.version = other.version
+                AND t.state NOT IN ('released', 'skipped', 'withdrawn', 'expired'))
+             FROM packages own JOIN packages other
                 ON other.staging_place = own.staging_place AND other.staging_repository = own.staging_repository
              WHERE own.version = ? AND own.key = ? AND other.version <> own.version
              AND other.filename = ? AND other.digest = ?
-             AND EXISTS (SELECT 1 FROM targets t WHERE t.version = other.version
-                AND t.state NOT IN ('released', 'skipped', 'withdrawn', 'expired'))
-             ORDER BY other.version LIMIT 1",
+             ORDER BY other.version, other.key",
             &[version.as_str().into(), key.as_str().into(), filename.into(), digest.to_string().into()],
         )?;
-        rows.first().map(|row| parse(row.text(0)?)).transpose()
+        for row in &rows {
+            let (other, key): (Version, Key) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
+            if row.integer(2)? != 0 {
+                return Ok(Some(format!("{other} is not complete and needs the staged bytes under the same name")));
+            }
+            if let Some(why) = self.promised(&other, &key, now)? {
+                return Ok(Some(format!("`{key}` of {other} is the same staged file, and {why}")));
+            }
+        }
+        Ok(None)
     }
 
     /// What was declared of a package, for looking at its staging place. `None` before a digest was declared.

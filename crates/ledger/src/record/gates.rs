@@ -127,7 +127,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// The version of what is declared for a package; of an image by those of its tags that are in a state, or by all.
-    fn shipped(
+    pub(super) fn shipped(
         &self,
         version: &Version,
         key: &Key,
@@ -573,7 +573,7 @@ impl<S: Sql> Record<S> {
                 return Ok(May::Stopped(stopped));
             }
             // What was approved before a withdrawal is held to it all the same.
-            if let Some(why) = self.withdrawn_names_of(&ask.version, &ask.key, Some(&ask.distro))? {
+            if let Some(why) = self.why_never(&ask.version, &ask.key)? {
                 let why = StopReason::Withdrawn(why);
                 let (state, problem) = self.take_back(&ask.version, &ask.key, &ask.distro, ask.approval, &why, now)?;
                 return Ok(May::Never { state, problem: Some(problem) });

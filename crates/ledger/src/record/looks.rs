@@ -63,20 +63,26 @@ pub(super) fn still_to_be_said(
     Ok(problem.filter(|problem| before == TargetState::Staged && lost(problem)))
 }
 
+/// A target `t` that rests and is watched: of a release `r` or an end since `?1`, with a package `p` that was declared.
+const WATCHED: &str =
+    "(t.state IN ('staged', 'missing', 'released') AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
+    AND p.digest IS NOT NULL";
+
 impl<S: Sql> Record<S> {
     /// Targets that rest, and that nobody has looked at since `before`. A look later than now was when the clock was wrong.
     pub fn watched(&self, before: Timestamp, now: Timestamp) -> Result<Vec<Watched>, LedgerError> {
         let rows = self.0.query(
-            "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest,
+            &format!(
+                "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest,
                     CASE t.state WHEN 'released' THEN t.public_place ELSE p.staging_place END,
                     CASE t.state WHEN 'released' THEN t.public_repository ELSE p.staging_repository END
              FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
              JOIN releases r ON r.version = t.version
-             WHERE (t.state IN ('staged', 'missing', 'released') AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
-               AND p.digest IS NOT NULL
+             WHERE {WATCHED}
                AND (COALESCE(t.looked_at, t.since) <= CASE t.absent_looks WHEN 1 THEN MAX(?2, ?3) ELSE ?2 END
                  OR COALESCE(t.looked_at, t.since) > ?4)
-             ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?5",
+             ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?5"
+            ),
             &[
                 (now - WATCHED_FOR).0.into(),
                 before.0.into(),
@@ -103,10 +109,11 @@ impl<S: Sql> Record<S> {
     /// How many targets rest and are watched.
     pub fn resting_count(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let rows = self.0.query(
-            "SELECT COUNT(*) FROM targets t
+            &format!(
+                "SELECT COUNT(*) FROM targets t
              JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
-             WHERE (t.state IN ('staged', 'missing', 'released') AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
-               AND p.digest IS NOT NULL",
+             WHERE {WATCHED}"
+            ),
             &[(now - WATCHED_FOR).0.into()],
         )?;
         Ok(rows.first().map_or(Ok(0), |row| row.natural(0))?)
@@ -117,11 +124,12 @@ impl<S: Sql> Record<S> {
     pub fn next_look(&self, again: Duration, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let rows = self.0.query(
-            "SELECT MIN(COALESCE(t.looked_at, t.since) + CASE t.absent_looks WHEN 1 THEN MIN(?2, ?3) ELSE ?2 END)
+            &format!(
+                "SELECT MIN(COALESCE(t.looked_at, t.since) + CASE t.absent_looks WHEN 1 THEN MIN(?2, ?3) ELSE ?2 END)
              FROM targets t
              JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
-             WHERE (t.state IN ('staged', 'missing', 'released') AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
-               AND p.digest IS NOT NULL",
+             WHERE {WATCHED}"
+            ),
             &[(now - WATCHED_FOR).0.into(), ms(again).into(), ms(SECOND_LOOK).into()],
         )?;
         Ok(rows.first().map(|row| row.integer_or_null(0)).transpose()?.flatten().map(Timestamp))

@@ -156,18 +156,28 @@ pub enum LedgerError {
         /// How far it is.
         state: String,
     },
-    /// Another release waits with the very file, so it is not deleted for this one.
+    /// What somebody was promised to find in staging is not replaced.
     #[error(
-        "`{key}` of {version} cannot be replaced: {other} is not complete and needs the staged bytes under the same name. A \
-         rebuild needs another version"
+        "`{key}` of {version} cannot be replaced: {why}. What is held, deployed or kept for longer keeps its staged bytes, and \
+         nothing was changed: lift the hold if it is one, and run this job again; otherwise a rebuild needs another version"
     )]
+    Promised {
+        /// The release.
+        version: Version,
+        /// The package.
+        key: Key,
+        /// By whom or by what, and until when.
+        why: String,
+    },
+    /// Another release needs the very file, so it is not deleted for this one.
+    #[error("`{key}` of {version} cannot be replaced: {why}. A rebuild needs another version")]
     StillNeeded {
         /// The release.
         version: Version,
         /// The package.
         key: Key,
-        /// The release that needs it.
-        other: Version,
+        /// Which, and what for.
+        why: String,
     },
     /// Another package of the release was declared with this very file.
     #[error(

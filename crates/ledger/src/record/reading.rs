@@ -50,7 +50,7 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<Option<api::Release>, LedgerError> {
         let Some(sequence) = self.sequence(version)? else { return Ok(None) };
-        let mut packages = self.packages(config, project, version, sent)?;
+        let mut packages = self.packages(config, project, version, sent, now)?;
         let mut holds = self.holds(version)?;
         holds.retain(|(_, hold)| hold.counts_at(now));
         let mut expiries = self.expiries(version)?;
@@ -124,6 +124,7 @@ impl<S: Sql> Record<S> {
         project: &Project,
         version: &Version,
         sent: &Sent,
+        now: Timestamp,
     ) -> Result<Vec<api::Package>, LedgerError> {
         let at: [Value; 1] = [version.as_str().into()];
         let targets = self.0.query(
@@ -169,7 +170,7 @@ impl<S: Sql> Record<S> {
                 let digest = parse(old.text(2)?)?;
                 // An image is in nobody's way in staging: it has its digest for a name.
                 let Cargo::File(filename) = parse(old.text(1)?)? else { continue };
-                if self.needed_by(version, &key, filename.as_str(), &digest)?.is_none() {
+                if self.needed_by(version, &key, filename.as_str(), &digest, now)?.is_none() {
                     leaves.push(api::ReplacedFile { filename, digest });
                 }
             }

@@ -8,19 +8,21 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use slipway_core::audit::person;
 use slipway_core::cargo::{Cargo, staged_under};
 use slipway_core::config::{Config, EventKind, Keeping, Project};
+use slipway_core::gate::moment;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
 use slipway_core::retention::{
-    Cause, Decision, Ending, InStaging, Keep, Known, Progress, Sights, Stage, decide, due, needs, tick,
+    Cause, Consent, Decision, Ending, InStaging, Keep, Known, Progress, Sights, Stage, decide, due, needs, tick,
 };
 use slipway_core::route::Site;
 use slipway_core::store::Kept;
 use slipway_core::time::Timestamp;
 use slipway_wire::{Digest, Planted, planted};
 
-use super::{LedgerError, Record, coded, named_cargo, parse, subject};
+use super::{LedgerError, Record, Staged, coded, named_cargo, parse, subject};
 use crate::sql::{Row, Sql, Value};
 
 /// How long a deletion may be on its way without an answer before a look decides what became of it. Requests end sooner.
@@ -254,7 +256,7 @@ impl<S: Sql> Record<S> {
         for target in &targets {
             let (distro, state): (&str, TargetState) = (target.text(0)?, parse(target.text(1)?)?);
             let name = staged_under(distro, &digest);
-            let has_moved = state == TargetState::Released && target.integer(5)? != 0;
+            let has_moved = matches!(state, TargetState::Released | TargetState::Withdrawn) && target.integer(5)? != 0;
             if !has_moved && !under.contains(&name) {
                 under.push(name);
             }
@@ -351,6 +353,21 @@ impl<S: Sql> Record<S> {
         Ok(rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()?)
     }
 
+    /// Why the staged bytes of a package stay for as long as somebody wants it, whatever becomes of its release: who holds it,
+    /// where it runs, or until when it was asked for.
+    pub(super) fn promised(&self, version: &Version, key: &Key, now: Timestamp) -> Result<Option<String>, LedgerError> {
+        let holds = self.holds(version)?;
+        let of_it = |of: &Option<Key>| of.as_ref().is_none_or(|of| of == key);
+        if let Some((_, hold)) = holds.iter().find(|(of, hold)| of_it(of) && hold.counts_at(now)) {
+            let end = hold.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
+            let reason = hold.reason.trim().trim_end_matches('.');
+            return Ok(Some(format!("it is on hold by {}{end}: {reason}", person(&hold.by))));
+        }
+        let runs = self.runs_in(version, key)?.map(Keep::Deployed);
+        let kept = self.extended_until(version, key)?.filter(|until| *until > now).map(Keep::Extended);
+        Ok(runs.or(kept).map(|keep| keep.to_string()))
+    }
+
     /// How many packages of the key that staging has in the same repository are of later releases.
     fn newer(&self, version: &Version, key: &Key, staging: &Site) -> Result<u32, LedgerError> {
         let rows = self.0.query(
@@ -376,6 +393,13 @@ impl<S: Sql> Record<S> {
             &[version.as_str().into(), key.as_str().into()],
         )?;
         Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
+    }
+
+    /// Whether somebody holds a package, runs it, or wants it kept for longer.
+    fn is_promised(&self, version: &Version, key: &Key, now: Timestamp) -> Result<bool, LedgerError> {
+        Ok(self.held_by(version, key, now)?.is_some()
+            || self.runs_in(version, key)?.is_some()
+            || self.extended_until(version, key)?.is_some_and(|until| until > now))
     }
 
     /// How far the deletion of these bytes is: what was said of others under the key says nothing of them.
@@ -546,7 +570,7 @@ impl<S: Sql> Record<S> {
         })
     }
 
-    /// Whether the deletion of none of these is on its way, or done.
+    /// Whether the deletion of none of these is on its way, or done, also by a job that replaces it.
     pub(super) fn came_in_time(&self, version: &Version, keys: &[Key], now: Timestamp) -> Result<Held, LedgerError> {
         self.end_loans(now)?;
         let mut late = Vec::new();
@@ -555,25 +579,33 @@ impl<S: Sql> Record<S> {
                 "SELECT 1 FROM packages WHERE version = ? AND key = ? AND deleted_at IS NOT NULL",
                 &[version.as_str().into(), key.as_str().into()],
             )?;
-            if !deleted.is_empty() || self.is_being_deleted(version, key)? {
+            if !deleted.is_empty() || self.is_being_deleted(version, key)? || self.is_giving_way(version, key)? {
                 late.push(key.clone());
             }
         }
         Ok(if late.is_empty() { Held::InTime } else { Held::TooLate(late) })
     }
 
-    /// Whether a deletion of a package's file is on its way, for this package or for another that has it too.
-    pub fn is_being_deleted(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
+    /// Whether a file of a package, or the one that it has in common with another, has given way to other bytes that were not
+    /// seen under all names yet. Their job deletes the old ones first, at a moment that nobody is told.
+    fn is_giving_way(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
         let rows = self.0.query(
-            "SELECT 1 FROM packages p JOIN removals r
-                ON r.place = p.staging_place AND r.repository = p.staging_repository AND r.cargo = p.filename
-                AND CASE instr(p.filename, '/') WHEN 0 THEN r.under = '' OR EXISTS
-                    (SELECT 1 FROM targets t WHERE t.version = p.version AND t.key = p.key AND t.distro = r.under)
-                    ELSE r.digest = p.digest END
-             WHERE p.version = ? AND p.key = ? LIMIT 1",
+            "SELECT 1 FROM packages p JOIN replaced r ON instr(r.filename, '/') = 0
+             JOIN packages q ON q.version = r.version AND q.key = r.key
+             WHERE p.version = ? AND p.key = ? AND NOT (r.filename = q.filename AND r.digest = q.digest)
+             AND (q.version = p.version AND q.key = p.key OR r.filename = p.filename AND r.digest = p.digest
+                AND q.staging_place = p.staging_place AND q.staging_repository = p.staging_repository)
+             AND EXISTS (SELECT 1 FROM targets t WHERE t.version = q.version AND t.key = q.key AND t.state = 'expected')
+             LIMIT 1",
             &[version.as_str().into(), key.as_str().into()],
         )?;
         Ok(!rows.is_empty())
+    }
+
+    /// Whether a deletion of a package's file is on its way, for this package or for another that has it too.
+    pub fn is_being_deleted(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
+        let Some(Staged { filename, digest, staging, .. }) = self.staged(version, key)? else { return Ok(false) };
+        self.is_removed(version, key, &staging, &filename, &digest)
     }
 
     /// Whether a deletion of a file is on its way that a package is to be declared with.
@@ -587,6 +619,18 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         self.end_loans(now)?;
+        self.is_removed(version, key, site, cargo, digest)
+    }
+
+    /// Whether a deletion is on its way of this file under a name that the package has.
+    fn is_removed(
+        &self,
+        version: &Version,
+        key: &Key,
+        site: &Site,
+        cargo: &Cargo,
+        digest: &Digest,
+    ) -> Result<bool, LedgerError> {
         let rows = self.0.query(
             "SELECT 1 FROM removals r WHERE r.place = ?1 AND r.repository = ?2 AND r.cargo = ?3
              AND CASE instr(r.cargo, '/') WHEN 0 THEN r.under = '' OR EXISTS
@@ -673,7 +717,10 @@ impl<S: Sql> Record<S> {
     ) -> Result<Result<Vec<Removal>, Decision>, LedgerError> {
         self.0.atomically(|| {
             let nothing = || Ok(Err(Decision::Keep(Keep::NeverStaged)));
-            let Some(mut current) = self.resting_one(config, project, &of.version, &of.key, now)? else {
+            // The clock was compared with the servers' when the run began. It may have jumped since, and would end a hold that
+            // somebody was promised a moment ago: so what has an end is judged by the time of then.
+            let judged_at = self.retention_clock()?.0.map_or(now, |began_at| began_at.min(now));
+            let Some(mut current) = self.resting_one(config, project, &of.version, &of.key, judged_at)? else {
                 return nothing();
             };
             if current.digest != of.digest || self.is_being_deleted(&of.version, &of.key)? {
@@ -683,7 +730,7 @@ impl<S: Sql> Record<S> {
                 current.known = of.known.clone();
             }
             let sights = Sights { is_stopped: sights.is_stopped || self.is_stopped()?, ..sights.clone() };
-            let decision = decide(&current.known, &sights, current.keeping.as_ref(), &config.retention, now);
+            let decision = decide(&current.known, &sights, current.keeping.as_ref(), &config.retention, judged_at);
             let Decision::Delete(cause) = decision else { return Ok(Err(decision)) };
             // What was released since the look was not looked for.
             if !current.released.iter().all(|public| of.released.contains(public)) {
@@ -906,10 +953,10 @@ impl<S: Sql> Record<S> {
 
     // ---- other projects ----
 
-    /// Another project wants to delete a file that this one may have, too. `true` when nothing of this project needs it. When
-    /// it is to be lent, each package here that has it must have had its own notice and wait; from then on it is left to the
-    /// other, and whoever wants it kept here comes too late until that is over. That holds of a file, too, of which nobody
-    /// here has heard yet: somebody may be about to stage it.
+    /// Another project wants to delete a file that this one may have, too. It may when nothing of this project needs it, and
+    /// each package here that has it has had its own notice and wait. When it is lent, it is left to the other from then on,
+    /// and whoever wants it kept here comes too late until that is over. That holds of a file, too, of which nobody here has
+    /// heard yet: somebody may be about to stage it.
     pub fn leave_to_another(
         &self,
         config: &Config,
@@ -917,27 +964,47 @@ impl<S: Sql> Record<S> {
         object: &StagedObject,
         lend: bool,
         now: Timestamp,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<Consent, LedgerError> {
         self.0.atomically(|| {
+            let mut consent = Consent::Yes;
             for (version, key) in self.holders(object)? {
-                let Some(own) = self.alone(config, project, &version, &key, now)? else { continue };
+                // Half of it may be gone. Whoever has come since it was lent was told that it is too late.
+                let goes_on = lend && self.is_image_lent(object, now)? && !self.is_stopped()?;
+                let own = self.alone(config, project, &version, &key, now)?.filter(|_| !goes_on);
+                let Some(own) = own else { continue };
                 if needs(&own.known, own.keeping.as_ref(), now).is_some() {
-                    return Ok(false);
+                    return Ok(Consent::No);
                 }
                 let shares = own.digest == object.digest && own.known.staged_at.is_some();
-                let Some(keeping) = own.keeping.filter(|_| lend && shares) else { continue };
+                let Some(keeping) = own.keeping.filter(|_| shares) else { continue };
                 if due(&own.known, &keeping, &config.retention) > own.known.counted || self.is_stopped()? {
-                    return Ok(false);
+                    consent = Consent::NotYet;
                 }
             }
-            if lend {
+            if lend && consent == Consent::Yes {
                 let any = [String::new()];
                 for under in if object.under.is_empty() { &any[..] } else { &object.under } {
                     self.insert_removal(object, under, None, now, Some(now + LENT))?;
                 }
             }
-            Ok(true)
+            Ok(consent)
         })
+    }
+
+    /// Whether an image is left to another project now.
+    fn is_image_lent(&self, object: &StagedObject, now: Timestamp) -> Result<bool, LedgerError> {
+        self.end_loans(now)?;
+        let rows = self.0.query(
+            "SELECT 1 FROM removals WHERE until IS NOT NULL AND instr(cargo, '/') > 0
+             AND place = ? AND repository = ? AND cargo = ? AND digest = ? LIMIT 1",
+            &[
+                object.staging.place.as_str().into(),
+                object.staging.repository.as_str().into(),
+                object.cargo.as_str().into(),
+                object.digest.to_string().into(),
+            ],
+        )?;
+        Ok(!rows.is_empty())
     }
 
     /// What was left to other projects is this one's own again after a while. One that was left when the clock was wrong, too.
@@ -949,29 +1016,42 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
-    /// The images of a staging repository that stay, whether or not a tag leads to them. One that nobody could look at since it
-    /// was declared stays like the others, if it is there. What was deleted is none of them.
-    pub fn images_in(&self, staging: &Site) -> Result<Kept, LedgerError> {
+    /// The images of a staging repository that stay, whether or not a tag leads to them. What is still to be released, and what
+    /// somebody was promised, must be there: where it is not found, it is out of sight. One that nobody could look at since it
+    /// was declared, or that was released, stays if it is there. What was deleted is none of them.
+    pub fn images_in(&self, staging: &Site, now: Timestamp) -> Result<Kept, LedgerError> {
+        // Of what is missing nothing is left to protect once that was believed for long enough: somebody else deleted it.
         let rows = self.0.query(
-            "SELECT digest, MAX(staged_at IS NOT NULL AND EXISTS (SELECT 1 FROM targets t
-                WHERE t.version = p.version AND t.key = p.key AND t.state IN ('staged', 'approved', 'releasing')))
-             FROM packages p WHERE staging_place = ? AND staging_repository = ? AND instr(filename, '/') > 0
-             AND digest IS NOT NULL AND deleted_at IS NULL GROUP BY digest",
-            &[staging.place.as_str().into(), staging.repository.as_str().into()],
+            "SELECT digest, version, key,
+                staged_at IS NOT NULL AND EXISTS (SELECT 1 FROM targets t WHERE t.version = p.version AND t.key = p.key
+                    AND t.state NOT IN ('released', 'skipped', 'withdrawn', 'expired', 'missing'))
+                OR first_staged_at IS NOT NULL AND EXISTS (SELECT 1 FROM targets t JOIN releases r ON r.version = t.version
+                    WHERE t.version = p.version AND t.key = p.key AND t.state = 'missing' AND t.since > ?3
+                    AND r.closed_at IS NULL),
+                staged_at IS NOT NULL AND (EXISTS (SELECT 1 FROM holds h WHERE h.version = p.version)
+                    OR EXISTS (SELECT 1 FROM extensions e WHERE e.version = p.version)
+                    OR EXISTS (SELECT 1 FROM deployments d WHERE d.version = p.version))
+             FROM packages p WHERE staging_place = ?1 AND staging_repository = ?2 AND instr(filename, '/') > 0
+             AND digest IS NOT NULL AND deleted_at IS NULL",
+            &[staging.place.as_str().into(), staging.repository.as_str().into(), (now - NOT_SHOWN).0.into()],
         )?;
         let mut kept = Kept::default();
         for row in &rows {
+            let (digest, version, key) = (parse(row.text(0)?)?, parse(row.text(1)?)?, parse(row.text(2)?)?);
             // Of what was released, somebody may have deleted the staged copy long ago.
-            let set = if row.integer(1)? != 0 { &mut kept.there } else { &mut kept.perhaps };
-            set.insert(parse(row.text(0)?)?);
+            let is_there = row.integer(3)? != 0 || row.integer(4)? != 0 && self.is_promised(&version, &key, now)?;
+            let set = if is_there { &mut kept.there } else { &mut kept.perhaps };
+            set.insert(digest);
         }
+        // Two packages may have one image.
+        kept.perhaps.retain(|digest| !kept.there.contains(digest));
         Ok(kept)
     }
 
-    /// A newer release of the same series that is complete: then this one may as well be given up. `None` for one that has
+    /// A later release of the same series that is complete and has a higher version: then this one may as well be given up. `None` for one that has
     /// ended itself.
     pub fn superseded_by(&self, version: &Version) -> Result<Option<Version>, LedgerError> {
-        let Some(series) = series(version) else { return Ok(None) };
+        let Some((series, last)) = series(version) else { return Ok(None) };
         if !matches!(self.ending(version)?, Ending::Open(_)) {
             return Ok(None);
         }
@@ -985,11 +1065,40 @@ impl<S: Sql> Record<S> {
         )?;
         for row in &rows {
             let other: Version = parse(row.text(0)?)?;
-            if self::series(&other).as_ref() == Some(&series) {
+            let Some((others_series, others_last)) = self::series(&other) else { continue };
+            // One that is planned later may be lower: somebody builds an old one again.
+            let is_higher = match others_last.cmp(&last) {
+                Ordering::Less => false,
+                Ordering::Equal => self.ships_higher(&other, version)?,
+                Ordering::Greater => true,
+            };
+            if others_series == series && is_higher {
                 return Ok(Some(other));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a release has a higher version of something than another, as the machines see it that install it, and of
+    /// nothing a lower one.
+    fn ships_higher(&self, version: &Version, than: &Version) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT o.key, o.filename, t.filename FROM packages o JOIN packages t ON t.key = o.key
+             WHERE o.version = ? AND t.version = ? AND o.filename IS NOT NULL AND t.filename IS NOT NULL",
+            &[version.as_str().into(), than.as_str().into()],
+        )?;
+        let mut is_higher = false;
+        for row in &rows {
+            let key = parse(row.text(0)?)?;
+            let one = self.shipped(version, &key, row.text(1)?, None)?;
+            let other = self.shipped(than, &key, row.text(2)?, None)?;
+            match one.zip(other).and_then(|(one, other)| one.compare(&other)) {
+                Some(Ordering::Less) => return Ok(false),
+                Some(Ordering::Greater) => is_higher = true,
+                Some(Ordering::Equal) | None => {}
+            }
+        }
+        Ok(is_higher)
     }
 
     // ---- staged bytes ----
@@ -1006,11 +1115,11 @@ impl<S: Sql> Record<S> {
     }
 }
 
-/// The numbers of a version before its last: `17.3` of `17.3.1-rc1`.
-fn series(version: &Version) -> Option<Vec<u64>> {
+/// The numbers of a version before its last, and that: `17.3` and `1` of `17.3.1-rc1`.
+fn series(version: &Version) -> Option<(Vec<u64>, u64)> {
     let number = version.as_str().split(|letter: char| !letter.is_ascii_digit() && letter != '.').next()?;
     let numbers = number.split('.').map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
-    numbers.split_last().map(|(_, series)| series.to_vec())
+    numbers.split_last().map(|(last, series)| (series.to_vec(), *last))
 }
 
 impl Removal {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use slipway_core::api::{self, WithdrawalState};
 use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::config::EventKind;
+use slipway_core::promotion::MayEnd;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
 use slipway_core::route::Site;
@@ -357,36 +358,32 @@ impl<S: Sql> Record<S> {
         rows.first().map(shown).transpose()
     }
 
-    /// Why a package is never released where its targets are: some of it was taken back, or one of their names there was,
-    /// whatever bytes had it, or is that of other bytes that were released. `only` asks for one target; without it, all that
-    /// are shipped.
-    ///
-    /// Both tables are asked. Of a file that somebody has deleted at the server by hand, and of one whose withdrawal a restored
-    /// record does not know, it is known here only that it was released; and the public place has nothing under its name.
-    pub fn withdrawn_names_of(
-        &self,
-        version: &Version,
-        key: &Key,
-        only: Option<&str>,
-    ) -> Result<Option<String>, LedgerError> {
-        // Who takes back what is public already does not want the rest to follow.
+    /// Why nothing of a package is released any more: some of it was taken back. Who takes back what is public already does
+    /// not want the rest to follow.
+    pub fn why_withdrawn(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
         let own = self.0.query(
             "SELECT w.distro FROM withdrawals w JOIN packages p ON p.version = w.version AND p.key = w.key
              WHERE w.version = ? AND w.key = ? AND w.digest = p.digest AND w.state <> 'not_withdrawn' ORDER BY w.id LIMIT 1",
             &[version.as_str().into(), key.as_str().into()],
         )?;
-        if let Some(row) = own.first() {
-            return Ok(Some(format!("it was released for {} and taken back", row.text(0)?)));
-        }
+        own.first().map(|row| Ok(format!("it was released for {} and taken back", row.text(0)?))).transpose()
+    }
+
+    /// Why a package is never released where its targets are: one of their names there was taken back, whatever bytes had it,
+    /// or is that of other bytes that were released.
+    ///
+    /// Both tables are asked. Of a file that somebody has deleted at the server by hand, and of one whose withdrawal a restored
+    /// record does not know, it is known here only that it was released; and the public place has nothing under its name.
+    pub fn why_name_taken(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
         let rows = self.0.query(
             "SELECT t.distro, t.public_place, t.public_repository, p.filename, p.digest
              FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
              WHERE t.version = ?1 AND t.key = ?2 AND p.filename IS NOT NULL AND p.digest IS NOT NULL
-             AND t.state <> 'skipped' AND (?3 IS NULL OR t.distro = ?3) ORDER BY t.distro",
-            &[version.as_str().into(), key.as_str().into(), only.map(str::to_owned).into()],
+             AND t.state <> 'skipped' ORDER BY t.distro",
+            &[version.as_str().into(), key.as_str().into()],
         )?;
         for row in &rows {
-            if let Some(why) = self.withdrawn_name(version, key, row)? {
+            if let Some(why) = self.who_had_the_name(version, key, row)? {
                 return Ok(Some(why));
             }
         }
@@ -394,7 +391,7 @@ impl<S: Sql> Record<S> {
     }
 
     /// The same of one target: its name, place and repository, and the file and digest of its package.
-    fn withdrawn_name(&self, version: &Version, key: &Key, target: &Row) -> Result<Option<String>, LedgerError> {
+    fn who_had_the_name(&self, version: &Version, key: &Key, target: &Row) -> Result<Option<String>, LedgerError> {
         let (distro, repository, cargo): (_, _, Cargo) = (target.text(0)?, target.text(2)?, parse(target.text(3)?)?);
         let at: [Value; 7] = [
             target.text(1)?.into(),
@@ -437,10 +434,20 @@ impl<S: Sql> Record<S> {
         released.first().map(why).transpose()
     }
 
-    /// Whether the end of a copy may be sent, which makes it public: neither is Slipway stopped, nor was a name of its
-    /// taken back since it was allowed to begin.
-    pub fn may_end(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
-        Ok(self.stopped()?.is_none() && self.withdrawn_names_of(version, key, None)?.is_none())
+    /// Either of the two.
+    pub(super) fn why_never(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
+        match self.why_withdrawn(version, key)? {
+            None => self.why_name_taken(version, key),
+            why => Ok(why),
+        }
+    }
+
+    /// Whether an act that was allowed to begin may write what makes the package public.
+    pub fn may_end(&self, version: &Version, key: &Key) -> Result<MayEnd, LedgerError> {
+        if let Some(stopped) = self.stopped()? {
+            return Ok(MayEnd::Stopped(stopped));
+        }
+        Ok(self.why_never(version, key)?.map_or(MayEnd::Now, MayEnd::Withdrawn))
     }
 }
 

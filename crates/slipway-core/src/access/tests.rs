@@ -1,5 +1,7 @@
 //! The tables of `docs/operators/sign-in.md`, written by hand: every route and every caller.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use slipway_gitlab::id_token::{Claims, UnverifiedIdToken};
 use slipway_gitlab::{AccessLevel, Job};
@@ -112,6 +114,39 @@ fn allowed(method: &str, path: &str, config: &Config) -> String {
         may(right, caller.as_ref(), tug, *level, config).is_ok()
     };
     everybody().iter().filter(|one| may(one)).map(|(letter, ..)| *letter).collect()
+}
+
+#[test]
+fn the_apis_description_names_the_credentials_that_a_route_takes_and_no_other() {
+    let config = config();
+    let tug = config.project("tug").expect("it is in the file");
+    let document: Value = serde_json::from_str(crate::openapi::OPENAPI).expect("the document is JSON");
+    // Whoever shows the operator's credential has no session to end.
+    let rows = ROUTES.iter().filter(|row| row.path.starts_with("/api/") && row.right != Right::Open);
+    let mut seen = 0;
+    for row in rows.filter(|row| (row.method, row.path) != ("DELETE", "/api/v1/sessions")) {
+        let of = &document["paths"][row.path.replace("...}", "}")][row.method.to_lowercase()]["security"];
+        let written = of.as_array().unwrap_or_else(|| panic!("{row:?}")).iter();
+        let written: BTreeSet<&str> =
+            written.filter_map(|one| one.as_object()?.keys().next().map(String::as_str)).collect();
+        let may = |caller: &Option<Caller>, level: Option<AccessLevel>| {
+            may(row.right, caller.as_ref(), tug, level, &config).is_ok()
+        };
+        let mut expected = BTreeSet::new();
+        for (_, caller, level) in everybody() {
+            let credential = match &caller {
+                Some(Caller::Operator) => "operator",
+                Some(Caller::Job(_) | Caller::Person(_) | Caller::Deployer(_)) => "session",
+                Some(Caller::Collector) | None => continue,
+            };
+            if may(&caller, level) {
+                expected.insert(credential);
+            }
+        }
+        assert_eq!(written, expected, "{row:?}");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
 }
 
 const ANYBODY: &str = "sDduxnjemNGREMOC";

@@ -27,7 +27,8 @@ pub struct Edge {
     /// Who may read without a session.
     #[serde(default)]
     pub reading: Reading,
-    /// The name of the secret that the operator shows: it reads, holds and closes, in every project. It never releases.
+    /// The name of the secret that the operator shows: it reads, holds, closes, withdraws, stops and restores, in every project. It
+    /// never releases.
     pub operator_token: Option<String>,
     /// The name of the secret that whoever collects numbers shows: it reads `/metrics`, and nothing else.
     pub metrics_token: Option<String>,

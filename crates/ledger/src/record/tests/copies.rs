@@ -336,6 +336,74 @@ fn the_audit_of_an_import_says_where_that_of_the_export_ended_and_the_one_that_g
 }
 
 #[test]
+fn an_import_that_is_given_up_leaves_the_record_as_it_was_and_stopped_and_it_is_used_as_before() {
+    let (head, rows) = lines(&used());
+    let fresh = record();
+    fresh.know_project(1001).expect("a row");
+    fresh.know_policy(&policy(), NOW).expect("a row");
+    fresh.refused_at_the_door("user:nell", "read", "no", NOW).expect("a row");
+    let (_, before) = lines(&fresh);
+    let before: Vec<String> = before.into_iter().filter(|row| !row.contains("\"action\":\"exported\"")).collect();
+    let last = crate::audit::last(fresh.sql()).expect("rows");
+    // The first breaks off, and the second is foreign.
+    fresh.import(&head, "one", "operator", NOW).expect("it begins");
+    fresh.import_rows("one", &rows[..rows.len() / 2]).expect("half of it");
+    fresh.import(&head, "two", "operator", NOW).expect("another begins");
+    fresh.import_rows("two", &rows).expect("all of it");
+    assert!(!fresh.give_up_import("one", "operator", "it broke off", LATER).expect("the other goes on"));
+    assert!(fresh.is_being_imported().expect("a row"));
+    assert!(fresh.give_up_import("two", "operator", "it is not signed", LATER).expect("it goes on"));
+    assert!(!fresh.give_up_import("two", "operator", "again", LATER).expect("it is over"));
+
+    assert!(!fresh.is_being_imported().expect("no row") && !fresh.awaits_start().expect("no row"));
+    let (sequence, hash) = last.expect("a row");
+    let audit = entries(fresh.sql(), 1, 100).expect("rows");
+    assert_eq!(verify(&audit), Ok(()));
+    let next = audit.iter().find(|row| row.sequence == sequence + 1).expect("it goes on where it was");
+    assert_eq!((next.previous, next.event.action.as_str()), (hash, "import-given-up"));
+    assert_eq!(details(&fresh, "import-given-up")[0]["why"], "it is not signed");
+    let (_, after) = lines(&fresh);
+    for row in &before {
+        assert!(after.contains(row), "{row}");
+    }
+    assert_eq!(count(&fresh, "sqlite_master WHERE name LIKE 'kept_for%'"), 0);
+    assert!(fresh.stopped().expect("a switch").is_some_and(|stopped| stopped.why.contains("given up")));
+    assert!(fresh.start("operator", "it is as it was", LATER).expect("a switch"));
+    stage(&fresh);
+    assert!(ask(&fresh).expect("it is approved"));
+}
+
+#[test]
+fn an_imported_record_still_awaits_its_start_when_another_import_of_it_was_given_up() {
+    let old = record();
+    old.know_project(1001).expect("a row");
+    old.refused_at_the_door("user:nell", "read", "no", NOW).expect("a row");
+    let (head, rows) = lines(&old);
+    // Nothing is planned in it, so that another may come.
+    let new = import(&head, &rows).expect("a whole import");
+    new.import(&head, "two", "operator", NOW).expect("another begins");
+    assert!(new.give_up_import("two", "operator", "it broke off", LATER).expect("it goes on"));
+    assert!(new.awaits_start().expect("a row"), "nobody has compared and started it");
+    assert_eq!(
+        new.imported().expect("a row").map(|import| (import.id, import.is_compared)),
+        Some((ID.to_owned(), false))
+    );
+}
+
+#[test]
+fn an_import_that_has_ended_is_not_given_up_any_more_and_keeps_nothing_of_what_gave_way() {
+    let (head, rows) = lines(&used());
+    let new = record();
+    new.refused_at_the_door("user:nell", "read", "no", NOW).expect("a row");
+    new.import(&head, ID, "operator", NOW).expect("it begins");
+    new.import_rows(ID, &rows).expect("all of it");
+    new.import_ends(ID, &end(&rows), "operator", NOW).expect("it is whole");
+    assert!(!new.give_up_import(ID, "operator", "the directory is silent", LATER).expect("it is over"));
+    assert_eq!(count(&new, "sqlite_master WHERE name LIKE 'kept_for%'"), 0);
+    assert_eq!(count(&new, "releases"), 1);
+}
+
+#[test]
 fn an_imported_record_awaits_its_start_and_a_later_stop_does_not_bring_that_back() {
     let (head, rows) = lines(&used());
     let new = import(&head, &rows).expect("a whole import");

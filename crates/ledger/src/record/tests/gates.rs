@@ -169,6 +169,12 @@ fn a_deployment_is_of_the_bytes_that_were_staged_before_it() {
     assert_eq!(deployed_to(&record), ["production"]);
     record.deployed(&version(), Some(7), "staging", "job:9", None, later(5)).expect("told");
     assert_eq!(deployed_to(&record), ["production", "staging"]);
+    // What runs is not replaced; so another release runs there by then.
+    super::retention::stages(&record, "1.3.0", 9, &[(key().as_str(), JAMMY, b"newer")], later(5));
+    for environment in ["production", "staging"] {
+        let newer = "1.3.0".parse().expect("a version");
+        record.deployed(&newer, None, environment, "job:9", None, later(6)).expect("told");
+    }
     record.declare(&version(), &key(), &file(b"new"), true, &session(7, "aa"), later(6)).expect("a replacement");
     assert!(deployed_to(&record).is_empty());
     assert!(seen(b"new", later(7)));

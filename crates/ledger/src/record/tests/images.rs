@@ -1,5 +1,7 @@
 //! Images in the record: declared by their repository, found by their digest, ordered by their tags.
 
+use std::time::Duration;
+
 use super::*;
 
 const IMAGE: &str = "registry.example.com/team/app";
@@ -27,6 +29,10 @@ fn planned_image(key: &str, tags: &[&str], public: &str) -> Planned {
 
 fn image(bytes: &[u8]) -> api::StagedFile {
     api::StagedFile { filename: String::new(), image: Some(IMAGE.to_owned()), ..file(bytes) }
+}
+
+fn app() -> Key {
+    "app".parse().expect("a key")
 }
 
 fn expects(record: &Record<Database>, version: &Version, pipeline: u64, planned: &[Planned]) {
@@ -138,4 +144,77 @@ fn a_released_tag_that_somebody_takes_or_sets_again_is_named_by_its_tag() {
     );
     look(Seen::Nothing);
     assert_eq!(look(Seen::Nothing).as_deref(), Some("acme/app no longer has `1.2.0`, which was released there."));
+}
+
+/// An image that was staged for two tags, in these states by now.
+fn in_states(states: [TargetState; 2]) -> Record<Database> {
+    let record = record();
+    expects(&record, &version(), 7, &[planned_image("app", &["1.2.0", "1.2"], "acme/app")]);
+    assert_eq!(must_be_there(&record, NOW), Some(false), "nobody has seen it");
+    for (tag, state) in [":1.2.0", ":1.2"].into_iter().zip(states) {
+        record.seen_in_staging(&version(), &app(), tag, &Digest::of(b"app"), &Sight::Declared, NOW).expect("a look");
+        record.set(&version(), &app(), &Report::of(tag, state), NOW).expect("set");
+    }
+    record
+}
+
+/// Whether that image must be there. `None` if nothing is kept of it, or it is said in two ways.
+fn must_be_there(record: &Record<Database>, now: Timestamp) -> Option<bool> {
+    let kept = record.images_in(&site("team/app"), now).expect("rows");
+    let [there, perhaps] = [kept.there, kept.perhaps].map(|digests| digests.contains(&Digest::of(b"app")));
+    (there != perhaps).then_some(there)
+}
+
+fn days(days: u64) -> Timestamp {
+    NOW + Duration::from_hours(24 * days)
+}
+
+#[test]
+fn an_image_of_which_something_is_still_to_be_released_must_be_there_and_one_that_is_missing_for_three_days() {
+    use TargetState::{Conflict, Expired, Failed, Missing, Released, Skipped, Staged, Withdrawn};
+    for states in [[Staged, Staged], [Released, Failed], [Conflict, Released], [Missing, Staged]] {
+        let record = in_states(states);
+        assert_eq!([NOW, days(4)].map(|now| must_be_there(&record, now)), [Some(true); 2], "{states:?}");
+    }
+    for states in [[Missing, Missing], [Released, Missing]] {
+        let record = in_states(states);
+        let seen = [NOW, days(2), days(4)].map(|now| must_be_there(&record, now));
+        assert_eq!(seen, [Some(true), Some(true), Some(false)], "{states:?}");
+        record.close(&version(), "user:mira", "given up", NOW).expect("a closing");
+        assert_eq!(must_be_there(&record, NOW), Some(false), "{states:?}");
+    }
+    for states in [[Released, Released], [Skipped, Withdrawn], [Expired, Expired], [Missing, Expired]] {
+        let record = in_states(states);
+        let is_missing = states[0] == Missing;
+        assert_eq!(must_be_there(&record, NOW), Some(is_missing), "{states:?}");
+        assert_eq!(must_be_there(&record, days(4)), Some(false), "{states:?}");
+    }
+}
+
+#[test]
+fn a_released_image_must_be_there_while_it_is_held_or_kept_or_runs() {
+    let released = || in_states([TargetState::Released; 2]);
+    let seen = |record: &Record<Database>| [NOW, days(2)].map(|now| must_be_there(record, now));
+    let record = released();
+    record.hold(&version(), None, "user:nell", "wait", None, NOW).expect("a hold");
+    assert_eq!(seen(&record), [Some(true); 2]);
+
+    let record = released();
+    record.hold(&version(), Some(&[app()]), "user:nell", "wait", Some(days(1)), NOW).expect("a hold");
+    assert_eq!(seen(&record), [Some(true), Some(false)]);
+
+    let record = released();
+    record.extend(&version(), None, days(1), "user:nell", "wait", NOW).expect("an extension");
+    assert_eq!(seen(&record), [Some(true), Some(false)]);
+
+    let record = released();
+    assert!(record.deployed(&version(), None, "production", "job:9", Some(NOW), NOW).expect("told"));
+    assert_eq!(seen(&record), [Some(true); 2]);
+    let newer: Version = "1.3.0".parse().expect("a version");
+    let plan = [planned_image("app", &["1.3.0"], "acme/app")];
+    record.expect(&newer, &session(8, "bb"), &policy(), Maturity::Final, &plan, NOW).expect("a plan");
+    record.declare(&newer, &app(), &image(b"newer"), false, &session(8, "bb"), NOW).expect("a declaration");
+    record.seen_in_staging(&newer, &app(), ":1.3.0", &Digest::of(b"newer"), &Sight::Declared, NOW).expect("a look");
+    assert!(record.deployed(&newer, None, "production", "job:9", Some(days(1)), days(1)).expect("told"));
+    assert_eq!(seen(&record), [Some(false); 2]);
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use slipway_core::config::Project;
 use slipway_core::retention::{
-    Cause, Decision, Elsewhere, Ending, InPublic, InStaging, Keep, Sights, Stage, decide, ended,
+    Cause, Consent, Decision, Elsewhere, Ending, InPublic, InStaging, Keep, Sights, Stage, decide, ended,
 };
 
 use super::*;
-use crate::{Held, Removal, Removed, Resting};
+use crate::{Held, Removal, Removed, Resting, StagedObject};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -291,13 +291,13 @@ fn another_project_is_told_whether_a_file_is_needed_here_and_what_is_lent_cannot
     let object = package(&record, &config, now).object();
     let free = |lend| record.leave_to_another(&config, tug(&config), &object, lend, now).expect("an answer");
     hold(&record, now);
-    assert!(!free(true));
+    assert_eq!(free(true), Consent::No);
     record.lift(&version(), None, "user:nell", "go on", now).expect("a lift");
     // To be asked binds nobody.
-    assert!(free(false));
+    assert_eq!(free(false), Consent::Yes);
     assert_eq!(hold(&record, now), Held::InTime);
     record.lift(&version(), None, "user:nell", "go on", now).expect("a lift");
-    assert!(free(true));
+    assert_eq!(free(true), Consent::Yes);
     assert_eq!(hold(&record, now), Held::TooLate(vec![key()]));
     record.end_loans(now + Duration::from_mins(16)).expect("it is over");
     assert_eq!(hold(&record, now), Held::InTime);
@@ -333,7 +333,13 @@ fn a_newer_release_of_the_same_series_that_is_complete_suggests_to_close() {
 }
 
 /// A release of a pipeline of its own, with files of one name: the key, the distro version, and the bytes.
-fn stages(record: &Record<Database>, version: &str, pipeline: u64, files: &[(&str, &str, &[u8])], now: Timestamp) {
+pub(super) fn stages(
+    record: &Record<Database>,
+    version: &str,
+    pipeline: u64,
+    files: &[(&str, &str, &[u8])],
+    now: Timestamp,
+) {
     let version: Version = version.parse().expect("a version");
     let by = JobSession { ref_name: format!("v{version}"), ..session(pipeline, &format!("sha{pipeline}")) };
     let package = |(key, distro, _): &(&str, &str, &[u8])| {
@@ -544,7 +550,8 @@ fn what_is_lent_is_lent_where_nobody_has_heard_of_the_file_yet_and_comes_back_by
     let object = package(&other, &config, now).object();
     let record = record();
     plan(&record);
-    assert!(record.leave_to_another(&config, tug(&config), &object, true, now).expect("an answer"));
+    let lent = record.leave_to_another(&config, tug(&config), &object, true, now).expect("an answer");
+    assert_eq!(lent, Consent::Yes);
     let declare = |now| record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), now);
     assert!(matches!(declare(now), Err(LedgerError::BeingDeleted { .. })), "it may be gone in a moment");
     declare(now + Duration::from_mins(16)).expect("the loan is over");
@@ -557,17 +564,23 @@ fn a_file_is_lent_only_when_its_own_notice_and_wait_are_over_and_nothing_is_stop
     record.close(&version(), "user:mira", "no longer wanted", NOW).expect("a closing");
     let mut now = count(&record, after(20), 1);
     let object = package(&record, &config, now).object();
-    let lends = |now| record.leave_to_another(&config, tug(&config), &object, true, now).expect("an answer");
+    // Whoever only asks is told the same.
+    let lends = |now| {
+        let [asked, lent] = [false, true]
+            .map(|lend| record.leave_to_another(&config, tug(&config), &object, lend, now).expect("an answer"));
+        assert_eq!(asked, lent);
+        lent
+    };
     for (stage, days) in [(Stage::Announced, 3), (Stage::Marked, 7)] {
-        assert!(!lends(now), "{stage:?}");
+        assert_eq!(lends(now), Consent::NotYet, "{stage:?}");
         let of = package(&record, &config, now);
         assert!(record.take_step(&of, stage, Cause::Closed, now, now).expect("a step"));
         now = count(&record, now, days);
     }
     assert!(record.stop("operator", "wrong", now).expect("a switch"));
-    assert!(!lends(now));
+    assert_eq!(lends(now), Consent::NotYet);
     record.start("operator", "right", now).expect("a switch");
-    assert!(lends(now));
+    assert_eq!(lends(now), Consent::Yes);
 }
 
 #[test]
@@ -615,6 +628,40 @@ fn an_earlier_date_does_not_shorten_what_somebody_was_promised() {
         record.extend(&version(), None, after(until), "user:nell", "wait", NOW).expect("an extension");
         assert_eq!(package(&record, &config, NOW).known.extended_until, Some(after(promised)));
     }
+}
+
+/// The other project finishes half an image, every ten minutes.
+#[test]
+fn an_image_that_is_lent_again_in_time_stays_lent_to_whoever_was_told_that_it_is_too_late() {
+    let lent = |named: &str| {
+        let (record, config, now) = due();
+        record.0.query("UPDATE packages SET filename = ?", &[named.into()]).expect("a package");
+        let object = package(&record, &config, now).object();
+        (record, config, object, now)
+    };
+    let image = "registry.example.com/harbour/staging";
+    let minutes = |now: Timestamp, count| now + Duration::from_mins(count);
+    let asks = |(record, config, object, now): &(Record<Database>, Config, StagedObject, Timestamp), at| {
+        record.leave_to_another(config, tug(config), object, true, minutes(*now, at)).expect("an answer");
+        hold(record, minutes(*now, at + 9))
+    };
+    let of = lent(image);
+    for at in [0, 10, 20] {
+        assert_eq!(asks(&of, at), Held::TooLate(vec![key()]), "{at}");
+        assert_eq!(hold(&of.0, minutes(of.3, at + 14)), Held::TooLate(vec![key()]), "{at}");
+    }
+    // Nobody came for a while, and then somebody who came in time.
+    assert_eq!(hold(&of.0, minutes(of.3, 36)), Held::InTime);
+    assert_eq!(asks(&of, 37), Held::InTime);
+
+    // A stop ends it, too, and of a file nothing is left that would have to be finished.
+    let of = lent(image);
+    assert_eq!(asks(&of, 0), Held::TooLate(vec![key()]));
+    assert!(of.0.stop("operator", "wrong", of.3).expect("a switch"));
+    assert_eq!(asks(&of, 10), Held::InTime);
+    let of = lent("tug_1.2.0_amd64.deb");
+    assert_eq!(asks(&of, 0), Held::TooLate(vec![key()]));
+    assert_eq!(asks(&of, 10), Held::InTime);
 }
 
 #[test]
@@ -668,13 +715,15 @@ fn what_was_moved_out_of_staging_or_is_missing_there_neither_rests_nor_counts() 
 
 #[test]
 fn what_was_moved_for_one_distro_version_is_deleted_under_the_others_alone() {
-    let (record, config, now) = due();
-    let moved = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
-        SELECT version, key, 'ubuntu/noble', public_place, public_repository, 'move', 'released', since FROM targets";
-    record.0.query(moved, &[]).expect("a second target");
-    let removals = begin(&record, &config, now).expect("a deletion");
-    let under: Vec<&str> = removals.iter().map(|removal| removal.under.as_str()).collect();
-    assert_eq!(under, [JAMMY], "what lies there by now under the other name is somebody else's");
+    for state in ["released", "withdrawn"] {
+        let (record, config, now) = due();
+        let moved = "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since)
+            SELECT version, key, 'ubuntu/noble', public_place, public_repository, 'move', ?, since FROM targets";
+        record.0.query(moved, &[state.into()]).expect("a second target");
+        let removals = begin(&record, &config, now).expect("a deletion");
+        let under: Vec<&str> = removals.iter().map(|removal| removal.under.as_str()).collect();
+        assert_eq!(under, [JAMMY], "what lies there by now under the other name is somebody else's: {state}");
+    }
 }
 
 #[test]
@@ -717,4 +766,152 @@ fn all_that_rests_is_reached_a_part_at_a_time_those_that_rest_the_longest_first(
         found.extend(part.iter().map(|of| format!("{}/{}", of.version, of.key)));
     }
     assert_eq!(found, ["1.4.0/a", "1.4.0/b", "1.2.0/a", "1.2.0/b", "1.3.0/a", "1.3.0/b"]);
+}
+
+// ---- other bytes ----
+
+fn replace(record: &Record<Database>, now: Timestamp) -> Result<(), LedgerError> {
+    record.declare(&version(), &key(), &file(b"again"), true, &session(7, "aa"), now)
+}
+
+fn other() -> Version {
+    "1.3.0".parse().expect("a version")
+}
+
+#[test]
+fn what_is_held_is_not_replaced_until_the_hold_is_lifted_or_over() {
+    for keys in [None, Some([key()])] {
+        let record = record();
+        stage(&record);
+        let keys = keys.as_ref().map(<[Key; 1]>::as_slice);
+        record.hold(&version(), keys, "user:nell", "wrong notes.", Some(after(3)), NOW).expect("a hold");
+        let refused = replace(&record, after(2)).expect_err("it is held").to_string();
+        for part in ["nell", "wrong notes", "2026-11-26", "lift the hold"] {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+        assert_eq!(state(&record), TargetState::Staged, "nothing was changed");
+        replace(&record, after(3)).expect("it is over");
+    }
+    let record = record();
+    stage(&record);
+    hold(&record, NOW);
+    assert!(replace(&record, NOW).is_err());
+    record.lift(&version(), None, "user:nell", "go on", NOW).expect("a lift");
+    replace(&record, NOW).expect("nobody holds it");
+}
+
+#[test]
+fn what_runs_somewhere_is_not_replaced_until_something_else_runs_there() {
+    let record = record();
+    stage(&record);
+    let deploy = |version: &Version, days| {
+        record.deployed(version, None, "production", "job:9", Some(after(days)), after(days)).expect("told")
+    };
+    assert!(deploy(&version(), 1));
+    let refused = replace(&record, after(2)).expect_err("it runs").to_string();
+    assert!(refused.contains("production"), "{refused}");
+    stages(&record, "1.3.0", 8, &[(key().as_str(), JAMMY, b"newer")], after(2));
+    assert!(deploy(&other(), 3));
+    replace(&record, after(4)).expect("it runs nowhere");
+}
+
+#[test]
+fn what_somebody_wants_kept_is_not_replaced_until_then() {
+    let record = record();
+    stage(&record);
+    record.extend(&version(), None, after(3), "user:nell", "it is compared with", NOW).expect("an extension");
+    let refused = replace(&record, after(2)).expect_err("it is kept").to_string();
+    assert!(refused.contains("2026-11-26"), "{refused}");
+    replace(&record, after(3)).expect("it is over");
+}
+
+#[test]
+fn a_file_that_a_complete_release_has_too_is_not_replaced_while_that_is_held_deployed_or_kept() {
+    type Change = fn(&Record<Database>);
+    let changes: &[(Change, &str)] = &[
+        (|record| drop(record.hold(&other(), None, "user:nell", "wait", None, NOW).expect("a hold")), "on hold"),
+        (
+            |record| {
+                let told = record.deployed(&other(), None, "production", "job:9", Some(NOW), NOW);
+                assert!(told.expect("told"));
+            },
+            "production",
+        ),
+        (
+            |record| drop(record.extend(&other(), None, after(3), "user:nell", "wait", NOW).expect("an extension")),
+            "2026-11-26",
+        ),
+    ];
+    for (change, why) in changes {
+        let record = record();
+        stage(&record);
+        stages(&record, "1.3.0", 8, &[("jammy-amd64", JAMMY, b"deb")], NOW);
+        record.0.query("UPDATE targets SET state = 'released' WHERE version = '1.3.0'", &[]).expect("complete");
+        change(&record);
+        let refused = replace(&record, NOW).expect_err("the other needs it").to_string();
+        assert!(refused.contains(why) && refused.contains("1.3.0"), "{why}: {refused}");
+        // A file of another name takes nothing's place, and the old one is not named to be deleted.
+        let renamed = api::StagedFile { filename: "tug_1.2.1_amd64.deb".to_owned(), ..file(b"again") };
+        record.declare(&version(), &key(), &renamed, true, &session(7, "aa"), NOW).expect("they are two files");
+        assert_eq!(replaced(&record), [], "{why}");
+    }
+}
+
+#[test]
+fn a_hold_or_an_extension_is_too_late_while_what_gave_way_may_be_deleted_at_any_moment() {
+    let record = record();
+    stage(&record);
+    stages(&record, "1.3.0", 8, &[("jammy-amd64", JAMMY, b"deb")], NOW);
+    record.0.query("UPDATE targets SET state = 'released' WHERE version = '1.3.0'", &[]).expect("complete");
+    replace(&record, NOW).expect("a replacement");
+    assert_eq!(hold(&record, NOW), Held::TooLate(vec![key()]));
+    let extend = || record.extend(&version(), None, after(3), "user:nell", "wait", NOW).expect("an extension");
+    assert_eq!(extend(), Held::TooLate(vec![key()]));
+    // Nor can another release that has the old file be promised it any more.
+    let held = || record.hold(&other(), None, "user:nell", "wait", None, NOW).expect("a hold");
+    assert_eq!(held(), Held::TooLate(vec![key()]));
+    // The new bytes come when the old ones are gone.
+    sees(&record, b"again", &Sight::Declared);
+    assert_eq!((hold(&record, NOW), extend(), held()), (Held::InTime, Held::InTime, Held::InTime));
+}
+
+/// Somebody holds it for half an hour while other projects are asked, and the clock jumps.
+#[test]
+fn a_clock_that_jumps_within_a_run_ends_no_hold() {
+    let (record, config, now) = due();
+    let of = package(&record, &config, now);
+    let until = now + Duration::from_mins(30);
+    let held = record.hold(&version(), None, "user:nell", "wait", Some(until), now).expect("a hold");
+    assert_eq!(held, Held::InTime);
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), until + DAY).expect("a transaction");
+    assert_eq!(begun, Err(Decision::TakeBack(Keep::Held("user:nell".to_owned()))));
+    // The next run has looked whether its clock is right.
+    let now = now + Duration::from_hours(1);
+    record.count_time(now, true).expect("a run");
+    assert!(begin(&record, &config, now).is_ok());
+}
+
+#[test]
+fn a_release_that_is_planned_later_and_has_a_lower_version_suggests_nothing() {
+    let suggested = |own: (&str, &str), later: (&str, &str)| {
+        let record = record();
+        for ((version, filename), pipeline, days) in [(own, 7, 0), (later, 8, 1)] {
+            let version: Version = version.parse().expect("a version");
+            let by = JobSession { ref_name: format!("v{version}"), ..session(pipeline, &format!("sha{pipeline}")) };
+            record.expect(&version, &by, &policy(), Maturity::Final, &planned(None), after(days)).expect("a plan");
+            let file = api::StagedFile { filename: filename.to_owned(), ..file(filename.as_bytes()) };
+            record.declare(&version, &key(), &file, false, &by, after(days)).expect("a declaration");
+        }
+        record.0.query("UPDATE targets SET state = 'released' WHERE version = ?", &[later.0.into()]).expect("released");
+        let version = own.0.parse().expect("a version");
+        record.superseded_by(&version).expect("rows").map(|newer| newer.to_string())
+    };
+    let (low, high) = (("17.3.9", "tug_17.3.9_amd64.deb"), ("17.3.10", "tug_17.3.10_amd64.deb"));
+    assert_eq!(suggested(low, high).as_deref(), Some("17.3.10"));
+    assert_eq!(suggested(high, low), None);
+    // Of the same numbers, the files tell.
+    let (low, high) =
+        (("17.3.1+rc9.ce.0", "tug_17.3.1~rc9.ce.0_amd64.deb"), ("17.3.1+rc10.ce.0", "tug_17.3.1~rc10.ce.0_amd64.deb"));
+    assert_eq!(suggested(low, high).as_deref(), Some("17.3.1+rc10.ce.0"));
+    assert_eq!(suggested(high, low), None);
 }

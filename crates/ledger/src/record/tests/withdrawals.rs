@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use slipway_core::api::WithdrawalState;
-use slipway_core::promotion::May;
+use slipway_core::promotion::{May, MayEnd};
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 
 use super::*;
@@ -124,7 +124,8 @@ fn what_was_taken_back_is_not_released_again_and_its_name_gets_no_other_bytes() 
     let record = released();
     let withdrawal = ask(&record).expect("it is released").remove(0);
     tell(&record, &withdrawal, 1, WithdrawalState::Withdrawn);
-    assert_eq!(names(&record, &version()).as_deref(), Some("it was released for ubuntu/jammy and taken back"));
+    let own = record.candidate(&version(), &key()).expect("a row").expect("it is planned");
+    assert_eq!(own.withdrawn.as_deref(), Some("it was released for ubuntu/jammy and taken back"));
     let with = |change: &str| {
         let next = another(&record, "1.2.1", b"other");
         record.sql().query(change, &[]).expect("rows");
@@ -160,8 +161,11 @@ fn another(record: &Record<Database>, version: &str, bytes: &[u8]) -> Version {
     version
 }
 
+/// Why a package of another release is not released, of which nothing was taken back itself.
 fn names(record: &Record<Database>, version: &Version) -> Option<String> {
-    record.candidate(version, &key()).expect("a row").expect("it is planned").withdrawn
+    let candidate = record.candidate(version, &key()).expect("a row").expect("it is planned");
+    assert_eq!(candidate.withdrawn, None);
+    candidate.name_taken
 }
 
 /// Approves a release whatever stands against it now, and asks for leave to act.
@@ -198,7 +202,8 @@ fn what_was_approved_before_a_withdrawal_of_its_name_does_not_begin_after_it() {
             };
             assert_eq!(problem.code, "withdrawn");
             assert!(problem.what.contains("Nothing was begun"), "{}", problem.what);
-            assert!(!record.may_end(&next, &key()).expect("rows"), "nor does a copy end that had begun");
+            let may = record.may_end(&next, &key()).expect("rows");
+            assert!(matches!(may, MayEnd::Withdrawn(_)), "nor does a copy end that had begun: {may:?}");
         }
         let never = record.candidate(&next, &key()).expect("a row").expect("it is planned");
         assert!(never.targets.iter().all(|(_, state)| *state == TargetState::Staged), "its approval is over");
@@ -213,7 +218,7 @@ fn what_could_not_be_taken_back_stays_public_for_every_release_that_has_it() {
     assert!(tell(&record, &withdrawal, 1, WithdrawalState::NotWithdrawn));
     assert_eq!(names(&record, &next), None);
     assert_eq!(may_act(&record, &next, b"deb"), May::Now);
-    assert!(record.may_end(&next, &key()).expect("rows"));
+    assert_eq!(record.may_end(&next, &key()).expect("rows"), MayEnd::Now);
 }
 
 #[test]
@@ -337,9 +342,10 @@ fn what_is_approved_of_a_package_and_not_public_yet_does_not_follow_what_is_take
         approval: 9,
         digest: Digest::of(b"deb"),
     };
-    assert!(record.may_end(&version(), &key()).expect("rows"));
+    assert_eq!(record.may_end(&version(), &key()).expect("rows"), MayEnd::Now);
     ask(&record).expect("one target is released");
-    assert!(!record.may_end(&version(), &key()).expect("rows"), "nor does a copy of it end that had begun");
+    let may = record.may_end(&version(), &key()).expect("rows");
+    assert!(matches!(may, MayEnd::Withdrawn(_)), "nor does a copy of it end that had begun: {may:?}");
     let May::Never { state: TargetState::Staged, problem: Some(problem) } =
         record.allow(&noble, NOW).expect("an answer")
     else {
@@ -347,4 +353,31 @@ fn what_is_approved_of_a_package_and_not_public_yet_does_not_follow_what_is_take
     };
     assert_eq!(problem.code, "withdrawn");
     assert!(problem.what.contains("it was released for ubuntu/jammy and taken back"), "{}", problem.what);
+}
+
+#[test]
+fn what_is_approved_of_a_package_for_another_distro_ends_with_the_one_whose_name_is_taken_back_elsewhere() {
+    let record = released();
+    let next = another(&record, "1.2.1", b"other");
+    record
+        .sql()
+        .query(
+            "INSERT INTO targets (version, key, distro, public_place, public_repository, how, state, since, approval)
+             SELECT version, key, 'ubuntu/noble', public_place, public_repository, how, 'approved', since, 9 FROM targets
+             WHERE version = '1.2.1'",
+            &[],
+        )
+        .expect("another target");
+    ask(&record).expect("it is released");
+    let noble = Ask {
+        project_id: 1001,
+        version: next.clone(),
+        key: key(),
+        distro: "ubuntu/noble".to_owned(),
+        approval: 9,
+        digest: Digest::of(b"other"),
+    };
+    // Otherwise it would begin, and never be allowed to end.
+    assert!(matches!(record.may_end(&next, &key()).expect("rows"), MayEnd::Withdrawn(_)));
+    assert!(matches!(record.allow(&noble, NOW).expect("an answer"), May::Never { problem: Some(_), .. }));
 }
