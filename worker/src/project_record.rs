@@ -434,7 +434,12 @@ impl ProjectRecord {
         }
         let maturity = config.versions.maturity(version);
         let added = self.record()?.add(version, session, &config.policy, maturity, &planned, &declared, clock::now());
-        audited(self.record()?, (version, &Caller::Job(session.clone()).to_string(), "PATCH"), added.map_err(Unanswered::from), clock::now())?;
+        audited(
+            self.record()?,
+            (version, &Caller::Job(session.clone()).to_string(), "PATCH"),
+            added.map_err(Unanswered::from),
+            clock::now(),
+        )?;
         if !planned.is_empty() {
             self.add_to_directory(session.project_id, version).await;
         }
