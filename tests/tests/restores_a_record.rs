@@ -67,6 +67,9 @@ fn an_imported_record_equals_the_old_one_and_does_nothing_until_it_was_compared_
     assert_eq!(end["end"]["sha256"], format!("sha256:{}", sha256(before.as_bytes())), "the digest of all before it");
     assert_eq!(end["end"]["lines"], before.lines().count());
     assert_eq!(operator(&old, "POST", "import", export.clone()).status, 409, "it has a record already");
+    let audit = operator(&old, "GET", "audit", "").ok().text();
+    let refused = audit.lines().filter(|row| row.contains("\"action\":\"refused\",\"subject\":\"POST import\""));
+    assert_eq!(refused.count(), 1, "its audit says so: {audit}");
 
     // Another instance, with another key and other repositories: nothing of what the record says is there.
     let mut new = World::start("imports");
