@@ -112,8 +112,9 @@ fn a_tag_that_others_set_is_a_stranger_and_neither_what_was_there_first_nor_what
     let harbour = Harbour::start("strangers");
     let world = &harbour.world;
     let swept = || swept_of(world, PUBLIC);
-    let [old, ours, by_hand, smuggled, moved] =
-        ["old", "ours", "by-hand", "smuggled", "moved"].map(|name| harbour.push(name, 1000));
+    harbour.push("old", 1000);
+    let [ours, by_hand, smuggled, moved] =
+        ["ours", "by-hand", "smuggled", "moved"].map(|name| harbour.push(name, 1000));
     copy_by_hand(&harbour, "old", "1.0.0");
     copy_by_hand(&harbour, "old", "nightly");
     let first = swept();
@@ -136,6 +137,7 @@ fn a_tag_that_others_set_is_a_stranger_and_neither_what_was_there_first_nor_what
     let target = next.target("app");
     assert_eq!((&target["state"], &target["outside"]), (&json!("released"), &json!(true)), "{target}");
     assert_eq!(release.target("app").get("problem"), None);
+    assert_eq!(harbour.served("latest"), Some(ours.digest.clone()), "nobody has approved that a tag floats to it");
 
     // A tag of the release is moved, and one that floats, and one of those that were there first.
     for tag in ["17.3.1", "latest", "nightly"] {
@@ -157,6 +159,8 @@ fn a_tag_that_others_set_is_a_stranger_and_neither_what_was_there_first_nor_what
     let status = harbour.slipway(&release, &["status"]).ended_with(0);
     let counted = format!("{PUBLIC} has 4 things that did not come through Slipway; `slipway doctor` says which");
     assert!(status.text.contains(&counted) && status.text.contains(what), "{}", status.text);
+    let page = send("GET", &world.edge("/p/tug/r/17.3.1"), &[("accept", "text/html")], "").ok().text();
+    assert!(page.contains(&moved.digest) && page.contains("another image"), "{page}");
     let doctor = harbour.slipway(&release, &["doctor"]).ended_with(6);
     for named in [
         format!("the tag `17.3.1` with other bytes than its release ({}, not {})", moved.digest, ours.digest),
@@ -164,6 +168,27 @@ fn a_tag_that_others_set_is_a_stranger_and_neither_what_was_there_first_nor_what
     ] {
         assert!(doctor.text.contains(&named), "{named}: {}", doctor.text);
     }
+
+    // So does whoever reads the audit, later.
+    let rows = world.audit(world.tug());
+    let found = rows.iter().filter(|row| row["action"] == "found-stranger").flat_map(|row| {
+        let details: Value = serde_json::from_str(row["details"].as_str().expect("a text")).expect("JSON");
+        details["found"].as_array().expect("a list").clone()
+    });
+    let found: Vec<[Value; 3]> =
+        found.map(|one| ["tag", "digest", "expected"].map(|field| one[field].clone())).collect();
+    let none = Value::Null;
+    let told = |tag: &str, image: &Image, expected: Value| [json!(tag), json!(image.digest), expected];
+    assert_eq!(
+        found,
+        [
+            told("9.9.9", &smuggled, none.clone()),
+            told("17.3.1", &moved, json!(ours.digest)),
+            told("latest", &moved, none.clone()),
+            told("nightly", &moved, none),
+        ],
+        "each is told of once"
+    );
 
     // What nobody knows can be adopted, and what was released with other bytes cannot.
     let adopts = |image: &Image| {
