@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use slipway_core::audit::person;
 use slipway_core::cargo::{Cargo, staged_under};
-use slipway_core::config::{Config, EventKind, Keeping, Project};
+use slipway_core::config::{Config, Keeping, Project};
 use slipway_core::gate::moment;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
@@ -490,9 +490,7 @@ impl<S: Sql> Record<S> {
             });
             self.change(version, "edge", stage.code(), &subject(version, key), &details, now)?;
             if stage == Stage::Announced {
-                let kind = EventKind::Announced;
-                let name = format!("{} {version}/{key} at {}", kind.word(), now.0);
-                self.occurred(&name, kind, Some(version), Some(key), None, now)?;
+                self.announced(version, key, expires_at, now)?;
             }
             Ok(true)
         })
