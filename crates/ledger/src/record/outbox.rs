@@ -147,7 +147,10 @@ impl<S: Sql> Record<S> {
         let kind = EventKind::Announced;
         let name = format!("{} {version}/{key} at {}", kind.word(), now.0);
         self.occurred(&name, kind, Some(version), Some(key), None, now)?;
-        self.0.query("UPDATE occurrences SET expires_at = ? WHERE name = ?", &[expires_at.0.into(), name.as_str().into()])?;
+        self.0.query(
+            "UPDATE occurrences SET expires_at = ? WHERE name = ?",
+            &[expires_at.0.into(), name.as_str().into()],
+        )?;
         Ok(())
     }
 
