@@ -206,7 +206,8 @@ fn work_of(world: &mut World, key: &str, state: &str) -> String {
 fn hear_of_it(receiver: &Receiver, announced: &[(&Release, &str)]) {
     let about = |release: &Release, key: &str| {
         let events = receiver.received().into_iter().map(|event| event.json());
-        let mut about = events.filter(|event| event["data"]["version"] == release.version.as_str() && event["data"]["key"] == key);
+        let mut about =
+            events.filter(|event| event["data"]["version"] == release.version.as_str() && event["data"]["key"] == key);
         about.next()
     };
     for (release, key) in announced {

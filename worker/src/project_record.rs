@@ -624,7 +624,9 @@ impl ProjectRecord {
         };
         let retained = self.retain(record, &config).await?;
         let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
-        let due_at = due_at.into_iter().chain(again).chain(retained).min();
+        // Whatever has happened since others were told is told at once: what was announced now is announced by that.
+        let news = notify::due(record, &config, clock::now())?;
+        let due_at = due_at.into_iter().chain(again).chain(retained).chain(news).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,

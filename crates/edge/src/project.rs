@@ -17,7 +17,7 @@ use slipway_ledger::{LedgerError, Record, Sql};
 use slipway_wire::{Planted, planted};
 
 use crate::port::{ProjectHost, SOON};
-use crate::{attest, heads, hints, notify, package};
+use crate::{attest, heads, hints, package};
 
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
@@ -79,9 +79,7 @@ pub async fn drive<S: Sql>(
     let hold = record.next_hold_end()?.map(|due_at| due_at.max(soonest));
     let dues = hints.into_iter().chain(orders).chain(sweep).chain(lapse).chain(turn);
     let attesting = attest::due(record, config, now)?.map(|due_at| due_at.max(soonest));
-    // Whatever has happened on the way is told at once, also where nothing else is left to do.
-    let news = notify::due(record, config, now)?.map(|due_at| due_at.max(soonest));
-    Ok(dues.chain(head).chain(hold).chain(back).chain(attesting).chain(news).min())
+    Ok(dues.chain(head).chain(hold).chain(back).chain(attesting).min())
 }
 
 /// Tells those who follow a release of gates that time alone has opened or closed, and says when it does so next.
