@@ -848,7 +848,7 @@ impl<S: Sql> Record<S> {
                     begun_at,
                     look_at: row.integer_or_null(9)?.map_or(begun_at + UNANSWERED, Timestamp),
                     gone_at: row.integer_or_null(10)?.map(Timestamp),
-                    run: row.natural(11)?,
+                    run: row.natural_or_null(11)?.unwrap_or_default(),
                 })
             })
             .collect()

@@ -404,7 +404,7 @@ const RUNS: &[&str] = &[
 const NUMBERED_RUNS: &[&str] = &[
     "ALTER TABLE occurrences ADD COLUMN expires_at INTEGER",
     "ALTER TABLE retention_clock ADD COLUMN runs INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE removals ADD COLUMN run INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE removals ADD COLUMN run INTEGER",
 ];
 
 pub(super) const STEPS: &[&[&str]] = &[
