@@ -265,10 +265,11 @@ async fn retention(env: &Env, config: &Config, project: &Project) -> Answer {
         let others = config.projects.iter().filter(|other| other.id != project.id);
         let others = join_all(others.map(|other| metrics::of_project(env, other.id))).await;
         for place in whole.places.iter_mut().filter(|place| place.limit.is_some()) {
-            let of = |other: &Option<MeasuredProject>| {
-                other.as_ref().map(|other| other.record.staged_bytes.get(&place.place).copied().unwrap_or_default())
+            let add = |sum: u64, other: &Option<MeasuredProject>| {
+                let bytes = other.as_ref()?.record.staged_bytes.get(&place.place).copied().unwrap_or_default();
+                Some(sum.saturating_add(bytes))
             };
-            place.all = others.iter().map(of).sum::<Option<u64>>().map(|others| others.saturating_add(place.bytes));
+            place.all = others.iter().try_fold(place.bytes, add);
         }
     }
     json(200, &whole)
