@@ -1,10 +1,12 @@
 //! The sweep on a running stack: what others publish is found, what Slipway released is not, and what others published of a
 //! staged package counts as released. Of packages and of images.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use slipway_stack::Part;
 use slipway_tests::e2e::harbour::{Harbour, Image, PUBLIC, can_run, credentials};
 use slipway_tests::e2e::{Answer, JAMMY, World, deb, send, sha256, wait_until};
 
@@ -36,6 +38,22 @@ fn swept(world: &World) -> Value {
     swept_of(world, &world.stack.public_repository())
 }
 
+/// What the log says of each reading of the public repository, by the id of its work.
+fn logged(world: &mut World) -> BTreeMap<String, Vec<String>> {
+    let about = format!("/{}/", world.stack.public_repository());
+    let log = world.stack.tail(Part::Edge, usize::MAX);
+    let mut readings: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in log.lines().filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok()) {
+        if line["event"] == "sweep" {
+            let work = line["work"].as_str().expect("each line has an id").to_owned();
+            let state = line["state"].as_str().unwrap_or_default().to_owned();
+            readings.entry(work).or_default().push(state);
+        }
+    }
+    readings.retain(|work, _| work.contains(&about));
+    readings
+}
+
 /// The names of the strangers.
 fn strangers(shown: &Value) -> Vec<&str> {
     let all = shown["strangers"].as_array().expect("a list").iter();
@@ -44,7 +62,7 @@ fn strangers(shown: &Value) -> Vec<&str> {
 
 #[test]
 fn what_others_publish_is_found_and_adopted_and_what_slipway_released_is_neither() {
-    let world = World::start("finds-strangers");
+    let mut world = World::start("finds-strangers");
     let theirs = |name: &str| {
         let package = deb(name, "not ours", 0);
         (package.file_name(), package.build().expect("a package"))
@@ -54,6 +72,9 @@ fn what_others_publish_is_found_and_adopted_and_what_slipway_released_is_neither
     let first = swept(&world);
     assert!(strangers(&first).is_empty(), "{first}");
     assert_eq!(first["baseline"]["count"], 1, "{first}");
+
+    let readings = logged(&mut world);
+    assert!(readings.values().all(|states| states == &["begun", "ended"]), "each reading has an id: {readings:?}");
 
     // One goes out through Slipway, another is staged and published by hand, a third is nobody's.
     let release = world.release("1.0.0");
@@ -80,6 +101,7 @@ fn what_others_publish_is_found_and_adopted_and_what_slipway_released_is_neither
     adoption["digests"] = json!([found["digest"]]);
     assert_eq!(operator(&world, "POST", "adoptions", &adoption).ok().json(), json!({ "adopted": 1 }));
     assert!(strangers(&swept(&world)).is_empty());
+    assert!(logged(&mut world).len() >= readings.len() + 2, "two more readings have two more ids");
     let rows = world.audit(world.tug());
     let actions: Vec<&str> = rows.iter().filter_map(|row| row["action"].as_str()).collect();
     assert_eq!(actions.iter().filter(|action| **action == "found-stranger").count(), 1);

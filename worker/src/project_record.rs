@@ -100,8 +100,8 @@ impl DurableObject for ProjectRecord {
         }
         let message: ToProject = serde_json::from_str(&request.text().await?)?;
         let answer = self.answer(message).await;
-        if let Err(problem) = self.head_in_time().await {
-            crate::log::trouble!("a head of the audit: {}", problem.detail);
+        if let Err(problem) = self.in_time().await {
+            crate::log::trouble!("a head of the audit, or an event: {}", problem.detail);
         }
         finish(answer)
     }
@@ -376,10 +376,11 @@ impl ProjectRecord {
         Ok(self.within(turn.map_or(project::SWEEP, |turn| turn.min(project::SWEEP))).await?)
     }
 
-    /// Has the alarm come when a head of the audit is due for what was written.
-    async fn head_in_time(&self) -> std::result::Result<(), Problem> {
-        let now = clock::now();
-        match heads::due(self.record()?, &*settings::config()?, now)? {
+    /// Has the alarm come when a head of the audit is due for what was written, and at once for what others are to be told.
+    async fn in_time(&self) -> std::result::Result<(), Problem> {
+        let (now, record, config) = (clock::now(), self.record()?, settings::config()?);
+        let due_at = heads::due(record, &config, now)?.into_iter().chain(notify::due(record, &config, now)?).min();
+        match due_at {
             Some(due_at) => Ok(self.within(due_at.since(now).max(SOON)).await?),
             None => Ok(()),
         }
@@ -631,7 +632,9 @@ impl ProjectRecord {
         };
         let retained = self.retain(record, &config).await?;
         let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
-        let due_at = due_at.into_iter().chain(again).chain(retained).min();
+        // Whatever has happened since others were told is told at once: what was announced now is announced by that.
+        let news = notify::due(record, &config, clock::now())?;
+        let due_at = due_at.into_iter().chain(again).chain(retained).chain(news).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,
