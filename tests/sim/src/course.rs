@@ -122,7 +122,11 @@ pub struct Ran {
 
 /// Runs a world to its end.
 pub fn run(settings: Settings) -> Ran {
-    let world = World::new(settings);
+    run_world(&World::new(settings))
+}
+
+/// Runs one that is made.
+pub(crate) fn run_world(world: &Rc<World>) -> Ran {
     let violation = world.run();
     let ran = Ran {
         kinds: world.kinds.take(),

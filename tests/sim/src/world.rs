@@ -1567,11 +1567,7 @@ impl World {
         });
         let ObjectId::Project(project) = id else { return };
         for goal in self.goals.iter().filter(|goal| self.parcels[goal.parcel].project == *project) {
-            let (then, now) = {
-                let (before, after) = (&backup.journal, self.journal.borrow());
-                let state = |journal: &Journal| journal.state(goal.parcel, &goal.distro).map(|(state, ..)| state);
-                (state(before), state(&after))
-            };
+            let then = backup.journal.state(goal.parcel, &goal.distro).map(|(state, ..)| state);
             let is_out = self.here(&goal.public).is_some_and(|here| here.by_slipway);
             match then {
                 Some(TargetState::Releasing) if is_out => {
@@ -1582,9 +1578,6 @@ impl World {
                     self.point("a record forgot an approval");
                 }
                 _ => {}
-            }
-            if then != now && now == Some(TargetState::Expired) {
-                self.point("a record forgot a deletion");
             }
             if backup.journal.is_marked(goal.parcel) && self.is_gone(goal.parcel) {
                 self.point("a record forgot the end of a deletion that it has marked");
