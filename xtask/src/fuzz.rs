@@ -35,16 +35,16 @@ const CARGO_FUZZ: &str = "0.13.2";
 /// How long each runs, unless `SLIPWAY_FUZZ_SECONDS` says otherwise.
 const SECONDS: u32 = 40;
 
-/// What each begins its chances from, unless `SLIPWAY_FUZZ_SEED` says otherwise: what fails for a change failed because of it,
-/// and fails again. Who hunts takes others; 0 is a new one each time.
+/// What each begins its chances from, unless `SLIPWAY_FUZZ_SEED` says otherwise. A clean clone has found nothing yet, so there two
+/// runs try the same: what fails for a change is not the luck of that run. Who hunts takes others; 0 is a new one each time.
 const SEED: u32 = 1;
 
 const HELP: &str = "\
 cargo xtask fuzz
 
 For each reader of what comes from outside (webhooks, ID tokens, key sets, slipway.toml, exports of audits and records, signed
-heads, attestations) 40 seconds of made-up inputs, or `SLIPWAY_FUZZ_SECONDS`: the same ones each time, unless `SLIPWAY_FUZZ_SEED`
-is another number than 1 (0: new ones each time). An input that breaks one is left in `tests/fuzz/artifacts`.
+heads, attestations) 40 seconds of made-up inputs, or `SLIPWAY_FUZZ_SECONDS`: in a clean clone the same ones each
+time, unless `SLIPWAY_FUZZ_SEED` is another number than 1 (0: new ones each time). An input that breaks one is left in `tests/fuzz/artifacts`.
 ";
 
 pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
