@@ -205,6 +205,12 @@ fn work_of(world: &mut World, key: &str, state: &str) -> String {
     work.expect("it was found")
 }
 
+/// The setting of whoever listens to announcements.
+fn listens(receiver: &Receiver) -> String {
+    let url = receiver.url();
+    format!("[[events]]\nkinds = [\"announced\"]\nurl = \"{url}\"\nsigning_token = \"EVENTS_TOKEN\"\n")
+}
+
 /// Whoever listens hears of each package that is announced, and when it is deleted at the earliest, before the next hour's run.
 fn hear_of_it(receiver: &Receiver, announced: &[(&Release, &str)]) {
     let about = |release: &Release, key: &str| {
@@ -250,6 +256,30 @@ fn does_nothing_while_it_is_switched_off(world: &mut World, bell: &Release, rele
     assert_eq!(deleted(world), [""; 0]);
 }
 
+/// That one run announces all that is due, that whoever listens is told, and that nothing else is done yet. The id of the run,
+/// and when what it announced is deleted at the earliest.
+fn is_announced(
+    world: &mut World,
+    bell: &Release,
+    release: &Release,
+    given_up: &Release,
+    receiver: &Receiver,
+) -> (String, Value) {
+    is_listed(world, release, "gone", "announce", "complete");
+    is_listed(world, given_up, "lost", "announce", "closed");
+    let_pass(world, HOUR);
+    let announced = [(release, "gone"), (release, "extended"), (given_up, "lost")];
+    is_done(world, bell, "announced", &announced);
+    hear_of_it(receiver, &announced);
+    let announcing = work_of(world, "gone", "announced");
+    assert_eq!(work_of(world, "extended", "announced"), announcing, "one run, one id");
+    let target = release.target("gone");
+    assert!(target["expires_at"].is_string(), "{target}");
+    assert!(release.target("held")["expires_at"].is_null(), "it is held");
+    assert!(world.rows(release, "gone", "marked").is_empty(), "days are between the two");
+    (announcing, target["expires_at"].clone())
+}
+
 #[test]
 fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_all_else_stays() {
     if !Apt::is_here() {
@@ -278,23 +308,8 @@ fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_
 
     // Announced.
     let receiver = Receiver::start();
-    let listens = format!(
-        "files_per_run = 1\n[[events]]\nkinds = [\"announced\"]\nurl = \"{}\"\nsigning_token = \"EVENTS_TOKEN\"\n",
-        receiver.url()
-    );
-    switch_on(&mut world, &listens);
-    is_listed(&world, &release, "gone", "announce", "complete");
-    is_listed(&world, &given_up, "lost", "announce", "closed");
-    let_pass(&mut world, HOUR);
-    let announced = [(&release, "gone"), (&release, "extended"), (&given_up, "lost")];
-    is_done(&world, &bell, "announced", &announced);
-    hear_of_it(&receiver, &announced);
-    let announcing = work_of(&mut world, "gone", "announced");
-    assert_eq!(work_of(&mut world, "extended", "announced"), announcing, "one run, one id");
-    let target = release.target("gone");
-    assert!(target["expires_at"].is_string(), "{target}");
-    assert!(release.target("held")["expires_at"].is_null(), "it is held");
-    assert!(world.rows(&release, "gone", "marked").is_empty(), "days are between the two");
+    switch_on(&mut world, &format!("files_per_run = 1\n{}", listens(&receiver)));
+    let (announcing, expires_at) = is_announced(&mut world, &bell, &release, &given_up, &receiver);
 
     // Somebody wants one of them kept.
     is_listed(&world, &release, "extended", "keep", "notice");
@@ -302,7 +317,7 @@ fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_
     let words = ["extend", "extended", "--until", &until, "--reason", "the customer tests until then"];
     operator(&world, &release, &words).ended_with(0);
     is_listed(&world, &release, "extended", "keep", "extended");
-    assert_ne!(release.target("extended")["expires_at"], target["expires_at"], "what was announced is over");
+    assert_ne!(release.target("extended")["expires_at"], expires_at, "what was announced is over");
 
     // Marked: not because a clock jumps by ten years, but when three days were counted.
     jump(&mut world);

@@ -849,6 +849,11 @@ fn all_lines_about_a_run_and_what_it_deletes_have_one_id_also_after_it_and_anoth
     let edge = Edge::new();
     edge.host.does.set(Does::ItInSilence);
     edge.runs(30);
+    // The next run cannot look, so what became of it is seen after that.
+    edge.host.is_broken.set(true);
+    edge.passes(RUN);
+    edge.whole_run();
+    edge.host.is_broken.set(false);
     edge.looks_again();
     let lines = edge.host.lines.borrow();
     let of_package = |state: &str| {
