@@ -14,10 +14,27 @@ fn operator(world: &World, method: &str, path: &str, body: impl Into<Vec<u8>>) -
     send(method, &world.edge(&format!("/api/v1/projects/tug/{path}")), &headers, body)
 }
 
-/// The rows of an export of tables that an import does not end, and that only people write.
+/// Tables whose rows an import ends, or the start and the first looks at repositories where nothing of it is.
+const WRITTEN_SINCE: [&str; 10] = [
+    "audit",
+    "audit_heads",
+    "configured",
+    "targets",
+    "releases",
+    "dispatches",
+    "attestations",
+    "occurrences",
+    "deliveries",
+    "statuses",
+];
+
+/// The rows of an export of all other tables.
 fn rows(export: &str) -> Vec<&str> {
     let of = |line: &str, table: &str| line.starts_with(&format!("{{\"table\":\"{table}\""));
-    export.lines().filter(|line| ["approvals", "pipelines", "project"].iter().any(|table| of(line, table))).collect()
+    export
+        .lines()
+        .filter(|line| line.starts_with("{\"table\"") && !WRITTEN_SINCE.iter().any(|table| of(line, table)))
+        .collect()
 }
 
 /// An export without its last line, and that line.
@@ -133,7 +150,7 @@ fn an_imported_record_equals_the_old_one_and_does_nothing_until_it_was_compared_
     assert_eq!(comparison["is_compared"], true, "{comparison}");
     operator(&new, "DELETE", "stop", start).ok();
     let again = operator(&new, "GET", "export", "").ok().text();
-    assert!(rows(&export).len() > 3, "{export}");
+    assert!(rows(&export).len() > 5, "{export}");
     assert_eq!(rows(&again), rows(&export));
     let of_audit = |export: &str| -> Vec<String> {
         export.lines().filter(|line| line.starts_with("{\"table\":\"audit\"")).map(str::to_owned).collect()
