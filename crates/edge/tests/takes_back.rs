@@ -463,6 +463,10 @@ fn a_withdrawal_names_what_it_takes_back_and_why_and_none_is_begun_while_slipway
     world.record.stop("operator", "wrong", NOW).expect("a switch");
     assert_eq!(denied(world.asks(asked.clone())), (409, "stopped".to_owned()));
     world.record.start("operator", "mended", NOW).expect("a switch");
+    // Whoever looks has asked for nothing, so nothing is refused.
+    world.is(TargetState::Staged);
+    assert!(world.asks(WithdrawalRequest { dry_run: true, ..asked.clone() }).is_err(), "nothing of it is released");
+    assert_eq!(world.refused().len(), 1, "only what was asked while it was stopped");
     // What is on its way to the public, or never was there, is not taken back.
     for state in [TargetState::Approved, TargetState::Releasing, TargetState::Staged] {
         world.is(state);
@@ -476,9 +480,6 @@ fn a_withdrawal_names_what_it_takes_back_and_why_and_none_is_begun_while_slipway
     for (row, why) in refused.iter().zip(["stopped", "nothing of `tug` of 1.2.0 is released"]) {
         assert!(row.starts_with("user:mira 1.2.0 {\"act\":\"POST withdrawals\"") && row.contains(why), "{row}");
     }
-    let looks = WithdrawalRequest { dry_run: true, ..asked };
-    assert!(world.asks(looks).is_err(), "nothing of it is released");
-    assert_eq!(world.refused(), refused, "whoever looks has asked for nothing");
 }
 
 #[test]
