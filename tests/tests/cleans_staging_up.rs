@@ -10,12 +10,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use slipway_stack::Part;
 use slipway_stack::apt::Apt;
+use slipway_stack::dnf::Dnf;
 use slipway_stack::image::{Layout, pull};
-use slipway_tests::e2e::harbour::{Harbour, can_run, credentials, plan};
-use slipway_tests::e2e::{Answer, JAMMY, Receiver, Release, Spoken, World, deb, send, wait_until};
+use slipway_tests::e2e::harbour::{Harbour, STAGED, can_run, credentials, plan};
+use slipway_tests::e2e::{Answer, JAMMY, Receiver, Release, Rpm, Spoken, World, deb, rpm, send, wait_until};
 use time::OffsetDateTime;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -533,4 +536,245 @@ fn an_image_is_deleted_from_staging_and_what_another_shares_with_it_is_whole_aft
     for tag in ["17.3.0", "17.3.1", "17.3", "latest"] {
         harbour.is_whole(tag);
     }
+}
+
+/// Machines that know nothing but staging, to which they have a token as `docs/deployers.md` says: one with apt, one with dnf.
+struct Machines(Apt, Dnf);
+
+impl Machines {
+    fn new(world: &World, name: &str) -> Self {
+        let staging = format!("{}/{}", world.depot.url, world.depot.staging.repository);
+        let token = Some(world.stack.secret("STAGING_TOKEN"));
+        let folder = |tool: &str| world.stack.folder().join(format!("{tool}-{name}"));
+        let apt = Apt::with_token(&folder("apt"), &staging, JAMMY, "amd64", token).expect("the key is served");
+        apt.update().expect("the index of staging is there and signed");
+        Self(apt, Dnf::new(&folder("dnf"), &staging, "el/9", "x86_64", token).expect("the folder is writable"))
+    }
+
+    /// Installs a package with what its kind is installed with: its own text, or what was said.
+    fn install(&self, name: &str) -> Result<String, String> {
+        let Self(apt, dnf) = self;
+        let file = format!("/usr/share/doc/{name}/README");
+        let read = if name.starts_with("rpm-") {
+            dnf.install(name).and_then(|()| dnf.installed_file(&file))
+        } else {
+            apt.install(name).and_then(|()| apt.installed_file(&file))
+        };
+        read.map(|text| String::from_utf8_lossy(&text).into_owned()).map_err(|why| format!("{why:#}"))
+    }
+}
+
+/// What a cleaning deletes, and what it keeps.
+const OVER: [&str; 2] = ["gone", "rpm-gone"];
+const KEPT: [&str; 4] = ["held", "open", "rpm-held", "rpm-open"];
+
+#[test]
+fn what_is_kept_is_installed_from_staging_after_a_cleaning_by_apt_and_dnf_and_what_is_deleted_is_not() {
+    if !Apt::is_here() || !Dnf::is_here() || !Rpm::can_be_built_here() {
+        println!("SKIPPED: this test needs `apt-get`, `dnf` and `rpmbuild`");
+        return;
+    }
+    let text = |name: &str| format!("This is {name}.\n");
+    let mut world = World::start("cleans-installs");
+    let bell = bell(&world);
+    let over = world.release("1.0.0");
+    let open = world.release("1.1.0");
+    let stage = |release: &Release, name: &str| {
+        let (package, _) = if name.starts_with("rpm-") {
+            release.ready_rpm(&rpm(name, &text(name)), &["el/9"])
+        } else {
+            release.ready(&deb(name, &text(name), 0))
+        };
+        package.filename
+    };
+    let mut gone = OVER.map(|name| stage(&over, name));
+    for name in KEPT {
+        stage(if name.ends_with("held") { &over } else { &open }, name);
+    }
+    let before = Machines::new(&world, "before");
+    for name in OVER.iter().chain(&KEPT) {
+        assert_eq!(before.install(name).expect("it is staged"), text(name));
+    }
+
+    let hold = json!({"keys": ["held", "rpm-held"], "reason": "a customer looks at it"});
+    change(&world, &over, "/holds", &hold).ok();
+    operator(&world, &over, &["close", "--reason", "it was wrong"]).ended_with(0);
+    switch_on(&mut world, "");
+    let both = OVER.map(|name| (&over, name));
+    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked")] {
+        let_pass(&mut world, time);
+        is_done(&world, &bell, action, &both);
+    }
+    let_pass(&mut world, 7 * DAY);
+    is_deleted(&mut world, &bell, &both, |world| gone.iter().all(|filename| !has(world, filename)));
+    gone.sort();
+    assert_eq!(deleted(&world), gone);
+
+    let after = Machines::new(&world, "after");
+    for name in KEPT {
+        assert_eq!(after.install(name).unwrap_or_else(|why| panic!("{name} is kept: {why}")), text(name));
+    }
+    for name in OVER {
+        let why = after.install(name).expect_err("it is deleted");
+        assert!(why.contains("Unable to"), "the index has it no more, and nothing else is wrong: {why}");
+    }
+}
+
+/// Reads something of staging's repository of images, as whoever has its password. `None` where there is no such thing.
+fn read(harbour: &Harbour, path: &str) -> Option<Vec<u8>> {
+    let authorization = format!("Basic {}", STANDARD.encode(credentials()));
+    let accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json";
+    let url = format!("{}/v2/{STAGED}/{path}", harbour.staging.url());
+    let answer = send("GET", &url, &[("authorization", &authorization), ("accept", accept)], "");
+    (answer.status != 404).then(|| answer.ok().body)
+}
+
+/// Something is said of an image: once in the list of what refers to it, which has the tag of its digest where a registry keeps
+/// no such list, and once as `cosign` writes it. The two tags, and the two digests of what was said.
+fn say_of(harbour: &Harbour, layout: &Layout<'_>, image: &str, said: &str) -> [(String, String); 2] {
+    let (staged, tag) = (harbour.staged_plainly(), image.replace(':', "-"));
+    let body = layout.blob("application/vnd.example.said", said.as_bytes()).expect("a blob");
+    let config = layout.blob("application/vnd.oci.empty.v1+json", b"{}").expect("a blob");
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let size = read(harbour, &format!("manifests/{image}")).expect("it is staged").len();
+    let subject = json!({"mediaType": "application/vnd.oci.image.index.v1+json", "digest": image, "size": size});
+    let manifest = json!({"schemaVersion": 2, "mediaType": kind, "artifactType": "application/vnd.example.said",
+        "config": config, "layers": [body], "subject": subject});
+    let artifact = layout.blob(kind, manifest.to_string().as_bytes()).expect("a manifest");
+    let list = layout.index(std::slice::from_ref(&artifact)).expect("a list");
+    layout.send(&list, &staged, &tag).expect("it is taken");
+    let signature = json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [body]});
+    let signature = layout.blob(kind, signature.to_string().as_bytes()).expect("a manifest");
+    layout.send(&signature, &staged, &format!("{tag}.sig")).expect("it is taken");
+    let digest = |descriptor: &Value| descriptor["digest"].as_str().expect("a digest").to_owned();
+    [(tag.clone(), digest(&artifact)), (format!("{tag}.sig"), digest(&signature))]
+}
+
+/// What was said of an image, read from a tag to its last byte. `None` when neither the tag nor it is there.
+fn said(harbour: &Harbour, (tag, digest): &(String, String)) -> Option<Vec<u8>> {
+    let (led, found) = (read(harbour, &format!("manifests/{tag}")), read(harbour, &format!("manifests/{digest}")));
+    assert_eq!(led.is_some(), found.is_some(), "{tag} and {digest} are both there, or neither");
+    let needed = if tag.rsplit('.').next() == Some("sig") { "said" } else { digest };
+    assert!(String::from_utf8(led?).expect("a manifest is text").contains(needed));
+    let manifest: Value = serde_json::from_slice(&found?).expect("a manifest is JSON");
+    let blob = manifest["layers"][0]["digest"].as_str().expect("a digest");
+    Some(read(harbour, &format!("blobs/{blob}")).expect("its blob is there"))
+}
+
+#[test]
+fn an_image_that_is_kept_is_pulled_with_what_is_said_of_it_after_a_cleaning_and_a_collection() {
+    if !can_run(&[]) {
+        return;
+    }
+    let mut harbour = Harbour::start_with("cleans-signed", |wishes| {
+        wishes.route = "[routes.retention]\nkeep_newest = 1\n".to_owned();
+    });
+    let [older, newer] = ["build-1", "build-2"].map(|name| harbour.push(name, 20_000));
+    let folder = harbour.folder.join("said");
+    let layout = Layout::new(&folder).expect("a folder");
+    let of_older = say_of(&harbour, &layout, &older.digest, "This is what was said of the older one.");
+    let words = "This is what was said of the newer one.";
+    let of_newer = say_of(&harbour, &layout, &newer.digest, words);
+    let first = harbour.world.release("17.3.0");
+    let second = harbour.world.release("17.3.1");
+    let bell = harbour.world.release("0.0.0");
+    plan(&bell, "bell", &["0.0.0"]).ok();
+    for (release, image) in [(&first, &older), (&second, &newer)] {
+        let job = harbour.ready(release, "app", &release.version, image);
+        harbour.world.gitlab.play(job, "mira");
+        release.wait_until_released("app");
+    }
+    // No tag but those of what is said of it leads to the newer one: the record alone says that it is needed.
+    harbour.push("build-2", 1000);
+    switch_on(&mut harbour.world, "");
+    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked"), (7 * DAY, "deleting")] {
+        let_pass(&mut harbour.world, time);
+        is_done(&harbour.world, &bell, action, &[(&first, "app")]);
+    }
+    // Debian's registry deletes no tag by itself, so the image goes first, and then what belonged to it.
+    let own = [&older.digest].into_iter().chain(&older.children).chain(of_older.iter().map(|(_, digest)| digest));
+    wait_until("the registry has deleted it, and what belonged to it", || {
+        own.clone().all(|digest| read(&harbour, &format!("manifests/{digest}")).is_none())
+    });
+    let_pass(&mut harbour.world, Duration::from_mins(3));
+    is_done(&harbour.world, &bell, "deleted", &[(&first, "app")]);
+
+    let settings = harbour.staging.folder().join("registry.yml");
+    let ended = Command::new("docker-registry").arg("garbage-collect").arg(settings).output().expect("it is here");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let pulled = |number: usize, reference: &str| {
+        let reference = format!("{}@{reference}", harbour.staged());
+        pull(&harbour.folder, &reference, &harbour.folder.join(format!("of-{number}")), Some(&credentials()))
+    };
+    pulled(0, &newer.digest).expect("every part of it is there");
+    for (number, gone) in [&older.digest].into_iter().chain(&older.children).enumerate() {
+        pulled(1 + number, gone).expect_err("it is deleted");
+    }
+    for one in &of_newer {
+        assert_eq!(said(&harbour, one).as_deref(), Some(words.as_bytes()), "{one:?}");
+    }
+    for one in &of_older {
+        assert_eq!(said(&harbour, one), None, "{one:?}");
+    }
+}
+
+/// Stops everything, or starts it again. Every project has heard of it by the answer.
+fn turn(world: &World, method: &str, reason: &str) {
+    let bearer = format!("Bearer {}", world.stack.secret("OPERATOR_TOKEN"));
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let answer = send(method, &world.edge("/api/v1/stop"), &headers, json!({"reason": reason}).to_string());
+    assert_eq!(answer.status, 200, "every project has heard: {}", answer.text());
+}
+
+#[test]
+fn a_stop_ends_a_cleaning_that_is_under_way_outlives_a_kill_and_the_rest_is_deleted_once_it_is_started() {
+    let mut world = World::start("cleans-stopped");
+    let bell = bell(&world);
+    let release = world.release("1.0.0");
+    let keys = ["one", "two", "three"];
+    let files = keys.map(|key| release.ready(&deb(key, "", 0)).0.filename);
+    operator(&world, &release, &["close", "--reason", "it was wrong"]).ended_with(0);
+    switch_on(&mut world, "");
+    let all = keys.map(|key| (&release, key));
+    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked")] {
+        let_pass(&mut world, time);
+        is_done(&world, &bell, action, &all);
+    }
+
+    // One is deleted. The request for the next one is on its way for longer than this test runs.
+    let begun = |world: &World| {
+        let rows = |key: &&str| !world.rows(&release, key, "deleting").is_empty();
+        keys.iter().filter(|key| rows(key)).count()
+    };
+    world.depot.fault(&json!({"on": "delete", "effect": "delay", "ms": 3_600_000, "skip": 1}));
+    let_pass(&mut world, 7 * DAY);
+    ring(&world, &bell);
+    wait_until("the second is on its way", || begun(&world) == 2 && deleted(&world).len() == 1);
+    let first = deleted(&world);
+    turn(&world, "POST", "a wrong package is public");
+    assert_eq!(begun(&world), 2);
+
+    // It goes with the edge, and whoever begins anew deletes nothing, however many days pass.
+    let stays = |world: &World| {
+        assert_eq!(deleted(world), first);
+        assert_eq!(files.iter().filter(|file| has(world, file)).count(), 2, "the others are there");
+    };
+    for _ in 0..3 {
+        let_pass(&mut world, 8 * DAY);
+        has_a_run(&world, &bell);
+        stays(&world);
+        assert_eq!(begun(&world), 2, "and no other was begun");
+    }
+    assert_eq!(to_be_deleted(&world, &release), [""; 0]);
+    stays(&world);
+
+    turn(&world, "DELETE", "it is taken back");
+    let_pass(&mut world, HOUR);
+    ring(&world, &bell);
+    wait_until("they are deleted", || files.iter().all(|file| !has(&world, file)));
+    let_pass(&mut world, Duration::from_mins(3));
+    is_done(&world, &bell, "deleted", &all);
+    let mut files = files.to_vec();
+    files.sort();
+    assert_eq!(deleted(&world), files, "each once");
 }

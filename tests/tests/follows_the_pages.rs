@@ -64,8 +64,8 @@ const PROGRAMS: [&str; 11] =
 
 /// Who runs what a page has beside commands of `slipway`.
 enum Runs {
-    /// What this file has.
-    Test(&'static str, &'static str),
+    /// This file, which has this text where it runs it.
+    Where(&'static str, &'static str),
     /// Nobody, and why.
     Nobody(&'static str),
 }
@@ -75,17 +75,17 @@ const OTHERS: [(&str, &str, Runs); 8] = [
     (
         "command.md",
         "npm install --global https://YOUR-EDGE/slipway.tgz",
-        Runs::Test("tests/tests/uses_what_is_handed_out.rs", r#"run("npm", &["install", "--global""#),
+        Runs::Where("tests/tests/uses_what_is_handed_out.rs", r#"run("npm", &["install", "--global""#),
     ),
     (
         "command.md",
         "export SLIPWAY_URL=https://YOUR-EDGE SLIPWAY_PROJECT=tug",
-        Runs::Test("tests/tests/follows_the_pages.rs", r#".env("SLIPWAY_PROJECT", "tug")"#),
+        Runs::Where("tests/tests/follows_the_pages.rs", r#".env("SLIPWAY_PROJECT", "tug")"#),
     ),
     (
         "images.md",
         "harbour/tug has another image as `1.1.0`: public sha256:f137…, approved sha256:1350…. Nothing was replaced.",
-        Runs::Test(
+        Runs::Where(
             "crates/slipway-core/src/report.rs",
             "has another image as `17.3.1`: public {other}, approved {digest}. Nothing",
         ),
@@ -106,7 +106,7 @@ const OTHERS: [(&str, &str, Runs); 8] = [
         "apt-get install",
         Runs::Nobody("it would install on this machine; `withdraws.rs` downloads, which asks for the same file"),
     ),
-    ("withdraw.md", "dnf makecache --refresh", Runs::Test("xtask/stack/src/dnf.rs", r#"["makecache", "--refresh"]"#)),
+    ("withdraw.md", "dnf makecache --refresh", Runs::Where("xtask/stack/src/dnf.rs", r#"["makecache", "--refresh"]"#)),
 ];
 
 /// What a page has beside commands of `slipway`.
@@ -128,7 +128,7 @@ fn others(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn whatever_else_the_pages_have_people_run_is_listed_with_who_runs_it() {
+fn whatever_else_the_pages_have_people_run_is_listed_with_where_it_is_run_or_why_nobody_does() {
     let root = Places::of_this_clone().expect("tests run in a clone").root;
     let on_pages: BTreeSet<(String, String)> =
         pages().iter().flat_map(|(name, page)| others(page).into_iter().map(|line| (name.clone(), line))).collect();
@@ -138,7 +138,7 @@ fn whatever_else_the_pages_have_people_run_is_listed_with_who_runs_it() {
     assert_eq!(listed.difference(&on_pages).collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "no page has these");
     for (page, line, runs) in &OTHERS {
         match runs {
-            Runs::Test(file, has) => {
+            Runs::Where(file, has) => {
                 let text = fs::read_to_string(root.join(file)).unwrap_or_else(|_| panic!("there is no {file}"));
                 // The list itself runs nothing.
                 let text = text.replace(&format!("r#\"{has}\"#"), "");

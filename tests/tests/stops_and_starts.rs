@@ -1,10 +1,12 @@
 //! The switch that stops everything: nothing becomes public while it is stopped, whatever is under way; it outlives a kill,
 //! everybody sees it, and what waited goes on by itself when it is started.
+#![allow(clippy::print_stdout, reason = "a test that cannot run here says so on standard output")]
 
 use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use slipway_tests::e2e::harbour::{Harbour, PUBLIC, can_run};
 use slipway_tests::e2e::{Answer, Process, Release, Spoken, World, deb, send, send_within, wait_until};
 
 /// Of an image or a package under way, this much is copied slowly.
@@ -221,4 +223,50 @@ fn one_project_is_stopped_and_started_without_the_others_and_only_by_the_operato
     release.wait_until_released("tug-own");
     release.is_public_once(&package);
     wait_until("nobody is told of a stop any more", || release.shown()["stopped"].is_null());
+}
+
+#[test]
+fn a_stop_ends_the_copy_of_an_image_in_the_middle_outlives_a_kill_and_the_image_is_public_whole_once_it_is_started() {
+    if !can_run(&[]) {
+        return;
+    }
+    let mut harbour = Harbour::start_with("stops", |wishes| wishes.gateway = true);
+    let gateway = harbour.gateway.clone().expect("it was wished for");
+    let release = harbour.world.release("17.3.1");
+    let image = harbour.push("large", 40_000_000);
+    let job = harbour.ready(&release, "app", "17.3.1", &image);
+    let manifest = fs::read(harbour.staging.blob_file(image.children[0].trim_start_matches("sha256:")));
+    let manifest: Value = serde_json::from_slice(&manifest.expect("it is staged")).expect("a manifest is JSON");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("it has a layer").trim_start_matches("sha256:");
+    gateway.hold_after(20_000_000);
+    harbour.world.gitlab.play(job, "mira");
+    wait_until("half of the layer is at the public registry", || gateway.is_holding());
+    turn(&harbour.world, "POST", "a wrong image is public");
+    gateway.open();
+    waits(&release, "app");
+
+    // Nothing of it can be had, by any name.
+    let is_hidden = |harbour: &Harbour| {
+        for which in ["17.3.1", "17.3", "latest", &image.digest, &image.children[0], &image.children[1]] {
+            assert_eq!(harbour.served(which), None, "{which}");
+        }
+        let tags = send("GET", &format!("{}/v2/{PUBLIC}/tags/list", harbour.public().url()), &[], "");
+        assert!(!harbour.public().blob_file(layer).exists(), "the end of what was under way was withheld");
+        let none = |tags: &Value| tags.as_array().is_none_or(Vec::is_empty);
+        assert!(tags.status == 404 || none(&tags.json()["tags"]), "no tag is public: {}", tags.text());
+    };
+    is_hidden(&harbour);
+    harbour.world.kill(Process::Edge);
+    harbour.world.start_again(Process::Edge);
+    assert_eq!(ready(&harbour.world), "ready, stopped\n");
+    waits(&release, "app");
+    is_hidden(&harbour);
+
+    turn(&harbour.world, "DELETE", "it is taken back");
+    release.wait_until_released("app");
+    for tag in ["17.3.1", "17.3", "latest"] {
+        assert_eq!(harbour.served(tag).as_ref(), Some(&image.digest), "{tag}");
+        harbour.is_whole(tag);
+    }
+    assert_eq!(harbour.world.rows(&release, "app", "approved").len(), 1, "its approval has waited");
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, join4, select};
+use slipway_core::access::Caller;
 use slipway_core::api::{PackagePatch, ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::attestation::ENVELOPE;
 use slipway_core::audit::Format;
@@ -26,6 +27,7 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::account::{AskSlot, SlotEnded};
+use slipway_edge::denied::{Unanswered, audited};
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
@@ -432,7 +434,13 @@ impl ProjectRecord {
             return Err(problem);
         }
         let maturity = config.versions.maturity(version);
-        self.record()?.add(version, session, &config.policy, maturity, &planned, &declared, clock::now())?;
+        let added = self.record()?.add(version, session, &config.policy, maturity, &planned, &declared, clock::now());
+        audited(
+            self.record()?,
+            (version, &Caller::Job(session.clone()).to_string(), "PATCH"),
+            added.map_err(Unanswered::from),
+            clock::now(),
+        )?;
         if !planned.is_empty() {
             self.add_to_directory(session.project_id, version).await;
         }

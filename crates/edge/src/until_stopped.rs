@@ -1,4 +1,5 @@
-//! A network that sends nothing that could change anything while Slipway is stopped.
+//! A network that sends nothing that could change anything once somebody says why not: Slipway is stopped, or the name was taken
+//! back.
 
 use std::fmt::Display;
 
@@ -95,6 +96,7 @@ mod tests {
         record.start("operator", "it is withdrawn", Timestamp(2)).expect("a switch");
         assert!(changes.into_iter().all(|method| sends(method).is_ok()));
     }
+
     #[test]
     fn where_nobody_can_say_whether_it_is_stopped_nothing_is_changed() {
         let wire = Wire::default();
@@ -105,6 +107,13 @@ mod tests {
             let request = request.body(Vec::new()).expect("a request");
             assert_eq!(http.send(request).now_or_never().expect("nothing waits").is_ok(), sent, "{method}");
         }
-        assert_eq!((wire.0.get(), http.connections()), (1, 2), "as many connections as the network has");
+        assert_eq!(wire.0.get(), 1, "the read alone was sent");
+    }
+
+    #[test]
+    fn as_many_connections_are_used_as_the_network_has() {
+        let wire = Wire::default();
+        let stopped = async || Ok::<_, Silent>(None::<String>);
+        assert_eq!(UntilStopped { stopped, http: &wire }.connections(), 2);
     }
 }

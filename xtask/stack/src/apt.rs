@@ -23,20 +23,43 @@ impl Apt {
     /// An apt that knows `repository` (its address, `http://127.0.0.1:7001/harbour/stable`) for a distro version
     /// (`debian/bookworm`) and takes packages of one architecture. The folder is made anew.
     pub fn new(folder: &Path, repository: &str, distro: &str, architecture: &str) -> anyhow::Result<Self> {
+        Self::with_token(folder, repository, distro, architecture, None)
+    }
+
+    /// The same for a private repository, which opens to a token.
+    pub fn with_token(
+        folder: &Path,
+        repository: &str,
+        distro: &str,
+        architecture: &str,
+        token: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let doing = || format!("cannot set up apt in `{}`", folder.display());
         if folder.exists() {
             std::fs::remove_dir_all(folder).with_context(doing)?;
         }
-        for part in ["etc/preferences.d", "etc/apt.conf.d", "state/lists/partial", "cache/archives/partial", "got"] {
+        for part in ["etc/preferences.d", "etc/apt.conf.d", "state/lists/partial", "cache/archives/partial", "got"]
+            .into_iter()
+            .chain(["log", "root/var/lib/dpkg/info", "root/var/lib/dpkg/updates"])
+        {
             std::fs::create_dir_all(folder.join(part)).with_context(doing)?;
         }
         let folder = folder.canonicalize().with_context(doing)?;
         let key = folder.join("key.asc");
-        let signer = http::get_bytes(&format!("{repository}/gpgkey")).with_context(doing)?;
+        let signer = http::get_bytes_as(token, &format!("{repository}/gpgkey")).with_context(doing)?;
         std::fs::write(&key, signer).with_context(doing)?;
+        if let Some(token) = token {
+            let machine = format!("machine {repository}/ login {token} password irrelevant\n");
+            std::fs::write(folder.join("etc/auth.conf"), machine).with_context(doing)?;
+        }
         let line = source_line(&key.display().to_string(), repository, distro)?;
         std::fs::write(folder.join("etc/sources.list"), format!("{line}\n")).with_context(doing)?;
-        std::fs::write(folder.join("status"), "").with_context(doing)?;
+        for status in ["status", "root/var/lib/dpkg/status"] {
+            std::fs::write(folder.join(status), "").with_context(doing)?;
+        }
+        // Read before all else, so that the machine's own settings, and what they have run after an installation, are not.
+        std::fs::write(folder.join("apt.conf"), format!("Dir::Etc \"{}/etc\";\n", folder.display()))
+            .with_context(doing)?;
         let at = |part: &str| folder.join(part).display().to_string();
         let options = [
             format!("Dir={}", folder.display()),
@@ -85,12 +108,39 @@ impl Apt {
         }
     }
 
+    /// `apt-get install` of what nothing else is needed for, on a machine in the folder; apt checks it against the signed index.
+    pub fn install(&self, package: &str) -> anyhow::Result<()> {
+        let root = self.folder.join("root").display().to_string();
+        let options = [
+            format!("Dir::State::status={root}/var/lib/dpkg/status"),
+            format!("DPkg::Options::=--root={root}"),
+            format!("DPkg::Options::=--log={root}/var/lib/dpkg/log"),
+            // What the packages are for need not be what this machine is.
+            "DPkg::Options::=--force-architecture".to_owned(),
+            "DPkg::Use-Pty=false".to_owned(),
+        ];
+        let options = options.iter().flat_map(|option| ["-o", option.as_str()]);
+        self.run(&options.chain(["--yes", "install", package]).collect::<Vec<_>>()).map(drop)
+    }
+
+    /// A file of the machine in the folder.
+    pub fn installed_file(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let file = self.folder.join("root").join(path.trim_start_matches('/'));
+        std::fs::read(&file).with_context(|| format!("nothing installed `{path}`"))
+    }
+
     fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let answer = Command::new("apt-get")
+        // dpkg installs as root only; for everybody else the kernel has a root of their own.
+        let is_root = nix::unistd::geteuid().is_root() || !arguments.contains(&"install");
+        let mut command = Command::new(if is_root { "apt-get" } else { "unshare" });
+        if !is_root {
+            command.args(["--map-root-user", "apt-get"]);
+        }
+        let answer = command
             .args(&self.options)
             .args(arguments)
             .current_dir(self.folder.join("got"))
-            .env("APT_CONFIG", "/dev/null")
+            .env("APT_CONFIG", self.folder.join("apt.conf"))
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())
             .output()

@@ -1,6 +1,8 @@
 //! The few HTTP calls that a driver of the stack makes on loopback.
 
 use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use minreq::{Method, Request};
 use serde_json::Value;
 
@@ -15,6 +17,13 @@ pub fn get_json(url: &str) -> anyhow::Result<Value> {
 /// `GET`, with a 2xx answer of any bytes.
 pub fn get_bytes(url: &str) -> anyhow::Result<Vec<u8>> {
     send(Method::Get, url, &[], None)
+}
+
+/// The same of what may need a token, which is then the name of who asks.
+pub(crate) fn get_bytes_as(token: Option<&str>, url: &str) -> anyhow::Result<Vec<u8>> {
+    let shown = token.map(|token| format!("Basic {}", STANDARD.encode(format!("{token}:"))));
+    let headers: Vec<_> = shown.iter().map(|shown| ("authorization", shown.as_str())).collect();
+    send(Method::Get, url, &headers, None)
 }
 
 /// `POST` of JSON, with a 2xx answer of JSON, or of nothing (`null`).

@@ -408,13 +408,6 @@ impl<S: Sql> Record<S> {
         Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
     }
 
-    /// Whether somebody holds a package, runs it, or wants it kept for longer.
-    fn is_promised(&self, version: &Version, key: &Key, now: Timestamp) -> Result<bool, LedgerError> {
-        Ok(self.held_by(version, key, now)?.is_some()
-            || self.runs_in(version, key)?.is_some()
-            || self.extended_until(version, key)?.is_some_and(|until| until > now))
-    }
-
     /// How far the deletion of these bytes is: what was said of others under the key says nothing of them.
     fn progress(&self, version: &Version, key: &Key, digest: &Digest) -> Result<Option<Progress>, LedgerError> {
         let rows = self.0.query(
@@ -1048,7 +1041,8 @@ impl<S: Sql> Record<S> {
         for row in &rows {
             let (digest, version, key) = (parse(row.text(0)?)?, parse(row.text(1)?)?, parse(row.text(2)?)?);
             // Of what was released, somebody may have deleted the staged copy long ago.
-            let is_there = row.integer(3)? != 0 || row.integer(4)? != 0 && self.is_promised(&version, &key, now)?;
+            let is_there =
+                row.integer(3)? != 0 || row.integer(4)? != 0 && self.promised(&version, &key, now)?.is_some();
             let set = if is_there { &mut kept.there } else { &mut kept.perhaps };
             set.insert(digest);
         }
