@@ -18,7 +18,7 @@ use slipway_stack::apt::Apt;
 use slipway_stack::dnf::Dnf;
 use slipway_stack::image::{Layout, pull};
 use slipway_tests::e2e::harbour::{Harbour, STAGED, can_run, credentials, plan};
-use slipway_tests::e2e::{Answer, JAMMY, Release, Rpm, Spoken, World, deb, rpm, send, sha256, wait_until};
+use slipway_tests::e2e::{Answer, JAMMY, Receiver, Release, Rpm, Spoken, World, deb, rpm, send, sha256, wait_until};
 use time::OffsetDateTime;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -181,6 +181,59 @@ fn to_be_deleted(world: &World, release: &Release) -> Vec<String> {
     deleted.map(|package| package["key"].as_str().expect("a key").to_owned()).collect()
 }
 
+/// That this one is the next that a run deletes, or was it meanwhile: an alarm that was cut off comes again at once.
+fn is_next(world: &World, release: &Release, key: &str) {
+    let next = to_be_deleted(world, release);
+    assert!(next == [key] || !world.rows(release, key, "deleting").is_empty(), "{key} is not the next of {next:?}");
+}
+
+/// What the log says of runs since the edge was started: the id of each line's work, how far it is, and of which package.
+fn logged(world: &mut World) -> Vec<[String; 3]> {
+    let log = world.stack.tail(Part::Edge, usize::MAX);
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok());
+    let own = lines.filter(|line| line["event"] == "retention" && line["project"] == 1001);
+    own.map(|line| ["work", "state", "key"].map(|name| line[name].as_str().unwrap_or_default().to_owned())).collect()
+}
+
+/// The id of the work with which a package came so far.
+fn work_of(world: &mut World, key: &str, state: &str) -> String {
+    let mut work = None;
+    wait_until(&format!("the log says that {key} is {state}"), || {
+        work = logged(world).into_iter().find(|[_, told, of]| told == state && of == key).map(|[work, ..]| work);
+        work.is_some()
+    });
+    work.expect("it was found")
+}
+
+/// The setting of whoever listens to announcements.
+fn listens(receiver: &Receiver) -> String {
+    let url = receiver.url();
+    format!("[[events]]\nkinds = [\"announced\"]\nurl = \"{url}\"\nsigning_token = \"EVENTS_TOKEN\"\n")
+}
+
+/// Whoever listens hears of each package that is announced, and when it is deleted at the earliest, before the next hour's run.
+fn hear_of_it(receiver: &Receiver, announced: &[(&Release, &str)]) {
+    let about = |release: &Release, key: &str| {
+        let events = receiver.received().into_iter().map(|event| event.json());
+        let mut about =
+            events.filter(|event| event["data"]["version"] == release.version.as_str() && event["data"]["key"] == key);
+        about.next()
+    };
+    for (release, key) in announced {
+        wait_until(&format!("{key} is told"), || about(release, key).is_some());
+        let event = about(release, key).expect("it was told");
+        assert_eq!(event["type"], "release.announced", "{event}");
+        assert_eq!(event["data"]["expires_at"], release.target(key)["expires_at"], "{event}");
+        let moment = |value: &Value| {
+            let text = value.as_str().unwrap_or_else(|| panic!("a moment in {event}"));
+            OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).expect("as RFC 3339 writes it")
+        };
+        let ahead = moment(&event["data"]["expires_at"]) - moment(&event["timestamp"]);
+        assert_eq!(ahead, 10 * DAY, "three days of notice and seven of waiting");
+    }
+    assert_eq!(receiver.received().len(), announced.len(), "each is told once, and nothing else");
+}
+
 /// Switched off, it lists and does nothing, however many days pass.
 fn does_nothing_while_it_is_switched_off(world: &mut World, bell: &Release, release: &Release, given_up: &Release) {
     let_pass(world, AGE);
@@ -201,6 +254,30 @@ fn does_nothing_while_it_is_switched_off(world: &mut World, bell: &Release, rele
     let of_one = operator(world, given_up, &["retention"]).ended_with(0).text;
     assert!(of_one.contains("lost") && !of_one.contains("held"), "{of_one}");
     assert_eq!(deleted(world), [""; 0]);
+}
+
+/// That one run announces all that is due, that whoever listens is told, and that nothing else is done yet. The id of the run,
+/// and when what it announced is deleted at the earliest.
+fn is_announced(
+    world: &mut World,
+    bell: &Release,
+    release: &Release,
+    given_up: &Release,
+    receiver: &Receiver,
+) -> (String, Value) {
+    is_listed(world, release, "gone", "announce", "complete");
+    is_listed(world, given_up, "lost", "announce", "closed");
+    let_pass(world, HOUR);
+    let announced = [(release, "gone"), (release, "extended"), (given_up, "lost")];
+    is_done(world, bell, "announced", &announced);
+    hear_of_it(receiver, &announced);
+    let announcing = work_of(world, "gone", "announced");
+    assert_eq!(work_of(world, "extended", "announced"), announcing, "one run, one id");
+    let target = release.target("gone");
+    assert!(target["expires_at"].is_string(), "{target}");
+    assert!(release.target("held")["expires_at"].is_null(), "it is held");
+    assert!(world.rows(release, "gone", "marked").is_empty(), "days are between the two");
+    (announcing, target["expires_at"].clone())
 }
 
 #[test]
@@ -230,15 +307,9 @@ fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_
     does_nothing_while_it_is_switched_off(&mut world, &bell, &release, &given_up);
 
     // Announced.
-    switch_on(&mut world, "files_per_run = 1\n");
-    is_listed(&world, &release, "gone", "announce", "complete");
-    is_listed(&world, &given_up, "lost", "announce", "closed");
-    let_pass(&mut world, HOUR);
-    is_done(&world, &bell, "announced", &[(&release, "gone"), (&release, "extended"), (&given_up, "lost")]);
-    let target = release.target("gone");
-    assert!(target["expires_at"].is_string(), "{target}");
-    assert!(release.target("held")["expires_at"].is_null(), "it is held");
-    assert!(world.rows(&release, "gone", "marked").is_empty(), "days are between the two");
+    let receiver = Receiver::start();
+    switch_on(&mut world, &format!("files_per_run = 1\n{}", listens(&receiver)));
+    let (announcing, expires_at) = is_announced(&mut world, &bell, &release, &given_up, &receiver);
 
     // Somebody wants one of them kept.
     is_listed(&world, &release, "extended", "keep", "notice");
@@ -246,7 +317,7 @@ fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_
     let words = ["extend", "extended", "--until", &until, "--reason", "the customer tests until then"];
     operator(&world, &release, &words).ended_with(0);
     is_listed(&world, &release, "extended", "keep", "extended");
-    assert_ne!(release.target("extended")["expires_at"], target["expires_at"], "what was announced is over");
+    assert_ne!(release.target("extended")["expires_at"], expires_at, "what was announced is over");
 
     // Marked: not because a clock jumps by ten years, but when three days were counted.
     jump(&mut world);
@@ -280,16 +351,22 @@ fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_
     let fault = json!({"on": "delete", "effect": "do-then-fail", "status": 504, "path": "lost"});
     world.depot.fault(&fault);
     let_pass(&mut world, HOUR);
-    assert_eq!(to_be_deleted(&world, &release), ["gone"]);
+    is_next(&world, &release, "gone");
     is_done(&world, &bell, "deleting", &[(&release, "gone")]);
+    let deleting = work_of(&mut world, "gone", "deleting");
+    assert_ne!(deleting, announcing, "another run");
     wait_until("it is deleted", || !has(&world, &gone.filename));
     assert_eq!(deleted(&world), [gone.filename.as_str()]);
     assert!(world.rows(&given_up, "lost", "deleting").is_empty(), "it is the next run's");
     assert!(world.rows(&release, "gone", "deleted").is_empty(), "one look proves nothing");
     let_pass(&mut world, HOUR);
-    assert_eq!(to_be_deleted(&world, &release), ["lost"]);
+    is_next(&world, &given_up, "lost");
+    is_done(&world, &bell, "deleting", &[(&given_up, "lost")]);
+    assert_eq!(work_of(&mut world, "gone", "deleted"), deleting, "a run later it is the same work");
+    let deleting = work_of(&mut world, "lost", "deleting");
     is_deleted(&mut world, &bell, &[(&given_up, "lost")], |world| !has(world, &lost.filename));
     is_done(&world, &bell, "deleted", &[(&release, "gone")]);
+    assert_eq!(work_of(&mut world, "lost", "deleted"), deleting, "also after the edge was killed");
     assert_eq!(deleted(&world), [gone.filename.as_str(), &lost.filename]);
     assert!(!has(&world, &gone.filename) && !has(&world, &lost.filename), "staging has forgotten them");
     assert_eq!(given_up.target("lost")["state"], "skipped");
@@ -311,6 +388,29 @@ fn what_nobody_needs_is_announced_marked_and_deleted_once_it_is_switched_on_and_
     }
     world.gitlab.play(still_open.job("open"), "mira");
     still_open.wait_until_released("open");
+}
+
+#[test]
+fn what_all_projects_have_staged_is_held_against_what_the_plan_has_room_for_in_the_list_and_in_the_numbers() {
+    let mut world = World::start("cleans-limit");
+    let (own, others) = (world.release("1.0.0"), world.release_of(world.pilot(), "2.0.0"));
+    let (tug, _) = own.ready(&deb("tug", "", 0));
+    let (pilot, _) = others.ready(&deb("pilot", "", 9000));
+    world.configure(|text| text.replace("[places.staging]\n", "[places.staging]\nstorage_limit = \"20kB\"\n"));
+    let (tugs, pilots) = (tug.bytes.len(), pilot.bytes.len());
+    let place = json!({"place": "staging", "bytes": tugs, "limit": 20_000, "all": tugs + pilots});
+    assert_eq!(list(&world, &own)["places"], json!([place]));
+    let said = operator(&world, &own, &["retention"]).ended_with(0).text;
+    assert!(said.contains("of all projects: ") && said.contains("of the 20.0 kB that its plan has room for"), "{said}");
+    let bearer = format!("Bearer {}", world.stack.secret("OPERATOR_TOKEN"));
+    let numbers = send("GET", &world.edge("/metrics"), &[("authorization", bearer.as_str())], "").ok().text();
+    for line in [
+        format!("slipway_staged_bytes{{project=\"tug\",place=\"staging\"}} {tugs}\n"),
+        format!("slipway_staged_bytes{{project=\"pilot\",place=\"staging\"}} {pilots}\n"),
+        "slipway_staged_bytes_limit{place=\"staging\"} 20000\n".to_owned(),
+    ] {
+        assert!(numbers.contains(&line), "{line} in {numbers}");
+    }
 }
 
 #[test]
@@ -400,9 +500,10 @@ fn an_image_is_deleted_from_staging_and_what_another_shares_with_it_is_whole_aft
         let_pass(&mut harbour.world, time);
         is_done(&harbour.world, &bell, action, &[(&first, "app")]);
     }
-    wait_until("the registry has deleted it", || {
-        let is_gone = |part| harbour.staged_plainly().digest(part).expect("it answers").is_none();
-        is_gone(&older.digest) && is_gone(&older.children[1])
+    // This registry deletes no tag by itself, so the parts go after the image, and whoever kills the edge in between keeps them.
+    wait_until("the registry has deleted it and its own part", || {
+        let staged = harbour.staged_plainly();
+        [&older.digest, &older.children[1]].iter().all(|gone| staged.digest(gone).expect("it answers").is_none())
     });
     let_pass(&mut harbour.world, Duration::from_mins(3));
     is_done(&harbour.world, &bell, "deleted", &[(&first, "app")]);
@@ -465,10 +566,12 @@ impl Machines {
     }
 }
 
+/// What a cleaning deletes, and what it keeps.
+const OVER: [&str; 2] = ["gone", "rpm-gone"];
+const KEPT: [&str; 4] = ["held", "open", "rpm-held", "rpm-open"];
+
 #[test]
 fn what_is_kept_is_installed_from_staging_after_a_cleaning_by_apt_and_dnf_and_what_is_deleted_is_not() {
-    const OVER: [&str; 2] = ["gone", "rpm-gone"];
-    const KEPT: [&str; 4] = ["held", "open", "rpm-held", "rpm-open"];
     if !Apt::is_here() || !Dnf::is_here() || !Rpm::can_be_built_here() {
         println!("SKIPPED: this test needs `apt-get`, `dnf` and `rpmbuild`");
         return;

@@ -2,7 +2,7 @@
 //! right before the bytes are sent.
 
 use serde_json::{Value, json};
-use slipway_tests::e2e::{Answer, Gate, Package, Release, World, deb, send, wait_until};
+use slipway_tests::e2e::{Answer, Deb, Gate, Package, Release, World, deb, send, wait_until};
 
 fn gated(test: &str, gates: &str) -> (World, Release) {
     let world = World::start_with(test, |settings| {
@@ -159,25 +159,34 @@ fn a_deployment_counts_for_the_staged_bytes_and_not_for_those_before() {
     let (_, job) = ready(&release, "deb", 0);
     let played = world.gitlab.play(job, "mira");
     assert!(refused(&release, played, "deb").ends_with("what is staged is not deployed to `production` yet."));
-    let told = |environment: &str| {
-        let answer = post(&release, release.build, "/deployments", &json!({"environment": environment}));
+    let told = |release: &Release, environment: &str| {
+        let answer = post(release, release.build, "/deployments", &json!({"environment": environment}));
         assert_eq!(answer.status, 204, "{}", answer.text());
     };
-    told("somewhere");
+    told(&release, "somewhere");
     assert_eq!(blocked(&release, "deb")[0]["gate"], "deployed");
-    told("production");
+    told(&release, "production");
     assert!(blocked(&release, "deb").is_null());
-    // Other bytes are not deployed, whatever was before.
+
+    // Other bytes are not deployed, whatever was before. They come when another version runs there.
     let other = Package::new("deb_1.0.0-1_amd64.deb".to_owned(), deb("deb", "other", 0).build().expect("it fits"));
     let file =
         json!({"filename": other.filename, "digest": format!("sha256:{}", other.sha256), "size": other.bytes.len()});
     let patch = json!({"packages": [{"key": "deb", "staged": file, "replace": true}]});
-    let replaced = release.api("PATCH", "", Some(&release.session(release.build)), &patch);
-    assert_eq!(replaced.status, 200, "the bytes that give way are in nobody's way: {}", replaced.text());
+    let replace = || release.api("PATCH", "", Some(&release.session(release.build)), &patch);
+    let kept = replace();
+    assert_eq!(kept.status, 409, "{}", kept.text());
+    assert_eq!(kept.json()["type"], "urn:slipway:problem:not-replaceable", "what runs keeps its bytes");
+    let newer = world.release("1.1.0");
+    newer.ready(&Deb { version: "1.1.0-1".to_owned(), ..deb("deb", "", 0) });
+    told(&newer, "somewhere");
+    told(&newer, "production");
+    let replaced = replace();
+    assert_eq!(replaced.status, 200, "nothing runs the bytes that give way: {}", replaced.text());
     world.depot.delete(&world.depot.staging, "ubuntu/jammy", &other.filename);
     release.stage_file("deb", &other, &["ubuntu/jammy"]);
     assert_eq!(blocked(&release, "deb")[0]["gate"], "deployed", "the old deployment is of other bytes");
-    told("production");
+    told(&release, "production");
     let again = world.gitlab.play(release.job("deb"), "mira");
     release.promote(&release.session(again), &["deb"]).ok();
     release.wait_until_released("deb");

@@ -205,8 +205,10 @@ fn a_closed_gate_is_opened_from_the_terminal_by_a_person_whom_it_names_and_by_no
     assert_ne!(unsaid.code, Some(0), "{}", unsaid.text);
     release.is_not_public(&package.filename);
     let rows = world.audit(release.project);
-    let refusal = rows.iter().find(|row| row["action"] == "refused" && row["subject"] == "POST overrides");
-    assert_eq!(refusal.expect("the audit says so")["actor"], "person:7 user:mira");
+    let refusal = rows.iter().find(|row| row["action"] == "refused" && row["subject"] == "1.2.0");
+    let refusal = refusal.expect("the audit says so");
+    assert_eq!(refusal["actor"], "person:7 user:mira");
+    assert!(refusal["details"].as_str().is_some_and(|details| details.contains("POST overrides")), "{refusal}");
     assert!(rows.iter().all(|row| row["action"] != "overridden"), "{rows:?}");
 
     let jonas = Person::signed_in(&world, &release, "jonas");

@@ -92,6 +92,15 @@ fn a_file_that_is_being_copied_or_is_public_is_not_replaced() {
     assert_eq!(staged(&world, &old), [old.sha256.as_str()]);
     release.is_public_once(&old);
     assert!(world.rows(&release, "cargo", "replaced").is_empty());
+    // Who wanted it, and why it is not done, is in the audit: while it was copied, and when it was public.
+    let refused: Vec<_> = world.audit(release.project).into_iter().filter(|row| row["action"] == "refused").collect();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    for row in &refused {
+        let details = row["details"].as_str().expect("details");
+        assert!(row["actor"].as_str().is_some_and(|actor| actor.starts_with("job:")), "{row}");
+        assert_eq!(row["subject"], "1.0.0");
+        assert!(details.contains("\"act\":\"PATCH\"") && details.contains("cannot be replaced"), "{row}");
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn apt_gets_a_package_until_it_is_withdrawn_and_what_was_not_withdrawn_after_tha
         println!("SKIPPED: this test needs `apt-get`");
         return;
     }
-    let world = World::start("withdraw-apt");
+    let mut world = World::start("withdraw-apt");
     let release = world.release("1.0.0");
     let (tug, job) = release.ready(&deb("tug", "Pulls ships the wrong way.\n", 0));
     let (_, other) = release.ready(&deb("pilot", "Knows the way.\n", 0));
@@ -67,6 +67,11 @@ fn apt_gets_a_package_until_it_is_withdrawn_and_what_was_not_withdrawn_after_tha
     let done = slipway(&world, &release, &[&["withdraw", "tug", "--yes"], reason.as_slice()].concat()).ended_with(0);
     says(&done, &statement);
     says(&done, &["withdrawn  tug  ubuntu/jammy  harbour/stable"]);
+    let log = world.stack.tail(Part::Edge, usize::MAX);
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok());
+    let lines: Vec<Value> = lines.filter(|line| line["event"] == "withdrawal").collect();
+    assert!(lines.iter().all(|line| line["work"] == "1001/withdrawal/1" && line["key"] == "tug"), "{lines:?}");
+    assert!(lines.iter().any(|line| line["state"] == "withdrawn") && lines.len() > 1, "{lines:?}");
     let target = release.target("tug");
     assert_eq!((&target["state"], &target["withdrawal"]["by"]), (&json!("withdrawn"), &json!("operator")), "{target}");
     let early = apt.download("tug").expect_err("whoever has not read the index anew").to_string();

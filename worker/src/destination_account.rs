@@ -230,7 +230,7 @@ impl SweepHost for Host<AtPlace<'_>> {
         ask(message::project(self.object.env, project_id), &told).await
     }
 
-    fn log(&self, line: &str) {
-        crate::log::trouble!("{line}");
+    fn write(&self, entry: &Entry<'_>) {
+        crate::log::write(entry);
     }
 }

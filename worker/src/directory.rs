@@ -59,8 +59,11 @@ impl DurableObject for Directory {
         // Armed anew first: whoever is killed on the way is woken again.
         self.state.storage().set_alarm(TELL_AGAIN).await?;
         match self.tell_all().await {
-            Ok(untold) if untold.is_empty() => self.state.storage().delete_alarm().await?,
-            // One that never answers is told every second, and is worth a line once.
+            Ok(untold) if untold.is_empty() => {
+                self.said_untold.take();
+                self.state.storage().delete_alarm().await?;
+            }
+            // One that never answers is told every second, and each time that it falls silent is worth one line.
             Ok(untold) if *self.said_untold.borrow() != untold => {
                 crate::log::trouble!("projects {untold:?} have not heard how the switch stands");
                 self.said_untold.replace(untold);

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
@@ -18,6 +18,7 @@ use slipway_core::policy::policy;
 use slipway_core::query::{self, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
+use slipway_edge::measure::MeasuredProject;
 use slipway_edge::retention::{self, PARTS_MAX};
 use slipway_edge::withdraw;
 use slipway_view::filter::Filter;
@@ -211,7 +212,7 @@ async fn api(
         }
         (Method::Get, ["projects", project, "retention"]) => {
             let project = asking.project(project).await?;
-            retention(env, project).await
+            retention(env, config, project).await
         }
         (Method::Get, ["projects", project, "audit"]) => {
             let project = asking.project(project).await?;
@@ -243,7 +244,7 @@ async fn api(
 }
 
 /// The whole list, a part after the other: a record has so many requests for each.
-async fn retention(env: &Env, project: &Project) -> Answer {
+async fn retention(env: &Env, config: &Config, project: &Project) -> Answer {
     let parts = retention::whole(async |from| {
         let message = ToProject::Retention { project_id: project.id, from };
         let part: RetentionPart = ask(env, project, &message).await?;
@@ -260,6 +261,17 @@ async fn retention(env: &Env, project: &Project) -> Answer {
         return Err(Problem::new(503, "too-long", what));
     };
     whole.packages.extend(parts.flat_map(|part| part.packages));
+    if whole.places.iter().any(|place| place.limit.is_some()) {
+        let others = config.projects.iter().filter(|other| other.id != project.id);
+        let others = join_all(others.map(|other| metrics::of_project(env, other.id))).await;
+        for place in whole.places.iter_mut().filter(|place| place.limit.is_some()) {
+            let add = |sum: u64, other: &Option<MeasuredProject>| {
+                let bytes = other.as_ref()?.record.staged_bytes.get(&place.place).copied().unwrap_or_default();
+                Some(sum.saturating_add(bytes))
+            };
+            place.all = others.iter().try_fold(place.bytes, add);
+        }
+    }
     json(200, &whole)
 }
 

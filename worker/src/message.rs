@@ -122,7 +122,7 @@ pub(crate) enum ToProject {
         end: End,
         by: String,
     },
-    /// They are not to be believed, or broke off.
+    /// An import that was begun is given up: its lines are not to be believed, or broke off.
     ImportFails { project_id: u64, id: String, why: String, by: String },
     /// What the record says of its targets, beside what the repositories have.
     Compare { project_id: u64, first: u64 },

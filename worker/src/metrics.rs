@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::config::Config;
 use slipway_core::metrics::{CONTENT_TYPE, text};
-use slipway_edge::measure::{Deployment, families};
+use slipway_edge::measure::{Deployment, MeasuredProject, families};
 use worker::{Delay, Env, Response, Stub};
 
 use crate::answer::{Answer, NO_STORE};
@@ -19,10 +19,9 @@ use crate::message::{self, ToAccount, ToDirectory, ToProject, Turned, ask};
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn answer(env: &Env, config: &Config) -> Answer {
-    let projects = join_all(config.projects.iter().map(async |project| {
-        let measure = ToProject::Measure { project_id: project.id };
-        (project.name.to_string(), number(message::project(env, project.id), &measure).await)
-    }));
+    let projects = join_all(
+        config.projects.iter().map(async |project| (project.name.to_string(), of_project(env, project.id).await)),
+    );
     let places = join_all(
         config
             .places
@@ -32,12 +31,18 @@ pub(crate) async fn answer(env: &Env, config: &Config) -> Answer {
     let switch = number::<Turned>(message::directory(env), &ToDirectory::Word);
     let ((projects, places), switch) = join(join(projects, places), switch).await;
     let switch = switch.map(|turned| (turned.word, u64::try_from(turned.untold.len()).unwrap_or(u64::MAX)));
-    let mut all = families(&Deployment { projects, places, switch });
+    let limits = config.places.iter().filter_map(|(name, place)| Some((name.clone(), place.storage_limit?.0)));
+    let mut all = families(&Deployment { projects, places, limits: limits.collect(), switch });
     all.extend(counters::families());
     let response = Response::ok(text(&all))?;
     response.headers().set("content-type", CONTENT_TYPE)?;
     response.headers().set("cache-control", NO_STORE)?;
     Ok(response)
+}
+
+/// The numbers of one project. `None`: it does not answer.
+pub(crate) async fn of_project(env: &Env, project_id: u64) -> Option<MeasuredProject> {
+    number(message::project(env, project_id), &ToProject::Measure { project_id }).await
 }
 
 async fn number<T: DeserializeOwned>(stub: worker::Result<Stub>, message: &impl Serialize) -> Option<T> {

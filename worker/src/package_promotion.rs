@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
-use slipway_core::log::{Entry, Event, Level, work};
+use slipway_core::log::{Entry, Event, Level, withdrawal_work, work};
 use slipway_core::promotion::{May, MayEnd, Slot};
 use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
@@ -115,6 +115,7 @@ impl PackagePromotion {
             }
             ToPackage::Withdraw(withdrawal) => {
                 self.work()?.accept_withdrawal(&withdrawal, clock::now())?;
+                log::write(&line_of(&withdrawal));
                 self.state.storage().set_alarm(SOON).await?;
                 json(202, &())
             }
@@ -309,7 +310,24 @@ impl PackageHost for Host<&PackagePromotion> {
         withdrawal: &Withdrawal,
         report: &WithdrawalReport,
     ) -> std::result::Result<(), Silent> {
+        log::write(&Entry {
+            state: Some(report.state.code()),
+            code: report.problem.as_ref().map(|problem| problem.code.as_str()),
+            ..line_of(withdrawal)
+        });
         let message = ToProject::Withdrawal { withdrawal: Box::new(withdrawal.clone()), report: report.clone() };
         ask(message::project(&self.object.env, withdrawal.project_id), &message).await
+    }
+}
+
+/// A line about what is taken back.
+fn line_of(withdrawal: &Withdrawal) -> Entry<'_> {
+    Entry {
+        work: Some(withdrawal_work(withdrawal.project_id, withdrawal.number)),
+        project: Some(withdrawal.project_id),
+        release: Some(withdrawal.version.as_str()),
+        key: Some(withdrawal.key.as_str()),
+        target: Some(&withdrawal.distro),
+        ..Entry::of(Level::Info, Event::Withdrawal)
     }
 }

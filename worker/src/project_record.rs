@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, join4, select};
+use slipway_core::access::Caller;
 use slipway_core::api::{PackagePatch, ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::attestation::ENVELOPE;
 use slipway_core::audit::Format;
@@ -26,6 +27,7 @@ use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::account::{AskSlot, SlotEnded};
+use slipway_edge::denied::{Unanswered, audited};
 use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
@@ -98,8 +100,8 @@ impl DurableObject for ProjectRecord {
         }
         let message: ToProject = serde_json::from_str(&request.text().await?)?;
         let answer = self.answer(message).await;
-        if let Err(problem) = self.head_in_time().await {
-            crate::log::trouble!("a head of the audit: {}", problem.detail);
+        if let Err(problem) = self.in_time().await {
+            crate::log::trouble!("a head of the audit, or an event: {}", problem.detail);
         }
         finish(answer)
     }
@@ -374,10 +376,11 @@ impl ProjectRecord {
         Ok(self.within(turn.map_or(project::SWEEP, |turn| turn.min(project::SWEEP))).await?)
     }
 
-    /// Has the alarm come when a head of the audit is due for what was written.
-    async fn head_in_time(&self) -> std::result::Result<(), Problem> {
-        let now = clock::now();
-        match heads::due(self.record()?, &*settings::config()?, now)? {
+    /// Has the alarm come when a head of the audit is due for what was written, and at once for what others are to be told.
+    async fn in_time(&self) -> std::result::Result<(), Problem> {
+        let (now, record, config) = (clock::now(), self.record()?, settings::config()?);
+        let due_at = heads::due(record, &config, now)?.into_iter().chain(notify::due(record, &config, now)?).min();
+        match due_at {
             Some(due_at) => Ok(self.within(due_at.since(now).max(SOON)).await?),
             None => Ok(()),
         }
@@ -431,7 +434,13 @@ impl ProjectRecord {
             return Err(problem);
         }
         let maturity = config.versions.maturity(version);
-        self.record()?.add(version, session, &config.policy, maturity, &planned, &declared, clock::now())?;
+        let added = self.record()?.add(version, session, &config.policy, maturity, &planned, &declared, clock::now());
+        audited(
+            self.record()?,
+            (version, &Caller::Job(session.clone()).to_string(), "PATCH"),
+            added.map_err(Unanswered::from),
+            clock::now(),
+        )?;
         if !planned.is_empty() {
             self.add_to_directory(session.project_id, version).await;
         }
@@ -623,7 +632,9 @@ impl ProjectRecord {
         };
         let retained = self.retain(record, &config).await?;
         let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
-        let due_at = due_at.into_iter().chain(again).chain(retained).min();
+        // Whatever has happened since others were told is told at once: what was announced now is announced by that.
+        let news = notify::due(record, &config, clock::now())?;
+        let due_at = due_at.into_iter().chain(again).chain(retained).chain(news).min();
         // From the reading of what is due to the call that arms the alarm nothing is awaited.
         match due_at {
             Some(due_at) => storage.set_alarm(due_at.since(clock::now()).max(SOON)).await?,

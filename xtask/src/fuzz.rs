@@ -35,11 +35,16 @@ const CARGO_FUZZ: &str = "0.13.2";
 /// How long each runs, unless `SLIPWAY_FUZZ_SECONDS` says otherwise.
 const SECONDS: u32 = 40;
 
+/// What each begins its chances from, unless `SLIPWAY_FUZZ_SEED` says otherwise. A clean clone has found nothing yet, so there two
+/// runs try the same: what fails for a change is not the luck of that run. Who hunts takes others; 0 is a new one each time.
+const SEED: u32 = 1;
+
 const HELP: &str = "\
 cargo xtask fuzz
 
 For each reader of what comes from outside (webhooks, ID tokens, key sets, slipway.toml, exports of audits and records, signed
-heads, attestations) 40 seconds of made-up inputs, or `SLIPWAY_FUZZ_SECONDS`. An input that breaks one is left in `tests/fuzz/artifacts`.
+heads, attestations) 40 seconds of made-up inputs, or `SLIPWAY_FUZZ_SECONDS`: in a clean clone the same ones each
+time, unless `SLIPWAY_FUZZ_SEED` is another number than 1 (0: new ones each time). An input that breaks one is left in `tests/fuzz/artifacts`.
 ";
 
 pub(crate) fn command(arguments: lexopt::Parser) -> anyhow::Result<ExitCode> {
@@ -63,15 +68,13 @@ pub(crate) fn suite(steps: &Steps, places: &Places) -> anyhow::Result<Suite> {
         suite.skipped = TARGETS.iter().map(|target| format!("{target}: {why}")).collect();
         return Ok(suite);
     }
-    let seconds = match std::env::var("SLIPWAY_FUZZ_SECONDS") {
-        Ok(text) => text.parse().context("`SLIPWAY_FUZZ_SECONDS` is a whole number of seconds")?,
-        Err(_) => SECONDS,
-    };
+    let seconds = set("SLIPWAY_FUZZ_SECONDS", SECONDS)?;
+    let seed = set("SLIPWAY_FUZZ_SEED", SEED)?;
     steps.say(&format!("{}: {} programs, {seconds} s each", bold(suite.name), TARGETS.len()));
     install(steps, places)?;
     run_logged(fuzz(places).arg("build").args(["--fuzz-dir", "."]), "build the fuzzers", &log(places, "build"))?;
     for two in TARGETS.chunks(2) {
-        let run = |target: &'static str| (target, run(places, target, seconds));
+        let run = |target: &'static str| (target, run(places, target, seconds, seed));
         let runs: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = two.iter().map(|target| scope.spawn(move || run(target))).collect();
             threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
@@ -92,6 +95,14 @@ pub(crate) fn suite(steps: &Steps, places: &Places) -> anyhow::Result<Suite> {
     }
     suite.took = began.elapsed();
     Ok(suite)
+}
+
+/// A number that the environment may set.
+fn set(name: &str, otherwise: u32) -> anyhow::Result<u32> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("`{name}` is a whole number, and not `{text}`")),
+        Err(_) => Ok(otherwise),
+    }
 }
 
 fn log(places: &Places, part: &str) -> std::path::PathBuf {
@@ -124,18 +135,21 @@ fn install(steps: &Steps, places: &Places) -> anyhow::Result<()> {
 }
 
 /// Runs one, and says how much it has tried.
-fn run(places: &Places, target: &str, seconds: u32) -> anyhow::Result<String> {
+fn run(places: &Places, target: &str, seconds: u32, seed: u32) -> anyhow::Result<String> {
     // What it finds interesting is kept from run to run, beside the samples.
     let found = places.target.join("fuzz/corpus").join(target);
     std::fs::create_dir_all(&found).with_context(|| format!("cannot make `{}`", found.display()))?;
     let log = log(places, target);
     let mut running = fuzz(places);
-    running
-        .args(["run", "--fuzz-dir", ".", target])
-        .arg(&found)
-        .arg(Path::new("corpus").join(target))
-        .arg("--")
-        .args([&format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048", "-max_len=70000"]);
+    running.args(["run", "--fuzz-dir", ".", target]).arg(&found).arg(Path::new("corpus").join(target)).arg("--").args(
+        [
+            &format!("-max_total_time={seconds}"),
+            &format!("-seed={seed}"),
+            "-timeout=10",
+            "-rss_limit_mb=2048",
+            "-max_len=70000",
+        ],
+    );
     run_logged(&mut running, &format!("fuzz {target}: an input broke it, and is in `tests/fuzz/artifacts`"), &log)?;
     let told = std::fs::read_to_string(&log).with_context(|| format!("cannot read `{}`", log.display()))?;
     // A run that tried nothing proves nothing.

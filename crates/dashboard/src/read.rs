@@ -114,8 +114,7 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
-        // It is for programs that check it, and not shown.
-        attestation: None,
+        attestation: optional(json, "attestation", V::text)?,
         problem: optional(json, "problem", problem)?,
         expires_at: optional(json, "expires_at", V::text)?,
         withdrawal: optional(json, "withdrawal", withdrawal)?.map(Box::new),
@@ -244,6 +243,7 @@ mod tests {
             targets.push(json!({
                 "distro": "ubuntu/jammy", "public": place, "state": "releasing", "since": "2026-11-23T09:41:07Z",
                 "step": step, "bytes": 12_000, "outside": true, "attempts": 3,
+                "attestation": "https://slipway.example/api/v1/projects/tug/releases/1.2.0/targets/tug/ubuntu/jammy/attestation",
                 "approval": {"by": "mira", "via": "job", "at": "2026-11-23T09:40:00Z", "job_url": "https://gitlab.example/1"},
                 "problem": {"code": "c", "what": "w", "public": "none", "retry": "safe", "next": "n",
                     "evidence": {"host": "h", "status": 504, "request_id": "r"}},
@@ -286,6 +286,7 @@ mod tests {
             ("/packages/0/key", json!("<b>")),
             ("/packages/0/targets/12/bytes", json!("many")),
             ("/packages/0/targets/12/attempts", json!(-1)),
+            ("/packages/0/targets/12/attestation", json!(7)),
             ("/packages/0/targets/12/problem/evidence/status", json!(70_000)),
             ("/estimate/ends_at", json!(7)),
             ("/stopped/by", json!(7)),

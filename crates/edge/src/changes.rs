@@ -14,7 +14,7 @@ use slipway_core::release::{Key, Version};
 use slipway_core::time::Timestamp;
 use slipway_ledger::{GateOverride, Held, Record, Sql};
 
-use crate::denied::{Denied, Unanswered};
+use crate::denied::{Denied, Unanswered, audited};
 use crate::job_call::KEYS_MAX;
 use crate::port::ProjectHost;
 
@@ -96,8 +96,35 @@ pub enum Change {
     },
 }
 
-/// Writes a change down.
+impl Change {
+    /// The act, as the audit names one that was refused.
+    fn act(&self) -> &'static str {
+        match self {
+            Self::Hold { .. } => "POST holds",
+            Self::Extend { .. } => "POST extensions",
+            Self::Lift { .. } => "DELETE holds",
+            Self::Close { .. } => "POST close",
+            Self::Override { .. } => "POST overrides",
+            Self::Deployed { .. } => "POST deployments",
+        }
+    }
+}
+
+/// Writes a change down, or that it was refused.
 pub fn change<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    project: &Project,
+    version: &Version,
+    by: &By,
+    change: &Change,
+) -> Result<(), Unanswered> {
+    let changed = changed(record, host, config, project, version, by, change);
+    audited(record, (version, &by.name, change.act()), changed, host.now())
+}
+
+fn changed<S: Sql>(
     record: &Record<S>,
     host: &impl ProjectHost,
     config: &Config,
@@ -131,7 +158,6 @@ pub fn change<S: Sql>(
             let keys = some(Some(keys))?.unwrap_or_default();
             let kinds = kinds(gates)?;
             if let Some(denied) = unnamed(config, project, version, by, keys, &kinds) {
-                record.refused_at_the_door(&by.name, "POST overrides", &denied.detail, now)?;
                 return Err(denied.into());
             }
             let by_id = by.id.unwrap_or_default();

@@ -25,6 +25,8 @@ pub struct Deployment {
     pub projects: Vec<(String, Option<MeasuredProject>)>,
     /// The places.
     pub places: Vec<(String, Option<account::Measured>)>,
+    /// How many bytes a place's plan has room for, where the operator has said so.
+    pub limits: Vec<(String, u64)>,
     /// How the switch stands that stops everything, and how many projects have not heard of that.
     pub switch: Option<(Word, u64)>,
 }
@@ -35,7 +37,7 @@ type Place = fn(&account::Measured) -> u64;
 
 /// The numbers, in a fixed order.
 pub fn families(deployment: &Deployment) -> Vec<Family> {
-    let Deployment { projects, places, switch } = deployment;
+    let Deployment { projects, places, limits, switch } = deployment;
     let gauge = |name, help| Family::new(name, Kind::Gauge, help);
     let counter = |name, help| Family::new(name, Kind::Counter, help);
 
@@ -78,6 +80,13 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
     by(gauge("slipway_staged_bytes", "Bytes that are staged, as declared."), "place", &|of| {
         pairs(&of.record.staged_bytes)
     });
+
+    let mut limit =
+        gauge("slipway_staged_bytes_limit", "Bytes that a place's plan has room for, of all projects together.");
+    for (place, bytes) in limits {
+        limit.add(&[("place", place)], *bytes);
+    }
+    families.push(limit);
 
     let numbers: [(Family, Number); 14] = [
         (gauge("slipway_oldest_moving_seconds", "How long the target that is longest on its way is."), |of| {
@@ -145,6 +154,28 @@ mod tests {
         assert!(text.contains("slipway_answers{part=\"project\",name=\"pilot\"} 0\n"), "{text}");
         assert!(text.contains("slipway_holds{project=\"tug\"} 0\n") && !text.contains("{project=\"pilot\"}"), "{text}");
         assert!(!text.contains("slipway_stopped "), "nobody knows whether it is stopped");
+    }
+
+    #[test]
+    fn what_is_staged_in_a_place_can_be_summed_over_projects_and_held_against_what_its_plan_has_room_for() {
+        let staged = |bytes| {
+            let mut measured = MeasuredProject::default();
+            measured.record.staged_bytes = [("staging".to_owned(), bytes)].into();
+            Some(measured)
+        };
+        let both = Deployment {
+            projects: vec![("tug".to_owned(), staged(3)), ("pilot".to_owned(), staged(4))],
+            limits: vec![("staging".to_owned(), 50)],
+            ..Deployment::default()
+        };
+        let text = text(&families(&both));
+        for line in [
+            "slipway_staged_bytes{project=\"tug\",place=\"staging\"} 3\n",
+            "slipway_staged_bytes{project=\"pilot\",place=\"staging\"} 4\n",
+            "slipway_staged_bytes_limit{place=\"staging\"} 50\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 
     #[test]

@@ -27,6 +27,13 @@ const STATUS_TRIES_MAX: u32 = 16;
 /// An event is tried for about a day.
 const EVENT_TRIES_MAX: u32 = 56;
 
+/// When the alarm is to come for what has happened and was given to nobody yet: at once. `None` where there is nothing, of a
+/// project that is no longer configured, and of an imported record that nobody has started.
+pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+    let is_configured = record.project_id()?.is_some_and(|id| config.project_of_id(id).is_some());
+    Ok((is_configured && record.has_news()? && !record.awaits_start()?).then_some(now))
+}
+
 /// Tells what is due, and says when there is more.
 pub async fn tell<S: Sql>(
     record: &Record<S>,
@@ -232,6 +239,7 @@ fn body(config: &Config, project: &Project, delivery: &Delivery) -> Vec<u8> {
             "version": delivery.version,
             "key": delivery.key,
             "problem": problem,
+            "expires_at": delivery.expires_at.map(|at| at.to_string()),
             "url": match &delivery.version {
                 Some(version) => page(config, project, version.as_str()),
                 None => config.edge.url.url(["p", project.name.as_str()]),
@@ -252,12 +260,14 @@ async fn start(
     let token: Token = host.secret(&trigger.token)?;
     let (id, version) = (id(project, delivery), delivery.version.as_ref().map(ToString::to_string).unwrap_or_default());
     let key = delivery.key.as_ref().map(ToString::to_string).unwrap_or_default();
+    let expires_at = delivery.expires_at.map(|at| at.to_string()).unwrap_or_default();
     let variables = [
         ("SLIPWAY_EVENT", delivery.kind.word()),
         ("SLIPWAY_EVENT_ID", id.as_str()),
         ("SLIPWAY_PROJECT", project.name.as_str()),
         ("SLIPWAY_VERSION", version.as_str()),
         ("SLIPWAY_KEY", key.as_str()),
+        ("SLIPWAY_EXPIRES_AT", expires_at.as_str()),
     ];
     let trigger = TriggerPipeline {
         base: &config.gitlab.url,

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use slipway_core::config::{Config, Project};
 use slipway_core::inventory::{Seen, Served};
+use slipway_core::log::{Entry, Event, Level, retention_work};
 use slipway_core::retention::{
     Consent, Decision, Elsewhere, InPublic, InStaging, Keep, RUN, Sights, Stage, clocks_agree, decide, ended,
     expires_at, tick,
@@ -77,6 +78,26 @@ pub trait StagingHost: ProjectHost {
     /// Deletes a file or an image from staging, if it has these bytes, and nothing that other images need. The work may be
     /// done whatever the answer. What is sent goes through `http`, which a stop ends.
     async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble>;
+
+    /// A line of the log.
+    fn write(&self, entry: &Entry<'_>);
+}
+
+/// A line of a run: what it has come to, of itself or of a package.
+fn line(project_id: u64, run: u64, state: &str) -> Entry<'_> {
+    Entry {
+        work: Some(retention_work(project_id, run)),
+        project: Some(project_id),
+        state: Some(state),
+        ..Entry::of(Level::Info, Event::Retention)
+    }
+}
+
+/// A line of a deletion. It is its run's, however much later it is written.
+fn line_of<'a>(project: &Project, removal: &'a Removal, state: &'a str) -> Entry<'a> {
+    let Removal { version, key, under, run, .. } = removal;
+    let (release, key, target) = (Some(version.as_str()), Some(key.as_str()), Some(under.as_str()));
+    Entry { release, key, target, ..line(project.id, *run, state) }
 }
 
 /// A package on the list.
@@ -204,7 +225,9 @@ async fn go_on<S: Sql>(
         reached
     } else {
         let clocks_agree = can_count(record, host, config).await?;
-        record.begin_run(host.now(), clocks_agree)?
+        let reached = record.begin_run(host.now(), clocks_agree)?;
+        host.write(&line(project.id, record.run_number()?, "begun"));
+        reached
     };
     let counted = record.retention_clock()?.1;
     let (mut listed, is_last) = part(record, host, config, project, &reached, counted).await?;
@@ -223,6 +246,7 @@ async fn go_on<S: Sql>(
     }
     if is_last && done == listed.len() {
         record.end_run()?;
+        host.write(&line(project.id, record.run_number()?, "ended"));
     }
     listed.truncate(done);
     Ok(listed)
@@ -338,21 +362,28 @@ async fn act<S: Sql>(
         return Ok(());
     }
     let wait = config.retention.wait;
-    let changed = match decision {
-        Decision::Keep(_) => false,
-        Decision::TakeBack(keep) => record.take_back_step(package, keep, now)?,
+    let run = record.run_number()?;
+    let (changed, state, code) = match decision {
+        Decision::Keep(_) => return Ok(()),
+        Decision::TakeBack(keep) => (record.take_back_step(package, keep, now)?, "kept", keep.code()),
         Decision::Announce(cause) => {
             let notice = package.keeping.map_or(Duration::ZERO, |keeping| keeping.notice);
-            record.take_step(package, Stage::Announced, *cause, now + notice + wait, now)?
+            let is_taken = record.take_step(package, Stage::Announced, *cause, now + notice + wait, now)?;
+            (is_taken, Stage::Announced.code(), cause.code())
         }
-        Decision::Mark(cause) => record.take_step(package, Stage::Marked, *cause, now + wait, now)?,
-        Decision::Delete(_) if listed.waits_for_limits => false,
-        Decision::Delete(_) => match sights {
-            Some(sights) => delete(record, host, config, project, package, sights).await?,
-            None => false,
+        Decision::Mark(cause) => {
+            let is_taken = record.take_step(package, Stage::Marked, *cause, now + wait, now)?;
+            (is_taken, Stage::Marked.code(), cause.code())
+        }
+        Decision::Delete(_) if listed.waits_for_limits => return Ok(()),
+        Decision::Delete(cause) => match sights {
+            Some(sights) => (delete(record, host, config, project, package, sights).await?, "deleting", cause.code()),
+            None => return Ok(()),
         },
     };
     if changed {
+        let (release, key, code) = (Some(version.as_str()), Some(package.key.as_str()), Some(code));
+        host.write(&Entry { release, key, code, ..line(project.id, run, state) });
         host.announce(version);
     }
     Ok(())
@@ -380,9 +411,10 @@ async fn delete<S: Sql>(
         if record.is_stopped()? {
             // Nothing was sent of it.
             record.settle_removal(removal, Removed::NotSent, host.now())?;
+            host.write(&line_of(project, removal, Removed::NotSent.code()));
             continue;
         }
-        send(record, host, removal, &kept).await?;
+        send(record, host, project, removal, &kept).await?;
     }
     Ok(true)
 }
@@ -392,6 +424,7 @@ async fn delete<S: Sql>(
 async fn send<S: Sql>(
     record: &Record<S>,
     host: &impl StagingHost,
+    project: &Project,
     removal: &Removal,
     kept: &Kept,
 ) -> Result<(), LedgerError> {
@@ -399,7 +432,8 @@ async fn send<S: Sql>(
         host.remove(&UntilStopped { stopped: async || record.stopped(), http: host }, removal, kept).await
     {
         let Removal { version, key, .. } = removal;
-        host.log(&format!("{version} {key} may not be deleted from staging, or not all of it: {trouble}"));
+        let what = format!("{version} {key} may not be deleted from staging, or not all of it: {trouble}");
+        host.write(&Entry { level: Level::Error, ..line_of(project, removal, "deleting").saying(&what) });
     }
     if look(host, removal).await == Some(Shown::Nothing) {
         let now = host.now();
@@ -467,7 +501,7 @@ async fn find_out<S: Sql>(
                 if elsewhere(host, config, project, &object, true).await == Elsewhere::Free
                     && let Ok(kept) = kept_beside(record, host, config, project, &object).await?
                 {
-                    send(record, host, &removal, &kept).await?;
+                    send(record, host, project, &removal, &kept).await?;
                 }
                 continue;
             }
@@ -477,6 +511,7 @@ async fn find_out<S: Sql>(
             }
         };
         if record.settle_removal(&removal, removed, host.now())? {
+            host.write(&line_of(project, &removal, removed.code()));
             host.announce(&removal.version);
         }
     }

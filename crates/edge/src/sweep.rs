@@ -20,6 +20,7 @@ use serde_json::json;
 use slipway_core::api;
 use slipway_core::cargo::{Cargo, Name, tag_of};
 use slipway_core::inventory::Served;
+use slipway_core::log::{Entry, Event, Level, sweep_work};
 use slipway_core::release::{Key, Version};
 use slipway_core::route::Site;
 use slipway_core::sweep::{Known, Listed, Page, Repository, Stranger, Swept, Verdict, judge};
@@ -131,8 +132,13 @@ pub trait SweepHost: AccountHost {
     /// Tells the record of a project. `Ok` only when it has it.
     async fn tell(&self, project_id: u64, told: &Told) -> Result<(), Silent>;
 
-    /// A line for the operator.
-    fn log(&self, line: &str);
+    /// A line of the log.
+    fn write(&self, entry: &Entry<'_>);
+}
+
+/// A line about one reading of a repository.
+fn line(work: &str) -> Entry<'_> {
+    Entry { work: Some(work.to_owned()), ..Entry::of(Level::Info, Event::Sweep) }
 }
 
 /// Writes down which place this account is at: its alarm has to know.
@@ -231,8 +237,12 @@ pub async fn run(
             if is_spent {
                 return Ok(Run { next: Some(host.now() + SOON), pages, requests: made });
             }
-            if let Err(trouble) = page(account, readings, host, repository, &sweep, &mut made).await? {
-                host.log(&format!("{} is not swept: {trouble}", repository.site.repository));
+            // What was begun goes on under its id, however often it is cut off.
+            let began_at = sweep.goes_on_since(host.now()).unwrap_or_else(|| host.now());
+            let work = sweep_work(&repository.site, began_at);
+            if let Err(trouble) = page(account, readings, host, repository, &sweep, &work, &mut made).await? {
+                let what = format!("{} is not swept: {trouble}", repository.site.repository);
+                host.write(&Entry { level: Level::Error, ..line(&work).saying(&what) });
                 failed(account.sql(), repository, &trouble, host.now())?;
                 break;
             }
@@ -264,6 +274,7 @@ async fn page(
     host: &impl SweepHost,
     repository: &Repository,
     sweep: &Sweep,
+    work: &str,
     made: &mut u64,
 ) -> Result<Result<(), Trouble>, SqlError> {
     let sql = account.sql();
@@ -287,6 +298,9 @@ async fn page(
             return Ok(Err(trouble));
         }
     };
+    if goes_on_since.is_none() {
+        host.write(&Entry { state: Some("begun"), ..line(work) });
+    }
     *made +=
         1 + if listed.first().is_some_and(|first| tag_of(&first.under).is_some()) { as_count(listed.len()) } else { 0 };
     let pages = Swept { site: repository.site.clone(), listed };
@@ -298,7 +312,7 @@ async fn page(
         let strangers = sort_out(sql, repository, sweep, &pages.listed, &known, now, began_at)?;
         for outside in strangers.outside {
             *made += 1;
-            if let Err(silent) = adopt_outside(account, readings, host, repository, &outside).await {
+            if let Err(silent) = adopt_outside(account, readings, host, repository, &outside, work).await {
                 return Ok(Err(Trouble::passing(silent.to_string())));
             }
         }
@@ -307,7 +321,11 @@ async fn page(
         }
     }
     let Some(next) = next else {
-        return end(sql, host, repository, sweep, pages.listed.len(), began_at).await;
+        let ended = end(sql, host, repository, sweep, pages.listed.len(), began_at).await?;
+        if ended.is_ok() {
+            host.write(&Entry { state: Some("ended"), ..line(work) });
+        }
+        return Ok(ended);
     };
     sql.query(
         "INSERT INTO sweeps (repository, next, began_at, pages, listed) VALUES (?1, ?2, ?3, 1, ?4)
@@ -439,6 +457,7 @@ async fn adopt_outside(
     host: &impl SweepHost,
     repository: &Repository,
     outside: &Outside,
+    work: &str,
 ) -> Result<(), Silent> {
     let Outside { project_id, version, key, listed } = outside;
     let Some(digest) = listed.digest else { return Ok(()) };
@@ -456,11 +475,9 @@ async fn adopt_outside(
         Ok(_) => return Ok(()),
         // What is not served now may be at the next reading.
         Err(trouble) => {
-            host.log(&format!(
-                "whether {} serves `{}` is not known: {trouble}",
-                repository.site.repository,
-                listed.name()
-            ));
+            let repository = &repository.site.repository;
+            let what = format!("whether {repository} serves `{}` is not known: {trouble}", listed.name());
+            host.write(&Entry { level: Level::Error, ..line(work).saying(&what) });
             return Ok(());
         }
     }

@@ -1,4 +1,5 @@
-//! A network that sends nothing that could change anything while Slipway is stopped.
+//! A network that sends nothing that could change anything once somebody says why not: Slipway is stopped, or the name was taken
+//! back.
 
 use std::fmt::Display;
 

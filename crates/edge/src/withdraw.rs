@@ -25,7 +25,7 @@ use slipway_wire::Digest;
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::changes::{By, reasoned};
-use crate::denied::{Denied, Unanswered};
+use crate::denied::{Denied, Unanswered, audited};
 use crate::job_call::KEYS_MAX;
 use crate::package;
 use crate::port::{PackageHost, ProjectHost};
@@ -47,8 +47,24 @@ pub struct Call {
     pub request: api::WithdrawalRequest,
 }
 
-/// Writes down what is to be taken back, or says what would be: each with what its users will see.
+/// Writes down what is to be taken back, or that it was refused; or says what would be: each with what its users will see.
 pub async fn ask<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    project: &Project,
+    version: &Version,
+    call: &Call,
+) -> Result<api::Withdrawals, Unanswered> {
+    let asked = asked(record, host, config, project, version, call).await;
+    // Whoever only looks has asked for nothing.
+    if call.request.dry_run {
+        return asked;
+    }
+    audited(record, (version, &call.by.name, "POST withdrawals"), asked, host.now())
+}
+
+async fn asked<S: Sql>(
     record: &Record<S>,
     host: &impl ProjectHost,
     config: &Config,

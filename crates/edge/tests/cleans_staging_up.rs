@@ -11,6 +11,7 @@ use slipway_core::api::StagedFile;
 use slipway_core::cargo::{Cargo, Kind};
 use slipway_core::config::Config;
 use slipway_core::inventory::{Seen, Served};
+use slipway_core::log::Entry;
 use slipway_core::promotion::Order;
 use slipway_core::release::{Maturity, Version};
 use slipway_core::retention::{Cause, Consent, Decision, Keep, RUN, Stage};
@@ -20,6 +21,7 @@ use slipway_core::store::{Kept, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
+use slipway_edge::notify;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::retention::{Listed, PARTS_MAX, StagingHost, due_at, list, run, whole};
 use slipway_ledger::rusqlite::Database;
@@ -93,6 +95,8 @@ struct Host {
     at_lend: RefCell<Option<Box<dyn FnOnce()>>>,
     /// What happens at the next request that deletes.
     meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
+    /// What was written into the log: the id of the work, how far it was, and the package.
+    lines: RefCell<Vec<(String, String, String)>>,
 }
 
 /// What the server has a file or an image as.
@@ -220,6 +224,12 @@ impl StagingHost for Host {
         }
         if self.does.get() == Does::It { Ok(()) } else { Err(Trouble::passing("the connection broke")) }
     }
+
+    fn write(&self, entry: &Entry<'_>) {
+        let work = entry.work.clone().expect("each line has the id of its run");
+        let text = |of: Option<&str>| of.unwrap_or_default().to_owned();
+        self.lines.borrow_mut().push((work, text(entry.state), text(entry.key)));
+    }
 }
 
 struct Edge {
@@ -274,6 +284,7 @@ impl Edge {
                 dies: Cell::default(),
                 at_lend: RefCell::default(),
                 meanwhile: RefCell::default(),
+                lines: RefCell::default(),
             },
             config: config(MORE),
         };
@@ -814,4 +825,52 @@ fn another_project_that_does_not_say_which_images_it_has_keeps_everything() {
     edge.passes(Duration::from_mins(10));
     edge.whole_run();
     assert_eq!(edge.deleted(), ["app"]);
+}
+
+#[test]
+fn what_is_announced_is_told_at_once() {
+    let edge = Edge::new();
+    let due = || notify::due(&edge.record, &edge.config, edge.host.now()).expect("a working record");
+    let tell = || notify::tell(&edge.record, &edge.host, &edge.config).now_or_never().expect("nothing waits");
+    tell().expect("a working record");
+    assert_eq!(due(), None, "nothing has happened since");
+    edge.whole_run();
+    assert_eq!(edge.audited("announced"), 3);
+    assert_eq!(due(), Some(edge.host.now()));
+    let elsewhere = Config { projects: Vec::new(), ..edge.config.clone() };
+    let due_elsewhere = notify::due(&edge.record, &elsewhere, edge.host.now()).expect("a working record");
+    assert_eq!(due_elsewhere, None, "nobody can be told of a project that is not configured");
+    tell().expect("a working record");
+    assert_eq!(due(), None);
+}
+
+#[test]
+fn all_lines_about_a_run_and_what_it_deletes_have_one_id_also_after_it_and_another_run_has_another() {
+    let edge = Edge::new();
+    edge.host.does.set(Does::ItInSilence);
+    edge.runs(30);
+    // The next run cannot look, so what became of it is seen after that.
+    edge.host.is_broken.set(true);
+    edge.passes(RUN);
+    edge.whole_run();
+    edge.host.is_broken.set(false);
+    edge.looks_again();
+    let lines = edge.host.lines.borrow();
+    let of_package = |state: &str| {
+        let about = |(_, told, key): &&(String, String, String)| told == state && key == "one";
+        lines.iter().filter(about).map(|(work, ..)| work.as_str()).collect::<Vec<_>>()
+    };
+    let (announced, marked) = (of_package("announced"), of_package("marked"));
+    // The second one is an error: the answer was lost.
+    let (deleting, deleted) = (of_package("deleting"), of_package("deleted"));
+    assert_eq!((announced.len(), marked.len(), deleting.len(), deleted.len()), (1, 1, 2, 1), "{lines:?}");
+    assert!(deleting.iter().chain(&deleted).all(|work| *work == deleting[0]), "{lines:?}");
+    let works = BTreeSet::from([announced[0], marked[0], deleting[0]]);
+    assert_eq!(works.len(), 3, "{works:?}");
+    for work in works {
+        assert!(work.starts_with("1001/retention/"), "{work}");
+        let of_run = lines.iter().filter(|(of, state, _)| of == work && (state == "begun" || state == "ended"));
+        let states: Vec<&str> = of_run.map(|(_, state, _)| state.as_str()).collect();
+        assert_eq!(states, ["begun", "ended"], "{work}");
+    }
 }

@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 use slipway_core::api::{AdoptionRequest, SweptRepository};
 use slipway_core::config::Config;
+use slipway_core::log::Entry;
 use slipway_core::release::TargetState;
 use slipway_core::store::Store;
 use slipway_core::sweep::{Known, Swept};
@@ -54,6 +55,8 @@ struct World {
     dies_after: Cell<Option<u64>>,
     /// The repository cannot be read.
     is_down: Cell<bool>,
+    /// What was written into the log: the id of the work, and how far it was.
+    lines: RefCell<Vec<(String, String)>>,
 }
 
 impl World {
@@ -71,6 +74,7 @@ impl World {
             asked: Cell::new(0),
             dies_after: Cell::new(None),
             is_down: Cell::new(false),
+            lines: RefCell::default(),
         }
     }
 
@@ -254,7 +258,10 @@ impl SweepHost for World {
         Ok(())
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, entry: &Entry<'_>) {
+        let work = entry.work.clone().expect("each line has the id of its reading");
+        self.lines.borrow_mut().push((work, entry.state.unwrap_or_default().to_owned()));
+    }
 }
 
 #[test]
@@ -516,4 +523,33 @@ fn a_page_of_staging_is_a_look_at_what_is_staged_there_and_what_is_on_no_page_is
     world.has(STAGING, "tug_1.2.0_amd64.deb", b"other");
     world.sweeps_again();
     assert_eq!(world.state(), TargetState::Missing);
+}
+
+#[test]
+fn all_lines_about_one_reading_of_a_repository_have_one_id_also_after_a_kill_and_the_next_reading_has_another() {
+    let world = World::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        world.has(STABLE, &format!("{name}_1_amd64.deb"), name.as_bytes());
+    }
+    // Killed behind the first page, while a record is asked about the second.
+    world.dies_after.set(Some(5));
+    let repositories: Vec<_> = world.config.repositories("depot");
+    let public: Vec<_> = repositories.into_iter().filter(|of| of.is_public).collect();
+    let run = sweep::run(&world.account, &world.readings, &world, &public).now_or_never();
+    assert!(run.is_none(), "it is killed");
+    world.dies_after.set(None);
+    world.now.set(world.now.get() + Duration::from_mins(1));
+    world.sweeps();
+    world.sweeps_again();
+    let lines = world.lines.borrow();
+    let of = |repository: &str| {
+        let about = |(work, _): &&(String, String)| work.starts_with(&format!("sweep/depot/{repository}/"));
+        lines.iter().filter(about).cloned().collect::<Vec<_>>()
+    };
+    for repository in [STABLE, STAGING] {
+        let lines = of(repository);
+        let states: Vec<&str> = lines.iter().map(|(_, state)| state.as_str()).collect();
+        assert_eq!(states, ["begun", "ended", "begun", "ended"], "{lines:?}");
+        assert!(lines[0].0 == lines[1].0 && lines[2].0 == lines[3].0 && lines[0].0 != lines[2].0, "{lines:?}");
+    }
 }

@@ -26,7 +26,7 @@ use slipway_edge::denied::Unanswered;
 use slipway_edge::port::{Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::withdraw;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Ask, Record, Sql as _, Work};
+use slipway_ledger::{Ask, Record, Sql as _, Work, audit};
 use slipway_packagecloud::Account;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Request, Response, Token, Transfer, Unreachable};
 
@@ -141,6 +141,13 @@ impl World {
         let (call, version) = (withdraw::Call { by, request }, version());
         let asked = withdraw::ask(&self.record, self, &self.config, project, &version, &call);
         asked.now_or_never().expect("nothing here waits")
+    }
+
+    /// What was refused: who asked, of what, and why not.
+    fn refused(&self) -> Vec<String> {
+        let rows = audit::entries(self.record.sql(), 1, 1000).expect("rows").into_iter();
+        let refused = rows.map(|row| row.event).filter(|event| event.action == "refused");
+        refused.map(|event| format!("{} {} {}", event.actor, event.subject, event.details)).collect()
     }
 
     fn taken_back() -> WithdrawalRequest {
@@ -463,6 +470,15 @@ fn a_withdrawal_names_what_it_takes_back_and_why_and_none_is_begun_while_slipway
         assert!(why.contains("nothing of `tug` of 1.2.0 is released"), "{state:?}: {why}");
     }
     assert_eq!(world.record.withdrawals_to_give().expect("rows"), [], "nothing was written down");
+    // But that it was refused: once for each reason, and not for what was asked wrongly.
+    let refused = world.refused();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    for (row, why) in refused.iter().zip(["stopped", "nothing of `tug` of 1.2.0 is released"]) {
+        assert!(row.starts_with("user:mira 1.2.0 {\"act\":\"POST withdrawals\"") && row.contains(why), "{row}");
+    }
+    let looks = WithdrawalRequest { dry_run: true, ..asked };
+    assert!(world.asks(looks).is_err(), "nothing of it is released");
+    assert_eq!(world.refused(), refused, "whoever looks has asked for nothing");
 }
 
 #[test]

@@ -789,6 +789,10 @@ pub struct StagedBytes {
     /// How many the account's plan has room for, of all its projects together, if `slipway.toml` says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// The bytes there of all projects of this edge, to be held against the limit. Left out where there is none, and while a
+    /// project does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<u64>,
 }
 
 /// What becomes of one staged package.

@@ -2,10 +2,13 @@
 //!
 //! `work` is the same for everything that comes of one played job: `1001/81`, the project's number and the job's. GitLab knows
 //! the job by it, and it needs no memory: the webhook, the job's own call, the order and each report of it have that number.
+//! What begins otherwise has an id of the same kind: a run of the retention with all that it deletes, a withdrawal, one reading
+//! of a repository. Each is written down with the work itself, so that it stays the same when the work is cut off and goes on.
 //! What a request is asked is said by its row of the table of routes, so that nothing that a stranger writes gets here.
 
 use serde::Serialize;
 
+use crate::route::Site;
 use crate::time::Timestamp;
 
 /// How much a line matters.
@@ -30,6 +33,12 @@ pub enum Event {
     Order,
     /// A package's object says how far a target is.
     Report,
+    /// A run of the retention, or what it does to a package.
+    Retention,
+    /// How far it is with what is taken back.
+    Withdrawal,
+    /// A repository is read whole.
+    Sweep,
     /// Something is to be said that has no other place.
     Note,
 }
@@ -101,7 +110,13 @@ impl Entry<'_> {
 
     /// A sentence for the operator.
     pub fn note(level: Level, message: &str) -> Self {
-        Self { message: Some(scrubbed(message)), ..Self::of(level, Event::Note) }
+        Self::of(level, Event::Note).saying(message)
+    }
+
+    /// The same line with a sentence.
+    #[must_use]
+    pub fn saying(self, message: &str) -> Self {
+        Self { message: Some(scrubbed(message)), ..self }
     }
 
     /// The line, as it is written.
@@ -119,6 +134,21 @@ impl Entry<'_> {
 /// The id of all that comes of a played job.
 pub fn work(project_id: u64, job_id: u64) -> String {
     format!("{project_id}/{job_id}")
+}
+
+/// The id of a run of a project's retention, and of each deletion that it begins.
+pub fn retention_work(project_id: u64, run: u64) -> String {
+    format!("{project_id}/retention/{run}")
+}
+
+/// The id of what one target's taking back comes to.
+pub fn withdrawal_work(project_id: u64, number: u64) -> String {
+    format!("{project_id}/withdrawal/{number}")
+}
+
+/// The id of one reading of a repository.
+pub fn sweep_work(site: &Site, began_at: Timestamp) -> String {
+    format!("sweep/{}/{}/{}", site.place, site.repository, began_at.0)
 }
 
 /// A message without what addresses can carry: users, passwords and queries.

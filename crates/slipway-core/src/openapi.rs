@@ -184,7 +184,7 @@ mod tests {
         check::<api::Closing>("Closing", closing());
         check::<api::HoldRequest>("HoldRequest", json!({ "keys": ["k"], "reason": "r", "until": "" }));
         check::<api::ExtensionRequest>("ExtensionRequest", json!({ "keys": ["k"], "until": "", "reason": "r" }));
-        let staged = json!({ "place": "p", "bytes": 1, "limit": 2 });
+        let staged = json!({ "place": "p", "bytes": 1, "limit": 2, "all": 1 });
         check::<api::StagedBytes>("StagedBytes", staged.clone());
         let retained = json!({ "version": "1", "key": "k", "place": "p", "repository": "r", "name": "n", "digest": format!("sha256:{}", "0".repeat(64)),
                                "size": 1, "decision": "keep", "reason": "held", "why": "w", "stage": "marked", "expires_at": "" });

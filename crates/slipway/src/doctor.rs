@@ -420,12 +420,18 @@ fn swept(visit: &mut Visit, of: &SweptRepository) {
 fn stranger_name(stranger: &Stranger) -> String {
     let parts = [&stranger.distro, &stranger.tag, &stranger.filename];
     let name = parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
-    match stranger.why.as_str() {
+    let said = match stranger.why.as_str() {
         "differs" if stranger.of_another => format!("`{name}` with other bytes than another project's release"),
         "withdrawn" if stranger.of_another => format!("`{name}`, which another project withdrew"),
         "differs" => format!("`{name}` with other bytes than its release"),
         "withdrawn" => format!("`{name}`, which was withdrawn"),
         _ => format!("`{name}`"),
+    };
+    // A tag's name says nothing of where it leads.
+    match (&stranger.tag, stranger.digest, stranger.expected) {
+        (Some(_), Some(digest), Some(expected)) => format!("the tag {said} ({digest}, not {expected})"),
+        (Some(_), Some(digest), None) => format!("the tag {said} ({digest})"),
+        _ => said,
     }
 }
 

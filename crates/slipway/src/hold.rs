@@ -59,7 +59,9 @@ pub(crate) async fn hold(options: &args::Hold, settings: &Settings, say: Say) ->
         say.line(&format!("the hold of {what} has ended; approvals that lapsed meanwhile are needed again"));
         say.lines(&release.holds.iter().map(held).collect::<Vec<_>>());
     } else {
-        say.line(&format!("{what}: nothing of it begins until `slipway hold --lift`, or an end that is named here"));
+        say.line(&format!(
+            "{what}: nothing of it begins while any of these holds counts; `slipway hold --lift` ends one"
+        ));
         say.lines(&holds(&release, keys));
         say.lines(&beyond(&release, keys));
     }

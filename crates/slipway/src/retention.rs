@@ -17,12 +17,17 @@ use crate::status::{laid_out, minute};
 /// The list, what is deleted first.
 pub(crate) fn table(retention: &Retention, packages: &[&Retained]) -> String {
     let mut text = String::new();
-    for StagedBytes { place, bytes, limit } in &retention.places {
-        let of = match limit {
-            Some(limit) => {
-                format!(", {} % of the {} that its plan has room for", percent(*bytes, *limit), size(*limit))
+    for StagedBytes { place, bytes, limit, all } in &retention.places {
+        let of = match (limit, all) {
+            (Some(limit), Some(all)) => {
+                let (all, percent, limit) = (size(*all), percent(*all, *limit), size(*limit));
+                format!(", and {all} of all projects: {percent} % of the {limit} that its plan has room for")
             }
-            None => String::new(),
+            (Some(limit), None) => {
+                let limit = size(*limit);
+                format!("; what it has of other projects is not known now; its plan has room for {limit}")
+            }
+            (None, _) => String::new(),
         };
         let _ = writeln!(text, "{place} has {} of {}{of}", size(*bytes), retention.project.name);
     }
@@ -116,16 +121,27 @@ mod tests {
             project: Project { id: 1001, name: "tug".to_owned() },
             at: "2026-11-23T09:00:00.000Z".to_owned(),
             enabled: false,
-            places: vec![StagedBytes { place: "staging".to_owned(), bytes: 2_000_000, limit: Some(8_000_000) }],
+            places: vec![StagedBytes {
+                place: "staging".to_owned(),
+                bytes: 2_000_000,
+                limit: Some(8_000_000),
+                all: Some(6_000_000),
+            }],
             packages: vec![package.clone()],
         };
         assert_eq!(
             table(&retention, &[&package]),
-            "staging has 2.0 MB of tug, 25 % of the 8.0 MB that its plan has room for\n\
+            "staging has 2.0 MB of tug, and 6.0 MB of all projects: 75 % of the 8.0 MB that its plan has room for\n\
              deleting is not switched on: this is only a report\n\n\
              RELEASE  KEY  SIZE    NEXT RUN   DELETED NOT BEFORE (UTC)  WHY\n\
              1.2.0    deb  2.0 MB  take back  2026-12-01 10:00          kept: it is on hold by mira.\n"
         );
         assert!(table(&retention, &[]).ends_with("staging has nothing of it\n"));
+        let alone = StagedBytes { all: None, ..retention.places[0].clone() };
+        let said = table(&Retention { places: vec![alone], ..retention }, &[]);
+        assert!(
+            said.starts_with("staging has 2.0 MB of tug; what it has of other projects is not known now;"),
+            "{said}"
+        );
     }
 }

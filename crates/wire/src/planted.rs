@@ -93,11 +93,14 @@ pub enum Planted {
     DeletesSharedParts,
     /// A build may plan and stage for a release that was given up.
     ReopensWhatIsClosed,
+    /// What a package has written down of its last run is believed, however old: who has asked for a slot and has begun nothing
+    /// has looked before.
+    TrustsItsRecord,
 }
 
 impl Planted {
     /// Every bug.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::PublishesWhateverIsStaged,
         Self::RelayTrustsLength,
         Self::ActsBeforeItLooks,
@@ -141,6 +144,7 @@ impl Planted {
         Self::DeletesWhatAnotherHas,
         Self::DeletesSharedParts,
         Self::ReopensWhatIsClosed,
+        Self::TrustsItsRecord,
     ];
 }
 

@@ -51,8 +51,14 @@ fn unpacked_zstd(packed: &[u8]) -> Result<String, String> {
     Ok(text)
 }
 
+/// How often an index is read that changes each time while it is.
+const ROUNDS_MAX: usize = 10;
+
 /// Every file in the index of one architecture of one distro version, with its bytes hashed unless they are more than
 /// `bytes_max`.
+///
+/// What is read may be replaced between two reads of it: a list that is not what was promised, or a file that is gone, is only
+/// wrong where what has promised it still stands.
 pub fn read_index(
     server: &str,
     repository: &str,
@@ -61,24 +67,40 @@ pub fn read_index(
     is_rpm: bool,
     bytes_max: u64,
 ) -> Result<Vec<Listed>, String> {
-    let files = if is_rpm {
-        rpms(&format!("{server}/{repository}/{distro}/{architecture}"))?
+    let (name, version) = distro.split_once('/').ok_or_else(|| format!("`{distro}` is no distro version"))?;
+    let (base, root) = if is_rpm {
+        let base = format!("{server}/{repository}/{distro}/{architecture}");
+        (base.clone(), format!("{base}/repodata/repomd.xml"))
     } else {
-        let (name, version) = distro.split_once('/').ok_or_else(|| format!("`{distro}` is no distro version"))?;
-        debs(&format!("{server}/{repository}/{name}"), version, architecture)?
+        let base = format!("{server}/{repository}/{name}");
+        (base.clone(), format!("{base}/dists/{version}/Release"))
     };
-    let mut listed = Vec::new();
-    for File { url, promised, size } in files {
-        let bytes = if size > bytes_max { None } else { Some(sha256(&must(&url, "the index")?)) };
-        listed.push(Listed {
-            repository: repository.to_owned(),
-            distro: distro.to_owned(),
-            filename: url.rsplit('/').next().unwrap_or_default().to_owned(),
-            promised,
-            bytes,
-        });
+    let mut promises = get(&root, "*/*")?;
+    for _ in 0..ROUNDS_MAX {
+        let Some(said) = &promises else { return Ok(Vec::new()) };
+        let said = String::from_utf8_lossy(said);
+        let files = if is_rpm { rpms(&base, &said) } else { debs(&base, version, architecture, &said) };
+        let listed = |file: File| {
+            let bytes = if file.size > bytes_max { None } else { Some(sha256(&must(&file.url, "the index")?)) };
+            Ok(Listed {
+                repository: repository.to_owned(),
+                distro: distro.to_owned(),
+                filename: file.url.rsplit('/').next().unwrap_or_default().to_owned(),
+                promised: file.promised,
+                bytes,
+            })
+        };
+        let wrong = match files.and_then(|files| files.into_iter().map(listed).collect()) {
+            Ok(listed) => return Ok(listed),
+            Err(wrong) => wrong,
+        };
+        let now = get(&root, "*/*")?;
+        if now == promises {
+            return Err(wrong);
+        }
+        promises = now;
     }
-    Ok(listed)
+    Err(format!("{root} has changed {ROUNDS_MAX} times while what it leads to was read"))
 }
 
 /// A file that an index leads to.
@@ -89,10 +111,8 @@ struct File {
 }
 
 /// `Release` promises the digest of the list, and the list those of the files.
-fn debs(base: &str, version: &str, architecture: &str) -> Result<Vec<File>, String> {
+fn debs(base: &str, version: &str, architecture: &str, release: &str) -> Result<Vec<File>, String> {
     let dist = format!("{base}/dists/{version}");
-    let Some(release) = get(&format!("{dist}/Release"), "*/*")? else { return Ok(Vec::new()) };
-    let release = String::from_utf8_lossy(&release).into_owned();
     let sums = release.split_once("SHA256:\n").map_or("", |(_, sums)| sums);
     let promised = |path: &str| {
         let lines = sums.lines().take_while(|line| line.starts_with(' '));
@@ -101,13 +121,17 @@ fn debs(base: &str, version: &str, architecture: &str) -> Result<Vec<File>, Stri
             .find(|fields| fields.last() == Some(&path))
             .and_then(|fields| fields.first().map(|sum| (*sum).to_owned()))
     };
-    let plain = format!("main/binary-{architecture}/Packages");
-    let packed = format!("{plain}.gz");
+    let shelf = format!("main/binary-{architecture}");
+    let (plain, packed) = (format!("{shelf}/Packages"), format!("{shelf}/Packages.gz"));
     let (path, sum, is_packed) = match (promised(&plain), promised(&packed)) {
         (Some(sum), _) => (plain, sum, false),
         (None, Some(sum)) => (packed, sum, true),
         (None, None) => return Ok(Vec::new()),
     };
+    // The next list is there before the `Release` that names it, so under its name it can be ahead of this one. Where lists are
+    // there under their digests as well, that one is read, as apt does.
+    let by_digest = release.lines().any(|line| line == "Acquire-By-Hash: yes");
+    let path = if by_digest { format!("{shelf}/by-hash/SHA256/{sum}") } else { path };
     let list = must(&format!("{dist}/{path}"), "`Release`")?;
     if sha256(&list) != sum {
         return Err(format!("{dist}/{path} has not the digest that `Release` promises"));
@@ -134,11 +158,9 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<(&'a str, &'a
 }
 
 /// `repomd.xml` promises the digest of `primary`, and that those of the files.
-fn rpms(base: &str) -> Result<Vec<File>, String> {
-    let Some(lists) = get(&format!("{base}/repodata/repomd.xml"), "*/*")? else { return Ok(Vec::new()) };
-    let lists = String::from_utf8_lossy(&lists).into_owned();
+fn rpms(base: &str, lists: &str) -> Result<Vec<File>, String> {
     let lacks = |what: &str| format!("{base}/repodata names no {what}");
-    let (primary, _) = between(&lists, "<data type=\"primary\">", "</data>").ok_or_else(|| lacks("primary list"))?;
+    let (primary, _) = between(lists, "<data type=\"primary\">", "</data>").ok_or_else(|| lacks("primary list"))?;
     let (place, _) = between(primary, "<location href=\"", "\"").ok_or_else(|| lacks("place of its list"))?;
     let (_, rest) = primary.split_once("<checksum type=\"sha256\"").ok_or_else(|| lacks("digest of its list"))?;
     let (sum, _) = between(rest, ">", "<").ok_or_else(|| lacks("digest of its list"))?;

@@ -1,36 +1,18 @@
 //! The program, on a folder of evidence as an operator keeps it, and a server that serves what was published.
 
+mod server;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use server::serve;
 use slipway_auditor::sha256;
 
 const FILE: &str = "tug_1.0_amd64.deb";
 const JAMMY: &str = "ubuntu/jammy";
-
-/// Serves these paths and nothing else. Its address.
-fn serve(files: BTreeMap<String, String>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-    // Ends with the test's process.
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut lines = BufReader::new(stream.try_clone().expect("a stream")).lines().map_while(Result::ok);
-            let first = lines.next().unwrap_or_default();
-            lines.take_while(|line| !line.is_empty()).for_each(drop);
-            let file = files.get(first.split(' ').nth(1).unwrap_or_default());
-            let (status, body) = file.map_or(("404 Nothing", ""), |body| ("200 OK", body));
-            let length = body.len();
-            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-        }
-    });
-    url
-}
 
 /// A repository of APT with one package.
 fn repository(contents: &str) -> BTreeMap<String, String> {

@@ -9,7 +9,7 @@ use crate::fault::{Fault, Kind, Sort};
 use crate::registry::Manner;
 use crate::rng::Rng;
 use crate::server::Delays;
-use crate::world::{Mark, Parcel, Settings, Violation, Weather, World};
+use crate::world::{Backups, Mark, Parcel, Settings, Violation, Weather, World};
 
 /// Longer than any deletion takes: whoever follows one says when it is over.
 const LASTS: i64 = 400 * 3_600_000;
@@ -95,6 +95,7 @@ impl Course {
             tells: self == Self::DebFound,
             keeps: deletes,
             deeds: vec![],
+            backups: Backups::Made,
             lasts: if deletes { LASTS } else { 0 },
         }
     }
@@ -121,7 +122,11 @@ pub struct Ran {
 
 /// Runs a world to its end.
 pub fn run(settings: Settings) -> Ran {
-    let world = World::new(settings);
+    run_world(&World::new(settings))
+}
+
+/// Runs one that is made.
+pub(crate) fn run_world(world: &Rc<World>) -> Ran {
     let violation = world.run();
     let ran = Ran {
         kinds: world.kinds.take(),
@@ -142,6 +147,8 @@ pub struct Failure {
     pub course: Course,
     /// The faults, by the number of their boundary.
     pub faults: Vec<(u64, Fault)>,
+    /// What was restored.
+    pub restored: Backups,
     /// The promise.
     pub violation: Violation,
 }
@@ -190,7 +197,18 @@ impl Tally {
     pub(crate) fn fail(&mut self, course: Course, faults: &[(u64, Fault)], violation: Violation) {
         self.failed += 1;
         if self.failures.len() < 40 {
-            self.failures.push(Failure { course, faults: faults.to_vec(), violation });
+            self.failures.push(Failure { course, faults: faults.to_vec(), restored: Backups::Made, violation });
+        }
+    }
+
+    pub(crate) fn add_restore(&mut self, course: Course, restored: Backups, mut ran: Ran) {
+        let broken = ran.violation.take();
+        self.add(course, &[], ran);
+        if let Some(violation) = broken {
+            self.failed += 1;
+            if self.failures.len() < 40 {
+                self.failures.push(Failure { course, faults: vec![], restored, violation });
+            }
         }
     }
 

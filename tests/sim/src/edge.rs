@@ -942,6 +942,8 @@ impl StagingHost for Edge {
         let name = name.map_err(|error| Trouble::passing(error.to_string()))?;
         store.remove(http, &name, removal.digest, kept).await.map(drop)
     }
+
+    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 fn unread() -> Trouble {

@@ -283,11 +283,41 @@ impl Journal {
         }
     }
 
-    /// A project's record is as it was before: what was read of it is read again.
-    pub(crate) fn restored(&mut self, project: u64, parcels: &[Parcel]) {
+    /// A project's record is as it was `before`: what was read of it is read again, and what people were told since then they
+    /// must be told again.
+    pub(crate) fn restored(&mut self, project: u64, parcels: &[Parcel], before: &Self) {
         self.audit.remove(&project);
         self.sequences.remove(&project);
-        self.states.retain(|(parcel, _), _| parcels.get(*parcel).is_some_and(|parcel| parcel.project != project));
+        self.runs.remove(&project);
+        let is_own = |parcel: &usize| parcels.get(*parcel).is_some_and(|parcel| parcel.project == project);
+        self.states.retain(|(parcel, _), _| !is_own(parcel));
+        for parcel in (0..parcels.len()).filter(is_own) {
+            for (now, then) in [
+                (&mut self.announced_at, &before.announced_at),
+                (&mut self.marked_at, &before.marked_at),
+                (&mut self.extended, &before.extended),
+            ] {
+                match then.get(&parcel) {
+                    Some(at) => drop(now.insert(parcel, *at)),
+                    None => drop(now.remove(&parcel)),
+                }
+            }
+            for (now, then) in [(&mut self.held_for_sure, &before.held_for_sure), (&mut self.closed, &before.closed)] {
+                if then.contains(&parcel) {
+                    now.insert(parcel)
+                } else {
+                    now.remove(&parcel)
+                };
+            }
+        }
+        match before.deployed.get(&project) {
+            Some(parcel) => drop(self.deployed.insert(project, *parcel)),
+            None => drop(self.deployed.remove(&project)),
+        }
+        match before.stopped_at.get(&project) {
+            Some(at) => drop(self.stopped_at.insert(project, *at)),
+            None => drop(self.stopped_at.remove(&project)),
+        }
     }
 
     /// Somebody wants a package to be held back, and later is told that it is.
@@ -895,6 +925,8 @@ impl World {
         let before = self.journal.borrow_mut().told.insert(id.to_owned(), digest);
         match before {
             Some(before) if before == digest => self.point("an event was told again"),
+            // A record that was restored counts its events from where it went back to.
+            Some(_) if self.has_restored() => self.point("an event was told under the id of one that was forgotten"),
             Some(_) => self.violated("Told", &format!("two events are told under the id `{id}`")),
             None if !self.is_its_own(id, request.body()) => {
                 self.violated("Told", &format!("an event is told under the id of none or of another one, `{id}`"));
@@ -1391,6 +1423,7 @@ impl World {
             Kind::AccountCommit => self.check_account(backend),
             _ => {}
         }
+        self.counts_commit(kind);
         if self.kill_commits() {
             self.die();
         }

@@ -20,6 +20,7 @@ mod journal;
 #[cfg(target_arch = "wasm32")]
 mod node;
 pub mod registry;
+pub mod restore;
 pub mod rng;
 pub mod server;
 mod sql;

@@ -30,6 +30,8 @@ pub(crate) struct Backend {
     history: Cell<u64>,
     /// The history at the beginning of the transaction.
     before: Cell<u64>,
+    /// Whether it can be had as it was at some moment.
+    is_backed_up: Cell<bool>,
 }
 
 impl Backend {
@@ -45,11 +47,12 @@ impl Backend {
             _ => drop(Account::open(&database).expect("the account's schema")),
         }
         database.query("SAVEPOINT run", &[]).expect("a savepoint");
-        Rc::new(Self { database, history: Cell::new(0), before: Cell::new(0) })
+        Rc::new(Self { database, history: Cell::new(0), before: Cell::new(0), is_backed_up: Cell::new(false) })
     }
 
     /// Takes it back when its run is over.
     pub(crate) fn give_back(self: Rc<Self>, kind: Kind) {
+        self.forget_backup();
         if self.database.query("ROLLBACK TO run", &[]).is_ok() {
             self.history.set(0);
             POOL.with_borrow_mut(|pool| pool.entry(kind).or_default().push(self));
@@ -89,7 +92,16 @@ impl Backend {
 
     /// Remembers how it is now, as a backup does.
     pub(crate) fn back_up(&self) {
+        self.forget_backup();
         self.database.query("SAVEPOINT backup", &[]).expect("a savepoint");
+        self.is_backed_up.set(true);
+    }
+
+    /// Forgets the last backup. What SQLite has kept for it is only given back so, and slows down every commit until then.
+    fn forget_backup(&self) {
+        if self.is_backed_up.replace(false) {
+            self.database.query("RELEASE backup", &[]).expect("a backup");
+        }
     }
 
     /// Has it as it was at the last backup.
@@ -100,6 +112,7 @@ impl Backend {
 
     /// Has nothing in it, as when it was made.
     pub(crate) fn empty(&self) {
+        self.forget_backup();
         self.database.query("ROLLBACK TO run", &[]).expect("a savepoint");
         self.history.set(0);
     }

@@ -11,7 +11,7 @@ use crate::fault::{Fault, OF_IMAGES, Outsider};
 use crate::registry::Manner;
 use crate::rng::Rng;
 use crate::server::Delays;
-use crate::world::{Deed, NEVER, Parcel, Settings, Violation, Weather};
+use crate::world::{Backups, Deed, NEVER, Parcel, Settings, Violation, Weather};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -88,10 +88,10 @@ fn of_days(mut settings: Settings) -> Settings {
         }
     }
     settings.manner.untags = rng.chance(6000);
-    if rng.chance(4000) {
-        let made_at = at(&mut rng);
-        let deed = if rng.chance(5000) { Deed::Restore } else { Deed::RestoreOne(rng.bits()) };
-        deeds.extend([(made_at, Deed::Backup), (made_at + 1 + rng.below(60 * HOUR as u64) as i64, deed)]);
+    if rng.chance(5000) {
+        for _ in 0..=rng.below(3) {
+            deeds.push((at(&mut rng), if rng.chance(5000) { Deed::Restore } else { Deed::RestoreOne(rng.bits()) }));
+        }
     }
     let latest = lasts - 4 * HOUR;
     deeds.retain(|(at, deed)| *at < latest || matches!(deed, Deed::Start(_)));
@@ -102,7 +102,12 @@ fn of_days(mut settings: Settings) -> Settings {
     if let Weather::Swarm { until, .. } = &mut settings.weather {
         *until = HOUR + rng.below((lasts - 5 * HOUR).cast_unsigned()) as i64;
     }
-    Settings { deeds, lasts, keeps: true, tells: false, ..settings }
+    let backups = if deeds.iter().any(is_restore) { Backups::OfAnyCommit } else { Backups::Made };
+    Settings { deeds, lasts, backups, keeps: true, tells: false, ..settings }
+}
+
+fn is_restore((_, deed): &(i64, Deed)) -> bool {
+    matches!(deed, Deed::Restore | Deed::RestoreOne(_))
 }
 
 /// In some worlds another release, of another project perhaps, stages the very file that one has. It is public elsewhere. Which
@@ -243,6 +248,7 @@ fn packages(seed: u64) -> Settings {
         tells: rng.chance(2500),
         keeps: false,
         deeds: vec![],
+        backups: Backups::Made,
         lasts: 0,
     }
 }
@@ -315,15 +321,23 @@ pub const IMAGE_POINTS: [&str; 8] = [
 ];
 
 /// What must be reached in worlds that last for days.
-pub const DAYS_POINTS: [&str; 14] = [
+pub const DAYS_POINTS: [&str; 22] = [
     "a build has staged other bytes",
     "a database was restored",
     "a deletion was announced",
     "a deletion was marked",
     "a deletion was over, or taken back",
+    "a database was restored once more",
     "a hold came too late",
     "a missing file was named",
     "a part was to be deleted that another image has, too",
+    "a record forgot an approval",
+    "a record forgot how an act of its ended",
+    "a record forgot that an act began",
+    "a record forgot the end of a deletion that it has marked",
+    "a restore went back to a package's commit",
+    "a restore went back to a record's commit",
+    "a restore went back to an account's commit",
     "a staged image was deleted",
     "a staged package was deleted",
     "the clock jumped",

@@ -55,6 +55,9 @@ const FIRST_HOURS: i64 = 3 * 3_600_000;
 /// account, two hours; a job carries or stops after minutes, an index is given up after an hour.
 const ENDS_WITHIN: i64 = 12 * 3_600_000;
 
+/// What a restore may not break.
+const RESTORE_KEEPS: [&str; 11] = ["I1", "I2", "I3", "I4", "I5", "I7", "I8", "I9", "I10", "I20", "Released"];
+
 /// An object of the edge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectId {
@@ -332,6 +335,25 @@ pub struct Violation {
     pub what: String,
 }
 
+/// To which moment a restore goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backups {
+    /// To that at which somebody has made a backup.
+    #[default]
+    Made,
+    /// To that after any commit of any database, each as likely as another, or to the beginning.
+    OfAnyCommit,
+    /// To that after one commit, by its number, and it is done right after another one.
+    Of {
+        /// The commit that is gone back to. The beginning is the one before all.
+        commit: u64,
+        /// After which one.
+        after: u64,
+        /// Which database, by its place among all. `None` for all of them.
+        only: Option<u64>,
+    },
+}
+
 /// What kind of world it is.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is chosen by itself")]
@@ -360,6 +382,8 @@ pub struct Settings {
     pub keeps: bool,
     /// What somebody does beside playing jobs, and when.
     pub deeds: Vec<(i64, Deed)>,
+    /// To which moment restores go back.
+    pub backups: Backups,
     /// For how long it goes on at least, in milliseconds.
     pub lasts: i64,
 }
@@ -395,6 +419,11 @@ struct Backup {
     alarms: BTreeMap<ObjectId, i64>,
     /// What people have done by then.
     done: usize,
+    /// What was true by then of what the databases say.
+    journal: Journal,
+    /// How many commits there were, and what the last one was to.
+    commits: u64,
+    last: Option<Kind>,
 }
 
 /// What is done meanwhile.
@@ -462,6 +491,11 @@ pub struct World {
     /// What people were told that it is done, in its order.
     done: RefCell<Vec<Deed>>,
     has_restored: Cell<bool>,
+    backups: Backups,
+    /// Of its own, so that it changes nothing else which moment is gone back to.
+    backup_rng: RefCell<Rng>,
+    /// How many commits there were, in the time that counts.
+    commits: Cell<u64>,
     /// When the record of a project has last looked at what rests.
     pub(crate) looked_again_at: RefCell<BTreeMap<u64, i64>>,
     trace: RefCell<Trace>,
@@ -594,7 +628,7 @@ impl World {
     /// A world in which all is staged, and nothing is released.
     pub fn new(settings: Settings) -> Rc<Self> {
         let Settings { seed, parcels, weather, is_lively, per_page, delays, manner, .. } = settings;
-        let Settings { is_traced, plays_max, tells, keeps, deeds, lasts, .. } = settings;
+        let Settings { is_traced, plays_max, tells, keeps, deeds, lasts, backups, .. } = settings;
         let config = if keeps { KEEPING.with(Rc::clone) } else { CONFIG.with(Rc::clone) };
         let (mut staging, mut public) = (Server::new("staging", 60), Server::new("public", 165));
         staging.tokens = vec![Token::new("TOKEN_OF_STAGING")];
@@ -646,6 +680,9 @@ impl World {
             backup: RefCell::default(),
             done: RefCell::default(),
             has_restored: Cell::new(false),
+            backups,
+            backup_rng: RefCell::new(Rng::new(seed ^ 0x7d)),
+            commits: Cell::new(0),
             looked_again_at: RefCell::default(),
             trace: RefCell::default(),
             points: RefCell::default(),
@@ -674,6 +711,9 @@ impl World {
         world.exec.after(CRON, Happening::Cron);
         world.exec.after(PERSON, Happening::Person);
         world.is_quiet.set(false);
+        if matches!(backups, Backups::OfAnyCommit | Backups::Of { commit: 0, .. }) {
+            world.back_up(None);
+        }
         world
     }
 
@@ -974,7 +1014,12 @@ impl World {
     pub(crate) fn violated(&self, invariant: &'static str, what: &str) {
         let mut violation = self.violation.borrow_mut();
         if violation.is_none() {
-            *violation = Some(Violation { invariant, what: what.to_owned() });
+            // I21: what must hold of bytes, files and approvals holds after a restore, too.
+            *violation = Some(if self.has_restored() && RESTORE_KEEPS.contains(&invariant) {
+                Violation { invariant: "I21", what: format!("after a restore, {invariant}: {what}") }
+            } else {
+                Violation { invariant, what: what.to_owned() }
+            });
         }
     }
 
@@ -1407,17 +1452,60 @@ impl World {
         self.lasts > FIRST_HOURS && self.elapsed() > FIRST_HOURS && self.calm_since.get().is_none()
     }
 
+    /// Remembers how every database is, in the place of the backup before.
+    fn back_up(&self, last: Option<Kind>) {
+        let disk = self.disk.borrow();
+        let databases = disk.databases.iter().map(|(id, backend)| {
+            backend.back_up();
+            (id.clone(), backend.history())
+        });
+        let backup = Backup {
+            databases: databases.collect(),
+            alarms: disk.alarms.clone(),
+            done: self.done.borrow().len(),
+            journal: self.journal.borrow().clone(),
+            commits: self.commits.get(),
+            last,
+        };
+        *self.backup.borrow_mut() = Some(backup);
+    }
+
+    /// Something was committed: this may be the moment that is gone back to, or from which.
+    pub(crate) fn counts_commit(&self, kind: Kind) {
+        let commits = self.commits.get() + 1;
+        self.commits.set(commits);
+        let is_due = match self.backups {
+            Backups::Made => false,
+            // With this each of so many moments is the one in the end with the same chance.
+            Backups::OfAnyCommit => self.backup_rng.borrow_mut().below(commits + 1) == 0,
+            Backups::Of { commit, .. } => commit == commits && !self.has_restored(),
+        };
+        if is_due {
+            self.back_up(Some(kind));
+        }
+        if let Backups::Of { after, only, .. } = self.backups
+            && after == commits
+            && !self.has_restored()
+        {
+            let deed = only.map_or(Deed::Restore, Deed::RestoreOne);
+            self.exec.after(0, Happening::Deed { deed, tries: 0 });
+        }
+    }
+
+    /// How many commits there were.
+    pub fn commits(&self) -> u64 {
+        self.commits.get()
+    }
+
+    /// How many databases there are.
+    pub fn databases(&self) -> u64 {
+        self.disk.borrow().databases.len() as u64
+    }
+
     /// What an operator does to the databases: nothing runs meanwhile.
     fn operates(&self, deed: Deed) {
         if deed == Deed::Backup {
-            let disk = self.disk.borrow();
-            let databases = disk.databases.iter().map(|(id, backend)| {
-                backend.back_up();
-                (id.clone(), backend.history())
-            });
-            let (databases, done) = (databases.collect(), self.done.borrow().len());
-            *self.backup.borrow_mut() = Some(Backup { databases, alarms: disk.alarms.clone(), done });
-            return;
+            return self.back_up(None);
         }
         let Some(backup) = self.backup.borrow_mut().take() else { return };
         if !self.is_dead() {
@@ -1425,7 +1513,9 @@ impl World {
             self.is_buried.set(true);
             self.bury();
         }
-        self.has_restored.set(true);
+        if self.has_restored.replace(true) {
+            self.point("a database was restored once more");
+        }
         self.point("a database was restored");
         let mut disk = self.disk.borrow_mut();
         let count = disk.databases.len() as u64;
@@ -1450,12 +1540,47 @@ impl World {
             }
         }
         drop(disk);
+        // Of the time that is gone from here on counts only what was before.
+        self.commits.set(backup.commits);
+        for id in &restored {
+            self.went_back(id, &backup);
+        }
         for id in restored {
             if let ObjectId::Project(project) = id {
-                self.journal.borrow_mut().restored(project, &self.parcels);
+                self.journal.borrow_mut().restored(project, &self.parcels, &backup.journal);
                 let tail = backup.done.min(self.done.borrow().len());
                 let lost: Vec<Deed> = self.done.borrow_mut().split_off(tail);
                 self.again(lost, project);
+            }
+        }
+        // It can be had again, for as long as none is made that is newer.
+        self.backup.borrow_mut().get_or_insert(backup);
+    }
+
+    /// To what kind of moment a database went back.
+    fn went_back(&self, id: &ObjectId, backup: &Backup) {
+        self.point(match (id, backup.last) {
+            (_, None) => "a restore went back to a moment of rest",
+            (_, Some(Kind::RecordCommit)) => "a restore went back to a record's commit",
+            (_, Some(Kind::PackageCommit)) => "a restore went back to a package's commit",
+            _ => "a restore went back to an account's commit",
+        });
+        let ObjectId::Project(project) = id else { return };
+        for goal in self.goals.iter().filter(|goal| self.parcels[goal.parcel].project == *project) {
+            let then = backup.journal.state(goal.parcel, &goal.distro).map(|(state, ..)| state);
+            let is_out = self.here(&goal.public).is_some_and(|here| here.by_slipway);
+            match then {
+                Some(TargetState::Releasing) if is_out => {
+                    self.point("a record forgot how an act of its ended");
+                }
+                Some(TargetState::Approved) if is_out => self.point("a record forgot that an act began"),
+                Some(TargetState::Staged | TargetState::Expected) | None if is_out => {
+                    self.point("a record forgot an approval");
+                }
+                _ => {}
+            }
+            if backup.journal.is_marked(goal.parcel) && self.is_gone(goal.parcel) {
+                self.point("a record forgot the end of a deletion that it has marked");
             }
         }
     }
@@ -1583,9 +1708,8 @@ impl World {
                     Some(digest) if digest == self.digest_of(goal) => Some(Sight::Declared),
                     _ => None,
                 };
-                // Of an image that lacks a part only its promotion says so.
-                if self.keeps
-                    && parcel.is_image()
+                // Of an image that lacks a part only its promotion says so, and what was moved is public when a record has forgotten it.
+                if (self.keeps && parcel.is_image() || self.has_restored() && goal.how == How::Move)
                     && state == TargetState::Staged
                     && played < self.plays_max
                     && was_played

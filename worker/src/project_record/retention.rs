@@ -7,6 +7,7 @@ use slipway_core::api;
 use slipway_core::cargo::{Cargo, Name, TargetName};
 use slipway_core::config::Config;
 use slipway_core::inventory::Served;
+use slipway_core::log::{Entry, Event, Level, retention_work};
 use slipway_core::retention::{Consent, Decision};
 use slipway_core::route::Site;
 use slipway_core::store::{self, Kept, Removed};
@@ -54,7 +55,12 @@ impl ProjectRecord {
             // A run that is not over lets whatever else is due have its turn.
             Either::Left((survey, _)) => Ok(Some(survey?.due_at.max(clock::now() + GOES_ON))),
             Either::Right(_) => {
-                crate::log::trouble!("a run of the retention of {} was cut off after 30 s; it goes on", project.name);
+                let what = format!("a run of the retention of {} was cut off after 30 s; it goes on", project.name);
+                host.write(&Entry {
+                    work: Some(retention_work(project.id, record.run_number()?)),
+                    project: Some(project.id),
+                    ..Entry::of(Level::Error, Event::Retention).saying(&what)
+                });
                 Ok(Some(retention::due_at(record, clock::now())?.max(clock::now() + GOES_ON)))
             }
         }
@@ -70,7 +76,7 @@ impl ProjectRecord {
         let (listed, next) = retention::list(record, &host, &config, project, from).await?;
         let places = record.staged_bytes()?.into_iter().map(|(place, bytes)| {
             let limit = config.places.get(&place).and_then(|place| place.storage_limit).map(|limit| limit.0);
-            api::StagedBytes { place, bytes, limit }
+            api::StagedBytes { place, bytes, limit, all: None }
         });
         let list = api::Retention {
             project: api::Project { id: project.id, name: project.name.to_string() },
@@ -183,5 +189,9 @@ impl StagingHost for Host<&ProjectRecord> {
             Removed::TagOnly(why) | Removed::Needed(why) | Removed::Unsupported(why) => Err(Trouble::passing(why)),
             Removed::Other(found) => Err(Trouble::passing(format!("other bytes have its name by now: {found}"))),
         }
+    }
+
+    fn write(&self, entry: &Entry<'_>) {
+        crate::log::write(entry);
     }
 }

@@ -2,8 +2,9 @@
 
 use slipway_core::access::Caller;
 use slipway_edge::changes::{By, Change};
+use slipway_ledger::Sql as _;
 
-use crate::host::{Edge, key};
+use crate::host::{Edge, MINUTE, key};
 
 const NAMES_8: &str = "[[gates]]\nsoak = \"100h\"\noverride_people = [8]";
 
@@ -39,6 +40,40 @@ fn only_a_person_whom_the_gate_names_opens_it_and_a_refusal_at_the_door_is_in_th
         let at_the_door = edge.audit().iter().filter(|row| row.contains("POST overrides")).count();
         assert_eq!(at_the_door, usize::from(!opened), "{by:?}: {:?}", edge.audit());
     }
+}
+
+#[test]
+fn whoever_comes_too_late_or_asks_what_is_not_to_be_is_in_the_audit_once_and_who_asks_wrongly_is_not() {
+    let edge = Edge::new("");
+    let hold = Change::Hold { keys: Some(vec![key("one")]), reason: "wait".to_owned(), until: None };
+    let lift = Change::Lift { keys: None, reason: "it never was".to_owned() };
+    // Nothing of these says what somebody may do: there is no such package, and no reason is given.
+    let unknown = Change::Hold { keys: Some(Vec::new()), reason: "wait".to_owned(), until: None };
+    let without = Change::Close { reason: String::new() };
+    for (asked, kind) in [(&unknown, "bad-request"), (&without, "no-reason")] {
+        assert_eq!(edge.changes(&person(8), asked).map_err(|denied| denied.kind), Err(kind));
+    }
+    assert!(edge.audited("refused").is_empty(), "{:?}", edge.audit());
+
+    let deleted = "UPDATE packages SET deleted_at = 1 WHERE key = 'one'";
+    edge.record.sql().query(deleted, &[]).expect("a row");
+    for _ in 0..3 {
+        assert_eq!(edge.changes(&person(8), &hold).map_err(|denied| denied.kind), Err("too-late"));
+    }
+    let lifted = edge.changes_in_the_record(&person(8), &lift).expect_err("no hold of the whole release");
+    assert!(lifted.contains("not on hold"), "{lifted}");
+    let refused = edge.audited("refused");
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(refused[0].starts_with("refused 1.2.0 {\"act\":\"POST holds\",\"why\":"), "{refused:?}");
+    assert!(refused[0].contains("too late for `one`"), "{refused:?}");
+    assert!(refused[1].contains("\"act\":\"DELETE holds\""), "{refused:?}");
+    let by = slipway_ledger::audit::entries(edge.record.sql(), 1, 1000).expect("rows");
+    assert!(by.iter().filter(|row| row.event.action == "refused").all(|row| row.event.actor == "user:8"));
+    // Another person is another refusal, and so is the same one later.
+    assert!(edge.changes(&person(9), &hold).is_err());
+    edge.passes(11 * MINUTE);
+    assert!(edge.changes(&person(8), &hold).is_err());
+    assert_eq!(edge.audited("refused").len(), 4);
 }
 
 #[test]

@@ -424,6 +424,13 @@ impl Edge {
         }
     }
 
+    /// Somebody asks for a change that the record itself refuses. Why.
+    pub(crate) fn changes_in_the_record(&self, by: &By, change: &Change) -> Result<(), String> {
+        let project = self.config.project("tug").expect("the project");
+        let changed = changes::change(&self.record, &self.host, &self.config, project, &version(), by, change);
+        changed.map_err(|error| error.to_string())
+    }
+
     /// The alarm goes off, and again for as long as it is due at once. When it is due next.
     pub(crate) fn drives(&self) -> Option<Timestamp> {
         for _ in 0..20 {

@@ -399,12 +399,18 @@ impl<S: Sql> Record<S> {
     }
 
     /// Gives an import up, if it is this one and goes on: the record is what it was before, and its audit says so. It stays
-    /// stopped, until somebody has looked.
+    /// stopped, until somebody has looked. One that was refused before it began is in the audit, too, unless another one is
+    /// making that now.
     pub fn give_up_import(&self, id: &str, by: &str, why: &str, now: Timestamp) -> Result<bool, LedgerError> {
-        self.0.atomically(|| {
-            if self.imported()?.is_none_or(|import| import.is_whole || import.id != id) {
+        match self.imported()? {
+            Some(import) if !import.is_whole && import.id == id => {}
+            Some(import) if !import.is_whole || import.id == id => return Ok(false),
+            _ => {
+                self.refused_at_the_door(by, "POST import", why, now)?;
                 return Ok(false);
             }
+        }
+        self.0.atomically(|| {
             for (name, ..) in self.tables()? {
                 self.make_anew(&name)?;
                 self.put_back(&name)?;

@@ -71,12 +71,7 @@ impl<S: Sql> Record<S> {
                  WHERE problem IS NOT NULL AND state <> 'skipped' GROUP BY 1",
             )?,
             attempts: many("SELECT json_extract(attempt, '$.ended'), COUNT(*) FROM attempts GROUP BY 1")?,
-            staged_bytes: many(
-                "SELECT staging_place, SUM(size) FROM packages p WHERE size IS NOT NULL AND EXISTS
-                     (SELECT 1 FROM targets t WHERE t.version = p.version AND t.key = p.key
-                      AND t.state IN ('staged', 'approved', 'releasing', 'released', 'conflict', 'failed'))
-                 GROUP BY staging_place",
-            )?,
+            staged_bytes: self.staged_bytes()?,
             oldest_moving_seconds: age("SELECT MIN(since) FROM targets WHERE state IN ('approved', 'releasing')")?,
             hints: one("SELECT COUNT(*) FROM hints WHERE due_at IS NOT NULL")?,
             oldest_hint_seconds: age("SELECT MIN(received_at) FROM hints WHERE due_at IS NOT NULL")?,

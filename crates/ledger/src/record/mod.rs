@@ -285,6 +285,16 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// Whether it says that what was asked for is not done: not that the record failed, or that there is nothing of the kind.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(
+            self,
+            Self::Sql(_) | Self::Json(_) | Self::Unknown(_) | Self::NoRelease { .. } | Self::NoTarget { .. }
+        )
+    }
+}
+
 /// A declared package, and where it is staged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {

@@ -47,6 +47,8 @@ pub struct Delivery {
     pub problem: Option<api::Problem>,
     /// When it happened.
     pub at: Timestamp,
+    /// When staging's copy is deleted at the earliest, of a deletion that is announced.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A target before a change.
@@ -133,6 +135,30 @@ impl<S: Sql> Record<S> {
         Ok(())
     }
 
+    /// Writes down that a package's deletion is announced, and when it is deleted at the earliest: what is told is that, however
+    /// late it is told.
+    pub(super) fn announced(
+        &self,
+        version: &Version,
+        key: &Key,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let kind = EventKind::Announced;
+        let name = format!("{} {version}/{key} at {}", kind.word(), now.0);
+        self.occurred(&name, kind, Some(version), Some(key), None, now)?;
+        self.0.query(
+            "UPDATE occurrences SET expires_at = ? WHERE name = ?",
+            &[expires_at.0.into(), name.as_str().into()],
+        )?;
+        Ok(())
+    }
+
+    /// Whether something has happened that was not given to its receivers yet.
+    pub fn has_news(&self) -> Result<bool, LedgerError> {
+        Ok(!self.0.query("SELECT 1 FROM occurrences WHERE is_spread = 0 LIMIT 1", &[])?.is_empty())
+    }
+
     /// Gives each new occurrence to those who are to be told of it.
     pub fn spread(&self, receivers: &[Receiver], now: Timestamp) -> Result<(), LedgerError> {
         self.0.atomically(|| {
@@ -155,7 +181,8 @@ impl<S: Sql> Record<S> {
     /// Events that are to be delivered now. None is put off beyond `latest`.
     pub fn due_deliveries(&self, now: Timestamp, latest: Timestamp) -> Result<Vec<Delivery>, LedgerError> {
         let rows = self.0.query(
-            "SELECT d.occurrence, d.receiver, d.tries, o.kind, o.version, o.key, o.problem, o.at
+            "SELECT d.occurrence, d.receiver, d.tries, o.kind, o.version, o.key, o.problem, o.at,
+                o.expires_at
              FROM deliveries d JOIN occurrences o ON o.id = d.occurrence
              WHERE d.due_at <= ? OR d.due_at > ? ORDER BY d.due_at, d.occurrence, d.receiver LIMIT 50",
             &[now.0.into(), latest.0.into()],
@@ -171,6 +198,7 @@ impl<S: Sql> Record<S> {
                     key: row.text_or_null(5)?.map(parse).transpose()?,
                     problem: row.text_or_null(6)?.map(serde_json::from_str).transpose()?,
                     at: Timestamp(row.integer(7)?),
+                    expires_at: row.integer_or_null(8)?.map(Timestamp),
                 })
             })
             .collect()
@@ -178,8 +206,7 @@ impl<S: Sql> Record<S> {
 
     /// When the next event is to be delivered or spread, at the latest at `latest`.
     pub fn next_delivery(&self, now: Timestamp, latest: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
-        let new = self.0.query("SELECT 1 FROM occurrences WHERE is_spread = 0 LIMIT 1", &[])?;
-        if !new.is_empty() {
+        if self.has_news()? {
             return Ok(Some(now));
         }
         let rows =

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use slipway_core::audit::person;
 use slipway_core::cargo::{Cargo, staged_under};
-use slipway_core::config::{Config, EventKind, Keeping, Project};
+use slipway_core::config::{Config, Keeping, Project};
 use slipway_core::gate::moment;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
@@ -90,6 +90,8 @@ pub struct Removal {
     pub look_at: Timestamp,
     /// Since when staging does not show it. One look alone proves nothing.
     pub gone_at: Option<Timestamp>,
+    /// The number of the run that began it.
+    pub run: u64,
 }
 
 /// What a look after a deletion showed.
@@ -101,6 +103,17 @@ pub enum Removed {
     StillThere,
     /// Nobody has looked: nothing was sent.
     NotSent,
+}
+
+impl Removed {
+    /// The word that the audit and the log have for it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Gone => "deleted",
+            Self::StillThere => "not-deleted",
+            Self::NotSent => "not-sent",
+        }
+    }
 }
 
 /// Where a part of what rests ends: the next goes on behind this package.
@@ -395,13 +408,6 @@ impl<S: Sql> Record<S> {
         Ok(rows.first().map(|row| row.integer(0)).transpose()?.map(Timestamp))
     }
 
-    /// Whether somebody holds a package, runs it, or wants it kept for longer.
-    fn is_promised(&self, version: &Version, key: &Key, now: Timestamp) -> Result<bool, LedgerError> {
-        Ok(self.held_by(version, key, now)?.is_some()
-            || self.runs_in(version, key)?.is_some()
-            || self.extended_until(version, key)?.is_some_and(|until| until > now))
-    }
-
     /// How far the deletion of these bytes is: what was said of others under the key says nothing of them.
     fn progress(&self, version: &Version, key: &Key, digest: &Digest) -> Result<Option<Progress>, LedgerError> {
         let rows = self.0.query(
@@ -490,9 +496,7 @@ impl<S: Sql> Record<S> {
             });
             self.change(version, "edge", stage.code(), &subject(version, key), &details, now)?;
             if stage == Stage::Announced {
-                let kind = EventKind::Announced;
-                let name = format!("{} {version}/{key} at {}", kind.word(), now.0);
-                self.occurred(&name, kind, Some(version), Some(key), None, now)?;
+                self.announced(version, key, expires_at, now)?;
             }
             Ok(true)
         })
@@ -736,7 +740,7 @@ impl<S: Sql> Record<S> {
             if !current.released.iter().all(|public| of.released.contains(public)) {
                 return Ok(Err(Decision::Keep(Keep::PublicUnread)));
             }
-            let mut removals = Vec::new();
+            let (mut removals, run) = (Vec::new(), self.run_number()?);
             for under in &current.under {
                 let id = self.insert_removal(&current.object(), under, Some((&of.version, &of.key)), now, None)?;
                 let Resting { version, key, staging, cargo, digest, .. } = current.clone();
@@ -751,6 +755,7 @@ impl<S: Sql> Record<S> {
                     begun_at: now,
                     look_at: now + UNANSWERED,
                     gone_at: None,
+                    run,
                 });
             }
             for (version, key) in self.holders(&current.object())? {
@@ -775,8 +780,8 @@ impl<S: Sql> Record<S> {
         until: Option<Timestamp>,
     ) -> Result<u64, LedgerError> {
         let rows = self.0.query(
-            "INSERT INTO removals (place, repository, cargo, digest, under, version, key, begun_at, until, look_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            "INSERT INTO removals (place, repository, cargo, digest, under, version, key, begun_at, until, look_at, run)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             &[
                 object.staging.place.as_str().into(),
                 object.staging.repository.as_str().into(),
@@ -788,6 +793,7 @@ impl<S: Sql> Record<S> {
                 now.0.into(),
                 until.map(|until| until.0).into(),
                 (now + UNANSWERED).0.into(),
+                self.run_number()?.into(),
             ],
         )?;
         Ok(rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default())
@@ -817,8 +823,8 @@ impl<S: Sql> Record<S> {
     /// Deletions that are on their way for this project.
     pub fn removals(&self) -> Result<Vec<Removal>, LedgerError> {
         let rows = self.0.query(
-            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at, look_at, gone_at FROM removals
-             WHERE version IS NOT NULL ORDER BY id",
+            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at, look_at, gone_at, run
+             FROM removals WHERE version IS NOT NULL ORDER BY id",
             &[],
         )?;
         rows.iter()
@@ -835,6 +841,7 @@ impl<S: Sql> Record<S> {
                     begun_at,
                     look_at: row.integer_or_null(9)?.map_or(begun_at + UNANSWERED, Timestamp),
                     gone_at: row.integer_or_null(10)?.map(Timestamp),
+                    run: row.natural_or_null(11)?.unwrap_or_default(),
                 })
             })
             .collect()
@@ -896,17 +903,12 @@ impl<S: Sql> Record<S> {
                     Removed::Gone => {}
                 }
             }
-            let action = match removed {
-                Removed::Gone => "deleted",
-                Removed::StillThere => "not-deleted",
-                Removed::NotSent => "not-sent",
-            };
             let (word, name) = named_cargo(removal.cargo.as_str());
             let details = serde_json::json!({
                 (word): name, "digest": digest, "place": removal.staging.place,
                 "repository": removal.staging.repository, "under": removal.under,
             });
-            self.change(version, "edge", action, &subject(version, key), &details, now)?;
+            self.change(version, "edge", removed.code(), &subject(version, key), &details, now)?;
             Ok(true)
         })
     }
@@ -1039,7 +1041,8 @@ impl<S: Sql> Record<S> {
         for row in &rows {
             let (digest, version, key) = (parse(row.text(0)?)?, parse(row.text(1)?)?, parse(row.text(2)?)?);
             // Of what was released, somebody may have deleted the staged copy long ago.
-            let is_there = row.integer(3)? != 0 || row.integer(4)? != 0 && self.is_promised(&version, &key, now)?;
+            let is_there =
+                row.integer(3)? != 0 || row.integer(4)? != 0 && self.promised(&version, &key, now)?.is_some();
             let set = if is_there { &mut kept.there } else { &mut kept.perhaps };
             set.insert(digest);
         }

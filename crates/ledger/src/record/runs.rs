@@ -43,7 +43,14 @@ impl<S: Sql> Record<S> {
         let reached = Reached { ran_backwards, ..Reached::default() };
         self.reach(&reached)?;
         self.count_time(now, clocks_agree)?;
+        self.0.query("UPDATE retention_clock SET runs = runs + 1", &[])?;
         Ok(reached)
+    }
+
+    /// The number of the run that began last. Whatever comes of a run has it.
+    pub fn run_number(&self) -> Result<u64, LedgerError> {
+        let rows = self.0.query("SELECT runs FROM retention_clock", &[])?;
+        Ok(rows.first().map(|row| row.natural(0)).transpose()?.unwrap_or_default())
     }
 
     /// A run has come so far. Written before anything is done to a package: whoever is cut off there passes it over until the

@@ -400,6 +400,13 @@ const RUNS: &[&str] = &[
     )",
 ];
 
+/// When what is announced is deleted at the earliest, as its event tells it; and of which run a deletion is.
+const NUMBERED_RUNS: &[&str] = &[
+    "ALTER TABLE occurrences ADD COLUMN expires_at INTEGER",
+    "ALTER TABLE retention_clock ADD COLUMN runs INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE removals ADD COLUMN run INTEGER",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -421,4 +428,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     STAGED_NO_MORE,
     STARTED_IMPORTS,
     RUNS,
+    NUMBERED_RUNS,
 ];

@@ -133,18 +133,23 @@ impl<S: Sql> Record<S> {
     /// The targets that rest under a listed name here and are to be looked at: those that nobody has looked at for a while, and
     /// those of which something else is told now.
     fn due_to_look(&self, site: &Site, listed: &Listed, now: Timestamp) -> Result<Vec<Watched>, LedgerError> {
-        // An image is staged under its digest, whatever its tags are there.
-        if tag_of(&listed.under).is_some() {
-            return Ok(Vec::new());
-        }
-        let rows = self.0.query(
-            "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest
-             FROM packages p CROSS JOIN targets t JOIN releases r ON r.version = p.version
+        let rests = if tag_of(&listed.under).is_some() {
+            // An image is staged under its digest, whatever its tags are there: they say something of what is released alone.
+            "targets t CROSS JOIN packages p JOIN releases r ON r.version = p.version
+             WHERE t.public_repository = ?4 AND t.distro = ?2 AND t.public_place = ?3 AND t.state = 'released'
+             AND p.version = t.version AND p.key = t.key AND p.digest IS NOT NULL"
+        } else {
+            "packages p CROSS JOIN targets t JOIN releases r ON r.version = p.version
              WHERE p.filename = ?1 AND p.digest IS NOT NULL AND t.version = p.version AND t.key = p.key AND t.distro = ?2
              AND ((t.state = 'released' AND t.public_place = ?3 AND t.public_repository = ?4)
-               OR (t.state IN ('staged', 'missing', 'expired') AND p.staging_place = ?3 AND p.staging_repository = ?4))
+               OR (t.state IN ('staged', 'missing', 'expired') AND p.staging_place = ?3 AND p.staging_repository = ?4))"
+        };
+        let rows = self.0.query(
+            &format!(
+                "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest FROM {rests}
              AND (t.problem IS NOT NULL OR t.absent_looks > 0 OR t.state = 'expired' OR p.digest <> ?5
-               OR (r.created_at > ?6 AND (COALESCE(t.looked_at, t.since) <= ?7 OR COALESCE(t.looked_at, t.since) > ?8)))",
+               OR (r.created_at > ?6 AND (COALESCE(t.looked_at, t.since) <= ?7 OR COALESCE(t.looked_at, t.since) > ?8)))"
+            ),
             &[
                 listed.filename.as_str().into(),
                 listed.under.as_str().into(),
@@ -216,10 +221,9 @@ impl<S: Sql> Record<S> {
             self.sweep_row("edge", "found-stranger", site, &details, now)?;
             let more = match found.len() {
                 1 => String::new(),
-                many => format!(" and {} more", many - 1),
+                many => format!(" And {} more did not come through Slipway.", many - 1),
             };
-            let what =
-                format!("{} has `{}`{more}, which Slipway has not released.", site.repository, first.listed.name());
+            let what = format!("{} has {}.{more}", site.repository, in_words(first));
             let problem = Code::Stranger.problem(what, Visible::Done, None);
             self.occurred(&name, EventKind::Stranger, None, None, Some(&problem), now)
         })
@@ -270,6 +274,25 @@ impl<S: Sql> Record<S> {
 /// What the audit calls a repository.
 fn site_subject(site: &Site) -> String {
     format!("{}:{}", site.place, site.repository)
+}
+
+/// A stranger, for a sentence. Of a tag it is said where it leads, since its name says nothing of that.
+fn in_words(Stranger { listed, known }: &Stranger) -> String {
+    let name = listed.name();
+    let why = match known {
+        Known::Differs { version, .. } => format!(" with other bytes than {version} has"),
+        Known::TakenBack { version } => format!(", which was withdrawn from {version}"),
+        Known::Elsewhere { taken_back: false } => " with other bytes than another project has".to_owned(),
+        Known::Elsewhere { taken_back: true } => ", which another project withdrew".to_owned(),
+        Known::Ours | Known::Equal { .. } | Known::Unknown => ", which Slipway has not released".to_owned(),
+    };
+    match (tag_of(&listed.under), listed.digest, known) {
+        (Some(_), Some(digest), Known::Differs { expected, .. }) => {
+            format!("the tag `{name}`{why}: {digest}, not {expected}")
+        }
+        (Some(_), Some(digest), _) => format!("the tag `{name}`{why}: {digest}"),
+        _ => format!("`{name}`{why}"),
+    }
 }
 
 /// A stranger in the audit.

@@ -13,7 +13,7 @@ fn chain(rows: u64) -> Vec<Entry> {
         let turn = usize::try_from(sequence).expect("few");
         let event = Event {
             at: Timestamp(START_MS + i64::try_from(sequence).expect("few") * 1000),
-            actor: ["user:mira", "job:81 user:jonas", "edge", "user:\"é\\\u{1f}\n"][turn % 4].to_owned(),
+            actor: ["user:mira", "job:81 user:jonas", "edge", "user:\"é\\\u{1f}\u{1}\n"][turn % 4].to_owned(),
             action: ["approved", "released"][turn % 2].to_owned(),
             subject: format!("1.2.0/package-{sequence}"),
             details: format!("{{\"digest\":\"sha256:{sequence:064}\",\"why\":\"a, \\\"b\\\"\\r\\n\"}}"),
@@ -243,6 +243,7 @@ fn a_row_has_one_way_of_writing() {
         ("\"sequence\":1,", "\"sequence\":1.0,"),
         ("user:", "\\u0075ser:"),
         ("\\u001f", "\\u001F"),
+        ("\\u0001", "\\u00+1"),
         ("\\n\",\"action", "\\u000a\",\"action"),
         ("\"}\n", "\"}\r\n"),
         ("\"}\n", "\"}\n\n"),

@@ -242,8 +242,9 @@ fn escaped(rest: &str) -> Option<(usize, char)> {
         b't' => '\t',
         b'u' => {
             let code = rest.strip_prefix("\\u00")?.get(..2)?;
-            let is_lower = !code.bytes().any(|byte| byte.is_ascii_uppercase());
-            let code = u8::from_str_radix(code, 16).ok().filter(|code| is_lower && *code < b' ')?;
+            // `from_str_radix` alone would take a sign, too.
+            let is_written_so = code.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            let code = u8::from_str_radix(code, 16).ok().filter(|code| is_written_so && *code < b' ')?;
             return (!matches!(code, 8 | 9 | 10 | 12 | 13)).then_some((6, char::from(code)));
         }
         _ => return None,

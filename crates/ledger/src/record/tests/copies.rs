@@ -70,6 +70,28 @@ fn an_imported_record_equals_the_one_that_was_exported_but_for_the_rows_that_say
 }
 
 #[test]
+fn what_was_adopted_and_what_was_released_outside_comes_back_with_an_import() {
+    let old = record();
+    old.know_project(1001).expect("a row");
+    stage(&old);
+    let (stable, digest) =
+        (Site { place: "depot".to_owned(), repository: "harbour/stable".to_owned() }, Digest::of(b"deb"));
+    let baseline = serde_json::json!({ "baseline": 2, "digest": Digest::of(b"two") });
+    let one = serde_json::json!({ "reason": "the hotfix of 3 June", "adopted": [{ "name": "rope_1.0_amd64.deb" }], "more": 0 });
+    old.adopted(&stable, "edge", &baseline, NOW).expect("a row");
+    old.adopted(&stable, "operator", &one, NOW).expect("a row");
+    assert!(old.published_outside(&version(), &key(), JAMMY, &digest, NOW).expect("a row"));
+
+    let (head, rows) = lines(&old);
+    let new = import(&head, &rows).expect("a whole import");
+    assert_eq!(state(&new), TargetState::Released);
+    assert_eq!(count(&new, "targets WHERE outside = 1"), 1);
+    let adopted = details(&new, "adopted");
+    assert_eq!(adopted[..2], [baseline, one]);
+    assert_eq!((adopted.len(), &adopted[2]["outside"]), (3, &true.into()));
+}
+
+#[test]
 fn an_imported_record_is_stopped_and_stays_so_until_it_is_started() {
     let (head, rows) = lines(&used());
     let new = import(&head, &rows).expect("a whole import");
@@ -371,6 +393,28 @@ fn an_import_that_is_given_up_leaves_the_record_as_it_was_and_stopped_and_it_is_
     assert!(fresh.start("operator", "it is as it was", LATER).expect("a switch"));
     stage(&fresh);
     assert!(ask(&fresh).expect("it is approved"));
+}
+
+#[test]
+fn an_import_that_is_refused_before_it_begins_is_in_the_audit_and_not_in_that_of_another_that_goes_on() {
+    let refused = |record: &Record<Database>| {
+        let rows = entries(record.sql(), 1, 100).expect("rows").into_iter().map(|row| row.event);
+        let rows = rows.filter(|event| event.action == "refused");
+        rows.map(|event| format!("{} {} {}", event.actor, event.subject, event.details)).collect::<Vec<_>>()
+    };
+    let (head, rows) = lines(&used());
+    let other = used();
+    other.import(&head, "one", "operator", NOW).expect_err("it was used");
+    assert!(!other.give_up_import("one", "operator", "it was used", NOW).expect("there is none"));
+    assert_eq!(refused(&other), ["operator POST import {\"why\":\"it was used\"}"]);
+    assert!(!other.is_stopped().expect("a switch"), "it goes on as before");
+
+    let new = record();
+    new.import(&head, "one", "operator", NOW).expect("it begins");
+    assert!(!new.give_up_import("two", "operator", "not this one", NOW).expect("the other goes on"));
+    new.import_rows("one", &rows).expect("nothing was written in between");
+    new.import_ends("one", &end(&rows), "operator", NOW).expect("it is whole");
+    assert!(refused(&new).is_empty());
 }
 
 #[test]

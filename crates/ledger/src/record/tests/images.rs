@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use slipway_core::sweep::{Known, Listed, Stranger, Swept};
+
 use super::*;
 
 const IMAGE: &str = "registry.example.com/team/app";
@@ -217,4 +219,68 @@ fn a_released_image_must_be_there_while_it_is_held_or_kept_or_runs() {
     record.seen_in_staging(&newer, &app(), ":1.3.0", &Digest::of(b"newer"), &Sight::Declared, NOW).expect("a look");
     assert!(record.deployed(&newer, None, "production", "job:9", Some(days(1)), days(1)).expect("told"));
     assert_eq!(seen(&record), [Some(false); 2]);
+}
+
+/// A page of the public repository of images, on which one tag leads to these bytes.
+fn tagged(tag: &str, bytes: &[u8]) -> Swept {
+    let listed = Listed { under: format!(":{tag}"), filename: String::new(), digest: Some(Digest::of(bytes)) };
+    Swept { site: site("acme/app"), listed: vec![listed] }
+}
+
+#[test]
+fn a_page_of_a_public_repository_is_a_look_at_the_tags_that_are_released_there() {
+    let record = record();
+    expects(&record, &version(), 7, &[planned_image("app", &["1.2.0"], "acme/app")]);
+    let digest = Digest::of(b"app");
+    record.seen_in_staging(&version(), &app(), ":1.2.0", &digest, &Sight::Declared, NOW).expect("a look");
+    let looks = |bytes: &[u8]| {
+        let (known, changed) = record.swept(&tagged("1.2.0", bytes), |_| false, NOW).expect("a look");
+        let problem: Option<String> = {
+            let rows = record.sql().query("SELECT problem FROM targets", &[]).expect("rows");
+            rows[0].text_or_null(0).expect("a column").map(str::to_owned)
+        };
+        (known, changed.len(), problem)
+    };
+    // Of what is only staged a public tag is no look.
+    let differs = Known::Differs { version: version(), expected: digest };
+    assert_eq!(looks(b"theirs"), (vec![differs.clone()], 0, None));
+    record.set(&version(), &app(), &Report::of(":1.2.0", TargetState::Released), NOW).expect("set");
+    assert_eq!(looks(b"app"), (vec![Known::Ours], 0, None));
+
+    let (known, changed, problem) = looks(b"theirs");
+    assert_eq!((known, changed), (vec![differs], 1));
+    let problem = problem.expect("it is said of the target");
+    for part in ["drift", "as `1.2.0`", &Digest::of(b"theirs").to_string(), &Digest::of(b"app").to_string()] {
+        assert!(problem.contains(part), "{part}: {problem}");
+    }
+    assert_eq!(looks(b"app"), (vec![Known::Ours], 1, None), "once it leads back, nothing is wrong");
+}
+
+#[test]
+fn a_tag_that_is_a_stranger_is_named_with_where_it_leads() {
+    let record = record();
+    let stranger = |tag: &str, known| Stranger { listed: tagged(tag, b"theirs").listed.remove(0), known };
+    let (theirs, ours) = (Digest::of(b"theirs"), Digest::of(b"app"));
+    let differs = Known::Differs { version: version(), expected: ours };
+    for (number, (found, sentence)) in [
+        (
+            vec![stranger("9.9.9", Known::Unknown)],
+            format!("acme/app has the tag `9.9.9`, which Slipway has not released: {theirs}."),
+        ),
+        (
+            vec![stranger("1.2.0", differs), stranger("9.9.9", Known::Unknown)],
+            format!(
+                "acme/app has the tag `1.2.0` with other bytes than 1.2.0 has: {theirs}, not {ours}. \
+                 And 1 more did not come through Slipway."
+            ),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        record.found_strangers(&site("acme/app"), &found, NOW).expect("it is told");
+        let rows = record.sql().query("SELECT problem FROM occurrences ORDER BY id", &[]).expect("rows");
+        let problem: api::Problem = serde_json::from_str(rows[number].text(0).expect("a problem")).expect("JSON");
+        assert_eq!(problem.what, sentence);
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use slipway_core::config::Project;
+use slipway_core::config::{EventKind, Project};
 use slipway_core::retention::{
     Cause, Consent, Decision, Elsewhere, Ending, InPublic, InStaging, Keep, Sights, Stage, decide, ended,
 };
 
 use super::*;
-use crate::{Held, Removal, Removed, Resting, StagedObject};
+use crate::{Held, Receiver, Removal, Removed, Resting, StagedObject};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -689,6 +689,24 @@ fn a_deletion_that_was_never_sent_is_not_recorded_as_one_that_the_server_refused
 }
 
 #[test]
+fn what_is_told_of_an_announcement_says_when_it_is_deleted_whatever_becomes_of_it_until_then() {
+    let (record, config) = (record(), config("abandoned = \"60d\""));
+    stage(&record);
+    record.close(&version(), "user:mira", "no longer wanted", NOW).expect("a closing");
+    let now = count(&record, after(20), 1);
+    let (of, expires_at) = (package(&record, &config, now), now + Duration::from_hours(10 * 24));
+    assert!(record.take_step(&of, Stage::Announced, Cause::Closed, expires_at, now).expect("a step"));
+    assert!(record.has_news().expect("rows"));
+    assert_eq!(hold(&record, now), Held::InTime);
+    let listens = Receiver { name: "a".to_owned(), kinds: vec![EventKind::Announced] };
+    record.spread(&[listens], now).expect("spread");
+    assert!(!record.has_news().expect("rows"));
+    let told = record.due_deliveries(now, now + Duration::from_hours(1)).expect("deliveries");
+    let told: Vec<_> = told.iter().map(|one| (one.kind, one.key.clone(), one.expires_at)).collect();
+    assert_eq!(told, [(EventKind::Announced, Some(key()), Some(expires_at))]);
+}
+
+#[test]
 fn what_was_moved_out_of_staging_or_is_missing_there_neither_rests_nor_counts() {
     type Change = fn(&Record<Database>);
     let moved: Change = |record| {
@@ -705,6 +723,7 @@ fn what_was_moved_out_of_staging_or_is_missing_there_neither_rests_nor_counts() 
         change(&record);
         assert!(record.resting(&config, tug(&config), None, 10, now).expect("rows").is_empty());
         assert!(record.staged_bytes().expect("rows").is_empty());
+        assert!(record.measured(now).expect("numbers").staged_bytes.is_empty(), "an operator's numbers say the same");
         assert!(record.expiries(&version()).expect("rows").is_empty());
         if staged_again {
             sees(&record, b"deb", &Sight::Declared);
