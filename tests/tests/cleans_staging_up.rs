@@ -762,7 +762,7 @@ fn a_stop_ends_a_cleaning_that_is_under_way_outlives_a_kill_and_the_rest_is_dele
     };
     for _ in 0..3 {
         let_pass(&mut world, 8 * DAY);
-        has_a_run(&world, &bell);
+        has_a_run(&mut world, &bell);
         stays(&world);
         assert_eq!(begun(&world), 2, "and no other was begun");
     }

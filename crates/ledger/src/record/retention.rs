@@ -106,7 +106,7 @@ pub enum Removed {
 }
 
 impl Removed {
-    /// The word that the audit and the log have for it.
+    /// The word that the log has for it, as the audit does.
     pub fn code(self) -> &'static str {
         match self {
             Self::Gone => "deleted",
@@ -903,12 +903,17 @@ impl<S: Sql> Record<S> {
                     Removed::Gone => {}
                 }
             }
+            let action = match removed {
+                Removed::Gone => "deleted",
+                Removed::StillThere => "not-deleted",
+                Removed::NotSent => "not-sent",
+            };
             let (word, name) = named_cargo(removal.cargo.as_str());
             let details = serde_json::json!({
                 (word): name, "digest": digest, "place": removal.staging.place,
                 "repository": removal.staging.repository, "under": removal.under,
             });
-            self.change(version, "edge", removed.code(), &subject(version, key), &details, now)?;
+            self.change(version, "edge", action, &subject(version, key), &details, now)?;
             Ok(true)
         })
     }
