@@ -56,7 +56,7 @@ const FIRST_HOURS: i64 = 3 * 3_600_000;
 const ENDS_WITHIN: i64 = 12 * 3_600_000;
 
 /// What a restore may not break.
-const RESTORE_KEEPS: [&str; 11] = ["I1", "I2", "I3", "I4", "I5", "I7", "I8", "I9", "I10", "I20", "Released"];
+const RESTORE_KEEPS: [&str; 12] = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I20", "Released"];
 
 /// An object of the edge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,7 +17,7 @@ use slipway_wire::Digest;
 use super::{LedgerError, Record, named_target, parse, subject};
 use crate::sql::Sql;
 
-/// A release is looked at for as long as staging keeps its packages, and what has expired for as long again.
+/// How long a release is looked at that has ended, and what has expired. What waits in staging is, until it has.
 pub(super) const WATCHED_FOR: Duration = Duration::from_hours(14 * 24);
 /// How many looks without a file make its absence a fact.
 const ABSENT_LOOKS: i64 = 2;
@@ -63,9 +63,10 @@ pub(super) fn still_to_be_said(
     Ok(problem.filter(|problem| before == TargetState::Staged && lost(problem)))
 }
 
-/// A target `t` that rests and is watched: of a release `r` or an end since `?1`, with a package `p` that was declared.
-const WATCHED: &str =
-    "(t.state IN ('staged', 'missing', 'released') AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
+/// A target `t` that rests and is watched, with a package `p` that was declared: of a release `r` or an end since `?1`, or for as
+/// long as it waits to be released. Somebody may delete a staged file on any day.
+const WATCHED: &str = "(t.state IN ('staged', 'missing') AND (r.closed_at IS NULL OR r.created_at > ?1)
+    OR t.state = 'released' AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
     AND p.digest IS NOT NULL";
 
 impl<S: Sql> Record<S> {

@@ -148,7 +148,8 @@ impl<S: Sql> Record<S> {
             &format!(
                 "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest FROM {rests}
              AND (t.problem IS NOT NULL OR t.absent_looks > 0 OR t.state = 'expired' OR p.digest <> ?5
-               OR (r.created_at > ?6 AND (COALESCE(t.looked_at, t.since) <= ?7 OR COALESCE(t.looked_at, t.since) > ?8)))"
+               OR ((r.created_at > ?6 OR t.state IN ('staged', 'missing') AND r.closed_at IS NULL)
+                 AND (COALESCE(t.looked_at, t.since) <= ?7 OR COALESCE(t.looked_at, t.since) > ?8)))"
             ),
             &[
                 listed.filename.as_str().into(),

@@ -782,6 +782,23 @@ fn what_a_promotion_said_of_a_missing_package_outlasts_looks_that_do_not_find_it
 }
 
 #[test]
+fn what_waits_in_staging_is_looked_at_on_any_day_until_its_release_was_given_up() {
+    let days = |days: u64| NOW + std::time::Duration::from_hours(24 * days);
+    let record = record();
+    stage(&record);
+    for _ in 0..2 {
+        let of = watched(&record, days(40)).pop().expect("a staged target is watched");
+        record.looked(&of, &Seen::Nothing, days(40)).expect("a look");
+    }
+    assert_eq!(state(&record), TargetState::Missing, "it was deleted on the fortieth day");
+    let of = watched(&record, days(50)).pop().expect("a missing target is watched");
+    record.looked(&of, &Seen::Digest(Digest::of(b"deb")), days(50)).expect("a look");
+    assert_eq!(state(&record), TargetState::Staged, "somebody has put it back");
+    record.close(&version(), "user:nell", "given up", days(51)).expect("closed");
+    assert_eq!(watched(&record, days(52)), [], "nobody waits for it");
+}
+
+#[test]
 fn a_staged_package_that_vanishes_is_missing_and_then_staged_again() {
     let record = record();
     stage(&record);
