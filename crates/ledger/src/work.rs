@@ -95,12 +95,17 @@ impl<S: Sql> Work<S> {
 
     /// Takes an order. A target that this approval has begun already goes on as it is; one that this approval has ended is
     /// looked at again, since whoever sends an order twice has not heard of its end. Older approvals are over.
+    ///
+    /// A record that was restored to before some approvals gives their numbers again. GitLab does not give the number of a job
+    /// again, so what a later job was played for is no older approval, whatever its number.
     pub fn accept(&self, order: &Order, now: Timestamp) -> Result<(), LedgerError> {
         self.0.atomically(|| {
             for target in &order.targets {
                 let mut task = Task::new(order, target);
+                let known = self.task(&target.distro)?;
+                let is_of_a_later_job = known.as_ref().is_some_and(|known| order.job_id > known.order.job_id);
                 // What was begun for these bytes under an older approval may have brought about what is seen now.
-                if let Some(before) = self.task(&target.distro)?.filter(|before| {
+                if let Some(before) = known.filter(|before| {
                     before.order.digest == order.digest
                         && before.order.filename == order.filename
                         && before.target.public == target.public
@@ -111,12 +116,13 @@ impl<S: Sql> Work<S> {
                     "INSERT INTO tasks (distro, approval, task, due_at, report) VALUES (?, ?, ?, ?, NULL)
                      ON CONFLICT (distro) DO UPDATE SET
                         approval = excluded.approval, task = excluded.task, due_at = excluded.due_at, report = NULL
-                     WHERE excluded.approval > tasks.approval",
+                     WHERE excluded.approval > tasks.approval OR ?",
                     &[
                         target.distro.as_str().into(),
                         order.approval.into(),
                         serde_json::to_string(&task)?.into(),
                         now.0.into(),
+                        i64::from(is_of_a_later_job).into(),
                     ],
                 )?;
                 self.0.query(
@@ -229,6 +235,20 @@ mod tests {
             staging: site("harbour-ci/pre-release"),
             targets: vec![OrderTarget { distro: JAMMY.to_owned(), public: site("harbour/stable"), how: How::Copy }],
             heard,
+        }
+    }
+
+    #[test]
+    fn what_a_later_job_was_played_for_is_taken_though_a_restored_record_gives_a_number_again() {
+        let approved = |approval, job_id| Order { approval, job_id, ..order(0) };
+        for (again, is_taken) in
+            [(approved(2, 90), true), (approved(3, 90), true), (approved(2, 81), false), (approved(2, 70), false)]
+        {
+            let work = Work::open(Database::in_memory()).expect("a schema");
+            work.accept(&approved(3, 81), NOW).expect("it is taken");
+            work.accept(&again, NOW).expect("it is heard");
+            let task = work.task(JAMMY).expect("a row").expect("it was ordered");
+            assert_eq!(task.order == again, is_taken, "{} of {}", again.approval, again.job_id);
         }
     }
 
