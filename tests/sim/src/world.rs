@@ -1012,11 +1012,6 @@ impl World {
     }
 
     pub(crate) fn violated(&self, invariant: &'static str, what: &str) {
-        // What waits for ever after a chance restore breaks nothing that I21 names. The small worlds, whose every commit is restored,
-        // must end all the same.
-        if invariant == "L1" && self.has_restored() && self.backups == Backups::OfAnyCommit {
-            return self.point("something waits for a person after a restore");
-        }
         let mut violation = self.violation.borrow_mut();
         if violation.is_none() {
             // I21: what must hold of bytes, files and approvals holds after a restore, too.
