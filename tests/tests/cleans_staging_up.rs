@@ -17,7 +17,7 @@ use slipway_stack::Part;
 use slipway_stack::apt::Apt;
 use slipway_stack::dnf::Dnf;
 use slipway_stack::image::{Layout, pull};
-use slipway_tests::e2e::harbour::{Harbour, STAGED, can_run, credentials, plan};
+use slipway_tests::e2e::harbour::{Harbour, Image, STAGED, can_run, credentials, plan};
 use slipway_tests::e2e::{Answer, JAMMY, Receiver, Release, Rpm, Spoken, World, deb, rpm, send, sha256, wait_until};
 use time::OffsetDateTime;
 
@@ -464,6 +464,25 @@ fn a_hold_and_an_extension_while_a_deletion_is_on_its_way_are_too_late_and_count
     assert_eq!(answer.status, 200, "nothing is on its way: {}", answer.text());
 }
 
+/// Releases two images as 17.3.0 and 17.3.1, takes the tag of staging from the newer one, so that the record alone says that it is
+/// needed, and lets days pass until the older one's deletion is on its way. Both releases, and the bell.
+fn the_older_is_deleted(harbour: &mut Harbour, older: &Image, newer: &Image) -> [Release; 3] {
+    let [first, second, bell] = ["17.3.0", "17.3.1", "0.0.0"].map(|version| harbour.world.release(version));
+    plan(&bell, "bell", &["0.0.0"]).ok();
+    for (release, image) in [(&first, older), (&second, newer)] {
+        let job = harbour.ready(release, "app", &release.version, image);
+        harbour.world.gitlab.play(job, "mira");
+        release.wait_until_released("app");
+    }
+    harbour.push("build-2", 1000);
+    switch_on(&mut harbour.world, "");
+    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked"), (7 * DAY, "deleting")] {
+        let_pass(&mut harbour.world, time);
+        is_done(&harbour.world, &bell, action, &[(&first, "app")]);
+    }
+    [first, second, bell]
+}
+
 #[test]
 fn an_image_is_deleted_from_staging_and_what_another_shares_with_it_is_whole_after_a_collection() {
     if !can_run(&[]) {
@@ -482,22 +501,7 @@ fn an_image_is_deleted_from_staging_and_what_another_shares_with_it_is_whole_aft
     let both = platform("amd64", &own[0]);
     let older = harbour.push_list(&layout, &folder, "build-1", &[both.clone(), platform("arm64", &own[1])]);
     let newer = harbour.push_list(&layout, &folder, "build-2", &[both, platform("arm64", &own[2])]);
-    let first = harbour.world.release("17.3.0");
-    let second = harbour.world.release("17.3.1");
-    let bell = harbour.world.release("0.0.0");
-    plan(&bell, "bell", &["0.0.0"]).ok();
-    for (release, image) in [(&first, &older), (&second, &newer)] {
-        let job = harbour.ready(release, "app", &release.version, image);
-        harbour.world.gitlab.play(job, "mira");
-        release.wait_until_released("app");
-    }
-    // No tag leads to the newer one any more: the record alone says that it is needed.
-    harbour.push("build-2", 1000);
-    switch_on(&mut harbour.world, "");
-    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked"), (7 * DAY, "deleting")] {
-        let_pass(&mut harbour.world, time);
-        is_done(&harbour.world, &bell, action, &[(&first, "app")]);
-    }
+    let [first, second, bell] = the_older_is_deleted(&mut harbour, &older, &newer);
     // This registry deletes no tag by itself, so the parts go after the image, and whoever kills the edge in between keeps them.
     wait_until("the registry has deleted it and its own part", || {
         let staged = harbour.staged_plainly();
@@ -676,22 +680,7 @@ fn an_image_that_is_kept_is_pulled_with_what_is_said_of_it_after_a_cleaning_and_
     let of_older = say_of(&harbour, &layout, &older.digest, "This is what was said of the older one.");
     let words = "This is what was said of the newer one.";
     let of_newer = say_of(&harbour, &layout, &newer.digest, words);
-    let first = harbour.world.release("17.3.0");
-    let second = harbour.world.release("17.3.1");
-    let bell = harbour.world.release("0.0.0");
-    plan(&bell, "bell", &["0.0.0"]).ok();
-    for (release, image) in [(&first, &older), (&second, &newer)] {
-        let job = harbour.ready(release, "app", &release.version, image);
-        harbour.world.gitlab.play(job, "mira");
-        release.wait_until_released("app");
-    }
-    // No tag but those of what is said of it leads to the newer one: the record alone says that it is needed.
-    harbour.push("build-2", 1000);
-    switch_on(&mut harbour.world, "");
-    for (time, action) in [(AGE, "announced"), (3 * DAY, "marked"), (7 * DAY, "deleting")] {
-        let_pass(&mut harbour.world, time);
-        is_done(&harbour.world, &bell, action, &[(&first, "app")]);
-    }
+    let [first, _, bell] = the_older_is_deleted(&mut harbour, &older, &newer);
     // Debian's registry deletes no tag by itself, so the image goes first, and then what belonged to it.
     let own = [&older.digest].into_iter().chain(&older.children).chain(of_older.iter().map(|(_, digest)| digest));
     wait_until("the registry has deleted it, and what belonged to it", || {

@@ -796,6 +796,9 @@ fn what_waits_in_staging_is_looked_at_on_any_day_until_its_release_was_given_up(
     assert_eq!(state(&record), TargetState::Staged, "somebody has put it back");
     record.close(&version(), "user:nell", "given up", days(51)).expect("closed");
     assert_eq!(watched(&record, days(52)), [], "nobody waits for it");
+    // What was being copied when its release was given up may end so.
+    record.sql().query("UPDATE targets SET state = 'missing'", &[]).expect("a state");
+    assert_eq!(watched(&record, days(52)), [], "nor for that");
 }
 
 #[test]
