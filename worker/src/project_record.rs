@@ -33,7 +33,7 @@ use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent, Told};
 use slipway_edge::{attest, heads, lost, notify, package, project};
-use slipway_ledger::{Attested, Declared, Kept, LedgerError, Named, Record, Sent, Sight, audit};
+use slipway_ledger::{Attested, Declared, Kept, LedgerError, NameTaken, Named, PublicName, Record, Sent, Sight, audit};
 use slipway_packagecloud::Distributions;
 use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
@@ -175,6 +175,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Retention { .. }
         | ToProject::CanDoWithout { .. }
         | ToProject::ImagesIn { .. }
+        | ToProject::NameTaken { .. }
         | ToProject::Audit { .. }
         | ToProject::Heads { .. }
         | ToProject::Export { .. }
@@ -274,6 +275,7 @@ impl ProjectRecord {
             ToProject::Retention { project_id, from } => self.retention(project_id, from).await,
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
             ToProject::ImagesIn { project_id, staging } => self.images_in(project_id, &staging),
+            ToProject::NameTaken { project_id, names } => self.name_taken(project_id, &names),
             ToProject::Export { project_id, by } => self.export(project_id, &by),
             ToProject::ExportAudit { first, last, .. } => {
                 self.has_started()?;
@@ -885,6 +887,15 @@ impl ProjectHost for Host<&ProjectRecord> {
         cargo: &Cargo,
     ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
         message::find(&self.object.env, site, under, cargo).await
+    }
+
+    async fn name_taken(
+        &self,
+        project_id: u64,
+        names: &[PublicName],
+    ) -> std::result::Result<Option<NameTaken>, Silent> {
+        ask(message::project(&self.object.env, project_id), &ToProject::NameTaken { project_id, names: names.to_vec() })
+            .await
     }
 
     fn secret(&self, name: &str) -> std::result::Result<Token, String> {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use slipway_core::config::Config;
 use slipway_core::gate::{self, Closed, PipelineFacts, needs_pipeline};
 use slipway_core::promotion::May;
@@ -15,10 +16,12 @@ use slipway_gitlab::{GetPipeline, Instance, pipeline_jobs};
 use slipway_ledger::{Ask, LedgerError, Record, Sql, StopReason};
 use slipway_wire::call;
 
-use crate::port::ProjectHost;
+use crate::port::{ProjectHost, in_time};
 
 /// How old what GitLab said of a pipeline may be when it decides something.
 const READ_AGAIN: Duration = Duration::from_secs(10);
+/// How long another project's record is waited for.
+const OTHERS: Duration = Duration::from_secs(5);
 
 /// Whose gates are asked.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +100,8 @@ pub async fn may_act<S: Sql>(
     gitlab: Option<&Instance>,
     ask: &Ask,
 ) -> Result<May, LedgerError> {
+    // First, since others may be waited for: what is asked after them is as it is now.
+    let elsewhere = taken_elsewhere(record, host, config, ask).await?;
     if let Some(over) = record.stop_if_lapsed(ask, config.approvals.lapse, host.now())? {
         host.announce(&ask.version);
         return Ok(over);
@@ -112,10 +117,50 @@ pub async fn may_act<S: Sql>(
         Err(why) => return Ok(May::Unknown(Trouble::passing(format!("its gates cannot be asked: {why}")))),
     };
     if closed.is_empty() {
-        return record.allow(ask, host.now());
+        match elsewhere {
+            Ok(None) => return record.allow(ask, host.now()),
+            Ok(Some(why)) => {
+                let over = record.call_off(ask, &StopReason::Withdrawn(why), host.now())?;
+                host.announce(version);
+                return Ok(over);
+            }
+            Err(trouble) => return Ok(May::Unknown(trouble)),
+        }
     }
     let whys: Vec<String> = closed.into_iter().map(|closed| closed.why).collect();
     let stopped = record.call_off(ask, &StopReason::Blocked(whys.join("; ")), host.now())?;
     host.announce(version);
     Ok(stopped)
+}
+
+/// Why a package's name is not free, by what other projects have released or taken back where it goes. Each is asked: what a
+/// project released before its routes led elsewhere is known to its record alone. The inner error is of one that does not answer.
+///
+/// Its answer holds as long as the act does. Whoever asks has the destination's slot for this name, and without that nobody
+/// releases or takes back what has the name.
+async fn taken_elsewhere<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    ask: &Ask,
+) -> Result<Result<Option<String>, Trouble>, LedgerError> {
+    let names = record.public_names(&ask.version, &ask.key)?;
+    let others = config.projects.iter().filter(|other| other.id != ask.project_id);
+    let answers = others.map(async |other| (other, in_time(host, OTHERS, host.name_taken(other.id, &names)).await));
+    let answers = join_all(answers).await;
+    let taken = answers.iter().find_map(|(other, answer)| match answer {
+        Some(Ok(Some(taken))) => Some(taken.why(&format!("the project `{}`", other.name))),
+        _ => None,
+    });
+    if taken.is_some() {
+        return Ok(Ok(taken));
+    }
+    let silent = answers.iter().find(|(_, answer)| !matches!(answer, Some(Ok(_))));
+    Ok(match silent {
+        None => Ok(None),
+        Some((other, _)) => Err(Trouble::passing(format!(
+            "whether the project `{}` has released or taken back something of this name cannot be asked now",
+            other.name
+        ))),
+    })
 }

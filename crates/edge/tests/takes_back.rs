@@ -26,7 +26,7 @@ use slipway_edge::denied::Unanswered;
 use slipway_edge::port::{Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::withdraw;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Ask, Record, Sql as _, Work, audit};
+use slipway_ledger::{Ask, NameTaken, PublicName, Record, Sql as _, Work, audit};
 use slipway_packagecloud::Account;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Request, Response, Token, Transfer, Unreachable};
 
@@ -360,6 +360,10 @@ impl ProjectHost for World {
 
     async fn find(&self, site: &Site, under: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
         PackageHost::find(self, site, under, cargo).await
+    }
+
+    async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        Ok(None)
     }
 
     fn secret(&self, name: &str) -> Result<Token, String> {

@@ -10,7 +10,7 @@ use slipway_core::secret::JobSession;
 use slipway_edge::changes::{self, By, Change};
 use slipway_edge::{gates, job_call, withdraw};
 use slipway_gitlab::Instance;
-use slipway_ledger::Ask;
+use slipway_ledger::{Ask, PublicName};
 
 use super::ProjectRecord;
 use crate::answer::{Answer, Problem, json};
@@ -35,6 +35,14 @@ impl ProjectRecord {
     pub(super) fn gitlab(&self, config: &Config) -> Option<Instance> {
         let token = settings::secret(&self.env, &config.gitlab.token).ok()?;
         Some(Instance::new(config.gitlab.url.clone(), token))
+    }
+
+    /// Whether one of the names that another project is about to release is taken here. What an imported record knows may be old
+    /// or forged, so until it is started it says nothing, and nobody is told that a name is free.
+    pub(super) fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Answer {
+        self.know_id(project_id)?;
+        self.has_started()?;
+        json(200, &self.record()?.name_taken(names)?)
     }
 
     /// Whether a package's object may begin an act now.
