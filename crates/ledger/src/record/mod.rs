@@ -2,6 +2,7 @@
 
 mod approvals;
 mod attestations;
+mod closing;
 mod copies;
 mod door;
 mod expectations;
