@@ -4,15 +4,18 @@
 //! What only GitLab knows is read then, and kept for a short while, since a person plays many jobs at once. While GitLab
 //! cannot be read, nothing is decided: an open gate is seen, never assumed.
 
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use slipway_core::config::Config;
-use slipway_core::gate::{self, Closed, PipelineFacts, needs_pipeline};
+use slipway_core::gate::{self, Closed, PipelineFacts, needs_pipeline, sentence_of};
 use slipway_core::promotion::May;
 use slipway_core::release::{Key, Version};
+use slipway_core::stop::Stopped;
+use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_gitlab::{GetPipeline, Instance, pipeline_jobs};
+use slipway_gitlab::{GetPipeline, Instance, Job, pipeline_jobs};
 use slipway_ledger::{Ask, LedgerError, Record, Sql, StopReason};
 use slipway_wire::call;
 
@@ -58,6 +61,60 @@ pub async fn closed<S: Sql>(
     // Others ran while GitLab was read. From here on nothing is awaited.
     let facts = record.gate_facts(version, key, by)?;
     Ok(Ok(facts.map(|facts| gate::closed(&gates, &facts, host.now())).unwrap_or_default()))
+}
+
+/// What keeps a package back that a played job asks for, whoever has played it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The job was played before the record was imported.
+    BeforeImport(String),
+    /// Slipway is stopped.
+    Stopped(Stopped),
+    /// Gates are closed.
+    Closed(String),
+    /// That cannot be told now.
+    Unknown(String),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BeforeImport(why) | Self::Closed(why) | Self::Unknown(why) => f.write_str(why),
+            Self::Stopped(stopped) => stopped.fmt(f),
+        }
+    }
+}
+
+/// What keeps a package back that a job asks for. `None` when nothing does.
+pub(crate) async fn kept_back<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    config: &Config,
+    gitlab: Option<&Instance>,
+    asked: &Asked<'_>,
+    job: &Job,
+) -> Result<Option<Why>, LedgerError> {
+    if let Some(why) = before_import(job, record.started_after_import()?) {
+        return Ok(Some(Why::BeforeImport(why)));
+    }
+    if let Some(stopped) = record.stopped()? {
+        return Ok(Some(Why::Stopped(stopped)));
+    }
+    Ok(match closed(record, host, config, gitlab, asked).await? {
+        Ok(closed) if closed.is_empty() => None,
+        Ok(closed) => Some(Why::Closed(sentence_of(asked.key, &closed))),
+        Err(why) => Some(Why::Unknown(why)),
+    })
+}
+
+/// Why a job was played before the record was imported, and speaks of what that does not know: what it asked for may have been
+/// released and taken back since.
+fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<String> {
+    let began: Timestamp = job.started_at.as_ref()?.parse().ok()?;
+    let started_at = started_at.filter(|started_at| began < *started_at)?;
+    Some(format!(
+        "the job began at {began}, and this project's record was imported and started at {started_at}; play it again"
+    ))
 }
 
 /// Reads from GitLab who started a pipeline and how its jobs ended, unless that was read a moment ago.

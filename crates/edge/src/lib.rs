@@ -33,5 +33,5 @@ pub mod reading;
 pub mod retention;
 pub mod slots;
 pub mod sweep;
-mod until_stopped;
+mod while_allowed;
 pub mod withdraw;
