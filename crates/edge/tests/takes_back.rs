@@ -447,6 +447,28 @@ fn a_refusal_of_the_server_is_told_and_nothing_has_changed() {
     assert_eq!(world.served.get(), Some(bad()));
 }
 
+#[test]
+fn a_server_that_does_not_delete_is_told_with_what_to_do_and_is_found_to_lack_the_file_once_that_was_done() {
+    for status in [405, 501] {
+        let world = World::new();
+        world.deletion.set(Deletion::Refused(status));
+        let (state, ended, problem) = world.withdraws();
+        assert_eq!((state, ended), (TargetState::Released, WithdrawalState::NotWithdrawn), "{status}");
+        let problem = problem.expect("it is said");
+        let says = format!("not-withdrawable: {STABLE} does not let `{FILE}` be taken back: ");
+        assert!(problem.starts_with(&says), "{status}: {problem}");
+        assert_eq!(*world.deletions.borrow(), [bad()], "{status}: it is not asked again, since it would say the same");
+        assert_eq!(world.served.get(), Some(bad()));
+        let shown = world.record.withdrawal(&version(), &key("tug"), JAMMY).expect("a row").expect("it was asked for");
+        let next = shown.problem.expect("it is said").next;
+        assert!(next.starts_with("Operator: take it out at the server itself"), "{next}");
+        // The operator does, and somebody asks again.
+        (world.listed.set(None), world.served.set(None));
+        assert_eq!(world.withdraws(), (TargetState::Withdrawn, WithdrawalState::Withdrawn, None), "{status}");
+        assert_eq!(world.deletions.borrow().len(), 1, "{status}");
+    }
+}
+
 fn denied(asked: Result<Withdrawals, Unanswered>) -> (u16, String) {
     match asked {
         Err(Unanswered::Denied(denied)) => (denied.status, denied.kind.to_owned()),

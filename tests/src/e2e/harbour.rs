@@ -43,6 +43,8 @@ pub struct Wishes {
     pub gateway: bool,
     /// Where the public registry has uploads sent, in place of to itself.
     pub uploads_go_to: Option<String>,
+    /// The public registry deletes nothing, as Debian's does unless it is told otherwise.
+    pub keeps_everything: bool,
     /// Where the public registry runs already, in place of one of Debian's.
     pub public_at: Option<String>,
 }
@@ -98,6 +100,9 @@ impl Harbour {
             let (name, folder) = ("public", folder.join("public"));
             let door = issuer(PUBLIC_SERVICE).unwrap_or(Door::Open);
             match &wishes.uploads_go_to {
+                None if wishes.keeps_everything => {
+                    Registry::start_that_keeps_everything(name, &folder, door).expect("a registry")
+                }
                 None => Registry::start(name, &folder, door).expect("a registry"),
                 Some(elsewhere) => Registry::start_leading_to(name, &folder, door, elsewhere).expect("a registry"),
             }
