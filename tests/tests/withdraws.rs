@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use slipway_stack::Part;
 use slipway_stack::apt::Apt;
 use slipway_stack::dnf::Dnf;
-use slipway_tests::e2e::harbour::{Harbour, can_run, credentials, is_staged, plan};
+use slipway_tests::e2e::harbour::{Deletes, Harbour, can_run, credentials, is_staged, plan};
 use slipway_tests::e2e::{JAMMY, Package, Release, Rpm, Spoken, World, deb, rpm};
 
 /// The `slipway` command as the operator runs it.
@@ -246,7 +246,7 @@ fn a_registry_that_deletes_nothing_is_told_with_what_to_do_and_everybody_gets_th
     if !can_run(&[]) {
         return;
     }
-    let harbour = Harbour::start_with("not-withdrawn", |wishes| wishes.keeps_everything = true);
+    let harbour = Harbour::start_with("not-withdrawn", |wishes| wishes.deletes = Deletes::Nothing);
     let world = &harbour.world;
     let release = world.release("17.3.1");
     let image = harbour.push("build-1", 20_000);

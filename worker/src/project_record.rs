@@ -227,18 +227,12 @@ impl ProjectRecord {
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys, all } => self.promote(&session, &version, keys, all).await,
             ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
-            ToProject::MayEnd { project_id, version, key } => {
-                self.know_id(project_id)?;
-                json(200, &self.record()?.may_end(&version, &key)?)
-            }
+            ToProject::MayEnd { project_id, version, key } => self.may_end(project_id, &version, &key),
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
             }
             ToProject::Withdraw { project_id, version, call } => self.withdraw(project_id, &version, &call).await,
-            ToProject::MayWithdraw { project_id, number } => {
-                self.know_id(project_id)?;
-                json(200, &self.record()?.may_withdraw(number)?)
-            }
+            ToProject::MayWithdraw { project_id, number } => self.may_withdraw(project_id, number),
             ToProject::Withdrawal { withdrawal, report } => {
                 if self.record()?.withdrawal_seen(&withdrawal, &report, clock::now())? {
                     self.announce(withdrawal.project_id, &withdrawal.version);

@@ -463,7 +463,8 @@ fn a_server_that_does_not_delete_is_told_with_what_to_do_and_is_found_to_lack_th
         let next = shown.problem.expect("it is said").next;
         assert!(next.starts_with("Operator: take it out at the server itself"), "{next}");
         // The operator does, and somebody asks again.
-        (world.listed.set(None), world.served.set(None));
+        world.listed.set(None);
+        world.served.set(None);
         assert_eq!(world.withdraws(), (TargetState::Withdrawn, WithdrawalState::Withdrawn, None), "{status}");
         assert_eq!(world.deletions.borrow().len(), 1, "{status}");
     }

@@ -53,6 +53,18 @@ impl ProjectRecord {
         Ok(gates::may_act(self.record()?, &self.host(), &config, gitlab.as_ref(), ask).await?)
     }
 
+    /// Whether an act that is under way may write something more.
+    pub(super) fn may_end(&self, project_id: u64, version: &Version, key: &Key) -> Answer {
+        self.know_id(project_id)?;
+        json(200, &self.record()?.may_end(version, key)?)
+    }
+
+    /// Whether something may be taken back now.
+    pub(super) fn may_withdraw(&self, project_id: u64, number: u64) -> Answer {
+        self.know_id(project_id)?;
+        json(200, &self.record()?.may_withdraw(number)?)
+    }
+
     pub(super) async fn change(&self, project_id: u64, version: &Version, by: &By, change: Change) -> Answer {
         self.know_id(project_id)?;
         let config = settings::config()?;

@@ -208,8 +208,8 @@ impl Stack {
         } else {
             (registry::Auth::Nobody, registry::Addresses::Relative)
         };
-        let port = self.ports.get(part.name());
-        let setup = registry::Setup { folder: &folder, port, auth, addresses, deletes: true };
+        let setup =
+            registry::Setup { folder: &folder, port: self.ports.get(part.name()), auth, addresses, deletes: true };
         Process::start_until_it_answers(part.name(), setup.command()?, logs, &setup.answers_at())
     }
 
