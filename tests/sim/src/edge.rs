@@ -886,6 +886,10 @@ impl ProjectHost for Edge {
     }
 
     async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        // A project of which this world has nothing needs no record for that.
+        if !self.0.parcels.iter().any(|parcel| parcel.project == project_id) {
+            return Ok(None);
+        }
         // Not a boundary of its own: while another project is silent there is no leave to act, as while its own is.
         self.record(project_id).name_taken(names).map_err(|error| Silent(error.to_string()))
     }
