@@ -8,7 +8,7 @@ use slipway_stack::Part;
 use slipway_stack::apt::Apt;
 use slipway_stack::dnf::Dnf;
 use slipway_tests::e2e::harbour::{Deletes, Harbour, can_run, credentials, is_staged, plan};
-use slipway_tests::e2e::{JAMMY, Package, Release, Rpm, Spoken, World, deb, rpm};
+use slipway_tests::e2e::{JAMMY, Package, Release, Rpm, Spoken, World, deb, rpm, wait_until};
 
 /// The `slipway` command as the operator runs it.
 fn slipway(world: &World, release: &Release, arguments: &[&str]) -> Spoken {
@@ -115,6 +115,19 @@ fn another_file_of_that_name_is_refused(world: &World, tug: &Package) {
     let refused = next.promote(&next.session(job), &["tug"]);
     assert_eq!(refused.status, 409, "{}", refused.text());
     assert!(refused.text().contains("had other bytes in 1.0.0"), "{}", refused.text());
+    assert!(world.depot.listed(&world.depot.public, &tug.filename).is_empty(), "nothing has become public");
+
+    // Nor does it come by another project, whose own record knows nothing of that.
+    let others = world.release_of(world.pilot(), "9.0.0");
+    others.plan(&["tug"]);
+    others.declare("tug", &other).ok();
+    assert_eq!(others.target("tug")["state"], "staged");
+    let job = world.gitlab.play(others.job("tug"), "mira");
+    others.promote(&others.session(job), &["tug"]).ok();
+    wait_until("its approval ends", || others.target("tug")["problem"]["code"] == "withdrawn");
+    let target = others.target("tug");
+    let what = target["problem"]["what"].as_str().unwrap_or_default();
+    assert!(target["state"] == "staged" && what.contains("in the project `tug`"), "{target}");
     assert!(world.depot.listed(&world.depot.public, &tug.filename).is_empty(), "nothing has become public");
 }
 
