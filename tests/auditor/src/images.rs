@@ -32,6 +32,7 @@ pub(crate) fn judge_images(evidence: &Evidence, story: &Story, find: &mut impl F
         if !tag.own.is_empty() {
             judge_own(evidence, &tag, &shown, story, find);
         }
+        judge_floating(&tag, &shown, story, find);
         judge_order(evidence, &tag, &shown, find);
         judge_withdrawn(&tag, &shown, story, find);
     }
@@ -133,6 +134,28 @@ fn judge_own(
         && !leads_to_released(image)
     {
         find("unreleased", format!("{shown} floats to {}, which is not released", image.digest));
+    }
+}
+
+/// Each time that Slipway has set a floating tag, a row says from what to what. An image that is approved and not released may
+/// have its row yet to come.
+fn judge_floating(tag: &Tag<'_>, shown: &str, story: &Story, find: &mut impl FnMut(&'static str, String)) {
+    if tag.is_final || tag.own.is_empty() || tag.name.starts_with("sha256-") {
+        return;
+    }
+    let told: Vec<_> = story.floated.iter().filter(|floated| floated.tag == tag.name).collect();
+    let is_released = |said: &&Said| {
+        let mut released = story.released.iter();
+        released.any(|of| of.is_image && of.under == said.under && of.digest == said.digest)
+    };
+    let pending = story.approved.iter().filter(|said| said.is_image && !is_released(said)).count();
+    let unknown = story.untold + pending;
+    let named = |digest: &&&str| told.iter().any(|floated| floated.digests.iter().any(|of| of == **digest));
+    let unnamed: Vec<_> = tag.digests.iter().filter(|digest| !named(digest)).collect();
+    if tag.own.len() > told.len() + unknown {
+        find("unspoken", format!("{shown} was set {} times, and rows tell of {}", tag.own.len(), told.len()));
+    } else if unnamed.len() > tag.others + unknown {
+        find("unspoken", format!("{shown} has led to {unnamed:?}, and no row says so"));
     }
 }
 
