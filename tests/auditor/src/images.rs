@@ -59,7 +59,8 @@ fn is_told(evidence: &Evidence, story: &Story, push: &Push) -> bool {
 }
 
 /// Whether the audit says why something public was deleted. It names the final tag and the image: with that go floating tags that led
-/// there and have nowhere else to lead, and parts, which Slipway must have brought itself.
+/// there and have nowhere else to lead, and parts. Those Slipway must have brought itself, or whoever published an image by hand that
+/// then counted as released outside.
 fn is_told_of_public(evidence: &Evidence, story: &Story, push: &Push) -> bool {
     let told = |what: &str| is_told_of(&evidence.audits, &["withdr"], what);
     let brought = || {
@@ -67,10 +68,32 @@ fn is_told_of_public(evidence: &Evidence, story: &Story, push: &Push) -> bool {
         pushes.any(|of| of.adds && evidence.is_own(of) && of.repository == push.repository && of.name == push.name)
     };
     match push.name.strip_prefix("sha256:") {
-        Some(digest) => told(digest) || (told("") && brought()),
+        Some(digest) => told(digest) || (told("") && brought()) || came_from_outside(evidence, story, push),
         None if story.names_tag(&push.name) => told(&push.name),
         None => told("") && brought(),
     }
+}
+
+/// Whether something is a part of an image that was released outside and taken back: whoever set its tag by hand has sent it right
+/// before, as programs do that copy an image.
+fn came_from_outside(evidence: &Evidence, story: &Story, part: &Push) -> bool {
+    let is_outside = |gone: &&Said| {
+        let mut released = story.released.iter().filter(|said| said.is_image && said.outside);
+        gone.is_image && released.any(|said| said.under == gone.under && said.digest == gone.digest)
+    };
+    let gone: BTreeSet<&str> = story.withdrawn.iter().filter(is_outside).map(|gone| gone.under.as_str()).collect();
+    let by_hand = evidence.pushes.iter().filter(|push| push.adds && !evidence.is_own(push));
+    let mut sent = BTreeSet::new();
+    for push in by_hand.filter(|push| push.repository == part.repository) {
+        if push.name.starts_with("sha256:") {
+            sent.insert(&push.name);
+        } else if gone.contains(push.name.as_str()) && sent.contains(&part.name) {
+            return true;
+        } else {
+            sent.clear();
+        }
+    }
+    false
 }
 
 fn tags<'a>(evidence: &'a Evidence, story: &Story) -> Vec<Tag<'a>> {

@@ -93,7 +93,7 @@ pub(crate) struct Said {
     pub(crate) digest: String,
     /// For people.
     pub(crate) whose: String,
-    outside: bool,
+    pub(crate) outside: bool,
 }
 
 /// What a row says of a floating tag.

@@ -354,6 +354,18 @@ fn withdraw_newer(h: &mut History) {
     h.evidence.tagged = vec![tagged("1.0", "image"), tagged("latest", "image")];
 }
 
+/// Somebody publishes a newer image by hand, after one of their own. It counts as released, and is taken back with its part.
+fn withdraw_from_outside(h: &mut History) {
+    let [sha, part, theirs] = ["newer", "newer part", "theirs"].map(|name| format!("sha256:{}", digest(name)));
+    let sent = [theirs.as_str(), "theirs", part.as_str(), "1.1"];
+    h.evidence.pushes.extend(sent.map(|name| push(50_000, name, true, "skopeo/1.9.3")));
+    h.rows.push((51_000, "adopted", "1.1/app", json!({ "tag": "1.1", "digest": sha, "outside": true })));
+    h.rows.push((60_000, "withdrawn", "1.1/app", json!({ "tag": "1.1", "digest": sha, "floating": [] })));
+    h.evidence.pushes.extend([&sha, &part].map(|name| push(59_000, name, false, "Slipway/0.1.0")));
+    h.evidence.images.push(image("theirs", "theirs"));
+    h.evidence.tagged.push(tagged("theirs", "theirs"));
+}
+
 #[test]
 fn nothing_is_found_where_nothing_is_wrong_with_images() {
     assert_eq!(broken(right_image()), [""; 0]);
@@ -370,6 +382,7 @@ fn nothing_is_found_where_nothing_is_wrong_with_images() {
             h.evidence.pushes.insert(0, push(28_000, &part, true, "Slipway/0.1.0"));
             h.evidence.pushes.extend([part.as_str(), "latest"].map(|name| push(49_500, name, false, "Slipway/0.1.0")));
         }),
+        ("one that was released outside is taken back with the parts that somebody else sent", withdraw_from_outside),
         ("a newer one is released, and a floating tag follows", release_newer),
         ("a floating tag follows, and rows are older than the word for it", |h| {
             release_newer(h);
@@ -527,6 +540,22 @@ const WRONG_IMAGES: &[(&str, Change, &[&str])] = &[
         "an image of which a part is missing",
         |h| h.evidence.images[0].lacks = vec!["sha256:0".to_owned()],
         &["not-whole"],
+    ),
+    (
+        "an image of somebody else that was deleted with one that was released outside",
+        |h| {
+            withdraw_from_outside(h);
+            h.evidence.pushes.push(push(59_500, &format!("sha256:{}", digest("theirs")), false, "Slipway/0.1.0"));
+        },
+        &["unspoken"],
+    ),
+    (
+        "the parts of an image that was called released by Slipway, and came from somebody else",
+        |h| {
+            withdraw_from_outside(h);
+            h.rows[3].3["outside"] = json!(false);
+        },
+        &["unspoken"],
     ),
     (
         "an image of somebody else that was deleted with one that was withdrawn",
