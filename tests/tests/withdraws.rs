@@ -322,6 +322,22 @@ fn an_image_is_had_until_it_is_withdrawn_its_floating_tags_lead_back_and_what_st
         assert_eq!(harbour.served(tag).as_deref(), Some(kept.digest.as_str()), "{tag}");
     }
     assert_eq!(harbour.served("17.4.0").as_deref(), Some(foreign.digest.as_str()), "what is not ours stays");
+    // The audit has every move of a floating tag.
+    let floated = |action: &str, subject: &str| {
+        let rows = world.audit(release.project);
+        let row = rows.iter().find(|row| row["action"] == action && row["subject"] == subject).expect("a row");
+        let details: Value = serde_json::from_str(row["details"].as_str().expect("text")).expect("JSON");
+        let mut floating = details["floating"].as_array().expect("an image's").clone();
+        floating.sort_by_key(|of| of["tag"].to_string());
+        floating
+    };
+    let moved = |before: Option<&str>, after: Option<&str>| {
+        ["17.3", "latest"].map(|tag| json!({ "tag": tag, "before": before, "after": after }))
+    };
+    let (good, wrong) = (Some(kept.digest.as_str()), Some(bad.digest.as_str()));
+    assert_eq!(floated("released", "17.3.0/app"), moved(None, good));
+    assert_eq!(floated("released", "17.3.1/app"), moved(good, wrong));
+    assert_eq!(floated("withdrawn", "17.3.1/app"), moved(wrong, good));
     let stored = |digest: &str| harbour.public().blob_file(digest.trim_start_matches("sha256:")).exists();
     assert!(stored(&bad.digest), "nothing has deleted its bytes yet");
     collect_garbage(&harbour);
@@ -338,6 +354,7 @@ fn an_image_is_had_until_it_is_withdrawn_its_floating_tags_lead_back_and_what_st
     for tag in ["17.3.0", "latest", "17.3"] {
         assert_eq!(harbour.served(tag), None, "{tag}");
     }
+    assert_eq!(floated("withdrawn", "17.3.0/app"), moved(good, None));
 
     // The tag never comes to mean another image.
     let next = world.release("17.3.1-2");

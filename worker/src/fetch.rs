@@ -8,7 +8,7 @@ use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
 use slipway_core::api::{
-    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, WithdrawalRequest,
+    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, Strangers, WithdrawalRequest,
 };
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
@@ -228,6 +228,11 @@ async fn api(
         }
         (Method::Get, ["projects", project, "strangers"]) => {
             strangers::shown(env, config, asking.project(project).await?).await
+        }
+        (Method::Post, ["projects", project, "strangers"]) => {
+            let project = asking.project(project).await?;
+            let list: Strangers = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            strangers::recall(env, config, project, list, asking.caller()?).await
         }
         (Method::Post, ["projects", project, "adoptions"]) => {
             let project = asking.project(project).await?;

@@ -5,7 +5,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use slipway_core::api::{self, AdoptionRequest, ReleasePatch};
+use slipway_core::api::{self, AdoptionRequest, ReleasePatch, SweptRepository};
 use slipway_core::audit::Format;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
@@ -188,6 +188,8 @@ pub(crate) enum ToAccount {
     },
     /// Take strangers for known.
     Adopt { asked: Box<AdoptionRequest>, actor: String },
+    /// Take for strangers again what was one before a restore.
+    Recall { list: Box<SweptRepository>, actor: String },
 }
 
 /// To the directory.

@@ -20,7 +20,7 @@ use slipway_core::report::{
 };
 use slipway_core::route::Site;
 use slipway_core::stop::Stopped;
-use slipway_core::store::{Courier, NotShipped};
+use slipway_core::store::{Courier, Floated, NotShipped};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_ledger::{Ask, LedgerError, Sql, Task, Work};
@@ -374,6 +374,10 @@ async fn run<S: Sql>(
         task.tried(at, act, ended, report.problem.clone(), now);
     }
     report.attempts.clone_from(&task.attempts);
+    // What it said on its way would be told with every change of it.
+    if !report.state.is_moving() {
+        report.floating.clone_from(&task.floating);
+    }
     task.patience = before.after(&outcome, now);
     let due_at = match next {
         Next::Settled => None,
@@ -580,6 +584,12 @@ impl<S: Sql, H: PackageHost> Courier for Run<'_, S, H> {
 
     fn arrived(&self, bytes: u64) {
         self.arrived.set(self.arrived.get().saturating_add(bytes));
+    }
+
+    fn floats(&self, floated: Vec<Floated>) -> bool {
+        let mut task = self.task.borrow_mut();
+        Floated::add(&mut task.floating, floated);
+        self.work.began(&task).is_ok()
     }
 }
 

@@ -14,7 +14,7 @@ use slipway_core::config::{Config, Project};
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::Slot;
 use slipway_core::release::Version;
-use slipway_core::store::FloatsBack;
+use slipway_core::store::{Floated, FloatsBack};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::{
@@ -281,9 +281,10 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
         self.host.may_withdraw(&withdrawal).await.map_err(|error| silent(&error))
     }
 
-    fn begins(&self, floats: &[FloatsBack]) -> bool {
+    fn begins(&self, floats: &[FloatsBack], floated_now: Vec<Floated>) -> bool {
         let mut task = self.task.borrow_mut();
         task.begun = true;
+        Floated::add(&mut task.floating, floated_now);
         for note in floated(floats) {
             if !task.notes.contains(&note) {
                 task.notes.push(note);

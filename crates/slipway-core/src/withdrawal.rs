@@ -20,7 +20,7 @@ use crate::promotion::Slot;
 use crate::release::{Key, Maturity, Version};
 use crate::route::Site;
 use crate::stop::Stopped;
-use crate::store::{Beside, FloatsBack, Removed, Store};
+use crate::store::{Beside, Floated, FloatsBack, Removed, Store};
 use crate::time::Timestamp;
 use crate::trouble::{Trouble, TroubleKind};
 
@@ -78,8 +78,8 @@ pub trait Withdraws {
     /// Asks the project's record whether the act may begin now.
     async fn may_withdraw(&self) -> Result<MayWithdraw, Trouble>;
 
-    /// The act begins. It is written down before this returns; `false` when it cannot be.
-    fn begins(&self, floats: &[FloatsBack]) -> bool;
+    /// The act begins, and what becomes of floating tags. It is written down before this returns; `false` when it cannot be.
+    fn begins(&self, floats: &[FloatsBack], floated: Vec<Floated>) -> bool;
 
     /// The act has ended, or was not begun. The slot goes back.
     async fn ended(&self);
@@ -155,7 +155,12 @@ pub async fn withdraw(
         };
         let beside = beside(withdrawal, &released);
         let floats = store.floats_back(http, name, withdrawal.digest, &beside).await.map_err(Outcome::Troubled)?;
-        if !host.begins(&floats) {
+        let floated = floats.iter().map(|FloatsBack { tag, to }| Floated {
+            tag: tag.to_string(),
+            before: Some(withdrawal.digest),
+            after: to.as_ref().and_then(|to| beside.released.get(to)).copied(),
+        });
+        if !host.begins(&floats, floated.collect()) {
             let what = format!("cannot write down that the withdrawal of `{}` begins", withdrawal.filename);
             return Err(Outcome::Troubled(Trouble::passing(what)));
         }
@@ -225,6 +230,9 @@ pub struct WithdrawalReport {
     pub state: WithdrawalState,
     /// What was done besides, and what stays, a sentence each.
     pub notes: Vec<String>,
+    /// The floating tags that were set back, or taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floating: Vec<Floated>,
     /// What is in its way.
     pub problem: Option<Problem>,
 }
@@ -487,7 +495,7 @@ mod tests {
             Ok(self.may.clone().unwrap_or(MayWithdraw::Now { released: BTreeMap::new() }))
         }
 
-        fn begins(&self, _floats: &[FloatsBack]) -> bool {
+        fn begins(&self, _floats: &[FloatsBack], _floated: Vec<Floated>) -> bool {
             self.begun.set(true);
             true
         }

@@ -17,6 +17,7 @@ use slipway_core::time::Timestamp;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 use slipway_wire::Digest;
 
+use super::progress::floated;
 use super::{LedgerError, Record, coded, named_target, parse, subject};
 use crate::sql::{Row, Sql, Value};
 
@@ -345,7 +346,9 @@ impl<S: Sql> Record<S> {
             )?;
             let (word, name) = named_target(distro);
             let code = seen.problem.as_ref().map(|problem| problem.code.as_str());
-            let details = serde_json::json!({ (word): name, "digest": digest, "notes": seen.notes, "problem": code });
+            let mut details =
+                serde_json::json!({ (word): name, "digest": digest, "notes": seen.notes, "problem": code });
+            floated(&mut details, distro, &seen.floating);
             match seen.state {
                 WithdrawalState::UnderWay => self.bump(version)?,
                 WithdrawalState::Withdrawn => {

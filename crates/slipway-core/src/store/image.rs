@@ -15,7 +15,7 @@ use slipway_oci::{
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Beside, Courier, FloatsBack, Kept, NotShipped, Removed, Shipment, misplaced};
+use super::{Beside, Courier, Floated, FloatsBack, Kept, NotShipped, Removed, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
@@ -266,7 +266,23 @@ impl Registry {
             return Err(Trouble::passing(format!("the image {} has no manifest", shipment.digest)).into());
         };
         let floating = self.floating(http, &telling, name).await?;
-        tag(http, target, manifest, &floating).await.map_err(not_copied)?;
+        let mut moved = Vec::new();
+        for tag in &floating {
+            let before = self.led_to(http, &telling, tag).await?;
+            if before != Some(shipment.digest) {
+                moved.push((tag.clone(), before));
+            }
+        }
+        let floated = |(tag, before): &(Tag, Option<Digest>)| Floated {
+            tag: tag.to_string(),
+            before: *before,
+            after: Some(shipment.digest),
+        };
+        if !moved.is_empty() && !courier.floats(moved.iter().map(floated).collect()) {
+            return Err(Trouble::passing("cannot write down that floating tags move").into());
+        }
+        let moved: Vec<Tag> = moved.into_iter().map(|(tag, _)| tag).collect();
+        tag(http, target, manifest, &moved).await.map_err(not_copied)?;
         // When the final tag is there, nobody comes back for these.
         for moved in floating {
             let found = self.find(http, &telling, &moved.clone().into()).await?;
@@ -397,6 +413,14 @@ impl Registry {
         }
         let here = Shelf { session: &session, repository };
         removed(remove_with(http, here, &name.clone().into(), digest, &Kept::default(), &with).await)
+    }
+
+    /// Where a tag leads, if it is there.
+    async fn led_to(&self, http: &impl Http, session: &Session<'_>, tag: &Tag) -> Result<Option<Digest>, Trouble> {
+        match self.find(http, session, &tag.clone().into()).await? {
+            Seen::Digest(digest) => Ok(Some(digest)),
+            Seen::Nothing | Seen::WithoutDigest => Ok(None),
+        }
     }
 
     /// Whether a final tag leads to this image. One that leads to another is taken.

@@ -6,6 +6,7 @@ use std::fmt;
 
 use futures_util::future::join;
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
 pub use slipway_oci::{Artifact, Kept};
 use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
@@ -148,6 +149,11 @@ pub trait Courier {
 
     /// So many bytes more have arrived.
     fn arrived(&self, _bytes: u64) {}
+
+    /// Floating tags are about to be set. They are written down before this returns; `false` when they cannot be.
+    fn floats(&self, _floated: Vec<Floated>) -> bool {
+        true
+    }
 }
 
 /// Why a file is not known to have arrived. The next look at the public place says what is so.
@@ -200,6 +206,28 @@ pub struct FloatsBack {
     /// The final tag of the newest version that is left of those that Slipway released. `None`: there is none, so the tag
     /// goes, too.
     pub to: Option<Tag>,
+}
+
+/// A floating tag that was set, or taken away: written down before that is done, since nothing tells of it afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floated {
+    /// The tag.
+    pub tag: String,
+    /// Where it led.
+    pub before: Option<Digest>,
+    /// Where it leads from then on. `None`: it is gone.
+    pub after: Option<Digest>,
+}
+
+impl Floated {
+    /// Adds what is done next. Whoever was cut off before it was done does the same again.
+    pub fn add(all: &mut Vec<Self>, more: Vec<Self>) {
+        for floated in more {
+            if !all.contains(&floated) {
+                all.push(floated);
+            }
+        }
+    }
 }
 
 impl From<Trouble> for NotShipped {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use slipway_core::api::WithdrawalState;
 use slipway_core::promotion::{May, MayEnd};
+use slipway_core::store::Floated;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 
 use super::*;
@@ -37,7 +38,7 @@ fn ask(record: &Record<Database>) -> Result<Vec<Withdrawal>, LedgerError> {
 fn tell(record: &Record<Database>, withdrawal: &Withdrawal, count: u64, state: WithdrawalState) -> bool {
     let problem = (state == WithdrawalState::NotWithdrawn)
         .then(|| Code::NotWithdrawable.problem("It does not.", Visible::Done, None));
-    let report = WithdrawalReport { count, state, notes: Vec::new(), problem };
+    let report = WithdrawalReport { count, state, notes: Vec::new(), floating: Vec::new(), problem };
     record.withdrawal_seen(withdrawal, &report, NOW).expect("a row")
 }
 
@@ -107,6 +108,28 @@ fn one_that_could_not_be_done_leaves_the_target_released_and_may_be_asked_for_ag
     assert_eq!(state(&record), TargetState::Released);
     let second = ask(&record).expect("again").remove(0);
     assert!(second.number > first.number);
+}
+
+#[test]
+fn the_row_of_what_was_taken_back_has_the_floating_tags_that_were_set_back_or_are_gone() {
+    let record = released();
+    let withdrawal = ask(&record).expect("it is released").remove(0);
+    let (bad, older) = (Digest::of(b"deb"), Digest::of(b"older"));
+    let floating = vec![
+        Floated { tag: "latest".to_owned(), before: Some(bad), after: Some(older) },
+        Floated { tag: "17.3".to_owned(), before: Some(bad), after: None },
+    ];
+    let state = WithdrawalState::Withdrawn;
+    let report = WithdrawalReport { count: 1, state, notes: Vec::new(), floating, problem: None };
+    assert!(record.withdrawal_seen(&withdrawal, &report, NOW).expect("a row"));
+    let row = entries(record.sql(), 1, 100).expect("rows").pop().expect("a row").event;
+    let details: serde_json::Value = serde_json::from_str(&row.details).expect("JSON");
+    let (bad, older) = (bad.to_string(), older.to_string());
+    let expected = serde_json::json!([
+        { "tag": "latest", "before": bad, "after": older },
+        { "tag": "17.3", "before": bad, "after": null },
+    ]);
+    assert_eq!((row.action.as_str(), &details["floating"]), ("withdrawn", &expected));
 }
 
 #[test]
