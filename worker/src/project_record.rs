@@ -340,10 +340,12 @@ impl ProjectRecord {
 
     async fn measured(&self, project_id: u64) -> Answer {
         self.know_id(project_id)?;
-        let record = self.record()?.measured(clock::now())?;
+        let now = clock::now();
+        let unsigned = heads::unsigned_seconds(self.record()?, &*settings::config()?, now)?;
+        let record = self.record()?.measured(now)?;
         let armed = self.state.storage().get_alarm().await?;
         let late = armed.map_or(0, |at| clock::now().since(Timestamp(at)).as_secs());
-        json(200, &MeasuredProject { record, alarm_late_seconds: late })
+        json(200, &MeasuredProject { record, alarm_late_seconds: late, audit_unsigned_seconds: unsigned })
     }
 
     /// Has the alarm come at once. One that comes as soon anyway is left: to arm it again would put it off, once for every

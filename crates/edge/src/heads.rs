@@ -21,6 +21,19 @@ pub fn due<S: Sql>(record: &Record<S>, config: &Config, now: Timestamp) -> Resul
     Ok(audit::head_due(record.sql(), now)?)
 }
 
+/// For how long the oldest row has been written that no head proves. Zero while every row is under one; `None` where nothing is
+/// signed.
+pub fn unsigned_seconds<S: Sql>(
+    record: &Record<S>,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Option<u64>, LedgerError> {
+    if config.edge.signing_key.is_none() || record.project_id()?.is_none() || record.awaits_start()? {
+        return Ok(None);
+    }
+    Ok(Some(audit::unsigned_since(record.sql())?.map_or(0, |since| now.since(since).as_secs())))
+}
+
 /// Signs the head that is due. Says when to try again what could not be signed.
 pub async fn sign<S: Sql>(
     record: &Record<S>,
