@@ -23,12 +23,7 @@ pub(crate) async fn answer(env: &Env, config: &Config) -> Answer {
     let projects = join_all(
         config.projects.iter().map(async |project| (project.name.to_string(), of_project(env, project.id).await)),
     );
-    let places = join_all(
-        config
-            .places
-            .keys()
-            .map(async |place| (place.clone(), of_place(env, config, place).await)),
-    );
+    let places = join_all(config.places.keys().map(async |place| (place.clone(), of_place(env, config, place).await)));
     let switch = number::<Turned>(message::directory(env), &ToDirectory::Word);
     let ((projects, places), switch) = join(join(projects, places), switch).await;
     let switch = switch.map(|turned| (turned.word, u64::try_from(turned.untold.len()).unwrap_or(u64::MAX)));

@@ -16,6 +16,7 @@ use slipway_core::cargo::{Cargo, TargetName, staged_under};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
+use slipway_core::log::Entry;
 use slipway_core::promotion::{Order, Slot};
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
@@ -897,8 +898,8 @@ impl ProjectHost for Host<&ProjectRecord> {
         signing::key(&self.object.env).await
     }
 
-    fn log(&self, line: &str) {
-        crate::log::trouble!("{line}");
+    fn write(&self, entry: &Entry<'_>) {
+        crate::log::write(entry);
     }
 }
 

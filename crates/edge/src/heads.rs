@@ -5,6 +5,7 @@
 
 use slipway_core::audit::Head;
 use slipway_core::config::Config;
+use slipway_core::log::{Entry, audit_work};
 use slipway_core::signing::SigningError;
 use slipway_core::time::Timestamp;
 use slipway_ledger::{LedgerError, Record, Sql, audit};
@@ -54,7 +55,8 @@ pub async fn sign<S: Sql>(
     match signed.await {
         Ok(note) => audit::keep_head(record.sql(), &head, &note.to_string())?,
         Err(error) => {
-            host.log(&format!("the audit's row {sequence} cannot be signed: {error}"));
+            let what = format!("the audit's row {sequence} cannot be signed: {error}");
+            host.write(&Entry::trouble(project, audit_work(project), &what));
             return Ok(Some(host.now() + SWEEP));
         }
     }

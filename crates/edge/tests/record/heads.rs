@@ -57,6 +57,7 @@ fn what_cannot_be_signed_is_told_in_the_log_and_tried_again_a_minute_later() {
     assert_eq!(heads(&edge), []);
     let [line] = &edge.logged("cannot be signed")[..] else { panic!("one line") };
     assert!(line.contains("`SIGNING_KEY` is not set"), "{line}");
+    assert!(line.contains(r#""work":"1001/audit","project":1001"#), "{line}");
     edge.host.has_key.set(true);
     edge.passes(MINUTE);
     edge.drives();
