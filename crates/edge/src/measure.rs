@@ -261,6 +261,22 @@ mod tests {
         assert!(!text.contains("slipway_repository_read_seconds{"), "it was never read whole: {text}");
     }
 
+    /// Those of the isolate that answers: the Worker counts them by itself.
+    const OF_AN_ISOLATE: [&str; 2] = ["slipway_refused_total", "slipway_answered_total"];
+
+    #[test]
+    fn every_number_is_in_the_operators_page_and_every_row_of_its_table_is_of_one() {
+        let page = include_str!("../../../docs/operators/metrics-and-logs.md");
+        let rows = page.lines().filter(|line| line.starts_with("| `slipway_") && !line.contains(['>', '=']));
+        let named = rows.flat_map(|row| row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2));
+        let named: std::collections::BTreeSet<&str> = named.collect();
+        let (by, reason, at) = (String::new(), String::new(), slipway_core::time::Timestamp(0));
+        let word = Word { number: 0, stopped: None, by, reason, at };
+        let text = text(&families(&Deployment { switch: Some((word, 0)), ..Deployment::default() }));
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        assert_eq!(named, types.chain(OF_AN_ISOLATE).collect());
+    }
+
     #[test]
     fn no_name_stands_twice_and_each_counter_is_called_a_total() {
         let text = text(&families(&Deployment::default()));
