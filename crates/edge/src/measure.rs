@@ -38,11 +38,17 @@ pub struct Deployment {
 type Number = fn(&MeasuredProject) -> u64;
 type Place = fn(&account::Measured) -> u64;
 
+fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family::new(name, Kind::Gauge, help)
+}
+
+fn counter(name: &'static str, help: &'static str) -> Family {
+    Family::new(name, Kind::Counter, help)
+}
+
 /// The numbers, in a fixed order.
 pub fn families(deployment: &Deployment) -> Vec<Family> {
-    let Deployment { projects, places, limits, switch } = deployment;
-    let gauge = |name, help| Family::new(name, Kind::Gauge, help);
-    let counter = |name, help| Family::new(name, Kind::Counter, help);
+    let Deployment { projects, places, switch, .. } = deployment;
 
     let mut answers = gauge("slipway_answers", "Whether a part of the edge has answered: 1, or 0.");
     for (name, numbers) in projects {
@@ -63,6 +69,14 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
         );
     }
 
+    of_projects(deployment, &mut families);
+    of_places(deployment, &mut families);
+    families
+}
+
+/// Those of every project that has answered.
+fn of_projects(deployment: &Deployment, families: &mut Vec<Family>) {
+    let Deployment { projects, .. } = deployment;
     let known = || projects.iter().filter_map(|(name, numbers)| Some((name.as_str(), numbers.as_ref()?)));
     let mut by = |mut family: Family, label: &'static str, of: &dyn Fn(&MeasuredProject) -> Vec<(String, u64)>| {
         for (project, numbers) in known() {
@@ -92,13 +106,6 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
     by(gauge("slipway_staged_bytes", "Bytes that are staged, as declared."), "place", &|of| {
         pairs(&of.record.staged_bytes)
     });
-
-    let mut limit =
-        gauge("slipway_staged_bytes_limit", "Bytes that a place's plan has room for, of all projects together.");
-    for (place, bytes) in limits {
-        limit.add(&[("place", place)], *bytes);
-    }
-    families.push(limit);
 
     let mut unsigned =
         gauge("slipway_audit_unsigned_seconds", "How long the oldest row of the audit is under no signed head.");
@@ -147,6 +154,17 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
         }
         families.push(family);
     }
+}
+
+/// Those of every place that has answered, and what the operator has said of places.
+fn of_places(deployment: &Deployment, families: &mut Vec<Family>) {
+    let Deployment { places, limits, .. } = deployment;
+    let mut limit =
+        gauge("slipway_staged_bytes_limit", "Bytes that a place's plan has room for, of all projects together.");
+    for (place, bytes) in limits {
+        limit.add(&[("place", place)], *bytes);
+    }
+    families.push(limit);
 
     let numbers: [(Family, Place); 4] = [
         (gauge("slipway_transfers", "Transfers that run to a place."), |of| of.lent),
@@ -179,7 +197,6 @@ pub fn families(deployment: &Deployment) -> Vec<Family> {
         }
     }
     families.extend([endings, strangers, read]);
-    families
 }
 
 #[cfg(test)]
@@ -239,10 +256,12 @@ mod tests {
         let mut project = MeasuredProject::default();
         project.record.deletions = [("deleted".to_owned(), 5), ("not-deleted".to_owned(), 1)].into();
         project.record.withdrawals = [("withdrawn".to_owned(), 2), ("not_withdrawn".to_owned(), 1)].into();
-        let mut place = account::Measured::default();
-        place.endings = [("busy".to_owned(), 4)].into();
         let of = account::MeasuredRepository { strangers: 3, read_seconds_ago: None };
-        place.repositories = [("acme/stable".to_owned(), of)].into();
+        let place = account::Measured {
+            endings: [("busy".to_owned(), 4)].into(),
+            repositories: [("acme/stable".to_owned(), of)].into(),
+            ..account::Measured::default()
+        };
         let text = text(&families(&Deployment {
             projects: vec![("tug".to_owned(), Some(project))],
             places: vec![("public".to_owned(), Some(place))],
