@@ -35,6 +35,8 @@ const TELL_LIMIT: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 3;
 /// Which folder all objects are kept in, where whoever runs workerd says so.
 const FOLDER: &str = "SLIPWAY_FOLDER";
+/// How the name of one begins of which its operator says that what is in it was put back.
+const RESTORED: &str = "restored-";
 
 #[durable_object(alarm)]
 pub struct Directory {
@@ -79,9 +81,11 @@ impl DurableObject for Directory {
 impl Directory {
     fn open(&self) -> std::result::Result<(), Problem> {
         migrate(&self.sql, &[FIRST, SIGNED_OUT, switch::SCHEMA, switch::MEMORY])?;
-        if let Ok(folder) = self.env.var(FOLDER)
-            && switch::kept_in(&self.sql, &folder.to_string(), self.used()?, &projects()?, clock::now())?
-        {
+        let Ok(folder) = self.env.var(FOLDER) else { return Ok(()) };
+        let folder = folder.to_string();
+        // What was put back may have lost this directory, which then knows nothing of before.
+        let used = if folder.starts_with(RESTORED) { Used::Before } else { self.used()? };
+        if switch::kept_in(&self.sql, &folder, used, &projects()?, clock::now())? {
             crate::log::trouble!("what Slipway knows was restored or copied: everything is stopped");
         }
         Ok(())

@@ -16,6 +16,7 @@ use slipway_core::cargo::{Cargo, TargetName, staged_under};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
+use slipway_core::log::Entry;
 use slipway_core::promotion::{Order, Slot};
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
@@ -336,10 +337,12 @@ impl ProjectRecord {
 
     async fn measured(&self, project_id: u64) -> Answer {
         self.know_id(project_id)?;
-        let record = self.record()?.measured(clock::now())?;
+        let now = clock::now();
+        let unsigned = heads::unsigned_seconds(self.record()?, &*settings::config()?, now)?;
+        let record = self.record()?.measured(now)?;
         let armed = self.state.storage().get_alarm().await?;
         let late = armed.map_or(0, |at| clock::now().since(Timestamp(at)).as_secs());
-        json(200, &MeasuredProject { record, alarm_late_seconds: late })
+        json(200, &MeasuredProject { record, alarm_late_seconds: late, audit_unsigned_seconds: unsigned })
     }
 
     /// Has the alarm come at once. One that comes as soon anyway is left: to arm it again would put it off, once for every
@@ -900,8 +903,8 @@ impl ProjectHost for Host<&ProjectRecord> {
         signing::key(&self.object.env).await
     }
 
-    fn log(&self, line: &str) {
-        crate::log::trouble!("{line}");
+    fn write(&self, entry: &Entry<'_>) {
+        crate::log::write(entry);
     }
 }
 

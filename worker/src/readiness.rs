@@ -12,7 +12,7 @@ use worker::{Env, Response};
 
 use crate::answer::{Answer, Problem, secret_json};
 use crate::message::{self, ToDirectory, Turned, ask};
-use crate::{clock, settings};
+use crate::{clock, settings, signing};
 
 /// How long what was found is told again. Each look asks GitLab and the package servers once for each of their tokens.
 const AGE_MAX: Duration = Duration::from_mins(1);
@@ -23,7 +23,7 @@ thread_local! {
     static FOUND: RefCell<Option<(Timestamp, Readiness)>> = const { RefCell::new(None) };
 }
 
-/// Ready means: the configuration and every secret that it names are there.
+/// Ready means: the configuration and every secret that it names are there, and what is to be signed can be.
 pub(crate) async fn ready(env: &Env, config: &Config) -> Answer {
     settings::edge_key(env)?;
     let public = config.gitlab.keys.as_deref();
@@ -33,6 +33,11 @@ pub(crate) async fn ready(env: &Env, config: &Config) -> Answer {
         } else {
             settings::secret(env, name)?;
         }
+    }
+    // One that is set and cannot be used lets heads and attestations wait, which nobody would see. Why is for the log alone.
+    if let Err(error) = signing::key(env).await {
+        crate::log::trouble!("the signing key cannot be used: {error}");
+        return Err(Problem::new(503, "not-ready", "The edge is not ready; its log says why."));
     }
     // Being stopped is what an operator wanted, so it is no failure; who has stopped it, and why, is for those alone who may
     // read.

@@ -13,6 +13,7 @@ use http::StatusCode;
 use slipway_core::access::Player;
 use slipway_core::approval::{Approval, Candidate, Refusal, by_webhook, entitled, is_for_all};
 use slipway_core::config::{Config, Project};
+use slipway_core::log::{Entry, deployment_work, work};
 use slipway_core::time::Timestamp;
 use slipway_gitlab::webhook::Event;
 use slipway_gitlab::{Deployment, DeploysTo, GetDeployment, GetJob, Instance, Job, is_protected, role};
@@ -123,14 +124,14 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
                 let job = GetJob { instance: self.gitlab, project_id: self.project_id, job_id };
                 match call(self.host, &job).await {
                     Ok(job) => self.judge(hint, &job).await,
-                    Err(error) => self.unread(hint, &format!("job {job_id}"), &error),
+                    Err(error) => self.unread(hint, &error),
                 }
             }
             HintSubject::Deployment(deployment_id) => {
                 let deployment = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
                 match call(self.host, &deployment).await {
                     Ok(deployment) => self.deployed(hint, &deployment),
-                    Err(error) => self.unread(hint, &format!("deployment {deployment_id}"), &error),
+                    Err(error) => self.unread(hint, &error),
                 }
             }
         }
@@ -142,12 +143,19 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     }
 
     /// A hint was acknowledged, so it is given up only when GitLab itself says that nothing will come of it.
-    fn unread(&self, hint: Hint, what: &str, error: &CallError) -> Result<Gitlab, LedgerError> {
+    fn unread(&self, hint: Hint, error: &CallError) -> Result<Gitlab, LedgerError> {
         if planted(Planted::DropsAHint) {
             self.record.settle_hint(hint.id, "dropped")?;
             return Ok(Gitlab::Silent);
         }
-        let log = |then: &str| self.host.log(&format!("a webhook's {what} cannot be read: {error}; {then}"));
+        let (what, work) = match hint.subject {
+            HintSubject::Job(job_id) => (format!("job {job_id}"), work(self.project_id, job_id)),
+            HintSubject::Deployment(id) => (format!("deployment {id}"), deployment_work(self.project_id, id)),
+        };
+        let log = |then: &str| {
+            let what = format!("a webhook's {what} cannot be read: {error}; {then}");
+            self.host.write(&Entry::trouble(self.project_id, work.clone(), &what));
+        };
         let (of_all, tries_max) = patience(error);
         if hint.tries >= tries_max {
             log("it is given up");

@@ -7,6 +7,7 @@ use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
+use slipway_core::log::Entry;
 use slipway_core::promotion::{May, MayEnd, Order, Slot};
 use slipway_core::release::{Key, Version};
 use slipway_core::report::Report;
@@ -180,8 +181,8 @@ pub trait ProjectHost: Clock + Http {
     /// The edge's signing key. `None` where the operator has named none.
     async fn signer(&self) -> Result<Option<Self::Signer>, SigningError>;
 
-    /// A line for the operator.
-    fn log(&self, line: &str);
+    /// A line of the log.
+    fn write(&self, entry: &Entry<'_>);
 }
 
 /// What a future gives, if it does so within a while.

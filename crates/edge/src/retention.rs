@@ -78,9 +78,6 @@ pub trait StagingHost: ProjectHost {
     /// Deletes a file or an image from staging, if it has these bytes, and nothing that other images need. The work may be
     /// done whatever the answer. What is sent goes through `http`, which a stop ends.
     async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble>;
-
-    /// A line of the log.
-    fn write(&self, entry: &Entry<'_>);
 }
 
 /// A line of a run: what it has come to, of itself or of a package.

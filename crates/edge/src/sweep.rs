@@ -11,7 +11,7 @@
 //! Of a staging repository nothing is a stranger. Its pages are held against the records, so that thousands of staged packages
 //! are looked at in dozens of requests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -30,7 +30,7 @@ use slipway_ledger::{Row, Sql, SqlError, Value};
 use slipway_oci::Which;
 use slipway_wire::Digest;
 
-use crate::account::Account;
+use crate::account::{Account, MeasuredRepository};
 use crate::port::{AccountHost, SOON, Silent};
 use crate::reading::{self, Readings};
 
@@ -682,6 +682,20 @@ pub fn shown(account: &Account<impl Sql>, site: &Site, project_id: u64) -> Resul
     let all = all.first().map_or(Ok(0), |row| row.natural(0))?;
     shown.more = all.saturating_sub(as_count(shown.strangers.len()));
     Ok(shown)
+}
+
+/// Each repository that was ever read here, in numbers.
+pub(crate) fn measured(sql: &impl Sql, now: Timestamp) -> Result<BTreeMap<String, MeasuredRepository>, SqlError> {
+    let rows = sql.query(
+        "SELECT repository, ended_at, (SELECT COUNT(*) FROM strangers
+            WHERE strangers.repository = sweeps.repository AND (digest <> '' OR looks > 1)) FROM sweeps",
+        &[],
+    )?;
+    let of = |row: &Row| {
+        let ago = row.integer_or_null(1)?.map(|at| now.since(Timestamp(at)).as_secs());
+        Ok((row.text(0)?.to_owned(), MeasuredRepository { strangers: row.natural(2)?, read_seconds_ago: ago }))
+    };
+    rows.iter().map(of).collect()
 }
 
 /// Why strangers are not adopted.

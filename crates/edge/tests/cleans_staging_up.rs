@@ -167,7 +167,11 @@ impl ProjectHost for Host {
         Err(format!("there is no `{name}`"))
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, entry: &Entry<'_>) {
+        let work = entry.work.clone().expect("each line has the id of its run");
+        let text = |of: Option<&str>| of.unwrap_or_default().to_owned();
+        self.lines.borrow_mut().push((work, text(entry.state), text(entry.key)));
+    }
 }
 
 impl StagingHost for Host {
@@ -227,12 +231,6 @@ impl StagingHost for Host {
             }
         }
         if self.does.get() == Does::It { Ok(()) } else { Err(Trouble::passing("the connection broke")) }
-    }
-
-    fn write(&self, entry: &Entry<'_>) {
-        let work = entry.work.clone().expect("each line has the id of its run");
-        let text = |of: Option<&str>| of.unwrap_or_default().to_owned();
-        self.lines.borrow_mut().push((work, text(entry.state), text(entry.key)));
     }
 }
 

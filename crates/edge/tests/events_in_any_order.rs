@@ -154,7 +154,7 @@ impl ProjectHost for Host {
         Err(format!("there is no `{name}`"))
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 /// A record with three staged packages.

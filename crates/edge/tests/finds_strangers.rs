@@ -679,3 +679,18 @@ fn all_lines_about_one_reading_of_a_repository_have_one_id_also_after_a_kill_and
         assert!(lines[0].0 == lines[1].0 && lines[2].0 == lines[3].0 && lines[0].0 != lines[2].0, "{lines:?}");
     }
 }
+
+#[test]
+fn numbers_say_how_many_strangers_there_are_and_how_long_ago_each_repository_was_read_whole() {
+    let world = World::new();
+    world.has(STABLE, "known_1.0_amd64.deb", b"known");
+    world.sweeps();
+    for (name, contents) in [("one_1.0_amd64.deb", b"one"), ("two_1.0_amd64.deb", b"two")] {
+        world.has(STABLE, name, contents);
+    }
+    world.sweeps_again();
+    world.now.set(world.now.get() + Duration::from_secs(90));
+    let of = world.account.measured(world.now.get()).expect("numbers").repositories;
+    assert_eq!((of[STABLE].strangers, of[STAGING].strangers), (world.strangers().len() as u64, 0));
+    assert_eq!((of[STABLE].strangers, of[STABLE].read_seconds_ago), (2, Some(90)));
+}

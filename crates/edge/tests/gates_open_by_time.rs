@@ -86,7 +86,7 @@ impl ProjectHost for Host {
         Err(format!("`{name}` is not needed"))
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 #[test]

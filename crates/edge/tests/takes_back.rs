@@ -370,7 +370,7 @@ impl ProjectHost for World {
         Err(format!("there is no `{name}`"))
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 #[test]

@@ -102,6 +102,14 @@ pub fn last(sql: &impl Sql) -> Result<Option<(u64, Digest)>, SqlError> {
     rows.first().map(|row| Ok((row.natural(0)?, digest(row.text(1)?)?))).transpose()
 }
 
+/// When the oldest row was written that is under no head. `None` while every row is under one.
+pub fn unsigned_since(sql: &impl Sql) -> Result<Option<Timestamp>, SqlError> {
+    // Two rows by their numbers, however long the audit is.
+    let rows = sql
+        .query("SELECT at FROM audit WHERE sequence = 1 + (SELECT COALESCE(MAX(sequence), 0) FROM audit_heads)", &[])?;
+    rows.first().map(|row| Ok(Timestamp(row.integer(0)?))).transpose()
+}
+
 /// When the next head is due: at once after the first row and after many, and some minutes after one that no head proves.
 /// `None` while every row is under a head.
 pub fn head_due(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
@@ -251,6 +259,25 @@ mod tests {
         assert_eq!(signed(&[10, 20, 320, 330]), [(1, 10), (3, 320), (4, 630)]);
         let many: Vec<i64> = std::iter::once(0).chain((0..600).map(|row| 10 + row / 10)).collect();
         assert_eq!(signed(&many), [(1, 0), (257, 35), (513, 61), (601, 361)]);
+    }
+
+    #[test]
+    fn the_oldest_row_under_no_head_is_the_one_behind_the_newest_head() {
+        let database = Database::in_memory();
+        migrate(&database, &[SCHEMA, HEADS]).expect("the schema");
+        let unsigned = || unsigned_since(&database).expect("a look");
+        assert_eq!(unsigned(), None);
+        for second in 1..=3 {
+            append(&database, &Event { at: Timestamp(second * 1000), ..event("1.2.0") }).expect("a row");
+        }
+        for (signed, since) in [(0, Some(1)), (1, Some(2)), (2, Some(3)), (3, None)] {
+            if signed > 0 {
+                let edge = "https://slipway.example.com".parse().expect("an address");
+                let head = Head { edge, project: 1001, sequence: signed, hash: GENESIS, at: event("").at };
+                keep_head(&database, &head, "note").expect("a head");
+            }
+            assert_eq!(unsigned(), since.map(|second| Timestamp(second * 1000)), "signed up to {signed}");
+        }
     }
 
     #[test]

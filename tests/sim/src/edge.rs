@@ -901,7 +901,7 @@ impl ProjectHost for Edge {
         }
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 impl StagingHost for Edge {
@@ -951,8 +951,6 @@ impl StagingHost for Edge {
         let name = name.map_err(|error| Trouble::passing(error.to_string()))?;
         store.remove(http, &name, removal.digest, kept).await.map(drop)
     }
-
-    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 fn unread() -> Trouble {

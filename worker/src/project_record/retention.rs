@@ -190,8 +190,4 @@ impl StagingHost for Host<&ProjectRecord> {
             Removed::Other(found) => Err(Trouble::passing(format!("other bytes have its name by now: {found}"))),
         }
     }
-
-    fn write(&self, entry: &Entry<'_>) {
-        crate::log::write(entry);
-    }
 }

@@ -10,6 +10,7 @@ use slipway_core::api::{Problem, StagedFile};
 use slipway_core::cargo::Cargo;
 use slipway_core::config::Config;
 use slipway_core::inventory::Seen;
+use slipway_core::log::Entry;
 use slipway_core::promotion::{May, Order};
 use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::report::Report;
@@ -158,8 +159,9 @@ impl ProjectHost for Host {
         }
     }
 
-    fn log(&self, line: &str) {
-        self.log.borrow_mut().push(line.to_owned());
+    fn write(&self, entry: &Entry<'_>) {
+        assert!(entry.work.is_some() && entry.project == Some(PROJECT), "nobody knows what it is about: {entry:?}");
+        self.log.borrow_mut().push(entry.line(self.now.get()));
     }
 }
 

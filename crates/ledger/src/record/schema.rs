@@ -407,6 +407,10 @@ const NUMBERED_RUNS: &[&str] = &[
     "ALTER TABLE removals ADD COLUMN run INTEGER",
 ];
 
+/// A way to the audit's rows that tell of deletions, which are counted.
+const COUNTED: &[&str] =
+    &["CREATE INDEX deletions_in_audit ON audit (action) WHERE action IN ('deleted', 'not-deleted')"];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -429,4 +433,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     STARTED_IMPORTS,
     RUNS,
     NUMBERED_RUNS,
+    COUNTED,
 ];
