@@ -407,6 +407,9 @@ const NUMBERED_RUNS: &[&str] = &[
     "ALTER TABLE removals ADD COLUMN run INTEGER",
 ];
 
+/// What was to go with an image whose deletion is on its way.
+const PARTS_OF_IMAGES: &[&str] = &["ALTER TABLE removals ADD COLUMN parts TEXT"];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -429,4 +432,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     STARTED_IMPORTS,
     RUNS,
     NUMBERED_RUNS,
+    PARTS_OF_IMAGES,
 ];
