@@ -17,7 +17,7 @@ use slipway_core::release::{Maturity, Version};
 use slipway_core::retention::{Cause, Consent, Decision, Keep, RUN, Stage};
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
-use slipway_core::store::{Kept, Store};
+use slipway_core::store::{Around, Going, Kept, Look, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
@@ -84,6 +84,14 @@ struct Host {
     is_broken: Cell<bool>,
     /// The images that are there with all their parts.
     whole: RefCell<BTreeSet<Digest>>,
+    /// What images name, or what says something about them, and which of all that is there.
+    names: RefCell<BTreeMap<Digest, BTreeSet<Digest>>>,
+    there: RefCell<BTreeSet<Digest>>,
+    /// Whether an image goes before its parts: the registry deletes no tag by itself.
+    image_first: Cell<bool>,
+    /// How often somebody has looked at what goes with an image, and whether that can be told.
+    image_looks: Cell<u32>,
+    is_unclear: Cell<bool>,
     /// The images of the other project, and those that the last deletion was to keep.
     others: RefCell<Kept>,
     kept: RefCell<Kept>,
@@ -203,23 +211,63 @@ impl StagingHost for Host {
         Ok(self.whole.borrow().contains(&removal.digest))
     }
 
-    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble> {
-        *self.kept.borrow_mut() = kept.clone();
+    async fn look(&self, object: &StagedObject, around: Around<'_>) -> Result<Look, Trouble> {
+        *self.kept.borrow_mut() = around.kept.clone();
+        self.image_looks.set(self.image_looks.get() + 1);
+        if self.is_unclear.get() {
+            return Err(Trouble::passing("a tag is out of sight"));
+        }
+        let (names, staged, there) = (self.names.borrow(), self.staged.borrow(), self.there.borrow());
+        let others = names.iter().filter(|(other, _)| {
+            **other != object.digest && staged.values().any(|staged| staged == *other) && !around.gone.contains(other)
+        });
+        let needed: BTreeMap<Digest, String> = others
+            .flat_map(|(other, parts)| parts.iter().map(move |part| (*part, format!("the image {other}"))))
+            .collect();
+        if let Some(by) = needed.get(&object.digest) {
+            return Ok(Look::Needed(by.clone()));
+        }
+        let is_there = |part: &Digest| there.contains(part) && !around.gone.contains(part);
+        let left: BTreeSet<Digest> = around.parts.iter().copied().filter(is_there).collect();
+        let is_staged = staged.values().any(|staged| *staged == object.digest);
+        if !is_staged && left.is_empty() {
+            return Ok(Look::Absent);
+        }
+        // Of an image that is gone nobody knows any more what it named.
+        let own = names.get(&object.digest).filter(|_| is_staged).cloned().unwrap_or_default();
+        let own = own.into_iter().filter(is_there).chain(left).collect::<BTreeSet<Digest>>();
+        let (stays, parts): (Vec<Digest>, Vec<Digest>) = own.into_iter().partition(|part| needed.contains_key(part));
+        let stays = stays.into_iter().map(|part| (part, needed[&part].clone())).collect();
+        Ok(Look::Goes(Going { parts, stays, looks: 150, ..Going::default() }))
+    }
+
+    async fn parts_here(&self, removal: &Removal) -> Result<Vec<Digest>, Trouble> {
+        Ok(removal.parts.iter().copied().filter(|part| self.there.borrow().contains(part)).collect())
+    }
+
+    async fn remove(&self, http: &impl Http, removal: &Removal, going: &Going) -> Result<(), Trouble> {
         if self.dies.get() {
             return std::future::pending().await;
         }
-        let requests = if removal.cargo.file().is_some() { 1 } else { 2 };
-        for left in (0..requests).rev() {
+        let parts = going.parts.iter().copied().map(Some);
+        let is_file = removal.cargo.file().is_some();
+        // An image goes in parts, and it is the last of them, or the first.
+        let steps: Vec<Option<Digest>> = match self.image_first.get() {
+            true => [None].into_iter().chain(parts).collect(),
+            false => [Some(removal.digest)].into_iter().filter(|_| !is_file).chain(parts).chain([None]).collect(),
+        };
+        for step in steps {
             let request = http::Request::delete("https://packages.example.com/").body(Vec::new());
             let sent = http.send(request.expect("a request")).await;
             sent.map_err(|error| Trouble::passing(error.to_string()))?;
-            if self.does.get() != Does::Nothing {
-                // An image goes in parts, and it is the last of them.
-                self.whole.borrow_mut().remove(&removal.digest);
-                if left == 0 {
-                    self.staged.borrow_mut().remove(&name_of(&removal.under, &removal.cargo));
-                    self.deleted.borrow_mut().push(removal.key.to_string());
-                }
+            if self.does.get() == Does::Nothing {
+                continue;
+            }
+            self.whole.borrow_mut().remove(&removal.digest);
+            if let Some(part) = step {
+                self.there.borrow_mut().remove(&part);
+            } else if self.staged.borrow_mut().remove(&name_of(&removal.under, &removal.cargo)).is_some() {
+                self.deleted.borrow_mut().push(removal.key.to_string());
             }
         }
         if self.does.get() == Does::It { Ok(()) } else { Err(Trouble::passing("the connection broke")) }
@@ -278,6 +326,11 @@ impl Edge {
                 is_out: Cell::default(),
                 is_broken: Cell::default(),
                 whole: RefCell::default(),
+                names: RefCell::default(),
+                there: RefCell::default(),
+                image_first: Cell::default(),
+                image_looks: Cell::default(),
+                is_unclear: Cell::default(),
                 others: RefCell::default(),
                 kept: RefCell::default(),
                 tells_images: Cell::new(true),

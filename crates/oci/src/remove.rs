@@ -100,6 +100,18 @@ impl Kept {
         self.perhaps.remove(digest);
     }
 
+    /// Whether this one is there is not known, so it stays if it is.
+    pub fn doubt(&mut self, digest: &Digest) {
+        if let Some(digest) = self.there.take(digest) {
+            self.perhaps.insert(digest);
+        }
+    }
+
+    /// Whether all of some others are among these.
+    pub fn has_all(&self, others: &Self) -> bool {
+        others.all().all(|other| self.contains(other))
+    }
+
     fn contains(&self, digest: &Digest) -> bool {
         self.there.contains(digest) || self.perhaps.contains(digest)
     }
