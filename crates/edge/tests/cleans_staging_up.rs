@@ -99,6 +99,8 @@ struct Host {
     tells_images: Cell<bool>,
     /// Whether whoever sends a deletion dies there.
     dies: Cell<bool>,
+    /// After so many requests that delete, whoever sends one dies: before it is sent.
+    dies_after: Cell<Option<u32>>,
     /// What happens when the other project is asked to lend a file.
     at_lend: RefCell<Option<Box<dyn FnOnce()>>>,
     /// What happens at the next request that deletes.
@@ -126,6 +128,10 @@ impl Clock for Host {
 
 impl Http for Host {
     async fn send(&self, _request: Request) -> Result<Response, Unreachable> {
+        match self.dies_after.get() {
+            Some(0) => return std::future::pending().await,
+            left => self.dies_after.set(left.map(|left| left - 1)),
+        }
         if let Some(meanwhile) = self.meanwhile.take() {
             meanwhile();
         }
@@ -335,6 +341,7 @@ impl Edge {
                 kept: RefCell::default(),
                 tells_images: Cell::new(true),
                 dies: Cell::default(),
+                dies_after: Cell::default(),
                 at_lend: RefCell::default(),
                 meanwhile: RefCell::default(),
                 lines: RefCell::default(),
@@ -878,6 +885,149 @@ fn another_project_that_does_not_say_which_images_it_has_keeps_everything() {
     edge.passes(Duration::from_mins(10));
     edge.whole_run();
     assert_eq!(edge.deleted(), ["app"]);
+}
+
+/// Parts, all of them there, of an image that may have another among them.
+fn has_parts(edge: &Edge, image: Digest, parts: &[&str], other: Option<Digest>) -> BTreeSet<Digest> {
+    let parts: BTreeSet<Digest> = parts.iter().map(|part| Digest::of(part.as_bytes())).collect();
+    edge.host.there.borrow_mut().extend(parts.iter().copied());
+    edge.host.names.borrow_mut().insert(image, parts.iter().copied().chain(other).collect());
+    parts
+}
+
+/// The digest of an image of the release that every story begins with.
+fn image(name: &str) -> Digest {
+    Digest::of(format!("{name} {}", version()).as_bytes())
+}
+
+/// All manifests that staging has.
+fn manifests(edge: &Edge) -> BTreeSet<Digest> {
+    edge.host.staged.borrow().values().chain(edge.host.there.borrow().iter()).copied().collect()
+}
+
+/// What staging has after a run that does what a list says.
+fn left_after(edge: &Edge, listed: &[Listed]) -> BTreeSet<Digest> {
+    let mut left = manifests(edge);
+    for package in listed {
+        if matches!(package.decision, Decision::Delete(_)) && !package.waits_for_limits {
+            let stays = |part: &Digest| package.stays.iter().any(|(stays, _)| stays == part);
+            left.remove(&package.package.digest);
+            let named = edge.host.names.borrow().get(&package.package.digest).cloned().unwrap_or_default();
+            let goes = |part: &&Digest| edge.host.there.borrow().contains(*part) && !stays(part);
+            for part in named.iter().filter(goes) {
+                left.remove(part);
+            }
+        }
+    }
+    left
+}
+
+#[test]
+fn what_goes_of_images_that_share_parts_and_are_signed_is_what_the_list_before_the_run_says() {
+    let kinds = ["app", "base", "tool"].map(|name| (name, Kind::Image));
+    let edge = Edge::of(&kinds);
+    has_parts(&edge, image("app"), &["amd64", "shared", "signature of app"], None);
+    has_parts(&edge, image("base"), &["shared", "signature of base"], None);
+    has_parts(&edge, image("tool"), &["shared", "arm64"], None);
+    let (mut runs, mut told) = (0, 0);
+    while !manifests(&edge).is_empty() {
+        assert!(runs < 24 * 40, "it ends");
+        let listed = edge.list();
+        let expected = left_after(&edge, &listed);
+        told += listed.iter().filter(|package| !package.stays.is_empty()).count();
+        assert_eq!(edge.whole_run().1, steps(&listed));
+        assert_eq!(manifests(&edge), expected, "after {runs} hours");
+        edge.passes(RUN);
+        runs += 1;
+    }
+    // Two a run: what all three share stays twice, for the need of the last.
+    assert_eq!((edge.deleted(), told), (["app", "base", "tool"].map(str::to_owned).to_vec(), 2));
+    edge.passes(UNANSWERED);
+    edge.whole_run();
+    assert_eq!((edge.audited("deleted"), edge.audited("not-deleted")), (3, 0));
+}
+
+#[test]
+fn an_image_that_another_one_needs_is_listed_as_kept_and_no_deletion_of_it_begins_until_that_is_gone() {
+    let edge = Edge::of(&[("app", Kind::Image), ("multi", Kind::Image)]);
+    has_parts(&edge, image("app"), &[], None);
+    has_parts(&edge, image("multi"), &["arm64"], Some(image("app")));
+    let needed = Keep::NeededByImage(format!("the image {}", image("multi")));
+    let mut waited = 0;
+    for _ in 0..24 * 40 {
+        let listed = edge.list();
+        let expected = left_after(&edge, &listed);
+        assert_eq!(edge.whole_run().1, steps(&listed));
+        assert_eq!(manifests(&edge), expected);
+        let is_needed = |of: &&Listed| of.decision == Decision::Keep(needed.clone());
+        let kept = listed.iter().filter(is_needed).count();
+        waited += kept;
+        if kept > 0 {
+            assert_eq!(edge.deleted(), ["multi"], "it goes by itself, and what it names waits again");
+            assert_eq!((edge.audited("deleting"), edge.audited("not-deleted")), (1, 1));
+        }
+        edge.passes(RUN);
+    }
+    assert_eq!((waited, edge.deleted()), (1, vec!["multi".to_owned(), "app".to_owned()]));
+}
+
+#[test]
+fn where_the_need_of_other_images_cannot_be_told_the_list_says_so_and_the_run_deletes_nothing() {
+    let edge = Edge::of(&[("app", Kind::Image)]);
+    edge.host.is_unclear.set(true);
+    for _ in 0..24 * 12 {
+        let listed = edge.list();
+        assert_eq!(edge.whole_run().1, steps(&listed));
+        edge.passes(RUN);
+    }
+    let listed = edge.list();
+    assert!(matches!(&listed[0].decision, Decision::Keep(Keep::ImagesUnread(why)) if why.contains("out of sight")));
+    assert_eq!((edge.deleted().len(), edge.audited("deleting"), edge.audited("kept")), (0, 0, 0));
+    // It is due all the time, so it goes as soon as that can be told.
+    edge.host.is_unclear.set(false);
+    assert_eq!(edge.lists(), BTreeSet::from(["delete app".to_owned()]));
+    edge.whole_run();
+    assert_eq!(edge.deleted(), ["app"]);
+    // While that is on its way, the list says so, and says nothing else.
+    assert_eq!(edge.list()[0].decision, Decision::Keep(Keep::OnItsWay));
+}
+
+#[test]
+fn whoever_is_killed_at_any_request_of_an_image_leaves_nothing_of_it_behind_whichever_part_goes_first() {
+    for image_first in [false, true] {
+        for is_needed in [false, true] {
+            for requests in 0..4 {
+                let edge = Edge::of(&[("app", Kind::Image)]);
+                let parts = has_parts(&edge, image("app"), &["amd64", "arm64", "signature"], None);
+                edge.host.image_first.set(image_first);
+                while !edge.lists().contains("delete app") {
+                    edge.whole_run();
+                    edge.passes(RUN);
+                }
+                edge.host.dies_after.set(Some(requests));
+                let project = edge.config.project("tug").expect("the project");
+                let killed = run(&edge.record, &edge.host, &edge.config, project).now_or_never().is_none();
+                assert!(killed, "it hangs");
+                edge.host.dies_after.set(None);
+                // Another image comes that needs a part that is there.
+                let part = parts.iter().rfind(|part| edge.host.there.borrow().contains(part)).copied();
+                let part = part.filter(|_| is_needed);
+                let other = Digest::of(b"another");
+                if let Some(part) = part {
+                    edge.host.staged.borrow_mut().insert("another".to_owned(), other);
+                    edge.host.names.borrow_mut().insert(other, BTreeSet::from([part]));
+                }
+                for _ in 0..24 * 9 {
+                    edge.passes(RUN);
+                    edge.whole_run();
+                }
+                let left: BTreeSet<Digest> = part.into_iter().flat_map(|part| [part, other]).collect();
+                assert_eq!(manifests(&edge), left, "{image_first} {is_needed} {requests}");
+                assert!(edge.record.removals().expect("rows").is_empty());
+                assert_eq!(edge.audited("deleted"), 1);
+            }
+        }
+    }
 }
 
 #[test]
