@@ -258,9 +258,11 @@ impl StagingHost for Host {
         let parts = going.parts.iter().copied().map(Some);
         let is_file = removal.cargo.file().is_some();
         // An image goes in parts, and it is the last of them, or the first.
-        let steps: Vec<Option<Digest>> = match self.image_first.get() {
-            true => [None].into_iter().chain(parts).collect(),
-            false => [Some(removal.digest)].into_iter().filter(|_| !is_file).chain(parts).chain([None]).collect(),
+        let first = [Some(removal.digest)].into_iter().filter(|_| !is_file);
+        let steps: Vec<Option<Digest>> = if self.image_first.get() {
+            [None].into_iter().chain(parts).collect()
+        } else {
+            first.chain(parts).chain([None]).collect()
         };
         for step in steps {
             let request = http::Request::delete("https://packages.example.com/").body(Vec::new());

@@ -261,7 +261,9 @@ pub async fn look(
     let mut tags = removing.digests_of(tags.into_iter().map(Which::Tag).collect()).await?;
     tags.retain(|_, led| !gone.contains(led));
     let mut kept = kept.clone();
-    gone.iter().for_each(|gone| kept.remove(gone));
+    for gone in gone {
+        kept.remove(gone);
+    }
     let leading: BTreeSet<Tag> = tags.iter().filter(|(_, led)| **led == digest).map(|(tag, _)| tag.clone()).collect();
     let stays = match which {
         Which::Tag(tag) => {
