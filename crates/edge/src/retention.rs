@@ -172,6 +172,9 @@ pub async fn run<S: Sql>(
     find_out(record, host, config, project).await?;
     // It may be a look alone that was due, and limits are those of an hour.
     let is_due = run_at(record, host.now())? <= host.now();
+    if is_due && record.run_reached()?.is_none() {
+        look_for_replaced(record, host).await?;
+    }
     let listed = if is_due { go_on(record, host, config, project).await? } else { Vec::new() };
     Ok(Survey { listed, due_at: due_at(record, host.now())? })
 }
@@ -694,6 +697,29 @@ async fn finish<S: Sql>(
     record.parts_left(&removal, &going.parts)?;
     let removal = Removal { parts: going.parts.clone(), ..removal };
     send(record, host, project, &removal, &going).await
+}
+
+/// Finds out what became of files that jobs replace and delete by themselves.
+async fn look_for_replaced<S: Sql>(record: &Record<S>, host: &impl StagingHost) -> Result<(), LedgerError> {
+    let files = record.giving_way()?;
+    let looks = files.iter().map(async |file| {
+        let finds = file.under.iter().map(|under| host.find(&file.staging, under, &file.cargo));
+        let finds = in_time(host, LOOK, join_all(finds)).await?;
+        let is_there = |find: Result<Result<Seen, Trouble>, Silent>| match find {
+            Ok(Ok(Seen::Nothing)) => Some(false),
+            Ok(Ok(Seen::Digest(found))) => Some(found == file.digest),
+            Ok(Ok(Seen::WithoutDigest) | Err(_)) | Err(_) => None,
+        };
+        let is_there = finds.into_iter().map(is_there).collect::<Option<Vec<bool>>>()?;
+        Some(is_there.contains(&true))
+    });
+    let looks: Vec<Option<bool>> = stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await;
+    for (file, is_there) in files.iter().zip(looks) {
+        if record.looked_for(file, is_there, host.now())? {
+            host.announce(&file.version);
+        }
+    }
+    Ok(())
 }
 
 /// What staging shows of what is being deleted.

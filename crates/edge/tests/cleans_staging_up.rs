@@ -1033,6 +1033,96 @@ fn whoever_is_killed_at_any_request_of_an_image_leaves_nothing_of_it_behind_whic
 }
 
 #[test]
+fn what_a_job_replaces_and_deletes_by_itself_is_deleted_in_the_audit_once_two_looks_do_not_show_it() {
+    for is_named_anew in [false, true] {
+        for was_staged in [true, false] {
+            let mut edge = Edge::of(&[("bell", Kind::Deb)]);
+            edge.config.retention.enabled = false;
+            let open: Version = "1.3.0".parse().expect("a version");
+            edge.plans(&open, "one", Kind::Deb);
+            let old = edge.stages(&open, "one", Kind::Deb, was_staged);
+            let name = "one_1.3.0_amd64.deb";
+            if !was_staged {
+                edge.host.staged.borrow_mut().clear();
+            }
+            let new = Digest::of(b"built again");
+            let filename = if is_named_anew { "one_1.3.0-2_amd64.deb" } else { name };
+            let file = StagedFile { filename: filename.to_owned(), image: None, digest: new, size: 4 };
+            let now = edge.host.now();
+            edge.record.declare(&open, &key("one"), &file, true, &session(PIPELINE), now).expect("declared");
+            let ends = || {
+                let rows = audit::entries(edge.record.sql(), 1, 1000).expect("rows");
+                let ends =
+                    rows.into_iter().filter(|row| ["deleted", "not-deleted"].contains(&row.event.action.as_str()));
+                ends.map(|row| (row.event.action, row.event.subject, row.event.details)).collect::<Vec<_>>()
+            };
+            // The job has been told, and has deleted nothing yet; or nobody can read staging.
+            for is_broken in [false, true] {
+                edge.host.is_broken.set(is_broken);
+                edge.passes(RUN);
+                edge.whole_run();
+                assert_eq!(ends(), []);
+            }
+            edge.host.is_broken.set(false);
+            // One list is behind, once.
+            edge.host.is_out.set(true);
+            edge.passes(RUN);
+            edge.whole_run();
+            edge.host.is_out.set(false);
+            edge.passes(RUN);
+            edge.whole_run();
+            // Then it is gone, and the new one is there.
+            edge.host.staged.borrow_mut().remove(name);
+            edge.host.staged.borrow_mut().insert(filename.to_owned(), new);
+            edge.passes(RUN);
+            edge.whole_run();
+            if was_staged {
+                assert_eq!(ends(), [], "one look proves nothing");
+            }
+            for _ in 0..3 {
+                edge.passes(RUN);
+                edge.whole_run();
+            }
+            let ends = ends();
+            assert_eq!(ends.len(), usize::from(was_staged), "what never was there has not been deleted: {ends:?}");
+            for (action, subject, details) in ends {
+                assert_eq!((action.as_str(), subject.as_str()), ("deleted", "1.3.0/one"));
+                let details: serde_json::Value = serde_json::from_str(&details).expect("JSON");
+                assert_eq!(details["cause"], "replaced");
+                assert_eq!(
+                    (details["digest"].as_str(), details["filename"].as_str()),
+                    (Some(old.to_string().as_str()), Some(name))
+                );
+                assert_eq!(details["under"], serde_json::json!([JAMMY]));
+            }
+            assert_eq!(edge.record.giving_way().expect("rows"), []);
+        }
+    }
+}
+
+#[test]
+fn what_a_job_was_to_delete_and_did_not_is_told_after_two_weeks() {
+    let mut edge = Edge::of(&[("bell", Kind::Deb)]);
+    edge.config.retention.enabled = false;
+    let open: Version = "1.3.0".parse().expect("a version");
+    edge.plans(&open, "one", Kind::Deb);
+    edge.stages(&open, "one", Kind::Deb, true);
+    let file = StagedFile {
+        filename: "one_1.3.0-2_amd64.deb".to_owned(),
+        image: None,
+        digest: Digest::of(b"built again"),
+        size: 4,
+    };
+    edge.record.declare(&open, &key("one"), &file, true, &session(PIPELINE), edge.host.now()).expect("declared");
+    for days in 0..20 {
+        edge.passes(Duration::from_hours(24));
+        edge.whole_run();
+        assert_eq!(edge.audited("not-deleted"), usize::from(days >= 13), "after {days} days");
+    }
+    assert_eq!(edge.audited("deleted"), 0);
+}
+
+#[test]
 fn what_is_announced_is_told_at_once() {
     let edge = Edge::new();
     let due = || notify::due(&edge.record, &edge.config, edge.host.now()).expect("a working record");

@@ -42,8 +42,8 @@ impl ProjectRecord {
         // What was lent comes back, whether or not anything is staged here.
         record.end_loans(clock::now())?;
         let due_at = retention::due_at(record, clock::now())?;
-        // A record without anything staged needs no alarm.
-        if record.staged_bytes()?.is_empty() && record.removals()?.is_empty() {
+        // A record without anything staged, or that was, needs no alarm.
+        if record.staged_bytes()?.is_empty() && record.removals()?.is_empty() && record.giving_way()?.is_empty() {
             return Ok(None);
         }
         if due_at > clock::now() {
