@@ -20,7 +20,7 @@ use slipway_core::withdrawal::{Withdrawal, WithdrawalReport};
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
-use slipway_edge::retention::Going;
+use slipway_edge::retention::ListedSoFar;
 use slipway_edge::{sweep, withdraw};
 use slipway_ledger::{Ask, End, ExportHead, Named, PublicName, StagedObject};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
@@ -78,7 +78,7 @@ pub(crate) enum ToProject {
     Retention {
         project_id: u64,
         #[serde(default)]
-        from: Option<Going>,
+        from: Option<ListedSoFar>,
     },
     /// Another project wants to delete a file from a staging repository that both use.
     CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
@@ -217,7 +217,7 @@ pub(crate) struct RetentionPart {
     #[serde(flatten)]
     pub(crate) list: api::Retention,
     #[serde(default)]
-    pub(crate) next: Option<Going>,
+    pub(crate) next: Option<ListedSoFar>,
 }
 
 /// How the switch stands, and which projects have not heard of that.

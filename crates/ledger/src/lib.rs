@@ -21,7 +21,9 @@ mod work;
 mod work_back;
 
 pub use migrate::{MigrationError, migrate};
-pub use record::{AUDIT_ROWS, Behind, DeclaredTarget, End, EndedByImport, ExportHead, Imported, NotImported};
+pub use record::{
+    AUDIT_ROWS, Behind, DeclaredTarget, End, EndedByImport, ExportHead, GivingWay, Imported, NotImported,
+};
 pub use record::{
     Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GateOverride, Held, Hint, HintSubject, Kept,
     LedgerError, Measured, NameTaken, Named, PublicName, Reached, Receiver, Record, Removal, Removed, Resting, Sent,

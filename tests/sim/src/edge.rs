@@ -19,7 +19,7 @@ use slipway_core::retention::Consent;
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::stop::Stopped;
-use slipway_core::store::{Kept, Registry, Store};
+use slipway_core::store::{Around, Going, Kept, Look, Registry, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
@@ -945,11 +945,23 @@ impl StagingHost for Edge {
         store.has_whole(self, removal.digest).await
     }
 
-    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble> {
+    async fn look(&self, object: &StagedObject, around: Around<'_>) -> Result<Look, Trouble> {
+        let store = PackageHost::open(self, &object.staging).map_err(Trouble::passing)?;
+        let under = object.under.first().map(String::as_str).unwrap_or_default();
+        let name = Name::of(under, &object.cargo).map_err(|error| Trouble::passing(error.to_string()))?;
+        store.look(self, &name, object.digest, around).await
+    }
+
+    async fn parts_here(&self, removal: &Removal) -> Result<Vec<Digest>, Trouble> {
+        let store = PackageHost::open(self, &removal.staging).map_err(Trouble::passing)?;
+        store.parts_here(self, &removal.parts).await
+    }
+
+    async fn remove(&self, http: &impl Http, removal: &Removal, going: &Going) -> Result<(), Trouble> {
         let store = PackageHost::open(self, &removal.staging).map_err(Trouble::passing)?;
         let name = Name::of(&removal.under, &removal.cargo);
         let name = name.map_err(|error| Trouble::passing(error.to_string()))?;
-        store.remove(http, &name, removal.digest, kept).await.map(drop)
+        store.take_out(http, &name, removal.digest, going).await.map(drop)
     }
 }
 

@@ -478,14 +478,27 @@ impl<S: Sql> Record<S> {
              WHERE version = ? AND key = ?",
             &[now.0.into(), version.as_str().into(), key.as_str().into()],
         )?;
+        let was_there = self.0.query(
+            "SELECT 1 FROM packages WHERE version = ? AND key = ? AND first_staged_at IS NOT NULL AND deleted_at IS NULL",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
         // Whatever was known of the old bytes says nothing of the new ones.
         self.0.query(
             "UPDATE packages SET first_staged_at = NULL, staged_at = NULL, deleted_at = NULL, unshown_since = NULL WHERE version = ? AND key = ?",
             &[version.as_str().into(), key.as_str().into()],
         )?;
         self.0.query(
-            "INSERT OR IGNORE INTO replaced (version, key, filename, digest) VALUES (?, ?, ?, ?)",
-            &[version.as_str().into(), key.as_str().into(), filename.into(), digest.to_string().into()],
+            "INSERT INTO replaced (version, key, filename, digest, since, was_there) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (version, key, filename, digest)
+             DO UPDATE SET since = ?5, was_there = ?6, looked_at = NULL, gone_at = NULL",
+            &[
+                version.as_str().into(),
+                key.as_str().into(),
+                filename.into(),
+                digest.to_string().into(),
+                now.0.into(),
+                i64::from(!was_there.is_empty()).into(),
+            ],
         )?;
         Ok(())
     }

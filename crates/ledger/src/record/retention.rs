@@ -92,6 +92,8 @@ pub struct Removal {
     pub gone_at: Option<Timestamp>,
     /// The number of the run that began it.
     pub run: u64,
+    /// What was to go with it, of an image. Once that is gone nothing else leads there.
+    pub parts: Vec<Digest>,
 }
 
 /// What a look after a deletion showed.
@@ -709,7 +711,8 @@ impl<S: Sql> Record<S> {
     // ---- deleting ----
 
     /// A deletion begins now, if nothing that the record knows speaks against it, for this package or for another that has
-    /// the same file. What was staged and not released is expired from here on, so nobody releases it.
+    /// the same file. What was staged and not released is expired from here on, so nobody releases it. `parts` go with it, and
+    /// are written down before any of them does.
     #[allow(clippy::too_many_arguments, reason = "what is deleted, and all that speaks for or against it")]
     pub fn begin_removal(
         &self,
@@ -717,6 +720,7 @@ impl<S: Sql> Record<S> {
         project: &Project,
         of: &Resting,
         sights: &Sights,
+        parts: &[Digest],
         now: Timestamp,
     ) -> Result<Result<Vec<Removal>, Decision>, LedgerError> {
         self.0.atomically(|| {
@@ -743,6 +747,7 @@ impl<S: Sql> Record<S> {
             let (mut removals, run) = (Vec::new(), self.run_number()?);
             for under in &current.under {
                 let id = self.insert_removal(&current.object(), under, Some((&of.version, &of.key)), now, None)?;
+                self.0.query("UPDATE removals SET parts = ? WHERE id = ?", &[written(parts).into(), id.into()])?;
                 let Resting { version, key, staging, cargo, digest, .. } = current.clone();
                 removals.push(Removal {
                     id,
@@ -756,6 +761,7 @@ impl<S: Sql> Record<S> {
                     look_at: now + UNANSWERED,
                     gone_at: None,
                     run,
+                    parts: parts.to_vec(),
                 });
             }
             for (version, key) in self.holders(&current.object())? {
@@ -823,7 +829,7 @@ impl<S: Sql> Record<S> {
     /// Deletions that are on their way for this project.
     pub fn removals(&self) -> Result<Vec<Removal>, LedgerError> {
         let rows = self.0.query(
-            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at, look_at, gone_at, run
+            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at, look_at, gone_at, run, parts
              FROM removals WHERE version IS NOT NULL ORDER BY id",
             &[],
         )?;
@@ -842,9 +848,53 @@ impl<S: Sql> Record<S> {
                     look_at: row.integer_or_null(9)?.map_or(begun_at + UNANSWERED, Timestamp),
                     gone_at: row.integer_or_null(10)?.map(Timestamp),
                     run: row.natural_or_null(11)?.unwrap_or_default(),
+                    parts: row
+                        .text_or_null(12)?
+                        .unwrap_or_default()
+                        .split_whitespace()
+                        .map(parse)
+                        .collect::<Result<_, _>>()?,
                 })
             })
             .collect()
+    }
+
+    /// What was to go with an image and is not to be waited for any more is crossed out: only these parts are left.
+    pub fn parts_left(&self, removal: &Removal, parts: &[Digest]) -> Result<(), LedgerError> {
+        self.0.query("UPDATE removals SET parts = ? WHERE id = ?", &[written(parts).into(), removal.id.into()])?;
+        Ok(())
+    }
+
+    /// A package that is due is not deleted, since something else needs it: it waits again as one that was just marked, and
+    /// keeps no other from its turn until then.
+    pub fn wait_again(
+        &self,
+        of: &Resting,
+        keep: &Keep,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let Resting { version, key, digest, .. } = of;
+        self.0.atomically(|| {
+            let counted = u64::try_from(self.retention_clock()?.1.as_millis()).unwrap_or(u64::MAX);
+            let waits = self.0.query(
+                "UPDATE retention SET counted = ?, expires_at = ? WHERE version = ? AND key = ? AND digest = ?
+                 AND stage = 'marked' RETURNING key",
+                &[
+                    counted.into(),
+                    expires_at.0.into(),
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    digest.to_string().into(),
+                ],
+            )?;
+            if waits.is_empty() {
+                return Ok(false);
+            }
+            let details = serde_json::json!({ "reason": keep.code(), "why": keep.to_string(), "digest": digest });
+            self.change(version, "edge", "not-deleted", &subject(version, key), &details, now)?;
+            Ok(true)
+        })
     }
 
     /// A deletion is looked at again then, and since when staging has not shown what is deleted.
@@ -1068,6 +1118,11 @@ impl<S: Sql> Record<S> {
         )?;
         rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.natural(1)?))).collect()
     }
+}
+
+/// Digests as a column has them.
+fn written(parts: &[Digest]) -> String {
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 impl Removal {

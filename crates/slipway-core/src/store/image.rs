@@ -11,11 +11,12 @@ use futures_util::stream::{self, StreamExt as _};
 use slipway_oci::{
     Artifact, Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Put, PutManifest,
     Repository, Scope, Session, Shelf, Tag, Uploads, Which, attach, copy, copy_referrers, find_referrers, list_tags,
-    moves, newest, read_back, read_back_blobs, read_image, read_manifest, remove, remove_with, tag,
+    look, moves, newest, read_back, read_back_blobs, read_image, read_manifest, remove, remove_with, tag, take_out,
+    there,
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Beside, Courier, Floated, FloatsBack, Kept, NotShipped, Removed, Shipment, misplaced};
+use super::{Around, Beside, Courier, Floated, FloatsBack, Going, Kept, Look, NotShipped, Removed, Shipment, misplaced};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
@@ -101,16 +102,21 @@ fn not_copied(error: NotCopied) -> NotShipped {
 }
 
 fn removed(removed: Result<slipway_oci::Removed, NotRemoved>) -> Result<Removed, Trouble> {
-    match removed {
-        Ok(slipway_oci::Removed::Whole) => Ok(Removed::Whole),
-        Ok(slipway_oci::Removed::TagOnly(why)) => Ok(Removed::TagOnly(why)),
-        Ok(slipway_oci::Removed::Absent) => Ok(Removed::Absent),
-        Ok(slipway_oci::Removed::Other(other)) => Ok(Removed::Other(other)),
-        Ok(slipway_oci::Removed::Needed(by)) => Ok(Removed::Needed(by)),
-        Ok(slipway_oci::Removed::Unsupported(said)) => Ok(Removed::Unsupported(said)),
-        Err(NotRemoved::Call { doing, source }) => Err(of(&source, &format!("cannot {doing}"))),
-        Err(error @ NotRemoved::Unclear { .. }) => Err(Trouble::lasting(Code::Refused, error.to_string())),
-        Err(error @ NotRemoved::OutOfSight { .. }) => Err(Trouble::passing(error.to_string())),
+    match removed.map_err(not_removed)? {
+        slipway_oci::Removed::Whole => Ok(Removed::Whole),
+        slipway_oci::Removed::TagOnly(why) => Ok(Removed::TagOnly(why)),
+        slipway_oci::Removed::Absent => Ok(Removed::Absent),
+        slipway_oci::Removed::Other(other) => Ok(Removed::Other(other)),
+        slipway_oci::Removed::Needed(by) => Ok(Removed::Needed(by)),
+        slipway_oci::Removed::Unsupported(said) => Ok(Removed::Unsupported(said)),
+    }
+}
+
+fn not_removed(error: NotRemoved) -> Trouble {
+    match error {
+        NotRemoved::Call { doing, source } => of(&source, &format!("cannot {doing}")),
+        NotRemoved::Unclear { .. } => Trouble::lasting(Code::Refused, error.to_string()),
+        NotRemoved::OutOfSight { .. } => Trouble::passing(error.to_string()),
     }
 }
 
@@ -315,6 +321,30 @@ impl Registry {
         let session = Session::new(&self.registry);
         let here = Shelf { session: &session, repository: &self.repository };
         removed(remove(http, here, which, digest, kept).await)
+    }
+
+    pub(super) async fn look(
+        &self,
+        http: &impl Http,
+        which: &Which,
+        digest: Digest,
+        around: Around<'_>,
+    ) -> Result<Look, Trouble> {
+        let session = Session::new(&self.registry);
+        let here = Shelf { session: &session, repository: &self.repository };
+        look(http, here, which, digest, around).await.map_err(not_removed)
+    }
+
+    pub(super) async fn take_out(&self, http: &impl Http, digest: Digest, going: &Going) -> Result<Removed, Trouble> {
+        let session = Session::new(&self.registry);
+        let here = Shelf { session: &session, repository: &self.repository };
+        removed(take_out(http, here, digest, going).await)
+    }
+
+    pub(super) async fn parts_here(&self, http: &impl Http, parts: &[Digest]) -> Result<Vec<Digest>, Trouble> {
+        let session = Session::new(&self.registry);
+        let here = Shelf { session: &session, repository: &self.repository };
+        there(http, here, parts).await.map_err(not_removed)
     }
 
     pub(super) async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {

@@ -7,7 +7,7 @@ use std::fmt;
 use futures_util::future::join;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-pub use slipway_oci::{Artifact, Kept};
+pub use slipway_oci::{Around, Artifact, Going, Kept, Look};
 use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
@@ -476,6 +476,43 @@ impl Store {
             (Self::Packagecloud { account, .. }, Name::Image(_)) => {
                 Err(Trouble::lasting(Code::NotConfigured, format!("{} holds no images", account.base())))
             }
+        }
+    }
+
+    /// What would go with a file or an image, and what of it would stay for whose need. Nothing is deleted. With a file goes
+    /// nothing else.
+    pub async fn look(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        around: Around<'_>,
+    ) -> Result<Look, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(which)) => registry.look(http, which, digest, around).await,
+            _ => Ok(Look::Goes(Going::default())),
+        }
+    }
+
+    /// As [`Store::remove`], of an image as a look has shown it a moment ago.
+    pub async fn take_out(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        going: &Going,
+    ) -> Result<Removed, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(_)) => registry.take_out(http, digest, going).await,
+            _ => self.remove(http, name, digest, &Kept::default()).await,
+        }
+    }
+
+    /// Which of some parts of images are here.
+    pub async fn parts_here(&self, http: &impl Http, parts: &[Digest]) -> Result<Vec<Digest>, Trouble> {
+        match self {
+            Self::Registry(registry) => registry.parts_here(http, parts).await,
+            Self::Packagecloud { .. } => Ok(Vec::new()),
         }
     }
 

@@ -95,7 +95,7 @@ fn due_again(record: &Record<Database>, config: &Config, now: Timestamp) -> Time
 
 fn begin(record: &Record<Database>, config: &Config, now: Timestamp) -> Result<Vec<Removal>, Decision> {
     let of = package(record, config, now);
-    record.begin_removal(config, tug(config), &of, &sights(), now).expect("a transaction")
+    record.begin_removal(config, tug(config), &of, &sights(), &[], now).expect("a transaction")
 }
 
 fn hold(record: &Record<Database>, now: Timestamp) -> Held {
@@ -161,7 +161,7 @@ fn whatever_comes_between_the_list_and_the_deletion_keeps_the_package() {
         let decision = decide(&of.known, &sights(), of.keeping.as_ref(), &config.retention, now);
         assert_eq!(decision, Decision::Delete(Cause::Closed));
         change(&record, now);
-        let begun = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+        let begun = record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction");
         let wanted = if keep.takes_back() { Decision::TakeBack(keep.clone()) } else { Decision::Keep(keep.clone()) };
         assert_eq!(begun, Err(wanted));
         assert!(record.removals().expect("rows").is_empty(), "{keep:?}");
@@ -438,7 +438,7 @@ fn a_file_that_two_releases_have_goes_only_when_each_has_had_its_own_notice_and_
     now = count(&record, now, 7);
     let begin = |now| {
         let of = resting(&record, &config, one, now);
-        record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction")
+        record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction")
     };
     let expires = |now| {
         let of = resting(&record, &config, one, now);
@@ -469,7 +469,7 @@ fn a_hold_of_another_release_with_the_same_file_keeps_it_in_the_last_moment() {
     assert_eq!(decision, Decision::Delete(Cause::Closed));
     let held = record.hold(&other.0.parse().expect("a version"), None, "user:nell", "wait", None, now);
     assert_eq!(held.expect("a hold"), Held::InTime);
-    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction");
     assert_eq!(begun, Err(Decision::TakeBack(Keep::NeededBy("1.3.0/jammy-amd64".to_owned()))));
 }
 
@@ -487,7 +487,7 @@ fn the_public_places_of_every_package_with_the_file_are_looked_at() {
         now = count(&record, now, days);
     }
     let of = Resting { released: Vec::new(), ..resting(&record, &config, one, now) };
-    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction");
     assert_eq!(begun, Err(Decision::Keep(Keep::PublicUnread)));
 }
 
@@ -531,7 +531,7 @@ fn a_file_of_the_same_name_for_another_distro_version_is_another_file() {
         now = count(&record, now, days);
     }
     let of = resting(&record, &config, of, now);
-    let removals = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+    let removals = record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction");
     let removals = removals.expect("a deletion");
     assert_eq!(removals.len(), 1);
     let el9 = "el9".parse().expect("a key");
@@ -902,7 +902,7 @@ fn a_clock_that_jumps_within_a_run_ends_no_hold() {
     let until = now + Duration::from_mins(30);
     let held = record.hold(&version(), None, "user:nell", "wait", Some(until), now).expect("a hold");
     assert_eq!(held, Held::InTime);
-    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), until + DAY).expect("a transaction");
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), &[], until + DAY).expect("a transaction");
     assert_eq!(begun, Err(Decision::TakeBack(Keep::Held("user:nell".to_owned()))));
     // The next run has looked whether its clock is right.
     let now = now + Duration::from_hours(1);
