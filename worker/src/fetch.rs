@@ -8,7 +8,8 @@ use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
 use slipway_core::api::{
-    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, Strangers, WithdrawalRequest,
+    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, Strangers,
+    WithdrawalRequest,
 };
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};

@@ -48,9 +48,8 @@ pub(crate) async fn adopt(
 /// done when another refuses, and the same list may be sent again.
 pub(crate) async fn recall(env: &Env, config: &Config, project: &Project, list: Strangers, by: &Caller) -> Answer {
     let own = config.public_repositories(project.id);
-    let is_own = |of: &SweptRepository| {
-        own.iter().any(|own| own.site.place == of.place && own.site.repository == of.repository)
-    };
+    let is_own =
+        |of: &SweptRepository| own.iter().any(|own| own.site.place == of.place && own.site.repository == of.repository);
     if let Some(other) = list.repositories.iter().find(|of| !is_own(of)) {
         let what = format!("`{}` at `{}` is no public repository of this project.", other.repository, other.place);
         return Err(Problem::new(422, "no-list", what));

@@ -16,7 +16,9 @@ use slipway_oci::{
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Around, Beside, Courier, Floated, FloatsBack, Going, Kept, Look, NotShipped, Removed, Shipment, misplaced};
+use super::{
+    Around, Beside, Courier, Floated, FloatsBack, Going, Kept, Look, NotShipped, Removed, Shipment, misplaced,
+};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
