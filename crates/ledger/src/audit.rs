@@ -42,8 +42,59 @@ pub(crate) const HEADS: &[&str] = &[
     )",
 ];
 
+/// The actions that rows have. `docs/audit.md` explains each.
+pub const ACTIONS: &[&str] = &[
+    "adopted",
+    "announced",
+    "approved",
+    "attached",
+    "attested",
+    "blocked",
+    "closed",
+    "configured",
+    "conflict",
+    "declared",
+    "deleted",
+    "deleting",
+    "deployed",
+    "expected",
+    "exported",
+    "extended",
+    "failed",
+    "found-stranger",
+    "held",
+    "import-given-up",
+    "imported",
+    "kept",
+    "lapsed",
+    "lifted",
+    "looked-again",
+    "marked",
+    "missing",
+    "not-deleted",
+    "not-sent",
+    "not-withdrawn",
+    "overridden",
+    "planned",
+    "recalled",
+    "refused",
+    "released",
+    "releasing",
+    "replaced",
+    "staged",
+    "started",
+    "stopped",
+    "waits",
+    "withdrawing",
+    "withdrawn",
+];
+
 /// Adds a row. Call it in the transaction that makes the event true.
 pub fn append(sql: &impl Sql, event: &Event) -> Result<Digest, SqlError> {
+    // A row that nobody has explained yet is better than none, so only a build for tests refuses it.
+    if cfg!(debug_assertions) && !ACTIONS.contains(&event.action.as_str()) {
+        return Err(SqlError(format!("`{}` is no action of the audit", event.action)));
+    }
     let (sequence, previous) =
         match sql.query("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1", &[])?.first() {
             Some(row) => (row.natural(0)? + 1, digest(row.text(1)?)?),
@@ -196,6 +247,15 @@ mod tests {
         }
         let entries = entries(&database, 1, 1_000).expect("the rows");
         (database, entries)
+    }
+
+    #[test]
+    fn a_row_of_an_action_that_is_not_among_them_is_refused_by_tests_and_never_in_use() {
+        let database = Database::in_memory();
+        migrate(&database, &[SCHEMA]).expect("a table");
+        let added = append(&database, &Event { action: "vanished".to_owned(), ..event("1.2.0") });
+        assert_eq!(added.is_err(), cfg!(debug_assertions), "{added:?}");
+        assert!(ACTIONS.is_sorted() && ACTIONS.windows(2).all(|pair| pair[0] != pair[1]));
     }
 
     #[test]
