@@ -199,7 +199,7 @@ pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) 
     };
     let fails = ToProject::ImportFails { project_id, id, why: failed.detail.clone(), by: BY.to_owned() };
     if let Err(silent) = ask::<bool>(message::project(env, project_id), &fails).await {
-        crate::log::trouble!("a failed import of {} is not given up: {silent}; send the export again", project.name);
+        crate::log::trouble!(of project_id, "a failed import is not given up: {silent}; send the export again");
     }
     Err(failed)
 }

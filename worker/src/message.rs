@@ -265,8 +265,8 @@ pub(crate) async fn refuse(env: &Env, project_id: u64, actor: String, act: &str,
     let told = async { tell(&project(env, project_id)?, &refused).await };
     match told.await {
         Ok(answer) if answer.status_code() == 200 => {}
-        Ok(answer) => crate::log::trouble!("a refusal is not in the audit of {project_id}: {}", answer.status_code()),
-        Err(error) => crate::log::trouble!("a refusal is not in the audit of {project_id}: {error}"),
+        Ok(answer) => crate::log::trouble!(of project_id, "a refusal is not in the audit: {}", answer.status_code()),
+        Err(error) => crate::log::trouble!(of project_id, "a refusal is not in the audit: {error}"),
     }
 }
 

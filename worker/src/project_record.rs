@@ -16,7 +16,7 @@ use slipway_core::cargo::{Cargo, TargetName, staged_under};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
-use slipway_core::log::Entry;
+use slipway_core::log::{Entry, Level};
 use slipway_core::promotion::{Order, Slot};
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
@@ -53,7 +53,7 @@ use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
 use crate::message::{self, ToAccount, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
-use crate::{clock, settings, signing};
+use crate::{clock, log, settings, signing};
 
 /// How long GitLab or a package server may take for one small exchange.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
@@ -102,14 +102,14 @@ impl DurableObject for ProjectRecord {
         let message: ToProject = serde_json::from_str(&request.text().await?)?;
         let answer = self.answer(message).await;
         if let Err(problem) = self.in_time().await {
-            crate::log::trouble!("a head of the audit, or an event: {}", problem.detail);
+            self.trouble(&format!("a head of the audit, or an event: {}", problem.detail));
         }
         finish(answer)
     }
 
     async fn alarm(&self) -> Result<Response> {
         if let Err(problem) = self.drive().await {
-            crate::log::trouble!("a record's alarm: {}", problem.detail);
+            self.trouble(&format!("a record's alarm: {}", problem.detail));
             self.state.storage().set_alarm(WATCHDOG).await?;
         }
         Response::empty()
@@ -386,6 +386,12 @@ impl ProjectRecord {
     }
 
     /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
+    /// A line about what this object does by itself.
+    fn trouble(&self, what: &str) {
+        let project = self.record().ok().and_then(|record| record.project_id().ok().flatten());
+        log::write(&Entry { project, ..Entry::note(Level::Error, what) });
+    }
+
     fn know_id(&self, project_id: u64) -> std::result::Result<(), Problem> {
         self.record()?.know_project(project_id)?;
         self.know_policy()
@@ -492,7 +498,7 @@ impl ProjectRecord {
         if let Ok(directory) = message::directory(&self.env) {
             let add = ToDirectory::Add { project_id, version: version.clone() };
             if let Err(error) = tell(&directory, &add).await {
-                crate::log::trouble!("the directory: {error}");
+                crate::log::trouble!(of project_id, "{version} is not in the directory: {error}");
             }
         }
     }
@@ -825,7 +831,9 @@ impl ProjectRecord {
                 }
             }
             Ok(None) => {}
-            Err(problem) => crate::log::trouble!("those who watch {version} are not told: {}", problem.detail),
+            Err(problem) => {
+                crate::log::trouble!(of project_id, "those who watch {version} are not told: {}", problem.detail);
+            }
         }
     }
 
@@ -904,7 +912,7 @@ impl ProjectHost for Host<&ProjectRecord> {
     }
 
     fn write(&self, entry: &Entry<'_>) {
-        crate::log::write(entry);
+        log::write(entry);
     }
 }
 
