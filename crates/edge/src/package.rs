@@ -374,8 +374,8 @@ async fn run<S: Sql>(
         task.tried(at, act, ended, report.problem.clone(), now);
     }
     report.attempts.clone_from(&task.attempts);
-    // What it said on its way would be told with every change of it.
-    if !report.state.is_moving() {
+    // While it goes on, more may follow. One that waits again, for a stop to end, may never go on.
+    if report.state != TargetState::Releasing {
         report.floating.clone_from(&task.floating);
     }
     task.patience = before.after(&outcome, now);

@@ -59,7 +59,7 @@ pub struct Report {
     /// Those that were written down before they were counted have none, and are read as they were written.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub number: u64,
-    /// The floating tags that were set for it, if it is not on its way any more.
+    /// The floating tags that were set for it so far, unless it goes on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub floating: Vec<Floated>,
 }

@@ -97,8 +97,10 @@ pub(crate) struct Said {
 }
 
 /// What a row says of a floating tag.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Floated {
+    /// The package and its approval: what moved under it is said again by its later rows.
+    whose: String,
     pub(crate) tag: String,
     /// Where it led, and where it leads since: 64 hex digits each, or nothing.
     pub(crate) digests: [String; 2],
@@ -164,10 +166,16 @@ fn tell(audit: &Audit, story: &mut Story) {
         let distro = details["distro"].as_str().map(|distro| said(false, distro.to_owned()));
         let one = distro.or_else(|| details["tag"].as_str().map(|tag| said(true, tag.to_owned())));
         let floating = details["floating"].as_array();
-        story.floated.extend(floating.into_iter().flatten().map(|floated| Floated {
-            tag: floated["tag"].as_str().unwrap_or_default().to_owned(),
-            digests: [hex(&floated["before"]), hex(&floated["after"])],
-        }));
+        for floated in floating.into_iter().flatten() {
+            let floated = Floated {
+                whose: format!("{} {} {}", audit.project, row.subject, details["approval"]),
+                tag: floated["tag"].as_str().unwrap_or_default().to_owned(),
+                digests: [hex(&floated["before"]), hex(&floated["after"])],
+            };
+            if !story.floated.contains(&floated) {
+                story.floated.push(floated);
+            }
+        }
         let is_untold = row.action == "released" && details["tag"].is_string() && floating.is_none() && !outside;
         story.untold += usize::from(is_untold);
         match row.action.as_str() {

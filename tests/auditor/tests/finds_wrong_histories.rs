@@ -504,6 +504,16 @@ const WRONG_IMAGES: &[(&str, Change, &[&str])] = &[
         &["unspoken"],
     ),
     (
+        "a floating tag that is set once more than is said, though that is said twice",
+        |h| {
+            release_newer(h);
+            let waits = json!({ "tag": "1.1", "approval": 2, "floating": h.rows[4].3["floating"] });
+            h.rows.insert(4, (56_000, "waits", "1.1/app", waits));
+            h.evidence.pushes.push(push(57_000, "latest", true, "Slipway/0.1.0"));
+        },
+        &["unspoken"],
+    ),
+    (
         "a floating tag that is set back without a word",
         |h| {
             release_newer(h);

@@ -94,7 +94,7 @@ impl<S: Sql> Record<S> {
                 (word): name, "approval": approval, "digest": digest, "before": before.code(), "problem": code,
                 "outside": report.outside,
             });
-            if !report.state.is_moving() {
+            if report.state != TargetState::Releasing {
                 floated(&mut details, &report.distro, &report.floating);
             }
             // In the audit only a person approves.

@@ -689,16 +689,20 @@ fn a_row_has_the_floating_tags_that_were_set_with_its_image() {
         { "tag": "latest", "before": older, "after": own },
         { "tag": "17.3", "before": null, "after": own },
     ]);
-    // Also where the image itself is not released in the end.
-    for ended in [TargetState::Released, TargetState::Failed] {
+    // Also where the image itself is not released in the end, or waits in the middle, for a stop to end.
+    for ended in [TargetState::Released, TargetState::Failed, TargetState::Approved] {
         for (floating, expected) in [(moves.clone(), expected.clone()), (Vec::new(), serde_json::Value::Null)] {
             let record = record();
             stage(&record);
             assert_eq!(ask(&record), Ok(true));
-            let told = Report { floating, ..Report::of(JAMMY, ended) };
+            report(&record, 1, TargetState::Releasing);
+            let problem =
+                (ended == TargetState::Approved).then(|| Code::Stopped.problem("why", Visible::Unknown, None));
+            let told = Report { floating, problem, ..Report::of(JAMMY, ended) };
             record.settle(&version(), &key(), 1, &told, &Digest::of(b"deb"), NOW).expect("a report");
-            let rows = entries(record.sql(), 1, 100).expect("rows");
-            let row = rows.iter().find(|row| row.event.action == ended.code()).expect("a row");
+            let row = entries(record.sql(), 1, 100).expect("rows").pop().expect("a row");
+            let action = if ended == TargetState::Approved { "waits" } else { ended.code() };
+            assert_eq!(row.event.action, action);
             let details: serde_json::Value = serde_json::from_str(&row.event.details).expect("JSON");
             assert_eq!(details["floating"], expected);
         }
