@@ -166,7 +166,11 @@ fn exported(project: u64, end: &End) -> Exported {
 }
 
 fn not_signed(error: &SigningError) -> Problem {
-    Problem::new(503, "signing-key", format!("The signing key cannot be used: {error}. `readyz` says what is missing."))
+    Problem::new(
+        503,
+        "signing-key",
+        format!("The signing key cannot be used: {error}. Its log and `/readyz/secrets` say why."),
+    )
 }
 
 /// Refuses an export that this edge's key has not signed, the present one or a former one. Where there is no key, nothing is
