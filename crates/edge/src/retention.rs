@@ -6,7 +6,7 @@
 //!
 //! What other images need of one that is due is looked up by the list and by the run alike, for as many as a run may delete.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -218,9 +218,9 @@ pub async fn list<S: Sql>(
         }
     };
     let (mut listed, is_last) = part(record, host, config, project, &going.reached, going.counted).await?;
-    let (mut done, mut looks) = (0, 0);
+    let (mut done, mut looks) = (0, ImageLooks::default());
     for package in &mut listed {
-        if done > 0 && (looks >= REQUESTS_MAX || looks > 0 && host.now().since(began) >= PIECE) {
+        if done > 0 && (looks.count >= REQUESTS_MAX || looks.count > 0 && host.now().since(began) >= PIECE) {
             break;
         }
         done += 1;
@@ -237,18 +237,14 @@ pub async fn list<S: Sql>(
                 let object = package.package.object();
                 let here = going.gone.iter().filter(|(site, _)| *site == object.staging);
                 let gone: BTreeSet<Digest> = here.map(|(_, digest)| *digest).collect();
-                match goes_with(record, host, config, project, &object, &gone, &[]).await? {
+                match goes_with(record, host, config, project, &object, &gone, &[], &mut looks).await? {
                     Ok(image) => {
                         going.reached.taken = taken;
-                        looks += image.looks;
                         let gone = image.parts.iter().copied().chain([object.digest]);
                         going.gone.extend(gone.map(|digest| (object.staging.clone(), digest)));
                         package.stays = image.stays.into_iter().collect();
                     }
-                    Err(keep) => {
-                        looks += REQUESTS_MAX;
-                        package.decision = Decision::Keep(keep);
-                    }
+                    Err(keep) => package.decision = Decision::Keep(keep),
                 }
             }
         }
@@ -277,9 +273,9 @@ async fn go_on<S: Sql>(
     };
     let counted = record.retention_clock()?.1;
     let (mut listed, is_last) = part(record, host, config, project, &reached, counted).await?;
-    let (mut done, mut looks) = (0, 0);
+    let (mut done, mut looks) = (0, ImageLooks::default());
     for package in &mut listed {
-        if done > 0 && (looks >= REQUESTS_MAX || host.now().since(began) >= PIECE) {
+        if done > 0 && (looks.count >= REQUESTS_MAX || host.now().since(began) >= PIECE) {
             break;
         }
         done += 1;
@@ -291,8 +287,8 @@ async fn go_on<S: Sql>(
         }
         // Also of one that is not deleted in the end: a server that is slow does not keep a run where it is.
         record.reach(&reached)?;
-        let fits = Fits { reached: &mut reached, taken };
-        looks += act(record, host, config, project, package, fits).await?;
+        let fits = Fits { reached: &mut reached, taken, looks: &mut looks };
+        act(record, host, config, project, package, fits).await?;
     }
     if is_last && done == listed.len() {
         record.end_run()?;
@@ -302,10 +298,19 @@ async fn go_on<S: Sql>(
     Ok(listed)
 }
 
-/// What a run has taken of its limits once a deletion has begun that fits in.
+/// What a run has taken of its limits once a deletion has begun that fits in, and what it has looked at before.
 struct Fits<'a> {
     reached: &'a mut Reached,
     taken: Taken,
+    looks: &'a mut ImageLooks,
+}
+
+/// What one piece has looked at to know what other images need.
+#[derive(Default)]
+struct ImageLooks {
+    count: usize,
+    /// The repositories of which that cannot be told, and why not: each image there would cost all those requests again.
+    unread: BTreeMap<Site, String>,
 }
 
 /// Whether a run that begins now may count the time since the last: by the servers of all for which it counts.
@@ -411,7 +416,7 @@ async fn part<S: Sql>(
     Ok((listed, is_last))
 }
 
-/// Does what is due of one package; how many things it looked at for that.
+/// Does what is due of one package.
 async fn act<S: Sql>(
     record: &Record<S>,
     host: &impl StagingHost,
@@ -419,20 +424,19 @@ async fn act<S: Sql>(
     project: &Project,
     listed: &mut Listed,
     fits: Fits<'_>,
-) -> Result<usize, LedgerError> {
+) -> Result<(), LedgerError> {
     let Listed { package, decision, sights, stays, waits_for_limits, .. } = listed;
-    let mut looks = 0;
     let (now, version) = (host.now(), &package.version);
     if let Some(sights) = sights
         && record.looked_in_staging(package, &sights.staging, now)?
     {
         host.announce(version);
-        return Ok(looks);
+        return Ok(());
     }
     let wait = config.retention.wait;
     let run = record.run_number()?;
     let (changed, state, code) = match decision {
-        Decision::Keep(_) => return Ok(looks),
+        Decision::Keep(_) => return Ok(()),
         Decision::TakeBack(keep) => (record.take_back_step(package, keep, now)?, "kept", keep.code()),
         Decision::Announce(cause) => {
             let notice = package.keeping.map_or(Duration::ZERO, |keeping| keeping.notice);
@@ -443,37 +447,33 @@ async fn act<S: Sql>(
             let is_taken = record.take_step(package, Stage::Marked, *cause, now + wait, now)?;
             (is_taken, Stage::Marked.code(), cause.code())
         }
-        Decision::Delete(_) if *waits_for_limits => return Ok(looks),
+        Decision::Delete(_) if *waits_for_limits => return Ok(()),
         Decision::Delete(cause) => {
-            let Some(sights) = sights else { return Ok(looks) };
-            let (cause, kept) = match delete(record, host, config, project, package, sights, fits).await? {
+            let Some(sights) = sights else { return Ok(()) };
+            let is_known = fits.looks.unread.contains_key(&package.staging);
+            match delete(record, host, config, project, package, sights, fits).await? {
                 Ok(image) => {
-                    looks = image.looks;
                     *stays = image.stays.into_iter().collect();
-                    (cause.code(), None)
+                    (true, "deleting", cause.code())
                 }
-                Err(kept) => (cause.code(), Some(kept)),
-            };
-            match kept {
-                None => (true, "deleting", cause),
-                Some(kept) => {
-                    *decision = kept;
-                    let Decision::Keep(keep @ (Keep::NeededByImage(_) | Keep::ImagesUnread(_))) = &*decision else {
-                        return Ok(looks);
-                    };
-                    looks = REQUESTS_MAX;
-                    let what = format!("{version} {} is not deleted from staging: {keep}", package.key);
-                    host.write(&Entry {
-                        level: Level::Error,
-                        release: Some(version.as_str()),
-                        key: Some(package.key.as_str()),
-                        ..line(project.id, run, "not-deleted").saying(&what)
-                    });
-                    if matches!(keep, Keep::NeededByImage(_)) {
-                        record.wait_again(package, keep, now + wait, now)?;
+                Err(keep) => {
+                    let of_images = matches!(keep, Keep::NeededByImage(_) | Keep::ImagesUnread(_));
+                    if of_images && !is_known {
+                        let what = format!("{version} {} is not deleted from staging: {keep}", package.key);
+                        let (release, key) = (Some(version.as_str()), Some(package.key.as_str()));
+                        let level = Level::Error;
+                        host.write(&Entry {
+                            level,
+                            release,
+                            key,
+                            ..line(project.id, run, "not-deleted").saying(&what)
+                        });
+                    }
+                    if matches!(keep, Keep::NeededByImage(_)) && record.wait_again(package, &keep, now + wait, now)? {
                         host.announce(version);
                     }
-                    return Ok(looks);
+                    *decision = Decision::Keep(keep);
+                    return Ok(());
                 }
             }
         }
@@ -483,10 +483,10 @@ async fn act<S: Sql>(
         host.write(&Entry { release, key, code, ..line(project.id, run, state) });
         host.announce(version);
     }
-    Ok(looks)
+    Ok(())
 }
 
-/// Deletes one package from staging, if nothing has come in between, with what goes with it; or what is decided now.
+/// Deletes one package from staging, if nothing has come in between, with what goes with it; or why it stays.
 async fn delete<S: Sql>(
     record: &Record<S>,
     host: &impl StagingHost,
@@ -495,24 +495,29 @@ async fn delete<S: Sql>(
     package: &Resting,
     sights: &Sights,
     fits: Fits<'_>,
-) -> Result<Result<Going, Decision>, LedgerError> {
+) -> Result<Result<Going, Keep>, LedgerError> {
+    let Fits { reached, taken, looks } = fits;
+    if let Some(why) = looks.unread.get(&package.staging) {
+        return Ok(Err(Keep::ImagesUnread(why.clone())));
+    }
     // Others are bound by their answer from here on, and this project by its own record.
     let object = package.object();
     let sights = Sights { elsewhere: elsewhere(host, config, project, &object, true).await, ..sights.clone() };
     let mut going = Going::default();
     if sights.elsewhere == Elsewhere::Free {
-        match goes_with(record, host, config, project, &object, &BTreeSet::new(), &[]).await? {
+        match goes_with(record, host, config, project, &object, &BTreeSet::new(), &[], looks).await? {
             Ok(image) => going = image,
-            Err(keep) => return Ok(Err(Decision::Keep(keep))),
+            Err(keep) => return Ok(Err(keep)),
         }
     }
     // Nothing is awaited from here to the first request, so what this project's record has come to know is in both.
-    let Fits { reached, taken } = fits;
     reached.taken = taken;
     record.reach(reached)?;
     let removals = match record.begin_removal(config, project, package, &sights, &going.parts, host.now())? {
         Ok(removals) => removals,
-        Err(decision) => return Ok(Err(decision)),
+        Err(Decision::Keep(keep) | Decision::TakeBack(keep)) => return Ok(Err(keep)),
+        // It is none of these any more: the next run looks anew.
+        Err(Decision::Announce(_) | Decision::Mark(_) | Decision::Delete(_)) => return Ok(Err(Keep::NeverStaged)),
     };
     for removal in &removals {
         if record.is_stopped()? {
@@ -528,6 +533,7 @@ async fn delete<S: Sql>(
 
 /// What goes with an image that is to be deleted, as the list and the run both see it; or why it stays. With a file goes
 /// nothing else. `gone` will be gone by then, and `parts` were to go when somebody was cut off.
+#[allow(clippy::too_many_arguments, reason = "what is looked at, and all that is known beside it")]
 async fn goes_with<S: Sql>(
     record: &Record<S>,
     host: &impl StagingHost,
@@ -536,14 +542,19 @@ async fn goes_with<S: Sql>(
     object: &StagedObject,
     gone: &BTreeSet<Digest>,
     parts: &[Digest],
+    looks: &mut ImageLooks,
 ) -> Result<Result<Going, Keep>, LedgerError> {
     if object.cargo.file().is_some() {
         return Ok(Ok(Going::default()));
+    }
+    if let Some(why) = looks.unread.get(&object.staging) {
+        return Ok(Err(Keep::ImagesUnread(why.clone())));
     }
     let kept = match kept_beside(record, host, config, project, object).await? {
         Ok(kept) => kept,
         Err(silent) => return Ok(Err(Keep::ImagesUnread(silent.to_string()))),
     };
+    looks.count += 1;
     let around = Around { gone, parts, ..Around::of(&kept) };
     let look = in_time(host, IMAGES_LOOK, host.look(object, around)).await;
     // What came to this project's record meanwhile was not looked at.
@@ -552,14 +563,22 @@ async fn goes_with<S: Sql>(
     if !kept.has_all(&meanwhile) {
         return Ok(Err(Keep::ImagesUnread("another one has come there meanwhile".to_owned())));
     }
-    Ok(match look {
-        Some(Ok(Look::Goes(going))) => Ok(going),
-        Some(Ok(Look::Needed(by))) => Err(Keep::NeededByImage(by)),
-        Some(Ok(Look::Absent)) => Err(Keep::NotShown),
-        Some(Ok(Look::Other(found))) => Err(Keep::OtherBytes(found)),
-        Some(Err(trouble)) => Err(Keep::ImagesUnread(trouble.to_string())),
-        None => Err(Keep::ImagesUnread("it takes too long to look".to_owned())),
-    })
+    let unread = match look {
+        Some(Ok(Look::Goes(going))) => {
+            looks.count += going.looks;
+            return Ok(Ok(going));
+        }
+        Some(Ok(Look::Needed(by))) => {
+            looks.count += REQUESTS_MAX;
+            return Ok(Err(Keep::NeededByImage(by)));
+        }
+        Some(Ok(Look::Absent)) => return Ok(Err(Keep::NotShown)),
+        Some(Ok(Look::Other(found))) => return Ok(Err(Keep::OtherBytes(found))),
+        Some(Err(trouble)) => trouble.to_string(),
+        None => "it takes too long to look".to_owned(),
+    };
+    looks.unread.insert(object.staging.clone(), unread.clone());
+    Ok(Err(Keep::ImagesUnread(unread)))
 }
 
 /// Sends a deletion, and looks for the first time. Whatever the answer was: only what staging no longer shows is deleted, and
@@ -680,7 +699,8 @@ async fn finish<S: Sql>(
     project: &Project,
     removal: Removal,
 ) -> Result<(), LedgerError> {
-    let looked = goes_with(record, host, config, project, &removal.object(), &BTreeSet::new(), &removal.parts).await?;
+    let (object, looks) = (removal.object(), &mut ImageLooks::default());
+    let looked = goes_with(record, host, config, project, &object, &BTreeSet::new(), &removal.parts, looks).await?;
     let going = match looked {
         Ok(going) => going,
         Err(Keep::NotShown) => Going::default(),

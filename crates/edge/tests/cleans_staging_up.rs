@@ -977,21 +977,23 @@ fn an_image_that_another_one_needs_is_listed_as_kept_and_no_deletion_of_it_begin
 
 #[test]
 fn where_the_need_of_other_images_cannot_be_told_the_list_says_so_and_the_run_deletes_nothing() {
-    let edge = Edge::of(&[("app", Kind::Image)]);
+    let edge = Edge::of(&["app", "base", "tool"].map(|name| (name, Kind::Image)));
     edge.host.is_unclear.set(true);
     for _ in 0..24 * 12 {
         let listed = edge.list();
         assert_eq!(edge.whole_run().1, steps(&listed));
         edge.passes(RUN);
     }
+    let looks = edge.host.image_looks.get();
     let listed = edge.list();
+    assert_eq!(edge.host.image_looks.get() - looks, 1, "once for the repository of all three");
     assert!(matches!(&listed[0].decision, Decision::Keep(Keep::ImagesUnread(why)) if why.contains("out of sight")));
     assert_eq!((edge.deleted().len(), edge.audited("deleting"), edge.audited("kept")), (0, 0, 0));
     // It is due all the time, so it goes as soon as that can be told.
     edge.host.is_unclear.set(false);
-    assert_eq!(edge.lists(), BTreeSet::from(["delete app".to_owned()]));
+    assert_eq!(edge.lists(), BTreeSet::from(["delete app", "delete base"].map(str::to_owned)), "two a run");
     edge.whole_run();
-    assert_eq!(edge.deleted(), ["app"]);
+    assert_eq!(edge.deleted(), ["app", "base"]);
     // While that is on its way, the list says so, and says nothing else.
     assert_eq!(edge.list()[0].decision, Decision::Keep(Keep::OnItsWay));
 }
