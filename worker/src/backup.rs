@@ -169,7 +169,7 @@ fn not_signed(error: &SigningError) -> Problem {
     Problem::new(
         503,
         "signing-key",
-        format!("The signing key cannot be used: {error}. Its log and `/readyz/secrets` say why."),
+        format!("The signing key cannot be used: {error}. The edge's log and `/readyz/secrets` say why."),
     )
 }
 

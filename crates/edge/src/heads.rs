@@ -1,7 +1,7 @@
 //! Heads of the audit: what is signed of it, and when.
 //!
 //! A head that is late harms nobody and stops nothing. What cannot be signed now, for a secret that is not set, is tried again
-//! and told in the log, and `readyz` says what is missing.
+//! and told in the log; `readyz` fails, and `slipway_audit_unsigned_seconds` grows.
 
 use slipway_core::audit::Head;
 use slipway_core::config::Config;
