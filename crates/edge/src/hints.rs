@@ -255,7 +255,10 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             refuse(&why)?;
             return Ok(Settled::So(why));
         }
-        if let Some(why) = before_import(job, record.started_after_import()?) {
+        if let Some(NotAfterImport { why, shown_later }) = before_import(job, record.started_after_import()?) {
+            if shown_later {
+                return Ok(Settled::NotYet(why));
+            }
             refuse(&why)?;
             return Ok(Settled::So(why));
         }
@@ -410,14 +413,32 @@ enum Settled {
     Changed,
 }
 
-/// Why a job was played before the record was imported, and speaks of what that does not know: what it asked for may have been
-/// released and taken back since.
-pub(crate) fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<String> {
-    let began: Timestamp = job.started_at.as_ref()?.parse().ok()?;
-    let started_at = started_at.filter(|started_at| began < *started_at)?;
-    Some(format!(
-        "the job began at {began}, and this project's record was imported and started at {started_at}; play it again"
-    ))
+/// Why a job is not shown to have been played after an imported record was started: it may speak of what that does not know, and
+/// what it asked for may have been released and taken back since. `shown_later`: no runner has it yet, and GitLab shows when it
+/// was played once one has.
+pub(crate) fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<NotAfterImport> {
+    let started_at = started_at.filter(|started_at| played_at(job).is_none_or(|played_at| played_at < *started_at))?;
+    let why = format!(
+        "GitLab does not show that the job was played after {started_at}, when this project's record, which was imported, was \
+         started; play it again"
+    );
+    Some(NotAfterImport { why, shown_later: job.started_at.is_none() && !job.status.is_over() })
+}
+
+/// A job that is not shown to have been played after an imported record was started.
+pub(crate) struct NotAfterImport {
+    pub(crate) why: String,
+    pub(crate) shown_later: bool,
+}
+
+/// No sooner than this was a job played: a runner took it after it had waited in the queue from then on, and nobody plays what
+/// is not made yet. `None` where GitLab shows neither.
+fn played_at(job: &Job) -> Option<Timestamp> {
+    let made: Option<Timestamp> = job.created_at.as_ref().and_then(|text| text.parse().ok());
+    let taken: Option<Timestamp> = job.started_at.as_ref().and_then(|text| text.parse().ok());
+    let waited = job.queued_duration.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let queued = taken.zip(waited).map(|(taken, waited)| taken - waited);
+    made.into_iter().chain(queued).max()
 }
 
 /// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.

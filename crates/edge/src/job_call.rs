@@ -16,7 +16,7 @@ use slipway_wire::{CallError, call};
 
 use crate::denied::{Denied, Unanswered};
 use crate::gates;
-use crate::hints::before_import;
+use crate::hints::{NotAfterImport, before_import};
 use crate::port::ProjectHost;
 
 /// How many keys one request may name.
@@ -183,7 +183,11 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             // It is on its way, or released: nothing is left that a gate could keep back.
             return Ok(Ok((candidate, approval)));
         }
-        if let Some(why) = before_import(job, record.started_after_import()?) {
+        if let Some(NotAfterImport { why, shown_later }) = before_import(job, record.started_after_import()?) {
+            if shown_later {
+                let what = format!("GitLab does not show yet that a runner has job {}. Try again.", job.id);
+                return Err(Denied::new(503, "gitlab-behind", what).into());
+            }
             self.refuse(key, &why)?;
             return Ok(Err(Denied::new(409, "before-import", format!("`{key}`: {why}."))));
         }
