@@ -630,6 +630,11 @@ impl ProjectRecord {
             Either::Left((again, _)) => again?,
             Either::Right(_) => Some(clock::now() + project::SWEEP),
         };
+        // An import may have begun meanwhile. Whoever starts the record has the alarm come again.
+        if record.awaits_start()? {
+            storage.delete_alarm().await?;
+            return Ok(());
+        }
         let retained = self.retain(record, &config).await?;
         let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
         // Whatever has happened since others were told is told at once: what was announced now is announced by that.

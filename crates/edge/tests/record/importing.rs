@@ -1,10 +1,12 @@
 //! An imported record does nothing, and nothing in it is signed, until somebody has compared and started it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use slipway_core::release::TargetState;
-use slipway_edge::{attest, heads};
+use slipway_edge::{attest, heads, notify};
 use slipway_ledger::{AUDIT_ROWS, Attested, End, Record, Sql as _, audit, rusqlite::Database};
 use slipway_wire::Digest;
 
@@ -206,4 +208,54 @@ fn while_an_imported_record_waits_for_its_start_its_alarm_looks_into_nothing() {
     edge.plays(81, "one");
     assert_eq!(edge.asked("/jobs/81"), 0);
     assert!(edge.now() == NOW && edge.record.is_stopped().expect("a switch"));
+}
+
+/// An import of the record begins, and the rows of its export come in: they are those that the record has.
+fn begins_to_be_imported(edge: &Edge) {
+    let begins = "INSERT INTO imports (one, id, head, began_by, began_at, is_whole, is_compared)
+                  VALUES (1, 'one', '{}', 'operator', 0, 0, 0)";
+    edge.record.sql().query(begins, &[]).expect("it begins");
+}
+
+#[test]
+fn an_import_that_begins_while_an_alarm_waits_for_gitlab_has_none_of_its_orders_handed_over() {
+    for imports in [false, true] {
+        let edge = Rc::new(Edge::new(""));
+        edge.hears_of(81, "one");
+        edge.has_job(82, "two", "running");
+        edge.meanwhile(move |edge| {
+            edge.asks(82, &["two"]).expect("it is approved");
+            if imports {
+                begins_to_be_imported(edge);
+            }
+        });
+        edge.drives();
+        assert_eq!(edge.asked("/jobs/81"), 1, "GitLab knows no such job");
+        assert_eq!(edge.record.dispatches().expect("rows").len(), usize::from(imports), "it stays where it was");
+    }
+}
+
+#[test]
+fn nobody_is_told_of_what_an_import_brings_nor_is_a_status_set_of_it() {
+    const RECEIVER: &str = "POST /slipway";
+    let listens = "[[events]]\nkinds = [\"complete\"]\nurl = \"https://hooks.example.com/slipway\"\nsigning_token = \"EVENTS_TOKEN\"";
+    for imports in ["no", "before", "while somebody is told"] {
+        let edge = Rc::new(Edge::new(listens));
+        edge.answers_to(RECEIVER, 204, json!({}));
+        for (job, name) in [(81, "one"), (82, "two")] {
+            edge.approves(job, name);
+            edge.reports(name, TargetState::Released);
+        }
+        edge.passes(MINUTE);
+        match imports {
+            "before" => begins_to_be_imported(&edge),
+            "while somebody is told" => edge.meanwhile(begins_to_be_imported),
+            _ => {}
+        }
+        let told = notify::tell(&edge.record, &edge.host, &edge.config).now_or_never().expect("nothing waits");
+        told.expect("a working record");
+        assert_eq!(edge.sent(RECEIVER).len(), usize::from(imports != "before"), "{imports}");
+        let statuses = edge.sent("POST /api/v4/projects/1001/statuses/aa").len();
+        assert_eq!(statuses > 0, imports == "no", "{imports}: {statuses}");
+    }
 }

@@ -66,6 +66,8 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.0.atomically(|| {
+            // What is kept already changes nothing, and whoever is told that it is kept goes on.
+            self.is_no_import()?;
             if !expected.is_empty() {
                 self.expect_all(version, by, policy, maturity, expected, now)?;
             }

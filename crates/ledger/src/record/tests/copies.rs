@@ -323,6 +323,45 @@ fn whoever_asks_a_record_that_is_being_imported_writes_nothing_into_it() {
 }
 
 #[test]
+fn whoever_was_let_in_before_an_import_began_changes_nothing_once_it_goes_on() {
+    let (head, rows) = lines(&used());
+    // No row of the export has come yet; or all have, so that there is a release.
+    for rows in [&[][..], &rows] {
+        let new = record();
+        new.know_project(1001).expect("a row");
+        new.import(&head, ID, "operator", NOW).expect("it begins");
+        new.import_rows(ID, rows).expect("rows");
+        let before = (count(&new, "audit"), count(&new, "packages"), count(&new, "holds"));
+        let (session, other) = (session(8, "bb"), "1.2.1".parse::<Version>().expect("a version"));
+        let writes = [
+            // It is known already where the rows have come, and a job that is told so goes on as if it were kept.
+            new.expect(&version(), &self::session(7, "aa"), &policy(), Maturity::Final, &planned(None), NOW),
+            new.expect(&other, &session, &policy(), Maturity::Final, &planned(None), NOW),
+            new.refused_of(&version(), "user:mira", "PATCH", "why", NOW),
+            new.refused_at_the_door("user:mira", "POST x", "why", NOW),
+        ];
+        for write in writes {
+            assert!(matches!(write, Err(LedgerError::Importing)), "{write:?}");
+        }
+        if !rows.is_empty() {
+            let held = new.hold(&version(), None, "user:mira", "another reason", None, NOW);
+            assert!(matches!(held, Err(LedgerError::Importing)), "{held:?}");
+            let refused = new.refuse(&version(), &key(), 83, "job:83", "why", NOW);
+            assert!(matches!(refused, Err(LedgerError::Importing)), "{refused:?}");
+        }
+        assert_eq!((count(&new, "audit"), count(&new, "packages"), count(&new, "holds")), before);
+        assert!(!LedgerError::Importing.is_refusal(), "it says nothing of what was asked for");
+        // Put back, or whole, it is written into as ever.
+        if rows.is_empty() {
+            assert!(new.give_up_import(ID, "operator", "it broke off", NOW).expect("rows"));
+        } else {
+            new.import_ends(ID, &end(rows), "operator", NOW).expect("it is whole");
+        }
+        new.expect(&other, &session, &policy(), Maturity::Final, &planned(None), NOW).expect("a plan");
+    }
+}
+
+#[test]
 fn of_two_imports_at_once_only_the_later_one_goes_on() {
     let (head, rows) = lines(&used());
     let new = record();
