@@ -611,7 +611,7 @@ impl<S: Sql> Record<S> {
                 Sight::Other(problem) => (absent, Some(problem.clone())),
             };
             // What expired can be staged again. While its deletion is on its way, what is seen of it says nothing.
-            let comes_back = before == TargetState::Expired && !self.is_being_deleted(version, key)?;
+            let comes_back = before == TargetState::Expired && !self.may_go(version, key)?;
             let waiting =
                 matches!(before, TargetState::Expected | TargetState::Staged | TargetState::Missing) || comes_back;
             let same = before == state
