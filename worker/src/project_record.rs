@@ -130,7 +130,8 @@ impl DurableObject for ProjectRecord {
     }
 }
 
-/// Whether a record that is being imported answers this: what the import itself is made of, and what is asked of every record.
+/// Whether a record that is being imported answers this: what the import itself is made of, what is asked of every record, and
+/// webhooks, since GitLab switches a hook off that is refused.
 fn is_answered_meanwhile(message: &ToProject) -> bool {
     matches!(
         message,
@@ -142,6 +143,7 @@ fn is_answered_meanwhile(message: &ToProject) -> bool {
             | ToProject::Heard { .. }
             | ToProject::Stopped { .. }
             | ToProject::Measure { .. }
+            | ToProject::Hints { .. }
     )
 }
 

@@ -1,6 +1,6 @@
 //! Stories of records that are made of an export.
 
-use super::super::{End, ExportHead, NotImported};
+use super::super::{End, ExportHead, Kept, Named, NotImported};
 use super::*;
 
 const ID: &str = "one";
@@ -359,6 +359,25 @@ fn whoever_was_let_in_before_an_import_began_changes_nothing_once_it_goes_on() {
         }
         new.expect(&other, &session, &policy(), Maturity::Final, &planned(None), NOW).expect("a plan");
     }
+}
+
+#[test]
+fn a_webhook_that_comes_while_an_import_goes_on_is_taken_and_makes_no_row() {
+    // GitLab switches a hook off that is refused four times, and an import that broke off may wait for days.
+    let (head, rows) = lines(&used());
+    let new = record();
+    new.import(&head, ID, "operator", NOW).expect("it begins");
+    new.import_rows(ID, &rows).expect("all of it");
+    let before = count(&new, "hints");
+    let played = |id| Named::Job { id, pipeline_id: Some(7), name: "release: [jammy-amd64]".to_owned() };
+    let named =
+        [played(84), Named::Deployment { id: 5 }, Named::Job { id: 85, pipeline_id: None, name: String::new() }];
+    assert_eq!(new.keep_hints("one", &named, NOW).expect("an answer"), Kept::NotNeeded);
+    let found = new.found_deployment(5, NOW);
+    assert!(matches!(found, Err(LedgerError::Importing)), "who looks for lost webhooks looks again: {found:?}");
+    assert_eq!(count(&new, "hints"), before);
+    new.import_ends(ID, &end(&rows), "operator", NOW).expect("it is whole");
+    assert_eq!(new.keep_hints("two", &named, NOW).expect("an answer"), Kept::Kept);
 }
 
 #[test]
