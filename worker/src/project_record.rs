@@ -32,8 +32,10 @@ use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent, Told};
+use slipway_edge::replace::ask_others;
+use slipway_edge::retention::StagingHost as _;
 use slipway_edge::{attest, heads, lost, notify, package, project};
-use slipway_ledger::{Attested, Declared, Kept, LedgerError, Named, Record, Sent, Sight, audit};
+use slipway_ledger::{Attested, Declared, Kept, LedgerError, Named, Record, Sent, Sight, StagedObject, audit};
 use slipway_packagecloud::Distributions;
 use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
@@ -435,14 +437,14 @@ impl ProjectRecord {
         if let Some(problem) = self.in_the_way(&config, version, &declared).await? {
             return Err(problem);
         }
+        let host = self.host();
+        let ask = async |other, object: &StagedObject| host.can_do_without(other, object, true).await;
+        let (record, by) = (self.record()?, Caller::Job(session.clone()).to_string());
+        let can_give_way = ask_others(record, ask, (&config, project), version, &declared, clock::now()).await;
+        audited(record, (version, &by, "PATCH"), can_give_way, clock::now())?;
         let maturity = config.versions.maturity(version);
         let added = self.record()?.add(version, session, &config.policy, maturity, &planned, &declared, clock::now());
-        audited(
-            self.record()?,
-            (version, &Caller::Job(session.clone()).to_string(), "PATCH"),
-            added.map_err(Unanswered::from),
-            clock::now(),
-        )?;
+        audited(self.record()?, (version, &by, "PATCH"), added.map_err(Unanswered::from), clock::now())?;
         if !planned.is_empty() {
             self.add_to_directory(session.project_id, version).await;
         }

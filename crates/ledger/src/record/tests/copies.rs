@@ -344,8 +344,8 @@ fn whoever_was_let_in_before_an_import_began_changes_nothing_once_it_goes_on() {
             assert!(matches!(write, Err(LedgerError::Importing)), "{write:?}");
         }
         if !rows.is_empty() {
-            let held = new.hold(&version(), None, "user:mira", "another reason", None, NOW);
-            assert!(matches!(held, Err(LedgerError::Importing)), "{held:?}");
+            let on_hold = new.hold(&version(), None, "user:mira", "another reason", None, NOW);
+            assert!(matches!(on_hold, Err(LedgerError::Importing)), "{on_hold:?}");
             let refused = new.refuse(&version(), &key(), 83, "job:83", "why", NOW);
             assert!(matches!(refused, Err(LedgerError::Importing)), "{refused:?}");
         }
