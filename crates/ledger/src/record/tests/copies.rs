@@ -245,6 +245,7 @@ fn an_import_ends_what_was_being_taken_back_and_says_so() {
     let ended = new.withdrawal(&version(), &key(), JAMMY).expect("a row").expect("it was asked for");
     assert_eq!(ended.state, slipway_core::api::WithdrawalState::NotWithdrawn);
     assert!(ended.problem.is_some_and(|problem| problem.what.contains("import")));
+    assert!(new.why_withdrawn(&version(), &key()).expect("rows").is_some(), "it may be gone, and does not come back");
     assert_eq!(details(&new, "not-withdrawn").len(), 1);
 }
 
