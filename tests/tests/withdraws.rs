@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use slipway_stack::Part;
 use slipway_stack::apt::Apt;
 use slipway_stack::dnf::Dnf;
-use slipway_tests::e2e::harbour::{Harbour, can_run, credentials, is_staged, plan};
-use slipway_tests::e2e::{JAMMY, Package, Release, Rpm, Spoken, World, deb, rpm};
+use slipway_tests::e2e::harbour::{Deletes, Harbour, can_run, credentials, is_staged, plan};
+use slipway_tests::e2e::{JAMMY, Package, Release, Rpm, Spoken, World, deb, rpm, wait_until};
 
 /// The `slipway` command as the operator runs it.
 fn slipway(world: &World, release: &Release, arguments: &[&str]) -> Spoken {
@@ -76,10 +76,12 @@ fn apt_gets_a_package_until_it_is_withdrawn_and_what_was_not_withdrawn_after_tha
     assert_eq!((&target["state"], &target["withdrawal"]["by"]), (&json!("withdrawn"), &json!("operator")), "{target}");
     let early = apt.download("tug").expect_err("whoever has not read the index anew").to_string();
     assert!(early.contains("404"), "{early}");
+    let early = apt.install("tug").expect_err("nor does it install").to_string();
+    assert!(early.contains("404"), "{early}");
     apt.update().expect("the public index is there and signed");
     let refused = apt.download("tug").expect_err("it is withdrawn").to_string();
     assert!(refused.contains("Unable to locate package tug"), "{refused}");
-    apt.download("pilot").expect("nobody has withdrawn it");
+    apt.install("pilot").expect("nobody has withdrawn it");
     let asked = world.rows(&release, "tug", "withdrawing");
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert_eq!(asked[0]["actor"], "operator");
@@ -113,6 +115,18 @@ fn another_file_of_that_name_is_refused(world: &World, tug: &Package) {
     let refused = next.promote(&next.session(job), &["tug"]);
     assert_eq!(refused.status, 409, "{}", refused.text());
     assert!(refused.text().contains("had other bytes in 1.0.0"), "{}", refused.text());
+    assert!(world.depot.listed(&world.depot.public, &tug.filename).is_empty(), "nothing has become public");
+
+    // Nor does it come by another project, whose own record knows nothing of that.
+    let others = world.release_of(world.pilot(), "9.0.0");
+    others.plan(&["tug"]);
+    others.declare("tug", &other).ok();
+    assert_eq!(others.target("tug")["state"], "staged");
+    world.gitlab.play(others.job("tug"), "mira");
+    wait_until("its approval ends", || others.target("tug")["problem"]["code"] == "withdrawn");
+    let target = others.target("tug");
+    let what = target["problem"]["what"].as_str().unwrap_or_default();
+    assert!(target["state"] == "staged" && what.contains("in the project `tug`"), "{target}");
     assert!(world.depot.listed(&world.depot.public, &tug.filename).is_empty(), "nothing has become public");
 }
 
@@ -237,6 +251,34 @@ fn collect_garbage(harbour: &Harbour) {
     let settings = harbour.public().folder().join("registry.yml");
     let ended = Command::new("docker-registry").arg("garbage-collect").arg(settings).output().expect("it is here");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn a_registry_that_deletes_nothing_is_told_with_what_to_do_and_everybody_gets_the_image_as_before() {
+    if !can_run(&[]) {
+        return;
+    }
+    let harbour = Harbour::start_with("not-withdrawn", |wishes| wishes.deletes = Deletes::Nothing);
+    let world = &harbour.world;
+    let release = world.release("17.3.1");
+    let image = harbour.push("build-1", 20_000);
+    let job = harbour.ready(&release, "app", "17.3.1", &image);
+    world.gitlab.play(job, "mira");
+    release.wait_until_released("app");
+
+    let arguments = ["withdraw", "app", "--reason", "it does not start", "--yes"];
+    let refused = slipway(world, &release, &arguments).ended_with(1);
+    let why = ["not withdrawn  app  :17.3.1", "it stays released", "does not let `17.3.1` be taken back"];
+    says(&refused, &why);
+    says(&refused, &["Operator: take it out at the server itself", "ask for the withdrawal again"]);
+    let target = release.target("app");
+    let problem = &target["withdrawal"]["problem"];
+    assert_eq!((&target["state"], &problem["code"]), (&json!("released"), &json!("not-withdrawable")), "{target}");
+    for tag in ["17.3.1", "latest", "17.3"] {
+        assert_eq!(harbour.served(tag).as_deref(), Some(image.digest.as_str()), "{tag}");
+    }
+    harbour.is_whole("17.3.1");
+    assert_eq!(world.rows(&release, "app", "not-withdrawn").len(), 1);
 }
 
 #[test]

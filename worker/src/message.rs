@@ -22,7 +22,7 @@ use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
 use slipway_edge::retention::Going;
 use slipway_edge::{sweep, withdraw};
-use slipway_ledger::{Ask, End, ExportHead, Named, StagedObject};
+use slipway_ledger::{Ask, End, ExportHead, Named, PublicName, StagedObject};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
@@ -84,6 +84,8 @@ pub(crate) enum ToProject {
     CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
     /// Which images this project has there: another deletes one.
     ImagesIn { project_id: u64, staging: Site },
+    /// Another project is about to release something under these names.
+    NameTaken { project_id: u64, names: Vec<PublicName> },
     /// Rows of the audit.
     Audit {
         project_id: u64,

@@ -35,7 +35,9 @@ use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent, Told};
 use slipway_edge::replace::ask_others;
 use slipway_edge::retention::StagingHost as _;
 use slipway_edge::{attest, heads, lost, notify, package, project};
-use slipway_ledger::{Attested, Declared, Kept, LedgerError, Named, Record, Sent, Sight, StagedObject, audit};
+use slipway_ledger::{
+    Attested, Declared, Kept, LedgerError, NameTaken, Named, PublicName, Record, Sent, Sight, StagedObject, audit,
+};
 use slipway_packagecloud::Distributions;
 use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
@@ -179,6 +181,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Retention { .. }
         | ToProject::CanDoWithout { .. }
         | ToProject::ImagesIn { .. }
+        | ToProject::NameTaken { .. }
         | ToProject::Audit { .. }
         | ToProject::Heads { .. }
         | ToProject::Export { .. }
@@ -230,18 +233,12 @@ impl ProjectRecord {
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys, all } => self.promote(&session, &version, keys, all).await,
             ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
-            ToProject::MayEnd { project_id, version, key } => {
-                self.know_id(project_id)?;
-                json(200, &self.record()?.may_end(&version, &key)?)
-            }
+            ToProject::MayEnd { project_id, version, key } => self.may_end(project_id, &version, &key),
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
             }
             ToProject::Withdraw { project_id, version, call } => self.withdraw(project_id, &version, &call).await,
-            ToProject::MayWithdraw { project_id, number } => {
-                self.know_id(project_id)?;
-                json(200, &self.record()?.may_withdraw(number)?)
-            }
+            ToProject::MayWithdraw { project_id, number } => self.may_withdraw(project_id, number),
             ToProject::Withdrawal { withdrawal, report } => {
                 if self.record()?.withdrawal_seen(&withdrawal, &report, clock::now())? {
                     self.announce(withdrawal.project_id, &withdrawal.version);
@@ -278,6 +275,7 @@ impl ProjectRecord {
             ToProject::Retention { project_id, from } => self.retention(project_id, from).await,
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
             ToProject::ImagesIn { project_id, staging } => self.images_in(project_id, &staging),
+            ToProject::NameTaken { project_id, names } => self.name_taken(project_id, &names),
             ToProject::Export { project_id, by } => self.export(project_id, &by),
             ToProject::ExportAudit { first, last, .. } => {
                 self.has_started()?;
@@ -894,6 +892,15 @@ impl ProjectHost for Host<&ProjectRecord> {
         cargo: &Cargo,
     ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
         message::find(&self.object.env, site, under, cargo).await
+    }
+
+    async fn name_taken(
+        &self,
+        project_id: u64,
+        names: &[PublicName],
+    ) -> std::result::Result<Option<NameTaken>, Silent> {
+        ask(message::project(&self.object.env, project_id), &ToProject::NameTaken { project_id, names: names.to_vec() })
+            .await
     }
 
     fn secret(&self, name: &str) -> std::result::Result<Token, String> {

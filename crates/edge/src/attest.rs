@@ -21,7 +21,7 @@ use slipway_wire::Digest;
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::package;
 use crate::port::{AttachingHost, in_time};
-use crate::until_stopped::UntilStopped;
+use crate::while_allowed::WhileAllowed;
 
 /// When what could not be signed is tried again.
 const SIGN_AGAIN: Duration = Duration::from_mins(1);
@@ -191,5 +191,5 @@ async fn send<S: Sql>(
     let store = host.open(&due.public).map_err(Trouble::passing)?;
     let annotations = BTreeMap::from([("in-toto.io/predicate-type".to_owned(), PREDICATE.to_owned())]);
     let artifact = Artifact { media_type: ENVELOPE, bytes: due.envelope.as_bytes(), annotations: &annotations };
-    store.attach(&UntilStopped { stopped: async || record.stopped(), http: host }, due.digest, artifact).await
+    store.attach(&WhileAllowed { why_not: async || record.stopped(), http: host }, due.digest, artifact).await
 }

@@ -13,7 +13,6 @@ use http::StatusCode;
 use slipway_core::access::Player;
 use slipway_core::approval::{Approval, Candidate, Refusal, by_webhook, entitled, is_for_all};
 use slipway_core::config::{Config, Project};
-use slipway_core::gate::sentence_of;
 use slipway_core::time::Timestamp;
 use slipway_gitlab::webhook::Event;
 use slipway_gitlab::{Deployment, DeploysTo, GetDeployment, GetJob, Instance, Job, is_protected, role};
@@ -255,27 +254,16 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             refuse(&why)?;
             return Ok(Settled::So(why));
         }
-        if let Some(NotAfterImport { why, shown_later }) = before_import(job, record.started_after_import()?) {
-            if shown_later {
-                return Ok(Settled::NotYet(why));
-            }
-            refuse(&why)?;
-            return Ok(Settled::So(why));
-        }
-        if let Some(stopped) = record.stopped()? {
-            let why = stopped.to_string();
-            refuse(&why)?;
-            return Ok(Settled::So(why));
-        }
         let asked = gates::Asked { project_id: *project_id, version, key, by: Some(approval.by_id) };
-        let closed = match gates::closed(*record, *host, config, Some(gitlab), &asked).await? {
-            Ok(closed) => closed,
-            Err(why) => return Ok(Settled::Silent(why)),
-        };
-        if !closed.is_empty() {
-            let why = sentence_of(key, &closed);
-            refuse(&why)?;
-            return Ok(Settled::So(why));
+        match gates::kept_back(*record, *host, config, Some(gitlab), &asked, job).await? {
+            None => {}
+            Some(gates::Why::Unknown(why)) => return Ok(Settled::Silent(why)),
+            Some(gates::Why::NotShownYet(why)) => return Ok(Settled::NotYet(why)),
+            Some(why) => {
+                let why = why.to_string();
+                refuse(&why)?;
+                return Ok(Settled::So(why));
+            }
         }
         if record.approve(candidate, &approval, &config.policy, *project_id, host.now())? {
             return Ok(Settled::So("approved".to_owned()));
@@ -411,34 +399,6 @@ enum Settled {
     Silent(String),
     /// Others ran while GitLab was asked, and the package is not any more what was judged: another target has moved.
     Changed,
-}
-
-/// Why a job is not shown to have been played after an imported record was started: it may speak of what that does not know, and
-/// what it asked for may have been released and taken back since. `shown_later`: no runner has it yet, and GitLab shows when it
-/// was played once one has.
-pub(crate) fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<NotAfterImport> {
-    let started_at = started_at.filter(|started_at| played_at(job).is_none_or(|played_at| played_at < *started_at))?;
-    let why = format!(
-        "GitLab does not show that the job was played after {started_at}, when this project's record, which was imported, was \
-         started; play it again"
-    );
-    Some(NotAfterImport { why, shown_later: job.started_at.is_none() && !job.status.is_over() })
-}
-
-/// A job that is not shown to have been played after an imported record was started.
-pub(crate) struct NotAfterImport {
-    pub(crate) why: String,
-    pub(crate) shown_later: bool,
-}
-
-/// No sooner than this was a job played: a runner took it after it had waited in the queue from then on, and nobody plays what
-/// is not made yet. `None` where GitLab shows neither.
-fn played_at(job: &Job) -> Option<Timestamp> {
-    let made: Option<Timestamp> = job.created_at.as_ref().and_then(|text| text.parse().ok());
-    let taken: Option<Timestamp> = job.started_at.as_ref().and_then(|text| text.parse().ok());
-    let waited = job.queued_duration.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let queued = taken.zip(waited).map(|(taken, waited)| taken - waited);
-    made.into_iter().chain(queued).max()
 }
 
 /// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.

@@ -35,5 +35,5 @@ pub mod replace;
 pub mod retention;
 pub mod slots;
 pub mod sweep;
-mod until_stopped;
+mod while_allowed;
 pub mod withdraw;

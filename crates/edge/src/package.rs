@@ -31,7 +31,7 @@ use slipway_wire::{
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::port::{PackageHost, Silent, Target, Told};
-use crate::until_stopped::UntilStopped;
+use crate::while_allowed::WhileAllowed;
 
 /// How long a copy in an alarm's run may take: the run ends after 15 minutes, and has to look before and after.
 pub const COPY_MAX: Duration = Duration::from_mins(13);
@@ -440,8 +440,8 @@ impl<S, H: PackageHost> Run<'_, S, H> {
 impl<S, H: PackageHost> Run<'_, S, H> {
     /// By which an act that was allowed writes no more once Slipway is stopped, or the name is taken back; a stop is kept, as
     /// what broke the act. The next run is told of a withdrawal when it asks whether it may begin, and ends.
-    fn until_stopped(&self) -> UntilStopped<'_, impl AsyncFn() -> Result<Option<String>, Silent>, H> {
-        let stopped = async move || {
+    fn while_allowed(&self) -> WhileAllowed<'_, impl AsyncFn() -> Result<Option<String>, Silent>, H> {
+        let why_not = async move || {
             let Order { project_id, version, key, .. } = self.task.borrow().order.clone();
             match self.host.may_end(project_id, &version, &key).await? {
                 MayEnd::Now => Ok(None),
@@ -453,7 +453,7 @@ impl<S, H: PackageHost> Run<'_, S, H> {
                 }
             }
         };
-        UntilStopped { stopped, http: self.host }
+        WhileAllowed { why_not, http: self.host }
     }
 }
 
@@ -585,7 +585,7 @@ impl<S: Sql, H: PackageHost> Courier for Run<'_, S, H> {
 
 impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
     async fn send(&self, request: WireRequest) -> Result<WireResponse, Unreachable> {
-        self.until_stopped().send(request).await
+        self.while_allowed().send(request).await
     }
 
     async fn read(
@@ -593,7 +593,7 @@ impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
         request: WireRequest,
         each: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<WireResponse, Unreachable> {
-        self.until_stopped().read(request, each).await
+        self.while_allowed().read(request, each).await
     }
 
     fn connections(&self) -> usize {
@@ -609,11 +609,11 @@ impl<S: Sql, H: PackageHost> Relay for Run<'_, S, H> {
         };
         let until = self.began.map(|began| began + COPY_MAX);
         let target = Target { order: &order, distro: &distro, before: self.arrived.get() };
-        self.until_stopped().goes_on().await?;
+        self.while_allowed().goes_on().await?;
         let relayed = self.host.relay(&target, transfer, until).await;
         // The host calls a copy off when Slipway is stopped meanwhile. Then that is why it broke.
         if relayed.is_err() {
-            drop(self.until_stopped().goes_on().await);
+            drop(self.while_allowed().goes_on().await);
         }
         relayed
     }

@@ -17,7 +17,7 @@ use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
-use slipway_ledger::Ask;
+use slipway_ledger::{Ask, NameTaken, PublicName};
 use slipway_wire::{Digest, Http, RelayError, Relayed, Token, Transfer};
 
 use crate::account::{AskSlot, SlotEnded};
@@ -170,6 +170,9 @@ pub trait ProjectHost: Clock + Http {
     /// What a repository has under a name, by its account's shared reading. `under` is the text form of a target's name, or
     /// `@` and the digest of an image.
     async fn find(&self, site: &Site, under: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent>;
+
+    /// Asks another project's record whether one of these names is that of something that it has released or taken back.
+    async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent>;
 
     /// A secret of the deployment, by its name. The error says what the deployment lacks.
     fn secret(&self, name: &str) -> Result<Token, String>;

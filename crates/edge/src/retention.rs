@@ -24,7 +24,7 @@ use slipway_ledger::{Behind, LedgerError, Reached, Record, Removal, Removed, Res
 use slipway_wire::Http;
 
 use crate::port::{ProjectHost, Silent, in_time};
-use crate::until_stopped::UntilStopped;
+use crate::while_allowed::WhileAllowed;
 
 /// When the deletion of an image that went in part goes on, and for how long it does.
 const FINISHED_AFTER: Duration = Duration::from_mins(10);
@@ -429,7 +429,7 @@ async fn send<S: Sql>(
     kept: &Kept,
 ) -> Result<(), LedgerError> {
     if let Err(trouble) =
-        host.remove(&UntilStopped { stopped: async || record.stopped(), http: host }, removal, kept).await
+        host.remove(&WhileAllowed { why_not: async || record.stopped(), http: host }, removal, kept).await
     {
         let Removal { version, key, .. } = removal;
         let what = format!("{version} {key} may not be deleted from staging, or not all of it: {trouble}");

@@ -25,7 +25,7 @@ use slipway_edge::notify;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::retention::{Listed, PARTS_MAX, StagingHost, due_at, list, run, whole};
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Held, Record, Removal, Sight, Sql as _, StagedObject, UNANSWERED, audit};
+use slipway_ledger::{Held, NameTaken, PublicName, Record, Removal, Sight, Sql as _, StagedObject, UNANSWERED, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 use support::{JAMMY, NOW, PIPELINE, config, key, planned, record, release_job, session, site, version};
@@ -157,6 +157,10 @@ impl ProjectHost for Host {
         }
         let found = self.staged.borrow().get(&name_of(under, cargo)).copied();
         Ok(Ok(found.filter(|_| !self.is_out.get()).map_or(Seen::Nothing, Seen::Digest)))
+    }
+
+    async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        Ok(None)
     }
 
     fn secret(&self, name: &str) -> Result<Token, String> {

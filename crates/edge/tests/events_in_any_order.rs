@@ -29,7 +29,7 @@ use slipway_edge::project;
 use slipway_gitlab::Instance;
 use slipway_gitlab::webhook::Event;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Named, Record, Sql as _};
+use slipway_ledger::{NameTaken, Named, PublicName, Record, Sql as _};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 use support::{JAMMY, NOW, PIPELINE, PROJECT, config, key, record, version};
@@ -144,6 +144,10 @@ impl ProjectHost for Host {
 
     async fn find(&self, _: &Site, _: &str, _: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
         Err(Silent("nobody looks".to_owned()))
+    }
+
+    async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        Ok(None)
     }
 
     fn secret(&self, name: &str) -> Result<Token, String> {

@@ -16,6 +16,7 @@ use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::project;
+use slipway_ledger::{NameTaken, PublicName};
 use slipway_wire::{Http, Request, Response, Token, Unreachable};
 
 use support::{JAMMY, NOW, config, record, stage};
@@ -75,6 +76,10 @@ impl ProjectHost for Host {
 
     async fn find(&self, _: &Site, _: &str, _: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
         Ok(Ok(Seen::Nothing))
+    }
+
+    async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        Ok(None)
     }
 
     fn secret(&self, name: &str) -> Result<Token, String> {

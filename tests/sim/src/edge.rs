@@ -32,7 +32,7 @@ use slipway_edge::retention::{self, StagingHost};
 use slipway_edge::slots::{self, StandingBy};
 use slipway_edge::{gates, job_call};
 use slipway_edge::{lost, notify, project};
-use slipway_ledger::{Ask, Held, LedgerError, Named, Record, Removal, Sql, StagedObject, Work};
+use slipway_ledger::{Ask, Held, LedgerError, NameTaken, Named, PublicName, Record, Removal, Sql, StagedObject, Work};
 use slipway_packagecloud::Account as Login;
 use slipway_wire::{
     Digest, Http, Planted, RelayError, Relayed, Request, Response, Token, TooSlow, Transfer, Unreachable, planted,
@@ -883,6 +883,15 @@ impl ProjectHost for Edge {
 
     async fn find(&self, site: &Site, distro: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
         PackageHost::find(self, site, distro, cargo).await
+    }
+
+    async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        // A project of which this world has nothing needs no record for that.
+        if !self.0.parcels.iter().any(|parcel| parcel.project == project_id) {
+            return Ok(None);
+        }
+        // Not a boundary of its own: while another project is silent there is no leave to act, as while its own is.
+        self.record(project_id).name_taken(names).map_err(|error| Silent(error.to_string()))
     }
 
     fn secret(&self, name: &str) -> Result<Token, String> {

@@ -29,7 +29,7 @@ use slipway_edge::{changes, gates, job_call, project};
 use slipway_gitlab::Instance;
 use slipway_gitlab::webhook::Event;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Ask, Kept, Record, Row, Sight, Sql as _, audit};
+use slipway_ledger::{Ask, Kept, NameTaken, PublicName, Record, Row, Sight, Sql as _, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 pub(crate) use super::support::{JAMMY, NOW, PIPELINE, PROJECT, key, release_job, version};
@@ -44,6 +44,11 @@ pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) fn config(more: &str) -> Config {
     config_of_gitlab("status_token = \"STATUS_TOKEN\"", more)
 }
+
+/// Another project, with the same routes.
+pub(crate) const BUOY: u64 = 1002;
+pub(crate) const WITH_BUOY: &str =
+    "[[projects]]\nid = 1002\nnamespace_id = 71\nname = \"buoy\"\nwebhook_token = \"WEBHOOK_TOKEN_BUOY\"\n";
 
 /// A request that was sent, as far as tests look at it.
 #[derive(Clone, Debug)]
@@ -65,6 +70,8 @@ pub(crate) struct Host {
     sent: RefCell<Vec<Sent>>,
     pub(super) meanwhile: RefCell<Option<Meanwhile>>,
     orders: RefCell<Vec<String>>,
+    /// The record of another project. `None`: it does not answer.
+    pub(crate) other: RefCell<Option<Record<Database>>>,
     log: RefCell<Vec<String>>,
     /// Whether the secret with the signing key is set.
     pub(crate) has_key: Cell<bool>,
@@ -134,6 +141,13 @@ impl ProjectHost for Host {
 
     async fn find(&self, _: &Site, _: &str, _: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
         Err(Silent("nobody looks".to_owned()))
+    }
+
+    async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        assert_eq!(project_id, BUOY, "its own record is not asked");
+        let other = self.other.borrow();
+        let other = other.as_ref().ok_or_else(|| Silent("it is away".to_owned()))?;
+        Ok(other.name_taken(names).expect("a working record"))
     }
 
     fn secret(&self, name: &str) -> Result<Token, String> {
@@ -206,6 +220,7 @@ impl Edge {
             sent: RefCell::default(),
             meanwhile: RefCell::default(),
             orders: RefCell::default(),
+            other: RefCell::default(),
             log: RefCell::default(),
             has_key: Cell::new(true),
         };

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod attestations;
+mod closing;
 mod copies;
 mod door;
 mod expectations;
@@ -33,7 +34,7 @@ pub use reading::Sent;
 pub use retention::{Behind, Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
 pub use runs::Reached;
 pub use statuses::DueStatus;
-pub use withdrawals::TakenBack;
+pub use withdrawals::{NameTaken, PublicName, TakenBack};
 #[cfg(test)]
 mod tests;
 

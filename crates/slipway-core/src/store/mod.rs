@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::join;
+use http::StatusCode;
 pub use slipway_oci::{Artifact, Kept};
 use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
@@ -46,6 +47,11 @@ pub enum Store {
     },
     /// At a registry of images.
     Registry(Box<Registry>),
+}
+
+/// Whether an answer says that a server does not do what it was asked for at all.
+fn is_never_done(status: StatusCode) -> bool {
+    [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED].contains(&status)
 }
 
 /// Why a text names no repository at servers of this kind, in one sentence.
@@ -427,10 +433,14 @@ impl Store {
                     Some(Some(other)) if other != digest => return Ok(Removed::Other(other)),
                     Some(Some(_)) => {}
                 }
-                let deleted = delete(http, account, repository, distro, filename).await;
-                match deleted.map_err(|error| failed("delete", &error))? {
-                    Deleted::Deleted => Ok(Removed::Whole),
-                    Deleted::WasGone => Ok(Removed::Absent),
+                match delete(http, account, repository, distro, filename).await {
+                    Ok(Deleted::Deleted) => Ok(Removed::Whole),
+                    Ok(Deleted::WasGone) => Ok(Removed::Absent),
+                    // A server, or what stands in front of it, that deletes nothing says the same whenever it is asked.
+                    Err(error) if error.status().is_some_and(is_never_done) => {
+                        Ok(Removed::Unsupported(error.to_string()))
+                    }
+                    Err(error) => Err(failed("delete", &error)),
                 }
             }
             (Self::Registry(registry), Name::Image(which)) => registry.remove(http, which, digest, kept).await,

@@ -7,7 +7,7 @@ use slipway_core::promotion::{May, MayEnd};
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 
 use super::*;
-use crate::record::{Ask, TakenBack};
+use crate::record::{Ask, PublicName, TakenBack};
 
 const REASON: &str = "it pulls the wrong way";
 
@@ -270,6 +270,37 @@ fn a_name_that_was_released_with_other_bytes_is_not_open_for_others_when_its_fil
         assert_eq!(names(&record, &next).is_some(), is_taken, "{state:?}");
         assert_eq!(may_act(&record, &next, b"other") != May::Now, is_taken, "{state:?}");
     }
+}
+
+#[test]
+fn another_project_gets_no_name_that_was_taken_back_here_or_has_other_bytes() {
+    let wants = |bytes: &[u8]| {
+        let other = record();
+        other.public_names(&another(&other, "9.0.0", bytes), &key()).expect("rows")
+    };
+    let (same, differs) = (wants(b"deb"), wants(b"other"));
+    assert_eq!((same.len(), differs.len()), (1, 1));
+    let record = released();
+    let why = |names: &[PublicName]| {
+        record.name_taken(names).expect("rows").map(|taken| (taken.was_taken_back, taken.why("tug")))
+    };
+    assert_eq!(why(&same), None, "both have released it");
+    assert!(why(&differs).is_some_and(|(was_taken_back, why)| !was_taken_back && why.contains("which were released")));
+    let withdrawal = ask(&record).expect("it is released").remove(0);
+    for names in [&same, &differs] {
+        assert!(why(names).is_some_and(|(was_taken_back, why)| was_taken_back && why.contains("taken back")));
+    }
+    assert!(tell(&record, &withdrawal, 1, WithdrawalState::NotWithdrawn));
+    assert_eq!(why(&same), None, "it stays public");
+    assert!(why(&differs).is_some());
+    let elsewhere = |change: fn(&mut PublicName)| {
+        let mut names = differs.clone();
+        names.iter_mut().for_each(change);
+        why(&names)
+    };
+    assert_eq!(elsewhere(|name| "harbour/other".clone_into(&mut name.public.repository)), None);
+    assert_eq!(elsewhere(|name| "elsewhere".clone_into(&mut name.public.place)), None);
+    assert_eq!(elsewhere(|name| "el/9".clone_into(&mut name.distro)), None);
 }
 
 #[test]
