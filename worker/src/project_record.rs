@@ -33,8 +33,12 @@ use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent, Told};
+use slipway_edge::replace::ask_others;
+use slipway_edge::retention::StagingHost as _;
 use slipway_edge::{attest, heads, lost, notify, package, project};
-use slipway_ledger::{Attested, Declared, Kept, LedgerError, NameTaken, Named, PublicName, Record, Sent, Sight, audit};
+use slipway_ledger::{
+    Attested, Declared, Kept, LedgerError, NameTaken, Named, PublicName, Record, Sent, Sight, StagedObject, audit,
+};
 use slipway_packagecloud::Distributions;
 use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
@@ -131,7 +135,8 @@ impl DurableObject for ProjectRecord {
     }
 }
 
-/// Whether a record that is being imported answers this: what the import itself is made of, and what is asked of every record.
+/// Whether a record that is being imported answers this: what the import itself is made of, what is asked of every record, and
+/// webhooks, since GitLab switches a hook off that is refused.
 fn is_answered_meanwhile(message: &ToProject) -> bool {
     matches!(
         message,
@@ -143,6 +148,7 @@ fn is_answered_meanwhile(message: &ToProject) -> bool {
             | ToProject::Heard { .. }
             | ToProject::Stopped { .. }
             | ToProject::Measure { .. }
+            | ToProject::Hints { .. }
     )
 }
 
@@ -438,14 +444,14 @@ impl ProjectRecord {
         if let Some(problem) = self.in_the_way(&config, version, &declared).await? {
             return Err(problem);
         }
+        let host = self.host();
+        let ask = async |other, object: &StagedObject| host.can_do_without(other, object, true).await;
+        let (record, by) = (self.record()?, Caller::Job(session.clone()).to_string());
+        let can_give_way = ask_others(record, ask, (&config, project), version, &declared, clock::now()).await;
+        audited(record, (version, &by, "PATCH"), can_give_way, clock::now())?;
         let maturity = config.versions.maturity(version);
         let added = self.record()?.add(version, session, &config.policy, maturity, &planned, &declared, clock::now());
-        audited(
-            self.record()?,
-            (version, &Caller::Job(session.clone()).to_string(), "PATCH"),
-            added.map_err(Unanswered::from),
-            clock::now(),
-        )?;
+        audited(self.record()?, (version, &by, "PATCH"), added.map_err(Unanswered::from), clock::now())?;
         if !planned.is_empty() {
             self.add_to_directory(session.project_id, version).await;
         }
@@ -635,6 +641,11 @@ impl ProjectRecord {
             Either::Left((again, _)) => again?,
             Either::Right(_) => Some(clock::now() + project::SWEEP),
         };
+        // An import may have begun meanwhile. Whoever starts the record has the alarm come again.
+        if record.awaits_start()? {
+            storage.delete_alarm().await?;
+            return Ok(());
+        }
         let retained = self.retain(record, &config).await?;
         let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
         // Whatever has happened since others were told is told at once: what was announced now is announced by that.

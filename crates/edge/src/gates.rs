@@ -68,6 +68,8 @@ pub async fn closed<S: Sql>(
 pub(crate) enum Why {
     /// The job was played before the record was imported.
     BeforeImport(String),
+    /// The record was imported, and no runner has the job yet: when it was played is not shown.
+    NotShownYet(String),
     /// Slipway is stopped.
     Stopped(Stopped),
     /// Gates are closed.
@@ -79,7 +81,9 @@ pub(crate) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BeforeImport(why) | Self::Closed(why) | Self::Unknown(why) => f.write_str(why),
+            Self::BeforeImport(why) | Self::NotShownYet(why) | Self::Closed(why) | Self::Unknown(why) => {
+                f.write_str(why)
+            }
             Self::Stopped(stopped) => stopped.fmt(f),
         }
     }
@@ -95,7 +99,7 @@ pub(crate) async fn kept_back<S: Sql>(
     job: &Job,
 ) -> Result<Option<Why>, LedgerError> {
     if let Some(why) = before_import(job, record.started_after_import()?) {
-        return Ok(Some(Why::BeforeImport(why)));
+        return Ok(Some(why));
     }
     if let Some(stopped) = record.stopped()? {
         return Ok(Some(Why::Stopped(stopped)));
@@ -107,14 +111,27 @@ pub(crate) async fn kept_back<S: Sql>(
     })
 }
 
-/// Why a job was played before the record was imported, and speaks of what that does not know: what it asked for may have been
-/// released and taken back since.
-fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<String> {
-    let began: Timestamp = job.started_at.as_ref()?.parse().ok()?;
-    let started_at = started_at.filter(|started_at| began < *started_at)?;
-    Some(format!(
-        "the job began at {began}, and this project's record was imported and started at {started_at}; play it again"
-    ))
+/// Why a job is not shown to have been played after an imported record was started: it may speak of what that does not know, and
+/// what it asked for may have been released and taken back since. Where no runner has it yet, GitLab shows when it was played
+/// once one has.
+fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<Why> {
+    let started_at = started_at.filter(|started_at| played_at(job).is_none_or(|played_at| played_at < *started_at))?;
+    let why = format!(
+        "GitLab does not show that the job was played after {started_at}, when this project's record, which was imported, was \
+         started; play it again"
+    );
+    let is_shown_later = job.started_at.is_none() && !job.status.is_over();
+    Some(if is_shown_later { Why::NotShownYet(why) } else { Why::BeforeImport(why) })
+}
+
+/// No sooner than this was a job played: a runner took it after it had waited in the queue from then on, and nobody plays what
+/// is not made yet. `None` where GitLab shows neither.
+fn played_at(job: &Job) -> Option<Timestamp> {
+    let made: Option<Timestamp> = job.created_at.as_ref().and_then(|text| text.parse().ok());
+    let taken: Option<Timestamp> = job.started_at.as_ref().and_then(|text| text.parse().ok());
+    let waited = job.queued_duration.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let queued = taken.zip(waited).map(|(taken, waited)| taken - waited);
+    made.into_iter().chain(queued).max()
 }
 
 /// Reads from GitLab who started a pipeline and how its jobs ended, unless that was read a moment ago.

@@ -266,6 +266,7 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         match gates::kept_back(*record, *host, config, Some(gitlab), &asked, job).await? {
             None => {}
             Some(gates::Why::Unknown(why)) => return Ok(Settled::Silent(why)),
+            Some(gates::Why::NotShownYet(why)) => return Ok(Settled::NotYet(why)),
             Some(why) => {
                 let why = why.to_string();
                 refuse(&why)?;

@@ -188,13 +188,19 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
                 let what = format!("The gates of `{key}` cannot be asked: {why}. Try again.");
                 return Err(Denied::new(503, "gitlab-unreachable", what).into());
             }
+            Some(Why::NotShownYet(_)) => {
+                let what = format!("GitLab does not show yet that a runner has job {}. Try again.", job.id);
+                return Err(Denied::new(503, "gitlab-behind", what).into());
+            }
             Some(why) => why,
         };
         self.refuse(key, &why.to_string())?;
         Ok(Err(match why {
             Why::BeforeImport(_) => Denied::new(409, "before-import", format!("`{key}`: {why}.")),
             Why::Stopped(_) => Denied::new(409, "stopped", format!("{why}.")),
-            Why::Closed(_) | Why::Unknown(_) => Denied::new(409, "gate-closed", format!("{why}.")),
+            Why::Closed(_) | Why::NotShownYet(_) | Why::Unknown(_) => {
+                Denied::new(409, "gate-closed", format!("{why}."))
+            }
         }))
     }
 

@@ -41,6 +41,10 @@ pub async fn tell<S: Sql>(
     host: &impl ProjectHost,
     config: &Config,
 ) -> Result<Option<Timestamp>, LedgerError> {
+    // An import may have begun since the alarm came, and brings what its old record had to tell.
+    if record.awaits_start()? {
+        return Ok(None);
+    }
     let Some(project_id) = record.project_id()? else { return Ok(None) };
     let Some(project) = config.project_of_id(project_id) else { return Ok(None) };
     let events: Vec<&Events> = config.events.iter().filter(|events| events.concern(project)).collect();
@@ -52,6 +56,9 @@ pub async fn tell<S: Sql>(
     let mut told = stream::iter(told).buffer_unordered(AT_ONCE);
     while let Some(told) = told.next().await {
         told?;
+    }
+    if record.awaits_start()? {
+        return Ok(None);
     }
     let token = config.gitlab.status_token.as_ref();
     if let Some(token) = token {

@@ -59,6 +59,10 @@ pub async fn drive<S: Sql>(
     if let Some(gitlab) = gitlab {
         hints::look_into_all(record, host, config, gitlab, project_id).await?;
     }
+    // An import may have begun while GitLab was asked, and brings orders that end with it.
+    if record.awaits_start()? {
+        return Ok(None);
+    }
     hand_over(record, host, &mut tried).await?;
     sweep(record, host, project_id).await?;
     record.forget_hints(host.now())?;

@@ -281,7 +281,8 @@ pub fn report(
             patience.troubled = patience.troubled.saturating_add(1);
             let what = format!("{repository} says that it has deleted `{name}`, and still lists it.");
             if patience.troubled > ATTEMPTS_MAX {
-                failed(Code::StillServed, what, Visible::Done, None)
+                // What the server has accepted may yet happen.
+                failed(Code::StillServed, what, Visible::Unknown, None)
             } else {
                 let problem = Code::Trouble.problem(what, Visible::Unknown, None);
                 (WithdrawalState::UnderWay, Vec::new(), Some(problem), Some(after(patience.troubled) + jitter))
@@ -298,7 +299,7 @@ pub fn report(
                 "{repository} has other bytes as `{name}` than were released: found {found}, released {digest}. They were \
                  not touched."
             );
-            failed(Code::Drift, what, Visible::Done, None)
+            failed(Code::Drift, what, Visible::Partly, None)
         }
         Outcome::NotPossible(why) => {
             let what = format!("{repository} does not let `{name}` be taken back: {why}.");
@@ -589,6 +590,24 @@ mod tests {
         let (_, state, _, problem, again) = asked(&Outcome::StillServed, patience, late);
         assert_eq!((state, again), (WithdrawalState::NotWithdrawn, None));
         assert_eq!(problem.expect("it is said").code, "still-served");
+    }
+
+    #[test]
+    fn one_that_ends_says_that_the_bytes_are_public_only_where_nothing_was_deleted() {
+        let over = Timestamp(NOW.0 + 2 * i64::try_from(SERVED_MAX.as_millis()).expect("an hour"));
+        let last = Patience { troubled: ATTEMPTS_MAX, waits_since: Some(NOW) };
+        for (outcome, public) in [
+            (Outcome::NotPossible("405".to_owned()), "done"),
+            (Outcome::StillServed, "partly"),
+            (Outcome::AwaitingDigest, "partly"),
+            (Outcome::Other(Digest::of(b"other")), "partly"),
+            (Outcome::StillListed, "unknown"),
+            (Outcome::Troubled(Trouble::passing("the connection broke")), "unknown"),
+        ] {
+            let (_, state, _, problem, _) = report(&withdrawal(), &outcome, last, over, 0);
+            assert_eq!(state, WithdrawalState::NotWithdrawn, "{outcome:?}");
+            assert_eq!(problem.expect("it is said").public, public, "{outcome:?}");
+        }
     }
 
     #[test]

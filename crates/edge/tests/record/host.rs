@@ -343,6 +343,7 @@ impl Edge {
     pub(crate) fn has_job(&self, id: u64, name: &str, status: &str) -> Value {
         let job = json!({
             "id": id, "name": release_job(name), "status": status, "started_at": (self.now() - MINUTE).to_string(),
+            "queued_duration": 0.25,
             "user": {"id": 7, "username": "mira"}, "pipeline": {"id": PIPELINE, "ref": "v1.2.0", "sha": "aa"},
         });
         self.answers(&format!("jobs/{id}"), 200, job.clone());

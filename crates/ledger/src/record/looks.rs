@@ -158,7 +158,7 @@ impl<S: Sql> Record<S> {
                 // What was deleted and is there is staged again: a list was behind when it was called gone, or somebody has put
                 // it back. Of what is on its way out, and of other bytes under the name, this says nothing.
                 (TargetState::Expired, Seen::Digest(found)) if found == digest => {
-                    if self.is_being_deleted(version, key)? {
+                    if self.may_go(version, key)? {
                         return Ok(false);
                     }
                     (TargetState::Staged, None)

@@ -608,13 +608,51 @@ impl<S: Sql> Record<S> {
         Ok(!rows.is_empty())
     }
 
+    /// Whether another release has given up this file under a name that the package has, for other bytes that were not seen
+    /// under all names yet: the job that was told so deletes it, whoever has it by then.
+    pub(super) fn gives_way_elsewhere(
+        &self,
+        version: &Version,
+        key: &Key,
+        site: &Site,
+        cargo: &Cargo,
+        digest: &Digest,
+    ) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT 1 FROM replaced r JOIN packages q ON q.version = r.version AND q.key = r.key
+             WHERE r.filename = ?3 AND r.digest = ?4 AND instr(r.filename, '/') = 0
+             AND q.staging_place = ?1 AND q.staging_repository = ?2 AND q.version <> ?5
+             AND NOT (q.filename = r.filename AND q.digest = r.digest)
+             AND EXISTS (SELECT 1 FROM targets t WHERE t.version = q.version AND t.key = q.key AND t.state = 'expected')
+             AND EXISTS (SELECT 1 FROM targets t JOIN targets own ON own.distro = t.distro
+                WHERE t.version = q.version AND t.key = q.key AND own.version = ?5 AND own.key = ?6) LIMIT 1",
+            &[
+                site.place.as_str().into(),
+                site.repository.as_str().into(),
+                cargo.as_str().into(),
+                digest.to_string().into(),
+                version.as_str().into(),
+                key.as_str().into(),
+            ],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Whether the bytes of a package may go at any moment: their deletion is on its way, or a job of another release deletes
+    /// them.
+    pub(super) fn may_go(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
+        let Some(Staged { filename, digest, staging, .. }) = self.staged(version, key)? else { return Ok(false) };
+        Ok(self.is_removed(version, key, &staging, &filename, &digest)?
+            || self.gives_way_elsewhere(version, key, &staging, &filename, &digest)?)
+    }
+
     /// Whether a deletion of a package's file is on its way, for this package or for another that has it too.
     pub fn is_being_deleted(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
         let Some(Staged { filename, digest, staging, .. }) = self.staged(version, key)? else { return Ok(false) };
         self.is_removed(version, key, &staging, &filename, &digest)
     }
 
-    /// Whether a deletion of a file is on its way that a package is to be declared with.
+    /// Whether a deletion of a file is on its way that a package is to be declared with, or a job of another release deletes it.
     pub(super) fn is_file_being_deleted(
         &self,
         version: &Version,
@@ -625,7 +663,8 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         self.end_loans(now)?;
-        self.is_removed(version, key, site, cargo, digest)
+        Ok(self.is_removed(version, key, site, cargo, digest)?
+            || self.gives_way_elsewhere(version, key, site, cargo, digest)?)
     }
 
     /// Whether a deletion is on its way of this file under a name that the package has.

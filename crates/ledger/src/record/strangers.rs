@@ -22,7 +22,7 @@ use slipway_wire::Digest;
 
 use super::looks::{WATCHED_FOR, Watched};
 use super::{LedgerError, Record, named_cargo, named_target, parse, subject};
-use crate::audit::{self, Event};
+use crate::audit::Event;
 use crate::sql::{Row, Sql};
 
 /// How old a target's last look must be for a page to count as the next one: what is written costs.
@@ -292,8 +292,7 @@ impl<S: Sql> Record<S> {
             subject: site_subject(site),
             details: details.to_string(),
         };
-        audit::append(&self.0, &event)?;
-        Ok(())
+        self.append(&event)
     }
 }
 

@@ -21,6 +21,10 @@ use super::progress::floated;
 use super::{LedgerError, Record, coded, named_target, parse, subject};
 use crate::sql::{Row, Sql, Value};
 
+/// Of a withdrawal `w`: it has failed, and its bytes were seen to be public all the same. Where that was not seen, they may be
+/// gone, and are not given back.
+const NOTHING_TAKEN: &str = "w.state = 'not_withdrawn' AND json_extract(w.problem, '$.public') IS 'done'";
+
 /// What somebody wants taken back.
 #[derive(Clone, Copy, Debug)]
 pub struct TakenBack<'a> {
@@ -406,8 +410,10 @@ impl<S: Sql> Record<S> {
     /// not want the rest to follow.
     pub fn why_withdrawn(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
         let own = self.0.query(
-            "SELECT w.distro FROM withdrawals w JOIN packages p ON p.version = w.version AND p.key = w.key
-             WHERE w.version = ? AND w.key = ? AND w.digest = p.digest AND w.state <> 'not_withdrawn' ORDER BY w.id LIMIT 1",
+            &format!(
+                "SELECT w.distro FROM withdrawals w JOIN packages p ON p.version = w.version AND p.key = w.key
+                 WHERE w.version = ? AND w.key = ? AND w.digest = p.digest AND NOT ({NOTHING_TAKEN}) ORDER BY w.id LIMIT 1"
+            ),
             &[version.as_str().into(), key.as_str().into()],
         )?;
         own.first().map(|row| Ok(format!("it was released for {} and taken back", row.text(0)?))).transpose()
@@ -475,9 +481,11 @@ impl<S: Sql> Record<S> {
             Ok(NameTaken { name: name.clone(), of, digest, was_taken_back })
         };
         let withdrawn = self.0.query(
-            "SELECT version, digest FROM withdrawals
-             WHERE place = ?1 AND repository = ?2 AND distro = ?3 AND (?4 IS NULL OR filename = ?4)
-             AND (digest <> ?5 OR state <> 'not_withdrawn') ORDER BY id LIMIT 1",
+            &format!(
+                "SELECT w.version, w.digest FROM withdrawals w
+                 WHERE w.place = ?1 AND w.repository = ?2 AND w.distro = ?3 AND (?4 IS NULL OR w.filename = ?4)
+                 AND (w.digest <> ?5 OR NOT ({NOTHING_TAKEN})) ORDER BY w.id LIMIT 1"
+            ),
             at.get(..5).unwrap_or_default(),
         )?;
         if let Some(row) = withdrawn.first() {

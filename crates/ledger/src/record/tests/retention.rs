@@ -797,6 +797,65 @@ fn other() -> Version {
     "1.3.0".parse().expect("a version")
 }
 
+/// Another release that is planned for a distro version, and what comes of declaring a file for it.
+fn declares_in_another(record: &Record<Database>, distro: &str, file: &api::StagedFile) -> Result<(), LedgerError> {
+    let mut planned = planned(None);
+    planned[0].expect.distros = vec![distro.to_owned()];
+    planned[0].targets[0].distro = distro.to_owned();
+    let by = session(8, "bb");
+    record.expect(&other(), &by, &policy(), Maturity::Final, &planned, NOW).expect("a plan");
+    record.declare(&other(), &key(), file, false, &by, NOW)
+}
+
+#[test]
+fn a_file_that_has_given_way_is_no_other_releases_file_until_the_new_bytes_are_seen() {
+    let renamed = api::StagedFile { filename: "tug_1.3.0_amd64.deb".to_owned(), ..file(b"deb") };
+    for (distro, declared, is_refused) in [
+        (JAMMY, file(b"deb"), true),
+        // The job that replaces deletes exactly the old bytes, under their name, where its package is staged.
+        ("ubuntu/noble", file(b"deb"), false),
+        (JAMMY, file(b"other"), false),
+        (JAMMY, renamed, false),
+    ] {
+        let record = record();
+        stage(&record);
+        replace(&record, NOW).expect("nobody needs it");
+        let refused = declares_in_another(&record, distro, &declared);
+        assert_eq!(matches!(refused, Err(LedgerError::BeingDeleted { .. })), is_refused, "{distro}: {refused:?}");
+        assert_eq!(refused.is_err(), is_refused, "{distro}: {refused:?}");
+        sees(&record, b"again", &Sight::Declared);
+        declares_in_another(&record, distro, &declared).expect("it is deleted by now");
+    }
+}
+
+#[test]
+fn what_expired_does_not_come_back_while_the_job_of_another_release_deletes_it() {
+    for (replaces, state_before) in [(true, TargetState::Expired), (false, TargetState::Staged)] {
+        let record = record();
+        stage(&record);
+        declares_in_another(&record, JAMMY, &file(b"deb")).expect("both have it");
+        record.sql().query("UPDATE targets SET state = 'expired' WHERE version = '1.3.0'", &[]).expect("a target");
+        if replaces {
+            replace(&record, NOW).expect("nobody needs it");
+        }
+        let looks = || {
+            let (digest, sight) = (Digest::of(b"deb"), Sight::Declared);
+            record.seen_in_staging(&other(), &key(), JAMMY, &digest, &sight, NOW).expect("a look");
+            record.states(&other(), &key()).expect("targets")[0].1
+        };
+        assert_eq!(looks(), state_before);
+        if replaces {
+            // Nor by a look at what rests.
+            let watched = record.watched(after(1), after(1)).expect("rows");
+            for of in watched.iter().filter(|of| of.state == TargetState::Expired) {
+                assert!(!record.looked(of, &Seen::Digest(Digest::of(b"deb")), after(1)).expect("a look"));
+            }
+            sees(&record, b"again", &Sight::Declared);
+            assert_eq!(looks(), TargetState::Staged, "somebody has staged it since");
+        }
+    }
+}
+
 #[test]
 fn what_is_held_is_not_replaced_until_the_hold_is_lifted_or_over() {
     for keys in [None, Some([key()])] {

@@ -245,6 +245,36 @@ fn what_could_not_be_taken_back_stays_public_for_every_release_that_has_it() {
 }
 
 #[test]
+fn a_withdrawal_that_failed_opens_its_name_only_where_the_bytes_are_seen_to_be_public() {
+    for (code, public, is_open) in [
+        (Code::NotWithdrawable, Some(Visible::Done), true),
+        // The server has deleted the file, and its index serves it a while longer.
+        (Code::StillServed, Some(Visible::Partly), false),
+        // It was not seen what became of the deletion.
+        (Code::Unreachable, Some(Visible::Unknown), false),
+        // The project's record was imported meanwhile.
+        (Code::NotWithdrawable, Some(Visible::Unknown), false),
+        (Code::Drift, Some(Visible::Nothing), false),
+        (Code::NotWithdrawable, None, false),
+    ] {
+        let record = released();
+        let next = another(&record, "1.2.1", b"deb");
+        let withdrawal = ask(&record).expect("it is released").remove(0);
+        let problem = public.map(|public| code.problem("It does not.", public, None));
+        let ended = WithdrawalReport { count: 1, state: WithdrawalState::NotWithdrawn, notes: Vec::new(), problem };
+        assert!(record.withdrawal_seen(&withdrawal, &ended, NOW).expect("a row"));
+        let case = format!("{code:?} {public:?}");
+        assert_eq!(record.why_withdrawn(&version(), &key()).expect("rows").is_none(), is_open, "{case}");
+        assert_eq!(record.why_name_taken(&next, &key()).expect("rows").is_none(), is_open, "{case}");
+        for version in [&version(), &next] {
+            let may = record.may_end(version, &key()).expect("rows");
+            assert_eq!(may == MayEnd::Now, is_open, "{case}: {version} {may:?}");
+        }
+        assert_eq!(may_act(&record, &next, b"deb") == May::Now, is_open, "{case}");
+    }
+}
+
+#[test]
 fn a_name_that_was_released_with_other_bytes_is_not_open_for_others_when_its_file_is_gone() {
     // As in a record that was restored from before the withdrawal; or when somebody has deleted the file at the server.
     for (state, is_taken) in [
