@@ -503,7 +503,7 @@ fn a_list_of_strangers_of_before_a_restore_makes_strangers_again_of_what_has_cou
         json!({ "recalled": [{ "name": format!("{JAMMY} b_1_amd64.deb"), "digest": Digest::of(b"by hand") }], "more": 0 })
     );
     for project in [1001, 1002] {
-        assert_eq!(world.audited(project)[1..], [row.clone()]);
+        assert_eq!(&world.audited(project)[1..], std::slice::from_ref(&row));
     }
     // Again, it finds nothing to do. The next reading tells of them as of any, and keeps them.
     assert_eq!(world.recalls(&list).map(|again| (again.recalled, again.agrees)).expect("it is known"), (0, true));
