@@ -261,7 +261,13 @@ fn a_withdrawal_that_failed_opens_its_name_only_where_the_bytes_are_seen_to_be_p
         let next = another(&record, "1.2.1", b"deb");
         let withdrawal = ask(&record).expect("it is released").remove(0);
         let problem = public.map(|public| code.problem("It does not.", public, None));
-        let ended = WithdrawalReport { count: 1, state: WithdrawalState::NotWithdrawn, notes: Vec::new(), problem };
+        let ended = WithdrawalReport {
+            count: 1,
+            state: WithdrawalState::NotWithdrawn,
+            notes: Vec::new(),
+            floating: Vec::new(),
+            problem,
+        };
         assert!(record.withdrawal_seen(&withdrawal, &ended, NOW).expect("a row"));
         let case = format!("{code:?} {public:?}");
         assert_eq!(record.why_withdrawn(&version(), &key()).expect("rows").is_none(), is_open, "{case}");
