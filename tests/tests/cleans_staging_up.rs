@@ -502,7 +502,8 @@ fn an_image_is_deleted_from_staging_and_what_another_shares_with_it_is_whole_aft
     let older = harbour.push_list(&layout, &folder, "build-1", &[both.clone(), platform("arm64", &own[1])]);
     let newer = harbour.push_list(&layout, &folder, "build-2", &[both, platform("arm64", &own[2])]);
     let [first, second, bell] = the_older_is_deleted(&mut harbour, &older, &newer);
-    // This registry deletes no tag by itself, so the parts go after the image, and whoever kills the edge in between keeps them.
+    // This registry deletes no tag by itself, so the parts go after the image. What an edge that is killed in between leaves goes
+    // ten minutes later.
     wait_until("the registry has deleted it and its own part", || {
         let staged = harbour.staged_plainly();
         [&older.digest, &older.children[1]].iter().all(|gone| staged.digest(gone).expect("it answers").is_none())

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use slipway_stack::Part;
 use slipway_tests::e2e::harbour::{Harbour, Image, PUBLIC, can_run, credentials};
-use slipway_tests::e2e::{Answer, JAMMY, World, deb, send, sha256, wait_until};
+use slipway_tests::e2e::{Answer, JAMMY, Spoken, World, deb, send, sha256, wait_until};
 
 /// A request of the operator about the project that most tests release.
 fn operator(world: &World, method: &str, path: &str, body: &Value) -> Answer {
@@ -222,6 +222,21 @@ fn a_tag_that_others_set_is_a_stranger_and_neither_what_was_there_first_nor_what
     assert_eq!(adopts(&moved).status, 409);
     assert!(!strange_tags(&swept()).iter().any(|of| of[0] == "9.9.9"));
     assert_eq!(harbour.served("17.3.1"), Some(moved.digest), "nothing is put right by itself");
+
+    // What was taken back, and is set again, is a stranger with the bytes that it was released with.
+    let operator_token = world.stack.secret("OPERATOR_TOKEN");
+    let mut withdraw = next.command("", &["withdraw", "app", "--reason", "it does not start", "--yes"]);
+    Spoken::of(withdraw.env_remove("SLIPWAY_ID_TOKEN").env("SLIPWAY_OPERATOR_TOKEN", operator_token)).ended_with(0);
+    assert_eq!(harbour.served("17.4.0"), None);
+    let is_back = |shown: &Value| strange_tags(shown).into_iter().find(|of| of[0] == "17.4.0");
+    assert_eq!(is_back(&swept()), None);
+    copy_by_hand(&harbour, "by-hand", "17.4.0");
+    let back = ["17.4.0".to_owned(), "withdrawn".to_owned(), by_hand.digest.clone(), String::new()];
+    assert_eq!(is_back(&swept()), Some(back));
+    assert_eq!(adopts(&by_hand).status, 409);
+    let doctor = harbour.slipway(&release, &["doctor"]).ended_with(6);
+    let named = format!("the tag `17.4.0`, which was withdrawn ({})", by_hand.digest);
+    assert!(doctor.text.contains(&named), "{}", doctor.text);
 }
 
 #[test]

@@ -13,7 +13,9 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Value, json};
 use slipway_core::access::{ROUTES, Row};
 use slipway_stack::image::{Layout, Repository};
-use slipway_tests::e2e::{Process, Receiver, Release, Spoken, World, deb, send, send_for_headers, wait_until};
+use slipway_tests::e2e::{
+    Process, Receiver, Release, Spoken, World, deb, own_lines, send, send_for_headers, wait_until,
+};
 
 /// Nobody has it but the tests' own hands: the edge is not given it.
 const OF_HANDS: &str = "HAND_TOKEN";
@@ -366,6 +368,7 @@ fn no_secret_is_in_a_log_a_page_an_answer_an_event_a_status_or_what_the_command_
             late.wait_for_target(key, None, "tried again later", |target| !target["problem"].is_null());
         }
         let before = world.stack.tail(Process::Edge, usize::MAX);
+        own_lines(&before);
         said.hears("the log", before);
         let (depot_url, gitlab_url) = (world.stack.depot_url(), world.stack.gitlab_url());
         let staging_url = world.stack.registry_staging().expect("it has one").url;
@@ -405,6 +408,7 @@ fn no_secret_is_in_a_log_a_page_an_answer_an_event_a_status_or_what_the_command_
         );
         uses_the_command(&mut said, &world, &late, true);
         let first = world.stack.tail(Process::Edge, usize::MAX);
+        own_lines(&first);
         said.hears("the log", first);
         world.configure(|_| config.clone());
     }
@@ -414,6 +418,7 @@ fn no_secret_is_in_a_log_a_page_an_answer_an_event_a_status_or_what_the_command_
     asks_everything(&mut said, &world, &members);
     uses_the_command(&mut said, &world, &late, false);
     let log = world.stack.tail(Process::Edge, usize::MAX);
+    own_lines(&log);
     said.hears("the log", log);
     for event in receiver.received() {
         said.hears("a receiver of events", String::from_utf8_lossy(&event.body));
@@ -429,11 +434,10 @@ fn no_secret_is_in_a_log_a_page_an_answer_an_event_a_status_or_what_the_command_
     world.configure(|_| config.clone());
 }
 
-/// The log: each line of ours has known fields alone, and one id leads from the webhook to the report.
+/// The log: each line is ours or workerd's, each of ours has known fields alone, and one id leads from the webhook to the report.
 fn lines_are_known(log: &str, work: &str) {
     let known: BTreeSet<&str> = slipway_core::log::FIELDS.into_iter().collect();
-    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let ours: Vec<&Value> = lines.iter().filter(|line| line["level"].is_string()).collect();
+    let ours = own_lines(log);
     for line in &ours {
         let names: BTreeSet<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
         assert!(names.is_subset(&known), "{line}");

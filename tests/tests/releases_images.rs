@@ -8,7 +8,7 @@ use slipway_registry::{Manner, Quirk};
 use slipway_stack::Part;
 use slipway_stack::image::{Layout, inspect};
 use slipway_tests::e2e::harbour::{Harbour, PUBLIC, can_run, credentials, is_staged, plan};
-use slipway_tests::e2e::{Receiver, send, wait_until};
+use slipway_tests::e2e::{Receiver, send, sha256, wait_until};
 
 const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -181,6 +181,9 @@ fn an_image_of_a_real_builder_is_the_same_at_both_ends_and_can_be_unpacked() {
     assert!(at_staging.starts_with("sha256:") && at_staging.ends_with(" arm64\n"), "{at_staging}");
     let (hex, _) = at_staging.split_once(' ').expect("two words");
     assert!(staged.text.contains(hex), "{}", staged.text);
+    // As the page has people compare what they have tested: `skopeo inspect --raw`, through `sha256sum`.
+    let raw = inspect(&harbour.folder, &reference, Some(&credentials())).expect("it is staged");
+    assert_eq!(format!("sha256:{}", sha256(&raw)), hex);
     for tag in ["17.3.1", "latest", "17.3"] {
         assert_eq!(digest(&format!("{}:{tag}", harbour.released()), &[]), at_staging, "{tag}");
     }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway_tests::e2e::{Answer, World, deb, send, sha256, wait_until};
+use slipway_tests::e2e::{Answer, JAMMY, World, deb, send, sha256, wait_until};
 
 fn operator(world: &World, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
     let bearer = format!("Bearer {}", world.stack.secret("OPERATOR_TOKEN"));
@@ -63,6 +63,42 @@ fn import_slowly(world: &World, export: &str, meanwhile: impl FnOnce()) -> Strin
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer
+}
+
+/// What was a stranger at the time of the backup counts as known after the first reading, until the list is sent back.
+fn a_list_of_strangers_is_taken_back(new: &World) {
+    let by_hand = deb("by-hand", "not ours", 0);
+    let (filename, bytes) = (by_hand.file_name(), by_hand.build().expect("a package"));
+    new.depot.publish(JAMMY, &filename, &bytes);
+    let shown = || operator(new, "GET", "strangers", "").ok().json();
+    let is_public = |of: &&mut Value| of["repository"] == new.stack.public_repository().as_str();
+    let of_public = |mut all: Value| {
+        let found = all["repositories"].as_array_mut().expect("a list").iter_mut().find(is_public);
+        found.expect("a public repository of the project").take()
+    };
+    let at = "2026-11-02T09:14:05.000Z";
+    let strange = json!({
+        "distro": JAMMY, "filename": filename, "digest": format!("sha256:{}", sha256(&bytes)), "why": "unknown",
+        "found_at": at, "seen_at": at,
+    });
+    let mut kept = of_public(shown());
+    kept["strangers"] = json!([strange]);
+    let list = json!({ "repositories": [kept] }).to_string();
+    let too_soon = operator(new, "POST", "strangers", list.clone());
+    assert_eq!((too_soon.status, too_soon.text().contains("not read whole yet")), (409, true), "{}", too_soon.text());
+    assert_eq!(operator(new, "POST", "sweeps", "").status, 202);
+    wait_until("the repository is read", || !of_public(shown())["baseline"].is_null());
+    assert_eq!(of_public(shown())["strangers"], json!([]), "whatever is there counts as known");
+
+    let recalled = operator(new, "POST", "strangers", list).ok().json();
+    assert_eq!(recalled["repositories"][0]["recalled"], 1, "{recalled}");
+    let shown = of_public(shown());
+    assert_eq!(
+        (&shown["strangers"][0]["filename"], &shown["strangers"][0]["found_at"]),
+        (&json!(filename), &json!(at))
+    );
+    let nobody = send("POST", &new.edge("/api/v1/projects/tug/strangers"), &[], "{}");
+    assert_eq!(nobody.status, 401, "{}", nobody.text());
 }
 
 #[test]
@@ -148,6 +184,7 @@ fn an_imported_record_equals_the_old_one_and_does_nothing_until_it_was_compared_
         assert_eq!(target["agrees"], key == "moves", "nothing of it is public, as is said: {target}");
     }
     assert_eq!(comparison["is_compared"], true, "{comparison}");
+    a_list_of_strangers_is_taken_back(&new);
     operator(&new, "DELETE", "stop", start).ok();
     let again = operator(&new, "GET", "export", "").ok().text();
     assert!(rows(&export).len() > 5, "{export}");

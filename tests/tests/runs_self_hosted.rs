@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use slipway_stack::{Places, Process};
-use slipway_tests::e2e::{Process as Part, World, deb, get, try_send, wait_for, wait_until};
+use slipway_tests::e2e::{Process as Part, World, deb, get, own_lines, send, try_send, wait_for, wait_until};
 
 /// The folders of the page, and where they are in the test.
 const FOLDERS: [(&str, &str); 3] =
@@ -65,14 +67,14 @@ impl Page {
         said
     }
 
-    /// Starts what the page starts by hand.
-    fn start(&self) -> Process {
+    /// Starts what the page starts by hand, with whatever comes after.
+    fn start(&self, more: &[&str]) -> Process {
         let blocks = self.blocks("3. ");
         let command: Vec<String> = blocks[0].split_whitespace().map(str::to_owned).collect();
         let workerd =
             Places::of_this_clone().and_then(|places| places.workerd()).expect("`cargo xtask build` loads it");
-        let more = ["--private-network", "--listen", &self.address, "--workerd", &workerd.display().to_string()];
-        let command = command.into_iter().chain(more.map(str::to_owned)).collect();
+        let here = ["--private-network", "--listen", &self.address, "--workerd", &workerd.display().to_string()];
+        let command = command.into_iter().chain(here.iter().chain(more).map(|part| (*part).to_owned())).collect();
         Process::start("self-hosted", command, BTreeMap::new(), &self.folder).expect("it says that it listens")
     }
 
@@ -143,7 +145,7 @@ fn the_steps_of_the_page_give_a_slipway_that_releases_goes_on_after_a_kill_finds
     page.runs(&page.blocks("2. ")[0]);
 
     // 3. Start it.
-    let mut edge = page.start();
+    let mut edge = page.start(&[]);
     assert_eq!(page.runs(&page.blocks("3. ")[1]).trim(), "ready");
     let (style, headers) = get(&world.edge("/assets/style.css"), &[]);
     assert_eq!(style.status, 200);
@@ -191,8 +193,91 @@ fn the_steps_of_the_page_give_a_slipway_that_releases_goes_on_after_a_kill_finds
         &page.here("mv /var/lib/slipway before && cp --archive before /var/lib/slipway && rm --recursive before"),
     );
     edge.start_again().expect("it starts as it did before");
-    assert_eq!(page.runs(&page.blocks("3. ")[1]).trim(), "ready, stopped");
+    let ready = || page.runs(&page.blocks("3. ")[1]).trim().to_owned();
+    assert_eq!(ready(), "ready, stopped");
+    let bearer = format!("Bearer {}", secrets["OPERATOR_TOKEN"]);
+    let starts = || {
+        let operator = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        send("DELETE", &world.edge("/api/v1/stop"), &operator, r#"{"reason": "looked"}"#).ok();
+    };
+    starts();
     edge.stop().expect("it ends when it is told to");
+
+    // Files that were written over those of the same folder cannot be told from a restart, so whoever did it says so.
+    page.runs(&page.here(
+        "cp --archive /var/lib/slipway/objects before && cp --archive before/. /var/lib/slipway/objects && rm --recursive before",
+    ));
+    edge.start_again().expect("it starts as it did before");
+    assert_eq!(ready(), "ready", "nobody has said so");
+    edge.stop().expect("it ends when it is told to");
+    for _ in 0..2 {
+        // The second time in the folder that was restored before.
+        let mut restored = page.start(&["--restored"]);
+        assert_eq!(ready(), "ready, stopped");
+        own_lines(&restored.tail(usize::MAX));
+        restored.stop().expect("it ends when it is told to");
+        edge.start_again().expect("it starts as it did before");
+        assert_eq!(ready(), "ready, stopped", "a restart starts nothing");
+        starts();
+        edge.stop().expect("it ends when it is told to");
+    }
+}
+
+/// A release's folder whose workerd is a program that says that it listens, says more, and waits for its end.
+fn without_workerd(folder: &Path) -> Command {
+    let root = Places::of_this_clone().expect("tests run in a clone").root;
+    for name in ["worker", "dashboard", "self-hosted", "secrets"] {
+        fs::create_dir_all(folder.join(name)).expect("a folder");
+    }
+    for name in ["self-hosted/serve.mjs", "self-hosted/entry.mjs"] {
+        fs::copy(root.join("worker").join(name), folder.join(name)).expect("it is in the repository");
+    }
+    fs::copy(root.join("wrangler.toml"), folder.join("wrangler.toml")).expect("it is in the repository");
+    fs::write(folder.join("slipway.toml"), "").expect("a file");
+    fs::write(folder.join("secrets/SLIPWAY_EDGE_KEY"), "0".repeat(64)).expect("a file");
+    let stand_in = folder.join("workerd");
+    // Nobody listens on port 1: the clock is not heard.
+    let script = r#"#!/bin/sh
+echo '{"event":"listen","socket":"http","port":1}' >&3
+echo '{"event":"listen","socket":"clock","port":1}' >&3
+exec sleep 60
+"#;
+    fs::write(&stand_in, script).expect("a file");
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o700)).expect("its owner is here");
+    let mut serve = Command::new("node");
+    serve.arg(folder.join("self-hosted/serve.mjs")).args(["--data", "data", "--secrets", "secrets"]);
+    serve.arg("--workerd").arg(stand_in).current_dir(folder);
+    serve
+}
+
+/// Which folder the Worker is told that it runs in.
+fn told_folder(folder: &Path) -> String {
+    let config = fs::read_to_string(folder.join("data/run/workerd.capnp")).expect("it was laid out");
+    let (_, rest) = config.split_once(r#"(name = "SLIPWAY_FOLDER", text = ""#).expect("it is told");
+    rest.split('"').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_folder_that_was_restored_is_another_at_each_start_and_any_other_the_same_and_what_is_said_of_it_are_lines_of_the_log()
+ {
+    let folder = std::env::temp_dir().join(format!("slipway-restored-{}", std::process::id()));
+    let mut told = Vec::new();
+    for more in [&[][..], &[], &["--restored"], &["--restored"], &[]] {
+        let mut serve =
+            without_workerd(&folder).args(more).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("Node");
+        let stderr = BufReader::new(serve.stderr.take().expect("it is piped"));
+        let line = stderr.lines().next().expect("it says something").expect("text");
+        serve.kill().expect("it runs");
+        serve.wait().expect("it ends");
+        let [line] = &own_lines(&line)[..] else { panic!("one line: {line}") };
+        let names: Vec<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert!(names.iter().all(|name| slipway_core::log::FIELDS.contains(name)), "{line}");
+        assert!(line["message"].as_str().is_some_and(|said| said.starts_with("the clock was not heard: ")), "{line}");
+        told.push(told_folder(&folder));
+    }
+    assert!(told[0] == told[1] && told[0] == told[4], "a restart changes nothing: {told:?}");
+    assert!(told[2] != told[3] && told[2..4].iter().all(|name| name.starts_with("restored-")), "{told:?}");
+    fs::remove_dir_all(&folder).expect("it was made above");
 }
 
 #[test]
@@ -238,6 +323,7 @@ fn what_cannot_be_started_says_why_and_starts_nothing() {
         let (code, said) = serve(arguments);
         assert_eq!(code, Some(2), "{arguments:?}: {said}");
         assert!(said.contains(why), "{arguments:?}: {said}");
+        assert_eq!(own_lines(&said).len(), 1, "{arguments:?}: {said}");
         assert!(!folder.join("d").exists(), "{arguments:?}");
     }
     fs::remove_dir_all(&folder).expect("it was made above");

@@ -365,6 +365,14 @@ fn the_operator_alone_is_told_how_each_secret_is_and_none_of_them_is_in_the_answ
     let found = readiness["secrets"].to_string();
     assert_eq!(readiness["is_ready"], false, "{readiness}");
     assert!(found.contains("it stages, and its user may write the public harbour/stable"), "{found}");
+
+    // A signing key that is set and cannot be used: whoever asks learns that it is not ready, and no more.
+    world
+        .configure(|config| config.replace(r#"signing_key = "SIGNING_KEY""#, r#"signing_key = "GITLAB_STATUS_TOKEN""#));
+    let ready = send("GET", &world.edge("/readyz"), &[], "");
+    assert_eq!((ready.status, ready.json()["type"].as_str()), (503, Some("urn:slipway:problem:not-ready")));
+    assert!(!ready.text().contains("sign") && !ready.text().contains("GITLAB_STATUS_TOKEN"), "{}", ready.text());
+    world.is_not_audited("its audit cannot be signed here");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use slipway_stack::Part;
 use slipway_stack::apt::Apt;
 use slipway_stack::dnf::Dnf;
-use slipway_tests::e2e::harbour::{Harbour, can_run, credentials, is_staged, plan};
-use slipway_tests::e2e::{JAMMY, Package, Release, Rpm, Spoken, World, deb, rpm};
+use slipway_tests::e2e::harbour::{Deletes, Harbour, can_run, credentials, is_staged, plan};
+use slipway_tests::e2e::{JAMMY, Package, Release, Rpm, Spoken, World, deb, rpm, wait_until};
 
 /// The `slipway` command as the operator runs it.
 fn slipway(world: &World, release: &Release, arguments: &[&str]) -> Spoken {
@@ -76,10 +76,12 @@ fn apt_gets_a_package_until_it_is_withdrawn_and_what_was_not_withdrawn_after_tha
     assert_eq!((&target["state"], &target["withdrawal"]["by"]), (&json!("withdrawn"), &json!("operator")), "{target}");
     let early = apt.download("tug").expect_err("whoever has not read the index anew").to_string();
     assert!(early.contains("404"), "{early}");
+    let early = apt.install("tug").expect_err("nor does it install").to_string();
+    assert!(early.contains("404"), "{early}");
     apt.update().expect("the public index is there and signed");
     let refused = apt.download("tug").expect_err("it is withdrawn").to_string();
     assert!(refused.contains("Unable to locate package tug"), "{refused}");
-    apt.download("pilot").expect("nobody has withdrawn it");
+    apt.install("pilot").expect("nobody has withdrawn it");
     let asked = world.rows(&release, "tug", "withdrawing");
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert_eq!(asked[0]["actor"], "operator");
@@ -113,6 +115,18 @@ fn another_file_of_that_name_is_refused(world: &World, tug: &Package) {
     let refused = next.promote(&next.session(job), &["tug"]);
     assert_eq!(refused.status, 409, "{}", refused.text());
     assert!(refused.text().contains("had other bytes in 1.0.0"), "{}", refused.text());
+    assert!(world.depot.listed(&world.depot.public, &tug.filename).is_empty(), "nothing has become public");
+
+    // Nor does it come by another project, whose own record knows nothing of that.
+    let others = world.release_of(world.pilot(), "9.0.0");
+    others.plan(&["tug"]);
+    others.declare("tug", &other).ok();
+    assert_eq!(others.target("tug")["state"], "staged");
+    world.gitlab.play(others.job("tug"), "mira");
+    wait_until("its approval ends", || others.target("tug")["problem"]["code"] == "withdrawn");
+    let target = others.target("tug");
+    let what = target["problem"]["what"].as_str().unwrap_or_default();
+    assert!(target["state"] == "staged" && what.contains("in the project `tug`"), "{target}");
     assert!(world.depot.listed(&world.depot.public, &tug.filename).is_empty(), "nothing has become public");
 }
 
@@ -240,6 +254,34 @@ fn collect_garbage(harbour: &Harbour) {
 }
 
 #[test]
+fn a_registry_that_deletes_nothing_is_told_with_what_to_do_and_everybody_gets_the_image_as_before() {
+    if !can_run(&[]) {
+        return;
+    }
+    let harbour = Harbour::start_with("not-withdrawn", |wishes| wishes.deletes = Deletes::Nothing);
+    let world = &harbour.world;
+    let release = world.release("17.3.1");
+    let image = harbour.push("build-1", 20_000);
+    let job = harbour.ready(&release, "app", "17.3.1", &image);
+    world.gitlab.play(job, "mira");
+    release.wait_until_released("app");
+
+    let arguments = ["withdraw", "app", "--reason", "it does not start", "--yes"];
+    let refused = slipway(world, &release, &arguments).ended_with(1);
+    let why = ["not withdrawn  app  :17.3.1", "it stays released", "does not let `17.3.1` be taken back"];
+    says(&refused, &why);
+    says(&refused, &["Operator: take it out at the server itself", "ask for the withdrawal again"]);
+    let target = release.target("app");
+    let problem = &target["withdrawal"]["problem"];
+    assert_eq!((&target["state"], &problem["code"]), (&json!("released"), &json!("not-withdrawable")), "{target}");
+    for tag in ["17.3.1", "latest", "17.3"] {
+        assert_eq!(harbour.served(tag).as_deref(), Some(image.digest.as_str()), "{tag}");
+    }
+    harbour.is_whole("17.3.1");
+    assert_eq!(world.rows(&release, "app", "not-withdrawn").len(), 1);
+}
+
+#[test]
 fn an_image_is_had_until_it_is_withdrawn_its_floating_tags_lead_back_and_what_stays_is_whole_after_a_collection() {
     if !can_run(&[]) {
         return;
@@ -280,6 +322,22 @@ fn an_image_is_had_until_it_is_withdrawn_its_floating_tags_lead_back_and_what_st
         assert_eq!(harbour.served(tag).as_deref(), Some(kept.digest.as_str()), "{tag}");
     }
     assert_eq!(harbour.served("17.4.0").as_deref(), Some(foreign.digest.as_str()), "what is not ours stays");
+    // The audit has every move of a floating tag.
+    let floated = |action: &str, subject: &str| {
+        let rows = world.audit(release.project);
+        let row = rows.iter().find(|row| row["action"] == action && row["subject"] == subject).expect("a row");
+        let details: Value = serde_json::from_str(row["details"].as_str().expect("text")).expect("JSON");
+        let mut floating = details["floating"].as_array().expect("an image's").clone();
+        floating.sort_by_key(|of| of["tag"].to_string());
+        floating
+    };
+    let moved = |before: Option<&str>, after: Option<&str>| {
+        ["17.3", "latest"].map(|tag| json!({ "tag": tag, "before": before, "after": after }))
+    };
+    let (good, wrong) = (Some(kept.digest.as_str()), Some(bad.digest.as_str()));
+    assert_eq!(floated("released", "17.3.0/app"), moved(None, good));
+    assert_eq!(floated("released", "17.3.1/app"), moved(good, wrong));
+    assert_eq!(floated("withdrawn", "17.3.1/app"), moved(wrong, good));
     let stored = |digest: &str| harbour.public().blob_file(digest.trim_start_matches("sha256:")).exists();
     assert!(stored(&bad.digest), "nothing has deleted its bytes yet");
     collect_garbage(&harbour);
@@ -296,6 +354,7 @@ fn an_image_is_had_until_it_is_withdrawn_its_floating_tags_lead_back_and_what_st
     for tag in ["17.3.0", "latest", "17.3"] {
         assert_eq!(harbour.served(tag), None, "{tag}");
     }
+    assert_eq!(floated("withdrawn", "17.3.0/app"), moved(good, None));
 
     // The tag never comes to mean another image.
     let next = world.release("17.3.1-2");

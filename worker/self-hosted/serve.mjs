@@ -5,6 +5,7 @@
 // Absent on purpose: TLS, which a proxy in front of it adds; and starting again, which whoever started this does (systemd, a
 // container's runtime): when workerd ends, this ends. It can be killed at any moment.
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { createInterface } from "node:readline";
@@ -12,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const HELP = `node self-hosted/serve.mjs --data FOLDER --secrets FOLDER [--config FILE] [--listen ADDRESS]
-                           [--private-network] [--workerd PROGRAM] [--clock SECONDS]
+                           [--private-network] [--workerd PROGRAM] [--clock SECONDS] [--restored]
 
 Runs Slipway's edge until it is told to end.
 
@@ -24,6 +25,8 @@ Runs Slipway's edge until it is told to end.
                         public addresses alone
     --workerd           [the one that npm has installed in this release's folder, else that of the PATH]
     --clock             how often it looks for lost work    [900]
+    --restored          what is in --data was put back from a backup or a snapshot: nothing is published or deleted
+                        until an operator has looked, and starts Slipway
 
 Exit: 0 told to end; 1 workerd has ended; 2 it cannot be started so, with the reason.`;
 
@@ -40,6 +43,11 @@ const GRACE_MS = 5_000;
 
 class Unusable extends Error {}
 
+// A line of the log, of the same shape as the edge's own.
+function log(message) {
+  console.error(JSON.stringify({ at: new Date().toISOString(), level: "error", event: "note", message }));
+}
+
 function settings() {
   let values;
   try {
@@ -52,6 +60,7 @@ function settings() {
         "private-network": { type: "boolean", default: false },
         workerd: { type: "string" },
         clock: { type: "string", default: "900" },
+        restored: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
     }));
@@ -86,7 +95,10 @@ function secrets(folder) {
 
 // Which folder it is that the objects are in. A backup that was put in its place, or a copy, has been made at another time and is
 // another: what was stopped since then nobody knows there, so the directory stops everything, until an operator has looked.
-function identity(folder) {
+// One whose contents alone were put back is the same by its looks, so whoever has done that says so: then it is one that never was,
+// and the directory knows it by how its name begins.
+function identity(folder, isRestored) {
+  if (isRestored) return `restored-${randomUUID()}`;
   const { ino, birthtimeNs } = statSync(folder, { bigint: true });
   return `${ino}-${birthtimeNs}`;
 }
@@ -103,7 +115,7 @@ function files(folder) {
 
 // Lays out what workerd reads, and returns its configuration. The modules are copied, so that a new release may be unpacked
 // over this one while it runs.
-function layOut({ release, data, config, listen, "private-network": isPrivate }, names) {
+function layOut({ release, data, config, listen, restored, "private-network": isPrivate }, names) {
   const run = join(data, "run");
   rmSync(run, { recursive: true, force: true });
   for (const folder of [run, join(data, "objects")]) mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -121,7 +133,7 @@ function layOut({ release, data, config, listen, "private-network": isPrivate },
   const bindings = [
     ...OBJECTS.map(([binding, name]) => `    (name = "${binding}", durableObjectNamespace = "${name}"),`),
     // The secrets themselves are in workerd's environment, and in no file.
-    `    (name = "SLIPWAY_FOLDER", text = ${quoted(identity(join(data, "objects")))}),`,
+    `    (name = "SLIPWAY_FOLDER", text = ${quoted(identity(join(data, "objects"), restored))}),`,
     ...names.map((name) => `    (name = "${name}", fromEnvironment = "${name}"),`),
   ];
   const classes = OBJECTS.map(([, name]) => `    (className = "${name}", uniqueKey = "slipway-${name}", enableSql = true),`);
@@ -172,7 +184,7 @@ function ring(port, seconds) {
       const answer = await fetch(`http://127.0.0.1:${port}/`, { method: "POST", signal: AbortSignal.timeout(60_000) });
       if (!answer.ok) throw new Error(`it answered ${answer.status}`);
     } catch (error) {
-      console.error(`the clock was not heard: ${error.message}`);
+      log(`the clock was not heard: ${error.message}`);
     }
   };
   once();
@@ -198,11 +210,11 @@ function serve(chosen) {
   };
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, end);
   workerd.on("error", (error) => {
-    console.error(`cannot start \`${chosen.workerd}\`: ${error.message}`);
+    log(`cannot start \`${chosen.workerd}\`: ${error.message}`);
     process.exit(2);
   });
   workerd.on("exit", (code, signal) => {
-    if (!isTold) console.error(`workerd has ended: ${signal ?? `exit status ${code}`}`);
+    if (!isTold) log(`workerd has ended: ${signal ?? `exit status ${code}`}`);
     process.exit(isTold ? 0 : 1);
   });
   createInterface({ input: workerd.stdio[3] }).on("line", (line) => {
@@ -219,6 +231,6 @@ try {
   else serve(chosen);
 } catch (error) {
   if (!(error instanceof Unusable) && error.code === undefined) throw error;
-  console.error(`${error.message}\n\n${HELP.split("\n\n")[0]}`);
+  log(`${error.message}; \`--help\` shows what it takes`);
   process.exit(2);
 }

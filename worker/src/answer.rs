@@ -167,6 +167,7 @@ impl From<LedgerError> for Problem {
             LedgerError::NotHeld { .. } => Self::new(409, "not-held", detail),
             LedgerError::Skipped { .. } => Self::new(409, "skipped", detail),
             LedgerError::BeingDeleted { .. } => Self::new(409, "being-deleted", detail),
+            LedgerError::Importing => Self::new(503, "importing", detail),
         }
     }
 }

@@ -166,7 +166,11 @@ fn exported(project: u64, end: &End) -> Exported {
 }
 
 fn not_signed(error: &SigningError) -> Problem {
-    Problem::new(503, "signing-key", format!("The signing key cannot be used: {error}. `readyz` says what is missing."))
+    Problem::new(
+        503,
+        "signing-key",
+        format!("The signing key cannot be used: {error}. The edge's log and `/readyz/secrets` say why."),
+    )
 }
 
 /// Refuses an export that this edge's key has not signed, the present one or a former one. Where there is no key, nothing is
@@ -199,7 +203,7 @@ pub(crate) async fn import(request: &mut Request, env: &Env, project: &Project) 
     };
     let fails = ToProject::ImportFails { project_id, id, why: failed.detail.clone(), by: BY.to_owned() };
     if let Err(silent) = ask::<bool>(message::project(env, project_id), &fails).await {
-        crate::log::trouble!("a failed import of {} is not given up: {silent}; send the export again", project.name);
+        crate::log::trouble!(of project_id, "a failed import is not given up: {silent}; send the export again");
     }
     Err(failed)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream;
 use slipway_core::api::{CarryLine, CarryRequest};
+use slipway_core::log::{Entry, work};
 use slipway_core::release::Version;
 use slipway_core::secret::JobSession;
 use slipway_edge::package::name_of;
@@ -17,6 +18,7 @@ use slipway_edge::port::Silent;
 use worker::{Delay, Env, Response};
 
 use crate::answer::{Answer, Problem};
+use crate::log;
 use crate::message::{self, ToPackage, ToProject, ask, tell};
 
 /// How often a line is written. Proxies on the way end connections that keep silent for 30 to 100 seconds.
@@ -34,6 +36,7 @@ pub(crate) async fn answer(
         Problem::new(422, "bad-request", what.to_owned())
     })?;
     let key = asked.key;
+    let of_job = work(project_id, session.job_id);
     let own = ToProject::Approvals { session, version: version.clone(), key: key.clone() };
     let approvals: Vec<u64> = ask(message::project(&env, project_id), &own)
         .await
@@ -43,25 +46,25 @@ pub(crate) async fn answer(
         return Err(Problem::new(403, "not-allowed", what));
     }
     let carry = Box::pin(async move {
-        let stub = message::package(&env, &name_of(project_id, &version, &key))?;
-        let mut answer = tell(&stub, &ToPackage::Carry { distro, approvals }).await?;
-        match answer.status_code() {
-            200 => Ok(CarryLine::Ended),
-            _ => Ok::<_, worker::Error>(CarryLine::Refused(detail(&answer.text().await?))),
-        }
+        let carried = async {
+            let stub = message::package(&env, &name_of(project_id, &version, &key))?;
+            let mut answer = tell(&stub, &ToPackage::Carry { distro, approvals }).await?;
+            match answer.status_code() {
+                200 => Ok(CarryLine::Ended),
+                _ => Ok::<_, worker::Error>(CarryLine::Refused(detail(&answer.text().await?))),
+            }
+        };
+        carried.await.unwrap_or_else(|error| {
+            log::write(&Entry::trouble(project_id, of_job, &format!("a carried copy: {error}")).about(&version, &key));
+            CarryLine::Refused("the edge failed at this; ask again".to_owned())
+        })
     });
     let lines = stream::unfold(Some((carry, true)), async |state| {
         let (carry, is_first) = state?;
         // The first line is written at once: it brings the answer's head on its way.
         let wait = if is_first { Duration::ZERO } else { EVERY };
         let (line, rest) = match select(carry, Delay::from(wait)).await {
-            Either::Left((ended, _)) => (
-                ended.unwrap_or_else(|error| {
-                    crate::log::trouble!("a carried copy: {error}");
-                    CarryLine::Refused("the edge failed at this; ask again".to_owned())
-                }),
-                None,
-            ),
+            Either::Left((ended, _)) => (ended, None),
             Either::Right(((), carry)) => (CarryLine::Carrying, Some((carry, false))),
         };
         let mut text = serde_json::to_vec(&line).map_err(worker::Error::from);

@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
-use slipway_core::api::{self, AdoptionRequest};
+use slipway_core::api::{self, AdoptionRequest, SweptRepository};
 use slipway_core::cargo::{Cargo, Name};
 use slipway_core::config::Config;
 use slipway_core::log::{Entry, Level};
@@ -15,7 +15,7 @@ use slipway_edge::account::Account;
 use slipway_edge::port::{AccountHost, SOON, Silent};
 use slipway_edge::reading::{self, Readings};
 use slipway_edge::slots::{self, StandingBy};
-use slipway_edge::sweep::{self, NotAdopted, Run, SweepHost};
+use slipway_edge::sweep::{self, NotAdopted, NotRecalled, Run, SweepHost};
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::answer::{Answer, Problem, finish, json};
@@ -121,6 +121,7 @@ impl DestinationAccount {
                 json(200, &sweep::shown(self.account()?, &Site { place, repository }, project_id)?)
             }
             ToAccount::Adopt { asked, actor } => self.adopt(&asked, &actor).await,
+            ToAccount::Recall { list, actor } => self.recall(&list, &actor).await,
         }
     }
 
@@ -172,6 +173,23 @@ impl DestinationAccount {
                 Err(Problem::new(409, "known-otherwise", format!("{error}.")))
             }
             Err(error @ NotAdopted::Silent(_)) => Err(Problem::new(503, "not-written", format!("{error}. Try again."))),
+        }
+    }
+
+    async fn recall(&self, list: &SweptRepository, actor: &str) -> Answer {
+        let config: &Config = &*settings::config()?;
+        let repositories = config.repositories(&list.place);
+        let repository = repositories.iter().find(|of| of.is_public && of.site.repository == list.repository);
+        let repository = repository.ok_or_else(|| Problem::not_found("such repository"))?;
+        let host = Host::new(AtPlace { env: &self.env, place: list.place.clone() }, PLACE_LIMIT);
+        match sweep::recall(self.account()?, &host, repository, list, actor).await {
+            Ok(recalled) => json(200, &recalled),
+            Err(NotRecalled::Sql(error)) => Err(error.into()),
+            Err(error @ NotRecalled::NotTaken(_)) => Err(Problem::new(409, "not-read", format!("{error}."))),
+            Err(error @ NotRecalled::NoList(_)) => Err(Problem::new(422, "no-list", format!("{error}."))),
+            Err(error @ NotRecalled::Silent(_)) => {
+                Err(Problem::new(503, "not-written", format!("{error}. Try again.")))
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use slipway_core::time::Timestamp;
+use slipway_ledger::switch::{Heard, Used};
 use slipway_ledger::{Sql, SqlError, Value, migrate, switch};
 use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
 
@@ -34,6 +35,8 @@ const TELL_LIMIT: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 3;
 /// Which folder all objects are kept in, where whoever runs workerd says so.
 const FOLDER: &str = "SLIPWAY_FOLDER";
+/// How the name of one begins of which its operator says that what is in it was put back.
+const RESTORED: &str = "restored-";
 
 #[durable_object(alarm)]
 pub struct Directory {
@@ -78,18 +81,20 @@ impl DurableObject for Directory {
 impl Directory {
     fn open(&self) -> std::result::Result<(), Problem> {
         migrate(&self.sql, &[FIRST, SIGNED_OUT, switch::SCHEMA, switch::MEMORY])?;
-        if let Ok(folder) = self.env.var(FOLDER)
-            && switch::kept_in(&self.sql, &folder.to_string(), self.is_used()?, &projects()?, clock::now())?
-        {
+        let Ok(folder) = self.env.var(FOLDER) else { return Ok(()) };
+        let folder = folder.to_string();
+        // What was put back may have lost this directory, which then knows nothing of before.
+        let used = if folder.starts_with(RESTORED) { Used::Before } else { self.used()? };
+        if switch::kept_in(&self.sql, &folder, used, &projects()?, clock::now())? {
             crate::log::trouble!("what Slipway knows was restored or copied: everything is stopped");
         }
         Ok(())
     }
 
     /// Whether anything was ever written down here, beside the turns of the switch.
-    fn is_used(&self) -> std::result::Result<bool, SqlError> {
+    fn used(&self) -> std::result::Result<Used, SqlError> {
         let any = "SELECT 1 FROM releases UNION ALL SELECT 1 FROM signed_out LIMIT 1";
-        Ok(!self.sql.query(any, &[])?.is_empty())
+        Ok(if self.sql.query(any, &[])?.is_empty() { Used::Never } else { Used::Before })
     }
 
     async fn answer(&self, message: ToDirectory) -> Answer {
@@ -161,7 +166,7 @@ impl Directory {
         if !switch::asks_all(&self.sql)? {
             return Ok(());
         }
-        let ask = async |id: u64| (id, self.asked(id, ToProject::Heard { project_id: id }).await);
+        let ask = async |id: u64| (id, Heard::of(self.asked(id, ToProject::Heard { project_id: id }).await));
         let answers = join_all(projects()?.into_iter().map(ask)).await;
         let silent = switch::answered(&self.sql, &answers, clock::now())?;
         if !silent.is_empty() {

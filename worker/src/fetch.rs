@@ -8,7 +8,7 @@ use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
 use slipway_core::api::{
-    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, ReleaseSummary, WithdrawalRequest,
+    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, Strangers, WithdrawalRequest,
 };
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
@@ -21,7 +21,6 @@ use slipway_edge::changes::By;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::retention::{self, PARTS_MAX};
 use slipway_edge::withdraw;
-use slipway_view::filter::Filter;
 use slipway_wire::Digest;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -29,7 +28,7 @@ use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
 use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
-use crate::message::{self, RetentionPart, ToDirectory, ToProject, tell};
+use crate::message::{self, RetentionPart, ToProject, tell};
 use crate::{
     backup, carry, clock, command, copy, counters, gates, log, metrics, pages, readiness, session, settings, signing,
     stop, strangers, webhook,
@@ -126,24 +125,8 @@ async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -
         }
         (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
         (Method::Get, [name]) if let Some(asked) = command::asked(name) => command::answer(&request, env, asked).await,
-        (Method::Get, []) => {
-            let projects = asking.visible().await?;
-            let mut answer = tell(&message::directory(env)?, &ToDirectory::List).await?;
-            pages::projects(&projects, &serde_json::from_str::<Vec<_>>(&answer.text().await?)?)
-        }
-        (Method::Get, ["help", "states"]) => pages::help(),
-        (Method::Get, ["p", project]) => {
-            let project = asking.project(project).await?;
-            let releases: Vec<ReleaseSummary> =
-                ask(env, project, &ToProject::Releases { project_id: project.id }).await?;
-            pages::releases(&shown(project), &releases)
-        }
-        (Method::Get, ["p", project, "r", version]) => {
-            let project = asking.project(project).await?;
-            let release: Release = ask(env, project, &read(project, version)?).await?;
-            pages::release(&release, &Filter::from_query(request.url()?.query().unwrap_or_default()))
-        }
         (method, ["api", "v1", rest @ ..]) => api(request, method, rest, env, config, asking).await,
+        (Method::Get, page) => pages::answer(&request, env, &asking, page).await,
         _ => Err(Problem::not_found("page")),
     }
 }
@@ -228,6 +211,11 @@ async fn api(
         }
         (Method::Get, ["projects", project, "strangers"]) => {
             strangers::shown(env, config, asking.project(project).await?).await
+        }
+        (Method::Post, ["projects", project, "strangers"]) => {
+            let project = asking.project(project).await?;
+            let list: Strangers = parse(&body(&mut request, BODY_BYTES_MAX).await?)?;
+            strangers::recall(env, config, project, list, asking.caller()?).await
         }
         (Method::Post, ["projects", project, "adoptions"]) => {
             let project = asking.project(project).await?;
@@ -394,11 +382,11 @@ async fn live(request: Request, env: &Env, config: &Config, project: &Project, v
 
 // ---- reading and asking ----
 
-fn shown(project: &Project) -> slipway_core::api::Project {
+pub(crate) fn shown(project: &Project) -> slipway_core::api::Project {
     slipway_core::api::Project { id: project.id, name: project.name.to_string() }
 }
 
-fn read(project: &Project, version: &str) -> std::result::Result<ToProject, Problem> {
+pub(crate) fn read(project: &Project, version: &str) -> std::result::Result<ToProject, Problem> {
     Ok(ToProject::Release {
         project_id: project.id,
         version: parse_version(version)?,
@@ -422,7 +410,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T,
 }
 
 /// Asks the record and reads its JSON; its problems stay what they are.
-async fn ask<T: DeserializeOwned>(
+pub(crate) async fn ask<T: DeserializeOwned>(
     env: &Env,
     project: &Project,
     message: &ToProject,

@@ -13,8 +13,14 @@ pub(crate) fn write(entry: &Entry<'_>) {
     }
 }
 
-/// A sentence about something that an operator may want to look at.
+/// A sentence about something that an operator may want to look at. `of` says which project it concerns.
 macro_rules! trouble {
+    (of $project:expr, $($words:tt)*) => {
+        $crate::log::write(&slipway_core::log::Entry {
+            project: Some($project),
+            ..slipway_core::log::Entry::note(slipway_core::log::Level::Error, &format!($($words)*))
+        })
+    };
     ($($words:tt)*) => {
         $crate::log::write(&slipway_core::log::Entry::note(slipway_core::log::Level::Error, &format!($($words)*)))
     };

@@ -5,7 +5,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use slipway_core::api::{self, AdoptionRequest, ReleasePatch};
+use slipway_core::api::{self, AdoptionRequest, ReleasePatch, SweptRepository};
 use slipway_core::audit::Format;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
@@ -20,9 +20,9 @@ use slipway_core::withdrawal::{Withdrawal, WithdrawalReport};
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::changes::{By, Change};
 use slipway_edge::port::{Silent, Told};
-use slipway_edge::retention::Going;
+use slipway_edge::retention::ListedSoFar;
 use slipway_edge::{sweep, withdraw};
-use slipway_ledger::{Ask, End, ExportHead, Named, StagedObject};
+use slipway_ledger::{Ask, End, ExportHead, Named, PublicName, StagedObject};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result, Stub};
 
 /// To the record of a project.
@@ -78,12 +78,14 @@ pub(crate) enum ToProject {
     Retention {
         project_id: u64,
         #[serde(default)]
-        from: Option<Going>,
+        from: Option<ListedSoFar>,
     },
     /// Another project wants to delete a file from a staging repository that both use.
     CanDoWithout { project_id: u64, object: StagedObject, lend: bool },
     /// Which images this project has there: another deletes one.
     ImagesIn { project_id: u64, staging: Site },
+    /// Another project is about to release something under these names.
+    NameTaken { project_id: u64, names: Vec<PublicName> },
     /// Rows of the audit.
     Audit {
         project_id: u64,
@@ -186,6 +188,8 @@ pub(crate) enum ToAccount {
     },
     /// Take strangers for known.
     Adopt { asked: Box<AdoptionRequest>, actor: String },
+    /// Take for strangers again what was one before a restore.
+    Recall { list: Box<SweptRepository>, actor: String },
 }
 
 /// To the directory.
@@ -213,7 +217,7 @@ pub(crate) struct RetentionPart {
     #[serde(flatten)]
     pub(crate) list: api::Retention,
     #[serde(default)]
-    pub(crate) next: Option<Going>,
+    pub(crate) next: Option<ListedSoFar>,
 }
 
 /// How the switch stands, and which projects have not heard of that.
@@ -261,8 +265,8 @@ pub(crate) async fn refuse(env: &Env, project_id: u64, actor: String, act: &str,
     let told = async { tell(&project(env, project_id)?, &refused).await };
     match told.await {
         Ok(answer) if answer.status_code() == 200 => {}
-        Ok(answer) => crate::log::trouble!("a refusal is not in the audit of {project_id}: {}", answer.status_code()),
-        Err(error) => crate::log::trouble!("a refusal is not in the audit of {project_id}: {error}"),
+        Ok(answer) => crate::log::trouble!(of project_id, "a refusal is not in the audit: {}", answer.status_code()),
+        Err(error) => crate::log::trouble!(of project_id, "a refusal is not in the audit: {error}"),
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slipway_core::config::Config;
 use slipway_core::metrics::{CONTENT_TYPE, text};
+use slipway_edge::account;
 use slipway_edge::measure::{Deployment, MeasuredProject, families};
 use worker::{Delay, Env, Response, Stub};
 
@@ -22,12 +23,7 @@ pub(crate) async fn answer(env: &Env, config: &Config) -> Answer {
     let projects = join_all(
         config.projects.iter().map(async |project| (project.name.to_string(), of_project(env, project.id).await)),
     );
-    let places = join_all(
-        config
-            .places
-            .keys()
-            .map(async |place| (place.clone(), number(message::account(env, place), &ToAccount::Measure).await)),
-    );
+    let places = join_all(config.places.keys().map(async |place| (place.clone(), of_place(env, config, place).await)));
     let switch = number::<Turned>(message::directory(env), &ToDirectory::Word);
     let ((projects, places), switch) = join(join(projects, places), switch).await;
     let switch = switch.map(|turned| (turned.word, u64::try_from(turned.untold.len()).unwrap_or(u64::MAX)));
@@ -43,6 +39,14 @@ pub(crate) async fn answer(env: &Env, config: &Config) -> Answer {
 /// The numbers of one project. `None`: it does not answer.
 pub(crate) async fn of_project(env: &Env, project_id: u64) -> Option<MeasuredProject> {
     number(message::project(env, project_id), &ToProject::Measure { project_id }).await
+}
+
+/// The numbers of one place, without repositories that slipway.toml does not name any more: nobody reads those.
+async fn of_place(env: &Env, config: &Config, place: &str) -> Option<account::Measured> {
+    let mut measured: account::Measured = number(message::account(env, place), &ToAccount::Measure).await?;
+    let named = config.repositories(place);
+    measured.repositories.retain(|name, _| named.iter().any(|of| of.site.repository == *name));
+    Some(measured)
 }
 
 async fn number<T: DeserializeOwned>(stub: worker::Result<Stub>, message: &impl Serialize) -> Option<T> {

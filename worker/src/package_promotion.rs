@@ -79,7 +79,16 @@ impl DurableObject for PackagePromotion {
 
     async fn alarm(&self) -> Result<Response> {
         if let Err(problem) = self.drive().await {
-            crate::log::trouble!("a promotion's alarm: {}", problem.detail);
+            let what = format!("a promotion's alarm: {}", problem.detail);
+            let tasks = self.work().ok().and_then(|work| work.open_tasks().ok()).unwrap_or_default();
+            let entry = Entry::note(Level::Error, &what);
+            log::write(&match tasks.first().map(|(_, task)| &task.order) {
+                Some(of) => {
+                    let job = work(of.project_id, of.job_id);
+                    Entry { work: Some(job), project: Some(of.project_id), ..entry }.about(&of.version, &of.key)
+                }
+                None => entry,
+            });
             self.state.storage().set_alarm(WATCHDOG).await?;
         }
         Response::empty()

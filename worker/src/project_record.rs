@@ -16,6 +16,7 @@ use slipway_core::cargo::{Cargo, TargetName, staged_under};
 use slipway_core::config::Config;
 use slipway_core::expectation::{Planned, planned};
 use slipway_core::inventory::Seen;
+use slipway_core::log::{Entry, Level};
 use slipway_core::promotion::{Order, Slot};
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::report::staging_conflict;
@@ -32,8 +33,12 @@ use slipway_edge::followers::Followers;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent, Told};
+use slipway_edge::replace::ask_others;
+use slipway_edge::retention::StagingHost as _;
 use slipway_edge::{attest, heads, lost, notify, package, project};
-use slipway_ledger::{Attested, Declared, Kept, LedgerError, Named, Record, Sent, Sight, audit};
+use slipway_ledger::{
+    Attested, Declared, Kept, LedgerError, NameTaken, Named, PublicName, Record, Sent, Sight, StagedObject, audit,
+};
 use slipway_packagecloud::Distributions;
 use slipway_webcrypto::SigningKey;
 use slipway_wire::Token;
@@ -52,7 +57,7 @@ use crate::answer::{Answer, PRIVATE, Problem, finish, json};
 use crate::host::{Host, WATCHDOG};
 use crate::message::{self, ToAccount, ToDirectory, ToPackage, ToProject, ask, tell};
 use crate::sql::DurableSql;
-use crate::{clock, settings, signing};
+use crate::{clock, log, settings, signing};
 
 /// How long GitLab or a package server may take for one small exchange.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
@@ -101,14 +106,14 @@ impl DurableObject for ProjectRecord {
         let message: ToProject = serde_json::from_str(&request.text().await?)?;
         let answer = self.answer(message).await;
         if let Err(problem) = self.in_time().await {
-            crate::log::trouble!("a head of the audit, or an event: {}", problem.detail);
+            self.trouble(&format!("a head of the audit, or an event: {}", problem.detail));
         }
         finish(answer)
     }
 
     async fn alarm(&self) -> Result<Response> {
         if let Err(problem) = self.drive().await {
-            crate::log::trouble!("a record's alarm: {}", problem.detail);
+            self.trouble(&format!("a record's alarm: {}", problem.detail));
             self.state.storage().set_alarm(WATCHDOG).await?;
         }
         Response::empty()
@@ -130,7 +135,8 @@ impl DurableObject for ProjectRecord {
     }
 }
 
-/// Whether a record that is being imported answers this: what the import itself is made of, and what is asked of every record.
+/// Whether a record that is being imported answers this: what the import itself is made of, what is asked of every record, and
+/// webhooks, since GitLab switches a hook off that is refused.
 fn is_answered_meanwhile(message: &ToProject) -> bool {
     matches!(
         message,
@@ -142,6 +148,7 @@ fn is_answered_meanwhile(message: &ToProject) -> bool {
             | ToProject::Heard { .. }
             | ToProject::Stopped { .. }
             | ToProject::Measure { .. }
+            | ToProject::Hints { .. }
     )
 }
 
@@ -175,6 +182,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Retention { .. }
         | ToProject::CanDoWithout { .. }
         | ToProject::ImagesIn { .. }
+        | ToProject::NameTaken { .. }
         | ToProject::Audit { .. }
         | ToProject::Heads { .. }
         | ToProject::Export { .. }
@@ -226,18 +234,12 @@ impl ProjectRecord {
             ToProject::Patch { session, version, patch } => self.patch(&session, &version, &patch).await,
             ToProject::Promote { session, version, keys, all } => self.promote(&session, &version, keys, all).await,
             ToProject::MayAct(ask) => json(200, &self.may_act(&ask).await?),
-            ToProject::MayEnd { project_id, version, key } => {
-                self.know_id(project_id)?;
-                json(200, &self.record()?.may_end(&version, &key)?)
-            }
+            ToProject::MayEnd { project_id, version, key } => self.may_end(project_id, &version, &key),
             ToProject::Change { project_id, version, by, change } => {
                 self.change(project_id, &version, &by, change).await
             }
             ToProject::Withdraw { project_id, version, call } => self.withdraw(project_id, &version, &call).await,
-            ToProject::MayWithdraw { project_id, number } => {
-                self.know_id(project_id)?;
-                json(200, &self.record()?.may_withdraw(number)?)
-            }
+            ToProject::MayWithdraw { project_id, number } => self.may_withdraw(project_id, number),
             ToProject::Withdrawal { withdrawal, report } => {
                 if self.record()?.withdrawal_seen(&withdrawal, &report, clock::now())? {
                     self.announce(withdrawal.project_id, &withdrawal.version);
@@ -274,6 +276,7 @@ impl ProjectRecord {
             ToProject::Retention { project_id, from } => self.retention(project_id, from).await,
             ToProject::CanDoWithout { project_id, object, lend } => self.can_do_without(project_id, &object, lend),
             ToProject::ImagesIn { project_id, staging } => self.images_in(project_id, &staging),
+            ToProject::NameTaken { project_id, names } => self.name_taken(project_id, &names),
             ToProject::Export { project_id, by } => self.export(project_id, &by),
             ToProject::ExportAudit { first, last, .. } => {
                 self.has_started()?;
@@ -340,10 +343,12 @@ impl ProjectRecord {
 
     async fn measured(&self, project_id: u64) -> Answer {
         self.know_id(project_id)?;
-        let record = self.record()?.measured(clock::now())?;
+        let now = clock::now();
+        let unsigned = heads::unsigned_seconds(self.record()?, &*settings::config()?, now)?;
+        let record = self.record()?.measured(now)?;
         let armed = self.state.storage().get_alarm().await?;
         let late = armed.map_or(0, |at| clock::now().since(Timestamp(at)).as_secs());
-        json(200, &MeasuredProject { record, alarm_late_seconds: late })
+        json(200, &MeasuredProject { record, alarm_late_seconds: late, audit_unsigned_seconds: unsigned })
     }
 
     /// Has the alarm come at once. One that comes as soon anyway is left: to arm it again would put it off, once for every
@@ -387,6 +392,12 @@ impl ProjectRecord {
     }
 
     /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
+    /// A line about what this object does by itself.
+    fn trouble(&self, what: &str) {
+        let project = self.record().ok().and_then(|record| record.project_id().ok().flatten());
+        log::write(&Entry { project, ..Entry::note(Level::Error, what) });
+    }
+
     fn know_id(&self, project_id: u64) -> std::result::Result<(), Problem> {
         self.record()?.know_project(project_id)?;
         self.know_policy()
@@ -433,14 +444,14 @@ impl ProjectRecord {
         if let Some(problem) = self.in_the_way(&config, version, &declared).await? {
             return Err(problem);
         }
+        let host = self.host();
+        let ask = async |other, object: &StagedObject| host.can_do_without(other, object, true).await;
+        let (record, by) = (self.record()?, Caller::Job(session.clone()).to_string());
+        let can_give_way = ask_others(record, ask, (&config, project), version, &declared, clock::now()).await;
+        audited(record, (version, &by, "PATCH"), can_give_way, clock::now())?;
         let maturity = config.versions.maturity(version);
         let added = self.record()?.add(version, session, &config.policy, maturity, &planned, &declared, clock::now());
-        audited(
-            self.record()?,
-            (version, &Caller::Job(session.clone()).to_string(), "PATCH"),
-            added.map_err(Unanswered::from),
-            clock::now(),
-        )?;
+        audited(self.record()?, (version, &by, "PATCH"), added.map_err(Unanswered::from), clock::now())?;
         if !planned.is_empty() {
             self.add_to_directory(session.project_id, version).await;
         }
@@ -493,7 +504,7 @@ impl ProjectRecord {
         if let Ok(directory) = message::directory(&self.env) {
             let add = ToDirectory::Add { project_id, version: version.clone() };
             if let Err(error) = tell(&directory, &add).await {
-                crate::log::trouble!("the directory: {error}");
+                crate::log::trouble!(of project_id, "{version} is not in the directory: {error}");
             }
         }
     }
@@ -630,6 +641,11 @@ impl ProjectRecord {
             Either::Left((again, _)) => again?,
             Either::Right(_) => Some(clock::now() + project::SWEEP),
         };
+        // An import may have begun meanwhile. Whoever starts the record has the alarm come again.
+        if record.awaits_start()? {
+            storage.delete_alarm().await?;
+            return Ok(());
+        }
         let retained = self.retain(record, &config).await?;
         let due_at = project::drive(record, &host, &config, gitlab.as_ref()).await?;
         // Whatever has happened since others were told is told at once: what was announced now is announced by that.
@@ -826,7 +842,9 @@ impl ProjectRecord {
                 }
             }
             Ok(None) => {}
-            Err(problem) => crate::log::trouble!("those who watch {version} are not told: {}", problem.detail),
+            Err(problem) => {
+                crate::log::trouble!(of project_id, "those who watch {version} are not told: {}", problem.detail);
+            }
         }
     }
 
@@ -887,6 +905,15 @@ impl ProjectHost for Host<&ProjectRecord> {
         message::find(&self.object.env, site, under, cargo).await
     }
 
+    async fn name_taken(
+        &self,
+        project_id: u64,
+        names: &[PublicName],
+    ) -> std::result::Result<Option<NameTaken>, Silent> {
+        ask(message::project(&self.object.env, project_id), &ToProject::NameTaken { project_id, names: names.to_vec() })
+            .await
+    }
+
     fn secret(&self, name: &str) -> std::result::Result<Token, String> {
         settings::secret(&self.object.env, name).map_err(|error| error.to_string())
     }
@@ -895,8 +922,8 @@ impl ProjectHost for Host<&ProjectRecord> {
         signing::key(&self.object.env).await
     }
 
-    fn log(&self, line: &str) {
-        crate::log::trouble!("{line}");
+    fn write(&self, entry: &Entry<'_>) {
+        log::write(entry);
     }
 }
 

@@ -12,7 +12,7 @@ use worker::{Env, Response};
 
 use crate::answer::{Answer, Problem, secret_json};
 use crate::message::{self, ToDirectory, Turned, ask};
-use crate::{clock, settings};
+use crate::{clock, settings, signing};
 
 /// How long what was found is told again. Each look asks GitLab and the package servers once for each of their tokens.
 const AGE_MAX: Duration = Duration::from_mins(1);
@@ -23,23 +23,30 @@ thread_local! {
     static FOUND: RefCell<Option<(Timestamp, Readiness)>> = const { RefCell::new(None) };
 }
 
-/// Ready means: the configuration and every secret that it names are there.
+/// Ready means: the configuration and every secret that it names are there, and what is to be signed can be. What is missing is
+/// for the log and for the operator alone.
 pub(crate) async fn ready(env: &Env, config: &Config) -> Answer {
-    settings::edge_key(env)?;
-    let public = config.gitlab.keys.as_deref();
-    for name in readiness::names(config) {
-        if public == Some(name) {
-            settings::text(env, name)?;
-        } else {
-            settings::secret(env, name)?;
-        }
-    }
+    let not_ready = |why: &str| {
+        crate::log::trouble!("not ready: {why}");
+        Problem::new(503, "not-ready", "The edge is not ready; its log says why.")
+    };
+    lacks_nothing(env, config).await.map_err(|why| not_ready(&why))?;
     // Being stopped is what an operator wanted, so it is no failure; who has stopped it, and why, is for those alone who may
     // read.
-    let turned: Turned = ask(message::directory(env), &ToDirectory::Word)
-        .await
-        .map_err(|silent| Problem::new(503, "not-ready", format!("{silent}.")))?;
+    let turned: Turned =
+        ask(message::directory(env), &ToDirectory::Word).await.map_err(|silent| not_ready(&silent.to_string()))?;
     Ok(Response::ok(if turned.word.stopped.is_some() { "ready, stopped\n" } else { "ready\n" })?)
+}
+
+async fn lacks_nothing(env: &Env, config: &Config) -> Result<(), String> {
+    let said = |error: worker::Error| error.to_string();
+    settings::edge_key(env).map_err(said)?;
+    let public = config.gitlab.keys.as_deref();
+    for name in readiness::names(config) {
+        if public == Some(name) { settings::text(env, name) } else { settings::secret(env, name) }.map_err(said)?;
+    }
+    // A key that is set and cannot be used lets heads and attestations wait, which nobody would see.
+    signing::key(env).await.map(drop).map_err(|error| error.to_string())
 }
 
 /// What is to be said of each secret, for the operator.

@@ -22,7 +22,7 @@ async fn wake(env: &Env) -> worker::Result<()> {
     for project in &config.projects {
         let wake = message::ToProject::Wake { project_id: project.id };
         if let Err(error) = message::tell(&message::project(env, project.id)?, &wake).await {
-            crate::log::trouble!("waking the record of project {}: {error}", project.id);
+            crate::log::trouble!(of project.id, "waking the record: {error}");
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use slipway_core::access::Caller;
-use slipway_core::api::{AdoptionRequest, Strangers, SweptRepository};
+use slipway_core::api::{AdoptionRequest, Recalled, RecalledRepository, Strangers, SweptRepository};
 use slipway_core::config::{Config, Project};
 use slipway_edge::port::Silent;
 use worker::{Env, Response};
@@ -42,6 +42,32 @@ pub(crate) async fn adopt(
     }
     let account = message::account(env, &asked.place)?;
     Ok(tell(&account, &ToAccount::Adopt { asked: Box::new(asked), actor: by.to_string() }).await?)
+}
+
+/// Takes back what `shown` gave before a restore: what counted as known since is a stranger again. What is done for one repository stays
+/// done when another refuses, and the same list may be sent again.
+pub(crate) async fn recall(env: &Env, config: &Config, project: &Project, list: Strangers, by: &Caller) -> Answer {
+    let own = config.public_repositories(project.id);
+    let is_own =
+        |of: &SweptRepository| own.iter().any(|own| own.site.place == of.place && own.site.repository == of.repository);
+    if let Some(other) = list.repositories.iter().find(|of| !is_own(of)) {
+        let what = format!("`{}` at `{}` is no public repository of this project.", other.repository, other.place);
+        return Err(Problem::new(422, "no-list", what));
+    }
+    if list.repositories.len() > own.len() {
+        return Err(Problem::new(422, "no-list", "The list has a repository more than once."));
+    }
+    let mut repositories = Vec::new();
+    for list in list.repositories {
+        let account = message::account(env, &list.place)?;
+        let recall = ToAccount::Recall { list: Box::new(list), actor: by.to_string() };
+        let mut answer = tell(&account, &recall).await?;
+        if answer.status_code() != 200 {
+            return Ok(answer);
+        }
+        repositories.push(answer.json::<RecalledRepository>().await?);
+    }
+    json(200, &Recalled { repositories })
 }
 
 /// Has every repository of the project read whole now, staging too.

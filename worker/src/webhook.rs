@@ -40,7 +40,7 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
         }
         Err(error @ (InvalidEvent::NoKind | InvalidEvent::Incomplete { .. })) => {
             let why: String = error.to_string().chars().take(200).collect();
-            crate::log::trouble!("a webhook of project {} is ignored: {why}", project.id);
+            crate::log::trouble!(of project.id, "a webhook is ignored: {why}");
             return ignored();
         }
     };
@@ -80,7 +80,7 @@ async fn signed(
         ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| header(headers, name));
     let signed = Signed { id: &id, timestamp: &timestamp, signature: &signature };
     let refused = |error| {
-        crate::log::trouble!("a webhook of project {} is not believed: {error}", project.id);
+        crate::log::trouble!(of project.id, "a webhook is not believed: {error}");
         Problem::unauthorised()
     };
     // A stranger's body is not even read.

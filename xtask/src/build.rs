@@ -222,6 +222,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
         Part::Sim => copy(&root.join("tests/sim/wasm/run.mjs"), &draft)?,
         Part::Dashboard => {
             copy_all(&root.join("crates/dashboard/assets"), &modules)?;
+            join_styles(&root.join("crates/dashboard/css"), &modules.join("style.css"))?;
             hand_out_command(places, &draft.join("command"))?;
         }
         Part::Native => {}
@@ -266,6 +267,19 @@ fn copy(file: &Path, folder: &Path) -> anyhow::Result<()> {
     let name = file.file_name().context("a file has a name")?;
     std::fs::copy(file, folder.join(name)).with_context(|| format!("cannot copy `{}`", file.display()))?;
     Ok(())
+}
+
+/// Writes the one style sheet that pages load: its parts one after the other, in the order of their names.
+fn join_styles(parts: &Path, sheet: &Path) -> anyhow::Result<()> {
+    let joined = || {
+        let entries = std::fs::read_dir(parts)?.map(|entry| entry.map(|entry| entry.path()));
+        let mut paths = entries.collect::<Result<Vec<_>, _>>()?;
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "css"));
+        paths.sort();
+        paths.iter().map(std::fs::read_to_string).collect::<Result<String, _>>()
+    };
+    let joined = joined().with_context(|| format!("cannot read the style sheets in `{}`", parts.display()))?;
+    std::fs::write(sheet, joined).with_context(|| format!("cannot write `{}`", sheet.display()))
 }
 
 /// The files of one folder, without its folders.

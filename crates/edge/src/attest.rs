@@ -10,18 +10,19 @@ use std::time::Duration;
 use slipway_core::attestation::{ENVELOPE, PREDICATE, signed};
 use slipway_core::cargo::tag_of;
 use slipway_core::config::{Config, Project};
+use slipway_core::log::{Entry, attestation_work};
 use slipway_core::promotion::Slot;
 use slipway_core::signing::{KeyName, SigningError};
 use slipway_core::store::{Artifact, NotShipped};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
-use slipway_ledger::{Attachment, LedgerError, Record, Sql};
+use slipway_ledger::{Attachment, LedgerError, Record, Sql, Unsigned};
 use slipway_wire::Digest;
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::package;
 use crate::port::{AttachingHost, in_time};
-use crate::until_stopped::UntilStopped;
+use crate::while_allowed::WhileAllowed;
 
 /// When what could not be signed is tried again.
 const SIGN_AGAIN: Duration = Duration::from_mins(1);
@@ -74,14 +75,18 @@ async fn sign_all<S: Sql>(
         Ok(None) => Err(SigningError("there is no signing key".to_owned())),
         Err(error) => Err(error),
     };
-    if let Err(error) = &key {
-        host.log(&format!("{} attestations wait to be signed: {error}", due.len()));
+    let trouble = |of: &Unsigned, what: &str| {
+        let entry = Entry::trouble(project.id, attestation_work(project.id, of.id), what);
+        host.write(&Entry { target: Some(&of.distro), ..entry.about(&of.version, &of.key) });
+    };
+    if let (Err(error), Some(first)) = (&key, due.first()) {
+        trouble(first, &format!("{} attestations wait to be signed, first this one: {error}", due.len()));
     }
     let by = KeyName::of(&config.edge.url);
     for of in due {
         let (Ok(key), Some(statement)) = (&key, &of.statement) else {
             if key.is_ok() {
-                host.log(&format!("{} {} is not attested: slipway.toml no longer has its places", of.version, of.key));
+                trouble(&of, "it is not attested: slipway.toml no longer has its places");
             }
             record.sign_later(&of, host.now() + SIGN_AGAIN)?;
             continue;
@@ -90,7 +95,7 @@ async fn sign_all<S: Sql>(
         let envelope = match signed(&payload, &by, key).await {
             Ok(envelope) => envelope,
             Err(error) => {
-                host.log(&format!("{} {} is not attested: {error}", of.version, of.key));
+                trouble(&of, &format!("it is not attested: {error}"));
                 record.sign_later(&of, host.now() + SIGN_AGAIN)?;
                 continue;
             }
@@ -112,13 +117,17 @@ async fn attach<S: Sql>(
     project: &Project,
     due: &Attachment,
 ) -> Result<(), LedgerError> {
+    let trouble = |what: &str| {
+        let entry = Entry::trouble(project.id, attestation_work(project.id, due.id), what);
+        host.write(&Entry { target: Some(&due.distro), ..entry.about(&due.version, &due.key) });
+    };
     let place = &due.public.place;
     let Some(configured) = config.places.get(place) else {
-        host.log(&format!("{} {}: slipway.toml no longer has the place `{place}`", due.version, due.key));
+        trouble(&format!("the attestation is not attached: slipway.toml no longer has the place `{place}`"));
         return record.attach_later(due, true, None);
     };
     if due.tries >= TRIES_MAX {
-        host.log(&format!("the attestation of {} {} is not attached; given up", due.version, due.key));
+        trouble("the attestation is not attached; given up");
         return record.attach_later(due, false, None);
     }
     // To attach it is to publish it.
@@ -170,14 +179,14 @@ async fn attach<S: Sql>(
         }
         Ok(None) => {
             let repository = &due.public.repository;
-            host.log(&format!("{} {}: {repository} has no {} to attach to", due.version, due.key, due.digest));
+            trouble(&format!("{repository} has no {} to attach to", due.digest));
         }
         Err(why) => {
             let why = match why {
                 NotShipped::Trouble(trouble) => trouble.to_string(),
                 other => format!("{other:?}"),
             };
-            host.log(&format!("the attestation of {} {} is not attached: {why}", due.version, due.key));
+            trouble(&format!("the attestation is not attached: {why}"));
         }
     }
     Ok(())
@@ -191,5 +200,5 @@ async fn send<S: Sql>(
     let store = host.open(&due.public).map_err(Trouble::passing)?;
     let annotations = BTreeMap::from([("in-toto.io/predicate-type".to_owned(), PREDICATE.to_owned())]);
     let artifact = Artifact { media_type: ENVELOPE, bytes: due.envelope.as_bytes(), annotations: &annotations };
-    store.attach(&UntilStopped { stopped: async || record.stopped(), http: host }, due.digest, artifact).await
+    store.attach(&WhileAllowed { why_not: async || record.stopped(), http: host }, due.digest, artifact).await
 }

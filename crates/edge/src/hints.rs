@@ -13,7 +13,7 @@ use http::StatusCode;
 use slipway_core::access::Player;
 use slipway_core::approval::{Approval, Candidate, Refusal, by_webhook, entitled, is_for_all};
 use slipway_core::config::{Config, Project};
-use slipway_core::gate::sentence_of;
+use slipway_core::log::{Entry, deployment_work, work};
 use slipway_core::time::Timestamp;
 use slipway_gitlab::webhook::Event;
 use slipway_gitlab::{Deployment, DeploysTo, GetDeployment, GetJob, Instance, Job, is_protected, role};
@@ -124,14 +124,14 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
                 let job = GetJob { instance: self.gitlab, project_id: self.project_id, job_id };
                 match call(self.host, &job).await {
                     Ok(job) => self.judge(hint, &job).await,
-                    Err(error) => self.unread(hint, &format!("job {job_id}"), &error),
+                    Err(error) => self.unread(hint, &error),
                 }
             }
             HintSubject::Deployment(deployment_id) => {
                 let deployment = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
                 match call(self.host, &deployment).await {
                     Ok(deployment) => self.deployed(hint, &deployment),
-                    Err(error) => self.unread(hint, &format!("deployment {deployment_id}"), &error),
+                    Err(error) => self.unread(hint, &error),
                 }
             }
         }
@@ -143,12 +143,19 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
     }
 
     /// A hint was acknowledged, so it is given up only when GitLab itself says that nothing will come of it.
-    fn unread(&self, hint: Hint, what: &str, error: &CallError) -> Result<Gitlab, LedgerError> {
+    fn unread(&self, hint: Hint, error: &CallError) -> Result<Gitlab, LedgerError> {
         if planted(Planted::DropsAHint) {
             self.record.settle_hint(hint.id, "dropped")?;
             return Ok(Gitlab::Silent);
         }
-        let log = |then: &str| self.host.log(&format!("a webhook's {what} cannot be read: {error}; {then}"));
+        let (what, work) = match hint.subject {
+            HintSubject::Job(job_id) => (format!("job {job_id}"), work(self.project_id, job_id)),
+            HintSubject::Deployment(id) => (format!("deployment {id}"), deployment_work(self.project_id, id)),
+        };
+        let log = |then: &str| {
+            let what = format!("a webhook's {what} cannot be read: {error}; {then}");
+            self.host.write(&Entry::trouble(self.project_id, work.clone(), &what));
+        };
         let (of_all, tries_max) = patience(error);
         if hint.tries >= tries_max {
             log("it is given up");
@@ -255,24 +262,16 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             refuse(&why)?;
             return Ok(Settled::So(why));
         }
-        if let Some(why) = before_import(job, record.started_after_import()?) {
-            refuse(&why)?;
-            return Ok(Settled::So(why));
-        }
-        if let Some(stopped) = record.stopped()? {
-            let why = stopped.to_string();
-            refuse(&why)?;
-            return Ok(Settled::So(why));
-        }
         let asked = gates::Asked { project_id: *project_id, version, key, by: Some(approval.by_id) };
-        let closed = match gates::closed(*record, *host, config, Some(gitlab), &asked).await? {
-            Ok(closed) => closed,
-            Err(why) => return Ok(Settled::Silent(why)),
-        };
-        if !closed.is_empty() {
-            let why = sentence_of(key, &closed);
-            refuse(&why)?;
-            return Ok(Settled::So(why));
+        match gates::kept_back(*record, *host, config, Some(gitlab), &asked, job).await? {
+            None => {}
+            Some(gates::Why::Unknown(why)) => return Ok(Settled::Silent(why)),
+            Some(gates::Why::NotShownYet(why)) => return Ok(Settled::NotYet(why)),
+            Some(why) => {
+                let why = why.to_string();
+                refuse(&why)?;
+                return Ok(Settled::So(why));
+            }
         }
         if record.approve(candidate, &approval, &config.policy, *project_id, host.now())? {
             return Ok(Settled::So("approved".to_owned()));
@@ -408,16 +407,6 @@ enum Settled {
     Silent(String),
     /// Others ran while GitLab was asked, and the package is not any more what was judged: another target has moved.
     Changed,
-}
-
-/// Why a job was played before the record was imported, and speaks of what that does not know: what it asked for may have been
-/// released and taken back since.
-pub(crate) fn before_import(job: &Job, started_at: Option<Timestamp>) -> Option<String> {
-    let began: Timestamp = job.started_at.as_ref()?.parse().ok()?;
-    let started_at = started_at.filter(|started_at| began < *started_at)?;
-    Some(format!(
-        "the job began at {began}, and this project's record was imported and started at {started_at}; play it again"
-    ))
 }
 
 /// Why a job was played too long ago to approve anything. One that no runner has taken yet still asks.

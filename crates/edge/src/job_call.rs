@@ -7,7 +7,6 @@ use slipway_core::access::Player;
 use slipway_core::api::RefusedKey;
 use slipway_core::approval::{Approval, Candidate, Refusal, by_job, entitled, is_for_all};
 use slipway_core::config::{Config, Project};
-use slipway_core::gate::sentence_of;
 use slipway_core::release::{Key, Version};
 use slipway_core::secret::JobSession;
 use slipway_gitlab::{GetJob, Instance, Job};
@@ -15,8 +14,7 @@ use slipway_ledger::{LedgerError, Record, Sql};
 use slipway_wire::{CallError, call};
 
 use crate::denied::{Denied, Unanswered};
-use crate::gates;
-use crate::hints::before_import;
+use crate::gates::{self, Why};
 use crate::port::ProjectHost;
 
 /// How many keys one request may name.
@@ -183,25 +181,27 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
             // It is on its way, or released: nothing is left that a gate could keep back.
             return Ok(Ok((candidate, approval)));
         }
-        if let Some(why) = before_import(job, record.started_after_import()?) {
-            self.refuse(key, &why)?;
-            return Ok(Err(Denied::new(409, "before-import", format!("`{key}`: {why}."))));
-        }
-        if let Some(stopped) = record.stopped()? {
-            self.refuse(key, &stopped.to_string())?;
-            return Ok(Err(Denied::new(409, "stopped", format!("{stopped}."))));
-        }
         let asked = gates::Asked { project_id: session.project_id, version, key, by: Some(approval.by_id) };
-        let closed = gates::closed(record, *host, config, *gitlab, &asked).await?;
-        let closed = closed.map_err(|why| {
-            Denied::new(503, "gitlab-unreachable", format!("The gates of `{key}` cannot be asked: {why}. Try again."))
-        })?;
-        if closed.is_empty() {
-            return Ok(Ok((candidate, approval)));
-        }
-        let why = sentence_of(key, &closed);
-        self.refuse(key, &why)?;
-        Ok(Err(Denied::new(409, "gate-closed", format!("{why}."))))
+        let why = match gates::kept_back(record, *host, config, *gitlab, &asked, job).await? {
+            None => return Ok(Ok((candidate, approval))),
+            Some(Why::Unknown(why)) => {
+                let what = format!("The gates of `{key}` cannot be asked: {why}. Try again.");
+                return Err(Denied::new(503, "gitlab-unreachable", what).into());
+            }
+            Some(Why::NotShownYet(_)) => {
+                let what = format!("GitLab does not show yet that a runner has job {}. Try again.", job.id);
+                return Err(Denied::new(503, "gitlab-behind", what).into());
+            }
+            Some(why) => why,
+        };
+        self.refuse(key, &why.to_string())?;
+        Ok(Err(match why {
+            Why::BeforeImport(_) => Denied::new(409, "before-import", format!("`{key}`: {why}.")),
+            Why::Stopped(_) => Denied::new(409, "stopped", format!("{why}.")),
+            Why::Closed(_) | Why::NotShownYet(_) | Why::Unknown(_) => {
+                Denied::new(409, "gate-closed", format!("{why}."))
+            }
+        }))
     }
 
     /// Writes a refusal down. The job's webhook may be behind, and must not be granted later what the job itself was

@@ -2,7 +2,8 @@
 //!
 //! Each Durable Object is a database and a few functions over it: [`package`] drives the promotions of one package,
 //! [`project`] hands orders over, looks into [`hints`] and finds what nobody drives, [`job_call`] answers jobs that ask by
-//! themselves, [`changes`] writes down holds and overrides, [`withdraw`] takes back what is public, [`lost`] finds what no
+//! themselves, [`changes`] writes down holds and overrides, [`withdraw`] takes back what is public, [`replace`] asks
+//! before a staged file gives way, [`lost`] finds what no
 //! webhook told, [`notify`] tells others what became of it, [`attest`] signs what is attested of it, [`account`] lends a
 //! destination's transfer slots, [`slots`] lets whoever comes next stand by for one, [`reading`] answers many who ask the same
 //! server with one reading, [`sweep`] reads whole repositories and finds strangers, and [`followers`] wait for a change. A
@@ -30,8 +31,9 @@ pub mod package;
 pub mod port;
 pub mod project;
 pub mod reading;
+pub mod replace;
 pub mod retention;
 pub mod slots;
 pub mod sweep;
-mod until_stopped;
+mod while_allowed;
 pub mod withdraw;

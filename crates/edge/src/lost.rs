@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use slipway_core::config::Config;
+use slipway_core::log::{Entry, deployment_work, pipeline_work, work};
 use slipway_core::time::Timestamp;
 use slipway_gitlab::{Instance, ListDeployments, played_jobs};
 use slipway_ledger::{LedgerError, Record, Sql};
@@ -35,13 +36,15 @@ pub async fn find<S: Sql>(
             Err(error) if error.may_pass() => Err(error),
             deployed => {
                 if let Err(error) = deployed {
-                    host.log(&format!("the deployments of pipeline {pipeline_id} cannot be read: {error}"));
+                    let what = format!("the deployments of pipeline {pipeline_id} cannot be read: {error}");
+                    host.write(&Entry::trouble(project_id, pipeline_work(project_id, pipeline_id), &what));
                 }
                 find_played(record, host, gitlab, project_id, pipeline_id).await?
             }
         };
         if let Err(error) = read {
-            host.log(&format!("pipeline {pipeline_id} cannot be read: {error}"));
+            let what = format!("pipeline {pipeline_id} cannot be read: {error}");
+            host.write(&Entry::trouble(project_id, pipeline_work(project_id, pipeline_id), &what));
             // Whatever keeps one from being read keeps the others, too, or is this pipeline's own: it had its turn.
             break;
         }
@@ -63,7 +66,8 @@ async fn find_played<S: Sql>(
     };
     for job in jobs.iter().filter(|job| job.status.is_played() && !planted(Planted::FindsNothing)) {
         if record.found_played(pipeline_id, &job.name, job.id, host.now())? {
-            host.log(&format!("job {} was played, and no webhook has told of it", job.id));
+            let what = format!("job {} was played, and no webhook has told of it", job.id);
+            host.write(&Entry::trouble(project_id, work(project_id, job.id), &what));
         }
     }
     Ok(Ok(()))
@@ -92,7 +96,8 @@ async fn find_deployed<S: Sql>(
             .filter(|deployment| deployment.deployable.as_ref().is_some_and(|job| job.pipeline.id == pipeline_id));
         for deployment in of_pipeline {
             if record.found_deployment(deployment.id, host.now())? {
-                host.log(&format!("deployment {} is done, and no webhook has told of it", deployment.id));
+                let what = format!("deployment {} is done, and no webhook has told of it", deployment.id);
+                host.write(&Entry::trouble(project_id, deployment_work(project_id, deployment.id), &what));
             }
         }
     }

@@ -9,7 +9,8 @@ use futures_util::stream::{self, StreamExt as _};
 use http::header::CONTENT_TYPE;
 use serde_json::json;
 use slipway_core::config::{self, Config, Events, Project};
-use slipway_core::release::TargetState;
+use slipway_core::log::{Entry, event_work, status_work};
+use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::time::Timestamp;
 use slipway_gitlab::{CommitState, Instance, SetCommitStatus, SigningToken, TriggerPipeline};
 use slipway_ledger::{Delivery, DueStatus, LedgerError, Receiver, Record, Sql};
@@ -40,6 +41,10 @@ pub async fn tell<S: Sql>(
     host: &impl ProjectHost,
     config: &Config,
 ) -> Result<Option<Timestamp>, LedgerError> {
+    // An import may have begun since the alarm came, and brings what its old record had to tell.
+    if record.awaits_start()? {
+        return Ok(None);
+    }
     let Some(project_id) = record.project_id()? else { return Ok(None) };
     let Some(project) = config.project_of_id(project_id) else { return Ok(None) };
     let events: Vec<&Events> = config.events.iter().filter(|events| events.concern(project)).collect();
@@ -51,6 +56,9 @@ pub async fn tell<S: Sql>(
     let mut told = stream::iter(told).buffer_unordered(AT_ONCE);
     while let Some(told) = told.next().await {
         told?;
+    }
+    if record.awaits_start()? {
+        return Ok(None);
     }
     let token = config.gitlab.status_token.as_ref();
     if let Some(token) = token {
@@ -80,11 +88,15 @@ async fn set_statuses<S: Sql>(
     if due.is_empty() {
         return Ok(());
     }
+    let trouble = |status: &DueStatus, what: &str| {
+        let work = status_work(project.id, &status.version, &status.key);
+        host.write(&Entry::trouble(project.id, work, what).about(&status.version, &status.key));
+    };
     let gitlab = match host.secret(token) {
         Ok(token) => Instance::new(config.gitlab.url.clone(), token),
         Err(why) => {
-            host.log(&format!("commit statuses cannot be set: {why}"));
             for status in &due {
+                trouble(status, &format!("the commit status is not set: {why}"));
                 record.status_later(status, false, Some(host.now() + WAIT_MAX))?;
             }
             return Ok(());
@@ -116,9 +128,7 @@ async fn set_statuses<S: Sql>(
         };
         match call(host, &set).await {
             Ok(()) => record.status_sent(status, &told, next)?,
-            Err(error) => {
-                host.log(&format!("the commit status of {} {} is not set: {error}", status.version, status.key));
-            }
+            Err(error) => trouble(status, &format!("the commit status is not set: {error}")),
         }
     }
     Ok(())
@@ -161,11 +171,16 @@ async fn deliver<S: Sql>(
     events: &[&Events],
     delivery: &Delivery,
 ) -> Result<(), LedgerError> {
+    let trouble = |what: &str| {
+        let entry = Entry::trouble(project.id, event_work(project.id, delivery.occurrence), what);
+        let (release, key) = (delivery.version.as_ref(), delivery.key.as_ref());
+        host.write(&Entry { release: release.map(Version::as_str), key: key.map(Key::as_str), ..entry });
+    };
     let Some(to) = events.iter().find(|events| events.receiver() == delivery.receiver).map(|events| &events.to) else {
         return record.settle_delivery(delivery, "slipway.toml does not name this receiver any more");
     };
     if delivery.tries >= EVENT_TRIES_MAX {
-        host.log(&format!("{} was not told of {}", delivery.receiver, name(delivery)));
+        trouble(&format!("{} was not told of {}", delivery.receiver, name(delivery)));
         return record.settle_delivery(delivery, "given up");
     }
     record.tries_delivery(delivery, later(host.now(), delivery.tries))?;
@@ -179,7 +194,7 @@ async fn deliver<S: Sql>(
         Ok(()) => record.settle_delivery(delivery, "delivered"),
         Err(_) if planted(Planted::TellsIntoTheVoid) => record.settle_delivery(delivery, "delivered"),
         Err(why) => {
-            host.log(&format!("{} is not told of {}: {why}", delivery.receiver, name(delivery)));
+            trouble(&format!("{} is not told of {}: {why}", delivery.receiver, name(delivery)));
             Ok(())
         }
     }

@@ -20,7 +20,7 @@ use slipway_core::report::{
 };
 use slipway_core::route::Site;
 use slipway_core::stop::Stopped;
-use slipway_core::store::{Courier, NotShipped};
+use slipway_core::store::{Courier, Floated, NotShipped};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_ledger::{Ask, LedgerError, Sql, Task, Work};
@@ -31,7 +31,7 @@ use slipway_wire::{
 
 use crate::account::{AskSlot, Ending, SlotEnded};
 use crate::port::{PackageHost, Silent, Target, Told};
-use crate::until_stopped::UntilStopped;
+use crate::while_allowed::WhileAllowed;
 
 /// How long a copy in an alarm's run may take: the run ends after 15 minutes, and has to look before and after.
 pub const COPY_MAX: Duration = Duration::from_mins(13);
@@ -374,6 +374,10 @@ async fn run<S: Sql>(
         task.tried(at, act, ended, report.problem.clone(), now);
     }
     report.attempts.clone_from(&task.attempts);
+    // While it goes on, more may follow. One that waits again, for a stop to end, may never go on.
+    if report.state != TargetState::Releasing {
+        report.floating.clone_from(&task.floating);
+    }
     task.patience = before.after(&outcome, now);
     let due_at = match next {
         Next::Settled => None,
@@ -440,8 +444,8 @@ impl<S, H: PackageHost> Run<'_, S, H> {
 impl<S, H: PackageHost> Run<'_, S, H> {
     /// By which an act that was allowed writes no more once Slipway is stopped, or the name is taken back; a stop is kept, as
     /// what broke the act. The next run is told of a withdrawal when it asks whether it may begin, and ends.
-    fn until_stopped(&self) -> UntilStopped<'_, impl AsyncFn() -> Result<Option<String>, Silent>, H> {
-        let stopped = async move || {
+    fn while_allowed(&self) -> WhileAllowed<'_, impl AsyncFn() -> Result<Option<String>, Silent>, H> {
+        let why_not = async move || {
             let Order { project_id, version, key, .. } = self.task.borrow().order.clone();
             match self.host.may_end(project_id, &version, &key).await? {
                 MayEnd::Now => Ok(None),
@@ -453,7 +457,7 @@ impl<S, H: PackageHost> Run<'_, S, H> {
                 }
             }
         };
-        UntilStopped { stopped, http: self.host }
+        WhileAllowed { why_not, http: self.host }
     }
 }
 
@@ -581,11 +585,17 @@ impl<S: Sql, H: PackageHost> Courier for Run<'_, S, H> {
     fn arrived(&self, bytes: u64) {
         self.arrived.set(self.arrived.get().saturating_add(bytes));
     }
+
+    fn floats(&self, floated: Vec<Floated>) -> bool {
+        let mut task = self.task.borrow_mut();
+        Floated::add(&mut task.floating, floated);
+        self.work.began(&task).is_ok()
+    }
 }
 
 impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
     async fn send(&self, request: WireRequest) -> Result<WireResponse, Unreachable> {
-        self.until_stopped().send(request).await
+        self.while_allowed().send(request).await
     }
 
     async fn read(
@@ -593,7 +603,7 @@ impl<S: Sql, H: PackageHost> Http for Run<'_, S, H> {
         request: WireRequest,
         each: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<WireResponse, Unreachable> {
-        self.until_stopped().read(request, each).await
+        self.while_allowed().read(request, each).await
     }
 
     fn connections(&self) -> usize {
@@ -609,11 +619,11 @@ impl<S: Sql, H: PackageHost> Relay for Run<'_, S, H> {
         };
         let until = self.began.map(|began| began + COPY_MAX);
         let target = Target { order: &order, distro: &distro, before: self.arrived.get() };
-        self.until_stopped().goes_on().await?;
+        self.while_allowed().goes_on().await?;
         let relayed = self.host.relay(&target, transfer, until).await;
         // The host calls a copy off when Slipway is stopped meanwhile. Then that is why it broke.
         if relayed.is_err() {
-            drop(self.until_stopped().goes_on().await);
+            drop(self.while_allowed().goes_on().await);
         }
         relayed
     }

@@ -7,6 +7,7 @@ use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::{Seen, Served};
+use slipway_core::log::Entry;
 use slipway_core::promotion::{May, MayEnd, Order, Slot};
 use slipway_core::release::{Key, Version};
 use slipway_core::report::Report;
@@ -17,7 +18,7 @@ use slipway_core::store::Store;
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
-use slipway_ledger::Ask;
+use slipway_ledger::{Ask, NameTaken, PublicName};
 use slipway_wire::{Digest, Http, RelayError, Relayed, Token, Transfer};
 
 use crate::account::{AskSlot, SlotEnded};
@@ -171,14 +172,17 @@ pub trait ProjectHost: Clock + Http {
     /// `@` and the digest of an image.
     async fn find(&self, site: &Site, under: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent>;
 
+    /// Asks another project's record whether one of these names is that of something that it has released or taken back.
+    async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent>;
+
     /// A secret of the deployment, by its name. The error says what the deployment lacks.
     fn secret(&self, name: &str) -> Result<Token, String>;
 
     /// The edge's signing key. `None` where the operator has named none.
     async fn signer(&self) -> Result<Option<Self::Signer>, SigningError>;
 
-    /// A line for the operator.
-    fn log(&self, line: &str);
+    /// A line of the log.
+    fn write(&self, entry: &Entry<'_>);
 }
 
 /// What a future gives, if it does so within a while.

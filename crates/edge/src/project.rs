@@ -10,14 +10,16 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use slipway_core::cargo::staged_under;
 use slipway_core::config::Config;
+use slipway_core::log::{Entry, look_work, withdrawal_work, work};
+use slipway_core::promotion::Order;
 use slipway_core::release::TargetState;
 use slipway_core::time::Timestamp;
 use slipway_gitlab::Instance;
-use slipway_ledger::{LedgerError, Record, Sql};
+use slipway_ledger::{LedgerError, Record, Sql, Watched};
 use slipway_wire::{Planted, planted};
 
 use crate::port::{ProjectHost, SOON};
-use crate::{attest, heads, hints, package};
+use crate::{attest, heads, hints};
 
 /// An order that its package's object did not take is sent again after this.
 const ORDER_AGAIN: Duration = Duration::from_secs(2);
@@ -56,6 +58,10 @@ pub async fn drive<S: Sql>(
     hand_over_withdrawals(record, host, project_id).await?;
     if let Some(gitlab) = gitlab {
         hints::look_into_all(record, host, config, gitlab, project_id).await?;
+    }
+    // An import may have begun while GitLab was asked, and brings orders that end with it.
+    if record.awaits_start()? {
+        return Ok(None);
     }
     hand_over(record, host, &mut tried).await?;
     sweep(record, host, project_id).await?;
@@ -97,6 +103,11 @@ pub fn turn<S: Sql>(
     Ok(next)
 }
 
+/// A line about an order, which is of the job that was played for it.
+fn trouble<'a>(order: &'a Order, what: &str) -> Entry<'a> {
+    Entry::trouble(order.project_id, work(order.project_id, order.job_id), what).about(&order.version, &order.key)
+}
+
 /// Gives orders to their packages' objects. An order is forgotten only when its object has it.
 async fn hand_over<S: Sql>(
     record: &Record<S>,
@@ -111,7 +122,7 @@ async fn hand_over<S: Sql>(
     while let Some((dispatch, answer)) = orders.next().await {
         match answer {
             Ok(()) => taken.push(dispatch.approval),
-            Err(silent) => host.log(&format!("the order of {} waits: {silent}", package::name(&dispatch.order))),
+            Err(silent) => host.write(&trouble(&dispatch.order, &format!("the order waits: {silent}"))),
         }
     }
     // All in one write: until then each would be given again, which does no harm.
@@ -127,10 +138,14 @@ async fn hand_over_withdrawals<S: Sql>(
     let now = host.now();
     let mut given = Vec::new();
     for withdrawal in record.withdrawals_to_give()?.iter().chain(&record.unheard_withdrawals(now - QUIET, now)?) {
-        let name = package::name_of(project_id, &withdrawal.version, &withdrawal.key);
         match host.hand_over_withdrawal(withdrawal).await {
             Ok(()) => given.push(withdrawal.number),
-            Err(silent) => host.log(&format!("the withdrawal of {name} waits: {silent}")),
+            Err(silent) => {
+                let what = format!("the withdrawal waits: {silent}");
+                let entry = Entry::trouble(project_id, withdrawal_work(project_id, withdrawal.number), &what);
+                let target = Some(withdrawal.distro.as_str());
+                host.write(&Entry { target, ..entry.about(&withdrawal.version, &withdrawal.key) });
+            }
         }
     }
     record.withdrawals_given(&given)
@@ -145,7 +160,7 @@ async fn sweep<S: Sql>(record: &Record<S>, host: &impl ProjectHost, project_id: 
     let now = host.now();
     for order in record.unheard(project_id, now - QUIET, now)? {
         if let Err(silent) = host.hand_over(&order).await {
-            host.log(&format!("{} is not heard of, and does not answer: {silent}", package::name(&order)));
+            host.write(&trouble(&order, &format!("it is not heard of, and does not answer: {silent}")));
         }
     }
     Ok(())
@@ -164,6 +179,7 @@ const MANY: u64 = 500;
 /// read once.
 pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> Result<Option<Timestamp>, LedgerError> {
     let now = host.now();
+    let Some(project_id) = record.project_id()? else { return Ok(None) };
     let again = if record.resting_count(now)? > MANY { LOOK_AGAIN_AT_MANY } else { LOOK_AGAIN };
     let watched = record.watched(now - again, now)?;
     let looks = watched.iter().map(async |of| {
@@ -172,6 +188,11 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
         host.find(&of.site, &under, &of.filename).await
     });
     let looks = futures_util::future::join_all(looks).await;
+    let unseen = |of: &Watched, why: &str| {
+        let work = look_work(project_id, &of.version, &of.key);
+        let entry = Entry::trouble(project_id, work, &format!("it cannot be looked at again: {why}"));
+        host.write(&Entry { target: Some(&of.distro), ..entry.about(&of.version, &of.key) });
+    };
     let mut changed = BTreeSet::new();
     for (of, look) in watched.iter().zip(looks) {
         match look {
@@ -180,8 +201,8 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
                     changed.insert(&of.version);
                 }
             }
-            Ok(Err(trouble)) => host.log(&format!("{} {} cannot be looked at again: {trouble}", of.version, of.key)),
-            Err(silent) => host.log(&format!("{} {} cannot be looked at again: {silent}", of.version, of.key)),
+            Ok(Err(trouble)) => unseen(of, &trouble.to_string()),
+            Err(silent) => unseen(of, &silent.to_string()),
         }
     }
     for version in changed {

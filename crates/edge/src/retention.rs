@@ -3,8 +3,10 @@
 //! A run and a dry run make the same list from the same looks; a run then does what is on it. Each deletion begins in the
 //! record, goes out, and is over only when looks at staging have shown what became of it. Cut off anywhere, the next run
 //! finds it begun and looks; a run itself goes on behind the last package that it came to.
+//!
+//! What other images need of one that is due is looked up by the list and by the run alike, for as many as a run may delete.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,18 +15,18 @@ use slipway_core::config::{Config, Project};
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::log::{Entry, Event, Level, retention_work};
 use slipway_core::retention::{
-    Consent, Decision, Elsewhere, InPublic, InStaging, Keep, RUN, Sights, Stage, clocks_agree, decide, ended,
+    Consent, Decision, Elsewhere, InPublic, InStaging, Keep, RUN, Sights, Stage, Taken, clocks_agree, decide, ended,
     expires_at, tick,
 };
 use slipway_core::route::Site;
-use slipway_core::store::Kept;
+use slipway_core::store::{Around, Going, Kept, Look};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_ledger::{Behind, LedgerError, Reached, Record, Removal, Removed, Resting, Sql, StagedObject, UNANSWERED};
-use slipway_wire::Http;
+use slipway_wire::{Digest, Http};
 
 use crate::port::{ProjectHost, Silent, in_time};
-use crate::until_stopped::UntilStopped;
+use crate::while_allowed::WhileAllowed;
 
 /// When the deletion of an image that went in part goes on, and for how long it does.
 const FINISHED_AFTER: Duration = Duration::from_mins(10);
@@ -40,6 +42,8 @@ const REQUESTS_MAX: usize = 400;
 const LOOKS_AT_ONCE: usize = 12;
 const LOOK: Duration = Duration::from_secs(8);
 const PIECE: Duration = Duration::from_secs(15);
+/// How long a look may take at what other images need: all tags of a repository are read for that.
+const IMAGES_LOOK: Duration = Duration::from_secs(20);
 
 /// How many parts a list may have. Each is asked for by a request, and ends where a piece of a run ends.
 pub const PARTS_MAX: usize = 500;
@@ -75,12 +79,15 @@ pub trait StagingHost: ProjectHost {
     /// Whether an image that staging has is there with all its parts.
     async fn has_whole(&self, removal: &Removal) -> Result<bool, Trouble>;
 
-    /// Deletes a file or an image from staging, if it has these bytes, and nothing that other images need. The work may be
-    /// done whatever the answer. What is sent goes through `http`, which a stop ends.
-    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble>;
+    /// What would go with a file or an image in staging, what of it would stay, and for whose need.
+    async fn look(&self, object: &StagedObject, around: Around<'_>) -> Result<Look, Trouble>;
 
-    /// A line of the log.
-    fn write(&self, entry: &Entry<'_>);
+    /// What is there of all that was to go with an image.
+    async fn parts_here(&self, removal: &Removal) -> Result<Vec<Digest>, Trouble>;
+
+    /// Deletes a file or an image from staging, if it has these bytes, with what a look has shown to go with it. The work may
+    /// be done whatever the answer. What is sent goes through `http`, which a stop ends.
+    async fn remove(&self, http: &impl Http, removal: &Removal, going: &Going) -> Result<(), Trouble>;
 }
 
 /// A line of a run: what it has come to, of itself or of a package.
@@ -111,6 +118,8 @@ pub struct Listed {
     pub expires_at: Option<Timestamp>,
     /// Whether its deletion waits for the next run: this one is at its limits.
     pub waits_for_limits: bool,
+    /// What of an image stays that is deleted, and what needs it.
+    pub stays: Vec<(Digest, String)>,
     sights: Option<Sights>,
 }
 
@@ -125,12 +134,14 @@ pub struct Survey {
 
 /// How far a list is: what its next part needs.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Going {
+pub struct ListedSoFar {
     reached: Reached,
     /// The time that is counted.
     counted: Duration,
     /// A run is under way that has come so far: what it passed waits for the next.
     passed: Option<Behind>,
+    /// The images that are gone by then, with what went with them: nothing stays for their need.
+    gone: BTreeSet<(Site, Digest)>,
 }
 
 /// When a project's next run is due. A clock that was set back does not put it off.
@@ -158,6 +169,9 @@ pub async fn run<S: Sql>(
     find_out(record, host, config, project).await?;
     // It may be a look alone that was due, and limits are those of an hour.
     let is_due = run_at(record, host.now())? <= host.now();
+    if is_due && record.run_reached()?.is_none() {
+        look_for_replaced(record, host).await?;
+    }
     let listed = if is_due { go_on(record, host, config, project).await? } else { Vec::new() };
     Ok(Survey { listed, due_at: due_at(record, host.now())? })
 }
@@ -165,7 +179,7 @@ pub async fn run<S: Sql>(
 /// All parts of a list, from whoever makes the next one of them. `None` while more are left than it may have: a list that
 /// lacks its end looks like one that is whole.
 pub async fn whole<T, E>(
-    mut next_part: impl AsyncFnMut(Option<Going>) -> Result<(T, Option<Going>), E>,
+    mut next_part: impl AsyncFnMut(Option<ListedSoFar>) -> Result<(T, Option<ListedSoFar>), E>,
 ) -> Result<Option<Vec<T>>, E> {
     let (mut parts, mut from) = (Vec::new(), None);
     while parts.len() < PARTS_MAX {
@@ -185,11 +199,13 @@ pub async fn list<S: Sql>(
     host: &impl StagingHost,
     config: &Config,
     project: &Project,
-    from: Option<Going>,
-) -> Result<(Vec<Listed>, Option<Going>), LedgerError> {
+    from: Option<ListedSoFar>,
+) -> Result<(Vec<Listed>, Option<ListedSoFar>), LedgerError> {
+    let began = host.now();
     let mut going = match (from, record.run_reached()?) {
         (Some(from), _) => from,
-        (None, Some(reached)) => Going {
+        (None, Some(reached)) => ListedSoFar {
+            gone: BTreeSet::new(),
             passed: reached.behind.clone(),
             reached: Reached { behind: None, ..reached },
             counted: record.retention_clock()?.1,
@@ -198,18 +214,44 @@ pub async fn list<S: Sql>(
             let clocks_agree = can_count(record, host, config).await?;
             let (last, counted) = record.retention_clock()?;
             let counted = counted + tick(last, host.now(), clocks_agree);
-            Going { reached: Reached::default(), counted, passed: None }
+            ListedSoFar { reached: Reached::default(), counted, passed: None, gone: BTreeSet::new() }
         }
     };
     let (mut listed, is_last) = part(record, host, config, project, &going.reached, going.counted).await?;
+    let (mut done, mut looks) = (0, ImageLooks::default());
     for package in &mut listed {
+        if done > 0 && (looks.count >= REQUESTS_MAX || looks.count > 0 && host.now().since(began) >= PIECE) {
+            break;
+        }
+        done += 1;
         let place = package.package.place();
         if matches!(package.decision, Decision::Delete(_)) {
             let is_passed = going.passed.as_ref().is_some_and(|passed| place.as_ref().is_some_and(|own| own <= passed));
-            package.waits_for_limits = is_passed || !going.reached.taken.takes(package.package.size, &config.retention);
+            let mut taken = going.reached.taken;
+            if is_passed {
+                package.waits_for_limits = true;
+            } else if !taken.takes(package.package.size, &config.retention) {
+                package.waits_for_limits = true;
+                going.reached.taken = taken;
+            } else {
+                let object = package.package.object();
+                let here = going.gone.iter().filter(|(site, _)| *site == object.staging);
+                let gone: BTreeSet<Digest> = here.map(|(_, digest)| *digest).collect();
+                match goes_with(record, host, config, project, &object, &gone, &[], &mut looks).await? {
+                    Ok(image) => {
+                        going.reached.taken = taken;
+                        let gone = image.parts.iter().copied().chain([object.digest]);
+                        going.gone.extend(gone.map(|digest| (object.staging.clone(), digest)));
+                        package.stays = image.stays.into_iter().collect();
+                    }
+                    Err(keep) => package.decision = Decision::Keep(keep),
+                }
+            }
         }
         going.reached.behind = place;
     }
+    let is_last = is_last && done == listed.len();
+    listed.truncate(done);
     Ok((listed, (!is_last).then_some(going)))
 }
 
@@ -231,18 +273,22 @@ async fn go_on<S: Sql>(
     };
     let counted = record.retention_clock()?.1;
     let (mut listed, is_last) = part(record, host, config, project, &reached, counted).await?;
-    let mut done = 0;
+    let (mut done, mut looks) = (0, ImageLooks::default());
     for package in &mut listed {
-        if done > 0 && host.now().since(began) >= PIECE {
+        if done > 0 && (looks.count >= REQUESTS_MAX || host.now().since(began) >= PIECE) {
             break;
         }
         done += 1;
         reached.behind = package.package.place();
-        if matches!(package.decision, Decision::Delete(_)) {
-            package.waits_for_limits = !reached.taken.takes(package.package.size, &config.retention);
+        let mut taken = reached.taken;
+        if matches!(package.decision, Decision::Delete(_)) && !taken.takes(package.package.size, &config.retention) {
+            package.waits_for_limits = true;
+            reached.taken = taken;
         }
+        // Also of one that is not deleted in the end: a server that is slow does not keep a run where it is.
         record.reach(&reached)?;
-        act(record, host, config, project, package).await?;
+        let fits = Fits { reached: &mut reached, taken, looks: &mut looks };
+        act(record, host, config, project, package, fits).await?;
     }
     if is_last && done == listed.len() {
         record.end_run()?;
@@ -250,6 +296,21 @@ async fn go_on<S: Sql>(
     }
     listed.truncate(done);
     Ok(listed)
+}
+
+/// What a run has taken of its limits once a deletion has begun that fits in, and what it has looked at before.
+struct Fits<'a> {
+    reached: &'a mut Reached,
+    taken: Taken,
+    looks: &'a mut ImageLooks,
+}
+
+/// What one piece has looked at to know what other images need.
+#[derive(Default)]
+struct ImageLooks {
+    count: usize,
+    /// The repositories of which that cannot be told, and why not: each image there would cost all those requests again.
+    unread: BTreeMap<Site, String>,
 }
 
 /// Whether a run that begins now may count the time since the last: by the servers of all for which it counts.
@@ -280,7 +341,15 @@ async fn part<S: Sql>(
     let began = host.now();
     let mut resting = record.resting(config, project, reached.behind.as_ref(), PART, began)?;
     let mut is_last = u64::try_from(resting.len()).is_ok_and(|count| count < PART);
-    let is_candidate = |package: &Resting| ended(&package.known, package.keeping.as_ref(), began).is_ok();
+    let mut on_their_way = BTreeSet::new();
+    for Resting { version, key, .. } in &resting {
+        if record.is_being_deleted(version, key)? {
+            on_their_way.insert((version.clone(), key.clone()));
+        }
+    }
+    let is_on_its_way = |package: &Resting| on_their_way.contains(&(package.version.clone(), package.key.clone()));
+    let is_candidate =
+        |package: &Resting| !is_on_its_way(package) && ended(&package.known, package.keeping.as_ref(), began).is_ok();
     let mut requests = 0;
     let within = |package: &&Resting| {
         let others = config.projects.len();
@@ -332,6 +401,7 @@ async fn part<S: Sql>(
         let (known, keeping) = (&package.known, package.keeping.as_ref());
         let decision = match &sights {
             Some(sights) => decide(known, sights, keeping, &config.retention, now),
+            None if is_on_its_way(&package) => Decision::Keep(Keep::OnItsWay),
             None => match ended(known, keeping, now) {
                 Err(keep) if known.progress.is_some() => Decision::TakeBack(keep),
                 Err(keep) => Decision::Keep(keep),
@@ -340,7 +410,8 @@ async fn part<S: Sql>(
             },
         };
         let expires_at = expires_at(known, keeping, &config.retention, now);
-        listed.push(Listed { package, decision, expires_at, waits_for_limits: false, sights });
+        let (waits_for_limits, stays) = (false, Vec::new());
+        listed.push(Listed { package, decision, expires_at, waits_for_limits, stays, sights });
     }
     Ok((listed, is_last))
 }
@@ -351,9 +422,10 @@ async fn act<S: Sql>(
     host: &impl StagingHost,
     config: &Config,
     project: &Project,
-    listed: &Listed,
+    listed: &mut Listed,
+    fits: Fits<'_>,
 ) -> Result<(), LedgerError> {
-    let Listed { package, decision, sights, .. } = listed;
+    let Listed { package, decision, sights, stays, waits_for_limits, .. } = listed;
     let (now, version) = (host.now(), &package.version);
     if let Some(sights) = sights
         && record.looked_in_staging(package, &sights.staging, now)?
@@ -375,11 +447,36 @@ async fn act<S: Sql>(
             let is_taken = record.take_step(package, Stage::Marked, *cause, now + wait, now)?;
             (is_taken, Stage::Marked.code(), cause.code())
         }
-        Decision::Delete(_) if listed.waits_for_limits => return Ok(()),
-        Decision::Delete(cause) => match sights {
-            Some(sights) => (delete(record, host, config, project, package, sights).await?, "deleting", cause.code()),
-            None => return Ok(()),
-        },
+        Decision::Delete(_) if *waits_for_limits => return Ok(()),
+        Decision::Delete(cause) => {
+            let Some(sights) = sights else { return Ok(()) };
+            let is_known = fits.looks.unread.contains_key(&package.staging);
+            match delete(record, host, config, project, package, sights, fits).await? {
+                Ok(image) => {
+                    *stays = image.stays.into_iter().collect();
+                    (true, "deleting", cause.code())
+                }
+                Err(keep) => {
+                    let of_images = matches!(keep, Keep::NeededByImage(_) | Keep::ImagesUnread(_));
+                    if of_images && !is_known {
+                        let what = format!("{version} {} is not deleted from staging: {keep}", package.key);
+                        let (release, key) = (Some(version.as_str()), Some(package.key.as_str()));
+                        let level = Level::Error;
+                        host.write(&Entry {
+                            level,
+                            release,
+                            key,
+                            ..line(project.id, run, "not-deleted").saying(&what)
+                        });
+                    }
+                    if matches!(keep, Keep::NeededByImage(_)) && record.wait_again(package, &keep, now + wait, now)? {
+                        host.announce(version);
+                    }
+                    *decision = Decision::Keep(keep);
+                    return Ok(());
+                }
+            }
+        }
     };
     if changed {
         let (release, key, code) = (Some(version.as_str()), Some(package.key.as_str()), Some(code));
@@ -389,7 +486,7 @@ async fn act<S: Sql>(
     Ok(())
 }
 
-/// Deletes one package from staging, if nothing has come in between.
+/// Deletes one package from staging, if nothing has come in between, with what goes with it; or why it stays.
 async fn delete<S: Sql>(
     record: &Record<S>,
     host: &impl StagingHost,
@@ -397,16 +494,31 @@ async fn delete<S: Sql>(
     project: &Project,
     package: &Resting,
     sights: &Sights,
-) -> Result<bool, LedgerError> {
+    fits: Fits<'_>,
+) -> Result<Result<Going, Keep>, LedgerError> {
+    let Fits { reached, taken, looks } = fits;
+    if let Some(why) = looks.unread.get(&package.staging) {
+        return Ok(Err(Keep::ImagesUnread(why.clone())));
+    }
     // Others are bound by their answer from here on, and this project by its own record.
     let object = package.object();
-    let mut sights = Sights { elsewhere: elsewhere(host, config, project, &object, true).await, ..sights.clone() };
-    let kept = kept_beside(record, host, config, project, &object).await?.unwrap_or_else(|_| {
-        sights.elsewhere = Elsewhere::Unread;
-        Kept::default()
-    });
+    let sights = Sights { elsewhere: elsewhere(host, config, project, &object, true).await, ..sights.clone() };
+    let mut going = Going::default();
+    if sights.elsewhere == Elsewhere::Free {
+        match goes_with(record, host, config, project, &object, &BTreeSet::new(), &[], looks).await? {
+            Ok(image) => going = image,
+            Err(keep) => return Ok(Err(keep)),
+        }
+    }
     // Nothing is awaited from here to the first request, so what this project's record has come to know is in both.
-    let Ok(removals) = record.begin_removal(config, project, package, &sights, host.now())? else { return Ok(false) };
+    reached.taken = taken;
+    record.reach(reached)?;
+    let removals = match record.begin_removal(config, project, package, &sights, &going.parts, host.now())? {
+        Ok(removals) => removals,
+        Err(Decision::Keep(keep) | Decision::TakeBack(keep)) => return Ok(Err(keep)),
+        // It is none of these any more: the next run looks anew.
+        Err(Decision::Announce(_) | Decision::Mark(_) | Decision::Delete(_)) => return Ok(Err(Keep::NeverStaged)),
+    };
     for removal in &removals {
         if record.is_stopped()? {
             // Nothing was sent of it.
@@ -414,9 +526,59 @@ async fn delete<S: Sql>(
             host.write(&line_of(project, removal, Removed::NotSent.code()));
             continue;
         }
-        send(record, host, project, removal, &kept).await?;
+        send(record, host, project, removal, &going).await?;
     }
-    Ok(true)
+    Ok(Ok(going))
+}
+
+/// What goes with an image that is to be deleted, as the list and the run both see it; or why it stays. With a file goes
+/// nothing else. `gone` will be gone by then, and `parts` were to go when somebody was cut off.
+#[allow(clippy::too_many_arguments, reason = "what is looked at, and all that is known beside it")]
+async fn goes_with<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+    object: &StagedObject,
+    gone: &BTreeSet<Digest>,
+    parts: &[Digest],
+    looks: &mut ImageLooks,
+) -> Result<Result<Going, Keep>, LedgerError> {
+    if object.cargo.file().is_some() {
+        return Ok(Ok(Going::default()));
+    }
+    if let Some(why) = looks.unread.get(&object.staging) {
+        return Ok(Err(Keep::ImagesUnread(why.clone())));
+    }
+    let kept = match kept_beside(record, host, config, project, object).await? {
+        Ok(kept) => kept,
+        Err(silent) => return Ok(Err(Keep::ImagesUnread(silent.to_string()))),
+    };
+    looks.count += 1;
+    let around = Around { gone, parts, ..Around::of(&kept) };
+    let look = in_time(host, IMAGES_LOOK, host.look(object, around)).await;
+    // What came to this project's record meanwhile was not looked at.
+    let mut meanwhile = record.images_in(&object.staging, host.now())?;
+    meanwhile.remove(&object.digest);
+    if !kept.has_all(&meanwhile) {
+        return Ok(Err(Keep::ImagesUnread("another one has come there meanwhile".to_owned())));
+    }
+    let unread = match look {
+        Some(Ok(Look::Goes(going))) => {
+            looks.count += going.looks;
+            return Ok(Ok(going));
+        }
+        Some(Ok(Look::Needed(by))) => {
+            looks.count += REQUESTS_MAX;
+            return Ok(Err(Keep::NeededByImage(by)));
+        }
+        Some(Ok(Look::Absent)) => return Ok(Err(Keep::NotShown)),
+        Some(Ok(Look::Other(found))) => return Ok(Err(Keep::OtherBytes(found))),
+        Some(Err(trouble)) => trouble.to_string(),
+        None => "it takes too long to look".to_owned(),
+    };
+    looks.unread.insert(object.staging.clone(), unread.clone());
+    Ok(Err(Keep::ImagesUnread(unread)))
 }
 
 /// Sends a deletion, and looks for the first time. Whatever the answer was: only what staging no longer shows is deleted, and
@@ -426,10 +588,10 @@ async fn send<S: Sql>(
     host: &impl StagingHost,
     project: &Project,
     removal: &Removal,
-    kept: &Kept,
+    going: &Going,
 ) -> Result<(), LedgerError> {
     if let Err(trouble) =
-        host.remove(&UntilStopped { stopped: async || record.stopped(), http: host }, removal, kept).await
+        host.remove(&WhileAllowed { why_not: async || record.stopped(), http: host }, removal, going).await
     {
         let Removal { version, key, .. } = removal;
         let what = format!("{version} {key} may not be deleted from staging, or not all of it: {trouble}");
@@ -463,8 +625,13 @@ async fn kept_beside<S: Sql>(
     }
     // What has come to this project's record meanwhile is in it.
     kept.extend(record.images_in(&object.staging, host.now())?);
-    // Whoever has the same image has left it to this deletion.
+    // Whoever has the same image has left it to this deletion; and one that is on its way out may be there or not.
     kept.remove(&object.digest);
+    for removal in record.removals()? {
+        if removal.staging == object.staging {
+            kept.doubt(&removal.digest);
+        }
+    }
     Ok(Ok(kept))
 }
 
@@ -494,14 +661,20 @@ async fn find_out<S: Sql>(
             (Some(Shown::Whole), _) => Removed::StillThere,
             // Nobody can have half an image back. What the server does not finish is told as it is, a day later.
             (Some(Shown::Part), _) if now.since(removal.begun_at) >= FINISHED_WITHIN => Removed::StillThere,
-            (Some(Shown::Part), _) => {
+            (Some(Shown::Rest), _) if now.since(removal.begun_at) >= FINISHED_WITHIN => {
+                let Removal { version, key, parts, .. } = &removal;
+                let what =
+                    format!("{version} {key} is deleted from staging, and these parts of it are left: {parts:?}");
+                host.write(&Entry { level: Level::Error, ..line_of(project, &removal, "deleting").saying(&what) });
+                record.parts_left(&removal, &[])?;
+                record.look_later(&removal, later, Some(now))?;
+                continue;
+            }
+            (Some(Shown::Part | Shown::Rest), _) => {
                 record.look_later(&removal, now + FINISHED_AFTER, None)?;
                 // What others said holds for a while only, and theirs, too, is half an image by now.
-                let object = removal.object();
-                if elsewhere(host, config, project, &object, true).await == Elsewhere::Free
-                    && let Ok(kept) = kept_beside(record, host, config, project, &object).await?
-                {
-                    send(record, host, project, &removal, &kept).await?;
+                if elsewhere(host, config, project, &removal.object(), true).await == Elsewhere::Free {
+                    finish(record, host, config, project, removal).await?;
                 }
                 continue;
             }
@@ -518,6 +691,54 @@ async fn find_out<S: Sql>(
     Ok(())
 }
 
+/// Goes on with an image that went in part. Whatever was to go with it is asked about anew.
+async fn finish<S: Sql>(
+    record: &Record<S>,
+    host: &impl StagingHost,
+    config: &Config,
+    project: &Project,
+    removal: Removal,
+) -> Result<(), LedgerError> {
+    let (object, looks) = (removal.object(), &mut ImageLooks::default());
+    let looked = goes_with(record, host, config, project, &object, &BTreeSet::new(), &removal.parts, looks).await?;
+    let going = match looked {
+        Ok(going) => going,
+        Err(Keep::NotShown) => Going::default(),
+        Err(keep) => {
+            let Removal { version, key, .. } = &removal;
+            let what = format!("what is left of {version} {key} in staging is not deleted: {keep}");
+            host.write(&Entry { level: Level::Error, ..line_of(project, &removal, "deleting").saying(&what) });
+            return Ok(());
+        }
+    };
+    record.parts_left(&removal, &going.parts)?;
+    let removal = Removal { parts: going.parts.clone(), ..removal };
+    send(record, host, project, &removal, &going).await
+}
+
+/// Finds out what became of files that jobs replace and delete by themselves.
+async fn look_for_replaced<S: Sql>(record: &Record<S>, host: &impl StagingHost) -> Result<(), LedgerError> {
+    let files = record.giving_way()?;
+    let looks = files.iter().map(async |file| {
+        let finds = file.under.iter().map(|under| host.find(&file.staging, under, &file.cargo));
+        let finds = in_time(host, LOOK, join_all(finds)).await?;
+        let is_there = |find: Result<Result<Seen, Trouble>, Silent>| match find {
+            Ok(Ok(Seen::Nothing)) => Some(false),
+            Ok(Ok(Seen::Digest(found))) => Some(found == file.digest),
+            Ok(Ok(Seen::WithoutDigest) | Err(_)) | Err(_) => None,
+        };
+        let is_there = finds.into_iter().map(is_there).collect::<Option<Vec<bool>>>()?;
+        Some(is_there.contains(&true))
+    });
+    let looks: Vec<Option<bool>> = stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await;
+    for (file, is_there) in files.iter().zip(looks) {
+        if record.looked_for(file, is_there, host.now())? {
+            host.announce(&file.version);
+        }
+    }
+    Ok(())
+}
+
 /// What staging shows of what is being deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
@@ -525,6 +746,8 @@ enum Shown {
     Whole,
     /// An image of which parts are gone.
     Part,
+    /// Not the image itself any more, and something that was to go with it.
+    Rest,
     /// Nothing, or by now somebody else's file. That it is not shown does not prove that it is gone.
     Nothing,
 }
@@ -537,7 +760,11 @@ async fn look(host: &impl StagingHost, removal: &Removal) -> Option<Shown> {
             let is_whole = host.has_whole(removal).await.ok()?;
             Some(if is_whole { Shown::Whole } else { Shown::Part })
         }
-        Ok(Ok(Seen::Nothing | Seen::Digest(_))) => Some(Shown::Nothing),
+        Ok(Ok(Seen::Nothing | Seen::Digest(_))) if removal.parts.is_empty() => Some(Shown::Nothing),
+        Ok(Ok(Seen::Nothing | Seen::Digest(_))) => {
+            let left = host.parts_here(removal).await.ok()?;
+            Some(if left.is_empty() { Shown::Nothing } else { Shown::Rest })
+        }
         Ok(Ok(Seen::WithoutDigest) | Err(_)) | Err(_) => None,
     }
 }

@@ -11,7 +11,7 @@
 //! Of a staging repository nothing is a stranger. Its pages are held against the records, so that thousands of staged packages
 //! are looked at in dozens of requests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -30,7 +30,7 @@ use slipway_ledger::{Row, Sql, SqlError, Value};
 use slipway_oci::Which;
 use slipway_wire::Digest;
 
-use crate::account::Account;
+use crate::account::{Account, MeasuredRepository};
 use crate::port::{AccountHost, SOON, Silent};
 use crate::reading::{self, Readings};
 
@@ -108,6 +108,15 @@ pub enum Told {
         /// By whom.
         actor: String,
         /// How much.
+        details: serde_json::Value,
+    },
+    /// Strangers that counted as known are strangers again.
+    Recalled {
+        /// Where.
+        site: Site,
+        /// By whom.
+        actor: String,
+        /// Which.
         details: serde_json::Value,
     },
     /// The public index serves a staged target's bytes, which somebody else has published.
@@ -675,6 +684,20 @@ pub fn shown(account: &Account<impl Sql>, site: &Site, project_id: u64) -> Resul
     Ok(shown)
 }
 
+/// Each repository that was ever read here, in numbers.
+pub(crate) fn measured(sql: &impl Sql, now: Timestamp) -> Result<BTreeMap<String, MeasuredRepository>, SqlError> {
+    let rows = sql.query(
+        "SELECT repository, ended_at, (SELECT COUNT(*) FROM strangers
+            WHERE strangers.repository = sweeps.repository AND (digest <> '' OR looks > 1)) FROM sweeps",
+        &[],
+    )?;
+    let of = |row: &Row| {
+        let ago = row.integer_or_null(1)?.map(|at| now.since(Timestamp(at)).as_secs());
+        Ok((row.text(0)?.to_owned(), MeasuredRepository { strangers: row.natural(2)?, read_seconds_ago: ago }))
+    };
+    rows.iter().map(of).collect()
+}
+
 /// Why strangers are not adopted.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAdopted {
@@ -742,5 +765,110 @@ pub async fn adopt(
             sql.query("DELETE FROM strangers WHERE repository = ? AND under = ? AND filename = ? AND digest = ?", &of)?;
         }
         Ok(as_count(adopted.len()))
+    })
+}
+
+/// Why strangers are not recalled.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRecalled {
+    /// The baseline is not taken yet, and would take them again.
+    #[error("{0} was not read whole yet; wait for that, or have it read by `POST …/sweeps`, and send the list again")]
+    NotTaken(String),
+    /// It has what no list has.
+    #[error("this is no list as `GET …/strangers` gives it: {0}")]
+    NoList(String),
+    /// Another object did not answer.
+    #[error(transparent)]
+    Silent(#[from] Silent),
+    /// The database said no.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+}
+
+/// Takes what was a stranger before a restore out of the baseline that was taken since: it is a stranger again. Whatever the list
+/// says, no more is known afterwards than was before, and what the records know themselves the next reading sets right.
+pub async fn recall(
+    account: &Account<impl Sql>,
+    host: &impl SweepHost,
+    repository: &Repository,
+    list: &api::SweptRepository,
+    actor: &str,
+) -> Result<api::RecalledRepository, NotRecalled> {
+    let sql = account.sql();
+    let name = repository.site.repository.as_str();
+    if !Sweep::of(sql, name)?.is_taken {
+        return Err(NotRecalled::NotTaken(name.to_owned()));
+    }
+    if as_count(list.strangers.len()) > SHOWN_MAX {
+        return Err(NotRecalled::NoList(format!("it has more than {SHOWN_MAX} strangers of {name}")));
+    }
+    let mut recalled = Vec::new();
+    for stranger in list.strangers.iter().filter(|stranger| stranger.why == "unknown") {
+        let listed = Listed {
+            under: stranger.tag.as_ref().map(|tag| format!(":{tag}")).or(stranger.distro.clone()).unwrap_or_default(),
+            filename: stranger.filename.clone().unwrap_or_default(),
+            digest: stranger.digest,
+        };
+        let found_at = stranger.found_at.parse::<Timestamp>();
+        let found_at = found_at.map_err(|error| NotRecalled::NoList(format!("{}: {error}", listed.name())))?;
+        let row = [name.into(), kept(&listed).into()];
+        let is_known = sql.query("SELECT 1 FROM baseline WHERE repository = ? AND fingerprint = ?", &row)?;
+        if !is_known.is_empty() {
+            recalled.push((listed, found_at));
+        }
+    }
+    if !recalled.is_empty() {
+        let names = recalled.iter().take(20);
+        let names: Vec<_> =
+            names.map(|(listed, _)| json!({ "name": listed.name(), "digest": listed.digest })).collect();
+        let more = recalled.len().saturating_sub(names.len());
+        let told = Told::Recalled {
+            site: repository.site.clone(),
+            actor: actor.to_owned(),
+            details: json!({ "recalled": names, "more": more }),
+        };
+        // The audit first: what it says and is not done yet is asked for again.
+        tell_all(host, repository, &told, &mut 0).await?;
+    }
+    let now = host.now();
+    sql.atomically(|| {
+        for (listed, found_at) in &recalled {
+            let digest = listed.digest.map(|digest| digest.to_string()).unwrap_or_default();
+            let row = [name.into(), kept(listed).into()];
+            sql.query("DELETE FROM baseline WHERE repository = ? AND fingerprint = ?", &row)?;
+            let known = serde_json::to_string(&Known::Unknown).map_err(|error| SqlError(error.to_string()))?;
+            sql.query(
+                "INSERT OR IGNORE INTO strangers
+                 (repository, under, filename, digest, known, found_at, seen_at, looks, absent, is_told, project_id)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, 2, 0, 0, 0)",
+                &[
+                    name.into(),
+                    listed.under.as_str().into(),
+                    listed.filename.as_str().into(),
+                    digest.into(),
+                    known.into(),
+                    (*found_at).min(now).0.into(),
+                    now.0.into(),
+                ],
+            )?;
+        }
+        if !recalled.is_empty() {
+            let (count, digest) = of_baseline(sql, name)?;
+            sql.query(
+                "UPDATE sweeps SET taken_count = ?, taken = ? WHERE repository = ?",
+                &[count.into(), digest.to_string().into(), name.into()],
+            )?;
+        }
+        Ok::<_, SqlError>(())
+    })?;
+    let shown = shown(account, &repository.site, 0)?;
+    let baseline = shown.baseline.ok_or_else(|| NotRecalled::NotTaken(name.to_owned()))?;
+    Ok(api::RecalledRepository {
+        place: repository.site.place.clone(),
+        repository: name.to_owned(),
+        recalled: as_count(recalled.len()),
+        agrees: list.baseline.as_ref().is_some_and(|before| before.digest == baseline.digest),
+        more: list.more,
+        baseline,
     })
 }

@@ -14,7 +14,7 @@ use slipway_core::config::{Config, Project};
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::promotion::Slot;
 use slipway_core::release::Version;
-use slipway_core::store::FloatsBack;
+use slipway_core::store::{Floated, FloatsBack};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::{
@@ -29,7 +29,7 @@ use crate::denied::{Denied, Unanswered, audited};
 use crate::job_call::KEYS_MAX;
 use crate::package;
 use crate::port::{PackageHost, ProjectHost};
-use crate::until_stopped::UntilStopped;
+use crate::while_allowed::WhileAllowed;
 
 /// When a report that the record did not acknowledge is sent again.
 const REPORT_AGAIN: Duration = Duration::from_secs(2);
@@ -210,7 +210,7 @@ async fn run<S: Sql>(work: &Work<S>, host: &impl PackageHost, mut task: Withdraw
         )),
         Ok((store, name)) => {
             // An image goes in many requests, and a stop in between must not wait for the last.
-            let http = UntilStopped { stopped: async || host.stopped(withdrawal.project_id).await, http: host };
+            let http = WhileAllowed { why_not: async || host.stopped(withdrawal.project_id).await, http: host };
             withdraw(&http, &run, &store, &name, &withdrawal, begun).await
         }
         Err(lacks) => Outcome::Troubled(Trouble::lasting(slipway_core::problem::Code::NotConfigured, lacks)),
@@ -233,7 +233,8 @@ struct Run<'a, S, H> {
 }
 
 impl<S, H: PackageHost> Run<'_, S, H> {
-    fn ask(&self) -> (String, AskSlot) {
+    /// What it asks a slot with, or has asked one with at that moment.
+    fn ask(&self, asked_at: Timestamp) -> (String, AskSlot) {
         let Withdrawal { project_id, version, maturity, key, filename, public, distro, .. } =
             self.task.borrow().withdrawal.clone();
         let ask = AskSlot {
@@ -246,7 +247,7 @@ impl<S, H: PackageHost> Run<'_, S, H> {
             },
             distro,
             transfers: self.host.transfers(&public.place),
-            asked_at: self.task.borrow().slot_asked_at.unwrap_or(Timestamp(0)),
+            asked_at,
         };
         (public.place, ask)
     }
@@ -268,8 +269,9 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
     }
 
     async fn slot(&self) -> Slot {
-        self.task.borrow_mut().slot_asked_at = Some(self.host.now());
-        let (place, ask) = self.ask();
+        let now = self.host.now();
+        self.task.borrow_mut().slot_asked_at = Some(now);
+        let (place, ask) = self.ask(now);
         // An account that does not answer has perhaps lent the slot; its lease ends by itself.
         self.host.slot(&place, &ask).await.unwrap_or(Slot::Wait { ms: 3000 })
     }
@@ -279,9 +281,10 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
         self.host.may_withdraw(&withdrawal).await.map_err(|error| silent(&error))
     }
 
-    fn begins(&self, floats: &[FloatsBack]) -> bool {
+    fn begins(&self, floats: &[FloatsBack], floated_now: Vec<Floated>) -> bool {
         let mut task = self.task.borrow_mut();
         task.begun = true;
+        Floated::add(&mut task.floating, floated_now);
         for note in floated(floats) {
             if !task.notes.contains(&note) {
                 task.notes.push(note);
@@ -291,7 +294,10 @@ impl<S: Sql, H: PackageHost> Withdraws for Run<'_, S, H> {
     }
 
     async fn ended(&self) {
-        let (place, AskSlot { package, distro, asked_at, .. }) = self.ask();
+        let asked_at = self.task.borrow().slot_asked_at;
+        // Whoever has asked for none has none to give back.
+        let Some(asked_at) = asked_at else { return };
+        let (place, AskSlot { package, distro, .. }) = self.ask(asked_at);
         // When this fails, the lease ends by itself.
         drop(self.host.slot_ended(&place, &SlotEnded { package, distro, asked_at, ending: Ending::Other }).await);
     }

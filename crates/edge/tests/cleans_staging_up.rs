@@ -17,7 +17,7 @@ use slipway_core::release::{Maturity, Version};
 use slipway_core::retention::{Cause, Consent, Decision, Keep, RUN, Stage};
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
-use slipway_core::store::{Kept, Store};
+use slipway_core::store::{Around, Going, Kept, Look, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
@@ -25,7 +25,7 @@ use slipway_edge::notify;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::retention::{Listed, PARTS_MAX, StagingHost, due_at, list, run, whole};
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Held, Record, Removal, Sight, Sql as _, StagedObject, UNANSWERED, audit};
+use slipway_ledger::{Held, NameTaken, PublicName, Record, Removal, Sight, Sql as _, StagedObject, UNANSWERED, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 use support::{JAMMY, NOW, PIPELINE, config, key, planned, record, release_job, session, site, version};
@@ -84,6 +84,14 @@ struct Host {
     is_broken: Cell<bool>,
     /// The images that are there with all their parts.
     whole: RefCell<BTreeSet<Digest>>,
+    /// What images name, or what says something about them, and which of all that is there.
+    names: RefCell<BTreeMap<Digest, BTreeSet<Digest>>>,
+    there: RefCell<BTreeSet<Digest>>,
+    /// Whether an image goes before its parts: the registry deletes no tag by itself.
+    image_first: Cell<bool>,
+    /// How often somebody has looked at what goes with an image, and whether that can be told.
+    image_looks: Cell<u32>,
+    is_unclear: Cell<bool>,
     /// The images of the other project, and those that the last deletion was to keep.
     others: RefCell<Kept>,
     kept: RefCell<Kept>,
@@ -91,6 +99,8 @@ struct Host {
     tells_images: Cell<bool>,
     /// Whether whoever sends a deletion dies there.
     dies: Cell<bool>,
+    /// After so many requests that delete, whoever sends one dies: before it is sent.
+    dies_after: Cell<Option<u32>>,
     /// What happens when the other project is asked to lend a file.
     at_lend: RefCell<Option<Box<dyn FnOnce()>>>,
     /// What happens at the next request that deletes.
@@ -118,6 +128,10 @@ impl Clock for Host {
 
 impl Http for Host {
     async fn send(&self, _request: Request) -> Result<Response, Unreachable> {
+        match self.dies_after.get() {
+            Some(0) => return std::future::pending().await,
+            left => self.dies_after.set(left.map(|left| left - 1)),
+        }
         if let Some(meanwhile) = self.meanwhile.take() {
             meanwhile();
         }
@@ -159,11 +173,19 @@ impl ProjectHost for Host {
         Ok(Ok(found.filter(|_| !self.is_out.get()).map_or(Seen::Nothing, Seen::Digest)))
     }
 
+    async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        Ok(None)
+    }
+
     fn secret(&self, name: &str) -> Result<Token, String> {
         Err(format!("there is no `{name}`"))
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, entry: &Entry<'_>) {
+        let work = entry.work.clone().expect("each line has the id of its run");
+        let text = |of: Option<&str>| of.unwrap_or_default().to_owned();
+        self.lines.borrow_mut().push((work, text(entry.state), text(entry.key)));
+    }
 }
 
 impl StagingHost for Host {
@@ -203,32 +225,68 @@ impl StagingHost for Host {
         Ok(self.whole.borrow().contains(&removal.digest))
     }
 
-    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble> {
-        *self.kept.borrow_mut() = kept.clone();
+    async fn look(&self, object: &StagedObject, around: Around<'_>) -> Result<Look, Trouble> {
+        *self.kept.borrow_mut() = around.kept.clone();
+        self.image_looks.set(self.image_looks.get() + 1);
+        if self.is_unclear.get() {
+            return Err(Trouble::passing("a tag is out of sight"));
+        }
+        let (names, staged, there) = (self.names.borrow(), self.staged.borrow(), self.there.borrow());
+        let others = names.iter().filter(|(other, _)| {
+            **other != object.digest && staged.values().any(|staged| staged == *other) && !around.gone.contains(other)
+        });
+        let needed: BTreeMap<Digest, String> = others
+            .flat_map(|(other, parts)| parts.iter().map(move |part| (*part, format!("the image {other}"))))
+            .collect();
+        if let Some(by) = needed.get(&object.digest) {
+            return Ok(Look::Needed(by.clone()));
+        }
+        let is_there = |part: &Digest| there.contains(part) && !around.gone.contains(part);
+        let left: BTreeSet<Digest> = around.parts.iter().copied().filter(is_there).collect();
+        let is_staged = staged.values().any(|staged| *staged == object.digest);
+        if !is_staged && left.is_empty() {
+            return Ok(Look::Absent);
+        }
+        // Of an image that is gone nobody knows any more what it named.
+        let own = names.get(&object.digest).filter(|_| is_staged).cloned().unwrap_or_default();
+        let own = own.into_iter().filter(is_there).chain(left).collect::<BTreeSet<Digest>>();
+        let (stays, parts): (Vec<Digest>, Vec<Digest>) = own.into_iter().partition(|part| needed.contains_key(part));
+        let stays = stays.into_iter().map(|part| (part, needed[&part].clone())).collect();
+        Ok(Look::Goes(Going { parts, stays, looks: 150, ..Going::default() }))
+    }
+
+    async fn parts_here(&self, removal: &Removal) -> Result<Vec<Digest>, Trouble> {
+        Ok(removal.parts.iter().copied().filter(|part| self.there.borrow().contains(part)).collect())
+    }
+
+    async fn remove(&self, http: &impl Http, removal: &Removal, going: &Going) -> Result<(), Trouble> {
         if self.dies.get() {
             return std::future::pending().await;
         }
-        let requests = if removal.cargo.file().is_some() { 1 } else { 2 };
-        for left in (0..requests).rev() {
+        let parts = going.parts.iter().copied().map(Some);
+        let is_file = removal.cargo.file().is_some();
+        // An image goes in parts, and it is the last of them, or the first.
+        let first = [Some(removal.digest)].into_iter().filter(|_| !is_file);
+        let steps: Vec<Option<Digest>> = if self.image_first.get() {
+            [None].into_iter().chain(parts).collect()
+        } else {
+            first.chain(parts).chain([None]).collect()
+        };
+        for step in steps {
             let request = http::Request::delete("https://packages.example.com/").body(Vec::new());
             let sent = http.send(request.expect("a request")).await;
             sent.map_err(|error| Trouble::passing(error.to_string()))?;
-            if self.does.get() != Does::Nothing {
-                // An image goes in parts, and it is the last of them.
-                self.whole.borrow_mut().remove(&removal.digest);
-                if left == 0 {
-                    self.staged.borrow_mut().remove(&name_of(&removal.under, &removal.cargo));
-                    self.deleted.borrow_mut().push(removal.key.to_string());
-                }
+            if self.does.get() == Does::Nothing {
+                continue;
+            }
+            self.whole.borrow_mut().remove(&removal.digest);
+            if let Some(part) = step {
+                self.there.borrow_mut().remove(&part);
+            } else if self.staged.borrow_mut().remove(&name_of(&removal.under, &removal.cargo)).is_some() {
+                self.deleted.borrow_mut().push(removal.key.to_string());
             }
         }
         if self.does.get() == Does::It { Ok(()) } else { Err(Trouble::passing("the connection broke")) }
-    }
-
-    fn write(&self, entry: &Entry<'_>) {
-        let work = entry.work.clone().expect("each line has the id of its run");
-        let text = |of: Option<&str>| of.unwrap_or_default().to_owned();
-        self.lines.borrow_mut().push((work, text(entry.state), text(entry.key)));
     }
 }
 
@@ -278,10 +336,16 @@ impl Edge {
                 is_out: Cell::default(),
                 is_broken: Cell::default(),
                 whole: RefCell::default(),
+                names: RefCell::default(),
+                there: RefCell::default(),
+                image_first: Cell::default(),
+                image_looks: Cell::default(),
+                is_unclear: Cell::default(),
                 others: RefCell::default(),
                 kept: RefCell::default(),
                 tells_images: Cell::new(true),
                 dies: Cell::default(),
+                dies_after: Cell::default(),
                 at_lend: RefCell::default(),
                 meanwhile: RefCell::default(),
                 lines: RefCell::default(),
@@ -825,6 +889,241 @@ fn another_project_that_does_not_say_which_images_it_has_keeps_everything() {
     edge.passes(Duration::from_mins(10));
     edge.whole_run();
     assert_eq!(edge.deleted(), ["app"]);
+}
+
+/// Parts, all of them there, of an image that may have another among them.
+fn has_parts(edge: &Edge, image: Digest, parts: &[&str], other: Option<Digest>) -> BTreeSet<Digest> {
+    let parts: BTreeSet<Digest> = parts.iter().map(|part| Digest::of(part.as_bytes())).collect();
+    edge.host.there.borrow_mut().extend(parts.iter().copied());
+    edge.host.names.borrow_mut().insert(image, parts.iter().copied().chain(other).collect());
+    parts
+}
+
+/// The digest of an image of the release that every story begins with.
+fn image(name: &str) -> Digest {
+    Digest::of(format!("{name} {}", version()).as_bytes())
+}
+
+/// All manifests that staging has.
+fn manifests(edge: &Edge) -> BTreeSet<Digest> {
+    edge.host.staged.borrow().values().chain(edge.host.there.borrow().iter()).copied().collect()
+}
+
+/// What staging has after a run that does what a list says.
+fn left_after(edge: &Edge, listed: &[Listed]) -> BTreeSet<Digest> {
+    let mut left = manifests(edge);
+    for package in listed {
+        if matches!(package.decision, Decision::Delete(_)) && !package.waits_for_limits {
+            let stays = |part: &Digest| package.stays.iter().any(|(stays, _)| stays == part);
+            left.remove(&package.package.digest);
+            let named = edge.host.names.borrow().get(&package.package.digest).cloned().unwrap_or_default();
+            let goes = |part: &&Digest| edge.host.there.borrow().contains(*part) && !stays(part);
+            for part in named.iter().filter(goes) {
+                left.remove(part);
+            }
+        }
+    }
+    left
+}
+
+#[test]
+fn what_goes_of_images_that_share_parts_and_are_signed_is_what_the_list_before_the_run_says() {
+    let kinds = ["app", "base", "tool"].map(|name| (name, Kind::Image));
+    let edge = Edge::of(&kinds);
+    has_parts(&edge, image("app"), &["amd64", "both", "shared", "signature of app"], None);
+    has_parts(&edge, image("base"), &["both", "shared", "signature of base"], None);
+    has_parts(&edge, image("tool"), &["shared", "arm64"], None);
+    let (mut runs, mut told) = (0, 0);
+    while !manifests(&edge).is_empty() {
+        assert!(runs < 24 * 40, "it ends");
+        let listed = edge.list();
+        let expected = left_after(&edge, &listed);
+        told += listed.iter().filter(|package| !package.stays.is_empty()).count();
+        assert_eq!(edge.whole_run().1, steps(&listed));
+        assert_eq!(manifests(&edge), expected, "after {runs} hours");
+        edge.passes(RUN);
+        runs += 1;
+    }
+    // Two a run: what all three share stays twice, for the need of the last, and what the two share goes with the second.
+    assert_eq!((edge.deleted(), told), (["app", "base", "tool"].map(str::to_owned).to_vec(), 2));
+    edge.passes(UNANSWERED);
+    edge.whole_run();
+    assert_eq!((edge.audited("deleted"), edge.audited("not-deleted")), (3, 0));
+}
+
+#[test]
+fn an_image_that_another_one_needs_is_listed_as_kept_and_no_deletion_of_it_begins_until_that_is_gone() {
+    let edge = Edge::of(&[("app", Kind::Image), ("multi", Kind::Image)]);
+    has_parts(&edge, image("app"), &[], None);
+    has_parts(&edge, image("multi"), &["arm64"], Some(image("app")));
+    let needed = Keep::NeededByImage(format!("the image {}", image("multi")));
+    let mut waited = 0;
+    for _ in 0..24 * 40 {
+        let listed = edge.list();
+        let expected = left_after(&edge, &listed);
+        assert_eq!(edge.whole_run().1, steps(&listed));
+        assert_eq!(manifests(&edge), expected);
+        let is_needed = |of: &&Listed| of.decision == Decision::Keep(needed.clone());
+        let kept = listed.iter().filter(is_needed).count();
+        waited += kept;
+        if kept > 0 {
+            assert_eq!(edge.deleted(), ["multi"], "it goes by itself, and what it names waits again");
+            assert_eq!((edge.audited("deleting"), edge.audited("not-deleted")), (1, 1));
+        }
+        edge.passes(RUN);
+    }
+    assert_eq!((waited, edge.deleted()), (1, vec!["multi".to_owned(), "app".to_owned()]));
+}
+
+#[test]
+fn where_the_need_of_other_images_cannot_be_told_the_list_says_so_and_the_run_deletes_nothing() {
+    let edge = Edge::of(&["app", "base", "tool"].map(|name| (name, Kind::Image)));
+    edge.host.is_unclear.set(true);
+    for _ in 0..24 * 12 {
+        let listed = edge.list();
+        assert_eq!(edge.whole_run().1, steps(&listed));
+        edge.passes(RUN);
+    }
+    let looks = edge.host.image_looks.get();
+    let listed = edge.list();
+    assert_eq!(edge.host.image_looks.get() - looks, 1, "once for the repository of all three");
+    assert!(matches!(&listed[0].decision, Decision::Keep(Keep::ImagesUnread(why)) if why.contains("out of sight")));
+    assert_eq!((edge.deleted().len(), edge.audited("deleting"), edge.audited("kept")), (0, 0, 0));
+    // It is due all the time, so it goes as soon as that can be told.
+    edge.host.is_unclear.set(false);
+    assert_eq!(edge.lists(), BTreeSet::from(["delete app", "delete base"].map(str::to_owned)), "two a run");
+    edge.whole_run();
+    assert_eq!(edge.deleted(), ["app", "base"]);
+    // While that is on its way, the list says so, and says nothing else.
+    assert_eq!(edge.list()[0].decision, Decision::Keep(Keep::OnItsWay));
+}
+
+#[test]
+fn whoever_is_killed_at_any_request_of_an_image_leaves_nothing_of_it_behind_whichever_part_goes_first() {
+    for image_first in [false, true] {
+        for is_needed in [false, true] {
+            for requests in 0..4 {
+                let edge = Edge::of(&[("app", Kind::Image)]);
+                let parts = has_parts(&edge, image("app"), &["amd64", "arm64", "signature"], None);
+                edge.host.image_first.set(image_first);
+                while !edge.lists().contains("delete app") {
+                    edge.whole_run();
+                    edge.passes(RUN);
+                }
+                edge.host.dies_after.set(Some(requests));
+                let project = edge.config.project("tug").expect("the project");
+                let killed = run(&edge.record, &edge.host, &edge.config, project).now_or_never().is_none();
+                assert!(killed, "it hangs");
+                edge.host.dies_after.set(None);
+                // Another image comes that needs a part that is there.
+                let part = parts.iter().rfind(|part| edge.host.there.borrow().contains(part)).copied();
+                let part = part.filter(|_| is_needed);
+                let other = Digest::of(b"another");
+                if let Some(part) = part {
+                    edge.host.staged.borrow_mut().insert("another".to_owned(), other);
+                    edge.host.names.borrow_mut().insert(other, BTreeSet::from([part]));
+                }
+                for _ in 0..24 * 9 {
+                    edge.passes(RUN);
+                    edge.whole_run();
+                }
+                let left: BTreeSet<Digest> = part.into_iter().flat_map(|part| [part, other]).collect();
+                assert_eq!(manifests(&edge), left, "{image_first} {is_needed} {requests}");
+                assert!(edge.record.removals().expect("rows").is_empty());
+                assert_eq!(edge.audited("deleted"), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_job_replaces_and_deletes_by_itself_is_deleted_in_the_audit_once_two_looks_do_not_show_it() {
+    for is_named_anew in [false, true] {
+        for was_staged in [true, false] {
+            let mut edge = Edge::of(&[("bell", Kind::Deb)]);
+            edge.config.retention.enabled = false;
+            let open: Version = "1.3.0".parse().expect("a version");
+            edge.plans(&open, "one", Kind::Deb);
+            let old = edge.stages(&open, "one", Kind::Deb, was_staged);
+            let name = "one_1.3.0_amd64.deb";
+            if !was_staged {
+                edge.host.staged.borrow_mut().clear();
+            }
+            let new = Digest::of(b"built again");
+            let filename = if is_named_anew { "one_1.3.0-2_amd64.deb" } else { name };
+            let file = StagedFile { filename: filename.to_owned(), image: None, digest: new, size: 4 };
+            let now = edge.host.now();
+            edge.record.declare(&open, &key("one"), &file, true, &session(PIPELINE), now).expect("declared");
+            let ends = || {
+                let rows = audit::entries(edge.record.sql(), 1, 1000).expect("rows");
+                let ends =
+                    rows.into_iter().filter(|row| ["deleted", "not-deleted"].contains(&row.event.action.as_str()));
+                ends.map(|row| (row.event.action, row.event.subject, row.event.details)).collect::<Vec<_>>()
+            };
+            // The job has been told, and has deleted nothing yet; or nobody can read staging.
+            for is_broken in [false, true] {
+                edge.host.is_broken.set(is_broken);
+                edge.passes(RUN);
+                edge.whole_run();
+                assert_eq!(ends(), []);
+            }
+            edge.host.is_broken.set(false);
+            // One list is behind, once.
+            edge.host.is_out.set(true);
+            edge.passes(RUN);
+            edge.whole_run();
+            edge.host.is_out.set(false);
+            edge.passes(RUN);
+            edge.whole_run();
+            // Then it is gone, and the new one is there.
+            edge.host.staged.borrow_mut().remove(name);
+            edge.host.staged.borrow_mut().insert(filename.to_owned(), new);
+            edge.passes(RUN);
+            edge.whole_run();
+            if was_staged {
+                assert_eq!(ends(), [], "one look proves nothing");
+            }
+            for _ in 0..3 {
+                edge.passes(RUN);
+                edge.whole_run();
+            }
+            let ends = ends();
+            assert_eq!(ends.len(), usize::from(was_staged), "what never was there has not been deleted: {ends:?}");
+            for (action, subject, details) in ends {
+                assert_eq!((action.as_str(), subject.as_str()), ("deleted", "1.3.0/one"));
+                let details: serde_json::Value = serde_json::from_str(&details).expect("JSON");
+                assert_eq!(details["cause"], "replaced");
+                assert_eq!(
+                    (details["digest"].as_str(), details["filename"].as_str()),
+                    (Some(old.to_string().as_str()), Some(name))
+                );
+                assert_eq!(details["under"], serde_json::json!([JAMMY]));
+            }
+            assert_eq!(edge.record.giving_way().expect("rows"), []);
+        }
+    }
+}
+
+#[test]
+fn what_a_job_was_to_delete_and_did_not_is_told_after_two_weeks() {
+    let mut edge = Edge::of(&[("bell", Kind::Deb)]);
+    edge.config.retention.enabled = false;
+    let open: Version = "1.3.0".parse().expect("a version");
+    edge.plans(&open, "one", Kind::Deb);
+    edge.stages(&open, "one", Kind::Deb, true);
+    let file = StagedFile {
+        filename: "one_1.3.0-2_amd64.deb".to_owned(),
+        image: None,
+        digest: Digest::of(b"built again"),
+        size: 4,
+    };
+    edge.record.declare(&open, &key("one"), &file, true, &session(PIPELINE), edge.host.now()).expect("declared");
+    for days in 0..20 {
+        edge.passes(Duration::from_hours(24));
+        edge.whole_run();
+        assert_eq!(edge.audited("not-deleted"), usize::from(days >= 13), "after {days} days");
+    }
+    assert_eq!(edge.audited("deleted"), 0);
 }
 
 #[test]

@@ -29,7 +29,7 @@ use slipway_edge::project;
 use slipway_gitlab::Instance;
 use slipway_gitlab::webhook::Event;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Named, Record, Sql as _};
+use slipway_ledger::{NameTaken, Named, PublicName, Record, Sql as _};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 use support::{JAMMY, NOW, PIPELINE, PROJECT, config, key, record, version};
@@ -146,11 +146,15 @@ impl ProjectHost for Host {
         Err(Silent("nobody looks".to_owned()))
     }
 
+    async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        Ok(None)
+    }
+
     fn secret(&self, name: &str) -> Result<Token, String> {
         Err(format!("there is no `{name}`"))
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 /// A record with three staged packages.

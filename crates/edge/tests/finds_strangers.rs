@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::json;
-use slipway_core::api::{AdoptionRequest, SweptRepository};
+use slipway_core::api::{AdoptionRequest, RecalledRepository, SweptRepository};
 use slipway_core::config::Config;
 use slipway_core::log::Entry;
 use slipway_core::release::TargetState;
@@ -16,7 +16,7 @@ use slipway_core::time::Timestamp;
 use slipway_edge::account::Account;
 use slipway_edge::port::{AccountHost, Clock, Silent};
 use slipway_edge::reading::Readings;
-use slipway_edge::sweep::{self, NotAdopted, SweepHost, Told};
+use slipway_edge::sweep::{self, NotAdopted, NotRecalled, SweepHost, Told};
 use slipway_ledger::rusqlite::Database;
 use slipway_ledger::{Record, audit};
 use slipway_packagecloud::Account as AtServer;
@@ -116,6 +116,13 @@ impl World {
         sweep::shown(&self.account, &site(STABLE), project_id).expect("a database")
     }
 
+    fn recalls(&self, list: &SweptRepository) -> Result<RecalledRepository, NotRecalled> {
+        let repositories = self.config.repositories("depot");
+        let repository = repositories.iter().find(|of| of.is_public).expect("a public one");
+        let recalled = sweep::recall(&self.account, self, repository, list, "operator").now_or_never();
+        recalled.expect("nothing waits")
+    }
+
     /// The strangers: file name and why.
     fn strangers(&self) -> Vec<(String, String)> {
         let shown = self.shown().strangers.into_iter();
@@ -125,7 +132,8 @@ impl World {
     /// Action and subject of each row in a project's audit that a sweep wrote.
     fn audited(&self, project_id: u64) -> Vec<String> {
         let rows = audit::entries(self.records[&project_id].sql(), 1, 1000).expect("rows");
-        let rows = rows.into_iter().filter(|row| ["adopted", "found-stranger"].contains(&row.event.action.as_str()));
+        let of_a_sweep = ["adopted", "found-stranger", "recalled"];
+        let rows = rows.into_iter().filter(|row| of_a_sweep.contains(&row.event.action.as_str()));
         rows.map(|row| format!("{} {} {}", row.event.action, row.event.subject, row.event.details)).collect()
     }
 
@@ -246,6 +254,9 @@ impl SweepHost for World {
             }
             Told::Adopted { site, actor, details } => {
                 record.adopted(&site, &actor, &details, self.now.get()).expect("a database");
+            }
+            Told::Recalled { site, actor, details } => {
+                record.recalled(&site, &actor, &details, self.now.get()).expect("a database");
             }
             Told::Outside { version, key, under, digest } => {
                 record.published_outside(&version, &key, &under, &digest, self.now.get()).expect("a database");
@@ -456,6 +467,121 @@ fn what_is_too_much_for_one_run_goes_on_at_the_next_page_in_the_next() {
     assert_eq!(world.shown().baseline.expect("it was read whole").count, 10_000);
 }
 
+/// A list of strangers as it was shown before a restore: two that nobody had dealt with, of which one was taken away since.
+fn backed_up() -> SweptRepository {
+    let old = World::new();
+    old.has(STABLE, "a_1_amd64.deb", b"a");
+    old.sweeps();
+    for name in ["b_1_amd64.deb", "gone_1_amd64.deb"] {
+        old.has(STABLE, name, b"by hand");
+    }
+    old.sweeps_again();
+    old.shown()
+}
+
+#[test]
+fn a_list_of_strangers_of_before_a_restore_makes_strangers_again_of_what_has_counted_as_known_since() {
+    let list = backed_up();
+    let world = World::new();
+    world.has(STABLE, "a_1_amd64.deb", b"a");
+    world.has(STABLE, "b_1_amd64.deb", b"by hand");
+    let too_soon = world.recalls(&list).expect_err("it would be taken for known by the first reading");
+    assert!(matches!(too_soon, NotRecalled::NotTaken(_)), "{too_soon}");
+    world.sweeps();
+    assert_eq!(world.strangers(), [], "whatever was there counts as known");
+    world.now.set(NOW + Duration::from_hours(24));
+
+    let recalled = world.recalls(&list).expect("it is taken");
+    let before = list.baseline.as_ref().expect("it was read").digest;
+    assert_eq!((recalled.recalled, recalled.agrees, recalled.more), (1, true, 0));
+    assert_eq!((recalled.baseline.count, recalled.baseline.digest), (1, before), "what was known before, and no more");
+    let strange = [("b_1_amd64.deb".to_owned(), "unknown".to_owned())];
+    assert_eq!(world.strangers(), strange);
+    assert_eq!(world.shown().strangers[0].found_at, list.strangers[0].found_at);
+    let row = format!(
+        "recalled depot:{STABLE} {}",
+        json!({ "recalled": [{ "name": format!("{JAMMY} b_1_amd64.deb"), "digest": Digest::of(b"by hand") }], "more": 0 })
+    );
+    for project in [1001, 1002] {
+        assert_eq!(&world.audited(project)[1..], std::slice::from_ref(&row));
+    }
+    // Again, it finds nothing to do. The next reading tells of them as of any, and keeps them.
+    assert_eq!(world.recalls(&list).map(|again| (again.recalled, again.agrees)).expect("it is known"), (0, true));
+    for _ in 0..3 {
+        world.sweeps_again();
+        assert_eq!(world.strangers(), strange);
+    }
+    let audited = world.audited(1001);
+    assert_eq!(audited.len(), 3, "{audited:?}");
+    assert!(audited[2].starts_with("found-stranger"), "{audited:?}");
+}
+
+#[test]
+fn a_list_of_strangers_makes_nothing_known_and_keeps_nothing_strange_that_slipway_released() {
+    let world = World::new();
+    world.has(STABLE, "a_1_amd64.deb", b"a");
+    world.sweeps();
+    world.has(STABLE, "late_1_amd64.deb", b"later");
+    world.has(STABLE, "tug_1.2.0_amd64.deb", b"tug");
+    world.sweeps_again();
+    let [late, tug] = &world.shown().strangers[..] else { panic!("two came later") };
+    let (late, tug) = (late.clone(), tug.clone());
+    world.releases("tug_1.2.0_amd64.deb", b"tug");
+    world.sweeps_again();
+    // A list that knows everything, or calls strange what was released since.
+    let empty = SweptRepository { strangers: Vec::new(), ..world.shown() };
+    assert_eq!(world.recalls(&empty).expect("a list").recalled, 0);
+    assert_eq!(world.strangers(), [("late_1_amd64.deb".to_owned(), "unknown".to_owned())]);
+    let differs =
+        slipway_core::api::Stranger { why: "differs".to_owned(), filename: Some("a_1_amd64.deb".to_owned()), ..late };
+    for strange in [tug.clone(), differs] {
+        let list = SweptRepository { strangers: vec![strange], ..world.shown() };
+        assert_eq!(
+            world.recalls(&list).expect("a list").recalled,
+            0,
+            "it is not in the baseline, or is found by itself"
+        );
+    }
+    world.sweeps_again();
+    assert_eq!(world.strangers(), [("late_1_amd64.deb".to_owned(), "unknown".to_owned())]);
+
+    // What is not as it was shown is refused whole.
+    let undated = slipway_core::api::Stranger { found_at: "yesterday".to_owned(), ..tug.clone() };
+    for strangers in [vec![undated], vec![tug; 201]] {
+        let list = SweptRepository { strangers, ..world.shown() };
+        assert!(matches!(world.recalls(&list), Err(NotRecalled::NoList(_))));
+    }
+}
+
+#[test]
+fn a_list_whose_taking_is_cut_off_anywhere_is_taken_when_it_is_sent_again_and_each_record_says_so_once() {
+    let list = backed_up();
+    let mut killed = 0;
+    for dies_after in 0..10 {
+        let world = World::new();
+        world.has(STABLE, "b_1_amd64.deb", b"by hand");
+        world.sweeps();
+        world.dies_after.set(Some(dies_after));
+        let repositories = world.config.repositories("depot");
+        let repository = repositories.iter().find(|of| of.is_public).expect("a public one");
+        let once = sweep::recall(&world.account, &world, repository, &list, "operator").now_or_never();
+        killed += u64::from(once.is_none());
+        world.dies_after.set(None);
+        world.recalls(&list).expect("again");
+        assert_eq!(
+            world.strangers(),
+            [("b_1_amd64.deb".to_owned(), "unknown".to_owned())],
+            "killed after {dies_after}"
+        );
+        for project in [1001, 1002] {
+            let rows = world.audited(project);
+            let recalled = rows.iter().filter(|row| row.starts_with("recalled")).count();
+            assert_eq!(recalled, 1, "killed after {dies_after}: {rows:?}");
+        }
+    }
+    assert!(killed > 2, "it was killed {killed} times");
+}
+
 #[test]
 fn a_repository_that_cannot_be_read_makes_no_stranger_and_no_baseline_and_is_tried_again() {
     let world = World::new();
@@ -552,4 +678,19 @@ fn all_lines_about_one_reading_of_a_repository_have_one_id_also_after_a_kill_and
         assert_eq!(states, ["begun", "ended", "begun", "ended"], "{lines:?}");
         assert!(lines[0].0 == lines[1].0 && lines[2].0 == lines[3].0 && lines[0].0 != lines[2].0, "{lines:?}");
     }
+}
+
+#[test]
+fn numbers_say_how_many_strangers_there_are_and_how_long_ago_each_repository_was_read_whole() {
+    let world = World::new();
+    world.has(STABLE, "known_1.0_amd64.deb", b"known");
+    world.sweeps();
+    for (name, contents) in [("one_1.0_amd64.deb", b"one"), ("two_1.0_amd64.deb", b"two")] {
+        world.has(STABLE, name, contents);
+    }
+    world.sweeps_again();
+    world.now.set(world.now.get() + Duration::from_secs(90));
+    let of = world.account.measured(world.now.get()).expect("numbers").repositories;
+    assert_eq!((of[STABLE].strangers, of[STAGING].strangers), (world.strangers().len() as u64, 0));
+    assert_eq!((of[STABLE].strangers, of[STABLE].read_seconds_ago), (2, Some(90)));
 }

@@ -16,6 +16,7 @@ use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::project;
+use slipway_ledger::{NameTaken, PublicName};
 use slipway_wire::{Http, Request, Response, Token, Unreachable};
 
 use support::{JAMMY, NOW, config, record, stage};
@@ -77,11 +78,15 @@ impl ProjectHost for Host {
         Ok(Ok(Seen::Nothing))
     }
 
+    async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        Ok(None)
+    }
+
     fn secret(&self, name: &str) -> Result<Token, String> {
         Err(format!("`{name}` is not needed"))
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 #[test]

@@ -26,7 +26,7 @@ use slipway_edge::denied::Unanswered;
 use slipway_edge::port::{Clock, PackageHost, ProjectHost, Silent, Target, Told};
 use slipway_edge::withdraw;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Ask, Record, Sql as _, Work, audit};
+use slipway_ledger::{Ask, NameTaken, PublicName, Record, Sql as _, Work, audit};
 use slipway_packagecloud::Account;
 use slipway_wire::{Digest, Http, RelayError, Relayed, Request, Response, Token, Transfer, Unreachable};
 
@@ -362,11 +362,15 @@ impl ProjectHost for World {
         PackageHost::find(self, site, under, cargo).await
     }
 
+    async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        Ok(None)
+    }
+
     fn secret(&self, name: &str) -> Result<Token, String> {
         Err(format!("there is no `{name}`"))
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 #[test]
@@ -441,6 +445,29 @@ fn a_refusal_of_the_server_is_told_and_nothing_has_changed() {
     assert_eq!((state, ended), (TargetState::Released, WithdrawalState::NotWithdrawn));
     assert!(problem.expect("it is said").starts_with("no-access: "));
     assert_eq!(world.served.get(), Some(bad()));
+}
+
+#[test]
+fn a_server_that_does_not_delete_is_told_with_what_to_do_and_is_found_to_lack_the_file_once_that_was_done() {
+    for status in [405, 501] {
+        let world = World::new();
+        world.deletion.set(Deletion::Refused(status));
+        let (state, ended, problem) = world.withdraws();
+        assert_eq!((state, ended), (TargetState::Released, WithdrawalState::NotWithdrawn), "{status}");
+        let problem = problem.expect("it is said");
+        let says = format!("not-withdrawable: {STABLE} does not let `{FILE}` be taken back: ");
+        assert!(problem.starts_with(&says), "{status}: {problem}");
+        assert_eq!(*world.deletions.borrow(), [bad()], "{status}: it is not asked again, since it would say the same");
+        assert_eq!(world.served.get(), Some(bad()));
+        let shown = world.record.withdrawal(&version(), &key("tug"), JAMMY).expect("a row").expect("it was asked for");
+        let next = shown.problem.expect("it is said").next;
+        assert!(next.starts_with("Operator: take it out at the server itself"), "{next}");
+        // The operator does, and somebody asks again.
+        world.listed.set(None);
+        world.served.set(None);
+        assert_eq!(world.withdraws(), (TargetState::Withdrawn, WithdrawalState::Withdrawn, None), "{status}");
+        assert_eq!(world.deletions.borrow().len(), 1, "{status}");
+    }
 }
 
 fn denied(asked: Result<Withdrawals, Unanswered>) -> (u16, String) {

@@ -19,7 +19,7 @@ pub struct GetJob<'a> {
 }
 
 /// A job, as GitLab's API describes it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Job {
     /// Its id. Each retry has a new one.
     pub id: u64,
@@ -39,9 +39,15 @@ pub struct Job {
     /// Who owns it: who began the pipeline, and once it is played, who played it.
     #[serde(default)]
     pub user: Option<User>,
+    /// When it was made, as GitLab writes it: with its pipeline, or when it was run again.
+    #[serde(default)]
+    pub created_at: Option<String>,
     /// When a runner took it, as GitLab writes it. A manual job has waited until it was played.
     #[serde(default)]
     pub started_at: Option<String>,
+    /// How many seconds it has waited for a runner, from when it was played.
+    #[serde(default)]
+    pub queued_duration: Option<f64>,
     /// Its pipeline.
     pub pipeline: JobPipeline,
     /// Where a person can look at it. `None` for what is not a plain web address.
@@ -143,6 +149,8 @@ mod tests {
         let user = job.user.expect("a user");
         assert_eq!((user.id, user.username.as_str(), user.name.as_deref()), (7, "mira", Some("Mira Holt")));
         assert_eq!((job.pipeline.id, job.pipeline.project_id), (2366, Some(1001)));
+        assert_eq!((job.created_at.as_deref(), job.started_at), (Some("2026-11-10T13:50:02.123Z"), None));
+        assert_eq!(job.queued_duration, Some(1.25));
         assert_eq!(job.pipeline.sha, "2293ada6b400935a1378653304eaf6221e0fdb8f");
         assert_eq!(job.web_url.as_deref(), Some("https://gitlab.example.com/harbour/tug/-/jobs/3580121225"));
     }

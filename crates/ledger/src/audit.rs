@@ -42,8 +42,59 @@ pub(crate) const HEADS: &[&str] = &[
     )",
 ];
 
+/// The actions that rows have. `docs/audit.md` explains each.
+pub const ACTIONS: &[&str] = &[
+    "adopted",
+    "announced",
+    "approved",
+    "attached",
+    "attested",
+    "blocked",
+    "closed",
+    "configured",
+    "conflict",
+    "declared",
+    "deleted",
+    "deleting",
+    "deployed",
+    "expected",
+    "exported",
+    "extended",
+    "failed",
+    "found-stranger",
+    "held",
+    "import-given-up",
+    "imported",
+    "kept",
+    "lapsed",
+    "lifted",
+    "looked-again",
+    "marked",
+    "missing",
+    "not-deleted",
+    "not-sent",
+    "not-withdrawn",
+    "overridden",
+    "planned",
+    "recalled",
+    "refused",
+    "released",
+    "releasing",
+    "replaced",
+    "staged",
+    "started",
+    "stopped",
+    "waits",
+    "withdrawing",
+    "withdrawn",
+];
+
 /// Adds a row. Call it in the transaction that makes the event true.
 pub fn append(sql: &impl Sql, event: &Event) -> Result<Digest, SqlError> {
+    // A row that nobody has explained yet is better than none, so only a build for tests refuses it.
+    if cfg!(debug_assertions) && !ACTIONS.contains(&event.action.as_str()) {
+        return Err(SqlError(format!("`{}` is no action of the audit", event.action)));
+    }
     let (sequence, previous) =
         match sql.query("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1", &[])?.first() {
             Some(row) => (row.natural(0)? + 1, digest(row.text(1)?)?),
@@ -100,6 +151,14 @@ fn digest(hex: &str) -> Result<Digest, SqlError> {
 pub fn last(sql: &impl Sql) -> Result<Option<(u64, Digest)>, SqlError> {
     let rows = sql.query("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1", &[])?;
     rows.first().map(|row| Ok((row.natural(0)?, digest(row.text(1)?)?))).transpose()
+}
+
+/// When the oldest row was written that is under no head. `None` while every row is under one.
+pub fn unsigned_since(sql: &impl Sql) -> Result<Option<Timestamp>, SqlError> {
+    // Two rows by their numbers, however long the audit is.
+    let rows = sql
+        .query("SELECT at FROM audit WHERE sequence = 1 + (SELECT COALESCE(MAX(sequence), 0) FROM audit_heads)", &[])?;
+    rows.first().map(|row| Ok(Timestamp(row.integer(0)?))).transpose()
 }
 
 /// When the next head is due: at once after the first row and after many, and some minutes after one that no head proves.
@@ -191,6 +250,15 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_an_action_that_is_not_among_them_is_refused_by_tests_and_never_in_use() {
+        let database = Database::in_memory();
+        migrate(&database, &[SCHEMA]).expect("a table");
+        let added = append(&database, &Event { action: "vanished".to_owned(), ..event("1.2.0") });
+        assert_eq!(added.is_err(), cfg!(debug_assertions), "{added:?}");
+        assert!(ACTIONS.is_sorted() && ACTIONS.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
     fn a_whole_chain_holds_and_every_change_breaks_it_where_it_was_made() {
         let (_, whole) = chain(5);
         assert_eq!(verify(&whole), Ok(()));
@@ -251,6 +319,25 @@ mod tests {
         assert_eq!(signed(&[10, 20, 320, 330]), [(1, 10), (3, 320), (4, 630)]);
         let many: Vec<i64> = std::iter::once(0).chain((0..600).map(|row| 10 + row / 10)).collect();
         assert_eq!(signed(&many), [(1, 0), (257, 35), (513, 61), (601, 361)]);
+    }
+
+    #[test]
+    fn the_oldest_row_under_no_head_is_the_one_behind_the_newest_head() {
+        let database = Database::in_memory();
+        migrate(&database, &[SCHEMA, HEADS]).expect("the schema");
+        let unsigned = || unsigned_since(&database).expect("a look");
+        assert_eq!(unsigned(), None);
+        for second in 1..=3 {
+            append(&database, &Event { at: Timestamp(second * 1000), ..event("1.2.0") }).expect("a row");
+        }
+        for (signed, since) in [(0, Some(1)), (1, Some(2)), (2, Some(3)), (3, None)] {
+            if signed > 0 {
+                let edge = "https://slipway.example.com".parse().expect("an address");
+                let head = Head { edge, project: 1001, sequence: signed, hash: GENESIS, at: event("").at };
+                keep_head(&database, &head, "note").expect("a head");
+            }
+            assert_eq!(unsigned(), since.map(|second| Timestamp(second * 1000)), "signed up to {signed}");
+        }
     }
 
     #[test]

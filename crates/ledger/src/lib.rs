@@ -21,11 +21,13 @@ mod work;
 mod work_back;
 
 pub use migrate::{MigrationError, migrate};
-pub use record::{AUDIT_ROWS, Behind, DeclaredTarget, End, EndedByImport, ExportHead, Imported, NotImported};
+pub use record::{
+    AUDIT_ROWS, Behind, DeclaredTarget, End, EndedByImport, ExportHead, GivingWay, Imported, NotImported,
+};
 pub use record::{
     Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GateOverride, Held, Hint, HintSubject, Kept,
-    LedgerError, Measured, Named, Reached, Receiver, Record, Removal, Removed, Resting, Sent, Sight, Staged,
-    StagedObject, StopReason, TakenBack, UNANSWERED, Unsigned, Watched,
+    LedgerError, Measured, NameTaken, Named, PublicName, Reached, Receiver, Record, Removal, Removed, Resting, Sent,
+    Sight, Staged, StagedObject, StopReason, TakenBack, UNANSWERED, Unsigned, Watched,
 };
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};

@@ -36,6 +36,37 @@ const WHY_BEHIND: &str = "the switch was lost or restored, and a project has hea
 /// Why it does, once the keeper finds itself in another folder.
 const WHY_MOVED: &str = "what Slipway knows was restored or copied; look at what is public, then start";
 
+/// What a project says of the last turn of the switch that it has heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It does not answer.
+    Silent,
+    /// Of none.
+    Nothing,
+    /// Of this one.
+    Turn(u64),
+}
+
+impl Heard {
+    /// The answer of a project, where it gives one.
+    pub fn of(answer: Option<Option<u64>>) -> Self {
+        match answer {
+            None => Self::Silent,
+            Some(None) => Self::Nothing,
+            Some(Some(number)) => Self::Turn(number),
+        }
+    }
+}
+
+/// Whether this keeper has done anything before, as far as whoever asks can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// Nothing is known here but the switch.
+    Never,
+    /// Releases are known here.
+    Before,
+}
+
 /// Turns the switch; the word of it, and whether it is news. Turned to where it stands already, it stays as it was turned.
 pub fn turn(
     sql: &impl Sql,
@@ -88,13 +119,7 @@ fn heard_elsewhere_within(
 /// The switch is kept in this folder now. If that is another than before, everything is stopped, once; whether that was so. One that
 /// was used, and knows no folder, counts as moved: it is a copy from before folders were told apart, or this version is the first
 /// here that does so, and nobody can tell which.
-pub fn kept_in(
-    sql: &impl Sql,
-    folder: &str,
-    is_used: bool,
-    projects: &[u64],
-    now: Timestamp,
-) -> Result<bool, SqlError> {
+pub fn kept_in(sql: &impl Sql, folder: &str, used: Used, projects: &[u64], now: Timestamp) -> Result<bool, SqlError> {
     sql.atomically(|| {
         if !sql.query("SELECT 1 FROM folders WHERE folder = ?", &[folder.into()])?.is_empty() {
             return Ok(false);
@@ -102,7 +127,7 @@ pub fn kept_in(
         let is_first = sql.query("SELECT 1 FROM folders", &[])?.is_empty();
         sql.query("INSERT INTO folders (folder, first_at) VALUES (?, ?)", &[folder.into(), now.0.into()])?;
         let here = word(sql)?;
-        if is_first && !is_used && here.number == 0 {
+        if is_first && used == Used::Never && here.number == 0 {
             return Ok(false);
         }
         stop_unknown(sql, here.number, here.stopped, WHY_MOVED, projects, now)?;
@@ -135,14 +160,19 @@ pub fn asks_all(sql: &impl Sql) -> Result<bool, SqlError> {
     Ok(sql.query("SELECT 1 FROM asked_all", &[])?.is_empty())
 }
 
-/// What every project says that it has heard, `None` where it does not answer. Whoever is silent keeps back itself alone: before it
+/// What every project says that it has heard. Whoever is silent keeps back itself alone: before it
 /// begins anything it asks, and says what it has heard by that. Until then it is told how the switch stands, again and again, since
 /// its answer to that says the same. The projects that were silent.
-pub fn answered(sql: &impl Sql, answers: &[(u64, Option<Option<u64>>)], now: Timestamp) -> Result<Vec<u64>, SqlError> {
+pub fn answered(sql: &impl Sql, answers: &[(u64, Heard)], now: Timestamp) -> Result<Vec<u64>, SqlError> {
     let projects: Vec<u64> = answers.iter().map(|(project, _)| *project).collect();
-    let silent = answers.iter().filter(|(_, heard)| heard.is_none()).map(|(project, _)| *project).collect::<Vec<_>>();
+    let silent =
+        answers.iter().filter(|(_, heard)| *heard == Heard::Silent).map(|(project, _)| *project).collect::<Vec<_>>();
     sql.atomically(|| {
-        let known = answers.iter().filter_map(|(_, heard)| *heard).flatten().max();
+        let turn = |(_, heard): &(u64, Heard)| match heard {
+            Heard::Turn(number) => Some(*number),
+            Heard::Silent | Heard::Nothing => None,
+        };
+        let known = answers.iter().filter_map(turn).max();
         heard_elsewhere_within(sql, known, &projects, now)?;
         for project in &silent {
             sql.query("INSERT OR IGNORE INTO untold (project_id) VALUES (?)", &[(*project).into()])?;
@@ -260,35 +290,38 @@ mod tests {
     #[test]
     fn what_was_restored_or_copied_is_stopped_once_and_what_is_new_runs() {
         let sql = switch();
-        assert!(!kept_in(&sql, "a", false, &[1], NOW).expect("it is new"));
-        assert!(!kept_in(&sql, "a", true, &[1], NOW).expect("it was started again"));
+        assert!(!kept_in(&sql, "a", Used::Never, &[1], NOW).expect("it is new"));
+        assert!(!kept_in(&sql, "a", Used::Before, &[1], NOW).expect("it was started again"));
         assert_eq!(why(&sql), None);
-        assert!(kept_in(&sql, "b", true, &[1], NOW).expect("a copy"));
+        assert!(kept_in(&sql, "b", Used::Before, &[1], NOW).expect("a copy"));
         assert!(why(&sql).is_some_and(|why| why.contains("restored")));
         assert_eq!(untold(&sql).expect("rows"), [1]);
         turns(&sql, false);
-        assert!(!kept_in(&sql, "b", true, &[1], NOW).expect("it was started again"));
+        assert!(!kept_in(&sql, "b", Used::Before, &[1], NOW).expect("it was started again"));
         assert_eq!(why(&sql), None);
     }
 
     #[test]
     fn what_was_used_before_folders_were_told_apart_is_stopped_once_since_it_may_be_a_copy() {
         let used = switch();
-        assert!(kept_in(&used, "a", true, &[1], NOW).expect("releases are known"));
+        assert!(kept_in(&used, "a", Used::Before, &[1], NOW).expect("releases are known"));
         assert!(why(&used).is_some());
         turns(&used, false);
-        assert!(!kept_in(&used, "a", true, &[1], NOW).expect("it was started again"));
+        assert!(!kept_in(&used, "a", Used::Before, &[1], NOW).expect("it was started again"));
         let turned = switch();
         turns(&turned, true);
         turns(&turned, false);
-        assert!(kept_in(&turned, "a", false, &[1], NOW).expect("its switch was turned"));
+        assert!(kept_in(&turned, "a", Used::Never, &[1], NOW).expect("its switch was turned"));
     }
 
     #[test]
     fn a_project_that_does_not_say_what_it_has_heard_keeps_nobody_else_from_beginning_and_is_asked_again() {
         let sql = switch();
         assert!(asks_all(&sql).expect("a look"));
-        assert_eq!(answered(&sql, &[(1, Some(None)), (2, None), (3, Some(Some(0)))], NOW).expect("rows"), [2]);
+        assert_eq!(
+            answered(&sql, &[(1, Heard::Nothing), (2, Heard::Silent), (3, Heard::Turn(0))], NOW).expect("rows"),
+            [2]
+        );
         assert!(!asks_all(&sql).expect("a look"), "the others begin");
         assert_eq!((why(&sql), untold(&sql).expect("rows")), (None, vec![2]), "and it alone is told again");
         // What it says then still counts, whichever way it comes.
@@ -299,7 +332,7 @@ mod tests {
     #[test]
     fn whoever_answers_of_a_later_turn_stops_everything_although_another_is_silent() {
         let sql = switch();
-        answered(&sql, &[(1, None), (2, Some(Some(7))), (3, Some(Some(4)))], NOW).expect("rows");
+        answered(&sql, &[(1, Heard::Silent), (2, Heard::Turn(7)), (3, Heard::Turn(4))], NOW).expect("rows");
         assert_eq!(word(&sql).expect("a word").number, 8);
         assert_eq!((why(&sql).is_some(), untold(&sql).expect("rows")), (true, vec![1, 2, 3]));
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use slipway_core::api::{Act, Attempt, Problem};
 use slipway_core::promotion::{Order, OrderTarget};
 use slipway_core::report::{Patience, Report};
+use slipway_core::store::Floated;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
@@ -45,6 +46,9 @@ pub struct Task {
     /// Where uploads of blobs go on that broke off. An address may be a key: it is shown to nobody but its registry.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uploads: BTreeMap<Digest, String>,
+    /// The floating tags that were set so far for these bytes, under this approval or an older one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floating: Vec<Floated>,
 }
 
 impl Task {
@@ -62,6 +66,7 @@ impl Task {
             slot_asked_at: None,
             reports: order.heard,
             uploads: BTreeMap::new(),
+            floating: Vec::new(),
         }
     }
 
@@ -111,6 +116,7 @@ impl<S: Sql> Work<S> {
                         && before.target.public == target.public
                 }) {
                     task.patience.begun = before.patience.begun;
+                    task.floating = before.floating;
                 }
                 self.0.query(
                     "INSERT INTO tasks (distro, approval, task, due_at, report) VALUES (?, ?, ?, ?, NULL)
@@ -250,6 +256,24 @@ mod tests {
             let task = work.task(JAMMY).expect("a row").expect("it was ordered");
             assert_eq!(task.order == again, is_taken, "{} of {}", again.approval, again.job_id);
         }
+    }
+
+    #[test]
+    fn the_floating_tags_of_an_approval_that_ended_midway_are_told_by_the_next_one_of_the_same_bytes() {
+        let work = Work::open(Database::in_memory()).expect("a schema");
+        work.accept(&order(0), NOW).expect("it is taken");
+        let mut task = work.task(JAMMY).expect("a row").expect("it was ordered");
+        let floated = Floated { tag: "latest".to_owned(), before: None, after: Some(Digest::of(b"deb")) };
+        for _ in 0..2 {
+            Floated::add(&mut task.floating, vec![floated.clone()]);
+        }
+        work.began(&task).expect("a row");
+        let floating = |order: &Order| {
+            work.accept(order, NOW).expect("it is taken");
+            work.task(JAMMY).expect("a row").expect("it was ordered").floating
+        };
+        assert_eq!(floating(&Order { approval: 2, ..order(0) }), [floated]);
+        assert_eq!(floating(&Order { approval: 3, digest: Digest::of(b"other"), ..order(0) }), []);
     }
 
     /// Ends a run, and says which number its report has.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use slipway_core::api::WithdrawalState;
+use slipway_core::store::Floated;
 use slipway_core::time::Timestamp;
 use slipway_core::withdrawal::{Patience, Withdrawal, WithdrawalReport};
 
@@ -34,6 +35,9 @@ pub struct Withdrawing {
     pub slot_asked_at: Option<Timestamp>,
     /// What was done besides, a sentence each.
     pub notes: Vec<String>,
+    /// The floating tags that were set back, or taken away.
+    #[serde(default)]
+    pub floating: Vec<Floated>,
     /// How many reports there were.
     pub reports: u64,
 }
@@ -49,6 +53,7 @@ impl<S: Sql> Work<S> {
             runs_since: None,
             slot_asked_at: None,
             notes: Vec::new(),
+            floating: Vec::new(),
             reports: 0,
         };
         self.0.atomically(|| {
@@ -111,7 +116,8 @@ impl<S: Sql> Work<S> {
     ) -> Result<(), LedgerError> {
         let task = Withdrawing { reports: task.reports.saturating_add(1), runs_since: None, ..task.clone() };
         let (state, problem) = report;
-        let report = WithdrawalReport { count: task.reports, state, notes: task.notes.clone(), problem };
+        let (notes, floating) = (task.notes.clone(), task.floating.clone());
+        let report = WithdrawalReport { count: task.reports, state, notes, floating, problem };
         self.0.query(
             "UPDATE withdrawals SET task = ?, due_at = ?, report = ? WHERE distro = ? AND number = ?",
             &[

@@ -54,6 +54,6 @@ pub use ping::answers;
 pub use read_back::{Depth, NotServed, Place, read_back, read_back_blobs};
 pub use referrers::{Referrers, find_referrers};
 pub use registry::{Credential, Location, Registry};
-pub use remove::{Kept, NotRemoved, Removed, remove, remove_with};
+pub use remove::{Around, Going, Kept, Look, NotRemoved, Removed, look, remove, remove_with, take_out, there};
 pub use session::{Scope, Session};
 pub use tags::list_tags;

@@ -7,8 +7,10 @@
 //!
 //! The tags go first, so that nobody finds half an image, then what says something about it, its parts, and at last the
 //! image itself: who was cut off before finds there what is left to do. Where tags cannot go by themselves the image
-//! goes first, and takes them with it.
+//! goes first, and takes them with it. Then nothing leads to its parts any more, so who may be cut off writes down what a
+//! look has shown before anything goes, and says so to the next look.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt};
@@ -98,6 +100,18 @@ impl Kept {
         self.perhaps.remove(digest);
     }
 
+    /// Whether this one is there is not known, so it stays if it is.
+    pub fn doubt(&mut self, digest: &Digest) {
+        if let Some(digest) = self.there.take(digest) {
+            self.perhaps.insert(digest);
+        }
+    }
+
+    /// Whether all of some others are among these.
+    pub fn has_all(&self, others: &Self) -> bool {
+        others.all().all(|other| self.contains(other))
+    }
+
     fn contains(&self, digest: &Digest) -> bool {
         self.there.contains(digest) || self.perhaps.contains(digest)
     }
@@ -105,6 +119,54 @@ impl Kept {
     fn all(&self) -> impl Iterator<Item = &Digest> {
         self.there.iter().chain(&self.perhaps)
     }
+}
+
+/// What is known of a repository beside what it shows itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// Images that stay although no tag may lead to them.
+    pub kept: &'a Kept,
+    /// Tags that may go, too, if they lead to the image.
+    pub with: &'a BTreeSet<Tag>,
+    /// What is gone by the time that is looked ahead to: nothing is kept for its need, nor by its tags.
+    pub gone: &'a BTreeSet<Digest>,
+    /// What was to go with the image when somebody was cut off, and may be left.
+    pub parts: &'a [Digest],
+}
+
+impl<'a> Around<'a> {
+    /// Only these images are known.
+    pub fn of(kept: &'a Kept) -> Self {
+        static NO_TAGS: BTreeSet<Tag> = BTreeSet::new();
+        static NOTHING: BTreeSet<Digest> = BTreeSet::new();
+        Self { kept, with: &NO_TAGS, gone: &NOTHING, parts: &[] }
+    }
+}
+
+/// What goes with an image, and what of it stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Going {
+    /// The tags that lead to it.
+    pub tags: BTreeSet<Tag>,
+    /// Its parts, and what says something about any of it: each before what names it.
+    pub parts: Vec<Digest>,
+    /// Those of its parts that stay, and what needs them.
+    pub stays: BTreeMap<Digest, String>,
+    /// How many things were looked at to know that.
+    pub looks: usize,
+}
+
+/// What a look at an image that is to be taken out has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It goes, with this. By now it may be gone itself.
+    Goes(Going),
+    /// Something that stays needs it: what that is.
+    Needed(String),
+    /// Neither the name nor the image is there, nor anything that was to go with it.
+    Absent,
+    /// The tag leads to another image.
+    Other(Digest),
 }
 
 /// Takes an image out of a repository: by its tag, which must lead to it, or by its digest. `kept` are images of the
@@ -131,16 +193,63 @@ pub async fn remove_with(
     kept: &Kept,
     with: &BTreeSet<Tag>,
 ) -> Result<Removed, NotRemoved> {
+    let around = Around { with, ..Around::of(kept) };
+    let removing = Removing::new(http, shelf);
+    match look(http, shelf, which, digest, around).await? {
+        Look::Goes(going) => removing.act(digest, &going).await,
+        Look::Absent => Ok(Removed::Absent),
+        Look::Other(found) => Ok(Removed::Other(found)),
+        Look::Needed(by) => {
+            let Which::Tag(_) = which else { return Ok(Removed::Needed(by)) };
+            let why = format!("{by} leads to it or needs it");
+            if let Some(found) = removing.leads_elsewhere(which, digest).await? {
+                return Ok(Removed::Other(found));
+            }
+            Ok(match removing.delete(which).await? {
+                Deletion::Deleted | Deletion::WasGone => Removed::TagOnly(why),
+                Deletion::Unsupported(said) => Removed::Unsupported(format!(
+                    "{said}; it deletes no tag by itself, and the image with all its tags may not go, since {why}"
+                )),
+            })
+        }
+    }
+}
+
+/// Takes an image out as a look has shown it a moment ago.
+pub async fn take_out(
+    http: &impl Http,
+    shelf: Shelf<'_>,
+    digest: Digest,
+    going: &Going,
+) -> Result<Removed, NotRemoved> {
+    Removing::new(http, shelf).act(digest, going).await
+}
+
+/// Which of some manifests are there.
+pub async fn there(http: &impl Http, shelf: Shelf<'_>, parts: &[Digest]) -> Result<Vec<Digest>, NotRemoved> {
+    Removing::new(http, shelf).there(parts).await
+}
+
+/// What would go with an image, what would stay, and for whose need. Nothing is deleted.
+pub async fn look(
+    http: &impl Http,
+    shelf: Shelf<'_>,
+    which: &Which,
+    digest: Digest,
+    around: Around<'_>,
+) -> Result<Look, NotRemoved> {
     let Shelf { session, repository } = shelf;
-    let removing = Removing { http, shelf };
+    let Around { kept, with, gone, parts } = around;
+    let removing = Removing::new(http, shelf);
     let tagged = match which {
         Which::Digest(_) => None,
         Which::Tag(_) => removing.digest_of(which).await?,
     };
+    let left = removing.there(parts).await?;
     match tagged {
-        Some(found) if found != digest => return Ok(Removed::Other(found)),
+        Some(found) if found != digest => return Ok(Look::Other(found)),
         // A tag that is gone already leaves its image to be deleted, by whoever was cut off in between.
-        None if removing.digest_of(&digest.into()).await?.is_none() => return Ok(Removed::Absent),
+        None if removing.digest_of(&digest.into()).await?.is_none() && left.is_empty() => return Ok(Look::Absent),
         _ => {}
     }
     let tags = list_tags(session, http, repository).await;
@@ -149,11 +258,16 @@ pub async fn remove_with(
         let why = format!("it has {} tags, and no more than {TAGS_MAX} are read; delete old ones", tags.len());
         return Err(removing.unclear(why));
     }
-    let tags = removing.digests_of(tags.into_iter().map(Which::Tag).collect()).await?;
-    let leading: BTreeSet<&Tag> = tags.iter().filter(|(_, led)| **led == digest).map(|(tag, _)| tag).collect();
+    let mut tags = removing.digests_of(tags.into_iter().map(Which::Tag).collect()).await?;
+    tags.retain(|_, led| !gone.contains(led));
+    let mut kept = kept.clone();
+    for gone in gone {
+        kept.remove(gone);
+    }
+    let leading: BTreeSet<Tag> = tags.iter().filter(|(_, led)| **led == digest).map(|(tag, _)| tag.clone()).collect();
     let stays = match which {
         Which::Tag(tag) => {
-            let others = leading.iter().find(|leading| **leading != tag && !with.contains(**leading));
+            let others = leading.iter().find(|leading| *leading != tag && !with.contains(*leading));
             others.map(|tag| format!("the tag `{tag}`"))
         }
         Which::Digest(_) => None,
@@ -164,22 +278,11 @@ pub async fn remove_with(
         .chain(kept.all().filter(|kept| **kept != digest).map(|kept| (*kept, format!("the image {kept}"))))
         .collect();
     let needed = removing.needed(&others, &kept.perhaps).await?;
-    let stays = stays.or_else(|| needed.get(&digest).cloned());
-    if let Some(by) = stays {
-        let Which::Tag(_) = which else { return Ok(Removed::Needed(by)) };
-        let why = format!("{by} leads to it or needs it");
-        if let Some(found) = removing.leads_elsewhere(which, digest).await? {
-            return Ok(Removed::Other(found));
-        }
-        return Ok(match removing.delete(which).await? {
-            Deletion::Deleted | Deletion::WasGone => Removed::TagOnly(why),
-            Deletion::Unsupported(said) => Removed::Unsupported(format!(
-                "{said}; it deletes no tag by itself, and the image with all its tags may not go, since {why}"
-            )),
-        });
+    if let Some(by) = stays.or_else(|| needed.get(&digest).cloned()) {
+        return Ok(Look::Needed(by));
     }
-    let going = removing.going(digest, &tags, kept, &others, &needed).await?;
-    removing.act(digest, &leading, &going).await
+    let (parts, stays) = removing.going(digest, &left, &tags, &kept, &others, &needed).await?;
+    Ok(Look::Goes(Going { tags: leading, parts, stays, looks: removing.looks.get() }))
 }
 
 fn call_failed(doing: impl Into<String>) -> impl FnOnce(CallError) -> NotRemoved {
@@ -190,9 +293,14 @@ fn call_failed(doing: impl Into<String>) -> impl FnOnce(CallError) -> NotRemoved
 struct Removing<'a, H> {
     http: &'a H,
     shelf: Shelf<'a>,
+    looks: Cell<usize>,
 }
 
-impl<H: Http> Removing<'_, H> {
+impl<'a, H: Http> Removing<'a, H> {
+    fn new(http: &'a H, shelf: Shelf<'a>) -> Self {
+        Self { http, shelf, looks: Cell::new(0) }
+    }
+
     fn unclear(&self, why: String) -> NotRemoved {
         NotRemoved::Unclear { repository: self.shelf.repository.clone(), why }
     }
@@ -203,6 +311,7 @@ impl<H: Http> Removing<'_, H> {
 
     async fn manifest(&self, which: &Which) -> Result<Result<Option<Manifest>, InvalidManifest>, NotRemoved> {
         let Shelf { session, repository } = self.shelf;
+        self.looks.set(self.looks.get() + 1);
         match read(session, self.http, &Scope::delete(repository), repository, which).await {
             Ok(manifest) => Ok(Ok(manifest)),
             Err(NotRead::Invalid(error)) => Ok(Err(error)),
@@ -217,6 +326,16 @@ impl<H: Http> Removing<'_, H> {
             (Err(_), Which::Digest(digest)) => Ok(Some(*digest)),
             (Err(error), Which::Tag(_)) => Err(self.unclear(format!("`{which}` cannot be read: {error}"))),
         }
+    }
+
+    async fn there(&self, parts: &[Digest]) -> Result<Vec<Digest>, NotRemoved> {
+        let looks = parts.iter().map(async |part| (*part, self.digest_of(&(*part).into()).await));
+        let mut looks = stream::iter(looks).buffered(self.http.connections().max(1));
+        let mut there = Vec::new();
+        while let Some((part, look)) = looks.next().await {
+            there.extend(look?.map(|_| part));
+        }
+        Ok(there)
     }
 
     async fn digests_of(&self, names: Vec<Which>) -> Result<BTreeMap<Tag, Digest>, NotRemoved> {
@@ -277,20 +396,25 @@ impl<H: Http> Removing<'_, H> {
         Ok(needed)
     }
 
-    /// What goes with an image, each thing before those that name it: its parts, and what says something about any of it.
+    /// What goes with an image, each thing before those that name it: its parts, and what says something about any of it;
+    /// and which of its parts stay. `left` was to go with it before, and goes if nothing has come to need it.
     async fn going(
         &self,
         digest: Digest,
+        left: &[Digest],
         tags: &BTreeMap<Tag, Digest>,
         kept: &Kept,
         others: &BTreeMap<Digest, String>,
         needed: &BTreeMap<Digest, String>,
-    ) -> Result<Vec<Digest>, NotRemoved> {
+    ) -> Result<(Vec<Digest>, BTreeMap<Digest, String>), NotRemoved> {
         let Shelf { session, repository } = self.shelf;
         let named = self.needed(&BTreeMap::from([(digest, String::new())]), &BTreeSet::from([digest])).await?;
         let stays = |part: &Digest| needed.contains_key(part) && !planted(Planted::DeletesSharedParts);
-        let parts: BTreeSet<Digest> = named.into_keys().filter(|part| *part != digest && !stays(part)).collect();
-        let subjects: BTreeSet<Digest> = parts.iter().copied().chain([digest]).collect();
+        let (staying, parts): (BTreeSet<Digest>, BTreeSet<Digest>) =
+            named.into_keys().filter(|part| *part != digest).partition(stays);
+        let by = |part: &Digest| (*part, needed.get(part).cloned().unwrap_or_default());
+        let stays: BTreeMap<Digest, String> = staying.iter().map(by).collect();
+        let subjects: BTreeSet<Digest> = parts.iter().chain(left).copied().chain([digest]).collect();
         let found = find_referrers(session, self.http, repository, subjects.clone()).await;
         let doing = format!("find what says something about {digest} in `{repository}`");
         let said = found.map_err(call_failed(doing))?.digests();
@@ -308,13 +432,16 @@ impl<H: Http> Removing<'_, H> {
         // A list is how what it names is found again, so it comes after that.
         let lists: Vec<Digest> = lists.difference(&said).copied().collect();
         let goes = |digest: &Digest| !needed.contains_key(digest) && !subjects.contains(digest);
-        Ok(said.into_iter().chain(lists).filter(goes).chain(parts).collect())
+        let left = left.iter().copied().filter(|left| !needed.contains_key(left) && !parts.contains(left));
+        let going = said.into_iter().chain(lists).filter(goes).chain(left).chain(parts.iter().copied());
+        Ok((going.collect(), stays))
     }
 
-    async fn act(&self, digest: Digest, tags: &BTreeSet<&Tag>, going: &[Digest]) -> Result<Removed, NotRemoved> {
+    async fn act(&self, digest: Digest, going: &Going) -> Result<Removed, NotRemoved> {
+        let Going { tags, parts: going, .. } = going;
         let mut tags_go = true;
         for tag in tags {
-            let tag = Which::Tag((*tag).clone());
+            let tag = Which::Tag(tag.clone());
             if self.leads_elsewhere(&tag, digest).await?.is_some() {
                 continue;
             }
@@ -708,6 +835,113 @@ mod tests {
             assert_eq!(shelves.held.borrow().manifests.len(), 3, "after {deletions}");
             assert_eq!(*shelves.dangling.borrow(), BTreeSet::new());
         }
+    }
+
+    /// Looks, as whoever knows what was to go, and takes out what goes. `written` is what such a run has written down.
+    fn look_and_take_out(
+        shelves: &Shelves,
+        digest: Digest,
+        written: &RefCell<Option<Vec<Digest>>>,
+        requests: &Cell<Option<u32>>,
+    ) -> Result<Look, NotRemoved> {
+        let registry = Registry::anonymous(base("https://registry.example.com"));
+        let session = Session::new(&registry);
+        let repository = "team/app".parse().expect("a repository");
+        let there = Shelf { session: &session, repository: &repository };
+        let http = Script::new(|request: &Request| match requests.get() {
+            Some(0) => response(503, ""),
+            left => {
+                requests.set(left.map(|left| left - 1));
+                shelves.answer(request)
+            }
+        });
+        let (kept, parts) = (Kept::default(), written.borrow().clone().unwrap_or_default());
+        let around = Around { parts: &parts, ..Around::of(&kept) };
+        let look = now(look(&http, there, &digest.into(), digest, around))?;
+        if let Look::Goes(going) = &look {
+            written.borrow_mut().get_or_insert_with(|| going.parts.clone());
+            now(take_out(&http, there, digest, going))?;
+        }
+        Ok(look)
+    }
+
+    #[test]
+    fn cut_off_at_any_request_nothing_stays_where_the_image_goes_before_its_parts() {
+        let mut cuts = 0;
+        for is_needed_meanwhile in [false, true] {
+            for requests in 0.. {
+                let shelves = Shelves { keeps_tags: true, keeps_parts: true, ..Shelves::default() };
+                let [own, shared, _, first, second] = two_indexes(&shelves);
+                let signature = shelves.about(first, "signature");
+                let list = shelves.index(&[signature]);
+                shelves.tag(Tag::of_referrers(&first).as_str(), list);
+                let (written, left) = (RefCell::new(None), Cell::new(Some(requests)));
+                let is_done = look_and_take_out(&shelves, first, &written, &left).is_ok() && left.get() != Some(0);
+                // Somebody pushes another image with a part that is still there.
+                let third = is_needed_meanwhile && shelves.has(own);
+                if third {
+                    let third = shelves.index(&[own]);
+                    shelves.tag("17.3.3", third);
+                }
+                left.set(None);
+                for _ in 0..2 {
+                    look_and_take_out(&shelves, first, &written, &left).expect("answers");
+                }
+                let there = [own, shared, first, second, signature, list].map(|digest| shelves.has(digest));
+                assert_eq!(there, [third, true, false, true, false, false], "after {requests} requests");
+                assert_eq!(*shelves.dangling.borrow(), BTreeSet::new());
+                cuts += 1;
+                if is_done {
+                    break;
+                }
+            }
+        }
+        assert!(cuts > 30, "{cuts}");
+    }
+
+    #[test]
+    fn a_look_says_what_goes_and_what_stays_and_for_whose_need_and_removing_does_that() {
+        let shelves = Shelves::default();
+        let [own, shared, other, first, second] = two_indexes(&shelves);
+        let signature = shelves.about(first, "signature");
+        let list = shelves.index(&[signature]);
+        shelves.tag(Tag::of_referrers(&first).as_str(), list);
+        let looks = |digest: Digest, gone: &BTreeSet<Digest>| {
+            let registry = Registry::anonymous(base("https://registry.example.com"));
+            let session = Session::new(&registry);
+            let repository = "team/app".parse().expect("a repository");
+            let there = Shelf { session: &session, repository: &repository };
+            let kept = Kept { there: BTreeSet::from([first, second]), ..Kept::default() };
+            let kept = Kept { there: kept.there.into_iter().filter(|kept| *kept != digest).collect(), ..kept };
+            let http = Script::new(|request| shelves.answer(request));
+            now(look(&http, there, &digest.into(), digest, Around { gone, ..Around::of(&kept) })).expect("answers")
+        };
+        let going = |look: Look| match look {
+            Look::Goes(Going { tags, parts, stays, .. }) => {
+                let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
+                (tags.join(" "), parts.into_iter().collect::<BTreeSet<_>>(), stays)
+            }
+            other => panic!("it goes: {other:?}"),
+        };
+        let nothing = BTreeSet::new();
+        let expected = ("17.3.1".to_owned(), BTreeSet::from([signature, list, own]));
+        let (tags, parts, stays) = going(looks(first, &nothing));
+        assert_eq!((tags, parts.clone()), expected);
+        assert_eq!(stays.keys().copied().collect::<Vec<_>>(), [shared]);
+        // Looked at ahead, what two shared goes with the second of them.
+        let gone: BTreeSet<Digest> = parts.into_iter().chain([first]).collect();
+        assert_eq!(
+            going(looks(second, &gone)),
+            ("17.3.2".to_owned(), BTreeSet::from([shared, other]), BTreeMap::new())
+        );
+        let stays = going(looks(second, &nothing)).2;
+        assert_eq!(stays.keys().copied().collect::<Vec<_>>(), [shared]);
+        assert!(matches!(looks(own, &nothing), Look::Needed(_)));
+        // And so it is.
+        for digest in [first, second] {
+            shelves.remove(&digest.into(), digest, &[]).expect("answers");
+        }
+        assert!(shelves.held.borrow().manifests.is_empty() && shelves.tags().is_empty());
     }
 
     #[test]

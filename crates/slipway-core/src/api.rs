@@ -1159,6 +1159,30 @@ pub struct Adopted {
     pub adopted: u64,
 }
 
+/// `POST …/{project}/strangers`, which takes what the same path gave before a restore: what is a stranger again, in each repository of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// Each repository of the list.
+    pub repositories: Vec<RecalledRepository>,
+}
+
+/// What became of the strangers of one repository that had counted as known since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecalledRepository {
+    /// Its place.
+    pub place: String,
+    /// The repository.
+    pub repository: String,
+    /// How many are strangers again.
+    pub recalled: u64,
+    /// What counts as known from now on.
+    pub baseline: Baseline,
+    /// Whether that is what the list says was known.
+    pub agrees: bool,
+    /// How many strangers there were that the list does not name.
+    pub more: u64,
+}
+
 /// How an answer of an examination is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,11 +3,13 @@
 //! `work` is the same for everything that comes of one played job: `1001/81`, the project's number and the job's. GitLab knows
 //! the job by it, and it needs no memory: the webhook, the job's own call, the order and each report of it have that number.
 //! What begins otherwise has an id of the same kind: a run of the retention with all that it deletes, a withdrawal, one reading
-//! of a repository. Each is written down with the work itself, so that it stays the same when the work is cut off and goes on.
+//! of a repository, an attestation, an event that others are told of. Each is made of a number that is written down with the work
+//! itself, so that it stays the same when the work is cut off and goes on.
 //! What a request is asked is said by its row of the table of routes, so that nothing that a stranger writes gets here.
 
 use serde::Serialize;
 
+use crate::release::{Key, Version};
 use crate::route::Site;
 use crate::time::Timestamp;
 
@@ -86,6 +88,14 @@ pub const FIELDS: [&str; 16] = [
 /// How long a message may be.
 const MESSAGE_CHARACTERS_MAX: usize = 1000;
 
+impl<'a> Entry<'a> {
+    /// The same line, of a package of a release.
+    #[must_use]
+    pub fn about(self, version: &'a Version, key: &'a Key) -> Self {
+        Self { release: Some(version.as_str()), key: Some(key.as_str()), ..self }
+    }
+}
+
 impl Entry<'_> {
     /// A line that says nothing yet.
     pub fn of(level: Level, event: Event) -> Self {
@@ -106,6 +116,11 @@ impl Entry<'_> {
             status: None,
             ms: None,
         }
+    }
+
+    /// Something went wrong with a piece of a project's work.
+    pub fn trouble(project_id: u64, work: String, message: &str) -> Self {
+        Self { work: Some(work), project: Some(project_id), ..Self::note(Level::Error, message) }
     }
 
     /// A sentence for the operator.
@@ -144,6 +159,41 @@ pub fn retention_work(project_id: u64, run: u64) -> String {
 /// The id of what one target's taking back comes to.
 pub fn withdrawal_work(project_id: u64, number: u64) -> String {
     format!("{project_id}/withdrawal/{number}")
+}
+
+/// The id of what one release of a target gives to be signed and attached.
+pub fn attestation_work(project_id: u64, number: u64) -> String {
+    format!("{project_id}/attestation/{number}")
+}
+
+/// The id of an event that others are told of, in every try.
+pub fn event_work(project_id: u64, occurrence: u64) -> String {
+    format!("{project_id}/event/{occurrence}")
+}
+
+/// The id of what comes of a deployment that GitLab tells of.
+pub fn deployment_work(project_id: u64, deployment_id: u64) -> String {
+    format!("{project_id}/deployment/{deployment_id}")
+}
+
+/// The id of reading a pipeline, for what its webhooks have not told.
+pub fn pipeline_work(project_id: u64, pipeline_id: u64) -> String {
+    format!("{project_id}/pipeline/{pipeline_id}")
+}
+
+/// The id of telling a commit how far a package of its is.
+pub fn status_work(project_id: u64, version: &Version, key: &Key) -> String {
+    format!("{project_id}/status/{version}/{key}")
+}
+
+/// The id of looking again at a package that rests.
+pub fn look_work(project_id: u64, version: &Version, key: &Key) -> String {
+    format!("{project_id}/look/{version}/{key}")
+}
+
+/// The id of putting a project's audit under signed heads.
+pub fn audit_work(project_id: u64) -> String {
+    format!("{project_id}/audit")
 }
 
 /// The id of one reading of a repository.

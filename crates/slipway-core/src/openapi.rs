@@ -256,6 +256,11 @@ mod tests {
         let adopts = json!({ "place": "p", "repository": "a/b", "reason": "r", "digests": [digest], "all": true });
         check::<api::AdoptionRequest>("AdoptionRequest", adopts);
         check::<api::Adopted>("Adopted", json!({ "adopted": 1 }));
+        let baseline = json!({ "taken_at": "", "count": 1, "digest": digest });
+        let recalled = json!({ "place": "p", "repository": "a/b", "recalled": 1, "baseline": baseline, "agrees": true,
+                               "more": 0 });
+        check::<api::RecalledRepository>("RecalledRepository", recalled.clone());
+        check::<api::Recalled>("Recalled", json!({ "repositories": [recalled] }));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::problem::{Code, Visible};
 use crate::promotion::{Outcome, Promotion};
 use crate::release::TargetState;
 use crate::route::How;
+use crate::store::Floated;
 use crate::time::Timestamp;
 use crate::trouble::{Trouble, TroubleKind};
 
@@ -58,6 +59,9 @@ pub struct Report {
     /// Those that were written down before they were counted have none, and are read as they were written.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub number: u64,
+    /// The floating tags that were set for it so far, unless it goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floating: Vec<Floated>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -76,6 +80,7 @@ impl Report {
             outside: false,
             attempts: Vec::new(),
             number: 0,
+            floating: Vec::new(),
         }
     }
 }

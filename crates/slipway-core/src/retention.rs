@@ -215,6 +215,12 @@ pub enum Keep {
     NeededBy(String),
     /// Another project needs it.
     NeededElsewhere(String),
+    /// Its deletion is on its way.
+    OnItsWay,
+    /// Another image of its repository, which stays, needs it.
+    NeededByImage(String),
+    /// What other images of its repository need cannot be told.
+    ImagesUnread(String),
     /// Its bytes were never seen in staging.
     NeverStaged,
     /// Staging has other bytes under its name.
@@ -264,6 +270,9 @@ impl Keep {
             Self::AmongNewest(_) => "among-newest",
             Self::NeededBy(_) => "needed-by",
             Self::NeededElsewhere(_) => "needed-elsewhere",
+            Self::OnItsWay => "on-its-way",
+            Self::NeededByImage(_) => "needed-by-image",
+            Self::ImagesUnread(_) => "images-unread",
             Self::NeverStaged => "never-staged",
             Self::OtherBytes(_) => "other-bytes",
             Self::Foreign => "foreign",
@@ -301,7 +310,11 @@ impl Keep {
             | Self::OtherBytes(_)
             | Self::Foreign
             | Self::NotServed => true,
-            Self::StagingUnread
+            // That is looked up for what is due alone, so it ends nothing: it waits again.
+            Self::NeededByImage(_)
+            | Self::OnItsWay
+            | Self::ImagesUnread(_)
+            | Self::StagingUnread
             | Self::NotShown
             | Self::NoDigest
             | Self::NoArrival
@@ -336,6 +349,9 @@ impl fmt::Display for Keep {
             Self::NeededElsewhere(project) => {
                 write!(f, "the project {project} has the same file in staging, and needs it")
             }
+            Self::OnItsWay => f.write_str("its deletion is on its way, and what became of it is not seen yet"),
+            Self::NeededByImage(by) => write!(f, "{by}, which stays in its repository, needs it"),
+            Self::ImagesUnread(why) => write!(f, "what other images of its repository need cannot be told: {why}"),
             Self::NeverStaged => f.write_str("its bytes were never seen in staging"),
             Self::OtherBytes(found) => write!(f, "staging has other bytes under its name: {found}"),
             Self::Foreign => f.write_str("staging had it before Slipway heard of it, so somebody else brought it"),

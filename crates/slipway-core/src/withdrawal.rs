@@ -20,7 +20,7 @@ use crate::promotion::Slot;
 use crate::release::{Key, Maturity, Version};
 use crate::route::Site;
 use crate::stop::Stopped;
-use crate::store::{Beside, FloatsBack, Removed, Store};
+use crate::store::{Beside, Floated, FloatsBack, Removed, Store};
 use crate::time::Timestamp;
 use crate::trouble::{Trouble, TroubleKind};
 
@@ -78,8 +78,8 @@ pub trait Withdraws {
     /// Asks the project's record whether the act may begin now.
     async fn may_withdraw(&self) -> Result<MayWithdraw, Trouble>;
 
-    /// The act begins. It is written down before this returns; `false` when it cannot be.
-    fn begins(&self, floats: &[FloatsBack]) -> bool;
+    /// The act begins, and what becomes of floating tags. It is written down before this returns; `false` when it cannot be.
+    fn begins(&self, floats: &[FloatsBack], floated: Vec<Floated>) -> bool;
 
     /// The act has ended, or was not begun. The slot goes back.
     async fn ended(&self);
@@ -155,7 +155,12 @@ pub async fn withdraw(
         };
         let beside = beside(withdrawal, &released);
         let floats = store.floats_back(http, name, withdrawal.digest, &beside).await.map_err(Outcome::Troubled)?;
-        if !host.begins(&floats) {
+        let floated = floats.iter().map(|FloatsBack { tag, to }| Floated {
+            tag: tag.to_string(),
+            before: Some(withdrawal.digest),
+            after: to.as_ref().and_then(|to| beside.released.get(to)).copied(),
+        });
+        if !host.begins(&floats, floated.collect()) {
             let what = format!("cannot write down that the withdrawal of `{}` begins", withdrawal.filename);
             return Err(Outcome::Troubled(Trouble::passing(what)));
         }
@@ -225,6 +230,9 @@ pub struct WithdrawalReport {
     pub state: WithdrawalState,
     /// What was done besides, and what stays, a sentence each.
     pub notes: Vec<String>,
+    /// The floating tags that were set back, or taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floating: Vec<Floated>,
     /// What is in its way.
     pub problem: Option<Problem>,
 }
@@ -273,7 +281,8 @@ pub fn report(
             patience.troubled = patience.troubled.saturating_add(1);
             let what = format!("{repository} says that it has deleted `{name}`, and still lists it.");
             if patience.troubled > ATTEMPTS_MAX {
-                failed(Code::StillServed, what, Visible::Done, None)
+                // What the server has accepted may yet happen.
+                failed(Code::StillServed, what, Visible::Unknown, None)
             } else {
                 let problem = Code::Trouble.problem(what, Visible::Unknown, None);
                 (WithdrawalState::UnderWay, Vec::new(), Some(problem), Some(after(patience.troubled) + jitter))
@@ -290,7 +299,7 @@ pub fn report(
                 "{repository} has other bytes as `{name}` than were released: found {found}, released {digest}. They were \
                  not touched."
             );
-            failed(Code::Drift, what, Visible::Done, None)
+            failed(Code::Drift, what, Visible::Partly, None)
         }
         Outcome::NotPossible(why) => {
             let what = format!("{repository} does not let `{name}` be taken back: {why}.");
@@ -487,7 +496,7 @@ mod tests {
             Ok(self.may.clone().unwrap_or(MayWithdraw::Now { released: BTreeMap::new() }))
         }
 
-        fn begins(&self, _floats: &[FloatsBack]) -> bool {
+        fn begins(&self, _floats: &[FloatsBack], _floated: Vec<Floated>) -> bool {
             self.begun.set(true);
             true
         }
@@ -581,6 +590,24 @@ mod tests {
         let (_, state, _, problem, again) = asked(&Outcome::StillServed, patience, late);
         assert_eq!((state, again), (WithdrawalState::NotWithdrawn, None));
         assert_eq!(problem.expect("it is said").code, "still-served");
+    }
+
+    #[test]
+    fn one_that_ends_says_that_the_bytes_are_public_only_where_nothing_was_deleted() {
+        let over = Timestamp(NOW.0 + 2 * i64::try_from(SERVED_MAX.as_millis()).expect("an hour"));
+        let last = Patience { troubled: ATTEMPTS_MAX, waits_since: Some(NOW) };
+        for (outcome, public) in [
+            (Outcome::NotPossible("405".to_owned()), "done"),
+            (Outcome::StillServed, "partly"),
+            (Outcome::AwaitingDigest, "partly"),
+            (Outcome::Other(Digest::of(b"other")), "partly"),
+            (Outcome::StillListed, "unknown"),
+            (Outcome::Troubled(Trouble::passing("the connection broke")), "unknown"),
+        ] {
+            let (_, state, _, problem, _) = report(&withdrawal(), &outcome, last, over, 0);
+            assert_eq!(state, WithdrawalState::NotWithdrawn, "{outcome:?}");
+            assert_eq!(problem.expect("it is said").public, public, "{outcome:?}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(crate) fn judge_images(evidence: &Evidence, story: &Story, find: &mut impl F
         if !tag.own.is_empty() {
             judge_own(evidence, &tag, &shown, story, find);
         }
+        judge_floating(&tag, &shown, story, find);
         judge_order(evidence, &tag, &shown, find);
         judge_withdrawn(&tag, &shown, story, find);
     }
@@ -58,7 +59,8 @@ fn is_told(evidence: &Evidence, story: &Story, push: &Push) -> bool {
 }
 
 /// Whether the audit says why something public was deleted. It names the final tag and the image: with that go floating tags that led
-/// there and have nowhere else to lead, and parts, which Slipway must have brought itself.
+/// there and have nowhere else to lead, and parts. Those Slipway must have brought itself, or whoever published an image by hand that
+/// then counted as released outside.
 fn is_told_of_public(evidence: &Evidence, story: &Story, push: &Push) -> bool {
     let told = |what: &str| is_told_of(&evidence.audits, &["withdr"], what);
     let brought = || {
@@ -66,10 +68,32 @@ fn is_told_of_public(evidence: &Evidence, story: &Story, push: &Push) -> bool {
         pushes.any(|of| of.adds && evidence.is_own(of) && of.repository == push.repository && of.name == push.name)
     };
     match push.name.strip_prefix("sha256:") {
-        Some(digest) => told(digest) || (told("") && brought()),
+        Some(digest) => told(digest) || (told("") && brought()) || came_from_outside(evidence, story, push),
         None if story.names_tag(&push.name) => told(&push.name),
         None => told("") && brought(),
     }
+}
+
+/// Whether something is a part of an image that was released outside and taken back: whoever set its tag by hand has sent it right
+/// before, as programs do that copy an image.
+fn came_from_outside(evidence: &Evidence, story: &Story, part: &Push) -> bool {
+    let is_outside = |gone: &&Said| {
+        let mut released = story.released.iter().filter(|said| said.is_image && said.outside);
+        gone.is_image && released.any(|said| said.under == gone.under && said.digest == gone.digest)
+    };
+    let gone: BTreeSet<&str> = story.withdrawn.iter().filter(is_outside).map(|gone| gone.under.as_str()).collect();
+    let by_hand = evidence.pushes.iter().filter(|push| push.adds && !evidence.is_own(push));
+    let mut sent = BTreeSet::new();
+    for push in by_hand.filter(|push| push.repository == part.repository) {
+        if push.name.starts_with("sha256:") {
+            sent.insert(&push.name);
+        } else if gone.contains(push.name.as_str()) && sent.contains(&part.name) {
+            return true;
+        } else {
+            sent.clear();
+        }
+    }
+    false
 }
 
 fn tags<'a>(evidence: &'a Evidence, story: &Story) -> Vec<Tag<'a>> {
@@ -133,6 +157,28 @@ fn judge_own(
         && !leads_to_released(image)
     {
         find("unreleased", format!("{shown} floats to {}, which is not released", image.digest));
+    }
+}
+
+/// Each time that Slipway has set a floating tag, a row says from what to what. An image that is approved and not released may
+/// have its row yet to come.
+fn judge_floating(tag: &Tag<'_>, shown: &str, story: &Story, find: &mut impl FnMut(&'static str, String)) {
+    if tag.is_final || tag.own.is_empty() || tag.name.starts_with("sha256-") {
+        return;
+    }
+    let told: Vec<_> = story.floated.iter().filter(|floated| floated.tag == tag.name).collect();
+    let is_released = |said: &&Said| {
+        let mut released = story.released.iter();
+        released.any(|of| of.is_image && of.under == said.under && of.digest == said.digest)
+    };
+    let pending = story.approved.iter().filter(|said| said.is_image && !is_released(said)).count();
+    let unknown = story.untold + pending;
+    let named = |digest: &&&str| told.iter().any(|floated| floated.digests.iter().any(|of| of == **digest));
+    let unnamed: Vec<_> = tag.digests.iter().filter(|digest| !named(digest)).collect();
+    if tag.own.len() > told.len() + unknown {
+        find("unspoken", format!("{shown} was set {} times, and rows tell of {}", tag.own.len(), told.len()));
+    } else if unnamed.len() > tag.others + unknown {
+        find("unspoken", format!("{shown} has led to {unnamed:?}, and no row says so"));
     }
 }
 

@@ -93,7 +93,17 @@ pub(crate) struct Said {
     pub(crate) digest: String,
     /// For people.
     pub(crate) whose: String,
-    outside: bool,
+    pub(crate) outside: bool,
+}
+
+/// What a row says of a floating tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Floated {
+    /// The package and its approval: what moved under it is said again by its later rows.
+    whose: String,
+    pub(crate) tag: String,
+    /// Where it led, and where it leads since: 64 hex digits each, or nothing.
+    pub(crate) digests: [String; 2],
 }
 
 /// What the audits say of targets.
@@ -102,6 +112,10 @@ pub(crate) struct Story {
     pub(crate) approved: Vec<Said>,
     pub(crate) released: Vec<Said>,
     pub(crate) withdrawn: Vec<Said>,
+    /// What floating tags were set to, or taken away from, by their rows.
+    pub(crate) floated: Vec<Floated>,
+    /// How many images were released whose rows do not say whether a floating tag has followed: older ones never did.
+    pub(crate) untold: usize,
     /// The digests of whatever was declared to be staged.
     pub(crate) declared: BTreeSet<String>,
 }
@@ -151,6 +165,19 @@ fn tell(audit: &Audit, story: &mut Story) {
         };
         let distro = details["distro"].as_str().map(|distro| said(false, distro.to_owned()));
         let one = distro.or_else(|| details["tag"].as_str().map(|tag| said(true, tag.to_owned())));
+        let floating = details["floating"].as_array();
+        for floated in floating.into_iter().flatten() {
+            let floated = Floated {
+                whose: format!("{} {} {}", audit.project, row.subject, details["approval"]),
+                tag: floated["tag"].as_str().unwrap_or_default().to_owned(),
+                digests: [hex(&floated["before"]), hex(&floated["after"])],
+            };
+            if !story.floated.contains(&floated) {
+                story.floated.push(floated);
+            }
+        }
+        let is_untold = row.action == "released" && details["tag"].is_string() && floating.is_none() && !outside;
+        story.untold += usize::from(is_untold);
         match row.action.as_str() {
             "approved" => {
                 story.approved.extend(texts(&details["distros"]).into_iter().map(|distro| said(false, distro)));

@@ -276,10 +276,12 @@ const APP: &str = "acme/app";
 /// An image is approved and released under `1.0`, to which `latest` leads then.
 fn right_image() -> History {
     let sha = format!("sha256:{}", digest("image"));
+    let floating = json!([{ "tag": "latest", "before": null, "after": sha }]);
+    let released = json!({ "tag": "1.0", "approval": 1, "digest": sha, "outside": false, "floating": floating });
     let rows = vec![
         (1_000, "declared", "1.0/app", json!({ "image": "r.example.com/a", "digest": sha })),
         (20_000, "approved", "1.0/app", json!({ "approval": 1, "digest": sha, "tags": ["1.0"] })),
-        (40_000, "released", "1.0/app", json!({ "tag": "1.0", "approval": 1, "digest": sha, "outside": false })),
+        (40_000, "released", "1.0/app", released),
     ];
     let evidence = Evidence {
         public_images: [APP.to_owned()].into(),
@@ -328,6 +330,42 @@ fn withdraw(h: &mut History) {
     h.evidence.tagged.clear();
 }
 
+/// A newer image is released, and `latest` follows.
+fn release_newer(h: &mut History) {
+    let [sha, older] = ["newer", "image"].map(|name| format!("sha256:{}", digest(name)));
+    let floating = json!([{ "tag": "latest", "before": older, "after": sha }]);
+    let released = json!({ "tag": "1.1", "approval": 2, "digest": sha, "floating": floating });
+    h.rows.push((50_000, "approved", "1.1/app", json!({ "approval": 2, "digest": sha, "tags": ["1.1"] })));
+    h.rows.push((60_000, "released", "1.1/app", released));
+    h.evidence.images = vec![image("1.0", "image"), image("1.1", "newer"), image("latest", "newer")];
+    h.evidence.tagged.extend([tagged("1.1", "newer"), tagged("latest", "newer")]);
+    h.evidence.pushes.extend(["1.1", "latest"].map(|tag| push(55_000, tag, true, "Slipway/0.1.0")));
+}
+
+/// It is taken back, and `latest` leads to the older one again.
+fn withdraw_newer(h: &mut History) {
+    let [sha, older] = ["newer", "image"].map(|name| format!("sha256:{}", digest(name)));
+    let floating = json!([{ "tag": "latest", "before": sha, "after": older }]);
+    let withdrawn = json!({ "tag": "1.1", "digest": sha, "notes": [], "floating": floating });
+    h.rows.push((70_000, "withdrawn", "1.1/app", withdrawn));
+    h.evidence.pushes.push(push(69_000, "latest", true, "Slipway/0.1.0"));
+    h.evidence.pushes.push(push(69_500, &sha, false, "Slipway/0.1.0"));
+    h.evidence.images = vec![image("1.0", "image"), image("latest", "image")];
+    h.evidence.tagged = vec![tagged("1.0", "image"), tagged("latest", "image")];
+}
+
+/// Somebody publishes a newer image by hand, after one of their own. It counts as released, and is taken back with its part.
+fn withdraw_from_outside(h: &mut History) {
+    let [sha, part, theirs] = ["newer", "newer part", "theirs"].map(|name| format!("sha256:{}", digest(name)));
+    let sent = [theirs.as_str(), "theirs", part.as_str(), "1.1"];
+    h.evidence.pushes.extend(sent.map(|name| push(50_000, name, true, "skopeo/1.9.3")));
+    h.rows.push((51_000, "adopted", "1.1/app", json!({ "tag": "1.1", "digest": sha, "outside": true })));
+    h.rows.push((60_000, "withdrawn", "1.1/app", json!({ "tag": "1.1", "digest": sha, "floating": [] })));
+    h.evidence.pushes.extend([&sha, &part].map(|name| push(59_000, name, false, "Slipway/0.1.0")));
+    h.evidence.images.push(image("theirs", "theirs"));
+    h.evidence.tagged.push(tagged("theirs", "theirs"));
+}
+
 #[test]
 fn nothing_is_found_where_nothing_is_wrong_with_images() {
     assert_eq!(broken(right_image()), [""; 0]);
@@ -344,13 +382,27 @@ fn nothing_is_found_where_nothing_is_wrong_with_images() {
             h.evidence.pushes.insert(0, push(28_000, &part, true, "Slipway/0.1.0"));
             h.evidence.pushes.extend([part.as_str(), "latest"].map(|name| push(49_500, name, false, "Slipway/0.1.0")));
         }),
-        ("a newer one is released, and a floating tag follows", |h| {
-            let sha = format!("sha256:{}", digest("newer"));
-            h.rows.push((50_000, "approved", "1.1/app", json!({ "approval": 2, "digest": sha, "tags": ["1.1"] })));
-            h.rows.push((60_000, "released", "1.1/app", json!({ "tag": "1.1", "approval": 2, "digest": sha })));
-            h.evidence.images = vec![image("1.0", "image"), image("1.1", "newer"), image("latest", "newer")];
-            h.evidence.tagged.extend([tagged("1.1", "newer"), tagged("latest", "newer")]);
-            h.evidence.pushes.extend(["1.1", "latest"].map(|tag| push(55_000, tag, true, "Slipway/0.1.0")));
+        ("one that was released outside is taken back with the parts that somebody else sent", withdraw_from_outside),
+        ("a newer one is released, and a floating tag follows", release_newer),
+        ("a floating tag follows, and rows are older than the word for it", |h| {
+            release_newer(h);
+            for row in h.rows.iter_mut().filter(|row| row.1 == "released") {
+                row.3.as_object_mut().expect("details").remove("floating");
+            }
+        }),
+        ("a newer one is taken back, and a floating tag leads back", |h| {
+            release_newer(h);
+            withdraw_newer(h);
+        }),
+        ("a floating tag was set for one that is on its way", |h| {
+            release_newer(h);
+            h.rows.pop();
+            h.evidence.images = vec![image("1.0", "image"), image("latest", "image")];
+        }),
+        ("somebody else moves a floating tag", |h| {
+            h.evidence.pushes.push(push(55_000, "latest", true, "skopeo/1.9.3"));
+            h.evidence.images[1] = image("latest", "other");
+            h.evidence.tagged.push(tagged("latest", "other"));
         }),
         ("an attestation stands beside it", |h| {
             let beside = format!("sha256-{}", digest("part"));
@@ -441,7 +493,42 @@ const WRONG_IMAGES: &[(&str, Change, &[&str])] = &[
     (
         "a floating tag that has led to what nobody approved",
         |h| h.evidence.tagged.push(tagged("latest", "evil")),
-        &["unapproved"],
+        &["unapproved", "unspoken"],
+    ),
+    (
+        "a floating tag that follows without a word",
+        |h| {
+            release_newer(h);
+            h.rows[4].3["floating"] = json!([]);
+        },
+        &["unspoken"],
+    ),
+    (
+        "a floating tag that is set once more than is said, though that is said twice",
+        |h| {
+            release_newer(h);
+            let waits = json!({ "tag": "1.1", "approval": 2, "floating": h.rows[4].3["floating"] });
+            h.rows.insert(4, (56_000, "waits", "1.1/app", waits));
+            h.evidence.pushes.push(push(57_000, "latest", true, "Slipway/0.1.0"));
+        },
+        &["unspoken"],
+    ),
+    (
+        "a floating tag that is set back without a word",
+        |h| {
+            release_newer(h);
+            withdraw_newer(h);
+            h.rows[5].3["floating"] = json!([]);
+        },
+        &["unspoken"],
+    ),
+    (
+        "a floating tag that leads to another image than its row says",
+        |h| {
+            release_newer(h);
+            h.rows[4].3["floating"][0]["after"] = json!(format!("sha256:{}", digest("image")));
+        },
+        &["unspoken"],
     ),
     (
         "a floating tag that leads to what is not released",
@@ -463,6 +550,22 @@ const WRONG_IMAGES: &[(&str, Change, &[&str])] = &[
         "an image of which a part is missing",
         |h| h.evidence.images[0].lacks = vec!["sha256:0".to_owned()],
         &["not-whole"],
+    ),
+    (
+        "an image of somebody else that was deleted with one that was released outside",
+        |h| {
+            withdraw_from_outside(h);
+            h.evidence.pushes.push(push(59_500, &format!("sha256:{}", digest("theirs")), false, "Slipway/0.1.0"));
+        },
+        &["unspoken"],
+    ),
+    (
+        "the parts of an image that was called released by Slipway, and came from somebody else",
+        |h| {
+            withdraw_from_outside(h);
+            h.rows[3].3["outside"] = json!(false);
+        },
+        &["unspoken"],
     ),
     (
         "an image of somebody else that was deleted with one that was withdrawn",

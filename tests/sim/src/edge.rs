@@ -19,7 +19,7 @@ use slipway_core::retention::Consent;
 use slipway_core::route::Site;
 use slipway_core::signing::{NoSigner, SigningError};
 use slipway_core::stop::Stopped;
-use slipway_core::store::{Kept, Registry, Store};
+use slipway_core::store::{Around, Going, Kept, Look, Registry, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
@@ -32,7 +32,7 @@ use slipway_edge::retention::{self, StagingHost};
 use slipway_edge::slots::{self, StandingBy};
 use slipway_edge::{gates, job_call};
 use slipway_edge::{lost, notify, project};
-use slipway_ledger::{Ask, Held, LedgerError, Named, Record, Removal, Sql, StagedObject, Work};
+use slipway_ledger::{Ask, Held, LedgerError, NameTaken, Named, PublicName, Record, Removal, Sql, StagedObject, Work};
 use slipway_packagecloud::Account as Login;
 use slipway_wire::{
     Digest, Http, Planted, RelayError, Relayed, Request, Response, Token, TooSlow, Transfer, Unreachable, planted,
@@ -885,6 +885,15 @@ impl ProjectHost for Edge {
         PackageHost::find(self, site, distro, cargo).await
     }
 
+    async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        // A project of which this world has nothing needs no record for that.
+        if !self.0.parcels.iter().any(|parcel| parcel.project == project_id) {
+            return Ok(None);
+        }
+        // Not a boundary of its own: while another project is silent there is no leave to act, as while its own is.
+        self.record(project_id).name_taken(names).map_err(|error| Silent(error.to_string()))
+    }
+
     fn secret(&self, name: &str) -> Result<Token, String> {
         match name {
             "EVENTS_TOKEN" => Ok(Token::new(LISTENERS_TOKEN)),
@@ -892,7 +901,7 @@ impl ProjectHost for Edge {
         }
     }
 
-    fn log(&self, _line: &str) {}
+    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 impl StagingHost for Edge {
@@ -936,14 +945,24 @@ impl StagingHost for Edge {
         store.has_whole(self, removal.digest).await
     }
 
-    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble> {
+    async fn look(&self, object: &StagedObject, around: Around<'_>) -> Result<Look, Trouble> {
+        let store = PackageHost::open(self, &object.staging).map_err(Trouble::passing)?;
+        let under = object.under.first().map(String::as_str).unwrap_or_default();
+        let name = Name::of(under, &object.cargo).map_err(|error| Trouble::passing(error.to_string()))?;
+        store.look(self, &name, object.digest, around).await
+    }
+
+    async fn parts_here(&self, removal: &Removal) -> Result<Vec<Digest>, Trouble> {
+        let store = PackageHost::open(self, &removal.staging).map_err(Trouble::passing)?;
+        store.parts_here(self, &removal.parts).await
+    }
+
+    async fn remove(&self, http: &impl Http, removal: &Removal, going: &Going) -> Result<(), Trouble> {
         let store = PackageHost::open(self, &removal.staging).map_err(Trouble::passing)?;
         let name = Name::of(&removal.under, &removal.cargo);
         let name = name.map_err(|error| Trouble::passing(error.to_string()))?;
-        store.remove(http, &name, removal.digest, kept).await.map(drop)
+        store.take_out(http, &name, removal.digest, going).await.map(drop)
     }
-
-    fn write(&self, _entry: &slipway_core::log::Entry<'_>) {}
 }
 
 fn unread() -> Trouble {

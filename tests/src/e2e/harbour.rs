@@ -30,6 +30,16 @@ pub fn can_run(more: &[&str]) -> bool {
     lacks.is_empty()
 }
 
+/// What a registry deletes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deletes {
+    /// What it is told to.
+    #[default]
+    AsTold,
+    /// Nothing, as Debian's does unless its settings say otherwise.
+    Nothing,
+}
+
 /// What a test wants otherwise than most.
 #[derive(Debug, Default)]
 pub struct Wishes {
@@ -43,6 +53,8 @@ pub struct Wishes {
     pub gateway: bool,
     /// Where the public registry has uploads sent, in place of to itself.
     pub uploads_go_to: Option<String>,
+    /// What the public registry deletes.
+    pub deletes: Deletes,
     /// Where the public registry runs already, in place of one of Debian's.
     pub public_at: Option<String>,
 }
@@ -98,6 +110,9 @@ impl Harbour {
             let (name, folder) = ("public", folder.join("public"));
             let door = issuer(PUBLIC_SERVICE).unwrap_or(Door::Open);
             match &wishes.uploads_go_to {
+                None if wishes.deletes == Deletes::Nothing => {
+                    Registry::start_that_keeps_everything(name, &folder, door).expect("a registry")
+                }
                 None => Registry::start(name, &folder, door).expect("a registry"),
                 Some(elsewhere) => Registry::start_leading_to(name, &folder, door, elsewhere).expect("a registry"),
             }

@@ -2,7 +2,7 @@
 
 use futures_util::stream;
 use slipway_edge::compare::compare;
-use slipway_ledger::{End, ExportHead, NotImported};
+use slipway_ledger::{End, ExportHead, LedgerError, NotImported};
 
 use worker::Response;
 
@@ -58,8 +58,7 @@ impl ProjectRecord {
     /// While a record is being made of an export, nothing else may change it, and it is read by nobody.
     pub(super) fn is_whole(&self) -> std::result::Result<(), Problem> {
         if self.record()?.is_being_imported()? {
-            let what = "This project's record is being imported. Try again when that has ended.";
-            return Err(Problem::new(503, "importing", what));
+            return Err(LedgerError::Importing.into());
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use slipway_core::secret::JobSession;
 use slipway_edge::changes::{self, By, Change};
 use slipway_edge::{gates, job_call, withdraw};
 use slipway_gitlab::Instance;
-use slipway_ledger::Ask;
+use slipway_ledger::{Ask, PublicName};
 
 use super::ProjectRecord;
 use crate::answer::{Answer, Problem, json};
@@ -37,12 +37,32 @@ impl ProjectRecord {
         Some(Instance::new(config.gitlab.url.clone(), token))
     }
 
+    /// Whether one of the names that another project is about to release is taken here. What an imported record knows may be old
+    /// or forged, so until it is started it says nothing, and nobody is told that a name is free.
+    pub(super) fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Answer {
+        self.know_id(project_id)?;
+        self.has_started()?;
+        json(200, &self.record()?.name_taken(names)?)
+    }
+
     /// Whether a package's object may begin an act now.
     pub(super) async fn may_act(&self, ask: &Ask) -> std::result::Result<May, Problem> {
         self.know_id(ask.project_id)?;
         let config = settings::config()?;
         let gitlab = self.gitlab(&config);
         Ok(gates::may_act(self.record()?, &self.host(), &config, gitlab.as_ref(), ask).await?)
+    }
+
+    /// Whether an act that is under way may write something more.
+    pub(super) fn may_end(&self, project_id: u64, version: &Version, key: &Key) -> Answer {
+        self.know_id(project_id)?;
+        json(200, &self.record()?.may_end(version, key)?)
+    }
+
+    /// Whether something may be taken back now.
+    pub(super) fn may_withdraw(&self, project_id: u64, number: u64) -> Answer {
+        self.know_id(project_id)?;
+        json(200, &self.record()?.may_withdraw(number)?)
     }
 
     pub(super) async fn change(&self, project_id: u64, version: &Version, by: &By, change: Change) -> Answer {

@@ -10,13 +10,13 @@ use slipway_core::inventory::Served;
 use slipway_core::log::{Entry, Event, Level, retention_work};
 use slipway_core::retention::{Consent, Decision};
 use slipway_core::route::Site;
-use slipway_core::store::{self, Kept, Removed};
+use slipway_core::store::{self, Around, Going, Kept, Look, Removed, Store};
 use slipway_core::time::Timestamp;
 use slipway_core::trouble::Trouble;
 use slipway_edge::port::{Clock as _, ProjectHost, Silent};
-use slipway_edge::retention::{self, Going, Listed, StagingHost};
+use slipway_edge::retention::{self, Listed, ListedSoFar, StagingHost};
 use slipway_ledger::{Record, Removal, StagedObject};
-use slipway_wire::Http;
+use slipway_wire::{Digest, Http};
 use worker::Delay;
 
 use super::ProjectRecord;
@@ -42,8 +42,8 @@ impl ProjectRecord {
         // What was lent comes back, whether or not anything is staged here.
         record.end_loans(clock::now())?;
         let due_at = retention::due_at(record, clock::now())?;
-        // A record without anything staged needs no alarm.
-        if record.staged_bytes()?.is_empty() && record.removals()?.is_empty() {
+        // A record without anything staged, or that was, needs no alarm.
+        if record.staged_bytes()?.is_empty() && record.removals()?.is_empty() && record.giving_way()?.is_empty() {
             return Ok(None);
         }
         if due_at > clock::now() {
@@ -67,7 +67,7 @@ impl ProjectRecord {
     }
 
     /// A part of the list that the next run would go by.
-    pub(super) async fn retention(&self, project_id: u64, from: Option<Going>) -> Answer {
+    pub(super) async fn retention(&self, project_id: u64, from: Option<ListedSoFar>) -> Answer {
         self.know_id(project_id)?;
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
@@ -106,6 +106,16 @@ impl ProjectRecord {
     }
 }
 
+/// What is deleted, and what of it stays.
+fn deleted(stays: &[(Digest, String)]) -> String {
+    let Some((_, by)) = stays.first() else { return "it is deleted from staging.".to_owned() };
+    let (parts, what) = match stays.len() {
+        1 => ("one of its parts stays".to_owned(), "needs it"),
+        count => (format!("{count} of its parts stay"), "needs one of them"),
+    };
+    format!("it is deleted from staging, and {parts}: {by} {what}.")
+}
+
 /// A package of the list, as the API shows it.
 fn shown(listed: &Listed) -> api::Retained {
     let (decision, reason, why) = match &listed.decision {
@@ -118,7 +128,7 @@ fn shown(listed: &Listed) -> api::Retained {
         Decision::Delete(cause) if listed.waits_for_limits => {
             ("keep", cause.code(), "it is deleted by a later run: this one is at its limits.".to_owned())
         }
-        Decision::Delete(cause) => ("delete", cause.code(), "it is deleted from staging.".to_owned()),
+        Decision::Delete(cause) => ("delete", cause.code(), deleted(&listed.stays)),
     };
     let package = &listed.package;
     api::Retained {
@@ -135,6 +145,13 @@ fn shown(listed: &Listed) -> api::Retained {
         stage: package.known.progress.map(|progress| progress.stage.code().to_owned()),
         expires_at: listed.expires_at.map(|at| at.to_string()),
     }
+}
+
+/// Where something is staged, and as what.
+fn named(host: &Host<&ProjectRecord>, staging: &Site, under: &str, cargo: &Cargo) -> Result<(Store, Name), Trouble> {
+    let store = ProjectHost::open(host, staging).map_err(Trouble::passing)?;
+    let name = Name::of(under, cargo).map_err(|error| Trouble::passing(error.to_string()))?;
+    Ok((store, name))
 }
 
 impl StagingHost for Host<&ProjectRecord> {
@@ -180,18 +197,23 @@ impl StagingHost for Host<&ProjectRecord> {
         store.has_whole(self, removal.digest).await
     }
 
-    async fn remove(&self, http: &impl Http, removal: &Removal, kept: &Kept) -> Result<(), Trouble> {
+    async fn look(&self, object: &StagedObject, around: Around<'_>) -> Result<Look, Trouble> {
+        let under = object.under.first().map(String::as_str).unwrap_or_default();
+        let (store, name) = named(self, &object.staging, under, &object.cargo)?;
+        store.look(self, &name, object.digest, around).await
+    }
+
+    async fn parts_here(&self, removal: &Removal) -> Result<Vec<Digest>, Trouble> {
         let store = ProjectHost::open(self, &removal.staging).map_err(Trouble::passing)?;
-        let name = Name::of(&removal.under, &removal.cargo);
-        let name = name.map_err(|error| Trouble::passing(error.to_string()))?;
-        match store.remove(http, &name, removal.digest, kept).await? {
+        store.parts_here(self, &removal.parts).await
+    }
+
+    async fn remove(&self, http: &impl Http, removal: &Removal, going: &Going) -> Result<(), Trouble> {
+        let (store, name) = named(self, &removal.staging, &removal.under, &removal.cargo)?;
+        match store.take_out(http, &name, removal.digest, going).await? {
             Removed::Whole | Removed::Absent => Ok(()),
             Removed::TagOnly(why) | Removed::Needed(why) | Removed::Unsupported(why) => Err(Trouble::passing(why)),
             Removed::Other(found) => Err(Trouble::passing(format!("other bytes have its name by now: {found}"))),
         }
-    }
-
-    fn write(&self, entry: &Entry<'_>) {
-        crate::log::write(entry);
     }
 }

@@ -29,6 +29,7 @@ impl ProjectRecord {
         match told {
             Told::Strangers { site, found } => record.found_strangers(&site, &found, now)?,
             Told::Adopted { site, actor, details } => record.adopted(&site, &actor, &details, now)?,
+            Told::Recalled { site, actor, details } => record.recalled(&site, &actor, &details, now)?,
             Told::Outside { version, key, under, digest } => {
                 if record.published_outside(&version, &key, &under, &digest, now)? {
                     self.announce(project_id, &version);

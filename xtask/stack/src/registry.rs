@@ -57,6 +57,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) auth: Auth<'a>,
     /// How it writes the addresses of its uploads.
     pub(crate) addresses: Addresses<'a>,
+    /// Whether it deletes what it is told to.
+    pub(crate) deletes: bool,
 }
 
 /// Who is let in.
@@ -108,12 +110,13 @@ impl Setup<'_> {
              log: {{level: warn, accesslog: {{disabled: false}}}}\n\
              storage:\n\
              \x20 filesystem: {{rootdirectory: \"{}\"}}\n\
-             \x20 delete: {{enabled: true}}\n\
+             \x20 delete: {{enabled: {}}}\n\
              \x20 cache: {{blobdescriptor: inmemory}}\n\
              \x20 maintenance: {{uploadpurging: {{enabled: false}}}}\n\
              http: {{addr: \"127.0.0.1:{}\", {addresses}, secret: not-secret}}\n\
              {auth}",
             folder.join("storage").display(),
+            self.deletes,
             self.port,
         );
         let path = folder.join("registry.yml");
@@ -139,7 +142,12 @@ impl Registry {
     pub fn start(name: &'static str, folder: &Path, door: Door<'_>) -> anyhow::Result<Self> {
         // Both forms of `Location` are met in tests.
         let addresses = if door == Door::Open { Addresses::Relative } else { Addresses::Absolute };
-        Self::start_with(name, folder, door, addresses)
+        Self::start_with(name, folder, door, addresses, true)
+    }
+
+    /// The same, which deletes nothing.
+    pub fn start_that_keeps_everything(name: &'static str, folder: &Path, door: Door<'_>) -> anyhow::Result<Self> {
+        Self::start_with(name, folder, door, Addresses::Relative, false)
     }
 
     /// The same, which has uploads sent to another address.
@@ -149,10 +157,16 @@ impl Registry {
         door: Door<'_>,
         elsewhere: &str,
     ) -> anyhow::Result<Self> {
-        Self::start_with(name, folder, door, Addresses::At(elsewhere))
+        Self::start_with(name, folder, door, Addresses::At(elsewhere), true)
     }
 
-    fn start_with(name: &'static str, folder: &Path, door: Door<'_>, addresses: Addresses<'_>) -> anyhow::Result<Self> {
+    fn start_with(
+        name: &'static str,
+        folder: &Path,
+        door: Door<'_>,
+        addresses: Addresses<'_>,
+        deletes: bool,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         let folder = folder.canonicalize()?;
         let port = Port::free()?;
@@ -161,7 +175,7 @@ impl Registry {
             Door::Htpasswd => Auth::User(USER, PASSWORD),
             Door::Tokens(issuer) => Auth::Tokens(issuer),
         };
-        let setup = Setup { folder: &folder, port: port.number, auth, addresses };
+        let setup = Setup { folder: &folder, port: port.number, auth, addresses, deletes };
         let process = Process::start_until_it_answers(name, setup.command()?, &folder, &setup.answers_at())?;
         Ok(Self { process, port, folder })
     }

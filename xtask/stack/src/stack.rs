@@ -208,7 +208,8 @@ impl Stack {
         } else {
             (registry::Auth::Nobody, registry::Addresses::Relative)
         };
-        let setup = registry::Setup { folder: &folder, port: self.ports.get(part.name()), auth, addresses };
+        let setup =
+            registry::Setup { folder: &folder, port: self.ports.get(part.name()), auth, addresses, deletes: true };
         Process::start_until_it_answers(part.name(), setup.command()?, logs, &setup.answers_at())
     }
 

@@ -11,6 +11,7 @@
 
 mod pace;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,9 @@ const TURNS: &[&str] = &[
 /// When each lease was asked for. The end of another lease of the same holder, which arrives late, does not end this one.
 const NUMBERED: &[&str] = &["ALTER TABLE leases ADD COLUMN asked_at INTEGER NOT NULL DEFAULT 0"];
 
+/// How many transfers have ended in which way.
+const COUNTED: &[&str] = &["CREATE TABLE endings (ended TEXT PRIMARY KEY, count INTEGER NOT NULL)"];
+
 /// How long a lease lasts that nobody gives back: as long as an alarm's run can.
 pub const LEASE: Duration = Duration::from_mins(15);
 /// How often one who waits asks again unless called: 20 to 40 s. Calls make the difference, this only replaces lost ones.
@@ -100,7 +104,8 @@ const fn never() -> Timestamp {
 }
 
 /// An account in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Measured {
     /// Transfers that run.
     pub lent: u64,
@@ -110,6 +115,19 @@ pub struct Measured {
     pub limit: u64,
     /// Whether the server has cut the account off.
     pub is_cut_off: bool,
+    /// Transfers that ever ended, by what the server said.
+    pub endings: BTreeMap<String, u64>,
+    /// The repositories that are read whole.
+    pub repositories: BTreeMap<String, MeasuredRepository>,
+}
+
+/// A repository in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasuredRepository {
+    /// Strangers in it.
+    pub strangers: u64,
+    /// How long ago it was last read whole. `None`: never.
+    pub read_seconds_ago: Option<u64>,
 }
 
 /// A transfer is over, or was not begun.
@@ -141,6 +159,16 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// The word that numbers have for it. A 429 is `busy`, or `cut_off` where the server says that of the account.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Busy => "busy",
+            Self::CutOff(_) => "cut_off",
+            Self::Other => "other",
+        }
+    }
+
     /// What the end of an act tells.
     pub fn of(how: &Result<(), NotShipped>) -> Self {
         match how {
@@ -182,7 +210,17 @@ impl<S: Sql> Account<S> {
     pub fn open(sql: S) -> Result<Self, MigrationError> {
         migrate(
             &sql,
-            &[FIRST, FAIR, crate::reading::TABLES, BESIDE, TURNS, crate::sweep::TABLES, crate::sweep::WHOSE, NUMBERED],
+            &[
+                FIRST,
+                FAIR,
+                crate::reading::TABLES,
+                BESIDE,
+                TURNS,
+                crate::sweep::TABLES,
+                crate::sweep::WHOSE,
+                NUMBERED,
+                COUNTED,
+            ],
         )?;
         Ok(Self(sql))
     }
@@ -256,7 +294,14 @@ impl<S: Sql> Account<S> {
             waiting: count("SELECT COUNT(*) FROM waiters WHERE asked_at <= ?")?,
             limit: pace.as_ref().map_or(0, Pace::limit),
             is_cut_off: pace.is_some_and(|pace| pace.cut_off(now).is_some()),
+            endings: self.endings()?,
+            repositories: crate::sweep::measured(&self.0, now)?,
         })
+    }
+
+    fn endings(&self) -> Result<BTreeMap<String, u64>, SqlError> {
+        let rows = self.0.query("SELECT ended, count FROM endings", &[])?;
+        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.natural(1)?))).collect()
     }
 
     /// What the server said when it cut the account off, while it is to be left alone.
@@ -295,6 +340,10 @@ impl<S: Sql> Account<S> {
             )?;
             let Some(lease) = lease.first() else { return Ok(Vec::new()) };
             let (began_at, at_once) = (Timestamp(lease.integer(0)?), lease.natural(1)?);
+            self.0.query(
+                "INSERT INTO endings (ended, count) VALUES (?, 1) ON CONFLICT (ended) DO UPDATE SET count = count + 1",
+                &[ended.ending.word().into()],
+            )?;
             let mut pace = Pace::of(&self.0, 1000)?;
             pace.after(&ended.ending, began_at, at_once, now);
             pace.keep(&self.0)?;
@@ -628,6 +677,23 @@ mod tests {
         story.ends("c", Ending::Sent);
         story.after(Duration::from_secs(100));
         assert_eq!(story.lends(), 4);
+    }
+
+    #[test]
+    fn what_servers_said_at_the_end_of_transfers_is_counted_once_each_and_never_less() {
+        let story = Story::new(9);
+        let trouble = Trouble { kind: TroubleKind::CutOff, what: "over its plan".to_owned(), evidence: None };
+        let endings = [Ending::Sent, Ending::Sent, Ending::Busy, Ending::Other, Ending::CutOff(trouble)];
+        let names: Vec<String> = (0..endings.len()).map(|number| format!("p{number}")).collect();
+        assert!(names.iter().all(|name| story.is_lent(name)));
+        for (name, ending) in names.iter().zip(endings) {
+            story.ends(name, ending.clone());
+            // It arrives a second time, when nothing is lent any more.
+            story.ends(name, ending);
+        }
+        let counted = story.account.measured(story.now).expect("numbers").endings;
+        let expected = [("busy", 1), ("cut_off", 1), ("other", 1), ("sent", 2)];
+        assert_eq!(counted, expected.map(|(word, count)| (word.to_owned(), count)).into());
     }
 
     #[test]

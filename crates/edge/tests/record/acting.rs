@@ -5,14 +5,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::json;
+use slipway_core::api::StagedFile;
 use slipway_core::gate::GateKind;
 use slipway_core::promotion::May;
-use slipway_core::release::TargetState;
+use slipway_core::release::{Maturity, TargetState};
 use slipway_core::time::Timestamp;
-use slipway_ledger::{Ask, GateOverride, Sight};
+use slipway_ledger::rusqlite::Database;
+use slipway_ledger::{Ask, GateOverride, Record, Sight, Sql as _};
 use slipway_wire::Digest;
 
-use crate::host::{Edge, MINUTE, NOW, config, key, version};
+use crate::host::{BUOY, Edge, JAMMY, MINUTE, NOW, PIPELINE, WITH_BUOY, config, key, version};
+use crate::support::{planned, session};
 
 /// Ten minutes after the approval a freeze begins.
 const FREEZE: &str = r#"
@@ -263,4 +266,57 @@ fn an_act_of_other_bytes_or_of_another_approval_never_begins() {
     assert_eq!(edge.answer_to(&edge.config, &own), May::Now);
     edge.reports("one", TargetState::Released);
     assert!(matches!(edge.answer_to(&edge.config, &own), May::Never { state: TargetState::Released, .. }));
+}
+
+/// The record of another project, in which a package with the file name of `one` is so far.
+fn buoy(state: TargetState, bytes: &[u8]) -> Record<Database> {
+    let record = Record::open(Database::in_memory()).expect("a fresh record");
+    record.know_project(BUOY).expect("its project");
+    let (version, session) = ("17.0.0".parse().expect("a version"), session(PIPELINE));
+    let policy = config("").policy;
+    record.expect(&version, &session, &policy, Maturity::Final, &[planned("light", &[JAMMY])], NOW).expect("a plan");
+    let file =
+        StagedFile { filename: "one_1.2.0_amd64.deb".to_owned(), image: None, digest: Digest::of(bytes), size: 3 };
+    record.declare(&version, &key("light"), &file, false, &session, NOW).expect("declared");
+    record.sql().query("UPDATE targets SET state = ?", &[state.code().into()]).expect("a target");
+    record
+}
+
+#[test]
+fn a_name_that_another_project_has_released_with_other_bytes_or_taken_back_is_not_released_by_this_one() {
+    let (own, other) = (b"one".as_slice(), b"two".as_slice());
+    for (state, bytes, taken) in [
+        (TargetState::Released, other, true),
+        (TargetState::Withdrawn, other, true),
+        // The same file, which both release.
+        (TargetState::Released, own, false),
+        (TargetState::Staged, other, false),
+        (TargetState::Failed, other, false),
+    ] {
+        let edge = Edge::new(WITH_BUOY);
+        edge.approves(81, "one");
+        *edge.host.other.borrow_mut() = Some(buoy(state, bytes));
+        let may = edge.may_act("one");
+        if taken {
+            let why = "`one_1.2.0_amd64.deb` of harbour/stable had other bytes in the project `buoy`";
+            is_stopped(&edge, &may, "withdrawn", why);
+        } else {
+            assert_eq!(may, May::Now, "{state:?}");
+        }
+        // Another file of the same repository has a name of its own.
+        edge.approves(82, "two");
+        assert_eq!(edge.may_act("two"), May::Now, "{state:?}");
+    }
+}
+
+#[test]
+fn while_another_project_does_not_answer_no_act_begins_and_no_approval_ends() {
+    let edge = Edge::new(WITH_BUOY);
+    edge.approves(81, "one");
+    let may = edge.may_act("one");
+    let May::Unknown(trouble) = &may else { panic!("nobody knows whether the name is free: {may:?}") };
+    assert!(trouble.to_string().contains("the project `buoy`"), "{trouble}");
+    assert_eq!(edge.state("one"), TargetState::Approved);
+    *edge.host.other.borrow_mut() = Some(buoy(TargetState::Staged, b"two"));
+    assert_eq!(edge.may_act("one"), May::Now);
 }

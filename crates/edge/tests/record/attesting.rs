@@ -81,7 +81,9 @@ fn what_cannot_be_signed_is_tried_again_a_minute_later_and_without_a_key_in_the_
     edge.host.has_key.set(false);
     attests(&edge);
     assert_eq!((attested(&edge), due(&edge)), (Some(Attested::Due), Some(edge.now() + MINUTE)));
-    assert!(edge.logged("wait to be signed")[0].contains("`SIGNING_KEY` is not set"));
+    let line = &edge.logged("wait to be signed")[0];
+    assert!(line.contains("`SIGNING_KEY` is not set"), "{line}");
+    assert!(line.contains(r#""work":"1001/attestation/1","project":1001,"release":"1.2.0","key":"one""#), "{line}");
     edge.host.has_key.set(true);
     edge.passes(MINUTE);
     attests(&edge);

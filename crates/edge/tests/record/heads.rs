@@ -5,6 +5,7 @@ use std::time::Duration;
 use slipway_core::audit::Head;
 use slipway_core::signing::note::Note;
 use slipway_core::time::Timestamp;
+use slipway_edge::heads::unsigned_seconds;
 use slipway_ledger::{Sql as _, audit};
 
 use super::host::{Edge, MINUTE, NOW, PROJECT};
@@ -56,6 +57,7 @@ fn what_cannot_be_signed_is_told_in_the_log_and_tried_again_a_minute_later() {
     assert_eq!(heads(&edge), []);
     let [line] = &edge.logged("cannot be signed")[..] else { panic!("one line") };
     assert!(line.contains("`SIGNING_KEY` is not set"), "{line}");
+    assert!(line.contains(r#""work":"1001/audit","project":1001"#), "{line}");
     edge.host.has_key.set(true);
     edge.passes(MINUTE);
     edge.drives();
@@ -69,4 +71,24 @@ fn without_a_key_in_the_configuration_nothing_is_signed_and_no_alarm_is_armed_fo
     assert_eq!(heads(&edge), []);
     // What rows are there is as it was: the ledger is asked for nothing else.
     assert!(!edge.record.sql().query("SELECT 1 FROM audit", &[]).expect("rows").is_empty());
+}
+
+#[test]
+fn a_number_says_for_how_long_the_oldest_row_is_under_no_head_and_that_it_is_none_where_nothing_is_signed() {
+    let mut edge = signing();
+    edge.host.has_key.set(false);
+    let unsigned = |edge: &Edge| unsigned_seconds(&edge.record, &edge.config, edge.now()).expect("a number");
+    edge.drives();
+    let since = audit::entries(edge.record.sql(), 1, 1).expect("rows")[0].event.at;
+    edge.passes(Duration::from_hours(1));
+    edge.expects("later");
+    edge.drives();
+    assert_eq!(unsigned(&edge), Some(edge.now().since(since).as_secs()), "of the oldest, not of the newest");
+    assert!(unsigned(&edge) >= Some(3600));
+    edge.host.has_key.set(true);
+    edge.passes(MINUTE);
+    edge.drives();
+    assert_eq!(unsigned(&edge), Some(0));
+    edge.config.edge.signing_key = None;
+    assert_eq!(unsigned(&edge), None);
 }

@@ -10,6 +10,7 @@ use slipway_core::api::{Problem, StagedFile};
 use slipway_core::cargo::Cargo;
 use slipway_core::config::Config;
 use slipway_core::inventory::Seen;
+use slipway_core::log::Entry;
 use slipway_core::promotion::{May, Order};
 use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::report::Report;
@@ -29,7 +30,7 @@ use slipway_edge::{changes, gates, job_call, project};
 use slipway_gitlab::Instance;
 use slipway_gitlab::webhook::Event;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{Ask, Kept, Record, Row, Sight, Sql as _, audit};
+use slipway_ledger::{Ask, Kept, NameTaken, PublicName, Record, Row, Sight, Sql as _, audit};
 use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
 pub(crate) use super::support::{JAMMY, NOW, PIPELINE, PROJECT, key, release_job, version};
@@ -44,6 +45,11 @@ pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) fn config(more: &str) -> Config {
     config_of_gitlab("status_token = \"STATUS_TOKEN\"", more)
 }
+
+/// Another project, with the same routes.
+pub(crate) const BUOY: u64 = 1002;
+pub(crate) const WITH_BUOY: &str =
+    "[[projects]]\nid = 1002\nnamespace_id = 71\nname = \"buoy\"\nwebhook_token = \"WEBHOOK_TOKEN_BUOY\"\n";
 
 /// A request that was sent, as far as tests look at it.
 #[derive(Clone, Debug)]
@@ -65,6 +71,8 @@ pub(crate) struct Host {
     sent: RefCell<Vec<Sent>>,
     pub(super) meanwhile: RefCell<Option<Meanwhile>>,
     orders: RefCell<Vec<String>>,
+    /// The record of another project. `None`: it does not answer.
+    pub(crate) other: RefCell<Option<Record<Database>>>,
     log: RefCell<Vec<String>>,
     /// Whether the secret with the signing key is set.
     pub(crate) has_key: Cell<bool>,
@@ -136,6 +144,13 @@ impl ProjectHost for Host {
         Err(Silent("nobody looks".to_owned()))
     }
 
+    async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
+        assert_eq!(project_id, BUOY, "its own record is not asked");
+        let other = self.other.borrow();
+        let other = other.as_ref().ok_or_else(|| Silent("it is away".to_owned()))?;
+        Ok(other.name_taken(names).expect("a working record"))
+    }
+
     fn secret(&self, name: &str) -> Result<Token, String> {
         match name {
             "EVENTS_TOKEN" => Ok(Token::new(EVENTS_TOKEN)),
@@ -144,8 +159,9 @@ impl ProjectHost for Host {
         }
     }
 
-    fn log(&self, line: &str) {
-        self.log.borrow_mut().push(line.to_owned());
+    fn write(&self, entry: &Entry<'_>) {
+        assert!(entry.work.is_some() && entry.project == Some(PROJECT), "nobody knows what it is about: {entry:?}");
+        self.log.borrow_mut().push(entry.line(self.now.get()));
     }
 }
 
@@ -206,6 +222,7 @@ impl Edge {
             sent: RefCell::default(),
             meanwhile: RefCell::default(),
             orders: RefCell::default(),
+            other: RefCell::default(),
             log: RefCell::default(),
             has_key: Cell::new(true),
         };
@@ -326,6 +343,7 @@ impl Edge {
     pub(crate) fn has_job(&self, id: u64, name: &str, status: &str) -> Value {
         let job = json!({
             "id": id, "name": release_job(name), "status": status, "started_at": (self.now() - MINUTE).to_string(),
+            "queued_duration": 0.25,
             "user": {"id": 7, "username": "mira"}, "pipeline": {"id": PIPELINE, "ref": "v1.2.0", "sha": "aa"},
         });
         self.answers(&format!("jobs/{id}"), 200, job.clone());

@@ -1,9 +1,12 @@
 //! An imported record does nothing, and nothing in it is signed, until somebody has compared and started it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use serde_json::{Value, json};
 use slipway_core::release::TargetState;
-use slipway_edge::{attest, heads};
+use slipway_edge::{attest, heads, notify};
 use slipway_ledger::{AUDIT_ROWS, Attested, End, Record, Sql as _, audit, rusqlite::Database};
 use slipway_wire::Digest;
 
@@ -113,10 +116,146 @@ fn a_job_that_began_before_an_imported_record_was_started_is_refused_when_it_ask
     }
 }
 
+/// A job of the package `one` that a runner took a minute ago, an hour after it was made, and changes to that.
+fn taken_by_a_runner(edge: &Edge, changes: &[(&str, Value)]) -> Value {
+    let mut job = edge.has_job(81, "one", "running");
+    job["created_at"] = json!((edge.now() - MINUTE * 61).to_string());
+    for (name, value) in changes {
+        job[*name] = value.clone();
+    }
+    edge.answers("jobs/81", 200, job.clone());
+    job
+}
+
+#[test]
+fn a_job_that_was_played_before_the_start_and_had_no_runner_until_after_it_approves_nothing() {
+    let minute = |number: u64| json!(60.0 * f64::from(u32::try_from(number).expect("few")));
+    let cases = [
+        // The start was two minutes ago, and a runner took it one minute ago.
+        (vec![("queued_duration", json!(0.5))], true),
+        (vec![("queued_duration", minute(2))], false),
+        (vec![("queued_duration", minute(40))], false),
+        // Nothing shows when it was played.
+        (vec![("queued_duration", Value::Null)], false),
+        (vec![("queued_duration", json!(-120.0))], false),
+        (vec![("started_at", json!("soon"))], false),
+        (vec![("queued_duration", json!(1e300))], false),
+    ];
+    for by_itself in [false, true] {
+        for (changes, approves) in &cases {
+            let edge = imported(Edge::new(""));
+            edge.passes(MINUTE);
+            starts(&edge);
+            edge.passes(MINUTE * 2);
+            taken_by_a_runner(&edge, changes);
+            if by_itself {
+                let denied = edge.asks(81, &["one"]).err().map(|denied| (denied.status, denied.kind));
+                assert_eq!(denied, (!approves).then_some((409, "before-import")), "{changes:?}");
+            } else {
+                edge.hears_of(81, "one");
+                edge.drives();
+            }
+            assert_eq!(edge.state("one") == TargetState::Approved, *approves, "{changes:?} {by_itself}");
+            assert_eq!(edge.audited("refused").len(), usize::from(!approves), "{changes:?}: {:?}", edge.audit());
+        }
+    }
+}
+
+#[test]
+fn a_job_that_was_made_after_the_start_was_played_after_it() {
+    let edge = imported(Edge::new(""));
+    edge.passes(MINUTE);
+    starts(&edge);
+    edge.passes(MINUTE * 2);
+    let made = json!((edge.now() - MINUTE).to_string());
+    taken_by_a_runner(
+        &edge,
+        &[
+            ("created_at", made),
+            ("status", json!("pending")),
+            ("started_at", Value::Null),
+            ("queued_duration", Value::Null),
+        ],
+    );
+    edge.hears_of(81, "one");
+    edge.drives();
+    assert_eq!(edge.state("one"), TargetState::Approved);
+}
+
+#[test]
+fn a_job_that_no_runner_has_taken_yet_is_judged_when_one_has() {
+    let edge = imported(Edge::new(""));
+    edge.passes(MINUTE);
+    starts(&edge);
+    edge.passes(MINUTE * 2);
+    let waits = [("status", json!("pending")), ("started_at", Value::Null), ("queued_duration", json!(3.5))];
+    taken_by_a_runner(&edge, &waits);
+    edge.hears_of(81, "one");
+    edge.drives();
+    assert_eq!((edge.state("one"), edge.audited("refused").len()), (TargetState::Staged, 0));
+    // The job asks, so a runner has it: GitLab's answer is behind.
+    let denied = edge.asks(81, &["one"]).expect_err("when it was played is not shown yet");
+    assert_eq!((denied.status, denied.kind), (503, "gitlab-behind"));
+    taken_by_a_runner(&edge, &[]);
+    edge.passes(MINUTE);
+    edge.drives();
+    assert_eq!(edge.state("one"), TargetState::Approved, "{:?}", edge.audit());
+}
+
 #[test]
 fn while_an_imported_record_waits_for_its_start_its_alarm_looks_into_nothing() {
     let edge = imported(Edge::new(""));
     edge.plays(81, "one");
     assert_eq!(edge.asked("/jobs/81"), 0);
     assert!(edge.now() == NOW && edge.record.is_stopped().expect("a switch"));
+}
+
+/// An import of the record begins, and the rows of its export come in: they are those that the record has.
+fn begins_to_be_imported(edge: &Edge) {
+    let begins = "INSERT INTO imports (one, id, head, began_by, began_at, is_whole, is_compared)
+                  VALUES (1, 'one', '{}', 'operator', 0, 0, 0)";
+    edge.record.sql().query(begins, &[]).expect("it begins");
+}
+
+#[test]
+fn an_import_that_begins_while_an_alarm_waits_for_gitlab_has_none_of_its_orders_handed_over() {
+    for imports in [false, true] {
+        let edge = Rc::new(Edge::new(""));
+        edge.hears_of(81, "one");
+        edge.has_job(82, "two", "running");
+        edge.meanwhile(move |edge| {
+            edge.asks(82, &["two"]).expect("it is approved");
+            if imports {
+                begins_to_be_imported(edge);
+            }
+        });
+        edge.drives();
+        assert_eq!(edge.asked("/jobs/81"), 1, "GitLab knows no such job");
+        assert_eq!(edge.record.dispatches().expect("rows").len(), usize::from(imports), "it stays where it was");
+    }
+}
+
+#[test]
+fn nobody_is_told_of_what_an_import_brings_nor_is_a_status_set_of_it() {
+    const RECEIVER: &str = "POST /slipway";
+    let listens = "[[events]]\nkinds = [\"complete\"]\nurl = \"https://hooks.example.com/slipway\"\nsigning_token = \"EVENTS_TOKEN\"";
+    for imports in ["no", "before", "while somebody is told"] {
+        let edge = Rc::new(Edge::new(listens));
+        edge.answers_to(RECEIVER, 204, json!({}));
+        for (job, name) in [(81, "one"), (82, "two")] {
+            edge.approves(job, name);
+            edge.reports(name, TargetState::Released);
+        }
+        edge.passes(MINUTE);
+        match imports {
+            "before" => begins_to_be_imported(&edge),
+            "while somebody is told" => edge.meanwhile(begins_to_be_imported),
+            _ => {}
+        }
+        let told = notify::tell(&edge.record, &edge.host, &edge.config).now_or_never().expect("nothing waits");
+        told.expect("a working record");
+        assert_eq!(edge.sent(RECEIVER).len(), usize::from(imports != "before"), "{imports}");
+        let statuses = edge.sent("POST /api/v4/projects/1001/statuses/aa").len();
+        assert_eq!(statuses > 0, imports == "no", "{imports}: {statuses}");
+    }
 }

@@ -757,11 +757,9 @@ fn quoted_all(names: &[String]) -> String {
 }
 
 fn select(table: &str, columns: &[String], order: &[String], which: &str) -> String {
-    let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
     // Whatever has no key of its own is ordered by all that it has, so that two exports of the same are the same.
-    let order: Vec<String> =
-        if order.is_empty() { columns.clone() } else { order.iter().map(|column| quoted(column)).collect() };
-    format!("SELECT {} FROM {}{which} ORDER BY {}", columns.join(", "), quoted(table), order.join(", "))
+    let order = quoted_all(if order.is_empty() { columns } else { order });
+    format!("SELECT {} FROM {}{which} ORDER BY {order}", quoted_all(columns), quoted(table))
 }
 
 fn push(lines: &mut String, table: &str, columns: &[String], row: &Row) -> Result<(), LedgerError> {

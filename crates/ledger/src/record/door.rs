@@ -7,7 +7,6 @@ use slipway_core::release::Version;
 use slipway_core::time::Timestamp;
 
 use super::{Event, LedgerError, Record};
-use crate::audit;
 use crate::sql::Sql;
 
 /// The same refusal is written once in this time, so that a job that asks in a loop fills no audit.
@@ -59,8 +58,7 @@ impl<S: Sql> Record<S> {
                 subject: subject.to_owned(),
                 details,
             };
-            audit::append(&self.0, &event)?;
-            Ok(())
+            self.append(&event)
         })
     }
 }

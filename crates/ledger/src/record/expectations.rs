@@ -12,6 +12,7 @@ use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
 use super::looks::{found_missing, still_to_be_said};
+use super::retention::StagedObject;
 use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, job_actor, named_cargo, named_target, parse, subject};
 use crate::sql::{Sql, SqlError, Value};
 
@@ -66,6 +67,8 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.0.atomically(|| {
+            // What is kept already changes nothing, and whoever is told that it is kept goes on.
+            self.is_no_import()?;
             if !expected.is_empty() {
                 self.expect_all(version, by, policy, maturity, expected, now)?;
             }
@@ -443,6 +446,33 @@ impl<S: Sql> Record<S> {
         rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 
+    /// The files that a job will be told to delete when it declares this one in place of others: what the package is declared
+    /// with now, and what has given way before, unless another release of the project needs it.
+    pub fn would_give_way(
+        &self,
+        version: &Version,
+        key: &Key,
+        file: &api::StagedFile,
+        now: Timestamp,
+    ) -> Result<Vec<StagedObject>, LedgerError> {
+        let Some((staging, under, new)) = self.to_be_staged(version, key, file)? else { return Ok(Vec::new()) };
+        let rows = self.0.query(
+            "SELECT filename, digest FROM packages WHERE version = ?1 AND key = ?2 AND digest IS NOT NULL
+             UNION SELECT filename, digest FROM replaced WHERE version = ?1 AND key = ?2",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
+        let mut objects = Vec::new();
+        for row in &rows {
+            let (cargo, digest): (Cargo, Digest) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
+            let stays = cargo.file().is_none() || cargo == new && digest == file.digest;
+            if stays || self.needed_by(version, key, cargo.as_str(), &digest, now)?.is_some() {
+                continue;
+            }
+            objects.push(StagedObject { staging: staging.clone(), cargo, digest, under: under.clone() });
+        }
+        Ok(objects)
+    }
+
     /// Where a file that is to be declared is looked for: the repository, the distro versions, and what it is called there.
     /// `None` when nobody expects it, or not such a file: declaring it says why.
     pub fn to_be_staged(
@@ -478,14 +508,27 @@ impl<S: Sql> Record<S> {
              WHERE version = ? AND key = ?",
             &[now.0.into(), version.as_str().into(), key.as_str().into()],
         )?;
+        let was_there = self.0.query(
+            "SELECT 1 FROM packages WHERE version = ? AND key = ? AND first_staged_at IS NOT NULL AND deleted_at IS NULL",
+            &[version.as_str().into(), key.as_str().into()],
+        )?;
         // Whatever was known of the old bytes says nothing of the new ones.
         self.0.query(
             "UPDATE packages SET first_staged_at = NULL, staged_at = NULL, deleted_at = NULL, unshown_since = NULL WHERE version = ? AND key = ?",
             &[version.as_str().into(), key.as_str().into()],
         )?;
         self.0.query(
-            "INSERT OR IGNORE INTO replaced (version, key, filename, digest) VALUES (?, ?, ?, ?)",
-            &[version.as_str().into(), key.as_str().into(), filename.into(), digest.to_string().into()],
+            "INSERT INTO replaced (version, key, filename, digest, since, was_there) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (version, key, filename, digest)
+             DO UPDATE SET since = ?5, was_there = ?6, looked_at = NULL, gone_at = NULL",
+            &[
+                version.as_str().into(),
+                key.as_str().into(),
+                filename.into(),
+                digest.to_string().into(),
+                now.0.into(),
+                i64::from(!was_there.is_empty()).into(),
+            ],
         )?;
         Ok(())
     }
@@ -609,7 +652,7 @@ impl<S: Sql> Record<S> {
                 Sight::Other(problem) => (absent, Some(problem.clone())),
             };
             // What expired can be staged again. While its deletion is on its way, what is seen of it says nothing.
-            let comes_back = before == TargetState::Expired && !self.is_being_deleted(version, key)?;
+            let comes_back = before == TargetState::Expired && !self.may_go(version, key)?;
             let waiting =
                 matches!(before, TargetState::Expected | TargetState::Staged | TargetState::Missing) || comes_back;
             let same = before == state

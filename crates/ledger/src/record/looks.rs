@@ -63,9 +63,11 @@ pub(super) fn still_to_be_said(
     Ok(problem.filter(|problem| before == TargetState::Staged && lost(problem)))
 }
 
-/// A target `t` that rests and is watched, with a package `p` that was declared: of a release `r` or an end since `?1`, or for as
+/// Every target `t` that rests and is watched, with a package `p` that was declared: of a release `r` or an end since `?1`, or for as
 /// long as it waits to be released. Somebody may delete a staged file on any day.
-const WATCHED: &str = "(t.state IN ('staged', 'missing') AND (r.closed_at IS NULL OR r.created_at > ?1)
+const WATCHED: &str = "FROM targets t
+    JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
+    WHERE (t.state IN ('staged', 'missing') AND (r.closed_at IS NULL OR r.created_at > ?1)
     OR t.state = 'released' AND r.created_at > ?1 OR t.state = 'expired' AND t.since > ?1)
     AND p.digest IS NOT NULL";
 
@@ -77,9 +79,7 @@ impl<S: Sql> Record<S> {
                 "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest,
                     CASE t.state WHEN 'released' THEN t.public_place ELSE p.staging_place END,
                     CASE t.state WHEN 'released' THEN t.public_repository ELSE p.staging_repository END
-             FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
-             JOIN releases r ON r.version = t.version
-             WHERE {WATCHED}
+             {WATCHED}
                AND (COALESCE(t.looked_at, t.since) <= CASE t.absent_looks WHEN 1 THEN MAX(?2, ?3) ELSE ?2 END
                  OR COALESCE(t.looked_at, t.since) > ?4)
              ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?5"
@@ -109,14 +109,7 @@ impl<S: Sql> Record<S> {
 
     /// How many targets rest and are watched.
     pub fn resting_count(&self, now: Timestamp) -> Result<u64, LedgerError> {
-        let rows = self.0.query(
-            &format!(
-                "SELECT COUNT(*) FROM targets t
-             JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
-             WHERE {WATCHED}"
-            ),
-            &[(now - WATCHED_FOR).0.into()],
-        )?;
+        let rows = self.0.query(&format!("SELECT COUNT(*) {WATCHED}"), &[(now - WATCHED_FOR).0.into()])?;
         Ok(rows.first().map_or(Ok(0), |row| row.natural(0))?)
     }
 
@@ -127,9 +120,7 @@ impl<S: Sql> Record<S> {
         let rows = self.0.query(
             &format!(
                 "SELECT MIN(COALESCE(t.looked_at, t.since) + CASE t.absent_looks WHEN 1 THEN MIN(?2, ?3) ELSE ?2 END)
-             FROM targets t
-             JOIN packages p ON p.version = t.version AND p.key = t.key JOIN releases r ON r.version = t.version
-             WHERE {WATCHED}"
+             {WATCHED}"
             ),
             &[(now - WATCHED_FOR).0.into(), ms(again).into(), ms(SECOND_LOOK).into()],
         )?;
@@ -167,7 +158,7 @@ impl<S: Sql> Record<S> {
                 // What was deleted and is there is staged again: a list was behind when it was called gone, or somebody has put
                 // it back. Of what is on its way out, and of other bytes under the name, this says nothing.
                 (TargetState::Expired, Seen::Digest(found)) if found == digest => {
-                    if self.is_being_deleted(version, key)? {
+                    if self.may_go(version, key)? {
                         return Ok(false);
                     }
                     (TargetState::Staged, None)

@@ -15,22 +15,23 @@ const PACE: [(Duration, Duration); 3] = [
     (Duration::from_hours(14 * 24), Duration::from_hours(1)),
 ];
 
+/// How long it waits after that. What is staged stays so until it is released or given up, and its job can be played on any day.
+const AT_REST: Duration = Duration::from_hours(6);
+
 /// Releases that were begun before are not looked through at all.
 const OPEN_FOR: Duration = Duration::from_hours(60 * 24);
 
 impl<S: Sql> Record<S> {
-    /// Pipelines with something to release, and when each is to be read again. What nothing has happened to for two weeks
-    /// is not read any more: staging keeps its packages no longer.
+    /// Pipelines with something to release, and when each is to be read again.
     fn awaiting(&self, now: Timestamp) -> Result<Vec<(u64, Timestamp)>, LedgerError> {
-        let [.., (longest, _)] = PACE;
         let rows = self.0.query(
             "SELECT p.pipeline_id, MAX(t.since), r.at FROM packages p
              JOIN releases e ON e.version = p.version AND e.created_at > ?
              JOIN targets t ON t.version = p.version AND t.key = p.key
              LEFT JOIN read_pipelines r ON r.id = p.pipeline_id
              GROUP BY p.pipeline_id
-             HAVING MAX(t.state IN ('staged', 'failed', 'conflict')) = 1 AND MAX(t.since) > ?",
-            &[(now - OPEN_FOR).0.into(), (now - longest).0.into()],
+             HAVING MAX(t.state IN ('staged', 'failed', 'conflict')) = 1",
+            &[(now - OPEN_FOR).0.into()],
         )?;
         rows.iter()
             .map(|row| {
@@ -43,7 +44,7 @@ impl<S: Sql> Record<S> {
                     _ => changed,
                 };
                 let age = read.since(changed);
-                let pace = PACE.iter().find(|(until, _)| age < *until).map_or(longest, |(_, pace)| *pace);
+                let pace = PACE.iter().find(|(until, _)| age < *until).map_or(AT_REST, |(_, pace)| *pace);
                 Ok((row.natural(0)?, read + pace))
             })
             .collect()

@@ -2,10 +2,12 @@
 
 mod approvals;
 mod attestations;
+mod closing;
 mod copies;
 mod door;
 mod expectations;
 mod gates;
+mod giving_way;
 mod hints;
 mod looks;
 mod lost;
@@ -25,6 +27,7 @@ mod withdrawals;
 pub use copies::{AUDIT_ROWS, DeclaredTarget, End, EndedByImport, Head as ExportHead, Imported, NotImported};
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};
+pub use giving_way::GivingWay;
 pub use hints::{Kept, Named};
 pub use looks::Watched;
 pub use measured::Measured;
@@ -33,7 +36,7 @@ pub use reading::Sent;
 pub use retention::{Behind, Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
 pub use runs::Reached;
 pub use statuses::DueStatus;
-pub use withdrawals::TakenBack;
+pub use withdrawals::{NameTaken, PublicName, TakenBack};
 #[cfg(test)]
 mod tests;
 
@@ -272,6 +275,9 @@ pub enum LedgerError {
         /// The package.
         key: Key,
     },
+    /// The record is being made of an export, and nothing else is written into it.
+    #[error("this project's record is being imported; try again when that has ended")]
+    Importing,
     /// What was built is not what the plan expects.
     #[error("{0}")]
     OtherFile(String),
@@ -290,7 +296,12 @@ impl LedgerError {
     pub fn is_refusal(&self) -> bool {
         !matches!(
             self,
-            Self::Sql(_) | Self::Json(_) | Self::Unknown(_) | Self::NoRelease { .. } | Self::NoTarget { .. }
+            Self::Sql(_)
+                | Self::Json(_)
+                | Self::Unknown(_)
+                | Self::Importing
+                | Self::NoRelease { .. }
+                | Self::NoTarget { .. }
         )
     }
 }
@@ -433,8 +444,20 @@ impl<S: Sql> Record<S> {
             subject: subject.to_owned(),
             details: details.to_string(),
         };
-        audit::append(&self.0, &event)?;
+        self.append(&event)?;
         self.bump(version)
+    }
+
+    /// Adds a row to the audit. While the record is being made of an export, that has no rows but the export's: whoever was let
+    /// in before, and has waited for somebody since, changes nothing, since whatever they write belongs to neither record.
+    fn append(&self, event: &Event) -> Result<(), LedgerError> {
+        self.is_no_import()?;
+        audit::append(&self.0, event)?;
+        Ok(())
+    }
+
+    fn is_no_import(&self) -> Result<(), LedgerError> {
+        if self.is_being_imported()? { Err(LedgerError::Importing) } else { Ok(()) }
     }
 
     /// Something of a release has changed that is not recorded, such as the bytes sent: those who follow it look again.

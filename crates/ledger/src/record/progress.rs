@@ -3,14 +3,25 @@
 use std::collections::BTreeMap;
 
 use slipway_core::api::Attempt;
+use slipway_core::cargo::tag_of;
 use slipway_core::promotion::Order;
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::report::Report;
+use slipway_core::store::Floated;
 use slipway_core::time::Timestamp;
 use slipway_wire::{Digest, Planted, planted};
 
 use super::{LedgerError, Record, named_target, parse, subject};
 use crate::sql::{Sql, Value};
+
+/// Adds the floating tags that were set, or taken away, to a row's details. An image's row says so, too, where there were none:
+/// a row that does not is older than this.
+pub(super) fn floated(details: &mut serde_json::Value, target: &str, floating: &[Floated]) {
+    let is_told = tag_of(target).is_some() || !floating.is_empty();
+    if let (true, Some(details)) = (is_told, details.as_object_mut()) {
+        details.insert("floating".to_owned(), serde_json::json!(floating));
+    }
+}
 
 impl<S: Sql> Record<S> {
     /// Takes over what a package's object saw of a target; whether that changed anything. A report of an older approval is
@@ -79,10 +90,13 @@ impl<S: Sql> Record<S> {
             }
             let code = report.problem.as_ref().map(|problem| problem.code.as_str());
             let (word, name) = named_target(&report.distro);
-            let details = serde_json::json!({
+            let mut details = serde_json::json!({
                 (word): name, "approval": approval, "digest": digest, "before": before.code(), "problem": code,
                 "outside": report.outside,
             });
+            if report.state != TargetState::Releasing {
+                floated(&mut details, &report.distro, &report.floating);
+            }
             // In the audit only a person approves.
             let action = if report.state == TargetState::Approved { "waits" } else { report.state.code() };
             self.change(version, "edge", action, &subject(version, key), &details, now)?;

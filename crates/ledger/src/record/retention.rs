@@ -92,6 +92,8 @@ pub struct Removal {
     pub gone_at: Option<Timestamp>,
     /// The number of the run that began it.
     pub run: u64,
+    /// What was to go with it, of an image. Once that is gone nothing else leads there.
+    pub parts: Vec<Digest>,
 }
 
 /// What a look after a deletion showed.
@@ -305,7 +307,7 @@ impl<S: Sql> Record<S> {
 
     /// Whether a release has ended, and since when; of one that has not, when anything happened to it last. That staging has
     /// forgotten a part of it is no news: the rest would be young again, and stay.
-    fn ending(&self, version: &Version) -> Result<Ending, LedgerError> {
+    pub(super) fn ending(&self, version: &Version) -> Result<Ending, LedgerError> {
         let rows = self.0.query(
             "SELECT r.closed_at,
                 COALESCE(MIN(t.state IN ('released', 'skipped', 'withdrawn')), 0),
@@ -606,13 +608,51 @@ impl<S: Sql> Record<S> {
         Ok(!rows.is_empty())
     }
 
+    /// Whether another release has given up this file under a name that the package has, for other bytes that were not seen
+    /// under all names yet: the job that was told so deletes it, whoever has it by then.
+    pub(super) fn gives_way_elsewhere(
+        &self,
+        version: &Version,
+        key: &Key,
+        site: &Site,
+        cargo: &Cargo,
+        digest: &Digest,
+    ) -> Result<bool, LedgerError> {
+        let rows = self.0.query(
+            "SELECT 1 FROM replaced r JOIN packages q ON q.version = r.version AND q.key = r.key
+             WHERE r.filename = ?3 AND r.digest = ?4 AND instr(r.filename, '/') = 0
+             AND q.staging_place = ?1 AND q.staging_repository = ?2 AND q.version <> ?5
+             AND NOT (q.filename = r.filename AND q.digest = r.digest)
+             AND EXISTS (SELECT 1 FROM targets t WHERE t.version = q.version AND t.key = q.key AND t.state = 'expected')
+             AND EXISTS (SELECT 1 FROM targets t JOIN targets own ON own.distro = t.distro
+                WHERE t.version = q.version AND t.key = q.key AND own.version = ?5 AND own.key = ?6) LIMIT 1",
+            &[
+                site.place.as_str().into(),
+                site.repository.as_str().into(),
+                cargo.as_str().into(),
+                digest.to_string().into(),
+                version.as_str().into(),
+                key.as_str().into(),
+            ],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Whether the bytes of a package may go at any moment: their deletion is on its way, or a job of another release deletes
+    /// them.
+    pub(super) fn may_go(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
+        let Some(Staged { filename, digest, staging, .. }) = self.staged(version, key)? else { return Ok(false) };
+        Ok(self.is_removed(version, key, &staging, &filename, &digest)?
+            || self.gives_way_elsewhere(version, key, &staging, &filename, &digest)?)
+    }
+
     /// Whether a deletion of a package's file is on its way, for this package or for another that has it too.
     pub fn is_being_deleted(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
         let Some(Staged { filename, digest, staging, .. }) = self.staged(version, key)? else { return Ok(false) };
         self.is_removed(version, key, &staging, &filename, &digest)
     }
 
-    /// Whether a deletion of a file is on its way that a package is to be declared with.
+    /// Whether a deletion of a file is on its way that a package is to be declared with, or a job of another release deletes it.
     pub(super) fn is_file_being_deleted(
         &self,
         version: &Version,
@@ -623,7 +663,8 @@ impl<S: Sql> Record<S> {
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         self.end_loans(now)?;
-        self.is_removed(version, key, site, cargo, digest)
+        Ok(self.is_removed(version, key, site, cargo, digest)?
+            || self.gives_way_elsewhere(version, key, site, cargo, digest)?)
     }
 
     /// Whether a deletion is on its way of this file under a name that the package has.
@@ -709,7 +750,8 @@ impl<S: Sql> Record<S> {
     // ---- deleting ----
 
     /// A deletion begins now, if nothing that the record knows speaks against it, for this package or for another that has
-    /// the same file. What was staged and not released is expired from here on, so nobody releases it.
+    /// the same file. What was staged and not released is expired from here on, so nobody releases it. `parts` go with it, and
+    /// are written down before any of them does.
     #[allow(clippy::too_many_arguments, reason = "what is deleted, and all that speaks for or against it")]
     pub fn begin_removal(
         &self,
@@ -717,6 +759,7 @@ impl<S: Sql> Record<S> {
         project: &Project,
         of: &Resting,
         sights: &Sights,
+        parts: &[Digest],
         now: Timestamp,
     ) -> Result<Result<Vec<Removal>, Decision>, LedgerError> {
         self.0.atomically(|| {
@@ -743,6 +786,7 @@ impl<S: Sql> Record<S> {
             let (mut removals, run) = (Vec::new(), self.run_number()?);
             for under in &current.under {
                 let id = self.insert_removal(&current.object(), under, Some((&of.version, &of.key)), now, None)?;
+                self.0.query("UPDATE removals SET parts = ? WHERE id = ?", &[written(parts).into(), id.into()])?;
                 let Resting { version, key, staging, cargo, digest, .. } = current.clone();
                 removals.push(Removal {
                     id,
@@ -756,6 +800,7 @@ impl<S: Sql> Record<S> {
                     look_at: now + UNANSWERED,
                     gone_at: None,
                     run,
+                    parts: parts.to_vec(),
                 });
             }
             for (version, key) in self.holders(&current.object())? {
@@ -823,7 +868,7 @@ impl<S: Sql> Record<S> {
     /// Deletions that are on their way for this project.
     pub fn removals(&self) -> Result<Vec<Removal>, LedgerError> {
         let rows = self.0.query(
-            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at, look_at, gone_at, run
+            "SELECT id, version, key, place, repository, cargo, under, digest, begun_at, look_at, gone_at, run, parts
              FROM removals WHERE version IS NOT NULL ORDER BY id",
             &[],
         )?;
@@ -842,9 +887,53 @@ impl<S: Sql> Record<S> {
                     look_at: row.integer_or_null(9)?.map_or(begun_at + UNANSWERED, Timestamp),
                     gone_at: row.integer_or_null(10)?.map(Timestamp),
                     run: row.natural_or_null(11)?.unwrap_or_default(),
+                    parts: row
+                        .text_or_null(12)?
+                        .unwrap_or_default()
+                        .split_whitespace()
+                        .map(parse)
+                        .collect::<Result<_, _>>()?,
                 })
             })
             .collect()
+    }
+
+    /// What was to go with an image and is not to be waited for any more is crossed out: only these parts are left.
+    pub fn parts_left(&self, removal: &Removal, parts: &[Digest]) -> Result<(), LedgerError> {
+        self.0.query("UPDATE removals SET parts = ? WHERE id = ?", &[written(parts).into(), removal.id.into()])?;
+        Ok(())
+    }
+
+    /// A package that is due is not deleted, since something else needs it: it waits again as one that was just marked, and
+    /// keeps no other from its turn until then.
+    pub fn wait_again(
+        &self,
+        of: &Resting,
+        keep: &Keep,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let Resting { version, key, digest, .. } = of;
+        self.0.atomically(|| {
+            let counted = u64::try_from(self.retention_clock()?.1.as_millis()).unwrap_or(u64::MAX);
+            let waits = self.0.query(
+                "UPDATE retention SET counted = ?, expires_at = ? WHERE version = ? AND key = ? AND digest = ?
+                 AND stage = 'marked' RETURNING key",
+                &[
+                    counted.into(),
+                    expires_at.0.into(),
+                    version.as_str().into(),
+                    key.as_str().into(),
+                    digest.to_string().into(),
+                ],
+            )?;
+            if waits.is_empty() {
+                return Ok(false);
+            }
+            let details = serde_json::json!({ "reason": keep.code(), "why": keep.to_string(), "digest": digest });
+            self.change(version, "edge", "not-deleted", &subject(version, key), &details, now)?;
+            Ok(true)
+        })
     }
 
     /// A deletion is looked at again then, and since when staging has not shown what is deleted.
@@ -1056,59 +1145,6 @@ impl<S: Sql> Record<S> {
         Ok(kept)
     }
 
-    /// A later release of the same series that is complete and has a higher version: then this one may as well be given up. `None` for one that has
-    /// ended itself.
-    pub fn superseded_by(&self, version: &Version) -> Result<Option<Version>, LedgerError> {
-        let Some((series, last)) = series(version) else { return Ok(None) };
-        if !matches!(self.ending(version)?, Ending::Open(_)) {
-            return Ok(None);
-        }
-        let rows = self.0.query(
-            "SELECT r.version FROM releases r JOIN releases own ON own.version = ?1
-             WHERE r.version <> ?1 AND r.created_at > own.created_at AND r.maturity IN ('final', own.maturity)
-             AND EXISTS (SELECT 1 FROM targets t WHERE t.version = r.version AND t.state = 'released')
-             AND NOT EXISTS (SELECT 1 FROM targets t WHERE t.version = r.version AND t.state NOT IN ('released', 'skipped', 'withdrawn'))
-             ORDER BY r.created_at DESC LIMIT 20",
-            &[version.as_str().into()],
-        )?;
-        for row in &rows {
-            let other: Version = parse(row.text(0)?)?;
-            let Some((others_series, others_last)) = self::series(&other) else { continue };
-            // One that is planned later may be lower: somebody builds an old one again.
-            let is_higher = match others_last.cmp(&last) {
-                Ordering::Less => false,
-                Ordering::Equal => self.ships_higher(&other, version)?,
-                Ordering::Greater => true,
-            };
-            if others_series == series && is_higher {
-                return Ok(Some(other));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether a release has a higher version of something than another, as the machines see it that install it, and of
-    /// nothing a lower one.
-    fn ships_higher(&self, version: &Version, than: &Version) -> Result<bool, LedgerError> {
-        let rows = self.0.query(
-            "SELECT o.key, o.filename, t.filename FROM packages o JOIN packages t ON t.key = o.key
-             WHERE o.version = ? AND t.version = ? AND o.filename IS NOT NULL AND t.filename IS NOT NULL",
-            &[version.as_str().into(), than.as_str().into()],
-        )?;
-        let mut is_higher = false;
-        for row in &rows {
-            let key = parse(row.text(0)?)?;
-            let one = self.shipped(version, &key, row.text(1)?, None)?;
-            let other = self.shipped(than, &key, row.text(2)?, None)?;
-            match one.zip(other).and_then(|(one, other)| one.compare(&other)) {
-                Some(Ordering::Less) => return Ok(false),
-                Some(Ordering::Greater) => is_higher = true,
-                Some(Ordering::Equal) | None => {}
-            }
-        }
-        Ok(is_higher)
-    }
-
     // ---- staged bytes ----
 
     /// How many bytes staging has of this project, by place.
@@ -1123,11 +1159,9 @@ impl<S: Sql> Record<S> {
     }
 }
 
-/// The numbers of a version before its last, and that: `17.3` and `1` of `17.3.1-rc1`.
-fn series(version: &Version) -> Option<(Vec<u64>, u64)> {
-    let number = version.as_str().split(|letter: char| !letter.is_ascii_digit() && letter != '.').next()?;
-    let numbers = number.split('.').map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
-    numbers.split_last().map(|(last, series)| (series.to_vec(), *last))
+/// Digests as a column has them.
+fn written(parts: &[Digest]) -> String {
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 impl Removal {

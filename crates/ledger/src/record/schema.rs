@@ -407,6 +407,22 @@ const NUMBERED_RUNS: &[&str] = &[
     "ALTER TABLE removals ADD COLUMN run INTEGER",
 ];
 
+/// A way to the audit's rows that tell of deletions, which are counted.
+const COUNTED: &[&str] =
+    &["CREATE INDEX deletions_in_audit ON audit (action) WHERE action IN ('deleted', 'not-deleted')"];
+
+/// What was to go with an image whose deletion is on its way.
+const PARTS_OF_IMAGES: &[&str] = &["ALTER TABLE removals ADD COLUMN parts TEXT"];
+
+/// Since when a file that gave way is looked for in staging, as long as nobody knows what became of it; when it was looked
+/// for last, whether it was there, and since when it is not.
+const SEEN_TO_GIVE_WAY: &[&str] = &[
+    "ALTER TABLE replaced ADD COLUMN since INTEGER",
+    "ALTER TABLE replaced ADD COLUMN looked_at INTEGER",
+    "ALTER TABLE replaced ADD COLUMN was_there INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE replaced ADD COLUMN gone_at INTEGER",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -429,4 +445,7 @@ pub(super) const STEPS: &[&[&str]] = &[
     STARTED_IMPORTS,
     RUNS,
     NUMBERED_RUNS,
+    COUNTED,
+    PARTS_OF_IMAGES,
+    SEEN_TO_GIVE_WAY,
 ];

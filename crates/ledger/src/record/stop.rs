@@ -7,7 +7,6 @@ use slipway_core::stop::{Scope, Stopped, Word};
 use slipway_core::time::Timestamp;
 
 use super::{Event, LedgerError, Record};
-use crate::audit;
 use crate::sql::{Row, Sql};
 
 impl<S: Sql> Record<S> {
@@ -125,7 +124,7 @@ impl<S: Sql> Record<S> {
             subject: scope.word().to_owned(),
             details: serde_json::json!({ "reason": why }).to_string(),
         };
-        audit::append(&self.0, &event)?;
+        self.append(&event)?;
         self.0.query("UPDATE releases SET sequence = sequence + 1", &[])?;
         Ok(())
     }

@@ -22,7 +22,7 @@ use slipway_wire::Digest;
 
 use super::looks::{WATCHED_FOR, Watched};
 use super::{LedgerError, Record, named_cargo, named_target, parse, subject};
-use crate::audit::{self, Event};
+use crate::audit::Event;
 use crate::sql::{Row, Sql};
 
 /// How old a target's last look must be for a page to count as the next one: what is written costs.
@@ -238,17 +238,42 @@ impl<S: Sql> Record<S> {
         details: &serde_json::Value,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
+        self.once(actor, "adopted", site, details, now)
+    }
+
+    /// Strangers that counted as known since a restore are strangers again.
+    pub fn recalled(
+        &self,
+        site: &Site,
+        actor: &str,
+        details: &serde_json::Value,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.once(actor, "recalled", site, details, now)
+    }
+
+    /// A row of a repository, unless its last one of either kind says the same: a word is sent twice when its answer was lost.
+    fn once(
+        &self,
+        actor: &str,
+        action: &str,
+        site: &Site,
+        details: &serde_json::Value,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         self.0.atomically(|| {
-            // A word that was sent twice, since its answer was lost.
             let last = self.0.query(
-                "SELECT details FROM audit WHERE action = 'adopted' AND subject = ? ORDER BY sequence DESC LIMIT 1",
+                "SELECT action, details FROM audit WHERE action IN ('adopted', 'recalled') AND subject = ?
+                 ORDER BY sequence DESC LIMIT 1",
                 &[site_subject(site).into()],
             )?;
             let text = details.to_string();
-            if last.first().map(|row| row.text(0)).transpose()? == Some(text.as_str()) {
+            if let Some(last) = last.first()
+                && (last.text(0)?, last.text(1)?) == (action, text.as_str())
+            {
                 return Ok(());
             }
-            self.sweep_row(actor, "adopted", site, details, now)
+            self.sweep_row(actor, action, site, details, now)
         })
     }
 
@@ -267,8 +292,7 @@ impl<S: Sql> Record<S> {
             subject: site_subject(site),
             details: details.to_string(),
         };
-        audit::append(&self.0, &event)?;
-        Ok(())
+        self.append(&event)
     }
 }
 

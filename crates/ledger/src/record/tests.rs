@@ -12,6 +12,7 @@ use slipway_core::release::{Key, Maturity, TargetState, Version};
 use slipway_core::report::{Report, skipped};
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
+use slipway_core::store::Floated;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
@@ -675,6 +676,37 @@ fn every_target_has_its_own_history() {
     }
     assert_eq!(record.attempts(&version(), &key(), JAMMY).expect("rows"), [attempt(1), attempt(2)]);
     assert_eq!(record.attempts(&version(), &key(), "ubuntu/noble").expect("rows"), []);
+}
+
+#[test]
+fn a_row_has_the_floating_tags_that_were_set_with_its_image() {
+    let moves = vec![
+        Floated { tag: "latest".to_owned(), before: Some(Digest::of(b"older")), after: Some(Digest::of(b"deb")) },
+        Floated { tag: "17.3".to_owned(), before: None, after: Some(Digest::of(b"deb")) },
+    ];
+    let (older, own) = (Digest::of(b"older").to_string(), Digest::of(b"deb").to_string());
+    let expected = serde_json::json!([
+        { "tag": "latest", "before": older, "after": own },
+        { "tag": "17.3", "before": null, "after": own },
+    ]);
+    // Also where the image itself is not released in the end, or waits in the middle, for a stop to end.
+    for ended in [TargetState::Released, TargetState::Failed, TargetState::Approved] {
+        for (floating, expected) in [(moves.clone(), expected.clone()), (Vec::new(), serde_json::Value::Null)] {
+            let record = record();
+            stage(&record);
+            assert_eq!(ask(&record), Ok(true));
+            report(&record, 1, TargetState::Releasing);
+            let problem =
+                (ended == TargetState::Approved).then(|| Code::Stopped.problem("why", Visible::Unknown, None));
+            let told = Report { floating, problem, ..Report::of(JAMMY, ended) };
+            record.settle(&version(), &key(), 1, &told, &Digest::of(b"deb"), NOW).expect("a report");
+            let row = entries(record.sql(), 1, 100).expect("rows").pop().expect("a row");
+            let action = if ended == TargetState::Approved { "waits" } else { ended.code() };
+            assert_eq!(row.event.action, action);
+            let details: serde_json::Value = serde_json::from_str(&row.event.details).expect("JSON");
+            assert_eq!(details["floating"], expected);
+        }
+    }
 }
 
 #[test]

@@ -17,8 +17,13 @@ use slipway_core::time::Timestamp;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 use slipway_wire::Digest;
 
+use super::progress::floated;
 use super::{LedgerError, Record, coded, named_target, parse, subject};
 use crate::sql::{Row, Sql, Value};
+
+/// Of a withdrawal `w`: it has failed, and its bytes were seen to be public all the same. Where that was not seen, they may be
+/// gone, and are not given back.
+const NOTHING_TAKEN: &str = "w.state = 'not_withdrawn' AND json_extract(w.problem, '$.public') IS 'done'";
 
 /// What somebody wants taken back.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +34,47 @@ pub struct TakenBack<'a> {
     pub targets: &'a [(Key, String)],
     /// Whether other releases that have the same public may lose it, too.
     pub shared: bool,
+}
+
+/// A name in a public place, and the bytes that are to have it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PublicName {
+    /// Where.
+    pub public: Site,
+    /// The target, by the text form of its name.
+    pub distro: String,
+    /// The file, or the image.
+    pub cargo: Cargo,
+    /// The bytes.
+    pub digest: Digest,
+}
+
+/// A name that no release gets any more.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct NameTaken {
+    /// The name, and who asked for it.
+    pub name: PublicName,
+    /// The release that had it.
+    pub of: Version,
+    /// The bytes that had it.
+    pub digest: Digest,
+    /// Whether they were taken back.
+    pub was_taken_back: bool,
+}
+
+impl NameTaken {
+    /// Why, in words. `of`: how those who read it call the release that had it.
+    pub fn why(&self, of: &str) -> String {
+        let Self { name: PublicName { public, distro, cargo, digest: wanted }, digest, was_taken_back, .. } = self;
+        let (repository, name) = (&public.repository, tag_of(distro).unwrap_or(cargo.as_str()));
+        match (was_taken_back, digest == wanted) {
+            (true, true) => format!("`{name}` of {repository} was taken back in {of}"),
+            (true, false) => {
+                format!("`{name}` of {repository} had other bytes in {of}, {digest}, which were taken back")
+            }
+            (false, _) => format!("`{name}` of {repository} had other bytes in {of}, {digest}, which were released"),
+        }
+    }
 }
 
 impl<S: Sql> Record<S> {
@@ -304,7 +350,9 @@ impl<S: Sql> Record<S> {
             )?;
             let (word, name) = named_target(distro);
             let code = seen.problem.as_ref().map(|problem| problem.code.as_str());
-            let details = serde_json::json!({ (word): name, "digest": digest, "notes": seen.notes, "problem": code });
+            let mut details =
+                serde_json::json!({ (word): name, "digest": digest, "notes": seen.notes, "problem": code });
+            floated(&mut details, distro, &seen.floating);
             match seen.state {
                 WithdrawalState::UnderWay => self.bump(version)?,
                 WithdrawalState::Withdrawn => {
@@ -362,19 +410,17 @@ impl<S: Sql> Record<S> {
     /// not want the rest to follow.
     pub fn why_withdrawn(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
         let own = self.0.query(
-            "SELECT w.distro FROM withdrawals w JOIN packages p ON p.version = w.version AND p.key = w.key
-             WHERE w.version = ? AND w.key = ? AND w.digest = p.digest AND w.state <> 'not_withdrawn' ORDER BY w.id LIMIT 1",
+            &format!(
+                "SELECT w.distro FROM withdrawals w JOIN packages p ON p.version = w.version AND p.key = w.key
+                 WHERE w.version = ? AND w.key = ? AND w.digest = p.digest AND NOT ({NOTHING_TAKEN}) ORDER BY w.id LIMIT 1"
+            ),
             &[version.as_str().into(), key.as_str().into()],
         )?;
         own.first().map(|row| Ok(format!("it was released for {} and taken back", row.text(0)?))).transpose()
     }
 
-    /// Why a package is never released where its targets are: one of their names there was taken back, whatever bytes had it,
-    /// or is that of other bytes that were released.
-    ///
-    /// Both tables are asked. Of a file that somebody has deleted at the server by hand, and of one whose withdrawal a restored
-    /// record does not know, it is known here only that it was released; and the public place has nothing under its name.
-    pub fn why_name_taken(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
+    /// The names that a package has, or would have, in public.
+    pub fn public_names(&self, version: &Version, key: &Key) -> Result<Vec<PublicName>, LedgerError> {
         let rows = self.0.query(
             "SELECT t.distro, t.public_place, t.public_repository, p.filename, p.digest
              FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
@@ -382,56 +428,78 @@ impl<S: Sql> Record<S> {
              AND t.state <> 'skipped' ORDER BY t.distro",
             &[version.as_str().into(), key.as_str().into()],
         )?;
-        for row in &rows {
-            if let Some(why) = self.who_had_the_name(version, key, row)? {
-                return Ok(Some(why));
+        rows.iter()
+            .map(|row| {
+                Ok(PublicName {
+                    distro: row.text(0)?.to_owned(),
+                    public: Site { place: row.text(1)?.to_owned(), repository: row.text(2)?.to_owned() },
+                    cargo: parse(row.text(3)?)?,
+                    digest: parse(row.text(4)?)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Why a package is never released where its targets are: one of their names there was taken back, whatever bytes had it,
+    /// or is that of other bytes that were released.
+    pub fn why_name_taken(&self, version: &Version, key: &Key) -> Result<Option<String>, LedgerError> {
+        for name in self.public_names(version, key)? {
+            if let Some(taken) = self.who_had(&name, Some((version, key)))? {
+                return Ok(Some(taken.why(taken.of.as_str())));
             }
         }
         Ok(None)
     }
 
-    /// The same of one target: its name, place and repository, and the file and digest of its package.
-    fn who_had_the_name(&self, version: &Version, key: &Key, target: &Row) -> Result<Option<String>, LedgerError> {
-        let (distro, repository, cargo): (_, _, Cargo) = (target.text(0)?, target.text(2)?, parse(target.text(3)?)?);
+    /// Which of the names that another project's package would have is taken by what this one has released or taken back.
+    pub fn name_taken(&self, names: &[PublicName]) -> Result<Option<NameTaken>, LedgerError> {
+        for name in names {
+            if let Some(taken) = self.who_had(name, None)? {
+                return Ok(Some(taken));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same of one name, and of all packages but its own.
+    ///
+    /// Both tables are asked. Of a file that somebody has deleted at the server by hand, and of one whose withdrawal a restored
+    /// record does not know, it is known here only that it was released; and the public place has nothing under its name.
+    fn who_had(&self, name: &PublicName, own: Option<(&Version, &Key)>) -> Result<Option<NameTaken>, LedgerError> {
         let at: [Value; 7] = [
-            target.text(1)?.into(),
-            repository.into(),
-            distro.into(),
+            name.public.place.as_str().into(),
+            name.public.repository.as_str().into(),
+            name.distro.as_str().into(),
             // An image has its tag for a name, wherever it was staged.
-            cargo.file().map(|file| file.as_str().to_owned()).into(),
-            target.text(4)?.into(),
-            version.as_str().into(),
-            key.as_str().into(),
+            name.cargo.file().map(|file| file.as_str().to_owned()).into(),
+            name.digest.to_string().into(),
+            own.map(|(version, _)| version.to_string()).into(),
+            own.map(|(_, key)| key.to_string()).into(),
         ];
-        let name = tag_of(distro).unwrap_or(cargo.as_str());
+        let taken = |row: &Row, was_taken_back| {
+            let (of, digest) = (parse(row.text(0)?)?, parse(row.text(1)?)?);
+            Ok(NameTaken { name: name.clone(), of, digest, was_taken_back })
+        };
         let withdrawn = self.0.query(
-            "SELECT version, digest, digest = ?5 FROM withdrawals
-             WHERE place = ?1 AND repository = ?2 AND distro = ?3 AND (?4 IS NULL OR filename = ?4)
-             AND (digest <> ?5 OR state <> 'not_withdrawn') ORDER BY id LIMIT 1",
+            &format!(
+                "SELECT w.version, w.digest FROM withdrawals w
+                 WHERE w.place = ?1 AND w.repository = ?2 AND w.distro = ?3 AND (?4 IS NULL OR w.filename = ?4)
+                 AND (w.digest <> ?5 OR NOT ({NOTHING_TAKEN})) ORDER BY w.id LIMIT 1"
+            ),
             at.get(..5).unwrap_or_default(),
         )?;
         if let Some(row) = withdrawn.first() {
-            let (of, digest) = (row.text(0)?, row.text(1)?);
-            return Ok(Some(match row.integer(2)? {
-                0 => format!("`{name}` of {repository} had other bytes in {of}, {digest}, which were taken back"),
-                _ => format!("`{name}` of {repository} was taken back in {of}"),
-            }));
+            return taken(row, true).map(Some);
         }
         let released = self.0.query(
             "SELECT t.version, p.digest FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
              WHERE t.public_place = ?1 AND t.public_repository = ?2 AND t.distro = ?3 AND (?4 IS NULL OR p.filename = ?4)
-             AND t.state IN ('released', 'withdrawn') AND p.digest <> ?5 AND NOT (t.version = ?6 AND t.key = ?7)
+             AND t.state IN ('released', 'withdrawn') AND p.digest <> ?5
+             AND (?6 IS NULL OR NOT (t.version = ?6 AND t.key = ?7))
              ORDER BY t.version LIMIT 1",
             &at,
         )?;
-        let why = |row: &Row| {
-            Ok(format!(
-                "`{name}` of {repository} had other bytes in {}, {}, which were released",
-                row.text(0)?,
-                row.text(1)?
-            ))
-        };
-        released.first().map(why).transpose()
+        released.first().map(|row| taken(row, false)).transpose()
     }
 
     /// Either of the two.

@@ -91,6 +91,7 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/projects/{project}/policy", Right::Read),
     row("GET", "/api/v1/projects/{project}/audit", Right::Read),
     row("GET", "/api/v1/projects/{project}/strangers", Right::Read),
+    row("POST", "/api/v1/projects/{project}/strangers", Right::Operate),
     row("POST", "/api/v1/projects/{project}/adoptions", Right::Operate),
     row("POST", "/api/v1/projects/{project}/sweeps", Right::Operate),
     row("GET", "/api/v1/projects/{project}/audit/head", Right::Read),

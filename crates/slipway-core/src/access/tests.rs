@@ -193,6 +193,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("GET", "/api/v1/projects/tug/policy", READERS),
         ("GET", "/api/v1/projects/tug/audit", READERS),
         ("GET", "/api/v1/projects/tug/strangers", READERS),
+        ("POST", "/api/v1/projects/tug/strangers", "O"),
         ("POST", "/api/v1/projects/tug/adoptions", "O"),
         ("POST", "/api/v1/projects/tug/sweeps", "O"),
         ("GET", "/api/v1/projects/tug/audit/head", READERS),

@@ -23,6 +23,7 @@ const LAPSE_MIN: Duration = Duration::from_mins(10);
 pub(super) fn problems(file: &File) -> Vec<String> {
     let mut problems = secrets(file);
     problems.extend(lapse(file));
+    problems.extend(two_names(file));
     for (index, events) in file.events.iter().enumerate() {
         if let Receiver::Webhook { url, .. } = &events.to
             && !is_closed(url)
@@ -76,6 +77,25 @@ fn keys(setting: &str, globs: &[Glob]) -> Vec<String> {
     let is_odd = |glob: &str| glob.parse::<Key>().is_err() && glob.replace('*', "a").parse::<Key>().is_err();
     let odd = globs.iter().map(ToString::to_string).filter(|glob| is_odd(glob));
     odd.map(|glob| format!("{setting}: `{glob}` fits no key; keys have `a-z`, `0-9`, `.`, `_` and `-` alone")).collect()
+}
+
+/// One public repository under two names of its server. Whoever writes there takes turns by the place's name, and by it the names
+/// are known that were released or taken back.
+fn two_names(file: &File) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut first: BTreeMap<(&str, &str), (usize, &str)> = BTreeMap::new();
+    for (index, route) in file.routes.iter().enumerate() {
+        let (name, repository) = (route.public.place.as_str(), route.public.repository.as_str());
+        let Some(place) = file.places.get(name) else { continue };
+        let (before, other) = *first.entry((place.url.as_str(), repository)).or_insert((index, name));
+        if other != name {
+            problems.push(format!(
+                "routes[{before}] and routes[{index}] lead to the one public repository `{repository}` as places `{other}` and \
+                 `{name}`: they would not take turns there, and a name that the one takes back would be free for the other; name one place"
+            ));
+        }
+    }
+    problems
 }
 
 /// Why approvals would end before they can count.
@@ -373,6 +393,28 @@ mod tests {
         }
         let fits = file("[[gates]]\nprojects = [\"t*\"]\nstaged = true\n[[gates]]\nprojects = [\"*\"]\nstaged = true");
         assert!(Config::parse(&fits).is_ok());
+    }
+
+    #[test]
+    fn one_public_repository_under_two_names_of_its_server_is_refused() {
+        let places = |url: &str, repository: &str| {
+            file(&format!(
+                "[[routes]]\nprojects = [\"tug\"]\nstaging = {{ place = \"staging\", repository = \"harbour-ci/pre\" }}\n\
+                 public = {{ place = \"again\", repository = \"{repository}\" }}\n\
+                 [places.again]\nkind = \"packagecloud\"\nurl = \"{url}\"\ntoken = \"AGAIN_TOKEN\""
+            ))
+        };
+        let error = refused(&places("https://p.example.com", "harbour/stable"));
+        assert!(
+            error.contains("routes[0] and routes[1] lead to the one public repository `harbour/stable`"),
+            "{error}"
+        );
+        assert!(error.contains("`public` and `again`"), "{error}");
+        for (url, repository) in
+            [("https://p.example.com", "harbour/unstable"), ("https://other.example.com", "harbour/stable")]
+        {
+            assert!(Config::parse(&places(url, repository)).is_ok(), "{url} {repository}");
+        }
     }
 
     #[test]

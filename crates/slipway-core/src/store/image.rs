@@ -11,11 +11,14 @@ use futures_util::stream::{self, StreamExt as _};
 use slipway_oci::{
     Artifact, Depth, HeadManifest, Location, Move, Moved, NotCopied, NotRemoved, NotServed, NotWhole, Put, PutManifest,
     Repository, Scope, Session, Shelf, Tag, Uploads, Which, attach, copy, copy_referrers, find_referrers, list_tags,
-    moves, newest, read_back, read_back_blobs, read_image, read_manifest, remove, remove_with, tag,
+    look, moves, newest, read_back, read_back_blobs, read_image, read_manifest, remove, remove_with, tag, take_out,
+    there,
 };
 use slipway_wire::{CallError, Digest, Http, Planted, Relay, planted};
 
-use super::{Beside, Courier, FloatsBack, Kept, NotShipped, Removed, Shipment, misplaced};
+use super::{
+    Around, Beside, Courier, Floated, FloatsBack, Going, Kept, Look, NotShipped, Removed, Shipment, misplaced,
+};
 use crate::cargo::{Name, TargetName};
 use crate::inventory::{Seen, Served};
 use crate::problem::Code;
@@ -101,16 +104,21 @@ fn not_copied(error: NotCopied) -> NotShipped {
 }
 
 fn removed(removed: Result<slipway_oci::Removed, NotRemoved>) -> Result<Removed, Trouble> {
-    match removed {
-        Ok(slipway_oci::Removed::Whole) => Ok(Removed::Whole),
-        Ok(slipway_oci::Removed::TagOnly(why)) => Ok(Removed::TagOnly(why)),
-        Ok(slipway_oci::Removed::Absent) => Ok(Removed::Absent),
-        Ok(slipway_oci::Removed::Other(other)) => Ok(Removed::Other(other)),
-        Ok(slipway_oci::Removed::Needed(by)) => Ok(Removed::Needed(by)),
-        Ok(slipway_oci::Removed::Unsupported(said)) => Ok(Removed::Unsupported(said)),
-        Err(NotRemoved::Call { doing, source }) => Err(of(&source, &format!("cannot {doing}"))),
-        Err(error @ NotRemoved::Unclear { .. }) => Err(Trouble::lasting(Code::Refused, error.to_string())),
-        Err(error @ NotRemoved::OutOfSight { .. }) => Err(Trouble::passing(error.to_string())),
+    match removed.map_err(not_removed)? {
+        slipway_oci::Removed::Whole => Ok(Removed::Whole),
+        slipway_oci::Removed::TagOnly(why) => Ok(Removed::TagOnly(why)),
+        slipway_oci::Removed::Absent => Ok(Removed::Absent),
+        slipway_oci::Removed::Other(other) => Ok(Removed::Other(other)),
+        slipway_oci::Removed::Needed(by) => Ok(Removed::Needed(by)),
+        slipway_oci::Removed::Unsupported(said) => Ok(Removed::Unsupported(said)),
+    }
+}
+
+fn not_removed(error: NotRemoved) -> Trouble {
+    match error {
+        NotRemoved::Call { doing, source } => of(&source, &format!("cannot {doing}")),
+        NotRemoved::Unclear { .. } => Trouble::lasting(Code::Refused, error.to_string()),
+        NotRemoved::OutOfSight { .. } => Trouble::passing(error.to_string()),
     }
 }
 
@@ -266,7 +274,23 @@ impl Registry {
             return Err(Trouble::passing(format!("the image {} has no manifest", shipment.digest)).into());
         };
         let floating = self.floating(http, &telling, name).await?;
-        tag(http, target, manifest, &floating).await.map_err(not_copied)?;
+        let mut moved = Vec::new();
+        for tag in &floating {
+            let before = self.led_to(http, &telling, tag).await?;
+            if before != Some(shipment.digest) {
+                moved.push((tag.clone(), before));
+            }
+        }
+        let floated = |(tag, before): &(Tag, Option<Digest>)| Floated {
+            tag: tag.to_string(),
+            before: *before,
+            after: Some(shipment.digest),
+        };
+        if !moved.is_empty() && !courier.floats(moved.iter().map(floated).collect()) {
+            return Err(Trouble::passing("cannot write down that floating tags move").into());
+        }
+        let moved: Vec<Tag> = moved.into_iter().map(|(tag, _)| tag).collect();
+        tag(http, target, manifest, &moved).await.map_err(not_copied)?;
         // When the final tag is there, nobody comes back for these.
         for moved in floating {
             let found = self.find(http, &telling, &moved.clone().into()).await?;
@@ -299,6 +323,30 @@ impl Registry {
         let session = Session::new(&self.registry);
         let here = Shelf { session: &session, repository: &self.repository };
         removed(remove(http, here, which, digest, kept).await)
+    }
+
+    pub(super) async fn look(
+        &self,
+        http: &impl Http,
+        which: &Which,
+        digest: Digest,
+        around: Around<'_>,
+    ) -> Result<Look, Trouble> {
+        let session = Session::new(&self.registry);
+        let here = Shelf { session: &session, repository: &self.repository };
+        look(http, here, which, digest, around).await.map_err(not_removed)
+    }
+
+    pub(super) async fn take_out(&self, http: &impl Http, digest: Digest, going: &Going) -> Result<Removed, Trouble> {
+        let session = Session::new(&self.registry);
+        let here = Shelf { session: &session, repository: &self.repository };
+        removed(take_out(http, here, digest, going).await)
+    }
+
+    pub(super) async fn parts_here(&self, http: &impl Http, parts: &[Digest]) -> Result<Vec<Digest>, Trouble> {
+        let session = Session::new(&self.registry);
+        let here = Shelf { session: &session, repository: &self.repository };
+        there(http, here, parts).await.map_err(not_removed)
     }
 
     pub(super) async fn has_whole(&self, http: &impl Http, image: Digest) -> Result<bool, Trouble> {
@@ -397,6 +445,14 @@ impl Registry {
         }
         let here = Shelf { session: &session, repository };
         removed(remove_with(http, here, &name.clone().into(), digest, &Kept::default(), &with).await)
+    }
+
+    /// Where a tag leads, if it is there.
+    async fn led_to(&self, http: &impl Http, session: &Session<'_>, tag: &Tag) -> Result<Option<Digest>, Trouble> {
+        match self.find(http, session, &tag.clone().into()).await? {
+            Seen::Digest(digest) => Ok(Some(digest)),
+            Seen::Nothing | Seen::WithoutDigest => Ok(None),
+        }
     }
 
     /// Whether a final tag leads to this image. One that leads to another is taken.

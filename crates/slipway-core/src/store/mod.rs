@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::future::join;
-pub use slipway_oci::{Artifact, Kept};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+pub use slipway_oci::{Around, Artifact, Going, Kept, Look};
 use slipway_oci::{Tag, Which};
 use slipway_package::{Distro, Filename, PackageKind};
 use slipway_packagecloud::{
@@ -46,6 +48,11 @@ pub enum Store {
     },
     /// At a registry of images.
     Registry(Box<Registry>),
+}
+
+/// Whether an answer says that a server does not do what it was asked for at all.
+fn is_never_done(status: StatusCode) -> bool {
+    [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED].contains(&status)
 }
 
 /// Why a text names no repository at servers of this kind, in one sentence.
@@ -142,6 +149,11 @@ pub trait Courier {
 
     /// So many bytes more have arrived.
     fn arrived(&self, _bytes: u64) {}
+
+    /// Floating tags are about to be set. They are written down before this returns; `false` when they cannot be.
+    fn floats(&self, _floated: Vec<Floated>) -> bool {
+        true
+    }
 }
 
 /// Why a file is not known to have arrived. The next look at the public place says what is so.
@@ -194,6 +206,28 @@ pub struct FloatsBack {
     /// The final tag of the newest version that is left of those that Slipway released. `None`: there is none, so the tag
     /// goes, too.
     pub to: Option<Tag>,
+}
+
+/// A floating tag that was set, or taken away: written down before that is done, since nothing tells of it afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floated {
+    /// The tag.
+    pub tag: String,
+    /// Where it led.
+    pub before: Option<Digest>,
+    /// Where it leads from then on. `None`: it is gone.
+    pub after: Option<Digest>,
+}
+
+impl Floated {
+    /// Adds what is done next. Whoever was cut off before it was done does the same again.
+    pub fn add(all: &mut Vec<Self>, more: Vec<Self>) {
+        for floated in more {
+            if !all.contains(&floated) {
+                all.push(floated);
+            }
+        }
+    }
 }
 
 impl From<Trouble> for NotShipped {
@@ -427,10 +461,14 @@ impl Store {
                     Some(Some(other)) if other != digest => return Ok(Removed::Other(other)),
                     Some(Some(_)) => {}
                 }
-                let deleted = delete(http, account, repository, distro, filename).await;
-                match deleted.map_err(|error| failed("delete", &error))? {
-                    Deleted::Deleted => Ok(Removed::Whole),
-                    Deleted::WasGone => Ok(Removed::Absent),
+                match delete(http, account, repository, distro, filename).await {
+                    Ok(Deleted::Deleted) => Ok(Removed::Whole),
+                    Ok(Deleted::WasGone) => Ok(Removed::Absent),
+                    // A server, or what stands in front of it, that deletes nothing says the same whenever it is asked.
+                    Err(error) if error.status().is_some_and(is_never_done) => {
+                        Ok(Removed::Unsupported(error.to_string()))
+                    }
+                    Err(error) => Err(failed("delete", &error)),
                 }
             }
             (Self::Registry(registry), Name::Image(which)) => registry.remove(http, which, digest, kept).await,
@@ -438,6 +476,43 @@ impl Store {
             (Self::Packagecloud { account, .. }, Name::Image(_)) => {
                 Err(Trouble::lasting(Code::NotConfigured, format!("{} holds no images", account.base())))
             }
+        }
+    }
+
+    /// What would go with a file or an image, and what of it would stay for whose need. Nothing is deleted. With a file goes
+    /// nothing else.
+    pub async fn look(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        around: Around<'_>,
+    ) -> Result<Look, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(which)) => registry.look(http, which, digest, around).await,
+            _ => Ok(Look::Goes(Going::default())),
+        }
+    }
+
+    /// As [`Store::remove`], of an image as a look has shown it a moment ago.
+    pub async fn take_out(
+        &self,
+        http: &impl Http,
+        name: &Name,
+        digest: Digest,
+        going: &Going,
+    ) -> Result<Removed, Trouble> {
+        match (self, name) {
+            (Self::Registry(registry), Name::Image(_)) => registry.take_out(http, digest, going).await,
+            _ => self.remove(http, name, digest, &Kept::default()).await,
+        }
+    }
+
+    /// Which of some parts of images are here.
+    pub async fn parts_here(&self, http: &impl Http, parts: &[Digest]) -> Result<Vec<Digest>, Trouble> {
+        match self {
+            Self::Registry(registry) => registry.parts_here(http, parts).await,
+            Self::Packagecloud { .. } => Ok(Vec::new()),
         }
     }
 

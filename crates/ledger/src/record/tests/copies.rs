@@ -1,6 +1,6 @@
 //! Stories of records that are made of an export.
 
-use super::super::{End, ExportHead, NotImported};
+use super::super::{End, ExportHead, Kept, Named, NotImported};
 use super::*;
 
 const ID: &str = "one";
@@ -245,6 +245,7 @@ fn an_import_ends_what_was_being_taken_back_and_says_so() {
     let ended = new.withdrawal(&version(), &key(), JAMMY).expect("a row").expect("it was asked for");
     assert_eq!(ended.state, slipway_core::api::WithdrawalState::NotWithdrawn);
     assert!(ended.problem.is_some_and(|problem| problem.what.contains("import")));
+    assert!(new.why_withdrawn(&version(), &key()).expect("rows").is_some(), "it may be gone, and does not come back");
     assert_eq!(details(&new, "not-withdrawn").len(), 1);
 }
 
@@ -320,6 +321,64 @@ fn whoever_asks_a_record_that_is_being_imported_writes_nothing_into_it() {
     assert!(new.know_policy(&policy(), NOW).expect("a look"));
     assert_eq!(details(&new, "stopped").len(), 1, "what was heard meanwhile is in the audit afterwards");
     assert_eq!(verify(&entries(new.sql(), 1, 100).expect("rows")), Ok(()));
+}
+
+#[test]
+fn whoever_was_let_in_before_an_import_began_changes_nothing_once_it_goes_on() {
+    let (head, rows) = lines(&used());
+    // No row of the export has come yet; or all have, so that there is a release.
+    for rows in [&[][..], &rows] {
+        let new = record();
+        new.know_project(1001).expect("a row");
+        new.import(&head, ID, "operator", NOW).expect("it begins");
+        new.import_rows(ID, rows).expect("rows");
+        let before = (count(&new, "audit"), count(&new, "packages"), count(&new, "holds"));
+        let (session, other) = (session(8, "bb"), "1.2.1".parse::<Version>().expect("a version"));
+        let writes = [
+            // It is known already where the rows have come, and a job that is told so goes on as if it were kept.
+            new.expect(&version(), &self::session(7, "aa"), &policy(), Maturity::Final, &planned(None), NOW),
+            new.expect(&other, &session, &policy(), Maturity::Final, &planned(None), NOW),
+            new.refused_of(&version(), "user:mira", "PATCH", "why", NOW),
+            new.refused_at_the_door("user:mira", "POST x", "why", NOW),
+        ];
+        for write in writes {
+            assert!(matches!(write, Err(LedgerError::Importing)), "{write:?}");
+        }
+        if !rows.is_empty() {
+            let on_hold = new.hold(&version(), None, "user:mira", "another reason", None, NOW);
+            assert!(matches!(on_hold, Err(LedgerError::Importing)), "{on_hold:?}");
+            let refused = new.refuse(&version(), &key(), 83, "job:83", "why", NOW);
+            assert!(matches!(refused, Err(LedgerError::Importing)), "{refused:?}");
+        }
+        assert_eq!((count(&new, "audit"), count(&new, "packages"), count(&new, "holds")), before);
+        assert!(!LedgerError::Importing.is_refusal(), "it says nothing of what was asked for");
+        // Put back, or whole, it is written into as ever.
+        if rows.is_empty() {
+            assert!(new.give_up_import(ID, "operator", "it broke off", NOW).expect("rows"));
+        } else {
+            new.import_ends(ID, &end(rows), "operator", NOW).expect("it is whole");
+        }
+        new.expect(&other, &session, &policy(), Maturity::Final, &planned(None), NOW).expect("a plan");
+    }
+}
+
+#[test]
+fn a_webhook_that_comes_while_an_import_goes_on_is_taken_and_makes_no_row() {
+    // GitLab switches a hook off that is refused four times, and an import that broke off may wait for days.
+    let (head, rows) = lines(&used());
+    let new = record();
+    new.import(&head, ID, "operator", NOW).expect("it begins");
+    new.import_rows(ID, &rows).expect("all of it");
+    let before = count(&new, "hints");
+    let played = |id| Named::Job { id, pipeline_id: Some(7), name: "release: [jammy-amd64]".to_owned() };
+    let named =
+        [played(84), Named::Deployment { id: 5 }, Named::Job { id: 85, pipeline_id: None, name: String::new() }];
+    assert_eq!(new.keep_hints("one", &named, NOW).expect("an answer"), Kept::NotNeeded);
+    let found = new.found_deployment(5, NOW);
+    assert!(matches!(found, Err(LedgerError::Importing)), "who looks for lost webhooks looks again: {found:?}");
+    assert_eq!(count(&new, "hints"), before);
+    new.import_ends(ID, &end(&rows), "operator", NOW).expect("it is whole");
+    assert_eq!(new.keep_hints("two", &named, NOW).expect("an answer"), Kept::Kept);
 }
 
 #[test]

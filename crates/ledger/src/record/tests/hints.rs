@@ -164,7 +164,7 @@ fn a_pipeline_is_read_every_minute_at_first_and_ever_more_rarely_after() {
     let record = record();
     stage(&record);
     let (mut now, mut read) = (NOW, Vec::new());
-    while now < NOW + Duration::from_hours(20 * 24) {
+    while now < NOW + Duration::from_hours(80 * 24) {
         let Some(next) = record.next_reading(now).expect("a time") else { break };
         now = next;
         if unread(&record, now).is_empty() {
@@ -177,7 +177,12 @@ fn a_pipeline_is_read_every_minute_at_first_and_ever_more_rarely_after() {
     assert_eq!(between(0, 60), 59, "each minute for an hour");
     assert_eq!(between(60, 24 * 60), 276, "every five minutes for a day");
     assert_eq!(between(24 * 60, 14 * 24 * 60), 13 * 24, "every hour for two weeks");
-    assert_eq!(between(14 * 24 * 60, u64::MAX), 0);
+    assert_eq!(
+        between(14 * 24 * 60, 60 * 24 * 60),
+        46 * 4,
+        "every six hours for as long as its release is looked through"
+    );
+    assert_eq!(between(60 * 24 * 60, u64::MAX), 0);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn due_again(record: &Record<Database>, config: &Config, now: Timestamp) -> Time
 
 fn begin(record: &Record<Database>, config: &Config, now: Timestamp) -> Result<Vec<Removal>, Decision> {
     let of = package(record, config, now);
-    record.begin_removal(config, tug(config), &of, &sights(), now).expect("a transaction")
+    record.begin_removal(config, tug(config), &of, &sights(), &[], now).expect("a transaction")
 }
 
 fn hold(record: &Record<Database>, now: Timestamp) -> Held {
@@ -161,7 +161,7 @@ fn whatever_comes_between_the_list_and_the_deletion_keeps_the_package() {
         let decision = decide(&of.known, &sights(), of.keeping.as_ref(), &config.retention, now);
         assert_eq!(decision, Decision::Delete(Cause::Closed));
         change(&record, now);
-        let begun = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+        let begun = record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction");
         let wanted = if keep.takes_back() { Decision::TakeBack(keep.clone()) } else { Decision::Keep(keep.clone()) };
         assert_eq!(begun, Err(wanted));
         assert!(record.removals().expect("rows").is_empty(), "{keep:?}");
@@ -438,7 +438,7 @@ fn a_file_that_two_releases_have_goes_only_when_each_has_had_its_own_notice_and_
     now = count(&record, now, 7);
     let begin = |now| {
         let of = resting(&record, &config, one, now);
-        record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction")
+        record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction")
     };
     let expires = |now| {
         let of = resting(&record, &config, one, now);
@@ -469,7 +469,7 @@ fn a_hold_of_another_release_with_the_same_file_keeps_it_in_the_last_moment() {
     assert_eq!(decision, Decision::Delete(Cause::Closed));
     let held = record.hold(&other.0.parse().expect("a version"), None, "user:nell", "wait", None, now);
     assert_eq!(held.expect("a hold"), Held::InTime);
-    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction");
     assert_eq!(begun, Err(Decision::TakeBack(Keep::NeededBy("1.3.0/jammy-amd64".to_owned()))));
 }
 
@@ -487,7 +487,7 @@ fn the_public_places_of_every_package_with_the_file_are_looked_at() {
         now = count(&record, now, days);
     }
     let of = Resting { released: Vec::new(), ..resting(&record, &config, one, now) };
-    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction");
     assert_eq!(begun, Err(Decision::Keep(Keep::PublicUnread)));
 }
 
@@ -531,7 +531,7 @@ fn a_file_of_the_same_name_for_another_distro_version_is_another_file() {
         now = count(&record, now, days);
     }
     let of = resting(&record, &config, of, now);
-    let removals = record.begin_removal(&config, tug(&config), &of, &sights(), now).expect("a transaction");
+    let removals = record.begin_removal(&config, tug(&config), &of, &sights(), &[], now).expect("a transaction");
     let removals = removals.expect("a deletion");
     assert_eq!(removals.len(), 1);
     let el9 = "el9".parse().expect("a key");
@@ -797,6 +797,65 @@ fn other() -> Version {
     "1.3.0".parse().expect("a version")
 }
 
+/// Another release that is planned for a distro version, and what comes of declaring a file for it.
+fn declares_in_another(record: &Record<Database>, distro: &str, file: &api::StagedFile) -> Result<(), LedgerError> {
+    let mut planned = planned(None);
+    planned[0].expect.distros = vec![distro.to_owned()];
+    planned[0].targets[0].distro = distro.to_owned();
+    let by = session(8, "bb");
+    record.expect(&other(), &by, &policy(), Maturity::Final, &planned, NOW).expect("a plan");
+    record.declare(&other(), &key(), file, false, &by, NOW)
+}
+
+#[test]
+fn a_file_that_has_given_way_is_no_other_releases_file_until_the_new_bytes_are_seen() {
+    let renamed = api::StagedFile { filename: "tug_1.3.0_amd64.deb".to_owned(), ..file(b"deb") };
+    for (distro, declared, is_refused) in [
+        (JAMMY, file(b"deb"), true),
+        // The job that replaces deletes exactly the old bytes, under their name, where its package is staged.
+        ("ubuntu/noble", file(b"deb"), false),
+        (JAMMY, file(b"other"), false),
+        (JAMMY, renamed, false),
+    ] {
+        let record = record();
+        stage(&record);
+        replace(&record, NOW).expect("nobody needs it");
+        let refused = declares_in_another(&record, distro, &declared);
+        assert_eq!(matches!(refused, Err(LedgerError::BeingDeleted { .. })), is_refused, "{distro}: {refused:?}");
+        assert_eq!(refused.is_err(), is_refused, "{distro}: {refused:?}");
+        sees(&record, b"again", &Sight::Declared);
+        declares_in_another(&record, distro, &declared).expect("it is deleted by now");
+    }
+}
+
+#[test]
+fn what_expired_does_not_come_back_while_the_job_of_another_release_deletes_it() {
+    for (replaces, state_before) in [(true, TargetState::Expired), (false, TargetState::Staged)] {
+        let record = record();
+        stage(&record);
+        declares_in_another(&record, JAMMY, &file(b"deb")).expect("both have it");
+        record.sql().query("UPDATE targets SET state = 'expired' WHERE version = '1.3.0'", &[]).expect("a target");
+        if replaces {
+            replace(&record, NOW).expect("nobody needs it");
+        }
+        let looks = || {
+            let (digest, sight) = (Digest::of(b"deb"), Sight::Declared);
+            record.seen_in_staging(&other(), &key(), JAMMY, &digest, &sight, NOW).expect("a look");
+            record.states(&other(), &key()).expect("targets")[0].1
+        };
+        assert_eq!(looks(), state_before);
+        if replaces {
+            // Nor by a look at what rests.
+            let watched = record.watched(after(1), after(1)).expect("rows");
+            for of in watched.iter().filter(|of| of.state == TargetState::Expired) {
+                assert!(!record.looked(of, &Seen::Digest(Digest::of(b"deb")), after(1)).expect("a look"));
+            }
+            sees(&record, b"again", &Sight::Declared);
+            assert_eq!(looks(), TargetState::Staged, "somebody has staged it since");
+        }
+    }
+}
+
 #[test]
 fn what_is_held_is_not_replaced_until_the_hold_is_lifted_or_over() {
     for keys in [None, Some([key()])] {
@@ -902,7 +961,7 @@ fn a_clock_that_jumps_within_a_run_ends_no_hold() {
     let until = now + Duration::from_mins(30);
     let held = record.hold(&version(), None, "user:nell", "wait", Some(until), now).expect("a hold");
     assert_eq!(held, Held::InTime);
-    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), until + DAY).expect("a transaction");
+    let begun = record.begin_removal(&config, tug(&config), &of, &sights(), &[], until + DAY).expect("a transaction");
     assert_eq!(begun, Err(Decision::TakeBack(Keep::Held("user:nell".to_owned()))));
     // The next run has looked whether its clock is right.
     let now = now + Duration::from_hours(1);

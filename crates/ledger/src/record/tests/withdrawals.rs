@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use slipway_core::api::WithdrawalState;
 use slipway_core::promotion::{May, MayEnd};
+use slipway_core::store::Floated;
 use slipway_core::withdrawal::{MayWithdraw, Withdrawal, WithdrawalReport};
 
 use super::*;
-use crate::record::{Ask, TakenBack};
+use crate::record::{Ask, PublicName, TakenBack};
 
 const REASON: &str = "it pulls the wrong way";
 
@@ -37,7 +38,7 @@ fn ask(record: &Record<Database>) -> Result<Vec<Withdrawal>, LedgerError> {
 fn tell(record: &Record<Database>, withdrawal: &Withdrawal, count: u64, state: WithdrawalState) -> bool {
     let problem = (state == WithdrawalState::NotWithdrawn)
         .then(|| Code::NotWithdrawable.problem("It does not.", Visible::Done, None));
-    let report = WithdrawalReport { count, state, notes: Vec::new(), problem };
+    let report = WithdrawalReport { count, state, notes: Vec::new(), floating: Vec::new(), problem };
     record.withdrawal_seen(withdrawal, &report, NOW).expect("a row")
 }
 
@@ -107,6 +108,28 @@ fn one_that_could_not_be_done_leaves_the_target_released_and_may_be_asked_for_ag
     assert_eq!(state(&record), TargetState::Released);
     let second = ask(&record).expect("again").remove(0);
     assert!(second.number > first.number);
+}
+
+#[test]
+fn the_row_of_what_was_taken_back_has_the_floating_tags_that_were_set_back_or_are_gone() {
+    let record = released();
+    let withdrawal = ask(&record).expect("it is released").remove(0);
+    let (bad, older) = (Digest::of(b"deb"), Digest::of(b"older"));
+    let floating = vec![
+        Floated { tag: "latest".to_owned(), before: Some(bad), after: Some(older) },
+        Floated { tag: "17.3".to_owned(), before: Some(bad), after: None },
+    ];
+    let state = WithdrawalState::Withdrawn;
+    let report = WithdrawalReport { count: 1, state, notes: Vec::new(), floating, problem: None };
+    assert!(record.withdrawal_seen(&withdrawal, &report, NOW).expect("a row"));
+    let row = entries(record.sql(), 1, 100).expect("rows").pop().expect("a row").event;
+    let details: serde_json::Value = serde_json::from_str(&row.details).expect("JSON");
+    let (bad, older) = (bad.to_string(), older.to_string());
+    let expected = serde_json::json!([
+        { "tag": "latest", "before": bad, "after": older },
+        { "tag": "17.3", "before": bad, "after": null },
+    ]);
+    assert_eq!((row.action.as_str(), &details["floating"]), ("withdrawn", &expected));
 }
 
 #[test]
@@ -222,6 +245,42 @@ fn what_could_not_be_taken_back_stays_public_for_every_release_that_has_it() {
 }
 
 #[test]
+fn a_withdrawal_that_failed_opens_its_name_only_where_the_bytes_are_seen_to_be_public() {
+    for (code, public, is_open) in [
+        (Code::NotWithdrawable, Some(Visible::Done), true),
+        // The server has deleted the file, and its index serves it a while longer.
+        (Code::StillServed, Some(Visible::Partly), false),
+        // It was not seen what became of the deletion.
+        (Code::Unreachable, Some(Visible::Unknown), false),
+        // The project's record was imported meanwhile.
+        (Code::NotWithdrawable, Some(Visible::Unknown), false),
+        (Code::Drift, Some(Visible::Nothing), false),
+        (Code::NotWithdrawable, None, false),
+    ] {
+        let record = released();
+        let next = another(&record, "1.2.1", b"deb");
+        let withdrawal = ask(&record).expect("it is released").remove(0);
+        let problem = public.map(|public| code.problem("It does not.", public, None));
+        let ended = WithdrawalReport {
+            count: 1,
+            state: WithdrawalState::NotWithdrawn,
+            notes: Vec::new(),
+            floating: Vec::new(),
+            problem,
+        };
+        assert!(record.withdrawal_seen(&withdrawal, &ended, NOW).expect("a row"));
+        let case = format!("{code:?} {public:?}");
+        assert_eq!(record.why_withdrawn(&version(), &key()).expect("rows").is_none(), is_open, "{case}");
+        assert_eq!(record.why_name_taken(&next, &key()).expect("rows").is_none(), is_open, "{case}");
+        for version in [&version(), &next] {
+            let may = record.may_end(version, &key()).expect("rows");
+            assert_eq!(may == MayEnd::Now, is_open, "{case}: {version} {may:?}");
+        }
+        assert_eq!(may_act(&record, &next, b"deb") == May::Now, is_open, "{case}");
+    }
+}
+
+#[test]
 fn a_name_that_was_released_with_other_bytes_is_not_open_for_others_when_its_file_is_gone() {
     // As in a record that was restored from before the withdrawal; or when somebody has deleted the file at the server.
     for (state, is_taken) in [
@@ -240,6 +299,37 @@ fn a_name_that_was_released_with_other_bytes_is_not_open_for_others_when_its_fil
         assert_eq!(names(&record, &next).is_some(), is_taken, "{state:?}");
         assert_eq!(may_act(&record, &next, b"other") != May::Now, is_taken, "{state:?}");
     }
+}
+
+#[test]
+fn another_project_gets_no_name_that_was_taken_back_here_or_has_other_bytes() {
+    let wants = |bytes: &[u8]| {
+        let other = record();
+        other.public_names(&another(&other, "9.0.0", bytes), &key()).expect("rows")
+    };
+    let (same, differs) = (wants(b"deb"), wants(b"other"));
+    assert_eq!((same.len(), differs.len()), (1, 1));
+    let record = released();
+    let why = |names: &[PublicName]| {
+        record.name_taken(names).expect("rows").map(|taken| (taken.was_taken_back, taken.why("tug")))
+    };
+    assert_eq!(why(&same), None, "both have released it");
+    assert!(why(&differs).is_some_and(|(was_taken_back, why)| !was_taken_back && why.contains("which were released")));
+    let withdrawal = ask(&record).expect("it is released").remove(0);
+    for names in [&same, &differs] {
+        assert!(why(names).is_some_and(|(was_taken_back, why)| was_taken_back && why.contains("taken back")));
+    }
+    assert!(tell(&record, &withdrawal, 1, WithdrawalState::NotWithdrawn));
+    assert_eq!(why(&same), None, "it stays public");
+    assert!(why(&differs).is_some());
+    let elsewhere = |change: fn(&mut PublicName)| {
+        let mut names = differs.clone();
+        names.iter_mut().for_each(change);
+        why(&names)
+    };
+    assert_eq!(elsewhere(|name| "harbour/other".clone_into(&mut name.public.repository)), None);
+    assert_eq!(elsewhere(|name| "elsewhere".clone_into(&mut name.public.place)), None);
+    assert_eq!(elsewhere(|name| "el/9".clone_into(&mut name.distro)), None);
 }
 
 #[test]

@@ -290,6 +290,8 @@ fn rule(tag: &str) -> FloatingTag {
 struct Watching {
     arrived: Cell<u64>,
     kept: RefCell<BTreeMap<Digest, String>>,
+    floated: RefCell<Vec<Floated>>,
+    writes_nothing: Cell<bool>,
 }
 
 impl Courier for Watching {
@@ -310,6 +312,11 @@ impl Courier for Watching {
 
     fn arrived(&self, bytes: u64) {
         self.arrived.set(self.arrived.get() + bytes);
+    }
+
+    fn floats(&self, floated: Vec<Floated>) -> bool {
+        Floated::add(&mut self.floated.borrow_mut(), floated);
+        !self.writes_nothing.get()
     }
 }
 
@@ -460,6 +467,37 @@ fn an_image_cut_off_from_its_floating_tags_is_not_out_and_is_finished() {
     ship_as(&world, digest, "17.3.1", &floating).expect("finished");
     assert_eq!(world.tag(PUBLIC, "latest"), Some(digest.to_string()));
     assert_eq!(served(&world, "17.3.1"), Ok(Served::Digest(digest)));
+}
+
+#[test]
+fn what_a_floating_tag_led_to_before_is_written_down_before_it_moves() {
+    let (world, digest) = world();
+    let older = world.image(PUBLIC, "team/app", "older");
+    for tag in ["17.3.0", "latest"] {
+        world.set_tag(PUBLIC, tag, older);
+    }
+    let floating = [rule("latest"), rule("{major}.{minor}"), rule("rc")];
+    let (from, to) = (store(STAGING, "team/app", &[]), store(PUBLIC, "team/app", &floating));
+    let ship = |courier: &Watching| ship(&world, &from, &to, (digest, "17.3.1"), courier);
+    let led = |tag: &str, before| Floated { tag: tag.to_owned(), before, after: Some(digest) };
+    let moves = [led("17.3", None), led("latest", Some(older)), led("rc", None)];
+    let told = |courier: &Watching| {
+        let mut floated = courier.floated.borrow().clone();
+        floated.sort_by(|one, other| one.tag.cmp(&other.tag));
+        floated
+    };
+
+    let unable = Watching { writes_nothing: Cell::new(true), ..Watching::default() };
+    assert!(stopped(ship(&unable)).may_pass());
+    assert_eq!((world.tag(PUBLIC, "latest"), told(&unable)), (Some(older.to_string()), moves.to_vec()));
+
+    // Whoever was cut off between two of them knows of all, and does not take what it has done for what was there before.
+    world.refuse("PUT public.example.com/v2/team/app/manifests/latest", 1, answer(500, &[], b""));
+    let courier = Watching::default();
+    assert!(stopped(ship(&courier)).may_pass());
+    ship(&courier).expect("finished");
+    assert_eq!((world.tag(PUBLIC, "latest"), told(&courier)), (Some(digest.to_string()), moves.to_vec()));
+    assert_eq!(world.asked("PUT public.example.com/v2/team/app/manifests/17.3"), 2, "once, and the final tag");
 }
 
 #[test]

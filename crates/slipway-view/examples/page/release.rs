@@ -1,53 +1,11 @@
-//! Prints a page, to look at without a server: `cargo run -p slipway-view --example page -- release > page.html`.
-
-use std::io::Write as _;
+//! Releases to look at: one with targets in every state, and a calm one.
 
 use serde_json::{Value, json};
-use slipway_core::api::{ProblemDetails, Release, ReleaseSummary};
+use slipway_core::api::Release;
 use slipway_core::verdict::judge;
-use slipway_view::filter::Filter;
-use slipway_view::page;
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let name = std::env::args().nth(1).unwrap_or_else(|| "release".into());
-    let query = std::env::args().nth(2).unwrap_or_default();
-    let filter = Filter::from_query(&query);
-    let release = judged(patch_day())?;
-    let html = match name.as_str() {
-        "release" => page::release(&release, &filter),
-        "calm" => page::release(&judged(calm())?, &filter),
-        "empty" => page::release(
-            &Release {
-                packages: Vec::new(),
-                pipelines: Vec::new(),
-                verdict: judge("tug", &release.version, &[], None).1,
-                ..release
-            },
-            &filter,
-        ),
-        "json" => return Ok(serde_json::to_writer(std::io::stdout(), &release)?),
-        "releases" => page::releases(&release.project, &summaries()?),
-        "projects" => page::projects(&[(release.project, vec![release.version])]),
-        "states" => page::help_states(),
-        "error" => page::error(&ProblemDetails {
-            kind: "gitlab-unreachable".into(),
-            title: "GitLab does not answer".into(),
-            status: 502,
-            detail: "Reading job 8812 of project 1001 failed three times. Nothing has changed. Try again in a minute."
-                .into(),
-        }),
-        other => {
-            return Err(
-                format!("no page `{other}`: release, calm, empty, json, releases, projects, states, error").into()
-            );
-        }
-    };
-    writeln!(std::io::stdout(), "{}", html.into_string())?;
-    Ok(())
-}
 
 /// The release with its state and its verdict, which the core makes of the packages.
-fn judged(json: Value) -> Result<Release, serde_json::Error> {
+pub(super) fn judged(json: Value) -> Result<Release, serde_json::Error> {
     let mut release: Release = serde_json::from_value(json)?;
     (release.state, release.verdict) = judge(&release.project.name, &release.version, &release.packages, None);
     Ok(release)
@@ -56,7 +14,7 @@ fn judged(json: Value) -> Result<Release, serde_json::Error> {
 /// Key, distro, state, minute of the hour, step or problem.
 type Row = (&'static str, &'static str, &'static str, u8, Value);
 
-fn patch_day() -> Value {
+pub(super) fn patch_day() -> Value {
     let rows: Vec<Row> = vec![
         ("tug-debian-bookworm-amd64", "debian/bookworm", "released", 41, Value::Null),
         ("tug-debian-bookworm-arm64", "debian/bookworm", "released", 42, Value::Null),
@@ -124,7 +82,7 @@ fn patch_day() -> Value {
     release("1.2.0", &rows)
 }
 
-fn calm() -> Value {
+pub(super) fn calm() -> Value {
     let rows: Vec<Row> = vec![
         ("tug-ubuntu-jammy-amd64", "ubuntu/jammy", "released", 46, Value::Null),
         ("tug-ubuntu-noble-amd64", "ubuntu/noble", "staged", 21, Value::Null),
@@ -185,13 +143,4 @@ fn release(version: &str, rows: &[Row]) -> Value {
         "packages": packages,
         "estimate": {"ends_at": "2026-11-23T10:19:00.000Z", "bytes_left": 1_480_000_000_u64, "bytes_per_second": 1_700_000},
     })
-}
-
-fn summaries() -> Result<Vec<ReleaseSummary>, serde_json::Error> {
-    serde_json::from_value(json!([
-        {"version": "1.3.0-rc1", "state": "expected", "verdict": "tug 1.3.0-rc1 is not out: none of its 14 packages is released. 11 staged, 3 not staged yet."},
-        {"version": "1.2.0", "state": "staged", "verdict": "tug 1.2.0 is out for 4 of 17 packages. 1 in conflict, 1 failed."},
-        {"version": "1.1.4", "state": "complete", "verdict": "tug 1.1.4 is out: all 17 packages are released."},
-        {"version": "1.1.3", "state": "closed", "verdict": "tug 1.1.3 was given up after 2 of 17 packages."}
-    ]))
 }

@@ -1,15 +1,24 @@
 //! What people see: the pages, and the files that keep them live.
 
-use slipway_core::api::{Project, Release, ReleaseSummary};
-use slipway_view::filter::Filter;
+mod overview;
+mod release;
+
 use slipway_view::page;
 use worker::{Env, Headers, Request, Response};
 
 use crate::answer::{Answer, Problem};
-use crate::message::Listed;
+use crate::caller::Asking;
 
-/// How many versions of a project the front page names.
-const NEWEST: usize = 5;
+/// Answers to `GET` of a page.
+pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, segments: &[&str]) -> Answer {
+    match segments {
+        [] => overview::projects(env, asking).await,
+        ["help", "states"] => help(),
+        ["p", project] => overview::releases(env, asking, project).await,
+        ["p", project, "r", version] => release::shown(request, env, asking, project, version).await,
+        _ => Err(Problem::not_found("page")),
+    }
+}
 
 fn html(status: u16, markup: &str) -> Answer {
     let headers = Headers::new();
@@ -24,25 +33,7 @@ fn html(status: u16, markup: &str) -> Answer {
     Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
 }
 
-pub(crate) fn projects(projects: &[&slipway_core::config::Project], listed: &[Listed]) -> Answer {
-    let with_newest = |project: &&slipway_core::config::Project| {
-        let own = listed.iter().filter(|listed| listed.project_id == project.id).take(NEWEST);
-        let shown = Project { id: project.id, name: project.name.to_string() };
-        (shown, own.map(|listed| listed.version.clone()).collect())
-    };
-    let projects: Vec<_> = projects.iter().map(with_newest).collect();
-    html(200, &page::projects(&projects).into_string())
-}
-
-pub(crate) fn releases(project: &Project, releases: &[ReleaseSummary]) -> Answer {
-    html(200, &page::releases(project, releases).into_string())
-}
-
-pub(crate) fn release(release: &Release, filter: &Filter) -> Answer {
-    html(200, &page::release(release, filter).into_string())
-}
-
-pub(crate) fn help() -> Answer {
+fn help() -> Answer {
     html(200, &page::help_states().into_string())
 }
 

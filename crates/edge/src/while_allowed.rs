@@ -5,17 +5,17 @@ use std::fmt::Display;
 
 use slipway_wire::{Http, Request, Response, Unreachable};
 
-/// What is lent to work that takes many requests: a stop in between must not wait for the last of them.
-pub(crate) struct UntilStopped<'a, F, H> {
+/// What is lent to work that takes many requests: a stop, or a withdrawal, in between must not wait for the last of them.
+pub(crate) struct WhileAllowed<'a, F, H> {
     /// Who says why nothing may be changed any more: a project's record, or whoever asks it.
-    pub(crate) stopped: F,
+    pub(crate) why_not: F,
     pub(crate) http: &'a H,
 }
 
-impl<F: AsyncFn() -> Result<Option<W>, E>, W: Display, E: Display, H> UntilStopped<'_, F, H> {
+impl<F: AsyncFn() -> Result<Option<W>, E>, W: Display, E: Display, H> WhileAllowed<'_, F, H> {
     /// Whether anything may be changed now. Whoever cannot say it may be stopped.
     pub(crate) async fn goes_on(&self) -> Result<(), Unreachable> {
-        let why = match (self.stopped)().await {
+        let why = match (self.why_not)().await {
             Ok(None) => return Ok(()),
             Ok(Some(why)) => why.to_string(),
             Err(error) => error.to_string(),
@@ -24,7 +24,7 @@ impl<F: AsyncFn() -> Result<Option<W>, E>, W: Display, E: Display, H> UntilStopp
     }
 }
 
-impl<F: AsyncFn() -> Result<Option<W>, E>, W: Display, E: Display, H: Http> Http for UntilStopped<'_, F, H> {
+impl<F: AsyncFn() -> Result<Option<W>, E>, W: Display, E: Display, H: Http> Http for WhileAllowed<'_, F, H> {
     async fn send(&self, request: Request) -> Result<Response, Unreachable> {
         if !request.method().is_safe() {
             self.goes_on().await?;
@@ -77,7 +77,7 @@ mod tests {
     fn while_slipway_is_stopped_everything_can_be_read_and_nothing_is_sent_that_changes_anything() {
         let record = Record::open(Database::in_memory()).expect("a record");
         let wire = Wire::default();
-        let http = UntilStopped { stopped: async || record.stopped(), http: &wire };
+        let http = WhileAllowed { why_not: async || record.stopped(), http: &wire };
         let sends = |method: &str| {
             let request = http::Request::builder().method(method).uri("https://registry.example.com/");
             let before = wire.0.get();
@@ -100,8 +100,8 @@ mod tests {
     #[test]
     fn where_nobody_can_say_whether_it_is_stopped_nothing_is_changed() {
         let wire = Wire::default();
-        let stopped = async || Err::<Option<String>, _>(Silent("the record is away".to_owned()));
-        let http = UntilStopped { stopped, http: &wire };
+        let why_not = async || Err::<Option<String>, _>(Silent("the record is away".to_owned()));
+        let http = WhileAllowed { why_not, http: &wire };
         for (method, sent) in [("GET", true), ("DELETE", false)] {
             let request = http::Request::builder().method(method).uri("https://registry.example.com/");
             let request = request.body(Vec::new()).expect("a request");
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn as_many_connections_are_used_as_the_network_has() {
         let wire = Wire::default();
-        let stopped = async || Ok::<_, Silent>(None::<String>);
-        assert_eq!(UntilStopped { stopped, http: &wire }.connections(), 2);
+        let why_not = async || Ok::<_, Silent>(None::<String>);
+        assert_eq!(WhileAllowed { why_not, http: &wire }.connections(), 2);
     }
 }

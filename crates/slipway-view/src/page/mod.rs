@@ -1,0 +1,152 @@
+//! Whole pages, as the edge sends them. Each is complete without scripts.
+
+mod help;
+mod overview;
+mod release;
+
+pub use help::help_states;
+pub use overview::{projects, releases};
+pub use release::{release, shown_words};
+
+use maud::{DOCTYPE, Markup, html};
+use slipway_core::api::{ProblemDetails, Project};
+
+use crate::section;
+use crate::state::glyphs;
+use crate::text::{segment, visible};
+
+/// The `Content-Security-Policy` that every page is sent with: nothing inline, nothing from elsewhere.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    img-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// The `Cache-Control` that every page is sent with. Not `no-store`, which would keep pages out of the browser's
+/// back/forward cache.
+pub const CACHE_CONTROL: &str = "private, max-age=0, must-revalidate";
+
+/// How fresh the page is, once scripts keep it live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Changes arrive as they happen.
+    Live,
+    /// Sockets fail, so the page asks every 15 seconds.
+    Polling,
+    /// The connection is lost and tried again.
+    Reconnecting,
+    /// There is no network, or the edge does not answer.
+    Offline,
+    /// The reader has stopped updates.
+    Paused,
+    /// The reader may not read this any more.
+    Refused,
+    /// The edge speaks of things that this page does not know: it has been replaced since the page was loaded.
+    Outdated,
+}
+
+/// Freshness in words; `clock` is the time of the last data, such as `10:04:11 UTC`.
+pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
+    let (class, shape, words) = match freshness {
+        Freshness::Live => ("live", "●", format!("Live · {clock}")),
+        Freshness::Polling => ("live", "●", format!("Live every 15 s · {clock}")),
+        Freshness::Reconnecting => ("late", "◐", format!("Reconnecting, data from {clock}")),
+        Freshness::Offline => ("off", "○", format!("Offline, data from {clock}")),
+        Freshness::Paused => ("late", "◐", format!("Paused, data from {clock}")),
+        Freshness::Refused => {
+            ("off", "○", format!("You may not read this any more; data from {clock}. Sign in and reload."))
+        }
+        Freshness::Outdated => ("off", "○", format!("Slipway was updated; data from {clock}. Reload the page.")),
+    };
+    html! { span.(class) aria-hidden="true" { (shape) } " " (words) }
+}
+
+/// There is nothing at this address: `detail` says which part of it is unknown.
+pub fn not_found(detail: &str) -> Markup {
+    failure("Not found", detail)
+}
+
+/// The reader must sign in, or may not read this: `detail` says how to.
+pub fn unauthorised(detail: &str) -> Markup {
+    failure("You may not read this", detail)
+}
+
+/// Something failed at the edge.
+pub fn error(problem: &ProblemDetails) -> Markup {
+    failure(&problem.title, &problem.detail)
+}
+
+fn failure(title: &str, detail: &str) -> Markup {
+    let title = visible(title);
+    Shell { title: &title, trail: &[("Projects", "/".to_owned())], is_alarming: false }.page(
+        &html! {},
+        &html! {
+            main #main {
+                h1 { (title) }
+                p.sentence { (section::prose(detail)) }
+                p { a href="/" { "All projects" } }
+            }
+        },
+        &html! {},
+    )
+}
+
+fn project_path(project: &Project) -> String {
+    format!("/p/{}", segment(&project.name))
+}
+
+/// What surrounds every page.
+struct Shell<'a> {
+    title: &'a str,
+    /// The pages above this one: words and address. Without an address: this page.
+    trail: &'a [(&'a str, String)],
+    is_alarming: bool,
+}
+
+impl Shell<'_> {
+    fn page(&self, status: &Markup, main: &Markup, footer: &Markup) -> Markup {
+        let is_live = !status.0.is_empty();
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    title { (self.title) " · Slipway" }
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="description" content="What is expected, staged and released.";
+                    link rel="stylesheet" href="/assets/style.css";
+                    link #icon rel="icon" type="image/svg+xml" href=(icon(self.is_alarming));
+                    @if is_live {
+                        link rel="modulepreload" href="/assets/dashboard.js";
+                        link rel="preload" as="fetch" type="application/wasm" href="/assets/dashboard_bg.wasm" crossorigin="anonymous";
+                        script type="module" src="/assets/boot.js" {}
+                        noscript { meta http-equiv="refresh" content="60"; }
+                    }
+                }
+                body {
+                    (glyphs())
+                    a.skip href="#main" { "Skip to the content" }
+                    @if is_live { a.skip href="#packages-title" { "Skip to the packages" } }
+                    header.top {
+                        nav aria-label="Where this is" {
+                            ol {
+                                li { a.brand href="/" { "Slipway" } }
+                                @for (words, address) in self.trail {
+                                    @if address.is_empty() { li aria-current="page" { (words) } } @else {
+                                        li { a href=(address) { (words) } }
+                                    }
+                                }
+                            }
+                        }
+                        (status)
+                    }
+                    (main)
+                    footer { (footer) }
+                }
+            }
+        }
+    }
+}
+
+/// The page's icon; it has another shape while something needs a person.
+pub fn icon(is_alarming: bool) -> &'static str {
+    if is_alarming { "/assets/icon-alarm.svg" } else { "/assets/icon.svg" }
+}
