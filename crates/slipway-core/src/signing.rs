@@ -264,14 +264,14 @@ impl TrustedKey {
 
     /// A key alone, or a verifier key.
     fn line(line: &str) -> Result<Self, InvalidTrustedKey> {
+        // First, since base64 has plus signs, too: one key of some hundred reads like a verifier key whose parts do not fit.
+        let alone = match line.parse() {
+            Ok(key) => return Ok(Self { name: None, key }),
+            Err(error) => Err(error.into()),
+        };
         let mut parts = line.splitn(3, '+');
-        let (Some(name), Some(id), Some(typed)) = (parts.next(), parts.next(), parts.next()) else {
-            return Ok(Self { name: None, key: line.parse()? });
-        };
-        // Base64 has plus signs, too.
-        let Some(name) = KeyName::read(name).filter(|_| id.len() == 8) else {
-            return Ok(Self { name: None, key: line.parse()? });
-        };
+        let (Some(name), Some(id), Some(typed)) = (parts.next(), parts.next(), parts.next()) else { return alone };
+        let Some(name) = KeyName::read(name).filter(|_| id.len() == 8) else { return alone };
         let wrong = || InvalidTrustedKey::Verifier(line.chars().take(120).collect());
         let bytes = STANDARD.decode(typed).map_err(|_| wrong())?;
         let key = bytes.strip_prefix(&[ED25519]).and_then(|key| key.try_into().ok()).map(PublicKey);
@@ -384,6 +384,18 @@ mod tests {
         );
         let odd = KeyName::of(&"http://127.0.0.1:8787/a+b".parse().expect("an address"));
         assert_eq!(odd.as_str(), "127.0.0.1:8787/a%2Bb");
+    }
+
+    #[test]
+    fn a_key_alone_is_no_verifier_key_wherever_its_base64_has_plus_signs() {
+        let key = "15l0/mgGGOA+DE4TRHWF+/x6jO2rRe3acI8wpgUPp8Q=";
+        let trusted = TrustedKey::all(key).expect("one key");
+        assert_eq!(trusted.iter().map(ToString::to_string).collect::<Vec<_>>(), [key]);
+        // What names a key must be of it.
+        let named = "slipway.example.com+913268e7+AT1AF8PoQ4lakrcKp00bfrycmCzPLsSWjMDNVfEq9GYM";
+        assert_eq!(TrustedKey::all(named).expect("one key")[0].to_string(), "slipway.example.com+913268e7");
+        let wrong = TrustedKey::all(&named.replace("913268e7", "913268e8")).err().expect("another key's id").to_string();
+        assert!(wrong.contains("its parts do not fit each other"), "{wrong}");
     }
 
     #[test]
