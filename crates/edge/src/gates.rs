@@ -208,7 +208,8 @@ pub async fn may_act<S: Sql>(
 }
 
 /// Why a package's name is not free, by what other projects have released or taken back where it goes. Each is asked: what a
-/// project released before its routes led elsewhere is known to its record alone. The inner error is of one that does not answer.
+/// project released before its routes led elsewhere is known to its record alone. The inner error is of one that does not answer,
+/// and whose routes lead there: the others, one that is imported and not yet started say, keep nobody waiting.
 ///
 /// Its answer holds as long as the act does. Whoever asks has the destination's slot for this name, and without that nobody
 /// releases or takes back what has the name.
@@ -229,7 +230,11 @@ async fn taken_elsewhere<S: Sql>(
     if taken.is_some() {
         return Ok(Ok(taken));
     }
-    let silent = answers.iter().find(|(_, answer)| !matches!(answer, Some(Ok(_))));
+    let leads_there = |other: u64| {
+        let theirs = config.public_repositories(other);
+        names.iter().any(|name| theirs.iter().any(|repository| repository.site == name.public))
+    };
+    let silent = answers.iter().find(|(other, answer)| !matches!(answer, Some(Ok(_))) && leads_there(other.id));
     Ok(match silent {
         None => Ok(None),
         Some((other, _)) => Err(Trouble::passing(format!(

@@ -9,6 +9,7 @@ use slipway_core::api::StagedFile;
 use slipway_core::gate::GateKind;
 use slipway_core::promotion::May;
 use slipway_core::release::{Maturity, TargetState};
+use slipway_core::route::Glob;
 use slipway_core::time::Timestamp;
 use slipway_ledger::rusqlite::Database;
 use slipway_ledger::{Ask, GateOverride, Record, Sight, Sql as _};
@@ -319,4 +320,20 @@ fn while_another_project_does_not_answer_no_act_begins_and_no_approval_ends() {
     assert_eq!(edge.state("one"), TargetState::Approved);
     *edge.host.other.borrow_mut() = Some(buoy(TargetState::Staged, b"two"));
     assert_eq!(edge.may_act("one"), May::Now);
+}
+
+#[test]
+fn another_project_whose_routes_lead_elsewhere_keeps_nobody_waiting_and_yet_is_believed() {
+    // Its record alone knows what it released before.
+    let moved = || {
+        let mut edge = Edge::new(WITH_BUOY);
+        edge.config.routes.iter_mut().for_each(|route| route.projects = vec![Glob::new("tug")]);
+        edge.approves(81, "one");
+        edge
+    };
+    assert_eq!(moved().may_act("one"), May::Now, "it is away");
+    let edge = moved();
+    *edge.host.other.borrow_mut() = Some(buoy(TargetState::Withdrawn, b"two"));
+    let why = "`one_1.2.0_amd64.deb` of harbour/stable had other bytes in the project `buoy`";
+    is_stopped(&edge, &edge.may_act("one"), "withdrawn", why);
 }
