@@ -394,8 +394,7 @@ mod tests {
         // What names a key must be of it.
         let named = "slipway.example.com+913268e7+AT1AF8PoQ4lakrcKp00bfrycmCzPLsSWjMDNVfEq9GYM";
         assert_eq!(TrustedKey::all(named).expect("one key")[0].to_string(), "slipway.example.com+913268e7");
-        let wrong =
-            TrustedKey::all(&named.replace("913268e7", "913268e8")).err().expect("another key's id").to_string();
+        let wrong = TrustedKey::all(&named.replace("913268e7", "913268e8")).expect_err("another key's id").to_string();
         assert!(wrong.contains("its parts do not fit each other"), "{wrong}");
     }
 
