@@ -14,6 +14,7 @@ use slipway_core::secret::{JobSession, NotSealed, knows};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
 use slipway_gitlab::{AccessLevel, GetJob, Instance, JobStatus, role};
+use slipway_view::page::Reader;
 use slipway_wire::call;
 use worker::{Env, Request, Response};
 
@@ -51,6 +52,8 @@ pub(crate) struct Asking<'a> {
     right: Right,
     /// As the audit names it: `POST …/holds`.
     act: String,
+    /// What they ask for, with its query: where a sign-in leads back to.
+    path: String,
     env: &'a Env,
     config: &'a Config,
 }
@@ -67,7 +70,18 @@ impl<'a> Asking<'a> {
         let method = request.method().to_string();
         let caller = if right == Right::Open { None } else { shown(request, env, config)? };
         let act = format!("{method} {}", segments.last().copied().unwrap_or("/"));
-        Ok(Self { caller, right, act, env, config })
+        let url = request.url()?;
+        let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        Ok(Self { caller, right, act, path, env, config })
+    }
+
+    /// Whoever asks, as the reader of a page.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        let name = match &self.caller {
+            Some(Caller::Person(person)) => Some(person.username.as_str()),
+            _ => None,
+        };
+        Reader { name, path: &self.path, ..Reader::default() }
     }
 
     /// Whoever asks, where the right was given to somebody who has shown who they are.

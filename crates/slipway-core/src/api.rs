@@ -2,6 +2,13 @@
 //!
 //! Times are RFC 3339 in UTC with milliseconds; digests are `sha256:` and 64 hex digits; sizes are bytes.
 
+mod pages;
+
+pub use pages::{
+    Activity, ActivityRow, Against, AgainstRow, Depends, DeploymentRow, Deployments, FileFact, Glance, GlanceRelease,
+    GlanceTarget, Source, Standing, StandingProject,
+};
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use slipway_core::api::{ProblemDetails, Project, Release};
 use slipway_core::release::TargetState;
 use slipway_view::filter::Filter;
-use slipway_view::{page, section};
+use slipway_view::{
+    page::{self, Reader},
+    section,
+};
 
 fn release(state: &str, change: impl FnOnce(&mut Value)) -> Release {
     let mut json = json!({
@@ -27,7 +30,7 @@ fn release(state: &str, change: impl FnOnce(&mut Value)) -> Release {
 }
 
 fn html(release: &Release) -> String {
-    page::release(release, &Filter::default()).into_string()
+    page::release(release, &Filter::default(), &Reader::default()).into_string()
 }
 
 fn row(release: &Release) -> String {
@@ -64,13 +67,14 @@ fn pages_with(text: &str) -> Vec<String> {
     let problem = ProblemDetails { kind: text.into(), title: text.into(), status: 502, detail: text.into() };
     vec![
         html(&hostile),
-        page::release(&hostile, &Filter { words: text.to_owned(), ..Filter::default() }).into_string(),
-        page::releases(&project, &[]).into_string(),
-        page::projects(&[(project, Vec::new())]).into_string(),
-        page::not_found(text).into_string(),
-        page::unauthorised(text).into_string(),
-        page::error(&problem).into_string(),
-        page::help_states().into_string(),
+        page::release(&hostile, &Filter { words: text.to_owned(), ..Filter::default() }, &Reader::default())
+            .into_string(),
+        page::releases(&project, &[], &Reader::default()).into_string(),
+        page::projects(&[(project, Vec::new())], &Reader::default()).into_string(),
+        page::not_found(text, &Reader::default()).into_string(),
+        page::unauthorised(text, &Reader::default()).into_string(),
+        page::error(&problem, &Reader::default()).into_string(),
+        page::help_states(&Reader::default()).into_string(),
     ]
 }
 
@@ -80,7 +84,7 @@ fn every_state_is_a_word_beside_a_glyph() {
         let row = row(&release(state.code(), |_| {}));
         let label = format!("<use href=\"#g-{}\"></use></svg>{}</span>", state.code(), state.words());
         assert!(row.contains(&label), "{row}");
-        assert!(page::help_states().into_string().contains(&format!("id=\"{}\"", state.code())));
+        assert!(page::help_states(&Reader::default()).into_string().contains(&format!("id=\"{}\"", state.code())));
     }
 }
 

@@ -13,7 +13,7 @@ use crate::caller::Asking;
 pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, segments: &[&str]) -> Answer {
     match segments {
         [] => overview::projects(env, asking).await,
-        ["help", "states"] => help(),
+        ["help", "states"] => html(200, &page::help_states(&asking.reader()).into_string()),
         ["p", project] => overview::releases(env, asking, project).await,
         ["p", project, "r", version] => release::shown(request, env, asking, project, version).await,
         _ => Err(Problem::not_found("page")),
@@ -33,21 +33,21 @@ fn html(status: u16, markup: &str) -> Answer {
     Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
 }
 
-fn help() -> Answer {
-    html(200, &page::help_states().into_string())
-}
-
 /// A problem as a page, for those who asked for a page.
 pub(crate) fn problem(problem: &Problem) -> Answer {
+    let reader = page::Reader::default();
     let markup = match problem.status {
-        401 | 403 => page::unauthorised(&problem.detail),
-        404 => page::not_found(&problem.detail),
-        _ => page::error(&slipway_core::api::ProblemDetails {
-            kind: problem.kind.to_owned(),
-            title: problem.kind.replace('-', " "),
-            status: problem.status,
-            detail: problem.detail.clone(),
-        }),
+        401 | 403 => page::unauthorised(&problem.detail, &reader),
+        404 => page::not_found(&problem.detail, &reader),
+        _ => page::error(
+            &slipway_core::api::ProblemDetails {
+                kind: problem.kind.to_owned(),
+                title: problem.kind.replace('-', " "),
+                status: problem.status,
+                detail: problem.detail.clone(),
+            },
+            &reader,
+        ),
     };
     html(problem.status, &markup.into_string())
 }

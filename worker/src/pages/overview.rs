@@ -23,11 +23,11 @@ pub(super) async fn projects(env: &Env, asking: &Asking<'_>) -> Answer {
         (shown, own.map(|listed| listed.version.clone()).collect())
     };
     let projects: Vec<_> = projects.iter().map(with_newest).collect();
-    html(200, &page::projects(&projects).into_string())
+    html(200, &page::projects(&projects, &asking.reader()).into_string())
 }
 
 pub(super) async fn releases(env: &Env, asking: &Asking<'_>, project: &str) -> Answer {
     let project = asking.project(project).await?;
     let releases: Vec<ReleaseSummary> = ask(env, project, &ToProject::Releases { project_id: project.id }).await?;
-    html(200, &page::releases(&shown(project), &releases).into_string())
+    html(200, &page::releases(&shown(project), &releases, &asking.reader()).into_string())
 }

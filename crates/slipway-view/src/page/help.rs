@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 use slipway_core::release::{ReleaseState, TargetState};
 
-use super::Shell;
+use super::{Reader, Shell};
 use crate::state::{chip, meaning, release_chip, release_meaning};
 
 /// The vocabulary: every state of a target and of a release, with its meaning.
-pub fn help_states() -> Markup {
-    Shell { title: "What the words mean", trail: &[("Projects", "/".to_owned())], is_alarming: false }.page(
+pub fn help_states(reader: &Reader<'_>) -> Markup {
+    Shell { title: "What the words mean", trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
         &html! {},
         &html! {
             main #main {

@@ -2,10 +2,12 @@
 
 mod help;
 mod overview;
+mod reader;
 mod release;
 
 pub use help::help_states;
 pub use overview::{projects, releases};
+pub use reader::{Act, Reader};
 pub use release::{release, shown_words};
 
 use maud::{DOCTYPE, Markup, html};
@@ -59,23 +61,23 @@ pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
 }
 
 /// There is nothing at this address: `detail` says which part of it is unknown.
-pub fn not_found(detail: &str) -> Markup {
-    failure("Not found", detail)
+pub fn not_found(detail: &str, reader: &Reader<'_>) -> Markup {
+    failure("Not found", detail, reader)
 }
 
 /// The reader must sign in, or may not read this: `detail` says how to.
-pub fn unauthorised(detail: &str) -> Markup {
-    failure("You may not read this", detail)
+pub fn unauthorised(detail: &str, reader: &Reader<'_>) -> Markup {
+    failure("You may not read this", detail, reader)
 }
 
 /// Something failed at the edge.
-pub fn error(problem: &ProblemDetails) -> Markup {
-    failure(&problem.title, &problem.detail)
+pub fn error(problem: &ProblemDetails, reader: &Reader<'_>) -> Markup {
+    failure(&problem.title, &problem.detail, reader)
 }
 
-fn failure(title: &str, detail: &str) -> Markup {
+fn failure(title: &str, detail: &str, reader: &Reader<'_>) -> Markup {
     let title = visible(title);
-    Shell { title: &title, trail: &[("Projects", "/".to_owned())], is_alarming: false }.page(
+    Shell { title: &title, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
         &html! {},
         &html! {
             main #main {
@@ -98,6 +100,7 @@ struct Shell<'a> {
     /// The pages above this one: words and address. Without an address: this page.
     trail: &'a [(&'a str, String)],
     is_alarming: bool,
+    reader: &'a Reader<'a>,
 }
 
 impl Shell<'_> {
@@ -137,6 +140,9 @@ impl Shell<'_> {
                             }
                         }
                         (status)
+                        @if let Some(name) = self.reader.name {
+                            p.reader { "Signed in as " (visible(name)) }
+                        }
                     }
                     (main)
                     footer { (footer) }

@@ -4,16 +4,16 @@ use maud::{Markup, html};
 use slipway_core::api::{Project, ReleaseSummary};
 use slipway_core::release::{ReleaseState, Version};
 
-use super::{Shell, project_path};
+use super::{Reader, Shell, project_path};
 use crate::section;
 use crate::state::release_chip;
 use crate::text::{segment, visible};
 
 /// The releases of a project, in the order given: newest first.
-pub fn releases(project: &Project, releases: &[ReleaseSummary]) -> Markup {
+pub fn releases(project: &Project, releases: &[ReleaseSummary], reader: &Reader<'_>) -> Markup {
     let name = visible(&project.name);
     let open = releases.iter().filter(|release| is_open(release.state)).count();
-    Shell { title: &name, trail: &[("Projects", "/".to_owned())], is_alarming: false }.page(
+    Shell { title: &name, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
         &html! {},
         &html! {
             main #main {
@@ -55,8 +55,8 @@ fn is_open(state: ReleaseState) -> bool {
 }
 
 /// The projects that this deployment serves, each with its newest versions, the newest first.
-pub fn projects(projects: &[(Project, Vec<Version>)]) -> Markup {
-    Shell { title: "Projects", trail: &[], is_alarming: false }.page(
+pub fn projects(projects: &[(Project, Vec<Version>)], reader: &Reader<'_>) -> Markup {
+    Shell { title: "Projects", trail: &[], is_alarming: false, reader }.page(
         &html! {},
         &html! {
             main #main {

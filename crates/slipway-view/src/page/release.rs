@@ -3,13 +3,13 @@
 use maud::{Markup, html};
 use slipway_core::api::Release;
 
-use super::{Shell, project_path};
+use super::{Reader, Shell, project_path};
 use crate::filter::{Filter, haystack};
 use crate::section;
 use crate::text::{Moment, segment, visible};
 
 /// A release: its verdict, what needs a person, its packages. `filter` comes from the address's query.
-pub fn release(release: &Release, filter: &Filter) -> Markup {
+pub fn release(release: &Release, filter: &Filter, reader: &Reader<'_>) -> Markup {
     let read = Moment::parse(&release.at).map_or_else(|| visible(&release.at), |moment| moment.clock());
     let project = visible(&release.project.name);
     let trail = [
@@ -17,7 +17,8 @@ pub fn release(release: &Release, filter: &Filter) -> Markup {
         (&project, project_path(&release.project)),
         (release.version.as_str(), String::new()),
     ];
-    let shell = Shell { title: &section::title(release), trail: &trail, is_alarming: section::is_alarming(release) };
+    let shell =
+        Shell { title: &section::title(release), trail: &trail, is_alarming: section::is_alarming(release), reader };
     shell.page(
         &html! {
             p.freshness {
