@@ -187,7 +187,7 @@ describe("a release's page", { skip }, () => {
     assert.equal(await page.locator(`#${noble} code.digest`).isVisible(), true);
   });
 
-  for (const name of ["1.2.0", "calm", "empty", "releases", "projects", "states", "error"]) {
+  for (const name of ["1.2.0", "calm", "empty", "overview", "project", "target-failed", "activity", "deployments", "against", "status", "keys", "states", "error"]) {
     test(`${name}: no violations and no horizontal scrolling, light and dark, wide and narrow`, async () => {
       for (const colorScheme of ["light", "dark"]) {
         for (const viewport of [{ width: 1280, height: 800 }, { width: 320, height: 640 }]) {

@@ -1,5 +1,7 @@
 //! Prints a page, to look at without a server: `cargo run -p slipway-view --example page -- release > page.html`.
 
+mod activity;
+mod others;
 mod overview;
 mod release;
 
@@ -30,8 +32,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &reader,
         ),
         "json" => return Ok(serde_json::to_writer(std::io::stdout(), &release)?),
-        "releases" => page::releases(&release.project, &overview::summaries()?, &reader),
-        "projects" => page::projects(&[(release.project, vec![release.version])], &reader),
+        "overview" => page::overview(&overview::busy()?, &overview::latest()?, &reader),
+        "overview-quiet" => page::overview(&overview::quiet()?, &[], &reader),
+        "overview-empty" => page::overview(&[], &[], &reader),
+        "project" => page::project(overview::busy()?.first().ok_or("no project")?, Some(&activity::rows()?), &reader),
+        "activity" => page::activity(&activity::rows()?, &page::activity_query(&query), &reader),
+        "deployments" => page::deployments(&others::deployments()?, &reader),
+        "against" => page::against(&others::against()?, &reader),
+        "status" => page::status(&others::standing()?, &reader),
+        "keys" => page::help_keys(&reader),
         "states" => page::help_states(&reader),
         "error" => page::error(
             &ProblemDetails {
@@ -44,10 +53,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             },
             &reader,
         ),
+        // A target page, by the state of the target: `target-failed`.
         other => {
-            return Err(
-                format!("no page `{other}`: release, calm, empty, json, releases, projects, states, error").into()
-            );
+            let state =
+                other.strip_prefix("target-").ok_or_else(|| format!("no page `{other}`; main.rs names them"))?;
+            page::target(&release, &others::history(&release, state)?, &activity::rows()?.rows, &reader)
         }
     };
     writeln!(std::io::stdout(), "{}", html.into_string())?;
