@@ -25,6 +25,7 @@ struct Driver {
 
 /// How somebody looks at a page.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is there by itself, and a caller names those that it wants")]
 pub struct Look {
     /// On a dark ground.
     pub dark: bool,

@@ -77,11 +77,11 @@ async fn job(State(gitlab): Shared, Path((group, name, id)): Named) -> Response 
             // Writing to a text cannot fail.
             let _ = write!(people, "<option>{}</option>", escaped(&user.username));
         }
-        let word = if job.status == Status::Manual { "Run job" } else { "Run again" };
+        let button = if job.status == Status::Manual { "Run job" } else { "Run again" };
         let _ = write!(
             body,
             "<form method=post action=\"/{path}/-/jobs/{id}/play\"><label>As <select name=user>{people}</select></label> \
-             <button id=play>{word}</button></form>"
+             <button id=play>{button}</button></form>"
         );
     }
     page(&job.name, &body)

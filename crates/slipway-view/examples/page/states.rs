@@ -14,16 +14,19 @@ const AT: &str = "2026-11-23T09:41:07.123Z";
 
 pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
-    let mut all = Vec::new();
-    for state in TargetState::ALL {
-        all.push(Fixture::of(state.code(), judged(in_state(state.code(), state))?, query, &reader));
-    }
-    for (name, release) in special()? {
-        all.push(Fixture::of(name, release, query, &reader));
-    }
+    let mut all: Vec<Fixture> =
+        releases()?.into_iter().map(|(name, release)| Fixture::of(name, release, query, &reader)).collect();
     let may = [Act::Hold, Act::Lift, Act::Extend, Act::Close];
     let signed_in = Reader { name: Some("mira"), may_sign_in: true, path: "/p/tug/r/1.2.0-signed-in", may: &may };
     all.push(Fixture::of("signed-in", judged(in_state("signed-in", TargetState::Staged))?, query, &signed_in));
+    Ok(all)
+}
+
+/// A release in each state, and those that something special is the matter with, by what they are called here.
+pub(super) fn releases() -> Result<Vec<(&'static str, Release)>, Box<dyn std::error::Error>> {
+    let in_state = |state: TargetState| Ok((state.code(), judged(in_state(state.code(), state))?));
+    let mut all = TargetState::ALL.into_iter().map(in_state).collect::<Result<Vec<_>, serde_json::Error>>()?;
+    all.extend(special()?);
     Ok(all)
 }
 
