@@ -25,6 +25,10 @@ Builds the named parts, or all of them:
     native       depot and the GitLab stand-in, debug builds         → target/debug
 ";
 
+/// How many hexadecimal digits of a digest name a build of the dashboard's files: builds are told apart by it, and it is in
+/// every page a few times.
+const ASSETS_NAME_DIGITS: usize = 12;
+
 /// Something that is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -147,6 +151,7 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     for part in parts.iter().filter(|part| **part != Part::Slipway) {
         bind(places, *part)?;
     }
+    name_assets(places)?;
     steps.say(&format!("built ({})", seconds(began.elapsed())));
     Ok(())
 }
@@ -200,7 +205,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
     let root = &places.root;
     match part {
         Part::Worker => {
-            for file in ["worker/shim.mjs", "worker/config.mjs", "slipway.toml"] {
+            for file in ["worker/shim.mjs", "worker/config.mjs", "worker/assets.mjs", "slipway.toml"] {
                 copy(&root.join(file), &draft)?;
             }
         }
@@ -267,6 +272,28 @@ fn copy(file: &Path, folder: &Path) -> anyhow::Result<()> {
     let name = file.file_name().context("a file has a name")?;
     std::fs::copy(file, folder.join(name)).with_context(|| format!("cannot copy `{}`", file.display()))?;
     Ok(())
+}
+
+/// Tells the Worker which build of the dashboard's files lies beside it. One name for all of them, so that they find each
+/// other by their own names, and a browser has never two of different builds.
+fn name_assets(places: &Places) -> anyhow::Result<()> {
+    let (worker, assets) = (places.build().join("worker"), places.build().join("dashboard/assets"));
+    if !worker.exists() || !assets.exists() {
+        return Ok(());
+    }
+    let name = || {
+        let entries = std::fs::read_dir(&assets)?.map(|entry| entry.map(|entry| entry.path()));
+        let mut paths = entries.collect::<Result<Vec<_>, _>>()?;
+        paths.sort();
+        let sums = paths.iter().map(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Ok(format!("{}  {name}\n", pack::sha256(&std::fs::read(path)?)))
+        });
+        let sums = sums.collect::<std::io::Result<String>>()?;
+        let name: String = pack::sha256(sums.as_bytes()).chars().take(ASSETS_NAME_DIGITS).collect();
+        std::fs::write(worker.join("assets.mjs"), format!("globalThis.SLIPWAY_ASSETS = \"{name}\";\n"))
+    };
+    name().with_context(|| format!("cannot name the files in `{}`", shown(&assets, places)))
 }
 
 /// Writes the one style sheet that pages load: its parts one after the other, in the order of their names.
