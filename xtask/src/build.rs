@@ -13,7 +13,7 @@ use crate::report::Steps;
 use crate::tools::{self, cargo, run_logged, seconds, shown};
 
 const HELP: &str = "\
-cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [bench-index] [sim] [native]
+cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [bench-index] [bench-page] [sim] [native]
 
 Builds the named parts, or all of them:
     worker       the edge, for `wrangler deploy` and workerd         → build/worker
@@ -21,6 +21,7 @@ Builds the named parts, or all of them:
     slipway      the command of the CI component, for Node           → build/slipway
     bench-copy   a Worker that only copies, for its tests and benchmarks   → build/bench-copy
     bench-index  the reader of public indexes for Node, for its benchmark  → build/bench-index
+    bench-page   a release's page for Node, for its benchmark               → build/bench-page
     sim          the simulation for Node, for the test that compares it      → build/sim
     native       depot and the GitLab stand-in, debug builds         → target/debug
 ";
@@ -37,6 +38,7 @@ pub(crate) enum Part {
     Slipway,
     BenchCopy,
     BenchIndex,
+    BenchPage,
     Sim,
     Native,
 }
@@ -53,6 +55,7 @@ impl Part {
             Self::Slipway => Some("slipway"),
             Self::BenchCopy => Some("slipway-bench-copy"),
             Self::BenchIndex => Some("slipway-bench-index"),
+            Self::BenchPage => Some("slipway-bench-page"),
             Self::Sim => Some("slipway-sim-wasm"),
             Self::Native => None,
         }
@@ -73,10 +76,11 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
                 "slipway" => Part::Slipway,
                 "bench-copy" => Part::BenchCopy,
                 "bench-index" => Part::BenchIndex,
+                "bench-page" => Part::BenchPage,
                 "sim" => Part::Sim,
                 "native" => Part::Native,
                 other => bail!(
-                    "`{other}` is no part: there are worker, dashboard, slipway, bench-copy, bench-index, sim and native"
+                    "`{other}` is no part: there are worker, dashboard, slipway, bench-copy, bench-index, bench-page, sim and native"
                 ),
             }),
             other => return Err(other.unexpected().into()),
@@ -97,7 +101,7 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     // time, and what is deployed is to be what was tested.
     let wasm = parts.iter().any(|part| part.package().is_some());
     let mut packages: Vec<&str> = Part::ALL.iter().filter(|_| wasm).filter_map(|part| part.package()).collect();
-    for more in [Part::BenchCopy, Part::BenchIndex, Part::Sim] {
+    for more in [Part::BenchCopy, Part::BenchIndex, Part::BenchPage, Part::Sim] {
         if parts.contains(&more) {
             packages.extend(more.package());
         }
@@ -188,6 +192,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
         Part::Dashboard => ("web", "slipway_dashboard", "dashboard", "assets", "dashboard"),
         Part::BenchCopy => ("workerd", "slipway_bench_copy", "bench-copy", "", "index"),
         Part::BenchIndex => ("nodejs", "slipway_bench_index", "bench-index", "", "index"),
+        Part::BenchPage => ("nodejs", "slipway_bench_page", "bench-page", "", "index"),
         Part::Sim => ("nodejs", "slipway_sim_wasm", "sim", "", "index"),
         Part::Native => return Ok(()),
     };
@@ -224,6 +229,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
             std::fs::write(draft.join("workerd.capnp"), text)?;
         }
         Part::BenchIndex => copy(&root.join("xtask/bench/index/read.mjs"), &draft)?,
+        Part::BenchPage => copy(&root.join("xtask/bench/page/time.mjs"), &draft)?,
         Part::Sim => copy(&root.join("tests/sim/wasm/run.mjs"), &draft)?,
         Part::Dashboard => {
             copy_all(&root.join("crates/dashboard/assets"), &modules)?;

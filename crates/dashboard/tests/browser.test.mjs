@@ -5,9 +5,8 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import { gzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
-import { asset, startEdge } from "./edge.mjs";
+import { startEdge } from "./edge.mjs";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const skip = existsSync(executablePath) ? false : `no browser at ${executablePath}: apt-get install chromium`;
@@ -198,12 +197,6 @@ describe("a release's page", { skip }, () => {
       }
     });
   }
-});
-
-test("the dashboard keeps its budget", () => {
-  const size = (name) => gzipSync(asset(name), { level: 9 }).length;
-  assert.ok(size("dashboard_bg.wasm") <= 64 * 1024, `wasm: ${size("dashboard_bg.wasm")} bytes`);
-  assert.ok(size("dashboard.js") <= 6 * 1024, `glue: ${size("dashboard.js")} bytes`);
 });
 
 const edgeUrl = process.env.SLIPWAY_EDGE_URL;

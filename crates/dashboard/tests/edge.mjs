@@ -21,7 +21,7 @@ const policy =
 const pages = new Map();
 
 /** A page as the view crate renders it. */
-function rendered(name, query = "") {
+export function rendered(name, query = "") {
   const key = `${name}?${query}`;
   if (!pages.has(key)) pages.set(key, render(name, query));
   return pages.get(key);

@@ -2,6 +2,7 @@
 
 mod overview;
 mod release;
+mod sized;
 
 use std::io::Write as _;
 
@@ -9,6 +10,14 @@ use slipway_core::api::{ProblemDetails, Release};
 use slipway_core::verdict::judge;
 use slipway_view::filter::Filter;
 use slipway_view::page::{self, Reader};
+
+/// Begins the names of releases of a given size, such as `rows-60`.
+const SIZED: &str = "rows-";
+
+fn of_size(name: &str) -> Result<Release, Box<dyn std::error::Error>> {
+    let rows = name.strip_prefix(SIZED).ok_or_else(|| format!("no release `{name}`: rows-N"))?;
+    Ok(release::judged(sized::rows(rows.parse()?))?)
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "release".into());
@@ -29,7 +38,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &filter,
             &reader,
         ),
-        "json" => return Ok(serde_json::to_writer(std::io::stdout(), &release)?),
+        "json" => {
+            let release = if query.is_empty() { release } else { of_size(&query)? };
+            return Ok(serde_json::to_writer(std::io::stdout(), &release)?);
+        }
+        name if name.starts_with(SIZED) => page::release(&of_size(name)?, &filter, &reader),
         "releases" => page::releases(&release.project, &overview::summaries()?, &reader),
         "projects" => page::projects(&[(release.project, vec![release.version])], &reader),
         "states" => page::help_states(&reader),
@@ -45,9 +58,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &reader,
         ),
         other => {
-            return Err(
-                format!("no page `{other}`: release, calm, empty, json, releases, projects, states, error").into()
-            );
+            return Err(format!(
+                "no page `{other}`: release, calm, empty, json, rows-N, releases, projects, states, error"
+            )
+            .into());
         }
     };
     writeln!(std::io::stdout(), "{}", html.into_string())?;
