@@ -402,7 +402,7 @@ fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Proble
     Ok(request.url()?.query_pairs().into_owned().collect())
 }
 
-fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
+pub(crate) fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
     text.parse().map_err(|error| Problem::new(422, "bad-version", format!("{error}.")))
 }
 

@@ -9,12 +9,11 @@
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { chromium } from "playwright-core";
-import { rendered, startEdge } from "./edge.mjs";
+import { executablePath, launch } from "./chromium.mjs";
+import { startEdge } from "./edge.mjs";
 import { startPacking } from "./packing.mjs";
 import { firstLoad } from "./sizes.mjs";
 
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const ROUNDS = 5;
 
 /** How much slower the reader's machine is than this one. */
@@ -161,7 +160,7 @@ async function pushed(page, edge) {
 /** Narrows the filter to a few rows, and clears it. */
 async function narrowAndClear(page) {
   await page.locator("#filter-words").focus();
-  const narrow = await timed(page, "input", () => page.keyboard.insertText("e2-ubuntu-noble-arm64"));
+  const narrow = await timed(page, "input", () => page.keyboard.insertText("zoekt-ubuntu-noble-arm64"));
   if (!/^1 of 5000 /.test(await shown(page))) throw new Error(`the filter shows: ${await shown(page)}`);
   await page.keyboard.press("Control+A");
   const clear = await timed(page, "keydown", () => page.keyboard.press("Backspace"));
@@ -190,28 +189,33 @@ async function heap(protocol) {
   return (await protocol.send("Runtime.getHeapUsage")).usedSize / 1e6;
 }
 
-async function small(browser, figures) {
+/** The fixture edge behind what packs, and the address of one of its pages. */
+async function serve(name) {
   const edge = await startEdge();
+  const address = new URL(edge.at(name));
+  edge.release = edge.releases.get(decodeURIComponent(address.pathname.split("/").at(-1)));
   const front = await startPacking(edge.url);
-  await fetch(`${edge.url}/p/tug/r/rows-60`);
+  // Packed once, so that no visit waits for that.
+  await fetch(front.url + address.pathname);
+  return { edge, front, address: front.url + address.pathname };
+}
+
+async function small(browser, figures) {
   for (let round = 0; round < ROUNDS; round += 1) {
-    edge.release = JSON.parse(rendered("json", "rows-60"));
-    const { context, page, protocol, loaded, times } = await visit(browser, `${front.url}/p/tug/r/rows-60`);
+    const { edge, front, address } = await serve("rows-60");
+    const { context, page, protocol, loaded, times } = await visit(browser, address);
     figures.add("60 rows", { ...times, ...loaded, heap: await heap(protocol) });
     figures.add("60 rows", { push: await pushed(page, edge), key: await keys(page) });
     await context.close();
+    await front.stop();
+    await edge.stop();
   }
-  await front.stop();
-  await edge.stop();
 }
 
 async function large(browser, figures) {
-  const edge = await startEdge();
-  const front = await startPacking(edge.url);
-  await fetch(`${edge.url}/p/tug/r/rows-5000`);
-  edge.release = JSON.parse(rendered("json", "rows-5000"));
+  const { edge, front, address } = await serve("rows-5000");
   for (let round = 0; round < ROUNDS; round += 1) {
-    const { context, page, protocol, times } = await visit(browser, `${front.url}/p/tug/r/rows-5000`);
+    const { context, page, protocol, times } = await visit(browser, address);
     figures.add("5,000 rows", { fcp: times.fcp, live: times.live, tbt: times.tbt });
     figures.add("5,000 rows", await scrolled(page));
     figures.add("5,000 rows", await narrowAndClear(page));
@@ -264,7 +268,7 @@ const figures = new Figures();
 if (what === "lighthouse") {
   await lighthouse(figures, address, program);
 } else {
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+  const browser = await launch();
   console.error(`Chromium ${browser.version()}`);
   try {
     if (what === "edge") {

@@ -2,9 +2,8 @@
 // `cargo xtask bench dashboard`. Needs `cargo xtask build dashboard`, and Chromium for the last test.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { test } from "node:test";
-import { chromium } from "playwright-core";
+import { launch, skip } from "./chromium.mjs";
 import { startEdge } from "./edge.mjs";
 import { firstLoad } from "./sizes.mjs";
 
@@ -29,19 +28,16 @@ test("a first visit to a release of 60 targets keeps its budget", (t) => {
   assert.ok(Object.keys(sizes).length <= REQUESTS_MAX, `${Object.keys(sizes).length} requests: ${listed(sizes)}`);
 });
 
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const skip = existsSync(executablePath) ? false : `no browser at ${executablePath}: apt-get install chromium`;
-
 test("a first visit asks for what the page names, and for nothing more", { skip }, async () => {
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+  const browser = await launch();
   const edge = await startEdge();
   try {
     const page = await browser.newPage();
     const asked = [];
     page.on("request", (request) => asked.push(request.url().replace(edge.url, "")));
-    await page.goto(`${edge.url}/p/tug/r/rows-60`);
+    await page.goto(edge.at("rows-60"));
     await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
-    const named = Object.keys(firstLoad()).map((name) => (name === "page" ? "/p/tug/r/rows-60" : `/assets/${name}`));
+    const named = Object.keys(firstLoad()).map((name) => (name === "page" ? edge.at("rows-60").replace(edge.url, "") : `/assets/${name}`));
     // A browser without a window shows no icon, and does not ask for it.
     assert.deepEqual(asked.filter((path) => !named.includes(path)), []);
     assert.ok(asked.length >= named.length - 1, `each of ${named} is loaded once: ${asked}`);

@@ -7,20 +7,22 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import pixelmatch from "pixelmatch";
-import { chromium } from "playwright-core";
 import { PNG } from "pngjs";
+import { launch, narrow, skip, wide } from "./chromium.mjs";
 import { startEdge } from "./edge.mjs";
+import { root } from "./pages.mjs";
 import { packed } from "./picture.mjs";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
 const kept = `${root}/docs/images/pages`;
 const drafts = `${process.env.CARGO_TARGET_DIR ?? `${root}/target`}/screenshots`;
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** The fixtures that are shown, one a kind of page. */
-const PAGES = ["release", "calm", "empty", "releases", "projects", "states", "error"];
+const PAGES = [
+  "overview", "overview-quiet", "project", "release", "calm", "rows-60", "empty", "signed-in", "target-failed", "target-released",
+  "against", "deployments", "activity", "status", "states", "keys", "not-found", "error",
+];
 
-const VIEWPORTS = [{ width: 1280, height: 800 }, { width: 320, height: 640 }];
+const VIEWPORTS = [wide, narrow];
 const SCHEMES = ["light", "dark"];
 
 /** The time of the fixtures. */
@@ -60,9 +62,8 @@ async function start() {
   mkdirSync(drafts, { recursive: true });
   const file = `${drafts}/fonts.conf`;
   writeFileSync(file, FONTS);
-  return chromium.launch({
-    executablePath,
-    args: ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb", "--disable-lcd-text", "--hide-scrollbars"],
+  return launch({
+    args: ["--force-color-profile=srgb", "--disable-lcd-text", "--hide-scrollbars"],
     env: { ...process.env, FONTCONFIG_FILE: file },
   });
 }
@@ -73,7 +74,7 @@ const name = (browser) => `Chromium ${browser.version().split(".")[0]}`;
 
 /** Why pictures cannot be compared here, if they cannot. */
 export async function incomparable() {
-  if (!existsSync(executablePath)) return `no browser at ${executablePath}: apt-get install chromium`;
+  if (skip) return skip;
   if (!existsSync("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")) return "no font: apt-get install fonts-dejavu-core";
   if (!existsSync(`${kept}/README.md`)) return "no pictures are kept: `cargo xtask screenshots --accept`";
   const browser = await start();
@@ -94,7 +95,7 @@ async function* pictures(browser) {
         const page = await context.newPage();
         page.setDefaultTimeout(10_000);
         await page.clock.setFixedTime(NOW);
-        await page.goto(`${edge.url}/p/tug/r/${fixture}`);
+        await page.goto(edge.at(fixture));
         const isLive = await page.locator("main[data-version]").count();
         if (isLive) await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
         for (const colorScheme of SCHEMES) {

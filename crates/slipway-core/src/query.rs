@@ -3,8 +3,11 @@
 //!
 //! Absent on purpose: the dashboard's own filters, which leave out what they do not know, so that an old link still works.
 
+use serde::{Deserialize, Serialize};
+
 use crate::audit::Format;
 use crate::release::ReleaseState;
+use crate::time::Timestamp;
 
 /// The longest that a reader may wait for a change; proxies on the way cut idle requests at 30 to 100 seconds.
 pub const WAIT_SECONDS_MAX: u64 = 25;
@@ -102,6 +105,25 @@ impl AuditQuery {
             format: format.map(known).transpose()?.unwrap_or_default(),
         })
     }
+}
+
+/// Which rows of the audit a page shows. `None` leaves none out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivityQuery {
+    /// Who did it.
+    pub actor: Option<String>,
+    /// What they did.
+    pub action: Option<String>,
+    /// Of what: `VERSION` with all its packages, or `VERSION/KEY`.
+    pub subject: Option<String>,
+    /// Not earlier than this.
+    pub from: Option<Timestamp>,
+    /// Earlier than this.
+    pub to: Option<Timestamp>,
+    /// Rows with a lower number.
+    pub before: Option<u64>,
+    /// Whether they are wanted as CSV.
+    pub csv: bool,
 }
 
 /// `GET …/audit/heads`: the first row whose head is wanted.

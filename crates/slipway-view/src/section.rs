@@ -167,7 +167,7 @@ fn stop(release: &Release) -> Option<&Stopped> {
 }
 
 /// Why nothing can be released, and who can change that. A job that is played meanwhile ends red, so no way leads there.
-fn waits(stopped: &Stopped) -> Markup {
+pub(crate) fn waits(stopped: &Stopped) -> Markup {
     html! {
         "Slipway is stopped by " (visible(&stopped.by)) " since " (time(&stopped.at)) ": "
         (visible(stopped.reason.trim().trim_end_matches('.'))) ". An operator must start it first."
@@ -175,7 +175,7 @@ fn waits(stopped: &Stopped) -> Markup {
 }
 
 /// Staged, with nothing in its way.
-fn is_ready(package: &Package, target: &Target) -> bool {
+pub(crate) fn is_ready(package: &Package, target: &Target) -> bool {
     target.state == TargetState::Staged && package.blocked.is_empty() && !needs_a_person(target)
 }
 
@@ -222,7 +222,7 @@ fn need(release: &Release, package: &Package, target: &Target) -> Markup {
 }
 
 /// Every field of a failure record, in the order in which they are asked for under stress.
-fn record(problem: &Problem) -> Markup {
+pub(crate) fn record(problem: &Problem) -> Markup {
     html! {
         p.what { (prose(&problem.what)) }
         dl.record {
@@ -499,7 +499,7 @@ fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Marku
 }
 
 /// An arrow that says that a link leaves Slipway.
-fn away() -> Markup {
+pub(crate) fn away() -> Markup {
     html! { span.away aria-hidden="true" { "↗" } }
 }
 
@@ -555,7 +555,7 @@ pub(crate) fn prose(text: &str) -> Markup {
 }
 
 /// A time that the browser makes relative; without scripts it is the absolute one.
-fn time(text: &str) -> Markup {
+pub(crate) fn time(text: &str) -> Markup {
     html! {
         @match Moment::parse(text) {
             Some(moment) => time datetime=(moment.machine()) { (moment.minute()) },
@@ -569,7 +569,7 @@ pub fn targets(release: &Release) -> impl Iterator<Item = (&Package, &Target)> {
     release.packages.iter().flat_map(|package| package.targets.iter().map(move |target| (package, target)))
 }
 
-fn pipeline<'a>(release: &'a Release, package: &Package) -> Option<&'a Pipeline> {
+pub(crate) fn pipeline<'a>(release: &'a Release, package: &Package) -> Option<&'a Pipeline> {
     release.pipelines.iter().find(|pipeline| pipeline.id == package.pipeline_id)
 }
 

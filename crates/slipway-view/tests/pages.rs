@@ -1,7 +1,7 @@
 //! What every page promises, whatever is written into it.
 
 use serde_json::{Value, json};
-use slipway_core::api::{ProblemDetails, Project, Release};
+use slipway_core::api::{ProblemDetails, Release};
 use slipway_core::release::TargetState;
 use slipway_view::filter::Filter;
 use slipway_view::{
@@ -63,14 +63,11 @@ fn pages_with(text: &str) -> Vec<String> {
         json["stopped"] = json!({"by": text, "reason": text, "at": text});
         json["estimate"] = json!({"ends_at": text, "bytes_left": 1, "bytes_per_second": 1});
     });
-    let project = Project { id: 1, name: text.to_owned() };
     let problem = ProblemDetails { kind: text.into(), title: text.into(), status: 502, detail: text.into() };
     vec![
         html(&hostile),
         page::release(&hostile, &Filter { words: text.to_owned(), ..Filter::default() }, &Reader::default())
             .into_string(),
-        page::releases(&project, &[], &Reader::default()).into_string(),
-        page::projects(&[(project, Vec::new())], &Reader::default()).into_string(),
         page::not_found(text, &Reader::default()).into_string(),
         page::unauthorised(text, &Reader::default()).into_string(),
         page::error(&problem, &Reader::default()).into_string(),

@@ -2,6 +2,7 @@
 
 mod overview;
 mod release;
+mod target;
 
 use slipway_view::page;
 use worker::{Env, Headers, Request, Response};
@@ -14,9 +15,13 @@ use crate::settings;
 pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, segments: &[&str]) -> Answer {
     match segments {
         [] => overview::projects(env, asking).await,
+        ["help", "keys"] => html(200, &page::help_keys(&asking.reader()).into_string()),
         ["help", "states"] => html(200, &page::help_states(&asking.reader()).into_string()),
         ["p", project] => overview::releases(env, asking, project).await,
         ["p", project, "r", version] => release::shown(request, env, asking, project, version).await,
+        ["p", project, "r", version, "t", key, target @ ..] => {
+            target::shown(env, asking, [project, version, key], target).await
+        }
         _ => Err(Problem::not_found("page")),
     }
 }

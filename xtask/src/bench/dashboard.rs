@@ -165,15 +165,19 @@ pub(super) fn run(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>>
 /// What the edge computes for a page.
 fn rendered(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>> {
     let folder = places.target.join("xtask/bench-dashboard");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    let mut example = cargo(places);
+    example.args(["run", "--quiet", "--package", "slipway-view", "--example", "page", "--", "--all"]);
+    succeeds(example.arg(&folder))?;
+    let whole = folder.join("rows-5000.json");
+    let whole = fs::read(&whole).with_context(|| format!("cannot read `{}`", whole.display()))?;
+    let whole: Value = serde_json::from_slice(&whole).context("a release is JSON")?;
     let mut figures = Vec::new();
     for (rows, count, aim, mark) in RENDERED {
         steps.say(&format!("the page of {rows} targets, made {count} times in each of 5 rounds"));
-        let mut example = cargo(places);
-        example.args(["run", "--quiet", "--package", "slipway-view", "--example", "page", "--", "json"]);
-        let release = succeeds(example.arg(format!("rows-{rows}")))?;
-        let file = folder.join(format!("rows-{rows}.json"));
-        fs::write(&file, release).with_context(|| format!("cannot write `{}`", file.display()))?;
+        let mut release = whole.clone();
+        release["packages"].as_array_mut().context("a release has packages")?.truncate(rows);
+        let file = folder.join(format!("first-{rows}.json"));
+        fs::write(&file, release.to_string()).with_context(|| format!("cannot write `{}`", file.display()))?;
         let mut timing = program("node");
         timing.arg(places.build().join("bench-page/time.mjs")).arg(&file).arg(count.to_string());
         let answer: Value = serde_json::from_str(&succeeds(&mut timing)?).context("it prints JSON")?;

@@ -3,18 +3,33 @@
 use serde_json::{Value, json};
 use slipway_core::api::Release;
 use slipway_core::verdict::judge;
+use slipway_view::page::Reader;
+
+use crate::Fixture;
+
+pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
+    let reader = Reader::default();
+    let empty = Release { packages: Vec::new(), pipelines: Vec::new(), ..judged(release("1.2.0-empty", &[]))? };
+    Ok(vec![
+        Fixture::of("release", judged(patch_day())?, query, &reader),
+        Fixture::of("filtered", judged(patch_day())?, "state=failed,missing", &reader),
+        Fixture::of("calm", judged(calm())?, query, &reader),
+        Fixture::of("empty", empty, query, &reader),
+    ])
+}
 
 /// The release with its state and its verdict, which the core makes of the packages.
 pub(super) fn judged(json: Value) -> Result<Release, serde_json::Error> {
     let mut release: Release = serde_json::from_value(json)?;
-    (release.state, release.verdict) = judge(&release.project.name, &release.version, &release.packages, None);
+    (release.state, release.verdict) =
+        judge(&release.project.name, &release.version, &release.packages, release.closed.as_ref());
     Ok(release)
 }
 
 /// Key, distro, state, minute of the hour, step or problem.
 type Row = (&'static str, &'static str, &'static str, u8, Value);
 
-pub(super) fn patch_day() -> Value {
+fn patch_day() -> Value {
     let rows: Vec<Row> = vec![
         ("tug-debian-bookworm-amd64", "debian/bookworm", "released", 41, Value::Null),
         ("tug-debian-bookworm-arm64", "debian/bookworm", "released", 42, Value::Null),
@@ -82,12 +97,12 @@ pub(super) fn patch_day() -> Value {
     release("1.2.0", &rows)
 }
 
-pub(super) fn calm() -> Value {
+fn calm() -> Value {
     let rows: Vec<Row> = vec![
         ("tug-ubuntu-jammy-amd64", "ubuntu/jammy", "released", 46, Value::Null),
         ("tug-ubuntu-noble-amd64", "ubuntu/noble", "staged", 21, Value::Null),
     ];
-    release("1.2.0", &rows)
+    release("1.2.0-calm", &rows)
 }
 
 fn release(version: &str, rows: &[Row]) -> Value {

@@ -1,14 +1,25 @@
 //! Whole pages, as the edge sends them. Each is complete without scripts.
 
+mod activity;
+mod against;
+mod deployments;
 mod help;
 mod overview;
+mod piece;
 mod reader;
 mod release;
+mod status;
+mod target;
 
-pub use help::help_states;
-pub use overview::{projects, releases};
+pub use activity::{activity, activity_query, csv};
+pub use against::against;
+pub use deployments::deployments;
+pub use help::{help_keys, help_states};
+pub use overview::{overview, project, projects, releases};
 pub use reader::{Act, Reader};
 pub use release::{release, shown_words};
+pub use status::status;
+pub use target::target;
 
 use maud::{DOCTYPE, Markup, html};
 use slipway_core::api::{ProblemDetails, Project};
@@ -127,7 +138,7 @@ impl Shell<'_> {
                 body {
                     (glyphs())
                     a.skip href="#main" { "Skip to the content" }
-                    @if is_live { a.skip href="#packages-title" { "Skip to the packages" } }
+                    @if main.0.contains("\"packages-title\"") { a.skip href="#packages-title" { "Skip to the packages" } }
                     header.top {
                         nav aria-label="Where this is" {
                             ol {
