@@ -3,9 +3,8 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import { gzipSync } from "node:zlib";
 import { blank, launch, skip, violations } from "./chromium.mjs";
-import { asset, startEdge } from "./edge.mjs";
+import { startEdge } from "./edge.mjs";
 
 const noble = "t-tug-ubuntu-noble-amd64-ubuntu-noble";
 
@@ -159,12 +158,6 @@ describe("a release's page", { skip }, () => {
     await page.locator(`#${noble}-file`).click();
     assert.equal(await page.locator(`#${noble} code.digest`).isVisible(), true);
   });
-});
-
-test("the dashboard keeps its budget", () => {
-  const size = (name) => gzipSync(asset(name), { level: 9 }).length;
-  assert.ok(size("dashboard_bg.wasm") <= 64 * 1024, `wasm: ${size("dashboard_bg.wasm")} bytes`);
-  assert.ok(size("dashboard.js") <= 6 * 1024, `glue: ${size("dashboard.js")} bytes`);
 });
 
 const edgeUrl = process.env.SLIPWAY_EDGE_URL;

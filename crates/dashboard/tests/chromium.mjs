@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** Why tests in a browser cannot run here; `false` where they can. */
 export const skip = existsSync(executablePath) ? false : `no browser at ${executablePath}: apt-get install chromium`;
@@ -13,8 +13,8 @@ export const wide = { width: 1280, height: 800 };
 /** The narrowest that WCAG 1.4.10 asks for. */
 export const narrow = { width: 320, height: 640 };
 
-export function launch() {
-  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+export function launch({ args = [], ...rest } = {}) {
+  return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage", ...args], ...rest });
 }
 
 /** A page that remembers what it asked for and complained about, opened nowhere yet. */

@@ -153,6 +153,19 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
 }
 
 #[test]
+fn a_page_names_the_files_of_its_build_and_where_it_knows_of_none_those_that_are_there() {
+    let of = |assets| Reader { assets, ..Reader::default() };
+    for (assets, folder) in [("3f9a1c20e55d", "/assets/3f9a1c20e55d/"), ("", "/assets/")] {
+        let page = page::release(&release("released", |_| {}), &Filter::default(), &of(assets)).into_string();
+        for name in ["style.css", "boot.js", "dashboard.js", "dashboard_bg.wasm"] {
+            assert!(page.contains(&format!("\"{folder}{name}\"")), "{name} in {page}");
+        }
+        // The browser changes it, and knows of no build.
+        assert!(page.contains("\"/assets/icon.svg\""), "{page}");
+    }
+}
+
+#[test]
 fn a_failure_record_is_shown_whole() {
     let page = html(&release("failed", |json| {
         json["packages"][0]["targets"][0]["problem"] = json!({
