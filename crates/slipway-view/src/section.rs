@@ -76,12 +76,7 @@ pub fn title(release: &Release) -> String {
 
 /// Whether somebody must do something about this target, other than play its job.
 pub fn needs_a_person(target: &Target) -> bool {
-    match target.state {
-        TargetState::Conflict | TargetState::Failed | TargetState::Missing => true,
-        TargetState::Released | TargetState::Skipped | TargetState::Withdrawn => false,
-        // Overdue, or held up by something that does not go away by itself.
-        _ => target.problem.as_ref().is_some_and(|problem| problem.retry != "automatic"),
-    }
+    slipway_core::verdict::needs_a_person(target.state, target.problem.as_ref())
 }
 
 /// Whether anything needs a person. The page's icon says so too.

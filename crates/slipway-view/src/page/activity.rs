@@ -87,7 +87,7 @@ fn form(path: &str, view: &Activity, query: &ActivityQuery) -> Markup {
                 input #filter-from type="datetime-local" name="from" value=[minute(query.from)];
             }
             div {
-                label for="filter-to" { "Before (UTC)" }
+                label for="filter-to" { "To (UTC)" }
                 input #filter-to type="datetime-local" name="to" value=[minute(query.to)];
             }
             button type="submit" { "Show" }
