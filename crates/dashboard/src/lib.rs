@@ -13,6 +13,11 @@ mod connection;
 mod document;
 mod read;
 
+/// The releases that people look at without a server.
+#[cfg(test)]
+#[path = "../../slipway-view/examples/page/release.rs"]
+mod examples;
+
 /// Takes over the page, when it is a release's.
 #[wasm_bindgen::prelude::wasm_bindgen(start)]
 pub fn start() {
