@@ -4,7 +4,7 @@
 use slipway_core::api::{Package, Target};
 use slipway_core::release::TargetState;
 
-use crate::text::{decoded, segment, visible};
+use crate::text::{decoded, place, segment, visible};
 
 /// What is shown of a release's targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Filter {
     pub states: Vec<TargetState>,
     /// Words that all must occur in the key, the distro or tag, the file's or image's name, or the state.
     pub words: String,
+    /// The target that is opened beside the others, as `KEY/TARGET`. It hides nothing.
+    pub selected: Option<String>,
 }
 
 impl Filter {
@@ -28,6 +30,7 @@ impl Filter {
                         TargetState::ALL.into_iter().filter(|state| named.contains(&state.code())).collect();
                 }
                 "q" => decoded(value).trim().clone_into(&mut filter.words),
+                "sel" => filter.selected = Some(decoded(value)).filter(|value| !value.is_empty()),
                 _ => {}
             }
         }
@@ -37,19 +40,27 @@ impl Filter {
     /// The query of this filter, with its `?`; empty when everything is shown. The same view has the same text.
     pub fn query(&self) -> String {
         let states: Vec<&str> = self.states.iter().map(|state| state.code()).collect();
-        match (states.is_empty(), self.words.is_empty()) {
-            (true, true) => String::new(),
-            (false, true) => format!("?state={}", states.join(",")),
-            (true, false) => format!("?q={}", segment(&self.words)),
-            (false, false) => format!("?state={}&q={}", states.join(","), segment(&self.words)),
+        let mut query = String::new();
+        for (name, value) in [
+            ("state", states.join(",")),
+            ("q", segment(&self.words)),
+            ("sel", segment(self.selected.as_deref().unwrap_or_default())),
+        ] {
+            if !value.is_empty() {
+                query.push(if query.is_empty() { '?' } else { '&' });
+                query.push_str(name);
+                query.push('=');
+                query.push_str(&value);
+            }
         }
+        query
     }
 
     /// This filter with one state put in, or taken out when it is in.
     #[must_use]
     pub fn toggled(&self, state: TargetState) -> Self {
         let is_on = |one: TargetState| self.states.contains(&one) != (one == state);
-        Self { states: TargetState::ALL.into_iter().filter(|one| is_on(*one)).collect(), words: self.words.clone() }
+        Self { states: TargetState::ALL.into_iter().filter(|one| is_on(*one)).collect(), ..self.clone() }
     }
 
     /// Whether everything is shown.
@@ -60,7 +71,7 @@ impl Filter {
     /// Whether a row with this state and this [`haystack`] is shown.
     pub fn shows(&self, state: TargetState, haystack: &str) -> bool {
         (self.states.is_empty() || self.states.contains(&state))
-            && self.words.to_ascii_lowercase().split_whitespace().all(|word| haystack.contains(word))
+            && self.words.to_ascii_lowercase().split_whitespace().all(|word| place(haystack, word).is_some())
     }
 }
 

@@ -51,7 +51,7 @@ pub fn row_id(package: &Package, target: &Target) -> String {
     let name = target.name();
     let distro = name.chars().map(|character| match character {
         '/' => "-".to_owned(),
-        c if c.is_ascii_alphanumeric() || "._-".contains(c) => c.to_string(),
+        c if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') => c.to_string(),
         c => format!("_{:x}", u32::from(c)),
     });
     format!("t-{}-{}", package.key, distro.collect::<String>())
