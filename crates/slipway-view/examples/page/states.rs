@@ -17,7 +17,13 @@ pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::
     let mut all: Vec<Fixture> =
         releases()?.into_iter().map(|(name, release)| Fixture::of(name, release, query, &reader)).collect();
     let may = [Act::Hold, Act::Lift, Act::Extend, Act::Close];
-    let signed_in = Reader { name: Some("mira"), may_sign_in: true, path: "/p/tug/r/1.2.0-signed-in", may: &may, ..Reader::default() };
+    let signed_in = Reader {
+        name: Some("mira"),
+        may_sign_in: true,
+        path: "/p/tug/r/1.2.0-signed-in",
+        may: &may,
+        ..Reader::default()
+    };
     all.push(Fixture::of("signed-in", judged(in_state("signed-in", TargetState::Staged))?, query, &signed_in));
     Ok(all)
 }
@@ -112,7 +118,7 @@ fn closed(gate: GateKind) -> Blocked {
         GateKind::Newest => ("1.2.1 is released already.", None),
         GateKind::Hold => ("`jonas.k` holds it: a customer reports data loss.", None),
     };
-    Blocked { gate: gate.code().into(), why: why.into(), until: until.map(Into::into) }
+    Blocked { gate: gate.code().into(), why: why.into(), until: until.map(Into::into), next: Some(gate.next().into()) }
 }
 
 fn hold(key: Option<Key>) -> Hold {
