@@ -11,10 +11,10 @@ use slipway_core::gate::GateKind;
 use slipway_core::release::TargetState;
 use slipway_core::verdict::package_state;
 
+use crate::facts::facts;
 use crate::filter::{Filter, haystack};
-use crate::install;
 use crate::state::{Tone, chip, glyph, meaning, tone};
-use crate::text::{Moment, grouped, link, mark, segment, visible};
+use crate::text::{Moment, link, mark, segment, visible};
 
 /// An element of the page that can be replaced.
 pub struct Part {
@@ -222,7 +222,7 @@ fn need(release: &Release, package: &Package, target: &Target) -> Markup {
 }
 
 /// Every field of a failure record, in the order in which they are asked for under stress.
-fn record(problem: &Problem) -> Markup {
+pub fn record(problem: &Problem) -> Markup {
     html! {
         p.what { (prose(&problem.what)) }
         dl.record {
@@ -364,7 +364,7 @@ fn cells(release: &Release, package: &Package, target: &Target, id: &str) -> Mar
             }
             details #{ (id) "-more" } {
                 summary #{ (id) "-file" } { (file_line(package, target)) }
-                (facts(release, package, target, id))
+                (facts(release, package, target))
             }
         }
     }
@@ -430,64 +430,8 @@ fn file_line(package: &Package, target: &Target) -> Markup {
     }
 }
 
-/// Everything that is known of a target, for the one who has to be sure.
-fn facts(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
-    let moment = |text: &str| Moment::parse(text).map_or_else(|| visible(text), |moment| moment.second());
-    html! {
-        dl.facts {
-            @if let Some(file) = &package.file {
-                @if target.tag.is_some() {
-                    div.wide { dt { "Digest" } dd { code.digest { (file.digest) } } }
-                    div { dt { "Size" } dd { (grouped(file.size)) " bytes in all its blobs" } }
-                } @else {
-                    div.wide { dt { "SHA-256" } dd { code.digest { (file.digest.hex()) } } }
-                    div { dt { "Size" } dd { (grouped(file.size)) " bytes" } }
-                }
-            }
-            div { dt { (target.state.words()) " since" } dd { (moment(&target.since)) } }
-            @if let Some(url) = target.attestation.as_deref().and_then(link) {
-                div { dt { "Attested" } dd { a href=(url) download { "Download what is signed" } } }
-            }
-            @if let Some(approval) = &target.approval {
-                div {
-                    dt { "Approved" }
-                    dd {
-                        (moment(&approval.at)) " by " (visible(&approval.by))
-                        @match approval.via.as_str() {
-                            "webhook" => ", through GitLab's webhook",
-                            "job" => ", asked for by the job",
-                            other => { ", through " (visible(other)) }
-                        }
-                    }
-                }
-            }
-            @if let Some(taken) = &target.withdrawal {
-                div { dt { "Taken back" } dd { "asked for " (moment(&taken.at)) " by " (visible(person(&taken.by))) ": " (visible(&taken.reason)) } }
-            }
-            @if let Some(expires) = &target.expires_at {
-                div { dt { "Deleted from staging" } dd { "from " (moment(expires)) " on; " code { "slipway extend " (package.key) } " keeps it" } }
-            }
-            @if target.attempts > 0 { div { dt { "Attempts" } dd { (target.attempts) } } }
-            div { dt { "Manual job" } dd { code { (visible(&package.release_job)) } " " (job(release, package, target, &format!("{id}-job"))) } }
-            div { dt { "Staging" } dd { (visible(&package.staging.repository)) span.host { " at " (visible(&package.staging.url)) } } }
-            div { dt { "Public" } dd { (visible(&target.public.repository)) span.host { " at " (visible(&target.public.url)) } } }
-        }
-        @if let Some(problem) = target.problem.as_ref().filter(|_| !needs_a_person(target)) { (record(problem)) }
-        @if target.state == TargetState::Released {
-            @let offered = match &target.tag {
-                Some(_) => ("Pull", install::pull(package, target)),
-                None => ("Install", install::apt(package, target)),
-            };
-            @if let (label, Some(lines)) = offered {
-                p.label #{ (id) "-install" } { (label) }
-                pre tabindex="0" role="group" aria-labelledby={ (id) "-install" } { code { (lines) } }
-            }
-        }
-    }
-}
-
 /// The link to the job that released a target, or to the pipeline whose job can.
-fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
+pub(crate) fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
     let job = target.approval.as_ref().and_then(|approval| link(&approval.job_url));
     html! {
         @if let Some(url) = job {
@@ -537,6 +481,15 @@ fn pipeline_link(pipeline: &Pipeline, part: &str) -> Markup {
 /// The page's address.
 pub fn path(release: &Release) -> String {
     format!("/p/{}/r/{}", segment(&release.project.name), segment(release.version.as_str()))
+}
+
+/// The address of a target's own page. A tag stands in it without its colon, as in the API's addresses.
+pub fn target_path(release: &Release, package: &Package, target: &Target) -> String {
+    let name = match &target.tag {
+        Some(tag) => segment(tag),
+        None => target.distro.split('/').map(segment).collect::<Vec<_>>().join("/"),
+    };
+    format!("{}/t/{}/{name}", path(release), package.key)
 }
 
 /// A sentence in which backticks mark what is literal.
@@ -619,27 +572,6 @@ pub(crate) mod tests {
     fn row_of(release: &Release) -> String {
         let package = &release.packages[0];
         row(release, package, &package.targets[0], &Filter::default()).html.into_string()
-    }
-
-    #[test]
-    fn an_image_is_spoken_of_as_an_image_and_a_file_as_a_file() {
-        let hex = "ab".repeat(32);
-        let shown = row_of(&image("released"));
-        assert!(shown.contains(&format!("<dt>Digest</dt><dd><code class=\"digest\">sha256:{hex}</code>")), "{shown}");
-        assert!(shown.contains("24,340 bytes in all its blobs"), "{shown}");
-        assert!(shown.contains(">Pull</p>") && !shown.contains("Install") && !shown.contains("apt"), "{shown}");
-        assert!(shown.contains("docker pull registry.example/team/app:1.2.0"), "{shown}");
-        let shown = row_of(&release("released"));
-        assert!(shown.contains(&format!("<dt>SHA-256</dt><dd><code class=\"digest\">{hex}</code>")), "{shown}");
-        assert!(
-            shown.contains("24,340 bytes<") && shown.contains(">Install</p>") && !shown.contains("pull"),
-            "{shown}"
-        );
-
-        let (mut image, mut file) = (image("expected"), release("expected"));
-        (image.packages[0].file, file.packages[0].file) = (None, None);
-        assert!(row_of(&image).contains("No image yet") && !row_of(&image).contains("No file"), "{}", row_of(&image));
-        assert!(row_of(&file).contains("No file yet"), "{}", row_of(&file));
     }
 
     #[test]
