@@ -9,6 +9,7 @@ use slipway_core::api::{
     Approval, Blocked, Estimate, Evidence, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step,
     Stopped, Target, Withdrawal, WithdrawalState,
 };
+use slipway_core::cargo::Kind;
 use slipway_core::release::{ReleaseState, TargetState};
 
 /// A value of JSON, whoever parsed it.
@@ -75,6 +76,10 @@ fn package<V: Value>(json: &V) -> Option<Package> {
         key: parsed(json, "key")?,
         pipeline_id: count(json, "pipeline_id")?,
         release_job: text(json, "release_job")?,
+        // These three are not shown here.
+        job_url: None,
+        kind: Kind::Deb,
+        architecture: None,
         file: optional(json, "file", staged_file)?,
         // It is read by the command that stages, and not shown.
         replaced: Vec::new(),
@@ -84,9 +89,9 @@ fn package<V: Value>(json: &V) -> Option<Package> {
     })
 }
 
-/// Its end is in the sentence.
+/// Its end is in the sentence, and what to do next follows from its kind.
 fn blocked<V: Value>(json: &V) -> Option<Blocked> {
-    Some(Blocked { gate: text(json, "gate")?, why: text(json, "why")?, until: None })
+    Some(Blocked { gate: text(json, "gate")?, why: text(json, "why")?, until: None, next: None })
 }
 
 fn staged_file<V: Value>(json: &V) -> Option<StagedFile> {
@@ -111,6 +116,8 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         since: text(json, "since")?,
         step: optional(json, "step", |step| self::step(&step.text()?))?,
         bytes: optional(json, "bytes", V::count)?,
+        // It is not shown here.
+        pace: None,
         outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
@@ -258,9 +265,9 @@ mod tests {
             "stopped": {"by": "mira", "reason": "the disk is full", "at": "2026-11-23T10:01:00.000Z"},
             "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a", "url": "https://gitlab.example/p"}],
             "packages": [
-                {"key": "tug", "pipeline_id": 4411, "release_job": "release", "file": file, "staging": place, "targets": targets,
+                {"key": "tug", "pipeline_id": 4411, "release_job": "release", "kind": "deb", "file": file, "staging": place, "targets": targets,
                  "blocked": [{"gate": "g", "why": "w"}, {"gate": "h", "why": "v"}]},
-                {"key": "pilot", "pipeline_id": 4411, "release_job": "release", "file": null, "staging": place, "targets": []},
+                {"key": "pilot", "pipeline_id": 4411, "release_job": "release", "kind": "deb", "file": null, "staging": place, "targets": []},
             ],
         })
     }
