@@ -5,8 +5,8 @@ use std::rc::{Rc, Weak};
 
 use js_sys::Function;
 use slipway_core::api::Release;
-use slipway_core::release::TargetState;
 use slipway_view::filter::Filter;
+use slipway_view::matrix::View;
 use slipway_view::page::{Freshness, freshness, icon, shown_words};
 use slipway_view::section;
 use slipway_view::text::{Moment, segment};
@@ -239,11 +239,16 @@ impl App {
         for part in section::parts(release, &self.filter) {
             replace_part(&document, &part);
         }
-        let rows = all(&document, "tr.target");
+        let view = match document.get_element_by_id("packages").and_then(|packages| packages.get_attribute("data-view"))
+        {
+            Some(code) if code == View::Matrix.code() => View::Matrix,
+            _ => View::List,
+        };
+        let rows = all(&document, ".target");
         let ids: Vec<String> = rows.iter().map(Element::id).collect();
         let states: Vec<Option<String>> = rows.iter().map(|row| row.get_attribute("data-state")).collect();
         let parts: Vec<section::Part> = section::targets(release)
-            .map(|(package, target)| section::row(release, package, target, &self.filter))
+            .map(|(package, target)| section::entry(release, package, target, &self.filter, view))
             .collect();
         for ((package, target), part) in section::targets(release).zip(&parts) {
             let before = ids.iter().zip(&states).find(|(id, _)| **id == part.id).map(|(_, state)| state.as_deref());
@@ -253,7 +258,9 @@ impl App {
                 None => self.changes.added(1),
             }
         }
-        if ids.iter().eq(parts.iter().map(|part| &part.id)) {
+        // A matrix has them in another order than the release.
+        let is_there = |part: &section::Part| document.get_element_by_id(&part.id).is_some();
+        if ids.len() == parts.len() && parts.iter().all(is_there) {
             for part in &parts {
                 if replace_part(&document, part)
                     && let Some(row) = document.get_element_by_id(&part.id)
@@ -280,16 +287,15 @@ impl App {
         self.filter = filter;
         self.show_filtered();
         let path = self.window.location().pathname().unwrap_or_default();
-        for link in all(&self.document, "#tally a") {
-            let state = link.get_attribute("data-filter").and_then(|code| code.parse::<TargetState>().ok());
-            if let Some(state) = state {
-                let _ = link.set_attribute("href", &format!("{path}{}", self.filter.toggled(state).query()));
-                if self.filter.states.contains(&state) {
-                    let _ = link.set_attribute("aria-current", "true");
-                } else {
-                    let _ = link.remove_attribute("aria-current");
-                }
-            } else if let Some(item) = link.parent_element() {
+        for link in all(&self.document, "a[data-filter]") {
+            let name = link.get_attribute("data-filter").unwrap_or_default();
+            let _ = link.set_attribute("href", &format!("{path}{}", self.filter.pressed(&name).query()));
+            if self.filter.has(&name) {
+                let _ = link.set_attribute("aria-current", "true");
+            } else {
+                let _ = link.remove_attribute("aria-current");
+            }
+            if let Some(item) = link.parent_element().filter(|_| name.is_empty()) {
                 show(&item, !self.filter.is_empty());
             }
         }
@@ -310,7 +316,7 @@ impl App {
     }
 
     fn show_filtered(&self) {
-        let rows = all(&self.document, "tr.target");
+        let rows = all(&self.document, ".target");
         let mut shown = 0;
         for row in &rows {
             let state = row.get_attribute("data-state").and_then(|code| code.parse().ok());
@@ -340,9 +346,9 @@ impl App {
         }
         if let Ok(Some(link)) = element.closest("a[data-filter]") {
             event.prevent_default();
-            let state = link.get_attribute("data-filter").and_then(|code| code.parse::<TargetState>().ok());
-            self.set_filter(state.map_or_else(Filter::default, |state| self.filter.toggled(state)));
-            if state.is_none()
+            let name = link.get_attribute("data-filter").unwrap_or_default();
+            self.set_filter(self.filter.pressed(&name));
+            if name.is_empty()
                 && let Some(input) = self.words_input()
             {
                 input.set_value("");
@@ -383,7 +389,7 @@ impl App {
         let Some(input) = target.and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else { return };
         if input.id() == "filter-words" {
             let words = input.value().trim().to_owned();
-            self.set_filter(Filter { words, states: self.filter.states.clone() });
+            self.set_filter(Filter { words, ..self.filter.clone() });
             self.keep_filter();
         } else {
             self.has_keys = input.checked();

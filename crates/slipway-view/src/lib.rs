@@ -8,6 +8,7 @@
 pub mod facts;
 pub mod filter;
 pub mod install;
+pub mod matrix;
 pub mod page;
 pub mod section;
 pub mod state;
