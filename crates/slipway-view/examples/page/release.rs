@@ -3,18 +3,47 @@
 use serde_json::{Value, json};
 use slipway_core::api::{ActivityRow, Release};
 use slipway_core::verdict::judge;
+use slipway_view::filter::Filter;
+use slipway_view::page::{self, Act, Reader};
+use slipway_view::section;
+
+use crate::Fixture;
+
+pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
+    let reader = Reader::default();
+    let empty = Release { packages: Vec::new(), pipelines: Vec::new(), ..judged(release("1.2.0-empty", &[]))? };
+    let board = judged(board())?;
+    let may = [Act::Hold, Act::Lift, Act::Extend, Act::Close];
+    let manager = Reader { name: Some("mira"), may: &may, ..reader };
+    let filter = Filter::from_query(query);
+    let board = Fixture {
+        name: "board".to_owned(),
+        path: section::path(&board) + &filter.query(),
+        html: page::release(&board, &events()?, &filter, &manager),
+        release: Some(board),
+    };
+    Ok(vec![
+        board,
+        Fixture::of("list", judged(patch_day())?, "v=list", &reader),
+        Fixture::of("release", judged(patch_day())?, query, &reader),
+        Fixture::of("filtered", judged(patch_day())?, "state=failed,missing", &reader),
+        Fixture::of("calm", judged(calm())?, query, &reader),
+        Fixture::of("empty", empty, query, &reader),
+    ])
+}
 
 /// The release with its state and its verdict, which the core makes of the packages.
 pub(super) fn judged(json: Value) -> Result<Release, serde_json::Error> {
     let mut release: Release = serde_json::from_value(json)?;
-    (release.state, release.verdict) = judge(&release.project.name, &release.version, &release.packages, None);
+    (release.state, release.verdict) =
+        judge(&release.project.name, &release.version, &release.packages, release.closed.as_ref());
     Ok(release)
 }
 
 /// Key, distro, state, minute of the hour, step or problem.
 type Row = (&'static str, &'static str, &'static str, u8, Value);
 
-pub(super) fn patch_day() -> Value {
+fn patch_day() -> Value {
     let rows: Vec<Row> = vec![
         ("tug-debian-bookworm-amd64", "debian/bookworm", "released", 41, Value::Null),
         ("tug-debian-bookworm-arm64", "debian/bookworm", "released", 42, Value::Null),
@@ -82,16 +111,16 @@ pub(super) fn patch_day() -> Value {
     release("1.2.0", &rows)
 }
 
-pub(super) fn calm() -> Value {
+fn calm() -> Value {
     let rows: Vec<Row> = vec![
         ("tug-ubuntu-jammy-amd64", "ubuntu/jammy", "released", 46, Value::Null),
         ("tug-ubuntu-noble-amd64", "ubuntu/noble", "staged", 21, Value::Null),
     ];
-    release("1.2.0", &rows)
+    release("1.2.0-calm", &rows)
 }
 
 /// A patch day of two editions, as large as they get: every state, every overlay, images.
-pub(super) fn board() -> Value {
+fn board() -> Value {
     const DISTROS: [(&str, &str); 12] = [
         ("amazon/2023", "rpm"),
         ("debian/bookworm", "deb"),
@@ -115,7 +144,7 @@ pub(super) fn board() -> Value {
             }
             let key = format!("{line}-{}-{arch}", distro.replace('/', "-"));
             let mut package = package(packages.len(), &key, distro, kind, arch);
-            happens(&mut package, line, row);
+            become_of(&mut package, line, row);
             packages.push(package);
         }
     }
@@ -150,7 +179,7 @@ pub(super) fn board() -> Value {
 }
 
 /// What has become of a package of the board.
-fn happens(package: &mut Value, line: &str, row: usize) {
+fn become_of(package: &mut Value, line: &str, row: usize) {
     let state = |package: &mut Value, state: &str, minute: usize| {
         let target = &mut package["targets"][0];
         (target["state"], target["since"]) = (state.into(), format!("2026-11-23T09:{minute:02}:07.123Z").into());
@@ -238,20 +267,8 @@ fn package(index: usize, key: &str, distro: &str, kind: &str, arch: &str) -> Val
     })
 }
 
-/// As many packages as nobody has, most of them released.
-pub(super) fn many(count: usize) -> Value {
-    let mut release = board();
-    let packages = (0..count).map(|index| {
-        let mut package = package(index, &format!("ee-part-{index}-amd64"), "ubuntu/jammy", "deb", "amd64");
-        happens(&mut package, ["ce", "ee", "ee-fips"][index % 3], index % 40);
-        package
-    });
-    release["packages"] = packages.collect::<Vec<_>>().into();
-    release
-}
-
 /// What happened last.
-pub(super) fn events() -> Result<Vec<ActivityRow>, serde_json::Error> {
+fn events() -> Result<Vec<ActivityRow>, serde_json::Error> {
     serde_json::from_value(json!([
         {"sequence": 1042, "at": "2026-11-23T10:03:58.000Z", "actor": "slipway", "action": "released", "subject": "17.3.1/ce-debian-trixie-amd64/debian/trixie", "details": "{}"},
         {"sequence": 1041, "at": "2026-11-23T10:02:10.000Z", "actor": "slipway", "action": "failed", "subject": "17.3.1/ee-el-9-arm64/el/9", "details": "{}"},
