@@ -33,16 +33,15 @@ impl App {
     fn set_filter(&mut self, filter: Filter) {
         let Some(live) = &mut self.live else { return };
         live.filter = filter;
-        for link in all(&self.document, "#tally a") {
-            let state = link.get_attribute("data-filter").and_then(|code| code.parse::<TargetState>().ok());
-            if let Some(state) = state {
-                let _ = link.set_attribute("href", &format!("{}{}", live.path, live.filter.toggled(state).query()));
-                if live.filter.states.contains(&state) {
-                    let _ = link.set_attribute("aria-current", "true");
-                } else {
-                    let _ = link.remove_attribute("aria-current");
-                }
-            } else if let Some(item) = link.parent_element() {
+        for link in all(&self.document, "a[data-filter]") {
+            let name = link.get_attribute("data-filter").unwrap_or_default();
+            let _ = link.set_attribute("href", &format!("{}{}", live.path, live.filter.pressed(&name).query()));
+            if live.filter.has(&name) {
+                let _ = link.set_attribute("aria-current", "true");
+            } else {
+                let _ = link.remove_attribute("aria-current");
+            }
+            if let Some(item) = link.parent_element().filter(|_| name.is_empty()) {
                 show(&item, !live.filter.is_empty());
             }
         }
@@ -65,7 +64,7 @@ impl App {
 
     pub(crate) fn show_filtered(&self) {
         let Some(live) = &self.live else { return };
-        let rows = all(&self.document, "tr.target");
+        let rows = all(&self.document, ".target");
         let mut shown = 0;
         for row in &rows {
             let state = row.get_attribute("data-state").and_then(|code| code.parse().ok());
@@ -99,8 +98,7 @@ impl App {
 
     /// Everything again, with what is open beside it.
     fn unfiltered(&self) -> Filter {
-        let selected = self.live.as_ref().and_then(|live| live.filter.selected.clone());
-        Filter { selected, ..Filter::default() }
+        self.live.as_ref().map(|live| live.filter.pressed("")).unwrap_or_default()
     }
 
     pub(crate) fn click(&mut self, event: &JsValue) {
@@ -126,10 +124,10 @@ impl App {
         let Some(live) = &self.live else { return };
         if let Some(link) = pressed("a[data-filter]") {
             event.prevent_default();
-            let state = link.get_attribute("data-filter").and_then(|code| code.parse::<TargetState>().ok());
-            let filter = state.map_or_else(|| self.unfiltered(), |state| live.filter.toggled(state));
+            let name = link.get_attribute("data-filter").unwrap_or_default();
+            let filter = live.filter.pressed(&name);
             self.choose(filter);
-            if state.is_none()
+            if name.is_empty()
                 && let Some(input) = self.words_input()
             {
                 let _ = input.focus();

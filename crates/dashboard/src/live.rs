@@ -2,6 +2,7 @@
 
 use slipway_core::api::Release;
 use slipway_view::filter::Filter;
+use slipway_view::matrix::View;
 use slipway_view::page::icon;
 use slipway_view::section;
 use slipway_view::text::segment;
@@ -130,18 +131,22 @@ impl App {
         for part in section::parts(release, &live.filter) {
             replace_part(&document, &part);
         }
+        let is_matrix = document
+            .get_element_by_id("packages")
+            .is_some_and(|packages| packages.get_attribute("data-view").as_deref() == Some(View::Matrix.code()));
+        let view = if is_matrix { View::Matrix } else { View::List };
         let mut count = 0;
         let mut added = 0;
         for (package, target) in section::targets(release) {
             count += 1;
-            let Some(row) = document.get_element_by_id(&section::row_id(package, target)) else {
+            let Some(row) = document.get_element_by_id(&section::entry_id(package, target, view)) else {
                 added += 1;
                 continue;
             };
             if row.get_attribute("data-state").as_deref() != Some(target.state.code()) {
                 self.changes.moved(&format!("{} {}", package.key, target.name()), target.state);
             }
-            let part = section::row(release, package, target, &live.filter);
+            let part = section::entry(release, package, target, &live.filter, view);
             if replace_part(&document, &part)
                 && let Some(row) = document.get_element_by_id(&part.id)
             {
@@ -150,7 +155,7 @@ impl App {
         }
         self.changes.added(added);
         // Rows that are new have their place among the others; rows that are gone leave none.
-        if (added > 0 || all(&document, "tr.target").len() != count)
+        if (added > 0 || all(&document, ".target").len() != count)
             && let Some(table) = document.get_element_by_id("packages")
         {
             replace(&document, &table, &section::packages(release, &live.filter).0);

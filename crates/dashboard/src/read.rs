@@ -6,8 +6,8 @@
 use std::str::FromStr;
 
 use slipway_core::api::{
-    Approval, Blocked, Estimate, Evidence, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step,
-    Stopped, Target, Withdrawal, WithdrawalState,
+    Approval, Blocked, Estimate, Evidence, Location, Pace, Package, Pipeline, Problem, Project, Release, StagedFile,
+    Step, Stopped, Target, Withdrawal, WithdrawalState,
 };
 use slipway_core::cargo::Kind;
 use slipway_core::release::{ReleaseState, TargetState};
@@ -62,6 +62,10 @@ fn estimate<V: Value>(json: &V) -> Option<Estimate> {
     })
 }
 
+fn pace<V: Value>(json: &V) -> Option<Pace> {
+    Some(Pace { bytes_per_second: count(json, "bytes_per_second")?, ends_at: text(json, "ends_at")? })
+}
+
 fn pipeline<V: Value>(json: &V) -> Option<Pipeline> {
     Some(Pipeline {
         id: count(json, "id")?,
@@ -76,10 +80,10 @@ fn package<V: Value>(json: &V) -> Option<Package> {
         key: parsed(json, "key")?,
         pipeline_id: count(json, "pipeline_id")?,
         release_job: text(json, "release_job")?,
-        // These three are not shown here.
-        job_url: None,
+        job_url: optional(json, "job_url", V::text)?,
+        // It is not shown here.
         kind: Kind::Deb,
-        architecture: None,
+        architecture: optional(json, "architecture", V::text)?,
         file: optional(json, "file", staged_file)?,
         // It is read by the command that stages, and not shown.
         replaced: Vec::new(),
@@ -89,9 +93,14 @@ fn package<V: Value>(json: &V) -> Option<Package> {
     })
 }
 
-/// Its end is in the sentence, and what to do next follows from its kind.
+/// Its end is in the sentence.
 fn blocked<V: Value>(json: &V) -> Option<Blocked> {
-    Some(Blocked { gate: text(json, "gate")?, why: text(json, "why")?, until: None, next: None })
+    Some(Blocked {
+        gate: text(json, "gate")?,
+        why: text(json, "why")?,
+        until: None,
+        next: optional(json, "next", V::text)?,
+    })
 }
 
 fn staged_file<V: Value>(json: &V) -> Option<StagedFile> {
@@ -116,8 +125,7 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         since: text(json, "since")?,
         step: optional(json, "step", |step| self::step(&step.text()?))?,
         bytes: optional(json, "bytes", V::count)?,
-        // It is not shown here.
-        pace: None,
+        pace: optional(json, "pace", pace)?,
         outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
@@ -252,7 +260,7 @@ mod tests {
         for step in ["look", "copy", "move", "carry", "index"] {
             targets.push(json!({
                 "distro": "ubuntu/jammy", "public": place, "state": "releasing", "since": "2026-11-23T09:41:07Z",
-                "step": step, "bytes": 12_000, "outside": true, "attempts": 3,
+                "step": step, "bytes": 12_000, "pace": {"bytes_per_second": 7, "ends_at": "2026-11-23T10:05:00Z"}, "outside": true, "attempts": 3,
                 "attestation": "https://slipway.example/api/v1/projects/tug/releases/1.2.0/targets/tug/ubuntu/jammy/attestation",
                 "approval": {"by": "mira", "via": "job", "at": "2026-11-23T09:40:00Z", "job_url": "https://gitlab.example/1"},
                 "problem": {"code": "c", "what": "w", "public": "none", "retry": "safe", "next": "n",
@@ -268,8 +276,8 @@ mod tests {
             "stopped": {"by": "mira", "reason": "the disk is full", "at": "2026-11-23T10:01:00.000Z"},
             "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a", "url": "https://gitlab.example/p"}],
             "packages": [
-                {"key": "tug", "pipeline_id": 4411, "release_job": "release", "kind": "deb", "file": file, "staging": place, "targets": targets,
-                 "blocked": [{"gate": "g", "why": "w"}, {"gate": "h", "why": "v"}]},
+                {"key": "tug", "pipeline_id": 4411, "release_job": "release", "kind": "deb", "job_url": "https://gitlab.example/j", "architecture": "amd64", "file": file, "staging": place, "targets": targets,
+                 "blocked": [{"gate": "g", "why": "w", "next": "n"}, {"gate": "h", "why": "v"}]},
                 {"key": "pilot", "pipeline_id": 4411, "release_job": "release", "kind": "deb", "file": null, "staging": place, "targets": []},
             ],
         })
