@@ -110,12 +110,13 @@ impl App {
             return self.toggle_pause();
         }
         if pressed("#panel-close").is_some() {
-            return self.select(None);
+            self.close_panel();
+            return;
         }
         if let Some(button) = pressed("[data-copy]") {
             return self.copy(&button);
         }
-        if self.is_stale() && pressed(".act").is_some() {
+        if self.is_stale() && pressed(".act, .plays a").is_some() {
             event.prevent_default();
             return self.say("Not while the page is old: what it offers may not be so any more.");
         }
@@ -183,13 +184,17 @@ impl App {
         match key {
             Key::Filter => self.write_into("#filter-words"),
             Key::Search => self.write_into("form[action=\"/search\"] input"),
+            Key::Help if self.live.is_some() => {
+                self.open_panel(Some("/help/keys".to_owned()));
+                true
+            }
             Key::Help => self.leave("/help/keys"),
             Key::Move(columns, rows) => self.move_by(place, columns, rows),
             Key::Open => place.is_some_and(|place| self.open_place(&place)),
-            Key::Close => {
-                let is_open = self.live.as_ref().is_some_and(|live| live.filter.selected.is_some());
-                self.select(None);
-                is_open
+            Key::Close => self.close_panel(),
+            Key::Leave => {
+                let field = self.document.active_element().and_then(|field| field.dyn_into::<HtmlElement>().ok());
+                field.is_some_and(|field| field.blur().is_ok())
             }
             Key::Need { is_next } => self.go_to_need(is_next),
             Key::Exceptions => {

@@ -162,6 +162,5 @@ impl App {
         self.show_filtered();
         self.ages_at = 0;
         self.on_refresh(refresh::Event::Changed);
-        self.look_again();
     }
 }

@@ -16,7 +16,8 @@ const types = { ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg
 // `page::CONTENT_SECURITY_POLICY`.
 const policy =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; " +
-  "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+  "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; " +
+  "require-trusted-types-for 'script'; trusted-types slipway";
 
 const pages = new Map();
 
