@@ -257,7 +257,7 @@ impl ProjectRecord {
             ToProject::Releases { project_id } => self.releases(project_id),
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
-                self.sent.borrow_mut().insert((version.clone(), key, distro), bytes);
+                self.sent.borrow_mut().told(version.clone(), key, distro, bytes, clock::now());
                 self.record()?.touch(&version)?;
                 self.announce(project_id, &version);
                 // Whoever copies hears with the answer whether to go on.
@@ -330,7 +330,7 @@ impl ProjectRecord {
         let Told { project_id, version, key, approval, digest, report, .. } = told;
         if self.record()?.settle(version, key, *approval, report, digest, clock::now())? {
             if !report.state.is_moving() {
-                self.sent.borrow_mut().remove(&(version.clone(), key.clone(), report.distro.clone()));
+                self.sent.borrow_mut().forget(version, key, &report.distro);
             }
             self.announce(*project_id, version);
             // Others are to be told of an end.

@@ -33,16 +33,15 @@ impl App {
     fn set_filter(&mut self, filter: Filter) {
         let Some(live) = &mut self.live else { return };
         live.filter = filter;
-        for link in all(&self.document, "#tally a") {
-            let state = link.get_attribute("data-filter").and_then(|code| code.parse::<TargetState>().ok());
-            if let Some(state) = state {
-                let _ = link.set_attribute("href", &format!("{}{}", live.path, live.filter.toggled(state).query()));
-                if live.filter.states.contains(&state) {
-                    let _ = link.set_attribute("aria-current", "true");
-                } else {
-                    let _ = link.remove_attribute("aria-current");
-                }
-            } else if let Some(item) = link.parent_element() {
+        for link in all(&self.document, "a[data-filter]") {
+            let name = link.get_attribute("data-filter").unwrap_or_default();
+            let _ = link.set_attribute("href", &format!("{}{}", live.path, live.filter.pressed(&name).query()));
+            if live.filter.has(&name) {
+                let _ = link.set_attribute("aria-current", "true");
+            } else {
+                let _ = link.remove_attribute("aria-current");
+            }
+            if let Some(item) = link.parent_element().filter(|_| name.is_empty()) {
                 show(&item, !live.filter.is_empty());
             }
         }
@@ -65,7 +64,7 @@ impl App {
 
     pub(crate) fn show_filtered(&self) {
         let Some(live) = &self.live else { return };
-        let rows = all(&self.document, "tr.target");
+        let rows = all(&self.document, ".target");
         let mut shown = 0;
         for row in &rows {
             let state = row.get_attribute("data-state").and_then(|code| code.parse().ok());
@@ -97,12 +96,6 @@ impl App {
         self.document.get_element_by_id("filter-words")?.dyn_into().ok()
     }
 
-    /// Everything again, with what is open beside it.
-    fn unfiltered(&self) -> Filter {
-        let selected = self.live.as_ref().and_then(|live| live.filter.selected.clone());
-        Filter { selected, ..Filter::default() }
-    }
-
     pub(crate) fn click(&mut self, event: &JsValue) {
         let (Some(event), Some(element)) = (event.dyn_ref::<MouseEvent>(), target(event)) else { return };
         let pressed = |selector: &str| element.closest(selector).ok().flatten();
@@ -127,10 +120,10 @@ impl App {
         let Some(live) = &self.live else { return };
         if let Some(link) = pressed("a[data-filter]") {
             event.prevent_default();
-            let state = link.get_attribute("data-filter").and_then(|code| code.parse::<TargetState>().ok());
-            let filter = state.map_or_else(|| self.unfiltered(), |state| live.filter.toggled(state));
+            let name = link.get_attribute("data-filter").unwrap_or_default();
+            let filter = live.filter.pressed(&name);
             self.choose(filter);
-            if state.is_none()
+            if name.is_empty()
                 && let Some(input) = self.words_input()
             {
                 let _ = input.focus();
@@ -141,11 +134,6 @@ impl App {
         if let Some(selected) = link.strip_prefix(&live.path).and_then(|rest| rest.strip_prefix("/t/")) {
             event.prevent_default();
             self.select(Some(decoded(selected)));
-        } else if let Some(id) = link.strip_prefix('#')
-            && self.document.get_element_by_id(id).is_some_and(|element| element.has_attribute("hidden"))
-        {
-            // A link to a row that the filter hides would lead nowhere.
-            self.choose(self.unfiltered());
         }
     }
 
@@ -242,16 +230,12 @@ impl App {
 
     /// The row or cell that has the focus, or that what has it is in.
     fn place(&self) -> Option<Element> {
-        self.document
-            .active_element()?
-            .closest("#packages td, #packages th, #packages tr, #images td, #images tr")
-            .ok()?
+        self.document.active_element()?.closest("#packages td, #packages th, #packages tr").ok()?
     }
 
     /// Goes to the cell or the row beside.
     fn move_by(&self, place: Option<Element>, columns: i32, rows: i32) -> bool {
-        let all_rows: Vec<Element> =
-            all(&self.document, "#packages tbody tr:not([hidden]), #images tbody tr:not([hidden])");
+        let all_rows: Vec<Element> = all(&self.document, "#packages tbody tr:not([hidden])");
         let row = place.as_ref().and_then(|place| place.closest("tr").ok().flatten());
         let at = row.as_ref().and_then(|row| all_rows.iter().position(|one| one == row));
         let Some(at) = at else { return all_rows.first().is_some_and(|row| enter(row, 0)) };

@@ -2,6 +2,7 @@
 
 use slipway_core::api::Release;
 use slipway_view::filter::Filter;
+use slipway_view::matrix::View;
 use slipway_view::page::icon;
 use slipway_view::section;
 use slipway_view::text::segment;
@@ -130,18 +131,22 @@ impl App {
         for part in section::parts(release, &live.filter) {
             replace_part(&document, &part);
         }
+        // The layout that the edge has chosen, or the reader.
+        let table = document.get_element_by_id("packages");
+        let layout = table.as_ref().and_then(|table| table.get_attribute("data-view"));
+        let view = if layout.as_deref() == Some(View::Matrix.code()) { View::Matrix } else { View::List };
         let mut count = 0;
         let mut added = 0;
         for (package, target) in section::targets(release) {
             count += 1;
-            let Some(row) = document.get_element_by_id(&section::row_id(package, target)) else {
+            let part = section::entry(release, package, target, &live.filter, view);
+            let Some(row) = document.get_element_by_id(&part.id) else {
                 added += 1;
                 continue;
             };
             if row.get_attribute("data-state").as_deref() != Some(target.state.code()) {
                 self.changes.moved(&format!("{} {}", package.key, target.name()), target.state);
             }
-            let part = section::row(release, package, target, &live.filter);
             if replace_part(&document, &part)
                 && let Some(row) = document.get_element_by_id(&part.id)
             {
@@ -150,8 +155,8 @@ impl App {
         }
         self.changes.added(added);
         // Rows that are new have their place among the others; rows that are gone leave none.
-        if (added > 0 || all(&document, "tr.target").len() != count)
-            && let Some(table) = document.get_element_by_id("packages")
+        if (added > 0 || all(&document, ".target").len() != count)
+            && let Some(table) = table
         {
             replace(&document, &table, &section::packages(release, &live.filter).0);
         }

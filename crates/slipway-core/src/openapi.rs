@@ -71,9 +71,13 @@ mod tests {
         json!({ "ends_at": "", "bytes_left": 1, "bytes_per_second": 1 })
     }
 
+    fn pace() -> Value {
+        json!({ "bytes_per_second": 1, "ends_at": "" })
+    }
+
     fn target() -> Value {
         json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "releasing", "since": "", "step": "copy",
-                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
+                "bytes": 1, "pace": pace(), "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
                 "withdrawal": withdrawal(), "problem": problem(), "expires_at": "" })
     }
 
@@ -82,12 +86,13 @@ mod tests {
     }
 
     fn package() -> Value {
-        json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "file": file(), "replaced": [replaced()],
-                "staging": location(), "blocked": [blocked()], "targets": [target()] })
+        json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "job_url": "https://g.example.com", "kind": "rpm",
+                "architecture": "x86_64", "file": file(), "replaced": [replaced()], "staging": location(),
+                "blocked": [blocked()], "targets": [target()] })
     }
 
     fn blocked() -> Value {
-        json!({ "gate": "soak", "why": "w", "until": "2026-11-23T10:00:00.000Z" })
+        json!({ "gate": "soak", "why": "w", "until": "2026-11-23T10:00:00.000Z", "next": "n" })
     }
 
     fn hold() -> Value {
@@ -171,6 +176,7 @@ mod tests {
         check::<api::Evidence>("Evidence", evidence());
         check::<api::Attempt>("Attempt", attempt());
         check::<api::Estimate>("Estimate", estimate());
+        check::<api::Pace>("Pace", pace());
         let history = json!({ "key": "k", "target": target(), "attempts": [attempt()] });
         check::<api::TargetHistory>("TargetHistory", history);
         check::<api::CarryRequest>("CarryRequest", json!({ "key": "k", "distro": "el/9", "tag": "1" }));

@@ -7,7 +7,7 @@ use crate::text::link;
 
 /// The lines that pull a released image: under its tag, and as exactly what was released. `None` when a name in it could
 /// mean something to a shell.
-pub(crate) fn pull(package: &Package, target: &Target) -> Option<String> {
+pub fn pull(package: &Package, target: &Target) -> Option<String> {
     let (file, tag) = (package.file.as_ref()?, target.tag.as_deref()?);
     let image = format!("{}/{}", registry_name(&target.public.url), target.public.repository);
     let is_plain_name =
@@ -17,7 +17,7 @@ pub(crate) fn pull(package: &Package, target: &Target) -> Option<String> {
 
 /// The lines that install a released deb on the distro it was released for. `None` when it is no deb, or when a name in
 /// it could mean something to a shell: the lines are there to be copied.
-pub(crate) fn apt(package: &Package, target: &Target) -> Option<String> {
+pub fn apt(package: &Package, target: &Target) -> Option<String> {
     let name = package.file.as_ref()?.filename.strip_suffix(".deb")?.split('_').next()?;
     let (os, codename) = target.distro.split_once('/')?;
     let (user, repository) = target.public.repository.split_once('/')?;

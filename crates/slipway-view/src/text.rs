@@ -40,8 +40,8 @@ fn write_hex(text: &mut String, number: u64, digits: u32) {
 }
 
 /// Where `needle` first occurs in a text, in bytes.
-pub(crate) fn place(text: &str, needle: &str) -> Option<usize> {
-    (0..=text.len()).find(|place| text.as_bytes().get(*place..).is_some_and(|rest| rest.starts_with(needle.as_bytes())))
+pub(crate) fn position(text: &str, needle: &str) -> Option<usize> {
+    (0..=text.len()).find(|at| text.as_bytes().get(*at..).is_some_and(|rest| rest.starts_with(needle.as_bytes())))
 }
 
 /// Characters without a look of their own: controls, Unicode's directional and zero-width formatting, tags, fillers.
@@ -56,7 +56,7 @@ fn is_deceptive(character: char) -> bool {
 /// An address that a link may lead to: `http` or `https`, in printable ASCII. Anything else is shown as text or not at
 /// all; `javascript:` is an address too.
 pub fn link(address: &str) -> Option<&str> {
-    let scheme_ends = place(address, "://")?;
+    let scheme_ends = position(address, "://")?;
     let scheme = address.get(..scheme_ends)?;
     let allowed = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     (allowed && address.bytes().all(|byte| byte.is_ascii_graphic())).then_some(address)
@@ -158,6 +158,11 @@ impl<'a> Moment<'a> {
         self.date
     }
 
+    /// `09:41`.
+    pub fn hour_and_minute(&self) -> &'a str {
+        self.clock.get(..5).unwrap_or(self.clock)
+    }
+
     /// `09:41:07 UTC`.
     pub fn clock(&self) -> String {
         format!("{} UTC", self.clock)
@@ -175,8 +180,8 @@ impl<'a> Moment<'a> {
     }
 }
 
-/// How long ago something was, in one unit: `12 min ago`. `None` for what is better said as a date: more than 30 days ago,
-/// or further ahead than two clocks may differ.
+/// How long ago something was, or how far ahead it is, in one unit: `12 min ago`, `in 3 d`. `None` for what is better said
+/// as a date: more than 30 days away.
 pub fn ago(now_seconds: i64, then_seconds: i64) -> Option<String> {
     let seconds = now_seconds - then_seconds;
     match seconds {
@@ -185,6 +190,10 @@ pub fn ago(now_seconds: i64, then_seconds: i64) -> Option<String> {
         60..3_600 => Some(format!("{} min ago", seconds / 60)),
         3_600..86_400 => Some(format!("{} h ago", seconds / 3_600)),
         86_400..2_592_000 => Some(format!("{} d ago", seconds / 86_400)),
+        // Two clocks may differ by two minutes.
+        -3_600..-120 => Some(format!("in {} min", -seconds / 60)),
+        -172_800..-3_600 => Some(format!("in {} h", -seconds / 3_600)),
+        -2_592_000..-172_800 => Some(format!("in {} d", -seconds / 86_400)),
         _ => None,
     }
 }
@@ -246,7 +255,7 @@ mod tests {
             ("", "", Some(0)),
             ("aab", "ab", Some(1)),
         ] {
-            assert_eq!(place(text, needle), found, "{text} {needle}");
+            assert_eq!(position(text, needle), found, "{text} {needle}");
         }
     }
 
@@ -309,6 +318,9 @@ mod tests {
         assert_eq!(ago(100_000, 20_000).as_deref(), Some("22 h ago"));
         assert_eq!(ago(1_000_000, 0).as_deref(), Some("11 d ago"));
         assert_eq!(ago(10_000_000, 0), None);
-        assert_eq!(ago(0, 500), None);
+        assert_eq!(ago(0, 500).as_deref(), Some("in 8 min"));
+        assert_eq!(ago(0, 21 * 3_600).as_deref(), Some("in 21 h"));
+        assert_eq!(ago(0, 6 * 86_400).as_deref(), Some("in 6 d"));
+        assert_eq!(ago(0, 40 * 86_400), None);
     }
 }

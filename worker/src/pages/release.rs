@@ -14,5 +14,5 @@ pub(super) async fn shown(request: &Request, env: &Env, asking: &Asking<'_>, pro
     let project = asking.project(project).await?;
     let release: Release = ask(env, project, &read(project, version)?).await?;
     let filter = Filter::from_query(request.url()?.query().unwrap_or_default());
-    html(200, &page::release(&release, &filter, &asking.reader()).into_string())
+    html(200, &page::release(&release, &[], &filter, &asking.reader()).into_string())
 }

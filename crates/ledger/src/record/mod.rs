@@ -9,6 +9,7 @@ mod expectations;
 mod gates;
 mod giving_way;
 mod hints;
+mod jobs;
 mod looks;
 mod lost;
 mod measured;

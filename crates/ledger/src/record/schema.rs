@@ -423,6 +423,22 @@ const SEEN_TO_GIVE_WAY: &[&str] = &[
     "ALTER TABLE replaced ADD COLUMN gone_at INTEGER",
 ];
 
+/// The manual jobs that release packages, by their numbers in GitLab, as it listed them last; and which pipelines' jobs were
+/// read for that, and which are said to have others since.
+const MANUAL_JOBS: &[&str] = &[
+    "CREATE TABLE manual_jobs (
+        pipeline_id INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        job_id INTEGER NOT NULL,
+        PRIMARY KEY (pipeline_id, name)
+    )",
+    "CREATE TABLE listed_pipelines (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        is_hinted INTEGER NOT NULL DEFAULT 0
+    )",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -448,4 +464,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     COUNTED,
     PARTS_OF_IMAGES,
     SEEN_TO_GIVE_WAY,
+    MANUAL_JOBS,
 ];

@@ -8,17 +8,18 @@ use std::io::Write as _;
 use slipway_core::api::{ProblemDetails, Release};
 use slipway_core::verdict::judge;
 use slipway_view::filter::Filter;
-use slipway_view::page::{self, Reader};
+use slipway_view::page::{self, Act, Reader};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "release".into());
     let query = std::env::args().nth(2).unwrap_or_default();
     let filter = Filter::from_query(&query);
     let reader = Reader::default();
+    let manager = Reader { name: Some("mira"), may: &[Act::Hold, Act::Lift, Act::Extend, Act::Close], ..reader };
     let release = release::judged(release::patch_day())?;
     let html = match name.as_str() {
-        "release" => page::release(&release, &filter, &reader),
-        "calm" => page::release(&release::judged(release::calm())?, &filter, &reader),
+        "release" => page::release(&release, &[], &filter, &reader),
+        "calm" => page::release(&release::judged(release::calm())?, &[], &filter, &reader),
         "empty" => page::release(
             &Release {
                 packages: Vec::new(),
@@ -26,9 +27,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 verdict: judge("tug", &release.version, &[], None).1,
                 ..release
             },
+            &[],
             &filter,
             &reader,
         ),
+        "board" => page::release(&release::judged(release::board())?, &release::events()?, &filter, &manager),
+        // As many targets as a list is measured with.
+        "many" => page::release(&release::judged(release::many(5_000))?, &[], &filter, &reader),
         "json" => return Ok(serde_json::to_writer(std::io::stdout(), &release)?),
         "releases" => page::releases(&release.project, &overview::summaries()?, &reader),
         "projects" => page::projects(&[(release.project, vec![release.version])], &reader),
@@ -45,9 +50,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &reader,
         ),
         other => {
-            return Err(
-                format!("no page `{other}`: release, calm, empty, json, releases, projects, states, error").into()
-            );
+            return Err(format!(
+                "no page `{other}`: release, calm, board, many, empty, json, releases, projects, states, error"
+            )
+            .into());
         }
     };
     writeln!(std::io::stdout(), "{}", html.into_string())?;
