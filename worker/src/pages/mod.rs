@@ -31,6 +31,8 @@ fn html(status: u16, markup: &str) -> Answer {
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", page::CONTENT_SECURITY_POLICY),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), interest-cohort=(), microphone=()"),
         ("referrer-policy", "no-referrer"),
         ("cache-control", page::CACHE_CONTROL),
     ] {

@@ -5,6 +5,7 @@
 //! writes pages that show the strings of a JSON list wherever a page shows text that others wrote.
 
 mod activity;
+mod data;
 mod hostile;
 mod others;
 mod overview;

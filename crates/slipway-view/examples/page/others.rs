@@ -5,7 +5,8 @@ use slipway_core::api::{Against, Deployments, Release, Standing, TargetHistory};
 use slipway_view::page::{self, Reader};
 use slipway_view::section;
 
-use crate::{Fixture, activity, release, states};
+use crate::data::{judged, patch_day};
+use crate::{Fixture, activity, states};
 
 pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
@@ -28,7 +29,7 @@ pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
         target(name, &release, first.state.code())?;
     }
     // One beside its release.
-    target("of-release", &release::judged(release::patch_day())?, "staged")?;
+    target("of-release", &judged(patch_day())?, "staged")?;
     Ok(all)
 }
 
