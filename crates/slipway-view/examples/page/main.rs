@@ -8,6 +8,7 @@ mod release;
 use std::io::Write as _;
 
 use slipway_core::api::{ProblemDetails, Release};
+use slipway_core::query::ActivityQuery;
 use slipway_core::verdict::judge;
 use slipway_view::filter::Filter;
 use slipway_view::page::{self, Reader};
@@ -32,14 +33,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &reader,
         ),
         "json" => return Ok(serde_json::to_writer(std::io::stdout(), &release)?),
-        "overview" => page::overview(&overview::busy()?, &overview::latest()?, &reader),
-        "overview-quiet" => page::overview(&overview::quiet()?, &[], &reader),
-        "overview-empty" => page::overview(&[], &[], &reader),
-        "project" => page::project(overview::busy()?.first().ok_or("no project")?, Some(&activity::rows()?), &reader),
-        "activity" => page::activity(&activity::rows()?, &page::activity_query(&query), &reader),
+        "overview" => page::overview(&overview::busy()?, &overview::latest()?, &[], &reader),
+        "overview-quiet" => page::overview(&overview::quiet()?, &[], &[], &reader),
+        "overview-empty" => page::overview(&[], &[], &[], &reader),
+        "project" => page::project(overview::busy()?.first().ok_or("no project")?, &activity::rows()?, &reader),
+        "activity" => page::activity(
+            &activity::rows()?,
+            &ActivityQuery { actor: Some(query).filter(|actor| !actor.is_empty()), ..ActivityQuery::default() },
+            &reader,
+        ),
         "deployments" => page::deployments(&others::deployments()?, &reader),
         "against" => page::against(&others::against()?, &reader),
-        "status" => page::status(&others::standing()?, &reader),
+        "status" => page::status(&others::standing()?, &[], &reader),
         "keys" => page::help_keys(&reader),
         "states" => page::help_states(&reader),
         "error" => page::error(
