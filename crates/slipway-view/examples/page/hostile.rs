@@ -5,7 +5,7 @@
 use maud::{Markup, PreEscaped};
 use serde_json::{Value, json};
 use slipway_core::api::{
-    Activity, ActivityRow, Against, Deployments, Glance, ProblemDetails, Release, Standing, TargetHistory,
+    Activity, ActivityRow, Against, Deployments, Glance, ProblemDetails, Project, Release, Standing, TargetHistory,
 };
 use slipway_core::query::ActivityQuery;
 use slipway_view::page::{self, Reader};
@@ -49,6 +49,7 @@ fn others(
     reader: &Reader<'_>,
 ) -> Result<Vec<(&'static str, Markup)>, Box<dyn std::error::Error>> {
     let project = json!({"id": 1001, "name": name});
+    let silent: Vec<Project> = strings.iter().map(|text| Project { id: 1001, name: text.clone() }).collect();
     let all = strings.join(" ");
     let problem = ProblemDetails { kind: all.clone(), title: name.to_owned(), status: 502, detail: all.clone() };
     let stopped = json!({"by": name, "reason": name, "at": name});
@@ -82,12 +83,12 @@ fn others(
         ("error", page::error(&problem, reader)),
         ("not-found", page::not_found(&all, reader)),
         ("unauthorised", page::unauthorised(&all, reader)),
-        ("overview", page::overview(&[glance.clone()], &[activity.clone()], reader)),
-        ("project", page::project(&glance, Some(&activity), reader)),
+        ("overview", page::overview(&[glance.clone()], &[activity.clone()], &silent, reader)),
+        ("project", page::project(&glance, &activity, reader)),
         ("activity", page::activity(&activity, &query, reader)),
         ("deployments", page::deployments(&deployments, reader)),
         ("against", page::against(&against, reader)),
-        ("status", page::status(&standing, reader)),
+        ("status", page::status(&standing, &silent, reader)),
         ("targets", targets(name, strings, &activity.rows, reader)?),
     ])
 }

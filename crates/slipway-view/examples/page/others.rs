@@ -13,7 +13,7 @@ pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let mut all = vec![
         Fixture::new("deployments", "/p/tug/deployments", page::deployments(&deployments()?, &reader)),
         Fixture::new("against", "/p/tug/r/1.2.0/against", page::against(&against()?, &reader)),
-        Fixture::new("status", "/status", page::status(&standing()?, &reader)),
+        Fixture::new("status", "/status", page::status(&standing()?, &[], &reader)),
         Fixture::new("keys", "/help/keys", page::help_keys(&reader)),
     ];
     let rows = activity::rows()?.rows;
