@@ -13,7 +13,7 @@ use crate::report::Steps;
 use crate::tools::{self, cargo, program, run_logged, seconds, shown};
 
 const HELP: &str = "\
-cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [bench-index] [sim] [native]
+cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [bench-index] [bench-page] [sim] [native]
 
 Builds the named parts, or all of them:
     worker       the edge, for `wrangler deploy` and workerd         → build/worker
@@ -21,9 +21,14 @@ Builds the named parts, or all of them:
     slipway      the command of the CI component, for Node           → build/slipway
     bench-copy   a Worker that only copies, for its tests and benchmarks   → build/bench-copy
     bench-index  the reader of public indexes for Node, for its benchmark  → build/bench-index
+    bench-page   a release's page for Node, for its benchmark               → build/bench-page
     sim          the simulation for Node, for the test that compares it      → build/sim
     native       depot and the GitLab stand-in, debug builds         → target/debug
 ";
+
+/// How many hexadecimal digits of a digest name a build of the dashboard's files: builds are told apart by it, and it is in
+/// every page a few times.
+const ASSETS_NAME_DIGITS: usize = 12;
 
 /// Something that is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,7 @@ pub(crate) enum Part {
     Slipway,
     BenchCopy,
     BenchIndex,
+    BenchPage,
     Sim,
     Native,
 }
@@ -49,6 +55,7 @@ impl Part {
             Self::Slipway => Some("slipway"),
             Self::BenchCopy => Some("slipway-bench-copy"),
             Self::BenchIndex => Some("slipway-bench-index"),
+            Self::BenchPage => Some("slipway-bench-page"),
             Self::Sim => Some("slipway-sim-wasm"),
             Self::Native => None,
         }
@@ -69,10 +76,11 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
                 "slipway" => Part::Slipway,
                 "bench-copy" => Part::BenchCopy,
                 "bench-index" => Part::BenchIndex,
+                "bench-page" => Part::BenchPage,
                 "sim" => Part::Sim,
                 "native" => Part::Native,
                 other => bail!(
-                    "`{other}` is no part: there are worker, dashboard, slipway, bench-copy, bench-index, sim and native"
+                    "`{other}` is no part: there are worker, dashboard, slipway, bench-copy, bench-index, bench-page, sim and native"
                 ),
             }),
             other => return Err(other.unexpected().into()),
@@ -93,7 +101,7 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     // time, and what is deployed is to be what was tested.
     let wasm = parts.iter().any(|part| part.package().is_some());
     let mut packages: Vec<&str> = Part::ALL.iter().filter(|_| wasm).filter_map(|part| part.package()).collect();
-    for more in [Part::BenchCopy, Part::BenchIndex, Part::Sim] {
+    for more in [Part::BenchCopy, Part::BenchIndex, Part::BenchPage, Part::Sim] {
         if parts.contains(&more) {
             packages.extend(more.package());
         }
@@ -152,6 +160,7 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     for part in parts.iter().filter(|part| **part != Part::Slipway) {
         bind(places, *part)?;
     }
+    name_assets(places)?;
     if parts.contains(&Part::Dashboard) {
         steps.say(&sizes(places)?);
     }
@@ -191,6 +200,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
         Part::Dashboard => ("web", "slipway_dashboard", "dashboard", "assets", "dashboard"),
         Part::BenchCopy => ("workerd", "slipway_bench_copy", "bench-copy", "", "index"),
         Part::BenchIndex => ("nodejs", "slipway_bench_index", "bench-index", "", "index"),
+        Part::BenchPage => ("nodejs", "slipway_bench_page", "bench-page", "", "index"),
         Part::Sim => ("nodejs", "slipway_sim_wasm", "sim", "", "index"),
         Part::Native => return Ok(()),
     };
@@ -211,7 +221,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
     let root = &places.root;
     match part {
         Part::Worker => {
-            for file in ["worker/shim.mjs", "worker/config.mjs", "slipway.toml"] {
+            for file in ["worker/shim.mjs", "worker/config.mjs", "worker/assets.mjs", "slipway.toml"] {
                 copy(&root.join(file), &draft)?;
             }
         }
@@ -230,6 +240,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
             std::fs::write(draft.join("workerd.capnp"), text)?;
         }
         Part::BenchIndex => copy(&root.join("xtask/bench/index/read.mjs"), &draft)?,
+        Part::BenchPage => copy(&root.join("xtask/bench/page/time.mjs"), &draft)?,
         Part::Sim => copy(&root.join("tests/sim/wasm/run.mjs"), &draft)?,
         Part::Dashboard => {
             copy_all(&root.join("crates/dashboard/assets"), &modules)?;
@@ -310,6 +321,28 @@ fn copy(file: &Path, folder: &Path) -> anyhow::Result<()> {
     let name = file.file_name().context("a file has a name")?;
     std::fs::copy(file, folder.join(name)).with_context(|| format!("cannot copy `{}`", file.display()))?;
     Ok(())
+}
+
+/// Tells the Worker which build of the dashboard's files lies beside it. One name for all of them, so that they find each
+/// other by their own names, and a browser has never two of different builds.
+fn name_assets(places: &Places) -> anyhow::Result<()> {
+    let (worker, assets) = (places.build().join("worker"), places.build().join("dashboard/assets"));
+    if !worker.exists() || !assets.exists() {
+        return Ok(());
+    }
+    let name = || {
+        let entries = std::fs::read_dir(&assets)?.map(|entry| entry.map(|entry| entry.path()));
+        let mut paths = entries.collect::<Result<Vec<_>, _>>()?;
+        paths.sort();
+        let sums = paths.iter().map(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Ok(format!("{}  {name}\n", pack::sha256(&std::fs::read(path)?)))
+        });
+        let sums = sums.collect::<std::io::Result<String>>()?;
+        let name: String = pack::sha256(sums.as_bytes()).chars().take(ASSETS_NAME_DIGITS).collect();
+        std::fs::write(worker.join("assets.mjs"), format!("globalThis.SLIPWAY_ASSETS = \"{name}\";\n"))
+    };
+    name().with_context(|| format!("cannot name the files in `{}`", shown(&assets, places)))
 }
 
 /// Writes the one style sheet that pages load: its parts one after the other, in the order of their names.

@@ -248,6 +248,27 @@ mod tests {
     }
 
     #[test]
+    fn the_document_names_every_field_of_what_pages_show_and_no_other() {
+        let row = json!({ "environment": "production", "version": "1", "at": "", "is_current": true, "by": "edge",
+                          "pipeline_url": "https://g.example.com" });
+        check::<api::DeploymentRow>("DeploymentRow", row.clone());
+        check::<api::Deployments>("Deployments", json!({ "project": project(), "at": "", "rows": [row] }));
+        let row =
+            json!({ "sequence": 1, "at": "", "actor": "edge", "action": "staged", "subject": "1/k", "details": "{}" });
+        check::<api::ActivityRow>("ActivityRow", row.clone());
+        check::<api::Activity>("Activity", json!({ "project": project(), "at": "", "rows": [row], "older": 1 }));
+        let depends = json!({ "context": "depends", "on": ["libc6"] });
+        let fact = json!({ "version": "1", "name": "f", "digest": format!("sha256:{}", "0".repeat(64)), "size": 1,
+                           "depends": [depends] });
+        let row = json!({ "key": "k", "staged": fact, "public": fact, "why": "w" });
+        check::<api::Depends>("Depends", depends);
+        check::<api::FileFact>("FileFact", fact);
+        check::<api::AgainstRow>("AgainstRow", row.clone());
+        let against = json!({ "project": project(), "version": "1", "before": "0", "at": "", "rows": [row] });
+        check::<api::Against>("Against", against);
+    }
+
+    #[test]
     fn the_document_names_every_field_of_what_a_sweep_finds_and_no_other() {
         let digest = format!("sha256:{}", "0".repeat(64));
         let baseline = json!({ "taken_at": "", "count": 1, "digest": digest });

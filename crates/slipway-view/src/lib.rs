@@ -5,9 +5,8 @@
 //! a role, or trusts a string: maud escapes all of them, and there is no `PreEscaped`, inline script or inline style.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-pub mod facts;
 pub mod filter;
-pub mod install;
+mod install;
 pub mod matrix;
 pub mod page;
 pub mod section;

@@ -93,12 +93,7 @@ pub fn title(release: &Release) -> String {
 
 /// Whether somebody must do something about this target, other than play its job.
 pub fn needs_a_person(target: &Target) -> bool {
-    match target.state {
-        TargetState::Conflict | TargetState::Failed | TargetState::Missing => true,
-        TargetState::Released | TargetState::Skipped | TargetState::Withdrawn => false,
-        // Overdue, or held up by something that does not go away by itself.
-        _ => target.problem.as_ref().is_some_and(|problem| problem.retry != "automatic"),
-    }
+    slipway_core::verdict::needs_a_person(target.state, target.problem.as_ref())
 }
 
 /// Whether its staged copy goes within a day, unless somebody releases it or keeps it.
@@ -157,7 +152,11 @@ pub fn needs(release: &Release) -> Part {
     let some =
         |broken: bool| targets(release).filter(move |(_, target)| is_needing(target) && is_broken(target) == broken);
     let needing: Vec<(&Package, &Target)> = some(true).chain(some(false)).collect();
-    let ready: Vec<&Package> = release.packages.iter().filter(|package| is_ready(package)).collect();
+    let ready: Vec<&Package> = release
+        .packages
+        .iter()
+        .filter(|package| package.targets.iter().any(|target| is_ready(package, target)))
+        .collect();
     let stopped = stop(release);
     Part::new(
         "needs",
@@ -221,7 +220,7 @@ fn stop(release: &Release) -> Option<&Stopped> {
 }
 
 /// Why nothing can be released, and who can change that. A job that is played meanwhile ends red, so no way leads there.
-fn waits(stopped: &Stopped) -> Markup {
+pub(crate) fn waits(stopped: &Stopped) -> Markup {
     html! {
         "Slipway is stopped by " (visible(&stopped.by)) " since " (time(&stopped.at)) ": "
         (visible(stopped.reason.trim().trim_end_matches('.'))) ". An operator must start it first."
@@ -229,9 +228,8 @@ fn waits(stopped: &Stopped) -> Markup {
 }
 
 /// Staged, with nothing in its way.
-fn is_ready(package: &Package) -> bool {
-    package.blocked.is_empty()
-        && package.targets.iter().any(|target| target.state == TargetState::Staged && !needs_a_person(target))
+pub(crate) fn is_ready(package: &Package, target: &Target) -> bool {
+    target.state == TargetState::Staged && package.blocked.is_empty() && !needs_a_person(target)
 }
 
 /// How to release what is ready: GitLab decides who may, so the way leads there.
@@ -359,7 +357,7 @@ fn incident(release: &Release, package: &Package, target: &Target) -> Markup {
 }
 
 /// Every field of a failure record, in the order in which they are asked for under stress.
-pub fn record(problem: &Problem) -> Markup {
+pub(crate) fn record(problem: &Problem) -> Markup {
     html! {
         p.what { (prose(&problem.what)) }
         dl.record {
@@ -459,7 +457,7 @@ fn matrix(release: &Release, filter: &Filter, images: bool, heading: &str) -> Ma
     let names: Vec<String> = columns.iter().map(column).collect();
     html! {
         div.wide {
-            table.matrix role="table" aria-labelledby=(heading) {
+            table.matrix.many[(5..9).contains(&columns.len())].crowded[columns.len() >= 9] role="table" aria-labelledby=(heading) {
                 thead role="rowgroup" {
                     tr role="row" {
                         th scope="col" role="columnheader" { (if images { "Tag" } else { "For" }) }
@@ -525,6 +523,11 @@ fn first_run(release: &Release) -> Markup {
             }
         }
     }
+}
+
+/// The id of a target's element in the layout that the page has.
+pub fn entry_id(package: &Package, target: &Target, view: View) -> String {
+    id(if view == View::Matrix { "c" } else { "t" }, package, target)
 }
 
 /// A target in the layout that the page has.
@@ -698,7 +701,7 @@ fn way<'a>(release: &'a Release, package: &'a Package, target: &'a Target) -> Op
 }
 
 /// The link there.
-pub(crate) fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
+fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
     html! {
         @if let Some((url, words)) = way(release, package, target) {
             a.act #(id) href=(url) rel="noreferrer" { (words) (away()) }
@@ -755,7 +758,7 @@ pub fn targets(release: &Release) -> impl Iterator<Item = (&Package, &Target)> {
     release.packages.iter().flat_map(|package| package.targets.iter().map(move |target| (package, target)))
 }
 
-fn pipeline<'a>(release: &'a Release, package: &Package) -> Option<&'a Pipeline> {
+pub(crate) fn pipeline<'a>(release: &'a Release, package: &Package) -> Option<&'a Pipeline> {
     release.pipelines.iter().find(|pipeline| pipeline.id == package.pipeline_id)
 }
 

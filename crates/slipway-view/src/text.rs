@@ -48,9 +48,10 @@ pub(crate) fn position(text: &str, needle: &str) -> Option<usize> {
 fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180e}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// An address that a link may lead to: `http` or `https`, in printable ASCII. Anything else is shown as text or not at
@@ -216,6 +217,7 @@ mod tests {
     fn characters_that_deceive_are_spelt_out() {
         assert_eq!(visible("tug_\u{202e}bed.exe"), "tug_[U+202E]bed.exe");
         assert_eq!(visible("a\u{200b}b\nc\u{7f}"), "a[U+200B]b[U+000A]c[U+007F]");
+        assert_eq!(visible("\u{2800}\u{17b4}\u{180f}\u{1d173}"), "[U+2800][U+17B4][U+180F][U+1D173]");
         assert_eq!(visible("\u{e0041}\u{1}"), "[U+E0041][U+0001]");
         assert_eq!(visible("Grüße, 世界 🚢"), "Grüße, 世界 🚢");
     }

@@ -1,11 +1,10 @@
 //! What every page promises, whatever is written into it.
 
 use serde_json::{Value, json};
-use slipway_core::api::{ProblemDetails, Project, Release};
+use slipway_core::api::{ProblemDetails, Release};
 use slipway_core::release::TargetState;
 use slipway_view::filter::Filter;
 use slipway_view::{
-    facts,
     page::{self, Reader},
     section,
 };
@@ -44,11 +43,6 @@ fn cell(release: &Release) -> String {
     section::cell(release, package, target, &Filter::default()).html.into_string()
 }
 
-fn facts(release: &Release) -> String {
-    let (package, target) = section::targets(release).next().expect("one target");
-    facts::facts(release, package, target).into_string()
-}
-
 /// Every page, with the given text wherever somebody else's text can be.
 fn pages_with(text: &str) -> Vec<String> {
     let hostile = release("failed", |json| {
@@ -74,14 +68,11 @@ fn pages_with(text: &str) -> Vec<String> {
         json["stopped"] = json!({"by": text, "reason": text, "at": text});
         json["estimate"] = json!({"ends_at": text, "bytes_left": 1, "bytes_per_second": 1});
     });
-    let project = Project { id: 1, name: text.to_owned() };
     let problem = ProblemDetails { kind: text.into(), title: text.into(), status: 502, detail: text.into() };
     vec![
         html(&hostile),
         page::release(&hostile, &[], &Filter { words: text.to_owned(), ..Filter::default() }, &Reader::default())
             .into_string(),
-        page::releases(&project, &[], &Reader::default()).into_string(),
-        page::projects(&[(project, Vec::new())], &Reader::default()).into_string(),
         page::not_found(text, &Reader::default()).into_string(),
         page::unauthorised(text, &Reader::default()).into_string(),
         page::error(&problem, &Reader::default()).into_string(),
@@ -167,6 +158,19 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
 }
 
 #[test]
+fn a_page_names_the_files_of_its_build_and_where_it_knows_of_none_those_that_are_there() {
+    let of = |assets| Reader { assets, ..Reader::default() };
+    for (assets, folder) in [("3f9a1c20e55d", "/assets/3f9a1c20e55d/"), ("", "/assets/")] {
+        let page = page::release(&release("released", |_| {}), &[], &Filter::default(), &of(assets)).into_string();
+        for name in ["style.css", "boot.js", "dashboard.js", "dashboard_bg.wasm"] {
+            assert!(page.contains(&format!("\"{folder}{name}\"")), "{name} in {page}");
+        }
+        // The browser changes it, and knows of no build.
+        assert!(page.contains("\"/assets/icon.svg\""), "{page}");
+    }
+}
+
+#[test]
 fn a_failure_record_is_shown_whole() {
     let page = html(&release("failed", |json| {
         json["packages"][0]["targets"][0]["problem"] = json!({
@@ -210,20 +214,10 @@ fn what_is_overdue_needs_somebody_and_what_is_retried_does_not() {
 }
 
 #[test]
-fn digest_time_and_person_are_there_without_scripts() {
+fn time_and_person_are_there_without_scripts() {
     let row = row(&release("released", |_| {}));
     let when = "<time datetime=\"2026-11-23T09:41:07.123Z\">2026-11-23 09:41 UTC</time> by mira";
     assert!(row.contains(when), "{row}");
-    let facts = facts(&release("released", |_| {}));
-    for shown in [
-        &format!("<code class=\"digest\">{}</code>", "ab".repeat(32)),
-        "2026-11-23 09:41:07 UTC",
-        "href=\"https://gitlab.example/j/8812\" rel=\"noreferrer\">Open the job in GitLab",
-        "2026-11-23 09:40:00 UTC by mira, through GitLab's webhook",
-        "signed-by=/etc/apt/keyrings/harbour_stable.asc",
-    ] {
-        assert!(facts.contains(shown), "{shown} in {facts}");
-    }
 }
 
 #[test]
@@ -254,14 +248,6 @@ fn a_move_and_a_carried_copy_are_told_from_a_plain_copy() {
         let row = row(&release("releasing", |json| json["packages"][0]["targets"][0]["step"] = step.into()));
         assert!(row.contains(words), "{words} in {row}");
     }
-}
-
-#[test]
-fn what_is_attested_of_a_target_can_be_downloaded_where_there_is_something() {
-    let url = "https://slipway.example/api/v1/projects/tug/releases/1.2.0/attestations/tug-jammy/ubuntu/jammy";
-    let attested = facts(&release("released", |json| json["packages"][0]["targets"][0]["attestation"] = url.into()));
-    assert!(attested.contains(&format!("<a href=\"{url}\" download>")), "{attested}");
-    assert!(!facts(&release("released", |_| {})).contains("Attested"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::config::{Config, Project};
 use slipway_core::estimate::{Course, estimate};
 use slipway_core::gate::{Closed, closed};
-use slipway_core::release::{Key, ReleaseState, TargetState, Version};
+use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
 use slipway_core::{api, verdict};
@@ -88,13 +88,7 @@ impl<S: Sql> Record<S> {
         let closing = self.closing(version)?;
         let (state, verdict) = verdict::judge(project.name.as_str(), version, &packages, closing.as_ref());
         let stopped = self.stopped()?;
-        // Whoever waits for something reads first that nothing happens now.
-        let verdict = match &stopped {
-            Some(stopped) if !matches!(state, ReleaseState::Complete | ReleaseState::Closed) => {
-                format!("{} {verdict}", stopped.in_short())
-            }
-            _ => verdict,
-        };
+        let verdict = verdict::while_stopped(state, verdict, stopped.as_ref());
         let holds = holds.into_iter().map(|(key, hold)| api::Hold {
             key,
             by: hold.by,
@@ -232,7 +226,7 @@ impl<S: Sql> Record<S> {
 }
 
 /// Whether a target waits for somebody to release it, or for its turn: what its gates say is of interest.
-fn waits(state: TargetState) -> bool {
+pub(super) fn waits(state: TargetState) -> bool {
     matches!(state, TargetState::Staged | TargetState::Approved | TargetState::Conflict | TargetState::Failed)
 }
 

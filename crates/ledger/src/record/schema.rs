@@ -439,6 +439,32 @@ const MANUAL_JOBS: &[&str] = &[
     )",
 ];
 
+/// What pages tell: which packages of a release gates keep back, as it was worked out last; who said that something runs
+/// somewhere; and when what the record is made of answered last.
+const GLANCES: &[&str] = &[
+    "CREATE TABLE kept_back (
+        version TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        policy TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        until INTEGER,
+        keys TEXT NOT NULL
+    )",
+    "ALTER TABLE deployments ADD COLUMN told_by TEXT",
+    "UPDATE deployments SET told_by = a.actor FROM
+        (SELECT subject, at, json_extract(details, '$.environment') AS environment, MIN(actor) AS actor FROM audit
+         WHERE action = 'deployed' GROUP BY 1, 2, 3) a
+     WHERE a.subject = deployments.version AND a.at = deployments.at AND a.environment = deployments.environment",
+    "CREATE TABLE sources (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        read_at INTEGER,
+        tried_at INTEGER NOT NULL,
+        trouble TEXT,
+        PRIMARY KEY (kind, name)
+    )",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -465,4 +491,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     PARTS_OF_IMAGES,
     SEEN_TO_GIVE_WAY,
     MANUAL_JOBS,
+    GLANCES,
 ];

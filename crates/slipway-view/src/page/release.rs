@@ -5,6 +5,7 @@ use slipway_core::api::{ActivityRow, Hold, Pipeline, Release};
 use slipway_core::audit::person;
 use slipway_core::release::{ReleaseState, TargetState};
 
+use super::piece::{Named, activity_path, event};
 use super::{Act, Reader, Shell, project_path};
 use crate::filter::{Filter, haystack};
 use crate::matrix::{View, grid, view};
@@ -87,10 +88,19 @@ fn acts(release: &Release, reader: &Reader<'_>) -> Part {
     ];
     let offered: Vec<_> =
         offered.into_iter().filter(|(act, _, _, makes_sense)| *makes_sense && reader.may.contains(act)).collect();
+    // What a hold keeps from being released now is said where that is listed, with its reason.
+    let is_said = |hold: &&Hold| {
+        release.packages.iter().any(|package| {
+            hold.key.as_ref().is_none_or(|key| *key == package.key)
+                && package.blocked.iter().any(|blocked| blocked.gate == "hold")
+                && package.targets.iter().any(|target| target.state == TargetState::Staged)
+        })
+    };
+    let holds = release.holds.iter().filter(|hold| !is_said(hold));
     refreshed(
         "acts",
         &html! {
-            @if !release.holds.is_empty() { ul.holds { @for hold in &release.holds { li { (held(hold)) } } } }
+            @if holds.clone().next().is_some() { ul.holds { @for hold in holds { li { (held(hold)) } } } }
             @if !offered.is_empty() {
                 p.ways {
                     @for (_, code, words, _) in &offered {
@@ -201,25 +211,12 @@ fn history(release: &Release, activity: &[ActivityRow]) -> Part {
         &html! {
             @if !activity.is_empty() {
                 h2 #activity-title tabindex="-1" { "What happened last" }
-                ol.events {
-                    @for row in activity {
-                        li {
-                            (time(&row.at)) " "
-                            b { (visible(person(&row.actor))) } " " (visible(&row.action)) " "
-                            span.quiet { (visible(within(&row.subject, version))) }
-                        }
-                    }
-                }
-                p { a href={ (project_path(&release.project)) "/activity?subject=" (segment(version)) } { "All that happened to " (release.version) } }
+                ol.o-events { @for row in activity { (event(&release.project, row, Named::Subject)) } }
+                p { a #activity-all href=(activity_path(&release.project, version)) { "Everything that was done to " (release.version) } }
             }
         },
         "section",
     )
-}
-
-/// The subject of an event without the version that the page is about.
-fn within<'a>(subject: &'a str, version: &str) -> &'a str {
-    subject.strip_prefix(version).map_or(subject, |rest| rest.trim_start_matches('/'))
 }
 
 /// What the page was made of, and when.
