@@ -81,7 +81,7 @@ impl<'a> Asking<'a> {
             Some(Caller::Person(person)) => Some(person.username.as_str()),
             _ => None,
         };
-        Reader { name, path: &self.path, ..Reader::default() }
+        Reader { name, path: &self.path, assets: settings::assets(), ..Reader::default() }
     }
 
     /// Whoever asks, where the right was given to somebody who has shown who they are.

@@ -124,7 +124,8 @@ async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -
             response.headers().set("content-type", "application/json")?;
             Ok(response)
         }
-        (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
+        (Method::Get, ["assets", name]) => pages::asset(&request, env, "", name).await,
+        (Method::Get, ["assets", build, name]) => pages::asset(&request, env, build, name).await,
         (Method::Get, [name]) if let Some(asked) = command::asked(name) => command::answer(&request, env, asked).await,
         (method, ["api", "v1", rest @ ..]) => api(request, method, rest, env, config, asking).await,
         (Method::Get, page) => pages::answer(&request, env, &asking, page).await,

@@ -8,6 +8,7 @@
 #![allow(clippy::return_self_not_must_use, reason = "an assertion may be all that a caller wants")]
 
 mod auditor;
+mod browser;
 mod depot;
 mod gateway;
 mod gitlab;
@@ -26,6 +27,7 @@ use serde_json::Value;
 use slipway_stack::{Part, Project, Stack};
 
 pub(crate) use auditor::PublicImages;
+pub use browser::{Browser, Look, Page};
 pub use depot::{Depot, Gate, User};
 pub use gateway::Gateway;
 pub use gitlab::Gitlab;

@@ -17,6 +17,7 @@ use super::{
     control, delivery,
     fault::inject,
     job::{Job, Pipeline, Status},
+    job_page,
     lifecycle::Impossible,
     oauth, outward,
     payload::{commit_message, job_url, span, user_url, web_url},
@@ -56,6 +57,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/oauth/discovery/keys", get(keys))
         .merge(oauth::routes())
+        .merge(job_page::routes())
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, &json!({ "error": "404 Not Found" })))
         .layer(middleware::from_fn_with_state(Arc::clone(&gitlab), inject))
         .with_state(gitlab)

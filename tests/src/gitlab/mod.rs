@@ -21,6 +21,7 @@ mod delivery;
 mod fault;
 mod id_token;
 mod job;
+mod job_page;
 mod journal;
 mod keys;
 mod lifecycle;

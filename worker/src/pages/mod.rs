@@ -13,6 +13,7 @@ use worker::{Env, Headers, Request, Response};
 
 use crate::answer::{Answer, Problem};
 use crate::caller::Asking;
+use crate::settings;
 
 /// Answers to `GET` of a page.
 pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, segments: &[&str]) -> Answer {
@@ -48,7 +49,7 @@ fn html(status: u16, markup: &str) -> Answer {
 
 /// A problem as a page, for those who asked for a page.
 pub(crate) fn problem(problem: &Problem) -> Answer {
-    let reader = page::Reader::default();
+    let reader = page::Reader { assets: settings::assets(), ..page::Reader::default() };
     let markup = match problem.status {
         401 | 403 => page::unauthorised(&problem.detail, &reader),
         404 => page::not_found(&problem.detail, &reader),
@@ -65,8 +66,12 @@ pub(crate) fn problem(problem: &Problem) -> Answer {
     html(problem.status, &markup.into_string())
 }
 
-/// A file of the dashboard. The binding gives bytes; what kind they are is said here, since a plain workerd does not.
-pub(crate) async fn asset(request: &Request, env: &Env, name: &str) -> Answer {
+/// A file of the dashboard, of the `build` that its address names. The binding gives bytes; what kind they are is said
+/// here, since a plain workerd does not.
+///
+/// Of this deployment's build it may be kept for ever. A page of another build, or a bookmark of none, gets the file as it
+/// is now rather than nothing, and asks for it again the next time.
+pub(crate) async fn asset(request: &Request, env: &Env, build: &str, name: &str) -> Answer {
     let kind = match name.rsplit_once('.').map(|(_, end)| end) {
         Some("js" | "mjs") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
@@ -84,12 +89,15 @@ pub(crate) async fn asset(request: &Request, env: &Env, name: &str) -> Answer {
     }
     let headers = Headers::new();
     headers.set("content-type", kind)?;
-    headers.set("cache-control", "public, max-age=0, must-revalidate")?;
+    let is_of_this_build = !build.is_empty() && build == settings::assets();
+    let keep =
+        if is_of_this_build { "public, max-age=31536000, immutable" } else { "public, max-age=0, must-revalidate" };
+    headers.set("cache-control", keep)?;
     if let Some(tag) = found.headers().get("etag")? {
-        if request.headers().get("if-none-match")?.as_deref() == Some(tag.as_str()) {
-            return Ok(Response::empty()?.with_status(304));
-        }
         headers.set("etag", &tag)?;
+        if request.headers().get("if-none-match")?.as_deref() == Some(tag.as_str()) {
+            return Ok(Response::empty()?.with_status(304).with_headers(headers));
+        }
     }
     Ok(found.with_headers(headers))
 }

@@ -61,6 +61,7 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/readyz/secrets", Right::Operate),
     row("GET", "/openapi.json", Right::Open),
     row("GET", "/assets/{name}", Right::Open),
+    row("GET", "/assets/{build}/{name}", Right::Open),
     row("GET", "/help/keys", Right::Open),
     row("GET", "/help/states", Right::Open),
     row("GET", "/slipway.tgz", Right::Open),

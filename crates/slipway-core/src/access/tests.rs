@@ -165,6 +165,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("GET", "/readyz/secrets", "O"),
         ("GET", "/openapi.json", ANYBODY),
         ("GET", "/assets/dashboard.css", ANYBODY),
+        ("GET", "/assets/3f9a1c20e55d/dashboard.css", ANYBODY),
         ("GET", "/help/keys", ANYBODY),
         ("GET", "/help/states", ANYBODY),
         ("GET", "/slipway.tgz", ANYBODY),

@@ -2,6 +2,25 @@
 
 use serde_json::json;
 use slipway_core::api::Activity;
+use slipway_core::query::ActivityQuery;
+use slipway_view::page::{self, Reader};
+
+use crate::Fixture;
+
+pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
+    let reader = Reader::default();
+    let nothing = Activity { rows: Vec::new(), older: None, ..rows()? };
+    let filtered = "actor=mira&action=held&subject=1.2.0";
+    let page = |name, path: &str, view: &Activity, query: &str| {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let pairs: Vec<_> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Fixture::new(name, path, page::activity(view, &ActivityQuery::of_a_page(&pairs), &reader))
+    };
+    Ok(vec![
+        page("activity", "/p/tug/activity", &rows()?, query),
+        page("activity-none", &format!("/p/tug/activity?{filtered}"), &nothing, filtered),
+    ])
+}
 
 pub(super) fn rows() -> Result<Activity, serde_json::Error> {
     let digest = format!("sha256:{}", "0e2d9b41c07f88aa".repeat(4));

@@ -2,9 +2,32 @@
 
 use serde_json::{Value, json};
 use slipway_core::api::{Against, Deployments, Release, Standing, TargetHistory};
+use slipway_view::page::{self, Reader};
+use slipway_view::section;
+
+use crate::{Fixture, activity, states};
+
+pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
+    let reader = Reader::default();
+    let mut all = vec![
+        Fixture::new("deployments", "/p/tug/deployments", page::deployments(&deployments()?, &reader)),
+        Fixture::new("against", "/p/tug/r/1.2.0/against", page::against(&against()?, &reader)),
+        Fixture::new("status", "/status", page::status(&standing()?, &[], &reader)),
+        Fixture::new("keys", "/help/keys", page::help_keys(&reader)),
+    ];
+    // A target in each state, and each that something special is the matter with.
+    for (name, release) in states::releases()? {
+        let target = release.packages.first().and_then(|package| package.targets.first()).ok_or("no target")?;
+        let history = history(&release, target.state.code())?;
+        let path = format!("{}/t/{}/{}", section::path(&release), history.key, history.target.name());
+        let html = page::target(&release, &history, &activity::rows()?.rows, &reader);
+        all.push(Fixture::new(&format!("target-{name}"), path, html));
+    }
+    Ok(all)
+}
 
 /// The target of a release that has this state first, and what was tried for it.
-pub(super) fn history(release: &Release, state: &str) -> Result<TargetHistory, Box<dyn std::error::Error>> {
+fn history(release: &Release, state: &str) -> Result<TargetHistory, Box<dyn std::error::Error>> {
     let mut all =
         release.packages.iter().flat_map(|package| package.targets.iter().map(move |target| (package, target)));
     let (package, target) =
@@ -34,7 +57,7 @@ pub(super) fn history(release: &Release, state: &str) -> Result<TargetHistory, B
     Ok(TargetHistory { key: package.key.clone(), target, attempts: serde_json::from_value(attempts.into())? })
 }
 
-pub(super) fn deployments() -> Result<Deployments, serde_json::Error> {
+fn deployments() -> Result<Deployments, serde_json::Error> {
     let row = |environment: &str, version: &str, at: &str, is_current: bool, pipeline: Option<u64>| {
         json!({
             "environment": environment, "version": version, "at": format!("2026-11-{at}:00.000Z"), "is_current": is_current,
@@ -51,7 +74,7 @@ pub(super) fn deployments() -> Result<Deployments, serde_json::Error> {
     }))
 }
 
-pub(super) fn against() -> Result<Against, serde_json::Error> {
+fn against() -> Result<Against, serde_json::Error> {
     let file = |version: &str, name: &str, digit: &str, size: u64, depends: Value| {
         json!({
             "version": version, "name": name, "digest": format!("sha256:{}", digit.repeat(64)), "size": size, "depends": depends,
@@ -73,7 +96,7 @@ pub(super) fn against() -> Result<Against, serde_json::Error> {
     }))
 }
 
-pub(super) fn standing() -> Result<Standing, serde_json::Error> {
+fn standing() -> Result<Standing, serde_json::Error> {
     serde_json::from_value(json!({
         "build": "0.6.0", "at": "2026-11-23T10:04:11.000Z",
         "projects": [

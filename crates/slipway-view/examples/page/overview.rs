@@ -2,8 +2,22 @@
 
 use serde_json::{Value, json};
 use slipway_core::api::{Activity, Glance};
+use slipway_view::page::{self, Reader};
 
-use super::activity;
+use crate::{Fixture, activity};
+
+pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
+    let reader = Reader::default();
+    let signed_in = Reader { name: Some("mira"), may_sign_in: true, path: "/", ..Reader::default() };
+    let busy = busy()?;
+    let first = busy.first().ok_or("no project")?;
+    Ok(vec![
+        Fixture::new("overview", "/", page::overview(&busy, &latest()?, &[], &signed_in)),
+        Fixture::new("overview-quiet", "/?quiet", page::overview(&quiet()?, &[], &[], &reader)),
+        Fixture::new("overview-empty", "/?empty", page::overview(&[], &[], &[], &reader)),
+        Fixture::new("project", "/p/tug", page::project(first, &activity::rows()?, &reader)),
+    ])
+}
 
 fn release(version: &str, state: &str, verdict: &str, counts: [u32; 3], needs: &Value, moving: &Value) -> Value {
     let [released, all, ready] = counts;
@@ -46,14 +60,14 @@ pub(super) fn busy() -> Result<Vec<Glance>, serde_json::Error> {
     ]))
 }
 
-pub(super) fn quiet() -> Result<Vec<Glance>, serde_json::Error> {
+fn quiet() -> Result<Vec<Glance>, serde_json::Error> {
     serde_json::from_value(json!([{
         "project": {"id": 1001, "name": "tug"}, "at": "2026-11-23T10:04:11.000Z",
         "releases": [release("1.1.4", "complete", "tug 1.1.4 is out: all 17 packages are released.", [17, 17, 0], &json!([]), &json!([]))],
     }]))
 }
 
-pub(super) fn latest() -> Result<Vec<Activity>, serde_json::Error> {
+fn latest() -> Result<Vec<Activity>, serde_json::Error> {
     let other = json!({
         "project": {"id": 1002, "name": "pilot"}, "at": "2026-11-23T10:04:11.000Z",
         "rows": [{"sequence": 7, "at": "2026-11-23T10:01:00.000Z", "actor": "operator user:mira", "action": "stopped", "subject": "project", "details": "{\"reason\":\"the disk of the public place is full\"}"}],

@@ -76,7 +76,7 @@ fn form(path: &str, view: &Activity, query: &ActivityQuery) -> Markup {
                 label for="filter-action" { "What" }
                 input #filter-action type="search" name="action" value=[query.action.as_deref()] placeholder="released"
                     list="actions" autocomplete="off" spellcheck="false";
-                datalist #actions { @for action in actions { option value=(action) {} } }
+                datalist #actions { @for action in actions { option value=(visible(action)) {} } }
             }
             div {
                 label for="filter-subject" { "Of what" }

@@ -51,6 +51,8 @@ pub enum Freshness {
     Paused,
     /// The reader may not read this any more.
     Refused,
+    /// What the page is about is not there any more, as far as the reader may know.
+    Gone,
     /// The edge speaks of things that this page does not know: it has been replaced since the page was loaded.
     Outdated,
 }
@@ -66,6 +68,7 @@ pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
         Freshness::Refused => {
             ("off", "○", format!("You may not read this any more; data from {clock}. Sign in and reload."))
         }
+        Freshness::Gone => ("off", "○", format!("This is not here any more, or not for you; data from {clock}.")),
         Freshness::Outdated => ("off", "○", format!("Slipway was updated; data from {clock}. Reload the page.")),
     };
     html! { span.(class) aria-hidden="true" { (shape) } " " (words) }
@@ -126,12 +129,12 @@ impl Shell<'_> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     meta name="description" content="What is expected, staged and released.";
-                    link rel="stylesheet" href="/assets/style.css";
+                    link rel="stylesheet" href=(self.reader.asset("style.css"));
                     link #icon rel="icon" type="image/svg+xml" href=(icon(self.is_alarming));
                     @if is_live {
-                        link rel="modulepreload" href="/assets/dashboard.js";
-                        link rel="preload" as="fetch" type="application/wasm" href="/assets/dashboard_bg.wasm" crossorigin="anonymous";
-                        script type="module" src="/assets/boot.js" {}
+                        link rel="modulepreload" href=(self.reader.asset("dashboard.js"));
+                        link rel="preload" as="fetch" type="application/wasm" href=(self.reader.asset("dashboard_bg.wasm")) crossorigin="anonymous";
+                        script type="module" src=(self.reader.asset("boot.js")) {}
                         noscript { meta http-equiv="refresh" content="60"; }
                     }
                 }
@@ -163,7 +166,8 @@ impl Shell<'_> {
     }
 }
 
-/// The page's icon; it has another shape while something needs a person.
+/// The page's icon; it has another shape while something needs a person. Its address names no build: browsers that keep the
+/// page live change it, and know of none.
 pub fn icon(is_alarming: bool) -> &'static str {
     if is_alarming { "/assets/icon-alarm.svg" } else { "/assets/icon.svg" }
 }
