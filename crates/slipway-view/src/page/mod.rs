@@ -11,11 +11,11 @@ mod release;
 mod status;
 mod target;
 
-pub use activity::{activity, activity_query, csv};
+pub use activity::activity;
 pub use against::against;
 pub use deployments::deployments;
 pub use help::{help_keys, help_states};
-pub use overview::{overview, project, projects, releases};
+pub use overview::{overview, project};
 pub use reader::{Act, Reader};
 pub use release::{release, shown_words};
 pub use status::status;
