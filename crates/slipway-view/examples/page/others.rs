@@ -5,14 +5,17 @@ use slipway_core::api::{Against, Deployments, Release, Standing, TargetHistory};
 use slipway_view::page::{self, Reader};
 use slipway_view::section;
 
-use crate::{Fixture, activity, states};
+use crate::{Fixture, activity, release, states};
 
 pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
+    let found = page::found_in("el9", &release::judged(release::patch_day())?);
     let mut all = vec![
         Fixture::new("deployments", "/p/tug/deployments", page::deployments(&deployments()?, &reader)),
         Fixture::new("against", "/p/tug/r/1.2.0/against", page::against(&against()?, &reader)),
         Fixture::new("status", "/status", page::status(&standing()?, &[], &reader)),
+        Fixture::new("search", "/search?q=el9", page::search("el9", &found, &[], &reader)),
+        Fixture::new("search-none", "/search?q=nothing", page::search("nothing", &[], &[], &reader)),
         Fixture::new("keys", "/help/keys", page::help_keys(&reader)),
     ];
     // A target in each state, and each that something special is the matter with.
