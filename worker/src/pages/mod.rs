@@ -5,6 +5,7 @@ mod against;
 mod deployments;
 mod overview;
 mod release;
+mod search;
 mod status;
 mod target;
 
@@ -21,6 +22,7 @@ pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, se
         [] => overview::overview(env, asking).await,
         ["help", "keys"] => html(200, &page::help_keys(&asking.reader()).into_string()),
         ["help", "states"] => html(200, &page::help_states(&asking.reader()).into_string()),
+        ["search"] => search::answer(request, env, asking).await,
         ["status"] => status::standing(env, asking).await,
         ["p", project] => overview::project(env, asking, project).await,
         ["p", project, "activity"] => activity::shown(request, env, asking, project).await,

@@ -86,6 +86,7 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/api/v1/projects/{project}/import", Right::Operate),
     row("GET", "/api/v1/projects/{project}/comparison", Right::Operate),
     row("GET", "/", Right::List),
+    row("GET", "/search", Right::List),
     row("GET", "/status", Right::List),
     row("GET", "/api/v1/projects", Right::List),
     row("GET", "/p/{project}", Right::Read),

@@ -188,6 +188,7 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", "/api/v1/projects/tug/import", "O"),
         ("GET", "/api/v1/projects/tug/comparison", "O"),
         ("GET", "/", READERS),
+        ("GET", "/search", READERS),
         ("GET", "/status", READERS),
         ("GET", "/api/v1/projects", READERS),
         ("GET", "/p/tug", READERS),

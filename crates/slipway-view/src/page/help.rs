@@ -85,8 +85,11 @@ pub fn help_states(reader: &Reader<'_>) -> Markup {
     )
 }
 
+/// Keys, one after the other, and what they do.
+type Bound = (&'static [&'static str], &'static str);
+
 /// What the keys do on the page of a release, by groups.
-const KEYS: [(&str, &[(&[&str], &str)]); 3] = [
+const KEYS: [(&str, &[Bound]); 3] = [
     (
         "Find",
         &[

@@ -8,6 +8,7 @@ mod overview;
 mod piece;
 mod reader;
 mod release;
+mod search;
 mod status;
 mod target;
 
@@ -18,6 +19,7 @@ pub use help::{help_keys, help_states};
 pub use overview::{overview, project};
 pub use reader::{Act, Reader};
 pub use release::{release, shown_words};
+pub use search::{Found, found_in, releases_to_search, search};
 pub use status::status;
 pub use target::target;
 
