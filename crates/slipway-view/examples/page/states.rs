@@ -17,7 +17,13 @@ pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::
     let mut all: Vec<Fixture> =
         releases()?.into_iter().map(|(name, release)| Fixture::of(name, release, query, &reader)).collect();
     let may = [Act::Hold, Act::Lift, Act::Extend, Act::Close];
-    let signed_in = Reader { name: Some("mira"), may_sign_in: true, path: "/p/tug/r/1.2.0-signed-in", may: &may, ..Reader::default() };
+    let signed_in = Reader {
+        name: Some("mira"),
+        may_sign_in: true,
+        path: "/p/tug/r/1.2.0-signed-in",
+        may: &may,
+        ..Reader::default()
+    };
     all.push(Fixture::of("signed-in", judged(in_state("signed-in", TargetState::Staged))?, query, &signed_in));
     Ok(all)
 }
