@@ -8,14 +8,15 @@ use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
 use slipway_core::api::{
-    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, Strangers, WithdrawalRequest,
+    Activity, AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, Strangers, WithdrawalRequest,
 };
+use slipway_core::audit::Format;
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
 use slipway_core::log::{Entry, Event, Level};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
-use slipway_core::query::{self, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
+use slipway_core::query::{self, ACTIVITY_ROWS_MAX, ActivityQuery, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
 use slipway_edge::measure::MeasuredProject;
@@ -26,7 +27,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
-use crate::answer::{Answer, Problem, finish, json, outward};
+use crate::answer::{Answer, PRIVATE, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, RetentionPart, ToProject, tell};
 use crate::{
@@ -157,9 +158,10 @@ async fn api(
 ) -> Answer {
     let takes_query = matches!(
         path,
-        ["projects", _, "audit" | "comparison"]
+        ["projects", _, "audit" | "comparison" | "activity"]
             | ["projects", _, "audit", "heads"]
             | ["projects", _, "releases", _]
+            | ["projects", _, "releases", _, "against"]
             | [.., "live"]
     );
     if !(takes_query && method == Method::Get) {
@@ -204,6 +206,14 @@ async fn api(
             let message = ToProject::Audit { project_id: project.id, first, count, format };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
         }
+        (Method::Get, ["projects", project, "activity"]) => {
+            let project = asking.project(project).await?;
+            activity(env, project, ActivityQuery::read(&pairs(&request)?)?).await
+        }
+        (Method::Get, ["projects", project, "deployments"]) => {
+            let project = asking.project(project).await?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Deployments { project_id: project.id }).await?)
+        }
         (Method::Get, ["projects", project, "audit", what @ ("head" | "heads")]) => {
             let project = asking.project(project).await?;
             let first = if *what == "heads" { Some(query::first_head(&pairs(&request)?)?) } else { None };
@@ -230,6 +240,20 @@ async fn api(
         (method, ["projects", _, "releases", _, ..]) => of_a_release(request, method, path, env, config, asking).await,
         _ => Err(Problem::not_found("route of the API")),
     }
+}
+
+/// Rows of the audit, newest first; as a spreadsheet reads them, if that is wanted.
+async fn activity(env: &Env, project: &Project, query: ActivityQuery) -> Answer {
+    let csv = query.csv;
+    let message = ToProject::Activity { project_id: project.id, query, count: ACTIVITY_ROWS_MAX };
+    let activity: Activity = ask(env, project, &message).await?;
+    if !csv {
+        return json(200, &activity);
+    }
+    let response = Response::ok(activity.csv())?;
+    response.headers().set("content-type", Format::Csv.content_type())?;
+    response.headers().set("cache-control", PRIVATE)?;
+    Ok(response)
 }
 
 /// The whole list, a part after the other: a record has so many requests for each.
@@ -281,6 +305,12 @@ async fn of_a_release(
         (Method::Get, ["projects", project, "releases", version, "live"]) => {
             let project = asking.project(project).await?;
             live(request, env, config, project, version).await
+        }
+        (Method::Get, ["projects", project, "releases", version, "against"]) => {
+            let project = asking.project(project).await?;
+            let (version, key) = (parse_version(version)?, query::against_key(&pairs(&request)?)?);
+            let against = ToProject::Against { project_id: project.id, version, key };
+            Ok(tell(&message::project(env, project.id)?, &against).await?)
         }
         (Method::Patch, ["projects", project, "releases", version]) => {
             let project = asking.project(project).await?;

@@ -10,7 +10,7 @@ use slipway_stack::{Places, compatibility_date};
 
 use crate::pack;
 use crate::report::Steps;
-use crate::tools::{self, cargo, run_logged, seconds, shown};
+use crate::tools::{self, cargo, program, run_logged, seconds, shown};
 
 const HELP: &str = "\
 cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [bench-index] [bench-page] [sim] [native]
@@ -108,7 +108,7 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     }
     let native = parts.contains(&Part::Native);
     if native && !places.tools().exists() {
-        steps.say("a first build loads about 95 MB (crates, and workerd from npm), all of it used inside this clone but cargo's own cache");
+        steps.say("a first build loads about 120 MB (crates, and workerd and binaryen from npm), all of it used inside this clone but cargo's own cache");
         steps.say("and compiles all of Slipway: about three minutes on two cores, with a word every 15 s");
     }
     let began = Instant::now();
@@ -117,7 +117,12 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
 
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let tools = scope.spawn(|| if native { tools::workerd(steps, places) } else { Ok(()) });
+        let tools = scope.spawn(|| {
+            if native {
+                tools::workerd(steps, places)?;
+            }
+            if parts.contains(&Part::Dashboard) { tools::binaryen(steps, places) } else { Ok(()) }
+        });
         let wasm = scope.spawn(|| {
             if packages.is_empty() {
                 return Ok(());
@@ -156,6 +161,9 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
         bind(places, *part)?;
     }
     name_assets(places)?;
+    if parts.contains(&Part::Dashboard) {
+        steps.say(&sizes(places)?);
+    }
     steps.say(&format!("built ({})", seconds(began.elapsed())));
     Ok(())
 }
@@ -206,6 +214,9 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
     command.arg(host).arg(&wasm).arg(&modules).arg(name);
     let log = places.target.join(format!("xtask/bind-{folder_name}.log"));
     run_logged(&mut command, &format!("make the modules of {}", shown(&folder, places)), &log)?;
+    if part == Part::Dashboard {
+        squeeze(places, &modules.join(format!("{name}_bg.wasm")))?;
+    }
 
     let root = &places.root;
     match part {
@@ -240,6 +251,38 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
     }
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::rename(&draft, &folder).with_context(|| format!("cannot write `{}`", folder.display()))
+}
+
+/// Makes a browser's wasm smaller. Same optimiser, same options, so that the same wasm comes out on every machine; `dist`
+/// holds it to that.
+fn squeeze(places: &Places, wasm: &Path) -> anyhow::Result<()> {
+    let small = wasm.with_extension("small");
+    let mut command = program("node");
+    command.arg(places.web_tools().join("node_modules/binaryen/bin/wasm-opt")).arg(wasm).arg("-o").arg(&small);
+    command.args(["-Oz", "--strip-producers", "--strip-target-features"]);
+    // What Rust's compiler uses, and every browser of the last years has. The optimiser must not add to it.
+    for feature in
+        ["bulk-memory", "multivalue", "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext"]
+    {
+        command.arg(format!("--enable-{feature}"));
+    }
+    run_logged(&mut command, "make the wasm of the pages smaller", &places.target.join("xtask/wasm-opt.log"))?;
+    std::fs::rename(&small, wasm).with_context(|| format!("cannot write `{}`", wasm.display()))
+}
+
+/// What a browser loads of the dashboard, compressed. A test holds the first two to their budgets.
+fn sizes(places: &Places) -> anyhow::Result<String> {
+    let assets = places.build().join("dashboard/assets");
+    let files = ["dashboard_bg.wasm", "dashboard.js", "boot.js", "style.css"].map(|name| assets.join(name));
+    // Counted as the test counts: compressors differ in a few bytes.
+    let count = "process.argv.slice(1).map((file) => zlib.gzipSync(fs.readFileSync(file), { level: 9 }).length).join()";
+    let counted = program("node").args(["-p", count]).args(files).output().context("cannot start `node`")?;
+    let counted = String::from_utf8_lossy(&counted.stdout);
+    let bytes: Vec<&str> = counted.trim().split(',').collect();
+    let [wasm, glue, boot, styles] = bytes.as_slice() else { bail!("`node` has not measured the dashboard") };
+    Ok(format!(
+        "compressed: {wasm} B of wasm (at most 65536), {glue} B of glue (at most 6144), {boot} B of boot.js, {styles} B of styles"
+    ))
 }
 
 /// Puts the `slipway` command where the Worker finds it, to answer `GET /slipway.tgz` with: the edge and the command that

@@ -3,7 +3,9 @@
 use slipway_view::section::Part;
 use slipway_view::text::{Moment, ago};
 use wasm_bindgen::JsCast as _;
-use web_sys::{Document, Element, FocusOptions, HtmlElement};
+use web_sys::{Document, DocumentFragment, Element, FocusOptions, HtmlElement};
+
+use crate::host;
 
 /// The elements that a selector names, in the document's order.
 pub(crate) fn all(root: &Document, selector: &str) -> Vec<Element> {
@@ -21,9 +23,16 @@ pub(crate) fn replace_part(document: &Document, part: &Part) -> bool {
     true
 }
 
+/// Replaces an element by what markup describes.
+pub(crate) fn replace(document: &Document, element: &Element, html: &str) {
+    if let Some(new) = host::element(html) {
+        exchange(document, element, &new);
+    }
+}
+
 /// Replaces an element. The focus goes to the element that has the same id as the one that had it, or else to the new
 /// element; a browser would put it on `<body>`, at the top of the page. What was unfolded stays so.
-pub(crate) fn replace(document: &Document, element: &Element, html: &str) {
+fn exchange(document: &Document, element: &Element, new: &Element) {
     let id = element.id();
     let focused = document.active_element().filter(|active| element.contains(Some(active))).map(|active| active.id());
     let unfolded: Vec<String> = all(document, "details[open]")
@@ -31,7 +40,7 @@ pub(crate) fn replace(document: &Document, element: &Element, html: &str) {
         .filter(|details| element.contains(Some(details)))
         .map(|details| details.id())
         .collect();
-    element.set_outer_html(html);
+    let _ = element.replace_with_with_node_1(new);
     for id in unfolded {
         if let Some(details) = document.get_element_by_id(&id) {
             let _ = details.set_attribute("open", "");
@@ -48,12 +57,39 @@ pub(crate) fn replace(document: &Document, element: &Element, html: &str) {
     }
 }
 
+/// Takes from the page as it is now every part that only the edge makes. A part in which somebody writes is left alone.
+pub(crate) fn take(document: &Document, page: &DocumentFragment) {
+    for element in all(document, "[data-refresh]") {
+        let Some(new) = page.get_element_by_id(&element.id()) else { continue };
+        let is_written_in = document.active_element().is_some_and(|active| {
+            element.contains(Some(&active)) && matches!(active.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT")
+        });
+        if !is_written_in && new.get_attribute("data-mark") != element.get_attribute("data-mark") {
+            exchange(document, &element, &new);
+        }
+    }
+    let found = |selector: &str| page.query_selector(selector).ok().flatten();
+    if let Some(title) = found("title").and_then(|title| title.text_content()) {
+        document.set_title(&title);
+    }
+    if let (Some(new), Some(icon)) = (found("#icon"), document.get_element_by_id("icon")) {
+        write_attribute(&icon, "href", &new.get_attribute("href").unwrap_or_default());
+    }
+}
+
 /// Focuses an element where it is, without scrolling to it.
-fn focus(element: &Element) {
+pub(crate) fn focus(element: &Element) {
     if let Some(element) = element.dyn_ref::<HtmlElement>() {
         let options = FocusOptions::new();
         options.set_prevent_scroll(true);
         let _ = element.focus_with_options(&options);
+    }
+}
+
+/// Focuses an element, and brings it into view.
+pub(crate) fn go_to(element: &Element) {
+    if let Some(element) = element.dyn_ref::<HtmlElement>() {
+        let _ = element.focus();
     }
 }
 
@@ -79,7 +115,19 @@ pub(crate) fn write(document: &Document, id: &str, text: &str) {
     }
 }
 
+/// Writes an attribute, unless it is there already: an icon would be loaded again.
+pub(crate) fn write_attribute(element: &Element, name: &str, value: &str) {
+    if element.get_attribute(name).as_deref() != Some(value) {
+        let _ = element.set_attribute(name, value);
+    }
+}
+
 /// Shows or hides an element.
 pub(crate) fn show(element: &Element, is_shown: bool) {
-    let _ = element.toggle_attribute_with_force("hidden", !is_shown);
+    flag(element, "hidden", !is_shown);
+}
+
+/// Gives an element an attribute without a value, or takes it away.
+pub(crate) fn flag(element: &Element, name: &str, is_set: bool) {
+    let _ = element.toggle_attribute_with_force(name, is_set);
 }

@@ -6,9 +6,10 @@
 use std::str::FromStr;
 
 use slipway_core::api::{
-    Approval, Blocked, Estimate, Evidence, Location, Package, Pipeline, Problem, Project, Release, StagedFile, Step,
-    Stopped, Target, Withdrawal, WithdrawalState,
+    Approval, Blocked, Estimate, Evidence, Location, Pace, Package, Pipeline, Problem, Project, Release, StagedFile,
+    Step, Stopped, Target, Withdrawal, WithdrawalState,
 };
+use slipway_core::cargo::Kind;
 use slipway_core::release::{ReleaseState, TargetState};
 
 /// A value of JSON, whoever parsed it.
@@ -61,6 +62,10 @@ fn estimate<V: Value>(json: &V) -> Option<Estimate> {
     })
 }
 
+fn pace<V: Value>(json: &V) -> Option<Pace> {
+    Some(Pace { bytes_per_second: count(json, "bytes_per_second")?, ends_at: text(json, "ends_at")? })
+}
+
 fn pipeline<V: Value>(json: &V) -> Option<Pipeline> {
     Some(Pipeline {
         id: count(json, "id")?,
@@ -75,6 +80,10 @@ fn package<V: Value>(json: &V) -> Option<Package> {
         key: parsed(json, "key")?,
         pipeline_id: count(json, "pipeline_id")?,
         release_job: text(json, "release_job")?,
+        job_url: optional(json, "job_url", V::text)?,
+        // It is not shown here.
+        kind: Kind::Deb,
+        architecture: optional(json, "architecture", V::text)?,
         file: optional(json, "file", staged_file)?,
         // It is read by the command that stages, and not shown.
         replaced: Vec::new(),
@@ -86,7 +95,12 @@ fn package<V: Value>(json: &V) -> Option<Package> {
 
 /// Its end is in the sentence.
 fn blocked<V: Value>(json: &V) -> Option<Blocked> {
-    Some(Blocked { gate: text(json, "gate")?, why: text(json, "why")?, until: None })
+    Some(Blocked {
+        gate: text(json, "gate")?,
+        why: text(json, "why")?,
+        until: None,
+        next: optional(json, "next", V::text)?,
+    })
 }
 
 fn staged_file<V: Value>(json: &V) -> Option<StagedFile> {
@@ -111,6 +125,7 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         since: text(json, "since")?,
         step: optional(json, "step", |step| self::step(&step.text()?))?,
         bytes: optional(json, "bytes", V::count)?,
+        pace: optional(json, "pace", pace)?,
         outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
@@ -208,7 +223,10 @@ fn optional<V: Value, T>(json: &V, name: &str, read: fn(&V) -> Option<T>) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples;
     use serde_json::json;
+    use slipway_view::filter::Filter;
+    use slipway_view::section;
 
     impl Value for serde_json::Value {
         fn field(&self, name: &str) -> Option<Self> {
@@ -242,7 +260,7 @@ mod tests {
         for step in ["look", "copy", "move", "carry", "index"] {
             targets.push(json!({
                 "distro": "ubuntu/jammy", "public": place, "state": "releasing", "since": "2026-11-23T09:41:07Z",
-                "step": step, "bytes": 12_000, "outside": true, "attempts": 3,
+                "step": step, "bytes": 12_000, "pace": {"bytes_per_second": 7, "ends_at": "2026-11-23T10:05:00Z"}, "outside": true, "attempts": 3,
                 "attestation": "https://slipway.example/api/v1/projects/tug/releases/1.2.0/targets/tug/ubuntu/jammy/attestation",
                 "approval": {"by": "mira", "via": "job", "at": "2026-11-23T09:40:00Z", "job_url": "https://gitlab.example/1"},
                 "problem": {"code": "c", "what": "w", "public": "none", "retry": "safe", "next": "n",
@@ -258,9 +276,9 @@ mod tests {
             "stopped": {"by": "mira", "reason": "the disk is full", "at": "2026-11-23T10:01:00.000Z"},
             "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a", "url": "https://gitlab.example/p"}],
             "packages": [
-                {"key": "tug", "pipeline_id": 4411, "release_job": "release", "file": file, "staging": place, "targets": targets,
-                 "blocked": [{"gate": "g", "why": "w"}, {"gate": "h", "why": "v"}]},
-                {"key": "pilot", "pipeline_id": 4411, "release_job": "release", "file": null, "staging": place, "targets": []},
+                {"key": "tug", "pipeline_id": 4411, "release_job": "release", "kind": "deb", "job_url": "https://gitlab.example/j", "architecture": "amd64", "file": file, "staging": place, "targets": targets,
+                 "blocked": [{"gate": "g", "why": "w", "next": "n"}, {"gate": "h", "why": "v"}]},
+                {"key": "pilot", "pipeline_id": 4411, "release_job": "release", "kind": "deb", "file": null, "staging": place, "targets": []},
             ],
         })
     }
@@ -296,6 +314,69 @@ mod tests {
             let mut json = everything();
             *json.pointer_mut(pointer).expect("a place in the JSON") = value;
             assert_eq!(release(&json), None, "{pointer}");
+        }
+    }
+
+    /// Every state with everything that a target can have beside it, and all that is told of a release as a whole.
+    fn every_state_with_all_there_is() -> serde_json::Value {
+        let place = json!({"url": "https://packages.example", "repository": "harbour/stable"});
+        let at = "2026-11-23T09:41:07.123Z";
+        let problem = json!({"code": "c", "what": "w `x`.", "public": "partly", "retry": "useless", "next": "n",
+            "evidence": {"host": "h", "status": 504, "request_id": "r"}});
+        let withdrawal = json!({"by": "person:7 user:mira", "reason": "wrong key", "at": at, "state": "under_way",
+            "users": ["apt offers 1.1.9."], "notes": ["The index was read."], "problem": problem});
+        let approval = json!({"by": "mira", "via": "webhook", "at": at, "job_url": "https://gitlab.example/1"});
+        let target = |state: TargetState, name: &str| {
+            let mut target = json!({"public": place, "state": state.code(), "since": at, "step": "copy",
+                "bytes": 12_000, "outside": true, "attempts": 3, "attestation": "https://slipway.example/attestation",
+                "approval": approval, "withdrawal": withdrawal, "problem": problem, "expires_at": "2026-11-30T09:41:07Z"});
+            target[name] = if name == "tag" { "1.2.0" } else { "ubuntu/jammy" }.into();
+            target
+        };
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let deb = json!({"filename": "tug_1_amd64.deb", "digest": digest, "size": 24_340});
+        let image = json!({"image": "registry.example/team/app", "digest": digest, "size": 24_340});
+        let blocked = json!([{"gate": "freeze", "why": "It is frozen.", "until": at}, {"gate": "later", "why": "w"}]);
+        let packages: Vec<_> = TargetState::ALL
+            .into_iter()
+            .flat_map(|state| [(state, "distro", &deb), (state, "tag", &image)])
+            .map(|(state, name, file)| {
+                json!({"key": format!("tug-{}-{name}", state.code()), "pipeline_id": 4411, "release_job": "release",
+                    "file": file, "staging": place, "blocked": blocked, "targets": [target(state, name)],
+                    "replaced": [{"filename": "tug_0_amd64.deb", "digest": digest}]})
+            })
+            .collect();
+        let mut json = everything();
+        json["packages"] = packages.into();
+        json["suggests_close"] = "1.2.1".into();
+        json["holds"] = json!([{"by": "mira", "reason": "r", "at": at, "until": at}, {"key": "tug", "by": "mira", "reason": "r", "at": at}]);
+        json["closed"] = json!({"by": "mira", "reason": "r", "at": at});
+        json
+    }
+
+    /// All that is rendered of a release, here or at the edge.
+    fn shown(release: &Release) -> Vec<(String, String, String)> {
+        let filter = Filter::default();
+        let rows = section::targets(release).map(|(package, target)| section::row(release, package, target, &filter));
+        let parts = section::parts(release, &filter).into_iter().chain(rows);
+        let mut shown: Vec<_> = parts.map(|part| (part.id, part.mark, part.html.into_string())).collect();
+        shown.push(("title".into(), section::title(release), section::is_alarming(release).to_string()));
+        shown.push(("packages".into(), String::new(), section::packages(release, &filter).into_string()));
+        shown
+    }
+
+    #[test]
+    fn edge_and_browser_make_the_same_page_of_the_same_message() {
+        let mut all = vec![everything(), every_state_with_all_there_is()];
+        for example in [examples::patch_day(), examples::calm()] {
+            all.push(serde_json::to_value(examples::judged(example).expect("an example")).expect("JSON"));
+        }
+        for json in &all {
+            let edge: Release = serde_json::from_value(json.clone()).expect("the edge's JSON");
+            let browser = release(json).expect("everything is known");
+            for (browser, edge) in shown(&browser).into_iter().zip(shown(&edge)) {
+                assert_eq!(browser, edge);
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ import { hostilePages } from "./pages.mjs";
 const ELEMENTS =
   "html head meta title link script noscript body header nav main section aside footer h1 h2 h3 p div span a b i em strong small " +
   "code kbd pre ul ol li dl dt dd table caption thead tbody tr th td time details summary form fieldset legend label input " +
-  "textarea select option button svg symbol path use rect g";
+  "textarea select option datalist button svg symbol path use rect g";
 
 /**
  * Characters that nobody sees, by Unicode's own properties: controls, what renderers leave out, separators of lines,
@@ -41,7 +41,9 @@ function wrongs([elements, hidden]) {
     for (const { name, value } of element.attributes) {
       if (/^on|^style$|^srcdoc$/i.test(name)) wrong.push(`an attribute: ${name}=${value.slice(0, 120)}`);
       if (/^(href|src|action|formaction|xlink:href)$/.test(name) && !/^(https?:\/\/[!-~]+|\/(?!\/)[!-~]*|#[!-~]*|\?[!-~]*)$/.test(value)) wrong.push(`an address: ${name}=${value.slice(0, 120)}`);
-      if (/^(title|alt|placeholder|value|aria-.+)$/.test(name) && isHidden.test(value)) wrong.push(`not to be seen: ${name}=${JSON.stringify(value.slice(0, 120))}`);
+      // What is in a field is what the reader has put there, and goes back as it came.
+      const isShown = /^(title|alt|placeholder|value|aria-.+)$/.test(name) && element.localName !== "input";
+      if (isShown && isHidden.test(value)) wrong.push(`not to be seen: ${name}=${JSON.stringify(value.slice(0, 120))}`);
     }
   }
   const texts = document.createTreeWalker(document, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_COMMENT);

@@ -103,6 +103,35 @@ pub async fn uploaded_at(
     Ok(found)
 }
 
+/// A file's full description, with what it depends on. `None` where there is no such file.
+pub async fn described(
+    http: &impl Http,
+    account: &Account,
+    repository: &Repository,
+    distro: &Distro,
+    filename: &Filename,
+) -> Result<Option<PackageRecord>, CallError> {
+    let wanted = [(distro.clone(), filename.clone())].into();
+    let mut package_url = None;
+    for question in questions(&wanted) {
+        let mut each = |package: PackageRecord| {
+            if package.is(distro, filename) {
+                package_url = package.package_url;
+            }
+        };
+        pages(http, account, repository, &question.q, question.dist(), &mut each).await?;
+    }
+    let Some(package_url) = package_url else { return Ok(None) };
+    match call(http, &Show { account, package_url: &package_url }).await {
+        Ok(package) if package.is(distro, filename) => Ok(Some(package)),
+        Ok(package) => {
+            Err(unreadable(account.base(), format!("asked for {filename}, it describes {:?}", package.filename)))
+        }
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Adds what a search says of a package, if it is wanted. Returns its name when it was listed before with other bytes.
 fn add(seen: &mut Seen, wanted: &BTreeSet<Place>, package: PackageRecord) -> Option<Filename> {
     let distro = package.distro_version.as_deref()?.parse().ok()?;

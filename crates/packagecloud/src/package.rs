@@ -40,6 +40,18 @@ pub struct PackageRecord {
     /// Where its full description is. `None` where packagecloud gives none, or nothing that may be asked for.
     #[serde(default, deserialize_with = "api_path")]
     pub package_url: Option<ApiPath>,
+    /// What it depends on. `None` in lists, for a package that depends on nothing, and where it cannot be read: it only tells.
+    #[serde(default, deserialize_with = "dependencies")]
+    pub dependencies: Option<Vec<Dependencies>>,
+}
+
+/// What a package depends on in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Dependencies {
+    /// How: `depends`, `requires`, `conflicts`.
+    pub context: String,
+    /// On what, each as the package writes it: `libc6 (>= 2.31)`.
+    pub dependencies: Vec<String>,
 }
 
 impl PackageRecord {
@@ -84,6 +96,11 @@ impl fmt::Display for ApiPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn dependencies<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Dependencies>>, D::Error> {
+    let told = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(told.and_then(|told| serde_json::from_value(told).ok()))
 }
 
 fn digest<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Digest>, D::Error> {

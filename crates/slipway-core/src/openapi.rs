@@ -71,9 +71,13 @@ mod tests {
         json!({ "ends_at": "", "bytes_left": 1, "bytes_per_second": 1 })
     }
 
+    fn pace() -> Value {
+        json!({ "bytes_per_second": 1, "ends_at": "" })
+    }
+
     fn target() -> Value {
         json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "releasing", "since": "", "step": "copy",
-                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
+                "bytes": 1, "pace": pace(), "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
                 "withdrawal": withdrawal(), "problem": problem(), "expires_at": "" })
     }
 
@@ -82,12 +86,13 @@ mod tests {
     }
 
     fn package() -> Value {
-        json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "file": file(), "replaced": [replaced()],
-                "staging": location(), "blocked": [blocked()], "targets": [target()] })
+        json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "job_url": "https://g.example.com", "kind": "rpm",
+                "architecture": "x86_64", "file": file(), "replaced": [replaced()], "staging": location(),
+                "blocked": [blocked()], "targets": [target()] })
     }
 
     fn blocked() -> Value {
-        json!({ "gate": "soak", "why": "w", "until": "2026-11-23T10:00:00.000Z" })
+        json!({ "gate": "soak", "why": "w", "until": "2026-11-23T10:00:00.000Z", "next": "n" })
     }
 
     fn hold() -> Value {
@@ -171,6 +176,7 @@ mod tests {
         check::<api::Evidence>("Evidence", evidence());
         check::<api::Attempt>("Attempt", attempt());
         check::<api::Estimate>("Estimate", estimate());
+        check::<api::Pace>("Pace", pace());
         let history = json!({ "key": "k", "target": target(), "attempts": [attempt()] });
         check::<api::TargetHistory>("TargetHistory", history);
         check::<api::CarryRequest>("CarryRequest", json!({ "key": "k", "distro": "el/9", "tag": "1" }));
@@ -239,6 +245,27 @@ mod tests {
             "ProblemDetails",
             json!({ "type": "t", "title": "t", "status": 404, "detail": "d" }),
         );
+    }
+
+    #[test]
+    fn the_document_names_every_field_of_what_pages_show_and_no_other() {
+        let row = json!({ "environment": "production", "version": "1", "at": "", "is_current": true, "by": "edge",
+                          "pipeline_url": "https://g.example.com" });
+        check::<api::DeploymentRow>("DeploymentRow", row.clone());
+        check::<api::Deployments>("Deployments", json!({ "project": project(), "at": "", "rows": [row] }));
+        let row =
+            json!({ "sequence": 1, "at": "", "actor": "edge", "action": "staged", "subject": "1/k", "details": "{}" });
+        check::<api::ActivityRow>("ActivityRow", row.clone());
+        check::<api::Activity>("Activity", json!({ "project": project(), "at": "", "rows": [row], "older": 1 }));
+        let depends = json!({ "context": "depends", "on": ["libc6"] });
+        let fact = json!({ "version": "1", "name": "f", "digest": format!("sha256:{}", "0".repeat(64)), "size": 1,
+                           "depends": [depends] });
+        let row = json!({ "key": "k", "staged": fact, "public": fact, "why": "w" });
+        check::<api::Depends>("Depends", depends);
+        check::<api::FileFact>("FileFact", fact);
+        check::<api::AgainstRow>("AgainstRow", row.clone());
+        let against = json!({ "project": project(), "version": "1", "before": "0", "at": "", "rows": [row] });
+        check::<api::Against>("Against", against);
     }
 
     #[test]

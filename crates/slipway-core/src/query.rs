@@ -3,16 +3,22 @@
 //!
 //! Absent on purpose: the dashboard's own filters, which leave out what they do not know, so that an old link still works.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Format;
-use crate::release::ReleaseState;
+use crate::release::{Key, ReleaseState};
 use crate::time::Timestamp;
 
 /// The longest that a reader may wait for a change; proxies on the way cut idle requests at 30 to 100 seconds.
 pub const WAIT_SECONDS_MAX: u64 = 25;
 /// Rows of the audit in one answer.
 pub const AUDIT_ROWS_MAX: u64 = 1000;
+/// Rows of an activity in one answer.
+pub const ACTIVITY_ROWS_MAX: u64 = 200;
+/// The longest that a filter of an activity may be: longer than any actor or subject there is.
+const FILTER_LENGTH_MAX: usize = 300;
 
 /// What is asked of a release: to wait for a change since a number, or for a state, and how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,23 +113,106 @@ impl AuditQuery {
     }
 }
 
-/// Which rows of the audit a page shows. `None` leaves none out.
+/// `GET …/activity`: which rows of the audit are shown. Without a word, the newest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivityQuery {
-    /// Who did it.
+    /// Who: as the audit names them, or a person's user name alone.
     pub actor: Option<String>,
     /// What they did.
     pub action: Option<String>,
-    /// Of what: `VERSION` with all its packages, or `VERSION/KEY`.
+    /// To what: a version, or `VERSION/KEY`; and whatever is below it.
     pub subject: Option<String>,
-    /// Not earlier than this.
+    /// Not before.
     pub from: Option<Timestamp>,
-    /// Earlier than this.
+    /// Before.
     pub to: Option<Timestamp>,
-    /// Rows with a lower number.
+    /// Rows before this one.
     pub before: Option<u64>,
-    /// Whether they are wanted as CSV.
+    /// As CSV.
     pub csv: bool,
+}
+
+/// What an activity may be asked.
+const ACTIVITY: [&str; 7] = ["actor", "action", "subject", "from", "to", "before", "format"];
+
+impl ActivityQuery {
+    /// As the API is asked. A day stands for the whole of it, and a moment without a zone is in UTC.
+    pub fn read(pairs: &Pairs) -> Result<Self, BadQuery> {
+        let [actor, action, subject, from, to, before, format] = values(pairs, ACTIVITY)?;
+        Ok(Self {
+            actor: filter("actor", actor)?,
+            action: filter("action", action)?,
+            subject: filter("subject", subject)?,
+            from: moment("from", from)?.map(|(from, _)| from),
+            to: moment("to", to)?.map(|(_, to)| to),
+            before: number("before", before, 1, i64::MAX.unsigned_abs())?,
+            csv: match format {
+                None | Some("json") => false,
+                Some("csv") => true,
+                Some(other) => {
+                    return Err(BadQuery::Value {
+                        name: "format",
+                        value: shown(other),
+                        wanted: "`json` or `csv`".to_owned(),
+                    });
+                }
+            },
+        })
+    }
+
+    /// As a page is asked, by a form or an old link: what is empty, or not understood, is left out.
+    pub fn of_a_page(pairs: &Pairs) -> Self {
+        let mut query = Self::default();
+        for pair in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+            let Ok(one) = Self::read(std::slice::from_ref(pair)) else { continue };
+            query = Self {
+                actor: one.actor.or(query.actor),
+                action: one.action.or(query.action),
+                subject: one.subject.or(query.subject),
+                from: one.from.or(query.from),
+                to: one.to.or(query.to),
+                before: one.before.or(query.before),
+                csv: one.csv || query.csv,
+            };
+        }
+        query
+    }
+}
+
+/// What rows are left out by: any text that a row could have.
+fn filter(name: &'static str, value: Option<&str>) -> Result<Option<String>, BadQuery> {
+    let Some(text) = value else { return Ok(None) };
+    if text.is_empty() || text.len() > FILTER_LENGTH_MAX {
+        let wanted = format!("1 to {FILTER_LENGTH_MAX} bytes long");
+        return Err(BadQuery::Value { name, value: shown(text), wanted });
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// A moment, or a day or a minute, of which it is the beginning and the end.
+fn moment(name: &'static str, value: Option<&str>) -> Result<Option<(Timestamp, Timestamp)>, BadQuery> {
+    let Some(text) = value else { return Ok(None) };
+    let (whole, lasts) = match text.len() {
+        10 => (format!("{text}T00:00:00Z"), Duration::from_hours(24)),
+        16 => (format!("{text}:00Z"), Duration::from_mins(1)),
+        _ => (text.to_owned(), Duration::ZERO),
+    };
+    let wanted = "a moment as RFC 3339 writes it, or a day: `2026-11-23`".to_owned();
+    let begins: Timestamp = whole.parse().map_err(|_| BadQuery::Value { name, value: shown(text), wanted })?;
+    Ok(Some((begins, begins + lasts)))
+}
+
+/// `GET …/against`: whose dependencies are asked of the package servers. Without a key nobody's are.
+pub fn against_key(pairs: &Pairs) -> Result<Option<Key>, BadQuery> {
+    let [key] = values(pairs, ["key"])?;
+    let read = |text: &str| {
+        text.parse().map_err(|_| BadQuery::Value {
+            name: "key",
+            value: shown(text),
+            wanted: "the key of a package".to_owned(),
+        })
+    };
+    key.map(read).transpose()
 }
 
 /// `GET …/audit/heads`: the first row whose head is wanted.

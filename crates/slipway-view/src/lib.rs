@@ -7,6 +7,7 @@
 
 pub mod filter;
 mod install;
+pub mod matrix;
 pub mod page;
 pub mod section;
 pub mod state;

@@ -224,3 +224,22 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
+
+impl Activity {
+    /// The rows as CSV (RFC 4180), for a spreadsheet: no text in it is one that a spreadsheet computes. An export of the audit is
+    /// written otherwise, since that is checked by its bytes.
+    pub fn csv(&self) -> String {
+        let mut csv = String::from("sequence,at,actor,action,subject,details\r\n");
+        for row in &self.rows {
+            let texts = [&row.actor, &row.action, &row.subject, &row.details].map(|text| cell(text));
+            csv.push_str(&format!("{},{},{}\r\n", row.sequence, row.at, texts.join(",")));
+        }
+        csv
+    }
+}
+
+/// A text in quotes. One that a spreadsheet would take for a formula begins with an apostrophe.
+fn cell(text: &str) -> String {
+    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+}

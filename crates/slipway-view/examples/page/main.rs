@@ -43,7 +43,12 @@ impl Fixture {
     fn of(name: &str, release: Release, query: &str, reader: &Reader<'_>) -> Self {
         let filter = Filter::from_query(query);
         let path = section::path(&release) + &filter.query();
-        Self { name: name.to_owned(), path, html: page::release(&release, &filter, reader), release: Some(release) }
+        Self {
+            name: name.to_owned(),
+            path,
+            html: page::release(&release, &[], &filter, reader),
+            release: Some(release),
+        }
     }
 }
 

@@ -1,16 +1,30 @@
 //! Releases to look at: one with targets in every state, and a calm one.
 
 use serde_json::{Value, json};
-use slipway_core::api::Release;
+use slipway_core::api::{ActivityRow, Release};
 use slipway_core::verdict::judge;
-use slipway_view::page::Reader;
+use slipway_view::filter::Filter;
+use slipway_view::page::{self, Act, Reader};
+use slipway_view::section;
 
 use crate::Fixture;
 
 pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
     let empty = Release { packages: Vec::new(), pipelines: Vec::new(), ..judged(release("1.2.0-empty", &[]))? };
+    let board = judged(board())?;
+    let may = [Act::Hold, Act::Lift, Act::Extend, Act::Close];
+    let manager = Reader { name: Some("mira"), may: &may, ..reader };
+    let filter = Filter::from_query(query);
+    let board = Fixture {
+        name: "board".to_owned(),
+        path: section::path(&board) + &filter.query(),
+        html: page::release(&board, &events()?, &filter, &manager),
+        release: Some(board),
+    };
     Ok(vec![
+        board,
+        Fixture::of("list", judged(patch_day())?, "v=list", &reader),
         Fixture::of("release", judged(patch_day())?, query, &reader),
         Fixture::of("filtered", judged(patch_day())?, "state=failed,missing", &reader),
         Fixture::of("calm", judged(calm())?, query, &reader),
@@ -103,6 +117,164 @@ fn calm() -> Value {
         ("tug-ubuntu-noble-amd64", "ubuntu/noble", "staged", 21, Value::Null),
     ];
     release("1.2.0-calm", &rows)
+}
+
+/// A patch day of two editions, as large as they get: every state, every overlay, images.
+fn board() -> Value {
+    const DISTROS: [(&str, &str); 12] = [
+        ("amazon/2023", "rpm"),
+        ("debian/bookworm", "deb"),
+        ("debian/bullseye", "deb"),
+        ("debian/trixie", "deb"),
+        ("el/8", "rpm"),
+        ("el/9", "rpm"),
+        ("el/10", "rpm"),
+        ("opensuse/15.6", "rpm"),
+        ("ubuntu/focal", "deb"),
+        ("ubuntu/jammy", "deb"),
+        ("ubuntu/noble", "deb"),
+        ("ubuntu/plucky", "deb"),
+    ];
+    let mut packages = Vec::new();
+    for (line, arch) in [("ce", "amd64"), ("ce", "arm64"), ("ee", "amd64"), ("ee", "arm64"), ("ee-fips", "amd64")] {
+        for (row, (distro, kind)) in DISTROS.iter().enumerate() {
+            let has_fips = ["amazon/2023", "el/8", "el/9", "ubuntu/jammy"].contains(distro);
+            if line == "ee-fips" && !has_fips {
+                continue;
+            }
+            let key = format!("{line}-{}-{arch}", distro.replace('/', "-"));
+            let mut package = package(packages.len(), &key, distro, kind, arch);
+            become_of(&mut package, line, row);
+            packages.push(package);
+        }
+    }
+    let mut pi = package(packages.len(), "ce-raspbian-bookworm-armhf", "raspbian/bookworm", "deb", "armhf");
+    pi["targets"][0]["expires_at"] = "2026-11-24T07:10:00.000Z".into();
+    packages.push(pi);
+    for line in ["ce", "ee"] {
+        let mut image = package(packages.len(), &format!("{line}-image"), "", "image", "");
+        image["file"] = json!({"image": format!("registry.example/staging/{line}"), "digest": image["file"]["digest"], "size": 1_434_011_223_u64});
+        let target = image["targets"][0].clone();
+        let tags = [format!("17.3.1-{line}.0"), format!("17.3.1-{line}.0-slim")];
+        let targets = tags.into_iter().map(|tag| {
+            let mut target = target.clone();
+            (target["tag"], target["distro"]) = (tag.into(), "".into());
+            target
+        });
+        image["targets"] = targets.collect::<Vec<_>>().into();
+        packages.push(image);
+    }
+    packages.sort_by_key(|package| package["key"].as_str().map(str::to_owned));
+    json!({
+        "project": {"id": 1001, "name": "tug"}, "version": "17.3.1", "sequence": 1_042, "state": "expected",
+        "verdict": "", "at": "2026-11-23T10:04:11.000Z",
+        "pipelines": [
+            {"id": 4411, "ref": "17.3.1+ce.0", "sha": "3f9a1c20e55d7b91c0de", "url": "https://gitlab.example/harbour/tug/-/pipelines/4411"},
+            {"id": 4412, "ref": "17.3.1+ee.0", "sha": "8b1e77aa02c14f5d9e30", "url": "https://gitlab.example/harbour/tug/-/pipelines/4412"},
+        ],
+        "holds": [{"key": "ee-ubuntu-noble-amd64", "by": "user:jonas.k", "reason": "Signatures are looked at again.", "at": "2026-11-23T09:46:00.000Z"}],
+        "packages": packages,
+        "estimate": {"ends_at": "2026-11-23T10:19:00.000Z", "bytes_left": 1_480_000_000_u64, "bytes_per_second": 1_700_000},
+    })
+}
+
+/// What has become of a package of the board.
+fn become_of(package: &mut Value, line: &str, row: usize) {
+    let state = |package: &mut Value, state: &str, minute: usize| {
+        let target = &mut package["targets"][0];
+        (target["state"], target["since"]) = (state.into(), format!("2026-11-23T09:{minute:02}:07.123Z").into());
+        if ["approved", "releasing", "released", "failed", "conflict"].contains(&state) {
+            target["approval"] = json!({"by": "mira", "via": "webhook", "at": target["since"], "job_url": format!("https://gitlab.example/harbour/tug/-/jobs/{}", 8800 + row)});
+        }
+    };
+    let arm = package["architecture"] == "arm64" || package["architecture"] == "aarch64";
+    match (line, row, arm) {
+        ("ee", 5, true) => {
+            state(package, "failed", 52);
+            package["targets"][0]["attempts"] = 3.into();
+            package["targets"][0]["problem"] = json!({
+                "code": "upload-refused", "what": "The public place answered 502 on all 3 attempts to upload `tug-17.3.1-1.el9.aarch64.rpm`.",
+                "public": "none", "retry": "safe",
+                "next": "Release manager: play `release: [ee-el-9-arm64]` again. If it fails again, ask the operator about the public place.",
+                "evidence": {"host": "packages.example", "status": 502, "request_id": "5f1c0f4ae2"} });
+        }
+        ("ee", 10, false) => {
+            package["blocked"] = json!([{"gate": "hold", "why": "jonas.k holds it: Signatures are looked at again.", "next": "talk to whoever holds it; `slipway hold --lift` ends it."}]);
+        }
+        ("ee", 11, _) => {
+            package["blocked"] = json!([{"gate": "soak", "why": "It has to run in production until 2026-11-23 12:00 UTC.", "next": "wait until then, and play the release job."}]);
+        }
+        ("ce", 11, true) => {
+            state(package, "releasing", 58);
+            let target = &mut package["targets"][0];
+            (target["step"], target["bytes"]) = ("copy".into(), 623_456_789_u64.into());
+            target["pace"] = json!({"bytes_per_second": 1_700_000, "ends_at": "2026-11-23T10:07:31.000Z"});
+        }
+        ("ce", 11, false) => {
+            state(package, "releasing", 57);
+            package["targets"][0]["step"] = "index".into();
+        }
+        ("ce", 10, true) => state(package, "approved", 59),
+        ("ee", 7, false) => {
+            state(package, "conflict", 40);
+            package["targets"][0]["problem"] = json!({
+                "code": "conflict", "what": "The public place has other bytes under `tug-17.3.1-1.x86_64.rpm`: sha256:77aa0c19d2b4… there, sha256:0e2d9b41c07f… staged.",
+                "public": "done", "retry": "useless",
+                "next": "Release manager: find out who published it. Slipway never replaces a public file; a new version is the way out." });
+        }
+        ("ee", 3, false) => {
+            package["targets"][0]["problem"] = json!({"code": "unknown", "what": "The public place could not be read since 09:58: it does not answer.",
+                "public": "unknown", "retry": "automatic", "next": "Nobody: Slipway looks again every minute."});
+        }
+        ("ce", 2, false) => {
+            state(package, "released", 20);
+            package["targets"][0]["problem"] = json!({"code": "drift", "what": "The record says released, and the public index does not have it.",
+                "public": "unknown", "retry": "automatic", "next": "Nobody yet: Slipway looks again."});
+        }
+        (_, 8, _) => {
+            state(package, "skipped", 10);
+            package["file"] = Value::Null;
+            package["targets"][0]["problem"] = json!({"code": "skipped", "what": "Ubuntu 20.04 has reached its end of life.", "public": "none", "retry": "useless", "next": "Nobody."});
+        }
+        ("ee-fips", 0, _) => {
+            state(package, "expected", 12);
+            package["file"] = Value::Null;
+        }
+        ("ee" | "ee-fips", 4.., _) => {}
+        (_, row, _) => state(package, "released", 30 + row),
+    }
+}
+
+/// A staged package.
+fn package(index: usize, key: &str, distro: &str, kind: &str, arch: &str) -> Value {
+    let (filename, architecture) = match (kind, arch) {
+        ("rpm", "arm64") => ("tug-17.3.1-1.el9.aarch64.rpm".to_owned(), "aarch64"),
+        ("rpm", _) => ("tug-17.3.1-1.el9.x86_64.rpm".to_owned(), "x86_64"),
+        (_, arch) => (format!("tug_17.3.1_{arch}.deb"), arch),
+    };
+    let digest: String =
+        (0..64).map(|place| char::from(b"0123456789abcdef"[(place * 7 + index * 5 + place * index) % 16])).collect();
+    json!({
+        "key": key, "pipeline_id": if key.starts_with("ce") { 4411 } else { 4412 }, "release_job": format!("release: [{key}]"),
+        "job_url": format!("https://gitlab.example/harbour/tug/-/jobs/{}", 7700 + index),
+        "kind": kind, "architecture": (!architecture.is_empty()).then_some(architecture),
+        "file": {"filename": filename, "digest": format!("sha256:{digest}"), "size": 974_340_110 + index * 99_173},
+        "staging": {"url": "https://packages.example", "repository": "harbour-ci/pre-release"},
+        "targets": [{
+            "distro": distro, "state": "staged", "since": format!("2026-11-22T{:02}:{:02}:07.123Z", 9 + index % 8, index % 60),
+            "public": {"url": "https://packages.example", "repository": "harbour/stable"},
+        }],
+    })
+}
+
+/// What happened last.
+fn events() -> Result<Vec<ActivityRow>, serde_json::Error> {
+    serde_json::from_value(json!([
+        {"sequence": 1042, "at": "2026-11-23T10:03:58.000Z", "actor": "slipway", "action": "released", "subject": "17.3.1/ce-debian-trixie-amd64/debian/trixie", "details": "{}"},
+        {"sequence": 1041, "at": "2026-11-23T10:02:10.000Z", "actor": "slipway", "action": "failed", "subject": "17.3.1/ee-el-9-arm64/el/9", "details": "{}"},
+        {"sequence": 1040, "at": "2026-11-23T09:59:07.000Z", "actor": "user:mira", "action": "approved", "subject": "17.3.1/ce-ubuntu-noble-arm64/ubuntu/noble", "details": "{}"},
+        {"sequence": 1039, "at": "2026-11-23T09:46:00.000Z", "actor": "user:jonas.k", "action": "held", "subject": "17.3.1/ee-ubuntu-noble-amd64", "details": "{}"}
+    ]))
 }
 
 fn release(version: &str, rows: &[Row]) -> Value {

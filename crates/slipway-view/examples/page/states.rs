@@ -118,7 +118,7 @@ fn closed(gate: GateKind) -> Blocked {
         GateKind::Newest => ("1.2.1 is released already.", None),
         GateKind::Hold => ("`jonas.k` holds it: a customer reports data loss.", None),
     };
-    Blocked { gate: gate.code().into(), why: why.into(), until: until.map(Into::into) }
+    Blocked { gate: gate.code().into(), why: why.into(), until: until.map(Into::into), next: Some(gate.next().into()) }
 }
 
 fn hold(key: Option<Key>) -> Hold {

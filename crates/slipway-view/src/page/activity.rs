@@ -75,7 +75,7 @@ fn form(path: &str, view: &Activity, query: &ActivityQuery) -> Markup {
                 label for="filter-action" { "What" }
                 input #filter-action type="search" name="action" value=[query.action.as_deref()] placeholder="released"
                     list="actions" autocomplete="off" spellcheck="false";
-                datalist #actions { @for action in actions { option value=(action) {} } }
+                datalist #actions { @for action in actions { option value=(visible(action)) {} } }
             }
             div {
                 label for="filter-subject" { "Of what" }
@@ -87,7 +87,7 @@ fn form(path: &str, view: &Activity, query: &ActivityQuery) -> Markup {
                 input #filter-from type="datetime-local" name="from" value=[minute(query.from)];
             }
             div {
-                label for="filter-to" { "Before (UTC)" }
+                label for="filter-to" { "To (UTC)" }
                 input #filter-to type="datetime-local" name="to" value=[minute(query.to)];
             }
             button type="submit" { "Show" }

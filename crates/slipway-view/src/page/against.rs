@@ -153,6 +153,11 @@ fn dependencies(view: &Against, row: &AgainstRow) -> Markup {
     let known = |file: &Option<FileFact>| file.as_ref().and_then(|file| file.depends.as_deref().map(listed));
     let (public, staged) = (known(&row.public), known(&row.staged));
     if public.is_none() && staged.is_none() {
+        // An image has no such thing, and of what is not there nobody can be asked.
+        let is_file = [&row.public, &row.staged].into_iter().flatten().any(|file| !file.name.contains('/'));
+        if !is_file {
+            return html! {};
+        }
         let address =
             format!("{}/against?key={}", release_path(&view.project, &view.version), segment(row.key.as_str()));
         return html! { a #{ "ask-" (row.key) } href={ (address) "#a-" (row.key) } { "Ask the package server" } };

@@ -51,6 +51,8 @@ pub enum Freshness {
     Paused,
     /// The reader may not read this any more.
     Refused,
+    /// What the page is about is not there any more, as far as the reader may know.
+    Gone,
     /// The edge speaks of things that this page does not know: it has been replaced since the page was loaded.
     Outdated,
 }
@@ -66,6 +68,7 @@ pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
         Freshness::Refused => {
             ("off", "○", format!("You may not read this any more; data from {clock}. Sign in and reload."))
         }
+        Freshness::Gone => ("off", "○", format!("This is not here any more, or not for you; data from {clock}.")),
         Freshness::Outdated => ("off", "○", format!("Slipway was updated; data from {clock}. Reload the page.")),
     };
     html! { span.(class) aria-hidden="true" { (shape) } " " (words) }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use slipway_core::api::{Activity, Glance, GlanceRelease, GlanceTarget, Project, ReleaseSummary, Stopped};
 use slipway_core::release::{ReleaseState, Version};
 
-use super::piece::{as_of, event, piece, release_path, target_path};
+use super::piece::{Named, as_of, event, piece, release_path, target_path};
 use super::{Reader, Shell, project_path};
 use crate::section::{prose, time};
 use crate::state::{Tone, chip, release_chip, release_words, tone};
@@ -18,8 +18,7 @@ const OVER: usize = 3;
 /// What is being released in the reader's projects, and what of it needs a person. `latest`: what was done last, of each
 /// project whose record has said so.
 pub fn overview(glances: &[Glance], latest: &[Activity], reader: &Reader<'_>) -> Markup {
-    let all =
-        || glances.iter().flat_map(|glance| glance.releases.iter().map(move |release| (&glance.project, release)));
+    let all = || glances.iter().flat_map(|glance| glance.releases.iter().map(move |release| (glance, release)));
     let open: Vec<_> = all().filter(|(_, release)| is_open(release.state)).collect();
     let is_alarming = open.iter().any(|(_, release)| !release.needs.is_empty());
     let at = glances.iter().map(|glance| glance.at.as_str()).min().unwrap_or_default();
@@ -59,7 +58,7 @@ pub fn overview(glances: &[Glance], latest: &[Activity], reader: &Reader<'_>) ->
 /// A project: what is being released, what of it needs a person, and what was released before.
 pub fn project(glance: &Glance, latest: Option<&Activity>, reader: &Reader<'_>) -> Markup {
     let name = visible(&glance.project.name);
-    let own = || glance.releases.iter().map(|release| (&glance.project, release));
+    let own = || glance.releases.iter().map(|release| (glance, release));
     let open: Vec<_> = own().filter(|(_, release)| is_open(release.state)).collect();
     let is_alarming = open.iter().any(|(_, release)| !release.needs.is_empty());
     let (path, title) = (project_path(&glance.project), format!("{} · {name}", title(&open)));
@@ -98,6 +97,9 @@ pub fn project(glance: &Glance, latest: Option<&Activity>, reader: &Reader<'_>) 
     )
 }
 
+/// A release, with the project that it is of.
+type Open<'a> = (&'a Glance, &'a GlanceRelease);
+
 fn footer() -> Markup {
     html! { p { a href="/help/states" { "What the words mean" } " · " a href="/status" { "How Slipway itself is" } } }
 }
@@ -107,7 +109,7 @@ fn is_open(state: ReleaseState) -> bool {
 }
 
 /// The title says what somebody looks for who has many tabs open.
-fn title(open: &[(&Project, &GlanceRelease)]) -> String {
+fn title(open: &[Open<'_>]) -> String {
     let needing: usize = open.iter().map(|(_, release)| release.needs.len()).sum();
     match (needing, open.len()) {
         (0, 0) => "Nothing is being released".to_owned(),
@@ -117,14 +119,14 @@ fn title(open: &[(&Project, &GlanceRelease)]) -> String {
 }
 
 /// What is going on, in a sentence or two.
-fn now(open: &[(&Project, &GlanceRelease)], last: Option<(&Project, &GlanceRelease)>) -> Markup {
+fn now(open: &[Open<'_>], last: Option<Open<'_>>) -> Markup {
     let needing: usize = open.iter().map(|(_, release)| release.needs.len()).sum();
     html! {
         @match (open.len(), last) {
             (0, None) => "Nothing is being released.",
-            (0, Some((project, last))) => {
+            (0, Some((glance, last))) => {
                 "Nothing is being released. Last: "
-                a #last href=(release_path(project, &last.version)) { (visible(&project.name)) " " (last.version) }
+                a #last href=(release_path(&glance.project, &last.version)) { (visible(&glance.project.name)) " " (last.version) }
                 ", " (release_words(last.state).to_lowercase()) ", "
                 (Moment::parse(&last.changed_at).map_or_else(|| visible(&last.changed_at), |moment| moment.minute())) "."
             },
@@ -178,8 +180,9 @@ fn halted(glance: &Glance, stopped: &Stopped, names_project: bool) -> Markup {
 }
 
 /// What is on its way at this moment.
-fn moving(open: &[(&Project, &GlanceRelease)], names_project: bool) -> Markup {
-    let all = || open.iter().flat_map(|(project, release)| release.moving.iter().map(move |target| (*project, target)));
+fn moving(open: &[Open<'_>], names_project: bool) -> Markup {
+    let all =
+        || open.iter().flat_map(|(glance, release)| release.moving.iter().map(move |target| (&glance.project, target)));
     html! {
         @if all().next().is_some() {
             h2 #moving-title { "Running now (" (all().count()) ")" }
@@ -205,24 +208,24 @@ fn line(project: &Project, target: &GlanceTarget, of: &str, names_project: bool)
 }
 
 /// The releases that are not over.
-fn in_flight(open: &[(&Project, &GlanceRelease)]) -> Markup {
+fn in_flight(open: &[Open<'_>]) -> Markup {
     html! {
         @if !open.is_empty() {
             h2 #open-title { "Under way (" (open.len()) ")" }
-            ul.cards { @for (project, release) in open { li.card.open { (release_card(project, release)) } } }
+            ul.cards { @for (glance, release) in open { li.card.open { (release_card(glance, release)) } } }
         }
     }
 }
 
-fn release_card(project: &Project, release: &GlanceRelease) -> Markup {
+fn release_card(glance: &Glance, release: &GlanceRelease) -> Markup {
     html! {
-        h3 { a href=(release_path(project, &release.version)) { (visible(&project.name)) " " (release.version) } }
+        h3 { a href=(release_path(&glance.project, &release.version)) { (visible(&glance.project.name)) " " (release.version) } }
         (release_chip(release.state))
         div {
             p { (prose(&release.verdict)) }
             p.quiet {
                 (release.released) " of " (release.all) " packages released"
-                @if release.ready > 0 { ", " (release.ready) " ready: their manual jobs in GitLab release them" }
+                @if release.ready > 0 && glance.stopped.is_none() { ", " (release.ready) " ready: their manual jobs in GitLab release them" }
                 ". Last change " (time(&release.changed_at)) "."
             }
         }
@@ -235,7 +238,7 @@ fn over(glance: &Glance) -> Markup {
     html! {
         @if over().next().is_some() {
             h2 #over-title { "Before" }
-            ul.cards { @for release in over() { li.card.done { (release_card(&glance.project, release)) } } }
+            ul.cards { @for release in over() { li.card.done { (release_card(glance, release)) } } }
         }
     }
 }
@@ -269,7 +272,7 @@ fn last_events(latest: &[Activity]) -> Markup {
         @if !rows.is_empty() {
             h2 #events-title { "Last events" }
             ol.o-events {
-                @for (project, row) in rows.into_iter().take(EVENTS) { (event(project, row, latest.len() > 1)) }
+                @for (project, row) in rows.into_iter().take(EVENTS) { (event(project, row, if latest.len() > 1 { Named::Project } else { Named::Subject })) }
             }
         }
     }

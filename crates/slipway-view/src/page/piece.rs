@@ -7,7 +7,7 @@ use slipway_core::audit::person;
 use slipway_core::release::Version;
 
 use super::project_path;
-use crate::section::time;
+use crate::section::{prose, time};
 use crate::text::{Moment, mark, segment, visible};
 
 /// How often a page that is looked at is fetched again, in seconds.
@@ -49,7 +49,7 @@ pub(super) fn activity_path(project: &Project, subject: &str) -> String {
 
 /// A cell that says on a phone, where there is no head above it, what it is.
 pub(super) fn cell(label: &str, inner: &impl Render) -> Markup {
-    html! { td role="cell" data-label=(label) { (inner) } }
+    html! { td role="cell" data-label=(label) { div { (inner) } } }
 }
 
 /// A table of words. Its look changes with the width, and some browsers then forget that it is a table, hence the roles.
@@ -84,23 +84,30 @@ pub(super) fn subject(project: &Project, row: &ActivityRow, id: &str) -> Markup 
     }
 }
 
-/// The last things that were done, newest first, a line each.
-pub(super) fn events(project: &Project, rows: &[ActivityRow]) -> Markup {
-    html! { ol.o-events { @for row in rows { (event(project, row, false)) } } }
+/// How much of what it is about a line names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// The project too.
+    Project,
+    /// The release, the package and the target.
+    Subject,
+    /// What the page is not about.
+    Target,
 }
 
 /// One thing that was done, as a line.
-pub(super) fn event(project: &Project, row: &ActivityRow, names_project: bool) -> Markup {
+pub(super) fn event(project: &Project, row: &ActivityRow, named: Named) -> Markup {
+    let details = Details::of(row);
     html! {
         li {
             span.o-when { (time(&row.at)) } " "
             b.o-action { (visible(&row.action)) } " "
             span {
-                @if names_project { (visible(&project.name)) " " }
-                (subject(project, row, &format!("e-{}-{}", project.id, row.sequence))) " "
-                @if let Some(name) = Details::of(row).target() { "for " (visible(&name)) " " }
+                @if named == Named::Project { (visible(&project.name)) " " }
+                @if named != Named::Target { (subject(project, row, &format!("e-{}-{}", project.id, row.sequence))) " " }
+                @if let Some(name) = details.target().filter(|_| named != Named::Target) { "for " (visible(&name)) " " }
                 span.quiet { "by " (visible(person(&row.actor))) }
-                @if let Some(why) = Details::of(row).why() { ": " (crate::section::prose(&why)) }
+                @if let Some(why) = details.why() { ": " (prose(&why)) }
             }
         }
     }

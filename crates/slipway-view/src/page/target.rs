@@ -9,7 +9,7 @@ use slipway_core::audit::person;
 use slipway_core::gate::GateKind;
 use slipway_core::release::TargetState;
 
-use super::piece::{Details, activity_path, as_of, cell, events, piece, release_path, table};
+use super::piece::{Details, Named, activity_path, as_of, cell, event, piece, release_path, table};
 use super::{Reader, Shell, not_found, project_path};
 use crate::install;
 use crate::section::{away, needs_a_person, pipeline, prose, record, time, waits};
@@ -336,11 +336,11 @@ fn timeline(release: &Release, package: &Package, target: &Target, activity: &[A
     let is_about = |row: &&ActivityRow| {
         row.subject == release.version.as_str() || row.subject == subject && Details::of(row).is_about(&name)
     };
-    let rows: Vec<ActivityRow> = activity.iter().filter(is_about).cloned().collect();
+    let rows: Vec<&ActivityRow> = activity.iter().filter(is_about).collect();
     html! {
         @if !rows.is_empty() {
             h2 #target-timeline { "Timeline" }
-            (events(&release.project, &rows))
+            ol.o-events { @for row in rows { (event(&release.project, row, Named::Target)) } }
         }
         p { a #target-activity href=(activity_path(&release.project, &subject)) { "Everything that was done to " (package.key) } }
     }

@@ -1,0 +1,172 @@
+//! The page of a release: its socket, and the parts that are rendered here.
+
+use slipway_core::api::Release;
+use slipway_view::filter::Filter;
+use slipway_view::matrix::View;
+use slipway_view::page::icon;
+use slipway_view::section;
+use slipway_view::text::segment;
+use wasm_bindgen::{JsCast as _, JsValue};
+use web_sys::{Document, MessageEvent, WebSocket};
+
+use crate::app::{App, judged, now, random_below_1024, status, text};
+use crate::connection::{Action, Connection, Event};
+use crate::document::{all, replace, replace_part, write_attribute};
+use crate::{host, read, refresh};
+
+/// A release that is shown and followed.
+pub(crate) struct Live {
+    /// The release in the API, as a path.
+    api: String,
+    /// The release's page, as a path.
+    pub(crate) path: String,
+    sequence: u64,
+    pub(crate) filter: Filter,
+    pub(crate) connection: Connection,
+    socket: Option<WebSocket>,
+}
+
+impl Live {
+    /// The release of a page that the edge has made at `at`. `None` for the page of something else.
+    pub(crate) fn of(document: &Document, filter: Filter, at: u64) -> Option<Self> {
+        let main = document.get_element_by_id("main")?;
+        let sequence = main.get_attribute("data-sequence")?.parse().ok()?;
+        let project = segment(&main.get_attribute("data-project")?);
+        let version = segment(&main.get_attribute("data-version")?);
+        Some(Self {
+            api: format!("/api/v1/projects/{project}/releases/{version}"),
+            path: format!("/p/{project}/r/{version}"),
+            sequence,
+            filter,
+            connection: Connection::new(at),
+            socket: None,
+        })
+    }
+}
+
+impl App {
+    /// Something happened that the connection is to know.
+    pub(crate) fn on(&mut self, event: Event) {
+        let lot = random_below_1024();
+        let Some(live) = &mut self.live else { return };
+        for action in live.connection.on(event, now(), lot) {
+            match action {
+                Action::Open => self.open(),
+                Action::Close => self.close(),
+                Action::Ping => {
+                    if let Some(socket) = self.live.as_ref().and_then(|live| live.socket.as_ref()) {
+                        let _ = socket.send_with_str("ping");
+                    }
+                }
+                Action::Poll => self.poll(),
+            }
+        }
+    }
+
+    fn open(&mut self) {
+        self.close();
+        let location = self.window.location();
+        let Some(live) = &mut self.live else { return };
+        let (Ok(protocol), Ok(host)) = (location.protocol(), location.host()) else { return };
+        let scheme = if protocol == "https:" { "wss" } else { "ws" };
+        let address = format!("{scheme}://{host}{}/live?since={}", live.api, live.sequence);
+        // A constructor that throws (a policy, a malformed address) is a connection that failed; the deadline for opening
+        // brings the next attempt.
+        let Ok(socket) = WebSocket::new(&address) else { return };
+        socket.set_onopen(Some(&self.on_open));
+        socket.set_onmessage(Some(&self.on_message));
+        socket.set_onclose(Some(&self.on_close));
+        live.socket = Some(socket);
+    }
+
+    fn close(&mut self) {
+        if let Some(socket) = self.live.as_mut().and_then(|live| live.socket.take()) {
+            socket.set_onopen(None);
+            socket.set_onmessage(None);
+            socket.set_onclose(None);
+            let _ = socket.close();
+        }
+    }
+
+    /// The socket said something.
+    pub(crate) fn message(&mut self, event: &JsValue) {
+        let data = event.dyn_ref::<MessageEvent>().and_then(|event| event.data().as_string());
+        self.on(Event::Heard);
+        match data.as_deref() {
+            None | Some("pong") => {}
+            Some(text) => self.read(text),
+        }
+    }
+
+    /// Asks for the release once.
+    fn poll(&self) {
+        if let Some(live) = &self.live {
+            host::ask(&live.api, "application/json", &format!("\"{}\"", live.sequence), &self.on_polled);
+        }
+    }
+
+    /// The answer to that question.
+    pub(crate) fn polled(&mut self, answer: &JsValue) {
+        if let (200, Some(text)) = (status(answer), text(answer)) {
+            self.read(&text);
+        }
+        self.on(Event::Polled(judged(status(answer))));
+    }
+
+    /// Shows a release that the edge has sent.
+    fn read(&mut self, text: &str) {
+        let Some(shown) = self.live.as_ref().map(|live| live.sequence) else { return };
+        match js_sys::JSON::parse(text).ok().and_then(|json| read::release(&json)) {
+            Some(release) if release.sequence > shown => self.apply(&release),
+            Some(_) => {}
+            // The edge has been replaced by one that knows more.
+            None => self.on(Event::Unreadable),
+        }
+    }
+
+    fn apply(&mut self, release: &Release) {
+        let Some(live) = &mut self.live else { return };
+        live.sequence = release.sequence;
+        let document = self.document.clone();
+        for part in section::parts(release, &live.filter) {
+            replace_part(&document, &part);
+        }
+        let is_matrix = document
+            .get_element_by_id("packages")
+            .is_some_and(|packages| packages.get_attribute("data-view").as_deref() == Some(View::Matrix.code()));
+        let view = if is_matrix { View::Matrix } else { View::List };
+        let mut count = 0;
+        let mut added = 0;
+        for (package, target) in section::targets(release) {
+            count += 1;
+            let Some(row) = document.get_element_by_id(&section::entry_id(package, target, view)) else {
+                added += 1;
+                continue;
+            };
+            if row.get_attribute("data-state").as_deref() != Some(target.state.code()) {
+                self.changes.moved(&format!("{} {}", package.key, target.name()), target.state);
+            }
+            let part = section::entry(release, package, target, &live.filter, view);
+            if replace_part(&document, &part)
+                && let Some(row) = document.get_element_by_id(&part.id)
+            {
+                let _ = row.class_list().add_1("changed");
+            }
+        }
+        self.changes.added(added);
+        // Rows that are new have their place among the others; rows that are gone leave none.
+        if (added > 0 || all(&document, ".target").len() != count)
+            && let Some(table) = document.get_element_by_id("packages")
+        {
+            replace(&document, &table, &section::packages(release, &live.filter).0);
+        }
+        document.set_title(&format!("{} · Slipway", section::title(release)));
+        if let Some(link) = document.get_element_by_id("icon") {
+            write_attribute(&link, "href", icon(section::is_alarming(release)));
+        }
+        self.show_filtered();
+        self.ages_at = 0;
+        self.on_refresh(refresh::Event::Changed);
+        self.look_again();
+    }
+}
