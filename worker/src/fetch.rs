@@ -428,7 +428,7 @@ pub(crate) fn read(project: &Project, version: &str) -> std::result::Result<ToPr
 }
 
 /// What an address says after its `?`.
-fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Problem> {
+pub(crate) fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Problem> {
     Ok(request.url()?.query_pairs().into_owned().collect())
 }
 

@@ -181,6 +181,7 @@ impl App {
         if self.refresh.on(event, now()) {
             let address = self.window.location().href().unwrap_or_default();
             host::ask(&address, "text/html", "", &self.on_page);
+            self.look_again();
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn replace(document: &Document, element: &Element, html: &str) {
 
 /// Replaces an element. The focus goes to the element that has the same id as the one that had it, or else to the new
 /// element; a browser would put it on `<body>`, at the top of the page. What was unfolded stays so.
-fn exchange(document: &Document, element: &Element, new: &Element) {
+pub(crate) fn exchange(document: &Document, element: &Element, new: &Element) {
     let id = element.id();
     let focused = document.active_element().filter(|active| element.contains(Some(active))).map(|active| active.id());
     let unfolded: Vec<String> = all(document, "details[open]")

@@ -96,11 +96,6 @@ impl App {
         self.document.get_element_by_id("filter-words")?.dyn_into().ok()
     }
 
-    /// Everything again, with what is open beside it.
-    fn unfiltered(&self) -> Filter {
-        self.live.as_ref().map(|live| live.filter.pressed("")).unwrap_or_default()
-    }
-
     pub(crate) fn click(&mut self, event: &JsValue) {
         let (Some(event), Some(element)) = (event.dyn_ref::<MouseEvent>(), target(event)) else { return };
         let pressed = |selector: &str| element.closest(selector).ok().flatten();
@@ -108,12 +103,13 @@ impl App {
             return self.toggle_pause();
         }
         if pressed("#panel-close").is_some() {
-            return self.select(None);
+            self.close_panel();
+            return;
         }
         if let Some(button) = pressed("[data-copy]") {
             return self.copy(&button);
         }
-        if self.is_stale() && pressed(".act").is_some() {
+        if self.is_stale() && pressed(".act, .plays a").is_some() {
             event.prevent_default();
             return self.say("Not while the page is old: what it offers may not be so any more.");
         }
@@ -138,11 +134,6 @@ impl App {
         if let Some(selected) = link.strip_prefix(&live.path).and_then(|rest| rest.strip_prefix("/t/")) {
             event.prevent_default();
             self.select(Some(decoded(selected)));
-        } else if let Some(id) = link.strip_prefix('#')
-            && self.document.get_element_by_id(id).is_some_and(|element| element.has_attribute("hidden"))
-        {
-            // A link to a row that the filter hides would lead nowhere.
-            self.choose(self.unfiltered());
         }
     }
 
@@ -181,13 +172,17 @@ impl App {
         match key {
             Key::Filter => self.write_into("#filter-words"),
             Key::Search => self.write_into("form[action=\"/search\"] input"),
+            Key::Help if self.live.is_some() => {
+                self.open_panel(Some("/help/keys".to_owned()));
+                true
+            }
             Key::Help => self.leave("/help/keys"),
             Key::Move(columns, rows) => self.move_by(place, columns, rows),
             Key::Open => place.is_some_and(|place| self.open_place(&place)),
-            Key::Close => {
-                let is_open = self.live.as_ref().is_some_and(|live| live.filter.selected.is_some());
-                self.select(None);
-                is_open
+            Key::Close => self.close_panel(),
+            Key::Leave => {
+                let field = self.document.active_element().and_then(|field| field.dyn_into::<HtmlElement>().ok());
+                field.is_some_and(|field| field.blur().is_ok())
             }
             Key::Need { is_next } => self.go_to_need(is_next),
             Key::Exceptions => {
@@ -235,16 +230,12 @@ impl App {
 
     /// The row or cell that has the focus, or that what has it is in.
     fn place(&self) -> Option<Element> {
-        self.document
-            .active_element()?
-            .closest("#packages td, #packages th, #packages tr, #images td, #images tr")
-            .ok()?
+        self.document.active_element()?.closest("#packages td, #packages th, #packages tr").ok()?
     }
 
     /// Goes to the cell or the row beside.
     fn move_by(&self, place: Option<Element>, columns: i32, rows: i32) -> bool {
-        let all_rows: Vec<Element> =
-            all(&self.document, "#packages tbody tr:not([hidden]), #images tbody tr:not([hidden])");
+        let all_rows: Vec<Element> = all(&self.document, "#packages tbody tr:not([hidden])");
         let row = place.as_ref().and_then(|place| place.closest("tr").ok().flatten());
         let at = row.as_ref().and_then(|row| all_rows.iter().position(|one| one == row));
         let Some(at) = at else { return all_rows.first().is_some_and(|row| enter(row, 0)) };

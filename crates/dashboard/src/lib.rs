@@ -23,7 +23,8 @@ mod refresh;
 
 /// The releases that people look at without a server.
 #[cfg(test)]
-#[path = "../../slipway-view/examples/page/release.rs"]
+#[path = "../../slipway-view/examples/page/data.rs"]
+#[allow(dead_code, reason = "some are for people alone")]
 mod examples;
 
 /// Takes over the page.

@@ -131,22 +131,22 @@ impl App {
         for part in section::parts(release, &live.filter) {
             replace_part(&document, &part);
         }
-        let is_matrix = document
-            .get_element_by_id("packages")
-            .is_some_and(|packages| packages.get_attribute("data-view").as_deref() == Some(View::Matrix.code()));
-        let view = if is_matrix { View::Matrix } else { View::List };
+        // The layout that the edge has chosen, or the reader.
+        let table = document.get_element_by_id("packages");
+        let layout = table.as_ref().and_then(|table| table.get_attribute("data-view"));
+        let view = if layout.as_deref() == Some(View::Matrix.code()) { View::Matrix } else { View::List };
         let mut count = 0;
         let mut added = 0;
         for (package, target) in section::targets(release) {
             count += 1;
-            let Some(row) = document.get_element_by_id(&section::entry_id(package, target, view)) else {
+            let part = section::entry(release, package, target, &live.filter, view);
+            let Some(row) = document.get_element_by_id(&part.id) else {
                 added += 1;
                 continue;
             };
             if row.get_attribute("data-state").as_deref() != Some(target.state.code()) {
                 self.changes.moved(&format!("{} {}", package.key, target.name()), target.state);
             }
-            let part = section::entry(release, package, target, &live.filter, view);
             if replace_part(&document, &part)
                 && let Some(row) = document.get_element_by_id(&part.id)
             {
@@ -156,7 +156,7 @@ impl App {
         self.changes.added(added);
         // Rows that are new have their place among the others; rows that are gone leave none.
         if (added > 0 || all(&document, ".target").len() != count)
-            && let Some(table) = document.get_element_by_id("packages")
+            && let Some(table) = table
         {
             replace(&document, &table, &section::packages(release, &live.filter).0);
         }
@@ -167,6 +167,5 @@ impl App {
         self.show_filtered();
         self.ages_at = 0;
         self.on_refresh(refresh::Event::Changed);
-        self.look_again();
     }
 }

@@ -226,6 +226,7 @@ mod tests {
     use crate::examples;
     use serde_json::json;
     use slipway_view::filter::Filter;
+    use slipway_view::matrix::View;
     use slipway_view::section;
 
     impl Value for serde_json::Value {
@@ -328,7 +329,7 @@ mod tests {
         let approval = json!({"by": "mira", "via": "webhook", "at": at, "job_url": "https://gitlab.example/1"});
         let target = |state: TargetState, name: &str| {
             let mut target = json!({"public": place, "state": state.code(), "since": at, "step": "copy",
-                "bytes": 12_000, "outside": true, "attempts": 3, "attestation": "https://slipway.example/attestation",
+                "bytes": 12_000, "pace": {"bytes_per_second": 7, "ends_at": at}, "outside": true, "attempts": 3, "attestation": "https://slipway.example/attestation",
                 "approval": approval, "withdrawal": withdrawal, "problem": problem, "expires_at": "2026-11-30T09:41:07Z"});
             target[name] = if name == "tag" { "1.2.0" } else { "ubuntu/jammy" }.into();
             target
@@ -336,12 +337,14 @@ mod tests {
         let digest = format!("sha256:{}", "ab".repeat(32));
         let deb = json!({"filename": "tug_1_amd64.deb", "digest": digest, "size": 24_340});
         let image = json!({"image": "registry.example/team/app", "digest": digest, "size": 24_340});
-        let blocked = json!([{"gate": "freeze", "why": "It is frozen.", "until": at}, {"gate": "later", "why": "w"}]);
+        let blocked = json!([{"gate": "freeze", "why": "It is frozen.", "until": at, "next": "wait."}, {"gate": "later", "why": "w"}]);
         let packages: Vec<_> = TargetState::ALL
             .into_iter()
             .flat_map(|state| [(state, "distro", &deb), (state, "tag", &image)])
             .map(|(state, name, file)| {
                 json!({"key": format!("tug-{}-{name}", state.code()), "pipeline_id": 4411, "release_job": "release",
+                    "job_url": "https://gitlab.example/j", "kind": if name == "tag" { "image" } else { "rpm" },
+                    "architecture": "aarch64",
                     "file": file, "staging": place, "blocked": blocked, "targets": [target(state, name)],
                     "replaced": [{"filename": "tug_0_amd64.deb", "digest": digest}]})
             })
@@ -357,11 +360,18 @@ mod tests {
     /// All that is rendered of a release, here or at the edge.
     fn shown(release: &Release) -> Vec<(String, String, String)> {
         let filter = Filter::default();
-        let rows = section::targets(release).map(|(package, target)| section::row(release, package, target, &filter));
-        let parts = section::parts(release, &filter).into_iter().chain(rows);
+        let views = [View::List, View::Matrix].into_iter();
+        let entries = views.flat_map(|view| {
+            section::targets(release)
+                .map(move |(package, target)| section::entry(release, package, target, &Filter::default(), view))
+        });
+        let parts = section::parts(release, &filter).into_iter().chain(entries);
         let mut shown: Vec<_> = parts.map(|part| (part.id, part.mark, part.html.into_string())).collect();
         shown.push(("title".into(), section::title(release), section::is_alarming(release).to_string()));
-        shown.push(("packages".into(), String::new(), section::packages(release, &filter).into_string()));
+        for query in ["v=list", "v=matrix"] {
+            let packages = section::packages(release, &Filter::from_query(query));
+            shown.push(("packages".into(), String::new(), packages.into_string()));
+        }
         shown
     }
 

@@ -182,13 +182,16 @@ fn pages_with(text: &str) -> Vec<(&'static str, String)> {
         ("target, failed", target("failed")),
         ("target, staged", target("staged")),
         ("target, released", target("released")),
-        ("overview", page::overview(&[glance.clone()], &[activity.clone()], &reader).into_string()),
-        ("overview, at rest", page::overview(&[nothing_left], &[], &reader).into_string()),
-        ("project", page::project(&glance, Some(&activity), &reader).into_string()),
+        (
+            "overview",
+            page::overview(&[glance.clone()], &[activity.clone()], &[glance.project.clone()], &reader).into_string(),
+        ),
+        ("overview, at rest", page::overview(&[nothing_left], &[], &[], &reader).into_string()),
+        ("project", page::project(&glance, &activity, &reader).into_string()),
         ("activity", page::activity(&activity, &query, &reader).into_string()),
         ("deployments", page::deployments(&deployments, &reader).into_string()),
         ("against", page::against(&against, &reader).into_string()),
-        ("status", page::status(&standing, &reader).into_string()),
+        ("status", page::status(&standing, &[], &reader).into_string()),
         ("keys", page::help_keys(&reader).into_string()),
     ]
 }
@@ -400,7 +403,7 @@ fn while_slipway_is_stopped_or_a_gate_is_closed_a_targets_page_sends_nobody_to_t
 
 #[test]
 fn the_front_page_says_what_is_under_way_and_what_needs_somebody_and_leads_there() {
-    let page = page::overview(&[glance(|_| {})], &[], &Reader::default()).into_string();
+    let page = page::overview(&[glance(|_| {})], &[], &[], &Reader::default()).into_string();
     for shown in [
         "One release is under way. One target needs you.",
         "Needs you (1)",
@@ -424,13 +427,17 @@ fn at_rest_the_front_page_says_what_was_released_last_and_when() {
     let quiet = glance(|json| {
         json["releases"].as_array_mut().expect("a list").retain(|release| release["state"] == "complete")
     });
-    let page = page::overview(&[quiet], &[], &Reader::default()).into_string();
+    let page = page::overview(&[quiet], &[], &[], &Reader::default()).into_string();
     assert!(page.contains("Nothing is being released. Last: <a id=\"last\" href=\"/p/tug/r/1.1.4\">tug 1.1.4</a>, complete, 2026-11-20 08:00 UTC."), "{page}");
     assert!(!page.contains("Needs you") && !page.contains("icon-alarm"), "{page}");
-    let none = page::overview(&[], &[], &Reader::default()).into_string();
+    let none = page::overview(&[], &[], &[], &Reader::default()).into_string();
     assert!(none.contains("No project yet.") && none.contains("[[projects]]"), "{none}");
     let first = glance(|json| json["releases"] = json!([]));
-    assert!(page::project(&first, None, &Reader::default()).into_string().contains("slipway plan KEY=DISTRO"));
+    assert!(
+        page::project(&first, &activity_of(&[], None), &Reader::default())
+            .into_string()
+            .contains("slipway plan KEY=DISTRO")
+    );
 }
 
 #[test]
@@ -438,7 +445,7 @@ fn while_a_project_is_stopped_nobody_is_sent_to_its_jobs() {
     let stopped = glance(|json| {
         json["stopped"] = json!({"by": "mira", "reason": "the disk is full.", "at": "2026-11-23T10:01:00.000Z"})
     });
-    let page = page::overview(&[stopped], &[], &Reader::default()).into_string();
+    let page = page::overview(&[stopped], &[], &[], &Reader::default()).into_string();
     assert!(page.contains("Stopped by mira since ") && page.contains(": the disk is full. An operator"), "{page}");
     assert!(!page.contains("ready: their manual jobs"), "{page}");
 }
@@ -452,7 +459,8 @@ fn the_last_events_of_all_projects_are_in_the_order_of_time() {
         .rev()
         .map(|number| row(number, "released", "1.2.0/tug-jammy", &json!({"distro": "ubuntu/jammy"})))
         .collect();
-    let page = page::overview(&[glance(|_| {})], &[activity_of(&rows, None), other], &Reader::default()).into_string();
+    let page =
+        page::overview(&[glance(|_| {})], &[activity_of(&rows, None), other], &[], &Reader::default()).into_string();
     let actions: Vec<&str> =
         page.split("class=\"o-action\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
     assert_eq!(actions.len(), 10);
@@ -501,7 +509,7 @@ fn a_spreadsheet_takes_no_text_of_a_row_for_a_formula() {
         for field in ["actor", "action", "subject", "details"] {
             hostile_row[field] = hostile.into();
         }
-        let text = page::csv(&activity_of(&[hostile_row], None).rows);
+        let text = activity_of(&[hostile_row], None).csv();
         let cells = format!("\"'{hostile}\"");
         let expected = format!(
             "sequence,at,actor,action,subject,details\r\n1,2026-11-23T09:41:07.123Z,{cells},{cells},{cells},{cells}\r\n"
@@ -509,12 +517,11 @@ fn a_spreadsheet_takes_no_text_of_a_row_for_a_formula() {
         assert_eq!(text, expected, "{hostile:?}");
     }
     // RFC 4180: quotes are doubled, and commas and ends of lines stay inside of them.
-    let rows = activity_of(&[row(2, "held", "1.2.0", &json!({"reason": "a \"b\", c"}))], None).rows;
+    let csv = activity_of(&[row(2, "held", "1.2.0", &json!({"reason": "a \"b\", c"}))], None).csv();
     assert!(
-        page::csv(&rows)
-            .ends_with("\"job:81 user:mira\",\"held\",\"1.2.0\",\"{\"\"reason\"\":\"\"a \\\"\"b\\\"\", c\"\"}\"\r\n"),
+        csv.ends_with("\"job:81 user:mira\",\"held\",\"1.2.0\",\"{\"\"reason\"\":\"\"a \\\"\"b\\\"\", c\"\"}\"\r\n"),
         "{}",
-        page::csv(&rows)
+        csv
     );
 }
 
@@ -579,7 +586,7 @@ fn the_status_says_how_old_each_source_is_and_what_is_the_matter() {
             ],
         }],
     }));
-    let page = page::status(&view, &Reader::default()).into_string();
+    let page = page::status(&view, &[], &Reader::default()).into_string();
     for shown in [
         "One source could not be read when it was last asked. 2 webhooks wait.",
         ", 30 s before this was read",

@@ -1,7 +1,11 @@
 //! What people see: the pages, and the files that keep them live.
 
+mod activity;
+mod against;
+mod deployments;
 mod overview;
 mod release;
+mod status;
 mod target;
 
 use slipway_view::page;
@@ -14,11 +18,15 @@ use crate::settings;
 /// Answers to `GET` of a page.
 pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, segments: &[&str]) -> Answer {
     match segments {
-        [] => overview::projects(env, asking).await,
+        [] => overview::overview(env, asking).await,
         ["help", "keys"] => html(200, &page::help_keys(&asking.reader()).into_string()),
         ["help", "states"] => html(200, &page::help_states(&asking.reader()).into_string()),
-        ["p", project] => overview::releases(env, asking, project).await,
+        ["status"] => status::standing(env, asking).await,
+        ["p", project] => overview::project(env, asking, project).await,
+        ["p", project, "activity"] => activity::shown(request, env, asking, project).await,
+        ["p", project, "deployments"] => deployments::shown(env, asking, project).await,
         ["p", project, "r", version] => release::shown(request, env, asking, project, version).await,
+        ["p", project, "r", version, "against"] => against::shown(request, env, asking, project, version).await,
         ["p", project, "r", version, "t", key, target @ ..] => {
             target::shown(env, asking, [project, version, key], target).await
         }
@@ -31,6 +39,8 @@ fn html(status: u16, markup: &str) -> Answer {
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", page::CONTENT_SECURITY_POLICY),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), interest-cohort=(), microphone=()"),
         ("referrer-policy", "no-referrer"),
         ("cache-control", page::CACHE_CONTROL),
     ] {

@@ -1,7 +1,9 @@
 //! The page of one target.
 
-use slipway_core::api::{Release, TargetHistory};
+use futures_util::future::try_join3;
+use slipway_core::api::{Activity, Release, TargetHistory};
 use slipway_core::cargo::target_in_path;
+use slipway_core::query::{ACTIVITY_ROWS_MAX, ActivityQuery};
 use slipway_core::release::Key;
 use slipway_view::page;
 use worker::Env;
@@ -20,12 +22,19 @@ pub(super) async fn shown(
     target: &[&str],
 ) -> Answer {
     let project = asking.project(project).await?;
+    let (project_id, of) = (project.id, parse_version(version)?);
     let key: Key = key.parse().map_err(|_| Problem::not_found("such target"))?;
-    let distro = target_in_path(&target.join("/"));
+    let query = ActivityQuery { subject: Some(format!("{of}/{key}")), ..ActivityQuery::default() };
     let history =
-        ToProject::Target { project_id: project.id, version: parse_version(version)?, key: key.clone(), distro };
-    let history: TargetHistory = ask(env, project, &history).await?;
-    let mut release: Release = ask(env, project, &read(project, version)?).await?;
+        ToProject::Target { project_id, version: of, key: key.clone(), distro: target_in_path(&target.join("/")) };
+    let activity = ToProject::Activity { project_id, query, count: ACTIVITY_ROWS_MAX };
+    let release = read(project, version)?;
+    let (history, mut release, activity) = try_join3(
+        ask::<TargetHistory>(env, project, &history),
+        ask::<Release>(env, project, &release),
+        ask::<Activity>(env, project, &activity),
+    )
+    .await?;
     release.packages.retain(|package| package.key == key);
-    html(200, &page::target(&release, &history, &[], &asking.reader()).into_string())
+    html(200, &page::target(&release, &history, &activity.rows, &asking.reader()).into_string())
 }

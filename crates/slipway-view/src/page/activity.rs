@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use maud::{Markup, html};
 use slipway_core::api::{Activity, ActivityRow};
@@ -11,7 +12,7 @@ use slipway_core::time::Timestamp;
 use super::piece::{Details, as_of, cell, piece, subject, table};
 use super::{Reader, Shell, project_path};
 use crate::section::time;
-use crate::text::{Moment, decoded, grouped, segment, visible};
+use crate::text::{grouped, segment, visible};
 
 /// What people look for most, offered before a page has shown it. The words are those of `docs/audit.md`.
 const OFTEN: [&str; 9] =
@@ -62,7 +63,7 @@ pub fn activity(view: &Activity, query: &ActivityQuery, reader: &Reader<'_>) -> 
 fn form(path: &str, view: &Activity, query: &ActivityQuery) -> Markup {
     let mut actions: BTreeSet<&str> = view.rows.iter().map(|row| row.action.as_str()).collect();
     actions.extend(OFTEN);
-    // As far as a form's field reads: to the minute.
+    // As far as a form's field reads: to the minute, which `to` is the end of.
     let minute = |at: Option<Timestamp>| at.and_then(|at| at.to_string().get(..16).map(str::to_owned));
     html! {
         form.o-filter #activity-filter method="get" action=(path) role="search" {
@@ -88,7 +89,7 @@ fn form(path: &str, view: &Activity, query: &ActivityQuery) -> Markup {
             }
             div {
                 label for="filter-to" { "To (UTC)" }
-                input #filter-to type="datetime-local" name="to" value=[minute(query.to)];
+                input #filter-to type="datetime-local" name="to" value=[minute(query.to.map(|to| to - Duration::from_millis(1)))];
             }
             button type="submit" { "Show" }
             @if is_filtered(query) { a #all href=(path) { "Show all" } }
@@ -106,6 +107,9 @@ fn is_filtered(query: &ActivityQuery) -> bool {
 
 /// What is shown, in words.
 fn said(view: &Activity, query: &ActivityQuery) -> String {
+    if view.rows.is_empty() && view.older.is_some() {
+        return "No row matches the filter as far as was looked; “Older” looks further back.".to_owned();
+    }
     let rows = match (view.rows.len(), is_filtered(query)) {
         (0, true) => "Nothing that was done matches the filter".to_owned(),
         (0, false) => "Nothing has been done yet".to_owned(),
@@ -142,34 +146,6 @@ fn line(view: &Activity, row: &ActivityRow) -> Markup {
     }
 }
 
-/// Reads what a form or a link asks for. What is not understood is left out: an old link still shows the page.
-pub fn activity_query(query: &str) -> ActivityQuery {
-    let mut read = ActivityQuery::default();
-    for (name, value) in query.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('=')) {
-        let value = decoded(value);
-        let value = value.trim();
-        let words = || (!value.is_empty()).then(|| value.to_owned());
-        match name {
-            "actor" => read.actor = words(),
-            "action" => read.action = words(),
-            "subject" => read.subject = words(),
-            "from" => read.from = moment(value),
-            "to" => read.to = moment(value),
-            "before" => read.before = value.parse().ok(),
-            "format" => read.csv = value == "csv",
-            _ => {}
-        }
-    }
-    read
-}
-
-/// A moment as RFC 3339 writes it, or as a form does, which asks for UTC.
-fn moment(text: &str) -> Option<Timestamp> {
-    [text.to_owned(), format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")]
-        .iter()
-        .find_map(|text| text.parse().ok())
-}
-
 /// What is asked for, as an address's query with its `?`; empty when all is. The same view has the same text.
 fn text(query: &ActivityQuery) -> String {
     let ActivityQuery { actor, action, subject, from, to, before, csv } = query;
@@ -190,22 +166,4 @@ fn text(query: &ActivityQuery) -> String {
         let _ = write!(text, "{name}={}", segment(&value));
     }
     text
-}
-
-/// Rows as RFC 4180 has them, with a line of names first, for spreadsheets. What such a program would take for a formula has
-/// an apostrophe in front; the audit's own export has the exact bytes.
-pub fn csv(rows: &[ActivityRow]) -> String {
-    let mut text = String::from("sequence,at,actor,action,subject,details\r\n");
-    for row in rows {
-        let at = Moment::parse(&row.at).map_or("", |moment| moment.machine());
-        let [actor, action, subject, details] =
-            [&row.actor, &row.action, &row.subject, &row.details].map(|text| quoted(text));
-        let _ = write!(text, "{},{at},{actor},{action},{subject},{details}\r\n", row.sequence);
-    }
-    text
-}
-
-fn quoted(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    format!("\"{}{}\"", if is_formula { "'" } else { "" }, text.replace('"', "\"\""))
 }

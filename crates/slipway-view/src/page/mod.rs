@@ -11,11 +11,11 @@ mod release;
 mod status;
 mod target;
 
-pub use activity::{activity, activity_query, csv};
+pub use activity::activity;
 pub use against::against;
 pub use deployments::deployments;
 pub use help::{help_keys, help_states};
-pub use overview::{overview, project, projects, releases};
+pub use overview::{overview, project};
 pub use reader::{Act, Reader};
 pub use release::{release, shown_words};
 pub use status::status;
@@ -28,9 +28,11 @@ use crate::section;
 use crate::state::glyphs;
 use crate::text::{segment, visible};
 
-/// The `Content-Security-Policy` that every page is sent with: nothing inline, nothing from elsewhere.
+/// The `Content-Security-Policy` that every page is sent with: nothing inline, nothing from elsewhere, and text becomes
+/// elements in one place alone.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-    img-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+    img-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; \
+    require-trusted-types-for 'script'; trusted-types slipway";
 
 /// The `Cache-Control` that every page is sent with. Not `no-store`, which would keep pages out of the browser's
 /// back/forward cache.

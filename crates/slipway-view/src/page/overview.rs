@@ -1,26 +1,26 @@
 //! What leads to the releases: what is going on in all projects, and in one of them.
 
 use maud::{Markup, html};
-use slipway_core::api::{Activity, Glance, GlanceRelease, GlanceTarget, Project, ReleaseSummary, Stopped};
-use slipway_core::release::{ReleaseState, Version};
+use slipway_core::api::{Activity, Glance, GlanceRelease, GlanceTarget, Project, Stopped};
+use slipway_core::release::ReleaseState;
 
-use super::piece::{Named, as_of, event, piece, release_path, target_path};
+use super::piece::{Named, as_of, event, piece, release_path, target_path, unanswered};
 use super::{Reader, Shell, project_path};
 use crate::section::{prose, time};
 use crate::state::{Tone, chip, release_chip, release_words, tone};
-use crate::text::{Moment, segment, visible};
+use crate::text::{Moment, visible};
 
 /// How many of the last events a page shows.
 const EVENTS: usize = 10;
 /// How many releases that are over the front page names for each project.
 const OVER: usize = 3;
 
-/// What is being released in the reader's projects, and what of it needs a person. `latest`: what was done last, of each
-/// project whose record has said so.
-pub fn overview(glances: &[Glance], latest: &[Activity], reader: &Reader<'_>) -> Markup {
+/// What is being released in the reader's projects, and what of it needs a person. `latest`: what was done last in each.
+/// `silent`: the projects whose records have not answered.
+pub fn overview(glances: &[Glance], latest: &[Activity], silent: &[Project], reader: &Reader<'_>) -> Markup {
     let all = || glances.iter().flat_map(|glance| glance.releases.iter().map(move |release| (glance, release)));
     let open: Vec<_> = all().filter(|(_, release)| is_open(release.state)).collect();
-    let is_alarming = open.iter().any(|(_, release)| !release.needs.is_empty());
+    let is_alarming = !silent.is_empty() || open.iter().any(|(_, release)| !release.needs.is_empty());
     let at = glances.iter().map(|glance| glance.at.as_str()).min().unwrap_or_default();
     let status = if glances.is_empty() {
         html! {}
@@ -31,7 +31,7 @@ pub fn overview(glances: &[Glance], latest: &[Activity], reader: &Reader<'_>) ->
         &status,
         &html! {
             main #main {
-                @if glances.is_empty() {
+                @if glances.is_empty() && silent.is_empty() {
                     h1 { "Projects" }
                     p.sentence { "No project yet." }
                     div.empty {
@@ -40,6 +40,7 @@ pub fn overview(glances: &[Glance], latest: &[Activity], reader: &Reader<'_>) ->
                     }
                 } @else {
                     (piece("now", &html! { h1.sentence { (now(&open, all().max_by_key(|(_, release)| &release.changed_at))) } }))
+                    (piece("silent", &unanswered(silent)))
                     (piece("needs", &needs(glances, true)))
                     (piece("moving", &moving(&open, true)))
                     (piece("open", &in_flight(&open)))
@@ -56,7 +57,7 @@ pub fn overview(glances: &[Glance], latest: &[Activity], reader: &Reader<'_>) ->
 }
 
 /// A project: what is being released, what of it needs a person, and what was released before.
-pub fn project(glance: &Glance, latest: Option<&Activity>, reader: &Reader<'_>) -> Markup {
+pub fn project(glance: &Glance, latest: &Activity, reader: &Reader<'_>) -> Markup {
     let name = visible(&glance.project.name);
     let own = || glance.releases.iter().map(|release| (glance, release));
     let open: Vec<_> = own().filter(|(_, release)| is_open(release.state)).collect();
@@ -90,7 +91,7 @@ pub fn project(glance: &Glance, latest: Option<&Activity>, reader: &Reader<'_>) 
                 (piece("moving", &moving(&open, false)))
                 (piece("open", &in_flight(&open)))
                 (piece("over", &over(glance)))
-                (piece("events", &last_events(latest.map(std::slice::from_ref).unwrap_or_default())))
+                (piece("events", &last_events(std::slice::from_ref(latest))))
             }
         },
         &footer(),
@@ -276,85 +277,4 @@ fn last_events(latest: &[Activity]) -> Markup {
             }
         }
     }
-}
-
-/// The releases of a project, in the order given: newest first.
-pub fn releases(project: &Project, releases: &[ReleaseSummary], reader: &Reader<'_>) -> Markup {
-    let name = visible(&project.name);
-    let open = releases.iter().filter(|release| is_open(release.state)).count();
-    Shell { title: &name, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
-        &html! {},
-        &html! {
-            main #main {
-                h1 { (name) }
-                p.sentence {
-                    @match (releases.len(), open) {
-                        (0, _) => "No release yet.",
-                        (_, 0) => "Nothing is being released.",
-                        (_, 1) => "One release is under way.",
-                        (_, open) => { (open) " releases are under way." }
-                    }
-                }
-                @if releases.is_empty() {
-                    div.empty {
-                        p {
-                            "A release appears as soon as a pipeline's first job says what to expect: "
-                            code { "slipway plan KEY=DISTRO" } ", or " code { "KEY=TAG:image" } "."
-                        }
-                    }
-                } @else {
-                    ul.cards {
-                        @for release in releases {
-                            li.card.(if is_open(release.state) { "open" } else { "done" }) {
-                                h2 { a href={ (project_path(project)) "/r/" (segment(release.version.as_str())) } { (release.version) } }
-                                (release_chip(release.state))
-                                p { (prose(&release.verdict)) }
-                            }
-                        }
-                    }
-                }
-            }
-        },
-        &html! { p { a href="/help/states" { "What the words mean" } } },
-    )
-}
-
-/// The projects that this deployment serves, each with its newest versions, the newest first.
-pub fn projects(projects: &[(Project, Vec<Version>)], reader: &Reader<'_>) -> Markup {
-    Shell { title: "Projects", trail: &[], is_alarming: false, reader }.page(
-        &html! {},
-        &html! {
-            main #main {
-                h1 { "Projects" }
-                @if projects.is_empty() {
-                    p.sentence { "No project yet." }
-                    div.empty {
-                        p { "Projects are listed in " code { "slipway.toml" } ". Add one, and deploy Slipway again:" }
-                        pre tabindex="0" { code { "[[projects]]\nid = 1001\nnamespace_id = 71\nname = \"tug\"\nwebhook_token = \"WEBHOOK_TOKEN_TUG\"" } }
-                    }
-                } @else {
-                    ul.cards {
-                        @for (project, versions) in projects {
-                            li.card {
-                                h2 { a href=(project_path(project)) { (visible(&project.name)) } }
-                                @if versions.is_empty() {
-                                    p { "No release yet." }
-                                } @else {
-                                    p {
-                                        "Newest: "
-                                        @for (place, version) in versions.iter().enumerate() {
-                                            @if place > 0 { ", " }
-                                            a href={ (project_path(project)) "/r/" (segment(version.as_str())) } { (version) }
-                                        }
-                                    }
-                                }
-                                p.quiet { "GitLab project " (project.id) }
-                            }
-                        }
-                    }
-                }
-            }
-        },
-        &html! { p { a href="/help/states" { "What the words mean" } } },
-    )
 }

@@ -47,6 +47,22 @@ pub(super) fn activity_path(project: &Project, subject: &str) -> String {
     format!("{}/activity?subject={}", project_path(project), segment(subject))
 }
 
+/// The projects whose records have not answered: what the page says is not said of them.
+pub(super) fn unanswered(silent: &[Project]) -> Markup {
+    html! {
+        @if !silent.is_empty() {
+            p.o-stopped {
+                b { "Not all is shown: " }
+                @for (place, project) in silent.iter().enumerate() {
+                    @if place > 0 { ", " }
+                    a #{ "silent-" (project.id) } href=(project_path(project)) { (visible(&project.name)) }
+                }
+                " did not answer. Try again in a minute; if that does not help, the operator's log says why."
+            }
+        }
+    }
+}
+
 /// A cell that says on a phone, where there is no head above it, what it is.
 pub(super) fn cell(label: &str, inner: &impl Render) -> Markup {
     html! { td role="cell" data-label=(label) { div { (inner) } } }

@@ -2,24 +2,25 @@
 
 use maud::{Markup, html};
 use slipway_core::amount::stretch;
-use slipway_core::api::{Source, Standing, StandingProject};
+use slipway_core::api::{Project, Source, Standing, StandingProject};
 
-use super::piece::{as_of, cell, piece, table};
+use super::piece::{as_of, cell, piece, table, unanswered};
 use super::{Reader, Shell, project_path};
 use crate::section::{prose, time, waits};
 use crate::text::{Moment, visible};
 
-/// The deployment, as far as the reader may know of it.
-pub fn status(view: &Standing, reader: &Reader<'_>) -> Markup {
+/// The deployment, as far as the reader may know of it. `silent`: the projects whose records have not answered.
+pub fn status(view: &Standing, silent: &[Project], reader: &Reader<'_>) -> Markup {
     let trail = [("Projects", "/".to_owned()), ("Status", String::new())];
     let troubles = troubles(view);
-    Shell { title: "Status of Slipway", trail: &trail, is_alarming: troubles > 0, reader }.page(
+    Shell { title: "Status of Slipway", trail: &trail, is_alarming: troubles > 0 || !silent.is_empty(), reader }.page(
         &as_of(&view.at),
         &html! {
             main #main {
                 h1 { "Status of Slipway" }
                 (piece("standing", &html! {
                     p.sentence { (sentence(view, troubles)) }
+                    (unanswered(silent))
                     @for project in &view.projects { (of_project(view, project)) }
                 }))
             }
