@@ -1,7 +1,8 @@
 //! A release out of JSON that the browser has parsed.
 //!
-//! The types' own readers would be a third of this program, and the browser has a parser already. The two cannot drift
-//! apart: a new field does not compile here, and a test reads everything both ways.
+//! The types' own readers would be a third of this program, and the browser has a parser already. What no part of the page
+//! shows is not read, and stands empty. The two cannot drift apart: a new field does not compile here, and a test makes
+//! the page of everything both ways.
 
 use std::str::FromStr;
 
@@ -10,7 +11,9 @@ use slipway_core::api::{
     Step, Stopped, Target, Withdrawal, WithdrawalState,
 };
 use slipway_core::cargo::Kind;
+
 use slipway_core::release::{ReleaseState, TargetState};
+use slipway_wire::Digest;
 
 /// A value of JSON, whoever parsed it.
 pub(crate) trait Value: Sized {
@@ -29,10 +32,11 @@ pub(crate) trait Value: Sized {
 /// Reads a release. `None` when something is missing or unknown, as after an update of the edge.
 pub(crate) fn release<V: Value>(json: &V) -> Option<Release> {
     Some(Release {
-        project: project(&json.field("project")?)?,
+        project: Project { id: 0, name: text(&json.field("project")?, "name")? },
         version: parsed(json, "version")?,
         sequence: count(json, "sequence")?,
-        state: release_state(&text(json, "state")?)?,
+        // The verdict says it in words.
+        state: ReleaseState::Expected,
         verdict: text(json, "verdict")?,
         at: text(json, "at")?,
         estimate: optional(json, "estimate", estimate)?,
@@ -50,10 +54,6 @@ fn stopped<V: Value>(json: &V) -> Option<Stopped> {
     Some(Stopped { by: text(json, "by")?, reason: text(json, "reason")?, at: text(json, "at")? })
 }
 
-fn project<V: Value>(json: &V) -> Option<Project> {
-    Some(Project { id: count(json, "id")?, name: text(json, "name")? })
-}
-
 fn estimate<V: Value>(json: &V) -> Option<Estimate> {
     Some(Estimate {
         ends_at: text(json, "ends_at")?,
@@ -67,60 +67,49 @@ fn pace<V: Value>(json: &V) -> Option<Pace> {
 }
 
 fn pipeline<V: Value>(json: &V) -> Option<Pipeline> {
-    Some(Pipeline {
-        id: count(json, "id")?,
-        ref_name: text(json, "ref")?,
-        sha: text(json, "sha")?,
-        url: text(json, "url")?,
-    })
+    Some(Pipeline { id: count(json, "id")?, ref_name: String::new(), sha: String::new(), url: text(json, "url")? })
 }
 
 fn package<V: Value>(json: &V) -> Option<Package> {
     Some(Package {
         key: parsed(json, "key")?,
         pipeline_id: count(json, "pipeline_id")?,
-        release_job: text(json, "release_job")?,
+        release_job: String::new(),
         job_url: optional(json, "job_url", V::text)?,
-        // It is not shown here.
         kind: Kind::Deb,
         architecture: optional(json, "architecture", V::text)?,
         file: optional(json, "file", staged_file)?,
-        // It is read by the command that stages, and not shown.
         replaced: Vec::new(),
-        staging: location(&json.field("staging")?)?,
+        staging: nowhere(),
         blocked: list(json, "blocked", blocked).unwrap_or_default(),
         targets: list(json, "targets", target)?,
     })
 }
 
-/// Its end is in the sentence.
+/// Its end is in the sentence, and its kind in what to do next.
 fn blocked<V: Value>(json: &V) -> Option<Blocked> {
-    Some(Blocked {
-        gate: text(json, "gate")?,
-        why: text(json, "why")?,
-        until: None,
-        next: optional(json, "next", V::text)?,
-    })
+    Some(Blocked { gate: String::new(), why: text(json, "why")?, until: None, next: optional(json, "next", V::text)? })
 }
 
 fn staged_file<V: Value>(json: &V) -> Option<StagedFile> {
     Some(StagedFile {
         filename: optional(json, "filename", V::text)?.unwrap_or_default(),
         image: optional(json, "image", V::text)?,
-        digest: parsed(json, "digest")?,
+        digest: Digest::from_bytes([0; 32]),
         size: count(json, "size")?,
     })
 }
 
-fn location<V: Value>(json: &V) -> Option<Location> {
-    Some(Location { url: text(json, "url")?, repository: text(json, "repository")? })
+/// Where packages are is told by a target's own page.
+fn nowhere() -> Location {
+    Location { url: String::new(), repository: String::new() }
 }
 
 fn target<V: Value>(json: &V) -> Option<Target> {
     Some(Target {
         distro: optional(json, "distro", V::text)?.unwrap_or_default(),
         tag: optional(json, "tag", V::text)?,
-        public: location(&json.field("public")?)?,
+        public: nowhere(),
         state: parsed::<V, TargetState>(json, "state")?,
         since: text(json, "since")?,
         step: optional(json, "step", |step| self::step(&step.text()?))?,
@@ -129,7 +118,7 @@ fn target<V: Value>(json: &V) -> Option<Target> {
         outside: optional(json, "outside", V::truth)?.unwrap_or_default(),
         attempts: optional(json, "attempts", |count| count.count()?.try_into().ok())?.unwrap_or_default(),
         approval: optional(json, "approval", approval)?,
-        attestation: optional(json, "attestation", V::text)?,
+        attestation: None,
         problem: optional(json, "problem", problem)?,
         expires_at: optional(json, "expires_at", V::text)?,
         withdrawal: optional(json, "withdrawal", withdrawal)?.map(Box::new),
@@ -141,7 +130,7 @@ fn withdrawal<V: Value>(json: &V) -> Option<Withdrawal> {
     Some(Withdrawal {
         by: text(json, "by")?,
         reason: text(json, "reason")?,
-        at: text(json, "at")?,
+        at: String::new(),
         state: WithdrawalState::UnderWay,
         users: Vec::new(),
         notes: Vec::new(),
@@ -161,12 +150,7 @@ fn step(code: &str) -> Option<Step> {
 }
 
 fn approval<V: Value>(json: &V) -> Option<Approval> {
-    Some(Approval {
-        by: text(json, "by")?,
-        via: text(json, "via")?,
-        at: text(json, "at")?,
-        job_url: text(json, "job_url")?,
-    })
+    Some(Approval { by: text(json, "by")?, via: String::new(), at: String::new(), job_url: text(json, "job_url")? })
 }
 
 fn problem<V: Value>(json: &V) -> Option<Problem> {
@@ -186,16 +170,6 @@ fn evidence<V: Value>(json: &V) -> Option<Evidence> {
         status: optional(json, "status", |status| status.count()?.try_into().ok())?,
         request_id: optional(json, "request_id", V::text)?,
     })
-}
-
-fn release_state(code: &str) -> Option<ReleaseState> {
-    match code {
-        "expected" => Some(ReleaseState::Expected),
-        "staged" => Some(ReleaseState::Staged),
-        "complete" => Some(ReleaseState::Complete),
-        "closed" => Some(ReleaseState::Closed),
-        _ => None,
-    }
 }
 
 fn text<V: Value>(json: &V, name: &str) -> Option<String> {
@@ -285,27 +259,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_here_is_what_the_types_read_themselves() {
-        let mut json = everything();
-        for state in ["expected", "staged", "complete", "closed"] {
-            json["state"] = state.into();
-            let release = release(&json).expect("everything is known");
-            assert_eq!(release, serde_json::from_value(json.clone()).expect("the edge's JSON"));
-            assert_eq!(serde_json::to_value(&release).expect("JSON"), json, "no field is lost");
-        }
-    }
-
-    #[test]
     fn what_is_not_known_is_not_read_as_something_else() {
         for (pointer, value) in [
-            ("/state", json!("paused")),
             ("/packages/0/targets/0/state", json!("teleported")),
             ("/packages/0/targets/12/step", json!("beam")),
-            ("/packages/0/file/digest", json!("md5")),
             ("/packages/0/key", json!("<b>")),
             ("/packages/0/targets/12/bytes", json!("many")),
             ("/packages/0/targets/12/attempts", json!(-1)),
-            ("/packages/0/targets/12/attestation", json!(7)),
+            ("/packages/0/targets/12/pace/ends_at", json!(7)),
+            ("/packages/0/file/size", json!(null)),
             ("/packages/0/targets/12/problem/evidence/status", json!(70_000)),
             ("/estimate/ends_at", json!(7)),
             ("/stopped/by", json!(7)),
@@ -378,7 +340,7 @@ mod tests {
     #[test]
     fn edge_and_browser_make_the_same_page_of_the_same_message() {
         let mut all = vec![everything(), every_state_with_all_there_is()];
-        for example in [examples::patch_day(), examples::calm()] {
+        for example in [examples::patch_day(), examples::calm(), examples::board(), examples::many(250)] {
             all.push(serde_json::to_value(examples::judged(example).expect("an example")).expect("JSON"));
         }
         for json in &all {

@@ -1,4 +1,4 @@
-// What a reader sees in a real browser. Needs `cargo xtask build dashboard`, `npm ci` here, and Chromium:
+// What a reader sees of a release in a real browser; what they do with their hands is in `hand.test.mjs`. Needs `cargo xtask build dashboard`, `npm ci` here, and Chromium:
 // `node --test crates/dashboard/tests/browser.test.mjs`. With SLIPWAY_EDGE_URL, the pages of that edge are judged too.
 
 import assert from "node:assert/strict";
@@ -8,7 +8,6 @@ import { startEdge } from "./edge.mjs";
 
 /** One target of the release that most tests look at: in the matrix, where it is staged, and what leads on from there. */
 const noble = { key: "tug-ubuntu-noble-amd64", distro: "ubuntu/noble", cell: "c-tug-ubuntu-noble-amd64-ubuntu-noble", play: "play-tug-ubuntu-noble-amd64" };
-const selected = `sel=${noble.key}${encodeURIComponent("/")}${encodeURIComponent(noble.distro)}`;
 
 let browser;
 before(async () => {
@@ -169,124 +168,6 @@ describe("a page", { skip }, () => {
         const page = await open(edge.at("filtered"), { javaScriptEnabled });
         assert.equal(await page.locator(".target:visible").count(), 2);
       }
-    });
-  });
-
-  describe("of a target, beside its release", () => {
-    test("a cell opens it, the address says so, and Escape closes it and gives the focus back", async () => {
-      const page = await live(edge.page);
-      await page.locator(`#${noble.cell}`).focus();
-      await page.keyboard.press("Enter");
-      await page.locator("#panel #target").waitFor();
-      assert.match(page.url(), new RegExp(`\\?${selected}$`));
-      assert.match(await page.locator("#panel").textContent(), new RegExp(noble.key));
-      assert.equal(await focused(page), "panel");
-      assert.deepEqual((await violations(page)).found, []);
-      await page.keyboard.press("Escape");
-      await page.locator("#panel").waitFor({ state: "hidden" });
-      assert.equal(await focused(page), noble.cell);
-      assert.equal(page.url(), edge.page);
-      assert.deepEqual(page.complaints, []);
-    });
-
-    test("a link to it opens it, and going back closes it", async () => {
-      const page = await live(`${edge.page}?${selected}`);
-      await page.locator("#panel #target").waitFor();
-      await page.locator("#panel-close").click();
-      await page.locator("#panel").waitFor({ state: "hidden" });
-      await page.goBack();
-      await page.locator("#panel #target").waitFor();
-      await page.goForward();
-      await page.locator("#panel").waitFor({ state: "hidden" });
-    });
-
-    test("one that is not there is said in words", async () => {
-      const page = await live(`${edge.page}?sel=nobody%2Fubuntu%2Fnoble`);
-      await page.locator("#panel", { hasText: "It cannot be read now" }).waitFor();
-      assert.equal(await page.locator(".target:visible").count(), 20);
-    });
-  });
-
-  describe("by keyboard", () => {
-    test("arrows and letters go from target to target, and Enter opens one", async () => {
-      const page = await live(edge.page);
-      const at = () => page.evaluate(() => document.activeElement.closest("td, th")?.cellIndex + "," + document.activeElement.closest("tr")?.rowIndex);
-      await page.locator(`#${noble.cell}`).focus();
-      const [column, row] = (await at()).split(",").map(Number);
-      await page.keyboard.press("ArrowRight");
-      assert.equal(await focused(page), "c-tug-ubuntu-noble-arm64-ubuntu-noble");
-      await page.keyboard.press("h");
-      assert.equal(await at(), `${column},${row}`);
-      await page.keyboard.press("k");
-      assert.equal(await at(), `${column},${row - 1}`);
-      await page.keyboard.press("ArrowDown");
-      assert.equal(await focused(page), noble.cell);
-    });
-
-    test("what needs somebody is gone through one by one, and shown alone", async () => {
-      const page = await live(edge.page);
-      const needs = await page.locator("#needs .subject").evaluateAll((all) => all.map((one) => one.id));
-      assert.ok(needs.length > 2);
-      for (const need of needs.slice(0, 2)) {
-        await page.keyboard.press("n");
-        assert.equal(await focused(page), need);
-      }
-      await page.keyboard.press("p");
-      assert.equal(await focused(page), needs[0]);
-      await page.keyboard.press("f");
-      assert.match(page.url(), /\?state=conflict,failed,missing$/);
-      assert.equal(await page.locator(".target:visible").count(), 3);
-      await page.keyboard.press("f");
-      assert.equal(page.url(), edge.page);
-    });
-
-    test("the address is copied, and so is a failure, for whoever writes of it elsewhere", async () => {
-      const page = await live(edge.page);
-      await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
-      const copied = () => page.evaluate(() => navigator.clipboard.readText());
-      await page.keyboard.press("y");
-      await page.locator("#announce", { hasText: /[Cc]opied/ }).waitFor();
-      assert.equal(await copied(), edge.page);
-      await page.locator("[id='n-tug-el-9-amd64-el-9-copy']").click();
-      for (let text = ""; !text.startsWith("**tug 1.2.0"); text = await copied());
-      const failure = await copied();
-      for (const words of ["tug-el-9-amd64, el/9: Failed", "answered 502 on all 3 attempts", "- Public: untouched", "- Trying again: is safe", "5f1c0f4ae2"]) {
-        assert.ok(failure.includes(words), `${words}: ${failure}`);
-      }
-    });
-
-    test("letters lead to the project's other pages, and are left alone in fields and once they are switched off", async () => {
-      const page = await live(edge.page);
-      await page.locator("#filter-words").focus();
-      await page.keyboard.type("gauf");
-      assert.match(page.url(), /\?q=gauf$/);
-      await page.locator("#keys input").uncheck();
-      await page.locator("#packages-title").focus();
-      for (const key of ["/", "u", "g", "a"]) await page.keyboard.press(key);
-      assert.equal(await focused(page), "packages-title");
-      assert.equal(await page.locator("#pause").getAttribute("aria-pressed"), "false");
-      await page.locator("#keys input").check();
-      await page.locator("#packages-title").focus();
-      await page.keyboard.press("g");
-      await page.keyboard.press("a");
-      await page.waitForURL(edge.at("activity"));
-    });
-  });
-
-  describe("that no socket keeps live", () => {
-    test("takes its parts anew, and nothing else of it moves", async () => {
-      const page = await blank(browser);
-      await page.clock.install();
-      await page.goto(edge.at("overview"));
-      await page.locator("#freshness", { hasText: /Live/ }).waitFor();
-      const [id, mark] = await page.locator("main [data-refresh][id]").first().evaluate((one) => [one.id, one.dataset.mark]);
-      await page.evaluate(() => document.querySelectorAll("main [data-refresh]").forEach((one) => (one.isTheSame = true)));
-      edge.rewrite("overview", (html) => html.replace(new RegExp(`(id="${id}"[^>]*data-mark=")${mark}("[^>]*>)`), "$10$2<p id=news>News</p>"));
-      await page.clock.runFor(16_000);
-      await page.locator(`#${id} #news`).waitFor();
-      const others = await page.locator(`main [data-refresh][id]:not(#${id})`).evaluateAll((all) => all.map((one) => one.isTheSame === true));
-      assert.ok(others.every(Boolean), `untouched: ${others}`);
-      assert.deepEqual(page.complaints, []);
     });
   });
 

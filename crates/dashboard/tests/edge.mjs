@@ -49,15 +49,6 @@ export async function startEdge({ policy, pages } = allPages()) {
       if (!page) throw new Error(`no page \`${name}\``);
       return edge.url + page.path;
     },
-    /** Has a page be another one from now on. */
-    rewrite(name, change) {
-      const page = byName.get(name);
-      const html = change(page.html);
-      if (html === page.html) throw new Error(`nothing of \`${name}\` is another now`);
-      const rewritten = { ...page, html };
-      byName.set(name, rewritten);
-      byPath.set(page.path, rewritten);
-    },
     /** Changes one target and tells every open page. */
     change(key, distro, change) {
       const target = edge.release.packages.find((one) => one.key === key).targets.find((one) => one.distro === distro);

@@ -261,7 +261,7 @@ fn play_link(release: &Release, package: &Package) -> Markup {
 }
 
 /// Why what is shown as an action is none now. The style sheet shows it while what the page says may be old.
-fn stale_why() -> Markup {
+pub(crate) fn stale_why() -> Markup {
     html! { p.stale-why { "This page is not up to date, so it leads to no action. It will again once it is." } }
 }
 
@@ -343,7 +343,7 @@ fn need(release: &Release, package: &Package, target: &Target) -> Markup {
 }
 
 /// A failure as Markdown, for whoever writes about it elsewhere.
-fn incident(release: &Release, package: &Package, target: &Target) -> Markup {
+pub(crate) fn incident(release: &Release, package: &Package, target: &Target) -> Markup {
     html! {
         "**" (visible(&release.project.name)) " " (release.version) ": " (package.key) ", " (visible(&target.name())) ": "
         (target.state.words()) "** since " (Moment::parse(&target.since).map(|since| since.second()).unwrap_or_default()) "\n"
@@ -658,7 +658,7 @@ fn why(package: &Package, target: &Target) -> Markup {
 }
 
 /// How long something still takes, from when the release was read.
-fn left(release: &Release, ends_at: &str) -> String {
+pub(crate) fn left(release: &Release, ends_at: &str) -> String {
     let seconds = |text: &str| Moment::parse(text).map_or(0, |moment| moment.seconds());
     stretch(Duration::from_secs(u64::try_from(seconds(ends_at) - seconds(&release.at)).unwrap_or(0)))
 }
@@ -686,7 +686,7 @@ fn short(release: &Release, text: &str) -> Markup {
 }
 
 /// The very job of a package that can be played now. What a closed gate or a stopped Slipway would refuse is not offered.
-fn playable<'a>(release: &Release, package: &'a Package) -> Option<&'a str> {
+pub(crate) fn playable<'a>(release: &Release, package: &'a Package) -> Option<&'a str> {
     let may = release.stopped.is_none() && package.blocked.is_empty();
     package.job_url.as_deref().filter(|_| may).and_then(link)
 }

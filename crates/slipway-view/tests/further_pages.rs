@@ -115,9 +115,11 @@ fn pages_with(text: &str) -> Vec<(&'static str, String)> {
             }
             let package = &mut json["packages"][0];
             package["release_job"] = text.into();
+            package["job_url"] = text.into();
             package["file"]["filename"] = text.into();
             package["staging"] = json!({"url": text, "repository": text});
-            package["blocked"] = json!([{"gate": "freeze", "why": text, "until": text}, {"gate": text, "why": text}]);
+            package["blocked"] =
+                json!([{"gate": "freeze", "why": text, "until": text, "next": text}, {"gate": text, "why": text}]);
             let target = &mut package["targets"][0];
             for field in ["distro", "since", "attestation", "expires_at"] {
                 target[field] = text.into();

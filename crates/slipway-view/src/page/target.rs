@@ -6,13 +6,12 @@ use maud::{Markup, html};
 use slipway_core::amount::{part, percent, size};
 use slipway_core::api::{Act, ActivityRow, Attempt, Package, Release, Step, Target, TargetHistory, Withdrawal};
 use slipway_core::audit::person;
-use slipway_core::gate::GateKind;
 use slipway_core::release::TargetState;
 
 use super::piece::{Details, Named, activity_path, as_of, cell, event, piece, release_path, table};
 use super::{Reader, Shell, not_found, project_path};
 use crate::install;
-use crate::section::{away, needs_a_person, pipeline, prose, record, time, waits};
+use crate::section::{away, incident, left, needs_a_person, pipeline, playable, prose, record, stale_why, time, waits};
 use crate::state::{chip, meaning};
 use crate::text::{grouped, link, segment, visible};
 
@@ -83,6 +82,10 @@ fn head(release: &Release, package: &Package, target: &Target) -> Markup {
                 @if target.outside { ", published by somebody else before Slipway did" }
             }
         }
+        @if let Some(url) = playable(release, package).filter(|_| target.state == TargetState::Staged) {
+            p.ways { a.act #target-play href=(url) rel="noreferrer" { "Play in GitLab" (away()) } }
+            (stale_why())
+        }
         ul.t-ways {
             @if let Some(url) = target.approval.as_ref().and_then(|approval| link(&approval.job_url)) {
                 li { a #target-job href=(url) rel="noreferrer" { "The job in GitLab" (away()) } }
@@ -99,6 +102,7 @@ fn head(release: &Release, package: &Package, target: &Target) -> Markup {
                 li { a #target-attestation href=(url) download { "What is attested of it" } }
             }
             li { a #target-release href=(release_path(&release.project, &release.version)) { "The whole release" } }
+            li { a #target-against href={ (release_path(&release.project, &release.version)) "/against#a-" (package.key) } { "Beside what is public" } }
         }
     }
 }
@@ -125,10 +129,14 @@ fn why(release: &Release, package: &Package, target: &Target) -> Markup {
             p.what.t-blocked {
                 b { "Blocked: " } (prose(&blocked.why))
                 @if let Some(until) = &blocked.until { " It opens by itself at " (time(until)) "." }
-                @if let Some(kind) = GateKind::of(&blocked.gate) { " Next: " (prose(kind.next())) }
+                @if let Some(next) = &blocked.next { " Next: " (prose(next)) }
             }
         }
         @if let Some(taken) = &target.withdrawal { (taken_back(taken)) }
+        @if needs_a_person(target) {
+            p.ways { button #target-copy type="button" data-copy="target-text" { "Copy for incident" } }
+            pre #target-text hidden { (incident(release, package, target)) }
+        }
         @if target.problem.is_none() {
             h2 #target-next { "What happens next" }
             p.what { (next(release, package, target)) }
@@ -160,7 +168,7 @@ fn next(release: &Release, package: &Package, target: &Target) -> Markup {
                 @if let Some(stopped) = &release.stopped { (waits(stopped)) }
                 @else { "Slipway begins as soon as the public place has a free transfer slot. Nothing is needed from you." }
             }
-            TargetState::Releasing => (step(package, target)),
+            TargetState::Releasing => (step(release, package, target)),
             TargetState::Released => "Nothing: it is public. Slipway never replaces it.",
             TargetState::Withdrawn => "Nothing: what is taken back stays taken back. A new version is the way to users.",
             TargetState::Skipped => "Nothing: it is not shipped this time.",
@@ -181,7 +189,7 @@ fn job(release: &Release, package: &Package) -> Markup {
     }
 }
 
-fn step(package: &Package, target: &Target) -> Markup {
+fn step(release: &Release, package: &Package, target: &Target) -> Markup {
     html! {
         @match target.step {
             Some(Step::Copy | Step::Carry) => {
@@ -189,6 +197,9 @@ fn step(package: &Package, target: &Target) -> Markup {
                 @if target.step == Some(Step::Carry) { ", carried by the release job since the copy is long" }
                 @if let (Some(bytes), Some(file)) = (target.bytes, &package.file) {
                     ": " (part(bytes, file.size)) " (" (percent(bytes, file.size)) " %)"
+                }
+                @if let Some(pace) = &target.pace {
+                    ", " (size(pace.bytes_per_second)) "/s, " (left(release, &pace.ends_at)) " left"
                 }
                 ". Then Slipway waits until the public index serves them."
             }
@@ -250,6 +261,20 @@ fn digests(package: &Package, target: &Target) -> Markup {
                 }
                 None => div.wide { dt { "Declared" } dd { "Nothing has been built yet." } },
             }
+            @if let Some(approval) = &target.approval {
+                div {
+                    dt { "Approved" }
+                    dd {
+                        (time(&approval.at)) " by " (visible(&approval.by))
+                        @match approval.via.as_str() {
+                            "webhook" => ", through GitLab's webhook",
+                            "job" => ", asked for by the job",
+                            other => { ", through " (visible(other)) }
+                        }
+                    }
+                }
+            }
+            div { dt { "Manual job" } dd { code { (visible(&package.release_job)) } } }
             div {
                 dt { "Staged" }
                 dd {
