@@ -189,7 +189,6 @@ impl App {
     fn page_came(&mut self, answer: &JsValue) {
         if let (200, Some(page)) = (status(answer), text(answer).and_then(|html| host::parse(&html))) {
             take(&self.document, &page);
-            self.ages_at = 0;
         }
         self.on_refresh(refresh::Event::Answered(judged(status(answer))));
     }
@@ -252,7 +251,7 @@ impl App {
         }
         if self.ages_at <= now {
             self.ages_at = now + AGES_EVERY_MS;
-            write_ages(&self.document, i64::try_from(now / 1_000).unwrap_or_default());
+            write_ages(&self.document);
         }
         let said = (!self.changes.is_empty()).then_some(self.said_at + announce::EVERY_MS);
         let ages = (!self.document.hidden()).then_some(self.ages_at);

@@ -8,7 +8,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{Element, HtmlElement, HtmlInputElement, KeyboardEvent, MouseEvent};
 
 use crate::app::{App, now, target};
-use crate::document::{all, go_to, show, write};
+use crate::document::{all, count, go_to, show, write};
 use crate::host;
 use crate::keys::{Key, Pressed, meaning};
 
@@ -64,18 +64,20 @@ impl App {
 
     pub(crate) fn show_filtered(&self) {
         let Some(live) = &self.live else { return };
-        let rows = all(&self.document, ".target");
-        let mut shown = 0;
-        for row in &rows {
+        for row in all(&self.document, ".target") {
             let state = row.get_attribute("data-state").and_then(|code| code.parse().ok());
             let find = row.get_attribute("data-find").unwrap_or_default();
-            let is_shown = state.is_none_or(|state| live.filter.shows(state, &find));
-            show(row, is_shown);
-            shown += usize::from(is_shown);
+            show(&row, state.is_none_or(|state| live.filter.shows(state, &find)));
         }
-        write(&self.document, "shown", &shown_words(shown, rows.len()));
+        self.say_shown();
+    }
+
+    /// Says how many targets there are to see.
+    pub(crate) fn say_shown(&self) {
+        let all_targets = count(&self.document, ".target");
+        write(&self.document, "shown", &shown_words(count(&self.document, ".target:not([hidden])"), all_targets));
         for filters in all(&self.document, ".filters") {
-            show(&filters, !rows.is_empty());
+            show(&filters, all_targets > 0);
         }
     }
 

@@ -229,12 +229,11 @@ impl Activity {
     /// The rows as CSV (RFC 4180), for a spreadsheet: no text in it is one that a spreadsheet computes. An export of the audit is
     /// written otherwise, since that is checked by its bytes.
     pub fn csv(&self) -> String {
-        let mut csv = String::from("sequence,at,actor,action,subject,details\r\n");
-        for row in &self.rows {
+        let lines = self.rows.iter().map(|row| {
             let texts = [&row.actor, &row.action, &row.subject, &row.details].map(|text| cell(text));
-            csv.push_str(&format!("{},{},{}\r\n", row.sequence, row.at, texts.join(",")));
-        }
-        csv
+            format!("{},{},{}\r\n", row.sequence, row.at, texts.join(","))
+        });
+        std::iter::once("sequence,at,actor,action,subject,details\r\n".to_owned()).chain(lines).collect()
     }
 }
 
