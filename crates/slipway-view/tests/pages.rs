@@ -258,6 +258,13 @@ fn what_somebody_else_published_is_said_to_be_released_outside() {
     assert!(!outside(false).contains("released outside"));
 }
 
+#[test]
+fn a_cell_says_the_hour_of_today_and_the_day_of_before() {
+    let since = |at: &str| cell(&release("released", |json| json["packages"][0]["targets"][0]["since"] = at.into()));
+    assert!(since("2026-11-23T09:41:07Z").contains("\">09:41</time>"), "{}", since("2026-11-23T09:41:07Z"));
+    assert!(since("2026-11-02T23:59:07Z").contains("\">2 Nov</time>"), "{}", since("2026-11-02T23:59:07Z"));
+}
+
 /// A staged target whose staged copy goes at a moment.
 fn expiring(at: &str) -> Release {
     release("staged", |json| {
