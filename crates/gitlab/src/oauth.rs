@@ -14,7 +14,7 @@ use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde::Deserialize;
 use slipway_wire::{Base, CallError, Endpoint, Request, Response, Token};
-use url::form_urlencoded::Serializer;
+use url::form_urlencoded::{Serializer, byte_serialize};
 
 use crate::{User, answer};
 
@@ -114,7 +114,7 @@ impl Endpoint for ExchangeCode<'_> {
                 let own: Option<NotGranted> = serde_json::from_slice(response.body()).ok();
                 let said = own.map_or(said, |own| own.error_description.unwrap_or(own.error));
                 let refused = CallError::Refused { host, status, said, request_id };
-                Err(refused.without(&[self.code.expose().to_owned(), self.verifier.expose().to_owned()]))
+                Err(refused.without(&[written(self.code), written(self.verifier)].concat()))
             }
             Err(error) => Err(error),
         }
@@ -140,7 +140,7 @@ impl Endpoint for RevokeToken<'_> {
     }
 
     fn parse(&self, response: &Response) -> Result<(), CallError> {
-        answer::body(self.base.as_str(), response).map(drop)
+        answer::body(self.base.as_str(), response).map(drop).map_err(|error| error.without(&written(self.token)))
     }
 }
 
@@ -177,6 +177,12 @@ impl Endpoint for GetUserInfo<'_> {
         }
         Err(answer::unreadable(url, format!("asked for person {}, it describes `{}`", self.user_id, told.sub)))
     }
+}
+
+/// A secret as it was sent in a form, and as it is: some servers show the whole request when they fail.
+fn written(secret: &Token) -> [String; 2] {
+    let plain = secret.expose().to_owned();
+    [plain.clone(), byte_serialize(plain.as_bytes()).collect()]
 }
 
 /// Fields, as a form sends them and as a query has them.
@@ -377,7 +383,8 @@ mod tests {
         assert_eq!(request.uri(), "https://gitlab.example.com/oauth/revoke");
         assert_eq!(String::from_utf8_lossy(request.body()), "client_id=a1&token=person-s3cret");
         assert!(revoke.parse(&response(200, "{}")).is_ok());
-        assert!(revoke.parse(&response(403, r#"{"error":"unauthorized_client"}"#)).is_err());
+        let error = revoke.parse(&response(403, "no: client_id=a1&token=person-s3cret")).expect_err("a refusal");
+        assert!(error.to_string().contains("token=(hidden)"), "{error}");
         assert!(!format!("{revoke:?}").contains("s3cret"), "{revoke:?}");
     }
 

@@ -1,7 +1,9 @@
 //! What people see: the pages, and the files that keep them live.
 
+pub(crate) mod act;
 mod overview;
 mod release;
+pub(crate) mod sign_in;
 
 use slipway_view::page;
 use worker::{Env, Headers, Request, Response};
@@ -25,8 +27,10 @@ fn html(status: u16, markup: &str) -> Answer {
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", page::CONTENT_SECURITY_POLICY),
-        ("referrer-policy", "no-referrer"),
+        // With `no-referrer`, browsers would send the forms of these pages without saying where they are from.
+        ("referrer-policy", "same-origin"),
         ("cache-control", page::CACHE_CONTROL),
+        ("vary", "Accept, Cookie"),
     ] {
         headers.set(name, value)?;
     }
@@ -34,11 +38,10 @@ fn html(status: u16, markup: &str) -> Answer {
 }
 
 /// A problem as a page, for those who asked for a page.
-pub(crate) fn problem(problem: &Problem) -> Answer {
-    let reader = page::Reader::default();
+pub(crate) fn problem(problem: &Problem, reader: &page::Reader<'_>) -> Answer {
     let markup = match problem.status {
-        401 | 403 => page::unauthorised(&problem.detail, &reader),
-        404 => page::not_found(&problem.detail, &reader),
+        401 | 403 => page::unauthorised(&problem.detail, reader),
+        404 => page::not_found(&problem.detail, reader),
         _ => page::error(
             &slipway_core::api::ProblemDetails {
                 kind: problem.kind.to_owned(),
@@ -46,7 +49,7 @@ pub(crate) fn problem(problem: &Problem) -> Answer {
                 status: problem.status,
                 detail: problem.detail.clone(),
             },
-            &reader,
+            reader,
         ),
     };
     html(problem.status, &markup.into_string())
