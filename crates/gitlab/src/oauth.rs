@@ -152,7 +152,7 @@ pub struct GetUserInfo<'a> {
     pub base: &'a Base,
     /// The access token that came with the ID token.
     pub token: &'a Token,
-    /// Whom the ID token named. An answer about anybody else is none (OpenID Connect Core 1.0, section 5.3.2).
+    /// Whom the ID token named. An answer about anybody else is none (OIDC Core 1.0, section 5.3.2).
     pub user_id: u64,
 }
 

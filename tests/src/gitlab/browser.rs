@@ -1,4 +1,4 @@
-//! People sign in with a browser: the authorization code flow with PKCE (RFC 6749, RFC 7636), and OpenID Connect on top of it.
+//! People sign in with a browser: the authorization code flow with PKCE (RFC 6749, RFC 7636), and OIDC on top of it.
 //!
 //! Somebody who comes from an application chooses here who they are, or is whom a control route has said, and goes back with
 //! a code. It is good once, for a minute, at the address that it was asked for, and for whoever has the verifier. What comes

@@ -16,7 +16,7 @@
 //! | `POST /_control/sign-ins/expire` | every access token that a person gave to an application has ended; with `refresh` what prolongs it, too |
 //! | `GET /_control/device-codes` | the codes that wait for a person |
 //! | `POST /_control/device-codes/{code}` | `user` and `approve` (true or false); `lapse`: its time is over; `hurry`: the program may ask at once again |
-//! | `POST /_control/browsers` | `user`: who sits before every browser from now on, `null`: they choose; `lapse`: codes that are out are over; `claims`, `header`, `key`: how the next ID token of a person is made, as above |
+//! | `POST /_control/browsers` | `user`: who sits before every browser from now on; `choose`: whoever does says it again; `lapse`: codes that are out are over; `claims`, `header`, `key`: how the next ID token of a person is made, as above |
 //! | `POST /_control/projects`, `/_control/users`, `/_control/applications` | as in the seed |
 //! | `POST /_control/hooks` | as in the seed: `project`, `name`, `url`, `token`, `signing_token`, `events`, `time_format`, `auto_disable`, `disable_base_ms`, `timeout_ms`, `at_once`; what is absent stays |
 //! | `GET /_control/hooks`, `POST /_control/hooks/{id}/enable` | |
@@ -268,9 +268,12 @@ async fn decide(State(gitlab): Shared, Path(code): Path<String>, body: Bytes) ->
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BrowsersRequest {
-    /// Who sits before them. Left out, that stays; `null`: they choose.
-    #[serde(default, deserialize_with = "given")]
-    user: Option<Option<Reference>>,
+    /// Who sits before them.
+    #[serde(default)]
+    user: Option<Reference>,
+    /// Whoever does says who they are.
+    #[serde(default)]
+    choose: bool,
     #[serde(default)]
     lapse: bool,
     #[serde(default)]
@@ -281,16 +284,14 @@ struct BrowsersRequest {
     key: KeyChoice,
 }
 
-/// A field that is there, whatever it says.
-fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 async fn browsers(State(gitlab): Shared, body: Bytes) -> Answer {
     let asked: BrowsersRequest = read(&body)?;
     if let Some(user) = &asked.user {
-        let id = user.as_ref().map(|user| user.user(&gitlab.store().world).map(|user| user.id)).transpose()?;
-        gitlab.browsers.are_of(id);
+        let id = user.user(&gitlab.store().world)?.id;
+        gitlab.browsers.are_of(Some(id));
+    }
+    if asked.choose {
+        gitlab.browsers.are_of(None);
     }
     if asked.lapse {
         gitlab.browsers.lapse();

@@ -200,7 +200,7 @@ mod tests {
             "__Host-slipway-signing=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"
         );
         assert_eq!(
-            Cookie::Session.set(&loopback(), "a.b", Duration::from_secs(60)),
+            Cookie::Session.set(&loopback(), "a.b", Duration::from_mins(1)),
             "slipway=a.b; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
         );
     }

@@ -1,5 +1,6 @@
 //! Prints a page, to look at without a server: `cargo run -p slipway-view --example page -- release > page.html`.
 
+mod act;
 mod overview;
 mod release;
 
@@ -44,7 +45,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             },
             &reader,
         ),
+        "sign-in" => page::not_signed_in(
+            "You are not signed in: GitLab says: The resource owner denied the request.",
+            &Reader { may_sign_in: true, path: "/p/tug/r/1.2.0", ..Reader::default() },
+        ),
         other => {
+            if let Some(page) = act::page(other, &release) {
+                return Ok(writeln!(std::io::stdout(), "{page}")?);
+            }
             return Err(
                 format!("no page `{other}`: release, calm, empty, json, releases, projects, states, error").into()
             );

@@ -154,20 +154,20 @@ fn will(form: &Form<'_>, release: &Release) -> Markup {
             .filter(|target| states.contains(&target.state))
             .count()
     };
-    use TargetState as S;
-    let public = count(&[S::Released]);
-    let moving = count(&[S::Releasing]);
-    let waiting = count(&[S::Expected, S::Staged, S::Approved]);
-    let left = waiting + moving + count(&[S::Conflict, S::Failed, S::Missing, S::Expired]);
+    let public = count(&[TargetState::Released]);
+    let moving = count(&[TargetState::Releasing]);
+    let waiting = count(&[TargetState::Expected, TargetState::Staged, TargetState::Approved]);
+    let left =
+        waiting + count(&[TargetState::Conflict, TargetState::Failed, TargetState::Missing, TargetState::Expired]);
     let what = what(form);
     html! {
         ul.f-will {
             @match form.act {
                 Act::Hold => {
                     li { "From now on nothing of " (what) " begins, nothing of it is cleaned up, and nothing of it is replaced." }
-                    li { (targets(waiting)) " wait. An approval that has not begun is taken back: its job has to be played again." }
-                    li { (targets(moving)) " are being released at this moment and are finished." }
-                    li { (targets(public)) " are public already and stay public. A hold takes nothing back." }
+                    li { "Waiting: " (targets(waiting)) ". An approval that has not begun is taken back: its job has to be played again." }
+                    li { "Being released at this moment: " (targets(moving)) ". What has begun is finished." }
+                    li { "Public already: " (targets(public)) ". A hold takes nothing back." }
                 }
                 Act::Lift => {
                     li { "What is kept back by nothing else may be released again. Lifting a hold releases nothing: what lost its approval is played again." }
@@ -182,9 +182,9 @@ fn will(form: &Form<'_>, release: &Release) -> Markup {
                 }
                 Act::Close => {
                     li { "Nothing more of " (what) " is released, ever: a release that was given up stays so." }
-                    li { (targets(left)) " become “Not shipped”." }
-                    @if moving > 0 { li { (targets(moving)) " of them are being released at this moment: what of that is finished stays public." } }
-                    li { (targets(public)) " are public already and stay public." }
+                    li { "Not shipped from then on: " (targets(left)) "." }
+                    @if moving > 0 { li { "Being released at this moment: " (targets(moving)) ". What has begun is finished, and stays public." } }
+                    li { "Public already, and public they stay: " (targets(public)) "." }
                 }
             }
             @if let Some(closed) = &release.closed {
