@@ -294,7 +294,7 @@ mod tests {
             match refusal {
                 None => assert_eq!(answer, Ok(()), "{claim} {value}"),
                 Some(said) => {
-                    assert!(answer.as_ref().is_err_and(|why| why.contains(said)), "{claim} {value}: {answer:?}")
+                    assert!(answer.as_ref().is_err_and(|why| why.contains(said)), "{claim} {value}: {answer:?}");
                 }
             }
         }

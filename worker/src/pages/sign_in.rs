@@ -39,16 +39,13 @@ pub(crate) async fn come_back(request: &Request, env: &Env, config: &Config) -> 
             began.to(),
         );
     }
-    let named = match field(&fields, "error") {
-        Some(error) => {
-            let said = field(&fields, "error_description").unwrap_or(error);
-            let said: String = said.chars().take(300).collect();
-            Err(session::not_signed_in(&address(request)?, &format!("GitLab says: {said}")))
-        }
-        None => {
-            let code = field(&fields, "code").unwrap_or_default();
-            session::of_code(code, &began, &address(request)?, env, config).await
-        }
+    let named = if let Some(error) = field(&fields, "error") {
+        let said = field(&fields, "error_description").unwrap_or(error);
+        let said: String = said.chars().take(300).collect();
+        Err(session::not_signed_in(&address(request)?, &format!("GitLab says: {said}")))
+    } else {
+        let code = field(&fields, "code").unwrap_or_default();
+        session::of_code(code, &began, &address(request)?, env, config).await
     };
     match named {
         Ok(person) => {
