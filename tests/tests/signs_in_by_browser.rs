@@ -2,20 +2,24 @@
 //! worth nothing to any other page, and nothing of a sign-in is good twice.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway_tests::e2e::{Process, Release, World, deb, own_lines, send};
+use slipway_tests::e2e::{Process, Release, Tls, World, deb, own_lines, send};
 
 // ---- a browser ----
 
 /// A browser, as far as people sign in and send forms with one: it keeps the cookies of the edge, and follows what it is told.
-struct Browser {
+struct Browser<'t> {
     edge: String,
+    tls: Option<&'t Tls>,
     cookies: BTreeMap<String, String>,
 }
+
+/// The cookies of the edge, with TLS and without.
+const COOKIES: [&str; 4] = ["slipway", "slipway-signing", "__Host-slipway", "__Host-slipway-signing"];
 
 /// What it shows.
 struct Page {
@@ -88,9 +92,18 @@ fn filled(fields: Vec<(String, String)>, with: &[(&str, &str)]) -> Vec<(String, 
     fields
 }
 
-impl Browser {
+impl<'t> Browser<'t> {
     fn new(world: &World) -> Self {
-        Self { edge: world.stack.edge_url(), cookies: BTreeMap::new() }
+        Self { edge: world.stack.edge_url(), tls: None, cookies: BTreeMap::new() }
+    }
+
+    fn over_tls(tls: &'t Tls) -> Self {
+        Self { edge: tls.url.clone(), tls: Some(tls), cookies: BTreeMap::new() }
+    }
+
+    /// One with the same cookies.
+    fn copy(&self) -> Self {
+        Self { edge: self.edge.clone(), tls: self.tls, cookies: self.cookies.clone() }
     }
 
     /// Goes to an address: of the edge, or a whole one.
@@ -133,9 +146,15 @@ impl Browser {
         if is_edge && !cookie.is_empty() {
             headers.push(("cookie", &cookie));
         }
-        let page = exchange(method, &url, &headers, body);
+        let page = match self.tls.filter(|_| is_edge) {
+            Some(tls) => {
+                let (_, request) = request(method, &url, &headers, body);
+                read(&url, &mut tls.exchange(request.as_bytes()))
+            }
+            None => exchange(method, &url, &headers, body),
+        };
         if is_edge {
-            for name in ["slipway", "slipway-signing"] {
+            for name in COOKIES {
                 match page.set(name) {
                     Some((value, _)) if value.is_empty() => drop(self.cookies.remove(name)),
                     Some((value, _)) => drop(self.cookies.insert(name.to_owned(), value)),
@@ -163,18 +182,29 @@ impl Browser {
     }
 }
 
-/// One exchange over its own connection; every header is kept, the same ones too.
-fn exchange(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Page {
-    let rest = url.strip_prefix("http://").expect("a loopback address");
+/// Where to send a request, and its text.
+fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (String, String) {
+    let (_, rest) = url.split_once("://").expect("a whole address");
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let path = path.split('#').next().unwrap_or_default();
-    let mut stream = TcpStream::connect(authority).expect("it listens");
-    stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out can be set");
     let lines = headers.iter().fold(String::new(), |lines, (name, value)| lines + name + ": " + value + "\r\n");
     let length = if method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    write!(stream, "{method} /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{length}{lines}\r\n{body}")
-        .expect("it reads");
-    let mut reader = BufReader::new(stream);
+    let text =
+        format!("{method} /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{length}{lines}\r\n{body}");
+    (authority.to_owned(), text)
+}
+
+/// One exchange over its own connection.
+fn exchange(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Page {
+    let (authority, request) = request(method, url, headers, body);
+    let mut stream = TcpStream::connect(authority).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out can be set");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    read(url, &mut BufReader::new(stream))
+}
+
+/// An answer; every header is kept, the same ones too.
+fn read(url: &str, reader: &mut impl BufRead) -> Page {
     let mut line = || {
         let mut line = String::new();
         reader.read_line(&mut line).expect("it answers");
@@ -192,7 +222,7 @@ fn exchange(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Pa
         return page;
     }
     let body = if page.header("transfer-encoding").is_some_and(|coding| coding == "chunked") {
-        chunks(&mut reader)
+        chunks(reader)
     } else {
         let length = page.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
@@ -203,7 +233,7 @@ fn exchange(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Pa
     page
 }
 
-fn chunks(reader: &mut BufReader<TcpStream>) -> Vec<u8> {
+fn chunks(reader: &mut impl BufRead) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let mut size = String::new();
@@ -247,24 +277,24 @@ fn staged(world: &World) -> Release {
 }
 
 /// The record, as the operator reads it.
-fn read(world: &World, path: &str) -> String {
+fn record(world: &World, path: &str) -> String {
     let bearer = format!("Bearer {}", world.stack.secret("OPERATOR_TOKEN"));
     send("GET", &world.edge(&format!("/api/v1/projects/tug{path}")), &[("authorization", &bearer)], "").ok().text()
 }
 
 fn shown(world: &World) -> Value {
-    serde_json::from_str(&read(world, "/releases/1.0.0")).expect("JSON")
+    serde_json::from_str(&record(world, "/releases/1.0.0")).expect("JSON")
 }
 
 /// The rows of the audit with this action: who, of what, and what it says.
 fn rows(world: &World, action: &str) -> Vec<Value> {
-    let rows = read(world, "/audit");
+    let rows = record(world, "/audit");
     let rows = rows.lines().map(|row| serde_json::from_str::<Value>(row).expect("a row is JSON"));
     rows.filter(|row| row["action"] == action).collect()
 }
 
 /// Whoever sits before the browser signs in for the first time, from a page that they may not read yet. What proved it on the way.
-fn first_sign_in(world: &World, browser: &mut Browser) -> Vec<String> {
+fn first_sign_in(world: &World, browser: &mut Browser<'_>) -> Vec<String> {
     // A stranger is shown the way in, and it leads back to where they wanted to go.
     let closed = browser.get(RELEASE);
     assert_eq!(closed.status, 401);
@@ -515,7 +545,7 @@ fn whoever_signs_out_or_loses_their_role_acts_no_more_and_what_they_typed_outliv
     }
 
     // Signing out ends it, here and for whoever has a copy of the cookie.
-    let mut copy = Browser { edge: browser.edge.clone(), cookies: browser.cookies.clone() };
+    let mut copy = browser.copy();
     let out = browser.post("/sign-out", &[]);
     assert_eq!((out.status, out.location(), out.header("clear-site-data")), (303, "/", Some("\"cache\"")));
     assert!(browser.cookies.is_empty(), "{:?}", browser.cookies);
@@ -585,9 +615,8 @@ fn an_answer_that_is_not_gitlabs_to_this_very_sign_in_signs_nobody_in() {
 
     // A code is good once, and for a minute.
     let back = browser.asks_gitlab("/sign-in");
-    let signing = browser.cookies.clone();
+    let mut again = browser.copy();
     assert_eq!(browser.get(&back).status, 303);
-    let mut again = Browser { edge: browser.edge.clone(), cookies: signing };
     is_refused(&again.get(&back), "GitLab says:");
     let back = again.asks_gitlab("/sign-in");
     world.gitlab.tell("POST", "browsers", &json!({"lapse": true}));
@@ -614,6 +643,45 @@ fn an_answer_that_is_not_gitlabs_to_this_very_sign_in_signs_nobody_in() {
     world.configure(|config| config.replace("application = \"slipway-command\"\n", ""));
     let mut browser = Browser::new(&world);
     assert_eq!((browser.get("/sign-in").status, browser.get("/").body.contains("ign in")), (404, false));
+}
+
+#[test]
+fn over_tls_a_session_goes_to_this_very_host_over_tls_alone() {
+    let mut world = World::start("browser-tls");
+    people(&world);
+    staged(&world);
+    let plain = world.stack.edge_url();
+    let tls = world.over_tls();
+    let application = json!({
+        "uid": "slipway-command", "scopes": ["read_user", "api", "openid"],
+        "redirect_uris": [format!("{}/sign-in/return", tls.url)],
+    });
+    world.gitlab.tell("POST", "applications", &application);
+    sits(&world, "dev");
+    let mut browser = Browser::over_tls(&tls);
+    let begun = browser.get("/sign-in?to=/p/tug/r/1.0.0");
+    // A browser takes a name with this prefix only so: without a domain, for every path, with `Secure`, over TLS.
+    let (_, with) = begun.set("__Host-slipway-signing").expect("what the answer is known by");
+    assert_eq!(with, ["Path=/", "Max-Age=600", "HttpOnly", "SameSite=Lax", "Secure"]);
+    let back = browser.get(begun.location()).location().to_owned();
+    assert!(back.starts_with(&format!("{}/sign-in/return?", tls.url)), "{back}");
+    let returned = browser.get(&back);
+    assert_eq!((returned.status, returned.location()), (303, RELEASE), "{}", returned.body);
+    let (_, with) = returned.set("__Host-slipway").expect("a session");
+    assert_eq!((with[0].as_str(), &with[2..].join("; ")), ("Path=/", &"HttpOnly; SameSite=Lax; Secure".to_owned()));
+    assert_eq!(COOKIES.map(|name| browser.cookies.contains_key(name)), [false, false, true, false]);
+
+    // The origin has its scheme: the same edge without TLS is another one.
+    let form = browser.get(&format!("{RELEASE}/hold"));
+    let fields = filled(form.fields(), &[("reason", "a smell")]);
+    let foreign = browser.post_from(&format!("{RELEASE}/hold"), &fields, &[("origin", &plain)]);
+    assert_eq!(foreign.status, 403, "{}", foreign.body);
+    assert_eq!(browser.post(&format!("{RELEASE}/hold"), &fields).status, 303);
+
+    // A cookie that another program of the host may have set has another name, and counts for nothing.
+    let session = browser.cookies.remove("__Host-slipway").expect("a session");
+    browser.cookies.insert("slipway".to_owned(), session);
+    assert_eq!(browser.post(&format!("{RELEASE}/hold"), &fields).status, 401);
 }
 
 #[expect(clippy::disallowed_methods, reason = "tokens of the past and the future are made from the present")]

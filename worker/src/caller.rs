@@ -2,7 +2,7 @@
 //!
 //! [`ROUTES`]: slipway_core::access::ROUTES
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub(crate) struct Asking<'a> {
     path: String,
     /// What they may do with the project that they ask about, once that is known.
     acts: OnceCell<Vec<Act>>,
+    /// Whether their session was ended elsewhere, as far as it was asked.
+    is_over: Cell<bool>,
     env: &'a Env,
     config: &'a Config,
 }
@@ -85,7 +87,17 @@ impl<'a> Asking<'a> {
         let by = shown.as_ref().map_or(By::Bearer, |(_, by)| *by);
         let caller = shown.map(|(caller, _)| caller);
         let act = format!("{method} {}", segments.last().copied().unwrap_or("/"));
-        let asking = Self { caller, by, right, act, path: path(request)?, acts: OnceCell::new(), env, config };
+        let asking = Self {
+            caller,
+            by,
+            right,
+            act,
+            path: path(request)?,
+            acts: OnceCell::new(),
+            is_over: Cell::new(false),
+            env,
+            config,
+        };
         if by == By::Cookie && !browser::is_own(&asked_headers(request)?.sent(), &config.edge.url) {
             asking.record_foreign(segments).await;
             return Err(foreign());
@@ -96,7 +108,7 @@ impl<'a> Asking<'a> {
     /// Whoever asks, as the reader of a page. What they may do is known once their project is.
     pub(crate) fn reader(&self) -> Reader<'_> {
         Reader {
-            name: self.person().map(|person| person.username.as_str()),
+            name: self.person().filter(|_| !self.is_over.get()).map(|person| person.username.as_str()),
             may_sign_in: self.config.gitlab.application.is_some(),
             path: browser::landing(&self.path),
             may: self.acts.get().map_or(&[], Vec::as_slice),
@@ -231,8 +243,11 @@ impl<'a> Asking<'a> {
     /// What a person with a browser is offered to do. It is judged again when they do it.
     async fn learn_acts(&self, project: &Project) {
         let Some(person) = self.person().filter(|_| self.by == By::Cookie && self.is_page()) else { return };
-        // Whoever cannot be looked up now reads all the same.
-        let Ok(level) = level(self.env, self.config, person, project.id, ROLE_AGE_MAX).await else { return };
+        let level = match level(self.env, self.config, person, project.id, ROLE_AGE_MAX).await {
+            Ok(level) => level,
+            // Whoever cannot be looked up now reads all the same.
+            Err(problem) => return self.is_over.set(problem.status == 401),
+        };
         let may = |act: &Act| may(right_of(*act), self.caller.as_ref(), project, level, self.config).is_ok();
         let acts = [Act::Hold, Act::Lift, Act::Extend, Act::Close].into_iter().filter(may).collect();
         // Of two lookups of one request, the first one stays: both say the same.

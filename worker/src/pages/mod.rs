@@ -40,7 +40,9 @@ fn html(status: u16, markup: &str) -> Answer {
 /// A problem as a page, for those who asked for a page.
 pub(crate) fn problem(problem: &Problem, reader: &page::Reader<'_>) -> Answer {
     let markup = match problem.status {
-        401 | 403 => page::unauthorised(&problem.detail, reader),
+        401 => page::unauthorised(&problem.detail, reader),
+        // Signing in is not what is missing.
+        403 => page::unauthorised(&problem.detail, &page::Reader { may_sign_in: false, ..*reader }),
         404 => page::not_found(&problem.detail, reader),
         _ => page::error(
             &slipway_core::api::ProblemDetails {
