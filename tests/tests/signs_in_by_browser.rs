@@ -324,6 +324,7 @@ fn first_sign_in(world: &World, browser: &mut Browser<'_>) -> Vec<String> {
     let page = browser.get(RELEASE);
     assert!(page.status == 200 && page.body.contains("Signed in as <b>dev</b>"), "{} {}", page.status, page.body);
     assert!(!page.body.contains("/close\""), "what they may not do is not offered");
+    assert!(browser.get("/help/states").body.contains("Signed in as <b>dev</b>"));
     let proofs = [
         signing.as_str(),
         session.as_str(),

@@ -83,7 +83,12 @@ impl<'a> Asking<'a> {
         config: &'a Config,
     ) -> Result<Self, Problem> {
         let method = request.method().to_string();
-        let shown = if right == Right::Open { None } else { shown(request, env, config)? };
+        let shown = match (right, segments) {
+            // Anybody reads these, and whoever has signed in sees that they have.
+            (Right::Open, ["help", ..]) => kept(request, env, config)?.map(|person| (Caller::Person(person), By::Cookie)),
+            (Right::Open, _) => None,
+            _ => shown(request, env, config)?,
+        };
         let by = shown.as_ref().map_or(By::Bearer, |(_, by)| *by);
         let caller = shown.map(|(caller, _)| caller);
         let act = format!("{method} {}", segments.last().copied().unwrap_or("/"));
