@@ -7,6 +7,7 @@
 
 pub mod filter;
 mod install;
+pub mod outward;
 pub mod page;
 pub mod section;
 pub mod state;

@@ -2,11 +2,13 @@
 
 mod help;
 mod overview;
+pub mod public;
 mod reader;
 mod release;
 
 pub use help::help_states;
 pub use overview::{projects, releases};
+pub use public::line;
 pub use reader::{Act, Reader};
 pub use release::{release, shown_words};
 

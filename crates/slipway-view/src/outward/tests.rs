@@ -1,0 +1,2 @@
+//! What is not public changes no byte of any answer.
+
