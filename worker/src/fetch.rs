@@ -30,7 +30,7 @@ use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, RetentionPart, ToProject, tell};
 use crate::{
-    backup, carry, clock, command, copy, counters, gates, log, metrics, pages, readiness, session, settings, signing,
+    backup, carry, clock, command, copy, counters, gates, log, metrics, outside, pages, readiness, session, settings, signing,
     stop, strangers, webhook,
 };
 
@@ -97,6 +97,9 @@ async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -
     let config = config.as_ref();
     let asking = Asking::of(&request, right, &segments, env, config)?;
     *job.borrow_mut() = asking.work();
+    if let Some(answer) = outside::answer(&request, env, config, &asking, &segments).await {
+        return answer;
+    }
     // `HEAD` is `GET`, and loses its body on the way out.
     let method = if method == "HEAD" { Method::Get } else { request.method() };
     match (method, segments.as_slice()) {
@@ -397,7 +400,7 @@ pub(crate) fn read(project: &Project, version: &str) -> std::result::Result<ToPr
 }
 
 /// What an address says after its `?`.
-fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Problem> {
+pub(crate) fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Problem> {
     Ok(request.url()?.query_pairs().into_owned().collect())
 }
 

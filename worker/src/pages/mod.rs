@@ -1,16 +1,20 @@
 //! What people see: the pages, and the files that keep them live.
 
+mod lines;
 mod overview;
 mod release;
 
 use slipway_view::page;
 use worker::{Env, Headers, Request, Response};
 
-use crate::answer::{Answer, Problem};
+use crate::answer::{Answer, Problem, VARY};
 use crate::caller::Asking;
 
 /// Answers to `GET` of a page.
 pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, segments: &[&str]) -> Answer {
+    if let Some(answer) = lines::answer(request, env, asking, segments).await {
+        return answer;
+    }
     match segments {
         [] => overview::projects(env, asking).await,
         ["help", "states"] => html(200, &page::help_states(&asking.reader()).into_string()),
@@ -21,16 +25,23 @@ pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, se
 }
 
 fn html(status: u16, markup: &str) -> Answer {
+    let headers = headers(page::CACHE_CONTROL)?;
+    Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
+}
+
+/// The headers that every page is sent with. Who may keep it depends on who sees it.
+pub(crate) fn headers(cache_control: &str) -> Result<Headers, Problem> {
     let headers = Headers::new();
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", page::CONTENT_SECURITY_POLICY),
         ("referrer-policy", "no-referrer"),
-        ("cache-control", page::CACHE_CONTROL),
+        ("cache-control", cache_control),
+        ("vary", VARY),
     ] {
         headers.set(name, value)?;
     }
-    Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
+    Ok(headers)
 }
 
 /// A problem as a page, for those who asked for a page.

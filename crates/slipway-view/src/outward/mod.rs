@@ -266,7 +266,8 @@ impl Outward {
         Self { kind: "text/html; charset=utf-8", lives_s: PAGE_SECONDS, body: markup.into_string() }
     }
 
-    fn text(body: String) -> Self {
+    /// Lines of text.
+    pub fn text(body: String) -> Self {
         Self { kind: "text/plain; charset=utf-8", lives_s: PAGE_SECONDS, body }
     }
 

@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 
 use slipway_core::api::{Project, PublicPackage, PublicRelease, PublicSummary, Release, ReleaseSummary, TargetHistory};
+use slipway_core::release::Version;
 
 use crate::text::{Moment, visible};
 
 /// The projects, one a line, each with its newest versions.
-pub fn plain_projects<'a>(projects: impl Iterator<Item = (&'a Project, Vec<String>)>) -> String {
-    projects.map(|(project, newest)| format!("{}  {}\n", visible(&project.name), visible(&newest.join(" ")))).collect()
+pub fn plain_projects(projects: &[(Project, Vec<String>)]) -> String {
+    let rows: Vec<Vec<String>> =
+        projects.iter().map(|(project, newest)| vec![visible(&project.name), visible(&newest.join(" "))]).collect();
+    table(&rows)
 }
 
 /// The releases of a project: a verdict a line.
@@ -35,9 +38,9 @@ pub fn plain_release(release: &Release) -> String {
 }
 
 /// A target: how far it is, why, and what was tried for it.
-pub fn plain_target(release: &Release, history: &TargetHistory) -> String {
+pub fn plain_target(project: &str, version: &Version, history: &TargetHistory) -> String {
     let target = &history.target;
-    let name = format!("{} {} {} for {}", visible(&release.project.name), release.version, history.key, target.name());
+    let name = format!("{project} {version} {} for {}", history.key, target.name());
     let mut text = format!("{}: {} since {}\n", visible(&name), target.state.words(), minute(&target.since));
     if let Some(problem) = &target.problem {
         // Writing to a `String` cannot fail.
