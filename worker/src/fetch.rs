@@ -30,8 +30,8 @@ use crate::answer::{Answer, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, RetentionPart, ToProject, tell};
 use crate::{
-    backup, carry, clock, command, copy, counters, gates, log, metrics, outside, pages, readiness, session, settings, signing,
-    stop, strangers, webhook,
+    backup, carry, clock, command, copy, counters, gates, log, metrics, outside, pages, readiness, session, settings,
+    signing, stop, strangers, webhook,
 };
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.

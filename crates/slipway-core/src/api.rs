@@ -9,9 +9,7 @@ pub use pages::{
     Activity, ActivityRow, Against, AgainstRow, Depends, DeploymentRow, Deployments, FileFact, Glance, GlanceRelease,
     GlanceTarget, Source, Standing, StandingProject,
 };
-pub use public::{
-    PublicFile, PublicPackage, PublicProject, PublicRelease, PublicState, PublicSummary, PublicTarget,
-};
+pub use public::{PublicFile, PublicPackage, PublicProject, PublicRelease, PublicState, PublicSummary, PublicTarget};
 
 use std::borrow::Cow;
 

@@ -116,7 +116,10 @@ fn in_full(word: &str) -> String {
 fn is_called(target: &str, name: &str) -> bool {
     let Some((os, version)) = target.split_once('/') else { return false };
     let is_codename = version.starts_with(|letter: char| letter.is_ascii_alphabetic());
-    target == name || in_full(name) == target || name.strip_prefix(os) == Some(version) || (is_codename && version == name)
+    target == name
+        || in_full(name) == target
+        || name.strip_prefix(os) == Some(version)
+        || (is_codename && version == name)
 }
 
 /// The answer, as JSON writes it.

@@ -81,7 +81,9 @@ fn public_target(target: &Target) -> Option<PublicTarget> {
 /// how one is installed.
 pub fn as_read(package: &PublicPackage) -> Option<Package> {
     let file = match (&package.file.filename, package.targets.first()) {
-        (Some(filename), _) => json!({ "filename": filename, "digest": package.file.digest, "size": package.file.size }),
+        (Some(filename), _) => {
+            json!({ "filename": filename, "digest": package.file.digest, "size": package.file.size })
+        }
         (None, Some(target)) => {
             let image = format!("{}/{}", registry_name(&target.public.url), target.public.repository);
             json!({ "image": image, "digest": package.file.digest, "size": package.file.size })

@@ -266,12 +266,7 @@ pub fn may(
 }
 
 /// How much of a project a caller sees. `None`: nothing at all.
-pub fn sight(
-    caller: Option<&Caller>,
-    project: &Project,
-    level: Option<AccessLevel>,
-    config: &Config,
-) -> Option<Sight> {
+pub fn sight(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, config: &Config) -> Option<Sight> {
     if reads(caller, project, level, config) {
         Some(Sight::Whole)
     } else if config.edge.reading == Reading::Public {

@@ -71,7 +71,8 @@ fn write(
 ) -> Outward {
     entries.sort_by(|one, other| other.updated.cmp(&one.updated).then_with(|| one.id.cmp(&other.id)));
     let updated = entries.first().map_or("", |entry| entry.updated.as_str());
-    let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n");
+    let mut text =
+        String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n");
     // Writing to a `String` cannot fail.
     let _ = writeln!(
         text,

@@ -285,13 +285,7 @@ impl Outward {
 
 /// The answer to a question about a project, from what is public of it. `None`: there is nothing, as far as anybody sees.
 /// `edge` is Slipway's own address.
-pub fn answer(
-    project: &str,
-    question: &Question,
-    known: &Known,
-    edge: &str,
-    reader: &Reader<'_>,
-) -> Option<Outward> {
+pub fn answer(project: &str, question: &Question, known: &Known, edge: &str, reader: &Reader<'_>) -> Option<Outward> {
     match (question, known) {
         (Question::Releases(form), Known::Releases(releases)) if !releases.is_empty() => Some(match form {
             Form::Html => Outward::html(public::releases(project, releases, reader)),

@@ -186,12 +186,13 @@ fn table(release: &PublicRelease) -> Markup {
 
 fn facts(package: &PublicPackage, target: &PublicTarget) -> Markup {
     let read = as_read(package);
-    let offered = read.as_ref().and_then(|package| Some((package, package.targets.first()?))).and_then(|(package, of)| {
-        match of.tag {
+    let offered =
+        read.as_ref().and_then(|package| Some((package, package.targets.first()?))).and_then(|(package, of)| match of
+            .tag
+        {
             Some(_) => Some(("Pull", install::pull(package, of)?)),
             None => Some(("Install", install::apt(package, of)?)),
-        }
-    });
+        });
     html! {
         p { (chip(target.state.state())) " since " (time(&target.since)) }
         dl.facts {
