@@ -29,6 +29,7 @@ mod hints;
 mod images;
 mod measured;
 mod notices;
+mod public;
 mod retention;
 mod stop;
 mod turns;

@@ -1,6 +1,7 @@
 //! Prints a page, to look at without a server: `cargo run -p slipway-view --example page -- release > page.html`.
 
 mod overview;
+mod public;
 mod release;
 
 use std::io::Write as _;
@@ -44,11 +45,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             },
             &reader,
         ),
-        other => {
-            return Err(
-                format!("no page `{other}`: release, calm, empty, json, releases, projects, states, error").into()
-            );
-        }
+        other => match public::page(other, &release, &reader) {
+            Some(page) => page,
+            None => {
+                return Err(format!(
+                    "no page `{other}`: release, calm, empty, json, releases, projects, states, error, public, public-target, \
+                     public-releases, public-projects, line"
+                )
+                .into());
+            }
+        },
     };
     writeln!(std::io::stdout(), "{}", html.into_string())?;
     Ok(())

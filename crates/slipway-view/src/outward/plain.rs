@@ -16,7 +16,7 @@ pub fn plain_projects(projects: &[(Project, Vec<String>)]) -> String {
 
 /// The releases of a project: a verdict a line.
 pub fn plain_releases(releases: &[ReleaseSummary]) -> String {
-    releases.iter().map(|release| format!("{}\n", visible(&release.verdict))).collect()
+    table(&releases.iter().map(|release| vec![visible(&release.verdict)]).collect::<Vec<_>>())
 }
 
 /// A release: its verdict, then a line for each target.
@@ -61,7 +61,7 @@ pub fn plain_target(project: &str, version: &Version, history: &TargetHistory) -
 
 /// Releases of which something is public.
 pub(super) fn summaries(releases: &[PublicSummary]) -> String {
-    releases.iter().map(|release| format!("{}\n", visible(&release.verdict))).collect()
+    table(&releases.iter().map(|release| vec![visible(&release.verdict)]).collect::<Vec<_>>())
 }
 
 /// What is public of a release.

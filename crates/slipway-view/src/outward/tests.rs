@@ -403,3 +403,58 @@ fn accept_says_which_form_is_wanted() {
         assert_eq!(Form::of(accept, offered), form, "{accept}");
     }
 }
+
+#[test]
+fn no_text_of_what_is_public_becomes_markup_or_hides() {
+    let text = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u{202e}]]>&amp;";
+    let release: PublicRelease = serde_json::from_value(json!({
+        "project": {"name": text}, "version": "1.2.0", "verdict": text, "at": text, "packages": [{
+            "key": "ee", "kind": "deb", "architecture": text,
+            "file": {"filename": text, "digest": format!("sha256:{}", "ab".repeat(32)), "size": 1},
+            "targets": [{"distro": text, "state": "released", "since": text, "attestation": text,
+                         "public": {"url": text, "repository": text}}],
+        }],
+    }))
+    .expect("what is public");
+    let package = sight::target(&release, &"ee".parse().expect("a key"), text).expect("the target");
+    let (reader, releases) = (Reader::default(), [summary(&release)]);
+    let what = What::Word(text.to_owned());
+    let line = Line { released: true, state: None, since: Some(text.to_owned()), url: Some(text.to_owned()) };
+    let answered =
+        |question: Question, known: &Known| answer(text, &question, known, EDGE, &reader).expect("an answer").body;
+    let one = Known::Release(Some(release.clone()));
+    let target = Some(("ee".parse().expect("a key"), text.to_owned()));
+    for page in [
+        public::release(&release, &reader).into_string(),
+        public::target(&release, &package, &reader).into_string(),
+        public::releases(text, &releases, &reader).into_string(),
+        public::projects(&[(release.project.clone(), releases.to_vec())], &reader).into_string(),
+        page::line(text, &release.version, &what, &line, &reader).into_string(),
+        answered(Question::Badge { version: None, target: None }, &Known::Releases(releases.to_vec())),
+        answered(Question::Badge { version: Some(release.version.clone()), target }, &one),
+        answered(Question::Feed { version: None }, &Known::Releases(releases.to_vec())),
+        answered(Question::Feed { version: Some(release.version.clone()) }, &one),
+    ] {
+        assert!(!page.contains("<script>") && !page.contains("<img") && !page.contains("]]>&amp;<"), "{page}");
+        assert!(!page.contains('\u{202e}'), "{page}");
+        assert!(!page.contains("href=\"\"'"), "{page}");
+    }
+}
+
+#[test]
+fn an_entry_of_a_feed_keeps_its_id_whatever_happens_to_others() {
+    let mut chance = Chance(3);
+    let mut one = release(&PUBLIC_STATES, &mut chance);
+    one["packages"] = json!([package("ee-amd64", &PUBLIC_STATES, &mut chance)]);
+    let ids = |release: &Value| {
+        let (_, feed) = ask("api/v1/projects/tug/releases/1.2.0/feed.atom", "", &[seen(release)]).expect("a feed");
+        let ids = feed.body.split("<id>").skip(2).filter_map(|rest| rest.split("</id>").next());
+        ids.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = ids(&one);
+    assert!(!before.is_empty());
+    assert!(before.iter().all(|id| id.starts_with("tag:slipway.example.com,2026:tug/1.2.0/")), "{before:?}");
+    let mut more = one.clone();
+    more["packages"].as_array_mut().expect("packages").push(package("tools", &PUBLIC_STATES, &mut chance));
+    assert!(ids(&more).is_superset(&before));
+}
