@@ -253,22 +253,28 @@ fn what_members_do_changes_no_byte_of_what_everybody_sees() {
 /// A cache that many share, as RFC 9111 has it: what is `public` and fresh is given again to whoever asks with the same of
 /// everything that `Vary` names.
 #[derive(Default)]
-struct SharedCache(Vec<(String, Vec<(String, Option<String>)>, Answer)>);
+struct SharedCache(Vec<Kept>);
+
+/// An answer, by its address and by what `Vary` named of the request.
+struct Kept {
+    path: String,
+    vary: Vec<(String, Option<String>)>,
+    answer: Answer,
+}
 
 impl SharedCache {
     fn get(&mut self, world: &World, path: &str, headers: &[(&str, &str)]) -> Answer {
         let own = |name: &str| headers.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned());
-        let kept =
-            self.0.iter().find(|(of, vary, _)| of == path && vary.iter().all(|(name, value)| own(name) == *value));
-        if let Some((_, _, answer)) = kept {
-            return answer.clone();
+        let is_kept = |kept: &&Kept| kept.path == path && kept.vary.iter().all(|(name, value)| own(name) == *value);
+        if let Some(kept) = self.0.iter().find(is_kept) {
+            return kept.answer.clone();
         }
         let (answer, of) = send_for_headers("GET", &world.edge(path), headers, "");
         if of.get("cache-control").is_some_and(|control| control.starts_with("public")) {
             let vary = of.get("vary").map(String::as_str).unwrap_or_default().to_lowercase();
             let names = vary.split(',').map(|name| name.trim().to_owned());
             let vary = names.map(|name| (name.clone(), own(&name))).collect();
-            self.0.push((path.to_owned(), vary, answer.clone()));
+            self.0.push(Kept { path: path.to_owned(), vary, answer: answer.clone() });
         }
         answer
     }

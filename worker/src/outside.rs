@@ -155,9 +155,9 @@ async fn projects(
     }
     let is_other = |project: &&Project| whole.iter().all(|known| known.id != project.id);
     let others: Vec<&Project> = config.projects.iter().filter(is_other).collect();
-    let released = join_all(others.iter().map(|project| public(env, project))).await;
+    let looked_up = join_all(others.iter().map(|project| public(env, project))).await;
     let mut outside = Vec::new();
-    for (project, releases) in others.into_iter().zip(released) {
+    for (project, releases) in others.into_iter().zip(looked_up) {
         let releases = releases?;
         if !releases.is_empty() {
             outside.push((PublicProject { name: project.name.to_string() }, releases));

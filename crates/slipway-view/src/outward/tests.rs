@@ -15,7 +15,7 @@ const TEXT: &str = "text/plain";
 const CANARY: &str = "canary";
 const RELEASES: u64 = 3_000;
 
-/// SplitMix64: one number leads to the next, and a run can be had again.
+/// `SplitMix64`: one number leads to the next, and a run can be had again.
 struct Chance(u64);
 
 impl Chance {
@@ -331,7 +331,8 @@ fn what_is_only_staged_is_answered_as_what_nobody_has_thought_of() {
         let public = seen(&some);
         for accept in [HTML, TEXT] {
             for name in DISTROS.iter().chain(&TAGS) {
-                let of = |key: &str| ask(&format!("p/tug/r/1.2.0/t/{key}/{name}"), accept, &[public.clone()]);
+                let of =
+                    |key: &str| ask(&format!("p/tug/r/1.2.0/t/{key}/{name}"), accept, std::slice::from_ref(&public));
                 assert_eq!(of("tools"), of("invented"), "release {number}, {name}");
                 assert_eq!(of("tools"), Err("such page"));
             }
