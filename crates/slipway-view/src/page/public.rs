@@ -61,7 +61,7 @@ pub fn releases(project: &str, releases: &[PublicSummary], reader: &Reader<'_>) 
             @for release in releases {
                 li.card.done {
                     h2 { a href=(path(project, &release.version)) { (release.version) } }
-                    (time(&release.at))
+                    (day(&release.at))
                     p { (section::prose(&release.verdict)) }
                 }
             }
@@ -243,6 +243,16 @@ fn target_path(release: &PublicRelease, package: &PublicPackage, target: &Public
     let name = target.name();
     let name: Vec<String> = name.trim_start_matches(':').split('/').map(segment).collect();
     format!("{}/t/{}/{}", path(&release.project.name, &release.version), segment(package.key.as_str()), name.join("/"))
+}
+
+/// A time in as many words as a list has room for.
+fn day(text: &str) -> Markup {
+    html! {
+        @match Moment::parse(text) {
+            Some(moment) => time datetime=(moment.machine()) { (moment.day()) },
+            None => (visible(text)),
+        }
+    }
 }
 
 fn time(text: &str) -> Markup {
