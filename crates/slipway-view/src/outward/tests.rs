@@ -384,6 +384,26 @@ fn a_line_says_exactly_what_scripts_look_for() {
 }
 
 #[test]
+fn a_release_is_lines_of_text_in_columns_for_a_terminal() {
+    let package = |key: &str, target: &str, minute: u32| {
+        json!({
+            "key": key, "kind": "deb", "file": {"filename": "tug_1.2.0_amd64.deb", "digest": format!("sha256:{}", "ab".repeat(32)), "size": 1},
+            "targets": [{"distro": target, "state": "released", "since": format!("2026-11-23T09:{minute}:07.123Z"),
+                         "public": {"url": "https://packages.example", "repository": "harbour/stable"}}],
+        })
+    };
+    let packages = [package("tug-jammy-amd64", "ubuntu/jammy", 41), package("tug-noble-amd64", "ubuntu/noble", 43)];
+    let release: PublicRelease = serde_json::from_value(json!({
+        "project": {"name": "tug"}, "version": "1.2.0", "verdict": "tug 1.2.0: 2 packages are public.", "at": "", "packages": packages,
+    }))
+    .expect("what is public");
+    let said = "tug 1.2.0: 2 packages are public.\n\
+                tug-jammy-amd64  ubuntu/jammy  Released  2026-11-23 09:41 UTC\n\
+                tug-noble-amd64  ubuntu/noble  Released  2026-11-23 09:43 UTC\n";
+    assert_eq!(ask("p/tug/r/1.2.0", TEXT, &[Some(release)]).expect("an answer").1.body, said);
+}
+
+#[test]
 fn accept_says_which_form_is_wanted() {
     use Form::{Html, Json, Text};
     for (accept, offered, form) in [
