@@ -3,12 +3,17 @@
 //! What is not public is answered as what is not there: with the same words, after one and the same lookup. The words are
 //! made in [`slipway_view::outward`], from what is public alone.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 use slipway_core::access::Right;
 use slipway_core::api::{PublicProject, PublicRelease, PublicSummary, Release};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::release::{Key, Version};
+use slipway_core::time::Timestamp;
 use slipway_core::{query, sight};
 use slipway_view::outward::{self, Form, Known, Outward, Question};
 use worker::{Env, Headers, Request, Response};
@@ -17,7 +22,20 @@ use crate::answer::{Answer, PRIVATE, Problem, VARY, json};
 use crate::caller::{Asking, Outside, Seen};
 use crate::fetch::{pairs, shown};
 use crate::message::{self, ToProject, tell};
-use crate::pages;
+use crate::{clock, pages};
+
+/// How long what was looked up is told again. On the day of a release many ask at once, and the record that they ask has a
+/// release to make.
+const KEPT_FOR: Duration = Duration::from_secs(5);
+/// How much is kept of it. Beyond that all is forgotten: asking again is cheap.
+const KEPT_MAX: usize = 200;
+
+/// What was looked up, by project and version, and when. There being nothing is kept like everything else.
+type Kept = BTreeMap<(u64, Option<Version>), (Timestamp, Known)>;
+
+thread_local! {
+    static KEPT: RefCell<Kept> = const { RefCell::new(BTreeMap::new()) };
+}
 
 /// The answer. `None` when whoever asks sees all of it, or it is another kind of route.
 pub(crate) async fn answer(
@@ -71,8 +89,27 @@ async fn glance(
 
 /// What is public of what was asked about. Of a name that is none, as much is looked up, and nothing of it is told.
 async fn look_up(env: &Env, outside: Outside<'_>, question: &Question) -> Result<Known, Problem> {
-    let looked_up = match (outside.asked, question.version()) {
-        (Some(project), Some(version)) => {
+    let known = match outside.asked {
+        Some(project) => kept(env, project, question.version()).await?,
+        None => Known::Releases(Vec::new()),
+    };
+    Ok(match (outside.named, question.version()) {
+        (Some(_), _) => known,
+        (None, Some(_)) => Known::Release(None),
+        (None, None) => Known::Releases(Vec::new()),
+    })
+}
+
+/// What is public of a release, or of which releases something is, as it was in the last seconds.
+async fn kept(env: &Env, project: &Project, version: Option<&Version>) -> Result<Known, Problem> {
+    let (of, now) = ((project.id, version.cloned()), clock::now());
+    let is_fresh = |at: &Timestamp| *at <= now && now.since(*at) < KEPT_FOR;
+    let known = KEPT.with_borrow(|kept| kept.get(&of).filter(|(at, _)| is_fresh(at)).map(|(_, known)| known.clone()));
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let known = match version {
+        Some(version) => {
             let asked = ToProject::Release {
                 project_id: project.id,
                 version: version.clone(),
@@ -83,15 +120,15 @@ async fn look_up(env: &Env, outside: Outside<'_>, question: &Question) -> Result
             let release: Option<Release> = ask(env, project, &asked).await?;
             Known::Release(release.as_ref().and_then(sight::public))
         }
-        (Some(project), None) => Known::Releases(public(env, project).await?),
-        (None, Some(_)) => Known::Release(None),
-        (None, None) => Known::Releases(Vec::new()),
+        None => Known::Releases(public(env, project).await?),
     };
-    Ok(match looked_up {
-        known if outside.named.is_some() => known,
-        Known::Release(_) => Known::Release(None),
-        Known::Releases(_) => Known::Releases(Vec::new()),
-    })
+    KEPT.with_borrow_mut(|kept| {
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(of, (now, known.clone()));
+    });
+    Ok(known)
 }
 
 async fn public(env: &Env, project: &Project) -> Result<Vec<PublicSummary>, Problem> {
