@@ -462,6 +462,65 @@ fn no_text_of_what_is_public_becomes_markup_or_hides() {
     }
 }
 
+/// The texts of an XML document, by the names of the elements around them. Panics where it is none.
+fn texts(xml: &str) -> Vec<(String, String)> {
+    use quick_xml::events::Event;
+    let mut reader = quick_xml::Reader::from_str(xml);
+    let (mut open, mut found): (Vec<String>, Vec<(String, String)>) = (Vec::new(), Vec::new());
+    loop {
+        match reader.read_event().unwrap_or_else(|error| panic!("{error} in {xml}")) {
+            Event::Start(start) => {
+                assert!(start.attributes().all(|attribute| attribute.is_ok()), "{xml}");
+                open.push(start.name().as_ref().to_owned());
+                found.push((open.join("/"), String::new()));
+            }
+            Event::End(_) => drop(open.pop()),
+            Event::Text(text) => {
+                if let Some((path, own)) = found.last_mut().filter(|_| !open.is_empty())
+                    && *path == open.join("/")
+                {
+                    own.push_str(&text.xml10_content());
+                }
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    assert!(open.is_empty(), "{open:?} in {xml}");
+    found
+}
+
+#[test]
+fn feeds_and_badges_are_whole_documents_whatever_is_in_them() {
+    let mut chance = Chance(5);
+    for number in 0..200 {
+        let releases = [seen(&release(&PUBLIC_STATES, &mut chance))];
+        for path in
+            ["releases/1.2.0/feed.atom", "feed.atom", "badge.svg", "releases/1.2.0/badge.svg?target=ee-amd64/el/9"]
+        {
+            let Ok((_, answer)) = ask(&format!("api/v1/projects/tug/{path}"), "", &releases) else { continue };
+            let texts = texts(&answer.body);
+            if answer.kind == "image/svg+xml" {
+                assert_eq!(texts.first().map(|(path, _)| path.as_str()), Some("svg"));
+                continue;
+            }
+            // What RFC 4287 asks of a feed and of an entry, each once.
+            let count =
+                |name: &str| texts.iter().filter(|(path, text)| path == name && !text.trim().is_empty()).count();
+            let entries = texts.iter().filter(|(path, _)| path == "feed/entry").count();
+            assert_eq!(
+                [count("feed/id"), count("feed/title"), count("feed/updated"), count("feed/author/name")],
+                [1; 4]
+            );
+            let of_entries = [count("feed/entry/id"), count("feed/entry/title"), count("feed/entry/updated")];
+            assert_eq!(of_entries, [entries; 3], "{number}: {}", answer.body);
+            let ids: std::collections::BTreeSet<&String> =
+                texts.iter().filter(|(path, _)| path.ends_with("/id")).map(|(_, id)| id).collect();
+            assert_eq!(ids.len(), entries + 1, "{number}: no two are called alike: {}", answer.body);
+        }
+    }
+}
+
 #[test]
 fn an_entry_of_a_feed_keeps_its_id_whatever_happens_to_others() {
     let mut chance = Chance(3);
