@@ -13,7 +13,7 @@ use web_sys::{CloseEvent, Document, Element, EventTarget, HtmlInputElement, Wind
 
 use crate::announce::{self, Changes};
 use crate::connection::{Answer, Event};
-use crate::document::{all, flag, show, take, write, write_ages};
+use crate::document::{all, flag, show, take, take_head, write, write_ages};
 use crate::host;
 use crate::live::Live;
 use crate::panel::Panel;
@@ -181,6 +181,7 @@ impl App {
         if self.refresh.on(event, now()) {
             let address = self.window.location().href().unwrap_or_default();
             host::ask(&address, "text/html", "", &self.on_page);
+            self.look_again();
         }
     }
 
@@ -188,7 +189,10 @@ impl App {
     fn page_came(&mut self, answer: &JsValue) {
         if let (200, Some(page)) = (status(answer), text(answer).and_then(|html| host::parse(&html))) {
             take(&self.document, &page);
-            self.ages_at = 0;
+            // Those of a release are newer here than on a page that was on its way.
+            if self.live.is_none() {
+                take_head(&self.document, &page);
+            }
         }
         self.on_refresh(refresh::Event::Answered(judged(status(answer))));
     }
@@ -251,7 +255,7 @@ impl App {
         }
         if self.ages_at <= now {
             self.ages_at = now + AGES_EVERY_MS;
-            write_ages(&self.document, i64::try_from(now / 1_000).unwrap_or_default());
+            write_ages(&self.document);
         }
         let said = (!self.changes.is_empty()).then_some(self.said_at + announce::EVERY_MS);
         let ages = (!self.document.hidden()).then_some(self.ages_at);

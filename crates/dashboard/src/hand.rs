@@ -8,7 +8,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{Element, HtmlElement, HtmlInputElement, KeyboardEvent, MouseEvent};
 
 use crate::app::{App, now, target};
-use crate::document::{all, go_to, show, write};
+use crate::document::{all, count, go_to, show, write};
 use crate::host;
 use crate::keys::{Key, Pressed, meaning};
 
@@ -64,18 +64,20 @@ impl App {
 
     pub(crate) fn show_filtered(&self) {
         let Some(live) = &self.live else { return };
-        let rows = all(&self.document, ".target");
-        let mut shown = 0;
-        for row in &rows {
+        for row in all(&self.document, ".target") {
             let state = row.get_attribute("data-state").and_then(|code| code.parse().ok());
             let find = row.get_attribute("data-find").unwrap_or_default();
-            let is_shown = state.is_none_or(|state| live.filter.shows(state, &find));
-            show(row, is_shown);
-            shown += usize::from(is_shown);
+            show(&row, state.is_none_or(|state| live.filter.shows(state, &find)));
         }
-        write(&self.document, "shown", &shown_words(shown, rows.len()));
+        self.say_shown();
+    }
+
+    /// Says how many targets there are to see.
+    pub(crate) fn say_shown(&self) {
+        let all_targets = count(&self.document, ".target");
+        write(&self.document, "shown", &shown_words(count(&self.document, ".target:not([hidden])"), all_targets));
         for filters in all(&self.document, ".filters") {
-            show(&filters, !rows.is_empty());
+            show(&filters, all_targets > 0);
         }
     }
 
@@ -96,11 +98,6 @@ impl App {
         self.document.get_element_by_id("filter-words")?.dyn_into().ok()
     }
 
-    /// Everything again, with what is open beside it.
-    fn unfiltered(&self) -> Filter {
-        self.live.as_ref().map(|live| live.filter.pressed("")).unwrap_or_default()
-    }
-
     pub(crate) fn click(&mut self, event: &JsValue) {
         let (Some(event), Some(element)) = (event.dyn_ref::<MouseEvent>(), target(event)) else { return };
         let pressed = |selector: &str| element.closest(selector).ok().flatten();
@@ -108,12 +105,13 @@ impl App {
             return self.toggle_pause();
         }
         if pressed("#panel-close").is_some() {
-            return self.select(None);
+            self.close_panel();
+            return;
         }
         if let Some(button) = pressed("[data-copy]") {
             return self.copy(&button);
         }
-        if self.is_stale() && pressed(".act").is_some() {
+        if self.is_stale() && pressed(".act, .plays a").is_some() {
             event.prevent_default();
             return self.say("Not while the page is old: what it offers may not be so any more.");
         }
@@ -135,14 +133,8 @@ impl App {
             return;
         }
         let Some(link) = pressed("a[href]").and_then(|link| link.get_attribute("href")) else { return };
-        if let Some(selected) = link.strip_prefix(&live.path).and_then(|rest| rest.strip_prefix("/t/")) {
+        if self.open_target(&link) {
             event.prevent_default();
-            self.select(Some(decoded(selected)));
-        } else if let Some(id) = link.strip_prefix('#')
-            && self.document.get_element_by_id(id).is_some_and(|element| element.has_attribute("hidden"))
-        {
-            // A link to a row that the filter hides would lead nowhere.
-            self.choose(self.unfiltered());
         }
     }
 
@@ -181,13 +173,17 @@ impl App {
         match key {
             Key::Filter => self.write_into("#filter-words"),
             Key::Search => self.write_into("form[action=\"/search\"] input"),
+            Key::Help if self.live.is_some() => {
+                self.open_panel(Some("/help/keys".to_owned()));
+                true
+            }
             Key::Help => self.leave("/help/keys"),
             Key::Move(columns, rows) => self.move_by(place, columns, rows),
             Key::Open => place.is_some_and(|place| self.open_place(&place)),
-            Key::Close => {
-                let is_open = self.live.as_ref().is_some_and(|live| live.filter.selected.is_some());
-                self.select(None);
-                is_open
+            Key::Close => self.close_panel(),
+            Key::Leave => {
+                let field = self.document.active_element().and_then(|field| field.dyn_into::<HtmlElement>().ok());
+                field.is_some_and(|field| field.blur().is_ok())
             }
             Key::Need { is_next } => self.go_to_need(is_next),
             Key::Exceptions => {
@@ -235,16 +231,12 @@ impl App {
 
     /// The row or cell that has the focus, or that what has it is in.
     fn place(&self) -> Option<Element> {
-        self.document
-            .active_element()?
-            .closest("#packages td, #packages th, #packages tr, #images td, #images tr")
-            .ok()?
+        self.document.active_element()?.closest("#packages td, #packages th, #packages tr").ok()?
     }
 
     /// Goes to the cell or the row beside.
     fn move_by(&self, place: Option<Element>, columns: i32, rows: i32) -> bool {
-        let all_rows: Vec<Element> =
-            all(&self.document, "#packages tbody tr:not([hidden]), #images tbody tr:not([hidden])");
+        let all_rows: Vec<Element> = all(&self.document, "#packages tbody tr:not([hidden])");
         let row = place.as_ref().and_then(|place| place.closest("tr").ok().flatten());
         let at = row.as_ref().and_then(|row| all_rows.iter().position(|one| one == row));
         let Some(at) = at else { return all_rows.first().is_some_and(|row| enter(row, 0)) };
@@ -275,13 +267,20 @@ impl App {
     }
 
     /// Opens what a row or a cell leads to.
-    fn open_place(&self, place: &Element) -> bool {
+    fn open_place(&mut self, place: &Element) -> bool {
         // A link that has the focus opens by itself.
         if self.document.active_element().is_none_or(|active| active.tag_name() != "TR") {
             return false;
         }
-        let Some(link) = link_in(place).and_then(|link| link.dyn_into::<HtmlElement>().ok()) else { return false };
-        link.click();
+        let Some(link) = link_in(place).and_then(|link| link.get_attribute("href")) else { return false };
+        self.open_target(&link)
+    }
+
+    /// Opens a target beside its release. Says whether the link leads to one.
+    fn open_target(&mut self, link: &str) -> bool {
+        let rest = self.live.as_ref().and_then(|live| link.strip_prefix(&live.path)?.strip_prefix("/t/"));
+        let Some(selected) = rest.map(decoded) else { return false };
+        self.select(Some(selected));
         true
     }
 

@@ -18,6 +18,8 @@ pub(crate) enum Key {
     Open,
     /// Without what was opened.
     Close,
+    /// Out of the field.
+    Leave,
     /// What needs somebody: the next, or the one before.
     Need { is_next: bool },
     /// Only what is broken, or all again.
@@ -58,7 +60,7 @@ pub(crate) fn meaning(pressed: Pressed<'_>) -> Option<Key> {
         return (pressed.with_control && !pressed.with_alt && pressed.key == "k").then_some(Key::Search);
     }
     if pressed.is_typing {
-        return None;
+        return (pressed.key == "Escape").then_some(Key::Leave);
     }
     let silent = match pressed.key {
         "Escape" => Some(Key::Close),
@@ -144,9 +146,11 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_from_those_who_type() {
-        for key in ["/", "?", "h", "n", "u", "g", "Escape", "Enter", "ArrowLeft"] {
-            assert_eq!(meaning(Pressed { key, is_typing: true, is_in_table: true, ..PLAIN }), None, "{key}");
+        let typing = Pressed { is_typing: true, is_in_table: true, ..PLAIN };
+        for key in ["/", "?", "h", "n", "u", "g", "Enter", "ArrowLeft"] {
+            assert_eq!(meaning(Pressed { key, ..typing }), None, "{key}");
         }
+        assert_eq!(meaning(Pressed { key: "Escape", ..typing }), Some(Key::Leave));
     }
 
     #[test]

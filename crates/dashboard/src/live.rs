@@ -1,6 +1,7 @@
 //! The page of a release: its socket, and the parts that are rendered here.
 
-use slipway_core::api::Release;
+use slipway_core::api::Package;
+use slipway_core::release::Key;
 use slipway_view::filter::Filter;
 use slipway_view::matrix::View;
 use slipway_view::page::icon;
@@ -11,7 +12,8 @@ use web_sys::{Document, MessageEvent, WebSocket};
 
 use crate::app::{App, judged, now, random_below_1024, status, text};
 use crate::connection::{Action, Connection, Event};
-use crate::document::{all, replace, replace_part, write_attribute};
+use crate::document::{count, replace, replace_part, write_attribute};
+use crate::known::{Changed, Known};
 use crate::{host, read, refresh};
 
 /// A release that is shown and followed.
@@ -20,7 +22,7 @@ pub(crate) struct Live {
     api: String,
     /// The release's page, as a path.
     pub(crate) path: String,
-    sequence: u64,
+    known: Known,
     pub(crate) filter: Filter,
     pub(crate) connection: Connection,
     socket: Option<WebSocket>,
@@ -30,13 +32,13 @@ impl Live {
     /// The release of a page that the edge has made at `at`. `None` for the page of something else.
     pub(crate) fn of(document: &Document, filter: Filter, at: u64) -> Option<Self> {
         let main = document.get_element_by_id("main")?;
-        let sequence = main.get_attribute("data-sequence")?.parse().ok()?;
+        let known = Known::new(main.get_attribute("data-sequence")?.parse().ok()?);
         let project = segment(&main.get_attribute("data-project")?);
         let version = segment(&main.get_attribute("data-version")?);
         Some(Self {
             api: format!("/api/v1/projects/{project}/releases/{version}"),
             path: format!("/p/{project}/r/{version}"),
-            sequence,
+            known,
             filter,
             connection: Connection::new(at),
             socket: None,
@@ -69,7 +71,7 @@ impl App {
         let Some(live) = &mut self.live else { return };
         let (Ok(protocol), Ok(host)) = (location.protocol(), location.host()) else { return };
         let scheme = if protocol == "https:" { "wss" } else { "ws" };
-        let address = format!("{scheme}://{host}{}/live?since={}", live.api, live.sequence);
+        let address = format!("{scheme}://{host}{}/live?since={}", live.api, live.known.sequence());
         // A constructor that throws (a policy, a malformed address) is a connection that failed; the deadline for opening
         // brings the next attempt.
         let Ok(socket) = WebSocket::new(&address) else { return };
@@ -101,7 +103,7 @@ impl App {
     /// Asks for the release once.
     fn poll(&self) {
         if let Some(live) = &self.live {
-            host::ask(&live.api, "application/json", &format!("\"{}\"", live.sequence), &self.on_polled);
+            host::ask(&live.api, "application/json", &format!("\"{}\"", live.known.sequence()), &self.on_polled);
         }
     }
 
@@ -113,41 +115,46 @@ impl App {
         self.on(Event::Polled(judged(status(answer))));
     }
 
-    /// Shows a release that the edge has sent.
+    /// Shows what the edge has sent.
     fn read(&mut self, text: &str) {
-        let Some(shown) = self.live.as_ref().map(|live| live.sequence) else { return };
-        match js_sys::JSON::parse(text).ok().and_then(|json| read::release(&json)) {
-            Some(release) if release.sequence > shown => self.apply(&release),
-            Some(_) => {}
+        let Some(message) = js_sys::JSON::parse(text).ok().and_then(|json| read::message(&json)) else {
             // The edge has been replaced by one that knows more.
-            None => self.on(Event::Unreadable),
+            return self.on(Event::Unreadable);
+        };
+        let Some(live) = &mut self.live else { return };
+        match live.known.take(message) {
+            Changed::Nothing => {}
+            Changed::Unknown => self.poll(),
+            Changed::All => self.show(None),
+            Changed::Packages(keys) => self.show(Some(&keys)),
         }
     }
 
-    fn apply(&mut self, release: &Release) {
-        let Some(live) = &mut self.live else { return };
-        live.sequence = release.sequence;
-        let document = self.document.clone();
+    /// Shows the release as it is known now, of its packages only these.
+    fn show(&mut self, only: Option<&[Key]>) {
+        let Some((live, release)) = self.live.as_ref().and_then(|live| Some((live, live.known.release()?))) else {
+            return;
+        };
+        let document = &self.document;
         for part in section::parts(release, &live.filter) {
-            replace_part(&document, &part);
+            replace_part(document, &part);
         }
-        let is_matrix = document
-            .get_element_by_id("packages")
-            .is_some_and(|packages| packages.get_attribute("data-view").as_deref() == Some(View::Matrix.code()));
-        let view = if is_matrix { View::Matrix } else { View::List };
-        let mut count = 0;
+        // The layout that the edge has chosen, or the reader.
+        let table = document.get_element_by_id("packages");
+        let layout = table.as_ref().and_then(|table| table.get_attribute("data-view"));
+        let view = if layout.as_deref() == Some(View::Matrix.code()) { View::Matrix } else { View::List };
+        let is_changed = |package: &Package| only.is_none_or(|only| only.contains(&package.key));
         let mut added = 0;
-        for (package, target) in section::targets(release) {
-            count += 1;
-            let Some(row) = document.get_element_by_id(&section::entry_id(package, target, view)) else {
+        for (package, target) in section::targets(release).filter(|(package, _)| is_changed(package)) {
+            let part = section::entry(release, package, target, &live.filter, view);
+            let Some(row) = document.get_element_by_id(&part.id) else {
                 added += 1;
                 continue;
             };
             if row.get_attribute("data-state").as_deref() != Some(target.state.code()) {
                 self.changes.moved(&format!("{} {}", package.key, target.name()), target.state);
             }
-            let part = section::entry(release, package, target, &live.filter, view);
-            if replace_part(&document, &part)
+            if replace_part(document, &part)
                 && let Some(row) = document.get_element_by_id(&part.id)
             {
                 let _ = row.class_list().add_1("changed");
@@ -155,18 +162,16 @@ impl App {
         }
         self.changes.added(added);
         // Rows that are new have their place among the others; rows that are gone leave none.
-        if (added > 0 || all(&document, ".target").len() != count)
-            && let Some(table) = document.get_element_by_id("packages")
+        if (added > 0 || count(document, ".target") != section::targets(release).count())
+            && let Some(table) = table
         {
-            replace(&document, &table, &section::packages(release, &live.filter).0);
+            replace(document, &table, &section::packages(release, &live.filter).0);
         }
         document.set_title(&format!("{} · Slipway", section::title(release)));
         if let Some(link) = document.get_element_by_id("icon") {
             write_attribute(&link, "href", icon(section::is_alarming(release)));
         }
-        self.show_filtered();
-        self.ages_at = 0;
+        self.say_shown();
         self.on_refresh(refresh::Event::Changed);
-        self.look_again();
     }
 }

@@ -9,18 +9,18 @@ use wasm_bindgen::JsValue;
 use web_sys::Element;
 
 use crate::app::{App, status, text};
-use crate::document::{focus, go_to, show};
+use crate::document::{exchange, focus, go_to, show};
 use crate::host;
 use crate::read::Value as _;
 
 /// The page has none until something is opened. It stands behind everything, where a landmark of its own belongs.
-const FRAME: &str = "<aside id=\"panel\" tabindex=\"-1\" aria-label=\"The chosen target\" hidden>\
+const FRAME: &str = "<aside id=\"panel\" tabindex=\"-1\" aria-label=\"More about it\" hidden>\
     <button type=\"button\" id=\"panel-close\">Close</button><div id=\"panel-content\"></div></aside>";
 
 /// What is open.
 #[derive(Default)]
 pub(crate) struct Panel {
-    /// The target's page, as a path.
+    /// Its page, as a path.
     path: Option<String>,
     /// What had the focus when it was opened.
     opener: Option<Element>,
@@ -31,6 +31,11 @@ impl App {
     pub(crate) fn show_selected(&mut self) {
         let Some(live) = &self.live else { return };
         let path = live.filter.selected.as_deref().map(|selected| page_of(&live.path, selected));
+        self.open_panel(path);
+    }
+
+    /// Opens a page beside this one, or nothing.
+    pub(crate) fn open_panel(&mut self, path: Option<String>) {
         if path == self.panel.path {
             return;
         }
@@ -39,29 +44,39 @@ impl App {
             self.shut();
             return;
         }
-        if self.panel.opener.is_none() {
-            self.panel.opener = self.document.active_element();
-        }
         if self.document.get_element_by_id("panel").is_none()
             && let (Some(body), Some(frame)) = (self.document.body(), host::element(FRAME))
         {
             let _ = body.append_child(&frame);
         }
-        if let Some(panel) = self.document.get_element_by_id("panel") {
-            show(&panel, true);
-            go_to(&panel);
+        let Some(panel) = self.document.get_element_by_id("panel") else { return };
+        if panel.has_attribute("hidden") {
+            self.panel.opener = self.document.active_element();
         }
+        if let Some(content) = self.document.get_element_by_id("panel-content") {
+            content.set_text_content(None);
+        }
+        show(&panel, true);
+        go_to(&panel);
         self.look_again();
     }
 
-    /// Asks for the page of the target that is shown.
+    /// Closes what is open beside this page. Says whether anything was.
+    pub(crate) fn close_panel(&mut self) -> bool {
+        let is_open = self.panel.path.is_some();
+        self.select(None);
+        self.open_panel(None);
+        is_open
+    }
+
+    /// Asks for the page that is shown.
     pub(crate) fn look_again(&self) {
         if let Some(path) = &self.panel.path {
             host::ask(path, "text/html", "", &self.on_panel);
         }
     }
 
-    /// A target's page has come.
+    /// The page has come.
     pub(crate) fn panel_came(&mut self, answer: &JsValue) {
         // Another may have been opened meanwhile.
         if answer.field("url").and_then(|url| url.text()) != self.panel.path {
@@ -70,23 +85,22 @@ impl App {
         let Some(content) = self.document.get_element_by_id("panel-content") else { return };
         let page = text(answer).and_then(|html| host::parse(&html));
         let target = page.and_then(|page| page.get_element_by_id("target"));
-        match target.filter(|_| status(answer) == 200) {
-            Some(target) => {
-                let mark = target.get_attribute("data-mark");
-                let is_shown = mark.is_some()
-                    && content.first_element_child().is_some_and(|shown| shown.get_attribute("data-mark") == mark);
-                if !is_shown {
-                    content.set_text_content(None);
-                    let _ = content.append_child(&target);
-                    self.ages_at = 0;
+        let shown = content.first_element_child();
+        match (target.filter(|_| status(answer) == 200), shown) {
+            (Some(target), Some(shown)) => {
+                if target.get_attribute("data-mark") != shown.get_attribute("data-mark") {
+                    exchange(&self.document, &shown, &target);
                 }
             }
-            None if content.first_element_child().is_none() => {
-                content.set_text_content(Some("It cannot be read now. Its own page may say why."));
+            (Some(target), None) => {
+                content.set_text_content(None);
+                let _ = content.append_child(&target);
             }
             // What was read stays; how old the page is, it says at its top.
-            None => {}
+            (None, Some(_)) => {}
+            (None, None) => content.set_text_content(Some("It cannot be read now. Its own page may say why.")),
         }
+        self.ages_at = 0;
     }
 
     /// Chooses the target that is shown beside the list, and says so in the address.

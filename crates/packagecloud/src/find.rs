@@ -116,7 +116,7 @@ pub async fn described(
     for question in questions(&wanted) {
         let mut each = |package: PackageRecord| {
             if package.is(distro, filename) {
-                package_url = package.package_url;
+                package_url = package.package_url.or_else(|| package_url.take());
             }
         };
         pages(http, account, repository, &question.q, question.dist(), &mut each).await?;
@@ -275,6 +275,26 @@ mod tests {
         let other = include_str!("../fixtures/show.json").replace("tug_3.1.0-1_amd64.deb", "other_1_amd64.deb");
         let http = searched(&format!("[{}]", listed("null"))).with(&format!("{HOST}{SHOW}"), response(200, other));
         assert!(look(&http).is_err());
+    }
+
+    #[test]
+    fn a_file_is_described_with_what_it_depends_on_by_the_description_of_that_very_file() {
+        let describe = |http: &Recorded| {
+            let file = filename("tug_3.1.0-1_amd64.deb");
+            now(described(http, &account(), &staging(), &jammy(), &file))
+        };
+        let list = format!("[{}]", listed(&format!("{:?}", "a".repeat(64))));
+        let http = searched(&list).with(&format!("{HOST}{SHOW}"), response(200, include_str!("../fixtures/show.json")));
+        let found = describe(&http).expect("an answer").expect("it is there");
+        let depends = found.dependencies.expect("it depends on something");
+        assert_eq!(depends.len(), 1);
+        assert_eq!((depends[0].context.as_str(), depends[0].dependencies[0].as_str()), ("depends", "libc6 (>= 2.35)"));
+        assert_eq!(http.asked().len(), 2, "one search, one description");
+
+        assert_eq!(describe(&searched("[]")).expect("an empty list"), None);
+        assert_eq!(describe(&searched(&list)).expect("it went meanwhile"), None);
+        let other = include_str!("../fixtures/show.json").replace("tug_3.1.0-1_amd64.deb", "other_1_amd64.deb");
+        assert!(describe(&searched(&list).with(&format!("{HOST}{SHOW}"), response(200, other))).is_err());
     }
 
     #[test]

@@ -147,6 +147,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_package_depends_on_is_read_where_it_can_be_and_hides_nothing_else() {
+        let of = |dependencies: &str| {
+            let json = format!(r#"{{"filename":"a_1_all.deb","dependencies":{dependencies}}}"#);
+            record(&json).expect("a package").dependencies
+        };
+        let depends = of(r#"[{"context":"depends","dependencies":["libc6 (>= 2.31)","adduser | systemd"]}]"#);
+        let on = ["libc6 (>= 2.31)", "adduser | systemd"].map(str::to_owned).to_vec();
+        assert_eq!(depends, Some(vec![Dependencies { context: "depends".to_owned(), dependencies: on }]));
+        for unreadable in ["null", "\"libc6\"", "[1]", r#"[{"context":"depends"}]"#] {
+            assert_eq!(of(unreadable), None, "{unreadable}");
+        }
+    }
+
+    #[test]
     fn a_full_description_is_read() {
         let package = record(include_str!("../fixtures/show.json")).expect("a description");
         assert_eq!(package.size, Some(311_509_298));

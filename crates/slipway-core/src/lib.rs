@@ -13,6 +13,7 @@ pub mod config;
 pub mod estimate;
 pub mod expectation;
 pub mod exported;
+pub mod form;
 pub mod gate;
 pub mod inventory;
 pub mod log;

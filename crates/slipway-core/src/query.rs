@@ -306,11 +306,54 @@ mod tests {
     }
 
     #[test]
+    fn an_activity_is_asked_by_who_what_and_when_and_a_day_is_the_whole_of_it() {
+        let read = |query: &str| ActivityQuery::read(&pairs(query)).expect("a good query");
+        assert_eq!(read(""), ActivityQuery::default());
+        let text = |text: &str| Some(text.to_owned());
+        let asked = read("actor=user:mira&action=held&subject=1.2.0/jammy&before=17&format=csv");
+        let wanted = ActivityQuery {
+            actor: text("user:mira"),
+            action: text("held"),
+            subject: text("1.2.0/jammy"),
+            before: Some(17),
+            csv: true,
+            ..ActivityQuery::default()
+        };
+        assert_eq!(asked, wanted);
+        // 2026-11-23 is 20,780 days after the epoch.
+        let (day, hour, minute) = (20_780 * 86_400_000, 3_600_000, 60_000);
+        for (query, from, to) in [
+            ("from=2026-11-23&to=2026-11-23", day, day + 24 * hour),
+            ("from=2026-11-23T10:30&to=2026-11-23T10:30", day + 10 * hour + 30 * minute, day + 10 * hour + 31 * minute),
+            ("from=2026-11-23T10:00:00Z&to=2026-11-23T11:00:00.500Z", day + 10 * hour, day + 11 * hour + 500),
+            ("from=2026-11-23T10:00:00%2B&to=2026-11-23", 0, 0),
+        ] {
+            if from == 0 {
+                assert!(ActivityQuery::read(&pairs(query)).is_err(), "{query}");
+                continue;
+            }
+            let asked = read(query);
+            assert_eq!((asked.from, asked.to), (Some(Timestamp(from)), Some(Timestamp(to))), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_page_leaves_out_of_an_activity_what_it_does_not_understand() {
+        let asked =
+            ActivityQuery::of_a_page(&pairs("actor=&action=held&from=yesterday&before=-1&colour=red&to=2026-11-23"));
+        let to = Some(Timestamp(20_781 * 86_400_000));
+        assert_eq!(asked, ActivityQuery { action: Some("held".to_owned()), to, ..ActivityQuery::default() });
+        assert_eq!(ActivityQuery::of_a_page(&pairs("action=held&action=lifted")).action.as_deref(), Some("lifted"));
+    }
+
+    #[test]
     fn a_parameter_that_is_not_understood_is_named_with_what_it_must_be() {
         let release = |query: &str| ReleaseQuery::read(&pairs(query)).map(drop);
         let live = |query: &str| since(&pairs(query)).map(drop);
         let audit = |query: &str| AuditQuery::read(&pairs(query)).map(drop);
         let heads = |query: &str| first_head(&pairs(query)).map(drop);
+        let activity = |query: &str| ActivityQuery::read(&pairs(query)).map(drop);
+        let against = |query: &str| against_key(&pairs(query)).map(drop);
         for (refused, expected) in [
             (release("since=-1"), "the parameter `since` is `-1`; it must be a whole number, 0 or more"),
             (release("since=+1"), "the parameter `since` is `+1`; it must be a whole number, 0 or more"),
@@ -346,6 +389,19 @@ mod tests {
             (audit("after=garbage"), "there is no parameter `after` here; it takes `first`, `count`, `format`"),
             (audit("a\nb=1"), "there is no parameter `a\\nb` here; it takes `first`, `count`, `format`"),
             (heads("count=1"), "there is no parameter `count` here; it takes `first`"),
+            (activity("actor="), "the parameter `actor` is ``; it must be 1 to 300 bytes long"),
+            (activity("before=0"), "the parameter `before` is `0`; it must be a whole number, 1 or more"),
+            (
+                activity("from=yesterday"),
+                "the parameter `from` is `yesterday`; it must be a moment as RFC 3339 writes it, or a day: `2026-11-23`",
+            ),
+            (activity("format=ndjson"), "the parameter `format` is `ndjson`; it must be `json` or `csv`"),
+            (
+                activity("who=mira"),
+                "there is no parameter `who` here; it takes `actor`, `action`, `subject`, `from`, `to`, `before`, `format`",
+            ),
+            (against("key=a b"), "the parameter `key` is `a b`; it must be the key of a package"),
+            (against("keys=a"), "there is no parameter `keys` here; it takes `key`"),
             (none(&pairs("page=2")), "there is no parameter `page` here; it takes none"),
         ] {
             assert_eq!(refused.expect_err("a bad query").to_string(), expected);

@@ -5,7 +5,7 @@ use slipway_core::api::{Package, Release, Target};
 use slipway_core::release::TargetState;
 
 use crate::matrix::{Place, View, place};
-use crate::text::{decoded, place as found, segment, visible};
+use crate::text::{decoded, position, segment, visible};
 
 /// What is shown of a release's targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Filter {
         (self.states.is_empty() || self.states.contains(&state))
             && among(&self.lines, "line:")
             && among(&self.archs, "arch:")
-            && self.words.to_ascii_lowercase().split_whitespace().all(|word| found(haystack, word).is_some())
+            && self.words.to_ascii_lowercase().split_whitespace().all(|word| position(haystack, word).is_some())
     }
 }
 

@@ -122,12 +122,15 @@ fn names_version(word: &str, (os, version): (&str, &str)) -> bool {
     !version.is_empty() && !os.is_empty() && (word == version && !is_number(version) || is_number(behind_os))
 }
 
+/// The targets of one place.
+pub type Cell<'a> = Vec<(&'a Package, &'a Target)>;
+
 /// Targets by row and column.
 pub struct Grid<'a> {
     /// Line and architecture.
     pub columns: Vec<(String, String)>,
     /// What each row is for, and its cells, as many as there are columns. A cell may be empty, and may hold several targets.
-    pub rows: Vec<(String, Vec<Vec<(&'a Package, &'a Target)>>)>,
+    pub rows: Vec<(String, Vec<Cell<'a>>)>,
 }
 
 /// The files of a release, or its images, by row and column.

@@ -2,6 +2,7 @@
 //! replaces the element when the mark differs.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use maud::{Markup, Render, html};
@@ -68,7 +69,8 @@ fn id(kind: &str, package: &Package, target: &Target) -> String {
         match character {
             '/' => id.push('-'),
             c if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') => id.push(c),
-            c => id.push_str(&format!("_{:x}", u32::from(c))),
+            // Writing to a `String` cannot fail.
+            c => drop(write!(id, "_{:x}", u32::from(c))),
         }
     }
     id
@@ -501,7 +503,10 @@ fn list(release: &Release, filter: &Filter, found: &[(&Package, &Target)], headi
                             th scope="col" role="columnheader" { "For" }
                             th scope="col" role="columnheader" { "State" }
                             th scope="col" role="columnheader" { "When and by whom" }
-                            th.unseen scope="col" role="columnheader" { "Why" }
+                            // A heading over nothing would be announced as one.
+                            @if group.iter().any(|(package, target)| !why(package, target).0.is_empty()) {
+                                th.unseen scope="col" role="columnheader" { "Why" }
+                            }
                         }
                     }
                     tbody role="rowgroup" {
@@ -673,13 +678,23 @@ fn until(release: &Release, target: &Target) -> Markup {
     }
 }
 
+/// `22 Nov`, from `2026-11-22`.
+fn day(date: &str) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let part = |range: std::ops::Range<usize>| date.get(range).and_then(|digits| digits.parse::<usize>().ok());
+    match (part(5..7).and_then(|month| MONTHS.get(month.wrapping_sub(1))), part(8..10)) {
+        (Some(month), Some(day)) => format!("{day} {month}"),
+        _ => date.to_owned(),
+    }
+}
+
 /// A time as short as it can be without a mistake: the clock's of the day on which the release was read, or else the day.
 fn short(release: &Release, text: &str) -> Markup {
     let today = Moment::parse(&release.at).map(|now| now.day());
     html! {
         @if let Some(moment) = Moment::parse(text) {
             time datetime=(moment.machine()) {
-                @if today == Some(moment.day()) { (moment.hour_and_minute()) } @else { (moment.day()) }
+                @if today == Some(moment.day()) { (moment.hour_and_minute()) } @else { (day(moment.day())) }
             }
         }
     }

@@ -40,8 +40,8 @@ fn write_hex(text: &mut String, number: u64, digits: u32) {
 }
 
 /// Where `needle` first occurs in a text, in bytes.
-pub(crate) fn place(text: &str, needle: &str) -> Option<usize> {
-    (0..=text.len()).find(|place| text.as_bytes().get(*place..).is_some_and(|rest| rest.starts_with(needle.as_bytes())))
+pub(crate) fn position(text: &str, needle: &str) -> Option<usize> {
+    (0..=text.len()).find(|at| text.as_bytes().get(*at..).is_some_and(|rest| rest.starts_with(needle.as_bytes())))
 }
 
 /// Characters without a look of their own: controls, Unicode's directional and zero-width formatting, tags, fillers.
@@ -57,7 +57,7 @@ fn is_deceptive(character: char) -> bool {
 /// An address that a link may lead to: `http` or `https`, in printable ASCII. Anything else is shown as text or not at
 /// all; `javascript:` is an address too.
 pub fn link(address: &str) -> Option<&str> {
-    let scheme_ends = place(address, "://")?;
+    let scheme_ends = position(address, "://")?;
     let scheme = address.get(..scheme_ends)?;
     let allowed = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     (allowed && address.bytes().all(|byte| byte.is_ascii_graphic())).then_some(address)
@@ -257,7 +257,7 @@ mod tests {
             ("", "", Some(0)),
             ("aab", "ab", Some(1)),
         ] {
-            assert_eq!(place(text, needle), found, "{text} {needle}");
+            assert_eq!(position(text, needle), found, "{text} {needle}");
         }
     }
 

@@ -1,11 +1,13 @@
 //! What people see: the pages, and the files that keep them live.
 
+pub(crate) mod act;
 mod activity;
 mod against;
 mod deployments;
 mod overview;
 mod release;
 mod search;
+pub(crate) mod sign_in;
 mod status;
 mod target;
 
@@ -41,8 +43,12 @@ fn html(status: u16, markup: &str) -> Answer {
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", page::CONTENT_SECURITY_POLICY),
-        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), interest-cohort=(), microphone=()"),
+        // With `no-referrer`, browsers would send the forms of these pages without saying where they are from.
+        ("referrer-policy", "same-origin"),
         ("cache-control", page::CACHE_CONTROL),
+        ("vary", "Accept, Cookie"),
     ] {
         headers.set(name, value)?;
     }
@@ -50,11 +56,12 @@ fn html(status: u16, markup: &str) -> Answer {
 }
 
 /// A problem as a page, for those who asked for a page.
-pub(crate) fn problem(problem: &Problem) -> Answer {
-    let reader = page::Reader { assets: settings::assets(), ..page::Reader::default() };
+pub(crate) fn problem(problem: &Problem, reader: &page::Reader<'_>) -> Answer {
     let markup = match problem.status {
-        401 | 403 => page::unauthorised(&problem.detail, &reader),
-        404 => page::not_found(&problem.detail, &reader),
+        401 => page::unauthorised(&problem.detail, reader),
+        // Signing in is not what is missing.
+        403 => page::unauthorised(&problem.detail, &page::Reader { may_sign_in: false, ..*reader }),
+        404 => page::not_found(&problem.detail, reader),
         _ => page::error(
             &slipway_core::api::ProblemDetails {
                 kind: problem.kind.to_owned(),
@@ -62,7 +69,7 @@ pub(crate) fn problem(problem: &Problem) -> Answer {
                 status: problem.status,
                 detail: problem.detail.clone(),
             },
-            &reader,
+            reader,
         ),
     };
     html(problem.status, &markup.into_string())

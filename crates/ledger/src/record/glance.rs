@@ -260,11 +260,8 @@ fn judged(
 
 /// An expression for how urgent a target's state is: its place in [`URGENCY`].
 fn rank() -> String {
-    let mut text = String::from("CASE state");
-    for (rank, state) in URGENCY.iter().enumerate() {
-        text.push_str(&format!(" WHEN '{}' THEN {rank}", state.code()));
-    }
-    text + " END"
+    let whens = URGENCY.iter().enumerate().map(|(rank, state)| format!(" WHEN '{}' THEN {rank}", state.code()));
+    format!("CASE state{} END", whens.collect::<String>())
 }
 
 fn ranked(rank: u64) -> TargetState {

@@ -29,6 +29,7 @@ mod hints;
 mod images;
 mod measured;
 mod notices;
+mod pages;
 mod retention;
 mod stop;
 mod turns;

@@ -7,10 +7,13 @@
 //!
 //! A [`Keyring`] says which of the issuer's keys may be used.
 //!
+//! What a browser shows and keeps is in [`browser`].
+//!
 //! Absent on purpose: proofs themselves. Signatures, sealed sessions and the operator's credential are checked before.
 
 mod address;
 mod admission;
+pub mod browser;
 mod caller;
 mod keyring;
 mod releasing;

@@ -74,6 +74,10 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/internal/copy", Right::Open),
     row("GET", "/api/v1/sign-in", Right::Open),
     row("GET", "/api/v1/signing-key", Right::Open),
+    // GitLab's answer is the proof; whoever signs out shows what they have.
+    row("GET", "/sign-in", Right::Open),
+    row("GET", "/sign-in/return", Right::Open),
+    row("POST", "/sign-out", Right::Open),
     // Somebody ends what they have shown.
     row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Measure),
@@ -95,6 +99,15 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/p/{project}/deployments", Right::Read),
     row("GET", "/p/{project}/r/{version}/against", Right::Inspect),
     row("GET", "/p/{project}/r/{version}/t/{key}/{target...}", Right::Read),
+    // Forms of people who have signed in with a browser.
+    row("GET", "/p/{project}/r/{version}/hold", Right::Hold),
+    row("POST", "/p/{project}/r/{version}/hold", Right::Hold),
+    row("GET", "/p/{project}/r/{version}/lift", Right::Lift),
+    row("POST", "/p/{project}/r/{version}/lift", Right::Lift),
+    row("GET", "/p/{project}/r/{version}/extend", Right::Hold),
+    row("POST", "/p/{project}/r/{version}/extend", Right::Hold),
+    row("GET", "/p/{project}/r/{version}/close", Right::Close),
+    row("POST", "/p/{project}/r/{version}/close", Right::Close),
     row("GET", "/api/v1/projects/{project}/releases", Right::Read),
     row("GET", "/api/v1/projects/{project}/policy", Right::Read),
     row("GET", "/api/v1/projects/{project}/audit", Right::Read),

@@ -229,12 +229,11 @@ impl Activity {
     /// The rows as CSV (RFC 4180), for a spreadsheet: no text in it is one that a spreadsheet computes. An export of the audit is
     /// written otherwise, since that is checked by its bytes.
     pub fn csv(&self) -> String {
-        let mut csv = String::from("sequence,at,actor,action,subject,details\r\n");
-        for row in &self.rows {
+        let lines = self.rows.iter().map(|row| {
             let texts = [&row.actor, &row.action, &row.subject, &row.details].map(|text| cell(text));
-            csv.push_str(&format!("{},{},{}\r\n", row.sequence, row.at, texts.join(",")));
-        }
-        csv
+            format!("{},{},{}\r\n", row.sequence, row.at, texts.join(","))
+        });
+        std::iter::once("sequence,at,actor,action,subject,details\r\n".to_owned()).chain(lines).collect()
     }
 }
 
@@ -242,4 +241,43 @@ impl Activity {
 fn cell(text: &str) -> String {
     let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_the_csv_is_one_that_a_spreadsheet_computes_or_that_ends_its_cell() {
+        let row = |actor: &str, details: &str| ActivityRow {
+            sequence: 7,
+            at: "2026-11-23T10:00:00.000Z".to_owned(),
+            actor: actor.to_owned(),
+            action: "held".to_owned(),
+            subject: "1.2.0".to_owned(),
+            details: details.to_owned(),
+        };
+        let project = Project { id: 1001, name: "tug".to_owned() };
+        let rows = vec![
+            row("user:mira", r#"{"reason":"a, b"}"#),
+            row("=HYPERLINK(\"x\")", "+1"),
+            row("-1", "@x"),
+            row("\t=1", "\r=1"),
+            row("two\r\nlines", "a=1"),
+        ];
+        let csv = Activity { project, at: String::new(), rows, older: None }.csv();
+        let begin = "7,2026-11-23T10:00:00.000Z";
+        assert_eq!(
+            csv,
+            [
+                "sequence,at,actor,action,subject,details\r\n".to_owned(),
+                format!(r#"{begin},"user:mira","held","1.2.0","{{""reason"":""a, b""}}""#) + "\r\n",
+                format!(r#"{begin},"'=HYPERLINK(""x"")","held","1.2.0","'+1""#) + "\r\n",
+                format!(r#"{begin},"'-1","held","1.2.0","'@x""#) + "\r\n",
+                format!("{begin},\"'\t=1\",\"held\",\"1.2.0\",\"'\r=1\"\r\n"),
+                format!("{begin},\"two\r\nlines\",\"held\",\"1.2.0\",\"a=1\"\r\n"),
+            ]
+            .concat()
+        );
+    }
 }

@@ -7,18 +7,22 @@ use slipway_view::page::{self, Reader};
 
 use crate::Fixture;
 
-pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
+pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
     let nothing = Activity { rows: Vec::new(), older: None, ..rows()? };
-    let filtered = "actor=mira&action=held&subject=1.2.0";
-    let page = |name, path: &str, view: &Activity, query: &str| {
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let pairs: Vec<_> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Fixture::new(name, path, page::activity(view, &ActivityQuery::of_a_page(&pairs), &reader))
+    let filtered = ActivityQuery {
+        actor: Some("mira".into()),
+        action: Some("held".into()),
+        subject: Some("1.2.0".into()),
+        ..ActivityQuery::default()
     };
     Ok(vec![
-        page("activity", "/p/tug/activity", &rows()?, query),
-        page("activity-none", &format!("/p/tug/activity?{filtered}"), &nothing, filtered),
+        Fixture::new("activity", "/p/tug/activity", page::activity(&rows()?, &ActivityQuery::default(), &reader)),
+        Fixture::new(
+            "activity-none",
+            "/p/tug/activity?actor=mira&action=held&subject=1.2.0",
+            page::activity(&nothing, &filtered, &reader),
+        ),
     ])
 }
 

@@ -5,7 +5,7 @@
 use maud::{Markup, PreEscaped};
 use serde_json::{Value, json};
 use slipway_core::api::{
-    Activity, ActivityRow, Against, Deployments, Glance, ProblemDetails, Release, Standing, TargetHistory,
+    Activity, ActivityRow, Against, Deployments, Glance, ProblemDetails, Project, Release, Standing, TargetHistory,
 };
 use slipway_core::query::ActivityQuery;
 use slipway_view::page::{self, Reader};
@@ -30,20 +30,26 @@ pub(super) fn fixtures(strings: &[String]) -> Result<Vec<Fixture>, Box<dyn std::
             path: format!("/before/{number}"),
             ..Fixture::of(&format!("before-{number}"), before, "", &reader)
         });
-        all.extend(others(number, &name, strings, &reader)?);
+        let others = others(&name, strings, &reader)?;
+        if number == 0 {
+            all.extend(others.into_iter().map(|(kind, html)| Fixture::new(kind, format!("/{kind}"), html)));
+        } else {
+            // One after the other in one document: each is whole, and a browser takes a while for each that it loads.
+            let html = PreEscaped(others.into_iter().map(|(_, html)| html.0).collect());
+            all.push(Fixture::new(&format!("others-{number}"), format!("/others/{number}"), html));
+        }
     }
     Ok(all)
 }
 
 /// The other pages, each with all the strings.
 fn others(
-    number: usize,
     name: &str,
     strings: &[String],
     reader: &Reader<'_>,
-) -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
-    let of = |kind: &str, html| Fixture::new(&format!("{kind}-{number}"), format!("/{kind}/{number}"), html);
+) -> Result<Vec<(&'static str, Markup)>, Box<dyn std::error::Error>> {
     let project = json!({"id": 1001, "name": name});
+    let silent: Vec<Project> = strings.iter().map(|text| Project { id: 1001, name: text.clone() }).collect();
     let all = strings.join(" ");
     let problem = ProblemDetails { kind: all.clone(), title: name.to_owned(), status: 502, detail: all.clone() };
     let stopped = json!({"by": name, "reason": name, "at": name});
@@ -74,16 +80,16 @@ fn others(
         })).collect::<Vec<_>>(),
     }))?;
     Ok(vec![
-        of("error", page::error(&problem, reader)),
-        of("not-found", page::not_found(&all, reader)),
-        of("unauthorised", page::unauthorised(&all, reader)),
-        of("overview", page::overview(&[glance.clone()], &[activity.clone()], &[glance.project.clone()], reader)),
-        of("project", page::project(&glance, &activity, reader)),
-        of("activity", page::activity(&activity, &query, reader)),
-        of("deployments", page::deployments(&deployments, reader)),
-        of("against", page::against(&against, reader)),
-        of("status", page::status(&standing, &[], reader)),
-        of("targets", targets(name, strings, &activity.rows, reader)?),
+        ("error", page::error(&problem, reader)),
+        ("not-found", page::not_found(&all, reader)),
+        ("unauthorised", page::unauthorised(&all, reader)),
+        ("overview", page::overview(&[glance.clone()], &[activity.clone()], &silent, reader)),
+        ("project", page::project(&glance, &activity, reader)),
+        ("activity", page::activity(&activity, &query, reader)),
+        ("deployments", page::deployments(&deployments, reader)),
+        ("against", page::against(&against, reader)),
+        ("status", page::status(&standing, &silent, reader)),
+        ("targets", targets(name, strings, &activity.rows, reader)?),
     ])
 }
 

@@ -4,7 +4,9 @@
 //! `-- --all FOLDER` writes every one, and an `index.json` that says where each would live. `-- --hostile STRINGS FOLDER`
 //! writes pages that show the strings of a JSON list wherever a page shows text that others wrote.
 
+mod act;
 mod activity;
+mod data;
 mod hostile;
 mod others;
 mod overview;
@@ -60,8 +62,9 @@ fn all(query: &str) -> Result<Vec<Fixture>, Box<dyn Error>> {
     all.extend(states::fixtures(query)?);
     all.extend(rows::fixtures(query)?);
     all.extend(overview::fixtures()?);
-    all.extend(activity::fixtures(query)?);
+    all.extend(activity::fixtures()?);
     all.extend(others::fixtures()?);
+    all.extend(act::fixtures()?);
     all.push(Fixture::new("states", "/help/states", page::help_states(&reader)));
     all.push(Fixture::new("not-found", "/p/nobody", page::not_found("There is no project `nobody`.", &reader)));
     all.push(Fixture::new(

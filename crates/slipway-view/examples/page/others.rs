@@ -5,11 +5,12 @@ use slipway_core::api::{Against, Deployments, Release, Standing, TargetHistory};
 use slipway_view::page::{self, Reader};
 use slipway_view::section;
 
-use crate::{Fixture, activity, release, states};
+use crate::data::{judged, patch_day};
+use crate::{Fixture, activity, states};
 
 pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
-    let found = page::found_in("el9", &release::judged(release::patch_day())?);
+    let found = page::found_in("el9", &judged(patch_day())?);
     let mut all = vec![
         Fixture::new("deployments", "/p/tug/deployments", page::deployments(&deployments()?, &reader)),
         Fixture::new("against", "/p/tug/r/1.2.0/against", page::against(&against()?, &reader)),
@@ -18,14 +19,20 @@ pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
         Fixture::new("search-none", "/search?q=nothing", page::search("nothing", &[], &[], &reader)),
         Fixture::new("keys", "/help/keys", page::help_keys(&reader)),
     ];
+    let rows = activity::rows()?.rows;
+    let mut target = |name: &str, release: &Release, state: &str| -> Result<(), Box<dyn std::error::Error>> {
+        let history = history(release, state)?;
+        let path = format!("{}/t/{}/{}", section::path(release), history.key, history.target.name());
+        all.push(Fixture::new(&format!("target-{name}"), path, page::target(release, &history, &rows, &reader)));
+        Ok(())
+    };
     // A target in each state, and each that something special is the matter with.
     for (name, release) in states::releases()? {
-        let target = release.packages.first().and_then(|package| package.targets.first()).ok_or("no target")?;
-        let history = history(&release, target.state.code())?;
-        let path = format!("{}/t/{}/{}", section::path(&release), history.key, history.target.name());
-        let html = page::target(&release, &history, &activity::rows()?.rows, &reader);
-        all.push(Fixture::new(&format!("target-{name}"), path, html));
+        let first = release.packages.first().and_then(|package| package.targets.first()).ok_or("no target")?;
+        target(name, &release, first.state.code())?;
     }
+    // One beside its release.
+    target("of-release", &judged(patch_day())?, "staged")?;
     Ok(all)
 }
 

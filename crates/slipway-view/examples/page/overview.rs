@@ -1,7 +1,7 @@
 //! What goes on in two projects, to look at; and one in which nothing does.
 
 use serde_json::{Value, json};
-use slipway_core::api::{Activity, Glance};
+use slipway_core::api::{Activity, Glance, Project};
 use slipway_view::page::{self, Reader};
 
 use crate::{Fixture, activity};
@@ -10,11 +10,13 @@ pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
     let signed_in = Reader { name: Some("mira"), may_sign_in: true, path: "/", ..Reader::default() };
     let busy = busy()?;
+    let silent = [Project { id: 1002, name: "pilot".into() }];
     let first = busy.first().ok_or("no project")?;
     Ok(vec![
         Fixture::new("overview", "/", page::overview(&busy, &latest()?, &[], &signed_in)),
         Fixture::new("overview-quiet", "/?quiet", page::overview(&quiet()?, &[], &[], &reader)),
         Fixture::new("overview-empty", "/?empty", page::overview(&[], &[], &[], &reader)),
+        Fixture::new("overview-silent", "/?silent", page::overview(&quiet()?, &[], &silent, &reader)),
         Fixture::new("project", "/p/tug", page::project(first, &activity::rows()?, &reader)),
     ])
 }

@@ -5,7 +5,7 @@ use slipway_core::release::TargetState;
 use slipway_view::page::Reader;
 
 use crate::Fixture;
-use crate::release::judged;
+use crate::data::judged;
 
 /// Distro version, key's part, kind.
 const DISTROS: [(&str, &str, &str); 15] = [

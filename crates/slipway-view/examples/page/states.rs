@@ -8,7 +8,7 @@ use slipway_core::release::{Key, TargetState};
 use slipway_view::page::{Act, Reader};
 
 use crate::Fixture;
-use crate::release::judged;
+use crate::data::judged;
 
 const AT: &str = "2026-11-23T09:41:07.123Z";
 

@@ -1,5 +1,6 @@
 //! Whole pages, as the edge sends them. Each is complete without scripts.
 
+mod act;
 mod activity;
 mod against;
 mod deployments;
@@ -12,6 +13,7 @@ mod search;
 mod status;
 mod target;
 
+pub use act::{Form, act, not_signed_in, seen};
 pub use activity::activity;
 pub use against::against;
 pub use deployments::deployments;
@@ -30,9 +32,11 @@ use crate::section;
 use crate::state::glyphs;
 use crate::text::{segment, visible};
 
-/// The `Content-Security-Policy` that every page is sent with: nothing inline, nothing from elsewhere.
+/// The `Content-Security-Policy` that every page is sent with: nothing inline, nothing from elsewhere, and text becomes
+/// elements in one place alone.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-    img-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+    img-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; \
+    require-trusted-types-for 'script'; trusted-types slipway";
 
 /// The `Cache-Control` that every page is sent with. Not `no-store`, which would keep pages out of the browser's
 /// back/forward cache.
@@ -78,20 +82,20 @@ pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
 
 /// There is nothing at this address: `detail` says which part of it is unknown.
 pub fn not_found(detail: &str, reader: &Reader<'_>) -> Markup {
-    failure("Not found", detail, reader)
+    failure("Not found", detail, &html! {}, reader)
 }
 
 /// The reader must sign in, or may not read this: `detail` says how to.
 pub fn unauthorised(detail: &str, reader: &Reader<'_>) -> Markup {
-    failure("You may not read this", detail, reader)
+    failure("You may not read this", detail, &act::offer(reader), reader)
 }
 
 /// Something failed at the edge.
 pub fn error(problem: &ProblemDetails, reader: &Reader<'_>) -> Markup {
-    failure(&problem.title, &problem.detail, reader)
+    failure(&problem.title, &problem.detail, &html! {}, reader)
 }
 
-fn failure(title: &str, detail: &str, reader: &Reader<'_>) -> Markup {
+fn failure(title: &str, detail: &str, next: &Markup, reader: &Reader<'_>) -> Markup {
     let title = visible(title);
     Shell { title: &title, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
         &html! {},
@@ -99,6 +103,7 @@ fn failure(title: &str, detail: &str, reader: &Reader<'_>) -> Markup {
             main #main {
                 h1 { (title) }
                 p.sentence { (section::prose(detail)) }
+                (next)
                 p { a href="/" { "All projects" } }
             }
         },
@@ -156,9 +161,7 @@ impl Shell<'_> {
                             }
                         }
                         (status)
-                        @if let Some(name) = self.reader.name {
-                            p.reader { "Signed in as " (visible(name)) }
-                        }
+                        (act::signed_in(self.reader))
                     }
                     (main)
                     footer { (footer) }
