@@ -257,6 +257,10 @@ fn where_nobody_may_read_without_a_session_releases_are_hidden_from_strangers_an
         "/api/v1/projects/tug/releases",
         "/api/v1/projects/tug/audit",
         "/p/tug/r/1.0.0",
+        "/p/tug/r/1.0.0/t/cargo/ubuntu/jammy",
+        "/p/tug/r/1.0.0/against",
+        "/p/tug/activity",
+        "/p/tug/deployments",
         "/p/tug",
     ] {
         for accept in ["application/json", "text/html"] {

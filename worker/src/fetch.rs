@@ -8,30 +8,32 @@ use js_sys::Reflect;
 use serde::de::DeserializeOwned;
 use slipway_core::access::{self, Asked};
 use slipway_core::api::{
-    AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, Strangers, WithdrawalRequest,
+    Activity, AdoptionRequest, CarryRequest, PromotionRequest, Release, ReleasePatch, Strangers, WithdrawalRequest,
 };
+use slipway_core::audit::Format;
 use slipway_core::cargo::target_in_path;
 use slipway_core::config::{Config, Project};
 use slipway_core::log::{Entry, Event, Level};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
-use slipway_core::query::{self, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
+use slipway_core::query::{self, ACTIVITY_ROWS_MAX, ActivityQuery, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::retention::{self, PARTS_MAX};
 use slipway_edge::withdraw;
+use slipway_view::page::{Act, Reader};
 use slipway_wire::Digest;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{Context, Delay, Env, Method, Request, Response, Result, event};
 
-use crate::answer::{Answer, Problem, finish, json, outward};
+use crate::answer::{Answer, PRIVATE, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, RetentionPart, ToProject, tell};
 use crate::{
-    backup, carry, clock, command, copy, counters, gates, log, metrics, pages, readiness, session, settings, signing,
-    stop, strangers, webhook,
+    backup, caller, carry, clock, command, copy, counters, gates, log, metrics, outside, pages, readiness, session,
+    settings, signing, stop, strangers, webhook,
 };
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
@@ -52,14 +54,15 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         Some(ray) if ray.len() <= 40 && ray.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => ray,
         _ => Digest::from_bytes(clock::random()?).hex().chars().take(16).collect(),
     };
-    let work = RefCell::new(None);
-    let answer = route(request, &env, &work).await;
+    let asked_path = caller::path(&request).unwrap_or_default();
+    let known = Known::default();
+    let answer = route(request, &env, &known).await;
     let allow = answer.as_ref().err().and_then(|problem| problem.allow.clone());
     let status = answer.as_ref().map_or_else(|problem| problem.status, Response::status_code);
     counters::answered(status);
     log::write(&Entry {
         request: Some(&id),
-        work: work.take(),
+        work: known.work.take(),
         method: route_asked.map(|row| row.method),
         route: route_asked.map(|row| row.path),
         status: Some(status),
@@ -67,10 +70,30 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         ..Entry::of(if status >= 500 { Level::Error } else { Level::Info }, Event::Request)
     });
     let answer = match answer {
-        Err(problem) if wants_page => finish(pages::problem(&problem)),
+        Err(problem) if wants_page => {
+            // Whoever is asked who they are has nothing that counts any more.
+            let name = known.person.take().filter(|_| problem.status != 401);
+            let reader = Reader {
+                name: name.as_deref(),
+                may_sign_in: settings::config().is_ok_and(|config| config.gitlab.application.is_some()),
+                path: access::browser::landing(&asked_path),
+                may: &[],
+                assets: settings::assets(),
+            };
+            finish(pages::problem(&problem, &reader))
+        }
         answer => finish(answer),
     };
     outward(answer?, allow.as_deref(), is_head, &id)
+}
+
+/// What became known of whoever asks, while they were answered.
+#[derive(Default)]
+struct Known {
+    /// What the log calls all that comes of their job.
+    work: RefCell<Option<String>>,
+    /// The user name of a person.
+    person: RefCell<Option<String>>,
 }
 
 /// The method as it was sent. The `worker` crate takes every one that it does not know for `GET`.
@@ -78,7 +101,7 @@ fn sent_method(request: &Request) -> String {
     request.inner().method()
 }
 
-async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -> Answer {
+async fn route(mut request: Request, env: &Env, known: &Known) -> Answer {
     let path = request.path();
     let what = if path.starts_with("/api/") { "route of the API" } else { "page" };
     let segments = access::segments(&path).ok_or_else(|| Problem::not_found(what))?;
@@ -95,17 +118,19 @@ async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -
     }
     let config = settings::config()?;
     let config = config.as_ref();
-    let asking = Asking::of(&request, right, &segments, env, config)?;
-    *job.borrow_mut() = asking.work();
+    let asking = Asking::of(&request, right, &segments, env, config).await?;
+    known.work.replace(asking.work());
+    known.person.replace(asking.person().map(|person| person.username.clone()));
+    if let Some(answer) = outside::answer(&request, env, config, &asking, &segments).await {
+        return answer;
+    }
     // `HEAD` is `GET`, and loses its body on the way out.
     let method = if method == "HEAD" { Method::Get } else { request.method() };
     match (method, segments.as_slice()) {
         (Method::Post, ["webhooks", "gitlab", project]) => webhook::receive(request, project, env, config).await,
         (Method::Post, ["api", "v1", "sessions"]) => {
             let body = body(&mut request, session::BODY_BYTES_MAX).await?;
-            // Cloudflare says from where; elsewhere all come from one place.
-            let address = request.headers().get("cf-connecting-ip")?.unwrap_or_default();
-            session::open(&body, &address, env, config).await
+            session::open(&body, &address(&request)?, env, config).await
         }
         (Method::Delete, ["api", "v1", "sessions"]) => asking.sign_out().await,
         (Method::Post, _) if path == copy::PATH => copy::answer(request, env).await,
@@ -123,12 +148,24 @@ async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -
             response.headers().set("content-type", "application/json")?;
             Ok(response)
         }
-        (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
+        (Method::Get, ["assets", name]) => pages::asset(&request, env, "", name).await,
+        (Method::Get, ["assets", build, name]) => pages::asset(&request, env, build, name).await,
         (Method::Get, [name]) if let Some(asked) = command::asked(name) => command::answer(&request, env, asked).await,
         (method, ["api", "v1", rest @ ..]) => api(request, method, rest, env, config, asking).await,
+        (Method::Get, ["sign-in"]) => pages::sign_in::begin(&request, env, config),
+        (Method::Get, ["sign-in", "return"]) => pages::sign_in::come_back(&request, env, config).await,
+        (Method::Post, ["sign-out"]) => pages::sign_in::sign_out(&request, env, config).await,
+        (method, ["p", project, "r", version, act]) if let Some(act) = Act::of_path(act) => {
+            pages::act::answer(request, &method, env, &asking, (project, version, act)).await
+        }
         (Method::Get, page) => pages::answer(&request, env, &asking, page).await,
         _ => Err(Problem::not_found("page")),
     }
+}
+
+/// From where somebody comes. Cloudflare says it; elsewhere all come from one place.
+pub(crate) fn address(request: &Request) -> std::result::Result<String, Problem> {
+    Ok(request.headers().get("cf-connecting-ip")?.unwrap_or_default())
 }
 
 /// Which methods a path has. No other site's pages are let in by it: it grants nothing across origins.
@@ -156,9 +193,10 @@ async fn api(
 ) -> Answer {
     let takes_query = matches!(
         path,
-        ["projects", _, "audit" | "comparison"]
+        ["projects", _, "audit" | "comparison" | "activity"]
             | ["projects", _, "audit", "heads"]
             | ["projects", _, "releases", _]
+            | ["projects", _, "releases", _, "against"]
             | [.., "live"]
     );
     if !(takes_query && method == Method::Get) {
@@ -203,6 +241,14 @@ async fn api(
             let message = ToProject::Audit { project_id: project.id, first, count, format };
             Ok(tell(&message::project(env, project.id)?, &message).await?)
         }
+        (Method::Get, ["projects", project, "activity"]) => {
+            let project = asking.project(project).await?;
+            activity(env, project, ActivityQuery::read(&pairs(&request)?)?).await
+        }
+        (Method::Get, ["projects", project, "deployments"]) => {
+            let project = asking.project(project).await?;
+            Ok(tell(&message::project(env, project.id)?, &ToProject::Deployments { project_id: project.id }).await?)
+        }
         (Method::Get, ["projects", project, "audit", what @ ("head" | "heads")]) => {
             let project = asking.project(project).await?;
             let first = if *what == "heads" { Some(query::first_head(&pairs(&request)?)?) } else { None };
@@ -229,6 +275,20 @@ async fn api(
         (method, ["projects", _, "releases", _, ..]) => of_a_release(request, method, path, env, config, asking).await,
         _ => Err(Problem::not_found("route of the API")),
     }
+}
+
+/// Rows of the audit, newest first; as a spreadsheet reads them, if that is wanted.
+async fn activity(env: &Env, project: &Project, query: ActivityQuery) -> Answer {
+    let csv = query.csv;
+    let message = ToProject::Activity { project_id: project.id, query, count: ACTIVITY_ROWS_MAX };
+    let activity: Activity = ask(env, project, &message).await?;
+    if !csv {
+        return json(200, &activity);
+    }
+    let response = Response::ok(activity.csv())?;
+    response.headers().set("content-type", Format::Csv.content_type())?;
+    response.headers().set("cache-control", PRIVATE)?;
+    Ok(response)
 }
 
 /// The whole list, a part after the other: a record has so many requests for each.
@@ -280,6 +340,12 @@ async fn of_a_release(
         (Method::Get, ["projects", project, "releases", version, "live"]) => {
             let project = asking.project(project).await?;
             live(request, env, config, project, version).await
+        }
+        (Method::Get, ["projects", project, "releases", version, "against"]) => {
+            let project = asking.project(project).await?;
+            let (version, key) = (parse_version(version)?, query::against_key(&pairs(&request)?)?);
+            let against = ToProject::Against { project_id: project.id, version, key };
+            Ok(tell(&message::project(env, project.id)?, &against).await?)
         }
         (Method::Patch, ["projects", project, "releases", version]) => {
             let project = asking.project(project).await?;
@@ -397,11 +463,11 @@ pub(crate) fn read(project: &Project, version: &str) -> std::result::Result<ToPr
 }
 
 /// What an address says after its `?`.
-fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Problem> {
+pub(crate) fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Problem> {
     Ok(request.url()?.query_pairs().into_owned().collect())
 }
 
-fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
+pub(crate) fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
     text.parse().map_err(|error| Problem::new(422, "bad-version", format!("{error}.")))
 }
 

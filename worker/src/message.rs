@@ -10,6 +10,7 @@ use slipway_core::audit::Format;
 use slipway_core::cargo::Cargo;
 use slipway_core::inventory::Seen;
 use slipway_core::promotion::Order;
+use slipway_core::query::ActivityQuery;
 use slipway_core::release::{Key, ReleaseState, Version};
 use slipway_core::route::Site;
 use slipway_core::secret::JobSession;
@@ -60,6 +61,8 @@ pub(crate) enum ToProject {
     Release { project_id: u64, version: Version, since: Option<u64>, state: Option<ReleaseState>, wait_ms: u64 },
     /// All releases.
     Releases { project_id: u64 },
+    /// Those of which something is public.
+    Public { project_id: u64 },
     /// What the object of a package saw.
     Report(Box<Told>),
     /// How many bytes of a target have been sent.
@@ -130,6 +133,16 @@ pub(crate) enum ToProject {
     Compare { project_id: u64, first: u64 },
     /// What the record says of itself in numbers.
     Measure { project_id: u64 },
+    /// Its newest releases, at a glance.
+    Glance { project_id: u64, newest: u32 },
+    /// What runs where.
+    Deployments { project_id: u64 },
+    /// What was done, newest first: so many rows at most.
+    Activity { project_id: u64, query: ActivityQuery, count: u64 },
+    /// A release beside what is public of an earlier one; of one package also what it depends on.
+    Against { project_id: u64, version: Version, key: Option<Key> },
+    /// How the record is.
+    Standing { project_id: u64 },
     /// Go on with whatever is open.
     Wake { project_id: u64 },
     /// How the switch stands that stops everything. The answer is the last turn of which the record has heard.

@@ -49,6 +49,7 @@ use worker::{
 
 mod backup;
 mod gates;
+mod pages;
 mod retention;
 mod stop;
 mod sweep;
@@ -71,6 +72,9 @@ const HEADS_MAX: u64 = 1000;
 /// told anybody.
 const LOOKS_AFTER: Duration = Duration::from_secs(5);
 
+/// How long those who watch a release wait for the next word on bytes alone.
+const BYTES_AFTER: Duration = Duration::from_secs(1);
+
 #[durable_object]
 pub struct ProjectRecord {
     state: State,
@@ -82,6 +86,8 @@ pub struct ProjectRecord {
     has_heard: Cell<bool>,
     /// How many bytes of targets have been sent. In memory alone: the next word comes in a second.
     sent: RefCell<Sent>,
+    /// When those who watch a release were told of it last.
+    announced: RefCell<BTreeMap<Version, Timestamp>>,
     /// Who waits for a change.
     followers: Followers,
 }
@@ -95,6 +101,7 @@ impl DurableObject for ProjectRecord {
             is_configured: Cell::new(false),
             has_heard: Cell::new(false),
             sent: RefCell::default(),
+            announced: RefCell::default(),
             followers: Followers::default(),
         }
     }
@@ -173,6 +180,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Withdrawal { .. }
         | ToProject::Release { .. }
         | ToProject::Releases { .. }
+        | ToProject::Public { .. }
         | ToProject::Report(_)
         | ToProject::Approvals { .. }
         | ToProject::Target { .. }
@@ -193,6 +201,11 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::ImportFails { .. }
         | ToProject::Compare { .. }
         | ToProject::Measure { .. }
+        | ToProject::Glance { .. }
+        | ToProject::Deployments { .. }
+        | ToProject::Activity { .. }
+        | ToProject::Against { .. }
+        | ToProject::Standing { .. }
         | ToProject::Wake { .. }
         | ToProject::Hear { .. }
         | ToProject::Heard { .. }
@@ -255,11 +268,16 @@ impl ProjectRecord {
                 self.release(project_id, &version)
             }
             ToProject::Releases { project_id } => self.releases(project_id),
+            ToProject::Public { project_id } => {
+                let config = settings::config()?;
+                let project = settings::project(&config, project_id)?;
+                json(200, &self.record()?.public_releases(project.name.as_str())?)
+            }
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
-                self.sent.borrow_mut().insert((version.clone(), key, distro), bytes);
+                self.sent.borrow_mut().told(version.clone(), key, distro, bytes, clock::now());
                 self.record()?.touch(&version)?;
-                self.announce(project_id, &version);
+                self.announce_bytes(project_id, &version);
                 // Whoever copies hears with the answer whether to go on.
                 json(200, &self.record()?.stopped()?)
             }
@@ -302,6 +320,11 @@ impl ProjectRecord {
             }
             ToProject::Audit { project_id, first, count, format } => self.audit(project_id, first, count, format),
             ToProject::Heads { project_id, first } => self.heads(project_id, first),
+            ToProject::Glance { project_id, newest } => self.glance(project_id, newest),
+            ToProject::Deployments { project_id } => self.deployments(project_id),
+            ToProject::Activity { project_id, query, count } => self.activity(project_id, &query, count),
+            ToProject::Against { project_id, version, key } => self.against(project_id, &version, key.as_ref()).await,
+            ToProject::Standing { project_id } => self.standing(project_id),
             ToProject::Wake { project_id } => {
                 self.know_id(project_id)?;
                 self.soon().await?;
@@ -330,7 +353,7 @@ impl ProjectRecord {
         let Told { project_id, version, key, approval, digest, report, .. } = told;
         if self.record()?.settle(version, key, *approval, report, digest, clock::now())? {
             if !report.state.is_moving() {
-                self.sent.borrow_mut().remove(&(version.clone(), key.clone(), report.distro.clone()));
+                self.sent.borrow_mut().forget(version, key, &report.distro);
             }
             self.announce(*project_id, version);
             // Others are to be told of an end.
@@ -377,8 +400,11 @@ impl ProjectRecord {
 
     /// Has the alarm come for what rests in the record from now on, and for the next gate that time alone opens or closes.
     async fn look_after(&self, config: &Config) -> std::result::Result<(), Problem> {
-        let turn = project::turn(self.record()?, &self.host(), config)?.map(|at| at.since(clock::now()).max(SOON));
-        Ok(self.within(turn.map_or(project::SWEEP, |turn| turn.min(project::SWEEP))).await?)
+        let turn = project::turn(self.record()?, &self.host(), config)?;
+        // A page leads to the very job as soon as something can be released.
+        let listing = self.record()?.next_listing(clock::now())?;
+        let next = turn.into_iter().chain(listing).map(|at| at.since(clock::now()).max(SOON)).min();
+        Ok(self.within(next.map_or(project::SWEEP, |next| next.min(project::SWEEP))).await?)
     }
 
     /// Has the alarm come when a head of the audit is due for what was written, and at once for what others are to be told.
@@ -622,10 +648,10 @@ impl ProjectRecord {
         // What rests can wait, and so can those who are told: a place or receiver that is slow holds up nothing else.
         let looking = std::pin::pin!(async {
             let found = async {
-                match gitlab.as_ref() {
-                    Some(gitlab) => lost::find(record, &host, &config, gitlab).await,
-                    None => Ok(None),
-                }
+                let Some(gitlab) = gitlab.as_ref() else { return Ok::<_, LedgerError>(None) };
+                let listed = lost::list_jobs(record, &host, gitlab).await?;
+                let found = lost::find(record, &host, &config, gitlab).await?;
+                Ok(listed.into_iter().chain(found).min())
             };
             let (again, lost, told, attested) = Box::pin(join4(
                 project::look_again(record, &host),
@@ -823,13 +849,26 @@ impl ProjectRecord {
         Ok(Response::from_websocket(pair.client)?)
     }
 
+    /// The same of bytes that were sent, which is told of all the time, and of each copy: once a second is enough to watch.
+    fn announce_bytes(&self, project_id: u64, version: &Version) {
+        let now = clock::now();
+        let told_at = self.announced.borrow().get(version).copied();
+        if told_at.is_some_and(|told_at| told_at <= now && now.since(told_at) < BYTES_AFTER) {
+            self.followers.wake();
+        } else {
+            self.announce(project_id, version);
+        }
+    }
+
     /// Sends a release to those who watch it, and wakes those who wait. What it tells has happened, so it does not fail.
     fn announce(&self, project_id: u64, version: &Version) {
         self.followers.wake();
         let sockets = self.state.get_websockets_with_tag(version.as_str());
         if sockets.is_empty() {
+            self.announced.borrow_mut().remove(version);
             return;
         }
+        self.announced.borrow_mut().insert(version.clone(), clock::now());
         match self.render(project_id, version) {
             Ok(Some(release)) => {
                 for socket in sockets {

@@ -60,6 +60,8 @@ pub(crate) enum Answer {
     Read,
     /// The reader may not read it.
     Refused,
+    /// There is nothing to read, as far as the reader may know.
+    Gone,
     /// Nothing, or an error.
     Failed,
 }
@@ -293,6 +295,7 @@ impl Connection {
         self.has_polled = answer == Answer::Read;
         match answer {
             Answer::Refused => return self.stop(Freshness::Refused),
+            Answer::Gone => return self.stop(Freshness::Gone),
             Answer::Read if self.stopped.is_none() => self.hear(now),
             Answer::Read | Answer::Failed => {}
         }
@@ -449,12 +452,14 @@ mod tests {
 
     #[test]
     fn a_refusal_ends_all_asking() {
-        for (event, actions) in
-            [(Event::Closed(4401), vec![Action::Close]), (Event::Polled(Answer::Refused), vec![Action::Close])]
-        {
+        for (event, said) in [
+            (Event::Closed(4401), Freshness::Refused),
+            (Event::Polled(Answer::Refused), Freshness::Refused),
+            (Event::Polled(Answer::Gone), Freshness::Gone),
+        ] {
             let mut connection = open();
-            assert_eq!(connection.on(event, START + 1_000, 0), actions);
-            assert_eq!(connection.freshness(), Some(Freshness::Refused));
+            assert_eq!(connection.on(event, START + 1_000, 0), [Action::Close]);
+            assert_eq!(connection.freshness(), Some(said));
             assert_eq!(connection.due(), None);
             for event in [Event::Shown, Event::Online, Event::Due, Event::Closed(1006)] {
                 assert_eq!(connection.on(event, START + 100_000, 0), []);

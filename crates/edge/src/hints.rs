@@ -17,7 +17,7 @@ use slipway_core::log::{Entry, deployment_work, work};
 use slipway_core::time::Timestamp;
 use slipway_gitlab::webhook::Event;
 use slipway_gitlab::{Deployment, DeploysTo, GetDeployment, GetJob, Instance, Job, is_protected, role};
-use slipway_ledger::{Hint, HintSubject, LedgerError, Named, Record, Sql};
+use slipway_ledger::{Hint, HintSubject, LedgerError, Named, Origin, Record, Sql};
 use slipway_wire::{CallError, Planted, call, planted};
 
 use crate::gates;
@@ -50,9 +50,13 @@ pub fn named(event: Event, project: &Project, config: &Config) -> Option<(Vec<Na
             (job(event.job_id, event.pipeline_id, event.name).into_iter().collect::<Vec<_>>(), otherwise)
         }
         Event::Pipeline(event) if event.project_id == project.id => {
+            let pipeline_id = event.pipeline_id;
+            let known = event.manual_jobs.iter().filter(|job| job.id <= ID_MAX && pipeline_id <= ID_MAX);
+            let jobs: Vec<(u64, String)> = known.map(|job| (job.id, job.name.clone())).collect();
             let played = event.manual_jobs.into_iter().filter(|job| job.status.is_played());
-            let played = played.filter_map(|played| job(played.id, Some(event.pipeline_id), played.name));
-            (played.collect(), format!("pipeline:{}", event.pipeline_id))
+            let played = played.filter_map(|played| job(played.id, Some(pipeline_id), played.name));
+            let jobs = (!jobs.is_empty()).then_some(Named::Jobs { pipeline_id, jobs });
+            (played.chain(jobs).collect(), format!("pipeline:{pipeline_id}"))
         }
         Event::Deployment(event)
             if event.project_id == project.id
@@ -122,19 +126,26 @@ impl<S: Sql, H: ProjectHost> Desk<'_, S, H> {
         match hint.subject {
             HintSubject::Job(job_id) => {
                 let job = GetJob { instance: self.gitlab, project_id: self.project_id, job_id };
-                match call(self.host, &job).await {
+                match self.heard(call(self.host, &job).await)? {
                     Ok(job) => self.judge(hint, &job).await,
                     Err(error) => self.unread(hint, &error),
                 }
             }
             HintSubject::Deployment(deployment_id) => {
                 let deployment = GetDeployment { instance: self.gitlab, project_id: self.project_id, deployment_id };
-                match call(self.host, &deployment).await {
+                match self.heard(call(self.host, &deployment).await)? {
                     Ok(deployment) => self.deployed(hint, &deployment),
                     Err(error) => self.unread(hint, &error),
                 }
             }
         }
+    }
+
+    /// Keeps when GitLab answered last. That it does not know something is an answer.
+    fn heard<T>(&self, answer: Result<T, CallError>) -> Result<Result<T, CallError>, LedgerError> {
+        let trouble = answer.as_ref().err().filter(|error| error.may_pass()).map(ToString::to_string);
+        self.record.heard_from(Origin::Gitlab, trouble.as_deref(), self.host.now())?;
+        Ok(answer)
     }
 
     /// 1, 2, 4 … seconds, up to 5 minutes.

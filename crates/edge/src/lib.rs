@@ -4,7 +4,7 @@
 //! [`project`] hands orders over, looks into [`hints`] and finds what nobody drives, [`job_call`] answers jobs that ask by
 //! themselves, [`changes`] writes down holds and overrides, [`withdraw`] takes back what is public, [`replace`] asks
 //! before a staged file gives way, [`lost`] finds what no
-//! webhook told, [`notify`] tells others what became of it, [`attest`] signs what is attested of it, [`account`] lends a
+//! webhook told, [`against`] compares with the public, [`notify`] tells others what became of it, [`attest`] signs what is attested of it, [`account`] lends a
 //! destination's transfer slots, [`slots`] lets whoever comes next stand by for one, [`reading`] answers many who ask the same
 //! server with one reading, [`sweep`] reads whole repositories and finds strangers, and [`followers`] wait for a change. A
 //! runtime lends
@@ -15,6 +15,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod account;
+pub mod against;
 pub mod attest;
 pub mod changes;
 pub mod compare;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use slipway_core::config::Config;
 use slipway_core::log::{Entry, deployment_work, pipeline_work, work};
 use slipway_core::time::Timestamp;
-use slipway_gitlab::{Instance, ListDeployments, played_jobs};
-use slipway_ledger::{LedgerError, Record, Sql};
+use slipway_gitlab::{Instance, ListDeployments, ListedJob, pipeline_jobs, played_jobs};
+use slipway_ledger::{LedgerError, Origin, Record, Sql};
 use slipway_wire::{CallError, Planted, call, planted};
 
 use crate::port::ProjectHost;
@@ -52,6 +52,46 @@ pub async fn find<S: Sql>(
     Ok(record.next_reading(host.now())?.map(|due_at| due_at.max(host.now() + AGAIN)))
 }
 
+/// Reads which jobs release packages, by their numbers, so that a page can lead to them; and says when that is due next. A
+/// list that cannot be read is one that pages do without.
+pub async fn list_jobs<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    gitlab: &Instance,
+) -> Result<Option<Timestamp>, LedgerError> {
+    let Some(project_id) = record.project_id()? else { return Ok(None) };
+    for pipeline_id in record.unlisted_pipelines(host.now())?.into_iter().take(PIPELINES_MAX) {
+        record.lists_pipeline(pipeline_id, host.now())?;
+        match pipeline_jobs(host, gitlab, project_id, pipeline_id).await {
+            Ok(jobs) => {
+                record.heard_from(Origin::Gitlab, None, host.now())?;
+                knows_jobs(record, host, pipeline_id, &jobs)?;
+            }
+            Err(error) => {
+                record.heard_from(Origin::Gitlab, Some(&error.to_string()), host.now())?;
+                let what = format!("the jobs of pipeline {pipeline_id} cannot be listed: {error}");
+                host.write(&Entry::trouble(project_id, pipeline_work(project_id, pipeline_id), &what));
+                break;
+            }
+        }
+    }
+    Ok(record.next_listing(host.now())?.map(|due_at| due_at.max(host.now() + AGAIN)))
+}
+
+/// Keeps the numbers of a pipeline's jobs, and shows them to those who follow its releases.
+fn knows_jobs<S: Sql>(
+    record: &Record<S>,
+    host: &impl ProjectHost,
+    pipeline_id: u64,
+    jobs: &[ListedJob],
+) -> Result<(), LedgerError> {
+    let jobs = jobs.iter().map(|job| (job.id, job.name.as_str()));
+    for version in record.jobs_listed(pipeline_id, jobs)? {
+        host.announce(&version);
+    }
+    Ok(())
+}
+
 /// Finds the played jobs of a pipeline.
 async fn find_played<S: Sql>(
     record: &Record<S>,
@@ -62,8 +102,14 @@ async fn find_played<S: Sql>(
 ) -> Result<Result<(), CallError>, LedgerError> {
     let jobs = match played_jobs(host, gitlab, project_id, pipeline_id).await {
         Ok(jobs) => jobs,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => {
+            record.heard_from(Origin::Gitlab, Some(&error.to_string()), host.now())?;
+            return Ok(Err(error));
+        }
     };
+    record.heard_from(Origin::Gitlab, None, host.now())?;
+    // One that was retried is another job.
+    knows_jobs(record, host, pipeline_id, &jobs)?;
     for job in jobs.iter().filter(|job| job.status.is_played() && !planted(Planted::FindsNothing)) {
         if record.found_played(pipeline_id, &job.name, job.id, host.now())? {
             let what = format!("job {} was played, and no webhook has told of it", job.id);

@@ -4,7 +4,7 @@
 //! Everything acknowledged is in SQL, so an alarm that comes twice, late, or after a kill finds what is to be done. An
 //! alarm that never comes is replaced by the next: whatever reaches the record arms one, and a schedule wakes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
@@ -15,7 +15,7 @@ use slipway_core::promotion::Order;
 use slipway_core::release::TargetState;
 use slipway_core::time::Timestamp;
 use slipway_gitlab::Instance;
-use slipway_ledger::{LedgerError, Record, Sql, Watched};
+use slipway_ledger::{LedgerError, Origin, Record, Sql, Watched};
 use slipway_wire::{Planted, planted};
 
 use crate::port::{ProjectHost, SOON};
@@ -193,6 +193,17 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
         let entry = Entry::trouble(project_id, work, &format!("it cannot be looked at again: {why}"));
         host.write(&Entry { target: Some(&of.distro), ..entry.about(&of.version, &of.key) });
     };
+    // Of a place that answers some questions, the ones that it does not are told.
+    let mut places: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    for (of, look) in watched.iter().zip(&looks) {
+        if let Ok(look) = look {
+            let trouble = places.entry(&of.site.place).or_default();
+            *trouble = trouble.take().or_else(|| look.as_ref().err().map(ToString::to_string));
+        }
+    }
+    for (place, trouble) in places {
+        record.heard_from(Origin::Place(place), trouble.as_deref(), host.now())?;
+    }
     let mut changed = BTreeSet::new();
     for (of, look) in watched.iter().zip(looks) {
         match look {

@@ -158,7 +158,8 @@ impl World {
     fn state(&self) -> TargetState {
         let project = self.config.project("tug").expect("the project");
         let record = &self.records[&1001];
-        let release = record.release(&self.config, project, &version(), &BTreeMap::new(), self.now.get());
+        let release =
+            record.release(&self.config, project, &version(), &slipway_ledger::Sent::default(), self.now.get());
         release.expect("a database").expect("a release").packages[0].targets[0].state
     }
 

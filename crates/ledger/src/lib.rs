@@ -25,9 +25,10 @@ pub use record::{
     AUDIT_ROWS, Behind, DeclaredTarget, End, EndedByImport, ExportHead, GivingWay, Imported, NotImported,
 };
 pub use record::{
-    Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GateOverride, Held, Hint, HintSubject, Kept,
-    LedgerError, Measured, NameTaken, Named, PublicName, Reached, Receiver, Record, Removal, Removed, Resting, Sent,
-    Sight, Staged, StagedObject, StopReason, TakenBack, UNANSWERED, Unsigned, Watched,
+    Ask, Attachment, Attested, Declared, Delivery, Dispatch, DueStatus, GLANCES_MAX, GateOverride, Held, Hint,
+    HintSubject, Kept, LedgerError, Measured, NameTaken, Named, Origin, PublicName, Reached, Receiver, Record, Removal,
+    Removed, Resting, Sent, Sight, Staged, StagedObject, StopReason, TakenBack, UNANSWERED, Unsigned, Watched,
+    Whereabouts,
 };
 pub use sql::{Row, Sql, SqlError, Value};
 pub use work::{Task, Work};

@@ -103,6 +103,35 @@ pub async fn uploaded_at(
     Ok(found)
 }
 
+/// A file's full description, with what it depends on. `None` where there is no such file.
+pub async fn described(
+    http: &impl Http,
+    account: &Account,
+    repository: &Repository,
+    distro: &Distro,
+    filename: &Filename,
+) -> Result<Option<PackageRecord>, CallError> {
+    let wanted = [(distro.clone(), filename.clone())].into();
+    let mut package_url = None;
+    for question in questions(&wanted) {
+        let mut each = |package: PackageRecord| {
+            if package.is(distro, filename) {
+                package_url = package.package_url.or_else(|| package_url.take());
+            }
+        };
+        pages(http, account, repository, &question.q, question.dist(), &mut each).await?;
+    }
+    let Some(package_url) = package_url else { return Ok(None) };
+    match call(http, &Show { account, package_url: &package_url }).await {
+        Ok(package) if package.is(distro, filename) => Ok(Some(package)),
+        Ok(package) => {
+            Err(unreadable(account.base(), format!("asked for {filename}, it describes {:?}", package.filename)))
+        }
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Adds what a search says of a package, if it is wanted. Returns its name when it was listed before with other bytes.
 fn add(seen: &mut Seen, wanted: &BTreeSet<Place>, package: PackageRecord) -> Option<Filename> {
     let distro = package.distro_version.as_deref()?.parse().ok()?;
@@ -246,6 +275,26 @@ mod tests {
         let other = include_str!("../fixtures/show.json").replace("tug_3.1.0-1_amd64.deb", "other_1_amd64.deb");
         let http = searched(&format!("[{}]", listed("null"))).with(&format!("{HOST}{SHOW}"), response(200, other));
         assert!(look(&http).is_err());
+    }
+
+    #[test]
+    fn a_file_is_described_with_what_it_depends_on_by_the_description_of_that_very_file() {
+        let describe = |http: &Recorded| {
+            let file = filename("tug_3.1.0-1_amd64.deb");
+            now(described(http, &account(), &staging(), &jammy(), &file))
+        };
+        let list = format!("[{}]", listed(&format!("{:?}", "a".repeat(64))));
+        let http = searched(&list).with(&format!("{HOST}{SHOW}"), response(200, include_str!("../fixtures/show.json")));
+        let found = describe(&http).expect("an answer").expect("it is there");
+        let depends = found.dependencies.expect("it depends on something");
+        assert_eq!(depends.len(), 1);
+        assert_eq!((depends[0].context.as_str(), depends[0].dependencies[0].as_str()), ("depends", "libc6 (>= 2.35)"));
+        assert_eq!(http.asked().len(), 2, "one search, one description");
+
+        assert_eq!(describe(&searched("[]")).expect("an empty list"), None);
+        assert_eq!(describe(&searched(&list)).expect("it went meanwhile"), None);
+        let other = include_str!("../fixtures/show.json").replace("tug_3.1.0-1_amd64.deb", "other_1_amd64.deb");
+        assert!(describe(&searched(&list).with(&format!("{HOST}{SHOW}"), response(200, other))).is_err());
     }
 
     #[test]

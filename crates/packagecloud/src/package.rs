@@ -40,6 +40,18 @@ pub struct PackageRecord {
     /// Where its full description is. `None` where packagecloud gives none, or nothing that may be asked for.
     #[serde(default, deserialize_with = "api_path")]
     pub package_url: Option<ApiPath>,
+    /// What it depends on. `None` in lists, for a package that depends on nothing, and where it cannot be read: it only tells.
+    #[serde(default, deserialize_with = "dependencies")]
+    pub dependencies: Option<Vec<Dependencies>>,
+}
+
+/// What a package depends on in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Dependencies {
+    /// How: `depends`, `requires`, `conflicts`.
+    pub context: String,
+    /// On what, each as the package writes it: `libc6 (>= 2.31)`.
+    pub dependencies: Vec<String>,
 }
 
 impl PackageRecord {
@@ -86,6 +98,11 @@ impl fmt::Display for ApiPath {
     }
 }
 
+fn dependencies<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Dependencies>>, D::Error> {
+    let told = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(told.and_then(|told| serde_json::from_value(told).ok()))
+}
+
 fn digest<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Digest>, D::Error> {
     match Option::<String>::deserialize(deserializer)? {
         Some(text) if !text.is_empty() => text.parse().map(Some).map_err(serde::de::Error::custom),
@@ -127,6 +144,20 @@ mod tests {
 
     fn record(json: &str) -> Result<PackageRecord, serde_json::Error> {
         serde_json::from_str(json)
+    }
+
+    #[test]
+    fn what_a_package_depends_on_is_read_where_it_can_be_and_hides_nothing_else() {
+        let of = |dependencies: &str| {
+            let json = format!(r#"{{"filename":"a_1_all.deb","dependencies":{dependencies}}}"#);
+            record(&json).expect("a package").dependencies
+        };
+        let depends = of(r#"[{"context":"depends","dependencies":["libc6 (>= 2.31)","adduser | systemd"]}]"#);
+        let on = ["libc6 (>= 2.31)", "adduser | systemd"].map(str::to_owned).to_vec();
+        assert_eq!(depends, Some(vec![Dependencies { context: "depends".to_owned(), dependencies: on }]));
+        for unreadable in ["null", "\"libc6\"", "[1]", r#"[{"context":"depends"}]"#] {
+            assert_eq!(of(unreadable), None, "{unreadable}");
+        }
     }
 
     #[test]

@@ -46,5 +46,8 @@ mod tests {
         );
         let package = show.parse(&response(200, include_str!("../fixtures/show.json"))).expect("a description");
         assert_eq!(package.filename, "tug_3.1.0-1_amd64.deb");
+        let depends = package.dependencies.expect("what it depends on");
+        let depends: Vec<_> = depends.iter().map(|of| (of.context.as_str(), of.dependencies.concat())).collect();
+        assert_eq!(depends, [("depends", "libc6 (>= 2.35)".to_owned())]);
     }
 }

@@ -2,6 +2,15 @@
 //!
 //! Times are RFC 3339 in UTC with milliseconds; digests are `sha256:` and 64 hex digits; sizes are bytes.
 
+mod pages;
+mod public;
+
+pub use pages::{
+    Activity, ActivityRow, Against, AgainstRow, Depends, DeploymentRow, Deployments, FileFact, Glance, GlanceRelease,
+    GlanceTarget, Source, Standing, StandingProject,
+};
+pub use public::{PublicFile, PublicPackage, PublicProject, PublicRelease, PublicState, PublicSummary, PublicTarget};
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -364,6 +373,9 @@ pub struct Blocked {
     /// When it opens by itself, where that can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// Who acts next, and how: a sentence that begins after a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// When all that is on its way will be released, from what has been released since it began.
@@ -375,6 +387,15 @@ pub struct Estimate {
     pub bytes_left: u64,
     /// How many are copied in a second.
     pub bytes_per_second: u64,
+}
+
+/// How fast the copy of one target is, by what was sent of it lately.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// How many bytes are sent in a second.
+    pub bytes_per_second: u64,
+    /// When the last of them is sent, should it go on so.
+    pub ends_at: String,
 }
 
 /// A pipeline that feeds a release, bound to its commit.
@@ -400,6 +421,15 @@ pub struct Package {
     pub pipeline_id: u64,
     /// The name of its manual job.
     pub release_job: String,
+    /// That very job in GitLab, where it is known by its number: whoever may release plays it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_url: Option<String>,
+    /// What it is.
+    #[serde(default = "deb")]
+    pub kind: Kind,
+    /// The architecture, in the words of its kind: `amd64`, `x86_64`. None where its plan says none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     /// The declared file or image. `None` until a job has built it.
     pub file: Option<StagedFile>,
     /// The files that it was declared with before, and that have given way to this one, but for those that another release
@@ -454,6 +484,9 @@ pub struct Target {
     /// While it is copied: how many bytes have been sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// While it is copied, and has been for some seconds: how fast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
     /// Somebody else had published the same bytes before Slipway did: released outside.
     #[serde(default, skip_serializing_if = "is_false")]
     pub outside: bool,

@@ -8,14 +8,66 @@
 //! Until some have become public there is only what has been sent. That is wrong at the beginning and comes nearer the
 //! more has been sent.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::api::{Estimate, Package, Step};
+use crate::api::{Estimate, Pace, Package, Step};
 use crate::release::TargetState;
 use crate::time::Timestamp;
 
 /// So many have to be released before their number says more than the bytes that were sent.
 const RELEASED_MIN: u32 = 4;
+
+/// Over how long a copy's pace is told: what it was before says little of what comes.
+const PACE_OF: Duration = Duration::from_secs(30);
+/// How long a copy must have been seen before its pace is told: the first seconds would promise anything.
+const PACE_AFTER: Duration = Duration::from_secs(3);
+/// Of words that come faster than this, the last is enough.
+const WORD_AFTER: Duration = Duration::from_millis(500);
+
+/// What was told of how many bytes a copy has sent: so much of it as says how fast it is.
+#[derive(Clone, Debug, Default)]
+pub struct Course(VecDeque<(Timestamp, u64)>);
+
+impl Course {
+    /// So many bytes have been sent by now.
+    pub fn told(&mut self, bytes: u64, now: Timestamp) {
+        // It begins anew, or a clock was set back: what was told before says nothing any more.
+        if self.0.back().is_some_and(|(at, before)| bytes < *before || now < *at) {
+            self.0.clear();
+        }
+        while self.0.get(1).is_some_and(|(at, _)| now.since(*at) >= PACE_OF) {
+            self.0.pop_front();
+        }
+        let last_but_one = self.0.len().checked_sub(2).and_then(|index| self.0.get(index));
+        if last_but_one.is_some_and(|(at, _)| now.since(*at) < WORD_AFTER) {
+            self.0.pop_back();
+        }
+        self.0.push_back((now, bytes));
+    }
+
+    /// How many bytes have been sent, by the last word.
+    pub fn bytes(&self) -> Option<u64> {
+        self.0.back().map(|(_, bytes)| *bytes)
+    }
+
+    /// How fast it is, and when it has sent all its bytes. None while it is too new, or does not get on.
+    pub fn pace(&self, size: u64, now: Timestamp) -> Option<Pace> {
+        let sent = self.bytes()?;
+        let is_before = |(at, _): &&(Timestamp, u64)| now.since(*at) >= PACE_OF;
+        let (since, before) = self.0.iter().take_while(is_before).last().or_else(|| self.0.front())?;
+        let within = now.since(*since);
+        let lately = u128::from(sent.saturating_sub(*before));
+        if within < PACE_AFTER || lately == 0 {
+            return None;
+        }
+        let within_ms = within.as_millis();
+        let needed_ms = u128::from(size.saturating_sub(sent)) * within_ms / lately;
+        let ends_at = now + Duration::from_millis(u64::try_from(needed_ms).ok()?);
+        let bytes_per_second = u64::try_from(lately * 1000 / within_ms).unwrap_or(u64::MAX);
+        Some(Pace { bytes_per_second, ends_at: ends_at.to_string() })
+    }
+}
 
 /// The estimate, or `None` while nothing is on its way or nothing has been sent yet.
 pub fn estimate(packages: &[Package], now: Timestamp) -> Option<Estimate> {
@@ -132,6 +184,58 @@ mod tests {
             let expected = (left, 400, (now + Duration::from_millis(ends_in_ms)).to_string());
             assert_eq!((found.bytes_left, found.bytes_per_second, found.ends_at), expected, "{more}");
         }
+    }
+
+    /// What a copy has sent as `SECOND:BYTES`, and how fast it is at a second.
+    fn pace(told: &str, second: i64) -> Option<(u64, String)> {
+        let mut course = Course::default();
+        for word in told.split_whitespace() {
+            let (second, bytes) = word.split_once(':').expect("a second and bytes");
+            let at = (second.parse::<f64>().expect("a second") * 1000.0).round();
+            #[expect(clippy::cast_possible_truncation, reason = "seconds of a test")]
+            course.told(bytes.parse().expect("bytes"), Timestamp(at as i64));
+        }
+        course.pace(10_000, Timestamp(second * 1000)).map(|pace| (pace.bytes_per_second, pace.ends_at))
+    }
+
+    #[test]
+    fn the_pace_of_a_copy_is_what_it_has_sent_within_the_last_half_minute() {
+        let ends = |rate: u64, second: i64| Some((rate, Timestamp(second * 1000).to_string()));
+        // 100 bytes a second: 9,600 are left after four seconds.
+        assert_eq!(pace("0:0 1:100 2:200 3:300 4:400", 4), ends(100, 100));
+        // Slow for a minute, then fast: only the fast half minute counts, in which 6,000 were sent.
+        assert_eq!(pace("0:0 30:30 60:1000 75:4000 90:7000", 90), ends(200, 105));
+        // Words come at any moment. The last before the half minute says how many had been sent when it began.
+        assert_eq!(pace("0:0 10:1000 50:5000", 50), ends(100, 100));
+        // A copy that stands still for a while is slower for it.
+        assert_eq!(pace("0:0 10:1000", 20), ends(50, 200));
+    }
+
+    #[test]
+    fn no_pace_is_told_of_a_copy_that_has_just_begun_or_begun_anew_or_stands_still() {
+        for (told, second) in [
+            ("", 10),
+            ("0:0", 10),
+            ("0:0 1:100 2:200", 2),
+            ("0:0 2.9:290", 2),
+            ("0:0 10:1000 11:0 12:100", 12),
+            ("0:0 10:1000 40:1000 70:1000", 70),
+            ("20:0 21:100 22:200 1:300", 2),
+        ] {
+            assert_eq!(pace(told, second), None, "{told}");
+        }
+        assert!(pace("0:0 1:100 2:200 3:300", 3).is_some());
+    }
+
+    #[test]
+    fn a_copy_that_is_told_of_all_the_time_keeps_no_more_than_a_half_minute_of_it() {
+        let mut course = Course::default();
+        for tick in 0..10_000 {
+            course.told(u64::try_from(tick).expect("a small number"), Timestamp(tick * 50));
+        }
+        assert!(course.0.len() <= 80, "{}", course.0.len());
+        assert_eq!(course.bytes(), Some(9_999));
+        assert_eq!(course.pace(20_000, Timestamp(9_999 * 50)).map(|pace| pace.bytes_per_second), Some(20));
     }
 
     #[test]

@@ -254,8 +254,12 @@ pub struct Closed {
 impl Closed {
     /// As the API shows it.
     pub fn shown(&self) -> api::Blocked {
-        let until = self.until.map(|until| until.to_string());
-        api::Blocked { gate: self.gate.code().to_owned(), why: format!("{}.", self.why), until }
+        api::Blocked {
+            gate: self.gate.code().to_owned(),
+            why: format!("{}.", self.why),
+            until: self.until.map(|until| until.to_string()),
+            next: Some(self.gate.next().to_owned()),
+        }
     }
 }
 

@@ -71,9 +71,13 @@ mod tests {
         json!({ "ends_at": "", "bytes_left": 1, "bytes_per_second": 1 })
     }
 
+    fn pace() -> Value {
+        json!({ "bytes_per_second": 1, "ends_at": "" })
+    }
+
     fn target() -> Value {
         json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "releasing", "since": "", "step": "copy",
-                "bytes": 1, "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
+                "bytes": 1, "pace": pace(), "outside": true, "attempts": 1, "approval": approval(), "attestation": "https://s.example.com",
                 "withdrawal": withdrawal(), "problem": problem(), "expires_at": "" })
     }
 
@@ -82,12 +86,13 @@ mod tests {
     }
 
     fn package() -> Value {
-        json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "file": file(), "replaced": [replaced()],
-                "staging": location(), "blocked": [blocked()], "targets": [target()] })
+        json!({ "key": "k", "pipeline_id": 1, "release_job": "r", "job_url": "https://g.example.com", "kind": "rpm",
+                "architecture": "x86_64", "file": file(), "replaced": [replaced()], "staging": location(),
+                "blocked": [blocked()], "targets": [target()] })
     }
 
     fn blocked() -> Value {
-        json!({ "gate": "soak", "why": "w", "until": "2026-11-23T10:00:00.000Z" })
+        json!({ "gate": "soak", "why": "w", "until": "2026-11-23T10:00:00.000Z", "next": "n" })
     }
 
     fn hold() -> Value {
@@ -171,6 +176,7 @@ mod tests {
         check::<api::Evidence>("Evidence", evidence());
         check::<api::Attempt>("Attempt", attempt());
         check::<api::Estimate>("Estimate", estimate());
+        check::<api::Pace>("Pace", pace());
         let history = json!({ "key": "k", "target": target(), "attempts": [attempt()] });
         check::<api::TargetHistory>("TargetHistory", history);
         check::<api::CarryRequest>("CarryRequest", json!({ "key": "k", "distro": "el/9", "tag": "1" }));
@@ -242,6 +248,27 @@ mod tests {
     }
 
     #[test]
+    fn the_document_names_every_field_of_what_pages_show_and_no_other() {
+        let row = json!({ "environment": "production", "version": "1", "at": "", "is_current": true, "by": "edge",
+                          "pipeline_url": "https://g.example.com" });
+        check::<api::DeploymentRow>("DeploymentRow", row.clone());
+        check::<api::Deployments>("Deployments", json!({ "project": project(), "at": "", "rows": [row] }));
+        let row =
+            json!({ "sequence": 1, "at": "", "actor": "edge", "action": "staged", "subject": "1/k", "details": "{}" });
+        check::<api::ActivityRow>("ActivityRow", row.clone());
+        check::<api::Activity>("Activity", json!({ "project": project(), "at": "", "rows": [row], "older": 1 }));
+        let depends = json!({ "context": "depends", "on": ["libc6"] });
+        let fact = json!({ "version": "1", "name": "f", "digest": format!("sha256:{}", "0".repeat(64)), "size": 1,
+                           "depends": [depends] });
+        let row = json!({ "key": "k", "staged": fact, "public": fact, "why": "w" });
+        check::<api::Depends>("Depends", depends);
+        check::<api::FileFact>("FileFact", fact);
+        check::<api::AgainstRow>("AgainstRow", row.clone());
+        let against = json!({ "project": project(), "version": "1", "before": "0", "at": "", "rows": [row] });
+        check::<api::Against>("Against", against);
+    }
+
+    #[test]
     fn the_document_names_every_field_of_what_a_sweep_finds_and_no_other() {
         let digest = format!("sha256:{}", "0".repeat(64));
         let baseline = json!({ "taken_at": "", "count": 1, "digest": digest });
@@ -261,6 +288,23 @@ mod tests {
                                "more": 0 });
         check::<api::RecalledRepository>("RecalledRepository", recalled.clone());
         check::<api::Recalled>("Recalled", json!({ "repositories": [recalled] }));
+    }
+
+    #[test]
+    fn the_document_names_every_field_of_what_is_public_and_no_other() {
+        let target = json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "released", "since": "",
+                             "attestation": "https://s.example.com" });
+        check::<api::PublicTarget>("PublicTarget", target.clone());
+        let file = json!({ "filename": "tug_1_amd64.deb", "digest": format!("sha256:{}", "0".repeat(64)), "size": 1 });
+        check::<api::PublicFile>("PublicFile", file.clone());
+        let package = json!({ "key": "k", "kind": "deb", "architecture": "amd64", "file": file, "targets": [target] });
+        check::<api::PublicPackage>("PublicPackage", package.clone());
+        let project = json!({ "name": "tug" });
+        check::<api::PublicProject>("PublicProject", project.clone());
+        let release = json!({ "project": project, "version": "1", "verdict": "", "at": "", "packages": [package] });
+        check::<api::PublicRelease>("PublicRelease", release);
+        let summary = json!({ "version": "1", "verdict": "", "packages": 1, "at": "" });
+        check::<api::PublicSummary>("PublicSummary", summary);
     }
 
     #[test]

@@ -3,13 +3,22 @@
 //!
 //! Absent on purpose: the dashboard's own filters, which leave out what they do not know, so that an old link still works.
 
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
 use crate::audit::Format;
-use crate::release::ReleaseState;
+use crate::release::{Key, ReleaseState};
+use crate::time::Timestamp;
 
 /// The longest that a reader may wait for a change; proxies on the way cut idle requests at 30 to 100 seconds.
 pub const WAIT_SECONDS_MAX: u64 = 25;
 /// Rows of the audit in one answer.
 pub const AUDIT_ROWS_MAX: u64 = 1000;
+/// Rows of an activity in one answer.
+pub const ACTIVITY_ROWS_MAX: u64 = 200;
+/// The longest that a filter of an activity may be: longer than any actor or subject there is.
+const FILTER_LENGTH_MAX: usize = 300;
 
 /// What is asked of a release: to wait for a change since a number, or for a state, and how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,6 +113,108 @@ impl AuditQuery {
     }
 }
 
+/// `GET …/activity`: which rows of the audit are shown. Without a word, the newest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivityQuery {
+    /// Who: as the audit names them, or a person's user name alone.
+    pub actor: Option<String>,
+    /// What they did.
+    pub action: Option<String>,
+    /// To what: a version, or `VERSION/KEY`; and whatever is below it.
+    pub subject: Option<String>,
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub to: Option<Timestamp>,
+    /// Rows before this one.
+    pub before: Option<u64>,
+    /// As CSV.
+    pub csv: bool,
+}
+
+/// What an activity may be asked.
+const ACTIVITY: [&str; 7] = ["actor", "action", "subject", "from", "to", "before", "format"];
+
+impl ActivityQuery {
+    /// As the API is asked. A day stands for the whole of it, and a moment without a zone is in UTC.
+    pub fn read(pairs: &Pairs) -> Result<Self, BadQuery> {
+        let [actor, action, subject, from, to, before, format] = values(pairs, ACTIVITY)?;
+        Ok(Self {
+            actor: filter("actor", actor)?,
+            action: filter("action", action)?,
+            subject: filter("subject", subject)?,
+            from: moment("from", from)?.map(|(from, _)| from),
+            to: moment("to", to)?.map(|(_, to)| to),
+            before: number("before", before, 1, i64::MAX.unsigned_abs())?,
+            csv: match format {
+                None | Some("json") => false,
+                Some("csv") => true,
+                Some(other) => {
+                    return Err(BadQuery::Value {
+                        name: "format",
+                        value: shown(other),
+                        wanted: "`json` or `csv`".to_owned(),
+                    });
+                }
+            },
+        })
+    }
+
+    /// As a page is asked, by a form or an old link: what is empty, or not understood, is left out.
+    pub fn of_a_page(pairs: &Pairs) -> Self {
+        let mut query = Self::default();
+        for pair in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+            let Ok(one) = Self::read(std::slice::from_ref(pair)) else { continue };
+            query = Self {
+                actor: one.actor.or(query.actor),
+                action: one.action.or(query.action),
+                subject: one.subject.or(query.subject),
+                from: one.from.or(query.from),
+                to: one.to.or(query.to),
+                before: one.before.or(query.before),
+                csv: one.csv || query.csv,
+            };
+        }
+        query
+    }
+}
+
+/// What rows are left out by: any text that a row could have.
+fn filter(name: &'static str, value: Option<&str>) -> Result<Option<String>, BadQuery> {
+    let Some(text) = value else { return Ok(None) };
+    if text.is_empty() || text.len() > FILTER_LENGTH_MAX {
+        let wanted = format!("1 to {FILTER_LENGTH_MAX} bytes long");
+        return Err(BadQuery::Value { name, value: shown(text), wanted });
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// A moment, or a day or a minute, of which it is the beginning and the end.
+fn moment(name: &'static str, value: Option<&str>) -> Result<Option<(Timestamp, Timestamp)>, BadQuery> {
+    let Some(text) = value else { return Ok(None) };
+    let (whole, lasts) = match text.len() {
+        10 => (format!("{text}T00:00:00Z"), Duration::from_hours(24)),
+        16 => (format!("{text}:00Z"), Duration::from_mins(1)),
+        _ => (text.to_owned(), Duration::ZERO),
+    };
+    let wanted = "a moment as RFC 3339 writes it, or a day: `2026-11-23`".to_owned();
+    let begins: Timestamp = whole.parse().map_err(|_| BadQuery::Value { name, value: shown(text), wanted })?;
+    Ok(Some((begins, begins + lasts)))
+}
+
+/// `GET …/against`: whose dependencies are asked of the package servers. Without a key nobody's are.
+pub fn against_key(pairs: &Pairs) -> Result<Option<Key>, BadQuery> {
+    let [key] = values(pairs, ["key"])?;
+    let read = |text: &str| {
+        text.parse().map_err(|_| BadQuery::Value {
+            name: "key",
+            value: shown(text),
+            wanted: "the key of a package".to_owned(),
+        })
+    };
+    key.map(read).transpose()
+}
+
 /// `GET …/audit/heads`: the first row whose head is wanted.
 pub fn first_head(pairs: &Pairs) -> Result<u64, BadQuery> {
     let [first] = values(pairs, ["first"])?;
@@ -195,11 +306,54 @@ mod tests {
     }
 
     #[test]
+    fn an_activity_is_asked_by_who_what_and_when_and_a_day_is_the_whole_of_it() {
+        let read = |query: &str| ActivityQuery::read(&pairs(query)).expect("a good query");
+        assert_eq!(read(""), ActivityQuery::default());
+        let text = |text: &str| Some(text.to_owned());
+        let asked = read("actor=user:mira&action=held&subject=1.2.0/jammy&before=17&format=csv");
+        let wanted = ActivityQuery {
+            actor: text("user:mira"),
+            action: text("held"),
+            subject: text("1.2.0/jammy"),
+            before: Some(17),
+            csv: true,
+            ..ActivityQuery::default()
+        };
+        assert_eq!(asked, wanted);
+        // 2026-11-23 is 20,780 days after the epoch.
+        let (day, hour, minute) = (20_780 * 86_400_000, 3_600_000, 60_000);
+        for (query, from, to) in [
+            ("from=2026-11-23&to=2026-11-23", day, day + 24 * hour),
+            ("from=2026-11-23T10:30&to=2026-11-23T10:30", day + 10 * hour + 30 * minute, day + 10 * hour + 31 * minute),
+            ("from=2026-11-23T10:00:00Z&to=2026-11-23T11:00:00.500Z", day + 10 * hour, day + 11 * hour + 500),
+            ("from=2026-11-23T10:00:00%2B&to=2026-11-23", 0, 0),
+        ] {
+            if from == 0 {
+                assert!(ActivityQuery::read(&pairs(query)).is_err(), "{query}");
+                continue;
+            }
+            let asked = read(query);
+            assert_eq!((asked.from, asked.to), (Some(Timestamp(from)), Some(Timestamp(to))), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_page_leaves_out_of_an_activity_what_it_does_not_understand() {
+        let asked =
+            ActivityQuery::of_a_page(&pairs("actor=&action=held&from=yesterday&before=-1&colour=red&to=2026-11-23"));
+        let to = Some(Timestamp(20_781 * 86_400_000));
+        assert_eq!(asked, ActivityQuery { action: Some("held".to_owned()), to, ..ActivityQuery::default() });
+        assert_eq!(ActivityQuery::of_a_page(&pairs("action=held&action=lifted")).action.as_deref(), Some("lifted"));
+    }
+
+    #[test]
     fn a_parameter_that_is_not_understood_is_named_with_what_it_must_be() {
         let release = |query: &str| ReleaseQuery::read(&pairs(query)).map(drop);
         let live = |query: &str| since(&pairs(query)).map(drop);
         let audit = |query: &str| AuditQuery::read(&pairs(query)).map(drop);
         let heads = |query: &str| first_head(&pairs(query)).map(drop);
+        let activity = |query: &str| ActivityQuery::read(&pairs(query)).map(drop);
+        let against = |query: &str| against_key(&pairs(query)).map(drop);
         for (refused, expected) in [
             (release("since=-1"), "the parameter `since` is `-1`; it must be a whole number, 0 or more"),
             (release("since=+1"), "the parameter `since` is `+1`; it must be a whole number, 0 or more"),
@@ -235,6 +389,19 @@ mod tests {
             (audit("after=garbage"), "there is no parameter `after` here; it takes `first`, `count`, `format`"),
             (audit("a\nb=1"), "there is no parameter `a\\nb` here; it takes `first`, `count`, `format`"),
             (heads("count=1"), "there is no parameter `count` here; it takes `first`"),
+            (activity("actor="), "the parameter `actor` is ``; it must be 1 to 300 bytes long"),
+            (activity("before=0"), "the parameter `before` is `0`; it must be a whole number, 1 or more"),
+            (
+                activity("from=yesterday"),
+                "the parameter `from` is `yesterday`; it must be a moment as RFC 3339 writes it, or a day: `2026-11-23`",
+            ),
+            (activity("format=ndjson"), "the parameter `format` is `ndjson`; it must be `json` or `csv`"),
+            (
+                activity("who=mira"),
+                "there is no parameter `who` here; it takes `actor`, `action`, `subject`, `from`, `to`, `before`, `format`",
+            ),
+            (against("key=a b"), "the parameter `key` is `a b`; it must be the key of a package"),
+            (against("keys=a"), "there is no parameter `keys` here; it takes `key`"),
             (none(&pairs("page=2")), "there is no parameter `page` here; it takes none"),
         ] {
             assert_eq!(refused.expect_err("a bad query").to_string(), expected);

@@ -2,23 +2,36 @@
 
 use crate::api;
 use crate::release::{ReleaseState, TargetState, Version};
+use crate::stop::Stopped;
+
+/// The states in the order in which one of them speaks for a package: what most needs a person, then what is the least far.
+pub const URGENCY: [TargetState; 11] = [
+    TargetState::Conflict,
+    TargetState::Failed,
+    TargetState::Missing,
+    TargetState::Expired,
+    TargetState::Expected,
+    TargetState::Staged,
+    TargetState::Approved,
+    TargetState::Releasing,
+    TargetState::Withdrawn,
+    TargetState::Released,
+    TargetState::Skipped,
+];
+
+/// Whether somebody must do something about a target, other than play its job.
+pub fn needs_a_person(state: TargetState, problem: Option<&api::Problem>) -> bool {
+    match state {
+        TargetState::Conflict | TargetState::Failed | TargetState::Missing => true,
+        TargetState::Released | TargetState::Skipped | TargetState::Withdrawn => false,
+        // Overdue, or held up by something that does not go away by itself.
+        _ => problem.is_some_and(|problem| problem.retry != "automatic"),
+    }
+}
 
 /// The state of a package with several targets: the one that most needs a person, or else the least far.
 pub fn package_state(states: impl IntoIterator<Item = TargetState>) -> TargetState {
     use TargetState as S;
-    const URGENCY: [S; 11] = [
-        S::Conflict,
-        S::Failed,
-        S::Missing,
-        S::Expired,
-        S::Expected,
-        S::Staged,
-        S::Approved,
-        S::Releasing,
-        S::Withdrawn,
-        S::Released,
-        S::Skipped,
-    ];
     let rank = |state: &S| URGENCY.iter().position(|urgent| urgent == state);
     states.into_iter().min_by_key(rank).unwrap_or(S::Expected)
 }
@@ -75,6 +88,21 @@ pub fn verdict(project: &str, version: &Version, packages: &[TargetState]) -> St
     if rest.is_empty() { out } else { format!("{out} {}.", rest.join(", ")) }
 }
 
+/// What is public of a release, in one sentence: how many of its packages are, and how many were.
+pub fn public(project: &str, version: &Version, out: usize, taken_back: usize) -> String {
+    let packages = |count: usize, one: &str, several: &str| match count {
+        1 => format!("1 package {one}"),
+        count => format!("{count} packages {several}"),
+    };
+    match (out, taken_back) {
+        (out, 0) => format!("{project} {version}: {}.", packages(out, "is public", "are public")),
+        (0, gone) => format!("{project} {version}: {}.", packages(gone, "was taken back", "were taken back")),
+        (out, gone) => {
+            format!("{project} {version}: {}, {gone} taken back.", packages(out, "is public", "are public"))
+        }
+    }
+}
+
 /// State and verdict of a release's packages, as the API shows them.
 pub fn judge(
     project: &str,
@@ -84,8 +112,19 @@ pub fn judge(
 ) -> (ReleaseState, String) {
     let states: Vec<TargetState> =
         packages.iter().map(|package| package_state(package.targets.iter().map(|target| target.state))).collect();
-    let mut sentence = verdict(project, version, &states);
     let blocked = packages.iter().filter(|package| !package.blocked.is_empty()).count();
+    judge_states(project, version, &states, blocked, closing)
+}
+
+/// The same, from the states of a release's packages and how many of them a gate keeps back.
+pub fn judge_states(
+    project: &str,
+    version: &Version,
+    states: &[TargetState],
+    blocked: usize,
+    closing: Option<&api::Closing>,
+) -> (ReleaseState, String) {
+    let mut sentence = verdict(project, version, states);
     if blocked > 0 {
         sentence = format!("{sentence} {blocked} may not be released yet.");
     }
@@ -95,7 +134,17 @@ pub fn judge(
             let by = crate::audit::person(by);
             (ReleaseState::Closed, format!("{project} {version} was given up by {by}: {reason}. {sentence}"))
         }
-        None => (release_state(&states), sentence),
+        None => (release_state(states), sentence),
+    }
+}
+
+/// A verdict while Slipway is stopped: whoever waits for something reads first that nothing happens now.
+pub fn while_stopped(state: ReleaseState, verdict: String, stopped: Option<&Stopped>) -> String {
+    match stopped {
+        Some(stopped) if !matches!(state, ReleaseState::Complete | ReleaseState::Closed) => {
+            format!("{} {verdict}", stopped.in_short())
+        }
+        _ => verdict,
     }
 }
 
@@ -121,6 +170,21 @@ mod tests {
             (vec![S::Released, S::Skipped], "tug 17.3.1 is out: its package is released. 1 not shipped."),
         ] {
             assert_eq!(verdict("tug", &version, &packages), sentence);
+        }
+    }
+
+    #[test]
+    fn the_public_verdict_counts_what_is_public_and_what_was() {
+        let version = "1.2.0".parse().expect("a version");
+        for (out, gone, sentence) in [
+            (12, 0, "tug 1.2.0: 12 packages are public."),
+            (1, 0, "tug 1.2.0: 1 package is public."),
+            (11, 1, "tug 1.2.0: 11 packages are public, 1 taken back."),
+            (1, 2, "tug 1.2.0: 1 package is public, 2 taken back."),
+            (0, 1, "tug 1.2.0: 1 package was taken back."),
+            (0, 3, "tug 1.2.0: 3 packages were taken back."),
+        ] {
+            assert_eq!(public("tug", &version, out, gone), sentence);
         }
     }
 

@@ -104,6 +104,16 @@ pub fn chip(state: TargetState) -> Markup {
     }
 }
 
+/// What lies over a state: `blocked`, `unknown` or `drift`. Its sign and its word say what the state alone does not.
+pub fn overlay(code: &str) -> Markup {
+    let (sign, words) = match code {
+        "blocked" => ("■", "Blocked"),
+        "unknown" => ("?", "Unknown"),
+        _ => ("≠", "Drift"),
+    };
+    html! { span.over { span aria-hidden="true" { (sign) } " " (words) } }
+}
+
 /// A release's state as a label. The glyphs are those of the targets' states that it is made of.
 pub fn release_chip(state: ReleaseState) -> Markup {
     let like = match state {

@@ -45,7 +45,8 @@ mod tests {
         let mut release = testing::release(&[("a", "staged"), ("b", "staged"), ("c", "staged"), ("d", "staged")]);
         let closed = ["soak freeze", "freeze soak hold", "hold", ""];
         for (package, gates) in release.packages.iter_mut().zip(closed) {
-            let blocked = |gate: &str| Blocked { gate: gate.to_owned(), why: "not yet".to_owned(), until: None };
+            let blocked =
+                |gate: &str| Blocked { gate: gate.to_owned(), why: "not yet".to_owned(), until: None, next: None };
             package.blocked = gates.split_whitespace().map(blocked).collect();
         }
         let packages: Vec<&Package> = release.packages.iter().collect();
@@ -57,7 +58,7 @@ mod tests {
     #[test]
     fn a_closed_gate_says_what_is_missing_and_what_to_do() {
         let why = "it has to be staged for 24h, which it is at 2026-11-24 08:00:00 UTC.";
-        let mut blocked = Blocked { gate: "soak".to_owned(), why: why.to_owned(), until: None };
+        let mut blocked = Blocked { gate: "soak".to_owned(), why: why.to_owned(), until: None, next: None };
         assert_eq!(sentence(&blocked), format!("soak: {why} Next: wait until then, and play the release job."));
         "moon".clone_into(&mut blocked.gate);
         assert_eq!(sentence(&blocked), format!("moon: {why}"));

@@ -405,7 +405,8 @@ mod tests {
         release.holds = vec![hold];
         for package in &mut release.packages {
             let why = "It is held by mira: a bad build.".to_owned();
-            package.blocked = vec![slipway_core::api::Blocked { gate: "hold".to_owned(), why, until: None }];
+            package.blocked =
+                vec![slipway_core::api::Blocked { gate: "hold".to_owned(), why, until: None, next: None }];
         }
         let text = table(&release, None);
         assert!(text.contains("\nheld: the whole release, by mira, 2026-11-23 08:59 UTC: a bad build\n"), "{text}");

@@ -1,6 +1,7 @@
 //! Releases for tests, from their keys and states.
 
 use slipway_core::api::{Location, Package, Problem, Project, Release, StagedFile, Target};
+use slipway_core::cargo::Kind;
 use slipway_core::release::ReleaseState;
 use slipway_wire::Digest;
 
@@ -15,6 +16,7 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         since: "2026-11-23T08:15:12.000Z".to_owned(),
         step: None,
         bytes: None,
+        pace: None,
         outside: false,
         attempts: 0,
         approval: None,
@@ -27,6 +29,9 @@ pub(crate) fn release(packages: &[(&str, &str)]) -> Release {
         key: key.parse().expect("a key"),
         pipeline_id: 1,
         release_job: format!("release: [{key}]"),
+        job_url: None,
+        kind: Kind::Deb,
+        architecture: None,
         file: Some(StagedFile {
             filename: format!("{key}_1.2.0_amd64.deb"),
             image: None,

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use slipway_core::release::TargetState;
 use slipway_core::time::Timestamp;
 use slipway_edge::lost;
+use slipway_ledger::{Kept, Sent};
 
-use crate::host::{Edge, MINUTE, NOW, deployment_of, release_job};
+use crate::host::{Edge, MINUTE, NOW, deployment_of, release_job, version};
 
 /// Looks for lost webhooks. When it is to be done again.
 fn finds(edge: &Edge) -> Option<Timestamp> {
@@ -86,6 +87,93 @@ fn when_one_pipeline_cannot_be_read_the_others_are_not_asked_for_at_once_and_hav
     assert_eq!(asked(), 1, "GitLab is away");
     finds(&edge);
     assert_eq!((asked(), edge.asked("/pipelines/8/jobs")), (2, 1), "each has its turn");
+}
+
+// ---- the very jobs ----
+
+/// Has the jobs listed that pages lead to. When it is to be done again.
+fn lists_jobs(edge: &Edge) -> Option<Timestamp> {
+    let listed = lost::list_jobs(&edge.record, &edge.host, &edge.gitlab);
+    listed.now_or_never().expect("nothing waits").expect("a working record")
+}
+
+/// Where the release leads to play each package; nothing where it knows no job.
+fn plays(edge: &Edge) -> Vec<String> {
+    let (project, version) = (edge.config.project("tug").expect("the project"), version());
+    let release = edge.record.release(&edge.config, project, &version, &Sent::default(), edge.now());
+    release
+        .expect("rows")
+        .expect("a release")
+        .packages
+        .into_iter()
+        .map(|package| package.job_url.unwrap_or_default())
+        .collect()
+}
+
+fn job_page(id: u64) -> String {
+    format!("https://gitlab.example.com/harbour/tug/-/jobs/{id}")
+}
+
+#[test]
+fn each_package_leads_to_its_very_job_as_soon_as_something_can_be_released() {
+    let edge = Edge::new("");
+    let all = [
+        listed(80, "build", "success"),
+        listed(81, &release_job("one"), "manual"),
+        listed(82, &release_job("two"), "manual"),
+    ];
+    lists(&edge, json!(all));
+    assert_eq!(plays(&edge), ["", ""]);
+    assert_eq!(lists_jobs(&edge), None, "nothing is left to be listed");
+    assert_eq!(plays(&edge), [job_page(81), job_page(82)]);
+    lists_jobs(&edge);
+    assert_eq!(edge.asked("/pipelines/7/jobs"), 1, "once a pipeline");
+}
+
+#[test]
+fn a_job_that_is_seen_to_be_retried_takes_the_place_of_the_one_before() {
+    let edge = Edge::new("");
+    lists(&edge, json!([listed(81, &release_job("one"), "manual"), listed(82, &release_job("two"), "manual")]));
+    lists_jobs(&edge);
+    edge.has_job(91, "one", "running");
+    lists(&edge, json!([listed(91, &release_job("one"), "running")]));
+    edge.passes(MINUTE);
+    finds(&edge);
+    assert_eq!(plays(&edge), [job_page(91), job_page(82)]);
+}
+
+#[test]
+fn a_webhook_that_names_another_job_has_the_list_read_within_a_minute_and_is_not_believed() {
+    let edge = Edge::new("");
+    let all = json!([listed(81, &release_job("one"), "manual"), listed(82, &release_job("two"), "manual")]);
+    lists(&edge, all);
+    lists_jobs(&edge);
+    let hook = |id: u64| {
+        json!({
+            "object_kind": "pipeline", "object_attributes": {"id": 7}, "project": {"id": 1001},
+            "builds": [{"id": id, "name": release_job("one"), "status": "manual", "manual": true}],
+        })
+    };
+    assert_eq!(edge.hears(&hook(81)), Some(Kept::NotNeeded), "that is known");
+    assert_eq!(lists_jobs(&edge), None);
+    assert_eq!(edge.hears(&hook(999)), Some(Kept::Kept));
+    assert_eq!(lists_jobs(&edge), Some(edge.now() + MINUTE));
+    assert_eq!(edge.asked("/pipelines/7/jobs"), 1, "not at once again, whoever says so");
+    edge.passes(MINUTE);
+    assert_eq!(lists_jobs(&edge), None);
+    assert_eq!((edge.asked("/pipelines/7/jobs"), plays(&edge)), (2, vec![job_page(81), job_page(82)]));
+}
+
+#[test]
+fn pages_do_without_a_list_that_cannot_be_read_and_it_is_not_asked_for_at_once_again() {
+    let edge = Edge::new("");
+    edge.answers("pipelines/7/jobs", 500, json!({}));
+    let next = lists_jobs(&edge).expect("it is still to be listed");
+    assert!(next >= edge.now() + MINUTE, "{next}");
+    assert_eq!(plays(&edge), ["", ""]);
+    assert_eq!(edge.logged("cannot be listed").len(), 1);
+    let sources = edge.record.sources().expect("rows");
+    assert!(sources[0].trouble.is_some() && sources[0].read_at.is_none(), "{sources:?}");
 }
 
 // ---- deployments ----

@@ -57,8 +57,10 @@ fn only_what_can_lead_to_a_release_is_kept_of_a_webhook_and_only_of_its_own_proj
         (job_hook(&[("pipeline_id", json!(exact + 1))]), false),
         (pipeline_hook(PROJECT, "running"), true),
         (pipeline_hook(1002, "running"), false),
-        (pipeline_hook(PROJECT, "manual"), false),
-        (pipeline_hook(PROJECT, "failed"), false),
+        // It names jobs by their numbers, to which pages lead.
+        (pipeline_hook(PROJECT, "manual"), true),
+        (pipeline_hook(PROJECT, "failed"), true),
+        (pipeline_hook(1002, "manual"), false),
         (deployment_hook(&[]), true),
         (deployment_hook(&[("project", json!({"id": 1002}))]), false),
         (deployment_hook(&[("status", json!("running"))]), false),

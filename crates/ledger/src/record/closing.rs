@@ -63,6 +63,14 @@ impl<S: Sql> Record<S> {
     }
 }
 
+/// The numbers that a version begins with: `17`, `3` and `1` of `17.3.1-rc1`.
+pub(super) fn numbers(version: &Version) -> Option<Vec<u64>> {
+    series(version).map(|(mut numbers, last)| {
+        numbers.push(last);
+        numbers
+    })
+}
+
 /// The numbers of a version before its last, and that: `17.3` and `1` of `17.3.1-rc1`.
 fn series(version: &Version) -> Option<(Vec<u64>, u64)> {
     let number = version.as_str().split(|letter: char| !letter.is_ascii_digit() && letter != '.').next()?;

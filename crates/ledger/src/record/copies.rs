@@ -37,6 +37,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("schema_version", "the first line has it"),
     ("stops", "whether it is stopped is said of an instance, not of a project; an imported one is"),
     ("imports", "where an instance came from is said of that instance"),
+    ("sources", "when GitLab and the places answered last is said of an instance"),
+    ("kept_back", "it is worked out of the rest"),
 ];
 
 /// What gives way to an import is kept until that has ended, each table in one whose name begins so.

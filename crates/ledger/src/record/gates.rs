@@ -233,9 +233,9 @@ impl<S: Sql> Record<S> {
                 }
             }
             self.0.query(
-                "INSERT INTO deployments (version, environment, pipeline_id, at, done_at) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (version, environment, pipeline_id) DO UPDATE SET at = ?4, done_at = ?5",
-                &[at[0].clone(), at[1].clone(), at[2].clone(), now.0.into(), done_at.0.into()],
+                "INSERT INTO deployments (version, environment, pipeline_id, at, done_at, told_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (version, environment, pipeline_id) DO UPDATE SET at = ?4, done_at = ?5, told_by = ?6",
+                &[at[0].clone(), at[1].clone(), at[2].clone(), now.0.into(), done_at.0.into(), by.into()],
             )?;
             let details = serde_json::json!({ "environment": environment, "pipeline": pipeline_id });
             self.change(version, by, "deployed", version.as_str(), &details, now)?;

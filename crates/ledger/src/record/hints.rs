@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use slipway_core::time::Timestamp;
 
-use super::{Hint, HintSubject, LedgerError, Record};
+use super::{Hint, HintSubject, LedgerError, Origin, Record};
 use crate::sql::{Row, Sql};
 
 /// How many hints may be open. A patch day has some hundred jobs; more than this is no release.
@@ -40,6 +40,13 @@ pub enum Named {
         /// The deployment.
         id: u64,
     },
+    /// The manual jobs that a pipeline is said to have. They may be others than are known, as after a retry.
+    Jobs {
+        /// The pipeline.
+        pipeline_id: u64,
+        /// Each by its number and its name.
+        jobs: Vec<(u64, String)>,
+    },
 }
 
 /// What became of a webhook.
@@ -66,6 +73,7 @@ impl<S: Sql> Record<S> {
             if self.is_being_imported()? {
                 return Ok(Kept::NotNeeded);
             }
+            self.heard_from(Origin::Webhooks, None, now)?;
             let rows = self.0.query("SELECT COUNT(*) FROM hints WHERE due_at IS NOT NULL", &[])?;
             let mut open = first_number(&rows)?;
             let mut kept = Kept::NotNeeded;
@@ -73,6 +81,12 @@ impl<S: Sql> Record<S> {
                 let subject = match named {
                     Named::Deployment { id } => HintSubject::Deployment(*id),
                     Named::Job { id, .. } => HintSubject::Job(*id),
+                    Named::Jobs { pipeline_id, jobs } => {
+                        if self.jobs_hinted(*pipeline_id, jobs)? {
+                            kept = Kept::Kept;
+                        }
+                        continue;
+                    }
                 };
                 match self.what_may_come_of(named)? {
                     Kept::Kept => {}

@@ -1,5 +1,7 @@
 //! The record of one project: what is expected, what was declared, approved, sent off and seen.
 
+mod activity;
+mod against;
 mod approvals;
 mod attestations;
 mod closing;
@@ -8,26 +10,32 @@ mod door;
 mod expectations;
 mod gates;
 mod giving_way;
+mod glance;
 mod hints;
+mod jobs;
 mod looks;
 mod lost;
 mod measured;
 mod outbox;
 mod progress;
+mod public;
 mod reading;
 mod retention;
 mod runs;
 mod schema;
+mod sources;
 mod statuses;
 mod stop;
 mod strangers;
 mod turns;
 pub use attestations::{Attachment, Attested, Unsigned};
 mod withdrawals;
+pub use against::Whereabouts;
 pub use copies::{AUDIT_ROWS, DeclaredTarget, End, EndedByImport, Head as ExportHead, Imported, NotImported};
 pub use expectations::Declared;
 pub use gates::{Ask, GateOverride, StopReason};
 pub use giving_way::GivingWay;
+pub use glance::GLANCES_MAX;
 pub use hints::{Kept, Named};
 pub use looks::Watched;
 pub use measured::Measured;
@@ -35,6 +43,7 @@ pub use outbox::{Delivery, Receiver};
 pub use reading::Sent;
 pub use retention::{Behind, Held, Removal, Removed, Resting, StagedObject, UNANSWERED};
 pub use runs::Reached;
+pub use sources::Origin;
 pub use statuses::DueStatus;
 pub use withdrawals::{NameTaken, PublicName, TakenBack};
 #[cfg(test)]

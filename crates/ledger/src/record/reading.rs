@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use slipway_core::cargo::{Cargo, tag_of};
 use slipway_core::config::{Config, Project};
-use slipway_core::estimate::estimate;
+use slipway_core::estimate::{Course, estimate};
 use slipway_core::gate::{Closed, closed};
-use slipway_core::release::{Key, ReleaseState, TargetState, Version};
+use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
 use slipway_core::{api, verdict};
@@ -14,8 +14,25 @@ use slipway_core::{api, verdict};
 use super::{LedgerError, Record, parse};
 use crate::sql::{Row, Sql, Value};
 
-/// How many bytes of targets on their way have been sent: by release, package and distro version.
-pub type Sent = BTreeMap<(Version, Key, String), u64>;
+/// How many bytes of targets on their way have been sent: by release, package and distro version. No ledger keeps it.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(BTreeMap<(Version, Key, String), Course>);
+
+impl Sent {
+    /// So many bytes of a target have been sent by now.
+    pub fn told(&mut self, version: Version, key: Key, distro: String, bytes: u64, now: Timestamp) {
+        self.0.entry((version, key, distro)).or_default().told(bytes, now);
+    }
+
+    /// A target is not on its way any more.
+    pub fn forget(&mut self, version: &Version, key: &Key, distro: &str) {
+        self.0.remove(&(version.clone(), key.clone(), distro.to_owned()));
+    }
+
+    fn of(&self, version: &Version, key: &Key, distro: &str) -> Option<&Course> {
+        self.0.get(&(version.clone(), key.clone(), distro.to_owned()))
+    }
+}
 
 impl<S: Sql> Record<S> {
     /// The states of a package's targets, by distro version.
@@ -71,13 +88,7 @@ impl<S: Sql> Record<S> {
         let closing = self.closing(version)?;
         let (state, verdict) = verdict::judge(project.name.as_str(), version, &packages, closing.as_ref());
         let stopped = self.stopped()?;
-        // Whoever waits for something reads first that nothing happens now.
-        let verdict = match &stopped {
-            Some(stopped) if !matches!(state, ReleaseState::Complete | ReleaseState::Closed) => {
-                format!("{} {verdict}", stopped.in_short())
-            }
-            _ => verdict,
-        };
+        let verdict = verdict::while_stopped(state, verdict, stopped.as_ref());
         let holds = holds.into_iter().map(|(key, hold)| api::Hold {
             key,
             by: hold.by,
@@ -141,8 +152,12 @@ impl<S: Sql> Record<S> {
             &at,
         )?;
         let rows = self.0.query(
-            "SELECT key, pipeline_id, release_job, filename, digest, size, staging_place, staging_repository
-             FROM packages WHERE version = ? ORDER BY key",
+            "SELECT p.key, p.pipeline_id, p.release_job, p.filename, p.digest, p.size, p.staging_place, p.staging_repository,
+                    p.kind, p.architecture, i.project_path, m.job_id
+             FROM packages p
+             LEFT JOIN pipelines i ON i.version = p.version AND i.id = p.pipeline_id
+             LEFT JOIN manual_jobs m ON m.pipeline_id = p.pipeline_id AND m.name = p.release_job
+             WHERE p.version = ? ORDER BY p.key",
             &at,
         )?;
         let replaced = self
@@ -175,7 +190,13 @@ impl<S: Sql> Record<S> {
                 }
             }
             let mut targets: Vec<api::Target> =
-                own.map(|target| read_target(config, project, version, sent, target)).collect::<Result<_, _>>()?;
+                own.map(|target| read_target(config, project, version, target)).collect::<Result<_, _>>()?;
+            for target in targets.iter_mut().filter(|target| is_copied(target)) {
+                if let Some(course) = sent.of(version, &key, &target.name()) {
+                    target.bytes = course.bytes();
+                    target.pace = file.as_ref().and_then(|file| course.pace(file.size, now));
+                }
+            }
             for target in targets.iter_mut().filter(|target| taken_back(target.state)) {
                 target.withdrawal = self.withdrawal(version, &key, &target.name())?.map(Box::new);
                 // Of one that could not be taken back, a person has to know.
@@ -187,6 +208,12 @@ impl<S: Sql> Record<S> {
                 key,
                 pipeline_id: row.natural(1)?,
                 release_job: row.text(2)?.to_owned(),
+                job_url: match (row.text_or_null(10)?, row.natural_or_null(11)?) {
+                    (Some(project_path), Some(job)) => Some(web(config, project_path, "jobs", job)),
+                    _ => None,
+                },
+                kind: parse(row.text(8)?)?,
+                architecture: row.text_or_null(9)?.map(str::to_owned),
                 file,
                 replaced: leaves,
                 staging: location(config, row.text(6)?, row.text(7)?),
@@ -199,13 +226,18 @@ impl<S: Sql> Record<S> {
 }
 
 /// Whether a target waits for somebody to release it, or for its turn: what its gates say is of interest.
-fn waits(state: TargetState) -> bool {
+pub(super) fn waits(state: TargetState) -> bool {
     matches!(state, TargetState::Staged | TargetState::Approved | TargetState::Conflict | TargetState::Failed)
 }
 
 /// Whether a target is public, or was: only that is taken back.
 fn taken_back(state: TargetState) -> bool {
     matches!(state, TargetState::Released | TargetState::Withdrawn)
+}
+
+/// Whether a target's bytes are being copied: only then is it of interest how many have been.
+fn is_copied(target: &api::Target) -> bool {
+    target.state == TargetState::Releasing && matches!(target.step, Some(api::Step::Copy | api::Step::Carry))
 }
 
 /// Where people look at a part of a project at GitLab.
@@ -227,13 +259,7 @@ fn attestation(config: &Config, project: &Project, version: &Version, key: &str,
     config.edge.url.url(releases.into_iter().chain(tag_of(target).unwrap_or(target).split('/')))
 }
 
-fn read_target(
-    config: &Config,
-    project: &Project,
-    version: &Version,
-    sent: &Sent,
-    row: &Row,
-) -> Result<api::Target, LedgerError> {
+fn read_target(config: &Config, project: &Project, version: &Version, row: &Row) -> Result<api::Target, LedgerError> {
     let approval = match row.text_or_null(8)? {
         Some(by) => Some(api::Approval {
             by: by.to_owned(),
@@ -245,12 +271,6 @@ fn read_target(
     };
     let state: TargetState = parse(row.text(4)?)?;
     let step = row.text_or_null(6)?.map(serde_json::from_str).transpose()?;
-    let bytes = match (state, step) {
-        (TargetState::Releasing, Some(api::Step::Copy | api::Step::Carry)) => {
-            sent.get(&(version.clone(), parse(row.text(0)?)?, row.text(1)?.to_owned())).copied()
-        }
-        _ => None,
-    };
     let (distro, tag) = api::Target::named(row.text(1)?);
     Ok(api::Target {
         distro,
@@ -259,7 +279,8 @@ fn read_target(
         state,
         since: Timestamp(row.integer(5)?).to_string(),
         step,
-        bytes,
+        bytes: None,
+        pace: None,
         outside: row.integer(13)? != 0,
         attempts: u32::try_from(row.natural(14)?).unwrap_or(u32::MAX),
         approval,

@@ -423,6 +423,48 @@ const SEEN_TO_GIVE_WAY: &[&str] = &[
     "ALTER TABLE replaced ADD COLUMN gone_at INTEGER",
 ];
 
+/// The manual jobs that release packages, by their numbers in GitLab, as it listed them last; and which pipelines' jobs were
+/// read for that, and which are said to have others since.
+const MANUAL_JOBS: &[&str] = &[
+    "CREATE TABLE manual_jobs (
+        pipeline_id INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        job_id INTEGER NOT NULL,
+        PRIMARY KEY (pipeline_id, name)
+    )",
+    "CREATE TABLE listed_pipelines (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        is_hinted INTEGER NOT NULL DEFAULT 0
+    )",
+];
+
+/// What pages tell: which packages of a release gates keep back, as it was worked out last; who said that something runs
+/// somewhere; and when what the record is made of answered last.
+const GLANCES: &[&str] = &[
+    "CREATE TABLE kept_back (
+        version TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        policy TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        until INTEGER,
+        keys TEXT NOT NULL
+    )",
+    "ALTER TABLE deployments ADD COLUMN told_by TEXT",
+    "UPDATE deployments SET told_by = a.actor FROM
+        (SELECT subject, at, json_extract(details, '$.environment') AS environment, MIN(actor) AS actor FROM audit
+         WHERE action = 'deployed' GROUP BY 1, 2, 3) a
+     WHERE a.subject = deployments.version AND a.at = deployments.at AND a.environment = deployments.environment",
+    "CREATE TABLE sources (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        read_at INTEGER,
+        tried_at INTEGER NOT NULL,
+        trouble TEXT,
+        PRIMARY KEY (kind, name)
+    )",
+];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -448,4 +490,6 @@ pub(super) const STEPS: &[&[&str]] = &[
     COUNTED,
     PARTS_OF_IMAGES,
     SEEN_TO_GIVE_WAY,
+    MANUAL_JOBS,
+    GLANCES,
 ];

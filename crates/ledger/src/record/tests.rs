@@ -29,6 +29,8 @@ mod hints;
 mod images;
 mod measured;
 mod notices;
+mod pages;
+mod public;
 mod retention;
 mod stop;
 mod turns;
@@ -515,7 +517,7 @@ fn replaced(record: &Record<Database>) -> Vec<(String, Digest)> {
 fn replaced_in(record: &Record<Database>, version: &Version) -> Vec<(String, Digest)> {
     let config = Config::parse(CONFIG).expect("a configuration");
     let project = config.project("tug").expect("the project");
-    let release = record.release(&config, project, version, &super::Sent::new(), NOW).expect("rows");
+    let release = record.release(&config, project, version, &super::Sent::default(), NOW).expect("rows");
     let packages = release.expect("a release").packages.into_iter();
     packages.flat_map(|package| package.replaced).map(|old| (old.filename.to_string(), old.digest)).collect()
 }

@@ -27,6 +27,7 @@ use crate::sweep::{Listed, Page};
 use crate::trouble::{Trouble, TroubleKind};
 
 mod age;
+mod depends;
 mod image;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,31 @@
 //! Whole pages, as the edge sends them. Each is complete without scripts.
 
+mod act;
+mod activity;
+mod against;
+mod deployments;
 mod help;
 mod overview;
+mod piece;
+pub mod public;
+mod reader;
 mod release;
+mod search;
+mod status;
+mod target;
 
-pub use help::help_states;
-pub use overview::{projects, releases};
+pub use act::{Form, act, not_signed_in, seen};
+pub use activity::activity;
+pub use against::against;
+pub use deployments::deployments;
+pub use help::{help_keys, help_states};
+pub use overview::{overview, project};
+pub use public::line;
+pub use reader::{Act, Reader};
 pub use release::{release, shown_words};
+pub use search::{Found, found_in, releases_to_search, search};
+pub use status::status;
+pub use target::target;
 
 use maud::{DOCTYPE, Markup, html};
 use slipway_core::api::{ProblemDetails, Project};
@@ -15,9 +34,11 @@ use crate::section;
 use crate::state::glyphs;
 use crate::text::{segment, visible};
 
-/// The `Content-Security-Policy` that every page is sent with: nothing inline, nothing from elsewhere.
+/// The `Content-Security-Policy` that every page is sent with: nothing inline, nothing from elsewhere, and text becomes
+/// elements in one place alone.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-    img-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+    img-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; \
+    require-trusted-types-for 'script'; trusted-types slipway";
 
 /// The `Cache-Control` that every page is sent with. Not `no-store`, which would keep pages out of the browser's
 /// back/forward cache.
@@ -38,6 +59,8 @@ pub enum Freshness {
     Paused,
     /// The reader may not read this any more.
     Refused,
+    /// What the page is about is not there any more, as far as the reader may know.
+    Gone,
     /// The edge speaks of things that this page does not know: it has been replaced since the page was loaded.
     Outdated,
 }
@@ -53,34 +76,36 @@ pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
         Freshness::Refused => {
             ("off", "○", format!("You may not read this any more; data from {clock}. Sign in and reload."))
         }
+        Freshness::Gone => ("off", "○", format!("This is not here any more, or not for you; data from {clock}.")),
         Freshness::Outdated => ("off", "○", format!("Slipway was updated; data from {clock}. Reload the page.")),
     };
     html! { span.(class) aria-hidden="true" { (shape) } " " (words) }
 }
 
 /// There is nothing at this address: `detail` says which part of it is unknown.
-pub fn not_found(detail: &str) -> Markup {
-    failure("Not found", detail)
+pub fn not_found(detail: &str, reader: &Reader<'_>) -> Markup {
+    failure("Not found", detail, &html! {}, reader)
 }
 
 /// The reader must sign in, or may not read this: `detail` says how to.
-pub fn unauthorised(detail: &str) -> Markup {
-    failure("You may not read this", detail)
+pub fn unauthorised(detail: &str, reader: &Reader<'_>) -> Markup {
+    failure("You may not read this", detail, &act::offer(reader), reader)
 }
 
 /// Something failed at the edge.
-pub fn error(problem: &ProblemDetails) -> Markup {
-    failure(&problem.title, &problem.detail)
+pub fn error(problem: &ProblemDetails, reader: &Reader<'_>) -> Markup {
+    failure(&problem.title, &problem.detail, &html! {}, reader)
 }
 
-fn failure(title: &str, detail: &str) -> Markup {
+fn failure(title: &str, detail: &str, next: &Markup, reader: &Reader<'_>) -> Markup {
     let title = visible(title);
-    Shell { title: &title, trail: &[("Projects", "/".to_owned())], is_alarming: false }.page(
+    Shell { title: &title, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
         &html! {},
         &html! {
             main #main {
                 h1 { (title) }
                 p.sentence { (section::prose(detail)) }
+                (next)
                 p { a href="/" { "All projects" } }
             }
         },
@@ -98,6 +123,7 @@ struct Shell<'a> {
     /// The pages above this one: words and address. Without an address: this page.
     trail: &'a [(&'a str, String)],
     is_alarming: bool,
+    reader: &'a Reader<'a>,
 }
 
 impl Shell<'_> {
@@ -112,19 +138,19 @@ impl Shell<'_> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     meta name="description" content="What is expected, staged and released.";
-                    link rel="stylesheet" href="/assets/style.css";
+                    link rel="stylesheet" href=(self.reader.asset("style.css"));
                     link #icon rel="icon" type="image/svg+xml" href=(icon(self.is_alarming));
                     @if is_live {
-                        link rel="modulepreload" href="/assets/dashboard.js";
-                        link rel="preload" as="fetch" type="application/wasm" href="/assets/dashboard_bg.wasm" crossorigin="anonymous";
-                        script type="module" src="/assets/boot.js" {}
+                        link rel="modulepreload" href=(self.reader.asset("dashboard.js"));
+                        link rel="preload" as="fetch" type="application/wasm" href=(self.reader.asset("dashboard_bg.wasm")) crossorigin="anonymous";
+                        script type="module" src=(self.reader.asset("boot.js")) {}
                         noscript { meta http-equiv="refresh" content="60"; }
                     }
                 }
                 body {
                     (glyphs())
                     a.skip href="#main" { "Skip to the content" }
-                    @if is_live { a.skip href="#packages-title" { "Skip to the packages" } }
+                    @if main.0.contains("\"packages-title\"") { a.skip href="#packages-title" { "Skip to the packages" } }
                     header.top {
                         nav aria-label="Where this is" {
                             ol {
@@ -137,6 +163,7 @@ impl Shell<'_> {
                             }
                         }
                         (status)
+                        (act::signed_in(self.reader))
                     }
                     (main)
                     footer { (footer) }
@@ -146,7 +173,8 @@ impl Shell<'_> {
     }
 }
 
-/// The page's icon; it has another shape while something needs a person.
+/// The page's icon; it has another shape while something needs a person. Its address names no build: browsers that keep the
+/// page live change it, and know of none.
 pub fn icon(is_alarming: bool) -> &'static str {
     if is_alarming { "/assets/icon-alarm.svg" } else { "/assets/icon.svg" }
 }

@@ -91,7 +91,7 @@ fn a_release_says_where_its_attestation_is_once_it_is_signed() {
     let config = config();
     let project = config.project("tug").expect("the project");
     let link = || {
-        let release = record.release(&config, project, &version(), &crate::record::Sent::new(), NOW);
+        let release = record.release(&config, project, &version(), &crate::record::Sent::default(), NOW);
         let release = release.expect("rows").expect("the release");
         release.packages[0].targets[0].attestation.clone()
     };

@@ -41,7 +41,7 @@ fn sequence(record: &Record<Database>) -> u64 {
 }
 
 fn is_blocked(record: &Record<Database>, config: &Config, now: Timestamp) -> bool {
-    let release = record.release(config, &config.projects[0], &version(), &Sent::new(), now);
+    let release = record.release(config, &config.projects[0], &version(), &Sent::default(), now);
     let release = release.expect("an answer").expect("a release");
     release.packages.iter().any(|package| !package.blocked.is_empty())
 }

@@ -1,0 +1,102 @@
+//! When what the record is made of answered last: GitLab, and each place. A page says how old what it shows may be.
+
+use std::time::Duration;
+
+use slipway_core::api::{self, Source};
+use slipway_core::config::Project;
+use slipway_core::stop::Stopped;
+use slipway_core::time::Timestamp;
+
+use super::activity::shown;
+use super::{LedgerError, Record};
+use crate::sql::Sql;
+
+/// An answer is written down this long after the last one: each is a write to the disk.
+const WRITTEN_AFTER: Duration = Duration::from_secs(30);
+/// The longest reason that is kept.
+const TROUBLE_MAX: usize = 300;
+
+/// Somebody from whom the record has what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// GitLab, asked by this record.
+    Gitlab,
+    /// GitLab's webhooks.
+    Webhooks,
+    /// A place, by its name in `slipway.toml`.
+    Place(&'a str),
+}
+
+impl Origin<'_> {
+    fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Gitlab => ("gitlab", "gitlab"),
+            Self::Webhooks => ("webhooks", "gitlab"),
+            Self::Place(name) => ("place", name),
+        }
+    }
+}
+
+impl<S: Sql> Record<S> {
+    /// Somebody has answered, or has not, and why.
+    pub fn heard_from(&self, from: Origin<'_>, trouble: Option<&str>, now: Timestamp) -> Result<(), LedgerError> {
+        // What is imported has its own times.
+        if self.is_being_imported()? {
+            return Ok(());
+        }
+        let (kind, name) = from.parts();
+        let known = self
+            .0
+            .query("SELECT tried_at, trouble FROM sources WHERE kind = ? AND name = ?", &[kind.into(), name.into()])?;
+        if let Some(row) = known.first() {
+            let is_as_it_was = row.text_or_null(1)?.is_some() == trouble.is_some();
+            let tried_at = Timestamp(row.integer(0)?);
+            if is_as_it_was && tried_at <= now && now.since(tried_at) < WRITTEN_AFTER {
+                return Ok(());
+            }
+        }
+        let trouble: Option<String> = trouble.map(|why| why.chars().take(TROUBLE_MAX).collect());
+        self.0.query(
+            "INSERT INTO sources (kind, name, read_at, tried_at, trouble) VALUES (?1, ?2, CASE WHEN ?4 IS NULL THEN ?3 END, ?3, ?4)
+             ON CONFLICT (kind, name) DO UPDATE SET tried_at = ?3, trouble = ?4, read_at = COALESCE(excluded.read_at, read_at)",
+            &[kind.into(), name.into(), now.0.into(), trouble.into()],
+        )?;
+        Ok(())
+    }
+
+    /// What the record is read from, GitLab first.
+    pub fn sources(&self) -> Result<Vec<Source>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT name, read_at, trouble FROM sources WHERE kind <> 'webhooks' ORDER BY kind = 'place', name",
+            &[],
+        )?;
+        let sources = rows.iter().map(|row| {
+            Ok(Source {
+                name: row.text(0)?.to_owned(),
+                read_at: row.integer_or_null(1)?.map(|at| Timestamp(at).to_string()),
+                trouble: row.text_or_null(2)?.map(str::to_owned),
+            })
+        });
+        sources.collect()
+    }
+
+    /// How the record is. `sockets` is how many pages are live.
+    pub fn standing(&self, project: &Project, sockets: u64) -> Result<api::StandingProject, LedgerError> {
+        let open = self.0.query("SELECT COUNT(*), MIN(received_at) FROM hints WHERE due_at IS NOT NULL", &[])?;
+        let (hints_open, oldest) = match open.first() {
+            Some(row) => (row.natural(0)?, row.integer_or_null(1)?),
+            None => (0, None),
+        };
+        let webhook = self.0.query("SELECT read_at FROM sources WHERE kind = 'webhooks'", &[])?;
+        let webhook = webhook.first().map(|row| row.integer_or_null(0)).transpose()?.flatten();
+        Ok(api::StandingProject {
+            project: shown(project),
+            stopped: self.stopped()?.as_ref().map(Stopped::shown),
+            hints_open,
+            oldest_hint_at: oldest.map(|at| Timestamp(at).to_string()),
+            last_webhook_at: webhook.map(|at| Timestamp(at).to_string()),
+            sockets,
+            sources: self.sources()?,
+        })
+    }
+}
