@@ -85,7 +85,9 @@ impl<'a> Asking<'a> {
         let method = request.method().to_string();
         let shown = match (right, segments) {
             // Anybody reads these, and whoever has signed in sees that they have.
-            (Right::Open, ["help", ..]) => kept(request, env, config)?.map(|person| (Caller::Person(person), By::Cookie)),
+            (Right::Open, ["help", ..]) => {
+                kept(request, env, config)?.map(|person| (Caller::Person(person), By::Cookie))
+            }
             (Right::Open, _) => None,
             _ => shown(request, env, config)?,
         };
