@@ -132,7 +132,8 @@ impl App {
             }
             return;
         }
-        let Some(link) = pressed("a[href]").and_then(|link| link.get_attribute("href")) else { return };
+        // What is open beside the release leads away from it.
+        let Some(link) = pressed("a[href]:not(#panel a)").and_then(|link| link.get_attribute("href")) else { return };
         if self.open_target(&link) {
             event.prevent_default();
         }
