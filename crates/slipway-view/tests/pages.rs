@@ -580,7 +580,7 @@ fn whatever_acts_can_be_struck_out_where_the_reason_stands_beside_it() {
 #[test]
 fn what_is_unknown_or_has_drifted_says_so_beside_its_state() {
     for (state, code, words) in
-        [("released", "drift", "≠</span> Drift"), ("staged", "unknown", "?</span> Unknown"), ("released", "other", "")]
+        [("released", "drift", "#g-drift\"></use></svg>Drift<"), ("staged", "unknown", "#g-unknown\"></use></svg>Unknown<"), ("released", "other", "")]
     {
         let release = release(state, |json| {
             json["packages"][0]["targets"][0]["problem"] =
@@ -605,7 +605,7 @@ fn what_cannot_be_read_is_named_with_the_age_of_what_is_shown() {
     let trouble = section_of(&page, "trouble", "</div>");
     assert!(
         trouble.contains(
-            "packages</span> It does not answer. It was read last <time datetime=\"2026-11-23T09:58:12.000Z\">"
+            "<b>packages: </b>It does not answer. It was read last <time datetime=\"2026-11-23T09:58:12.000Z\">"
         ),
         "{trouble}"
     );
