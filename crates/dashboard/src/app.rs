@@ -13,7 +13,7 @@ use web_sys::{CloseEvent, Document, Element, EventTarget, HtmlInputElement, Wind
 
 use crate::announce::{self, Changes};
 use crate::connection::{Answer, Event};
-use crate::document::{all, flag, show, take, write, write_ages};
+use crate::document::{all, flag, show, take, take_head, write, write_ages};
 use crate::host;
 use crate::live::Live;
 use crate::panel::Panel;
@@ -189,6 +189,10 @@ impl App {
     fn page_came(&mut self, answer: &JsValue) {
         if let (200, Some(page)) = (status(answer), text(answer).and_then(|html| host::parse(&html))) {
             take(&self.document, &page);
+            // Those of a release are newer here than on a page that was on its way.
+            if self.live.is_none() {
+                take_head(&self.document, &page);
+            }
         }
         self.on_refresh(refresh::Event::Answered(judged(status(answer))));
     }

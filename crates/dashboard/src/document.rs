@@ -82,6 +82,10 @@ pub(crate) fn take(document: &Document, page: &DocumentFragment) {
             exchange(document, &element, &new);
         }
     }
+}
+
+/// Takes the title and the icon from the page as it is now.
+pub(crate) fn take_head(document: &Document, page: &DocumentFragment) {
     let found = |selector: &str| page.query_selector(selector).ok().flatten();
     if let Some(title) = found("title").and_then(|title| title.text_content()) {
         document.set_title(&title);

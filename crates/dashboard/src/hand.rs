@@ -133,9 +133,8 @@ impl App {
             return;
         }
         let Some(link) = pressed("a[href]").and_then(|link| link.get_attribute("href")) else { return };
-        if let Some(selected) = link.strip_prefix(&live.path).and_then(|rest| rest.strip_prefix("/t/")) {
+        if self.open_target(&link) {
             event.prevent_default();
-            self.select(Some(decoded(selected)));
         }
     }
 
@@ -268,13 +267,20 @@ impl App {
     }
 
     /// Opens what a row or a cell leads to.
-    fn open_place(&self, place: &Element) -> bool {
+    fn open_place(&mut self, place: &Element) -> bool {
         // A link that has the focus opens by itself.
         if self.document.active_element().is_none_or(|active| active.tag_name() != "TR") {
             return false;
         }
-        let Some(link) = link_in(place).and_then(|link| link.dyn_into::<HtmlElement>().ok()) else { return false };
-        link.click();
+        let Some(link) = link_in(place).and_then(|link| link.get_attribute("href")) else { return false };
+        self.open_target(&link)
+    }
+
+    /// Opens a target beside its release. Says whether the link leads to one.
+    fn open_target(&mut self, link: &str) -> bool {
+        let rest = self.live.as_ref().and_then(|live| link.strip_prefix(&live.path)?.strip_prefix("/t/"));
+        let Some(selected) = rest.map(decoded) else { return false };
+        self.select(Some(selected));
         true
     }
 
