@@ -50,7 +50,13 @@ fn each_page_says_what_is_staged_and_then_what_is_public() {
     says(&page(&world, "/"), &["Nothing is being released. Last: ", ">tug 1.0.0</a>, complete, "]);
     says(
         &page(&world, &target),
-        &["</svg>Released</span>", "approved by mira", "sudo apt-get install cargo", "Attempts (1)", "copied the bytes"],
+        &[
+            "</svg>Released</span>",
+            "approved by mira",
+            "sudo apt-get install cargo",
+            "Attempts (1)",
+            "copied the bytes",
+        ],
     );
     let released = page(&world, "/p/tug/activity?action=released&subject=1.0.0/cargo");
     says(&released, &["One row.", "for ubuntu/jammy", &format!("href=\"{target}\"")]);
@@ -105,7 +111,12 @@ fn an_activity_is_also_a_spreadsheet_and_what_is_not_there_is_said_to_be_not_the
     assert_eq!(lines[0], "sequence,at,actor,action,subject,details");
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[1].contains(",\"declared\",\"1.0.0/cargo\","), "{text}");
-    for path in ["/p/tug/r/1.0.0/t/nothing/ubuntu/jammy", "/p/tug/r/1.0.0/t/cargo/el/9", "/p/tug/r/9.9.9/t/cargo/ubuntu/jammy", "/p/tug/nothing"] {
+    for path in [
+        "/p/tug/r/1.0.0/t/nothing/ubuntu/jammy",
+        "/p/tug/r/1.0.0/t/cargo/el/9",
+        "/p/tug/r/9.9.9/t/cargo/ubuntu/jammy",
+        "/p/tug/nothing",
+    ] {
         let answer = send("GET", &world.edge(path), &[("accept", "text/html")], "");
         assert_eq!(answer.status, 404, "{path}: {}", answer.text());
         assert!(answer.text().contains("<h1>Not found</h1>"), "{path}");

@@ -246,7 +246,7 @@ async function lighthouse(figures, address, program) {
   for (let round = 0; round < 3; round += 1) {
     const { stdout } = await promisify(execFile)(
       process.execPath,
-      [program, `${front.url}${pathname}${search}`, "--quiet", "--output=json", "--output-path=stdout",
+      [program, `${front.url}${pathname}${search}`, "--quiet", "--no-enable-error-reporting", "--output=json", "--output-path=stdout",
         "--only-categories=performance,accessibility,best-practices,seo",
         "--chrome-flags=--headless=new --no-sandbox --disable-dev-shm-usage"],
       { env: { ...process.env, CHROME_PATH: executablePath }, maxBuffer: 1 << 26 },

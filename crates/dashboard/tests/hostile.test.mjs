@@ -77,6 +77,8 @@ describe("text that means harm", { skip, concurrency: 2 }, () => {
 
   async function opened(address) {
     const page = await blank(browser);
+    // Some of these pages have megabytes.
+    page.setDefaultTimeout(60_000);
     await page.addInitScript(() => {
       addEventListener("securitypolicyviolation", (event) => (globalThis.__reports ??= []).push(`${event.violatedDirective} ${event.blockedURI}`));
     });
@@ -108,7 +110,7 @@ describe("text that means harm", { skip, concurrency: 2 }, () => {
       const address = edge.at(name.replace("release", "before"));
       const last = JSON.parse(release).packages.at(-1).key;
       const page = await opened(address);
-      await page.locator(`[id*="-${last}-"]`).first().waitFor({ state: "attached", timeout: 30_000 });
+      await page.locator(`[id*="-${last}-"]`).first().waitFor({ state: "attached" });
       await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
       await judge(page, own(address));
       await page.context().close();

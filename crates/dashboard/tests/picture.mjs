@@ -2,7 +2,7 @@
 
 import { deflateSync } from "node:zlib";
 
-const COLOURS = 64;
+const COLOURS = 32;
 
 const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
   let rest = byte;

@@ -101,7 +101,7 @@ const ARCHITECTURES: [(&str, &str); 17] = [
 ];
 
 /// An architecture in Debian's words; what is not known stays as it is.
-fn normal(architecture: &str) -> &str {
+pub(crate) fn normal(architecture: &str) -> &str {
     ARCHITECTURES.iter().find(|(name, _)| *name == architecture).map_or(architecture, |(_, name)| name)
 }
 

@@ -195,6 +195,11 @@ fn pages_with(text: &str) -> Vec<(&'static str, String)> {
         ("against", page::against(&against, &reader).into_string()),
         ("status", page::status(&standing, &[], &reader).into_string()),
         ("keys", page::help_keys(&reader).into_string()),
+        (
+            "search",
+            page::search(text, &page::found_in("", &of_target("failed")), &[glance.project.clone()], &reader)
+                .into_string(),
+        ),
     ]
 }
 
@@ -264,7 +269,8 @@ fn what_can_change_has_an_id_and_a_mark_and_no_id_is_there_twice() {
         for id in &ids {
             assert_eq!(ids.iter().filter(|other| other == &id).count(), 1, "{name}: {id}");
         }
-        assert!(name == "keys" || !pieces(&page).is_empty(), "{name}");
+        let stands_still = ["keys", "search", "against"].contains(&name);
+        assert!(stands_still || !pieces(&page).is_empty(), "{name}");
         for reference in ["aria-labelledby=\"", " for=\"", " list=\""] {
             for id in page.split(reference).skip(1).filter_map(|rest| rest.split('"').next()) {
                 assert!(ids.contains(&id), "{name}: there is no {id}");
@@ -601,6 +607,53 @@ fn the_status_says_how_old_each_source_is_and_what_is_the_matter() {
     ] {
         assert!(page.contains(shown), "{shown} in {page}");
     }
+}
+
+#[test]
+fn a_search_finds_a_target_by_any_name_of_its_architecture_and_its_distro() {
+    let of = |key: &str, distro: &str, architecture: &str| {
+        let mut package = json!({
+            "key": key, "architecture": architecture, "pipeline_id": 4411, "release_job": "release", "file": null,
+            "staging": {"url": "https://packages.example", "repository": "harbour-ci/pre-release"}, "targets": [],
+        });
+        package["targets"] = json!([{
+            "distro": distro, "state": "released", "since": "2026-11-23T09:41:07.123Z",
+            "public": {"url": "https://packages.example", "repository": "harbour/stable"},
+        }]);
+        package
+    };
+    let release = release("staged", |json| {
+        json["packages"] = json!([
+            of("tug-el-9-arm64", "el/9", "aarch64"),
+            of("tug-el-9-amd64", "el/9", "x86_64"),
+            of("tug-jammy", "ubuntu/jammy", "amd64")
+        ]);
+    });
+    let keys = |words: &str| -> Vec<String> {
+        page::found_in(words, &release).into_iter().map(|(_, target)| target.key.to_string()).collect()
+    };
+    for (words, expected) in [
+        ("el9 arm64 1.2.0", vec!["tug-el-9-arm64"]),
+        ("EL/9 aarch64", vec!["tug-el-9-arm64"]),
+        ("v1.2.0 x86_64 el9", vec!["tug-el-9-amd64"]),
+        ("jammy", vec!["tug-jammy"]),
+        ("tug el/9", vec!["tug-el-9-arm64", "tug-el-9-amd64"]),
+        ("noble", vec![]),
+    ] {
+        assert_eq!(keys(words), expected, "{words}");
+    }
+    let page = page::search("el9 arm64", &page::found_in("el9 arm64", &release), &[], &Reader::default()).into_string();
+    assert!(page.contains("Released: tug 1.2.0 for el/9.") && page.contains("/t/tug-el-9-arm64/el/9\""), "{page}");
+}
+
+#[test]
+fn a_search_without_a_version_looks_at_what_is_under_way_first() {
+    let versions = |words: &str| -> Vec<String> {
+        page::releases_to_search(words, &glance(|_| {})).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(versions("el9 arm64"), ["1.2.0", "1.1.4"]);
+    assert_eq!(versions("el9 v0.9.1"), ["0.9.1"]);
+    assert_eq!(versions("opensuse/15.6"), ["1.2.0", "1.1.4"], "a distro version is no version");
 }
 
 #[test]

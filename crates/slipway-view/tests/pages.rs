@@ -1,11 +1,11 @@
 //! What every page promises, whatever is written into it.
 
 use serde_json::{Value, json};
-use slipway_core::api::{ProblemDetails, Release};
+use slipway_core::api::{ActivityRow, ProblemDetails, Release, Source};
 use slipway_core::release::TargetState;
 use slipway_view::filter::Filter;
 use slipway_view::{
-    page::{self, Reader},
+    page::{self, Act, Beside, Form, Reader},
     section,
 };
 
@@ -30,12 +30,17 @@ fn release(state: &str, change: impl FnOnce(&mut Value)) -> Release {
 }
 
 fn html(release: &Release) -> String {
-    page::release(release, &[], &Filter::default(), &Reader::default()).into_string()
+    page::release(release, &Beside::default(), &Filter::default(), &Reader::default()).into_string()
 }
 
 fn row(release: &Release) -> String {
     let (package, target) = section::targets(release).next().expect("one target");
     section::row(release, package, target, &Filter::default()).html.into_string()
+}
+
+/// Somebody who may do everything.
+fn manager() -> Reader<'static> {
+    Reader { name: Some("mira"), may: &[Act::Hold, Act::Lift, Act::Extend, Act::Close], ..Reader::default() }
 }
 
 fn cell(release: &Release) -> String {
@@ -45,39 +50,31 @@ fn cell(release: &Release) -> String {
 
 /// Every page, with the given text wherever somebody else's text can be.
 fn pages_with(text: &str) -> Vec<String> {
-    let hostile = release("failed", |json| {
-        json["project"]["name"] = text.into();
-        json["verdict"] = text.into();
-        json["at"] = text.into();
-        for field in ["ref", "sha", "url"] {
-            json["pipelines"][0][field] = text.into();
-        }
-        let package = &mut json["packages"][0];
-        package["release_job"] = text.into();
-        package["file"]["filename"] = text.into();
-        let target = &mut package["targets"][0];
-        target["distro"] = text.into();
-        target["since"] = text.into();
-        target["public"] = json!({"url": text, "repository": text});
-        target["approval"] = json!({"by": text, "via": text, "at": text, "job_url": text});
-        target["attestation"] = text.into();
-        let evidence = json!({"host": text, "status": 502, "request_id": text});
-        target["problem"] = json!({
-            "code": text, "what": text, "public": text, "retry": text, "next": text, "evidence": evidence,
-        });
-        json["stopped"] = json!({"by": text, "reason": text, "at": text});
-        json["estimate"] = json!({"ends_at": text, "bytes_left": 1, "bytes_per_second": 1});
-    });
+    page::{self, Act, Beside, Form, Reader},
     let problem = ProblemDetails { kind: text.into(), title: text.into(), status: 502, detail: text.into() };
-    vec![
-        html(&hostile),
-        page::release(&hostile, &[], &Filter { words: text.to_owned(), ..Filter::default() }, &Reader::default())
-            .into_string(),
+    page::{self, Act, Beside, Form, Reader},
         page::not_found(text, &Reader::default()).into_string(),
         page::unauthorised(text, &Reader::default()).into_string(),
         page::error(&problem, &Reader::default()).into_string(),
         page::help_states(&Reader::default()).into_string(),
-    ]
+    ];
+    pages.extend(forms);
+    pages
+}
+
+/// A form that nobody has filled in.
+fn form(act: Act, release: &Release) -> Form<'_> {
+    Form {
+        act,
+        project: "tug",
+        version: "1.2.0",
+        release: Some(release),
+        keys: &[],
+        reason: "",
+        until: "",
+        seen_at: None,
+        refused: None,
+    }
 }
 
 #[test]
@@ -161,7 +158,8 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
 fn a_page_names_the_files_of_its_build_and_where_it_knows_of_none_those_that_are_there() {
     let of = |assets| Reader { assets, ..Reader::default() };
     for (assets, folder) in [("3f9a1c20e55d", "/assets/3f9a1c20e55d/"), ("", "/assets/")] {
-        let page = page::release(&release("released", |_| {}), &[], &Filter::default(), &of(assets)).into_string();
+        let page = page::release(&release("released", |_| {}), &Beside::default(), &Filter::default(), &of(assets))
+            .into_string();
         for name in ["style.css", "boot.js", "dashboard.js", "dashboard_bg.wasm"] {
             assert!(page.contains(&format!("\"{folder}{name}\"")), "{name} in {page}");
         }
@@ -392,3 +390,4 @@ fn an_empty_release_says_how_it_fills() {
     let page = html(&release("staged", |json| json["packages"] = json!([])));
     assert!(page.contains("Nothing needs you") && page.contains("slipway plan KEY=DISTRO"), "{page}");
 }
+    page::{self, Act, Beside, Form, Reader},

@@ -18,6 +18,7 @@ mod log;
 mod pipeline;
 mod receiver;
 mod release;
+mod tls;
 mod tokens;
 
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub use release::{Carried, Package, Release, Spoken};
 pub use slipway_stack::deb::{Deb, sha256};
 pub use slipway_stack::rpm::Rpm;
 pub use slipway_stack::{Part as Process, Settings, wait_for};
+pub use tls::Tls;
 pub use tokens::{Asked, Tokens};
 
 /// How long anything may take that is to happen by itself. A killed promotion is taken up again after 20 s, and the

@@ -1,26 +1,34 @@
 //! What people see: the pages, and the files that keep them live.
 
+pub(crate) mod act;
 mod activity;
 mod against;
 mod deployments;
+mod lines;
 mod overview;
 mod release;
+mod search;
+pub(crate) mod sign_in;
 mod status;
 mod target;
 
 use slipway_view::page;
 use worker::{Env, Headers, Request, Response};
 
-use crate::answer::{Answer, Problem};
+use crate::answer::{Answer, Problem, VARY};
 use crate::caller::Asking;
 use crate::settings;
 
 /// Answers to `GET` of a page.
 pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, segments: &[&str]) -> Answer {
+    if let Some(answer) = lines::answer(request, env, asking, segments).await {
+        return answer;
+    }
     match segments {
         [] => overview::overview(env, asking).await,
         ["help", "keys"] => html(200, &page::help_keys(&asking.reader()).into_string()),
         ["help", "states"] => html(200, &page::help_states(&asking.reader()).into_string()),
+        ["search"] => search::answer(request, env, asking).await,
         ["status"] => status::standing(env, asking).await,
         ["p", project] => overview::project(env, asking, project).await,
         ["p", project, "activity"] => activity::shown(request, env, asking, project).await,
@@ -35,26 +43,35 @@ pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, se
 }
 
 fn html(status: u16, markup: &str) -> Answer {
+    let headers = headers(page::CACHE_CONTROL)?;
+    Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
+}
+
+/// The headers that every page is sent with. Who may keep it depends on who sees it.
+pub(crate) fn headers(cache_control: &str) -> Result<Headers, Problem> {
     let headers = Headers::new();
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", page::CONTENT_SECURITY_POLICY),
         ("cross-origin-opener-policy", "same-origin"),
         ("permissions-policy", "camera=(), geolocation=(), interest-cohort=(), microphone=()"),
-        ("referrer-policy", "no-referrer"),
-        ("cache-control", page::CACHE_CONTROL),
+        // With `no-referrer`, browsers would send the forms of these pages without saying where they are from.
+        ("referrer-policy", "same-origin"),
+        ("cache-control", cache_control),
+        ("vary", VARY),
     ] {
         headers.set(name, value)?;
     }
-    Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
+    Ok(headers)
 }
 
 /// A problem as a page, for those who asked for a page.
-pub(crate) fn problem(problem: &Problem) -> Answer {
-    let reader = page::Reader { assets: settings::assets(), ..page::Reader::default() };
+pub(crate) fn problem(problem: &Problem, reader: &page::Reader<'_>) -> Answer {
     let markup = match problem.status {
-        401 | 403 => page::unauthorised(&problem.detail, &reader),
-        404 => page::not_found(&problem.detail, &reader),
+        401 => page::unauthorised(&problem.detail, reader),
+        // Signing in is not what is missing.
+        403 => page::unauthorised(&problem.detail, &page::Reader { may_sign_in: false, ..*reader }),
+        404 => page::not_found(&problem.detail, reader),
         _ => page::error(
             &slipway_core::api::ProblemDetails {
                 kind: problem.kind.to_owned(),
@@ -62,7 +79,7 @@ pub(crate) fn problem(problem: &Problem) -> Answer {
                 status: problem.status,
                 detail: problem.detail.clone(),
             },
-            &reader,
+            reader,
         ),
     };
     html(problem.status, &markup.into_string())

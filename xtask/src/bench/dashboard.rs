@@ -149,7 +149,7 @@ pub(super) fn run(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>>
     let pages = places.root.join("crates/dashboard/tests");
     tools::npm_install(steps, places, "crates/dashboard/tests", &pages, "playwright-core", "15 MB on disk", &[])?;
     let lighthouse = places.target.join("bench-tools");
-    tools::npm_install(steps, places, "xtask/tools/bench", &lighthouse, "lighthouse", "110 MB on disk", &[])?;
+    tools::npm_install(steps, places, "xtask/tools/bench", &lighthouse, "lighthouse", "185 MB on disk", &[])?;
     let script = Script { file: pages.join("bench.mjs") };
 
     let mut figures = rendered(steps, places)?;

@@ -4,11 +4,13 @@
 //! `-- --all FOLDER` writes every one, and an `index.json` that says where each would live. `-- --hostile STRINGS FOLDER`
 //! writes pages that show the strings of a JSON list wherever a page shows text that others wrote.
 
+mod act;
 mod activity;
 mod data;
 mod hostile;
 mod others;
 mod overview;
+mod public;
 mod release;
 mod rows;
 mod states;
@@ -21,7 +23,7 @@ use maud::Markup;
 use serde_json::{Value, json};
 use slipway_core::api::{ProblemDetails, Release};
 use slipway_view::filter::Filter;
-use slipway_view::page::{self, Reader};
+use slipway_view::page::{self, Beside, Reader};
 use slipway_view::section;
 
 /// A page with made-up data.
@@ -47,7 +49,7 @@ impl Fixture {
         Self {
             name: name.to_owned(),
             path,
-            html: page::release(&release, &[], &filter, reader),
+            html: page::release(&release, &Beside::default(), &filter, reader),
             release: Some(release),
         }
     }
@@ -63,6 +65,8 @@ fn all(query: &str) -> Result<Vec<Fixture>, Box<dyn Error>> {
     all.extend(overview::fixtures()?);
     all.extend(activity::fixtures()?);
     all.extend(others::fixtures()?);
+    all.extend(act::fixtures()?);
+    all.extend(public::fixtures()?);
     all.push(Fixture::new("states", "/help/states", page::help_states(&reader)));
     all.push(Fixture::new("not-found", "/p/nobody", page::not_found("There is no project `nobody`.", &reader)));
     all.push(Fixture::new(

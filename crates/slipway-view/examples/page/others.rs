@@ -10,10 +10,13 @@ use crate::{Fixture, activity, states};
 
 pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
+    let found = page::found_in("el9", &judged(patch_day())?);
     let mut all = vec![
         Fixture::new("deployments", "/p/tug/deployments", page::deployments(&deployments()?, &reader)),
         Fixture::new("against", "/p/tug/r/1.2.0/against", page::against(&against()?, &reader)),
         Fixture::new("status", "/status", page::status(&standing()?, &[], &reader)),
+        Fixture::new("search", "/search?q=el9", page::search("el9", &found, &[], &reader)),
+        Fixture::new("search-none", "/search?q=nothing", page::search("nothing", &[], &[], &reader)),
         Fixture::new("keys", "/help/keys", page::help_keys(&reader)),
     ];
     let rows = activity::rows()?.rows;

@@ -8,7 +8,7 @@ use slipway_core::api::{Against, AgainstRow, Depends, FileFact};
 
 use super::piece::{as_of, cell, piece, release_path, table};
 use super::{Reader, Shell, project_path};
-use crate::section::prose;
+use crate::section::{prose, time};
 use crate::text::{grouped, segment, visible};
 
 /// How a package differs from what is public of it.
@@ -53,30 +53,41 @@ pub fn against(view: &Against, reader: &Reader<'_>) -> Markup {
         ("Staged and public", String::new()),
     ];
     let title = format!("Staged and public · {} · {name}", view.version);
+    // Fetching the page again would ask the package servers again, so with their answer it stands still.
+    let is_asked =
+        view.rows.iter().flat_map(|row| [&row.public, &row.staged]).flatten().any(|file| file.depends.is_some());
+    let comparison = comparison(view);
     Shell { title: &title, trail: &trail, is_alarming: false, reader }.page(
-        &as_of(&view.at),
+        &if is_asked { html! {} } else { as_of(&view.at) },
         &html! {
             main #main {
                 h1 { (name) " " (view.version) ": staged, and public" }
-                (piece("against", &html! {
-                    p.sentence { (sentence(view)) }
-                    @if view.rows.is_empty() {
-                        div.empty { p { "Nothing is expected in this release yet, so there is nothing to compare." } }
-                    } @else {
-                        h2 #against-title { "Packages" }
-                        (table(
-                            "against-title",
-                            &["Package", "Difference", "Public now", "Staged", "Size", "Dependencies"],
-                            &html! { @for row in &view.rows { (line(view, row)) } },
-                        ))
-                    }
-                }))
+                @if is_asked {
+                    p.quiet { "Read " (time(&view.at)) ". This page does not change by itself; reload it to ask again." }
+                    (comparison)
+                } @else { (piece("against", &comparison)) }
             }
         },
         &html! {
             p { "Versions, names, sizes and digests are from the record; dependencies from the package server, asked when somebody wants them." }
         },
     )
+}
+
+fn comparison(view: &Against) -> Markup {
+    html! {
+        p.sentence { (sentence(view)) }
+        @if view.rows.is_empty() {
+            div.empty { p { "Nothing is expected in this release yet, so there is nothing to compare." } }
+        } @else {
+            h2 #against-title { "Packages" }
+            (table(
+                "against-title",
+                &["Package", "Difference", "Public now", "Staged", "Size", "Dependencies"],
+                &html! { @for row in &view.rows { (line(view, row)) } },
+            ))
+        }
+    }
 }
 
 fn sentence(view: &Against) -> String {

@@ -1,23 +1,29 @@
 //! Whole pages, as the edge sends them. Each is complete without scripts.
 
+mod act;
 mod activity;
 mod against;
 mod deployments;
 mod help;
 mod overview;
 mod piece;
+pub mod public;
 mod reader;
 mod release;
+mod search;
 mod status;
 mod target;
 
+pub use act::{Form, act, not_signed_in, seen};
 pub use activity::activity;
 pub use against::against;
 pub use deployments::deployments;
 pub use help::{help_keys, help_states};
 pub use overview::{overview, project};
+pub use public::line;
 pub use reader::{Act, Reader};
-pub use release::{release, shown_words};
+pub use release::{Beside, release, shown_words};
+pub use search::{Found, found_in, releases_to_search, search};
 pub use status::status;
 pub use target::target;
 
@@ -78,20 +84,20 @@ pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
 
 /// There is nothing at this address: `detail` says which part of it is unknown.
 pub fn not_found(detail: &str, reader: &Reader<'_>) -> Markup {
-    failure("Not found", detail, reader)
+    failure("Not found", detail, &html! {}, reader)
 }
 
 /// The reader must sign in, or may not read this: `detail` says how to.
 pub fn unauthorised(detail: &str, reader: &Reader<'_>) -> Markup {
-    failure("You may not read this", detail, reader)
+    failure("You may not read this", detail, &act::offer(reader), reader)
 }
 
 /// Something failed at the edge.
 pub fn error(problem: &ProblemDetails, reader: &Reader<'_>) -> Markup {
-    failure(&problem.title, &problem.detail, reader)
+    failure(&problem.title, &problem.detail, &html! {}, reader)
 }
 
-fn failure(title: &str, detail: &str, reader: &Reader<'_>) -> Markup {
+fn failure(title: &str, detail: &str, next: &Markup, reader: &Reader<'_>) -> Markup {
     let title = visible(title);
     Shell { title: &title, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
         &html! {},
@@ -99,6 +105,7 @@ fn failure(title: &str, detail: &str, reader: &Reader<'_>) -> Markup {
             main #main {
                 h1 { (title) }
                 p.sentence { (section::prose(detail)) }
+                (next)
                 p { a href="/" { "All projects" } }
             }
         },
@@ -155,10 +162,22 @@ impl Shell<'_> {
                                 }
                             }
                         }
-                        (status)
-                        @if let Some(name) = self.reader.name {
-                            p.reader { "Signed in as " (visible(name)) }
+                        // What else there is of the project that the page is about.
+                        @if let Some((_, project)) = self.trail.get(1).filter(|(_, address)| address.starts_with("/p/")) {
+                            nav aria-label="Of the project" {
+                                ul {
+                                    li { a #nav-activity href={ (project) "/activity" } { "Activity" } }
+                                    li { a #nav-deployments href={ (project) "/deployments" } { "Deployments" } }
+                                }
+                            }
+                            form.find method="get" action="/search" role="search" aria-label="All projects" {
+                                label.unseen for="find-words" { "Find a package" }
+                                input #find-words type="search" name="q" placeholder="el9 arm64 17.3.1" autocomplete="off"
+                                    spellcheck="false" enterkeyhint="search";
+                            }
                         }
+                        (status)
+                        (act::signed_in(self.reader))
                     }
                     (main)
                     footer { (footer) }

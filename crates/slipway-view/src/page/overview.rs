@@ -1,13 +1,13 @@
 //! What leads to the releases: what is going on in all projects, and in one of them.
 
 use maud::{Markup, html};
-use slipway_core::api::{Activity, Glance, GlanceRelease, GlanceTarget, Project, Stopped};
+use slipway_core::api::{Activity, Glance, GlanceRelease, Project, Stopped};
 use slipway_core::release::ReleaseState;
 
-use super::piece::{Named, as_of, event, piece, release_path, target_path, unanswered};
-use super::{Reader, Shell, project_path};
+use super::piece::{Named, as_of, event, line, piece, release_path, unanswered};
+use super::{Reader, Shell, project_path, search};
 use crate::section::{prose, time};
-use crate::state::{Tone, chip, release_chip, release_words, tone};
+use crate::state::{Tone, release_chip, release_words, tone};
 use crate::text::{Moment, visible};
 
 /// How many of the last events a page shows.
@@ -40,6 +40,7 @@ pub fn overview(glances: &[Glance], latest: &[Activity], silent: &[Project], rea
                     }
                 } @else {
                     (piece("now", &html! { h1.sentence { (now(&open, all().max_by_key(|(_, release)| &release.changed_at))) } }))
+                    (search::form(""))
                     (piece("silent", &unanswered(silent)))
                     (piece("needs", &needs(glances, true)))
                     (piece("moving", &moving(&open, true)))
@@ -188,22 +189,6 @@ fn moving(open: &[Open<'_>], names_project: bool) -> Markup {
         @if all().next().is_some() {
             h2 #moving-title { "Running now (" (all().count()) ")" }
             ul.o-moving { @for (project, target) in all() { li { (line(project, target, "m", names_project)) } } }
-        }
-    }
-}
-
-/// One target of any release, as a link to its page.
-fn line(project: &Project, target: &GlanceTarget, of: &str, names_project: bool) -> Markup {
-    let name = target.target.to_string();
-    let id = crate::text::mark(&format!("{}/{}/{}/{name}", project.id, target.version, target.key));
-    html! {
-        p.who {
-            (chip(target.state)) " "
-            a.subject #{ (of) "-" (id) } href=(target_path(project, &target.version, target.key.as_str(), &name)) {
-                @if names_project { (visible(&project.name)) " " }
-                (target.version) " · " (target.key) " · " (visible(&name))
-            }
-            " " span.since { (time(&target.since)) }
         }
     }
 }

@@ -2,12 +2,13 @@
 //! elements of the page as they come, and puts those in place that have another mark.
 
 use maud::{Markup, Render, html};
-use slipway_core::api::{ActivityRow, Project};
+use slipway_core::api::{ActivityRow, GlanceTarget, Project};
 use slipway_core::audit::person;
 use slipway_core::release::Version;
 
 use super::project_path;
 use crate::section::{prose, time};
+use crate::state::chip;
 use crate::text::{Moment, mark, segment, visible};
 
 /// How often a page that is looked at is fetched again, in seconds.
@@ -59,6 +60,22 @@ pub(super) fn unanswered(silent: &[Project]) -> Markup {
                 }
                 " did not answer. Try again in a minute; if that does not help, the operator's log says why."
             }
+        }
+    }
+}
+
+/// One target of any release, as a link to its page.
+pub(super) fn line(project: &Project, target: &GlanceTarget, of: &str, names_project: bool) -> Markup {
+    let name = target.target.to_string();
+    let id = mark(&format!("{}/{}/{}/{name}", project.id, target.version, target.key));
+    html! {
+        p.who {
+            (chip(target.state)) " "
+            a.subject #{ (of) "-" (id) } href=(target_path(project, &target.version, target.key.as_str(), &name)) {
+                @if names_project { (visible(&project.name)) " " }
+                (target.version) " · " (target.key) " · " (visible(&name))
+            }
+            " " span.since { (time(&target.since)) }
         }
     }
 }
