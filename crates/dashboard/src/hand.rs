@@ -173,7 +173,7 @@ impl App {
     fn act(&mut self, key: Key, place: Option<Element>, now: u64) -> bool {
         match key {
             Key::Filter => self.write_into("#filter-words"),
-            Key::Search => self.write_into("form[action=\"/search\"] input"),
+            Key::Search => self.write_into("form[action=\"/search\"] input") || self.leave("/search"),
             Key::Help if self.live.is_some() => {
                 self.open_panel(Some("/help/keys".to_owned()));
                 true
@@ -287,7 +287,7 @@ impl App {
 
     /// Goes to what needs somebody, around and around.
     fn go_to_need(&self, is_next: bool) -> bool {
-        let needs = all(&self.document, "#needs .subject");
+        let needs: Vec<Element> = all(&self.document, "#needs .need").iter().filter_map(link_in).collect();
         let active = self.document.active_element();
         let at = needs.iter().position(|need| Some(need) == active.as_ref());
         let last = needs.len().saturating_sub(1);

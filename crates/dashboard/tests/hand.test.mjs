@@ -78,7 +78,7 @@ describe("a reader's hand", { skip }, () => {
 
   test("n and p go around what needs somebody", async () => {
     const page = await live(edge.page);
-    const all = await page.locator("#needs .subject").evaluateAll((found) => found.map((one) => one.id));
+    const all = await page.locator("#needs .need").evaluateAll((found) => found.map((one) => one.querySelector("a").id));
     assert.ok(all.length > 1);
     const visited = [];
     for (let press = 0; press <= all.length; press += 1) {
@@ -222,6 +222,17 @@ describe("a reader's hand", { skip }, () => {
     } finally {
       await other.stop();
     }
+  });
+
+  test("ages and the time of the last data are counted by the edge's clock, whatever the browser's says", async () => {
+    const page = await blank(browser);
+    await page.clock.install({ time: new Date("2031-05-05T05:05:05Z") });
+    await page.goto(edge.page);
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    edge.release.at = "2026-11-23T10:05:00.000Z";
+    edge.change("tug-ubuntu-noble-amd64", "ubuntu/noble", { state: "approved", since: "2026-11-23T10:02:00.000Z" });
+    await page.locator(`#${noble}[data-state=approved] time`, { hasText: "3 min ago" }).waitFor();
+    await page.locator("#freshness", { hasText: /Live · 10:05:\d\d UTC/ }).waitFor();
   });
 
   test("a page that is gone says so and asks no more", async () => {
