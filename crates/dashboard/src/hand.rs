@@ -309,7 +309,7 @@ impl App {
         } else if input.id() == "filter-words"
             && let Some(live) = &self.live
         {
-            self.set_filter(Filter { words: input.value().trim().to_owned(), ..live.filter.clone() });
+            self.set_filter(Filter { words: input.value().trim_ascii().to_owned(), ..live.filter.clone() });
             self.keep_filter(false);
         }
     }
