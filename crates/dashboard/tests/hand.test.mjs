@@ -224,6 +224,35 @@ describe("a reader's hand", { skip }, () => {
     }
   });
 
+  test("a message may have only what changed, and what it leaves open is asked for", async () => {
+    const page = await live(edge.page);
+    const key = "tug-ubuntu-noble-amd64";
+    /** Changes the target, and sends only its package, as a change of that sequence number. */
+    const say = (state, after = edge.release.sequence) => {
+      const changed = edge.release.packages.find((one) => one.key === key);
+      Object.assign(changed.targets[0], { state });
+      edge.release.sequence += 1;
+      const release = { ...edge.release, packages: [changed] };
+      for (const socket of edge.sockets) socket.send(JSON.stringify({ after, release }));
+    };
+    say("approved");
+    await page.locator(`#${noble}[data-state=approved]`).waitFor();
+    assert.equal(edge.questions.length, 1, "the page itself is no release to put a change into");
+    await page.evaluate(() => (document.getElementById("c-tug-el-9-amd64-el-9").isTheSame = true));
+    say("releasing");
+    await page.locator(`#${noble}[data-state=releasing]`).waitFor();
+    say("released");
+    await page.locator(`#${noble}[data-state=released]`).waitFor();
+    assert.match(await page.title(), /^5\/18 · 1\.2\.0 · tug/, "what is said of the whole release follows");
+    assert.equal(edge.questions.length, 1, "nothing has to be asked for");
+    edge.release.sequence += 1;
+    say("withdrawn");
+    await page.locator(`#${noble}[data-state=withdrawn]`).waitFor();
+    assert.equal(edge.questions.length, 2, "something is missing between");
+    assert.ok(await page.evaluate(() => document.getElementById("c-tug-el-9-amd64-el-9").isTheSame), "untouched");
+    assert.deepEqual(page.complaints, []);
+  });
+
   test("ages and the time of the last data are counted by the edge's clock, whatever the browser's says", async () => {
     const page = await blank(browser);
     await page.clock.install({ time: new Date("2031-05-05T05:05:05Z") });
