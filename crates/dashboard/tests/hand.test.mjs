@@ -208,16 +208,18 @@ describe("a reader's hand", { skip }, () => {
     const other = await startEdge({ policy, pages: mine });
     try {
       const page = await withClock(other.url + overview.path);
-      await page.evaluate(() => (document.querySelector("[data-refresh]:not(#now)").isTheSame = true));
-      const link = page.locator("#now a, #needs a").first();
+      await page.evaluate(() => (document.getElementById("moving").isTheSame = true));
+      const link = page.locator("#needs a").first();
       await link.focus();
       const focused = await active(page);
-      overview.html = overview.html.replace(/(id="now" data-mark=")\w+/, "$1FFFFFFFF").replace(/(<h1 class="sentence">)/, "$1News. ");
+      overview.html = overview.html.replace(/(id="(?:now|needs)" data-mark=")\w+/g, "$1FFFFFFFF");
+      overview.html = overview.html.replace(/(<h1 class="sentence">)/, "$1News. ");
       await page.clock.fastForward(15_000);
       await page.locator("#now", { hasText: "News." }).waitFor();
       await page.locator("#freshness", { hasText: "● Live every 15 s" }).waitFor();
-      assert.equal(await active(page), focused);
-      assert.ok(await page.evaluate(() => document.querySelector("[data-refresh]:not(#now)").isTheSame), "untouched");
+      await page.locator("#needs[data-mark=FFFFFFFF]").waitFor();
+      assert.equal(await active(page), focused, "its element is another one now");
+      assert.ok(await page.evaluate(() => document.getElementById("moving").isTheSame), "untouched");
       assert.deepEqual(page.complaints, []);
     } finally {
       await other.stop();
