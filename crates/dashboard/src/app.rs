@@ -13,7 +13,7 @@ use web_sys::{CloseEvent, Document, Element, EventTarget, HtmlInputElement, Wind
 
 use crate::announce::{self, Changes};
 use crate::connection::{Answer, Event};
-use crate::document::{all, flag, now_seconds, show, take, take_head, write, write_ages};
+use crate::document::{all, count, flag, now_seconds, show, take, take_head, write, write_ages};
 use crate::host;
 use crate::live::Live;
 use crate::panel::Panel;
@@ -86,6 +86,7 @@ impl App {
             .filter_map(|element| element.get_attribute("data-refresh")?.parse::<u64>().ok())
             .min();
         let every_ms = seconds.filter(|_| live.is_none()).map(|seconds| seconds.max(1) * 1_000);
+        let targets = u64::try_from(count(&document, ".target")).unwrap_or_default();
         let has_keys = !storage_says_off(&window);
         Some(Rc::new_cyclic(|me: &Weak<RefCell<Self>>| {
             RefCell::new(Self {
@@ -93,7 +94,7 @@ impl App {
                 window,
                 document,
                 live,
-                refresh: Refresh::new(at, every_ms, now),
+                refresh: Refresh::new(at, every_ms, targets, now),
                 panel: Panel::default(),
                 on_open: function(me, |app, _| app.on(Event::Opened)),
                 on_message: function(me, |app, event| app.message(&event)),
