@@ -125,7 +125,7 @@ impl Refresh {
             _ if self.stopped.is_some() => self.stopped?,
             _ if self.is_paused => Freshness::Paused,
             _ if self.is_offline => Freshness::Offline,
-            0 => Freshness::Polling,
+            0 => Freshness::Polling(self.every_ms.unwrap_or(PAUSE_MS) / 1_000),
             1..FAILURES_BEFORE_OFFLINE => Freshness::Reconnecting,
             _ => Freshness::Offline,
         })
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(refresh.due(), None, "one question at a time");
         assert!(!refresh.on(Event::Answered(Answer::Read), START + 15_200));
         assert_eq!(refresh.due(), Some(START + 30_200));
-        assert_eq!((refresh.freshness(), refresh.heard()), (Some(Freshness::Polling), START + 15_200));
+        assert_eq!((refresh.freshness(), refresh.heard()), (Some(Freshness::Polling(15)), START + 15_200));
     }
 
     #[test]
