@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use slipway_core::access::browser::{self, Cookie, Sent};
-use slipway_core::access::{Caller, Denied, Look, PersonSession, Right, Running, may, measures, must_run, still_runs};
+use slipway_core::access::{
+    Caller, Denied, Look, PersonSession, Right, Running, may, measures, must_run, sight, still_runs,
+};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::log::work;
 use slipway_core::secret::{JobSession, NotSealed, knows};
+use slipway_core::sight::Sight;
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
 use slipway_gitlab::{AccessLevel, GetJob, Instance, JobStatus, role};
@@ -54,6 +57,23 @@ enum By {
     Bearer,
     /// By what a browser sends along, whoever has it send something.
     Cookie,
+}
+
+/// How much of a project whoever asks sees.
+pub(crate) enum Seen<'a> {
+    /// All of it.
+    Whole(&'a Project),
+    /// What is public of what they have named.
+    Public(Outside<'a>),
+}
+
+/// A project from outside: there may be none of the name, and nobody is told.
+#[derive(Clone, Copy)]
+pub(crate) struct Outside<'a> {
+    /// The project that is named.
+    pub(crate) named: Option<&'a Project>,
+    /// The one whose record is asked. Where none is named it is some other, so that both are answered alike.
+    pub(crate) asked: Option<&'a Project>,
 }
 
 /// A request, and what it needs.
@@ -166,7 +186,7 @@ impl<'a> Asking<'a> {
 
     /// The project that is asked about, for somebody who may do this with it.
     pub(crate) async fn project(&self, name: &str) -> Result<&'a Project, Problem> {
-        let is_read = matches!(self.right, Right::Read | Right::List);
+        let is_read = matches!(self.right, Right::Glance | Right::Read | Right::List);
         if self.caller.is_none() && !(is_read && self.config.edge.reading == Reading::Anyone) {
             return Err(stranger());
         }
@@ -187,6 +207,41 @@ impl<'a> Asking<'a> {
                 Err(Problem::new(403, "not-allowed", format!("{why}.")))
             }
         }
+    }
+
+    /// An address of this edge.
+    pub(crate) fn address(&self, segments: &[&str]) -> String {
+        self.config.edge.url.url(segments.iter().copied())
+    }
+
+    /// What the route needs.
+    pub(crate) fn right(&self) -> Right {
+        self.right
+    }
+
+    /// How much of a project they see, by its name, for what is answered to those too who see what is public and nothing
+    /// else.
+    pub(crate) async fn sight(&self, name: &str) -> Result<Seen<'a>, Problem> {
+        if self.config.edge.reading != Reading::Public {
+            return Ok(Seen::Whole(self.project(name).await?));
+        }
+        let project = self.config.project(name);
+        // For a name that is none, all that is asked for a name is asked of another project.
+        let asked = project.or(self.config.projects.first());
+        if let Some(asked) = asked {
+            let level = match &self.caller {
+                Some(Caller::Person(person)) => level(self.env, self.config, person, asked.id).await?,
+                _ => None,
+            };
+            let seen = sight(self.caller.as_ref(), asked, level, self.config);
+            if let (Some(project), Some(Sight::Whole)) = (project, seen) {
+                self.still_runs(project).await?;
+                return Ok(Seen::Whole(project));
+            }
+        }
+        // A project's number is no fact of the public place.
+        let named = project.filter(|project| project.name.as_str() == name);
+        Ok(Seen::Public(Outside { named, asked }))
     }
 
     /// The projects that may be known of.
@@ -232,7 +287,9 @@ impl<'a> Asking<'a> {
     }
 
     async fn may(&self, project: &Project) -> Result<Result<(), Denied>, Problem> {
-        let is_read = matches!(self.right, Right::Read | Right::List);
+        // What is public is answered before. All that comes here is for those who read the project.
+        let right = if matches!(self.right, Right::Glance | Right::List) { Right::Read } else { self.right };
+        let is_read = right == Right::Read;
         let level = match &self.caller {
             Some(Caller::Person(person)) if !(is_read && self.config.edge.reading == Reading::Anyone) => {
                 // A browser is left open for hours: whoever acts from one is looked up there and then.
@@ -245,7 +302,7 @@ impl<'a> Asking<'a> {
             }
             _ => None,
         };
-        Ok(may(self.right, self.caller.as_ref(), project, level, self.config))
+        Ok(may(right, self.caller.as_ref(), project, level, self.config))
     }
 
     /// What a person with a browser is offered to do. It is judged again when they do it.

@@ -32,8 +32,8 @@ use crate::answer::{Answer, PRIVATE, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, RetentionPart, ToProject, tell};
 use crate::{
-    backup, caller, carry, clock, command, copy, counters, gates, log, metrics, pages, readiness, session, settings,
-    signing, stop, strangers, webhook,
+    backup, caller, carry, clock, command, copy, counters, gates, log, metrics, outside, pages, readiness, session,
+    settings, signing, stop, strangers, webhook,
 };
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
@@ -121,6 +121,9 @@ async fn route(mut request: Request, env: &Env, known: &Known) -> Answer {
     let asking = Asking::of(&request, right, &segments, env, config).await?;
     known.work.replace(asking.work());
     known.person.replace(asking.person().map(|person| person.username.clone()));
+    if let Some(answer) = outside::answer(&request, env, config, &asking, &segments).await {
+        return answer;
+    }
     // `HEAD` is `GET`, and loses its body on the way out.
     let method = if method == "HEAD" { Method::Get } else { request.method() };
     match (method, segments.as_slice()) {

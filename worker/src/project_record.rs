@@ -180,6 +180,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Withdrawal { .. }
         | ToProject::Release { .. }
         | ToProject::Releases { .. }
+        | ToProject::Public { .. }
         | ToProject::Report(_)
         | ToProject::Approvals { .. }
         | ToProject::Target { .. }
@@ -267,6 +268,11 @@ impl ProjectRecord {
                 self.release(project_id, &version)
             }
             ToProject::Releases { project_id } => self.releases(project_id),
+            ToProject::Public { project_id } => {
+                let config = settings::config()?;
+                let project = settings::project(&config, project_id)?;
+                json(200, &self.record()?.public_releases(project.name.as_str())?)
+            }
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
                 self.sent.borrow_mut().told(version.clone(), key, distro, bytes, clock::now());

@@ -8,6 +8,7 @@
 pub mod filter;
 mod install;
 pub mod matrix;
+pub mod outward;
 pub mod page;
 pub mod section;
 pub mod state;

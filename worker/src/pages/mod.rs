@@ -4,6 +4,7 @@ pub(crate) mod act;
 mod activity;
 mod against;
 mod deployments;
+mod lines;
 mod overview;
 mod release;
 mod search;
@@ -14,12 +15,15 @@ mod target;
 use slipway_view::page;
 use worker::{Env, Headers, Request, Response};
 
-use crate::answer::{Answer, Problem};
+use crate::answer::{Answer, Problem, VARY};
 use crate::caller::Asking;
 use crate::settings;
 
 /// Answers to `GET` of a page.
 pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, segments: &[&str]) -> Answer {
+    if let Some(answer) = lines::answer(request, env, asking, segments).await {
+        return answer;
+    }
     match segments {
         [] => overview::overview(env, asking).await,
         ["help", "keys"] => html(200, &page::help_keys(&asking.reader()).into_string()),
@@ -39,6 +43,12 @@ pub(crate) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>, se
 }
 
 fn html(status: u16, markup: &str) -> Answer {
+    let headers = headers(page::CACHE_CONTROL)?;
+    Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
+}
+
+/// The headers that every page is sent with. Who may keep it depends on who sees it.
+pub(crate) fn headers(cache_control: &str) -> Result<Headers, Problem> {
     let headers = Headers::new();
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
@@ -47,12 +57,12 @@ fn html(status: u16, markup: &str) -> Answer {
         ("permissions-policy", "camera=(), geolocation=(), interest-cohort=(), microphone=()"),
         // With `no-referrer`, browsers would send the forms of these pages without saying where they are from.
         ("referrer-policy", "same-origin"),
-        ("cache-control", page::CACHE_CONTROL),
-        ("vary", "Accept, Cookie"),
+        ("cache-control", cache_control),
+        ("vary", VARY),
     ] {
         headers.set(name, value)?;
     }
-    Ok(Response::from_bytes(markup.as_bytes().to_vec())?.with_status(status).with_headers(headers))
+    Ok(headers)
 }
 
 /// A problem as a page, for those who asked for a page.

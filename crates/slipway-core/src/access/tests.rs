@@ -10,6 +10,7 @@ use slipway_wire::Token;
 use super::*;
 use crate::config::Config;
 use crate::secret::{EdgeKey, JobSession, NotSealed};
+use crate::sight::Sight;
 use crate::time::Timestamp;
 
 const NOW_S: i64 = 1_795_392_000;
@@ -199,7 +200,6 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("GET", "/p/tug/activity", READERS),
         ("GET", "/p/tug/deployments", READERS),
         ("GET", "/p/tug/r/1.2.0/against", "njemREMO"),
-        ("GET", "/p/tug/r/1.2.0/t/deb/ubuntu/jammy", READERS),
         // Of these, the host takes people with a browser alone.
         ("GET", "/p/tug/r/1.2.0/hold", "emEMO"),
         ("POST", "/p/tug/r/1.2.0/hold", "emEMO"),
@@ -209,6 +209,12 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", "/p/tug/r/1.2.0/extend", "emEMO"),
         ("GET", "/p/tug/r/1.2.0/close", "MO"),
         ("POST", "/p/tug/r/1.2.0/close", "MO"),
+        ("GET", "/p/tug/r/1.2.0/t/deb/ubuntu/jammy", READERS),
+        ("GET", "/p/tug/is/1.2.0/el/9/arm64", READERS),
+        ("GET", "/api/v1/projects/tug/badge.svg", READERS),
+        ("GET", "/api/v1/projects/tug/feed.atom", READERS),
+        ("GET", &of("/badge.svg"), READERS),
+        ("GET", &of("/feed.atom"), READERS),
         ("GET", "/api/v1/projects/tug/releases", READERS),
         ("GET", "/api/v1/projects/tug/policy", READERS),
         ("GET", "/api/v1/projects/tug/audit", READERS),
@@ -295,6 +301,27 @@ fn where_anyone_may_read_everybody_reads_and_does_nothing_else() {
     assert_eq!(allowed("PATCH", "/api/v1/projects/tug/releases/1.2.0", &config), JOBS);
     assert_eq!(allowed("POST", "/api/v1/projects/tug/releases/1.2.0/holds", &config), "emEMO");
     assert_eq!(allowed("GET", "/metrics", &config), "OC");
+}
+
+#[test]
+fn where_what_is_public_is_shown_everybody_sees_that_and_members_alone_see_the_rest() {
+    let text = CONFIG.replace("[gitlab]", "reading = \"public\"\n[gitlab]");
+    let config = Config::parse(&text).expect("a good file");
+    let tug = config.project("tug").expect("it is in the file");
+    let narrow = self::config();
+    for row in ROUTES {
+        let expected = match row.right {
+            Right::Glance | Right::List => ANYBODY.to_owned(),
+            _ => allowed(row.method, row.path, &narrow),
+        };
+        assert_eq!(allowed(row.method, row.path, &config), expected, "{row:?}");
+    }
+    for (letter, caller, level) in everybody() {
+        let expected = if READERS.contains(letter) { Sight::Whole } else { Sight::Public };
+        assert_eq!(sight(caller.as_ref(), tug, level, &config), Some(expected), "{letter}");
+        let expected = READERS.contains(letter).then_some(Sight::Whole);
+        assert_eq!(sight(caller.as_ref(), tug, level, &narrow), expected, "{letter}, where nobody reads");
+    }
 }
 
 #[test]

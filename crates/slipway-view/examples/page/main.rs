@@ -10,6 +10,7 @@ mod data;
 mod hostile;
 mod others;
 mod overview;
+mod public;
 mod release;
 mod rows;
 mod states;
@@ -65,6 +66,7 @@ fn all(query: &str) -> Result<Vec<Fixture>, Box<dyn Error>> {
     all.extend(activity::fixtures()?);
     all.extend(others::fixtures()?);
     all.extend(act::fixtures()?);
+    all.extend(public::fixtures()?);
     all.push(Fixture::new("states", "/help/states", page::help_states(&reader)));
     all.push(Fixture::new("not-found", "/p/nobody", page::not_found("There is no project `nobody`.", &reader)));
     all.push(Fixture::new(
