@@ -503,10 +503,6 @@ fn list(release: &Release, filter: &Filter, found: &[(&Package, &Target)], headi
                             th scope="col" role="columnheader" { "For" }
                             th scope="col" role="columnheader" { "State" }
                             th scope="col" role="columnheader" { "When and by whom" }
-                            // A heading over nothing would be announced as one.
-                            @if group.iter().any(|(package, target)| !why(package, target).0.is_empty()) {
-                                th.unseen scope="col" role="columnheader" { "Why" }
-                            }
                         }
                     }
                     tbody role="rowgroup" {

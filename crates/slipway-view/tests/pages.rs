@@ -1,11 +1,11 @@
 //! What every page promises, whatever is written into it.
 
 use serde_json::{Value, json};
-use slipway_core::api::{ProblemDetails, Release};
+use slipway_core::api::{ActivityRow, ProblemDetails, Release, Source};
 use slipway_core::release::TargetState;
 use slipway_view::filter::Filter;
 use slipway_view::{
-    page::{self, Act, Form, Reader},
+    page::{self, Act, Beside, Form, Reader},
     section,
 };
 
@@ -30,12 +30,17 @@ fn release(state: &str, change: impl FnOnce(&mut Value)) -> Release {
 }
 
 fn html(release: &Release) -> String {
-    page::release(release, &[], &Filter::default(), &Reader::default()).into_string()
+    page::release(release, &Beside::default(), &Filter::default(), &Reader::default()).into_string()
 }
 
 fn row(release: &Release) -> String {
     let (package, target) = section::targets(release).next().expect("one target");
     section::row(release, package, target, &Filter::default()).html.into_string()
+}
+
+/// Somebody who may do everything.
+fn manager() -> Reader<'static> {
+    Reader { name: Some("mira"), may: &[Act::Hold, Act::Lift, Act::Extend, Act::Close], ..Reader::default() }
 }
 
 fn cell(release: &Release) -> String {
@@ -45,54 +50,9 @@ fn cell(release: &Release) -> String {
 
 /// Every page, with the given text wherever somebody else's text can be.
 fn pages_with(text: &str) -> Vec<String> {
-    let hostile = release("failed", |json| {
-        json["project"]["name"] = text.into();
-        json["verdict"] = text.into();
-        json["at"] = text.into();
-        for field in ["ref", "sha", "url"] {
-            json["pipelines"][0][field] = text.into();
-        }
-        let package = &mut json["packages"][0];
-        package["release_job"] = text.into();
-        package["file"]["filename"] = text.into();
-        let target = &mut package["targets"][0];
-        target["distro"] = text.into();
-        target["since"] = text.into();
-        target["public"] = json!({"url": text, "repository": text});
-        target["approval"] = json!({"by": text, "via": text, "at": text, "job_url": text});
-        target["attestation"] = text.into();
-        let evidence = json!({"host": text, "status": 502, "request_id": text});
-        target["problem"] = json!({
-            "code": text, "what": text, "public": text, "retry": text, "next": text, "evidence": evidence,
-        });
-        json["stopped"] = json!({"by": text, "reason": text, "at": text});
-        json["estimate"] = json!({"ends_at": text, "bytes_left": 1, "bytes_per_second": 1});
-    });
-    let forms = [Act::Hold, Act::Lift, Act::Extend, Act::Close].map(|act| {
-        let held = release("failed", |json| {
-            json["packages"][0]["file"]["filename"] = text.into();
-            json["packages"][0]["targets"][0]["expires_at"] = text.into();
-            json["holds"] = json!([{"by": text, "reason": text, "at": text, "until": text}]);
-            json["closed"] = json!({"by": text, "reason": text, "at": text});
-        });
-        let form = Form {
-            project: text,
-            version: text,
-            reason: text,
-            until: text,
-            seen_at: Some(text),
-            refused: Some(text),
-            ..form(act, &held)
-        };
-        page::act(&form, &Reader { name: Some(text), path: text, ..Reader::default() }).into_string()
-    });
-    let stranger = Reader { may_sign_in: true, path: text, ..Reader::default() };
+    page::{self, Act, Beside, Form, Reader},
     let problem = ProblemDetails { kind: text.into(), title: text.into(), status: 502, detail: text.into() };
-    let mut pages = vec![
-        html(&hostile),
-        page::not_signed_in(text, &stranger).into_string(),
-        page::release(&hostile, &[], &Filter { words: text.to_owned(), ..Filter::default() }, &Reader::default())
-            .into_string(),
+    page::{self, Act, Beside, Form, Reader},
         page::not_found(text, &Reader::default()).into_string(),
         page::unauthorised(text, &Reader::default()).into_string(),
         page::error(&problem, &Reader::default()).into_string(),
@@ -198,7 +158,8 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
 fn a_page_names_the_files_of_its_build_and_where_it_knows_of_none_those_that_are_there() {
     let of = |assets| Reader { assets, ..Reader::default() };
     for (assets, folder) in [("3f9a1c20e55d", "/assets/3f9a1c20e55d/"), ("", "/assets/")] {
-        let page = page::release(&release("released", |_| {}), &[], &Filter::default(), &of(assets)).into_string();
+        let page = page::release(&release("released", |_| {}), &Beside::default(), &Filter::default(), &of(assets))
+            .into_string();
         for name in ["style.css", "boot.js", "dashboard.js", "dashboard_bg.wasm"] {
             assert!(page.contains(&format!("\"{folder}{name}\"")), "{name} in {page}");
         }
@@ -429,151 +390,4 @@ fn an_empty_release_says_how_it_fills() {
     let page = html(&release("staged", |json| json["packages"] = json!([])));
     assert!(page.contains("Nothing needs you") && page.contains("slipway plan KEY=DISTRO"), "{page}");
 }
-
-// ---- people ----
-
-fn page_of(form: &Form<'_>) -> String {
-    page::act(form, &Reader { name: Some("mira"), may_sign_in: true, ..Reader::default() }).into_string()
-}
-
-/// One package whose targets have these states.
-fn with_targets(states: &[&str]) -> Release {
-    release("staged", |json| {
-        let target = json["packages"][0]["targets"][0].clone();
-        let targets = states.iter().enumerate().map(|(number, state)| {
-            let mut target = target.clone();
-            (target["state"], target["distro"]) = ((*state).into(), format!("ubuntu/{number}").into());
-            target
-        });
-        json["packages"][0]["targets"] = targets.collect();
-    })
-}
-
-#[test]
-fn a_form_says_before_anything_is_pressed_what_it_will_do_and_what_it_leaves() {
-    let release = with_targets(&["released", "released", "releasing", "staged", "approved", "failed", "skipped"]);
-    let digest = "ab".repeat(32);
-    for (act, shown) in [
-        (
-            Act::Hold,
-            [
-                "From now on nothing of the release begins",
-                "Waiting: 2 targets.",
-                "Being released at this moment: 1 target.",
-                "Public already: 2 targets.",
-            ],
-        ),
-        (
-            Act::Close,
-            [
-                "a release that was given up stays so",
-                "Not shipped from then on: 3 targets.",
-                "Being released at this moment: 1 target. What has begun is finished, and stays public.",
-                "public they stay: 2 targets.",
-            ],
-        ),
-        (Act::Lift, ["Lifting a hold releases nothing", "Nobody holds the release.", "Lift the hold", digest.as_str()]),
-        (
-            Act::Extend,
-            ["is deleted from staging before that moment", "Until (UTC)", "Keep for longer", digest.as_str()],
-        ),
-    ] {
-        let page = page_of(&form(act, &release));
-        for shown in shown {
-            assert!(page.contains(shown), "{shown} in {page}");
-        }
-        assert!(page.contains(&format!("action=\"/p/tug/r/1.2.0/{}\"", act.path())), "{page}");
-        assert!(page.contains(&format!("name=\"seen\" value=\"{}\"", page::seen(&form(act, &release)))), "{page}");
-        assert_eq!(page.contains("name=\"keys\""), matches!(act, Act::Hold | Act::Extend), "{page}");
-    }
-}
-
-#[test]
-fn the_mark_of_what_a_form_does_changes_with_what_it_does_and_not_with_time_or_with_what_is_typed() {
-    let before = with_targets(&["released", "staged"]);
-    for act in [Act::Hold, Act::Lift, Act::Extend, Act::Close] {
-        let seen = page::seen(&form(act, &before));
-        let later = Release { sequence: 99, at: "2026-11-23T11:00:00.000Z".to_owned(), ..before.clone() };
-        let typed = Form { reason: "x", until: "2027-01-01T08:00", refused: Some("no"), ..form(act, &later) };
-        assert_eq!(page::seen(&typed), seen, "{act:?}");
-        assert_ne!(page::seen(&form(act, &with_targets(&["released", "released"]))), seen, "{act:?}");
-        let other_bytes = release("staged", |json| {
-            json["packages"][0]["file"]["digest"] = format!("sha256:{}", "cd".repeat(32)).into();
-        });
-        assert_ne!(page::seen(&form(act, &other_bytes)), page::seen(&form(act, &release("staged", |_| {}))), "{act:?}");
-        let key = ["tug-jammy".parse().expect("a key")];
-        assert_ne!(page::seen(&Form { keys: &key, ..form(act, &before) }), seen, "{act:?}: of one package alone");
-    }
-}
-
-#[test]
-fn a_form_that_is_refused_says_why_and_what_has_changed_and_keeps_what_was_typed() {
-    let release = with_targets(&["released", "staged"]);
-    let key = ["tug-jammy".parse().expect("a key")];
-    let again = Form {
-        keys: &key,
-        reason: "a \"smell\"",
-        until: "2027-01-01T08:00",
-        seen_at: Some("2026-11-23T09:41:07.122Z"),
-        refused: Some("What this does has changed."),
-        ..form(Act::Hold, &release)
-    };
-    let page = page_of(&again);
-    for shown in [
-        "role=\"alert\"",
-        "What this does has changed.",
-        "Since you looked at 09:41:07 UTC:",
-        "value=\"a &quot;smell&quot;\"",
-        "value=\"2027-01-01T08:00\"",
-        "name=\"keys\" value=\"tug-jammy\" checked",
-    ] {
-        assert!(page.contains(shown), "{shown} in {page}");
-    }
-    let nothing_new = Form { seen_at: Some("2026-11-23T09:41:07.123Z"), ..again };
-    assert!(!page_of(&nothing_new).contains("Since you looked"));
-    // Where the release cannot be read, what was typed is kept, and there is nothing that could be agreed to.
-    let unread = page_of(&Form { release: None, ..again });
-    assert!(unread.contains("name=\"keys\" value=\"tug-jammy\"") && unread.contains("a &quot;smell&quot;"), "{unread}");
-    assert!(!unread.contains("name=\"seen\"") && !unread.contains("What this does</h2>"), "{unread}");
-}
-
-#[test]
-fn a_lift_names_the_holds_that_end_and_no_other() {
-    let release = release("staged", |json| {
-        json["holds"] = json!([
-            {"by": "mira", "reason": "the notes are wrong", "at": "2026-11-23T09:00:00.000Z"},
-            {"key": "tug-jammy", "by": "jonas", "reason": "crashes on start", "at": "2026-11-23T09:10:00.000Z",
-             "until": "2026-12-01T00:00:00.000Z"},
-        ]);
-    });
-    let whole = page_of(&form(Act::Lift, &release));
-    let held = "The whole release is held by mira since 2026-11-23 09:00 UTC: the notes are wrong";
-    assert!(whole.contains(held) && !whole.contains("crashes on start"), "{whole}");
-    let key = ["tug-jammy".parse().expect("a key")];
-    let one = page_of(&Form { keys: &key, ..form(Act::Lift, &release) });
-    let held = "is held by jonas since 2026-11-23 09:10 UTC until 2026-12-01 00:00 UTC: crashes on start";
-    assert!(one.contains(held) && !one.contains("the notes are wrong"), "{one}");
-}
-
-#[test]
-fn every_page_says_who_reads_it_and_lets_them_out_or_in() {
-    let page = |reader: &Reader<'_>| page::help_states(reader).into_string();
-    let out = page(&Reader { name: Some("mira"), may_sign_in: true, path: "/help/states", ..Reader::default() });
-    assert!(out.contains("Signed in as <b>mira</b>"), "{out}");
-    assert!(out.contains("<form method=\"post\" action=\"/sign-out\">"), "{out}");
-    let way_in = page(&Reader { may_sign_in: true, path: "/p/tug/r/1.2.0?q=a&state=failed", ..Reader::default() });
-    let to = "href=\"/sign-in?to=%2Fp%2Ftug%2Fr%2F1.2.0%3Fq%3Da%26state%3Dfailed\"";
-    assert!(way_in.contains(to) && !way_in.contains("Signed in as"), "{way_in}");
-    let nobody = page(&Reader { path: "/help/states", ..Reader::default() });
-    assert!(!nobody.contains("ign in"), "where nobody signs in, nothing is offered: {nobody}");
-}
-
-#[test]
-fn whoever_may_not_read_a_page_is_offered_to_sign_in_and_whoever_has_is_not() {
-    let stranger = Reader { may_sign_in: true, path: "/p/tug", ..Reader::default() };
-    let shown = page::unauthorised("Show who you are.", &stranger).into_string();
-    assert!(shown.contains("href=\"/sign-in?to=%2Fp%2Ftug\">Sign in with GitLab</a>"), "{shown}");
-    let known =
-        page::unauthorised("It takes the role developer.", &Reader { name: Some("mira"), ..stranger }).into_string();
-    assert!(!known.contains("Sign in with GitLab"), "{known}");
-}
+    page::{self, Act, Beside, Form, Reader},

@@ -1,7 +1,7 @@
 //! Releases to look at: one with targets in every state, a calm one, and a patch day as large as they get.
 
 use serde_json::{Value, json};
-use slipway_core::api::{ActivityRow, Release};
+use slipway_core::api::{ActivityRow, Release, Source};
 use slipway_core::verdict::judge;
 
 /// The release with its state and its verdict, which the core makes of the packages.
@@ -237,6 +237,15 @@ fn package(index: usize, key: &str, distro: &str, kind: &str, arch: &str) -> Val
             "public": {"url": "https://packages.example", "repository": "harbour/stable"},
         }],
     })
+}
+
+/// What its record is read from.
+pub(super) fn sources() -> Result<Vec<Source>, serde_json::Error> {
+    serde_json::from_value(json!([
+        {"name": "gitlab", "read_at": "2026-11-23T10:04:07.000Z"},
+        {"name": "packages-ci", "read_at": "2026-11-23T10:03:59.000Z"},
+        {"name": "packages", "read_at": "2026-11-23T09:58:12.000Z", "trouble": "It does not answer."}
+    ]))
 }
 
 /// What happened last.

@@ -23,7 +23,7 @@ use maud::Markup;
 use serde_json::{Value, json};
 use slipway_core::api::{ProblemDetails, Release};
 use slipway_view::filter::Filter;
-use slipway_view::page::{self, Reader};
+use slipway_view::page::{self, Beside, Reader};
 use slipway_view::section;
 
 /// A page with made-up data.
@@ -49,7 +49,7 @@ impl Fixture {
         Self {
             name: name.to_owned(),
             path,
-            html: page::release(&release, &[], &filter, reader),
+            html: page::release(&release, &Beside::default(), &filter, reader),
             release: Some(release),
         }
     }

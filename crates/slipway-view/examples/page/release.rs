@@ -2,11 +2,11 @@
 
 use slipway_core::api::Release;
 use slipway_view::filter::Filter;
-use slipway_view::page::{self, Act, Reader};
+use slipway_view::page::{self, Act, Beside, Reader};
 use slipway_view::section;
 
 use crate::Fixture;
-use crate::data::{board, calm, events, judged, patch_day, release};
+use crate::data::{board, calm, events, judged, patch_day, release, sources};
 
 pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
@@ -18,7 +18,7 @@ pub(super) fn fixtures(query: &str) -> Result<Vec<Fixture>, Box<dyn std::error::
     let board = Fixture {
         name: "board".to_owned(),
         path: section::path(&board) + &filter.query(),
-        html: page::release(&board, &events()?, &filter, &manager),
+        html: page::release(&board, &Beside { activity: &events()?, sources: &sources()? }, &filter, &manager),
         release: Some(board),
     };
     Ok(vec![

@@ -22,7 +22,7 @@ pub use help::{help_keys, help_states};
 pub use overview::{overview, project};
 pub use public::line;
 pub use reader::{Act, Reader};
-pub use release::{release, shown_words};
+pub use release::{Beside, release, shown_words};
 pub use search::{Found, found_in, releases_to_search, search};
 pub use status::status;
 pub use target::target;
@@ -160,6 +160,20 @@ impl Shell<'_> {
                                         li { a href=(address) { (words) } }
                                     }
                                 }
+                            }
+                        }
+                        // What else there is of the project that the page is about.
+                        @if let Some((_, project)) = self.trail.get(1).filter(|(_, address)| address.starts_with("/p/")) {
+                            nav aria-label="Of the project" {
+                                ul {
+                                    li { a #nav-activity href={ (project) "/activity" } { "Activity" } }
+                                    li { a #nav-deployments href={ (project) "/deployments" } { "Deployments" } }
+                                }
+                            }
+                            form.find method="get" action="/search" role="search" aria-label="All projects" {
+                                label.unseen for="find-words" { "Find a package" }
+                                input #find-words type="search" name="q" placeholder="el9 arm64 17.3.1" autocomplete="off"
+                                    spellcheck="false" enterkeyhint="search";
                             }
                         }
                         (status)

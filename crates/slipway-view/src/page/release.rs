@@ -1,7 +1,7 @@
 //! The page of one release.
 
 use maud::{Markup, html};
-use slipway_core::api::{ActivityRow, Hold, Pipeline, Release};
+use slipway_core::api::{ActivityRow, Hold, Pipeline, Release, Source};
 use slipway_core::audit::person;
 use slipway_core::release::{ReleaseState, TargetState};
 
@@ -15,9 +15,18 @@ use crate::text::{Moment, link, segment, visible};
 /// How often the parts that the edge alone renders are taken from the page anew, in seconds.
 const REFRESH_SECONDS: u32 = 15;
 
-/// A release: its verdict, what needs a person, its packages, and what happened to it, newest first. `filter` comes from
-/// the address's query.
-pub fn release(release: &Release, activity: &[ActivityRow], filter: &Filter, reader: &Reader<'_>) -> Markup {
+/// What the page of a release shows beside it. Nothing of it is in the live messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// What happened to it last, newest first.
+    pub activity: &'a [ActivityRow],
+    /// What its record is read from.
+    pub sources: &'a [Source],
+}
+
+/// A release: its verdict, what needs a person, its packages, and what happened to it. `filter` comes from the address's
+/// query.
+pub fn release(release: &Release, beside: &Beside<'_>, filter: &Filter, reader: &Reader<'_>) -> Markup {
     let read = Moment::parse(&release.at).map_or_else(|| visible(&release.at), |moment| moment.clock());
     let project = visible(&release.project.name);
     let trail = [
@@ -41,6 +50,7 @@ pub fn release(release: &Release, activity: &[ActivityRow], filter: &Filter, rea
                 data-sequence=(release.sequence) {
                 (verdict)
                 p.unseen #announce role="status" {}
+                (trouble(beside.sources))
                 (needs)
                 (acts(release, reader))
                 (moving)
@@ -49,11 +59,11 @@ pub fn release(release: &Release, activity: &[ActivityRow], filter: &Filter, rea
                     (filters(release, filter))
                     (section::packages(release, filter))
                 }
-                (history(release, activity))
+                (history(release, beside.activity))
             }
         },
         &html! {
-            (sources(release))
+            (sources(release, beside.sources))
             p {
                 a href="/help/states" { "What the words mean" } " · "
                 a href={ (path(release)) "/against" } { "Staged, beside what is public" } " · "
@@ -220,12 +230,48 @@ fn history(release: &Release, activity: &[ActivityRow]) -> Part {
     )
 }
 
+fn source_name(source: &Source) -> String {
+    if source.name == "gitlab" { "GitLab".to_owned() } else { visible(&source.name) }
+}
+
+/// What cannot be read now, so that what is shown of it may be old.
+fn trouble(sources: &[Source]) -> Part {
+    refreshed(
+        "trouble",
+        &html! {
+            @for source in sources {
+                @if let Some(trouble) = &source.trouble {
+                    p.trouble {
+                        b { (source_name(source)) ": " } (prose(trouble))
+                        @match &source.read_at {
+                            Some(at) => { " It was read last " (time(at)) "; what is shown of it was true then." },
+                            None => " It has not been read yet.",
+                        }
+                    }
+                }
+            }
+        },
+        "div",
+    )
+}
+
 /// What the page was made of, and when.
-fn sources(release: &Release) -> Part {
+fn sources(release: &Release, sources: &[Source]) -> Part {
+    let read = || sources.iter().filter_map(|source| Some((source, source.read_at.as_ref()?)));
     refreshed(
         "sources",
         &html! {
             p { "Change " (release.sequence) " of the release record, " (time(&release.at)) "." }
+            @if read().next().is_some() {
+                p {
+                    "Last read: "
+                    @for (index, (source, at)) in read().enumerate() {
+                        @if index > 0 { ", " }
+                        (source_name(source)) " " (time(at))
+                    }
+                    "."
+                }
+            }
             @if !release.pipelines.is_empty() {
                 p {
                     "Fed by "

@@ -10,5 +10,5 @@ use wasm_bindgen::prelude::wasm_bindgen;
 pub fn page(json: &str) -> Result<String, String> {
     let release: Release = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let reader = Reader { name: Some("mira"), assets: "3f9a1c20e55d", ..Reader::default() };
-    Ok(page::release(&release, &[], &Filter::default(), &reader).into_string())
+    Ok(page::release(&release, &page::Beside::default(), &Filter::default(), &reader).into_string())
 }
