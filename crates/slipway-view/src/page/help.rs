@@ -7,7 +7,7 @@ use super::{Reader, Shell};
 use crate::state::{chip, meaning, overlay, release_chip, release_meaning};
 
 /// What is said of a target beside its state: anchor, words, meaning.
-const BESIDE: [(&str, &str, &str); 5] = [
+const BESIDE: [(&str, &str, &str); 7] = [
     (
         "unknown",
         "Unknown",
@@ -31,6 +31,16 @@ const BESIDE: [(&str, &str, &str); 5] = [
         "Expires in staging",
         "Its staged copy is deleted from that moment on. What is public stays public; what is still to be released is kept \
          by extending it.",
+    ),
+    (
+        "overdue",
+        "Overdue",
+        "The other packages of the release are staged, and no job has staged this one. Whoever builds it looks at its job.",
+    ),
+    (
+        "lapsed",
+        "Lapsed",
+        "It was approved, and nothing was begun in time, or a gate closed before its turn. Its job may be played again.",
     ),
     (
         "stopped",
