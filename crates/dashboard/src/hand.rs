@@ -14,6 +14,8 @@ use crate::keys::{Key, Pressed, meaning};
 
 /// How long a `g` waits for the letter of a page.
 const GO_MS: u64 = 1_500;
+/// Where all projects are searched.
+const SEARCH: &str = "form[action='/search'] input";
 /// What only a person mends.
 const EXCEPTIONS: [TargetState; 3] = [TargetState::Conflict, TargetState::Failed, TargetState::Missing];
 
@@ -172,8 +174,8 @@ impl App {
     /// Does what a key asks for. Says whether there was anything to do.
     fn act(&mut self, key: Key, place: Option<Element>, now: u64) -> bool {
         match key {
-            Key::Filter => self.write_into("#filter-words"),
-            Key::Search => self.write_into("form[action=\"/search\"] input") || self.leave("/search"),
+            Key::Filter => self.write_into("#filter-words") || self.write_into(SEARCH),
+            Key::Search => self.write_into(SEARCH) || self.leave("/search"),
             Key::Help if self.live.is_some() => {
                 self.open_panel(Some("/help/keys".to_owned()));
                 true
