@@ -659,7 +659,7 @@ fn a_search_without_a_version_looks_at_what_is_under_way_first() {
 #[test]
 fn what_stands_beside_a_state_is_explained_too() {
     let page = page::help_states(&Reader::default()).into_string();
-    for code in ["unknown", "drift", "blocked", "expires", "stopped"] {
+    for code in ["unknown", "drift", "blocked", "expires", "overdue", "lapsed", "stopped"] {
         assert!(page.contains(&format!("<div id=\"{code}\">")), "{code}");
     }
 }

@@ -4,19 +4,19 @@ use maud::{Markup, html};
 use slipway_core::release::{ReleaseState, TargetState};
 
 use super::{Reader, Shell};
-use crate::state::{chip, meaning, release_chip, release_meaning};
+use crate::state::{chip, meaning, overlay, release_chip, release_meaning};
 
 /// What is said of a target beside its state: anchor, words, meaning.
-const BESIDE: [(&str, &str, &str); 5] = [
+const BESIDE: [(&str, &str, &str); 7] = [
     (
         "unknown",
-        "? Not known",
+        "Unknown",
         "GitLab or a repository could not be read, so the state is the last one that was seen, and how old it is stands \
          beside it. Nothing is released or deleted on what is not known.",
     ),
     (
         "drift",
-        "≠ Not as recorded",
+        "Drift",
         "It was released, and a later look has found something else: gone, or changed. Slipway does not put it right by \
          itself; whoever owns the public place says what happened.",
     ),
@@ -31,6 +31,16 @@ const BESIDE: [(&str, &str, &str); 5] = [
         "Expires in staging",
         "Its staged copy is deleted from that moment on. What is public stays public; what is still to be released is kept \
          by extending it.",
+    ),
+    (
+        "overdue",
+        "Overdue",
+        "The other packages of the release are staged, and no job has staged this one. Whoever builds it looks at its job.",
+    ),
+    (
+        "lapsed",
+        "Lapsed",
+        "It was approved, and nothing was begun in time, or a gate closed before its turn. Its job may be played again.",
     ),
     (
         "stopped",
@@ -62,7 +72,8 @@ pub fn help_states(reader: &Reader<'_>) -> Markup {
                 dl.words {
                     @for (code, words, meaning) in BESIDE {
                         div #(code) {
-                            dt { b { (words) } }
+                            @let overlay = overlay(code);
+                            dt { @if overlay.0.is_empty() { b { (words) } } @else { (overlay) " " code { (code) } } }
                             dd { (meaning) }
                         }
                     }

@@ -49,8 +49,8 @@ pub const CACHE_CONTROL: &str = "private, max-age=0, must-revalidate";
 pub enum Freshness {
     /// Changes arrive as they happen.
     Live,
-    /// Sockets fail, so the page asks every 15 seconds.
-    Polling,
+    /// The page asks every so many seconds: sockets fail, or nothing on it is worth one.
+    Polling(u64),
     /// The connection is lost and tried again.
     Reconnecting,
     /// There is no network, or the edge does not answer.
@@ -69,7 +69,7 @@ pub enum Freshness {
 pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
     let (class, shape, words) = match freshness {
         Freshness::Live => ("live", "●", format!("Live · {clock}")),
-        Freshness::Polling => ("live", "●", format!("Live every 15 s · {clock}")),
+        Freshness::Polling(seconds) => ("live", "●", format!("Live every {seconds} s · {clock}")),
         Freshness::Reconnecting => ("late", "◐", format!("Reconnecting, data from {clock}")),
         Freshness::Offline => ("off", "○", format!("Offline, data from {clock}")),
         Freshness::Paused => ("late", "◐", format!("Paused, data from {clock}")),
@@ -169,6 +169,11 @@ impl Shell<'_> {
                                     li { a #nav-activity href={ (project) "/activity" } { "Activity" } }
                                     li { a #nav-deployments href={ (project) "/deployments" } { "Deployments" } }
                                 }
+                            }
+                            form.find method="get" action="/search" role="search" aria-label="All projects" {
+                                label.unseen for="find-words" { "Find a package" }
+                                input #find-words type="search" name="q" placeholder="el9 arm64 17.3.1" autocomplete="off"
+                                    spellcheck="false" enterkeyhint="search";
                             }
                         }
                         (status)

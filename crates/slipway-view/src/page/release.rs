@@ -242,8 +242,7 @@ fn trouble(sources: &[Source]) -> Part {
             @for source in sources {
                 @if let Some(trouble) = &source.trouble {
                     p.trouble {
-                        span.over { span aria-hidden="true" { "?" } " " (source_name(source)) }
-                        " " (prose(trouble))
+                        b { (source_name(source)) ": " } (prose(trouble))
                         @match &source.read_at {
                             Some(at) => { " It was read last " (time(at)) "; what is shown of it was true then." },
                             None => " It has not been read yet.",
