@@ -285,6 +285,42 @@ describe("a reader's hand", { skip }, () => {
   });
 });
 
+test("a thousand messages leave nothing behind", { skip }, async () => {
+  const other = await launch({ args: ["--js-flags=--expose-gc"] });
+  const edge = await startEdge();
+  try {
+    const page = await blank(other);
+    await page.goto(edge.page);
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    const changed = edge.release.packages.find((one) => one.key === "tug-ubuntu-noble-amd64");
+    /** So many messages, every other one whole; then what is in use. */
+    const after = async (count) => {
+      for (let sent = 0; sent < count; sent += 1) {
+        changed.targets[0].state = ["approved", "releasing", "released", "staged"][sent % 4];
+        const after = edge.release.sequence;
+        edge.release.sequence += 1;
+        edge.release.verdict = `This is message ${edge.release.sequence}.`;
+        const message = sent % 2 ? { after, release: { ...edge.release, packages: [changed] } } : edge.release;
+        for (const socket of edge.sockets) socket.send(JSON.stringify(message));
+      }
+      await page.locator("h1", { hasText: edge.release.verdict }).waitFor();
+      return page.evaluate(async () => {
+        await new Promise((later) => setTimeout(later, 200));
+        gc();
+        return { bytes: performance.memory.usedJSHeapSize, elements: document.querySelectorAll("*").length };
+      });
+    };
+    const before = await after(400);
+    const later = await after(1000);
+    assert.equal(later.elements, before.elements);
+    assert.ok(later.bytes < before.bytes * 1.1, `${before.bytes} bytes have become ${later.bytes}`);
+    assert.deepEqual(page.complaints, []);
+  } finally {
+    await other.close();
+    await edge.stop();
+  }
+});
+
 test("text becomes elements in one place alone", () => {
   const sinks = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|setHTMLUnsafe|new Function|\beval\(/g;
   assert.deepEqual(asset("dashboard.js").toString().match(sinks), null);
