@@ -16,7 +16,9 @@ use slipway_core::config::{Config, Project};
 use slipway_core::log::{Entry, Event, Level};
 use slipway_core::openapi::OPENAPI;
 use slipway_core::policy::policy;
-use slipway_core::query::{self, ACTIVITY_ROWS_MAX, ActivityQuery, AuditQuery, ReleaseQuery, WAIT_SECONDS_MAX};
+use slipway_core::query::{
+    self, ACTIVITY_ROWS_MAX, ActivityQuery, AuditQuery, LiveQuery, ReleaseQuery, WAIT_SECONDS_MAX,
+};
 use slipway_core::release::Version;
 use slipway_edge::changes::By;
 use slipway_edge::measure::MeasuredProject;
@@ -428,7 +430,7 @@ async fn one_release(request: &Request, env: &Env, project: &Project, version: &
 }
 
 async fn live(request: Request, env: &Env, config: &Config, project: &Project, version: &str) -> Answer {
-    let since = query::since(&pairs(&request)?)?;
+    let LiveQuery { since, changes } = LiveQuery::read(&pairs(&request)?)?;
     let version = parse_version(version)?;
     let upgrades = request.headers().get("upgrade")?.is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
     if !upgrades {
@@ -440,7 +442,7 @@ async fn live(request: Request, env: &Env, config: &Config, project: &Project, v
     }
     let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
     let version = version.as_str().replace('+', "%2B");
-    let url = format!("https://object/?project_id={}&version={version}{since}", project.id);
+    let url = format!("https://object/?project_id={}&version={version}&changes={changes}{since}", project.id);
     let mut init = worker::RequestInit::new();
     init.with_headers(request.headers().clone());
     Ok(message::project(env, project.id)?.fetch_with_request(Request::new_with_init(&url, &init)?).await?)

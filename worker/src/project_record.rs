@@ -5,11 +5,12 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, join4, select};
 use slipway_core::access::Caller;
-use slipway_core::api::{PackagePatch, ReleasePatch, ReleaseSummary, TargetHistory};
+use slipway_core::api::{PackagePatch, Release, ReleasePatch, ReleaseSummary, TargetHistory};
 use slipway_core::attestation::ENVELOPE;
 use slipway_core::audit::Format;
 use slipway_core::cargo::{Cargo, TargetName, staged_under};
@@ -30,6 +31,7 @@ use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::denied::{Unanswered, audited};
 use slipway_edge::followers::Followers;
+use slipway_edge::frames::Frames;
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent, Told};
@@ -88,6 +90,8 @@ pub struct ProjectRecord {
     sent: RefCell<Sent>,
     /// When those who watch a release were told of it last.
     announced: RefCell<BTreeMap<Version, Timestamp>>,
+    /// What those who watch were shown. In memory alone: without it they are sent the whole.
+    frames: RefCell<Frames>,
     /// Who waits for a change.
     followers: Followers,
 }
@@ -102,6 +106,7 @@ impl DurableObject for ProjectRecord {
             has_heard: Cell::new(false),
             sent: RefCell::default(),
             announced: RefCell::default(),
+            frames: RefCell::default(),
             followers: Followers::default(),
         }
     }
@@ -691,7 +696,14 @@ impl ProjectRecord {
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
         match self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())? {
-            Some(release) => json(200, &release),
+            Some(release) => {
+                // Somebody who watches may be who asks.
+                let mut frames = self.frames.borrow_mut();
+                if frames.has(version) {
+                    frames.shown(&release)?;
+                }
+                json(200, &release)
+            }
             None => Err(Problem::not_found("such release")),
         }
     }
@@ -836,7 +848,7 @@ impl ProjectRecord {
         }
         let pair = WebSocketPair::new()?;
         self.state.accept_websocket_with_tags(&pair.server, &[version.as_str()]);
-        pair.server.serialize_attachment(clock::now())?;
+        let mut watching = Watching { opened_at: clock::now(), changes: query.changes, at: None };
         if let Ok(pong) = WebSocketRequestResponsePair::new("ping", "pong") {
             self.state.set_websocket_auto_response(&pong);
         }
@@ -844,8 +856,11 @@ impl ProjectRecord {
         let behind =
             self.record()?.sequence(&version)?.is_some_and(|sequence| query.since.is_none_or(|since| sequence > since));
         if behind && let Some(release) = self.render(query.project_id, &version)? {
-            pair.server.send_with_str(release)?;
+            self.frames.borrow_mut().shown(&release)?;
+            pair.server.send_with_str(serde_json::to_string(&release)?)?;
+            watching.at = Some(release.sequence);
         }
+        pair.server.serialize_attachment(&watching)?;
         Ok(Response::from_websocket(pair.client)?)
     }
 
@@ -866,41 +881,66 @@ impl ProjectRecord {
         let sockets = self.state.get_websockets_with_tag(version.as_str());
         if sockets.is_empty() {
             self.announced.borrow_mut().remove(version);
+            self.frames.borrow_mut().forget(version);
             return;
         }
         self.announced.borrow_mut().insert(version.clone(), clock::now());
-        match self.render(project_id, version) {
-            Ok(Some(release)) => {
-                for socket in sockets {
-                    // One that is gone, or has to ask anew, comes back by itself and sees what it missed.
-                    if is_admitted(&socket) {
-                        drop(socket.send_with_str(&release));
-                    } else {
-                        drop(socket.close(Some(1000), Some("who reads is judged again")));
-                    }
-                }
-            }
-            Ok(None) => {}
-            Err(problem) => {
-                crate::log::trouble!(of project_id, "those who watch {version} are not told: {}", problem.detail);
-            }
+        if let Err(problem) = self.send_to(project_id, version, &sockets) {
+            crate::log::trouble!(of project_id, "those who watch {version} are not told: {}", problem.detail);
         }
     }
 
-    fn render(&self, project_id: u64, version: &Version) -> std::result::Result<Option<String>, Problem> {
+    /// Sends a release to sockets: what each of them does not know.
+    fn send_to(&self, project_id: u64, version: &Version, sockets: &[WebSocket]) -> std::result::Result<(), Problem> {
+        let Some(release) = self.render(project_id, version)? else { return Ok(()) };
+        let mut frames = self.frames.borrow_mut();
+        frames.shown(&release)?;
+        // Most of them know the same, so the same is sent to them.
+        let mut messages: BTreeMap<Option<u64>, String> = BTreeMap::new();
+        for socket in sockets {
+            // One that is gone, or has to ask anew, comes back by itself and sees what it missed.
+            let Some(mut watching) = admitted(socket) else {
+                drop(socket.close(Some(1000), Some("who reads is judged again")));
+                continue;
+            };
+            let at = watching.at.filter(|_| watching.changes);
+            let message = match messages.entry(at) {
+                Occupied(message) => message.into_mut(),
+                Vacant(place) => place.insert(frames.message(&release, at)?),
+            };
+            let is_sent = socket.send_with_str(&*message).is_ok();
+            // What it is not known to have, it is sent again.
+            watching.at = is_sent.then_some(release.sequence);
+            if watching.changes {
+                drop(socket.serialize_attachment(&watching));
+            }
+        }
+        Ok(())
+    }
+
+    fn render(&self, project_id: u64, version: &Version) -> std::result::Result<Option<Release>, Problem> {
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
-        let release = self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?;
-        Ok(release.map(|release| serde_json::to_string(&release)).transpose()?)
+        Ok(self.record()?.release(&config, project, version, &self.sent.borrow(), clock::now())?)
     }
 }
 
-/// Whether a socket was opened lately. Whoever opened it may have lost the right since, by the end of a session or of a
-/// role, and an object that only sends would never notice.
-fn is_admitted(socket: &WebSocket) -> bool {
-    let opened_at: Option<Timestamp> = socket.deserialize_attachment().ok().flatten();
+/// What is kept of an open socket, while the object sleeps too.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Watching {
+    opened_at: Timestamp,
+    /// Whether it takes changes.
+    changes: bool,
+    /// At which number the release was that it was sent last.
+    at: Option<u64>,
+}
+
+/// What is kept of a socket that was opened lately. Whoever opened it may have lost the right since, by the end of a session or
+/// of a role, and an object that only sends would never notice.
+fn admitted(socket: &WebSocket) -> Option<Watching> {
+    let watching: Watching = socket.deserialize_attachment().ok().flatten()?;
     let now = clock::now();
-    opened_at.is_some_and(|opened_at| opened_at <= now && now.since(opened_at) < WATCH_LIMIT)
+    (watching.opened_at <= now && now.since(watching.opened_at) < WATCH_LIMIT).then_some(watching)
 }
 
 /// What the upgrade's address says.
@@ -909,6 +949,8 @@ struct Watch {
     project_id: u64,
     version: String,
     since: Option<u64>,
+    #[serde(default)]
+    changes: bool,
 }
 
 impl ProjectHost for Host<&ProjectRecord> {

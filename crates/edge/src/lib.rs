@@ -6,7 +6,7 @@
 //! before a staged file gives way, [`lost`] finds what no
 //! webhook told, [`against`] compares with the public, [`notify`] tells others what became of it, [`attest`] signs what is attested of it, [`account`] lends a
 //! destination's transfer slots, [`slots`] lets whoever comes next stand by for one, [`reading`] answers many who ask the same
-//! server with one reading, [`sweep`] reads whole repositories and finds strangers, and [`followers`] wait for a change. A
+//! server with one reading, [`sweep`] reads whole repositories and finds strangers, [`followers`] wait for a change, and [`frames`] are what watchers are sent of it. A
 //! runtime lends
 //! the time, randomness, the network and the way to other objects through the ports in [`port`]. The Worker is one such
 //! runtime; the simulation, which kills and delays everything, is another. So what is tested is what runs.
@@ -21,6 +21,7 @@ pub mod changes;
 pub mod compare;
 pub mod denied;
 pub mod followers;
+pub mod frames;
 pub mod gates;
 pub mod heads;
 pub mod hints;

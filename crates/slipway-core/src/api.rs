@@ -257,6 +257,16 @@ pub struct Release {
     pub packages: Vec<Package>,
 }
 
+/// A message of the live socket to whoever takes changes: what has changed since the release was at `after`. Whoever knows it
+/// as it was then, or later, knows it whole with this; whoever does not asks for the whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveFrame {
+    /// The sequence number.
+    pub after: u64,
+    /// The release, with those of its packages alone that have changed.
+    pub release: Release,
+}
+
 /// Somebody has stopped Slipway: nothing is published or deleted, whatever was approved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {

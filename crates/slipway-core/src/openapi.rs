@@ -165,7 +165,8 @@ mod tests {
                               "estimate": estimate(), "pipelines": [pipeline()], "holds": [hold()], "closed": closing(), "suggests_close": "2",
                               "stopped": closing(),
                               "packages": [package()] });
-        check::<api::Release>("Release", release);
+        check::<api::Release>("Release", release.clone());
+        check::<api::LiveFrame>("LiveFrame", json!({ "after": 1, "release": release }));
         check::<api::Pipeline>("Pipeline", pipeline());
         check::<api::Package>("Package", package());
         check::<api::ReplacedFile>("ReplacedFile", replaced());

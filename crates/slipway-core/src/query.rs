@@ -78,10 +78,29 @@ impl ReleaseQuery {
     }
 }
 
-/// `GET …/live`: since which number changes are to be told.
-pub fn since(pairs: &Pairs) -> Result<Option<u64>, BadQuery> {
-    let [since] = values(pairs, ["since"])?;
-    number("since", since, 0, u64::MAX)
+/// `GET …/live`: what whoever watches knows, and what they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveQuery {
+    /// The number since which changes are to be told.
+    pub since: Option<u64>,
+    /// Whether they take what has changed, in place of the whole release each time.
+    pub changes: bool,
+}
+
+impl LiveQuery {
+    /// Reads it.
+    pub fn read(pairs: &Pairs) -> Result<Self, BadQuery> {
+        let [since, changes] = values(pairs, ["since", "changes"])?;
+        let changes = match changes {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                let wanted = "`true` or `false`".to_owned();
+                return Err(BadQuery::Value { name: "changes", value: shown(other), wanted });
+            }
+        };
+        Ok(Self { since: number("since", since, 0, u64::MAX)?, changes })
+    }
 }
 
 /// `GET …/audit`: which rows are wanted, and how they are to be written.
@@ -301,7 +320,8 @@ mod tests {
         assert_eq!(audit("count=7&format=csv&first=17"), AuditQuery { first: 17, count: 7, format: Format::Csv });
         assert_eq!(first_head(&pairs("")), Ok(1));
         assert_eq!(first_head(&pairs("first=17")), Ok(17));
-        assert_eq!(since(&pairs("since=17")), Ok(Some(17)));
+        assert_eq!(LiveQuery::read(&pairs("since=17")), Ok(LiveQuery { since: Some(17), changes: false }));
+        assert_eq!(LiveQuery::read(&pairs("changes=true")), Ok(LiveQuery { since: None, changes: true }));
         assert_eq!(none(&pairs("")), Ok(()));
     }
 
@@ -349,7 +369,7 @@ mod tests {
     #[test]
     fn a_parameter_that_is_not_understood_is_named_with_what_it_must_be() {
         let release = |query: &str| ReleaseQuery::read(&pairs(query)).map(drop);
-        let live = |query: &str| since(&pairs(query)).map(drop);
+        let live = |query: &str| LiveQuery::read(&pairs(query)).map(drop);
         let audit = |query: &str| AuditQuery::read(&pairs(query)).map(drop);
         let heads = |query: &str| first_head(&pairs(query)).map(drop);
         let activity = |query: &str| ActivityQuery::read(&pairs(query)).map(drop);
@@ -376,7 +396,8 @@ mod tests {
             ),
             (release("limit=5"), "there is no parameter `limit` here; it takes `since`, `wait`, `timeout`"),
             (live("since=x"), "the parameter `since` is `x`; it must be a whole number, 0 or more"),
-            (live("wait=staged"), "there is no parameter `wait` here; it takes `since`"),
+            (live("wait=staged"), "there is no parameter `wait` here; it takes `since`, `changes`"),
+            (live("changes=1"), "the parameter `changes` is `1`; it must be `true` or `false`"),
             (audit("first=0"), "the parameter `first` is `0`; it must be a whole number, 1 or more"),
             (
                 audit("first=9223372036854775808"),

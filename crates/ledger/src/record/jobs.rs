@@ -1,7 +1,8 @@
 //! The manual jobs that release packages, by their numbers in GitLab, so that a page leads to the very job.
 //!
-//! They are read from GitLab once for each pipeline, when something of it can be released; and again when it is told of a
-//! job with another number, as after a retry. Whoever tells that is not believed: the list is read, at most once a minute.
+//! They are read from GitLab once for each pipeline, as soon as something of it can be released; where one was not there yet,
+//! with the next look for lost webhooks; and again when the pipeline is said to have a job with another number, as after a
+//! retry. Whoever says so is not believed: the list is read, at most once a minute.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,31 +15,30 @@ use crate::sql::Sql;
 
 /// How long a list of jobs is not read again, whatever is told of it.
 const AGAIN: Duration = Duration::from_mins(1);
-/// And without a word, while it has shown a job of a package not at all.
-const AGAIN_UNASKED: Duration = Duration::from_hours(1);
 
 impl<S: Sql> Record<S> {
-    /// Pipelines whose jobs are to be listed, and when: those with something to release and a job whose number is not known,
-    /// and those that are said to have another job now.
+    /// Pipelines whose jobs are to be listed, and when: those with something to release that were never listed, and those that
+    /// are said to have another job now.
     fn to_be_listed(&self, now: Timestamp) -> Result<Vec<(u64, Timestamp)>, LedgerError> {
         let rows = self.0.query(
-            "SELECT p.pipeline_id, l.at, COALESCE(l.is_hinted, 0) FROM packages p
+            "SELECT p.pipeline_id, MAX(l.at) FROM packages p
              JOIN targets t ON t.version = p.version AND t.key = p.key AND t.state IN ('staged', 'failed', 'conflict')
              LEFT JOIN manual_jobs m ON m.pipeline_id = p.pipeline_id AND m.name = p.release_job
              LEFT JOIN listed_pipelines l ON l.id = p.pipeline_id
-             GROUP BY p.pipeline_id HAVING MAX(m.job_id IS NULL) = 1 OR MAX(COALESCE(l.is_hinted, 0)) = 1
-             ORDER BY p.pipeline_id",
+             WHERE (l.id IS NULL AND m.job_id IS NULL) OR l.is_hinted = 1 GROUP BY p.pipeline_id ORDER BY p.pipeline_id",
             &[],
         )?;
         let due = rows.iter().map(|row| {
-            let due_at = match row.integer_or_null(1)? {
-                // One in the future was written when the clock was wrong.
-                Some(at) if at <= now.0 => Timestamp(at) + if row.integer(2)? != 0 { AGAIN } else { AGAIN_UNASKED },
-                _ => now,
-            };
-            Ok((row.natural(0)?, due_at))
+            // One in the future was written when the clock was wrong.
+            let listed_at = row.integer_or_null(1)?.filter(|at| *at <= now.0);
+            Ok((row.natural(0)?, listed_at.map_or(now, |at| Timestamp(at) + AGAIN)))
         });
         due.collect()
+    }
+
+    /// Whether the number of a job that releases a package of this pipeline is not known.
+    pub fn lacks_job(&self, pipeline_id: u64) -> Result<bool, LedgerError> {
+        Ok(self.job_names(pipeline_id)?.values().any(Option::is_none))
     }
 
     /// Pipelines whose jobs are to be listed now.

@@ -412,11 +412,10 @@ fn the_jobs_of_a_pipeline_are_listed_once_and_again_when_a_webhook_names_another
     let due = |now: Timestamp| record.unlisted_pipelines(now).expect("rows");
     assert_eq!(due(NOW), [7]);
     record.lists_pipeline(7, NOW).expect("a row");
-    assert_eq!(due(NOW + Duration::from_mins(59)), [0; 0], "a list without the job is not read at once again");
-    assert_eq!(due(NOW + HOUR), [7]);
+    assert_eq!((due(NOW + HOUR * 24), record.lacks_job(7).expect("rows")), (vec![], true), "once");
     let name = "release: [jammy-amd64]";
     record.jobs_listed(7, [(81, name)]).expect("rows");
-    assert_eq!(due(NOW + HOUR), [0; 0], "it is known");
+    assert_eq!((due(NOW + HOUR), record.lacks_job(7).expect("rows")), (vec![], false), "it is known");
 
     let minute = NOW + Duration::from_mins(1);
     let hears = |pipeline_id: u64, id: u64, name: &str| {
@@ -512,4 +511,75 @@ fn a_record_says_what_it_waits_for_and_when_whoever_it_is_made_of_answered_last(
     assert_eq!(sources(), [broke, source("depot", Some(60), None), away.clone()], "it says since when");
     record.heard_from(Origin::Gitlab, None, at(72)).expect("a row");
     assert_eq!(sources(), [source("gitlab", Some(72), None), source("depot", Some(60), None), away]);
+}
+
+// ---- what a glance costs ----
+
+/// A database that counts what it is asked.
+struct Counting {
+    sql: Database,
+    asked: std::cell::RefCell<Vec<String>>,
+}
+
+impl Sql for Counting {
+    fn query(&self, statement: &str, values: &[Value]) -> Result<Vec<crate::sql::Row>, crate::sql::SqlError> {
+        self.asked.borrow_mut().push(statement.split_whitespace().collect::<Vec<_>>().join(" "));
+        self.sql.query(statement, values)
+    }
+
+    fn atomically<T, E: From<crate::sql::SqlError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.sql.atomically(work)
+    }
+}
+
+/// Fifty releases of sixty targets, all in a state.
+fn fifty_releases_of_sixty_targets(state: TargetState) -> Record<Counting> {
+    let sql = Counting { sql: Database::in_memory(), asked: std::cell::RefCell::default() };
+    let record = Record::open(sql).expect("a fresh record");
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 49)
+        INSERT INTO releases (version, created_at, sequence, policy) SELECT '1.' || i || '.0', ?1 + i, 1, 'p' FROM n";
+    record.sql().query(fill, &[NOW.0.into()]).expect("releases");
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 59)
+        INSERT INTO targets (version, key, distro, public_place, public_repository, state, since)
+        SELECT r.version, 'key-' || i, 'ubuntu/jammy', 'depot', 'harbour/stable', ?1, ?2 FROM n, releases r";
+    record.sql().query(fill, &[state.code().into(), NOW.0.into()]).expect("targets");
+    let fill = "INSERT INTO packages (version, key, pipeline_id, release_job, environment, staging_place, staging_repository,
+            filename, digest, size, staged_at, first_staged_at)
+        SELECT version, key, 7, key, key, 'depot', 'harbour-ci/pre-release', key || '_1_amd64.deb', ?1, 3, ?2, ?2 FROM targets";
+    record.sql().query(fill, &[Digest::of(b"deb").to_string().into(), NOW.0.into()]).expect("packages");
+    record
+}
+
+#[test]
+fn a_glance_over_fifty_releases_asks_each_table_once() {
+    let config = config("");
+    let record = fifty_releases_of_sixty_targets(TargetState::Released);
+    record.sql().asked.borrow_mut().clear();
+    let glance = record.glance(&config, &config.projects[0], 50, NOW + HOUR).expect("a glance");
+    assert!(glance.releases.iter().all(|release| (release.released, release.all) == (60, 60)));
+    let asked = record.sql().asked.take();
+    // The releases; their targets by number, those that wait, those that are looked at; and the switch.
+    assert_eq!(asked.len(), 5, "{asked:#?}");
+}
+
+#[test]
+fn a_glance_asks_the_gates_of_what_waits_once_and_not_again_while_nothing_changes() {
+    let config = config("[[gates]]\nsoak = \"2h\"");
+    let record = fifty_releases_of_sixty_targets(TargetState::Staged);
+    let asks = |now: Timestamp| {
+        record.sql().asked.borrow_mut().clear();
+        let glance = record.glance(&config, &config.projects[0], 50, now).expect("a glance");
+        let ready: Vec<u32> = glance.releases.iter().map(|release| release.ready).collect();
+        assert!(ready.windows(2).all(|two| two[0] == two[1]));
+        (record.sql().asked.borrow().len(), ready[0])
+    };
+    let (first, ready) = asks(NOW + HOUR);
+    assert!(first > 50 * 60 && ready == 0, "each package is asked about: {first}, {ready}");
+    // Of each release that waits: who holds it, and what its gates said.
+    assert_eq!(asks(NOW + HOUR), (5 + 2 * 50, 0));
+    assert_eq!(asks(Timestamp((NOW + HOUR * 2).0 - 1)), (5 + 2 * 50, 0));
+    // The soak has ended: they are asked again, and the answer is kept for good.
+    let (turned, ready) = asks(NOW + HOUR * 2);
+    assert!(turned > 50 * 60 && ready == 60, "{turned}, {ready}");
+    assert_eq!(asks(NOW + HOUR * 999), (5 + 2 * 50, 60));
 }
