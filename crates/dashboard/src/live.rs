@@ -71,7 +71,7 @@ impl App {
         let Some(live) = &mut self.live else { return };
         let (Ok(protocol), Ok(host)) = (location.protocol(), location.host()) else { return };
         let scheme = if protocol == "https:" { "wss" } else { "ws" };
-        let address = format!("{scheme}://{host}{}/live?since={}", live.api, live.known.sequence());
+        let address = format!("{scheme}://{host}{}/live?since={}&changes=true", live.api, live.known.sequence());
         // A constructor that throws (a policy, a malformed address) is a connection that failed; the deadline for opening
         // brings the next attempt.
         let Ok(socket) = WebSocket::new(&address) else { return };
