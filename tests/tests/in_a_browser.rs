@@ -200,6 +200,56 @@ fn by_keyboard_alone_somebody_comes_from_the_front_page_to_a_job_that_is_played(
     release.wait_until_released("cargo");
 }
 
+#[test]
+fn somebody_who_has_signed_in_through_gitlab_holds_and_lets_go_and_gives_up_while_others_watch() {
+    let Some(browser) = browser() else { return };
+    let world = World::start("browser-signed-in");
+    let release = world.release("1.0.0");
+    release.ready(&deb("cargo", "", 0));
+    let watching = browser.page(Look::default());
+    watching.goto(&address(&world, &release));
+    is_live(watching);
+
+    let acting = browser.page(Look { narrow: true, ..Look::default() });
+    acting.goto(&address(&world, &release));
+    assert_eq!(acting.count("[data-act]"), 0, "nobody is offered what only some may do");
+    acting.click("a[href^='/sign-in']");
+    acting.wait_url("/oauth/authorize");
+    acting.click("button[value=mira]");
+    acting.wait_url("/p/tug/r/1.0.0");
+    acting.wait_text("header", "Signed in as mira");
+    let cookies = acting.cookies();
+    assert_eq!(cookies.len(), 1, "{cookies:?}");
+    assert_eq!((&cookies[0]["httpOnly"], &cookies[0]["sameSite"]), (&json!(true), &json!("Lax")), "{cookies:?}");
+    assert_eq!(acting.eval("document.cookie"), "", "no script reads it");
+
+    act(acting, "hold", "waits for its notes");
+    watching.wait_text("#needs", "waits for its notes");
+    watching.wait_gone("#play-cargo");
+    act(acting, "lift", "the notes are written");
+    watching.wait_text("#needs-title", "Ready to release (1)");
+    act(acting, "close", "1.0.1 is better");
+    watching.wait_text("h1", "was given up by mira: 1.0.1 is better");
+    assert_eq!(release.target("cargo")["state"], "staged", "nothing of it was released");
+
+    acting.click("form[action='/sign-out'] button");
+    acting.wait("a[href^='/sign-in']");
+    assert_eq!(acting.cookies().len(), 0);
+    for page in [watching, acting] {
+        assert_eq!(page.complaints(), Vec::<String>::new());
+    }
+}
+
+/// Does something to the release from its page, as the reader of it is offered.
+#[track_caller]
+fn act(page: Page<'_>, act: &str, reason: &str) {
+    page.click(&format!("[data-act={act}]"));
+    page.wait_url(&format!("/{act}"));
+    page.fill("#reason", reason);
+    page.click("form.f-act button[type=submit]");
+    page.wait("#verdict");
+}
+
 /// Presses Tab until what a selector finds has the focus. It must be seen then, and not lie under anything (WCAG 2.4.7, 2.4.11).
 #[track_caller]
 fn tab_to(page: Page<'_>, selector: &str) {

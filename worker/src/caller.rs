@@ -230,7 +230,7 @@ impl<'a> Asking<'a> {
         let asked = project.or(self.config.projects.first());
         if let Some(asked) = asked {
             let level = match &self.caller {
-                Some(Caller::Person(person)) => level(self.env, self.config, person, asked.id).await?,
+                Some(Caller::Person(person)) => level(self.env, self.config, person, asked.id, ROLE_AGE_MAX).await?,
                 _ => None,
             };
             let seen = sight(self.caller.as_ref(), asked, level, self.config);

@@ -13,7 +13,7 @@ use web_sys::{CloseEvent, Document, Element, EventTarget, HtmlInputElement, Wind
 
 use crate::announce::{self, Changes};
 use crate::connection::{Answer, Event};
-use crate::document::{all, flag, show, take, take_head, write, write_ages};
+use crate::document::{all, count, flag, now_seconds, show, take, take_head, write, write_ages};
 use crate::host;
 use crate::live::Live;
 use crate::panel::Panel;
@@ -86,6 +86,7 @@ impl App {
             .filter_map(|element| element.get_attribute("data-refresh")?.parse::<u64>().ok())
             .min();
         let every_ms = seconds.filter(|_| live.is_none()).map(|seconds| seconds.max(1) * 1_000);
+        let targets = u64::try_from(count(&document, ".target")).unwrap_or_default();
         let has_keys = !storage_says_off(&window);
         Some(Rc::new_cyclic(|me: &Weak<RefCell<Self>>| {
             RefCell::new(Self {
@@ -93,7 +94,7 @@ impl App {
                 window,
                 document,
                 live,
-                refresh: Refresh::new(at, every_ms, now),
+                refresh: Refresh::new(at, every_ms, targets, now),
                 panel: Panel::default(),
                 on_open: function(me, |app, _| app.on(Event::Opened)),
                 on_message: function(me, |app, event| app.message(&event)),
@@ -141,7 +142,13 @@ impl App {
             app.on_refresh(refresh::Event::Offline);
         });
         self.add(window, "pagehide", |app, _| app.on(Event::Left));
-        self.add(window, "pageshow", |app, _| app.on(Event::Shown));
+        self.add(window, "pageshow", |app, event| {
+            app.on(Event::Shown);
+            // A page that the browser had kept may be of a time before its reader signed out.
+            if event.field("persisted").and_then(|is_kept| is_kept.truth()) == Some(true) {
+                app.on_refresh(refresh::Event::Changed);
+            }
+        });
         self.add(window, "popstate", |app, _| app.follow_address());
         self.add(document, "click", |app, event| app.click(&event));
         self.add(document, "keydown", |app, event| app.key(&event));
@@ -188,11 +195,11 @@ impl App {
     /// The page has come as the edge makes it now.
     fn page_came(&mut self, answer: &JsValue) {
         if let (200, Some(page)) = (status(answer), text(answer).and_then(|html| host::parse(&html))) {
-            take(&self.document, &page);
-            // Those of a release are newer here than on a page that was on its way.
+            // What is said of a release as a whole is newer here than on a page that was on its way.
             if self.live.is_none() {
                 take_head(&self.document, &page);
             }
+            take(&self.document, &page);
         }
         self.on_refresh(refresh::Event::Answered(judged(status(answer))));
     }
@@ -209,7 +216,7 @@ impl App {
 
     /// Whether what the page shows may not be so any more: then nothing is offered to be done.
     pub(crate) fn is_stale(&self) -> bool {
-        self.kind.is_some_and(|kind| !matches!(kind, Freshness::Live | Freshness::Polling))
+        self.kind.is_some_and(|kind| !matches!(kind, Freshness::Live | Freshness::Polling(_)))
     }
 
     /// Remembers whether keys mean anything.
@@ -276,7 +283,9 @@ impl App {
             None => (self.refresh.freshness(), self.refresh.heard()),
         };
         let Some(kind) = kind else { return };
-        let seconds = heard / 1_000;
+        // When that was, by the edge's clock.
+        let ago = (now() - heard.min(now())) / 1_000;
+        let seconds = u64::try_from(now_seconds()).unwrap_or_default().saturating_sub(ago);
         let clock = format!("{:02}:{:02}:{:02} UTC", seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
         let html = freshness(kind, &clock).0;
         if html == self.shown_freshness {
@@ -289,7 +298,7 @@ impl App {
         }
         // Said aloud once per change of kind: the clock alone is no news, nor is that all is well at the beginning.
         let before = self.kind.replace(kind);
-        if before != Some(kind) && !matches!((before, kind), (None, Freshness::Live | Freshness::Polling)) {
+        if before != Some(kind) && !matches!((before, kind), (None, Freshness::Live | Freshness::Polling(_))) {
             self.say(&element.text_content().unwrap_or_default());
         }
         self.mark_page("data-stale", self.is_stale());

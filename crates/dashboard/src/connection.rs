@@ -211,7 +211,9 @@ impl Connection {
             _ if self.is_paused => Freshness::Paused,
             Socket::Open { .. } => Freshness::Live,
             _ if self.is_offline => Freshness::Offline,
-            _ if self.failures >= FAILURES_BEFORE_POLLING && self.has_polled => Freshness::Polling,
+            _ if self.failures >= FAILURES_BEFORE_POLLING && self.has_polled => {
+                Freshness::Polling(POLL_EVERY_MS / 1_000)
+            }
             _ if self.failures >= FAILURES_BEFORE_POLLING => Freshness::Offline,
             _ => Freshness::Reconnecting,
         })
@@ -419,7 +421,7 @@ mod tests {
         assert_eq!(connection.on(Event::Due, retry, 0), [Action::Open]);
         assert_eq!(connection.on(Event::Closed(1006), retry + 10, 1023), [Action::Poll]);
         connection.on(Event::Polled(Answer::Read), retry + 20, 0);
-        assert_eq!(connection.freshness(), Some(Freshness::Polling));
+        assert_eq!(connection.freshness(), Some(Freshness::Polling(15)));
         let mut polls = 0;
         while let Some(now) = connection.due().filter(|due| *due < retry + 61_000) {
             let actions = connection.on(Event::Due, now, 1023);

@@ -1,5 +1,7 @@
 //! The page's elements: finding them, and replacing one without taking the reader's place away.
 
+use std::cell::Cell;
+
 use slipway_view::section::Part;
 use slipway_view::text::{Moment, ago};
 use wasm_bindgen::JsCast as _;
@@ -19,9 +21,21 @@ fn within(element: &Element, selector: &str) -> Vec<Element> {
     (0..found.length()).filter_map(|index| found.item(index)?.dyn_into().ok()).collect()
 }
 
-/// Seconds since 1970.
-fn now_seconds() -> i64 {
-    i64::try_from(now() / 1_000).unwrap_or_default()
+thread_local! {
+    /// How far this browser's clock is behind the edge's, in seconds.
+    static BEHIND: Cell<i64> = const { Cell::new(0) };
+}
+
+/// The edge has just said what time it is. Ages are counted by its clock, since the times are its own.
+pub(crate) fn set_clock(at: &str) {
+    if let Some(at) = Moment::parse(at) {
+        BEHIND.set(at.seconds() - i64::try_from(now() / 1_000).unwrap_or_default());
+    }
+}
+
+/// The edge's time, in seconds since 1970.
+pub(crate) fn now_seconds() -> i64 {
+    i64::try_from(now() / 1_000).unwrap_or_default() + BEHIND.get()
 }
 
 /// How many elements a selector names.
@@ -84,8 +98,11 @@ pub(crate) fn take(document: &Document, page: &DocumentFragment) {
     }
 }
 
-/// Takes the title and the icon from the page as it is now.
+/// Takes from the page as it is now what is said of it as a whole: its time, its title and its icon.
 pub(crate) fn take_head(document: &Document, page: &DocumentFragment) {
+    if let Some(at) = page.get_element_by_id("freshness").and_then(|freshness| freshness.get_attribute("data-at")) {
+        set_clock(&at);
+    }
     let found = |selector: &str| page.query_selector(selector).ok().flatten();
     if let Some(title) = found("title").and_then(|title| title.text_content()) {
         document.set_title(&title);

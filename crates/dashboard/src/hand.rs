@@ -14,6 +14,8 @@ use crate::keys::{Key, Pressed, meaning};
 
 /// How long a `g` waits for the letter of a page.
 const GO_MS: u64 = 1_500;
+/// Where all projects are searched.
+const SEARCH: &str = "form[action='/search'] input";
 /// What only a person mends.
 const EXCEPTIONS: [TargetState; 3] = [TargetState::Conflict, TargetState::Failed, TargetState::Missing];
 
@@ -132,7 +134,8 @@ impl App {
             }
             return;
         }
-        let Some(link) = pressed("a[href]").and_then(|link| link.get_attribute("href")) else { return };
+        // What is open beside the release leads away from it.
+        let Some(link) = pressed("a[href]:not(#panel a)").and_then(|link| link.get_attribute("href")) else { return };
         if self.open_target(&link) {
             event.prevent_default();
         }
@@ -171,8 +174,8 @@ impl App {
     /// Does what a key asks for. Says whether there was anything to do.
     fn act(&mut self, key: Key, place: Option<Element>, now: u64) -> bool {
         match key {
-            Key::Filter => self.write_into("#filter-words"),
-            Key::Search => self.write_into("form[action=\"/search\"] input"),
+            Key::Filter => self.write_into("#filter-words") || self.write_into(SEARCH),
+            Key::Search => self.write_into(SEARCH) || self.leave("/search"),
             Key::Help if self.live.is_some() => {
                 self.open_panel(Some("/help/keys".to_owned()));
                 true
@@ -286,7 +289,7 @@ impl App {
 
     /// Goes to what needs somebody, around and around.
     fn go_to_need(&self, is_next: bool) -> bool {
-        let needs = all(&self.document, "#needs .subject");
+        let needs: Vec<Element> = all(&self.document, "#needs .need").iter().filter_map(link_in).collect();
         let active = self.document.active_element();
         let at = needs.iter().position(|need| Some(need) == active.as_ref());
         let last = needs.len().saturating_sub(1);
@@ -308,7 +311,7 @@ impl App {
         } else if input.id() == "filter-words"
             && let Some(live) = &self.live
         {
-            self.set_filter(Filter { words: input.value().trim().to_owned(), ..live.filter.clone() });
+            self.set_filter(Filter { words: input.value().trim_ascii().to_owned(), ..live.filter.clone() });
             self.keep_filter(false);
         }
     }

@@ -9,7 +9,7 @@ use slipway_core::release::Key;
 /// What the edge has said.
 #[derive(Debug)]
 pub(crate) struct Message {
-    /// The sequence number that it changes. `None`: it has all packages.
+    /// The sequence number since which it has what changed. `None`: it has all packages.
     pub(crate) after: Option<u64>,
     /// The release, with those of its packages that have changed, or with all.
     pub(crate) release: Release,
@@ -65,7 +65,8 @@ impl Known {
         if !is_new {
             return Changed::Nothing;
         }
-        let Some(known) = self.release.as_mut().filter(|_| after == self.sequence) else { return Changed::Unknown };
+        // What was known already may be in it again.
+        let Some(known) = self.release.as_mut().filter(|_| after <= self.sequence) else { return Changed::Unknown };
         self.sequence = release.sequence;
         // What every row depends on.
         let is_all = known.stopped != release.stopped || day(&known.at) != day(&release.at);
@@ -154,12 +155,18 @@ mod tests {
         assert_eq!(known.take(since(7, 8, &[("a", 1)])), Changed::Unknown, "the page alone is no release");
         assert_eq!((told(&known).as_str(), known.sequence()), ("nothing", 7));
         known.take(whole(8, &[("a", 0)]));
-        for message in [since(9, 10, &[("a", 1)]), since(7, 10, &[("a", 1)])] {
-            assert_eq!(known.take(message), Changed::Unknown);
-            assert_eq!((told(&known).as_str(), known.sequence()), ("verdict 8  a:0", 8));
-        }
+        assert_eq!(known.take(since(9, 10, &[("a", 1)])), Changed::Unknown);
+        assert_eq!((told(&known).as_str(), known.sequence()), ("verdict 8  a:0", 8));
         assert_eq!(known.take(whole(10, &[("a", 1)])), Changed::All);
         assert_eq!(known.take(since(10, 11, &[("a", 2)])), keys(&["a"]));
+    }
+
+    #[test]
+    fn what_was_known_already_may_be_said_again() {
+        let mut known = Known::new(7);
+        known.take(whole(8, &[("a", 0), ("b", 5)]));
+        assert_eq!(known.take(since(6, 10, &[("a", 1)])), keys(&["a"]));
+        assert_eq!(told(&known), "verdict 10  a:1 b:5");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use web_sys::{Document, MessageEvent, WebSocket};
 
 use crate::app::{App, judged, now, random_below_1024, status, text};
 use crate::connection::{Action, Connection, Event};
-use crate::document::{count, replace, replace_part, write_attribute};
+use crate::document::{count, replace, replace_part, set_clock, write_attribute};
 use crate::known::{Changed, Known};
 use crate::{host, read, refresh};
 
@@ -135,6 +135,7 @@ impl App {
         let Some((live, release)) = self.live.as_ref().and_then(|live| Some((live, live.known.release()?))) else {
             return;
         };
+        set_clock(&release.at);
         let document = &self.document;
         for part in section::parts(release, &live.filter) {
             replace_part(document, &part);

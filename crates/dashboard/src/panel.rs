@@ -85,7 +85,7 @@ impl App {
         let Some(content) = self.document.get_element_by_id("panel-content") else { return };
         let page = text(answer).and_then(|html| host::parse(&html));
         let target = page.and_then(|page| page.get_element_by_id("target"));
-        let shown = content.first_element_child();
+        let shown = content.query_selector("#target").ok().flatten();
         match (target.filter(|_| status(answer) == 200), shown) {
             (Some(target), Some(shown)) => {
                 if target.get_attribute("data-mark") != shown.get_attribute("data-mark") {
@@ -98,7 +98,14 @@ impl App {
             }
             // What was read stays; how old the page is, it says at its top.
             (None, Some(_)) => {}
-            (None, None) => content.set_text_content(Some("It cannot be read now. Its own page may say why.")),
+            (None, None) => {
+                let path = self.panel.path.as_deref().unwrap_or_default();
+                let html = format!("<p>This cannot be read now. <a href=\"{path}\">Its own page</a> may say why.</p>");
+                content.set_text_content(None);
+                if let Some(said) = host::parse(&html) {
+                    let _ = content.append_child(&said);
+                }
+            }
         }
         self.ages_at = 0;
     }

@@ -9,6 +9,8 @@ use crate::connection::Answer;
 
 /// However fast a release changes, its page is not loaded more often than this.
 const PAUSE_MS: u64 = 10_000;
+/// Nor more often than once in this time for each of its targets: a page of thousands takes half a second to be read.
+const PAUSE_MS_PER_TARGET: u64 = 10;
 /// A question that failed waits this many times as long as one that did not.
 const SLOWEST: u32 = 4;
 /// So many failures in a row are no accident any more.
@@ -41,6 +43,7 @@ pub(crate) enum Event {
 pub(crate) struct Refresh {
     /// How often the page says that it is to be loaded. `None` where something else says when.
     every_ms: Option<u64>,
+    pause_ms: u64,
     due: Option<u64>,
     asked: u64,
     is_asking: bool,
@@ -54,10 +57,11 @@ pub(crate) struct Refresh {
 }
 
 impl Refresh {
-    /// A page that the edge has made at `at`.
-    pub(crate) fn new(at: u64, every_ms: Option<u64>, now: u64) -> Self {
+    /// A page of so many targets that the edge has made at `at`.
+    pub(crate) fn new(at: u64, every_ms: Option<u64>, targets: u64, now: u64) -> Self {
         Self {
             every_ms,
+            pause_ms: PAUSE_MS + PAUSE_MS_PER_TARGET * targets,
             due: every_ms.map(|every| now + every),
             asked: 0,
             is_asking: false,
@@ -75,7 +79,7 @@ impl Refresh {
     pub(crate) fn on(&mut self, event: Event, now: u64) -> bool {
         match event {
             Event::Changed => {
-                let soon = now.max(self.asked + PAUSE_MS);
+                let soon = now.max(self.asked + self.pause_ms);
                 self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
             }
             Event::Answered(answer) => self.answered(answer, now),
@@ -102,7 +106,7 @@ impl Refresh {
             Answer::Refused => self.stopped = Some(Freshness::Refused),
             Answer::Gone => self.stopped = Some(Freshness::Gone),
         }
-        let wait = self.every_ms.or_else(|| (answer == Answer::Failed).then_some(PAUSE_MS));
+        let wait = self.every_ms.or_else(|| (answer == Answer::Failed).then_some(self.pause_ms));
         if let Some(wait) = wait {
             let next = now + wait * u64::from((1 << self.failures.min(8)).min(SLOWEST));
             self.due = Some(self.due.map_or(next, |due| due.min(next)));
@@ -125,7 +129,7 @@ impl Refresh {
             _ if self.stopped.is_some() => self.stopped?,
             _ if self.is_paused => Freshness::Paused,
             _ if self.is_offline => Freshness::Offline,
-            0 => Freshness::Polling,
+            0 => Freshness::Polling(self.every_ms.unwrap_or(self.pause_ms) / 1_000),
             1..FAILURES_BEFORE_OFFLINE => Freshness::Reconnecting,
             _ => Freshness::Offline,
         })
@@ -144,7 +148,7 @@ mod tests {
     const START: u64 = 1_000_000;
 
     fn every_15_s() -> Refresh {
-        Refresh::new(START - 500, Some(15_000), START)
+        Refresh::new(START - 500, Some(15_000), 0, START)
     }
 
     #[test]
@@ -156,7 +160,7 @@ mod tests {
         assert_eq!(refresh.due(), None, "one question at a time");
         assert!(!refresh.on(Event::Answered(Answer::Read), START + 15_200));
         assert_eq!(refresh.due(), Some(START + 30_200));
-        assert_eq!((refresh.freshness(), refresh.heard()), (Some(Freshness::Polling), START + 15_200));
+        assert_eq!((refresh.freshness(), refresh.heard()), (Some(Freshness::Polling(15)), START + 15_200));
     }
 
     #[test]
@@ -216,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_release_that_changes_all_the_time_is_loaded_every_ten_seconds_and_else_never() {
-        let mut refresh = Refresh::new(START, None, START);
+        let mut refresh = Refresh::new(START, None, 0, START);
         assert_eq!(refresh.due(), None);
         assert!(refresh.on(Event::Changed, START + 20_000));
         refresh.on(Event::Answered(Answer::Read), START + 20_100);
@@ -228,5 +232,14 @@ mod tests {
         assert!(!refresh.on(Event::Changed, START + 30_001), "a change during the question waits for the next");
         refresh.on(Event::Answered(Answer::Read), START + 30_100);
         assert_eq!(refresh.due(), Some(START + 40_000));
+    }
+
+    #[test]
+    fn a_page_of_thousands_is_loaded_once_a_minute() {
+        let mut refresh = Refresh::new(START, None, 5_000, START);
+        assert!(refresh.on(Event::Changed, START));
+        refresh.on(Event::Answered(Answer::Read), START + 500);
+        refresh.on(Event::Changed, START + 1_000);
+        assert_eq!(refresh.due(), Some(START + 60_000));
     }
 }

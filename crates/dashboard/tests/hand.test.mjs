@@ -78,7 +78,7 @@ describe("a reader's hand", { skip }, () => {
 
   test("n and p go around what needs somebody", async () => {
     const page = await live(edge.page);
-    const all = await page.locator("#needs .subject").evaluateAll((found) => found.map((one) => one.id));
+    const all = await page.locator("#needs .need").evaluateAll((found) => found.map((one) => one.querySelector("a").id));
     assert.ok(all.length > 1);
     const visited = [];
     for (let press = 0; press <= all.length; press += 1) {
@@ -101,9 +101,10 @@ describe("a reader's hand", { skip }, () => {
 
   test("a target opens beside its release, in the address too, and is left by Escape and by going back", async () => {
     const page = await live(edge.at("failed"));
-    const cell = page.locator(".target").first();
+    const { path } = allPages().pages.find(({ name }) => name === "target-failed");
+    const cell = page.locator(`a.target[href="${path}"]`);
     const id = await cell.getAttribute("id");
-    const [, key] = (await page.locator(".target").first().locator("a").or(cell).first().getAttribute("href")).split("/t/");
+    const [, key] = path.split("/t/");
     await cell.focus();
     await page.keyboard.press("Enter");
     await page.locator("#panel #target").waitFor();
@@ -134,7 +135,7 @@ describe("a reader's hand", { skip }, () => {
     const page = await blank(browser);
     page.on("request", (request) => asked.push(new URL(request.url()).pathname));
     await page.goto(`${edge.page}?sel=..%2F..%2F..%2F..%2Fstatus`);
-    await page.locator("#panel-content", { hasText: "cannot be read" }).waitFor();
+    await page.locator("#panel a", { hasText: "Its own page" }).waitFor();
     assert.ok(asked.includes("/p/tug/r/1.2.0/t/status") && !asked.includes("/status"), asked.join(" "));
   });
 
@@ -207,20 +208,62 @@ describe("a reader's hand", { skip }, () => {
     const other = await startEdge({ policy, pages: mine });
     try {
       const page = await withClock(other.url + overview.path);
-      await page.evaluate(() => (document.querySelector("[data-refresh]:not(#now)").isTheSame = true));
-      const link = page.locator("#now a, #needs a").first();
+      await page.evaluate(() => (document.getElementById("moving").isTheSame = true));
+      const link = page.locator("#needs a").first();
       await link.focus();
       const focused = await active(page);
-      overview.html = overview.html.replace(/(id="now" data-mark=")\w+/, "$1FFFFFFFF").replace(/(<h1 class="sentence">)/, "$1News. ");
+      overview.html = overview.html.replace(/(id="(?:now|needs)" data-mark=")\w+/g, "$1FFFFFFFF");
+      overview.html = overview.html.replace(/(<h1 class="sentence">)/, "$1News. ");
       await page.clock.fastForward(15_000);
       await page.locator("#now", { hasText: "News." }).waitFor();
       await page.locator("#freshness", { hasText: "● Live every 15 s" }).waitFor();
-      assert.equal(await active(page), focused);
-      assert.ok(await page.evaluate(() => document.querySelector("[data-refresh]:not(#now)").isTheSame), "untouched");
+      await page.locator("#needs[data-mark=FFFFFFFF]").waitFor();
+      assert.equal(await active(page), focused, "its element is another one now");
+      assert.ok(await page.evaluate(() => document.getElementById("moving").isTheSame), "untouched");
       assert.deepEqual(page.complaints, []);
     } finally {
       await other.stop();
     }
+  });
+
+  test("a message may have only what changed, and what it leaves open is asked for", async () => {
+    const page = await live(edge.page);
+    const key = "tug-ubuntu-noble-amd64";
+    /** Changes the target, and sends only its package, as a change of that sequence number. */
+    const say = (state, after = edge.release.sequence) => {
+      const changed = edge.release.packages.find((one) => one.key === key);
+      Object.assign(changed.targets[0], { state });
+      edge.release.sequence += 1;
+      const release = { ...edge.release, packages: [changed] };
+      for (const socket of edge.sockets) socket.send(JSON.stringify({ after, release }));
+    };
+    say("approved");
+    await page.locator(`#${noble}[data-state=approved]`).waitFor();
+    assert.equal(edge.questions.length, 1, "the page itself is no release to put a change into");
+    await page.evaluate(() => (document.getElementById("c-tug-el-9-amd64-el-9").isTheSame = true));
+    say("releasing");
+    await page.locator(`#${noble}[data-state=releasing]`).waitFor();
+    say("released");
+    await page.locator(`#${noble}[data-state=released]`).waitFor();
+    assert.match(await page.title(), /^5\/18 · 1\.2\.0 · tug/, "what is said of the whole release follows");
+    assert.equal(edge.questions.length, 1, "nothing has to be asked for");
+    edge.release.sequence += 1;
+    say("withdrawn");
+    await page.locator(`#${noble}[data-state=withdrawn]`).waitFor();
+    assert.equal(edge.questions.length, 2, "something is missing between");
+    assert.ok(await page.evaluate(() => document.getElementById("c-tug-el-9-amd64-el-9").isTheSame), "untouched");
+    assert.deepEqual(page.complaints, []);
+  });
+
+  test("ages and the time of the last data are counted by the edge's clock, whatever the browser's says", async () => {
+    const page = await blank(browser);
+    await page.clock.install({ time: new Date("2031-05-05T05:05:05Z") });
+    await page.goto(edge.page);
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    edge.release.at = "2026-11-23T10:05:00.000Z";
+    edge.change("tug-ubuntu-noble-amd64", "ubuntu/noble", { state: "approved", since: "2026-11-23T10:02:00.000Z" });
+    await page.locator(`#${noble}[data-state=approved] time`, { hasText: "3 min ago" }).waitFor();
+    await page.locator("#freshness", { hasText: /Live · 10:05:\d\d UTC/ }).waitFor();
   });
 
   test("a page that is gone says so and asks no more", async () => {
@@ -240,6 +283,42 @@ describe("a reader's hand", { skip }, () => {
       await other.stop();
     }
   });
+});
+
+test("a thousand messages leave nothing behind", { skip }, async () => {
+  const other = await launch({ args: ["--js-flags=--expose-gc"] });
+  const edge = await startEdge();
+  try {
+    const page = await blank(other);
+    await page.goto(edge.page);
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    const changed = edge.release.packages.find((one) => one.key === "tug-ubuntu-noble-amd64");
+    /** So many messages, every other one whole; then what is in use. */
+    const after = async (count) => {
+      for (let sent = 0; sent < count; sent += 1) {
+        changed.targets[0].state = ["approved", "releasing", "released", "staged"][sent % 4];
+        const after = edge.release.sequence;
+        edge.release.sequence += 1;
+        edge.release.verdict = `This is message ${edge.release.sequence}.`;
+        const message = sent % 2 ? { after, release: { ...edge.release, packages: [changed] } } : edge.release;
+        for (const socket of edge.sockets) socket.send(JSON.stringify(message));
+      }
+      await page.locator("h1", { hasText: edge.release.verdict }).waitFor();
+      return page.evaluate(async () => {
+        await new Promise((later) => setTimeout(later, 200));
+        gc();
+        return { bytes: performance.memory.usedJSHeapSize, elements: document.querySelectorAll("*").length };
+      });
+    };
+    const before = await after(400);
+    const later = await after(1000);
+    assert.equal(later.elements, before.elements);
+    assert.ok(later.bytes < before.bytes * 1.1, `${before.bytes} bytes have become ${later.bytes}`);
+    assert.deepEqual(page.complaints, []);
+  } finally {
+    await other.close();
+    await edge.stop();
+  }
 });
 
 test("text becomes elements in one place alone", () => {

@@ -39,7 +39,7 @@ impl Filter {
                 }
                 "line" => filter.lines = listed(&value),
                 "arch" => filter.archs = listed(&value),
-                "q" => value.trim().clone_into(&mut filter.words),
+                "q" => value.trim_ascii().clone_into(&mut filter.words),
                 "sel" => filter.selected = Some(value).filter(|value| !value.is_empty()),
                 _ => {}
             }
@@ -113,7 +113,7 @@ impl Filter {
         (self.states.is_empty() || self.states.contains(&state))
             && among(&self.lines, "line:")
             && among(&self.archs, "arch:")
-            && self.words.to_ascii_lowercase().split_whitespace().all(|word| position(haystack, word).is_some())
+            && self.words.to_ascii_lowercase().split_ascii_whitespace().all(|word| position(haystack, word).is_some())
     }
 }
 

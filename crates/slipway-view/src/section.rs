@@ -1,7 +1,6 @@
 //! The parts of a release's page. Each has an id and a mark: the browser renders it again from a live message and
 //! replaces the element when the mark differs.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -113,7 +112,7 @@ pub fn is_alarming(release: &Release) -> bool {
 /// The release in one sentence, and how far it is as a bar.
 pub fn verdict(release: &Release) -> Part {
     let counts = counts(release);
-    let all: usize = counts.values().sum();
+    let all: usize = counts.iter().map(|(_, count)| count).sum();
     Part::new(
         "verdict",
         &html! {
@@ -225,7 +224,7 @@ fn stop(release: &Release) -> Option<&Stopped> {
 pub(crate) fn waits(stopped: &Stopped) -> Markup {
     html! {
         "Slipway is stopped by " (visible(&stopped.by)) " since " (time(&stopped.at)) ": "
-        (visible(stopped.reason.trim().trim_end_matches('.'))) ". An operator must start it first."
+        (visible(stopped.reason.trim_ascii().trim_end_matches('.'))) ". An operator must start it first."
     }
 }
 
@@ -773,17 +772,15 @@ pub(crate) fn pipeline<'a>(release: &'a Release, package: &Package) -> Option<&'
     release.pipelines.iter().find(|pipeline| pipeline.id == package.pipeline_id)
 }
 
-fn counts(release: &Release) -> BTreeMap<TargetState, usize> {
-    let mut counts = BTreeMap::new();
-    for (_, target) in targets(release) {
-        *counts.entry(target.state).or_default() += 1;
-    }
-    counts
+/// How many targets each state has that has any.
+fn counts(release: &Release) -> Vec<(TargetState, usize)> {
+    let count = |state| targets(release).filter(|(_, target)| target.state == state).count();
+    TargetState::ALL.into_iter().map(|state| (state, count(state))).filter(|(_, count)| *count > 0).collect()
 }
 
 /// Where each state's part of the bar begins and how long it is: what is out comes first, then what is on its way, so
 /// that the bar grows from the left.
-fn spans(counts: &BTreeMap<TargetState, usize>) -> Vec<(TargetState, usize, usize)> {
+fn spans(counts: &[(TargetState, usize)]) -> Vec<(TargetState, usize, usize)> {
     use TargetState::{
         Approved, Conflict, Expected, Expired, Failed, Missing, Released, Releasing, Skipped, Staged, Withdrawn,
     };
@@ -791,9 +788,11 @@ fn spans(counts: &BTreeMap<TargetState, usize>) -> Vec<(TargetState, usize, usiz
         [Released, Releasing, Approved, Staged, Failed, Conflict, Missing, Withdrawn, Expired, Expected, Skipped];
     let mut start = 0;
     let mut spans = Vec::new();
-    for (state, count) in order.into_iter().filter_map(|state| counts.get(&state).map(|count| (state, *count))) {
-        spans.push((state, start, count));
-        start += count;
+    for state in order {
+        if let Some((_, count)) = counts.iter().find(|(counted, _)| *counted == state) {
+            spans.push((state, start, *count));
+            start += count;
+        }
     }
     spans
 }

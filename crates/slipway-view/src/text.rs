@@ -172,8 +172,10 @@ impl<'a> Moment<'a> {
     /// Seconds since 1970.
     pub fn seconds(&self) -> i64 {
         let number = |text: Option<&str>| text.and_then(|digits| digits.parse::<i64>().ok()).unwrap_or_default();
-        let [year, month, day] = [self.date.get(..4), self.date.get(5..7), self.date.get(8..)].map(number);
-        let [hour, minute, second] = [self.clock.get(..2), self.clock.get(3..5), self.clock.get(6..)].map(number);
+        let date = |place| number(self.date.get(place));
+        let clock = |place| number(self.clock.get(place));
+        let (year, month, day) = (date(0..4), date(5..7), date(8..10));
+        let (hour, minute, second) = (clock(0..2), clock(3..5), clock(6..8));
         // Days since 1970-01-01, counted in years that begin in March, so that the leap day is a year's last.
         let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
         let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;

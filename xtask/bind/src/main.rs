@@ -102,3 +102,34 @@ fn replace_one(text: &mut String, from: &str, to: &str) -> anyhow::Result<()> {
     text.replace_range(*at..at + from.len(), to);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MADE: &str = "/**\n * Starts.\n */\nfunction start() {\n    wasm.start(); // now\n\n    // A word.\n}\n\
+        async function __wbg_load(module) {\n    return 1;\n}\n\nexport { initSync, __wbg_init as default };\n";
+
+    #[test]
+    fn the_glue_loses_what_is_for_people_and_gets_one_loader() {
+        let glue = glue(MADE).expect("glue");
+        assert_eq!(glue, format!("function start() {{\nwasm.start(); // now\n}}\n{LOADER}"));
+    }
+
+    #[test]
+    fn a_text_of_several_lines_is_not_pressed_into_one() {
+        for made in [format!("const text = `a\n    b`;\n{MADE}"), "function start() {}\n".to_owned()] {
+            assert!(glue(&made).is_err(), "{made}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_does_not_stand_there_once_is_no_name_to_shorten() {
+        let mut text = "a: 1\nb: 2\nb: 3\n".to_owned();
+        replace_one(&mut text, "a: ", "i0: ").expect("it stands there once");
+        assert_eq!(text, "i0: 1\nb: 2\nb: 3\n");
+        for name in ["b: ", "c: "] {
+            assert!(replace_one(&mut text, name, "i1: ").is_err(), "{name}");
+        }
+    }
+}

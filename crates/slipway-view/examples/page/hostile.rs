@@ -5,10 +5,12 @@
 use maud::{Markup, PreEscaped};
 use serde_json::{Value, json};
 use slipway_core::api::{
-    Activity, ActivityRow, Against, Deployments, Glance, ProblemDetails, Project, Release, Standing, TargetHistory,
+    Activity, ActivityRow, Against, Deployments, Glance, ProblemDetails, Project, PublicProject, PublicSummary,
+    Release, Standing, TargetHistory,
 };
 use slipway_core::query::ActivityQuery;
-use slipway_view::page::{self, Reader};
+use slipway_core::sight;
+use slipway_view::page::{self, Act, Form, Reader};
 
 use crate::Fixture;
 
@@ -50,6 +52,7 @@ fn others(
 ) -> Result<Vec<(&'static str, Markup)>, Box<dyn std::error::Error>> {
     let project = json!({"id": 1001, "name": name});
     let silent: Vec<Project> = strings.iter().map(|text| Project { id: 1001, name: text.clone() }).collect();
+    let whole: Release = serde_json::from_value(release(0, name, strings))?;
     let all = strings.join(" ");
     let problem = ProblemDetails { kind: all.clone(), title: name.to_owned(), status: 502, detail: all.clone() };
     let stopped = json!({"by": name, "reason": name, "at": name});
@@ -83,13 +86,16 @@ fn others(
         ("error", page::error(&problem, reader)),
         ("not-found", page::not_found(&all, reader)),
         ("unauthorised", page::unauthorised(&all, reader)),
-        ("overview", page::overview(&[glance.clone()], &[activity.clone()], &silent, reader)),
+        ("overview", page::overview(std::slice::from_ref(&glance), std::slice::from_ref(&activity), &silent, reader)),
         ("project", page::project(&glance, &activity, reader)),
         ("activity", page::activity(&activity, &query, reader)),
         ("deployments", page::deployments(&deployments, reader)),
         ("against", page::against(&against, reader)),
         ("status", page::status(&standing, &silent, reader)),
         ("targets", targets(name, strings, &activity.rows, reader)?),
+        ("forms", forms(name, strings, reader)?),
+        ("public", public(name, strings, reader)?),
+        ("search", page::search(name, &page::found_in(name, &whole), &silent, reader)),
     ])
 }
 
@@ -112,6 +118,56 @@ fn targets(
             }],
         }))?;
         pages.push_str(&page::target(&release, &history, activity.get(..1).unwrap_or_default(), reader).0);
+    }
+    Ok(PreEscaped(pages))
+}
+
+/// Each form, as it comes back with what somebody has sent.
+fn forms(name: &str, strings: &[String], reader: &Reader<'_>) -> Result<Markup, Box<dyn std::error::Error>> {
+    let acts = [Act::Hold, Act::Lift, Act::Extend, Act::Close];
+    let mut pages = page::not_signed_in(&strings.join(" "), reader).0;
+    for (text, act) in strings.iter().zip(acts.into_iter().cycle()) {
+        let release: Release = serde_json::from_value(release(1, name, std::slice::from_ref(text)))?;
+        let form = Form {
+            act,
+            project: text,
+            version: text,
+            release: Some(&release),
+            keys: &[],
+            reason: text,
+            until: text,
+            seen_at: Some(text),
+            refused: Some(text),
+        };
+        pages.push_str(&page::act(&form, reader).0);
+    }
+    Ok(PreEscaped(pages))
+}
+
+/// What strangers see.
+fn public(name: &str, strings: &[String], reader: &Reader<'_>) -> Result<Markup, Box<dyn std::error::Error>> {
+    let release: Release = serde_json::from_value(release(0, name, strings))?;
+    let seen = sight::public(&release).ok_or("something is public")?;
+    let summaries: Vec<PublicSummary> = strings
+        .iter()
+        .map(|text| PublicSummary {
+            version: seen.version.clone(),
+            verdict: text.clone(),
+            packages: 1,
+            at: text.clone(),
+        })
+        .collect();
+    let projects: Vec<_> =
+        strings.iter().map(|text| (PublicProject { name: text.clone() }, summaries.clone())).collect();
+    let mut pages = page::public::release(&seen, reader).0;
+    pages.push_str(&page::public::releases(name, &summaries, reader).0);
+    pages.push_str(&page::public::projects(projects.get(..3).unwrap_or(&projects), reader).0);
+    for package in &seen.packages {
+        for target in &package.targets {
+            if let Some(target) = sight::target(&seen, &package.key, &target.name()) {
+                pages.push_str(&page::public::target(&seen, &target, reader).0);
+            }
+        }
     }
     Ok(PreEscaped(pages))
 }

@@ -49,8 +49,8 @@ pub const CACHE_CONTROL: &str = "private, max-age=0, must-revalidate";
 pub enum Freshness {
     /// Changes arrive as they happen.
     Live,
-    /// Sockets fail, so the page asks every 15 seconds.
-    Polling,
+    /// The page asks every so many seconds: sockets fail, or nothing on it is worth one.
+    Polling(u64),
     /// The connection is lost and tried again.
     Reconnecting,
     /// There is no network, or the edge does not answer.
@@ -69,7 +69,7 @@ pub enum Freshness {
 pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
     let (class, shape, words) = match freshness {
         Freshness::Live => ("live", "●", format!("Live · {clock}")),
-        Freshness::Polling => ("live", "●", format!("Live every 15 s · {clock}")),
+        Freshness::Polling(seconds) => ("live", "●", format!("Live every {seconds} s · {clock}")),
         Freshness::Reconnecting => ("late", "◐", format!("Reconnecting, data from {clock}")),
         Freshness::Offline => ("off", "○", format!("Offline, data from {clock}")),
         Freshness::Paused => ("late", "◐", format!("Paused, data from {clock}")),

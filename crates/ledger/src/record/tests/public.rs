@@ -45,7 +45,7 @@ fn filled() -> Record<Database> {
 fn said(record: &Record<Database>, version: &Version) -> Option<PublicSummary> {
     let config = Config::parse(CONFIG).expect("a configuration");
     let project = config.project("tug").expect("the project");
-    let release = record.release(&config, project, version, &crate::record::Sent::new(), NOW).expect("rows");
+    let release = record.release(&config, project, version, &crate::record::Sent::default(), NOW).expect("rows");
     let release = public(&release.expect("a release"))?;
     let is_out = |state: &PublicState| *state == PublicState::Released;
     let out = release.packages.iter().filter(|package| package.targets.iter().any(|target| is_out(&target.state)));
