@@ -236,6 +236,7 @@ impl<'a> Asking<'a> {
             let seen = sight(self.caller.as_ref(), asked, level, self.config);
             if let (Some(project), Some(Sight::Whole)) = (project, seen) {
                 self.still_runs(project).await?;
+                self.learn_acts(project).await;
                 return Ok(Seen::Whole(project));
             }
         }

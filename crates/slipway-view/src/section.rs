@@ -664,7 +664,7 @@ pub(crate) fn left(release: &Release, ends_at: &str) -> String {
 }
 
 /// When the staged copy of a target is deleted, from when the release was read.
-fn until(release: &Release, target: &Target) -> Markup {
+pub(crate) fn until(release: &Release, target: &Target) -> Markup {
     let ends = target.expires_at.as_deref().and_then(Moment::parse);
     html! {
         @if let (Some(ends), Some(now)) = (ends, Moment::parse(&release.at)) {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use slipway_core::api::{Activity, Against, Deployments, Glance, Release, Standing, TargetHistory};
 use slipway_core::query::ActivityQuery;
 use slipway_core::release::TargetState;
-use slipway_view::page::{self, Reader};
+use slipway_view::page::{self, Act, Reader};
 
 const DIGEST: &str = "sha256:abababababababababababababababababababababababababababababababab";
 
@@ -404,9 +404,39 @@ fn while_slipway_is_stopped_or_a_gate_is_closed_a_targets_page_sends_nobody_to_t
         json["packages"][0]["blocked"] =
             json!([{"gate": "freeze", "why": "No releases on Fridays.", "until": "2026-11-24T08:00:00.000Z"}]);
     });
-    for shown in ["Blocked: </b>No releases on Fridays.", "It opens by itself at ", "Once nothing blocks it"] {
+    for shown in ["Blocked</span> No releases on Fridays.", "It opens by itself at ", "Once nothing blocks it"] {
         assert!(frozen.contains(shown), "{shown} in {frozen}");
     }
+}
+
+#[test]
+fn whoever_may_is_led_to_the_forms_that_hold_a_package_let_it_go_and_keep_it_for_longer() {
+    let page_for = |may: &[Act], change: fn(&mut Value)| {
+        let release = release("staged", change);
+        let package = release.packages.first().expect("a package");
+        let target = package.targets.first().expect("a target");
+        let history: TargetHistory = parsed(json!({"key": package.key, "target": target, "attempts": []}));
+        page::target(&release, &history, &[], &Reader { may, ..Reader::default() }).into_string()
+    };
+    let expires =
+        |json: &mut Value| json["packages"][0]["targets"][0]["expires_at"] = "2026-11-24T08:04:11.000Z".into();
+    let held = |json: &mut Value| {
+        json["holds"] = json!([{"key": "tug-jammy", "by": "mira", "reason": "waits for the notes", "at": "2026-11-23T09:00:00.000Z"}]);
+    };
+    let all = [Act::Hold, Act::Lift, Act::Extend, Act::Close];
+    let offered = |page: &str| -> Vec<String> {
+        page.split("data-act=\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+    };
+    assert_eq!(offered(&page_for(&all, |_| {})), ["hold"]);
+    assert_eq!(offered(&page_for(&all, expires)), ["hold", "extend"]);
+    assert_eq!(offered(&page_for(&all, held)), ["lift"]);
+    assert_eq!(offered(&page_for(&[Act::Extend], expires)), ["extend"]);
+    assert_eq!(offered(&page_for(&[], expires)), Vec::<String>::new());
+    assert!(page_for(&all, expires).contains("href=\"/p/tug/r/1.2.0/extend?keys=tug-jammy\""));
+    let closed = page_for(&all, |json| {
+        json["closed"] = json!({"by": "mira", "reason": "given up", "at": "2026-11-23T09:00:00.000Z"});
+    });
+    assert_eq!(offered(&closed), Vec::<String>::new());
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub fn project(glance: &Glance, latest: &Activity, reader: &Reader<'_>) -> Marku
     let own = || glance.releases.iter().map(|release| (glance, release));
     let open: Vec<_> = own().filter(|(_, release)| is_open(release.state)).collect();
     let is_alarming = open.iter().any(|(_, release)| !release.needs.is_empty());
-    let (path, title) = (project_path(&glance.project), format!("{} · {name}", title(&open)));
+    let title = format!("{} · {name}", title(&open));
     let trail = [("Projects", "/".to_owned()), (name.as_str(), String::new())];
     Shell { title: &title, trail: &trail, is_alarming, reader }.page(
         &as_of(&glance.at),
@@ -76,10 +76,6 @@ pub fn project(glance: &Glance, latest: &Activity, reader: &Reader<'_>) -> Marku
                         @else { (now(&open, own().max_by_key(|(_, release)| &release.changed_at))) }
                     }
                 }))
-                nav.o-ways aria-label={ "More about " (name) } {
-                    a #way-activity href={ (path) "/activity" } { "Activity" }
-                    a #way-deployments href={ (path) "/deployments" } { "Deployments" }
-                }
                 @if glance.releases.is_empty() {
                     div.empty {
                         p {

@@ -4,15 +4,15 @@
 
 use maud::{Markup, html};
 use slipway_core::amount::{part, percent, size};
-use slipway_core::api::{Act, ActivityRow, Attempt, Package, Release, Step, Target, TargetHistory, Withdrawal};
+use slipway_core::api::{self, ActivityRow, Attempt, Package, Release, Step, Target, TargetHistory, Withdrawal};
 use slipway_core::audit::person;
 use slipway_core::release::TargetState;
 
 use super::piece::{Details, Named, activity_path, as_of, cell, event, piece, release_path, table};
-use super::{Reader, Shell, not_found, project_path};
+use super::{Act, Reader, Shell, not_found, project_path};
 use crate::install;
-use crate::section::{away, incident, left, needs_a_person, pipeline, playable, prose, record, stale_why, time, waits};
-use crate::state::{chip, meaning};
+use crate::section::{away, incident, left, needs_a_person, pipeline, playable, prose, record, stale_why, time, until, waits};
+use crate::state::{chip, meaning, overlay};
 use crate::text::{grouped, link, segment, visible};
 
 /// A target. `release` has its package and its head; whatever other packages it has is not looked at. `activity` is what
@@ -39,6 +39,7 @@ pub fn target(release: &Release, history: &TargetHistory, activity: &[ActivityRo
                 (piece("target", &html! {
                     (head(release, package, target))
                     (why(release, package, target))
+                    (acts(release, package, target, reader))
                     (how_to_get(package, target))
                     (digests(package, target))
                     (tries(&history.attempts))
@@ -76,6 +77,7 @@ fn head(release: &Release, package: &Package, target: &Target) -> Markup {
         }
         p.sentence.t-state {
             (chip(target.state))
+            @if let Some(problem) = &target.problem { (overlay(&problem.code)) }
             span.t-since {
                 " since " (time(&target.since))
                 @if let Some(approval) = &target.approval { ", approved by " (visible(&approval.by)) }
@@ -127,7 +129,7 @@ fn why(release: &Release, package: &Package, target: &Target) -> Markup {
         }
         @for blocked in package.blocked.iter().filter(|_| is_waiting(target.state)) {
             p.what.t-blocked {
-                b { "Blocked: " } (prose(&blocked.why))
+                (overlay("blocked")) " " (prose(&blocked.why))
                 @if let Some(until) = &blocked.until { " It opens by itself at " (time(until)) "." }
                 @if let Some(next) = &blocked.next { " Next: " (prose(next)) }
             }
@@ -142,10 +144,36 @@ fn why(release: &Release, package: &Package, target: &Target) -> Markup {
             p.what { (next(release, package, target)) }
         }
         @if let Some(expires) = &target.expires_at {
-            p.what {
-                "Its staged copy is deleted from " (time(expires)) " on; "
+            p.what.t-blocked {
+                "Its staged copy is deleted " (until(release, target)) ", from " (time(expires)) " on. "
                 code { "slipway extend " (package.key) } " keeps it."
             }
+        }
+    }
+}
+
+/// What the reader may do about the package, a form each.
+fn acts(release: &Release, package: &Package, target: &Target, reader: &Reader<'_>) -> Markup {
+    let is_held = release.holds.iter().any(|hold| hold.key.as_ref() == Some(&package.key));
+    let is_over = |target: &Target| matches!(target.state, TargetState::Released | TargetState::Withdrawn);
+    let is_open = release.closed.is_none() && !package.targets.iter().all(is_over);
+    let expires = target.expires_at.is_some() && target.state == TargetState::Staged;
+    let offered = [
+        (Act::Hold, "Hold this package", is_open && !is_held),
+        (Act::Lift, "Lift its hold", is_held),
+        (Act::Extend, "Keep what is staged for longer", expires),
+    ];
+    let offered: Vec<_> =
+        offered.into_iter().filter(|(act, _, makes_sense)| *makes_sense && reader.may.contains(act)).collect();
+    html! {
+        @if !offered.is_empty() {
+            p.ways {
+                @for (act, words, _) in &offered {
+                    a.act #{ "target-" (act.path()) } data-act=(act.path())
+                        href={ (release_path(&release.project, &release.version)) "/" (act.path()) "?keys=" (package.key) } { (words) "…" }
+                }
+            }
+            (stale_why())
         }
     }
 }
@@ -346,11 +374,11 @@ fn tries(attempts: &[Attempt]) -> Markup {
     }
 }
 
-fn done(act: Act) -> &'static str {
+fn done(act: api::Act) -> &'static str {
     match act {
-        Act::Look => "looked",
-        Act::Copy => "copied the bytes",
-        Act::Move => "asked the server to move the file",
+        api::Act::Look => "looked",
+        api::Act::Copy => "copied the bytes",
+        api::Act::Move => "asked the server to move the file",
     }
 }
 
