@@ -79,127 +79,144 @@ fn against_of(before: Option<&str>, rows: &Value) -> Against {
     }))
 }
 
-/// Every page, with the given text wherever somebody else's text can be.
-fn pages_with(text: &str) -> Vec<(&'static str, String)> {
-    let project = json!({"id": 1001, "name": text});
-    let stopped = json!({"by": text, "reason": text, "at": text});
-    let reader = Reader { name: Some(text), path: text, ..Reader::default() };
-    let problem = json!({
+fn problem_of(text: &str) -> Value {
+    json!({
         "code": text, "what": text, "public": text, "retry": text, "next": text,
         "evidence": {"host": text, "status": 502, "request_id": text},
-    });
+    })
+}
+
+fn stopped_of(text: &str) -> Value {
+    json!({"by": text, "reason": text, "at": text})
+}
+
+/// Rows of each form: of nothing that is known, of a package, of a release, and with details that are no JSON.
+fn hostile_activity(text: &str) -> Activity {
     let details = json!({
         "why": text, "reason": text, "distro": text, "tag": text, "keys": [text], text: text, "of": {"it": text},
     });
-    let mut hostile_row = row(9, text, text, &details);
-    (hostile_row["at"], hostile_row["actor"]) = (text.into(), text.into());
-    let mut plain_row = row(8, text, "1.2.0/tug-jammy", &details);
-    plain_row["details"] = text.into();
-    let rows = [hostile_row, row(7, text, "1.2.0/tug-jammy", &details), row(6, text, "1.2.0", &details), plain_row];
-    let mut activity = activity_of(&rows, Some(5));
-    activity.project = parsed(project.clone());
-    activity.at = text.to_owned();
+    let mut of_nothing = row(9, text, text, &details);
+    (of_nothing["at"], of_nothing["actor"]) = (text.into(), text.into());
+    let mut no_json = row(8, text, "1.2.0/tug-jammy", &details);
+    no_json["details"] = text.into();
+    let rows = [of_nothing, row(7, text, "1.2.0/tug-jammy", &details), row(6, text, "1.2.0", &details), no_json];
+    parsed(json!({"project": {"id": 1001, "name": text}, "at": text, "rows": rows, "older": 5}))
+}
+
+fn hostile_release(text: &str, state: &str) -> Release {
+    release(state, |json| {
+        json["project"]["name"] = text.into();
+        json["at"] = text.into();
+        json["stopped"] = stopped_of(text);
+        for field in ["ref", "sha", "url"] {
+            json["pipelines"][0][field] = text.into();
+        }
+        let package = &mut json["packages"][0];
+        package["release_job"] = text.into();
+        package["job_url"] = text.into();
+        package["file"]["filename"] = text.into();
+        package["staging"] = json!({"url": text, "repository": text});
+        package["blocked"] =
+            json!([{"gate": "freeze", "why": text, "until": text, "next": text}, {"gate": text, "why": text}]);
+        let target = &mut package["targets"][0];
+        for field in ["distro", "since", "attestation", "expires_at"] {
+            target[field] = text.into();
+        }
+        target["public"] = json!({"url": text, "repository": text});
+        target["approval"] = json!({"by": text, "via": text, "at": text, "job_url": text});
+        target["withdrawal"] = json!({
+            "by": text, "reason": text, "at": text, "state": "not_withdrawn", "users": [text], "notes": [text],
+            "problem": problem_of(text),
+        });
+        if state == "failed" {
+            target["problem"] = problem_of(text);
+        }
+    })
+}
+
+fn hostile_target(text: &str, state: &str, reader: &Reader<'_>) -> String {
+    let release = hostile_release(text, state);
+    let package = release.packages.first().expect("a package");
+    let target = package.targets.first().expect("a target");
+    let attempts = json!([{
+        "number": 1, "approval": 1, "began_at": text, "ended_at": text, "act": "copy", "ended": text,
+        "problem": problem_of(text),
+    }]);
+    let history: TargetHistory = parsed(json!({"key": package.key, "target": target, "attempts": attempts}));
+    page::target(&release, &history, &hostile_activity(text).rows, reader).into_string()
+}
+
+fn hostile_glance(text: &str) -> Glance {
+    glance(|json| {
+        json["project"]["name"] = text.into();
+        json["at"] = text.into();
+        json["stopped"] = stopped_of(text);
+        for release in json["releases"].as_array_mut().expect("a list") {
+            (release["verdict"], release["changed_at"]) = (text.into(), text.into());
+            for list in ["needs", "moving"] {
+                for target in release[list].as_array_mut().expect("a list") {
+                    (target["what"], target["since"]) = (text.into(), text.into());
+                }
+            }
+        }
+    })
+}
+
+fn hostile_against(text: &str) -> Against {
+    let file = json!({
+        "version": "1.2.0", "name": text, "digest": DIGEST, "size": 1, "depends": [{"context": text, "on": [text]}],
+    });
+    let mut other = file.clone();
+    other["depends"] = json!([{"context": "depends", "on": ["libc6"]}]);
+    parsed(json!({
+        "project": {"id": 1001, "name": text}, "version": "1.2.0", "before": "1.1.4", "at": text,
+        "rows": [
+            {"key": "one", "staged": file, "public": other, "why": text}, {"key": "two", "staged": file},
+            {"key": "three", "why": text},
+        ],
+    }))
+}
+
+/// Every page, with the given text wherever somebody else's text can be.
+fn pages_with(text: &str) -> Vec<(&'static str, String)> {
+    let reader = Reader { name: Some(text), path: text, ..Reader::default() };
+    let activity = hostile_activity(text);
+    let glance = hostile_glance(text);
+    let silent = std::slice::from_ref(&glance.project);
+    let mut at_rest = glance.clone();
+    at_rest.releases.retain(|release| release.version.as_str() == "1.1.4");
     let query = ActivityQuery {
         actor: Some(text.to_owned()),
         action: Some(text.to_owned()),
         subject: Some(text.to_owned()),
         ..ActivityQuery::default()
     };
-    let of_target = |state: &str| {
-        release(state, |json| {
-            json["project"]["name"] = text.into();
-            json["at"] = text.into();
-            json["stopped"] = stopped.clone();
-            for field in ["ref", "sha", "url"] {
-                json["pipelines"][0][field] = text.into();
-            }
-            let package = &mut json["packages"][0];
-            package["release_job"] = text.into();
-            package["job_url"] = text.into();
-            package["file"]["filename"] = text.into();
-            package["staging"] = json!({"url": text, "repository": text});
-            package["blocked"] =
-                json!([{"gate": "freeze", "why": text, "until": text, "next": text}, {"gate": text, "why": text}]);
-            let target = &mut package["targets"][0];
-            for field in ["distro", "since", "attestation", "expires_at"] {
-                target[field] = text.into();
-            }
-            target["public"] = json!({"url": text, "repository": text});
-            target["approval"] = json!({"by": text, "via": text, "at": text, "job_url": text});
-            target["withdrawal"] = json!({"by": text, "reason": text, "at": text, "state": "not_withdrawn", "users": [text], "notes": [text], "problem": problem});
-            if state == "failed" {
-                target["problem"] = problem.clone();
-            }
-        })
-    };
-    let attempts = json!([{
-        "number": 1, "approval": 1, "began_at": text, "ended_at": text, "act": "copy", "ended": text, "problem": problem,
-    }]);
-    let glance = glance(|json| {
-        json["project"] = project.clone();
-        json["at"] = text.into();
-        json["stopped"] = stopped.clone();
-        for release in json["releases"].as_array_mut().expect("a list") {
-            (release["verdict"], release["changed_at"]) = (text.into(), text.into());
-            for target in ["needs", "moving"].map(|list| release[list].get(0).cloned()).into_iter().flatten() {
-                let mut target = target;
-                (target["what"], target["since"]) = (text.into(), text.into());
-                release["needs"] = json!([target]);
-            }
-        }
-    });
-    let mut nothing_left = glance.clone();
-    nothing_left.releases.retain(|release| release.version.as_str() == "1.1.4");
-    let mut deployments = deployments_of(&json!([
-        {"environment": text, "version": "1.2.0", "at": text, "is_current": true, "by": text, "pipeline_url": text},
-    ]));
-    deployments.project = parsed(project.clone());
-    deployments.at = text.to_owned();
-    let file = json!({"version": "1.2.0", "name": text, "digest": DIGEST, "size": 1, "depends": [{"context": text, "on": [text]}]});
-    let mut other = file.clone();
-    other["depends"] = json!([{"context": "depends", "on": ["libc6"]}]);
-    let mut against = against_of(
-        Some("1.1.4"),
-        &json!([
-            {"key": "one", "staged": file, "public": other, "why": text}, {"key": "two", "staged": file}, {"key": "three", "why": text},
-        ]),
-    );
-    against.project = parsed(project.clone());
-    against.at = text.to_owned();
+    let deployments: Deployments = parsed(json!({
+        "project": {"id": 1001, "name": text}, "at": text,
+        "rows": [{"environment": text, "version": "1.2.0", "at": text, "is_current": true, "by": text, "pipeline_url": text}],
+    }));
     let standing: Standing = parsed(json!({
         "build": text, "at": text,
         "projects": [{
-            "project": project, "stopped": stopped, "hints_open": 1, "oldest_hint_at": text, "last_webhook_at": text, "sockets": 1,
-            "sources": [{"name": text, "read_at": text, "trouble": text}],
+            "project": {"id": 1001, "name": text}, "stopped": stopped_of(text), "hints_open": 1, "oldest_hint_at": text,
+            "last_webhook_at": text, "sockets": 1, "sources": [{"name": text, "read_at": text, "trouble": text}],
         }],
     }));
-    let target = |state: &str| {
-        let release = of_target(state);
-        let package = release.packages.first().expect("a package");
-        let target = package.targets.first().expect("a target");
-        let history: TargetHistory = parsed(json!({"key": package.key, "target": target, "attempts": attempts}));
-        page::target(&release, &history, &activity.rows, &reader).into_string()
-    };
+    let found = page::found_in("", &hostile_release(text, "failed"));
+    let latest = std::slice::from_ref(&activity);
     vec![
-        ("target, failed", target("failed")),
-        ("target, staged", target("staged")),
-        ("target, released", target("released")),
-        (
-            "overview",
-            page::overview(&[glance.clone()], &[activity.clone()], &[glance.project.clone()], &reader).into_string(),
-        ),
-        ("overview, at rest", page::overview(&[nothing_left], &[], &[], &reader).into_string()),
+        ("target, failed", hostile_target(text, "failed", &reader)),
+        ("target, staged", hostile_target(text, "staged", &reader)),
+        ("target, released", hostile_target(text, "released", &reader)),
+        ("overview", page::overview(std::slice::from_ref(&glance), latest, silent, &reader).into_string()),
+        ("overview, at rest", page::overview(&[at_rest], &[], &[], &reader).into_string()),
         ("project", page::project(&glance, &activity, &reader).into_string()),
         ("activity", page::activity(&activity, &query, &reader).into_string()),
         ("deployments", page::deployments(&deployments, &reader).into_string()),
-        ("against", page::against(&against, &reader).into_string()),
+        ("against", page::against(&hostile_against(text), &reader).into_string()),
         ("status", page::status(&standing, &[], &reader).into_string()),
         ("keys", page::help_keys(&reader).into_string()),
-        (
-            "search",
-            page::search(text, &page::found_in("", &of_target("failed")), &[glance.project.clone()], &reader)
-                .into_string(),
-        ),
+        ("search", page::search(text, &found, silent, &reader).into_string()),
     ]
 }
 
@@ -397,7 +414,7 @@ fn while_slipway_is_stopped_or_a_gate_is_closed_a_targets_page_sends_nobody_to_t
     };
     assert!(staged(|_| {}).contains("Its manual job releases it: <code>release: [tug-jammy]</code> in pipeline 4411"));
     let stopped = staged(|json| {
-        json["stopped"] = json!({"by": "mira", "reason": "the disk is full", "at": "2026-11-23T10:01:00.000Z"})
+        json["stopped"] = json!({"by": "mira", "reason": "the disk is full", "at": "2026-11-23T10:01:00.000Z"});
     });
     assert!(stopped.contains("stopped by mira since ") && !stopped.contains("Its manual job releases it"), "{stopped}");
     let frozen = staged(|json| {
@@ -463,7 +480,7 @@ fn the_front_page_says_what_is_under_way_and_what_needs_somebody_and_leads_there
 #[test]
 fn at_rest_the_front_page_says_what_was_released_last_and_when() {
     let quiet = glance(|json| {
-        json["releases"].as_array_mut().expect("a list").retain(|release| release["state"] == "complete")
+        json["releases"].as_array_mut().expect("a list").retain(|release| release["state"] == "complete");
     });
     let page = page::overview(&[quiet], &[], &[], &Reader::default()).into_string();
     assert!(page.contains("Nothing is being released. Last: <a id=\"last\" href=\"/p/tug/r/1.1.4\">tug 1.1.4</a>, complete, 2026-11-20 08:00 UTC."), "{page}");

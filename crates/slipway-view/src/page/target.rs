@@ -11,7 +11,9 @@ use slipway_core::release::TargetState;
 use super::piece::{Details, Named, activity_path, as_of, cell, event, piece, release_path, table};
 use super::{Act, Reader, Shell, not_found, project_path};
 use crate::install;
-use crate::section::{away, incident, left, needs_a_person, pipeline, playable, prose, record, stale_why, time, until, waits};
+use crate::section::{
+    away, incident, left, needs_a_person, pipeline, playable, prose, record, stale_why, time, until, waits,
+};
 use crate::state::{chip, meaning, overlay};
 use crate::text::{grouped, link, segment, visible};
 
