@@ -102,14 +102,20 @@ fn routes(case: Case) -> Vec<(&'static str, String, &'static str)> {
     routes
 }
 
-/// All of an answer that whoever asks sees, but for the time and the request's own name. A line says again what it was
-/// asked about; that is put back.
+/// All of an answer that whoever asks sees, but for the time and the request's own name. What it says again of the address
+/// that was asked for is put back: the way to sign in leads there, and a line names what it is about.
 fn seen(world: &World, case: Case, (name, path, accept): &(&str, String, &str), more: &[(&str, &str)]) -> String {
     let headers = [&[("accept", *accept)], more].concat();
     let (answer, mut of) = get(&world.edge(path), &headers);
     of.remove("date");
     of.remove("x-request-id");
     let mut text = answer.text();
+    // The way to sign in leads back to the address that was asked for.
+    if let Some((before, rest)) = text.split_once("/sign-in?to=") {
+        of.remove("etag");
+        of.remove("content-length");
+        text = format!("{before}/sign-in{}", rest.find('"').map_or(rest, |end| &rest[end..]));
+    }
     if name.starts_with("line") {
         // Both are made of the words that are put back.
         of.remove("etag");
@@ -205,10 +211,26 @@ fn what_is_public_is_shown_to_everybody_and_the_rest_to_members() {
     assert!(member("/p/tug/is/1.1.0/rope.txt", HTML).contains("not released (staged since "));
     // Some things are for members at any address, and nobody learns there which projects there are.
     for project in ["tug", "pilot", "nobody"] {
-        for what in ["audit", "policy", "strangers", "audit/head", "retention", "releases/1.0.0/live"] {
+        for what in [
+            "audit",
+            "policy",
+            "strangers",
+            "audit/head",
+            "retention",
+            "activity",
+            "deployments",
+            "releases/1.0.0/live",
+        ] {
             let path = format!("/api/v1/projects/{project}/{what}");
             assert_eq!(stranger(&path, JSON).status, 401, "{path}");
         }
+        for what in ["activity", "deployments", "r/1.0.0/against", "r/1.0.0/hold"] {
+            let path = format!("/p/{project}/{what}");
+            assert_eq!(stranger(&path, HTML).status, 401, "{path}");
+        }
+    }
+    for path in ["/search?q=rope", "/status"] {
+        assert_eq!(stranger(path, HTML).status, 401, "{path}");
     }
 }
 

@@ -214,6 +214,11 @@ impl<'a> Asking<'a> {
         self.config.edge.url.url(segments.iter().copied())
     }
 
+    /// Whether whoever asks has shown who they are.
+    pub(crate) fn is_somebody(&self) -> bool {
+        self.caller.is_some()
+    }
+
     /// What the route needs.
     pub(crate) fn right(&self) -> Right {
         self.right
@@ -247,7 +252,7 @@ impl<'a> Asking<'a> {
 
     /// The projects that may be known of.
     pub(crate) async fn visible(&self) -> Result<Vec<&'a Project>, Problem> {
-        if self.caller.is_none() && self.config.edge.reading == Reading::Nobody {
+        if self.caller.is_none() && self.config.edge.reading != Reading::Anyone {
             return Err(stranger());
         }
         // A person's role is asked of GitLab for each project: one after the other, a page would wait for all of them.

@@ -45,10 +45,14 @@ pub(crate) async fn answer(
     asking: &Asking<'_>,
     segments: &[&str],
 ) -> Option<Answer> {
-    let answer = match asking.right() {
-        Right::Glance => glance(request, env, config, asking, segments).await,
-        Right::List if config.edge.reading == Reading::Public => projects(request, env, config, asking, segments).await,
-        _ => Ok(None),
+    if asking.right() != Right::Glance {
+        return None;
+    }
+    let answer = match segments {
+        [] | ["api", "v1", "projects"] if config.edge.reading == Reading::Public => {
+            projects(request, env, config, asking, segments).await
+        }
+        _ => glance(request, env, config, asking, segments).await,
     };
     answer.transpose()
 }
@@ -177,15 +181,13 @@ async fn projects(
     asking: &Asking<'_>,
     segments: &[&str],
 ) -> Result<Option<Response>, Problem> {
-    let form = match segments {
-        [] => Form::of(&request.headers().get("accept")?.unwrap_or_default(), &[Form::Html, Form::Text]),
-        ["api", "v1", "projects"] => Form::Json,
-        _ => return Ok(None),
-    };
-    if form == Form::Json {
+    let form = if segments.is_empty() {
+        Form::of(&request.headers().get("accept")?.unwrap_or_default(), &[Form::Html, Form::Text])
+    } else {
         query::none(&pairs(request)?)?;
-    }
-    let whole = asking.visible().await?;
+        Form::Json
+    };
+    let whole = if asking.is_somebody() { asking.visible().await? } else { Vec::new() };
     // The members' page has more to say, of their projects.
     if form != Form::Json && !whole.is_empty() {
         return Ok(None);

@@ -273,11 +273,7 @@ impl ProjectRecord {
                 self.release(project_id, &version)
             }
             ToProject::Releases { project_id } => self.releases(project_id),
-            ToProject::Public { project_id } => {
-                let config = settings::config()?;
-                let project = settings::project(&config, project_id)?;
-                json(200, &self.record()?.public_releases(project.name.as_str())?)
-            }
+            ToProject::Public { project_id } => self.public(project_id),
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
                 self.sent.borrow_mut().told(version.clone(), key, distro, bytes, clock::now());
@@ -742,6 +738,13 @@ impl ProjectRecord {
                 "Nothing is attested of it: it was not released by anybody's approval.",
             )),
         }
+    }
+
+    /// The releases of which something is public.
+    fn public(&self, project_id: u64) -> Answer {
+        let config = settings::config()?;
+        let project = settings::project(&config, project_id)?;
+        json(200, &self.record()?.public_releases(project.name.as_str())?)
     }
 
     fn releases(&self, project_id: u64) -> Answer {

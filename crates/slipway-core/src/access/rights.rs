@@ -14,7 +14,7 @@ pub enum Right {
     Open,
     /// To know of some project. The answer shows those alone that the caller may read.
     List,
-    /// To see what is public of a project; all of it, for whoever reads it. [`sight`] says which.
+    /// To see what is public, of a project or of all; all of it, for whoever reads it. [`sight`] says which.
     Glance,
     /// To read a project's releases.
     Read,
@@ -92,10 +92,10 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/projects/{project}/export", Right::Operate),
     row("POST", "/api/v1/projects/{project}/import", Right::Operate),
     row("GET", "/api/v1/projects/{project}/comparison", Right::Operate),
-    row("GET", "/", Right::List),
+    row("GET", "/", Right::Glance),
     row("GET", "/search", Right::List),
     row("GET", "/status", Right::List),
-    row("GET", "/api/v1/projects", Right::List),
+    row("GET", "/api/v1/projects", Right::Glance),
     row("GET", "/p/{project}", Right::Glance),
     row("GET", "/p/{project}/r/{version}", Right::Glance),
     row("GET", "/p/{project}/r/{version}/t/{key}/{target...}", Right::Glance),
@@ -227,7 +227,7 @@ pub fn may(
     }
     let reads = reads(caller, project, level, config);
     if matches!(right, Right::Glance | Right::Read | Right::List) {
-        let is_shown = right != Right::Read && config.edge.reading == Reading::Public;
+        let is_shown = right == Right::Glance && config.edge.reading == Reading::Public;
         return if reads || is_shown {
             Ok(())
         } else if caller.is_none() {

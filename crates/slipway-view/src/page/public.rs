@@ -191,7 +191,7 @@ fn facts(package: &PublicPackage, target: &PublicTarget) -> Markup {
             .tag
         {
             Some(_) => Some(("Pull", install::pull(package, of)?)),
-            None => Some(("Install", install::apt(package, of)?)),
+            None => Some(("Install", install::apt(package, of).or_else(|| install::dnf(package, of))?)),
         });
     html! {
         p { (chip(target.state.state())) " since " (time(&target.since)) }
