@@ -276,11 +276,7 @@ impl ProjectRecord {
             ToProject::Public { project_id } => self.public(project_id),
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
-                self.sent.borrow_mut().told(version.clone(), key, distro, bytes, clock::now());
-                self.record()?.touch(&version)?;
-                self.announce_bytes(project_id, &version);
-                // Whoever copies hears with the answer whether to go on.
-                json(200, &self.record()?.stopped()?)
+                self.bytes_sent(project_id, &version, key, distro, bytes)
             }
             ToProject::Approvals { session, version, key } => {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
@@ -332,6 +328,14 @@ impl ProjectRecord {
                 json(200, &())
             }
         }
+    }
+
+    fn bytes_sent(&self, project_id: u64, version: &Version, key: Key, distro: String, bytes: u64) -> Answer {
+        self.sent.borrow_mut().told(version.clone(), key, distro, bytes, clock::now());
+        self.record()?.touch(version)?;
+        self.announce_bytes(project_id, version);
+        // Whoever copies hears with the answer whether to go on.
+        json(200, &self.record()?.stopped()?)
     }
 
     async fn hints(&self, project_id: u64, delivery: &str, named: &[Named]) -> Answer {

@@ -498,7 +498,7 @@ fn at_rest_the_front_page_says_what_was_released_last_and_when() {
 #[test]
 fn while_a_project_is_stopped_nobody_is_sent_to_its_jobs() {
     let stopped = glance(|json| {
-        json["stopped"] = json!({"by": "mira", "reason": "the disk is full.", "at": "2026-11-23T10:01:00.000Z"})
+        json["stopped"] = json!({"by": "mira", "reason": "the disk is full.", "at": "2026-11-23T10:01:00.000Z"});
     });
     let page = page::overview(&[stopped], &[], &[], &Reader::default()).into_string();
     assert!(page.contains("Stopped by mira since ") && page.contains(": the disk is full. An operator"), "{page}");
