@@ -44,7 +44,7 @@ async function open({ dark = false, narrow = false, scripts = true, cookie, addr
   page.on("request", (request) => seen.asked.push(`${request.method()} ${request.url()}`));
   page.on("websocket", (socket) => seen.asked.push(`SOCKET ${socket.url()}`));
   page.on("pageerror", (error) => seen.complaints.push(`error: ${error}`));
-  page.on("console", (message) => message.type() === "error" && seen.complaints.push(`console: ${message.text()}`));
+  page.on("console", (message) => message.type() === "error" && seen.complaints.push(`console: ${message.text()} ${message.location().url}`));
   page.on("dialog", (dialog) => {
     seen.complaints.push(`dialog: ${dialog.message()}`);
     dialog.dismiss().catch(() => {});
