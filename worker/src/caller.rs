@@ -140,6 +140,7 @@ impl<'a> Asking<'a> {
             path: browser::landing(&self.path),
             may: self.acts.get().map_or(&[], Vec::as_slice),
             assets: settings::assets(),
+            is_public: false,
         }
     }
 

@@ -81,6 +81,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
                 path: access::browser::landing(&asked_path),
                 may: &[],
                 assets: settings::assets(),
+                is_public: false,
             };
             finish(pages::problem(&problem, &reader))
         }

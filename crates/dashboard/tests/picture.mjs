@@ -2,7 +2,7 @@
 
 import { deflateSync } from "node:zlib";
 
-const COLOURS = 32;
+const COLOURS = 48;
 
 const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
   let rest = byte;
@@ -31,15 +31,27 @@ const colours = ({ width, height, data }) =>
 const distance = (one, other) =>
   [16, 8, 0].reduce((sum, shift) => sum + (((one >> shift) & 0xff) - ((other >> shift) & 0xff)) ** 2, 0);
 
-/** The most frequent colours, and for each colour the number of the nearest among them: grounds and lines stay as they are. */
+/** Colours that stand for all, and for each colour the number of the one that stands for it: the most frequent one, then
+ *  again and again the one that most is lost without, so that a glyph keeps its colour beside grounds of many pixels. */
 function reduced(pixels) {
   const counts = new Map();
   for (const colour of pixels) counts.set(colour, (counts.get(colour) ?? 0) + 1);
-  const sorted = [...counts].sort(([one, often], [other, seldom]) => seldom - often || one - other);
-  const palette = sorted.slice(0, COLOURS).map(([colour]) => colour);
-  const nearest = (colour) =>
-    palette.reduce((best, one, number) => (distance(colour, one) < distance(colour, palette[best]) ? number : best), 0);
-  return { palette, numbers: new Map(sorted.map(([colour], at) => [colour, at < COLOURS ? at : nearest(colour)])) };
+  const all = [...counts.keys()].sort((one, other) => counts.get(other) - counts.get(one) || one - other);
+  const away = new Map(all.map((colour) => [colour, Infinity]));
+  const numbers = new Map();
+  const palette = [];
+  while (palette.length < Math.min(COLOURS, all.length)) {
+    const lost = (colour) => counts.get(colour) * away.get(colour);
+    const next = all.reduce((worst, colour) => (lost(colour) > lost(worst) ? colour : worst));
+    for (const colour of all) {
+      const far = distance(colour, next);
+      if (far >= away.get(colour)) continue;
+      away.set(colour, far);
+      numbers.set(colour, palette.length);
+    }
+    palette.push(next);
+  }
+  return { palette, numbers };
 }
 
 /** A picture (RGBA, opaque) as PNG with a palette (<https://www.w3.org/TR/png-3/>). */

@@ -16,10 +16,16 @@ import { packed } from "./picture.mjs";
 const kept = `${root}/docs/images/pages`;
 const drafts = `${process.env.CARGO_TARGET_DIR ?? `${root}/target`}/screenshots`;
 
-/** The fixtures that are shown, one a kind of page. */
+/** The fixtures that are shown, one or two a kind of page. */
 const PAGES = [
-  "overview", "overview-quiet", "project", "release", "calm", "rows-60", "empty", "signed-in", "target-failed", "target-released",
-  "against", "deployments", "activity", "status", "states", "keys", "not-found", "error",
+  "overview", "overview-quiet", "project", "release", "calm", "empty", "signed-in", "target-failed", "target-released", "against",
+  "deployments", "activity", "search", "status", "states", "keys", "hold", "extend-refused", "not-signed-in", "public", "public-target",
+  "not-found", "error",
+];
+/** What is further down than a window shows: a picture's name, its fixture, and the element that it begins with. */
+const FURTHER = [
+  ["matrix", "board", "#packages-title"],
+  ["list", "list", "#packages-title"],
 ];
 
 const VIEWPORTS = [wide, narrow];
@@ -87,7 +93,7 @@ export async function incomparable() {
 async function* pictures(browser) {
   const edge = await startEdge();
   try {
-    for (const fixture of PAGES) {
+    for (const [called, fixture, element] of [...PAGES.map((page) => [page, page]), ...FURTHER]) {
       for (const viewport of VIEWPORTS) {
         const context = await browser.newContext({
           viewport, deviceScaleFactor: 1, reducedMotion: "reduce", locale: "en-GB", timezoneId: "UTC",
@@ -98,10 +104,11 @@ async function* pictures(browser) {
         await page.goto(edge.at(fixture));
         const isLive = await page.locator("main[data-version]").count();
         if (isLive) await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+        if (element) await page.locator(element).evaluate((found) => found.scrollIntoView());
         for (const colorScheme of SCHEMES) {
           await page.emulateMedia({ colorScheme });
           const taken = await page.screenshot({ animations: "disabled", caret: "hide" });
-          yield [`${fixture}-${viewport.width}-${colorScheme}.png`, packed(PNG.sync.read(taken))];
+          yield [`${called}-${viewport.width}-${colorScheme}.png`, packed(PNG.sync.read(taken))];
         }
         await context.close();
       }
@@ -148,11 +155,14 @@ export async function differences() {
 
 /** Keeps every picture as it is now. */
 async function accept() {
-  rmSync(kept, { recursive: true, force: true });
-  mkdirSync(kept, { recursive: true });
   const browser = await start();
   try {
-    for await (const [file, taken] of pictures(browser)) writeFileSync(`${kept}/${file}`, taken);
+    const taken = new Map();
+    for await (const [file, picture] of pictures(browser)) taken.set(file, picture);
+    // Not before all are there: what breaks off leaves those that are kept.
+    rmSync(kept, { recursive: true, force: true });
+    mkdirSync(kept, { recursive: true });
+    for (const [file, picture] of taken) writeFileSync(`${kept}/${file}`, picture);
     writeFileSync(`${kept}/README.md`, about(name(browser)));
   } finally {
     await browser.close();

@@ -162,8 +162,10 @@ impl Shell<'_> {
                                 }
                             }
                         }
-                        // What else there is of the project that the page is about.
-                        @if let Some((_, project)) = self.trail.get(1).filter(|(_, address)| address.starts_with("/p/")) {
+                        // What else there is of the project that the page is about: nothing, for whoever sees what is public alone.
+                        @if let Some((_, project)) =
+                            self.trail.get(1).filter(|(_, address)| address.starts_with("/p/") && !self.reader.is_public)
+                        {
                             nav aria-label="Of the project" {
                                 ul {
                                     li { a #nav-activity href={ (project) "/activity" } { "Activity" } }

@@ -1,7 +1,7 @@
 //! What leads to the releases: what is going on in all projects, and in one of them.
 
 use maud::{Markup, html};
-use slipway_core::api::{Activity, Glance, GlanceRelease, Project, Stopped};
+use slipway_core::api::{Activity, Glance, GlanceRelease, GlanceTarget, Project, Stopped};
 use slipway_core::release::ReleaseState;
 
 use super::piece::{Named, as_of, event, line, piece, release_path, unanswered};
@@ -142,21 +142,21 @@ fn now(open: &[Open<'_>], last: Option<Open<'_>>) -> Markup {
 
 /// What a person must see to, in any of the projects, and what keeps whole projects.
 fn needs(glances: &[Glance], names_project: bool) -> Markup {
-    let all = || {
-        glances.iter().flat_map(|glance| {
-            let needs = glance.releases.iter().flat_map(|release| &release.needs);
-            needs.map(move |target| (&glance.project, target))
-        })
-    };
-    let count = all().count();
+    let all = glances.iter().flat_map(|glance| {
+        let needs = glance.releases.iter().flat_map(|release| &release.needs);
+        needs.map(move |target| (&glance.project, target))
+    });
+    let mut all: Vec<(&Project, &GlanceTarget)> = all.collect();
+    // What is broken comes first, in whichever release it is.
+    all.sort_by_key(|(_, target)| tone(target.state) != Tone::Broken);
     html! {
         @for (glance, stopped) in glances.iter().filter_map(|glance| Some((glance, glance.stopped.as_ref()?))) {
             (halted(glance, stopped, names_project))
         }
-        @if count > 0 {
-            h2 #needs-title { "Needs you (" (count) ")" }
+        @if !all.is_empty() {
+            h2 #needs-title { "Needs you (" (all.len()) ")" }
             ul.needs {
-                @for (project, target) in all() {
+                @for (project, target) in all {
                     li.need.(if tone(target.state) == Tone::Broken { "broken" } else { "clock" }) {
                         (line(project, target, "n", names_project))
                         @if let Some(what) = &target.what { p.what { (prose(what)) } }

@@ -10,6 +10,7 @@ use slipway_core::line::{Line, What};
 use slipway_core::release::Version;
 use slipway_core::sight::as_read;
 
+use super::piece::{cell, table as words_in_rows};
 use super::{Reader, Shell};
 use crate::install;
 use crate::outward::sentence;
@@ -24,7 +25,7 @@ const NEWEST: usize = 5;
 
 /// The projects of which something is public, each with its releases.
 pub fn projects(projects: &[(PublicProject, Vec<PublicSummary>)], reader: &Reader<'_>) -> Markup {
-    Shell { title: "Projects", trail: &[], is_alarming: false, reader }.page(
+    Shell { title: "Projects", trail: &[], is_alarming: false, reader: &outside(reader) }.page(
         &html! {},
         &html! {
             main #main {
@@ -67,7 +68,7 @@ pub fn releases(project: &str, releases: &[PublicSummary], reader: &Reader<'_>) 
             }
         }
     };
-    Shell { title: &name, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
+    Shell { title: &name, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader: &outside(reader) }.page(
         &html! {},
         &html! {
             main #main {
@@ -91,7 +92,7 @@ pub fn release(release: &PublicRelease, reader: &Reader<'_>) -> Markup {
         (release.version.as_str(), String::new()),
     ];
     let title = format!("{} · {project}", release.version);
-    Shell { title: &title, trail: &trail, is_alarming: false, reader }.page(
+    Shell { title: &title, trail: &trail, is_alarming: false, reader: &outside(reader) }.page(
         &html! {},
         &html! {
             main #main {
@@ -122,7 +123,13 @@ pub fn target(release: &PublicRelease, package: &PublicPackage, reader: &Reader<
         (release.version.as_str(), path(&release.project.name, &release.version)),
         (title.as_str(), String::new()),
     ];
-    Shell { title: &format!("{title} · {}", release.version), trail: &trail, is_alarming: false, reader }.page(
+    Shell {
+        title: &format!("{title} · {}", release.version),
+        trail: &trail,
+        is_alarming: false,
+        reader: &outside(reader),
+    }
+    .page(
         &html! {},
         &html! {
             main #main {
@@ -137,7 +144,7 @@ pub fn target(release: &PublicRelease, package: &PublicPackage, reader: &Reader<
 /// Whether something is out, as a page of one sentence.
 pub fn line(project: &str, version: &Version, what: &What, line: &Line, reader: &Reader<'_>) -> Markup {
     let said = sentence(project, version, what, line);
-    Shell { title: &said, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
+    Shell { title: &said, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader: &outside(reader) }.page(
         &html! {},
         &html! {
             main #main {
@@ -149,39 +156,29 @@ pub fn line(project: &str, version: &Version, what: &What, line: &Line, reader: 
     )
 }
 
+/// The reader, as one who is led to nothing else.
+fn outside<'a>(reader: &Reader<'a>) -> Reader<'a> {
+    Reader { is_public: true, ..*reader }
+}
+
 fn table(release: &PublicRelease) -> Markup {
     let rows = release.packages.iter().flat_map(|package| package.targets.iter().map(move |target| (package, target)));
-    html! {
-        table role="table" aria-labelledby="packages-title" {
-            thead role="rowgroup" {
-                tr role="row" {
-                    th scope="col" role="columnheader" { "Package" }
-                    th scope="col" role="columnheader" { "For" }
-                    th scope="col" role="columnheader" { "State" }
-                    th scope="col" role="columnheader" { "Since" }
-                    th.unseen scope="col" role="columnheader" { "File or image" }
-                }
-            }
-            tbody role="rowgroup" {
-                @for (package, target) in rows {
-                    @let state = target.state.state();
-                    tr.target.(crate::state::tone(state).class()) role="row" {
-                        th.key scope="row" role="rowheader" {
-                            a href=(target_path(release, package, target)) { (package.key) }
-                        }
-                        td.distro role="cell" { (visible(&target.name())) }
-                        td.state role="cell" { (chip(state)) }
-                        td.when role="cell" { (time(&target.since)) }
-                        td.more role="cell" {
-                            span.file { (visible(&name(package, target))) } " "
-                            span.size { (size(package.file.size)) } " "
-                            code.short { (package.file.digest.hex().chars().take(12).collect::<String>()) }
-                        }
-                    }
-                }
+    let rows = html! {
+        @for (package, target) in rows {
+            tr role="row" {
+                th scope="row" role="rowheader" { a href=(target_path(release, package, target)) { (package.key) } }
+                (cell("For", &visible(&target.name())))
+                (cell("State", &chip(target.state.state())))
+                (cell("Since", &time(&target.since)))
+                (cell("File", &html! {
+                    span.file { (visible(&name(package, target))) }
+                    (size(package.file.size)) " "
+                    code.short { (package.file.digest.hex().chars().take(12).collect::<String>()) }
+                }))
             }
         }
-    }
+    };
+    words_in_rows("packages-title", &["Package", "For", "State", "Since", "File or image"], &rows)
 }
 
 fn facts(package: &PublicPackage, target: &PublicTarget) -> Markup {

@@ -26,6 +26,8 @@ pub struct Reader<'a> {
     pub path: &'a str,
     /// What they may do with the project that the page is about.
     pub may: &'a [Act],
+    /// Whether what is public is all that they see of what the page is about.
+    pub is_public: bool,
 }
 
 impl Reader<'_> {
