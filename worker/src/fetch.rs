@@ -485,11 +485,15 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     message: &ToProject,
 ) -> std::result::Result<T, Problem> {
     let mut answer = tell(&message::project(env, project.id)?, message).await?;
-    let text = answer.text().await?;
+    // As bytes: what a large release costs would be a sixth more by way of a JavaScript string.
+    let bytes = answer.bytes().await?;
     match answer.status_code() {
-        200 => Ok(serde_json::from_str(&text)?),
+        200 => Ok(serde_json::from_slice(&bytes)?),
         404 => Err(Problem::not_found("such release")),
-        status => Err(worker::Error::RustError(format!("the record answered {status}: {text}")).into()),
+        status => {
+            let text = String::from_utf8_lossy(&bytes);
+            Err(worker::Error::RustError(format!("the record answered {status}: {text}")).into())
+        }
     }
 }
 

@@ -105,6 +105,9 @@ impl Filter {
 
     /// Whether a target with this state and this [`haystack`] is shown.
     pub fn shows(&self, state: TargetState, haystack: &str) -> bool {
+        if self.is_empty() {
+            return true;
+        }
         let among = |list: &[String], name: &str| {
             let is_it =
                 |word: &str, one: &str| word.strip_prefix(name).is_some_and(|word| word.eq_ignore_ascii_case(one));
@@ -140,8 +143,10 @@ fn toggle(list: &mut Vec<String>, one: &str) {
 pub fn haystack(release: &Release, package: &Package, target: &Target) -> String {
     let file = package.file.as_ref().map_or("", |file| file.name());
     let Place { line, arch, .. } = place(release, package, target);
-    visible(&format!("{} {} {} {file} line:{line} arch:{arch}", package.key, target.name(), target.state))
-        .to_ascii_lowercase()
+    let mut text =
+        visible(&format!("{} {} {} {file} line:{line} arch:{arch}", package.key, target.name(), target.state));
+    text.make_ascii_lowercase();
+    text
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl View {
 pub fn view(release: &Release, filter: &Filter) -> View {
     filter.view.unwrap_or_else(|| {
         let targets: usize = release.packages.iter().map(|package| package.targets.len()).sum();
-        let is_wide = || [false, true].into_iter().any(|images| grid(release, images).columns.len() > 1);
+        let is_wide = || [false, true].into_iter().any(|images| columns(release, images).len() > 1);
         if targets <= MATRIX_MAX && is_wide() { View::Matrix } else { View::List }
     })
 }
@@ -166,6 +166,24 @@ pub fn grid(release: &Release, images: bool) -> Grid<'_> {
     grid
 }
 
+/// The columns of [`grid`], without what is in them.
+pub(crate) fn columns(release: &Release, images: bool) -> Vec<(String, String)> {
+    let mut columns = Vec::new();
+    for (package, target) in
+        release.packages.iter().flat_map(|package| package.targets.iter().map(move |target| (package, target)))
+    {
+        if target.tag.is_some() != images {
+            continue;
+        }
+        let Place { line, arch, .. } = place(release, package, target);
+        let column = (line, arch);
+        if let Err(at) = columns.binary_search(&column) {
+            columns.insert(at, column);
+        }
+    }
+    columns
+}
+
 /// The order in which people count: `el/9` before `el/10`.
 fn natural(one: &str, other: &str) -> Ordering {
     let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
@@ -277,6 +295,9 @@ mod tests {
              el/10: - | el-10-amd64 | -"
         );
         assert_eq!(drawn(&grid(&release, true)), "tug-image all\n:1.2.0: tug-image");
+        for images in [false, true] {
+            assert_eq!(columns(&release, images), grid(&release, images).columns);
+        }
     }
 
     #[test]

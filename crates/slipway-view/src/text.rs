@@ -6,6 +6,10 @@
 /// Text in which nothing is invisible: control characters and those that turn the direction of writing are spelt out
 /// (`[U+202E]`), since they can make one name look like another.
 pub fn visible(text: &str) -> String {
+    // Nearly all texts are of such letters alone, and a page has thousands.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if is_deceptive(character) {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { page } from "./index.js";
 
 const [file, count] = process.argv.slice(2);
-const json = readFileSync(file, "utf8");
+const json = readFileSync(file);
 const timed = (times) => {
   const before = process.cpuUsage();
   let length = 0;

@@ -164,7 +164,7 @@ pub(super) fn run(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>>
 
 /// What the edge computes for a page.
 fn rendered(steps: &Steps, places: &Places) -> anyhow::Result<Vec<Figure>> {
-    let folder = places.target.join("xtask/bench-dashboard");
+    let folder = places.target.join("xtask/bench-dashboard-pages");
     let mut example = cargo(places);
     example.args(["run", "--quiet", "--package", "slipway-view", "--example", "page", "--", "--all"]);
     succeeds(example.arg(&folder))?;

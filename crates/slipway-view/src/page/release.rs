@@ -1,14 +1,14 @@
 //! The page of one release.
 
 use maud::{Markup, html};
-use slipway_core::api::{ActivityRow, Hold, Pipeline, Release, Source};
+use slipway_core::api::{ActivityRow, Hold, Package, Pipeline, Release, Source, Target};
 use slipway_core::audit::person;
 use slipway_core::release::{ReleaseState, TargetState};
 
 use super::piece::{Named, activity_path, event};
 use super::{Act, Reader, Shell, project_path};
 use crate::filter::{Filter, haystack};
-use crate::matrix::{View, grid, view};
+use crate::matrix::{self, View, view};
 use crate::section::{self, Part, away, path, prose, time};
 use crate::text::{Moment, link, segment, visible};
 
@@ -138,9 +138,10 @@ fn held(hold: &Hold) -> Markup {
 fn filters(release: &Release, filter: &Filter) -> Markup {
     let states: Vec<&str> = filter.states.iter().map(|state| state.code()).collect();
     let all = section::targets(release).count();
-    let shown = section::targets(release)
-        .filter(|(package, target)| filter.shows(target.state, &haystack(release, package, target)))
-        .count();
+    let is_shown = |package: &Package, target: &Target| {
+        filter.is_empty() || filter.shows(target.state, &haystack(release, package, target))
+    };
+    let shown = section::targets(release).filter(|(package, target)| is_shown(package, target)).count();
     let kept = [
         ("v", filter.view.map_or("", View::code).to_owned()),
         ("state", states.join(",")),
@@ -166,7 +167,7 @@ fn filters(release: &Release, filter: &Filter) -> Markup {
 /// The lines and architectures, where there is more than one to choose from.
 fn columns(release: &Release, filter: &Filter) -> Markup {
     let (mut lines, mut archs): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-    for (line, arch) in [false, true].into_iter().flat_map(|images| grid(release, images).columns) {
+    for (line, arch) in [false, true].into_iter().flat_map(|images| matrix::columns(release, images)) {
         if !lines.contains(&line) {
             lines.push(line);
         }
