@@ -5,6 +5,7 @@
 // at once. Durable Objects that lived in it are made again, from the same state and environment: nothing is lost, since
 // what they know is in SQL.
 import "./config.mjs";
+import "./assets.mjs";
 import * as glue from "./index.js";
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 

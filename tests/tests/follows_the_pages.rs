@@ -70,8 +70,45 @@ enum Runs {
     Nobody(&'static str),
 }
 
+const OUTWARD: &str = "crates/slipway-view/src/outward/tests.rs";
+
 /// What the pages have beside commands of `slipway`: the other lines of their blocks, and other programs within a sentence.
-const OTHERS: [(&str, &str, Runs); 8] = [
+const OTHERS: [(&str, &str, Runs); 15] = [
+    (
+        "badges-and-feeds.md",
+        "$ curl https://YOUR-EDGE/p/tug/is/1.2.0/el/9/arm64.txt",
+        Runs::Where("tests/tests/shows_what_is_public.rs", "/p/tug/is/1.0.0/cargo.txt"),
+    ),
+    (
+        "badges-and-feeds.md",
+        "tug 1.2.0 for el/9 arm64: released since 2026-11-23 09:41 UTC",
+        Runs::Where(OUTWARD, "tug 1.2.0 for el/9 arm64: released since 2026-11-23 09:41 UTC"),
+    ),
+    (
+        "badges-and-feeds.md",
+        "$ curl -H 'Accept: text/plain' https://YOUR-EDGE/p/tug/r/1.2.0",
+        Runs::Where("tests/tests/shows_what_is_public.rs", r#"("release text", page.clone(), TEXT)"#),
+    ),
+    (
+        "badges-and-feeds.md",
+        "tug 1.2.0: 2 packages are public.",
+        Runs::Where(OUTWARD, "tug 1.2.0: 2 packages are public."),
+    ),
+    (
+        "badges-and-feeds.md",
+        "tug-jammy-amd64  ubuntu/jammy  Released  2026-11-23 09:41 UTC",
+        Runs::Where(OUTWARD, "tug-jammy-amd64  ubuntu/jammy  Released  2026-11-23 09:41 UTC"),
+    ),
+    (
+        "badges-and-feeds.md",
+        "tug-noble-amd64  ubuntu/noble  Released  2026-11-23 09:43 UTC",
+        Runs::Where(OUTWARD, "tug-noble-amd64  ubuntu/noble  Released  2026-11-23 09:43 UTC"),
+    ),
+    (
+        "badges-and-feeds.md",
+        "[![released](https://YOUR-EDGE/api/v1/projects/tug/badge.svg)](https://YOUR-EDGE/p/tug)",
+        Runs::Where("tests/tests/shows_what_is_public.rs", r#"stranger("/api/v1/projects/tug/badge.svg""#),
+    ),
     (
         "command.md",
         "npm install --global https://YOUR-EDGE/slipway.tgz",

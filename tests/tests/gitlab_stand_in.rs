@@ -1,7 +1,7 @@
 //! The GitLab stand-in does what GitLab does: seen from outside, over HTTP, on the real program.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
@@ -58,7 +58,9 @@ impl StandIn {
                 { "id": 8, "username": "jon", "name": "Jon Ask", "access_level": "developer" },
                 { "id": 9, "username": "ada", "name": "Ada Lund", "roles": { "1001": "reporter", "1002": "none" } },
             ],
-            "applications": [{ "uid": "command", "scopes": ["read_user"] }],
+            "applications": [{
+                "uid": "command", "scopes": ["read_user", "openid"], "redirect_uris": ["https://edge.test/sign-in/return"],
+            }],
             "tokens": [
                 { "token": "glpat-read", "scopes": ["read_api"], "projects": [1001] },
                 { "token": "glpat-jon", "scopes": ["api"], "user": "jon" },
@@ -1003,6 +1005,150 @@ fn a_code_that_is_refused_or_too_old_gives_no_token() {
         400,
         "more than it is registered for"
     );
+}
+
+/// The pair of RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const BACK: &str = "https%3A%2F%2Fedge.test%2Fsign-in%2Freturn";
+
+/// A browser comes from an application, with some of what it says changed.
+fn arrive(gitlab: &StandIn, changes: &[(&str, &str)]) -> Answer {
+    let mut fields = BTreeMap::from([
+        ("client_id", "command"),
+        ("redirect_uri", BACK),
+        ("response_type", "code"),
+        ("scope", "openid"),
+        ("state", "s1"),
+        ("nonce", "n1"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ]);
+    fields.extend(changes.iter().copied());
+    let query: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    request("GET", &format!("{}/oauth/authorize?{}", gitlab.url, query.join("&")), &[], "")
+}
+
+fn code_of(answer: &Answer) -> String {
+    let location = answer.header("location");
+    let query = location.strip_prefix("https://edge.test/sign-in/return?").unwrap_or_else(|| panic!("{location}"));
+    assert!(query.contains("state=s1"), "{location}");
+    query.split('&').find_map(|field| field.strip_prefix("code=")).expect("a code").to_owned()
+}
+
+fn exchange(gitlab: &StandIn, code: &str, changes: &[(&str, &str)]) -> Answer {
+    let mut fields = BTreeMap::from([
+        ("grant_type", "authorization_code"),
+        ("client_id", "command"),
+        ("redirect_uri", BACK),
+        ("code", code),
+        ("code_verifier", VERIFIER),
+    ]);
+    fields.extend(changes.iter().copied());
+    let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    request("POST", &format!("{}/oauth/token", gitlab.url), &form, &body.join("&"))
+}
+
+fn claims_of(granted: &Answer) -> Value {
+    let token = text(&granted.json()["id_token"]).to_owned();
+    let part = token.split('.').nth(1).expect("three parts");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("claims are JSON")
+}
+
+#[test]
+fn a_person_signs_in_with_a_browser_as_whom_they_choose() {
+    let receiver = WebhookReceiver::answering(&[200]);
+    let gitlab = StandIn::start("browser", &receiver);
+    let page = arrive(&gitlab, &[]);
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("Jon Ask") && page.text.contains("Mira Holt"), "{}", page.text);
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let fields = format!(
+        "client_id=command&redirect_uri={BACK}&response_type=code&scope=openid&state=s1&nonce=n1&code_challenge={CHALLENGE}\
+         &code_challenge_method=S256"
+    );
+    let choose = |user: &str| {
+        request("POST", &format!("{}/oauth/authorize", gitlab.url), &form, &format!("{fields}&user={user}"))
+    };
+    assert!(choose("").header("location").contains("error=access%5Fdenied"), "{:?}", choose("").headers);
+    let granted = exchange(&gitlab, &code_of(&choose("jon")), &[]);
+    assert_eq!(granted.status, 200, "{}", granted.text);
+    let claims = claims_of(&granted);
+    assert_eq!((text(&claims["sub"]), text(&claims["preferred_username"])), ("8", "jon"));
+    assert_eq!(
+        (text(&claims["iss"]), text(&claims["aud"]), text(&claims["nonce"])),
+        (gitlab.url.as_str(), "command", "n1")
+    );
+    assert_eq!(claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat), Some(120));
+
+    let bearer = format!("Bearer {}", text(&granted.json()["access_token"]));
+    let info = request("GET", &format!("{}/oauth/userinfo", gitlab.url), &[("authorization", &bearer)], "");
+    assert_eq!((info.status, text(&info.json()["nickname"])), (200, "jon"));
+    let user = request("GET", &format!("{}/api/v4/user", gitlab.url), &[("authorization", &bearer)], "");
+    assert_eq!(user.status, 403, "it tells who signed in, and opens nothing");
+}
+
+#[test]
+fn a_code_is_good_once_for_a_minute_and_for_whoever_asked_for_it() {
+    let receiver = WebhookReceiver::answering(&[200]);
+    let gitlab = StandIn::start("browser-codes", &receiver);
+    gitlab.tell("/browsers", &json!({ "user": "mira" }));
+    let code = || code_of(&arrive(&gitlab, &[]));
+    let used = code();
+    assert_eq!(exchange(&gitlab, &used, &[]).status, 200);
+    let refused = |answer: &Answer| (answer.status, text(&answer.json()["error"]).to_owned());
+    let invalid = (400, "invalid_grant".to_owned());
+    assert_eq!(refused(&exchange(&gitlab, &used, &[])), invalid, "a second time");
+    for change in [
+        ("client_id", "another"),
+        ("redirect_uri", "https%3A%2F%2Fedge.test%2Fsign-in%2Freturn%2F"),
+        ("code_verifier", CHALLENGE),
+        ("code_verifier", ""),
+    ] {
+        assert_eq!(refused(&exchange(&gitlab, &code(), &[change])), invalid, "{change:?}");
+    }
+    let late = code();
+    gitlab.tell("/browsers", &json!({ "lapse": true }));
+    assert_eq!(refused(&exchange(&gitlab, &late, &[])), invalid, "a minute later");
+}
+
+#[test]
+fn nobody_is_sent_where_their_application_is_not_and_nobody_comes_without_pkce() {
+    let receiver = WebhookReceiver::answering(&[200]);
+    let gitlab = StandIn::start("browser-refused", &receiver);
+    gitlab.tell("/browsers", &json!({ "user": "mira" }));
+    for change in [
+        ("client_id", "another"),
+        ("redirect_uri", "https%3A%2F%2Fedge.test%2Fsign-in%2Freturn%2F"),
+        ("redirect_uri", "https%3A%2F%2Fedge.test%2Fsign-in"),
+        ("redirect_uri", "http%3A%2F%2Fedge.test%2Fsign-in%2Freturn"),
+        ("redirect_uri", "https%3A%2F%2Fevil.test%2F"),
+        ("redirect_uri", ""),
+    ] {
+        assert_eq!(arrive(&gitlab, &[change]).status, 400, "{change:?}");
+    }
+    for (change, error) in [
+        (("response_type", "token"), "unsupported%5Fresponse%5Ftype"),
+        (("scope", "api"), "invalid%5Fscope"),
+        (("scope", ""), "invalid%5Fscope"),
+        (("code_challenge", ""), "invalid%5Frequest"),
+        (("code_challenge_method", "plain"), "invalid%5Frequest"),
+    ] {
+        let answer = arrive(&gitlab, &[change]);
+        assert!(answer.header("location").contains(&format!("error={error}")), "{change:?}: {:?}", answer.headers);
+    }
+}
+
+#[test]
+fn the_next_token_of_a_person_can_be_made_wrong() {
+    let receiver = WebhookReceiver::answering(&[200]);
+    let gitlab = StandIn::start("browser-forged", &receiver);
+    gitlab.tell("/browsers", &json!({ "user": "mira", "claims": { "nonce": "n2", "aud": null } }));
+    let forged = claims_of(&exchange(&gitlab, &code_of(&arrive(&gitlab, &[])), &[]));
+    assert_eq!((text(&forged["nonce"]), &forged["aud"]), ("n2", &Value::Null));
+    let next = claims_of(&exchange(&gitlab, &code_of(&arrive(&gitlab, &[])), &[]));
+    assert_eq!((text(&next["nonce"]), text(&next["aud"])), ("n1", "command"));
 }
 
 #[test]

@@ -377,10 +377,15 @@ fn sign(key: &RsaPrivateKey, header: &str, claims: &str) -> String {
 fn ours(set: &str, token: &str) -> bool {
     let Ok(set) = Jwks::parse(set.as_bytes()) else { return false };
     let Ok(token) = UnverifiedIdToken::parse(token) else { return false };
-    let Some(key) = set.find(token.key_id()) else { return false };
+    let Some(key) = set.find(token.compact().key_id()) else { return false };
     let number = |text: &str| BigUint::from_bytes_be(&URL_SAFE_NO_PAD.decode(text).expect("it was read before"));
     let holds = RsaPublicKey::new(number(key.n()), number(key.e())).is_ok_and(|key| {
-        key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(token.signing_input()), token.signature()).is_ok()
+        key.verify(
+            Pkcs1v15Sign::new::<Sha256>(),
+            &Sha256::digest(token.compact().signing_input()),
+            token.compact().signature(),
+        )
+        .is_ok()
     });
     let Ok(claims) = token.claims_after(holds) else { return false };
     admit(&config("", 1), &claims, NOW).is_ok_and(|admission| admission.is_fresh)

@@ -203,6 +203,7 @@ fn asks_everything(said: &mut Said, world: &World, who: &[(&str, String)]) {
         for row in ROUTES.iter().filter(|row| !ends(row)).chain(ROUTES.iter().filter(ends)) {
             let path = row.path.replace("{key}", "good").replace("{target...}", "ubuntu/jammy");
             let path = path.replace("{version}", "1.0.0").replace("{name}", "nothing.css");
+            let path = path.replace("{build}", "0123456789ab").replace("{what...}", "ubuntu/jammy/amd64");
             let path = match row.path {
                 "/webhooks/gitlab/{project}" => path.replace("{project}", "1001"),
                 _ => path.replace("{project}", "tug"),

@@ -82,9 +82,10 @@ fn no_answer_is_taken_for_something_else_and_none_with_a_credential_is_kept() {
     let no_store = Some("no-store");
     let again = Some("private, max-age=0, must-revalidate");
     let shared = Some("public, max-age=0, must-revalidate");
+    let for_good = Some("public, max-age=31536000, immutable");
     let page = world.edge("/p/tug/r/1.0.0");
     let markup = send("GET", &page, &[("accept", "text/html")], "").ok().text();
-    let asset = markup.split('"').find(|text| text.starts_with("/assets/")).expect("a page has files").to_owned();
+    let style = asset(&markup, "style.css");
     let audit = "/api/v1/projects/tug/audit".to_owned();
     for (method, path, headers, status, kept) in [
         ("GET", "/healthz".to_owned(), &[][..], 200, None),
@@ -93,7 +94,8 @@ fn no_answer_is_taken_for_something_else_and_none_with_a_credential_is_kept() {
         ("GET", "/readyz/secrets".to_owned(), &operators[..], 200, no_store),
         ("GET", "/metrics".to_owned(), &operators[..], 200, no_store),
         ("GET", "/metrics".to_owned(), &[], 401, no_store),
-        ("GET", asset, &[], 200, shared),
+        ("GET", style, &[], 200, for_good),
+        ("GET", "/assets/icon.svg".to_owned(), &[], 200, shared),
         ("GET", "/nothing".to_owned(), &[], 404, no_store),
         ("GET", audit, &[], 200, again),
         ("GET", "/api/v1/projects".to_owned(), &[], 200, again),
@@ -115,6 +117,38 @@ fn no_answer_is_taken_for_something_else_and_none_with_a_credential_is_kept() {
     assert_eq!(answer.status, 201, "{}", answer.text());
     assert_eq!(sent.get("cache-control").map(String::as_str), no_store);
     assert_eq!(sent.get("x-content-type-options").map(String::as_str), Some("nosniff"));
+}
+
+#[test]
+fn a_file_of_the_pages_is_kept_for_good_under_its_builds_name_and_asked_for_again_under_any_other() {
+    let world = World::start("http-assets");
+    let markup = send("GET", &world.edge("/help/states"), &[("accept", "text/html")], "").ok().text();
+    let style = asset(&markup, "style.css");
+    let (build, name) = style.trim_start_matches("/assets/").split_once('/').expect("its address names the build");
+    assert!(build.len() == 12 && build.bytes().all(|byte| byte.is_ascii_hexdigit()), "{style}");
+    let now = send("GET", &world.edge(&style), &[], "").ok();
+    for (path, kept) in [
+        (style.clone(), "public, max-age=31536000, immutable"),
+        // A page that was loaded before the edge was replaced, and an address from before files had names.
+        (format!("/assets/0123456789ab/{name}"), "public, max-age=0, must-revalidate"),
+        (format!("/assets/{name}"), "public, max-age=0, must-revalidate"),
+        // The module that a page's script names by its own address.
+        (style.replace(name, "dashboard_bg.wasm"), "public, max-age=31536000, immutable"),
+    ] {
+        let (answer, sent) = send_for_headers("GET", &world.edge(&path), &[], "");
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(sent.get("cache-control").map(String::as_str), Some(kept), "{path}");
+        assert!(!path.ends_with(name) || answer.body == now.body, "{path}");
+    }
+    for path in [format!("/assets/{build}/nothing.css"), format!("/assets/{build}"), format!("{style}/x")] {
+        assert_eq!(send("GET", &world.edge(&path), &[], "").status, 404, "{path}");
+    }
+}
+
+/// The address that a page gives one of its files.
+fn asset(markup: &str, name: &str) -> String {
+    let is_it = |text: &&str| text.starts_with("/assets/") && text.ends_with(&format!("/{name}"));
+    markup.split('"').find(is_it).expect("the page has this file").to_owned()
 }
 
 #[test]

@@ -11,6 +11,8 @@ use worker::{Headers, Response, ResponseBody};
 
 /// For what no cache may keep for others.
 pub(crate) const PRIVATE: &str = "private, max-age=0, must-revalidate";
+/// By what of a request an answer may differ: a member and a stranger are answered otherwise at one address.
+pub(crate) const VARY: &str = "Accept, Authorization, Cookie";
 /// For what no cache may keep, not even that of whoever asked.
 pub(crate) const NO_STORE: &str = "no-store";
 

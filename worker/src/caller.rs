@@ -2,19 +2,23 @@
 //!
 //! [`ROUTES`]: slipway_core::access::ROUTES
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use slipway_core::access::{Caller, Denied, Look, PersonSession, Right, Running, may, measures, must_run, still_runs};
+use slipway_core::access::browser::{self, Cookie, Sent};
+use slipway_core::access::{
+    Caller, Denied, Look, PersonSession, Right, Running, may, measures, must_run, sight, still_runs,
+};
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::log::work;
 use slipway_core::secret::{JobSession, NotSealed, knows};
+use slipway_core::sight::Sight;
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
 use slipway_gitlab::{AccessLevel, GetJob, Instance, JobStatus, role};
-use slipway_view::page::Reader;
+use slipway_view::page::{Act, Reader};
 use slipway_wire::call;
 use worker::{Env, Request, Response};
 
@@ -46,21 +50,52 @@ thread_local! {
     static RUNNING: RefCell<Running> = RefCell::default();
 }
 
+/// How somebody has shown who they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// By what a program sends of its own accord.
+    Bearer,
+    /// By what a browser sends along, whoever has it send something.
+    Cookie,
+}
+
+/// How much of a project whoever asks sees.
+pub(crate) enum Seen<'a> {
+    /// All of it.
+    Whole(&'a Project),
+    /// What is public of what they have named.
+    Public(Outside<'a>),
+}
+
+/// A project from outside: there may be none of the name, and nobody is told.
+#[derive(Clone, Copy)]
+pub(crate) struct Outside<'a> {
+    /// The project that is named.
+    pub(crate) named: Option<&'a Project>,
+    /// The one whose record is asked. Where none is named it is some other, so that both are answered alike.
+    pub(crate) asked: Option<&'a Project>,
+}
+
 /// A request, and what it needs.
 pub(crate) struct Asking<'a> {
     caller: Option<Caller>,
+    by: By,
     right: Right,
     /// As the audit names it: `POST …/holds`.
     act: String,
     /// What they ask for, with its query: where a sign-in leads back to.
     path: String,
+    /// What they may do with the project that they ask about, once that is known.
+    acts: OnceCell<Vec<Act>>,
+    /// Whether their session was ended elsewhere, as far as it was asked.
+    is_over: Cell<bool>,
     env: &'a Env,
     config: &'a Config,
 }
 
 impl<'a> Asking<'a> {
-    /// Who asks, for what needs this right.
-    pub(crate) fn of(
+    /// Who asks, for what needs this right. With a cookie they ask from a page of this edge, or only to read.
+    pub(crate) async fn of(
         request: &Request,
         right: Right,
         segments: &[&str],
@@ -68,20 +103,64 @@ impl<'a> Asking<'a> {
         config: &'a Config,
     ) -> Result<Self, Problem> {
         let method = request.method().to_string();
-        let caller = if right == Right::Open { None } else { shown(request, env, config)? };
+        let shown = match (right, segments) {
+            // Anybody reads these, and whoever has signed in sees that they have.
+            (Right::Open, ["help", ..]) => {
+                kept(request, env, config)?.map(|person| (Caller::Person(person), By::Cookie))
+            }
+            (Right::Open, _) => None,
+            _ => shown(request, env, config)?,
+        };
+        let by = shown.as_ref().map_or(By::Bearer, |(_, by)| *by);
+        let caller = shown.map(|(caller, _)| caller);
         let act = format!("{method} {}", segments.last().copied().unwrap_or("/"));
-        let url = request.url()?;
-        let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        Ok(Self { caller, right, act, path, env, config })
+        let asking = Self {
+            caller,
+            by,
+            right,
+            act,
+            path: path(request)?,
+            acts: OnceCell::new(),
+            is_over: Cell::new(false),
+            env,
+            config,
+        };
+        if by == By::Cookie && !browser::is_own(&asked_headers(request)?.sent(), &config.edge.url) {
+            asking.record_foreign(segments).await;
+            return Err(foreign());
+        }
+        Ok(asking)
     }
 
-    /// Whoever asks, as the reader of a page.
+    /// Whoever asks, as the reader of a page. What they may do is known once their project is.
     pub(crate) fn reader(&self) -> Reader<'_> {
-        let name = match &self.caller {
-            Some(Caller::Person(person)) => Some(person.username.as_str()),
+        Reader {
+            name: self.person().filter(|_| !self.is_over.get()).map(|person| person.username.as_str()),
+            may_sign_in: self.config.gitlab.application.is_some(),
+            path: browser::landing(&self.path),
+            may: self.acts.get().map_or(&[], Vec::as_slice),
+            assets: settings::assets(),
+        }
+    }
+
+    /// The person who asks, where one does.
+    pub(crate) fn person(&self) -> Option<&PersonSession> {
+        match &self.caller {
+            Some(Caller::Person(person)) => Some(person),
             _ => None,
-        };
-        Reader { name, path: &self.path, ..Reader::default() }
+        }
+    }
+
+    /// A person who has signed in with a browser, where a page's form is for those alone.
+    pub(crate) fn in_browser(&self) -> Result<(), Problem> {
+        match (&self.caller, self.by) {
+            (Some(Caller::Person(_)), By::Cookie) => Ok(()),
+            (None, _) => Err(stranger()),
+            (Some(_), _) => {
+                let why = "This form is for people who have signed in with a browser. Programs use the API.";
+                Err(Problem::new(403, "not-allowed", why))
+            }
+        }
     }
 
     /// Whoever asks, where the right was given to somebody who has shown who they are.
@@ -107,7 +186,7 @@ impl<'a> Asking<'a> {
 
     /// The project that is asked about, for somebody who may do this with it.
     pub(crate) async fn project(&self, name: &str) -> Result<&'a Project, Problem> {
-        let is_read = matches!(self.right, Right::Read | Right::List);
+        let is_read = matches!(self.right, Right::Glance | Right::Read | Right::List);
         if self.caller.is_none() && !(is_read && self.config.edge.reading == Reading::Anyone) {
             return Err(stranger());
         }
@@ -115,20 +194,65 @@ impl<'a> Asking<'a> {
         match self.may(project).await? {
             Ok(()) => {
                 self.still_runs(project).await?;
+                self.learn_acts(project).await;
                 Ok(project)
             }
             Err(Denied::Stranger) => Err(stranger()),
             Err(Denied::Unknown) => Err(Problem::not_found("such project")),
             Err(Denied::NotAllowed(why)) => {
-                self.record(project, &why).await;
+                // Whoever only looks at a form has asked for nothing yet.
+                if !(self.is_page() && self.act.starts_with("GET ")) {
+                    self.record(project, &why).await;
+                }
                 Err(Problem::new(403, "not-allowed", format!("{why}.")))
             }
         }
     }
 
+    /// An address of this edge.
+    pub(crate) fn address(&self, segments: &[&str]) -> String {
+        self.config.edge.url.url(segments.iter().copied())
+    }
+
+    /// Whether whoever asks has shown who they are.
+    pub(crate) fn is_somebody(&self) -> bool {
+        self.caller.is_some()
+    }
+
+    /// What the route needs.
+    pub(crate) fn right(&self) -> Right {
+        self.right
+    }
+
+    /// How much of a project they see, by its name, for what is answered to those too who see what is public and nothing
+    /// else.
+    pub(crate) async fn sight(&self, name: &str) -> Result<Seen<'a>, Problem> {
+        if self.config.edge.reading != Reading::Public {
+            return Ok(Seen::Whole(self.project(name).await?));
+        }
+        let project = self.config.project(name);
+        // For a name that is none, all that is asked for a name is asked of another project.
+        let asked = project.or(self.config.projects.first());
+        if let Some(asked) = asked {
+            let level = match &self.caller {
+                Some(Caller::Person(person)) => level(self.env, self.config, person, asked.id, ROLE_AGE_MAX).await?,
+                _ => None,
+            };
+            let seen = sight(self.caller.as_ref(), asked, level, self.config);
+            if let (Some(project), Some(Sight::Whole)) = (project, seen) {
+                self.still_runs(project).await?;
+                self.learn_acts(project).await;
+                return Ok(Seen::Whole(project));
+            }
+        }
+        // A project's number is no fact of the public place.
+        let named = project.filter(|project| project.name.as_str() == name);
+        Ok(Seen::Public(Outside { named, asked }))
+    }
+
     /// The projects that may be known of.
     pub(crate) async fn visible(&self) -> Result<Vec<&'a Project>, Problem> {
-        if self.caller.is_none() && self.config.edge.reading == Reading::Nobody {
+        if self.caller.is_none() && self.config.edge.reading != Reading::Anyone {
             return Err(stranger());
         }
         // A person's role is asked of GitLab for each project: one after the other, a page would wait for all of them.
@@ -169,14 +293,51 @@ impl<'a> Asking<'a> {
     }
 
     async fn may(&self, project: &Project) -> Result<Result<(), Denied>, Problem> {
-        let is_read = matches!(self.right, Right::Read | Right::List);
+        // What is public is answered before. All that comes here is for those who read the project.
+        let right = if matches!(self.right, Right::Glance | Right::List) { Right::Read } else { self.right };
+        let is_read = right == Right::Read;
         let level = match &self.caller {
             Some(Caller::Person(person)) if !(is_read && self.config.edge.reading == Reading::Anyone) => {
-                level(self.env, self.config, person, project.id).await?
+                // A browser is left open for hours: whoever acts from one is looked up there and then.
+                let believed = if self.by == By::Cookie && !is_read && self.right != Right::Inspect {
+                    Duration::ZERO
+                } else {
+                    ROLE_AGE_MAX
+                };
+                level(self.env, self.config, person, project.id, believed).await?
             }
             _ => None,
         };
-        Ok(may(self.right, self.caller.as_ref(), project, level, self.config))
+        Ok(may(right, self.caller.as_ref(), project, level, self.config))
+    }
+
+    /// What a person with a browser is offered to do. It is judged again when they do it.
+    async fn learn_acts(&self, project: &Project) {
+        let Some(person) = self.person().filter(|_| self.by == By::Cookie && self.is_page()) else { return };
+        let level = match level(self.env, self.config, person, project.id, ROLE_AGE_MAX).await {
+            Ok(level) => level,
+            // Whoever cannot be looked up now reads all the same.
+            Err(problem) => return self.is_over.set(problem.status == 401),
+        };
+        let may = |act: &Act| may(right_of(*act), self.caller.as_ref(), project, level, self.config).is_ok();
+        let acts = [Act::Hold, Act::Lift, Act::Extend, Act::Close].into_iter().filter(may).collect();
+        // Of two lookups of one request, the first one stays: both say the same.
+        let _ = self.acts.set(acts);
+    }
+
+    fn is_page(&self) -> bool {
+        !self.path.starts_with("/api/")
+    }
+
+    /// Somebody's browser was had to ask for something, by a page that is not of this edge. The audit of a project that they
+    /// belong to says so.
+    async fn record_foreign(&self, segments: &[&str]) {
+        let (["p", name, ..] | ["api", "v1", "projects", name, ..]) = segments else { return };
+        let (Some(person), Some(project)) = (self.person(), self.config.project(name)) else { return };
+        let Ok(level) = level(self.env, self.config, person, project.id, ROLE_AGE_MAX).await else { return };
+        if may(Right::Inspect, self.caller.as_ref(), project, level, self.config).is_ok() {
+            self.record(project, "a page of another origin had their browser ask for it").await;
+        }
     }
 
     /// What a job may do ends with the job.
@@ -227,10 +388,80 @@ fn stranger() -> Problem {
     Problem::unauthorised()
 }
 
+/// 403: a browser asks for something that no page of this edge has asked for.
+pub(crate) fn foreign() -> Problem {
+    counters::count("origin");
+    let why = "Whoever has signed in with a browser acts from this dashboard's own pages alone. Open the page here and try again.";
+    Problem::new(403, "foreign-origin", why)
+}
+
+/// The right that an act of a page needs.
+pub(crate) fn right_of(act: Act) -> Right {
+    match act {
+        Act::Hold | Act::Extend => Right::Hold,
+        Act::Lift => Right::Lift,
+        Act::Close => Right::Close,
+    }
+}
+
+/// What is asked for, with its query.
+pub(crate) fn path(request: &Request) -> Result<String, Problem> {
+    let url = request.url()?;
+    Ok(url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path())))
+}
+
+/// The headers by which a browser says what asks.
+struct AskedHeaders {
+    method: String,
+    upgrade: Option<String>,
+    origin: Option<String>,
+    fetch_site: Option<String>,
+}
+
+fn asked_headers(request: &Request) -> Result<AskedHeaders, Problem> {
+    let headers = request.headers();
+    Ok(AskedHeaders {
+        // As it was sent: one that is not known is no `GET`.
+        method: request.inner().method(),
+        upgrade: headers.get("upgrade")?,
+        origin: headers.get("origin")?,
+        fetch_site: headers.get("sec-fetch-site")?,
+    })
+}
+
+impl AskedHeaders {
+    fn sent(&self) -> Sent<'_> {
+        Sent {
+            method: &self.method,
+            upgrades: self.upgrade.is_some(),
+            origin: self.origin.as_deref(),
+            fetch_site: self.fetch_site.as_deref(),
+        }
+    }
+}
+
+/// Whether a page of this edge has made a request.
+pub(crate) fn is_of_own_page(request: &Request, config: &Config) -> Result<bool, Problem> {
+    Ok(browser::is_of_own_page(&asked_headers(request)?.sent(), &config.edge.url))
+}
+
+/// The person whose session a browser keeps. What does not open is as good as nothing: it ends by itself, and nobody is kept from
+/// signing in anew.
+pub(crate) fn kept(request: &Request, env: &Env, config: &Config) -> Result<Option<PersonSession>, Problem> {
+    let header = request.headers().get("cookie")?.unwrap_or_default();
+    let Some(text) = Cookie::Session.shown(&config.edge.url, &header) else { return Ok(None) };
+    match Caller::open(text, &settings::edge_key(env)?, clock::now()) {
+        Ok(Caller::Person(person)) => Ok(Some(person)),
+        _ => Ok(None),
+    }
+}
+
 /// What a request shows of its caller. Something that proves nothing is refused at once, and told apart from nothing only
-/// in the count.
-fn shown(request: &Request, env: &Env, config: &Config) -> Result<Option<Caller>, Problem> {
-    let Some(header) = request.headers().get("authorization")? else { return Ok(None) };
+/// in the count. A browser's cookie counts where nothing else is shown.
+fn shown(request: &Request, env: &Env, config: &Config) -> Result<Option<(Caller, By)>, Problem> {
+    let Some(header) = request.headers().get("authorization")? else {
+        return Ok(kept(request, env, config)?.map(|person| (Caller::Person(person), By::Cookie)));
+    };
     let unknown = || {
         counters::count("session");
         Problem::unauthorised()
@@ -244,28 +475,29 @@ fn shown(request: &Request, env: &Env, config: &Config) -> Result<Option<Caller>
             && let Ok(secret) = settings::secret(env, name)
             && knows(text, &secret)
         {
-            return Ok(Some(caller));
+            return Ok(Some((caller, By::Bearer)));
         }
     }
     match Caller::open(text, &settings::edge_key(env)?, clock::now()) {
-        Ok(caller) => Ok(Some(caller)),
+        Ok(caller) => Ok(Some((caller, By::Bearer))),
         Err(NotSealed::Ended(at)) => Err(ended(at)),
         Err(NotSealed::Forged) => Err(unknown()),
     }
 }
 
-/// A person's role in a project, as GitLab told it within the last minute. Refused where they have signed out since their
-/// session began.
+/// A person's role in a project, as GitLab told it no longer ago than is believed. Refused where they have signed out since
+/// their session began.
 async fn level(
     env: &Env,
     config: &Config,
     person: &PersonSession,
     project_id: u64,
+    believed: Duration,
 ) -> Result<Option<AccessLevel>, Problem> {
     let now = clock::now();
     let of = (person.user_id, project_id);
     let known = ROLES.with_borrow(|roles| roles.get(&of).copied());
-    let is_fresh = |known: &Known| known.told_at <= now && now.since(known.told_at) < ROLE_AGE_MAX;
+    let is_fresh = |known: &Known| known.told_at <= now && now.since(known.told_at) < believed;
     let known = if let Some(known) = known.filter(is_fresh) {
         known
     } else {
@@ -309,7 +541,7 @@ async fn ask(env: &Env, config: &Config, user_id: u64, project_id: u64, now: Tim
 }
 
 /// Ends every session of a person that has begun by now: here at once, elsewhere as soon as their role is asked again.
-async fn sign_out(env: &Env, person: &PersonSession) -> Result<(), Problem> {
+pub(crate) async fn sign_out(env: &Env, person: &PersonSession) -> Result<(), Problem> {
     let user_id = person.user_id;
     let answer = tell(&message::directory(env)?, &ToDirectory::SignOut { user_id }).await?;
     ROLES.with_borrow_mut(|roles| roles.retain(|(of, _), _| *of != user_id));

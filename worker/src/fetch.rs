@@ -24,6 +24,7 @@ use slipway_edge::changes::By;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::retention::{self, PARTS_MAX};
 use slipway_edge::withdraw;
+use slipway_view::page::{Act, Reader};
 use slipway_wire::Digest;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -33,8 +34,8 @@ use crate::answer::{Answer, PRIVATE, Problem, finish, json, outward};
 use crate::caller::Asking;
 use crate::message::{self, RetentionPart, ToProject, tell};
 use crate::{
-    backup, carry, clock, command, copy, counters, gates, log, metrics, pages, readiness, session, settings, signing,
-    stop, strangers, webhook,
+    backup, caller, carry, clock, command, copy, counters, gates, log, metrics, outside, pages, readiness, session,
+    settings, signing, stop, strangers, webhook,
 };
 
 /// The largest body of the API: a plan of 500 packages has about 150 KB.
@@ -55,14 +56,15 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         Some(ray) if ray.len() <= 40 && ray.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => ray,
         _ => Digest::from_bytes(clock::random()?).hex().chars().take(16).collect(),
     };
-    let work = RefCell::new(None);
-    let answer = route(request, &env, &work).await;
+    let asked_path = caller::path(&request).unwrap_or_default();
+    let known = Known::default();
+    let answer = route(request, &env, &known).await;
     let allow = answer.as_ref().err().and_then(|problem| problem.allow.clone());
     let status = answer.as_ref().map_or_else(|problem| problem.status, Response::status_code);
     counters::answered(status);
     log::write(&Entry {
         request: Some(&id),
-        work: work.take(),
+        work: known.work.take(),
         method: route_asked.map(|row| row.method),
         route: route_asked.map(|row| row.path),
         status: Some(status),
@@ -70,10 +72,30 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         ..Entry::of(if status >= 500 { Level::Error } else { Level::Info }, Event::Request)
     });
     let answer = match answer {
-        Err(problem) if wants_page => finish(pages::problem(&problem)),
+        Err(problem) if wants_page => {
+            // Whoever is asked who they are has nothing that counts any more.
+            let name = known.person.take().filter(|_| problem.status != 401);
+            let reader = Reader {
+                name: name.as_deref(),
+                may_sign_in: settings::config().is_ok_and(|config| config.gitlab.application.is_some()),
+                path: access::browser::landing(&asked_path),
+                may: &[],
+                assets: settings::assets(),
+            };
+            finish(pages::problem(&problem, &reader))
+        }
         answer => finish(answer),
     };
     outward(answer?, allow.as_deref(), is_head, &id)
+}
+
+/// What became known of whoever asks, while they were answered.
+#[derive(Default)]
+struct Known {
+    /// What the log calls all that comes of their job.
+    work: RefCell<Option<String>>,
+    /// The user name of a person.
+    person: RefCell<Option<String>>,
 }
 
 /// The method as it was sent. The `worker` crate takes every one that it does not know for `GET`.
@@ -81,7 +103,7 @@ fn sent_method(request: &Request) -> String {
     request.inner().method()
 }
 
-async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -> Answer {
+async fn route(mut request: Request, env: &Env, known: &Known) -> Answer {
     let path = request.path();
     let what = if path.starts_with("/api/") { "route of the API" } else { "page" };
     let segments = access::segments(&path).ok_or_else(|| Problem::not_found(what))?;
@@ -98,17 +120,19 @@ async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -
     }
     let config = settings::config()?;
     let config = config.as_ref();
-    let asking = Asking::of(&request, right, &segments, env, config)?;
-    *job.borrow_mut() = asking.work();
+    let asking = Asking::of(&request, right, &segments, env, config).await?;
+    known.work.replace(asking.work());
+    known.person.replace(asking.person().map(|person| person.username.clone()));
+    if let Some(answer) = outside::answer(&request, env, config, &asking, &segments).await {
+        return answer;
+    }
     // `HEAD` is `GET`, and loses its body on the way out.
     let method = if method == "HEAD" { Method::Get } else { request.method() };
     match (method, segments.as_slice()) {
         (Method::Post, ["webhooks", "gitlab", project]) => webhook::receive(request, project, env, config).await,
         (Method::Post, ["api", "v1", "sessions"]) => {
             let body = body(&mut request, session::BODY_BYTES_MAX).await?;
-            // Cloudflare says from where; elsewhere all come from one place.
-            let address = request.headers().get("cf-connecting-ip")?.unwrap_or_default();
-            session::open(&body, &address, env, config).await
+            session::open(&body, &address(&request)?, env, config).await
         }
         (Method::Delete, ["api", "v1", "sessions"]) => asking.sign_out().await,
         (Method::Post, _) if path == copy::PATH => copy::answer(request, env).await,
@@ -126,12 +150,24 @@ async fn route(mut request: Request, env: &Env, job: &RefCell<Option<String>>) -
             response.headers().set("content-type", "application/json")?;
             Ok(response)
         }
-        (Method::Get, ["assets", name]) => pages::asset(&request, env, name).await,
+        (Method::Get, ["assets", name]) => pages::asset(&request, env, "", name).await,
+        (Method::Get, ["assets", build, name]) => pages::asset(&request, env, build, name).await,
         (Method::Get, [name]) if let Some(asked) = command::asked(name) => command::answer(&request, env, asked).await,
         (method, ["api", "v1", rest @ ..]) => api(request, method, rest, env, config, asking).await,
+        (Method::Get, ["sign-in"]) => pages::sign_in::begin(&request, env, config),
+        (Method::Get, ["sign-in", "return"]) => pages::sign_in::come_back(&request, env, config).await,
+        (Method::Post, ["sign-out"]) => pages::sign_in::sign_out(&request, env, config).await,
+        (method, ["p", project, "r", version, act]) if let Some(act) = Act::of_path(act) => {
+            pages::act::answer(request, &method, env, &asking, (project, version, act)).await
+        }
         (Method::Get, page) => pages::answer(&request, env, &asking, page).await,
         _ => Err(Problem::not_found("page")),
     }
+}
+
+/// From where somebody comes. Cloudflare says it; elsewhere all come from one place.
+pub(crate) fn address(request: &Request) -> std::result::Result<String, Problem> {
+    Ok(request.headers().get("cf-connecting-ip")?.unwrap_or_default())
 }
 
 /// Which methods a path has. No other site's pages are let in by it: it grants nothing across origins.
@@ -429,11 +465,11 @@ pub(crate) fn read(project: &Project, version: &str) -> std::result::Result<ToPr
 }
 
 /// What an address says after its `?`.
-fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Problem> {
+pub(crate) fn pairs(request: &Request) -> std::result::Result<Vec<(String, String)>, Problem> {
     Ok(request.url()?.query_pairs().into_owned().collect())
 }
 
-fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
+pub(crate) fn parse_version(text: &str) -> std::result::Result<Version, Problem> {
     text.parse().map_err(|error| Problem::new(422, "bad-version", format!("{error}.")))
 }
 

@@ -37,6 +37,7 @@ mod host;
 mod log;
 mod message;
 mod metrics;
+mod outside;
 mod package_promotion;
 mod pages;
 mod project_record;

@@ -61,6 +61,8 @@ pub(crate) enum ToProject {
     Release { project_id: u64, version: Version, since: Option<u64>, state: Option<ReleaseState>, wait_ms: u64 },
     /// All releases.
     Releases { project_id: u64 },
+    /// Those of which something is public.
+    Public { project_id: u64 },
     /// What the object of a package saw.
     Report(Box<Told>),
     /// How many bytes of a target have been sent.

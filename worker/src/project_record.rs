@@ -185,6 +185,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Withdrawal { .. }
         | ToProject::Release { .. }
         | ToProject::Releases { .. }
+        | ToProject::Public { .. }
         | ToProject::Report(_)
         | ToProject::Approvals { .. }
         | ToProject::Target { .. }
@@ -272,13 +273,10 @@ impl ProjectRecord {
                 self.release(project_id, &version)
             }
             ToProject::Releases { project_id } => self.releases(project_id),
+            ToProject::Public { project_id } => self.public(project_id),
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
-                self.sent.borrow_mut().told(version.clone(), key, distro, bytes, clock::now());
-                self.record()?.touch(&version)?;
-                self.announce_bytes(project_id, &version);
-                // Whoever copies hears with the answer whether to go on.
-                json(200, &self.record()?.stopped()?)
+                self.bytes_sent(project_id, &version, key, distro, bytes)
             }
             ToProject::Approvals { session, version, key } => {
                 json(200, &self.record()?.approvals_of(&version, &key, session.job_id)?)
@@ -330,6 +328,14 @@ impl ProjectRecord {
                 json(200, &())
             }
         }
+    }
+
+    fn bytes_sent(&self, project_id: u64, version: &Version, key: Key, distro: String, bytes: u64) -> Answer {
+        self.sent.borrow_mut().told(version.clone(), key, distro, bytes, clock::now());
+        self.record()?.touch(version)?;
+        self.announce_bytes(project_id, version);
+        // Whoever copies hears with the answer whether to go on.
+        json(200, &self.record()?.stopped()?)
     }
 
     async fn hints(&self, project_id: u64, delivery: &str, named: &[Named]) -> Answer {
@@ -736,6 +742,13 @@ impl ProjectRecord {
                 "Nothing is attested of it: it was not released by anybody's approval.",
             )),
         }
+    }
+
+    /// The releases of which something is public.
+    fn public(&self, project_id: u64) -> Answer {
+        let config = settings::config()?;
+        let project = settings::project(&config, project_id)?;
+        json(200, &self.record()?.public_releases(project.name.as_str())?)
     }
 
     fn releases(&self, project_id: u64) -> Answer {

@@ -1,19 +1,23 @@
-//! Sessions: a job shows its ID token, a person the access token that GitLab gave their program, and either gets a text
-//! that stands for it.
+//! Sessions: a job shows its ID token, a person the access token that GitLab gave their program or the code that it gave their
+//! browser, and each gets a text that stands for it.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use serde::Deserialize;
+use slipway_core::access::browser::SigningIn;
 use slipway_core::access::{Admission, Admitted, DeployerSession, Found, Keyring, PersonSession, Strangers, admit};
 use slipway_core::api::{self, Session};
 use slipway_core::config::Config;
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
-use slipway_gitlab::id_token::{AGE_S_MAX, UnverifiedIdToken};
-use slipway_gitlab::{Discover, GetKeys, GetTokenInfo, GetUser, Jwks, RsaKey};
+use slipway_gitlab::id_token::{AGE_S_MAX, Compact, UnverifiedIdToken};
+use slipway_gitlab::{
+    AuthorizeUrl, Discover, ExchangeCode, ExpectedPerson, GetKeys, GetTokenInfo, GetUser, GetUserInfo, Jwks,
+    RevokeToken, RsaKey, UnverifiedPersonToken, check_person,
+};
 use slipway_wire::{CallError, Token, call};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -77,9 +81,8 @@ async fn of_job(token: &str, env: &Env, config: &Config) -> Answer {
         refused(why)
     };
     let token = UnverifiedIdToken::parse(token).map_err(|error| stranger(error.to_string()))?;
-    let key = find_key(env, config, token.key_id(), now).await?;
-    let key = key.ok_or_else(|| stranger("GitLab has no such key".to_owned()))?;
-    let holds = signature_holds(&key, token.signing_input(), token.signature()).await?;
+    let holds = is_signed(env, config, token.compact(), now).await?;
+    let holds = holds.ok_or_else(|| stranger("GitLab has no such key".to_owned()))?;
     let claims = token.claims_after(holds).map_err(|error| stranger(error.to_string()))?;
     // From here on the caller is known, whatever becomes of it.
     let actor = format!("job:{} user:{}", claims.job_id, claims.user_login);
@@ -134,24 +137,23 @@ async fn of_person(token: &str, address: &str, env: &Env, config: &Config) -> An
         Problem::new(401, "access-token-refused", format!("No session was opened: {why}. Sign in again."))
     };
     if !STRANGERS.with_borrow(|strangers| strangers.may_come(address, now)) {
-        let why = "Too many sign-ins have failed here in the last minute. Try again in a minute.";
-        return Err(Problem::new(429, "too-many-sign-ins", why));
+        return Err(too_many());
     }
     if token.is_empty() || token.len() > ACCESS_TOKEN_BYTES_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(stranger("this is no access token"));
     }
     let token = Token::new(token);
     let (http, base) = (Fetch::new(ASK_LIMIT), &config.gitlab.url);
-    let unreachable = |error: CallError| match error.status().map(|status| status.as_u16()) {
+    let unknown = |error: CallError| match error.status().map(|status| status.as_u16()) {
         Some(401 | 403) => stranger("GitLab does not know the access token"),
-        _ => Problem::new(503, "gitlab-unreachable", format!("Cannot ask GitLab who signs in: {error}. Try again.")),
+        _ => unreachable(&error),
     };
-    let info = call(&http, &GetTokenInfo { base, token: &token }).await.map_err(unreachable)?;
+    let info = call(&http, &GetTokenInfo { base, token: &token }).await.map_err(unknown)?;
     // GitLab's tokens for other applications prove their people to those, not here.
     if info.application != *application {
         return Err(stranger("the access token was given to another application"));
     }
-    let user = call(&http, &GetUser { base, token: &token }).await.map_err(unreachable)?;
+    let user = call(&http, &GetUser { base, token: &token }).await.map_err(unknown)?;
     if user.id != info.user_id {
         return Err(stranger("GitLab names two people for the access token"));
     }
@@ -164,6 +166,112 @@ async fn of_person(token: &str, address: &str, env: &Env, config: &Config) -> An
             user: api::Person { id: user.id, username: user.username },
         },
     )
+}
+
+/// Where GitLab sends people back to. It is written down there letter for letter.
+fn redirect(config: &Config) -> String {
+    config.edge.url.join("/sign-in/return")
+}
+
+/// The address at GitLab that a person's browser is sent to.
+pub(crate) fn at_gitlab(began: &SigningIn, config: &Config) -> Result<String, Problem> {
+    let application = config.gitlab.application.as_deref().ok_or_else(no_sign_in)?;
+    let (redirect, challenge) = (redirect(config), began.challenge());
+    let sent = AuthorizeUrl {
+        base: &config.gitlab.url,
+        application,
+        redirect: &redirect,
+        state: began.state(),
+        nonce: began.nonce(),
+        challenge: &challenge,
+    };
+    Ok(sent.url())
+}
+
+/// Nobody has signed in, and somebody may see why.
+pub(crate) fn not_signed_in(address: &str, why: &str) -> Problem {
+    counters::count("sign_in");
+    STRANGERS.with_borrow_mut(|strangers| strangers.came(address, clock::now()));
+    Problem::new(401, "sign-in-refused", format!("You are not signed in: {}.", why.trim_end_matches('.')))
+}
+
+/// The session of a person who has come back from GitLab with a code.
+pub(crate) async fn of_code(
+    code: &str,
+    began: &SigningIn,
+    address: &str,
+    env: &Env,
+    config: &Config,
+) -> Result<PersonSession, Problem> {
+    let application = config.gitlab.application.as_deref().ok_or_else(no_sign_in)?;
+    if !STRANGERS.with_borrow(|strangers| strangers.may_come(address, clock::now())) {
+        return Err(too_many());
+    }
+    if code.is_empty() || code.len() > ACCESS_TOKEN_BYTES_MAX || !code.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(not_signed_in(address, "GitLab's answer has no code"));
+    }
+    let (http, base, redirect) = (Fetch::new(ASK_LIMIT), &config.gitlab.url, redirect(config));
+    let (code, verifier) = (Token::new(code), began.verifier());
+    let exchange = ExchangeCode { base, application, redirect: &redirect, code: &code, verifier: &verifier };
+    let exchanged = call(&http, &exchange).await.map_err(|error| match error {
+        CallError::Refused { status, said, .. } if matches!(status.as_u16(), 400 | 401) => {
+            not_signed_in(address, &format!("GitLab says: {said}"))
+        }
+        error => unreachable(&error),
+    })?;
+    let token = &exchanged.access_token;
+    let named = async {
+        let (user_id, username) = who(exchanged.id_token.expose(), began, address, env, config).await?;
+        let username = match username {
+            Some(username) => username,
+            None => call(&http, &GetUserInfo { base, token, user_id }).await.map_err(|error| unreachable(&error))?,
+        };
+        Ok(PersonSession { user_id, username, ends_at: PersonSession::end(clock::now()) })
+    };
+    let named = named.await;
+    // Whatever came of it: nobody here needs what would open their profile.
+    if let Err(error) = call(&http, &RevokeToken { base, application, token }).await {
+        crate::log::trouble!("the access token of a sign-in could not be given back, and ends by itself: {error}");
+    }
+    named
+}
+
+/// Whom an ID token names that GitLab made for this sign-in.
+async fn who(
+    token: &str,
+    began: &SigningIn,
+    address: &str,
+    env: &Env,
+    config: &Config,
+) -> Result<(u64, Option<String>), Problem> {
+    let refused = |why: String| not_signed_in(address, &why);
+    let token = UnverifiedPersonToken::parse(token).map_err(|error| refused(error.to_string()))?;
+    let holds = is_signed(env, config, token.compact(), clock::now()).await?;
+    let holds = holds.ok_or_else(|| refused("GitLab has no such key".to_owned()))?;
+    let claims = token.claims_after(holds).map_err(|error| refused(error.to_string()))?;
+    let expected = ExpectedPerson {
+        issuer: config.gitlab.url.as_str(),
+        application: config.gitlab.application.as_deref().unwrap_or_default(),
+        nonce: began.nonce(),
+    };
+    let now_s = u64::try_from(clock::now().unix_seconds()).unwrap_or(0);
+    check_person(&claims, &expected, now_s).map_err(|error| refused(error.to_string()))?;
+    Ok((claims.user_id, claims.username))
+}
+
+fn unreachable(error: &CallError) -> Problem {
+    Problem::new(503, "gitlab-unreachable", format!("Cannot ask GitLab who signs in: {error}. Try again."))
+}
+
+fn too_many() -> Problem {
+    let why = "Too many sign-ins have failed here in the last minute. Try again in a minute.";
+    Problem::new(429, "too-many-sign-ins", why)
+}
+
+/// Whether the signature of a token holds. `None`: GitLab has no such key.
+async fn is_signed(env: &Env, config: &Config, token: &Compact, now: Timestamp) -> Result<Option<bool>, Problem> {
+    let Some(key) = find_key(env, config, token.key_id(), now).await? else { return Ok(None) };
+    signature_holds(&key, token.signing_input(), token.signature()).await.map(Some)
 }
 
 async fn find_key(env: &Env, config: &Config, key_id: &str, now: Timestamp) -> Result<Option<RsaKey>, Problem> {

@@ -15,6 +15,7 @@ use worker::{Env, Error, Result};
 thread_local! {
     /// The file is part of the deployment, so one reading lasts as long as the isolate. No JavaScript handle is kept.
     static CONFIG: OnceCell<Rc<Config>> = const { OnceCell::new() };
+    static ASSETS: OnceCell<&'static str> = const { OnceCell::new() };
 }
 
 /// The checked file. The deployment's entry module puts its text on `globalThis.SLIPWAY_CONFIG`.
@@ -29,6 +30,17 @@ pub(crate) fn config() -> Result<Rc<Config>> {
             .ok_or_else(|| Error::RustError("the deployment has no slipway.toml".to_owned()))?;
         let config = Rc::new(Config::parse(&text).map_err(|error| Error::RustError(error.to_string()))?);
         Ok(Rc::clone(cell.get_or_init(|| config)))
+    })
+}
+
+/// Which build of the dashboard's files belongs to this deployment: a name that is part of their addresses. Empty where it
+/// has none. It is kept as long as the isolate, as the file that says it is.
+pub(crate) fn assets() -> &'static str {
+    ASSETS.with(|cell| {
+        *cell.get_or_init(|| {
+            let name = Reflect::get(&js_sys::global(), &"SLIPWAY_ASSETS".into()).ok().and_then(|name| name.as_string());
+            name.unwrap_or_default().leak()
+        })
     })
 }
 

@@ -10,10 +10,10 @@ use slipway_stack::{Places, compatibility_date};
 
 use crate::pack;
 use crate::report::Steps;
-use crate::tools::{self, cargo, run_logged, seconds, shown};
+use crate::tools::{self, cargo, program, run_logged, seconds, shown};
 
 const HELP: &str = "\
-cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [bench-index] [sim] [native]
+cargo xtask build [worker] [dashboard] [slipway] [bench-copy] [bench-index] [bench-page] [sim] [native]
 
 Builds the named parts, or all of them:
     worker       the edge, for `wrangler deploy` and workerd         → build/worker
@@ -21,9 +21,14 @@ Builds the named parts, or all of them:
     slipway      the command of the CI component, for Node           → build/slipway
     bench-copy   a Worker that only copies, for its tests and benchmarks   → build/bench-copy
     bench-index  the reader of public indexes for Node, for its benchmark  → build/bench-index
+    bench-page   a release's page for Node, for its benchmark               → build/bench-page
     sim          the simulation for Node, for the test that compares it      → build/sim
     native       depot and the GitLab stand-in, debug builds         → target/debug
 ";
+
+/// How many hexadecimal digits of a digest name a build of the dashboard's files: builds are told apart by it, and it is in
+/// every page a few times.
+const ASSETS_NAME_DIGITS: usize = 12;
 
 /// Something that is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,7 @@ pub(crate) enum Part {
     Slipway,
     BenchCopy,
     BenchIndex,
+    BenchPage,
     Sim,
     Native,
 }
@@ -49,6 +55,7 @@ impl Part {
             Self::Slipway => Some("slipway"),
             Self::BenchCopy => Some("slipway-bench-copy"),
             Self::BenchIndex => Some("slipway-bench-index"),
+            Self::BenchPage => Some("slipway-bench-page"),
             Self::Sim => Some("slipway-sim-wasm"),
             Self::Native => None,
         }
@@ -69,10 +76,11 @@ pub(crate) fn command(mut arguments: lexopt::Parser) -> anyhow::Result<ExitCode>
                 "slipway" => Part::Slipway,
                 "bench-copy" => Part::BenchCopy,
                 "bench-index" => Part::BenchIndex,
+                "bench-page" => Part::BenchPage,
                 "sim" => Part::Sim,
                 "native" => Part::Native,
                 other => bail!(
-                    "`{other}` is no part: there are worker, dashboard, slipway, bench-copy, bench-index, sim and native"
+                    "`{other}` is no part: there are worker, dashboard, slipway, bench-copy, bench-index, bench-page, sim and native"
                 ),
             }),
             other => return Err(other.unexpected().into()),
@@ -93,14 +101,14 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     // time, and what is deployed is to be what was tested.
     let wasm = parts.iter().any(|part| part.package().is_some());
     let mut packages: Vec<&str> = Part::ALL.iter().filter(|_| wasm).filter_map(|part| part.package()).collect();
-    for more in [Part::BenchCopy, Part::BenchIndex, Part::Sim] {
+    for more in [Part::BenchCopy, Part::BenchIndex, Part::BenchPage, Part::Sim] {
         if parts.contains(&more) {
             packages.extend(more.package());
         }
     }
     let native = parts.contains(&Part::Native);
     if native && !places.tools().exists() {
-        steps.say("a first build loads about 95 MB (crates, and workerd from npm), all of it used inside this clone but cargo's own cache");
+        steps.say("a first build loads about 120 MB (crates, and workerd and binaryen from npm), all of it used inside this clone but cargo's own cache");
         steps.say("and compiles all of Slipway: about three minutes on two cores, with a word every 15 s");
     }
     let began = Instant::now();
@@ -109,7 +117,12 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
 
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let tools = scope.spawn(|| if native { tools::workerd(steps, places) } else { Ok(()) });
+        let tools = scope.spawn(|| {
+            if native {
+                tools::workerd(steps, places)?;
+            }
+            if parts.contains(&Part::Dashboard) { tools::binaryen(steps, places) } else { Ok(()) }
+        });
         let wasm = scope.spawn(|| {
             if packages.is_empty() {
                 return Ok(());
@@ -147,6 +160,10 @@ pub(crate) fn build(steps: &Steps, places: &Places, parts: &[Part]) -> anyhow::R
     for part in parts.iter().filter(|part| **part != Part::Slipway) {
         bind(places, *part)?;
     }
+    name_assets(places)?;
+    if parts.contains(&Part::Dashboard) {
+        steps.say(&sizes(places)?);
+    }
     steps.say(&format!("built ({})", seconds(began.elapsed())));
     Ok(())
 }
@@ -183,6 +200,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
         Part::Dashboard => ("web", "slipway_dashboard", "dashboard", "assets", "dashboard"),
         Part::BenchCopy => ("workerd", "slipway_bench_copy", "bench-copy", "", "index"),
         Part::BenchIndex => ("nodejs", "slipway_bench_index", "bench-index", "", "index"),
+        Part::BenchPage => ("nodejs", "slipway_bench_page", "bench-page", "", "index"),
         Part::Sim => ("nodejs", "slipway_sim_wasm", "sim", "", "index"),
         Part::Native => return Ok(()),
     };
@@ -196,11 +214,14 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
     command.arg(host).arg(&wasm).arg(&modules).arg(name);
     let log = places.target.join(format!("xtask/bind-{folder_name}.log"));
     run_logged(&mut command, &format!("make the modules of {}", shown(&folder, places)), &log)?;
+    if part == Part::Dashboard {
+        squeeze(places, &modules.join(format!("{name}_bg.wasm")))?;
+    }
 
     let root = &places.root;
     match part {
         Part::Worker => {
-            for file in ["worker/shim.mjs", "worker/config.mjs", "slipway.toml"] {
+            for file in ["worker/shim.mjs", "worker/config.mjs", "worker/assets.mjs", "slipway.toml"] {
                 copy(&root.join(file), &draft)?;
             }
         }
@@ -219,6 +240,7 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
             std::fs::write(draft.join("workerd.capnp"), text)?;
         }
         Part::BenchIndex => copy(&root.join("xtask/bench/index/read.mjs"), &draft)?,
+        Part::BenchPage => copy(&root.join("xtask/bench/page/time.mjs"), &draft)?,
         Part::Sim => copy(&root.join("tests/sim/wasm/run.mjs"), &draft)?,
         Part::Dashboard => {
             copy_all(&root.join("crates/dashboard/assets"), &modules)?;
@@ -229,6 +251,38 @@ fn bind(places: &Places, part: Part) -> anyhow::Result<()> {
     }
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::rename(&draft, &folder).with_context(|| format!("cannot write `{}`", folder.display()))
+}
+
+/// Makes a browser's wasm smaller. Same optimiser, same options, so that the same wasm comes out on every machine; `dist`
+/// holds it to that.
+fn squeeze(places: &Places, wasm: &Path) -> anyhow::Result<()> {
+    let small = wasm.with_extension("small");
+    let mut command = program("node");
+    command.arg(places.web_tools().join("node_modules/binaryen/bin/wasm-opt")).arg(wasm).arg("-o").arg(&small);
+    command.args(["-Oz", "--strip-producers", "--strip-target-features"]);
+    // What Rust's compiler uses, and every browser of the last years has. The optimiser must not add to it.
+    for feature in
+        ["bulk-memory", "multivalue", "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext"]
+    {
+        command.arg(format!("--enable-{feature}"));
+    }
+    run_logged(&mut command, "make the wasm of the pages smaller", &places.target.join("xtask/wasm-opt.log"))?;
+    std::fs::rename(&small, wasm).with_context(|| format!("cannot write `{}`", wasm.display()))
+}
+
+/// What a browser loads of the dashboard, compressed. A test holds the first two to their budgets.
+fn sizes(places: &Places) -> anyhow::Result<String> {
+    let assets = places.build().join("dashboard/assets");
+    let files = ["dashboard_bg.wasm", "dashboard.js", "boot.js", "style.css"].map(|name| assets.join(name));
+    // Counted as the test counts: compressors differ in a few bytes.
+    let count = "process.argv.slice(1).map((file) => zlib.gzipSync(fs.readFileSync(file), { level: 9 }).length).join()";
+    let counted = program("node").args(["-p", count]).args(files).output().context("cannot start `node`")?;
+    let counted = String::from_utf8_lossy(&counted.stdout);
+    let bytes: Vec<&str> = counted.trim().split(',').collect();
+    let [wasm, glue, boot, styles] = bytes.as_slice() else { bail!("`node` has not measured the dashboard") };
+    Ok(format!(
+        "compressed: {wasm} B of wasm (at most 65536), {glue} B of glue (at most 6144), {boot} B of boot.js, {styles} B of styles"
+    ))
 }
 
 /// Puts the `slipway` command where the Worker finds it, to answer `GET /slipway.tgz` with: the edge and the command that
@@ -267,6 +321,28 @@ fn copy(file: &Path, folder: &Path) -> anyhow::Result<()> {
     let name = file.file_name().context("a file has a name")?;
     std::fs::copy(file, folder.join(name)).with_context(|| format!("cannot copy `{}`", file.display()))?;
     Ok(())
+}
+
+/// Tells the Worker which build of the dashboard's files lies beside it. One name for all of them, so that they find each
+/// other by their own names, and a browser has never two of different builds.
+fn name_assets(places: &Places) -> anyhow::Result<()> {
+    let (worker, assets) = (places.build().join("worker"), places.build().join("dashboard/assets"));
+    if !worker.exists() || !assets.exists() {
+        return Ok(());
+    }
+    let name = || {
+        let entries = std::fs::read_dir(&assets)?.map(|entry| entry.map(|entry| entry.path()));
+        let mut paths = entries.collect::<Result<Vec<_>, _>>()?;
+        paths.sort();
+        let sums = paths.iter().map(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Ok(format!("{}  {name}\n", pack::sha256(&std::fs::read(path)?)))
+        });
+        let sums = sums.collect::<std::io::Result<String>>()?;
+        let name: String = pack::sha256(sums.as_bytes()).chars().take(ASSETS_NAME_DIGITS).collect();
+        std::fs::write(worker.join("assets.mjs"), format!("globalThis.SLIPWAY_ASSETS = \"{name}\";\n"))
+    };
+    name().with_context(|| format!("cannot name the files in `{}`", shown(&assets, places)))
 }
 
 /// Writes the one style sheet that pages load: its parts one after the other, in the order of their names.

@@ -13,6 +13,7 @@ mod fuzz;
 mod interrupt;
 mod pack;
 mod report;
+mod screenshots;
 mod test;
 mod tools;
 
@@ -31,6 +32,7 @@ Slipway's developer commands.
     cargo xtask check                 layout and lints
     cargo xtask ci                    what CI runs: check, test, and two proofs
     cargo xtask bench [NAME …]        measures what Slipway promises of its speed and memory
+    cargo xtask screenshots           takes pictures of every page, and compares them with those that are kept
     cargo xtask build [PART …]        builds worker, dashboard, slipway and the native services, or only some
     cargo xtask dist                  packs what is handed out: the command, the Worker, depot, and their SHA-256
 
@@ -71,6 +73,7 @@ fn run() -> anyhow::Result<ExitCode> {
         "fuzz" => fuzz::command(arguments),
         "dist" => dist::command(arguments),
         "restart" => dev::restart(arguments),
+        "screenshots" => screenshots::command(arguments),
         "test" => test::command(arguments),
         other => bail!("there is no command `{other}`: `cargo xtask --help` lists them"),
     }

@@ -313,6 +313,7 @@ fn node(steps: &Steps, places: &Places) -> anyhow::Result<Suite> {
         if let Some(count) = line.strip_prefix("# pass ") {
             suite.passed += count.trim().parse::<usize>().unwrap_or(0);
         }
+        suite.figures.extend(line.trim_start().strip_prefix("# budget: ").map(str::to_owned));
         let line = line.trim_start();
         if let Some((_, failed)) = line.strip_prefix("not ok ").and_then(|rest| rest.split_once(" - ")) {
             suite.failed.push(failed.to_owned());

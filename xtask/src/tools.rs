@@ -158,6 +158,12 @@ pub(crate) fn workerd(steps: &Steps, places: &Places) -> anyhow::Result<()> {
     npm_install(steps, places, "xtask/tools", &places.tools(), "workerd", "47 MB to load, 155 MB on disk", &[])
 }
 
+/// The optimiser of wasm, from npm, into `target/web-tools`.
+pub(crate) fn binaryen(steps: &Steps, places: &Places) -> anyhow::Result<()> {
+    let size = "23 MB to load, 104 MB on disk";
+    npm_install(steps, places, "xtask/tools/web", &places.web_tools(), "binaryen", size, &[])
+}
+
 /// Installs exactly what a committed `package-lock.json` says, unless it is there already. No package's own scripts
 /// run. Where there is no such file, `package.json` names versions, each of which names those of its own needs. `more` are
 /// options for npm.

@@ -1,7 +1,5 @@
 //! What a screen reader hears of live changes: one sentence for many, never one for each.
 
-use std::collections::BTreeMap;
-
 use slipway_core::release::TargetState;
 use slipway_view::state::{Tone, tone};
 
@@ -11,8 +9,8 @@ pub(crate) const EVERY_MS: u64 = 5_000;
 /// Changes that have not been said yet.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// The targets that went into a state.
-    moved: BTreeMap<TargetState, Vec<String>>,
+    /// The targets that went into a state, each with the last one.
+    moved: Vec<(TargetState, String)>,
     /// How many rows are new.
     added: usize,
 }
@@ -20,10 +18,8 @@ pub(crate) struct Changes {
 impl Changes {
     /// A target went into a state. Only the last state counts.
     pub(crate) fn moved(&mut self, target: &str, state: TargetState) {
-        for names in self.moved.values_mut() {
-            names.retain(|name| name != target);
-        }
-        self.moved.entry(state).or_default().push(target.to_owned());
+        self.moved.retain(|(_, name)| name != target);
+        self.moved.push((state, target.to_owned()));
     }
 
     /// Targets are new in the list.
@@ -33,18 +29,20 @@ impl Changes {
 
     /// Whether there is nothing to say.
     pub(crate) fn is_empty(&self) -> bool {
-        self.added == 0 && self.moved.values().all(Vec::is_empty)
+        self.added == 0 && self.moved.is_empty()
     }
 
     /// All of it in words: what is broken first and by name, the rest as numbers.
     pub(crate) fn take(&mut self) -> String {
         let mut said = Vec::new();
         let moved = std::mem::take(&mut self.moved);
-        let (broken, rest): (Vec<_>, Vec<_>) =
-            moved.iter().filter(|(_, names)| !names.is_empty()).partition(|(state, _)| tone(**state) == Tone::Broken);
-        for (state, names) in broken.into_iter().chain(rest) {
+        let is_broken = |state: &TargetState| tone(*state) == Tone::Broken;
+        let rest = TargetState::ALL.into_iter().filter(|state| !is_broken(state));
+        for state in TargetState::ALL.into_iter().filter(is_broken).chain(rest) {
             let words = state.words();
-            match (names.as_slice(), tone(*state) == Tone::Broken) {
+            let names = moved.iter().filter(|(of, _)| *of == state).map(|(_, name)| name.as_str());
+            match (names.collect::<Vec<_>>().as_slice(), is_broken(&state)) {
+                ([], _) => {}
                 ([one], _) => said.push(format!("{words}: {one}.")),
                 (many, true) if many.len() <= 3 => said.push(format!("{words}: {}.", many.join(", "))),
                 (many, _) => said.push(format!("{words}: {} targets.", many.len())),

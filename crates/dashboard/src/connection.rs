@@ -60,6 +60,8 @@ pub(crate) enum Answer {
     Read,
     /// The reader may not read it.
     Refused,
+    /// There is nothing to read, as far as the reader may know.
+    Gone,
     /// Nothing, or an error.
     Failed,
 }
@@ -209,7 +211,9 @@ impl Connection {
             _ if self.is_paused => Freshness::Paused,
             Socket::Open { .. } => Freshness::Live,
             _ if self.is_offline => Freshness::Offline,
-            _ if self.failures >= FAILURES_BEFORE_POLLING && self.has_polled => Freshness::Polling,
+            _ if self.failures >= FAILURES_BEFORE_POLLING && self.has_polled => {
+                Freshness::Polling(POLL_EVERY_MS / 1_000)
+            }
             _ if self.failures >= FAILURES_BEFORE_POLLING => Freshness::Offline,
             _ => Freshness::Reconnecting,
         })
@@ -293,6 +297,7 @@ impl Connection {
         self.has_polled = answer == Answer::Read;
         match answer {
             Answer::Refused => return self.stop(Freshness::Refused),
+            Answer::Gone => return self.stop(Freshness::Gone),
             Answer::Read if self.stopped.is_none() => self.hear(now),
             Answer::Read | Answer::Failed => {}
         }
@@ -416,7 +421,7 @@ mod tests {
         assert_eq!(connection.on(Event::Due, retry, 0), [Action::Open]);
         assert_eq!(connection.on(Event::Closed(1006), retry + 10, 1023), [Action::Poll]);
         connection.on(Event::Polled(Answer::Read), retry + 20, 0);
-        assert_eq!(connection.freshness(), Some(Freshness::Polling));
+        assert_eq!(connection.freshness(), Some(Freshness::Polling(15)));
         let mut polls = 0;
         while let Some(now) = connection.due().filter(|due| *due < retry + 61_000) {
             let actions = connection.on(Event::Due, now, 1023);
@@ -449,12 +454,14 @@ mod tests {
 
     #[test]
     fn a_refusal_ends_all_asking() {
-        for (event, actions) in
-            [(Event::Closed(4401), vec![Action::Close]), (Event::Polled(Answer::Refused), vec![Action::Close])]
-        {
+        for (event, said) in [
+            (Event::Closed(4401), Freshness::Refused),
+            (Event::Polled(Answer::Refused), Freshness::Refused),
+            (Event::Polled(Answer::Gone), Freshness::Gone),
+        ] {
             let mut connection = open();
-            assert_eq!(connection.on(event, START + 1_000, 0), actions);
-            assert_eq!(connection.freshness(), Some(Freshness::Refused));
+            assert_eq!(connection.on(event, START + 1_000, 0), [Action::Close]);
+            assert_eq!(connection.freshness(), Some(said));
             assert_eq!(connection.due(), None);
             for event in [Event::Shown, Event::Online, Event::Due, Event::Closed(1006)] {
                 assert_eq!(connection.on(event, START + 100_000, 0), []);

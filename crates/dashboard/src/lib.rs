@@ -1,8 +1,10 @@
-//! The browser host: keeps the page of a release live.
+//! The browser host: keeps pages as the edge would send them now.
 //!
-//! The edge's HTML *is* the page; nothing is hydrated and no copy of the release is kept. A live message is rendered by
-//! the functions that the edge used, and each part whose mark differs replaces its element. `connection` decides when
-//! to connect, ask and give up, without touching the browser; `app` does what it says.
+//! The edge's HTML *is* the page; nothing is hydrated. A release's page is kept live: what a message changes is rendered by
+//! the functions that the edge used, and each part whose mark differs replaces its element. Every
+//! other page is loaded again now and then, and its parts are replaced by the same rule, so that no view but the release's
+//! is linked into this program. `connection`, `known`, `refresh` and `keys` decide, without touching the browser; `app`, `live`,
+//! `panel` and `hand` do what they say.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 // Read by the browser alone; natively, only their tests run.
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "the modules' caller is the browser"))]
@@ -11,9 +13,22 @@ mod announce;
 mod app;
 mod connection;
 mod document;
+mod hand;
+mod host;
+mod keys;
+mod known;
+mod live;
+mod panel;
 mod read;
+mod refresh;
 
-/// Takes over the page, when it is a release's.
+/// The releases that people look at without a server.
+#[cfg(test)]
+#[path = "../../slipway-view/examples/page/data.rs"]
+#[allow(dead_code, reason = "some are for people alone")]
+mod examples;
+
+/// Takes over the page.
 #[wasm_bindgen::prelude::wasm_bindgen(start)]
 pub fn start() {
     app::begin();

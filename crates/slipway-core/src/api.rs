@@ -3,11 +3,13 @@
 //! Times are RFC 3339 in UTC with milliseconds; digests are `sha256:` and 64 hex digits; sizes are bytes.
 
 mod pages;
+mod public;
 
 pub use pages::{
     Activity, ActivityRow, Against, AgainstRow, Depends, DeploymentRow, Deployments, FileFact, Glance, GlanceRelease,
     GlanceTarget, Source, Standing, StandingProject,
 };
+pub use public::{PublicFile, PublicPackage, PublicProject, PublicRelease, PublicState, PublicSummary, PublicTarget};
 
 use std::borrow::Cow;
 

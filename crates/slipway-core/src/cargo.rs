@@ -87,7 +87,9 @@ impl ImageName {
 
 /// Host, and port where it has one, as references begin. Docker Hub has another name there than its API.
 pub fn registry_name(address: &str) -> String {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    // Searched for as bytes: a browser loads this too, and a search of text brings two kilobytes with it.
+    let scheme = address.as_bytes().windows(3).position(|bytes| bytes == b"://");
+    let rest = scheme.and_then(|at| address.get(at + 3..)).unwrap_or(address);
     let host = rest.split('/').next().unwrap_or_default().to_ascii_lowercase();
     if host == "registry-1.docker.io" { "docker.io".to_owned() } else { host }
 }

@@ -292,6 +292,23 @@ mod tests {
     }
 
     #[test]
+    fn the_document_names_every_field_of_what_is_public_and_no_other() {
+        let target = json!({ "distro": "ubuntu/jammy", "tag": "1", "public": location(), "state": "released", "since": "",
+                             "attestation": "https://s.example.com" });
+        check::<api::PublicTarget>("PublicTarget", target.clone());
+        let file = json!({ "filename": "tug_1_amd64.deb", "digest": format!("sha256:{}", "0".repeat(64)), "size": 1 });
+        check::<api::PublicFile>("PublicFile", file.clone());
+        let package = json!({ "key": "k", "kind": "deb", "architecture": "amd64", "file": file, "targets": [target] });
+        check::<api::PublicPackage>("PublicPackage", package.clone());
+        let project = json!({ "name": "tug" });
+        check::<api::PublicProject>("PublicProject", project.clone());
+        let release = json!({ "project": project, "version": "1", "verdict": "", "at": "", "packages": [package] });
+        check::<api::PublicRelease>("PublicRelease", release);
+        let summary = json!({ "version": "1", "verdict": "", "packages": 1, "at": "" });
+        check::<api::PublicSummary>("PublicSummary", summary);
+    }
+
+    #[test]
     fn the_document_has_every_state_of_a_target() {
         let states: Vec<&str> = TargetState::ALL.into_iter().map(TargetState::code).collect();
         assert_eq!(document()["components"]["schemas"]["TargetState"]["enum"], json!(states));

@@ -69,7 +69,7 @@ text_type!(
     |text| (1..=100).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+~-".contains(&b))
         && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && !text.contains("..")
+        && !text.as_bytes().windows(2).any(|pair| pair == b"..")
 );
 
 /// How near to everybody a version is. At a destination the final ones go first.

@@ -88,6 +88,21 @@ pub fn verdict(project: &str, version: &Version, packages: &[TargetState]) -> St
     if rest.is_empty() { out } else { format!("{out} {}.", rest.join(", ")) }
 }
 
+/// What is public of a release, in one sentence: how many of its packages are, and how many were.
+pub fn public(project: &str, version: &Version, out: usize, taken_back: usize) -> String {
+    let packages = |count: usize, one: &str, several: &str| match count {
+        1 => format!("1 package {one}"),
+        count => format!("{count} packages {several}"),
+    };
+    match (out, taken_back) {
+        (out, 0) => format!("{project} {version}: {}.", packages(out, "is public", "are public")),
+        (0, gone) => format!("{project} {version}: {}.", packages(gone, "was taken back", "were taken back")),
+        (out, gone) => {
+            format!("{project} {version}: {}, {gone} taken back.", packages(out, "is public", "are public"))
+        }
+    }
+}
+
 /// State and verdict of a release's packages, as the API shows them.
 pub fn judge(
     project: &str,
@@ -155,6 +170,21 @@ mod tests {
             (vec![S::Released, S::Skipped], "tug 17.3.1 is out: its package is released. 1 not shipped."),
         ] {
             assert_eq!(verdict("tug", &version, &packages), sentence);
+        }
+    }
+
+    #[test]
+    fn the_public_verdict_counts_what_is_public_and_what_was() {
+        let version = "1.2.0".parse().expect("a version");
+        for (out, gone, sentence) in [
+            (12, 0, "tug 1.2.0: 12 packages are public."),
+            (1, 0, "tug 1.2.0: 1 package is public."),
+            (11, 1, "tug 1.2.0: 11 packages are public, 1 taken back."),
+            (1, 2, "tug 1.2.0: 1 package is public, 2 taken back."),
+            (0, 1, "tug 1.2.0: 1 package was taken back."),
+            (0, 3, "tug 1.2.0: 3 packages were taken back."),
+        ] {
+            assert_eq!(public("tug", &version, out, gone), sentence);
         }
     }
 

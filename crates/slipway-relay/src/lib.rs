@@ -56,7 +56,7 @@ impl Limits {
 }
 
 /// Runs one transfer to its end, which it calls `progress` on the way to with the bytes that the destination has taken:
-/// about once a second, and when all are there. It ends at once when `cancel` is aborted.
+/// about once a second, and when all are there; no number is told twice. It ends at once when `cancel` is aborted.
 ///
 /// Of the destination's headers those are kept that say how to go on.
 pub async fn relay(

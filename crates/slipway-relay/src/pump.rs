@@ -89,6 +89,14 @@ impl<'a> Pump<'a> {
     ) -> Result<Pumped, Failure> {
         let Transfer { prefix, suffix, size: declared, skip, .. } = self.transfer;
         let mut looked = self.began;
+        let mut told = 0;
+        // A look may come just before the end, and see no more than all.
+        let mut tell = |bytes| {
+            if bytes > told {
+                told = bytes;
+                progress(bytes);
+            }
+        };
         let mut bytes = CHUNK_BYTES_MIN;
         if !prefix.is_empty()
             && let Some(answer) = self.write(&Uint8Array::from(prefix.as_slice()), upload).await?
@@ -149,7 +157,7 @@ impl<'a> Pump<'a> {
             bytes = chunk_bytes(bytes, at.since(turn));
             if at.since(looked) >= LOOK {
                 looked = at;
-                progress(total);
+                tell(total);
                 self.look(at).map_err(Failure::TooSlow)?;
             }
         }
@@ -173,7 +181,7 @@ impl<'a> Pump<'a> {
         if let Some(answer) = self.sent(self.outlet.end(end.as_ref()), upload).await? {
             return Ok(Pumped::Early(answer));
         }
-        progress(size);
+        tell(size);
         Ok(Pumped::Sent)
     }
 

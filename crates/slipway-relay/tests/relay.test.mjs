@@ -317,6 +317,23 @@ test("the same source is copied to its end when nothing limits its time, and its
   assert.equal(progress.at(-1), PACKAGE.length);
 });
 
+test("a look just before the end tells of all bytes, and the end does not tell of them again", async () => {
+  // As below: two chunks, and more than a second between them.
+  const size = 2 * 16 * 1024;
+  const late = (socket) => {
+    socket.write(`${size.toString(16)}\r\n`);
+    socket.write(PACKAGE.subarray(0, size / 2));
+    setTimeout(() => {
+      socket.write(PACKAGE.subarray(size / 2, size));
+      setTimeout(() => socket.end("\r\n0\r\n\r\n"), 100);
+    }, 1500);
+  };
+  const order = { size, digest: sha256(PACKAGE.subarray(0, size)) };
+  const { ended } = await copy(await source("transfer-encoding: chunked", late), await sink(), order);
+  assert.equal(ended.end, "answered", JSON.stringify(ended));
+  assert.deepEqual(ended.progress, [size]);
+});
+
 test("a copy that hangs when its time is over is given up then, whatever silence it may keep", async () => {
   const silent = (socket) => socket.write(PACKAGE.subarray(0, 3_000_000));
   const { ended, seconds, uploads } = await copy(await source(undefined, silent), await sink(), { until_ms: 1500 });

@@ -1,18 +1,27 @@
-//! Which rows are shown, kept in the page's address, so that a link shows another person the same view and the form
-//! works without scripts.
+//! Which targets are shown and how, kept in the page's address, so that a link shows another person the same view and the
+//! form works without scripts.
 
-use slipway_core::api::{Package, Target};
+use slipway_core::api::{Package, Release, Target};
 use slipway_core::release::TargetState;
 
-use crate::text::{decoded, segment, visible};
+use crate::matrix::{Place, View, place};
+use crate::text::{decoded, position, segment, visible};
 
 /// What is shown of a release's targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// How they are laid out, where the reader has said so.
+    pub view: Option<View>,
     /// Only these states; all when empty. In the order of [`TargetState::ALL`], each once.
     pub states: Vec<TargetState>,
+    /// Only these lines, such as `ee`; all when empty.
+    pub lines: Vec<String>,
+    /// Only these architectures; all when empty.
+    pub archs: Vec<String>,
     /// Words that all must occur in the key, the distro or tag, the file's or image's name, or the state.
     pub words: String,
+    /// The target that is opened beside the others, as `KEY/TARGET`. It hides nothing.
+    pub selected: Option<String>,
 }
 
 impl Filter {
@@ -20,14 +29,18 @@ impl Filter {
     pub fn from_query(query: &str) -> Self {
         let mut filter = Self::default();
         for (name, value) in query.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('=')) {
+            let value = decoded(value);
             match name {
+                "v" => filter.view = [View::Matrix, View::List].into_iter().find(|view| view.code() == value),
                 "state" => {
-                    let value = decoded(value);
                     let named: Vec<&str> = value.split(',').collect();
                     filter.states =
                         TargetState::ALL.into_iter().filter(|state| named.contains(&state.code())).collect();
                 }
-                "q" => decoded(value).trim().clone_into(&mut filter.words),
+                "line" => filter.lines = listed(&value),
+                "arch" => filter.archs = listed(&value),
+                "q" => value.trim_ascii().clone_into(&mut filter.words),
+                "sel" => filter.selected = Some(value).filter(|value| !value.is_empty()),
                 _ => {}
             }
         }
@@ -37,38 +50,98 @@ impl Filter {
     /// The query of this filter, with its `?`; empty when everything is shown. The same view has the same text.
     pub fn query(&self) -> String {
         let states: Vec<&str> = self.states.iter().map(|state| state.code()).collect();
-        match (states.is_empty(), self.words.is_empty()) {
-            (true, true) => String::new(),
-            (false, true) => format!("?state={}", states.join(",")),
-            (true, false) => format!("?q={}", segment(&self.words)),
-            (false, false) => format!("?state={}&q={}", states.join(","), segment(&self.words)),
+        let list = |list: &[String]| list.iter().map(|one| segment(one)).collect::<Vec<_>>().join(",");
+        let mut query = String::new();
+        for (name, value) in [
+            ("v", self.view.map_or("", View::code).to_owned()),
+            ("state", states.join(",")),
+            ("line", list(&self.lines)),
+            ("arch", list(&self.archs)),
+            ("q", segment(&self.words)),
+            ("sel", segment(self.selected.as_deref().unwrap_or_default())),
+        ] {
+            if !value.is_empty() {
+                query.push(if query.is_empty() { '?' } else { '&' });
+                query.push_str(name);
+                query.push('=');
+                query.push_str(&value);
+            }
         }
+        query
     }
 
-    /// This filter with one state put in, or taken out when it is in.
+    /// What a link with this name in `data-filter` leads to: the name of a state, `line:ee` or `arch:arm64` is put in, or
+    /// taken out when it is in. The empty name leads to everything.
     #[must_use]
-    pub fn toggled(&self, state: TargetState) -> Self {
-        let is_on = |one: TargetState| self.states.contains(&one) != (one == state);
-        Self { states: TargetState::ALL.into_iter().filter(|one| is_on(*one)).collect(), words: self.words.clone() }
+    pub fn pressed(&self, name: &str) -> Self {
+        let mut filter = self.clone();
+        if let Some(line) = name.strip_prefix("line:") {
+            toggle(&mut filter.lines, line);
+        } else if let Some(arch) = name.strip_prefix("arch:") {
+            toggle(&mut filter.archs, arch);
+        } else if name.is_empty() {
+            filter = Self { view: self.view, selected: self.selected.clone(), ..Self::default() };
+        } else {
+            filter.states.clear();
+            let is_on = |state: &TargetState| self.states.contains(state) != (state.code() == name);
+            filter.states.extend(TargetState::ALL.into_iter().filter(is_on));
+        }
+        filter
+    }
+
+    /// Whether a link with this name in `data-filter` is pressed.
+    pub fn has(&self, name: &str) -> bool {
+        match name.split_once(':') {
+            Some(("line", line)) => self.lines.iter().any(|one| one == line),
+            Some((_, arch)) => self.archs.iter().any(|one| one == arch),
+            None => self.states.iter().any(|state| state.code() == name),
+        }
     }
 
     /// Whether everything is shown.
     pub fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.words.is_empty()
+        self.states.is_empty() && self.lines.is_empty() && self.archs.is_empty() && self.words.is_empty()
     }
 
-    /// Whether a row with this state and this [`haystack`] is shown.
+    /// Whether a target with this state and this [`haystack`] is shown.
     pub fn shows(&self, state: TargetState, haystack: &str) -> bool {
+        let among = |list: &[String], name: &str| {
+            let is_it =
+                |word: &str, one: &str| word.strip_prefix(name).is_some_and(|word| word.eq_ignore_ascii_case(one));
+            list.is_empty() || list.iter().any(|one| haystack.split(' ').any(|word| is_it(word, one)))
+        };
         (self.states.is_empty() || self.states.contains(&state))
-            && self.words.to_ascii_lowercase().split_whitespace().all(|word| haystack.contains(word))
+            && among(&self.lines, "line:")
+            && among(&self.archs, "arch:")
+            && self.words.to_ascii_lowercase().split_ascii_whitespace().all(|word| position(haystack, word).is_some())
     }
 }
 
-/// The text that a filter's words are looked for in. The row carries it (`data-find`), so that the browser needs no copy
-/// of the release.
-pub fn haystack(package: &Package, target: &Target) -> String {
+/// A list in a query, in an order of its own, each once.
+fn listed(value: &str) -> Vec<String> {
+    let mut list = Vec::new();
+    for one in value.split(',').filter(|one| !one.is_empty()) {
+        if !list.iter().any(|other| other == one) {
+            toggle(&mut list, one);
+        }
+    }
+    list
+}
+
+fn toggle(list: &mut Vec<String>, one: &str) {
+    match list.binary_search_by(|other| other.as_str().cmp(one)) {
+        Ok(at) => drop(list.remove(at)),
+        Err(at) => list.insert(at, one.to_owned()),
+    }
+}
+
+/// The text that a filter's words are looked for in. Each target's element carries it (`data-find`), so that the browser
+/// needs no copy of the release.
+pub fn haystack(release: &Release, package: &Package, target: &Target) -> String {
     let file = package.file.as_ref().map_or("", |file| file.name());
-    visible(&format!("{} {} {} {file}", package.key, target.name(), target.state)).to_ascii_lowercase()
+    let Place { line, arch, .. } = place(release, package, target);
+    visible(&format!("{} {} {} {file} line:{line} arch:{arch}", package.key, target.name(), target.state))
+        .to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -83,20 +156,46 @@ mod tests {
         assert_eq!(filter.query(), "?state=failed,missing&q=el%2F9%20arm64");
         assert_eq!(Filter::from_query(&filter.query()), filter);
         assert_eq!(Filter::from_query("").query(), "");
+        let whole = "?v=list&state=failed&line=ce,ee-fips&arch=arm64&q=tug&sel=tug-el-9%2Fel%2F9";
+        let shuffled = "sel=tug-el-9/el/9&q=tug&arch=arm64,arm64&line=ee-fips,ce&state=failed&v=list";
+        assert_eq!(Filter::from_query(shuffled).query(), whole);
+        assert_eq!(Filter::from_query("v=cube&line=&arch=,&sel=").query(), "");
     }
 
     #[test]
-    fn a_state_pressed_twice_is_off_again() {
-        let filter = Filter::default().toggled(TargetState::Failed).toggled(TargetState::Staged);
-        assert_eq!(filter.query(), "?state=staged,failed");
-        assert_eq!(filter.toggled(TargetState::Failed).query(), "?state=staged");
+    fn a_filter_pressed_twice_is_off_again() {
+        let filter =
+            Filter::from_query("v=list").pressed("failed").pressed("staged").pressed("arch:arm64").pressed("line:ee");
+        assert_eq!(filter.query(), "?v=list&state=staged,failed&line=ee&arch=arm64");
+        for name in ["failed", "staged", "arch:arm64", "line:ee"] {
+            assert!(filter.has(name) && !filter.pressed(name).has(name), "{name}");
+        }
+        assert_eq!(filter.pressed("failed").query(), "?v=list&state=staged&line=ee&arch=arm64");
+        assert_eq!(filter.pressed("").query(), "?v=list", "the layout stays");
     }
 
     #[test]
     fn every_word_must_occur() {
         let filter = Filter::from_query("q=Jammy tug");
-        assert!(filter.shows(TargetState::Staged, "tug ubuntu/jammy staged tug_1.2.0_amd64.deb"));
+        assert!(filter.shows(TargetState::Staged, "tug ubuntu/jammy staged tug_1.2.0_amd64.deb line:tug arch:amd64"));
         assert!(!filter.shows(TargetState::Staged, "pilot ubuntu/jammy staged"));
         assert!(!Filter::from_query("state=failed").shows(TargetState::Staged, "tug"));
+    }
+
+    #[test]
+    fn a_line_is_not_another_that_begins_like_it() {
+        let shows = |query: &str| {
+            Filter::from_query(query).shows(TargetState::Staged, "ee-fips-el9 el/9 staged line:ee-fips arch:amd64")
+        };
+        for (query, is_shown) in [
+            ("line=ee-fips", true),
+            ("line=ee", false),
+            ("line=ce,ee-fips", true),
+            ("arch=amd64", true),
+            ("arch=amd64&line=ce", false),
+            ("arch=arm64,armhf", false),
+        ] {
+            assert_eq!(shows(query), is_shown, "{query}");
+        }
     }
 }

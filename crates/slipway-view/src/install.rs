@@ -34,6 +34,34 @@ pub(crate) fn apt(package: &Package, target: &Target) -> Option<String> {
     ))
 }
 
+/// The lines that install a released rpm where `dnf` does that. `None` when it is no rpm, or when a name in it could mean
+/// something to a shell.
+pub(crate) fn dnf(package: &Package, target: &Target) -> Option<String> {
+    // NAME-VERSION-RELEASE.ARCH.rpm: a name may have a dash, the other two have none.
+    let named = package.file.as_ref()?.filename.strip_suffix(".rpm")?;
+    let name = named.rsplitn(3, '-').nth(2)?;
+    let (os, version) = target.distro.split_once('/')?;
+    let (user, repository) = target.public.repository.split_once('/')?;
+    let address = link(&target.public.url)?.trim_end_matches('/');
+    // These have another program.
+    let has_dnf = !["opensuse", "sles"].contains(&os);
+    let is_safe =
+        [name, os, version, user, repository].into_iter().all(is_plain) && address.bytes().all(is_plain_in_address);
+    (has_dnf && is_safe).then(|| {
+        format!(
+            "sudo tee /etc/yum.repos.d/{user}_{repository}.repo <<'END'\n\
+             [{user}_{repository}]\n\
+             name={user}/{repository}\n\
+             baseurl={address}/{user}/{repository}/{os}/{version}/$basearch\n\
+             repo_gpgcheck=1\n\
+             gpgcheck=0\n\
+             gpgkey={address}/{user}/{repository}/gpgkey\n\
+             END\n\
+             sudo dnf install {name}"
+        )
+    })
+}
+
 /// Debian's rules for package names, and packagecloud's for the rest, in one.
 fn is_plain(text: &str) -> bool {
     text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
@@ -89,6 +117,36 @@ mod tests {
                 lines.is_none_or(|lines| !lines.contains("reboot") && !lines.contains("-v")),
                 "{url} {repository} {tag}"
             );
+        }
+    }
+
+    #[test]
+    fn an_rpm_is_installed_by_dnf_from_the_repository_of_its_distro() {
+        let mut release = release("released");
+        let package = &mut release.packages[0];
+        package.file.as_mut().expect("a staged file").filename = "tug-tools-1.2.0-1.el9.x86_64.rpm".into();
+        package.targets[0].distro = "el/9".into();
+        // As packagecloud's own `config_file.repo` has it: the index is signed by the repository's key, the packages are not.
+        let expected = "sudo tee /etc/yum.repos.d/harbour_stable.repo <<'END'\n[harbour_stable]\nname=harbour/stable\n\
+                        baseurl=https://packages.example/harbour/stable/el/9/$basearch\nrepo_gpgcheck=1\ngpgcheck=0\n\
+                        gpgkey=https://packages.example/harbour/stable/gpgkey\nEND\nsudo dnf install tug-tools";
+        assert_eq!(super::dnf(package, &package.targets[0]).as_deref(), Some(expected));
+        assert_eq!(super::apt(package, &package.targets[0]), None);
+
+        for (filename, distro, repository) in [
+            ("tug_1.2.0_amd64.deb", "el/9", "harbour/stable"),
+            ("tug.rpm", "el/9", "harbour/stable"),
+            ("$(reboot)-1-1.el9.x86_64.rpm", "el/9", "harbour/stable"),
+            ("-oDir=x-1-1.el9.x86_64.rpm", "el/9", "harbour/stable"),
+            ("tug-1-1.el9.x86_64.rpm", "el/9\nEND\nreboot", "harbour/stable"),
+            ("tug-1-1.el9.x86_64.rpm", "el/9", "harbour/st\nEND\nreboot"),
+            // There it is done by another program.
+            ("tug-1-1.x86_64.rpm", "opensuse/15.6", "harbour/stable"),
+        ] {
+            package.file.as_mut().expect("a staged file").filename = filename.into();
+            package.targets[0].distro = distro.into();
+            package.targets[0].public.repository = repository.into();
+            assert_eq!(super::dnf(package, &package.targets[0]), None, "{filename} {distro} {repository}");
         }
     }
 

@@ -7,6 +7,8 @@
 
 pub mod filter;
 mod install;
+pub mod matrix;
+pub mod outward;
 pub mod page;
 pub mod section;
 pub mod state;

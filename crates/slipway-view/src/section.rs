@@ -1,20 +1,31 @@
 //! The parts of a release's page. Each has an id and a mark: the browser renders it again from a live message and
 //! replaces the element when the mark differs.
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
 
 use maud::{Markup, Render, html};
 use slipway_core::amount::{part, percent, size, stretch};
-use slipway_core::api::{Evidence, Package, Pipeline, Problem, Release, Step, Stopped, Target};
+use slipway_core::api::{Blocked, Evidence, Package, Pipeline, Problem, Release, Step, Stopped, Target};
 use slipway_core::audit::person;
-use slipway_core::gate::GateKind;
 use slipway_core::release::TargetState;
 use slipway_core::verdict::package_state;
 
 use crate::filter::{Filter, haystack};
-use crate::install;
-use crate::state::{Tone, chip, glyph, meaning, tone};
-use crate::text::{Moment, grouped, link, mark, segment, visible};
+use crate::matrix::{Grid, View, grid, view};
+use crate::state::{Tone, chip, glyph, meaning, overlay, tone};
+use crate::text::{Moment, ago, link, mark, segment, visible};
+
+/// What is staged and goes within this time needs somebody.
+const EXPIRING_SECONDS: i64 = 24 * 60 * 60;
+/// How many manual jobs are offered at once; the others are folded away.
+const PLAYS_SHOWN: usize = 12;
+/// How many reasons are told of what may not be released yet, and how many packages of each.
+const GATES_SHOWN: usize = 5;
+/// From this many targets on, a list is cut into small tables.
+const GROUPS_FROM: usize = 200;
+/// How many rows such a table has.
+const GROUP: usize = 50;
 
 /// An element of the page that can be replaced.
 pub struct Part {
@@ -28,7 +39,7 @@ pub struct Part {
 
 impl Part {
     /// An element around `inner`, made from its id and its mark.
-    fn new(id: &str, inner: &Markup, element: impl FnOnce(&str, &Markup) -> Markup) -> Self {
+    pub(crate) fn new(id: &str, inner: &Markup, element: impl FnOnce(&str, &Markup) -> Markup) -> Self {
         let mark = mark(&inner.0);
         let html = element(&mark, inner);
         Self { id: id.to_owned(), mark, html }
@@ -41,20 +52,27 @@ impl Render for Part {
     }
 }
 
-/// Every part of the page that is replaced as a whole, in the page's order. Rows are parts of their own.
+/// Every part of the page that is replaced as a whole, in the page's order. Rows and cells are parts of their own.
 pub fn parts(release: &Release, filter: &Filter) -> [Part; 4] {
-    [verdict(release), needs(release), tally(release, filter), sources(release)]
+    [verdict(release), needs(release), moving(release), tally(release, filter)]
 }
 
 /// A row's id: `t-tug-ubuntu-jammy`. It stays the same for the target's whole life.
 pub fn row_id(package: &Package, target: &Target) -> String {
-    let name = target.name();
-    let distro = name.chars().map(|character| match character {
-        '/' => "-".to_owned(),
-        c if c.is_ascii_alphanumeric() || "._-".contains(c) => c.to_string(),
-        c => format!("_{:x}", u32::from(c)),
-    });
-    format!("t-{}-{}", package.key, distro.collect::<String>())
+    id("t", package, target)
+}
+
+fn id(kind: &str, package: &Package, target: &Target) -> String {
+    let mut id = format!("{kind}-{}-", package.key);
+    for character in target.name().chars() {
+        match character {
+            '/' => id.push('-'),
+            c if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') => id.push(c),
+            // Writing to a `String` cannot fail.
+            c => drop(write!(id, "_{:x}", u32::from(c))),
+        }
+    }
+    id
 }
 
 /// How many of a release's packages are out in every place they are meant for, and how many are meant for any. The
@@ -79,15 +97,22 @@ pub fn needs_a_person(target: &Target) -> bool {
     slipway_core::verdict::needs_a_person(target.state, target.problem.as_ref())
 }
 
+/// Whether its staged copy goes within a day, unless somebody releases it or keeps it.
+fn is_expiring(release: &Release, target: &Target) -> bool {
+    let seconds = |text: &str| Moment::parse(text).map(|moment| moment.seconds());
+    let ends = target.expires_at.as_deref().and_then(seconds).filter(|_| target.state == TargetState::Staged);
+    ends.zip(seconds(&release.at)).is_some_and(|(ends, now)| ends - now <= EXPIRING_SECONDS)
+}
+
 /// Whether anything needs a person. The page's icon says so too.
 pub fn is_alarming(release: &Release) -> bool {
-    targets(release).any(|(_, target)| needs_a_person(target))
+    targets(release).any(|(_, target)| needs_a_person(target) || is_expiring(release, target))
 }
 
 /// The release in one sentence, and how far it is as a bar.
 pub fn verdict(release: &Release) -> Part {
     let counts = counts(release);
-    let all: usize = counts.values().sum();
+    let all: usize = counts.iter().map(|(_, count)| count).sum();
     Part::new(
         "verdict",
         &html! {
@@ -114,17 +139,25 @@ fn end(release: &Release) -> Option<Markup> {
     // While Slipway is stopped, nothing is on its way.
     let estimate = release.estimate.as_ref().filter(|_| release.stopped.is_none())?;
     let ends = Moment::parse(&estimate.ends_at)?;
-    let seconds = Moment::parse(&release.at).map_or(0, |now| ends.seconds() - now.seconds());
-    let left = std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     Some(html! {
-        "What is on its way is released about " (ends.clock()) ", in " (stretch(left)) ": " (size(estimate.bytes_left)) " left at " (size(estimate.bytes_per_second)) "/s."
+        "What is on its way is released about " (ends.clock()) ", in " (left(release, &estimate.ends_at)) ": " (size(estimate.bytes_left)) " left at " (size(estimate.bytes_per_second)) "/s."
     })
 }
 
-/// What somebody must see to, each with its failure record; then what only waits for its job to be played.
+/// What somebody must see to, each with its failure record; then what only waits for its job to be played, and what may
+/// not be played yet.
 pub fn needs(release: &Release) -> Part {
-    let needing: Vec<(&Package, &Target)> = targets(release).filter(|(_, target)| needs_a_person(target)).collect();
-    let ready = targets(release).filter(|(package, target)| is_ready(package, target)).count();
+    let is_needing = |target: &Target| needs_a_person(target) || is_expiring(release, target);
+    // What is broken comes before what a clock or a rule has to say.
+    let is_broken = |target: &Target| tone(target.state) == Tone::Broken;
+    let some =
+        |broken: bool| targets(release).filter(move |(_, target)| is_needing(target) && is_broken(target) == broken);
+    let needing: Vec<(&Package, &Target)> = some(true).chain(some(false)).collect();
+    let ready: Vec<&Package> = release
+        .packages
+        .iter()
+        .filter(|package| package.targets.iter().any(|target| is_ready(package, target)))
+        .collect();
     let stopped = stop(release);
     Part::new(
         "needs",
@@ -139,19 +172,45 @@ pub fn needs(release: &Release) -> Part {
                     }
                 }
                 @if let Some(stopped) = stopped { p.ready { b { "Nothing can be released." } " " (waits(stopped)) } }
-                @else if ready > 0 { p.ready { b { (ready) " ready to release." } " " (play(release, ready)) } }
+                @else if !ready.is_empty() { p.ready { b { (ready.len()) " ready to release." } } (play(release, &ready)) }
             } @else if let Some(stopped) = stopped {
                 h2 #needs-title { "Nothing can be released" }
                 p.quiet { (waits(stopped)) }
-            } @else if ready > 0 {
-                h2 #needs-title { "Ready to release (" (ready) ")" }
-                p.quiet { (play(release, ready)) }
+            } @else if !ready.is_empty() {
+                h2 #needs-title { "Ready to release (" (ready.len()) ")" }
+                (play(release, &ready))
             } @else {
                 h2 #needs-title { "Nothing needs you" }
                 p.quiet { (at_rest(release)) }
             }
+            @if stopped.is_none() { (closed_gates(release)) }
         },
         |mark, inner| html! { section #needs aria-labelledby="needs-title" data-mark=(mark) tabindex="-1" { (inner) } },
+    )
+}
+
+/// What is on its way, each with its step.
+pub fn moving(release: &Release) -> Part {
+    let moving: Vec<(&Package, &Target)> =
+        targets(release).filter(|(_, target)| target.state == TargetState::Releasing).collect();
+    let waiting = targets(release).filter(|(_, target)| target.state == TargetState::Approved).count();
+    Part::new(
+        "moving",
+        &html! {
+            @if !moving.is_empty() {
+                h2 #moving-title { "On its way (" (moving.len()) ")" }
+                ul.moves {
+                    @for (package, target) in moving {
+                        li {
+                            (subject(release, package, target, "m"))
+                            (progress_line(release, package, target))
+                        }
+                    }
+                }
+            }
+            @if waiting > 0 { p.quiet { (waiting) (if waiting == 1 { " waits its turn." } else { " wait their turn." }) } }
+        },
+        |mark, inner| html! { section #moving data-mark=(mark) hidden[inner.0.is_empty()] aria-label="On its way" { (inner) } },
     )
 }
 
@@ -162,34 +221,87 @@ fn stop(release: &Release) -> Option<&Stopped> {
 }
 
 /// Why nothing can be released, and who can change that. A job that is played meanwhile ends red, so no way leads there.
-fn waits(stopped: &Stopped) -> Markup {
+pub(crate) fn waits(stopped: &Stopped) -> Markup {
     html! {
         "Slipway is stopped by " (visible(&stopped.by)) " since " (time(&stopped.at)) ": "
-        (visible(stopped.reason.trim().trim_end_matches('.'))) ". An operator must start it first."
+        (visible(stopped.reason.trim_ascii().trim_end_matches('.'))) ". An operator must start it first."
     }
 }
 
 /// Staged, with nothing in its way.
-fn is_ready(package: &Package, target: &Target) -> bool {
+pub(crate) fn is_ready(package: &Package, target: &Target) -> bool {
     target.state == TargetState::Staged && package.blocked.is_empty() && !needs_a_person(target)
 }
 
 /// How to release what is ready: GitLab decides who may, so the way leads there.
-fn play(release: &Release, ready: usize) -> Markup {
-    let waiting = |pipeline: &&Pipeline| {
-        release.packages.iter().any(|package| {
-            package.pipeline_id == pipeline.id && package.targets.iter().any(|target| is_ready(package, target))
-        })
+fn play(release: &Release, ready: &[&Package]) -> Markup {
+    let (first, more) = ready.split_at(ready.len().min(PLAYS_SHOWN));
+    let list = |packages: &[&Package]| {
+        html! { ul.plays { @for package in packages { li { (play_link(release, package)) } } } }
     };
     html! {
-        (if ready == 1 { "Play its manual job in " } else { "Play their manual jobs in " })
-        @for (index, pipeline) in release.pipelines.iter().filter(waiting).enumerate() {
-            @if index > 0 { ", " }
-            (pipeline_link(pipeline, "play"))
-        }
-        @if !release.pipelines.iter().any(|pipeline| waiting(&pipeline)) { "GitLab" }
-        "."
+        p.quiet { (if ready.len() == 1 { "Play its manual job in GitLab:" } else { "Play their manual jobs in GitLab:" }) }
+        (list(first))
+        @if !more.is_empty() { details #plays-more { summary #plays-more-all { (more.len()) " more" } (list(more)) } }
+        (stale_why())
     }
+}
+
+/// The way to the manual job of a package: that very job where its number is known, or else the pipeline that has it.
+fn play_link(release: &Release, package: &Package) -> Markup {
+    let job = playable(release, package);
+    let pipeline = pipeline(release, package).and_then(|pipeline| link(&pipeline.url));
+    html! {
+        @match job.or(pipeline) {
+            Some(url) => a.act #{ "play-" (package.key) } href=(url) rel="noreferrer" {
+                (package.key) @if job.is_none() { " in pipeline " (package.pipeline_id) } (away())
+            },
+            None => (package.key),
+        }
+    }
+}
+
+/// Why what is shown as an action is none now. The style sheet shows it while what the page says may be old.
+pub(crate) fn stale_why() -> Markup {
+    html! { p.stale-why { "This page is not up to date, so it leads to no action. It will again once it is." } }
+}
+
+/// What is staged and may not be released yet, by what is in its way.
+fn closed_gates(release: &Release) -> Markup {
+    let mut groups: Vec<(&Blocked, Vec<&Package>)> = Vec::new();
+    let mut count = 0;
+    for package in release.packages.iter().filter(|package| package.targets.iter().any(is_staged)) {
+        count += usize::from(!package.blocked.is_empty());
+        for blocked in &package.blocked {
+            match groups.iter_mut().find(|(other, _)| other.why == blocked.why) {
+                Some((_, packages)) => packages.push(package),
+                None => groups.push((blocked, vec![package])),
+            }
+        }
+    }
+    html! {
+        @if count > 0 {
+            p.ready { b { (count) " may not be released yet." } }
+            ul.gates {
+                @for (blocked, packages) in groups.iter().take(GATES_SHOWN) {
+                    li {
+                        (overlay("blocked")) " " (prose(&blocked.why))
+                        @if let Some(next) = &blocked.next { " Next: " (prose(next)) }
+                        span.quiet {
+                            " "
+                            @for (index, package) in packages.iter().take(GATES_SHOWN).enumerate() { @if index > 0 { ", " } (package.key) }
+                            @if packages.len() > GATES_SHOWN { " and " (packages.len() - GATES_SHOWN) " more" }
+                        }
+                    }
+                }
+                @if groups.len() > GATES_SHOWN { li.quiet { (groups.len() - GATES_SHOWN) " more reasons are said at their targets." } }
+            }
+        }
+    }
+}
+
+fn is_staged(target: &Target) -> bool {
+    target.state == TargetState::Staged
 }
 
 fn at_rest(release: &Release) -> &'static str {
@@ -200,24 +312,53 @@ fn at_rest(release: &Release) -> &'static str {
     }
 }
 
-fn need(release: &Release, package: &Package, target: &Target) -> Markup {
-    let row = row_id(package, target);
+/// A target by its names, leading to its page.
+fn subject(release: &Release, package: &Package, target: &Target, kind: &str) -> Markup {
     html! {
-        p.who {
-            (chip(target.state)) " "
-            a.subject #{ "n-" (row) } href={ "#" (row) } { (package.key) " · " (visible(&target.name())) } " "
-            span.since { (time(&target.since)) } " "
-            (job(release, package, target, &format!("n-{row}-job")))
-        }
-        @match &target.problem {
-            Some(problem) => (record(problem)),
-            None => p.what { (meaning(target.state)) " No more is recorded about it." },
+        a.subject #(id(kind, package, target)) href=(target_path(release, package, target)) {
+            (package.key) " · " (visible(&target.name()))
         }
     }
 }
 
+fn need(release: &Release, package: &Package, target: &Target) -> Markup {
+    let id = id("n", package, target);
+    html! {
+        p.who {
+            (chip(target.state)) " " (subject(release, package, target, "n")) " " span.since { (time(&target.since)) }
+        }
+        @match &target.problem {
+            Some(problem) if needs_a_person(target) => (record(problem)),
+            _ if is_expiring(release, target) => {
+                p.what { "Its staged copy is deleted " (until(release, target)) ", unless it is released before or somebody keeps it." }
+            }
+            _ => p.what { (meaning(target.state)) " No more is recorded about it." },
+        }
+        p.ways {
+            (job(release, package, target, &format!("{id}-job")))
+            button #{ (id) "-copy" } type="button" data-copy={ (id) "-text" } { "Copy for incident" }
+        }
+        (stale_why())
+        pre #{ (id) "-text" } hidden { (incident(release, package, target)) }
+    }
+}
+
+/// A failure as Markdown, for whoever writes about it elsewhere.
+pub(crate) fn incident(release: &Release, package: &Package, target: &Target) -> Markup {
+    html! {
+        "**" (visible(&release.project.name)) " " (release.version) ": " (package.key) ", " (visible(&target.name())) ": "
+        (target.state.words()) "** since " (Moment::parse(&target.since).map(|since| since.second()).unwrap_or_default()) "\n"
+        @if let Some(problem) = &target.problem {
+            "- " (visible(&problem.what)) "\n- Public: " (public_effect(&problem.public)) "\n- Trying again: " (retry(&problem.retry))
+            "\n- Next: " (visible(&problem.next)) "\n- Code: " (visible(&problem.code)) "\n"
+            @if let Some(evidence) = &problem.evidence { "- Evidence: " (said(evidence, false)) "\n" }
+        }
+        @if let Some((url, _)) = way(release, package, target) { "- " (url) "\n" }
+    }
+}
+
 /// Every field of a failure record, in the order in which they are asked for under stress.
-fn record(problem: &Problem) -> Markup {
+pub(crate) fn record(problem: &Problem) -> Markup {
     html! {
         p.what { (prose(&problem.what)) }
         dl.record {
@@ -225,20 +366,23 @@ fn record(problem: &Problem) -> Markup {
             div { dt { "Trying again" } dd { (retry(&problem.retry)) } }
             div.next { dt { "Next" } dd { (prose(&problem.next)) } }
             div { dt { "Code" } dd { code { (visible(&problem.code)) } } }
-            @if let Some(evidence) = &problem.evidence { div { dt { "Evidence" } dd { (said(evidence)) } } }
+            @if let Some(evidence) = &problem.evidence { div { dt { "Evidence" } dd { (said(evidence, true)) } } }
         }
     }
 }
 
 /// What a service left behind, for its operator: the request's name is in its log too.
-fn said(evidence: &Evidence) -> Markup {
+fn said(evidence: &Evidence, is_marked: bool) -> Markup {
     html! {
         (visible(&evidence.host))
         @match evidence.status {
             Some(status) => { " answered " (status) },
             None => " gave no answer that can be read",
         }
-        @if let Some(id) = &evidence.request_id { ", request " code { (visible(id)) } }
+        @if let Some(id) = &evidence.request_id {
+            ", request "
+            @if is_marked { code { (visible(id)) } } @else { (visible(id)) }
+        }
     }
 }
 
@@ -271,38 +415,97 @@ pub fn tally(release: &Release, filter: &Filter) -> Part {
                 @let on = filter.states.contains(state);
                 li {
                     a.count.(tone(*state).class()) #{ "count-" (state.code()) } data-filter=(state.code())
-                        href={ (path(release)) (filter.toggled(*state).query()) } aria-current=[on.then_some("true")] {
+                        href={ (path(release)) (filter.pressed(state.code()).query()) } aria-current=[on.then_some("true")] {
                         (glyph(*state)) b { (count) } " " (state.words())
                     }
                 }
             }
-            li hidden[filter.is_empty()] { a.count #count-all href=(path(release)) data-filter="" { "Show all" } }
+            li hidden[filter.is_empty()] {
+                a.count #count-all href={ (path(release)) (filter.pressed("").query()) } data-filter="" { "Show all" }
+            }
         },
         |mark, inner| html! { ul #tally data-mark=(mark) aria-label="Filter by state" { (inner) } },
     )
 }
 
-/// Every target: one row each.
+/// Every target, as a matrix or as a list: the files, and then the images.
 pub fn packages(release: &Release, filter: &Filter) -> Markup {
+    let view = view(release, filter);
     html! {
-        div #packages {
-            @if release.packages.is_empty() { (first_run(release)) } @else {
-                // The style sheet lays the table out as a grid, and as a list on a phone. Some browsers then forget that
-                // it is a table, hence the roles.
-                table role="table" aria-labelledby="packages-title" {
-                    thead role="rowgroup" {
+        div #packages data-view=(view.code()) {
+            @if release.packages.is_empty() { (first_run(release)) }
+            @for (images, heading) in [(false, "packages-title"), (true, "images")] {
+                @let found: Vec<(&Package, &Target)> = targets(release).filter(|(_, target)| target.tag.is_some() == images).collect();
+                @if images && !found.is_empty() { h2 #images tabindex="-1" { "Images" } }
+                @if found.is_empty() {}
+                @else if view == View::Matrix { (matrix(release, filter, images, heading)) }
+                @else { (list(release, filter, &found, heading)) }
+            }
+        }
+    }
+}
+
+/// Targets by what they are for and what they are. On a phone the style sheet lays the same cells out as a list, and
+/// browsers then forget that it is a table, hence the roles.
+fn matrix(release: &Release, filter: &Filter, images: bool, heading: &str) -> Markup {
+    let Grid { columns, rows } = grid(release, images);
+    let is_one_line = columns.iter().all(|(line, _)| columns.first().is_some_and(|(first, _)| first == line));
+    let column = |(line, arch): &(String, String)| match (is_one_line && columns.len() > 1, images) {
+        (true, false) => visible(arch),
+        (_, true) => visible(line),
+        _ => visible(&format!("{line} {arch}")),
+    };
+    let names: Vec<String> = columns.iter().map(column).collect();
+    html! {
+        div.wide {
+            table.matrix.many[(5..9).contains(&columns.len())].crowded[columns.len() >= 9] role="table" aria-labelledby=(heading) {
+                thead role="rowgroup" {
+                    tr role="row" {
+                        th scope="col" role="columnheader" { (if images { "Tag" } else { "For" }) }
+                        @for name in &names { th scope="col" role="columnheader" { (name) } }
+                    }
+                }
+                tbody role="rowgroup" {
+                    @for (row, cells) in &rows {
+                        tr role="row" {
+                            th scope="row" role="rowheader" { (visible(row)) }
+                            @for (found, name) in cells.iter().zip(&names) {
+                                td.none[found.is_empty()] role="cell" {
+                                    @for (package, target) in found {
+                                        // The column's name again, for a phone and for those who hear the link alone.
+                                        span.col { (name) }
+                                        (cell(release, package, target, filter))
+                                    }
+                                    @if found.is_empty() { span.unseen { "none" } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A row for each target. The style sheet lays the table out as a grid, so that a row can have a second line across all
+/// columns, and as a list on a phone. Many are cut into small tables: a browser then draws those alone that are in sight.
+fn list(release: &Release, filter: &Filter, found: &[(&Package, &Target)], heading: &str) -> Markup {
+    let is_cut = found.len() >= GROUPS_FROM;
+    html! {
+        @for (index, group) in found.chunks(if is_cut { GROUP } else { found.len().max(1) }).enumerate() {
+            div.group[is_cut] {
+                table.list role="table" aria-labelledby=[(!is_cut).then_some(heading)] {
+                    @if is_cut { caption { (index * GROUP + 1) " to " (index * GROUP + group.len()) " of " (found.len()) } }
+                    thead.unseen[index > 0] role="rowgroup" {
                         tr role="row" {
                             th scope="col" role="columnheader" { "Package" }
                             th scope="col" role="columnheader" { "For" }
                             th scope="col" role="columnheader" { "State" }
                             th scope="col" role="columnheader" { "When and by whom" }
-                            th.unseen scope="col" role="columnheader" { "File or image" }
                         }
                     }
                     tbody role="rowgroup" {
-                        @for (package, target) in targets(release) {
-                            (row(release, package, target, filter))
-                        }
+                        @for (package, target) in group { (row(release, package, target, filter)) }
                     }
                 }
             }
@@ -322,216 +525,217 @@ fn first_run(release: &Release) -> Markup {
     }
 }
 
+/// The id of a target's element in the layout that the page has.
+pub fn entry_id(package: &Package, target: &Target, view: View) -> String {
+    id(if view == View::Matrix { "c" } else { "t" }, package, target)
+}
+
+/// A target in the layout that the page has.
+pub fn entry(release: &Release, package: &Package, target: &Target, filter: &Filter, view: View) -> Part {
+    match view {
+        View::Matrix => cell(release, package, target, filter),
+        View::List => row(release, package, target, filter),
+    }
+}
+
 /// One target's row.
 pub fn row(release: &Release, package: &Package, target: &Target, filter: &Filter) -> Part {
     let id = row_id(package, target);
-    let find = haystack(package, target);
+    let find = haystack(release, package, target);
     let is_shown = filter.shows(target.state, &find);
-    Part::new(&id, &cells(release, package, target, &id), |mark, cells| {
+    let inner = html! {
+        th.key scope="row" role="rowheader" {
+            a #{ (id) "-to" } href=(target_path(release, package, target)) { (package.key) }
+        }
+        td.distro role="cell" { (visible(&target.name())) }
+        td.state role="cell" {
+            (chip(target.state)) " " (fact(release, package, target, None)) (progress_line(release, package, target))
+        }
+        td.when role="cell" {
+            (time(&target.since))
+            @if let Some(approval) = &target.approval { " by " (visible(&approval.by)) }
+        }
+        @let why = why(package, target);
+        @if !why.0.is_empty() { td.more role="cell" { (why) } }
+    };
+    Part::new(&id, &inner, |mark, inner| {
         html! {
             tr.target.(tone(target.state).class()) #(id) role="row" tabindex="-1" hidden[!is_shown] data-mark=(mark)
-                data-state=(target.state.code()) data-find=(find) { (cells) }
+                data-state=(target.state.code()) data-find=(find) { (inner) }
         }
     })
 }
 
-fn cells(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
+/// One target's cell: a single link, with the one fact that is asked for first.
+pub fn cell(release: &Release, package: &Package, target: &Target, filter: &Filter) -> Part {
+    let id = id("c", package, target);
+    let find = haystack(release, package, target);
+    let is_shown = filter.shows(target.state, &find);
+    let inner = html! {
+        (glyph(target.state)) b { (target.state.words()) } " "
+        (fact(release, package, target, Some(&target.since))) (progress_line(release, package, target))
+    };
+    Part::new(&id, &inner, |mark, inner| {
+        html! {
+            a.target.(tone(target.state).class()).(target.state.code()) #(id) href=(target_path(release, package, target))
+                hidden[!is_shown] data-mark=(mark) data-state=(target.state.code()) data-find=(find) { (inner) }
+        }
+    })
+}
+
+/// The one fact beside the state that the reader would ask for next; without any, since when it is so.
+fn fact(release: &Release, package: &Package, target: &Target, since: Option<&str>) -> Markup {
+    let overlaid = match target.problem.as_ref().map(|problem| problem.code.as_str()) {
+        Some(code @ ("unknown" | "drift")) => Some(code),
+        _ if is_staged(target) && !package.blocked.is_empty() => Some("blocked"),
+        _ => None,
+    };
+    // The staged copy of what is public is nobody's concern.
+    let is_waiting = matches!(target.state, TargetState::Staged | TargetState::Failed | TargetState::Conflict);
     html! {
-        th.key scope="row" role="rowheader" { (package.key) }
-        td.distro role="cell" { (visible(&target.name())) }
-        td.state role="cell" { (chip(target.state)) " " (fact(release, package, target, id)) }
-        td.when role="cell" {
-            (time(&target.since))
-            @if let Some(approval) = &target.approval {
-                " by "
-                @match link(&approval.job_url) {
-                    Some(url) => a #{ (id) "-by" } href=(url) rel="noreferrer" { (visible(&approval.by)) },
-                    None => (visible(&approval.by)),
-                }
+        @if let Some(code) = overlaid { (overlay(code)) }
+        @else if is_staged(target) && release.stopped.is_some() { span.fact { "Slipway is stopped" } }
+        @else if target.expires_at.is_some() && is_waiting {
+            span.fact.clock[is_expiring(release, target)] title="Its staged copy is deleted then, unless somebody keeps it." {
+                "deleted " (until(release, target))
             }
         }
-        td.more role="cell" {
-            @if let Some(problem) = &target.problem {
-                p.what {
-                    (prose(&problem.what))
-                    @if needs_a_person(target) { " " a #{ (id) "-why" } href={ "#n-" (id) } { "What to do" } }
-                }
+        @else if target.state == TargetState::Expected && needs_a_person(target) { span.fact.clock { "overdue" } }
+        @else {
+            @if target.outside && target.state == TargetState::Released {
+                span.fact title="Somebody else had published the same bytes before Slipway did." { "released outside" } " "
             }
-            details #{ (id) "-more" } {
-                summary #{ (id) "-file" } { (file_line(package, target)) }
-                (facts(release, package, target, id))
+            @if target.attempts > 1 && target.state != TargetState::Released { span.fact { "attempt " (target.attempts) } " " }
+            @if let Some(since) = since.filter(|_| !matches!(target.state, TargetState::Expected | TargetState::Skipped)) {
+                span.fact { (short(release, since)) }
             }
         }
     }
 }
 
-/// The one fact beside the state that the reader would ask for next.
-fn fact(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
+/// What is being done with a target that is on its way, and how fast.
+fn progress_line(release: &Release, package: &Package, target: &Target) -> Markup {
+    let (number, words) = match target.step {
+        Some(Step::Copy) => (2, "copying the bytes"),
+        Some(Step::Move) => (2, "moved by the server"),
+        Some(Step::Carry) => (2, "a long copy, carried by its release job"),
+        Some(Step::Index) if target.tag.is_some() => (3, "waiting for its tag"),
+        Some(Step::Index) => (3, "waiting for the index"),
+        Some(Step::Look) | None => (1, "looking"),
+    };
     html! {
-        @match target.state {
-            TargetState::Releasing => {
-                @let (number, words) = match target.step {
-                    Some(Step::Copy) => (2, "copying the bytes"),
-                    Some(Step::Move) => (2, "moved by the server"),
-                    Some(Step::Carry) => (2, "a long copy, carried by its release job"),
-                    Some(Step::Index) if target.tag.is_some() => (3, "waiting for its tag"),
-                    Some(Step::Index) => (3, "waiting for the index"),
-                    Some(Step::Look) | None => (1, "looking"),
-                };
+        @if target.state == TargetState::Releasing {
+            span.second {
                 span.steps.{ "at-" (number) } aria-hidden="true" { i {} i {} i {} }
-                " " span.fact { (words) " (" (number) " of 3)" }
+                " " (words) " (" (number) " of 3)"
                 @if let (2, Some(bytes), Some(file)) = (number, target.bytes, &package.file) {
-                    " " span.fact.sent { (part(bytes, file.size)) " (" (percent(bytes, file.size)) " %)" }
-                }
-            }
-            TargetState::Released if target.outside => {
-                span.fact title="Somebody else had published the same bytes before Slipway did." { "released outside" }
-            }
-            TargetState::Staged => {
-                @if !package.blocked.is_empty() {
-                    @for blocked in &package.blocked {
-                        span.fact.blocked {
-                            "Blocked: " (prose(&blocked.why))
-                            @if let Some(kind) = GateKind::of(&blocked.gate) { " Next: " (prose(kind.next())) }
-                        }
-                    }
-                } @else if release.stopped.is_some() {
-                    span.fact { "Waits: Slipway is stopped" }
-                } @else if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
-                    a.fact #{ (id) "-play" } href=(url) rel="noreferrer" { "Open its pipeline" (away()) }
-                }
-            }
-            TargetState::Withdrawn => {
-                @if let Some(taken) = &target.withdrawal { span.fact { "by " (visible(person(&taken.by))) ": " (visible(&taken.reason)) } }
-            }
-            _ => {}
-        }
-        @if let Some(expires) = target.expires_at.as_deref().and_then(Moment::parse) {
-            " " span.fact title="Its staged copy is deleted then, unless somebody keeps it." { "expires in staging on " (expires.day()) }
-        }
-    }
-}
-
-fn file_line(package: &Package, target: &Target) -> Markup {
-    html! {
-        @match &package.file {
-            Some(file) => {
-                span.file { (visible(file.name())) } " " span.size { (size(file.size)) } " "
-                code.short { (file.digest.hex().chars().take(12).collect::<String>()) }
-            }
-            None if target.tag.is_some() => span.file { "No image yet" },
-            None => span.file { "No file yet" },
-        }
-    }
-}
-
-/// Everything that is known of a target, for the one who has to be sure.
-fn facts(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
-    let moment = |text: &str| Moment::parse(text).map_or_else(|| visible(text), |moment| moment.second());
-    html! {
-        dl.facts {
-            @if let Some(file) = &package.file {
-                @if target.tag.is_some() {
-                    div.wide { dt { "Digest" } dd { code.digest { (file.digest) } } }
-                    div { dt { "Size" } dd { (grouped(file.size)) " bytes in all its blobs" } }
-                } @else {
-                    div.wide { dt { "SHA-256" } dd { code.digest { (file.digest.hex()) } } }
-                    div { dt { "Size" } dd { (grouped(file.size)) " bytes" } }
-                }
-            }
-            div { dt { (target.state.words()) " since" } dd { (moment(&target.since)) } }
-            @if let Some(url) = target.attestation.as_deref().and_then(link) {
-                div { dt { "Attested" } dd { a href=(url) download { "Download what is signed" } } }
-            }
-            @if let Some(approval) = &target.approval {
-                div {
-                    dt { "Approved" }
-                    dd {
-                        (moment(&approval.at)) " by " (visible(&approval.by))
-                        @match approval.via.as_str() {
-                            "webhook" => ", through GitLab's webhook",
-                            "job" => ", asked for by the job",
-                            other => { ", through " (visible(other)) }
-                        }
+                    ": " (part(bytes, file.size)) " (" (percent(bytes, file.size)) " %)"
+                    @if let Some(pace) = &target.pace {
+                        ", " (size(pace.bytes_per_second)) "/s, " (left(release, &pace.ends_at)) " left"
                     }
                 }
             }
-            @if let Some(taken) = &target.withdrawal {
-                div { dt { "Taken back" } dd { "asked for " (moment(&taken.at)) " by " (visible(person(&taken.by))) ": " (visible(&taken.reason)) } }
-            }
-            @if let Some(expires) = &target.expires_at {
-                div { dt { "Deleted from staging" } dd { "from " (moment(expires)) " on; " code { "slipway extend " (package.key) } " keeps it" } }
-            }
-            @if target.attempts > 0 { div { dt { "Attempts" } dd { (target.attempts) } } }
-            div { dt { "Manual job" } dd { code { (visible(&package.release_job)) } " " (job(release, package, target, &format!("{id}-job"))) } }
-            div { dt { "Staging" } dd { (visible(&package.staging.repository)) span.host { " at " (visible(&package.staging.url)) } } }
-            div { dt { "Public" } dd { (visible(&target.public.repository)) span.host { " at " (visible(&target.public.url)) } } }
         }
-        @if let Some(problem) = target.problem.as_ref().filter(|_| !needs_a_person(target)) { (record(problem)) }
-        @if target.state == TargetState::Released {
-            @let offered = match &target.tag {
-                Some(_) => ("Pull", install::pull(package, target)),
-                None => ("Install", install::apt(package, target)),
-            };
-            @if let (label, Some(lines)) = offered {
-                p.label #{ (id) "-install" } { (label) }
-                pre tabindex="0" role="group" aria-labelledby={ (id) "-install" } { code { (lines) } }
+    }
+}
+
+/// Why a target is as it is, in a sentence, where there is more to say than its state does.
+fn why(package: &Package, target: &Target) -> Markup {
+    html! {
+        @if let Some(problem) = &target.problem {
+            p.what {
+                (prose(&problem.what))
+                @if needs_a_person(target) { " " a #{ (row_id(package, target)) "-why" } href={ "#" (id("n", package, target)) } { "What to do" } }
+            }
+        } @else if let Some(taken) = &target.withdrawal {
+            p.what { "Taken back by " (visible(person(&taken.by))) ": " (visible(&taken.reason)) }
+        } @else if is_staged(target) {
+            @for blocked in &package.blocked {
+                p.what { (prose(&blocked.why)) @if let Some(next) = &blocked.next { " Next: " (prose(next)) } }
             }
         }
     }
 }
 
-/// The link to the job that released a target, or to the pipeline whose job can.
+/// How long something still takes, from when the release was read.
+pub(crate) fn left(release: &Release, ends_at: &str) -> String {
+    let seconds = |text: &str| Moment::parse(text).map_or(0, |moment| moment.seconds());
+    stretch(Duration::from_secs(u64::try_from(seconds(ends_at) - seconds(&release.at)).unwrap_or(0)))
+}
+
+/// When the staged copy of a target is deleted, from when the release was read.
+pub(crate) fn until(release: &Release, target: &Target) -> Markup {
+    let ends = target.expires_at.as_deref().and_then(Moment::parse);
+    html! {
+        @if let (Some(ends), Some(now)) = (ends, Moment::parse(&release.at)) {
+            time datetime=(ends.machine()) { (ago(now.seconds(), ends.seconds()).unwrap_or_else(|| format!("on {}", ends.day()))) }
+        }
+    }
+}
+
+/// `22 Nov`, from `2026-11-22`.
+fn day(date: &str) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let part = |range: std::ops::Range<usize>| date.get(range).and_then(|digits| digits.parse::<usize>().ok());
+    match (part(5..7).and_then(|month| MONTHS.get(month.wrapping_sub(1))), part(8..10)) {
+        (Some(month), Some(day)) => format!("{day} {month}"),
+        _ => date.to_owned(),
+    }
+}
+
+/// A time as short as it can be without a mistake: the clock's of the day on which the release was read, or else the day.
+fn short(release: &Release, text: &str) -> Markup {
+    let today = Moment::parse(&release.at).map(|now| now.day());
+    html! {
+        @if let Some(moment) = Moment::parse(text) {
+            time datetime=(moment.machine()) {
+                @if today == Some(moment.day()) { (moment.hour_and_minute()) } @else { (day(moment.day())) }
+            }
+        }
+    }
+}
+
+/// The very job of a package that can be played now. What a closed gate or a stopped Slipway would refuse is not offered.
+pub(crate) fn playable<'a>(release: &Release, package: &'a Package) -> Option<&'a str> {
+    let may = release.stopped.is_none() && package.blocked.is_empty();
+    package.job_url.as_deref().filter(|_| may).and_then(link)
+}
+
+/// Where to go in GitLab for a target, and what that is: the job that released it, the one that can, or their pipeline.
+fn way<'a>(release: &'a Release, package: &'a Package, target: &'a Target) -> Option<(&'a str, &'static str)> {
+    let released = target.approval.as_ref().and_then(|approval| link(&approval.job_url));
+    released
+        .map(|url| (url, "Open the job in GitLab"))
+        .or_else(|| playable(release, package).map(|url| (url, "Play in GitLab")))
+        .or_else(|| Some((link(&pipeline(release, package)?.url)?, "Open the pipeline in GitLab")))
+}
+
+/// The link there.
 fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
-    let job = target.approval.as_ref().and_then(|approval| link(&approval.job_url));
     html! {
-        @if let Some(url) = job {
-            a #(id) href=(url) rel="noreferrer" { "Open the job in GitLab" (away()) }
-        } @else if let Some(url) = pipeline(release, package).and_then(|pipeline| link(&pipeline.url)) {
-            a #(id) href=(url) rel="noreferrer" { "Open the pipeline in GitLab" (away()) }
+        @if let Some((url, words)) = way(release, package, target) {
+            a.act #(id) href=(url) rel="noreferrer" { (words) (away()) }
         }
     }
 }
 
 /// An arrow that says that a link leaves Slipway.
-fn away() -> Markup {
+pub(crate) fn away() -> Markup {
     html! { span.away aria-hidden="true" { "↗" } }
-}
-
-/// What the page was made of, and when.
-pub fn sources(release: &Release) -> Part {
-    Part::new(
-        "sources",
-        &html! {
-            p { "Change " (release.sequence) " of the release record, " (time(&release.at)) "." }
-            @if !release.pipelines.is_empty() {
-                p {
-                    "Fed by "
-                    @for (index, pipeline) in release.pipelines.iter().enumerate() {
-                        @if index > 0 { ", " }
-                        (pipeline_link(pipeline, "source"))
-                        " (" (visible(&pipeline.ref_name)) " at " code { (visible(&pipeline.sha.chars().take(8).collect::<String>())) } ")"
-                    }
-                    "."
-                }
-            }
-        },
-        |mark, inner| html! { div #sources data-mark=(mark) { (inner) } },
-    )
-}
-
-fn pipeline_link(pipeline: &Pipeline, part: &str) -> Markup {
-    html! {
-        @match link(&pipeline.url) {
-            Some(url) => a #{ (part) "-" (pipeline.id) } href=(url) rel="noreferrer" { "pipeline " (pipeline.id) (away()) },
-            None => { "pipeline " (pipeline.id) }
-        }
-    }
 }
 
 /// The page's address.
 pub fn path(release: &Release) -> String {
     format!("/p/{}/r/{}", segment(&release.project.name), segment(release.version.as_str()))
+}
+
+/// The address of a target's own page. A tag stands in it without its colon, as in the API's addresses.
+pub fn target_path(release: &Release, package: &Package, target: &Target) -> String {
+    let name = match &target.tag {
+        Some(tag) => segment(tag),
+        None => target.distro.split('/').map(segment).collect::<Vec<_>>().join("/"),
+    };
+    format!("{}/t/{}/{name}", path(release), package.key)
 }
 
 /// A sentence in which backticks mark what is literal.
@@ -550,7 +754,7 @@ pub(crate) fn prose(text: &str) -> Markup {
 }
 
 /// A time that the browser makes relative; without scripts it is the absolute one.
-fn time(text: &str) -> Markup {
+pub(crate) fn time(text: &str) -> Markup {
     html! {
         @match Moment::parse(text) {
             Some(moment) => time datetime=(moment.machine()) { (moment.minute()) },
@@ -564,21 +768,19 @@ pub fn targets(release: &Release) -> impl Iterator<Item = (&Package, &Target)> {
     release.packages.iter().flat_map(|package| package.targets.iter().map(move |target| (package, target)))
 }
 
-fn pipeline<'a>(release: &'a Release, package: &Package) -> Option<&'a Pipeline> {
+pub(crate) fn pipeline<'a>(release: &'a Release, package: &Package) -> Option<&'a Pipeline> {
     release.pipelines.iter().find(|pipeline| pipeline.id == package.pipeline_id)
 }
 
-fn counts(release: &Release) -> BTreeMap<TargetState, usize> {
-    let mut counts = BTreeMap::new();
-    for (_, target) in targets(release) {
-        *counts.entry(target.state).or_default() += 1;
-    }
-    counts
+/// How many targets each state has that has any.
+fn counts(release: &Release) -> Vec<(TargetState, usize)> {
+    let count = |state| targets(release).filter(|(_, target)| target.state == state).count();
+    TargetState::ALL.into_iter().map(|state| (state, count(state))).filter(|(_, count)| *count > 0).collect()
 }
 
 /// Where each state's part of the bar begins and how long it is: what is out comes first, then what is on its way, so
 /// that the bar grows from the left.
-fn spans(counts: &BTreeMap<TargetState, usize>) -> Vec<(TargetState, usize, usize)> {
+fn spans(counts: &[(TargetState, usize)]) -> Vec<(TargetState, usize, usize)> {
     use TargetState::{
         Approved, Conflict, Expected, Expired, Failed, Missing, Released, Releasing, Skipped, Staged, Withdrawn,
     };
@@ -586,9 +788,11 @@ fn spans(counts: &BTreeMap<TargetState, usize>) -> Vec<(TargetState, usize, usiz
         [Released, Releasing, Approved, Staged, Failed, Conflict, Missing, Withdrawn, Expired, Expected, Skipped];
     let mut start = 0;
     let mut spans = Vec::new();
-    for (state, count) in order.into_iter().filter_map(|state| counts.get(&state).map(|count| (state, *count))) {
-        spans.push((state, start, count));
-        start += count;
+    for state in order {
+        if let Some((_, count)) = counts.iter().find(|(counted, _)| *counted == state) {
+            spans.push((state, start, *count));
+            start += count;
+        }
     }
     spans
 }
@@ -614,27 +818,6 @@ pub(crate) mod tests {
     fn row_of(release: &Release) -> String {
         let package = &release.packages[0];
         row(release, package, &package.targets[0], &Filter::default()).html.into_string()
-    }
-
-    #[test]
-    fn an_image_is_spoken_of_as_an_image_and_a_file_as_a_file() {
-        let hex = "ab".repeat(32);
-        let shown = row_of(&image("released"));
-        assert!(shown.contains(&format!("<dt>Digest</dt><dd><code class=\"digest\">sha256:{hex}</code>")), "{shown}");
-        assert!(shown.contains("24,340 bytes in all its blobs"), "{shown}");
-        assert!(shown.contains(">Pull</p>") && !shown.contains("Install") && !shown.contains("apt"), "{shown}");
-        assert!(shown.contains("docker pull registry.example/team/app:1.2.0"), "{shown}");
-        let shown = row_of(&release("released"));
-        assert!(shown.contains(&format!("<dt>SHA-256</dt><dd><code class=\"digest\">{hex}</code>")), "{shown}");
-        assert!(
-            shown.contains("24,340 bytes<") && shown.contains(">Install</p>") && !shown.contains("pull"),
-            "{shown}"
-        );
-
-        let (mut image, mut file) = (image("expected"), release("expected"));
-        (image.packages[0].file, file.packages[0].file) = (None, None);
-        assert!(row_of(&image).contains("No image yet") && !row_of(&image).contains("No file"), "{}", row_of(&image));
-        assert!(row_of(&file).contains("No file yet"), "{}", row_of(&file));
     }
 
     #[test]

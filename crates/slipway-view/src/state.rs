@@ -104,6 +104,22 @@ pub fn chip(state: TargetState) -> Markup {
     }
 }
 
+/// What lies over a state, by its code: `blocked`, `unknown`, `drift`.
+const OVERLAYS: [(&str, &str, &str); 3] = [
+    // A barred box: staged, and kept in.
+    ("blocked", "Blocked", "M3 3h10v10H3zM3 8h10"),
+    // A question.
+    ("unknown", "Unknown", "M5 5.5a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1-1.5 2.2M8 13.4v.1"),
+    // A difference.
+    ("drift", "Drift", "M8 2.5 14 13H2z"),
+];
+
+/// What lies over a state: its glyph and its word say what the state alone does not.
+pub fn overlay(code: &str) -> Markup {
+    let words = OVERLAYS.iter().find(|(other, ..)| *other == code).map(|(_, words, _)| words);
+    html! { @if let Some(words) = words { span.over { (sign(code)) (words) } } }
+}
+
 /// A release's state as a label. The glyphs are those of the targets' states that it is made of.
 pub fn release_chip(state: ReleaseState) -> Markup {
     let like = match state {
@@ -120,8 +136,12 @@ pub fn release_chip(state: ReleaseState) -> Markup {
 /// A state's glyph. The word beside it says the same, so it is hidden from assistive technology. Drawn instead of typed,
 /// since the fonts of two machines rarely agree about geometric characters.
 pub fn glyph(state: TargetState) -> Markup {
+    sign(state.code())
+}
+
+fn sign(code: &str) -> Markup {
     html! {
-        svg.glyph aria-hidden="true" viewBox="0 0 16 16" { use href={ "#g-" (state.code()) } {} }
+        svg.glyph aria-hidden="true" viewBox="0 0 16 16" { use href={ "#g-" (code) } {} }
     }
 }
 
@@ -129,8 +149,9 @@ pub fn glyph(state: TargetState) -> Markup {
 pub fn glyphs() -> Markup {
     html! {
         svg.glyphs aria-hidden="true" width="0" height="0" {
-            @for state in TargetState::ALL {
-                symbol id={ "g-" (state.code()) } viewBox="0 0 16 16" { path d=(drawing(state)); }
+            @let states = TargetState::ALL.into_iter().map(|state| (state.code(), drawing(state)));
+            @for (code, drawing) in states.chain(OVERLAYS.map(|(code, _, drawing)| (code, drawing))) {
+                symbol id={ "g-" (code) } viewBox="0 0 16 16" { path d=(drawing); }
             }
         }
     }
@@ -175,6 +196,9 @@ mod tests {
                 assert_ne!(drawing(*one), drawing(*other), "{} and {}", one.code(), other.code());
                 assert_ne!(one.words(), other.words());
                 assert_ne!(meaning(*one), meaning(*other));
+            }
+            for (code, words, over) in OVERLAYS {
+                assert!(drawing(*one) != over && one.words() != words, "{} and {code}", one.code());
             }
         }
     }

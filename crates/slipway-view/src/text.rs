@@ -1,11 +1,7 @@
 //! Text for people, from strings that others wrote: names, times, sizes, addresses.
-
-use std::fmt::Write as _;
-
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-
-/// RFC 3986's unreserved characters stay as they are in a path segment or a query value.
-const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+//!
+//! All of it is loaded by phones. What the standard library does with any text, from searching to formatting, brings
+//! kilobytes with it; the few lines that are needed of it are here.
 
 /// Text in which nothing is invisible: control characters and those that turn the direction of writing are spelt out
 /// (`[U+202E]`), since they can make one name look like another.
@@ -13,8 +9,21 @@ pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if is_deceptive(character) {
-            // Writing to a `String` cannot fail.
-            let _ = write!(shown, "[U+{:04X}]", u32::from(character));
+            let code = u32::from(character);
+            shown.push_str("[U+");
+            // At least four digits, as Unicode writes them.
+            write_hex(
+                &mut shown,
+                code.into(),
+                if code > 0xf_ffff {
+                    6
+                } else if code > 0xffff {
+                    5
+                } else {
+                    4
+                },
+            );
+            shown.push(']');
         } else {
             shown.push(character);
         }
@@ -22,32 +31,69 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// Writes the last `digits` hexadecimal digits of a number, in capitals.
+fn write_hex(text: &mut String, number: u64, digits: u32) {
+    for place in (0..digits).rev() {
+        let digit = u32::try_from((number >> (4 * place)) & 15).unwrap_or_default();
+        text.push(char::from_digit(digit, 16).unwrap_or('0').to_ascii_uppercase());
+    }
+}
+
+/// Where `needle` first occurs in a text, in bytes.
+pub(crate) fn position(text: &str, needle: &str) -> Option<usize> {
+    (0..=text.len()).find(|at| text.as_bytes().get(*at..).is_some_and(|rest| rest.starts_with(needle.as_bytes())))
+}
+
 /// Characters without a look of their own: controls, Unicode's directional and zero-width formatting, tags, fillers.
 fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180e}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// An address that a link may lead to: `http` or `https`, in printable ASCII. Anything else is shown as text or not at
 /// all; `javascript:` is an address too.
 pub fn link(address: &str) -> Option<&str> {
-    let scheme_ends = address.find("://")?;
+    let scheme_ends = position(address, "://")?;
     let scheme = address.get(..scheme_ends)?;
     let allowed = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     (allowed && address.bytes().all(|byte| byte.is_ascii_graphic())).then_some(address)
 }
 
-/// Text as one segment of a path, or one value of a query.
+/// Text as one segment of a path, or one value of a query: RFC 3986's unreserved characters stay as they are.
 pub fn segment(text: &str) -> String {
-    utf8_percent_encode(text, &RESERVED).to_string()
+    let mut written = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            written.push(char::from(byte));
+        } else {
+            written.push('%');
+            write_hex(&mut written, byte.into(), 2);
+        }
+    }
+    written
 }
 
-/// A value of a query as a person wrote it; `+` is a space there.
-pub(crate) fn decoded(value: &str) -> String {
-    percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned()
+/// A value of a query as a person wrote it; `+` is a space there. What is no text when it is decoded stays as it was sent.
+pub fn decoded(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        let digit = |place: usize| after.get(place).and_then(|byte| char::from(*byte).to_digit(16));
+        bytes.push(match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                rest = after.get(2..).unwrap_or_default();
+                u8::try_from(high * 16 + low).unwrap_or_default()
+            }
+            (b'+', ..) => b' ',
+            _ => *first,
+        });
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| value.to_owned())
 }
 
 /// A number with its thousands apart: `2,434,011`.
@@ -113,6 +159,11 @@ impl<'a> Moment<'a> {
         self.date
     }
 
+    /// `09:41`.
+    pub fn hour_and_minute(&self) -> &'a str {
+        self.clock.get(..5).unwrap_or(self.clock)
+    }
+
     /// `09:41:07 UTC`.
     pub fn clock(&self) -> String {
         format!("{} UTC", self.clock)
@@ -121,8 +172,10 @@ impl<'a> Moment<'a> {
     /// Seconds since 1970.
     pub fn seconds(&self) -> i64 {
         let number = |text: Option<&str>| text.and_then(|digits| digits.parse::<i64>().ok()).unwrap_or_default();
-        let [year, month, day] = [self.date.get(..4), self.date.get(5..7), self.date.get(8..)].map(number);
-        let [hour, minute, second] = [self.clock.get(..2), self.clock.get(3..5), self.clock.get(6..)].map(number);
+        let date = |place| number(self.date.get(place));
+        let clock = |place| number(self.clock.get(place));
+        let (year, month, day) = (date(0..4), date(5..7), date(8..10));
+        let (hour, minute, second) = (clock(0..2), clock(3..5), clock(6..8));
         // Days since 1970-01-01, counted in years that begin in March, so that the leap day is a year's last.
         let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
         let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
@@ -130,8 +183,8 @@ impl<'a> Moment<'a> {
     }
 }
 
-/// How long ago something was, in one unit: `12 min ago`. `None` for what is better said as a date: more than 30 days ago,
-/// or further ahead than two clocks may differ.
+/// How long ago something was, or how far ahead it is, in one unit: `12 min ago`, `in 3 d`. `None` for what is better said
+/// as a date: more than 30 days away.
 pub fn ago(now_seconds: i64, then_seconds: i64) -> Option<String> {
     let seconds = now_seconds - then_seconds;
     match seconds {
@@ -140,16 +193,22 @@ pub fn ago(now_seconds: i64, then_seconds: i64) -> Option<String> {
         60..3_600 => Some(format!("{} min ago", seconds / 60)),
         3_600..86_400 => Some(format!("{} h ago", seconds / 3_600)),
         86_400..2_592_000 => Some(format!("{} d ago", seconds / 86_400)),
+        // Two clocks may differ by two minutes.
+        -3_600..-120 => Some(format!("in {} min", -seconds / 60)),
+        -172_800..-3_600 => Some(format!("in {} h", -seconds / 3_600)),
+        -2_592_000..-172_800 => Some(format!("in {} d", -seconds / 86_400)),
         _ => None,
     }
 }
 
-/// A short fingerprint (FNV-1a, 64 bits) by which the browser sees that a section has changed. Not a protection.
+/// A short fingerprint (FNV-1a, folded to 32 bits) by which the browser sees that a section has changed. Not a protection.
 pub(crate) fn mark(text: &str) -> String {
     let hash = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+    let mut mark = String::with_capacity(8);
+    write_hex(&mut mark, hash ^ (hash >> 32), 8);
+    mark
 }
 
 #[cfg(test)]
@@ -160,7 +219,48 @@ mod tests {
     fn characters_that_deceive_are_spelt_out() {
         assert_eq!(visible("tug_\u{202e}bed.exe"), "tug_[U+202E]bed.exe");
         assert_eq!(visible("a\u{200b}b\nc\u{7f}"), "a[U+200B]b[U+000A]c[U+007F]");
+        assert_eq!(visible("\u{2800}\u{17b4}\u{180f}\u{1d173}"), "[U+2800][U+17B4][U+180F][U+1D173]");
+        assert_eq!(visible("\u{e0041}\u{1}"), "[U+E0041][U+0001]");
         assert_eq!(visible("Grüße, 世界 🚢"), "Grüße, 世界 🚢");
+    }
+
+    #[test]
+    fn what_is_put_into_an_address_comes_out_of_it_again() {
+        for (text, written) in [
+            ("", ""),
+            ("tug-1.2.0_a~b", "tug-1.2.0_a~b"),
+            ("el/9 arm64", "el%2F9%20arm64"),
+            ("a+b%20&=?#", "a%2Bb%2520%26%3D%3F%23"),
+            ("Grüße", "Gr%C3%BC%C3%9Fe"),
+        ] {
+            assert_eq!(segment(text), written);
+            assert_eq!(decoded(written), text);
+        }
+        for (sent, text) in
+            [("a+b", "a b"), ("%2f%2F", "//"), ("100%", "100%"), ("%4", "%4"), ("%zz", "%zz"), ("%ff", "%ff")]
+        {
+            assert_eq!(decoded(sent), text, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_eight_digits_and_each_text_has_its_own() {
+        // FNV-1a of nothing is its offset basis, cbf29ce484222325.
+        assert_eq!(mark(""), "4FD0BFC1");
+        assert_ne!(mark("a"), mark("b"));
+    }
+
+    #[test]
+    fn a_text_is_found_where_it_first_stands() {
+        for (text, needle, found) in [
+            ("abcabc", "ca", Some(2)),
+            ("abc", "", Some(0)),
+            ("abc", "abcd", None),
+            ("", "", Some(0)),
+            ("aab", "ab", Some(1)),
+        ] {
+            assert_eq!(position(text, needle), found, "{text} {needle}");
+        }
     }
 
     #[test]
@@ -222,6 +322,9 @@ mod tests {
         assert_eq!(ago(100_000, 20_000).as_deref(), Some("22 h ago"));
         assert_eq!(ago(1_000_000, 0).as_deref(), Some("11 d ago"));
         assert_eq!(ago(10_000_000, 0), None);
-        assert_eq!(ago(0, 500), None);
+        assert_eq!(ago(0, 500).as_deref(), Some("in 8 min"));
+        assert_eq!(ago(0, 21 * 3_600).as_deref(), Some("in 21 h"));
+        assert_eq!(ago(0, 6 * 86_400).as_deref(), Some("in 6 d"));
+        assert_eq!(ago(0, 40 * 86_400), None);
     }
 }

@@ -8,6 +8,7 @@
 #![allow(clippy::return_self_not_must_use, reason = "an assertion may be all that a caller wants")]
 
 mod auditor;
+mod browser;
 mod depot;
 mod gateway;
 mod gitlab;
@@ -17,6 +18,7 @@ mod log;
 mod pipeline;
 mod receiver;
 mod release;
+mod tls;
 mod tokens;
 
 use std::path::PathBuf;
@@ -26,6 +28,7 @@ use serde_json::Value;
 use slipway_stack::{Part, Project, Stack};
 
 pub(crate) use auditor::PublicImages;
+pub use browser::{Browser, Look, Page};
 pub use depot::{Depot, Gate, User};
 pub use gateway::Gateway;
 pub use gitlab::Gitlab;
@@ -37,6 +40,7 @@ pub use release::{Carried, Package, Release, Spoken};
 pub use slipway_stack::deb::{Deb, sha256};
 pub use slipway_stack::rpm::Rpm;
 pub use slipway_stack::{Part as Process, Settings, wait_for};
+pub use tls::Tls;
 pub use tokens::{Asked, Tokens};
 
 /// How long anything may take that is to happen by itself. A killed promotion is taken up again after 20 s, and the

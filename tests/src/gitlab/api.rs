@@ -13,10 +13,12 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
+    browser,
     clock::{Moment, seconds_between},
     control, delivery,
     fault::inject,
     job::{Job, Pipeline, Status},
+    job_page,
     lifecycle::Impossible,
     oauth, outward,
     payload::{commit_message, job_url, span, user_url, web_url},
@@ -56,6 +58,8 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/oauth/discovery/keys", get(keys))
         .merge(oauth::routes())
+        .merge(job_page::routes())
+        .merge(browser::routes())
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, &json!({ "error": "404 Not Found" })))
         .layer(middleware::from_fn_with_state(Arc::clone(&gitlab), inject))
         .with_state(gitlab)
@@ -567,7 +571,11 @@ async fn discovery(State(gitlab): Shared) -> Answer {
         "device_authorization_endpoint": format!("{url}/oauth/authorize_device"),
         "userinfo_endpoint": format!("{url}/oauth/userinfo"),
         "jwks_uri": format!("{url}/oauth/discovery/keys"),
+        "revocation_endpoint": format!("{url}/oauth/revoke"),
         "response_types_supported": ["code"],
+        "scopes_supported": ["api", "read_api", "read_user", "openid"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "code_challenge_methods_supported": ["S256"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
     }))

@@ -16,6 +16,7 @@
 //! | `POST /_control/sign-ins/expire` | every access token that a person gave to an application has ended; with `refresh` what prolongs it, too |
 //! | `GET /_control/device-codes` | the codes that wait for a person |
 //! | `POST /_control/device-codes/{code}` | `user` and `approve` (true or false); `lapse`: its time is over; `hurry`: the program may ask at once again |
+//! | `POST /_control/browsers` | `user`: who sits before every browser from now on; `choose`: whoever does says it again; `lapse`: codes that are out are over; `claims`, `header`, `key`: how the next ID token of a person is made, as above |
 //! | `POST /_control/projects`, `/_control/users`, `/_control/applications` | as in the seed |
 //! | `POST /_control/hooks` | as in the seed: `project`, `name`, `url`, `token`, `signing_token`, `events`, `time_format`, `auto_disable`, `disable_base_ms`, `timeout_ms`, `at_once`; what is absent stays |
 //! | `GET /_control/hooks`, `POST /_control/hooks/{id}/enable` | |
@@ -65,6 +66,7 @@ pub(super) fn routes(gitlab: Arc<Gitlab>) -> Router {
         .route("/_control/projects", post(add_project))
         .route("/_control/users", post(add_user))
         .route("/_control/applications", post(add_application))
+        .route("/_control/browsers", post(browsers))
         .route("/_control/device-codes", get(device_codes))
         .route("/_control/device-codes/{code}", post(decide))
         .route("/_control/jobs", get(jobs).post(create_job))
@@ -261,6 +263,44 @@ async fn decide(State(gitlab): Shared, Path(code): Path<String>, body: Bytes) ->
         known &= gitlab.codes.decide(&code, user.filter(|_| approve));
     }
     if known { ok(&json!({})) } else { Err(unknown()) }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BrowsersRequest {
+    /// Who sits before them.
+    #[serde(default)]
+    user: Option<Reference>,
+    /// Whoever does says who they are.
+    #[serde(default)]
+    choose: bool,
+    #[serde(default)]
+    lapse: bool,
+    #[serde(default)]
+    claims: Map<String, Value>,
+    #[serde(default)]
+    header: Map<String, Value>,
+    #[serde(default)]
+    key: KeyChoice,
+}
+
+async fn browsers(State(gitlab): Shared, body: Bytes) -> Answer {
+    let asked: BrowsersRequest = read(&body)?;
+    if let Some(user) = &asked.user {
+        let id = user.user(&gitlab.store().world)?.id;
+        gitlab.browsers.are_of(Some(id));
+    }
+    if asked.choose {
+        gitlab.browsers.are_of(None);
+    }
+    if asked.lapse {
+        gitlab.browsers.lapse();
+    }
+    if !asked.claims.is_empty() || !asked.header.is_empty() || asked.key == KeyChoice::Other {
+        let other_key = asked.key == KeyChoice::Other;
+        gitlab.browsers.wish(Wishes { claims: asked.claims, header: asked.header, other_key });
+    }
+    ok(&json!({}))
 }
 
 /// A job to create. What is absent comes from the pipeline, when there is one already.

@@ -9,18 +9,20 @@
 //! Everything that it answered is in an append-only journal, written and synced before the answer, so a killed
 //! stand-in goes on where it was. A webhook that was queued, or under way, at that moment is sent after the restart
 //! with the same `Idempotency-Key`, as a restarted Sidekiq does: so it may arrive twice. Injected faults and resend
-//! limits are kept in memory only, and so are the codes of people who sign a program in.
+//! limits are kept in memory only, and so are the codes of people who sign in, with a program or a browser.
 //!
 //! Absent on purpose: pipelines that run by themselves, groups but by their number, permissions beyond a token's scopes and projects and
 //! protected environments, TLS.
 
 mod api;
+mod browser;
 mod clock;
 mod control;
 mod delivery;
 mod fault;
 mod id_token;
 mod job;
+mod job_page;
 mod journal;
 mod keys;
 mod lifecycle;

@@ -7,6 +7,8 @@
 //! With each token comes one that prolongs it, without the person: it is good once, by itself alone, and ends the token it
 //! came with.
 //!
+//! What comes for a code of a browser is in `browser`.
+//!
 //! Absent on purpose: secrets of applications (a program on somebody's machine keeps none), every other grant.
 
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    browser,
     clock::{Moment, secret},
     journal::Fact,
     server::{self, Gitlab, query_fields},
@@ -50,6 +53,9 @@ pub(super) struct Application {
     /// What its tokens may be good for.
     #[serde(default = "Application::read_user")]
     pub(super) scopes: Vec<String>,
+    /// Where people are sent back to with a code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) redirect_uris: Vec<String>,
 }
 
 impl Application {
@@ -145,11 +151,11 @@ pub(super) fn routes() -> Router<Arc<Gitlab>> {
 type Shared = State<Arc<Gitlab>>;
 
 /// An answer as OAuth wants it: not to be kept by anything on the way.
-fn answer(status: StatusCode, body: &Value) -> Response {
+pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
     ([(CACHE_CONTROL, "no-store")], server::json(status, body)).into_response()
 }
 
-fn refusal(status: StatusCode, error: &str, description: &str) -> Response {
+pub(super) fn refusal(status: StatusCode, error: &str, description: &str) -> Response {
     answer(status, &json!({ "error": error, "error_description": description }))
 }
 
@@ -209,6 +215,9 @@ async fn token(State(gitlab): Shared, RawQuery(query): RawQuery, body: Bytes) ->
     if field("grant_type") == "refresh_token" {
         return refresh(&gitlab, field("refresh_token"), field("client_id"));
     }
+    if field("grant_type") == "authorization_code" {
+        return browser::exchange(&gitlab, &fields);
+    }
     if field("grant_type") != DEVICE_CODE {
         let why = "The authorization grant type is not supported by the authorization server.";
         return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", why);
@@ -259,7 +268,13 @@ async fn token(State(gitlab): Shared, RawQuery(query): RawQuery, body: Bytes) ->
 }
 
 /// Makes a token, and one that prolongs it: the answer about them.
-fn hand_out(change: &mut Change<'_>, application: String, scopes: Vec<String>, user_id: u64, now: Moment) -> Value {
+pub(super) fn hand_out(
+    change: &mut Change<'_>,
+    application: String,
+    scopes: Vec<String>,
+    user_id: u64,
+    now: Moment,
+) -> Value {
     let (access_token, refresh_token) = (secret(""), secret(""));
     let shown = json!({
         "access_token": access_token,

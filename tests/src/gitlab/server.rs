@@ -19,6 +19,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
     api,
+    browser::Browsers,
     clock::Moment,
     control, delivery,
     fault::Faults,
@@ -129,6 +130,7 @@ pub async fn start(options: Options) -> Result<StandIn, StartError> {
         keys: Mutex::new(keys),
         faults: Faults::default(),
         codes: Codes::default(),
+        browsers: Browsers::default(),
         resends: Mutex::default(),
     });
     delivery::wake(&gitlab); // What a kill left in the queues.
@@ -158,6 +160,8 @@ pub(super) struct Gitlab {
     pub(super) faults: Faults,
     /// What people who sign a program in have been given to type.
     pub(super) codes: Codes,
+    /// Who sits before browsers, and what they have been given to take back.
+    pub(super) browsers: Browsers,
     /// When each user had deliveries of each project sent again, for the limit on it.
     pub(super) resends: Mutex<BTreeMap<(u64, u64), Vec<Moment>>>,
 }

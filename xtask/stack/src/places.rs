@@ -46,6 +46,11 @@ impl Places {
         self.target.join("tools")
     }
 
+    /// The folder that xtask installs in what makes the pages' files small.
+    pub fn web_tools(&self) -> PathBuf {
+        self.target.join("web-tools")
+    }
+
     /// The folder that `cargo xtask test` installs packages from npm in.
     pub fn test_tools(&self) -> PathBuf {
         self.target.join("test-tools")

@@ -270,7 +270,11 @@ impl Stack {
                 {"id": 7, "username": "mira", "name": "Mira Holt"},
                 {"id": 8, "username": "jonas", "name": "Jonas Brandt"},
             ],
-            "applications": [{"uid": APPLICATION, "scopes": ["read_user", "api"]}],
+            "applications": [{
+                "uid": APPLICATION,
+                "scopes": ["read_user", "api", "openid"],
+                "redirect_uris": [format!("{}/sign-in/return", self.edge_url())],
+            }],
             "tokens": [
                 {"token": self.secret("GITLAB_TOKEN"), "scopes": ["read_api"]},
                 {"token": self.secret("GITLAB_STATUS_TOKEN"), "scopes": ["api"]},

@@ -93,22 +93,22 @@ impl Claims {
 }
 
 /// How a claim is read: `Err` is what it should be.
-type Reader<T> = fn(&Value) -> Result<T, &'static str>;
+pub(crate) type Reader<T> = fn(&Value) -> Result<T, &'static str>;
 
-fn optional<T>(members: &Members, name: &'static str, read: Reader<T>) -> Result<Option<T>, InvalidIdToken> {
+pub(crate) fn optional<T>(members: &Members, name: &'static str, read: Reader<T>) -> Result<Option<T>, InvalidIdToken> {
     let value = members.get(name).map(read).transpose();
     value.map_err(|wanted| InvalidIdToken::Claim { name, wanted })
 }
 
-fn required<T>(members: &Members, name: &'static str, read: Reader<T>) -> Result<T, InvalidIdToken> {
+pub(crate) fn required<T>(members: &Members, name: &'static str, read: Reader<T>) -> Result<T, InvalidIdToken> {
     optional(members, name, read)?.ok_or(InvalidIdToken::Claim { name, wanted: "there" })
 }
 
-fn text(value: &Value) -> Result<String, &'static str> {
+pub(crate) fn text(value: &Value) -> Result<String, &'static str> {
     value.as_str().map(str::to_owned).ok_or("one text")
 }
 
-fn time(value: &Value) -> Result<u64, &'static str> {
+pub(crate) fn time(value: &Value) -> Result<u64, &'static str> {
     value.as_u64().ok_or("a whole number of seconds since 1970")
 }
 

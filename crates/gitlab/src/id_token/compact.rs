@@ -14,10 +14,15 @@ pub const BYTES_MAX: usize = 8 << 10;
 
 /// A token that was read and not yet believed. It says which key to check it with, and over which bytes.
 pub struct UnverifiedIdToken {
+    compact: Compact,
+    claims: Claims,
+}
+
+/// What of a token its signature is checked with, whatever it says.
+pub struct Compact {
     key_id: String,
     signing_input: Vec<u8>,
     signature: Vec<u8>,
-    claims: Claims,
 }
 
 /// Text that is not an ID token that could be checked.
@@ -65,6 +70,24 @@ pub enum InvalidIdToken {
 impl UnverifiedIdToken {
     /// Reads a token in its compact form.
     pub fn parse(token: &str) -> Result<Self, InvalidIdToken> {
+        let (compact, members) = Compact::read(token)?;
+        Ok(Self { claims: Claims::read(&members)?, compact })
+    }
+
+    /// What its signature is checked with.
+    pub fn compact(&self) -> &Compact {
+        &self.compact
+    }
+
+    /// The claims, if the host found that the signature holds under the issuer's key of this name.
+    pub fn claims_after(self, signature_holds: bool) -> Result<Claims, InvalidIdToken> {
+        if signature_holds { Ok(self.claims) } else { Err(InvalidIdToken::Signature) }
+    }
+}
+
+impl Compact {
+    /// The parts of a token in its compact form, and what it says.
+    pub(crate) fn read(token: &str) -> Result<(Self, Members), InvalidIdToken> {
         if token.len() > BYTES_MAX {
             return Err(InvalidIdToken::TooLong);
         }
@@ -74,9 +97,9 @@ impl UnverifiedIdToken {
             return Err(InvalidIdToken::Shape);
         }
         let key_id = key_id(&object("header", header)?)?;
-        let claims = Claims::read(&object("claims", claims)?)?;
+        let claims = object("claims", claims)?;
         let signature = decode("signature", signature)?;
-        Ok(Self { key_id, signing_input: signing_input.as_bytes().to_vec(), signature, claims })
+        Ok((Self { key_id, signing_input: signing_input.as_bytes().to_vec(), signature }, claims))
     }
 
     /// The name of the key that signed it, it says.
@@ -93,17 +116,12 @@ impl UnverifiedIdToken {
     pub fn signature(&self) -> &[u8] {
         &self.signature
     }
-
-    /// The claims, if the host found that the signature holds under the issuer's key of this name.
-    pub fn claims_after(self, signature_holds: bool) -> Result<Claims, InvalidIdToken> {
-        if signature_holds { Ok(self.claims) } else { Err(InvalidIdToken::Signature) }
-    }
 }
 
 /// Without the signature, which would make a token of it, and without claims that nobody has checked.
 impl fmt::Debug for UnverifiedIdToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UnverifiedIdToken(hidden, key {:?})", self.key_id)
+        write!(f, "UnverifiedIdToken(hidden, key {:?})", self.compact.key_id)
     }
 }
 

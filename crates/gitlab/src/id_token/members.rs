@@ -9,16 +9,16 @@ use serde_json::Value;
 
 /// A JSON object in which no name comes twice. Readers disagree about which of two equal names counts, so a token that
 /// has them could mean one thing to its signer and another here.
-pub(super) struct Members(BTreeMap<String, Value>);
+pub(crate) struct Members(BTreeMap<String, Value>);
 
 impl Members {
     /// The value of a member. `null` is as good as absent.
-    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
     /// Whether a member is there, whatever its value.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 }

@@ -15,7 +15,10 @@ mod members;
 
 pub use check::{AGE_S_MAX, Expected, LEEWAY_S, Refusal, check};
 pub use claims::Claims;
-pub use compact::{BYTES_MAX, InvalidIdToken, UnverifiedIdToken};
+pub use compact::{BYTES_MAX, Compact, InvalidIdToken, UnverifiedIdToken};
+
+pub(crate) use claims::{optional, required, text, time};
+pub(crate) use members::Members;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ mod lost;
 mod measured;
 mod outbox;
 mod progress;
+mod public;
 mod reading;
 mod retention;
 mod runs;

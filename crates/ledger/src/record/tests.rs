@@ -30,6 +30,7 @@ mod images;
 mod measured;
 mod notices;
 mod pages;
+mod public;
 mod retention;
 mod stop;
 mod turns;

@@ -7,10 +7,13 @@
 //!
 //! A [`Keyring`] says which of the issuer's keys may be used.
 //!
+//! What a browser shows and keeps is in [`browser`].
+//!
 //! Absent on purpose: proofs themselves. Signatures, sealed sessions and the operator's credential are checked before.
 
 mod address;
 mod admission;
+pub mod browser;
 mod caller;
 mod keyring;
 mod releasing;
@@ -23,7 +26,7 @@ pub use admission::{Admission, Admitted, NotAdmitted, admit};
 pub use caller::{Caller, DeployerSession, PersonSession};
 pub use keyring::{Found, Keyring};
 pub use releasing::{MayNotRelease, Player, may_release};
-pub use rights::{Asked, Denied, ROUTES, Right, Row, asked, may, measures, route, speaks_for};
+pub use rights::{Asked, Denied, ROUTES, Right, Row, asked, may, measures, route, sight, speaks_for};
 pub use running::{Ended, Look, Running, judge as still_runs, must_run};
 pub use strangers::Strangers;
 

@@ -5,6 +5,7 @@ use slipway_gitlab::AccessLevel;
 use super::caller::{Caller, DeployerSession};
 use crate::config::{Config, Project, Reading};
 use crate::secret::JobSession;
+use crate::sight::Sight;
 
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +14,8 @@ pub enum Right {
     Open,
     /// To know of some project. The answer shows those alone that the caller may read.
     List,
+    /// To see what is public, of a project or of all; all of it, for whoever reads it. [`sight`] says which.
+    Glance,
     /// To read a project's releases.
     Read,
     /// To have servers asked for what is answered: whoever belongs to the project. A stranger's question costs no request.
@@ -61,6 +64,8 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/readyz/secrets", Right::Operate),
     row("GET", "/openapi.json", Right::Open),
     row("GET", "/assets/{name}", Right::Open),
+    row("GET", "/assets/{build}/{name}", Right::Open),
+    row("GET", "/help/keys", Right::Open),
     row("GET", "/help/states", Right::Open),
     row("GET", "/slipway.tgz", Right::Open),
     row("GET", "/slipway.tgz.sha256", Right::Open),
@@ -72,6 +77,10 @@ pub const ROUTES: &[Row] = &[
     row("POST", "/internal/copy", Right::Open),
     row("GET", "/api/v1/sign-in", Right::Open),
     row("GET", "/api/v1/signing-key", Right::Open),
+    // GitLab's answer is the proof; whoever signs out shows what they have.
+    row("GET", "/sign-in", Right::Open),
+    row("GET", "/sign-in/return", Right::Open),
+    row("POST", "/sign-out", Right::Open),
     // Somebody ends what they have shown.
     row("DELETE", "/api/v1/sessions", Right::List),
     row("GET", "/metrics", Right::Measure),
@@ -83,11 +92,31 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/projects/{project}/export", Right::Operate),
     row("POST", "/api/v1/projects/{project}/import", Right::Operate),
     row("GET", "/api/v1/projects/{project}/comparison", Right::Operate),
-    row("GET", "/", Right::List),
-    row("GET", "/api/v1/projects", Right::List),
-    row("GET", "/p/{project}", Right::Read),
-    row("GET", "/p/{project}/r/{version}", Right::Read),
-    row("GET", "/api/v1/projects/{project}/releases", Right::Read),
+    row("GET", "/", Right::Glance),
+    row("GET", "/search", Right::List),
+    row("GET", "/status", Right::List),
+    row("GET", "/api/v1/projects", Right::Glance),
+    row("GET", "/p/{project}", Right::Glance),
+    row("GET", "/p/{project}/r/{version}", Right::Glance),
+    row("GET", "/p/{project}/r/{version}/t/{key}/{target...}", Right::Glance),
+    row("GET", "/p/{project}/is/{version}/{what...}", Right::Glance),
+    row("GET", "/api/v1/projects/{project}/badge.svg", Right::Glance),
+    row("GET", "/api/v1/projects/{project}/feed.atom", Right::Glance),
+    row("GET", "/api/v1/projects/{project}/releases/{version}/badge.svg", Right::Glance),
+    row("GET", "/api/v1/projects/{project}/releases/{version}/feed.atom", Right::Glance),
+    row("GET", "/p/{project}/activity", Right::Read),
+    row("GET", "/p/{project}/deployments", Right::Read),
+    row("GET", "/p/{project}/r/{version}/against", Right::Inspect),
+    // Forms of people who have signed in with a browser.
+    row("GET", "/p/{project}/r/{version}/hold", Right::Hold),
+    row("POST", "/p/{project}/r/{version}/hold", Right::Hold),
+    row("GET", "/p/{project}/r/{version}/lift", Right::Lift),
+    row("POST", "/p/{project}/r/{version}/lift", Right::Lift),
+    row("GET", "/p/{project}/r/{version}/extend", Right::Hold),
+    row("POST", "/p/{project}/r/{version}/extend", Right::Hold),
+    row("GET", "/p/{project}/r/{version}/close", Right::Close),
+    row("POST", "/p/{project}/r/{version}/close", Right::Close),
+    row("GET", "/api/v1/projects/{project}/releases", Right::Glance),
     row("GET", "/api/v1/projects/{project}/policy", Right::Read),
     row("GET", "/api/v1/projects/{project}/audit", Right::Read),
     row("GET", "/api/v1/projects/{project}/activity", Right::Read),
@@ -99,11 +128,11 @@ pub const ROUTES: &[Row] = &[
     row("GET", "/api/v1/projects/{project}/audit/head", Right::Read),
     row("GET", "/api/v1/projects/{project}/audit/heads", Right::Read),
     row("GET", "/api/v1/projects/{project}/retention", Right::Inspect),
-    row("GET", "/api/v1/projects/{project}/releases/{version}", Right::Read),
+    row("GET", "/api/v1/projects/{project}/releases/{version}", Right::Glance),
     row("GET", "/api/v1/projects/{project}/releases/{version}/live", Right::Read),
     row("GET", "/api/v1/projects/{project}/releases/{version}/against", Right::Inspect),
-    row("GET", "/api/v1/projects/{project}/releases/{version}/targets/{key}/{target...}", Right::Read),
-    row("GET", "/api/v1/projects/{project}/releases/{version}/attestations/{key}/{target...}", Right::Read),
+    row("GET", "/api/v1/projects/{project}/releases/{version}/targets/{key}/{target...}", Right::Glance),
+    row("GET", "/api/v1/projects/{project}/releases/{version}/attestations/{key}/{target...}", Right::Glance),
     row("PATCH", "/api/v1/projects/{project}/releases/{version}", Right::Declare),
     row("POST", "/api/v1/projects/{project}/releases/{version}/carries", Right::Declare),
     row("POST", "/api/v1/projects/{project}/releases/{version}/promotions", Right::Release),
@@ -197,8 +226,9 @@ pub fn may(
         return Ok(());
     }
     let reads = reads(caller, project, level, config);
-    if matches!(right, Right::Read | Right::List) {
-        return if reads {
+    if matches!(right, Right::Glance | Right::Read | Right::List) {
+        let is_shown = right == Right::Glance && config.edge.reading == Reading::Public;
+        return if reads || is_shown {
             Ok(())
         } else if caller.is_none() {
             Err(Denied::Stranger)
@@ -224,7 +254,7 @@ pub fn may(
             Caller::Operator,
             Right::Inspect | Right::Hold | Right::Lift | Right::Close | Right::Withdraw | Right::Operate,
         )
-        | (_, Right::Open | Right::List | Right::Read) => Ok(()),
+        | (_, Right::Open | Right::List | Right::Glance | Right::Read) => Ok(()),
         (Caller::Deployer(session), Right::Deploy) if deploys(session, project, config) => Ok(()),
         // Numbers are of all projects, so nobody's role in one counts.
         (_, Right::Measure) => measures(Some(caller)),
@@ -255,6 +285,17 @@ pub fn may(
         (Caller::Person(_) | Caller::Operator, Right::Declare | Right::Release | Right::Deploy) => {
             denied("Only a job of the project does this; play the manual job in GitLab".to_owned())
         }
+    }
+}
+
+/// How much of a project a caller sees. `None`: nothing at all.
+pub fn sight(caller: Option<&Caller>, project: &Project, level: Option<AccessLevel>, config: &Config) -> Option<Sight> {
+    if reads(caller, project, level, config) {
+        Some(Sight::Whole)
+    } else if config.edge.reading == Reading::Public {
+        Some(Sight::Public)
+    } else {
+        None
     }
 }
 

@@ -47,6 +47,7 @@ pub fn must_run(right: Right, caller: &Caller) -> Option<Look<'_>> {
         Right::Hold => Some(Look { session, goes_on: true }),
         Right::Open
         | Right::List
+        | Right::Glance
         | Right::Read
         | Right::Inspect
         | Right::Release

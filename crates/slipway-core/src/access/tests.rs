@@ -10,6 +10,7 @@ use slipway_wire::Token;
 use super::*;
 use crate::config::Config;
 use crate::secret::{EdgeKey, JobSession, NotSealed};
+use crate::sight::Sight;
 use crate::time::Timestamp;
 
 const NOW_S: i64 = 1_795_392_000;
@@ -165,6 +166,8 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("GET", "/readyz/secrets", "O"),
         ("GET", "/openapi.json", ANYBODY),
         ("GET", "/assets/dashboard.css", ANYBODY),
+        ("GET", "/assets/3f9a1c20e55d/dashboard.css", ANYBODY),
+        ("GET", "/help/keys", ANYBODY),
         ("GET", "/help/states", ANYBODY),
         ("GET", "/slipway.tgz", ANYBODY),
         ("GET", "/slipway.tgz.sha256", ANYBODY),
@@ -176,6 +179,9 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", "/internal/copy", ANYBODY),
         ("GET", "/api/v1/sign-in", ANYBODY),
         ("GET", "/api/v1/signing-key", ANYBODY),
+        ("GET", "/sign-in", ANYBODY),
+        ("GET", "/sign-in/return", ANYBODY),
+        ("POST", "/sign-out", ANYBODY),
         ("GET", "/metrics", "OC"),
         ("GET", "/api/v1/stop", "O"),
         ("POST", "/api/v1/stop", "O"),
@@ -186,9 +192,29 @@ fn every_route_is_for_those_whom_the_table_names_and_for_nobody_else() {
         ("POST", "/api/v1/projects/tug/import", "O"),
         ("GET", "/api/v1/projects/tug/comparison", "O"),
         ("GET", "/", READERS),
+        ("GET", "/search", READERS),
+        ("GET", "/status", READERS),
         ("GET", "/api/v1/projects", READERS),
         ("GET", "/p/tug", READERS),
         ("GET", "/p/tug/r/1.2.0", READERS),
+        ("GET", "/p/tug/activity", READERS),
+        ("GET", "/p/tug/deployments", READERS),
+        ("GET", "/p/tug/r/1.2.0/against", "njemREMO"),
+        // Of these, the host takes people with a browser alone.
+        ("GET", "/p/tug/r/1.2.0/hold", "emEMO"),
+        ("POST", "/p/tug/r/1.2.0/hold", "emEMO"),
+        ("GET", "/p/tug/r/1.2.0/lift", "EMO"),
+        ("POST", "/p/tug/r/1.2.0/lift", "EMO"),
+        ("GET", "/p/tug/r/1.2.0/extend", "emEMO"),
+        ("POST", "/p/tug/r/1.2.0/extend", "emEMO"),
+        ("GET", "/p/tug/r/1.2.0/close", "MO"),
+        ("POST", "/p/tug/r/1.2.0/close", "MO"),
+        ("GET", "/p/tug/r/1.2.0/t/deb/ubuntu/jammy", READERS),
+        ("GET", "/p/tug/is/1.2.0/el/9/arm64", READERS),
+        ("GET", "/api/v1/projects/tug/badge.svg", READERS),
+        ("GET", "/api/v1/projects/tug/feed.atom", READERS),
+        ("GET", &of("/badge.svg"), READERS),
+        ("GET", &of("/feed.atom"), READERS),
         ("GET", "/api/v1/projects/tug/releases", READERS),
         ("GET", "/api/v1/projects/tug/policy", READERS),
         ("GET", "/api/v1/projects/tug/audit", READERS),
@@ -235,6 +261,8 @@ fn a_path_names_the_methods_that_it_has_and_takes_no_other() {
         ("/assets/dashboard.css", "GET, HEAD, OPTIONS"),
         ("/p/tug/r/1.2.0", "GET, HEAD, OPTIONS"),
         ("/metrics", "GET, HEAD, OPTIONS"),
+        ("/sign-out", "POST, OPTIONS"),
+        ("/p/tug/r/1.2.0/hold", "GET, HEAD, POST, OPTIONS"),
         ("/webhooks/gitlab/tug", "POST, OPTIONS"),
         ("/api/v1/sessions", "POST, DELETE, OPTIONS"),
         ("/api/v1/projects/tug/audit", "GET, HEAD, OPTIONS"),
@@ -273,6 +301,27 @@ fn where_anyone_may_read_everybody_reads_and_does_nothing_else() {
     assert_eq!(allowed("PATCH", "/api/v1/projects/tug/releases/1.2.0", &config), JOBS);
     assert_eq!(allowed("POST", "/api/v1/projects/tug/releases/1.2.0/holds", &config), "emEMO");
     assert_eq!(allowed("GET", "/metrics", &config), "OC");
+}
+
+#[test]
+fn where_what_is_public_is_shown_everybody_sees_that_and_members_alone_see_the_rest() {
+    let text = CONFIG.replace("[gitlab]", "reading = \"public\"\n[gitlab]");
+    let config = Config::parse(&text).expect("a good file");
+    let tug = config.project("tug").expect("it is in the file");
+    let narrow = self::config();
+    for row in ROUTES {
+        let expected = match row.right {
+            Right::Glance => ANYBODY.to_owned(),
+            _ => allowed(row.method, row.path, &narrow),
+        };
+        assert_eq!(allowed(row.method, row.path, &config), expected, "{row:?}");
+    }
+    for (letter, caller, level) in everybody() {
+        let expected = if READERS.contains(letter) { Sight::Whole } else { Sight::Public };
+        assert_eq!(sight(caller.as_ref(), tug, level, &config), Some(expected), "{letter}");
+        let expected = READERS.contains(letter).then_some(Sight::Whole);
+        assert_eq!(sight(caller.as_ref(), tug, level, &narrow), expected, "{letter}, where nobody reads");
+    }
 }
 
 #[test]

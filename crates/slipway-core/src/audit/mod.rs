@@ -39,7 +39,8 @@ pub struct Event {
 
 /// Who that is, for people who read it: the name in `user:mira`, `job:81 user:mira` and `person:7 user:mira`. All else stands as it is.
 pub fn person(actor: &str) -> &str {
-    actor.rsplit_once("user:").map_or(actor, |(_, name)| name)
+    let last = actor.as_bytes().windows(5).rposition(|bytes| bytes == b"user:");
+    last.and_then(|at| actor.get(at + 5..)).unwrap_or(actor)
 }
 
 /// A row of the chain.

@@ -53,7 +53,10 @@ pub enum Reading {
     /// Only jobs with a session, and people who have signed in.
     #[default]
     Nobody,
-    /// Everybody who reaches the address.
+    /// Everybody who reaches the address sees what is public, and cannot tell whether there is more. All the rest is for
+    /// jobs with a session, and people who have signed in.
+    Public,
+    /// Everybody who reaches the address sees everything, what is staged too.
     Anyone,
 }
 

@@ -24,6 +24,13 @@ pub(super) fn problems(file: &File) -> Vec<String> {
     let mut problems = secrets(file);
     problems.extend(lapse(file));
     problems.extend(two_names(file));
+    if file.gitlab.application.is_some() && !is_closed(&file.edge.url) {
+        problems.push(format!(
+            "edge.url: people sign in here, by `application` under `[gitlab]`, and what their browsers keep could be read on the way; \
+             it must be https, or loopback; `{}` is neither",
+            file.edge.url
+        ));
+    }
     for (index, events) in file.events.iter().enumerate() {
         if let Receiver::Webhook { url, .. } = &events.to
             && !is_closed(url)
@@ -414,6 +421,27 @@ mod tests {
             [("https://p.example.com", "harbour/unstable"), ("https://other.example.com", "harbour/stable")]
         {
             assert!(Config::parse(&places(url, repository)).is_ok(), "{url} {repository}");
+        }
+    }
+
+    #[test]
+    fn people_sign_in_over_https_or_on_this_very_machine() {
+        let at = |url: &str, application: &str| {
+            let token = "token = \"GITLAB_TOKEN\"\n";
+            let file = file("").replace("https://slipway.example.com", url);
+            Config::parse(&file.replace(token, &format!("{token}{application}")))
+        };
+        let signing_in = "application = \"a1\"\n";
+        for url in
+            ["https://slipway.example.com", "http://127.0.0.1:8787", "http://localhost:8787", "http://[::1]:8787"]
+        {
+            assert!(at(url, signing_in).is_ok(), "{url}");
+        }
+        for url in ["http://slipway.example.com", "http://10.0.0.7:8787", "http://127.0.0.1.example.com"] {
+            let error = at(url, signing_in).expect_err(url).to_string();
+            assert!(error.contains("edge.url: people sign in here"), "{error}");
+            // Programs that show a credential of their own accord are warned of alone.
+            assert!(at(url, "").is_ok(), "{url}");
         }
     }
 

@@ -16,6 +16,8 @@ pub enum Act {
 /// The reader of a page.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reader<'a> {
+    /// Which build of the dashboard's files belongs to the page: a part of their addresses. Empty: whichever is there.
+    pub assets: &'a str,
     /// Their user name, where they have signed in.
     pub name: Option<&'a str>,
     /// Whether this deployment lets people sign in.
@@ -24,4 +26,14 @@ pub struct Reader<'a> {
     pub path: &'a str,
     /// What they may do with the project that the page is about.
     pub may: &'a [Act],
+}
+
+impl Reader<'_> {
+    /// Where a file of the dashboard is.
+    pub fn asset(&self, name: &str) -> String {
+        match self.assets {
+            "" => format!("/assets/{name}"),
+            build => format!("/assets/{build}/{name}"),
+        }
+    }
 }

@@ -1,15 +1,32 @@
 //! The page of one release.
 
 use maud::{Markup, html};
-use slipway_core::api::Release;
+use slipway_core::api::{ActivityRow, Hold, Pipeline, Release, Source};
+use slipway_core::audit::person;
+use slipway_core::release::{ReleaseState, TargetState};
 
-use super::{Reader, Shell, project_path};
+use super::piece::{Named, activity_path, event};
+use super::{Act, Reader, Shell, project_path};
 use crate::filter::{Filter, haystack};
-use crate::section;
-use crate::text::{Moment, segment, visible};
+use crate::matrix::{View, grid, view};
+use crate::section::{self, Part, away, path, prose, time};
+use crate::text::{Moment, link, segment, visible};
 
-/// A release: its verdict, what needs a person, its packages. `filter` comes from the address's query.
-pub fn release(release: &Release, filter: &Filter, reader: &Reader<'_>) -> Markup {
+/// How often the parts that the edge alone renders are taken from the page anew, in seconds.
+const REFRESH_SECONDS: u32 = 15;
+
+/// What the page of a release shows beside it. Nothing of it is in the live messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// What happened to it last, newest first.
+    pub activity: &'a [ActivityRow],
+    /// What its record is read from.
+    pub sources: &'a [Source],
+}
+
+/// A release: its verdict, what needs a person, its packages, and what happened to it. `filter` comes from the address's
+/// query.
+pub fn release(release: &Release, beside: &Beside<'_>, filter: &Filter, reader: &Reader<'_>) -> Markup {
     let read = Moment::parse(&release.at).map_or_else(|| visible(&release.at), |moment| moment.clock());
     let project = visible(&release.project.name);
     let trail = [
@@ -19,6 +36,7 @@ pub fn release(release: &Release, filter: &Filter, reader: &Reader<'_>) -> Marku
     ];
     let shell =
         Shell { title: &section::title(release), trail: &trail, is_alarming: section::is_alarming(release), reader };
+    let [verdict, needs, moving, _] = section::parts(release, filter);
     shell.page(
         &html! {
             p.freshness {
@@ -30,20 +48,25 @@ pub fn release(release: &Release, filter: &Filter, reader: &Reader<'_>) -> Marku
         &html! {
             main #main data-project=(release.project.name) data-version=(release.version)
                 data-sequence=(release.sequence) {
-                (section::verdict(release))
+                (verdict)
                 p.unseen #announce role="status" {}
-                (section::needs(release))
+                (trouble(beside.sources))
+                (needs)
+                (acts(release, reader))
+                (moving)
                 section aria-labelledby="packages-title" {
                     h2 #packages-title tabindex="-1" { "Packages" }
-                    (filter_form(release, filter))
+                    (filters(release, filter))
                     (section::packages(release, filter))
                 }
+                (history(release, beside.activity))
             }
         },
         &html! {
-            (section::sources(release))
+            (sources(release, beside.sources))
             p {
                 a href="/help/states" { "What the words mean" } " · "
+                a href={ (path(release)) "/against" } { "Staged, beside what is public" } " · "
                 a href={ "/api/v1/projects/" (segment(&release.project.name)) "/releases/" (segment(release.version.as_str())) } { "As JSON" }
                 label #keys hidden { " · " input type="checkbox" checked; " The key " kbd { "/" } " jumps to the filter" }
             }
@@ -51,23 +74,134 @@ pub fn release(release: &Release, filter: &Filter, reader: &Reader<'_>) -> Marku
     )
 }
 
-fn filter_form(release: &Release, filter: &Filter) -> Markup {
+/// A part that the edge alone renders. The browser takes it from the page anew.
+fn refreshed(id: &str, inner: &Markup, element: &str) -> Part {
+    Part::new(id, inner, |mark, inner| {
+        html! {
+            @if element == "section" { section #(id) data-mark=(mark) data-refresh=(REFRESH_SECONDS) { (inner) } }
+            @else { div #(id) data-mark=(mark) data-refresh=(REFRESH_SECONDS) { (inner) } }
+        }
+    })
+}
+
+/// Who holds what, and what the reader may do about the release. It stands outside of every part that the browser renders:
+/// what a person may do is nothing that a browser should have to judge.
+fn acts(release: &Release, reader: &Reader<'_>) -> Part {
+    let (released, all) = section::progress(release);
+    let is_open = release.closed.is_none() && release.state != ReleaseState::Complete && all > 0;
+    let expires =
+        section::targets(release).any(|(_, target)| target.expires_at.is_some() && target.state == TargetState::Staged);
+    let offered = [
+        (Act::Hold, "hold", "Hold", is_open && released < all),
+        (Act::Lift, "lift", "Lift the hold", !release.holds.is_empty()),
+        (Act::Extend, "extend", "Keep what is staged for longer", expires),
+        (Act::Close, "close", "Give it up", is_open),
+    ];
+    let offered: Vec<_> =
+        offered.into_iter().filter(|(act, _, _, makes_sense)| *makes_sense && reader.may.contains(act)).collect();
+    // What a hold keeps from being released now is said where that is listed, with its reason.
+    let is_said = |hold: &&Hold| {
+        release.packages.iter().any(|package| {
+            hold.key.as_ref().is_none_or(|key| *key == package.key)
+                && package.blocked.iter().any(|blocked| blocked.gate == "hold")
+                && package.targets.iter().any(|target| target.state == TargetState::Staged)
+        })
+    };
+    let holds = release.holds.iter().filter(|hold| !is_said(hold));
+    refreshed(
+        "acts",
+        &html! {
+            @if holds.clone().next().is_some() { ul.holds { @for hold in holds { li { (held(hold)) } } } }
+            @if !offered.is_empty() {
+                p.ways {
+                    @for (_, code, words, _) in &offered {
+                        a.act #{ "act-" (code) } data-act=(code) href={ (path(release)) "/" (code) } { (words) "…" }
+                    }
+                }
+                p.stale-why { "This page is not up to date, so it leads to no action. It will again once it is." }
+            }
+        },
+        "div",
+    )
+}
+
+fn held(hold: &Hold) -> Markup {
+    html! {
+        b { @match &hold.key { Some(key) => (key), None => "The release" } " is held" }
+        " by " (visible(person(&hold.by))) " since " (time(&hold.at))
+        @if let Some(until) = &hold.until { ", until " (time(until)) }
+        ": " (prose(hold.reason.trim()))
+    }
+}
+
+/// What narrows the packages down.
+fn filters(release: &Release, filter: &Filter) -> Markup {
     let states: Vec<&str> = filter.states.iter().map(|state| state.code()).collect();
     let all = section::targets(release).count();
     let shown = section::targets(release)
-        .filter(|(package, target)| filter.shows(target.state, &haystack(package, target)))
+        .filter(|(package, target)| filter.shows(target.state, &haystack(release, package, target)))
         .count();
+    let kept = [
+        ("v", filter.view.map_or("", View::code).to_owned()),
+        ("state", states.join(",")),
+        ("line", filter.lines.join(",")),
+        ("arch", filter.archs.join(",")),
+    ];
     html! {
         div.filters hidden[all == 0] {
             (section::tally(release, filter))
-            form #filter method="get" action=(section::path(release)) role="search" {
-                input type="hidden" name="state" value=(states.join(",")) disabled[states.is_empty()];
+            form #filter method="get" action=(path(release)) role="search" aria-label="Packages" {
+                @for (name, value) in &kept { @if !value.is_empty() { input type="hidden" name=(name) value=(value); } }
                 label for="filter-words" { "Filter" }
                 input #filter-words type="search" name="q" value=(filter.words) placeholder="key, distro, tag or file"
                     autocomplete="off" spellcheck="false" enterkeyhint="search";
             }
+            (columns(release, filter))
+            (views(release, filter))
         }
         p #shown.quiet { (shown_words(shown, all)) }
+    }
+}
+
+/// The lines and architectures, where there is more than one to choose from.
+fn columns(release: &Release, filter: &Filter) -> Markup {
+    let (mut lines, mut archs): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    for (line, arch) in [false, true].into_iter().flat_map(|images| grid(release, images).columns) {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+        if !archs.contains(&arch) && arch != "all" {
+            archs.push(arch);
+        }
+    }
+    // Too many to choose from: the filter's words find them too.
+    let named = [("line", lines), ("arch", archs)].into_iter().filter(|(_, list)| (2..=12).contains(&list.len()));
+    let named: Vec<(String, String)> =
+        named.flat_map(|(kind, list)| list.into_iter().map(move |one| (format!("{kind}:{one}"), one))).collect();
+    html! {
+        @if !named.is_empty() {
+            ul #columns aria-label="Filter by kind and architecture" {
+                @for (name, words) in &named {
+                    li {
+                        a.count #{ "f-" (segment(name)) } data-filter=(name) href={ (path(release)) (filter.pressed(name).query()) }
+                            aria-current=[filter.has(name).then_some("true")] { (visible(words)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The way from the matrix to the list and back.
+fn views(release: &Release, filter: &Filter) -> Markup {
+    let now = view(release, filter);
+    html! {
+        p.views {
+            @for (one, words) in [(View::Matrix, "Matrix"), (View::List, "List")] {
+                a.count #{ "view-" (one.code()) } aria-current=[(now == one).then_some("true")]
+                    href={ (path(release)) (Filter { view: Some(one), ..filter.clone() }.query()) } { (words) }
+            }
+        }
     }
 }
 
@@ -77,5 +211,88 @@ pub fn shown_words(shown: usize, all: usize) -> String {
         0 if all > 0 => format!("No target matches the filter; {all} are hidden."),
         _ if shown == all => String::new(),
         _ => format!("{shown} of {all} targets match the filter."),
+    }
+}
+
+/// What happened last, and the way to all of it.
+fn history(release: &Release, activity: &[ActivityRow]) -> Part {
+    let version = release.version.as_str();
+    refreshed(
+        "activity",
+        &html! {
+            @if !activity.is_empty() {
+                h2 #activity-title tabindex="-1" { "What happened last" }
+                ol.o-events { @for row in activity { (event(&release.project, row, Named::Subject)) } }
+                p { a #activity-all href=(activity_path(&release.project, version)) { "Everything that was done to " (release.version) } }
+            }
+        },
+        "section",
+    )
+}
+
+fn source_name(source: &Source) -> String {
+    if source.name == "gitlab" { "GitLab".to_owned() } else { visible(&source.name) }
+}
+
+/// What cannot be read now, so that what is shown of it may be old.
+fn trouble(sources: &[Source]) -> Part {
+    refreshed(
+        "trouble",
+        &html! {
+            @for source in sources {
+                @if let Some(trouble) = &source.trouble {
+                    p.trouble {
+                        b { (source_name(source)) ": " } (prose(trouble))
+                        @match &source.read_at {
+                            Some(at) => { " It was read last " (time(at)) "; what is shown of it was true then." },
+                            None => " It has not been read yet.",
+                        }
+                    }
+                }
+            }
+        },
+        "div",
+    )
+}
+
+/// What the page was made of, and when.
+fn sources(release: &Release, sources: &[Source]) -> Part {
+    let read = || sources.iter().filter_map(|source| Some((source, source.read_at.as_ref()?)));
+    refreshed(
+        "sources",
+        &html! {
+            p { "Change " (release.sequence) " of the release record, " (time(&release.at)) "." }
+            @if read().next().is_some() {
+                p {
+                    "Last read: "
+                    @for (index, (source, at)) in read().enumerate() {
+                        @if index > 0 { ", " }
+                        (source_name(source)) " " (time(at))
+                    }
+                    "."
+                }
+            }
+            @if !release.pipelines.is_empty() {
+                p {
+                    "Fed by "
+                    @for (index, pipeline) in release.pipelines.iter().enumerate() {
+                        @if index > 0 { ", " }
+                        (pipeline_link(pipeline))
+                        " (" (visible(&pipeline.ref_name)) " at " code { (visible(&pipeline.sha.chars().take(8).collect::<String>())) } ")"
+                    }
+                    "."
+                }
+            }
+        },
+        "div",
+    )
+}
+
+fn pipeline_link(pipeline: &Pipeline) -> Markup {
+    html! {
+        @match link(&pipeline.url) {
+            Some(url) => a #{ "source-" (pipeline.id) } href=(url) rel="noreferrer" { "pipeline " (pipeline.id) (away()) },
+            None => { "pipeline " (pipeline.id) }
+        }
     }
 }

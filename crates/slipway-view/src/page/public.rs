@@ -1,0 +1,265 @@
+//! The pages of what is public, for those who see nothing else. They are made of what is public alone, so there is nothing
+//! in them to leave out.
+//!
+//! Absent on purpose: scripts. Nothing here moves, and whoever waits for something reads it again, or follows the feed.
+
+use maud::{Markup, html};
+use slipway_core::amount::size;
+use slipway_core::api::{PublicPackage, PublicProject, PublicRelease, PublicState, PublicSummary, PublicTarget};
+use slipway_core::line::{Line, What};
+use slipway_core::release::Version;
+use slipway_core::sight::as_read;
+
+use super::{Reader, Shell};
+use crate::install;
+use crate::outward::sentence;
+use crate::section;
+use crate::state::chip;
+use crate::text::{Moment, grouped, link, mark, segment, visible};
+
+/// How often a page that is looked at is fetched again, in seconds, where scripts do that.
+const REFRESH: &str = "30";
+/// How many releases of a project the front page names.
+const NEWEST: usize = 5;
+
+/// The projects of which something is public, each with its releases.
+pub fn projects(projects: &[(PublicProject, Vec<PublicSummary>)], reader: &Reader<'_>) -> Markup {
+    Shell { title: "Projects", trail: &[], is_alarming: false, reader }.page(
+        &html! {},
+        &html! {
+            main #main {
+                h1 { "Projects" }
+                @if projects.is_empty() {
+                    p.sentence { "Nothing is public yet." }
+                } @else {
+                    ul.cards {
+                        @for (project, releases) in projects {
+                            li.card.done {
+                                h2 { a href=(project_path(&project.name)) { (visible(&project.name)) } }
+                                p {
+                                    "Newest: "
+                                    @for (place, release) in releases.iter().take(NEWEST).enumerate() {
+                                        @if place > 0 { ", " }
+                                        a href=(path(&project.name, &release.version)) { (release.version) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        },
+        &words(None),
+    )
+}
+
+/// The releases of a project of which something is public, the newest first.
+pub fn releases(project: &str, releases: &[PublicSummary], reader: &Reader<'_>) -> Markup {
+    let name = visible(project);
+    let list = html! {
+        ul.cards {
+            @for release in releases {
+                li.card.done {
+                    h2 { a href=(path(project, &release.version)) { (release.version) } }
+                    (day(&release.at))
+                    p { (section::prose(&release.verdict)) }
+                }
+            }
+        }
+    };
+    Shell { title: &name, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
+        &html! {},
+        &html! {
+            main #main {
+                h1 { (name) }
+                p.sentence {
+                    @if releases.len() == 1 { "One release is public." } @else { (releases.len()) " releases are public." }
+                }
+                (piece("releases", &list))
+            }
+        },
+        &words(Some(&format!("/api/v1/projects/{}/", segment(project)))),
+    )
+}
+
+/// What is public of a release.
+pub fn release(release: &PublicRelease, reader: &Reader<'_>) -> Markup {
+    let project = visible(&release.project.name);
+    let trail = [
+        ("Projects", "/".to_owned()),
+        (project.as_str(), project_path(&release.project.name)),
+        (release.version.as_str(), String::new()),
+    ];
+    let title = format!("{} · {project}", release.version);
+    Shell { title: &title, trail: &trail, is_alarming: false, reader }.page(
+        &html! {},
+        &html! {
+            main #main {
+                h1.sentence { (section::prose(&release.verdict)) }
+                p.quiet { "As it is since " (time(&release.at)) "." }
+                section aria-labelledby="packages-title" {
+                    h2 #packages-title tabindex="-1" { "Packages" }
+                    (piece("packages", &table(release)))
+                }
+            }
+        },
+        &words(Some(&format!(
+            "/api/v1/projects/{}/releases/{}/",
+            segment(&release.project.name),
+            segment(release.version.as_str())
+        ))),
+    )
+}
+
+/// One target of what is public: `package` has no other.
+pub fn target(release: &PublicRelease, package: &PublicPackage, reader: &Reader<'_>) -> Markup {
+    let project = visible(&release.project.name);
+    let names: Vec<String> = package.targets.iter().map(|target| visible(&target.name())).collect();
+    let title = format!("{} for {}", package.key, names.join(", "));
+    let trail = [
+        ("Projects", "/".to_owned()),
+        (project.as_str(), project_path(&release.project.name)),
+        (release.version.as_str(), path(&release.project.name, &release.version)),
+        (title.as_str(), String::new()),
+    ];
+    Shell { title: &format!("{title} · {}", release.version), trail: &trail, is_alarming: false, reader }.page(
+        &html! {},
+        &html! {
+            main #main {
+                h1 { (project) " " (release.version) ", " (title) }
+                @for target in &package.targets { (piece("target", &facts(package, target))) }
+            }
+        },
+        &words(None),
+    )
+}
+
+/// Whether something is out, as a page of one sentence.
+pub fn line(project: &str, version: &Version, what: &What, line: &Line, reader: &Reader<'_>) -> Markup {
+    let said = sentence(project, version, what, line);
+    Shell { title: &said, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader }.page(
+        &html! {},
+        &html! {
+            main #main {
+                h1.sentence { (said) "." }
+                @if let Some(url) = line.url.as_deref().and_then(link) { p { a href=(url) { "More about it" } } }
+            }
+        },
+        &words(None),
+    )
+}
+
+fn table(release: &PublicRelease) -> Markup {
+    let rows = release.packages.iter().flat_map(|package| package.targets.iter().map(move |target| (package, target)));
+    html! {
+        table role="table" aria-labelledby="packages-title" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    th scope="col" role="columnheader" { "Package" }
+                    th scope="col" role="columnheader" { "For" }
+                    th scope="col" role="columnheader" { "State" }
+                    th scope="col" role="columnheader" { "Since" }
+                    th.unseen scope="col" role="columnheader" { "File or image" }
+                }
+            }
+            tbody role="rowgroup" {
+                @for (package, target) in rows {
+                    @let state = target.state.state();
+                    tr.target.(crate::state::tone(state).class()) role="row" {
+                        th.key scope="row" role="rowheader" {
+                            a href=(target_path(release, package, target)) { (package.key) }
+                        }
+                        td.distro role="cell" { (visible(&target.name())) }
+                        td.state role="cell" { (chip(state)) }
+                        td.when role="cell" { (time(&target.since)) }
+                        td.more role="cell" {
+                            span.file { (visible(&name(package, target))) } " "
+                            span.size { (size(package.file.size)) } " "
+                            code.short { (package.file.digest.hex().chars().take(12).collect::<String>()) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn facts(package: &PublicPackage, target: &PublicTarget) -> Markup {
+    let read = as_read(package);
+    let offered =
+        read.as_ref().and_then(|package| Some((package, package.targets.first()?))).and_then(|(package, of)| match of
+            .tag
+        {
+            Some(_) => Some(("Pull", install::pull(package, of)?)),
+            None => Some(("Install", install::apt(package, of).or_else(|| install::dnf(package, of))?)),
+        });
+    html! {
+        p { (chip(target.state.state())) " since " (time(&target.since)) }
+        dl.facts {
+            div.wide { dt { "SHA-256" } dd { code.digest { (package.file.digest.hex()) } } }
+            div { dt { (if target.tag.is_some() { "Image" } else { "File" }) } dd { (visible(&name(package, target))) } }
+            div { dt { "Size" } dd { (grouped(package.file.size)) " bytes" } }
+            div { dt { "Public" } dd { (visible(&target.public.repository)) span.host { " at " (visible(&target.public.url)) } } }
+            @if let Some(url) = target.attestation.as_deref().and_then(link) {
+                div { dt { "Attested" } dd { a href=(url) download { "Download what is signed" } } }
+            }
+        }
+        @if let (PublicState::Released, Some((label, lines))) = (target.state, offered) {
+            p.label #install { (label) }
+            pre tabindex="0" role="group" aria-labelledby="install" { code { (lines) } }
+        }
+    }
+}
+
+/// A file's name, or the public repository of an image.
+fn name(package: &PublicPackage, target: &PublicTarget) -> String {
+    package.file.filename.clone().unwrap_or_else(|| target.public.repository.clone())
+}
+
+/// An element that can be replaced: its id stays the same, and its mark changes with what is inside.
+fn piece(id: &str, inner: &Markup) -> Markup {
+    html! { div #(id) data-mark=(mark(&inner.0)) data-refresh=(REFRESH) { (inner) } }
+}
+
+/// What is below every page: the words, and the feed of what the page is about.
+fn words(feed_in: Option<&str>) -> Markup {
+    html! {
+        p {
+            a href="/help/states" { "What the words mean" }
+            @if let Some(base) = feed_in { " · " a href={ (base) "feed.atom" } { "Feed" } }
+        }
+    }
+}
+
+fn project_path(project: &str) -> String {
+    format!("/p/{}", segment(project))
+}
+
+fn path(project: &str, version: &Version) -> String {
+    format!("{}/r/{}", project_path(project), segment(version.as_str()))
+}
+
+fn target_path(release: &PublicRelease, package: &PublicPackage, target: &PublicTarget) -> String {
+    let name = target.name();
+    let name: Vec<String> = name.trim_start_matches(':').split('/').map(segment).collect();
+    format!("{}/t/{}/{}", path(&release.project.name, &release.version), segment(package.key.as_str()), name.join("/"))
+}
+
+/// A time in as many words as a list has room for.
+fn day(text: &str) -> Markup {
+    html! {
+        @match Moment::parse(text) {
+            Some(moment) => time datetime=(moment.machine()) { (moment.day()) },
+            None => (visible(text)),
+        }
+    }
+}
+
+fn time(text: &str) -> Markup {
+    html! {
+        @match Moment::parse(text) {
+            Some(moment) => time datetime=(moment.machine()) { (moment.minute()) },
+            None => (visible(text)),
+        }
+    }
+}
