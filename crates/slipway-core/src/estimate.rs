@@ -209,6 +209,8 @@ mod tests {
         assert_eq!(pace("0:0 10:1000 50:5000", 50), ends(100, 100));
         // A copy that stands still for a while is slower for it.
         assert_eq!(pace("0:0 10:1000", 20), ends(50, 200));
+        // And one of which nothing was told for long, by what it sent since the last word before the half minute.
+        assert_eq!(pace("0:0 20:2000 40:2100", 60), ends(2, 60 + 3160));
     }
 
     #[test]
