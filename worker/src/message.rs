@@ -139,6 +139,8 @@ pub(crate) enum ToProject {
     Deployments { project_id: u64 },
     /// What was done, newest first: so many rows at most.
     Activity { project_id: u64, query: ActivityQuery, count: u64 },
+    /// What has happened that may concern a package, newest first.
+    Timeline { project_id: u64, version: Version, key: Key },
     /// A release beside what is public of an earlier one; of one package also what it depends on.
     Against { project_id: u64, version: Version, key: Option<Key> },
     /// How the record is.

@@ -209,6 +209,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Glance { .. }
         | ToProject::Deployments { .. }
         | ToProject::Activity { .. }
+        | ToProject::Timeline { .. }
         | ToProject::Against { .. }
         | ToProject::Standing { .. }
         | ToProject::Wake { .. }
@@ -320,6 +321,7 @@ impl ProjectRecord {
             ToProject::Glance { project_id, newest } => self.glance(project_id, newest),
             ToProject::Deployments { project_id } => self.deployments(project_id),
             ToProject::Activity { project_id, query, count } => self.activity(project_id, &query, count),
+            ToProject::Timeline { project_id, version, key } => self.timeline(project_id, &version, &key),
             ToProject::Against { project_id, version, key } => self.against(project_id, &version, key.as_ref()).await,
             ToProject::Standing { project_id } => self.standing(project_id),
             ToProject::Wake { project_id } => {

@@ -137,12 +137,23 @@ pub(super) fn event(project: &Project, row: &ActivityRow, named: Named) -> Marku
             b.o-action { (visible(&row.action)) } " "
             span {
                 @if named == Named::Project { (visible(&project.name)) " " }
+                @if let Some(whole) = whole(row).filter(|_| named == Named::Target) { "(" (whole) ") " }
                 @if named != Named::Target { (subject(project, row, &format!("e-{}-{}", project.id, row.sequence))) " " }
                 @if let Some(name) = details.target().filter(|_| named != Named::Target) { "for " (visible(&name)) " " }
                 span.quiet { "by " (visible(person(&row.actor))) }
                 @if let Some(why) = details.why() { ": " (prose(&why)) }
             }
         }
+    }
+}
+
+/// What a row is about that concerns more than one package.
+fn whole(row: &ActivityRow) -> Option<&'static str> {
+    match (row.action.as_str(), row.subject.as_str()) {
+        ("stopped" | "started", "everything") => Some("everything"),
+        ("stopped" | "started", _) => Some("the project"),
+        ("held" | "lifted" | "extended", _) if Details::of(row).keys().is_none() => Some("the whole release"),
+        _ => None,
     }
 }
 
@@ -182,6 +193,17 @@ impl Details {
             })
             .collect();
         all.is_empty() || all.iter().any(|of| of == name)
+    }
+
+    /// The packages that a row about a release names. `None` where it is about all of them.
+    fn keys(&self) -> Option<impl Iterator<Item = &str>> {
+        let (_, keys) = self.0.iter().find(|(of, _)| of == "keys")?;
+        Some(keys.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str))
+    }
+
+    /// Whether a row about a release concerns this package.
+    pub(super) fn is_of_package(&self, key: &str) -> bool {
+        self.keys().is_none_or(|mut keys| keys.any(|of| of == key))
     }
 
     /// Why, in a person's words or in the edge's.

@@ -248,6 +248,45 @@ fn an_activity_that_has_more_says_where_it_goes_on_whether_it_found_any_or_not()
     assert_eq!((sequences(&found), found.older), (vec![1], None));
 }
 
+#[test]
+fn a_timeline_has_the_rows_of_a_package_of_its_release_and_of_the_switches_since_that_was_planned() {
+    let record = record();
+    let happened = |at: Timestamp, action: &str, subject: &str| {
+        let [actor, action, subject] = ["operator", action, subject].map(str::to_owned);
+        append(record.sql(), &Event { at, actor, action, subject, details: "{}".to_owned() }).expect("a row");
+    };
+    happened(NOW - HOUR, "stopped", "project");
+    happened(NOW - HOUR, "started", "project");
+    let version = staged_release(&record, "1.2.0", &["jammy-amd64"], 7, NOW);
+    for (action, subject) in [
+        ("stopped", "everything"),
+        ("held", "1.2.0"),
+        ("held", "1.2.0-rc1"),
+        ("failed", "1.2.0/jammy-amd64-debug"),
+        ("failed", "1.1.0/jammy-amd64"),
+        ("adopted", "depot:harbour/stable"),
+        ("started", "everything"),
+    ] {
+        happened(NOW + HOUR, action, subject);
+    }
+    let timeline = record.timeline(&version, &"jammy-amd64".parse().expect("a key")).expect("rows");
+    let told: Vec<(&str, &str)> = timeline.iter().map(|row| (row.action.as_str(), row.subject.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("started", "everything"),
+            ("held", "1.2.0"),
+            ("stopped", "everything"),
+            ("staged", "1.2.0/jammy-amd64"),
+            ("staged", "1.2.0/jammy-amd64"),
+            ("declared", "1.2.0/jammy-amd64"),
+            ("planned", "1.2.0"),
+        ]
+    );
+    let of_none = record.timeline(&"3.0.0".parse().expect("a version"), &"jammy-amd64".parse().expect("a key"));
+    assert_eq!(of_none.expect("rows"), []);
+}
+
 // ---- what runs where ----
 
 #[test]
