@@ -199,7 +199,7 @@ fn pages_with(text: &str) -> Vec<(&'static str, String)> {
         "build": text, "at": text,
         "projects": [{
             "project": {"id": 1001, "name": text}, "stopped": stopped_of(text), "hints_open": 1, "oldest_hint_at": text,
-            "last_webhook_at": text, "sockets": 1, "sources": [{"name": text, "read_at": text, "trouble": text}],
+            "last_webhook_at": text, "sockets": 1, "sources": [{"place": text, "read_at": text, "trouble": text}],
         }],
     }));
     let found = page::found_in("", &hostile_release(text, "failed"));
@@ -682,9 +682,10 @@ fn the_status_says_how_old_each_source_is_and_what_is_the_matter() {
         "projects": [{
             "project": {"id": 1001, "name": "tug"}, "hints_open": 2, "oldest_hint_at": "2026-11-23T10:03:41.000Z", "sockets": 3,
             "sources": [
-                {"name": "gitlab", "read_at": "2026-11-23T10:04:01.000Z"},
-                {"name": "public", "read_at": "2026-11-23T09:34:11.000Z", "trouble": "It answered 503."},
-                {"name": "staging"},
+                {"read_at": "2026-11-23T10:04:01.000Z"},
+                {"place": "public", "read_at": "2026-11-23T09:34:11.000Z", "trouble": "It answered 503."},
+                {"place": "staging"},
+                {"place": "gitlab"},
             ],
         }],
     }));
@@ -696,6 +697,9 @@ fn the_status_says_how_old_each_source_is_and_what_is_the_matter() {
         ", 30 min before this was read",
         "It answered 503.",
         "None has come yet.",
+        // A place may be called so, too: GitLab has a registry.
+        r#"scope="row">GitLab</th>"#,
+        r#"scope="row">gitlab</th>"#,
         "Slipway 0.6.0",
         "icon-alarm.svg",
     ] {

@@ -215,8 +215,9 @@ pub struct StandingProject {
 /// Something that the record is read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// `gitlab`, or the name of a place.
-    pub name: String,
+    /// The place, by its name in `slipway.toml`. None: GitLab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// When it answered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<String>,

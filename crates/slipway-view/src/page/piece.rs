@@ -2,7 +2,7 @@
 //! elements of the page as they come, and puts those in place that have another mark.
 
 use maud::{Markup, Render, html};
-use slipway_core::api::{ActivityRow, GlanceTarget, Project};
+use slipway_core::api::{ActivityRow, GlanceTarget, Project, Source};
 use slipway_core::audit::person;
 use slipway_core::release::Version;
 
@@ -46,6 +46,11 @@ pub(super) fn target_path(project: &Project, version: &Version, key: &str, name:
 /// The page of what was done, for one subject.
 pub(super) fn activity_path(project: &Project, subject: &str) -> String {
     format!("{}/activity?subject={}", project_path(project), segment(subject))
+}
+
+/// What a record is read from, as people call it.
+pub(super) fn source_name(source: &Source) -> String {
+    source.place.as_deref().map_or_else(|| "GitLab".to_owned(), visible)
 }
 
 /// The projects whose records have not answered: what the page says is not said of them.

@@ -5,7 +5,7 @@ use slipway_core::api::{ActivityRow, Hold, Package, Pipeline, Release, Source, T
 use slipway_core::audit::person;
 use slipway_core::release::{ReleaseState, TargetState};
 
-use super::piece::{Named, activity_path, event};
+use super::piece::{Named, activity_path, event, source_name};
 use super::{Act, Reader, Shell, project_path};
 use crate::filter::{Filter, haystack};
 use crate::matrix::{self, View, view};
@@ -229,10 +229,6 @@ fn history(release: &Release, activity: &[ActivityRow]) -> Part {
         },
         "section",
     )
-}
-
-fn source_name(source: &Source) -> String {
-    if source.name == "gitlab" { "GitLab".to_owned() } else { visible(&source.name) }
 }
 
 /// What cannot be read now, so that what is shown of it may be old.

@@ -538,19 +538,19 @@ fn a_record_says_what_it_waits_for_and_when_whoever_it_is_made_of_answered_last(
     record.heard_from(Origin::Place("gitlab"), Some("it is away"), at(62)).expect("a row");
     // An answer a few seconds later is no news.
     record.heard_from(Origin::Gitlab, None, at(70)).expect("a row");
-    let source = |name: &str, read: Option<u64>, trouble: Option<&str>| api::Source {
-        name: name.to_owned(),
+    let source = |place: Option<&str>, read: Option<u64>, trouble: Option<&str>| api::Source {
+        place: place.map(str::to_owned),
         read_at: read.map(|seconds| at(seconds).to_string()),
         trouble: trouble.map(str::to_owned),
     };
     let sources = || standing().sources;
-    let away = source("gitlab", None, Some("it is away"));
-    assert_eq!(sources(), [source("gitlab", Some(61), None), source("depot", Some(60), None), away.clone()]);
+    let (depot, away) = (source(Some("depot"), Some(60), None), source(Some("gitlab"), None, Some("it is away")));
+    assert_eq!(sources(), [source(None, Some(61), None), depot.clone(), away.clone()]);
     record.heard_from(Origin::Gitlab, Some("the connection broke"), at(71)).expect("a row");
-    let broke = source("gitlab", Some(61), Some("the connection broke"));
-    assert_eq!(sources(), [broke, source("depot", Some(60), None), away.clone()], "it says since when");
+    let broke = source(None, Some(61), Some("the connection broke"));
+    assert_eq!(sources(), [broke, depot.clone(), away.clone()], "it says since when");
     record.heard_from(Origin::Gitlab, None, at(72)).expect("a row");
-    assert_eq!(sources(), [source("gitlab", Some(72), None), source("depot", Some(60), None), away]);
+    assert_eq!(sources(), [source(None, Some(72), None), depot, away]);
 }
 
 // ---- what a glance costs ----
