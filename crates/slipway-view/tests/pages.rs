@@ -814,8 +814,8 @@ fn a_form_that_is_refused_says_why_and_what_has_changed_and_keeps_what_was_typed
 fn a_lift_names_the_holds_that_end_and_no_other() {
     let release = release("staged", |json| {
         json["holds"] = json!([
-            {"by": "mira", "reason": "the notes are wrong", "at": "2026-11-23T09:00:00.000Z"},
-            {"key": "tug-jammy", "by": "jonas", "reason": "crashes on start", "at": "2026-11-23T09:10:00.000Z",
+            {"by": "person:7 user:mira", "reason": "the notes are wrong", "at": "2026-11-23T09:00:00.000Z"},
+            {"key": "tug-jammy", "by": "job:81 user:jonas", "reason": "crashes on start", "at": "2026-11-23T09:10:00.000Z",
              "until": "2026-12-01T00:00:00.000Z"},
         ]);
     });
