@@ -157,6 +157,13 @@ pub(crate) enum ToProject {
     Switch { project_id: u64, is_stopped: bool, by: String, reason: String },
 }
 
+impl ToProject {
+    /// A release as it is now.
+    pub(crate) fn release(project_id: u64, version: Version) -> Self {
+        Self::Release { project_id, version, since: None, state: None, wait_ms: 0 }
+    }
+}
+
 /// To the object of a package of a release.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum ToPackage {

@@ -424,13 +424,13 @@ impl ProjectRecord {
         }
     }
 
-    /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
     /// A line about what this object does by itself.
     fn trouble(&self, what: &str) {
         let project = self.record().ok().and_then(|record| record.project_id().ok().flatten());
         log::write(&Entry { project, ..Entry::note(Level::Error, what) });
     }
 
+    /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
     fn know_id(&self, project_id: u64) -> std::result::Result<(), Problem> {
         self.record()?.know_project(project_id)?;
         self.know_policy()
