@@ -456,13 +456,7 @@ pub(crate) fn shown(project: &Project) -> slipway_core::api::Project {
 }
 
 pub(crate) fn read(project: &Project, version: &str) -> std::result::Result<ToProject, Problem> {
-    Ok(ToProject::Release {
-        project_id: project.id,
-        version: parse_version(version)?,
-        since: None,
-        state: None,
-        wait_ms: 0,
-    })
+    Ok(ToProject::release(project.id, parse_version(version)?))
 }
 
 /// What an address says after its `?`.

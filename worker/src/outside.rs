@@ -114,13 +114,7 @@ async fn kept(env: &Env, project: &Project, version: Option<&Version>) -> Result
     }
     let known = match version {
         Some(version) => {
-            let asked = ToProject::Release {
-                project_id: project.id,
-                version: version.clone(),
-                since: None,
-                state: None,
-                wait_ms: 0,
-            };
+            let asked = ToProject::release(project.id, version.clone());
             let release: Option<Release> = ask(env, project, &asked).await?;
             Known::Release(release.as_ref().and_then(sight::public))
         }

@@ -209,6 +209,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Glance { .. }
         | ToProject::Deployments { .. }
         | ToProject::Activity { .. }
+        | ToProject::Timeline { .. }
         | ToProject::Against { .. }
         | ToProject::Standing { .. }
         | ToProject::Wake { .. }
@@ -320,6 +321,7 @@ impl ProjectRecord {
             ToProject::Glance { project_id, newest } => self.glance(project_id, newest),
             ToProject::Deployments { project_id } => self.deployments(project_id),
             ToProject::Activity { project_id, query, count } => self.activity(project_id, &query, count),
+            ToProject::Timeline { project_id, version, key } => self.timeline(project_id, &version, &key),
             ToProject::Against { project_id, version, key } => self.against(project_id, &version, key.as_ref()).await,
             ToProject::Standing { project_id } => self.standing(project_id),
             ToProject::Wake { project_id } => {
@@ -422,13 +424,13 @@ impl ProjectRecord {
         }
     }
 
-    /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
     /// A line about what this object does by itself.
     fn trouble(&self, what: &str) {
         let project = self.record().ok().and_then(|record| record.project_id().ok().flatten());
         log::write(&Entry { project, ..Entry::note(Level::Error, what) });
     }
 
+    /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
     fn know_id(&self, project_id: u64) -> std::result::Result<(), Problem> {
         self.record()?.know_project(project_id)?;
         self.know_policy()

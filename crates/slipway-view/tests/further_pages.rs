@@ -199,7 +199,7 @@ fn pages_with(text: &str) -> Vec<(&'static str, String)> {
         "build": text, "at": text,
         "projects": [{
             "project": {"id": 1001, "name": text}, "stopped": stopped_of(text), "hints_open": 1, "oldest_hint_at": text,
-            "last_webhook_at": text, "sockets": 1, "sources": [{"name": text, "read_at": text, "trouble": text}],
+            "last_webhook_at": text, "sockets": 1, "sources": [{"place": text, "read_at": text, "trouble": text}],
         }],
     }));
     let found = page::found_in("", &hostile_release(text, "failed"));
@@ -381,6 +381,12 @@ fn every_attempt_is_shown_with_what_was_done_and_how_it_ended() {
     }
 }
 
+/// What a target's page says was done, newest first.
+fn timeline(page: &str) -> Vec<&str> {
+    let timeline = page.split("id=\"target-timeline\"").nth(1).expect("the timeline");
+    timeline.split("class=\"o-action\">").skip(1).filter_map(|rest| rest.split('<').next()).collect()
+}
+
 #[test]
 fn the_timeline_of_a_target_has_what_was_done_to_it_and_to_its_release_and_nothing_of_others() {
     let rows = [
@@ -393,11 +399,52 @@ fn the_timeline_of_a_target_has_what_was_done_to_it_and_to_its_release_and_nothi
         row(3, "closed", "1.1.0", &json!({})),
     ];
     let page = target_page(&release("released", |_| {}), &json!([]), &rows);
-    let timeline = page.split("id=\"target-timeline\"").nth(1).expect("the timeline");
-    let actions: Vec<&str> =
-        timeline.split("class=\"o-action\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
-    assert_eq!(actions, ["released", "approved", "held"]);
-    assert!(timeline.contains("waits for the notes"), "{timeline}");
+    assert_eq!(timeline(&page), ["released", "approved", "held"]);
+    assert!(page.contains("waits for the notes"), "{page}");
+}
+
+#[test]
+fn the_timeline_of_a_target_has_what_was_done_to_its_release_where_that_means_its_package() {
+    let rows = [
+        row(9, "lifted", "1.2.0", &json!({"keys": ["tug-noble", "tug-jammy"], "reason": "they are written"})),
+        row(8, "lifted", "1.2.0", &json!({"keys": ["tug-noble"], "reason": "of another"})),
+        row(7, "overridden", "1.2.0", &json!({"keys": ["tug-jammy"], "gates": ["freeze"], "reason": "it is urgent"})),
+        row(6, "extended", "1.2.0", &json!({"keys": null, "until": "2026-12-01T00:00:00.000Z", "reason": "the audit"})),
+        row(5, "held", "1.2.0", &json!({"reason": "waits for the notes"})),
+        row(4, "planned", "1.2.0", &json!({"keys": ["tug-noble"], "pipeline": 31, "sha": "aa"})),
+    ];
+    let page = target_page(&release("staged", |_| {}), &json!([]), &rows);
+    assert_eq!(timeline(&page), ["lifted", "overridden", "extended", "held"]);
+    assert!(page.contains("extended</b> <span>(the whole release) "), "{page}");
+    assert!(page.contains("held</b> <span>(the whole release) "), "{page}");
+    assert_eq!(page.matches("(the whole release)").count(), 2, "{page}");
+}
+
+#[test]
+fn the_timeline_of_a_target_says_when_slipway_was_stopped_until_the_target_was_settled() {
+    let at = |sequence: u64, action: &str, subject: &str, at: &str| {
+        let mut row = row(sequence, action, subject, &json!({"reason": "the disk is full"}));
+        row["at"] = format!("2026-11-23T{at}:00.000Z").into();
+        row
+    };
+    // The target is in its state since 09:41:07.
+    let rows = [
+        at(9, "stopped", "project", "09:59"),
+        at(8, "started", "everything", "09:30"),
+        at(7, "stopped", "everything", "09:20"),
+    ];
+    for (state, told) in [
+        ("staged", &["stopped", "started", "stopped"][..]),
+        ("failed", &["stopped", "started", "stopped"]),
+        ("released", &["started", "stopped"]),
+        ("withdrawn", &["started", "stopped"]),
+        ("skipped", &["started", "stopped"]),
+    ] {
+        let page = target_page(&release(state, |_| {}), &json!([]), &rows);
+        assert_eq!(timeline(&page), told, "{state}");
+        assert!(page.contains("(everything) "), "{state}: {page}");
+        assert_eq!(page.contains("(the project) "), told.len() == 3, "{state}");
+    }
 }
 
 #[test]
@@ -635,9 +682,10 @@ fn the_status_says_how_old_each_source_is_and_what_is_the_matter() {
         "projects": [{
             "project": {"id": 1001, "name": "tug"}, "hints_open": 2, "oldest_hint_at": "2026-11-23T10:03:41.000Z", "sockets": 3,
             "sources": [
-                {"name": "gitlab", "read_at": "2026-11-23T10:04:01.000Z"},
-                {"name": "public", "read_at": "2026-11-23T09:34:11.000Z", "trouble": "It answered 503."},
-                {"name": "staging"},
+                {"read_at": "2026-11-23T10:04:01.000Z"},
+                {"place": "public", "read_at": "2026-11-23T09:34:11.000Z", "trouble": "It answered 503."},
+                {"place": "staging"},
+                {"place": "gitlab"},
             ],
         }],
     }));
@@ -649,6 +697,9 @@ fn the_status_says_how_old_each_source_is_and_what_is_the_matter() {
         ", 30 min before this was read",
         "It answered 503.",
         "None has come yet.",
+        // A place may be called so, too: GitLab has a registry.
+        r#"scope="row">GitLab</th>"#,
+        r#"scope="row">gitlab</th>"#,
         "Slipway 0.6.0",
         "icon-alarm.svg",
     ] {

@@ -99,7 +99,7 @@ fn pages_with(text: &str) -> Vec<String> {
     };
     let row = json!([{"sequence": 1, "at": text, "actor": text, "action": text, "subject": text, "details": text}]);
     let activity: Vec<ActivityRow> = serde_json::from_value(row).expect("a row");
-    let source = json!([{"name": text, "read_at": text, "trouble": text}]);
+    let source = json!([{"place": text, "read_at": text, "trouble": text}]);
     let sources: Vec<Source> = serde_json::from_value(source).expect("a source");
     let beside = Beside { activity: &activity, sources: &sources };
     let shown = |is_stopped: bool, query: &str| {
@@ -635,8 +635,8 @@ fn what_is_unknown_or_has_drifted_says_so_beside_its_state() {
 #[test]
 fn what_cannot_be_read_is_named_with_the_age_of_what_is_shown() {
     let sources = json!([
-        {"name": "gitlab", "read_at": "2026-11-23T10:04:07.000Z"},
-        {"name": "packages", "read_at": "2026-11-23T09:58:12.000Z", "trouble": "It does not answer."},
+        {"read_at": "2026-11-23T10:04:07.000Z"},
+        {"place": "packages", "read_at": "2026-11-23T09:58:12.000Z", "trouble": "It does not answer."},
     ]);
     let sources: Vec<Source> = serde_json::from_value(sources).expect("sources");
     let beside = Beside { sources: &sources, ..Beside::default() };
@@ -814,8 +814,8 @@ fn a_form_that_is_refused_says_why_and_what_has_changed_and_keeps_what_was_typed
 fn a_lift_names_the_holds_that_end_and_no_other() {
     let release = release("staged", |json| {
         json["holds"] = json!([
-            {"by": "mira", "reason": "the notes are wrong", "at": "2026-11-23T09:00:00.000Z"},
-            {"key": "tug-jammy", "by": "jonas", "reason": "crashes on start", "at": "2026-11-23T09:10:00.000Z",
+            {"by": "person:7 user:mira", "reason": "the notes are wrong", "at": "2026-11-23T09:00:00.000Z"},
+            {"key": "tug-jammy", "by": "job:81 user:jonas", "reason": "crashes on start", "at": "2026-11-23T09:10:00.000Z",
              "until": "2026-12-01T00:00:00.000Z"},
         ]);
     });

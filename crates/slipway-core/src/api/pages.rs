@@ -1,4 +1,5 @@
-//! What pages show beside a release: each is also an answer of the API, or a part of one.
+//! What pages show beside a release. [`Activity`], [`Deployments`] and [`Against`] are answers of the API, too; a [`Glance`] and
+//! a [`Standing`] are made for pages alone, of what the records of projects tell.
 
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +117,8 @@ pub struct ActivityRow {
     pub actor: String,
     /// What they did.
     pub action: String,
-    /// To what: `17.3.1`, `17.3.1/jammy-amd64`, `17.3.1/jammy-amd64/ubuntu/jammy`.
+    /// To what: a release, `17.3.1`, or a package of it, `17.3.1/jammy-amd64`; of the project as a whole, a word such as
+    /// `project`. Which target is meant is in the details.
     pub subject: String,
     /// What else there is to say: the row's details, as JSON.
     pub details: String,
@@ -215,8 +217,9 @@ pub struct StandingProject {
 /// Something that the record is read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// `gitlab`, or the name of a place.
-    pub name: String,
+    /// The place, by its name in `slipway.toml`. None: GitLab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// When it answered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<String>,

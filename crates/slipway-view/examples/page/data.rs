@@ -242,9 +242,9 @@ fn package(index: usize, key: &str, distro: &str, kind: &str, arch: &str) -> Val
 /// What its record is read from.
 pub(super) fn sources() -> Result<Vec<Source>, serde_json::Error> {
     serde_json::from_value(json!([
-        {"name": "gitlab", "read_at": "2026-11-23T10:04:07.000Z"},
-        {"name": "packages-ci", "read_at": "2026-11-23T10:03:59.000Z"},
-        {"name": "packages", "read_at": "2026-11-23T09:58:12.000Z", "trouble": "It does not answer."}
+        {"read_at": "2026-11-23T10:04:07.000Z"},
+        {"place": "packages-ci", "read_at": "2026-11-23T10:03:59.000Z"},
+        {"place": "packages", "read_at": "2026-11-23T09:58:12.000Z", "trouble": "It does not answer."}
     ]))
 }
 

@@ -79,7 +79,7 @@ fn others(
         "projects": strings.iter().map(|text| json!({
             "project": {"id": 1001, "name": text}, "stopped": {"by": text, "reason": text, "at": text}, "hints_open": 1,
             "oldest_hint_at": text, "last_webhook_at": text, "sockets": 1,
-            "sources": [{"name": text, "read_at": text, "trouble": text}],
+            "sources": [{"place": text, "read_at": text, "trouble": text}],
         })).collect::<Vec<_>>(),
     }))?;
     Ok(vec![

@@ -5,6 +5,7 @@
 
 use maud::{Markup, html};
 use slipway_core::api::{Hold, Package, Release, Target};
+use slipway_core::audit::person;
 use slipway_core::release::{Key, TargetState};
 
 use super::{Act, Reader, Shell};
@@ -188,7 +189,7 @@ fn will(form: &Form<'_>, release: &Release) -> Markup {
                 }
             }
             @if let Some(closed) = &release.closed {
-                li { "It was given up already by " (visible(&closed.by)) ": " (visible(&closed.reason)) }
+                li { "It was given up already by " (visible(person(&closed.by))) ": " (visible(&closed.reason)) }
             }
         }
         details.f-bytes open[meant(form, release).count() <= 12] {
@@ -232,7 +233,7 @@ fn lifted<'a>(form: &'a Form<'_>, release: &'a Release) -> impl Iterator<Item = 
 fn held(hold: &Hold) -> Markup {
     html! {
         @match &hold.key { Some(key) => { code { (key) } } None => "The whole release" }
-        " is held by " (visible(&hold.by)) " since " (moment(&hold.at))
+        " is held by " (visible(person(&hold.by))) " since " (moment(&hold.at))
         @if let Some(until) = &hold.until { " until " (moment(until)) }
         ": " (visible(&hold.reason))
     }

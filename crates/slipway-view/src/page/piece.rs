@@ -2,7 +2,7 @@
 //! elements of the page as they come, and puts those in place that have another mark.
 
 use maud::{Markup, Render, html};
-use slipway_core::api::{ActivityRow, GlanceTarget, Project};
+use slipway_core::api::{ActivityRow, GlanceTarget, Project, Source};
 use slipway_core::audit::person;
 use slipway_core::release::Version;
 
@@ -46,6 +46,11 @@ pub(super) fn target_path(project: &Project, version: &Version, key: &str, name:
 /// The page of what was done, for one subject.
 pub(super) fn activity_path(project: &Project, subject: &str) -> String {
     format!("{}/activity?subject={}", project_path(project), segment(subject))
+}
+
+/// What a record is read from, as people call it.
+pub(super) fn source_name(source: &Source) -> String {
+    source.place.as_deref().map_or_else(|| "GitLab".to_owned(), visible)
 }
 
 /// The projects whose records have not answered: what the page says is not said of them.
@@ -137,12 +142,23 @@ pub(super) fn event(project: &Project, row: &ActivityRow, named: Named) -> Marku
             b.o-action { (visible(&row.action)) } " "
             span {
                 @if named == Named::Project { (visible(&project.name)) " " }
+                @if let Some(whole) = whole(row).filter(|_| named == Named::Target) { "(" (whole) ") " }
                 @if named != Named::Target { (subject(project, row, &format!("e-{}-{}", project.id, row.sequence))) " " }
                 @if let Some(name) = details.target().filter(|_| named != Named::Target) { "for " (visible(&name)) " " }
                 span.quiet { "by " (visible(person(&row.actor))) }
                 @if let Some(why) = details.why() { ": " (prose(&why)) }
             }
         }
+    }
+}
+
+/// What a row is about that concerns more than one package.
+fn whole(row: &ActivityRow) -> Option<&'static str> {
+    match (row.action.as_str(), row.subject.as_str()) {
+        ("stopped" | "started", "everything") => Some("everything"),
+        ("stopped" | "started", _) => Some("the project"),
+        ("held" | "lifted" | "extended", _) if Details::of(row).keys().is_none() => Some("the whole release"),
+        _ => None,
     }
 }
 
@@ -182,6 +198,17 @@ impl Details {
             })
             .collect();
         all.is_empty() || all.iter().any(|of| of == name)
+    }
+
+    /// The packages that a row about a release names. `None` where it is about all of them.
+    fn keys(&self) -> Option<impl Iterator<Item = &str>> {
+        let (_, keys) = self.0.iter().find(|(of, _)| of == "keys")?;
+        Some(keys.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str))
+    }
+
+    /// Whether a row about a release concerns this package.
+    pub(super) fn is_of_package(&self, key: &str) -> bool {
+        self.keys().is_none_or(|mut keys| keys.any(|of| of == key))
     }
 
     /// Why, in a person's words or in the edge's.

@@ -5,11 +5,11 @@ use slipway_core::api::{ActivityRow, Hold, Package, Pipeline, Release, Source, T
 use slipway_core::audit::person;
 use slipway_core::release::{ReleaseState, TargetState};
 
-use super::piece::{Named, activity_path, event};
+use super::piece::{Named, activity_path, event, source_name};
 use super::{Act, Reader, Shell, project_path};
 use crate::filter::{Filter, haystack};
 use crate::matrix::{self, View, view};
-use crate::section::{self, Part, away, path, prose, time};
+use crate::section::{self, Part, away, path, prose, stale_why, time};
 use crate::text::{Moment, link, segment, visible};
 
 /// How often the parts that the edge alone renders are taken from the page anew, in seconds.
@@ -92,13 +92,13 @@ fn acts(release: &Release, reader: &Reader<'_>) -> Part {
     let expires =
         section::targets(release).any(|(_, target)| target.expires_at.is_some() && target.state == TargetState::Staged);
     let offered = [
-        (Act::Hold, "hold", "Hold", is_open && released < all),
-        (Act::Lift, "lift", "Lift the hold", !release.holds.is_empty()),
-        (Act::Extend, "extend", "Keep what is staged for longer", expires),
-        (Act::Close, "close", "Give it up", is_open),
+        (Act::Hold, "Hold", is_open && released < all),
+        (Act::Lift, "Lift the hold", !release.holds.is_empty()),
+        (Act::Extend, "Keep what is staged for longer", expires),
+        (Act::Close, "Give it up", is_open),
     ];
     let offered: Vec<_> =
-        offered.into_iter().filter(|(act, _, _, makes_sense)| *makes_sense && reader.may.contains(act)).collect();
+        offered.into_iter().filter(|(act, _, makes_sense)| *makes_sense && reader.may.contains(act)).collect();
     // What a hold keeps from being released now is said where that is listed, with its reason.
     let is_said = |hold: &&Hold| {
         release.packages.iter().any(|package| {
@@ -114,11 +114,11 @@ fn acts(release: &Release, reader: &Reader<'_>) -> Part {
             @if holds.clone().next().is_some() { ul.holds { @for hold in holds { li { (held(hold)) } } } }
             @if !offered.is_empty() {
                 p.ways {
-                    @for (_, code, words, _) in &offered {
-                        a.act #{ "act-" (code) } data-act=(code) href={ (path(release)) "/" (code) } { (words) "…" }
+                    @for (act, words, _) in &offered {
+                        a.act #{ "act-" (act.path()) } data-act=(act.path()) href={ (path(release)) "/" (act.path()) } { (words) "…" }
                     }
                 }
-                p.stale-why { "This page is not up to date, so it leads to no action. It will again once it is." }
+                (stale_why())
             }
         },
         "div",
@@ -229,10 +229,6 @@ fn history(release: &Release, activity: &[ActivityRow]) -> Part {
         },
         "section",
     )
-}
-
-fn source_name(source: &Source) -> String {
-    if source.name == "gitlab" { "GitLab".to_owned() } else { visible(&source.name) }
 }
 
 /// What cannot be read now, so that what is shown of it may be old.

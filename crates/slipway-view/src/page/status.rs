@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use slipway_core::amount::stretch;
 use slipway_core::api::{Project, Source, Standing, StandingProject};
 
-use super::piece::{as_of, cell, piece, table, unanswered};
+use super::piece::{as_of, cell, piece, source_name, table, unanswered};
 use super::{Reader, Shell, project_path};
 use crate::section::{prose, time, waits};
 use crate::text::{Moment, visible};
@@ -90,7 +90,7 @@ fn of_project(view: &Standing, project: &StandingProject) -> Markup {
 fn of_source(view: &Standing, source: &Source) -> Markup {
     html! {
         tr role="row" {
-            th role="rowheader" scope="row" { (if source.name == "gitlab" { "GitLab".to_owned() } else { visible(&source.name) }) }
+            th role="rowheader" scope="row" { (source_name(source)) }
             (cell("Last read", &html! {
                 @match &source.read_at {
                     Some(at) => { (time(at)) (age(&view.at, at)) },

@@ -18,7 +18,7 @@ use crate::state::{chip, meaning, overlay};
 use crate::text::{grouped, link, segment, visible};
 
 /// A target. `release` has its package and its head; whatever other packages it has is not looked at. `activity` is what
-/// the audit says of the package, newest first.
+/// the audit says of the package, of its release and of the switches, newest first.
 pub fn target(release: &Release, history: &TargetHistory, activity: &[ActivityRow], reader: &Reader<'_>) -> Markup {
     let Some(package) = release.packages.iter().find(|package| package.key == history.key) else {
         return not_found("There is no such target here.", reader);
@@ -384,12 +384,17 @@ fn done(act: api::Act) -> &'static str {
     }
 }
 
-/// What the audit says of it, newest first.
+/// What has happened to it, newest first: to itself, to its release as far as that means its package, and whatever stopped
+/// Slipway while it was on its way.
 fn timeline(release: &Release, package: &Package, target: &Target, activity: &[ActivityRow]) -> Markup {
     let name = target.name();
     let subject = format!("{}/{}", release.version, package.key);
-    let is_about = |row: &&ActivityRow| {
-        row.subject == release.version.as_str() || row.subject == subject && Details::of(row).is_about(&name)
+    let is_settled = matches!(target.state, TargetState::Released | TargetState::Withdrawn | TargetState::Skipped);
+    let is_about = |row: &&ActivityRow| match row.action.as_str() {
+        // Moments are written in one way, so the later one is the greater text.
+        "stopped" | "started" => !is_settled || row.at <= target.since,
+        _ if row.subject == release.version.as_str() => Details::of(row).is_of_package(package.key.as_str()),
+        _ => row.subject == subject && Details::of(row).is_about(&name),
     };
     let rows: Vec<&ActivityRow> = activity.iter().filter(is_about).collect();
     html! {

@@ -248,6 +248,45 @@ fn an_activity_that_has_more_says_where_it_goes_on_whether_it_found_any_or_not()
     assert_eq!((sequences(&found), found.older), (vec![1], None));
 }
 
+#[test]
+fn a_timeline_has_the_rows_of_a_package_of_its_release_and_of_the_switches_since_that_was_planned() {
+    let record = record();
+    let happened = |at: Timestamp, action: &str, subject: &str| {
+        let [actor, action, subject] = ["operator", action, subject].map(str::to_owned);
+        append(record.sql(), &Event { at, actor, action, subject, details: "{}".to_owned() }).expect("a row");
+    };
+    happened(NOW - HOUR, "stopped", "project");
+    happened(NOW - HOUR, "started", "project");
+    let version = staged_release(&record, "1.2.0", &["jammy-amd64"], 7, NOW);
+    for (action, subject) in [
+        ("stopped", "everything"),
+        ("held", "1.2.0"),
+        ("held", "1.2.0-rc1"),
+        ("failed", "1.2.0/jammy-amd64-debug"),
+        ("failed", "1.1.0/jammy-amd64"),
+        ("adopted", "depot:harbour/stable"),
+        ("started", "everything"),
+    ] {
+        happened(NOW + HOUR, action, subject);
+    }
+    let timeline = record.timeline(&version, &"jammy-amd64".parse().expect("a key")).expect("rows");
+    let told: Vec<(&str, &str)> = timeline.iter().map(|row| (row.action.as_str(), row.subject.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("started", "everything"),
+            ("held", "1.2.0"),
+            ("stopped", "everything"),
+            ("staged", "1.2.0/jammy-amd64"),
+            ("staged", "1.2.0/jammy-amd64"),
+            ("declared", "1.2.0/jammy-amd64"),
+            ("planned", "1.2.0"),
+        ]
+    );
+    let of_none = record.timeline(&"3.0.0".parse().expect("a version"), &"jammy-amd64".parse().expect("a key"));
+    assert_eq!(of_none.expect("rows"), []);
+}
+
 // ---- what runs where ----
 
 #[test]
@@ -499,19 +538,19 @@ fn a_record_says_what_it_waits_for_and_when_whoever_it_is_made_of_answered_last(
     record.heard_from(Origin::Place("gitlab"), Some("it is away"), at(62)).expect("a row");
     // An answer a few seconds later is no news.
     record.heard_from(Origin::Gitlab, None, at(70)).expect("a row");
-    let source = |name: &str, read: Option<u64>, trouble: Option<&str>| api::Source {
-        name: name.to_owned(),
+    let source = |place: Option<&str>, read: Option<u64>, trouble: Option<&str>| api::Source {
+        place: place.map(str::to_owned),
         read_at: read.map(|seconds| at(seconds).to_string()),
         trouble: trouble.map(str::to_owned),
     };
     let sources = || standing().sources;
-    let away = source("gitlab", None, Some("it is away"));
-    assert_eq!(sources(), [source("gitlab", Some(61), None), source("depot", Some(60), None), away.clone()]);
+    let (depot, away) = (source(Some("depot"), Some(60), None), source(Some("gitlab"), None, Some("it is away")));
+    assert_eq!(sources(), [source(None, Some(61), None), depot.clone(), away.clone()]);
     record.heard_from(Origin::Gitlab, Some("the connection broke"), at(71)).expect("a row");
-    let broke = source("gitlab", Some(61), Some("the connection broke"));
-    assert_eq!(sources(), [broke, source("depot", Some(60), None), away.clone()], "it says since when");
+    let broke = source(None, Some(61), Some("the connection broke"));
+    assert_eq!(sources(), [broke, depot.clone(), away.clone()], "it says since when");
     record.heard_from(Origin::Gitlab, None, at(72)).expect("a row");
-    assert_eq!(sources(), [source("gitlab", Some(72), None), source("depot", Some(60), None), away]);
+    assert_eq!(sources(), [source(None, Some(72), None), depot, away]);
 }
 
 // ---- what a glance costs ----
