@@ -649,6 +649,65 @@ fn an_answer_that_is_not_gitlabs_to_this_very_sign_in_signs_nobody_in() {
 }
 
 #[test]
+fn whoever_comes_back_from_nowhere_however_often_keeps_nobody_from_signing_in() {
+    let world = World::start("browser-nowhere");
+    people(&world);
+    sits(&world, "dev");
+    // More often than all people of this edge together may fail in a minute.
+    for _ in 0..700 {
+        let back =
+            exchange("GET", &world.edge("/sign-in/return?code=c&state=s"), &[("cf-connecting-ip", "192.0.2.1")], "");
+        assert_eq!(back.status, 401, "{}", back.body);
+    }
+    Browser::new(&world).sign_in();
+}
+
+#[test]
+fn whoever_is_no_member_cannot_tell_a_project_of_others_from_none_whatever_else_fails() {
+    let mut world = World::start("browser-others");
+    people(&world);
+    staged(&world);
+    world.configure(|config| config.replace("reading = \"anyone\"", "reading = \"nobody\""));
+    world.is_not_audited("nobody reads it here without a session");
+    be(&world, 44, "out", "none");
+    sits(&world, "out");
+    let mut browser = Browser::new(&world);
+    browser.sign_in();
+    let mut elsewhere = browser.copy();
+    let mut see = |status: u16| {
+        for (method, path) in [
+            ("GET", "/p/NAME"),
+            ("GET", "/p/NAME/r/1.0.0"),
+            ("GET", "/p/NAME/activity"),
+            ("GET", "/p/NAME/r/1.0.0/against"),
+            ("GET", "/p/NAME/r/1.0.0/hold"),
+            ("POST", "/p/NAME/r/1.0.0/hold"),
+            ("GET", "/api/v1/projects/NAME/audit"),
+            ("POST", "/api/v1/projects/NAME/releases/1.0.0/holds"),
+        ] {
+            let origin = browser.edge.clone();
+            let form = [("content-type", "application/x-www-form-urlencoded"), ("origin", &*origin)];
+            let headers: &[(&str, &str)] = if method == "POST" { &form } else { &[] };
+            let seen = ["tug", "1001", "nobodys", "9999"].map(|name| {
+                let page = browser.ask(method, &path.replace("NAME", name), headers, "");
+                (page.status, page.body.replace(name, "NAME"))
+            });
+            assert_eq!(seen[0].0, status, "{method} {path}: {}", seen[0].1);
+            for one in &seen {
+                assert_eq!(*one, seen[0], "{method} {path}");
+            }
+        }
+    };
+    world.gitlab.fail(1000);
+    see(503);
+    world.gitlab.heal();
+    see(404);
+    // Signed out elsewhere.
+    assert_eq!(elsewhere.post("/sign-out", &[]).status, 303);
+    see(401);
+}
+
+#[test]
 fn over_tls_a_session_goes_to_this_very_host_over_tls_alone() {
     let mut world = World::start("browser-tls");
     people(&world);

@@ -191,15 +191,20 @@ impl<'a> Asking<'a> {
         if self.caller.is_none() && !(is_read && self.config.edge.reading == Reading::Anyone) {
             return Err(stranger());
         }
-        let project = self.config.project(name).ok_or_else(|| Problem::not_found("such project"))?;
-        match self.may(project).await? {
+        let unknown = || Problem::not_found("such project");
+        // For a name that is none, all that is asked for a name is asked of another project: while GitLab does not answer, or after
+        // a session was ended, both are refused alike.
+        let project = self.config.project(name);
+        let judged = self.may(project.or(self.config.projects.first()).ok_or_else(unknown)?).await?;
+        let project = project.ok_or_else(unknown)?;
+        match judged {
             Ok(()) => {
                 self.still_runs(project).await?;
                 self.learn_acts(project).await;
                 Ok(project)
             }
             Err(Denied::Stranger) => Err(stranger()),
-            Err(Denied::Unknown) => Err(Problem::not_found("such project")),
+            Err(Denied::Unknown) => Err(unknown()),
             Err(Denied::NotAllowed(why)) => {
                 // Whoever only looks at a form has asked for nothing yet.
                 if !(self.is_page() && self.act.starts_with("GET ")) {
