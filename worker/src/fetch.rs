@@ -82,6 +82,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
                 may: &[],
                 assets: settings::assets(),
                 is_public: false,
+                is_outsider: false,
             };
             finish(pages::problem(&problem, &reader))
         }
