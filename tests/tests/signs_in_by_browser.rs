@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway_tests::e2e::{Process, Release, Tls, World, deb, own_lines, send};
+use slipway_tests::e2e::{Process, Release, Tls, World, deb, own_lines, send, wait_until};
 
 // ---- a browser ----
 
@@ -517,6 +517,45 @@ fn what_no_page_of_the_edge_asks_for_is_refused_whatever_cookie_comes_with_it() 
     // And the forms are for browsers.
     let program = exchange("GET", &world.edge(&format!("{RELEASE}/hold")), &[("authorization", &bearer)], "");
     assert_eq!(program.status, 403, "{}", program.body);
+}
+
+/// `worker/src/project_record.rs`.
+const STRANGERS_WATCHING_MAX: usize = 500;
+
+#[test]
+fn strangers_open_so_many_sockets_and_no_more_and_members_one_whatever_strangers_have() {
+    let world = World::start("browser-sockets");
+    people(&world);
+    staged(&world);
+    sits(&world, "rea");
+    let mut browser = Browser::new(&world);
+    browser.sign_in();
+    let own = world.stack.edge_url();
+    let live = [
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("origin", own.as_str()),
+    ];
+    let path = "/api/v1/projects/tug/releases/1.0.0/live";
+    let watch = || {
+        let (authority, text) = request("GET", &world.edge(path), &live, "");
+        let mut stream = TcpStream::connect(authority).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out can be set");
+        let text = text.replace("Connection: close", "Connection: upgrade");
+        stream.write_all(text.as_bytes()).expect("it reads");
+        let status = read(path, &mut BufReader::new(stream.try_clone().expect("a socket can be shared"))).status;
+        (status, stream)
+    };
+    // Kept open to the end.
+    let open: Vec<_> = (0..STRANGERS_WATCHING_MAX).map(|_| watch()).collect();
+    assert!(open.iter().all(|(status, _)| *status == 101), "{:?}", open.iter().map(|(status, _)| status).max());
+    assert_eq!(watch().0, 503);
+    let headers = [&live[..], &[("connection", "upgrade")]].concat();
+    assert_eq!(browser.ask("GET", path, &headers, "").status, 101, "a member watches all the same");
+    // Whoever goes makes room.
+    drop(open);
+    wait_until("somebody else may watch", || watch().0 == 101);
 }
 
 #[test]
