@@ -228,8 +228,6 @@ pub(crate) fn send(request: &Request, answer: &Outward, is_for_all: bool) -> Ans
         headers.set("content-type", answer.kind)?;
         headers.set("cache-control", cache_control)?;
         headers.set("vary", VARY)?;
-        // A picture is opened by itself, too.
-        headers.set("content-security-policy", "default-src 'none'")?;
         headers
     };
     let tag = answer.tag();
