@@ -191,6 +191,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Release { .. }
         | ToProject::Releases { .. }
         | ToProject::Public { .. }
+        | ToProject::PublicVersions { .. }
         | ToProject::Report(_)
         | ToProject::Approvals { .. }
         | ToProject::Target { .. }
@@ -279,6 +280,10 @@ impl ProjectRecord {
             }
             ToProject::Releases { project_id } => self.releases(project_id),
             ToProject::Public { project_id } => self.public(project_id),
+            ToProject::PublicVersions { project_id } => {
+                self.know_id(project_id)?;
+                json(200, &self.record()?.public_versions()?)
+            }
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
                 self.bytes_sent(project_id, &version, key, distro, bytes)
