@@ -63,6 +63,8 @@ pub(crate) enum ToProject {
     Releases { project_id: u64 },
     /// Those of which something is public.
     Public { project_id: u64 },
+    /// The versions of all of those.
+    PublicVersions { project_id: u64 },
     /// What the object of a package saw.
     Report(Box<Told>),
     /// How many bytes of a target have been sent.

@@ -68,6 +68,11 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How long a socket is sent to before whoever reads has to show again that they may.
 const WATCH_LIMIT: Duration = Duration::from_mins(5);
+/// How many may watch who have not shown who they are, where anybody reads. The object that sends to them makes the releases; whoever
+/// comes beyond that asks every few seconds.
+const STRANGERS_WATCHING_MAX: usize = 500;
+/// By what their sockets are found. No version is called so.
+const STRANGER: &str = "a stranger";
 /// Signed heads in one answer: a quarter of a megabyte.
 const HEADS_MAX: u64 = 1000;
 /// After how long a waiting reader's release is looked at without a word: what a request wrote that was cut off before it
@@ -186,6 +191,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Release { .. }
         | ToProject::Releases { .. }
         | ToProject::Public { .. }
+        | ToProject::PublicVersions { .. }
         | ToProject::Report(_)
         | ToProject::Approvals { .. }
         | ToProject::Target { .. }
@@ -275,6 +281,10 @@ impl ProjectRecord {
             }
             ToProject::Releases { project_id } => self.releases(project_id),
             ToProject::Public { project_id } => self.public(project_id),
+            ToProject::PublicVersions { project_id } => {
+                self.know_id(project_id)?;
+                json(200, &self.record()?.public_versions()?)
+            }
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
                 self.bytes_sent(project_id, &version, key, distro, bytes)
@@ -855,8 +865,13 @@ impl ProjectRecord {
         if self.record()?.sequence(&version)?.is_none() {
             return Err(Problem::not_found("such release"));
         }
+        let tags = if query.is_somebody { &[version.as_str()][..] } else { &[version.as_str(), STRANGER] };
+        if !query.is_somebody && self.state.get_websockets_with_tag(STRANGER).len() >= STRANGERS_WATCHING_MAX {
+            let why = "As many watch this project as can who have not signed in. Sign in, or ask for the release every few seconds.";
+            return Err(Problem::new(503, "too-many-watch", why));
+        }
         let pair = WebSocketPair::new()?;
-        self.state.accept_websocket_with_tags(&pair.server, &[version.as_str()]);
+        self.state.accept_websocket_with_tags(&pair.server, tags);
         let mut watching = Watching { opened_at: clock::now(), changes: query.changes, at: None };
         if let Ok(pong) = WebSocketRequestResponsePair::new("ping", "pong") {
             self.state.set_websocket_auto_response(&pong);
@@ -960,6 +975,8 @@ struct Watch {
     since: Option<u64>,
     #[serde(default)]
     changes: bool,
+    /// Whether whoever watches has shown who they are.
+    is_somebody: bool,
 }
 
 impl ProjectHost for Host<&ProjectRecord> {

@@ -474,6 +474,25 @@ fn while_slipway_is_stopped_or_a_gate_is_closed_a_targets_page_sends_nobody_to_t
 }
 
 #[test]
+fn whoever_reads_only_because_anybody_may_is_not_led_to_what_only_those_who_belong_to_the_project_are_answered() {
+    let release = release("staged", |_| {});
+    let package = release.packages.first().expect("a package");
+    let target = package.targets.first().expect("a target");
+    let history: TargetHistory = parsed(json!({"key": package.key, "target": target, "attempts": []}));
+    for (is_outsider, count) in [(false, 1), (true, 0)] {
+        let reader = Reader { is_outsider, ..Reader::default() };
+        for page in [
+            page::release(&release, &page::Beside::default(), &slipway_view::filter::Filter::default(), &reader)
+                .into_string(),
+            page::target(&release, &history, &[], &reader).into_string(),
+        ] {
+            assert_eq!(page.matches("/p/tug/r/1.2.0/against").count(), count, "{page}");
+            assert!(!page.contains(" ·  · "), "{page}");
+        }
+    }
+}
+
+#[test]
 fn whoever_may_is_led_to_the_forms_that_hold_a_package_let_it_go_and_keep_it_for_longer() {
     let page_for = |may: &[Act], change: fn(&mut Value)| {
         let release = release("staged", change);

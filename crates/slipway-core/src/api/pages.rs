@@ -240,10 +240,25 @@ impl Activity {
     }
 }
 
-/// A text in quotes. One that a spreadsheet would take for a formula begins with an apostrophe.
+/// A text in quotes. What a spreadsheet would take for a formula has an apostrophe before it: at the beginning, and after whatever
+/// may end a cell. Where people write a decimal comma, spreadsheets end a cell at a semicolon or a tab, and see the quotes of a comma
+/// as part of the text.
 fn cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    let mut written = String::from("\"");
+    let mut begins = true;
+    for letter in text.chars() {
+        if begins && matches!(letter, '=' | '+' | '-' | '@' | '\t' | '\r') {
+            written.push('\'');
+        }
+        // What stands between the end of a cell and its formula is passed over.
+        begins = matches!(letter, ';' | '\t' | '\r' | '\n') || (begins && matches!(letter, ' ' | '"'));
+        if letter == '"' {
+            written.push('"');
+        }
+        written.push(letter);
+    }
+    written.push('"');
+    written
 }
 
 #[cfg(test)]
@@ -267,6 +282,7 @@ mod tests {
             row("-1", "@x"),
             row("\t=1", "\r=1"),
             row("two\r\nlines", "a=1"),
+            row("a;=1", r#"{"reason":"x;=1;y; -1;\"@x, =1;z"}"#),
         ];
         let csv = Activity { project, at: String::new(), rows, older: None }.csv();
         let begin = "7,2026-11-23T10:00:00.000Z";
@@ -277,8 +293,9 @@ mod tests {
                 format!(r#"{begin},"user:mira","held","1.2.0","{{""reason"":""a, b""}}""#) + "\r\n",
                 format!(r#"{begin},"'=HYPERLINK(""x"")","held","1.2.0","'+1""#) + "\r\n",
                 format!(r#"{begin},"'-1","held","1.2.0","'@x""#) + "\r\n",
-                format!("{begin},\"'\t=1\",\"held\",\"1.2.0\",\"'\r=1\"\r\n"),
+                format!("{begin},\"'\t'=1\",\"held\",\"1.2.0\",\"'\r'=1\"\r\n"),
                 format!("{begin},\"two\r\nlines\",\"held\",\"1.2.0\",\"a=1\"\r\n"),
+                format!(r#"{begin},"a;'=1","held","1.2.0","{{""reason"":""x;'=1;y; '-1;\""@x, =1;z""}}""#) + "\r\n",
             ]
             .concat()
         );

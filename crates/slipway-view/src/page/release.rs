@@ -66,7 +66,7 @@ pub fn release(release: &Release, beside: &Beside<'_>, filter: &Filter, reader: 
             (sources(release, beside.sources))
             p {
                 a href="/help/states" { "What the words mean" } " · "
-                a href={ (path(release)) "/against" } { "Staged, beside what is public" } " · "
+                @if !reader.is_outsider { a href={ (path(release)) "/against" } { "Staged, beside what is public" } " · " }
                 a href={ "/api/v1/projects/" (segment(&release.project.name)) "/releases/" (segment(release.version.as_str())) } { "As JSON" }
                 label #keys hidden { " · " input type="checkbox" checked; " The key " kbd { "/" } " jumps to the filter" }
             }

@@ -39,7 +39,7 @@ pub fn target(release: &Release, history: &TargetHistory, activity: &[ActivityRo
         &html! {
             main #main {
                 (piece("target", &html! {
-                    (head(release, package, target))
+                    (head(release, package, target, reader))
                     (why(release, package, target))
                     (acts(release, package, target, reader))
                     (how_to_get(package, target))
@@ -71,7 +71,7 @@ fn api_path(release: &Release, package: &Package, target: &Target) -> String {
 }
 
 /// What it is, how far, since when and by whom; then the ways out of Slipway.
-fn head(release: &Release, package: &Package, target: &Target) -> Markup {
+fn head(release: &Release, package: &Package, target: &Target, reader: &Reader<'_>) -> Markup {
     html! {
         h1 {
             (package.key) " · " (visible(&target.name())) " "
@@ -106,7 +106,9 @@ fn head(release: &Release, package: &Package, target: &Target) -> Markup {
                 li { a #target-attestation href=(url) download { "What is attested of it" } }
             }
             li { a #target-release href=(release_path(&release.project, &release.version)) { "The whole release" } }
-            li { a #target-against href={ (release_path(&release.project, &release.version)) "/against#a-" (package.key) } { "Beside what is public" } }
+            @if !reader.is_outsider {
+                li { a #target-against href={ (release_path(&release.project, &release.version)) "/against#a-" (package.key) } { "Beside what is public" } }
+            }
         }
     }
 }
