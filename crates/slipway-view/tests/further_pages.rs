@@ -416,7 +416,10 @@ fn while_slipway_is_stopped_or_a_gate_is_closed_a_targets_page_sends_nobody_to_t
     let stopped = staged(|json| {
         json["stopped"] = json!({"by": "mira", "reason": "the disk is full", "at": "2026-11-23T10:01:00.000Z"});
     });
-    assert!(stopped.contains("stopped by mira since ") && !stopped.contains("Its manual job releases it"), "{stopped}");
+    assert!(
+        stopped.contains("Slipway was stopped by mira ") && !stopped.contains("Its manual job releases it"),
+        "{stopped}"
+    );
     let frozen = staged(|json| {
         json["packages"][0]["blocked"] =
             json!([{"gate": "freeze", "why": "No releases on Fridays.", "until": "2026-11-24T08:00:00.000Z"}]);
@@ -501,7 +504,7 @@ fn while_a_project_is_stopped_nobody_is_sent_to_its_jobs() {
         json["stopped"] = json!({"by": "mira", "reason": "the disk is full.", "at": "2026-11-23T10:01:00.000Z"});
     });
     let page = page::overview(&[stopped], &[], &[], &Reader::default()).into_string();
-    assert!(page.contains("Stopped by mira since ") && page.contains(": the disk is full. An operator"), "{page}");
+    assert!(page.contains("mira stopped it ") && page.contains(": the disk is full. An operator"), "{page}");
     assert!(!page.contains("ready: their manual jobs"), "{page}");
 }
 

@@ -167,6 +167,7 @@ impl<S: Sql> Record<S> {
                 key: parse(row.text(1)?)?,
                 target: parse(row.text(2)?)?,
                 state,
+                next: problem.as_ref().map(|problem| problem.next.clone()),
                 what: problem.map(|problem| problem.what),
                 since: Timestamp(row.integer(4)?).to_string(),
             };

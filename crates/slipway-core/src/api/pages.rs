@@ -58,6 +58,9 @@ pub struct GlanceTarget {
     /// What is the matter, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
+    /// Who acts next, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
     /// Since when.
     pub since: String,
 }

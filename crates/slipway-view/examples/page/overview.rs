@@ -30,7 +30,14 @@ fn release(version: &str, state: &str, verdict: &str, counts: [u32; 3], needs: &
 }
 
 fn target(version: &str, key: &str, target: &str, state: &str, what: Option<&str>) -> Value {
-    json!({"version": version, "key": key, "target": target, "state": state, "what": what, "since": "2026-11-23T09:52:07.123Z"})
+    let next = match state {
+        "failed" => Some(
+            "Release manager: play `release: [tug-el-9-amd64]` again. If it fails again, ask the operator about the public place.",
+        ),
+        "expected" => Some("Build owner: look at its job in pipeline 4411."),
+        _ => None,
+    };
+    json!({"version": version, "key": key, "target": target, "state": state, "what": what, "next": next, "since": "2026-11-23T09:52:07.123Z"})
 }
 
 pub(super) fn busy() -> Result<Vec<Glance>, serde_json::Error> {
