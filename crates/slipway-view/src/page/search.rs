@@ -58,6 +58,7 @@ pub fn found_in(words: &str, release: &Release) -> Vec<Found> {
             state: target.state,
             what: target.problem.as_ref().map(|problem| problem.what.clone()),
             next: target.problem.as_ref().map(|problem| problem.next.clone()),
+            expires_at: None,
             since: target.since.clone(),
         };
         Some((release.project.clone(), found))
