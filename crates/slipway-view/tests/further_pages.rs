@@ -46,6 +46,14 @@ fn activity_of(rows: &[Value], older: Option<u64>) -> Activity {
     )
 }
 
+/// Each of these is in the page, after the one before it.
+fn in_order(page: &str, shown: &[&str]) {
+    let mut rest = page;
+    for one in shown {
+        rest = rest.split_once(one).unwrap_or_else(|| panic!("{one}, after those before it, in {page}")).1;
+    }
+}
+
 fn target_page(release: &Release, attempts: &Value, rows: &[Value]) -> String {
     let package = release.packages.first().expect("a package");
     let target = package.targets.first().expect("a target");
@@ -463,7 +471,10 @@ fn while_slipway_is_stopped_or_a_gate_is_closed_a_targets_page_sends_nobody_to_t
     let stopped = staged(|json| {
         json["stopped"] = json!({"by": "mira", "reason": "the disk is full", "at": "2026-11-23T10:01:00.000Z"});
     });
-    assert!(stopped.contains("stopped by mira since ") && !stopped.contains("Its manual job releases it"), "{stopped}");
+    assert!(
+        stopped.contains("Slipway was stopped by mira ") && !stopped.contains("Its manual job releases it"),
+        "{stopped}"
+    );
     let frozen = staged(|json| {
         json["packages"][0]["blocked"] =
             json!([{"gate": "freeze", "why": "No releases on Fridays.", "until": "2026-11-24T08:00:00.000Z"}]);
@@ -544,6 +555,70 @@ fn the_front_page_says_what_is_under_way_and_what_needs_somebody_and_leads_there
 }
 
 #[test]
+fn the_front_page_has_what_is_broken_first_and_says_who_acts_next() {
+    let page = page::overview(
+        &[glance(|json| {
+            json["releases"][0]["needs"][0]["next"] = "Operator: look at the public place.".into();
+            json["releases"].as_array_mut().expect("releases").insert(0, json!({
+                "version": "1.3.0", "state": "expected", "verdict": "tug 1.3.0 is not out.", "released": 0, "all": 1, "ready": 1,
+                "changed_at": "2026-11-23T10:00:00.000Z", "moving": [],
+                "needs": [{"version": "1.3.0", "key": "tug-noble", "target": "ubuntu/noble", "state": "staged",
+                           "expires_at": "2026-11-24T07:10:00.000Z", "since": "2026-11-10T09:41:07.123Z"}],
+            }));
+        })],
+        &[],
+        &[],
+        &Reader::default(),
+    )
+    .into_string();
+    in_order(
+        &page,
+        &["Needs you (2)", "The public place answered 502.", "Operator: look at the public place.", "deleted from "],
+    );
+    in_order(&page, &["2026-11-24 07:10 UTC", "unless it is released before or somebody keeps it"]);
+    // The card says what its sentence says: a failure is not “Staged”.
+    in_order(&page, &["Under way (2)", ">tug 1.2.0</a>", "chip broken failed", ">tug 1.3.0</a>", "Not staged yet"]);
+}
+
+#[test]
+fn the_page_of_a_project_leads_to_its_activity_and_its_deployments() {
+    let of = |reader: &Reader<'_>| page::project(&glance(|_| {}), &activity_of(&[], None), reader).into_string();
+    let page = of(&Reader::default());
+    for way in ["href=\"/p/tug/activity\"", "href=\"/p/tug/deployments\"", "action=\"/search\""] {
+        assert!(page.contains(way), "{way} in {page}");
+    }
+    let outside = of(&Reader { is_public: true, ..Reader::default() });
+    assert!(!outside.contains("/p/tug/activity"), "{outside}");
+}
+
+#[test]
+fn the_page_of_a_target_says_why_before_it_leads_elsewhere() {
+    let failed = release("failed", |json| {
+        json["packages"][0]["targets"][0]["problem"] = json!({
+            "code": "refused", "what": "It answered 502.", "public": "none", "retry": "safe", "next": "Operator: mend it.",
+        });
+    });
+    let failed = target_page(&failed, &json!([]), &[]);
+    let job = "href=\"https://gitlab.example/j/8812\"";
+    in_order(
+        &failed,
+        &[
+            "chip broken failed",
+            "It answered 502.",
+            "untouched",
+            "is safe",
+            "Operator: mend it.",
+            job,
+            "Pipeline 4411",
+            "Bytes",
+        ],
+    );
+    assert_eq!(failed.matches(job).count(), 1, "one way there is enough: {failed}");
+    let released = target_page(&release("released", |_| {}), &json!([]), &[]);
+    in_order(&released, &["chip done released", "What happens next", job, "Install it"]);
+}
+
+#[test]
 fn at_rest_the_front_page_says_what_was_released_last_and_when() {
     let quiet = glance(|json| {
         json["releases"].as_array_mut().expect("a list").retain(|release| release["state"] == "complete");
@@ -567,7 +642,7 @@ fn while_a_project_is_stopped_nobody_is_sent_to_its_jobs() {
         json["stopped"] = json!({"by": "mira", "reason": "the disk is full.", "at": "2026-11-23T10:01:00.000Z"});
     });
     let page = page::overview(&[stopped], &[], &[], &Reader::default()).into_string();
-    assert!(page.contains("Stopped by mira since ") && page.contains(": the disk is full. An operator"), "{page}");
+    assert!(page.contains("mira stopped it ") && page.contains(": the disk is full. An operator"), "{page}");
     assert!(!page.contains("ready: their manual jobs"), "{page}");
 }
 
@@ -761,6 +836,26 @@ fn a_search_finds_a_target_by_any_name_of_its_architecture_and_its_distro() {
     }
     let page = page::search("el9 arm64", &page::found_in("el9 arm64", &release), &[], &Reader::default()).into_string();
     assert!(page.contains("Released: tug 1.2.0 for el/9.") && page.contains("/t/tug-el-9-arm64/el/9\""), "{page}");
+}
+
+#[test]
+fn a_search_answers_how_many_of_what_it_found_are_out() {
+    let of = |state: &str| {
+        let found = page::found_in("jammy", &release(state, |_| {}));
+        found.into_iter().next().expect("a target")
+    };
+    for (states, said) in [
+        (&["released", "released"][..], "All 2 targets that were found are released."),
+        (&["released", "released", "failed"], "2 of the 3 targets that were found are released."),
+        (&["released", "failed"], "1 of the 2 targets that were found is released."),
+        (&["staged", "failed"], "None of the 2 targets that were found is released."),
+        (&["released"], "Released: tug 1.2.0 for ubuntu/jammy."),
+        (&[], "Nothing was found."),
+    ] {
+        let found: Vec<_> = states.iter().map(|state| of(state)).collect();
+        let page = page::search("jammy", &found, &[], &Reader::default()).into_string();
+        assert!(page.contains(said), "{said} in {page}");
+    }
 }
 
 #[test]

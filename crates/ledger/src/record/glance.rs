@@ -23,6 +23,9 @@ pub const GLANCES_MAX: u32 = 50;
 /// How long it is believed what a gate says that other releases open and close.
 const OF_OTHERS: Duration = Duration::from_mins(1);
 
+/// What is staged and would be deleted within this time needs somebody, as on the release's own page.
+const EXPIRING: Duration = Duration::from_hours(24);
+
 /// A release as its own row has it.
 struct Known {
     version: Version,
@@ -58,6 +61,7 @@ impl<S: Sql> Record<S> {
             known.iter().filter(|one| one.closing.is_none()).map(|one| one.version.as_str()).collect();
         let mut waiting = self.waiting(&open)?;
         let mut marked = self.marked(&open)?;
+        let mut expiring = self.expiring(&open, now)?;
         let stopped = self.stopped()?;
         let mut releases = Vec::with_capacity(known.len());
         for one in known {
@@ -78,6 +82,12 @@ impl<S: Sql> Record<S> {
                 **is_staged && !blocked.contains(*key) && !release.needs.iter().any(|target| target.key == **key)
             };
             release.ready = u32::try_from(waiting.iter().filter(is_ready).count()).unwrap_or(u32::MAX);
+            for target in expiring.remove(&release.version).unwrap_or_default() {
+                let is_same = |other: &GlanceTarget| other.key == target.key && other.target == target.target;
+                if !release.needs.iter().any(is_same) {
+                    release.needs.push(target);
+                }
+            }
             releases.push(release);
         }
         Ok(api::Glance {
@@ -167,12 +177,42 @@ impl<S: Sql> Record<S> {
                 key: parse(row.text(1)?)?,
                 target: parse(row.text(2)?)?,
                 state,
+                next: problem.as_ref().map(|problem| problem.next.clone()),
                 what: problem.map(|problem| problem.what),
+                expires_at: None,
                 since: Timestamp(row.integer(4)?).to_string(),
             };
             marked.entry(version).or_default().push((target, needs));
         }
         Ok(marked)
+    }
+
+    /// What is staged and would be deleted within a day, unless somebody releases or keeps it.
+    fn expiring(&self, versions: &[&str], now: Timestamp) -> Result<BTreeMap<Version, Vec<GlanceTarget>>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT t.version, t.key, t.distro, t.since, r.expires_at FROM retention r
+             JOIN packages p ON p.version = r.version AND p.key = r.key AND p.digest = r.digest
+             JOIN targets t ON t.version = r.version AND t.key = r.key
+             WHERE r.version IN (SELECT value FROM json_each(?)) AND r.expires_at <= ? AND t.state = 'staged'
+             ORDER BY t.version, t.key, t.distro",
+            &[serde_json::to_string(versions)?.into(), (now + EXPIRING).0.into()],
+        )?;
+        let mut expiring: BTreeMap<Version, Vec<GlanceTarget>> = BTreeMap::new();
+        for row in &rows {
+            let version: Version = parse(row.text(0)?)?;
+            let target = GlanceTarget {
+                version: version.clone(),
+                key: parse(row.text(1)?)?,
+                target: parse(row.text(2)?)?,
+                state: TargetState::Staged,
+                what: None,
+                next: None,
+                expires_at: Some(Timestamp(row.integer(4)?).to_string()),
+                since: Timestamp(row.integer(3)?).to_string(),
+            };
+            expiring.entry(version).or_default().push(target);
+        }
+        Ok(expiring)
     }
 
     /// Which of the packages that wait are kept back by a gate or a hold. Nobody asks the gates again while nothing can have

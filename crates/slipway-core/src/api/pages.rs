@@ -39,7 +39,7 @@ pub struct GlanceRelease {
     pub ready: u32,
     /// When something of it changed last.
     pub changed_at: String,
-    /// What needs a person.
+    /// What needs a person; with it, what is staged and would be deleted within a day.
     pub needs: Vec<GlanceTarget>,
     /// What is being copied or is looked for in the public index.
     pub moving: Vec<GlanceTarget>,
@@ -59,6 +59,12 @@ pub struct GlanceTarget {
     /// What is the matter, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
+    /// Who acts next, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// When its staged copy is deleted at the earliest, where that is within a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// Since when.
     pub since: String,
 }

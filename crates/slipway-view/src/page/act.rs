@@ -299,7 +299,7 @@ pub(super) fn signed_in(reader: &Reader<'_>) -> Markup {
     html! {
         @if let Some(name) = reader.name {
             div.f-reader {
-                p { "Signed in as " b { (visible(name)) } }
+                p { span.f-as { "Signed in as " } b { (visible(name)) } }
                 form method="post" action="/sign-out" { button type="submit" { "Sign out" } }
             }
         } @else if reader.may_sign_in {

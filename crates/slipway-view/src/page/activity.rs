@@ -31,7 +31,11 @@ pub fn activity(view: &Activity, query: &ActivityQuery, reader: &Reader<'_>) -> 
         &html! {
             main #main {
                 h1 #activity-title { "Activity of " (name) }
-                (form(&path, view, query))
+                // Folded, it leaves a phone's window to the rows; where there is room, the style sheet holds it open.
+                details.o-fold #activity-fold open[is_filtered(query)] {
+                    summary #activity-narrow { "Narrow down" }
+                    (form(&path, view, query))
+                }
                 (piece("activity", &html! {
                     p.quiet { (said(view, query)) }
                     @if !view.rows.is_empty() {

@@ -68,7 +68,8 @@ pub fn release(release: &Release, beside: &Beside<'_>, filter: &Filter, reader: 
                 a href="/help/states" { "What the words mean" } " · "
                 @if !reader.is_outsider { a href={ (path(release)) "/against" } { "Staged, beside what is public" } " · " }
                 a href={ "/api/v1/projects/" (segment(&release.project.name)) "/releases/" (segment(release.version.as_str())) } { "As JSON" }
-                label #keys hidden { " · " input type="checkbox" checked; " The key " kbd { "/" } " jumps to the filter" }
+                " · " a href="/help/keys" { "What the keys do" }
+                label #keys hidden { " · " input type="checkbox" checked; " Single letters act, such as " kbd { "/" } " for the filter" }
             }
         },
     )
@@ -128,7 +129,7 @@ fn acts(release: &Release, reader: &Reader<'_>) -> Part {
 fn held(hold: &Hold) -> Markup {
     html! {
         b { @match &hold.key { Some(key) => (key), None => "The release" } " is held" }
-        " by " (visible(person(&hold.by))) " since " (time(&hold.at))
+        " by " (visible(person(&hold.by))) " (" (time(&hold.at)) ")"
         @if let Some(until) = &hold.until { ", until " (time(until)) }
         ": " (prose(hold.reason.trim()))
     }

@@ -12,7 +12,7 @@ use super::piece::{Details, Named, activity_path, as_of, cell, event, piece, rel
 use super::{Act, Reader, Shell, not_found, project_path};
 use crate::install;
 use crate::section::{
-    away, incident, left, needs_a_person, pipeline, playable, prose, record, stale_why, time, until, waits,
+    away, incident, job, left, needs_a_person, pipeline, playable, prose, record, stale_why, time, until, waits,
 };
 use crate::state::{chip, meaning, overlay};
 use crate::text::{grouped, link, segment, visible};
@@ -39,9 +39,10 @@ pub fn target(release: &Release, history: &TargetHistory, activity: &[ActivityRo
         &html! {
             main #main {
                 (piece("target", &html! {
-                    (head(release, package, target, reader))
+                    (head(release, package, target))
                     (why(release, package, target))
                     (acts(release, package, target, reader))
+                    (ways(release, package, target, reader))
                     (how_to_get(package, target))
                     (digests(package, target))
                     (tries(&history.attempts))
@@ -70,8 +71,8 @@ fn api_path(release: &Release, package: &Package, target: &Target) -> String {
     )
 }
 
-/// What it is, how far, since when and by whom; then the ways out of Slipway.
-fn head(release: &Release, package: &Package, target: &Target, reader: &Reader<'_>) -> Markup {
+/// What it is, how far, since when and by whom; then the one thing that there may be to do.
+fn head(release: &Release, package: &Package, target: &Target) -> Markup {
     html! {
         h1 {
             (package.key) " · " (visible(&target.name())) " "
@@ -81,7 +82,7 @@ fn head(release: &Release, package: &Package, target: &Target, reader: &Reader<'
             (chip(target.state))
             @if let Some(problem) = &target.problem { (overlay(&problem.code)) }
             span.t-since {
-                " since " (time(&target.since))
+                (time(&target.since))
                 @if let Some(approval) = &target.approval { ", approved by " (visible(&approval.by)) }
                 @if target.outside { ", published by somebody else before Slipway did" }
             }
@@ -90,8 +91,15 @@ fn head(release: &Release, package: &Package, target: &Target, reader: &Reader<'
             p.ways { a.act #target-play href=(url) rel="noreferrer" { "Play in GitLab" (away()) } }
             (stale_why())
         }
-        ul.t-ways {
-            @if let Some(url) = target.approval.as_ref().and_then(|approval| link(&approval.job_url)) {
+    }
+}
+
+/// The ways out of Slipway, and to what is beside this. They come after what is the matter: on a phone they fill a window.
+fn ways(release: &Release, package: &Package, target: &Target, reader: &Reader<'_>) -> Markup {
+    html! {
+        ul.t-ways aria-label="Where else to look" {
+            // What needs a person leads to its job already.
+            @if let Some(url) = target.approval.as_ref().filter(|_| !needs_a_person(target)).and_then(|approval| link(&approval.job_url)) {
                 li { a #target-job href=(url) rel="noreferrer" { "The job in GitLab" (away()) } }
             }
             @if let Some(pipeline) = pipeline(release, package) {
@@ -107,7 +115,7 @@ fn head(release: &Release, package: &Package, target: &Target, reader: &Reader<'
             }
             li { a #target-release href=(release_path(&release.project, &release.version)) { "The whole release" } }
             @if !reader.is_outsider {
-                li { a #target-against href={ (release_path(&release.project, &release.version)) "/against#a-" (package.key) } { "Beside what is public" } }
+                li { a #target-against href={ (release_path(&release.project, &release.version)) "/against#a-" (package.key) } { "Staged, beside what is public" } }
             }
         }
     }
@@ -140,7 +148,11 @@ fn why(release: &Release, package: &Package, target: &Target) -> Markup {
         }
         @if let Some(taken) = &target.withdrawal { (taken_back(taken)) }
         @if needs_a_person(target) {
-            p.ways { button #target-copy type="button" data-copy="target-text" { "Copy for incident" } }
+            p.ways {
+                (job(release, package, target, "target-act"))
+                button #target-copy type="button" data-copy="target-text" { "Copy for incident" }
+            }
+            (stale_why())
             pre #target-text hidden { (incident(release, package, target)) }
         }
         @if target.problem.is_none() {
@@ -193,8 +205,8 @@ fn next(release: &Release, package: &Package, target: &Target) -> Markup {
             TargetState::Expected => "The pipeline builds and stages it. Nothing is needed from you.",
             TargetState::Staged => {
                 @if let Some(stopped) = &release.stopped { (waits(stopped)) }
-                @else if !package.blocked.is_empty() { "Once nothing blocks it, its manual job releases it: " (job(release, package)) }
-                @else { "Its manual job releases it: " (job(release, package)) }
+                @else if !package.blocked.is_empty() { "Once nothing blocks it, its manual job releases it: " (manual_job(release, package)) }
+                @else { "Its manual job releases it: " (manual_job(release, package)) }
             }
             TargetState::Approved => {
                 @if let Some(stopped) = &release.stopped { (waits(stopped)) }
@@ -211,7 +223,7 @@ fn next(release: &Release, package: &Package, target: &Target) -> Markup {
     }
 }
 
-fn job(release: &Release, package: &Package) -> Markup {
+fn manual_job(release: &Release, package: &Package) -> Markup {
     html! {
         code { (visible(&package.release_job)) }
         @if let Some(pipeline) = pipeline(release, package) {
@@ -264,7 +276,7 @@ fn how_to_get(package: &Package, target: &Target) -> Markup {
     }
     let offered = match &target.tag {
         Some(_) => ("Pull it", install::pull(package, target)),
-        None => ("Install it", install::apt(package, target).or_else(|| install::dnf(package, target))),
+        None => ("Install it", install::package(package, target)),
     };
     html! {
         @if let (words, Some(lines)) = offered {

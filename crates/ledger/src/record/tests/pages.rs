@@ -154,6 +154,27 @@ fn a_glance_says_of_each_release_what_its_own_page_says() {
 }
 
 #[test]
+fn what_is_staged_and_goes_within_a_day_is_told_as_what_needs_a_person() {
+    for (left, told) in [(Duration::from_hours(24), true), (Duration::from_hours(24) + Duration::from_millis(1), false)]
+    {
+        let (record, config) = (record(), config(""));
+        let version = staged_release(&record, "1.2.0", &["a", "b"], 7, NOW);
+        let now = NOW + HOUR;
+        let announce = "INSERT INTO retention (version, key, digest, stage, cause, counted, expires_at)
+                        SELECT version, key, digest, 'announced', 'released', 0, ? FROM packages WHERE key = 'a'";
+        record.sql().query(announce, &[(now + left).0.into()]).expect("a row");
+        puts(&record, &version, "a", JAMMY, TargetState::Released, None);
+
+        let release = &glance(&record, &config, now).releases[0];
+        let needs: Vec<_> =
+            release.needs.iter().map(|of| format!("{} {} {:?}", of.key, of.target, of.expires_at)).collect();
+        let expected = format!("a ubuntu/noble {:?}", Some((now + left).to_string()));
+        assert_eq!(needs, if told { vec![expected] } else { Vec::new() }, "what is public already is nobody's concern");
+        assert_eq!(release.ready, 2, "both are still to be released");
+    }
+}
+
+#[test]
 fn a_glance_has_as_many_releases_as_are_asked_for_and_fifty_at_most() {
     let (record, config) = (record(), config(""));
     for minor in 0..55 {
