@@ -281,10 +281,7 @@ impl ProjectRecord {
             }
             ToProject::Releases { project_id } => self.releases(project_id),
             ToProject::Public { project_id } => self.public(project_id),
-            ToProject::PublicVersions { project_id } => {
-                self.know_id(project_id)?;
-                json(200, &self.record()?.public_versions()?)
-            }
+            ToProject::PublicVersions { project_id } => self.public_versions(project_id),
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
                 self.bytes_sent(project_id, &version, key, distro, bytes)
@@ -761,6 +758,11 @@ impl ProjectRecord {
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
         json(200, &self.record()?.public_releases(project.name.as_str())?)
+    }
+
+    fn public_versions(&self, project_id: u64) -> Answer {
+        self.know_id(project_id)?;
+        json(200, &self.record()?.public_versions()?)
     }
 
     fn releases(&self, project_id: u64) -> Answer {
