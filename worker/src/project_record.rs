@@ -31,7 +31,7 @@ use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::denied::{Unanswered, audited};
 use slipway_edge::followers::Followers;
-use slipway_edge::frames::Frames;
+use slipway_edge::frames::{self, Frames};
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent, Told};
@@ -879,9 +879,8 @@ impl ProjectRecord {
             self.state.set_websocket_auto_response(&pong);
         }
         // Whoever was away sees at once what was missed.
-        let behind =
-            self.record()?.sequence(&version)?.is_some_and(|sequence| query.since.is_none_or(|since| sequence > since));
-        if behind && let Some(release) = self.render(query.project_id, &version)? {
+        let has_news = self.record()?.sequence(&version)?.is_some_and(|now| frames::is_news(now, query.since));
+        if has_news && let Some(release) = self.render(query.project_id, &version)? {
             self.frames.borrow_mut().shown(&release)?;
             pair.server.send_with_str(serde_json::to_string(&release)?)?;
             watching.at = Some(release.sequence);

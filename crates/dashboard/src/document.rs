@@ -98,11 +98,16 @@ pub(crate) fn take(document: &Document, page: &DocumentFragment) {
     }
 }
 
-/// Takes from the page as it is now what is said of it as a whole: its time, its title and its icon.
-pub(crate) fn take_head(document: &Document, page: &DocumentFragment) {
-    if let Some(at) = page.get_element_by_id("freshness").and_then(|freshness| freshness.get_attribute("data-at")) {
-        set_clock(&at);
-    }
+/// When the edge has made a page, and whom for, as it says itself. Nobody else's page has that time.
+pub(crate) fn made<E>(find: impl Fn(&str) -> Result<Option<Element>, E>) -> (Option<String>, Option<String>) {
+    let found = |selector: &str| find(selector).ok().flatten();
+    let at = found("#freshness").and_then(|freshness| freshness.get_attribute("data-at"));
+    (at, found(".f-reader").and_then(|reader| reader.text_content()))
+}
+
+/// Takes from the page as it is now, made at `at`, what is said of it as a whole: its time, its title and its icon.
+pub(crate) fn take_head(document: &Document, page: &DocumentFragment, at: &str) {
+    set_clock(at);
     let found = |selector: &str| page.query_selector(selector).ok().flatten();
     if let Some(title) = found("title").and_then(|title| title.text_content()) {
         document.set_title(&title);

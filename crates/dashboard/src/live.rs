@@ -30,9 +30,9 @@ pub(crate) struct Live {
 
 impl Live {
     /// The release of a page that the edge has made at `at`. `None` for the page of something else.
-    pub(crate) fn of(document: &Document, filter: Filter, at: u64) -> Option<Self> {
+    pub(crate) fn of(document: &Document, filter: Filter, page_at: &str, at: u64) -> Option<Self> {
         let main = document.get_element_by_id("main")?;
-        let known = Known::new(main.get_attribute("data-sequence")?.parse().ok()?);
+        let known = Known::new(main.get_attribute("data-sequence")?.parse().ok()?, page_at.to_owned());
         let project = segment(&main.get_attribute("data-project")?);
         let version = segment(&main.get_attribute("data-version")?);
         Some(Self {
@@ -112,7 +112,10 @@ impl App {
         if let (200, Some(text)) = (status(answer), text(answer)) {
             self.read(&text);
         }
-        self.on(Event::Polled(judged(status(answer))));
+        self.on(Event::Polled(judged(answer)));
+        if self.live.as_ref().is_some_and(|live| live.known.is_behind()) {
+            self.on(Event::Missing);
+        }
     }
 
     /// Shows what the edge has sent.
@@ -124,7 +127,7 @@ impl App {
         let Some(live) = &mut self.live else { return };
         match live.known.take(message) {
             Changed::Nothing => {}
-            Changed::Unknown => self.poll(),
+            Changed::Unknown => self.on(Event::Missing),
             Changed::All => self.show(None),
             Changed::Packages(keys) => self.show(Some(&keys)),
         }

@@ -26,6 +26,12 @@ struct Shown {
     packages: BTreeMap<Key, (u64, u64)>,
 }
 
+/// Whether somebody who knows a release as it was at `since` is to be sent it as it is at `now`. A number that the release has
+/// not reached is of a record that was put back since: what they know is not so any more.
+pub fn is_news(now: u64, since: Option<u64>) -> bool {
+    since != Some(now)
+}
+
 impl Frames {
     /// Whether anybody watches a release, as far as is known here.
     pub fn has(&self, version: &Version) -> bool {
@@ -163,6 +169,12 @@ mod tests {
         frames.forget(&"1.2.0".parse().expect("a version"));
         assert!(!frames.has(&"1.2.0".parse().expect("a version")));
         assert_eq!(sends(&mut frames, &release(9, "a:0"), Some(8)), (None, "a:0".to_owned()));
+    }
+
+    #[test]
+    fn whoever_knows_more_than_there_is_knows_a_record_that_is_no_more() {
+        let news = [None, Some(6), Some(7), Some(8)].map(|since| is_news(7, since));
+        assert_eq!(news, [true, true, false, true]);
     }
 
     #[test]
