@@ -6,6 +6,7 @@
 // Every page is somebody of their own, with cookies of their own. What a page did that nobody asked for is kept: errors,
 // dialogs, and what its policy had to forbid.
 
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
@@ -59,6 +60,10 @@ const acts = {
   back: async ({ page }) => void (await page.goBack()),
   reload: async ({ page }) => (await page.reload())?.status() ?? null,
   click: ({ page }, { selector }) => page.locator(selector).first().click(),
+  async download({ page }, { selector }) {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.locator(selector).first().click()]);
+    return [download.suggestedFilename(), await readFile(await download.path(), "utf8")];
+  },
   fill: ({ page }, { selector, text }) => page.locator(selector).first().fill(text),
   choose: async ({ page }, { selector, text }) => void (await page.locator(selector).first().selectOption(text)),
   press: ({ page }, { key }) => page.keyboard.press(key),

@@ -18,7 +18,9 @@ use slipway_stack::apt::Apt;
 use slipway_stack::dnf::Dnf;
 use slipway_stack::image::{Layout, pull};
 use slipway_tests::e2e::harbour::{Harbour, Image, STAGED, can_run, credentials, plan};
-use slipway_tests::e2e::{Answer, JAMMY, Receiver, Release, Rpm, Spoken, World, deb, rpm, send, sha256, wait_until};
+use slipway_tests::e2e::{
+    Answer, Browser, JAMMY, Look, Page, Receiver, Release, Rpm, Spoken, World, deb, rpm, send, sha256, wait_until,
+};
 use time::OffsetDateTime;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -462,6 +464,79 @@ fn a_hold_and_an_extension_while_a_deletion_is_on_its_way_are_too_late_and_count
     assert!(world.rows(&release, "late", "deleted").is_empty() && has(&world, &late.filename));
     let answer = change(&world, &release, "/holds", &hold);
     assert_eq!(answer.status, 200, "nothing is on its way: {}", answer.text());
+}
+
+/// What a page says of when the staged copy of the only target is deleted.
+fn time_left(page: Page<'_>) -> String {
+    page.text("[data-state=staged] .fact")
+}
+
+#[test]
+fn whoever_reads_on_a_page_that_what_is_staged_will_be_deleted_keeps_it_from_there_while_others_watch() {
+    let browser = match Browser::start() {
+        Ok(browser) => browser,
+        Err(why) => return println!("SKIPPED: no page can be looked at here: {why}"),
+    };
+    let mut world = World::start("cleans-page");
+    let bell = bell(&world);
+    let release = world.release("1.0.0");
+    let (forgotten, _) = release.ready(&deb("forgotten", "", 0));
+    world.configure(|text| format!("{text}\n[routes.retention]\nabandoned = \"1d\"\n[retention]\nenabled = true\n"));
+    let address = world.edge("/p/tug/r/1.0.0");
+    let page = browser.page(Look { narrow: true, ..Look::default() });
+
+    // Three days of notice and seven of waiting; and a run that marks it begins the seven.
+    let_pass(&mut world, AGE);
+    is_done(&world, &bell, "announced", &[(&release, "forgotten")]);
+    page.goto(&address);
+    assert_eq!(
+        (time_left(page).as_str(), page.text("#needs-title").as_str()),
+        ("deleted in 9 d", "Ready to release (1)")
+    );
+    let_pass(&mut world, 3 * DAY);
+    is_done(&world, &bell, "marked", &[(&release, "forgotten")]);
+    page.goto(&address);
+    assert_eq!(time_left(page), "deleted in 6 d");
+    let_pass(&mut world, 6 * DAY + 12 * HOUR);
+    let watching = browser.page(Look::default());
+    for page in [page, watching] {
+        page.goto(&address);
+        page.wait_text("#freshness", "● Live ·");
+        assert_eq!(
+            (time_left(page).as_str(), page.text("#needs-title").as_str()),
+            ("deleted in 11 h", "Needs you (1)")
+        );
+        assert!(page.attribute("#icon", "href").contains("icon-alarm"), "the tab says so too");
+    }
+    assert!(page.text("#needs .need").contains("unless it is released before or somebody keeps it"));
+
+    page.click("a[href^='/sign-in']");
+    page.click("button[value=mira]");
+    page.wait_text("header", "Signed in as mira");
+    page.click("[data-act=extend]");
+    page.wait_url("/extend");
+    let announced = page.text(".f-will");
+    assert!(announced.contains("forgotten would be deleted from 20"), "{announced}");
+    assert_eq!(page.eval("document.documentElement.scrollWidth"), 320, "nothing is wider than the window");
+    let until = far_off();
+    page.fill("#until", &format!("{until}T12:00"));
+    page.fill("#reason", "a customer tests it");
+    page.click("form.f-act button[type=submit]");
+    page.wait("#verdict");
+    for page in [page, watching] {
+        page.wait_text("#needs-title", "Ready to release (1)");
+        assert_eq!(page.count(".fact.clock"), 0, "nothing of it is to be deleted");
+        assert!(!page.attribute("#icon", "href").contains("icon-alarm"));
+        assert_eq!(page.complaints().into_iter().find(|one| one.contains("policy:")), None);
+    }
+    assert_eq!(page.count("[data-act=extend]"), 0, "nothing is left to be kept");
+    let kept: Vec<Value> = world.audit(release.project).into_iter().filter(|row| row["action"] == "extended").collect();
+    assert_eq!(kept[0]["actor"], "person:7 user:mira", "{kept:?}");
+    assert!(kept[0]["details"].to_string().contains(&until), "{kept:?}");
+    let_pass(&mut world, 12 * DAY);
+    has_a_run(&mut world, &bell);
+    is_listed(&world, &release, "forgotten", "keep", "extended");
+    assert!(has(&world, &forgotten.filename), "it is there");
 }
 
 /// Releases two images as 17.3.0 and 17.3.1, takes the tag of staging from the newer one, so that the record alone says that it is

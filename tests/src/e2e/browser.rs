@@ -187,6 +187,14 @@ impl Page<'_> {
         self.tell("click", json!({"selector": selector}));
     }
 
+    /// Clicks what leads to a file: the name under which it is kept, and what is in it.
+    #[track_caller]
+    pub fn download(&self, selector: &str) -> (String, String) {
+        let [name, text] =
+            <[String; 2]>::try_from(self.list("download", json!({"selector": selector}))).expect("a name and a text");
+        (name, text)
+    }
+
     /// Writes into a field.
     #[track_caller]
     pub fn fill(&self, selector: &str, text: &str) {

@@ -7,6 +7,7 @@
 mod act;
 mod activity;
 mod data;
+mod fed;
 mod hostile;
 mod others;
 mod overview;
