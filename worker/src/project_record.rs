@@ -977,6 +977,7 @@ struct Watch {
     #[serde(default)]
     changes: bool,
     /// Whether whoever watches has shown who they are.
+    #[serde(default)]
     is_somebody: bool,
 }
 
