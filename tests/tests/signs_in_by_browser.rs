@@ -322,7 +322,12 @@ fn first_sign_in(world: &World, browser: &mut Browser<'_>) -> Vec<String> {
     let is_revoked = |request: &Value| request["path"] == "/oauth/revoke" && request["status"] == 200;
     assert!(requests.as_array().expect("a list").iter().any(is_revoked), "nobody keeps GitLab's access token");
     let page = browser.get(RELEASE);
-    assert!(page.status == 200 && page.body.contains("Signed in as </span><b>dev</b>"), "{} {}", page.status, page.body);
+    assert!(
+        page.status == 200 && page.body.contains("Signed in as </span><b>dev</b>"),
+        "{} {}",
+        page.status,
+        page.body
+    );
     assert!(!page.body.contains("/close\""), "what they may not do is not offered");
     assert!(browser.get("/help/states").body.contains("Signed in as </span><b>dev</b>"));
     let proofs = [

@@ -48,10 +48,11 @@ impl Frames {
     /// Somebody is shown a release, and it is watched.
     pub fn shown(&mut self, release: &Release) -> Result<(), serde_json::Error> {
         let sequence = release.sequence;
-        let shown = self
-            .0
-            .entry(release.version.clone())
-            .or_insert_with(|| Shown { since: sequence, at: 0, packages: BTreeMap::new() });
+        let shown = self.0.entry(release.version.clone()).or_insert_with(|| Shown {
+            since: sequence,
+            at: 0,
+            packages: BTreeMap::new(),
+        });
         // Time opens gates, and a number follows. Whoever was sent the release at this very number may have seen it otherwise.
         let sent_from = if shown.at == sequence { sequence.saturating_add(1) } else { sequence };
         shown.at = sequence;
