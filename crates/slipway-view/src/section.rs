@@ -755,6 +755,11 @@ pub(crate) fn prose(text: &str) -> Markup {
     }
 }
 
+/// A time in words that stay as they are, where “in 3 h” would not fit into the sentence.
+pub(crate) fn moment(text: &str) -> String {
+    Moment::parse(text).map_or_else(|| visible(text), |moment| moment.minute())
+}
+
 /// A time that the browser makes relative; without scripts it is the absolute one.
 pub(crate) fn time(text: &str) -> Markup {
     html! {

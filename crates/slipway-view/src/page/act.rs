@@ -9,7 +9,7 @@ use slipway_core::audit::person;
 use slipway_core::release::{Key, TargetState};
 
 use super::{Act, Reader, Shell};
-use crate::section;
+use crate::section::{self, moment};
 use crate::state::chip;
 use crate::text::{Moment, mark, segment, visible};
 
@@ -245,10 +245,6 @@ fn announced<'a>(form: &'a Form<'_>, release: &'a Release) -> impl Iterator<Item
         let earliest = package.targets.iter().filter_map(|target| target.expires_at.as_deref()).min()?;
         Some((&package.key, earliest))
     })
-}
-
-fn moment(text: &str) -> String {
-    Moment::parse(text).map_or_else(|| visible(text), |moment| moment.minute())
 }
 
 /// What has changed since somebody read the form, where it was sent and is shown again.

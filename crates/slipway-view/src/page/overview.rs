@@ -162,7 +162,7 @@ fn needs(glances: &[Glance], names_project: bool) -> Markup {
                         (line(project, target, "n", names_project))
                         @if let Some(what) = &target.what { p.what { (prose(what)) } }
                         @if let Some(at) = &target.expires_at {
-                            p.what { "Its staged copy is deleted from " (time(at)) " on, unless it is released before or somebody keeps it." }
+                            p.what { "Its staged copy is deleted " (time(at)) ", unless it is released before or somebody keeps it." }
                         }
                         @if let Some(next) = &target.next { p.next { span.quiet { "Next " } b { (prose(next)) } } }
                     }

@@ -9,7 +9,7 @@ use super::piece::{Named, activity_path, event, source_name};
 use super::{Act, Reader, Shell, project_path};
 use crate::filter::{Filter, haystack};
 use crate::matrix::{self, View, view};
-use crate::section::{self, Part, away, path, prose, stale_why, time};
+use crate::section::{self, Part, away, moment, path, prose, stale_why, time};
 use crate::text::{Moment, link, segment, visible};
 
 /// How often the parts that the edge alone renders are taken from the page anew, in seconds.
@@ -130,7 +130,7 @@ fn held(hold: &Hold) -> Markup {
     html! {
         b { @match &hold.key { Some(key) => (key), None => "The release" } " is held" }
         " by " (visible(person(&hold.by))) " (" (time(&hold.at)) ")"
-        @if let Some(until) = &hold.until { ", until " (time(until)) }
+        @if let Some(until) = &hold.until { ", until " (moment(until)) }
         ": " (prose(hold.reason.trim()))
     }
 }

@@ -12,7 +12,7 @@ use super::piece::{Details, Named, activity_path, as_of, cell, event, piece, rel
 use super::{Act, Reader, Shell, not_found, project_path};
 use crate::install;
 use crate::section::{
-    away, incident, job, left, needs_a_person, pipeline, playable, prose, record, stale_why, time, until, waits,
+    away, incident, job, left, moment, needs_a_person, pipeline, playable, prose, record, stale_why, time, until, waits,
 };
 use crate::state::{chip, meaning, overlay};
 use crate::text::{grouped, link, segment, visible};
@@ -142,7 +142,7 @@ fn why(release: &Release, package: &Package, target: &Target) -> Markup {
         @for blocked in package.blocked.iter().filter(|_| is_waiting(target.state)) {
             p.what.t-blocked {
                 (overlay("blocked")) " " (prose(&blocked.why))
-                @if let Some(until) = &blocked.until { " It opens by itself at " (time(until)) "." }
+                @if let Some(until) = &blocked.until { " It opens by itself " (time(until)) "." }
                 @if let Some(next) = &blocked.next { " Next: " (prose(next)) }
             }
         }
@@ -161,7 +161,7 @@ fn why(release: &Release, package: &Package, target: &Target) -> Markup {
         }
         @if let Some(expires) = &target.expires_at {
             p.what.t-blocked {
-                "Its staged copy is deleted " (until(release, target)) ", from " (time(expires)) " on. "
+                "Its staged copy is deleted " (until(release, target)) ", not before " (moment(expires)) ". "
                 code { "slipway extend " (package.key) } " keeps it."
             }
         }
