@@ -524,6 +524,15 @@ fn the_last_events_of_all_projects_are_in_the_order_of_time() {
 }
 
 #[test]
+fn without_scripts_a_page_with_a_form_of_several_fields_does_not_load_itself_again() {
+    let reader = Reader::default();
+    let form = page::activity(&activity_of(&[], None), &ActivityQuery::default(), &reader).into_string();
+    assert!(form.matches("<input ").count() > 2 && !form.contains("http-equiv") && !form.contains("every minute"));
+    let still = page::release(&release("staged", |_| {}), &page::Beside::default(), &Default::default(), &reader);
+    assert!(still.into_string().contains("<meta http-equiv=\"refresh\" content=\"60\">"));
+}
+
+#[test]
 fn an_activity_leads_to_older_rows_and_to_csv_under_the_same_filter() {
     let rows =
         [row(9, "released", "1.2.0/tug-jammy", &json!({"distro": "ubuntu/jammy", "digest": DIGEST, "problem": null}))];
