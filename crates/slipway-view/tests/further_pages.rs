@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use slipway_core::api::{Activity, Against, Deployments, Glance, Release, Standing, TargetHistory};
 use slipway_core::query::ActivityQuery;
 use slipway_core::release::TargetState;
+use slipway_view::filter::Filter;
 use slipway_view::page::{self, Act, Reader};
 
 const DIGEST: &str = "sha256:abababababababababababababababababababababababababababababababab";
@@ -528,7 +529,7 @@ fn without_scripts_a_page_with_a_form_of_several_fields_does_not_load_itself_aga
     let reader = Reader::default();
     let form = page::activity(&activity_of(&[], None), &ActivityQuery::default(), &reader).into_string();
     assert!(form.matches("<input ").count() > 2 && !form.contains("http-equiv") && !form.contains("every minute"));
-    let still = page::release(&release("staged", |_| {}), &page::Beside::default(), &Default::default(), &reader);
+    let still = page::release(&release("staged", |_| {}), &page::Beside::default(), &Filter::default(), &reader);
     assert!(still.into_string().contains("<meta http-equiv=\"refresh\" content=\"60\">"));
 }
 
