@@ -62,7 +62,8 @@ pub(crate) fn replace(document: &Document, element: &Element, html: &str) {
 }
 
 /// Replaces an element. The focus goes to the element that has the same id as the one that had it, or else to the new
-/// element; a browser would put it on `<body>`, at the top of the page. What was unfolded stays so.
+/// element, so that it stays in what is open beside the page; a browser would put it on `<body>`, at the top of the page.
+/// What was unfolded stays so.
 pub(crate) fn exchange(document: &Document, element: &Element, new: &Element) {
     let id = element.id();
     let focused = document.active_element().filter(|active| element.contains(Some(active))).map(|active| active.id());
@@ -75,13 +76,18 @@ pub(crate) fn exchange(document: &Document, element: &Element, new: &Element) {
         }
     }
     if let Some(focused) = focused {
-        let candidates = [focused, id, "packages-title".to_owned()];
-        for candidate in candidates.iter().filter_map(|id| document.get_element_by_id(id)) {
+        let is_beside = new.closest("#panel").is_ok_and(|panel| panel.is_some());
+        let title = (!is_beside).then(|| "packages-title".to_owned());
+        for candidate in
+            [Some(focused), Some(id), title].iter().flatten().filter_map(|id| document.get_element_by_id(id))
+        {
             focus(&candidate);
             if document.active_element().as_ref() == Some(&candidate) {
-                break;
+                return;
             }
         }
+        let _ = new.set_attribute("tabindex", "-1");
+        focus(new);
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use slipway_core::api::{Activity, Against, Deployments, Glance, Release, Standing, TargetHistory};
 use slipway_core::query::ActivityQuery;
 use slipway_core::release::TargetState;
+use slipway_view::filter::Filter;
 use slipway_view::page::{self, Act, Reader};
 
 const DIGEST: &str = "sha256:abababababababababababababababababababababababababababababababab";
@@ -667,6 +668,15 @@ fn the_last_events_of_all_projects_are_in_the_order_of_time() {
     assert_eq!(actions.len(), 10);
     assert_eq!(actions[..2], ["held", "released"]);
     assert!(page.contains("pilot <a id=\"e-1002-3\" href=\"/p/pilot/r/2.0.0\">"), "{page}");
+}
+
+#[test]
+fn without_scripts_a_page_with_a_form_of_several_fields_does_not_load_itself_again() {
+    let reader = Reader::default();
+    let form = page::activity(&activity_of(&[], None), &ActivityQuery::default(), &reader).into_string();
+    assert!(form.matches("<input ").count() > 2 && !form.contains("http-equiv") && !form.contains("every minute"));
+    let still = page::release(&release("staged", |_| {}), &page::Beside::default(), &Filter::default(), &reader);
+    assert!(still.into_string().contains("<meta http-equiv=\"refresh\" content=\"60\">"));
 }
 
 #[test]

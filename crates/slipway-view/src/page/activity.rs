@@ -9,7 +9,7 @@ use slipway_core::api::{Activity, ActivityRow};
 use slipway_core::query::ActivityQuery;
 use slipway_core::time::Timestamp;
 
-use super::piece::{Details, as_of, cell, piece, subject, table};
+use super::piece::{Details, as_of_still, cell, piece, subject, table};
 use super::{Reader, Shell, project_path};
 use crate::section::time;
 use crate::text::{grouped, segment, visible};
@@ -27,7 +27,7 @@ pub fn activity(view: &Activity, query: &ActivityQuery, reader: &Reader<'_>) -> 
     let title = format!("Activity · {name}");
     let whole = format!("/api/v1/projects/{}/audit", segment(&view.project.name));
     Shell { title: &title, trail: &trail, is_alarming: false, reader }.page(
-        &as_of(&view.at),
+        &as_of_still(&view.at),
         &html! {
             main #main {
                 h1 #activity-title { "Activity of " (name) }

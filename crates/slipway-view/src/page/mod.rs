@@ -44,6 +44,10 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
 /// back/forward cache.
 pub const CACHE_CONTROL: &str = "private, max-age=0, must-revalidate";
 
+/// What a page says beside its time that loads itself again without scripts. One with a form that takes a while to fill in does
+/// not: what was written would be gone with the minute.
+const BY_ITSELF: &str = "updates every minute";
+
 /// How fresh the page is, once scripts keep it live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
@@ -152,7 +156,7 @@ impl Shell<'_> {
                         link rel="modulepreload" href=(self.reader.asset("dashboard.js"));
                         link rel="preload" as="fetch" type="application/wasm" href=(self.reader.asset("dashboard_bg.wasm")) crossorigin="anonymous";
                         script type="module" src=(self.reader.asset("boot.js")) {}
-                        noscript { meta http-equiv="refresh" content="60"; }
+                        @if status.0.contains(BY_ITSELF) { noscript { meta http-equiv="refresh" content="60"; } }
                     }
                 }
                 body {

@@ -6,7 +6,7 @@ use slipway_core::api::{ActivityRow, GlanceTarget, Project, Source};
 use slipway_core::audit::person;
 use slipway_core::release::Version;
 
-use super::project_path;
+use super::{BY_ITSELF, project_path};
 use crate::section::{prose, time};
 use crate::state::chip;
 use crate::text::{Moment, mark, segment, visible};
@@ -21,11 +21,20 @@ pub(super) fn piece(id: &str, inner: &Markup) -> Markup {
 
 /// When the page's data was read, in the strip above it.
 pub(super) fn as_of(at: &str) -> Markup {
+    strip(at, BY_ITSELF)
+}
+
+/// The same on a page that stands still without scripts, since somebody may be writing in it.
+pub(super) fn as_of_still(at: &str) -> Markup {
+    strip(at, "reload it to see what is newer")
+}
+
+fn strip(at: &str, without_scripts: &str) -> Markup {
     let read = Moment::parse(at).map_or_else(|| visible(at), |moment| moment.clock());
     html! {
         p.freshness {
             span #freshness data-at=(at) { "As of " (read) }
-            noscript { span.quiet { " · updates every minute" } }
+            noscript { span.quiet { " · " (without_scripts) } }
             button #pause type="button" hidden aria-pressed="false" { "Pause updates" }
         }
     }

@@ -6,7 +6,7 @@ use slipway_core::audit::person;
 use slipway_core::release::{ReleaseState, TargetState};
 
 use super::piece::{Named, activity_path, event, source_name};
-use super::{Act, Reader, Shell, project_path};
+use super::{Act, BY_ITSELF, Reader, Shell, project_path};
 use crate::filter::{Filter, haystack};
 use crate::matrix::{self, View, view};
 use crate::section::{self, Part, away, moment, path, prose, stale_why, time};
@@ -41,7 +41,7 @@ pub fn release(release: &Release, beside: &Beside<'_>, filter: &Filter, reader: 
         &html! {
             p.freshness {
                 span #freshness data-at=(release.at) { "As of " (read) }
-                noscript { span.quiet { " · updates every minute" } }
+                noscript { span.quiet { " · " (BY_ITSELF) } }
                 button #pause type="button" hidden aria-pressed="false" { "Pause updates" }
             }
         },
