@@ -323,7 +323,7 @@ fn what_happens_in_private_changes_no_byte_of_any_answer_and_no_answer_has_a_pri
 fn the_releases_of_these_tests_have_every_field_that_there_is() {
     let described: Value = serde_json::from_str(slipway_core::openapi::OPENAPI).expect("the document is JSON");
     let (mut of_release, mut of_package, mut of_target) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let mut take = |fields: &mut BTreeSet<String>, value: &Value| {
+    let take = |fields: &mut BTreeSet<String>, value: &Value| {
         fields.extend(value.as_object().into_iter().flat_map(|fields| fields.keys().cloned()));
     };
     for seed in 0..200 {
