@@ -64,6 +64,24 @@ describe("every page is accessible", { skip, concurrency: 2 }, () => {
     });
   }
 
+  for (const name of ["board", "failed", "releasing", "overview", "target-failed", "activity"]) {
+    test(`${name}: on paper it is black on white, whatever the reader's screen, says every state in words, and leads to no button`, async () => {
+      const page = await opened(name, { colorScheme: "dark", viewport: { width: 1040, height: 720 } });
+      const words = () => page.locator(".target:visible, .chip:visible").allInnerTexts();
+      const onScreen = await words();
+      await page.emulateMedia({ media: "print" });
+      assert.deepEqual(await words(), onScreen);
+      assert.equal(await page.locator("button:visible, input:visible, .skip:visible").count(), 0);
+      assert.equal(await overflow(page), 0);
+      assert.deepEqual(
+        await page.evaluate(() => [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector("h1")).color]),
+        ["rgb(255, 255, 255)", "rgb(0, 0, 0)"],
+      );
+      assert.deepEqual((await violations(page)).found.filter((one) => one.includes("color-contrast")), []);
+      await page.context().close();
+    });
+  }
+
   test("a page that is old, with a target beside it, breaks nothing either, light and dark, wide and narrow", async () => {
     const own = await startEdge();
     const page = await blank(browser);
