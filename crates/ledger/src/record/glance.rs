@@ -12,7 +12,7 @@ use slipway_core::gate::{closed, turns};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
-use slipway_core::verdict::{URGENCY, judge_states, needs_a_person, while_stopped};
+use slipway_core::verdict::{EXPIRING_SECONDS, URGENCY, judge_states, needs_a_person, while_stopped};
 
 use super::reading::waits;
 use super::{LedgerError, Record, parse};
@@ -39,6 +39,15 @@ struct Counted {
     changed_at: i64,
 }
 
+/// A target that is told of by itself.
+struct Marked {
+    target: GlanceTarget,
+    /// Whether somebody must do something about it.
+    needs: bool,
+    /// Whether its staged copy is deleted soon.
+    is_expiring: bool,
+}
+
 /// The packages of a release that wait to be released, each with whether it is staged as a whole.
 type Waiting = BTreeMap<Key, bool>;
 
@@ -57,7 +66,7 @@ impl<S: Sql> Record<S> {
         let open: Vec<&str> =
             known.iter().filter(|one| one.closing.is_none()).map(|one| one.version.as_str()).collect();
         let mut waiting = self.waiting(&open)?;
-        let mut marked = self.marked(&open)?;
+        let mut marked = self.marked(&open, now)?;
         let stopped = self.stopped()?;
         let mut releases = Vec::with_capacity(known.len());
         for one in known {
@@ -66,17 +75,20 @@ impl<S: Sql> Record<S> {
             let blocked = self.blocked(config, project, &one, &waiting, now)?;
             let mut release = judged(project, &one, &states, blocked.len(), stopped.as_ref());
             release.changed_at = Timestamp(one.changed_at.max(changed_at)).to_string();
-            for (target, needs) in marked.remove(&one.version).unwrap_or_default() {
+            let mut overdue = BTreeSet::new();
+            for Marked { target, needs, is_expiring } in marked.remove(&one.version).unwrap_or_default() {
                 if needs {
+                    overdue.insert(target.key.clone());
+                }
+                if needs || is_expiring {
                     release.needs.push(target);
                 } else if target.state.is_moving() {
                     release.moving.push(target);
                 }
             }
-            // One that is overdue in staging is not only to be played.
-            let is_ready = |(key, is_staged): &(&Key, &bool)| {
-                **is_staged && !blocked.contains(*key) && !release.needs.iter().any(|target| target.key == **key)
-            };
+            // One that is overdue in staging is not only to be played. One that is about to be deleted is.
+            let is_ready =
+                |(key, is_staged): &(&Key, &bool)| **is_staged && !blocked.contains(*key) && !overdue.contains(*key);
             release.ready = u32::try_from(waiting.iter().filter(is_ready).count()).unwrap_or(u32::MAX);
             releases.push(release);
         }
@@ -147,30 +159,39 @@ impl<S: Sql> Record<S> {
         Ok(waiting)
     }
 
-    /// What needs a person, and what is on its way, each with whether it needs one.
-    fn marked(&self, versions: &[&str]) -> Result<BTreeMap<Version, Vec<(GlanceTarget, bool)>>, LedgerError> {
+    /// What needs a person, and what is on its way.
+    fn marked(&self, versions: &[&str], now: Timestamp) -> Result<BTreeMap<Version, Vec<Marked>>, LedgerError> {
+        let soon = now + Duration::from_secs(EXPIRING_SECONDS.into());
         let rows = self.0.query(
-            "SELECT version, key, distro, state, since, problem FROM targets
-             WHERE version IN (SELECT value FROM json_each(?)) AND state NOT IN ('released', 'withdrawn', 'skipped')
-             AND (problem IS NOT NULL OR state IN ('conflict', 'failed', 'missing', 'approved', 'releasing'))
-             ORDER BY version, key, distro",
-            &[serde_json::to_string(versions)?.into()],
+            "SELECT t.version, t.key, t.distro, t.state, t.since, t.problem, r.expires_at FROM targets t
+             LEFT JOIN packages p ON p.version = t.version AND p.key = t.key
+             LEFT JOIN retention r ON r.version = t.version AND r.key = t.key AND r.digest = p.digest
+                AND t.state = 'staged' AND r.expires_at <= ?2
+             WHERE t.version IN (SELECT value FROM json_each(?1)) AND t.state NOT IN ('released', 'withdrawn', 'skipped')
+             AND (t.problem IS NOT NULL OR r.expires_at IS NOT NULL
+                OR t.state IN ('conflict', 'failed', 'missing', 'approved', 'releasing'))
+             ORDER BY t.version, t.key, t.distro",
+            &[serde_json::to_string(versions)?.into(), soon.0.into()],
         )?;
-        let mut marked: BTreeMap<Version, Vec<(GlanceTarget, bool)>> = BTreeMap::new();
+        let mut marked: BTreeMap<Version, Vec<Marked>> = BTreeMap::new();
         for row in &rows {
             let problem: Option<api::Problem> = row.text_or_null(5)?.map(serde_json::from_str).transpose()?;
             let state: TargetState = parse(row.text(3)?)?;
             let needs = needs_a_person(state, problem.as_ref());
+            let expires_at = row.integer_or_null(6)?.map(Timestamp);
             let version: Version = parse(row.text(0)?)?;
             let target = GlanceTarget {
                 version: version.clone(),
                 key: parse(row.text(1)?)?,
                 target: parse(row.text(2)?)?,
                 state,
-                what: problem.map(|problem| problem.what),
+                what: match expires_at {
+                    Some(at) if !needs => Some(deleted(at)),
+                    _ => problem.map(|problem| problem.what),
+                },
                 since: Timestamp(row.integer(4)?).to_string(),
             };
-            marked.entry(version).or_default().push((target, needs));
+            marked.entry(version).or_default().push(Marked { target, needs, is_expiring: expires_at.is_some() });
         }
         Ok(marked)
     }
@@ -231,6 +252,13 @@ impl<S: Sql> Record<S> {
         )?;
         Ok(blocked)
     }
+}
+
+/// Why something that is staged needs somebody.
+fn deleted(at: Timestamp) -> String {
+    let at = at.to_string();
+    let minute = at.get(..16).unwrap_or(&at).replace('T', " ");
+    format!("Its staged copy is deleted from {minute} UTC on, unless it is released before or somebody keeps it.")
 }
 
 /// A release by its numbers, the same words as its own page has.

@@ -154,6 +154,30 @@ fn a_glance_says_of_each_release_what_its_own_page_says() {
 }
 
 #[test]
+fn a_glance_tells_of_what_is_staged_and_deleted_within_a_day_as_the_page_of_its_release_does() {
+    let record = record();
+    let config = config("");
+    staged_release(&record, "1.0.0", &["a", "b"], 1, NOW);
+    // Announced, and a day and a minute away; the other not at all.
+    let ends = NOW + 24 * HOUR + Duration::from_mins(1);
+    let announce = "INSERT INTO retention (version, key, digest, stage, cause, counted, expires_at)
+                    SELECT version, key, digest, 'announced', 'abandoned', 0, ? FROM packages WHERE key = 'a'";
+    record.sql().query(announce, &[ends.0.into()]).expect("a row");
+    assert_eq!(glance(&record, &config, NOW).releases[0].needs, []);
+    let told = &glance(&record, &config, NOW + Duration::from_mins(1)).releases[0];
+    let needs: Vec<String> = told.needs.iter().map(|one| format!("{} {}", one.key, one.target)).collect();
+    assert_eq!(needs, ["a ubuntu/jammy", "a ubuntu/noble"]);
+    let minute = ends.to_string()[..16].replace('T', " ");
+    let what =
+        format!("Its staged copy is deleted from {minute} UTC on, unless it is released before or somebody keeps it.");
+    assert_eq!(told.needs[0].what.as_deref(), Some(what.as_str()));
+    assert_eq!((told.ready, told.moving.len()), (2, 0), "both may be played");
+    // Other bytes were declared since: what was announced was not of these.
+    record.sql().query("UPDATE retention SET digest = 'sha256:0'", &[]).expect("a row");
+    assert_eq!(glance(&record, &config, NOW + Duration::from_mins(1)).releases[0].needs, []);
+}
+
+#[test]
 fn a_glance_has_as_many_releases_as_are_asked_for_and_fifty_at_most() {
     let (record, config) = (record(), config(""));
     for minor in 0..55 {
