@@ -33,6 +33,10 @@ describe("every page is accessible", { skip, concurrency: 2 }, () => {
   }
 
   const pages = skip ? [] : allPages().pages.filter((page) => page.html.length < TOO_LARGE);
+  /** What was judged: a page, in a look and a width. */
+  const judged = new Set();
+  after(() => console.log(`# axe has judged ${judged.size} looks of ${pages.length} pages: light and dark, 1280 and 320 pixels wide`));
+
   for (const { name } of pages) {
     test(`${name}: nothing that axe finds or cannot judge, and no horizontal scrolling, light and dark, wide and narrow`, async () => {
       const page = await opened(name);
@@ -45,6 +49,7 @@ describe("every page is accessible", { skip, concurrency: 2 }, () => {
           const { found, ran } = await violations(page);
           assert.deepEqual(found, [], look);
           for (const rule of ["color-contrast", "target-size"]) assert.ok(ran.includes(rule), `${rule} was judged`);
+          judged.add(`${name}, ${look}`);
         }
       }
       await page.context().close();
@@ -58,6 +63,47 @@ describe("every page is accessible", { skip, concurrency: 2 }, () => {
       await page.context().close();
     });
   }
+
+  for (const name of ["board", "failed", "releasing", "overview", "target-failed", "activity"]) {
+    test(`${name}: on paper it is black on white, whatever the reader's screen, says every state in words, and leads to no button`, async () => {
+      const page = await opened(name, { colorScheme: "dark", viewport: { width: 1040, height: 720 } });
+      const words = () => page.locator(".target:visible, .chip:visible").allInnerTexts();
+      const onScreen = await words();
+      await page.emulateMedia({ media: "print" });
+      assert.deepEqual(await words(), onScreen);
+      assert.equal(await page.locator("button:visible, input:visible, .skip:visible").count(), 0);
+      assert.equal(await overflow(page), 0);
+      assert.deepEqual(
+        await page.evaluate(() => [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector("h1")).color]),
+        ["rgb(255, 255, 255)", "rgb(0, 0, 0)"],
+      );
+      assert.deepEqual((await violations(page)).found.filter((one) => one.includes("color-contrast")), []);
+      await page.context().close();
+    });
+  }
+
+  test("a page that is old, with a target beside it, breaks nothing either, light and dark, wide and narrow", async () => {
+    const own = await startEdge();
+    const page = await blank(browser);
+    await page.goto(own.at("release"));
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    await page.locator("#c-tug-ubuntu-noble-amd64-ubuntu-noble").click();
+    await page.locator("#panel #target").waitFor();
+    own.acceptsSockets = false;
+    own.apiStatus = 503;
+    own.cut();
+    await page.locator("body[data-stale]").waitFor();
+    await page.locator(".stale-why:visible").first().waitFor();
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      for (const viewport of [wide, narrow]) {
+        await page.setViewportSize(viewport);
+        assert.deepEqual((await violations(page)).found, [], `${colorScheme}, ${viewport.width} pixels`);
+      }
+    }
+    await page.context().close();
+    await own.stop();
+  });
 
   test("what breaks a rule is found: contrast, the size of targets, a name that is missing", async () => {
     const page = await opened("calm");
@@ -86,6 +132,25 @@ describe("every page is accessible", { skip, concurrency: 2 }, () => {
     const names = new Set(allPages().pages.map((page) => page.name));
     const states = allPages().pages.find((page) => page.name === "states").html.match(/id="g-(\w+)"/g);
     assert.ok(states.length >= 11);
-    for (const [, state] of states.map((id) => /"g-(\w+)"/.exec(id))) assert.ok(names.has(state), state);
+    for (const [, state] of states.map((id) => /"g-(\w+)"/.exec(id))) {
+      for (const name of [state, `target-${state}`]) assert.ok(names.has(name), name);
+    }
+    // Whatever else is the matter with a release is shown at its targets, too.
+    for (const name of ["unknown", "drift", "blocked", "stopped", "held", "closed", "expiring"]) {
+      for (const one of [name, `target-${name}`]) assert.ok(names.has(one), one);
+    }
+    const left = allPages().pages.filter((page) => !pages.includes(page)).map(({ name }) => name);
+    assert.deepEqual(left, ["rows-5000"], "every other page is judged");
+  });
+
+  test("what axe cannot judge is found, too", async () => {
+    const page = await opened("calm");
+    await page.evaluate(() => {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync("h1 { background: linear-gradient(90deg, #fff, #777, #fff) !important }");
+      document.adoptedStyleSheets = [sheet];
+    });
+    assert.match((await violations(page)).found.join("\n"), /cannot judge color-contrast/);
+    await page.context().close();
   });
 });

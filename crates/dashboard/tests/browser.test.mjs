@@ -54,6 +54,16 @@ describe("a page", { skip }, () => {
       assert.deepEqual(page.complaints, []);
     });
 
+    test("what has changed stands out by moving, but not for those who want less of that", async () => {
+      for (const [reducedMotion, moves] of [["no-preference", "changed"], ["reduce", "none"]]) {
+        const page = await live(edge.page, { reducedMotion });
+        edge.change(noble.key, noble.distro, { state: moves === "none" ? "released" : "approved" });
+        const changed = page.locator(`#${noble.cell}.changed`);
+        assert.equal(await changed.evaluate((cell) => getComputedStyle(cell).animationName), moves);
+        await page.context().close();
+      }
+    });
+
     test("in a list, too, a message replaces one row", async () => {
       const page = await live(edge.at("list"));
       const row = `#t-${noble.key}-ubuntu-noble`;

@@ -19,6 +19,9 @@ pub const URGENCY: [TargetState; 11] = [
     TargetState::Skipped,
 ];
 
+/// What is staged and is deleted within this time needs somebody: to release it, or to keep it.
+pub const EXPIRING_SECONDS: u32 = 24 * 60 * 60;
+
 /// Whether somebody must do something about a target, other than play its job.
 pub fn needs_a_person(state: TargetState, problem: Option<&api::Problem>) -> bool {
     match state {

@@ -9,15 +9,13 @@ use slipway_core::amount::{part, percent, size, stretch};
 use slipway_core::api::{Blocked, Evidence, Package, Pipeline, Problem, Release, Step, Stopped, Target};
 use slipway_core::audit::person;
 use slipway_core::release::TargetState;
-use slipway_core::verdict::package_state;
+use slipway_core::verdict::{EXPIRING_SECONDS, package_state};
 
 use crate::filter::{Filter, haystack};
 use crate::matrix::{Grid, View, grid, view};
 use crate::state::{Tone, chip, glyph, meaning, overlay, tone};
 use crate::text::{Moment, ago, link, mark, segment, visible};
 
-/// What is staged and goes within this time needs somebody.
-const EXPIRING_SECONDS: i64 = 24 * 60 * 60;
 /// How many manual jobs are offered at once; the others are folded away.
 const PLAYS_SHOWN: usize = 12;
 /// How many reasons are told of what may not be released yet, and how many packages of each.
@@ -103,7 +101,7 @@ pub fn needs_a_person(target: &Target) -> bool {
 fn is_expiring(release: &Release, target: &Target) -> bool {
     let seconds = |text: &str| Moment::parse(text).map(|moment| moment.seconds());
     let ends = target.expires_at.as_deref().and_then(seconds).filter(|_| target.state == TargetState::Staged);
-    ends.zip(seconds(&release.at)).is_some_and(|(ends, now)| ends - now <= EXPIRING_SECONDS)
+    ends.zip(seconds(&release.at)).is_some_and(|(ends, now)| ends - now <= i64::from(EXPIRING_SECONDS))
 }
 
 /// Whether anything needs a person. The page's icon says so too.

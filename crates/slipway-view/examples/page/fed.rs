@@ -27,6 +27,7 @@ pub(super) struct Fed {
 
 /// What was put into a field.
 #[derive(Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is found out by itself")]
 struct How {
     is_given: bool,
     is_text: bool,
@@ -36,6 +37,7 @@ struct How {
 
 impl Fed {
     /// Reads something that a page shows.
+    #[allow(clippy::needless_pass_by_value, reason = "whoever calls makes it for this")]
     pub(super) fn read<T: DeserializeOwned>(&self, value: Value) -> Result<T, Error> {
         let reading = |instead| Reading { value: value.clone(), fed: self, of: None, instead };
         let read = T::deserialize(reading(None))?;
