@@ -12,7 +12,7 @@ use slipway_core::gate::{closed, turns};
 use slipway_core::release::{Key, TargetState, Version};
 use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
-use slipway_core::verdict::{URGENCY, judge_states, needs_a_person, while_stopped};
+use slipway_core::verdict::{EXPIRING_SECONDS, URGENCY, judge_states, needs_a_person, while_stopped};
 
 use super::reading::waits;
 use super::{LedgerError, Record, parse};
@@ -24,7 +24,7 @@ pub const GLANCES_MAX: u32 = 50;
 const OF_OTHERS: Duration = Duration::from_mins(1);
 
 /// What is staged and would be deleted within this time needs somebody, as on the release's own page.
-const EXPIRING: Duration = Duration::from_hours(24);
+const EXPIRING: Duration = Duration::from_secs(EXPIRING_SECONDS as u64);
 
 /// A release as its own row has it.
 struct Known {
