@@ -1,12 +1,12 @@
 //! Targets, deployments, staged against public, the status of Slipway: to look at.
 
 use serde_json::{Value, json};
-use slipway_core::api::{Against, Deployments, Release, Standing, TargetHistory};
+use slipway_core::api::{ActivityRow, Against, Deployments, Release, Standing, TargetHistory};
 use slipway_view::page::{self, Reader};
 use slipway_view::section;
 
 use crate::data::{judged, patch_day};
-use crate::{Fixture, activity, states};
+use crate::{Fixture, states};
 
 pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
     let reader = Reader::default();
@@ -19,21 +19,54 @@ pub(super) fn fixtures() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
         Fixture::new("search-none", "/search?q=nothing", page::search("nothing", &[], &[], &reader)),
         Fixture::new("keys", "/help/keys", page::help_keys(&reader)),
     ];
-    let rows = activity::rows()?.rows;
-    let mut target = |name: &str, release: &Release, state: &str| -> Result<(), Box<dyn std::error::Error>> {
-        let history = history(release, state)?;
-        let path = format!("{}/t/{}/{}", section::path(release), history.key, history.target.name());
-        all.push(Fixture::new(&format!("target-{name}"), path, page::target(release, &history, &rows, &reader)));
-        Ok(())
-    };
+    let mut target =
+        |name: &str, release: &Release, state: &str, has_past: bool| -> Result<(), Box<dyn std::error::Error>> {
+            let history = history(release, state)?;
+            let past = if has_past { past(release, &history)? } else { Vec::new() };
+            let path = format!("{}/t/{}/{}", section::path(release), history.key, history.target.name());
+            all.push(Fixture::new(&format!("target-{name}"), path, page::target(release, &history, &past, &reader)));
+            Ok(())
+        };
     // A target in each state, and each that something special is the matter with.
     for (name, release) in states::releases()? {
         let first = release.packages.first().and_then(|package| package.targets.first()).ok_or("no target")?;
-        target(name, &release, first.state.code())?;
+        target(name, &release, first.state.code(), false)?;
     }
-    // One beside its release.
-    target("of-release", &judged(patch_day())?, "staged")?;
+    // One beside its release, to which much has happened.
+    target("of-release", &judged(patch_day())?, "staged", true)?;
     Ok(all)
+}
+
+/// What was done to a target that is staged and was held, and what stopped it.
+fn past(release: &Release, history: &TargetHistory) -> Result<Vec<ActivityRow>, serde_json::Error> {
+    let (version, key) = (release.version.as_str(), history.key.as_str());
+    let of_package = format!("{version}/{key}");
+    let target = json!({"distro": history.target.name()});
+    let rows: Vec<Value> = [
+        ("10:01", "operator", "started", "everything", json!({"reason": "the disk has room again"})),
+        ("09:58", "operator", "stopped", "everything", json!({"reason": "the disk of the public place is full"})),
+        ("09:50", "person:7 user:mira", "lifted", version, json!({"keys": null, "reason": "they are written"})),
+        (
+            "09:44",
+            "person:7 user:mira",
+            "held",
+            version,
+            json!({"keys": null, "reason": "waits for the release notes"}),
+        ),
+        ("09:31", "person:9 user:jonas.k", "extended", version, json!({"keys": [key], "reason": "the audit needs it"})),
+        ("09:20", "edge", "staged", of_package.as_str(), target),
+        ("09:12", "job:80 user:jonas.k", "planned", version, json!({"keys": [key], "pipeline": 4411})),
+    ]
+    .into_iter()
+    .zip((1..=142_u64).rev())
+    .map(|((clock, actor, action, subject, details), sequence)| {
+        json!({
+            "sequence": sequence, "at": format!("2026-11-23T{clock}:00.000Z"), "actor": actor, "action": action,
+            "subject": subject, "details": details.to_string(),
+        })
+    })
+    .collect();
+    serde_json::from_value(rows.into())
 }
 
 /// The target of a release that has this state first, and what was tried for it.
