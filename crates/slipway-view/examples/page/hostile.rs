@@ -211,7 +211,8 @@ fn glance((number, text): (usize, &String)) -> Value {
     let version = format!("1.0.{number}");
     let target = |state: &str| {
         json!([{
-            "version": version, "key": format!("h-{number:03}"), "target": "ubuntu/jammy", "state": state, "what": text, "since": text,
+            "version": version, "key": format!("h-{number:03}"), "target": "ubuntu/jammy", "state": state, "what": text, "next": text, "expires_at": text,
+            "since": text,
         }])
     };
     json!({
