@@ -56,7 +56,7 @@ pub(crate) async fn answer(
     let configured = match asking.project(project).await {
         Ok(configured) => configured,
         // Nobody knows whether they may now. What they wrote is theirs, and is not lost.
-        Err(problem) if problem.status == 503 => {
+        Err(problem) if matches!(problem.status, 429 | 503) => {
             return shown.page(problem.status, None, &posted, Some(&problem.detail), asking);
         }
         Err(problem) => return Err(problem),
