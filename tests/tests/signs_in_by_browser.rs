@@ -520,6 +520,34 @@ fn what_no_page_of_the_edge_asks_for_is_refused_whatever_cookie_comes_with_it() 
     assert_eq!(program.status, 403, "{}", program.body);
 }
 
+#[test]
+fn whoever_sends_forms_without_end_costs_gitlab_sixty_questions_a_minute_and_keeps_nobody_else_from_acting() {
+    let world = World::start("browser-pace");
+    people(&world);
+    staged(&world);
+    be(&world, 44, "out", "none");
+    sits(&world, "out");
+    let mut other = Browser::new(&world);
+    other.sign_in();
+    sits(&world, "dev");
+    let mut browser = Browser::new(&world);
+    browser.sign_in();
+    let hold = format!("{RELEASE}/hold");
+    let fields = filled(browser.get(&hold).fields(), &[("reason", "a smell")]);
+    let asked = || {
+        let requests = world.gitlab.tell("GET", "requests", &Value::Null);
+        let is_asked = |request: &&Value| request["path"] == "/api/v4/projects/1001/members/all/44";
+        requests.as_array().expect("a list").iter().filter(is_asked).count()
+    };
+    let before = asked();
+    let statuses: Vec<u16> = (0..300).map(|_| other.post(&hold, &fields).status).collect();
+    // A minute may turn meanwhile.
+    assert!(statuses.contains(&429) && asked() - before <= 120, "{} {statuses:?}", asked() - before);
+    let told = other.post(&hold, &fields);
+    assert!(told.status == 403 || told.body.contains("value=\"a smell\""), "what was typed is not lost: {}", told.body);
+    assert_eq!(browser.post(&hold, &fields).status, 303, "another acts");
+}
+
 /// `worker/src/project_record.rs`.
 const STRANGERS_WATCHING_MAX: usize = 500;
 

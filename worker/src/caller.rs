@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use slipway_core::access::browser::{self, Cookie, Sent};
 use slipway_core::access::{
-    Caller, Denied, Look, PersonSession, Right, Running, may, measures, must_run, sight, still_runs,
+    Caller, Denied, Look, Pace, PersonSession, Right, Running, may, measures, must_run, sight, still_runs,
 };
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::log::work;
@@ -46,6 +46,8 @@ type Roles = BTreeMap<(u64, u64), Known>;
 thread_local! {
     /// Roles by person and project, and when GitLab told them.
     static ROLES: RefCell<Roles> = const { RefCell::new(BTreeMap::new()) };
+    /// Who acted with a browser lately.
+    static PACE: RefCell<Pace> = RefCell::default();
     /// How the jobs of sessions were lately.
     static RUNNING: RefCell<Running> = RefCell::default();
 }
@@ -310,6 +312,9 @@ impl<'a> Asking<'a> {
             Some(Caller::Person(person)) if !(is_read && self.config.edge.reading == Reading::Anyone) => {
                 // A browser is left open for hours: whoever acts from one is looked up there and then.
                 let believed = if self.by == By::Cookie && !is_read && self.right != Right::Inspect {
+                    if !PACE.with_borrow_mut(|pace| pace.may_act(person.user_id, clock::now())) {
+                        return Err(too_often());
+                    }
                     Duration::ZERO
                 } else {
                     ROLE_AGE_MAX
@@ -405,6 +410,13 @@ impl<'a> Asking<'a> {
         };
         message::refuse(self.env, of, caller.to_string(), &self.act, why).await;
     }
+}
+
+/// 429: somebody acts faster than any hand. Their role would be asked of GitLab each time.
+fn too_often() -> Problem {
+    let why =
+        "You have asked for this more often than one person does in a minute; nothing was done. Try again in a minute.";
+    Problem::new(429, "too-often", why)
 }
 
 fn stranger() -> Problem {

@@ -70,7 +70,7 @@ impl Shown<'_> {
         let configured = match asking.project(self.project).await {
             Ok(configured) => configured,
             // Nobody knows whether they may now. What they wrote is theirs, and is not lost.
-            Err(problem) if problem.status == 503 => {
+            Err(problem) if matches!(problem.status, 429 | 503) => {
                 return self.page(problem.status, None, &posted, Some(&problem.detail), asking);
             }
             Err(problem) => return Err(problem),
