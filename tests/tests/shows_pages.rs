@@ -65,7 +65,7 @@ fn each_page_says_what_is_staged_and_then_what_is_public() {
     says(&page(&world, "/p/tug/activity?from=nonsense&what=ever"), &["<b>released</b>"]);
 
     release.api("POST", "/deployments", Some(&session), &json!({"environment": "production"})).ok();
-    says(&page(&world, "/p/tug/deployments"), &["One version runs somewhere", "production"]);
+    says(&page(&world, "/p/tug/deployments"), &["tug 1.0.0 runs in production, as far as was said."]);
 
     let newer = world.release("1.1.0");
     newer.ready(&Deb { version: "1.1.0-1".to_owned(), ..deb("cargo", "", 0) });

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slipway_tests::e2e::{Process, Release, Tls, World, deb, own_lines, send};
+use slipway_tests::e2e::{Process, Release, Tls, World, deb, own_lines, send, wait_until};
 
 // ---- a browser ----
 
@@ -322,9 +322,14 @@ fn first_sign_in(world: &World, browser: &mut Browser<'_>) -> Vec<String> {
     let is_revoked = |request: &Value| request["path"] == "/oauth/revoke" && request["status"] == 200;
     assert!(requests.as_array().expect("a list").iter().any(is_revoked), "nobody keeps GitLab's access token");
     let page = browser.get(RELEASE);
-    assert!(page.status == 200 && page.body.contains("Signed in as <b>dev</b>"), "{} {}", page.status, page.body);
+    assert!(
+        page.status == 200 && page.body.contains("Signed in as </span><b>dev</b>"),
+        "{} {}",
+        page.status,
+        page.body
+    );
     assert!(!page.body.contains("/close\""), "what they may not do is not offered");
-    assert!(browser.get("/help/states").body.contains("Signed in as <b>dev</b>"));
+    assert!(browser.get("/help/states").body.contains("Signed in as </span><b>dev</b>"));
     let proofs = [
         signing.as_str(),
         session.as_str(),
@@ -368,11 +373,7 @@ fn a_person_signs_in_and_holds_keeps_lets_go_and_gives_up_by_forms_as_their_role
     let form = browser.get(&format!("{RELEASE}/hold?keys=sail"));
     assert_eq!(browser.send(&form, &[("reason", "another")]).status, 303);
     let lift = browser.get(&format!("{RELEASE}/lift"));
-    assert!(
-        lift.body.contains("is held by person:42 user:dev") || lift.body.contains("is held by dev"),
-        "{}",
-        lift.body
-    );
+    assert!(lift.body.contains("is held by dev "), "people go by their names: {}", lift.body);
     assert_eq!(browser.send(&lift, &[("reason", "it was the test")]).status, 303);
     let still = shown(&world)["holds"].clone();
     assert_eq!((still.as_array().map(Vec::len), &still[0]["key"]), (Some(1), &json!("sail")));
@@ -519,6 +520,45 @@ fn what_no_page_of_the_edge_asks_for_is_refused_whatever_cookie_comes_with_it() 
     assert_eq!(program.status, 403, "{}", program.body);
 }
 
+/// `worker/src/project_record.rs`.
+const STRANGERS_WATCHING_MAX: usize = 500;
+
+#[test]
+fn strangers_open_so_many_sockets_and_no_more_and_members_one_whatever_strangers_have() {
+    let world = World::start("browser-sockets");
+    people(&world);
+    staged(&world);
+    sits(&world, "rea");
+    let mut browser = Browser::new(&world);
+    browser.sign_in();
+    let own = world.stack.edge_url();
+    let live = [
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("origin", own.as_str()),
+    ];
+    let path = "/api/v1/projects/tug/releases/1.0.0/live";
+    let watch = || {
+        let (authority, text) = request("GET", &world.edge(path), &live, "");
+        let mut stream = TcpStream::connect(authority).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out can be set");
+        let text = text.replace("Connection: close", "Connection: upgrade");
+        stream.write_all(text.as_bytes()).expect("it reads");
+        let status = read(path, &mut BufReader::new(stream.try_clone().expect("a socket can be shared"))).status;
+        (status, stream)
+    };
+    // Kept open to the end.
+    let open: Vec<_> = (0..STRANGERS_WATCHING_MAX).map(|_| watch()).collect();
+    assert!(open.iter().all(|(status, _)| *status == 101), "{:?}", open.iter().map(|(status, _)| status).max());
+    assert_eq!(watch().0, 503);
+    let headers = [&live[..], &[("connection", "upgrade")]].concat();
+    assert_eq!(browser.ask("GET", path, &headers, "").status, 101, "a member watches all the same");
+    // Whoever goes makes room.
+    drop(open);
+    wait_until("somebody else may watch", || watch().0 == 101);
+}
+
 #[test]
 fn whoever_signs_out_or_loses_their_role_acts_no_more_and_what_they_typed_outlives_an_outage() {
     let world = World::start("browser-ends");
@@ -646,6 +686,65 @@ fn an_answer_that_is_not_gitlabs_to_this_very_sign_in_signs_nobody_in() {
     world.configure(|config| config.replace("application = \"slipway-command\"\n", ""));
     let mut browser = Browser::new(&world);
     assert_eq!((browser.get("/sign-in").status, browser.get("/").body.contains("ign in")), (404, false));
+}
+
+#[test]
+fn whoever_comes_back_from_nowhere_however_often_keeps_nobody_from_signing_in() {
+    let world = World::start("browser-nowhere");
+    people(&world);
+    sits(&world, "dev");
+    // More often than all people of this edge together may fail in a minute.
+    for _ in 0..700 {
+        let back =
+            exchange("GET", &world.edge("/sign-in/return?code=c&state=s"), &[("cf-connecting-ip", "192.0.2.1")], "");
+        assert_eq!(back.status, 401, "{}", back.body);
+    }
+    Browser::new(&world).sign_in();
+}
+
+#[test]
+fn whoever_is_no_member_cannot_tell_a_project_of_others_from_none_whatever_else_fails() {
+    let mut world = World::start("browser-others");
+    people(&world);
+    staged(&world);
+    world.configure(|config| config.replace("reading = \"anyone\"", "reading = \"nobody\""));
+    world.is_not_audited("nobody reads it here without a session");
+    be(&world, 44, "out", "none");
+    sits(&world, "out");
+    let mut browser = Browser::new(&world);
+    browser.sign_in();
+    let mut elsewhere = browser.copy();
+    let mut see = |status: u16| {
+        for (method, path) in [
+            ("GET", "/p/NAME"),
+            ("GET", "/p/NAME/r/1.0.0"),
+            ("GET", "/p/NAME/activity"),
+            ("GET", "/p/NAME/r/1.0.0/against"),
+            ("GET", "/p/NAME/r/1.0.0/hold"),
+            ("POST", "/p/NAME/r/1.0.0/hold"),
+            ("GET", "/api/v1/projects/NAME/audit"),
+            ("POST", "/api/v1/projects/NAME/releases/1.0.0/holds"),
+        ] {
+            let origin = browser.edge.clone();
+            let form = [("content-type", "application/x-www-form-urlencoded"), ("origin", &*origin)];
+            let headers: &[(&str, &str)] = if method == "POST" { &form } else { &[] };
+            let seen = ["tug", "1001", "nobodys", "9999"].map(|name| {
+                let page = browser.ask(method, &path.replace("NAME", name), headers, "");
+                (page.status, page.body.replace(name, "NAME"))
+            });
+            assert_eq!(seen[0].0, status, "{method} {path}: {}", seen[0].1);
+            for one in &seen {
+                assert_eq!(*one, seen[0], "{method} {path}");
+            }
+        }
+    };
+    world.gitlab.fail(1000);
+    see(503);
+    world.gitlab.heal();
+    see(404);
+    // Signed out elsewhere.
+    assert_eq!(elsewhere.post("/sign-out", &[]).status, 303);
+    see(401);
 }
 
 #[test]

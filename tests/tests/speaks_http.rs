@@ -1,5 +1,7 @@
 //! What HTTP asks of the edge whatever the route: methods, headers, addresses, and what is said of a bad request.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use slipway_tests::e2e::{Answer, World, send, send_for_headers};
 
@@ -108,6 +110,7 @@ fn no_answer_is_taken_for_something_else_and_none_with_a_credential_is_kept() {
         let (answer, sent) = send_for_headers(method, &world.edge(&path), headers, "");
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         assert_eq!(sent.get("x-content-type-options").map(String::as_str), Some("nosniff"), "{method} {path}");
+        loads_nothing_and_is_in_no_frame(&sent, &format!("{method} {path}"));
         if kept.is_some() {
             assert_eq!(sent.get("cache-control").map(String::as_str), kept, "{method} {path}");
         }
@@ -117,6 +120,54 @@ fn no_answer_is_taken_for_something_else_and_none_with_a_credential_is_kept() {
     assert_eq!(answer.status, 201, "{}", answer.text());
     assert_eq!(sent.get("cache-control").map(String::as_str), no_store);
     assert_eq!(sent.get("x-content-type-options").map(String::as_str), Some("nosniff"));
+
+    // Pages name what they load; an answer that stands for one that is kept says what that says.
+    let tagged = send_for_headers("GET", &world.edge("/p/tug/is/1.0.0/cargo"), &[("accept", "text/html")], "").1;
+    let tag = tagged.get("etag").expect("an ETag").as_str();
+    for (method, path, headers, status) in [
+        ("GET", "/p/tug/r/1.0.0", &[("accept", "text/html")][..], 200),
+        ("HEAD", "/p/tug/r/1.0.0", &[("accept", "text/html")], 200),
+        ("GET", "/p/nobodys", &[("accept", "text/html")], 404),
+        ("GET", "/p/tug/r/1.0.0/hold", &[("accept", "text/html")], 401),
+        ("PUT", "/p/tug", &[("accept", "text/html")], 405),
+        ("GET", "/sign-in/return?code=a", &[("accept", "text/html")], 401),
+        ("GET", "/p/tug/is/1.0.0/cargo", &[("accept", "text/html"), ("if-none-match", tag)], 304),
+    ] {
+        let (answer, sent) = send_for_headers(method, &world.edge(path), headers, "");
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        let policy = sent.get("content-security-policy").map(String::as_str).unwrap_or_default();
+        for part in [
+            "default-src 'none'; script-src 'self' 'wasm-unsafe-eval';",
+            "frame-ancestors 'none'",
+            "trusted-types slipway",
+        ] {
+            assert!(policy.contains(part), "{part} of {method} {path}: {policy}");
+        }
+    }
+    // What else there is: pictures, feeds, lines, tables, the way to GitLab, and what stands for what is kept.
+    let release = "/api/v1/projects/tug/releases/1.0.0";
+    let kept = send_for_headers("GET", &world.edge(release), &[], "").1;
+    let tag = kept.get("etag").expect("an ETag").as_str();
+    for (path, headers, status) in [
+        ("/api/v1/projects/tug/badge.svg", &[][..], 200),
+        ("/api/v1/projects/tug/feed.atom", &[], 404),
+        ("/p/tug/r/1.0.0", &[("accept", "text/plain")], 200),
+        ("/p/tug/is/1.0.0/cargo.txt", &[], 200),
+        ("/p/tug/activity?format=csv", &[], 200),
+        ("/sign-in", &[], 303),
+        (release, &[("if-none-match", tag)], 304),
+        ("/api/v1/projects/tug/releases/1.0.0/live", &[], 426),
+    ] {
+        let (answer, sent) = send_for_headers("GET", &world.edge(path), headers, "");
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        loads_nothing_and_is_in_no_frame(&sent, path);
+    }
+}
+
+/// What is no page loads nothing, and is shown in nobody's.
+fn loads_nothing_and_is_in_no_frame(sent: &BTreeMap<String, String>, of: &str) {
+    let policy = sent.get("content-security-policy").map(String::as_str);
+    assert_eq!(policy, Some("default-src 'none'; frame-ancestors 'none'"), "{of}");
 }
 
 #[test]

@@ -57,6 +57,53 @@ fn without_the_projects_own_token_every_answer_is_the_same_401() {
 }
 
 #[test]
+fn what_looks_signed_tells_nobody_which_projects_there_are_however_long_it_is() {
+    let mut world = World::start("hook-signed-401");
+    let token = "webhook_token = \"WEBHOOK_TOKEN_TUG\"";
+    world.configure(|config| config.replace(token, &format!("{token}\nsigning_token = \"SIGNING_TOKEN_TUG\"")));
+    let url = world.edge("");
+    let address = url.strip_prefix("http://").expect("loopback has no TLS").trim_end_matches('/').to_owned();
+    let now = seconds_since_1970();
+    // A signature is 32 bytes, whatever they are.
+    let signature = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for length in [2, BODY_BYTES_MAX + 1] {
+        // `tug` is signed, `pilot` has a token, and the third is none.
+        for project in ["tug", "pilot", "nobodys"] {
+            let mut connection = TcpStream::connect(&address).expect("the edge listens");
+            connection.set_read_timeout(Some(PATIENCE)).expect("a deadline is not zero");
+            // Nothing of it is sent where it is too long: the length alone is enough.
+            let body = if length == 2 { "{}" } else { "" };
+            let sent = format!(
+                "POST /webhooks/gitlab/{project} HTTP/1.1\r\nhost: {address}\r\nwebhook-id: one\r\nwebhook-timestamp: {now}\r\n\
+                 webhook-signature: {signature}\r\ncontent-length: {length}\r\n\r\n{body}"
+            );
+            connection.write_all(sent.as_bytes()).expect("it reads");
+            let mut line = [0; 12];
+            connection.read_exact(&mut line).expect("it answers");
+            assert_eq!(&line, b"HTTP/1.1 401", "{project}, {length} bytes");
+        }
+    }
+    // One that is only announced is waited for, of whomever.
+    for project in ["tug", "pilot", "nobodys"] {
+        let mut connection = TcpStream::connect(&address).expect("the edge listens");
+        let sent = format!(
+            "POST /webhooks/gitlab/{project} HTTP/1.1\r\nhost: {address}\r\nwebhook-id: one\r\nwebhook-timestamp: {now}\r\n\
+             webhook-signature: {signature}\r\ncontent-length: 2\r\n\r\n"
+        );
+        connection.write_all(sent.as_bytes()).expect("it reads");
+        connection.set_read_timeout(Some(Duration::from_secs(2))).expect("a deadline is not zero");
+        let answered = connection.read(&mut [0; 12]).is_ok_and(|length| length > 0);
+        assert!(!answered, "{project} is answered before its body came");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a signature is of the present")]
+fn seconds_since_1970() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later than 1970");
+    now.as_secs()
+}
+
+#[test]
 fn a_body_that_is_not_json_is_answered_400() {
     let world = World::start("hook-400");
     let token = world.stack.secret(world.tug().webhook_secret);

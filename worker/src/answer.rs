@@ -13,6 +13,9 @@ use worker::{Headers, Response, ResponseBody};
 pub(crate) const PRIVATE: &str = "private, max-age=0, must-revalidate";
 /// By what of a request an answer may differ: a member and a stranger are answered otherwise at one address.
 pub(crate) const VARY: &str = "Accept, Authorization, Cookie";
+/// What every answer may load and where it may be shown, unless it is a page and says more: nothing, nowhere. `default-src` says
+/// nothing of frames.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 /// For what no cache may keep, not even that of whoever asked.
 pub(crate) const NO_STORE: &str = "no-store";
 
@@ -193,7 +196,8 @@ pub(crate) fn finish(answer: Answer) -> worker::Result<Response> {
     answer.or_else(|problem| problem.response())
 }
 
-/// An answer as it leaves the edge: none is taken for something else than it says it is, and one to `HEAD` has no body.
+/// An answer as it leaves the edge: none is taken for something else than it says it is, none may load anything that it does not
+/// name, and one to `HEAD` has no body.
 pub(crate) fn outward(response: Response, allow: Option<&str>, is_head: bool, id: &str) -> worker::Result<Response> {
     // A socket goes out as it is.
     if response.status_code() == 101 {
@@ -205,6 +209,9 @@ pub(crate) fn outward(response: Response, allow: Option<&str>, is_head: bool, id
         headers.append(&name, &value)?;
     }
     headers.set("x-content-type-options", "nosniff")?;
+    if !headers.has("content-security-policy")? {
+        headers.set("content-security-policy", CONTENT_SECURITY_POLICY)?;
+    }
     // The log has it, too.
     headers.set("x-request-id", id)?;
     if let Some(allow) = allow {

@@ -89,6 +89,8 @@ pub(crate) struct Asking<'a> {
     acts: OnceCell<Vec<Act>>,
     /// Whether their session was ended elsewhere, as far as it was asked.
     is_over: Cell<bool>,
+    /// Whether they read the project that they ask about only because anybody may.
+    is_outsider: Cell<bool>,
     env: &'a Env,
     config: &'a Config,
 }
@@ -122,6 +124,7 @@ impl<'a> Asking<'a> {
             path: path(request)?,
             acts: OnceCell::new(),
             is_over: Cell::new(false),
+            is_outsider: Cell::new(false),
             env,
             config,
         };
@@ -141,6 +144,7 @@ impl<'a> Asking<'a> {
             may: self.acts.get().map_or(&[], Vec::as_slice),
             assets: settings::assets(),
             is_public: false,
+            is_outsider: self.is_outsider.get(),
         }
     }
 
@@ -191,15 +195,20 @@ impl<'a> Asking<'a> {
         if self.caller.is_none() && !(is_read && self.config.edge.reading == Reading::Anyone) {
             return Err(stranger());
         }
-        let project = self.config.project(name).ok_or_else(|| Problem::not_found("such project"))?;
-        match self.may(project).await? {
+        let unknown = || Problem::not_found("such project");
+        // For a name that is none, all that is asked for a name is asked of another project: while GitLab does not answer, or after
+        // a session was ended, both are refused alike.
+        let project = self.config.project(name);
+        let judged = self.may(project.or(self.config.projects.first()).ok_or_else(unknown)?).await?;
+        let project = project.ok_or_else(unknown)?;
+        match judged {
             Ok(()) => {
                 self.still_runs(project).await?;
                 self.learn_acts(project).await;
                 Ok(project)
             }
             Err(Denied::Stranger) => Err(stranger()),
-            Err(Denied::Unknown) => Err(Problem::not_found("such project")),
+            Err(Denied::Unknown) => Err(unknown()),
             Err(Denied::NotAllowed(why)) => {
                 // Whoever only looks at a form has asked for nothing yet.
                 if !(self.is_page() && self.act.starts_with("GET ")) {
@@ -312,16 +321,30 @@ impl<'a> Asking<'a> {
         Ok(may(right, self.caller.as_ref(), project, level, self.config))
     }
 
-    /// What a person with a browser is offered to do. It is judged again when they do it.
+    /// What the reader of a page is led to, and a person with a browser offered to do. It is judged again when they do it.
     async fn learn_acts(&self, project: &Project) {
-        let Some(person) = self.person().filter(|_| self.by == By::Cookie && self.is_page()) else { return };
-        let level = match level(self.env, self.config, person, project.id, ROLE_AGE_MAX).await {
+        if !self.is_page() {
+            return;
+        }
+        let known = match self.person() {
+            Some(person) => level(self.env, self.config, person, project.id, ROLE_AGE_MAX).await,
+            None => Ok(None),
+        };
+        let level = match known {
             Ok(level) => level,
             // Whoever cannot be looked up now reads all the same.
-            Err(problem) => return self.is_over.set(problem.status == 401),
+            Err(problem) => {
+                self.is_outsider.set(self.config.edge.reading == Reading::Anyone);
+                return self.is_over.set(problem.status == 401);
+            }
         };
-        let may = |act: &Act| may(right_of(*act), self.caller.as_ref(), project, level, self.config).is_ok();
-        let acts = [Act::Hold, Act::Lift, Act::Extend, Act::Close].into_iter().filter(may).collect();
+        let may = |right| may(right, self.caller.as_ref(), project, level, self.config).is_ok();
+        self.is_outsider.set(!may(Right::Inspect));
+        if self.person().is_none() || self.by != By::Cookie {
+            return;
+        }
+        let acts = [Act::Hold, Act::Lift, Act::Extend, Act::Close];
+        let acts = acts.into_iter().filter(|act| may(right_of(*act))).collect();
         // Of two lookups of one request, the first one stays: both say the same.
         let _ = self.acts.set(acts);
     }

@@ -82,6 +82,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
                 may: &[],
                 assets: settings::assets(),
                 is_public: false,
+                is_outsider: false,
             };
             finish(pages::problem(&problem, &reader))
         }
@@ -342,7 +343,7 @@ async fn of_a_release(
         }
         (Method::Get, ["projects", project, "releases", version, "live"]) => {
             let project = asking.project(project).await?;
-            live(request, env, config, project, version).await
+            live(request, env, config, project, version, asking.is_somebody()).await
         }
         (Method::Get, ["projects", project, "releases", version, "against"]) => {
             let project = asking.project(project).await?;
@@ -430,7 +431,14 @@ async fn one_release(request: &Request, env: &Env, project: &Project, version: &
     Ok(response)
 }
 
-async fn live(request: Request, env: &Env, config: &Config, project: &Project, version: &str) -> Answer {
+async fn live(
+    request: Request,
+    env: &Env,
+    config: &Config,
+    project: &Project,
+    version: &str,
+    is_somebody: bool,
+) -> Answer {
     let LiveQuery { since, changes } = LiveQuery::read(&pairs(&request)?)?;
     let version = parse_version(version)?;
     let upgrades = request.headers().get("upgrade")?.is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
@@ -443,7 +451,10 @@ async fn live(request: Request, env: &Env, config: &Config, project: &Project, v
     }
     let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
     let version = version.as_str().replace('+', "%2B");
-    let url = format!("https://object/?project_id={}&version={version}&changes={changes}{since}", project.id);
+    let url = format!(
+        "https://object/?project_id={}&version={version}&changes={changes}&is_somebody={is_somebody}{since}",
+        project.id
+    );
     let mut init = worker::RequestInit::new();
     init.with_headers(request.headers().clone());
     Ok(message::project(env, project.id)?.fetch_with_request(Request::new_with_init(&url, &init)?).await?)
@@ -456,13 +467,7 @@ pub(crate) fn shown(project: &Project) -> slipway_core::api::Project {
 }
 
 pub(crate) fn read(project: &Project, version: &str) -> std::result::Result<ToProject, Problem> {
-    Ok(ToProject::Release {
-        project_id: project.id,
-        version: parse_version(version)?,
-        since: None,
-        state: None,
-        wait_ms: 0,
-    })
+    Ok(ToProject::release(project.id, parse_version(version)?))
 }
 
 /// What an address says after its `?`.

@@ -63,6 +63,8 @@ pub(crate) enum ToProject {
     Releases { project_id: u64 },
     /// Those of which something is public.
     Public { project_id: u64 },
+    /// The versions of all of those.
+    PublicVersions { project_id: u64 },
     /// What the object of a package saw.
     Report(Box<Told>),
     /// How many bytes of a target have been sent.
@@ -139,6 +141,8 @@ pub(crate) enum ToProject {
     Deployments { project_id: u64 },
     /// What was done, newest first: so many rows at most.
     Activity { project_id: u64, query: ActivityQuery, count: u64 },
+    /// What has happened that may concern a package, newest first.
+    Timeline { project_id: u64, version: Version, key: Key },
     /// A release beside what is public of an earlier one; of one package also what it depends on.
     Against { project_id: u64, version: Version, key: Option<Key> },
     /// How the record is.
@@ -153,6 +157,13 @@ pub(crate) enum ToProject {
     Stopped { project_id: u64 },
     /// Turn the switch of this project alone.
     Switch { project_id: u64, is_stopped: bool, by: String, reason: String },
+}
+
+impl ToProject {
+    /// A release as it is now.
+    pub(crate) fn release(project_id: u64, version: Version) -> Self {
+        Self::Release { project_id, version, since: None, state: None, wait_ms: 0 }
+    }
 }
 
 /// To the object of a package of a release.

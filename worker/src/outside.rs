@@ -1,10 +1,12 @@
 //! Answers for those who see what is public and nothing else; and badges and feeds, which tell everybody the same.
 //!
-//! What is not public is answered as what is not there: with the same words, after one and the same lookup. The words are
-//! made in [`slipway_view::outward`], from what is public alone.
+//! What is not public is answered as what is not there: with the same words, after one and the same lookup, of which versions
+//! are public. A release is read only when something of it is, so nobody can tell by the time how much is staged, and invented
+//! versions cost a record nothing. The words are made in [`slipway_view::outward`], from what is public alone.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -33,8 +35,13 @@ const KEPT_MAX: usize = 200;
 /// What was looked up, by project and version, and when. There being nothing is kept like everything else.
 type Kept = BTreeMap<(u64, Option<Version>), (Timestamp, Known)>;
 
+/// Which versions of a project are public, and since when that is known.
+type Versions = BTreeMap<u64, (Timestamp, Rc<BTreeSet<Version>>)>;
+
 thread_local! {
     static KEPT: RefCell<Kept> = const { RefCell::new(BTreeMap::new()) };
+    /// There is one of each project at most.
+    static VERSIONS: RefCell<Versions> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// The answer. `None` when whoever asks sees all of it, or it is another kind of route.
@@ -93,9 +100,10 @@ async fn glance(
 
 /// What is public of what was asked about. Of a name that is none, as much is looked up, and nothing of it is told.
 async fn look_up(env: &Env, outside: Outside<'_>, question: &Question) -> Result<Known, Problem> {
-    let known = match outside.asked {
-        Some(project) => kept(env, project, question.version()).await?,
-        None => Known::Releases(Vec::new()),
+    let known = match (outside.asked, question.version()) {
+        (Some(project), Some(version)) if !versions(env, project).await?.contains(version) => Known::Release(None),
+        (Some(project), version) => kept(env, project, version).await?,
+        (None, _) => Known::Releases(Vec::new()),
     };
     Ok(match (outside.named, question.version()) {
         (Some(_), _) => known,
@@ -104,23 +112,35 @@ async fn look_up(env: &Env, outside: Outside<'_>, question: &Question) -> Result
     })
 }
 
+fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
+    at <= now && now.since(at) < KEPT_FOR
+}
+
+/// The versions of which something is public, as it was in the last seconds.
+async fn versions(env: &Env, project: &Project) -> Result<Rc<BTreeSet<Version>>, Problem> {
+    let now = clock::now();
+    let known = VERSIONS.with_borrow(|of| of.get(&project.id).filter(|(at, _)| is_fresh(*at, now)).cloned());
+    if let Some((_, versions)) = known {
+        return Ok(versions);
+    }
+    let versions: Option<BTreeSet<Version>> =
+        ask(env, project, &ToProject::PublicVersions { project_id: project.id }).await?;
+    let versions = Rc::new(versions.unwrap_or_default());
+    VERSIONS.with_borrow_mut(|of| of.insert(project.id, (now, versions.clone())));
+    Ok(versions)
+}
+
 /// What is public of a release, or of which releases something is, as it was in the last seconds.
 async fn kept(env: &Env, project: &Project, version: Option<&Version>) -> Result<Known, Problem> {
     let (of, now) = ((project.id, version.cloned()), clock::now());
-    let is_fresh = |at: &Timestamp| *at <= now && now.since(*at) < KEPT_FOR;
-    let known = KEPT.with_borrow(|kept| kept.get(&of).filter(|(at, _)| is_fresh(at)).map(|(_, known)| known.clone()));
+    let known =
+        KEPT.with_borrow(|kept| kept.get(&of).filter(|(at, _)| is_fresh(*at, now)).map(|(_, known)| known.clone()));
     if let Some(known) = known {
         return Ok(known);
     }
     let known = match version {
         Some(version) => {
-            let asked = ToProject::Release {
-                project_id: project.id,
-                version: version.clone(),
-                since: None,
-                state: None,
-                wait_ms: 0,
-            };
+            let asked = ToProject::release(project.id, version.clone());
             let release: Option<Release> = ask(env, project, &asked).await?;
             Known::Release(release.as_ref().and_then(sight::public))
         }
@@ -194,11 +214,12 @@ async fn projects(
     }
     let is_other = |project: &&Project| whole.iter().all(|known| known.id != project.id);
     let others: Vec<&Project> = config.projects.iter().filter(is_other).collect();
-    let looked_up = join_all(others.iter().map(|project| public(env, project))).await;
+    let looked_up = join_all(others.iter().map(|project| kept(env, project, None))).await;
     let mut outside = Vec::new();
-    for (project, releases) in others.into_iter().zip(looked_up) {
-        let releases = releases?;
-        if !releases.is_empty() {
+    for (project, known) in others.into_iter().zip(looked_up) {
+        if let Known::Releases(releases) = known?
+            && !releases.is_empty()
+        {
             outside.push((PublicProject { name: project.name.to_string() }, releases));
         }
     }
@@ -228,8 +249,6 @@ pub(crate) fn send(request: &Request, answer: &Outward, is_for_all: bool) -> Ans
         headers.set("content-type", answer.kind)?;
         headers.set("cache-control", cache_control)?;
         headers.set("vary", VARY)?;
-        // A picture is opened by itself, too.
-        headers.set("content-security-policy", "default-src 'none'")?;
         headers
     };
     let tag = answer.tag();

@@ -31,7 +31,7 @@ use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::account::{AskSlot, SlotEnded};
 use slipway_edge::denied::{Unanswered, audited};
 use slipway_edge::followers::Followers;
-use slipway_edge::frames::Frames;
+use slipway_edge::frames::{self, Frames};
 use slipway_edge::job_call::KEYS_MAX;
 use slipway_edge::measure::MeasuredProject;
 use slipway_edge::port::{AttachingHost, ProjectHost, SOON, Silent, Told};
@@ -68,6 +68,11 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How long a socket is sent to before whoever reads has to show again that they may.
 const WATCH_LIMIT: Duration = Duration::from_mins(5);
+/// How many may watch who have not shown who they are, where anybody reads. The object that sends to them makes the releases; whoever
+/// comes beyond that asks every few seconds.
+const STRANGERS_WATCHING_MAX: usize = 500;
+/// By what their sockets are found. No version is called so.
+const STRANGER: &str = "a stranger";
 /// Signed heads in one answer: a quarter of a megabyte.
 const HEADS_MAX: u64 = 1000;
 /// After how long a waiting reader's release is looked at without a word: what a request wrote that was cut off before it
@@ -186,6 +191,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Release { .. }
         | ToProject::Releases { .. }
         | ToProject::Public { .. }
+        | ToProject::PublicVersions { .. }
         | ToProject::Report(_)
         | ToProject::Approvals { .. }
         | ToProject::Target { .. }
@@ -209,6 +215,7 @@ fn needs_the_switch(message: &ToProject) -> bool {
         | ToProject::Glance { .. }
         | ToProject::Deployments { .. }
         | ToProject::Activity { .. }
+        | ToProject::Timeline { .. }
         | ToProject::Against { .. }
         | ToProject::Standing { .. }
         | ToProject::Wake { .. }
@@ -274,6 +281,7 @@ impl ProjectRecord {
             }
             ToProject::Releases { project_id } => self.releases(project_id),
             ToProject::Public { project_id } => self.public(project_id),
+            ToProject::PublicVersions { project_id } => self.public_versions(project_id),
             ToProject::Report(told) => self.report(&told).await,
             ToProject::Sent { project_id, version, key, distro, bytes } => {
                 self.bytes_sent(project_id, &version, key, distro, bytes)
@@ -320,6 +328,7 @@ impl ProjectRecord {
             ToProject::Glance { project_id, newest } => self.glance(project_id, newest),
             ToProject::Deployments { project_id } => self.deployments(project_id),
             ToProject::Activity { project_id, query, count } => self.activity(project_id, &query, count),
+            ToProject::Timeline { project_id, version, key } => self.timeline(project_id, &version, &key),
             ToProject::Against { project_id, version, key } => self.against(project_id, &version, key.as_ref()).await,
             ToProject::Standing { project_id } => self.standing(project_id),
             ToProject::Wake { project_id } => {
@@ -422,13 +431,13 @@ impl ProjectRecord {
         }
     }
 
-    /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
     /// A line about what this object does by itself.
     fn trouble(&self, what: &str) {
         let project = self.record().ok().and_then(|record| record.project_id().ok().flatten());
         log::write(&Entry { project, ..Entry::note(Level::Error, what) });
     }
 
+    /// The object's name is the project's id, but an object cannot read its own name everywhere: it is written down.
     fn know_id(&self, project_id: u64) -> std::result::Result<(), Problem> {
         self.record()?.know_project(project_id)?;
         self.know_policy()
@@ -751,6 +760,11 @@ impl ProjectRecord {
         json(200, &self.record()?.public_releases(project.name.as_str())?)
     }
 
+    fn public_versions(&self, project_id: u64) -> Answer {
+        self.know_id(project_id)?;
+        json(200, &self.record()?.public_versions()?)
+    }
+
     fn releases(&self, project_id: u64) -> Answer {
         let config = settings::config()?;
         let project = settings::project(&config, project_id)?;
@@ -853,16 +867,20 @@ impl ProjectRecord {
         if self.record()?.sequence(&version)?.is_none() {
             return Err(Problem::not_found("such release"));
         }
+        let tags = if query.is_somebody { &[version.as_str()][..] } else { &[version.as_str(), STRANGER] };
+        if !query.is_somebody && self.state.get_websockets_with_tag(STRANGER).len() >= STRANGERS_WATCHING_MAX {
+            let why = "As many watch this project as can who have not signed in. Sign in, or ask for the release every few seconds.";
+            return Err(Problem::new(503, "too-many-watch", why));
+        }
         let pair = WebSocketPair::new()?;
-        self.state.accept_websocket_with_tags(&pair.server, &[version.as_str()]);
+        self.state.accept_websocket_with_tags(&pair.server, tags);
         let mut watching = Watching { opened_at: clock::now(), changes: query.changes, at: None };
         if let Ok(pong) = WebSocketRequestResponsePair::new("ping", "pong") {
             self.state.set_websocket_auto_response(&pong);
         }
         // Whoever was away sees at once what was missed.
-        let behind =
-            self.record()?.sequence(&version)?.is_some_and(|sequence| query.since.is_none_or(|since| sequence > since));
-        if behind && let Some(release) = self.render(query.project_id, &version)? {
+        let has_news = self.record()?.sequence(&version)?.is_some_and(|now| frames::is_news(now, query.since));
+        if has_news && let Some(release) = self.render(query.project_id, &version)? {
             self.frames.borrow_mut().shown(&release)?;
             pair.server.send_with_str(serde_json::to_string(&release)?)?;
             watching.at = Some(release.sequence);
@@ -958,6 +976,9 @@ struct Watch {
     since: Option<u64>,
     #[serde(default)]
     changes: bool,
+    /// Whether whoever watches has shown who they are.
+    #[serde(default)]
+    is_somebody: bool,
 }
 
 impl ProjectHost for Host<&ProjectRecord> {

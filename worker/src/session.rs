@@ -188,11 +188,17 @@ pub(crate) fn at_gitlab(began: &SigningIn, config: &Config) -> Result<String, Pr
     Ok(sent.url())
 }
 
-/// Nobody has signed in, and somebody may see why.
-pub(crate) fn not_signed_in(address: &str, why: &str) -> Problem {
+/// Nobody has signed in, and somebody may see why. Where GitLab was asked nothing this costs nobody anything, and is not counted
+/// against anybody: any page can send a browser here as often as it likes.
+pub(crate) fn not_signed_in(why: &str) -> Problem {
     counters::count("sign_in");
-    STRANGERS.with_borrow_mut(|strangers| strangers.came(address, clock::now()));
     Problem::new(401, "sign-in-refused", format!("You are not signed in: {}.", why.trim_end_matches('.')))
+}
+
+/// The same, after GitLab was asked.
+fn not_known(address: &str, why: &str) -> Problem {
+    STRANGERS.with_borrow_mut(|strangers| strangers.came(address, clock::now()));
+    not_signed_in(why)
 }
 
 /// The session of a person who has come back from GitLab with a code.
@@ -208,14 +214,14 @@ pub(crate) async fn of_code(
         return Err(too_many());
     }
     if code.is_empty() || code.len() > ACCESS_TOKEN_BYTES_MAX || !code.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(not_signed_in(address, "GitLab's answer has no code"));
+        return Err(not_signed_in("GitLab's answer has no code"));
     }
     let (http, base, redirect) = (Fetch::new(ASK_LIMIT), &config.gitlab.url, redirect(config));
     let (code, verifier) = (Token::new(code), began.verifier());
     let exchange = ExchangeCode { base, application, redirect: &redirect, code: &code, verifier: &verifier };
     let exchanged = call(&http, &exchange).await.map_err(|error| match error {
         CallError::Refused { status, said, .. } if matches!(status.as_u16(), 400 | 401) => {
-            not_signed_in(address, &format!("GitLab says: {said}"))
+            not_known(address, &format!("GitLab says: {said}"))
         }
         error => unreachable(&error),
     })?;
@@ -244,7 +250,7 @@ async fn who(
     env: &Env,
     config: &Config,
 ) -> Result<(u64, Option<String>), Problem> {
-    let refused = |why: String| not_signed_in(address, &why);
+    let refused = |why: String| not_known(address, &why);
     let token = UnverifiedPersonToken::parse(token).map_err(|error| refused(error.to_string()))?;
     let holds = is_signed(env, config, token.compact(), clock::now()).await?;
     let holds = holds.ok_or_else(|| refused("GitLab has no such key".to_owned()))?;

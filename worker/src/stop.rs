@@ -12,6 +12,7 @@ use worker::{Env, Method};
 use crate::answer::{Answer, Problem, json};
 use crate::fetch::parse;
 use crate::message::{self, ToDirectory, ToProject, Turned, ask};
+use crate::readiness;
 
 /// Who turns the switch, as the audit names them.
 const BY: &str = "operator";
@@ -27,6 +28,7 @@ pub(crate) async fn everything(method: &Method, body: &[u8], env: &Env, config: 
         ToDirectory::Turn { is_stopped: *method == Method::Post, by: BY.to_owned(), reason, projects }
     };
     let turned: Turned = ask(message::directory(env), &asked).await?;
+    readiness::forget();
     let projects = join_all(config.projects.iter().map(async |project| {
         let asked = ToProject::Stopped { project_id: project.id };
         let stopped = ask::<Option<Stopped>>(message::project(env, project.id), &asked).await;

@@ -21,18 +21,21 @@ use crate::{clock, log, settings};
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, config: &Config) -> Answer {
-    // An unknown project and a wrong token or signature are answered alike: a stranger learns nothing.
-    let project = config.project(project).ok_or_else(Problem::unauthorised)?;
+    // An unknown project and a wrong token or signature are answered alike, and after as much of the body was read: a stranger
+    // learns nothing.
+    let project = config.project(project);
     let headers = request.headers().clone();
-    let body = if let Some(name) = &project.signing_token {
-        signed(&mut request, &headers, &settings::secret(env, name)?, project).await?
-    } else {
-        let token = project.webhook_token.as_ref().ok_or_else(Problem::unauthorised)?;
-        if !knows(&header(&headers, "x-gitlab-token"), &settings::secret(env, token)?) {
-            return Err(Problem::unauthorised());
-        }
-        body(&mut request, BODY_BYTES_MAX).await?
+    let token = project.filter(|project| project.signing_token.is_none()).and_then(|of| of.webhook_token.as_ref());
+    let is_known = match token {
+        Some(token) => knows(&header(&headers, "x-gitlab-token"), &settings::secret(env, token)?),
+        None => false,
     };
+    let body = if is_known {
+        body(&mut request, BODY_BYTES_MAX).await?
+    } else {
+        signed(&mut request, &headers, env, project).await?
+    };
+    let project = project.ok_or_else(Problem::unauthorised)?;
     let event = match Event::parse(&body) {
         Ok(event) => event,
         Err(error @ InvalidEvent::NotJson(_)) => {
@@ -68,25 +71,36 @@ pub(crate) async fn receive(mut request: Request, project: &str, env: &Env, conf
 }
 
 /// The body of a webhook that is signed as its project's must be. What it says in the open is not looked at: a wrong
-/// signature is final.
+/// signature is final. Where no project of the name signs its webhooks, nothing is signed as it must be.
 async fn signed(
     request: &mut Request,
     headers: &Headers,
-    secret: &slipway_wire::Token,
-    project: &Project,
+    env: &Env,
+    project: Option<&Project>,
 ) -> Result<Vec<u8>, Problem> {
-    let token = SigningToken::parse(secret).map_err(|error| worker::Error::RustError(error.to_string()))?;
+    let signing = project.and_then(|project| Some((project, project.signing_token.as_ref()?)));
+    let key = match signing {
+        Some((_, name)) => {
+            let secret = settings::secret(env, name)?;
+            Some(SigningToken::parse(&secret).map_err(|error| worker::Error::RustError(error.to_string()))?)
+        }
+        None => None,
+    };
     let [id, timestamp, signature] =
         ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| header(headers, name));
     let signed = Signed { id: &id, timestamp: &timestamp, signature: &signature };
-    let refused = |error| {
-        crate::log::trouble!(of project.id, "a webhook is not believed: {error}");
+    let refused = |why: String| {
+        if let Some((project, _)) = signing {
+            crate::log::trouble!(of project.id, "a webhook is not believed: {why}");
+        }
         Problem::unauthorised()
     };
     // A stranger's body is not even read.
-    SigningToken::precheck(&signed, clock::now().unix_seconds()).map_err(refused)?;
-    let body = body(request, BODY_BYTES_MAX).await?;
-    token.verify(&signed, &body, clock::now().unix_seconds()).map_err(refused)?;
+    SigningToken::precheck(&signed, clock::now().unix_seconds()).map_err(|error| refused(error.to_string()))?;
+    // One that is too long is nobody's yet, so it is no more than unknown.
+    let body = body(request, BODY_BYTES_MAX).await.map_err(|problem| refused(problem.detail))?;
+    let key = key.ok_or_else(Problem::unauthorised)?;
+    key.verify(&signed, &body, clock::now().unix_seconds()).map_err(|error| refused(error.to_string()))?;
     Ok(body)
 }
 

@@ -18,9 +18,10 @@ use crate::test::{self, Suite};
 use crate::tools::{cargo, output, run_logged};
 
 /// What is fuzzed: the programs of `tests/fuzz`.
-const TARGETS: [&str; 9] = [
+const TARGETS: [&str; 10] = [
     "webhook_body",
     "id_token",
+    "person_token",
     "key_set",
     "slipway_toml",
     "audit_export",
@@ -42,8 +43,8 @@ const SEED: u32 = 1;
 const HELP: &str = "\
 cargo xtask fuzz
 
-For each reader of what comes from outside (webhooks, ID tokens, key sets, slipway.toml, exports of audits and records, signed
-heads, attestations) 40 seconds of made-up inputs, or `SLIPWAY_FUZZ_SECONDS`: in a clean clone the same ones each
+For each reader of what comes from outside (webhooks, ID tokens of jobs and of people, key sets, slipway.toml, exports of
+audits and records, signed heads, attestations) 40 seconds of made-up inputs, or `SLIPWAY_FUZZ_SECONDS`: in a clean clone the same ones each
 time, unless `SLIPWAY_FUZZ_SEED` is another number than 1 (0: new ones each time). An input that breaks one is left in `tests/fuzz/artifacts`.
 ";
 

@@ -22,7 +22,7 @@ globalThis.slipway = {
     return template.content;
   },
   async ask(url, accept, tag, done) {
-    const answer = { url, status: 0, text: "" };
+    const answer = { url, status: 0, text: "", wait: 0 };
     try {
       const headers = tag ? { accept, "if-none-match": tag } : { accept };
       const signal = AbortSignal.timeout(30000);
@@ -30,6 +30,7 @@ globalThis.slipway = {
       const isAsked = (response.headers.get("content-type") ?? "").startsWith(accept);
       if (response.status === 200 && isAsked) answer.text = await response.text();
       if (response.status !== 200 || isAsked) answer.status = response.status;
+      answer.wait = Number(response.headers.get("retry-after")) || 0;
     } catch {
       // No network, or nothing that may be read: its status says so.
     }

@@ -1,6 +1,6 @@
 //! The page at work: its listeners, its one timer, and what it says of itself.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use js_sys::Function;
@@ -13,7 +13,7 @@ use web_sys::{CloseEvent, Document, Element, EventTarget, HtmlInputElement, Wind
 
 use crate::announce::{self, Changes};
 use crate::connection::{Answer, Event};
-use crate::document::{all, count, flag, now_seconds, show, take, take_head, write, write_ages};
+use crate::document::{all, count, flag, made, now_seconds, show, take, take_head, write, write_ages};
 use crate::host;
 use crate::live::Live;
 use crate::panel::Panel;
@@ -26,6 +26,10 @@ const AGES_EVERY_MS: u64 = 20_000;
 const COPIED_MS: u64 = 2_000;
 /// Remembers a reader who has switched the keys off.
 const KEYS: &str = "slipway-keys";
+/// What the page's title begins with while it may be wrong: most of all, titles are read where pages are not.
+const OLD: &str = "Old · ";
+/// For longer than this, no answer makes the page wait.
+const WAIT_MAX_MS: u64 = 10 * 60_000;
 
 /// A page, and what it waits for.
 pub(crate) struct App {
@@ -35,6 +39,8 @@ pub(crate) struct App {
     /// The release that the page is about.
     pub(crate) live: Option<Live>,
     pub(crate) refresh: Refresh,
+    /// When the edge made the page that its parts were taken from last.
+    page_at: String,
     pub(crate) panel: Panel,
     pub(crate) on_open: Function,
     pub(crate) on_message: Function,
@@ -65,6 +71,10 @@ pub(crate) fn begin() {
         app.reveal();
         app.follow_address();
         app.on(Event::Begun);
+        // It may have been opened for later, behind another one.
+        if app.document.hidden() {
+            app.seen(false);
+        }
         app.settle();
     }
     // The page's life is the program's.
@@ -76,11 +86,11 @@ impl App {
         let window = web_sys::window()?;
         let document = window.document()?;
         let now = now();
-        let at = document.get_element_by_id("freshness").and_then(|freshness| freshness.get_attribute("data-at"));
-        let at = at.as_deref().and_then(Moment::parse).and_then(|moment| u64::try_from(moment.seconds()).ok());
+        let page_at = made(|selector| document.query_selector(selector)).0.unwrap_or_default();
+        let at = Moment::parse(&page_at).and_then(|moment| u64::try_from(moment.seconds()).ok());
         let at = at.map_or(now, |seconds| seconds * 1_000);
         let query = window.location().search().unwrap_or_default();
-        let live = Live::of(&document, Filter::from_query(&query), at);
+        let live = Live::of(&document, Filter::from_query(&query), &page_at, at);
         let seconds = all(&document, "[data-refresh]")
             .into_iter()
             .filter_map(|element| element.get_attribute("data-refresh")?.parse::<u64>().ok())
@@ -95,6 +105,7 @@ impl App {
                 document,
                 live,
                 refresh: Refresh::new(at, every_ms, targets, now),
+                page_at,
                 panel: Panel::default(),
                 on_open: function(me, |app, _| app.on(Event::Opened)),
                 on_message: function(me, |app, event| app.message(&event)),
@@ -125,13 +136,8 @@ impl App {
         let document: &EventTarget = &self.document;
         let window: &EventTarget = &self.window;
         self.add(document, "visibilitychange", |app, _| {
-            let (event, refresh) = if app.document.hidden() {
-                (Event::Hidden, refresh::Event::Hidden)
-            } else {
-                (Event::Shown, refresh::Event::Shown)
-            };
-            app.on(event);
-            app.on_refresh(refresh);
+            let is_seen = !app.document.hidden();
+            app.seen(is_seen);
         });
         self.add(window, "online", |app, _| {
             app.on(Event::Online);
@@ -143,17 +149,29 @@ impl App {
         });
         self.add(window, "pagehide", |app, _| app.on(Event::Left));
         self.add(window, "pageshow", |app, event| {
-            app.on(Event::Shown);
             // A page that the browser had kept may be of a time before its reader signed out.
             if event.field("persisted").and_then(|is_kept| is_kept.truth()) == Some(true) {
-                app.on_refresh(refresh::Event::Changed);
+                app.on(Event::Shown);
+                app.on_refresh(refresh::Event::Returned);
             }
         });
         self.add(window, "popstate", |app, _| app.follow_address());
         self.add(document, "click", |app, event| app.click(&event));
+        // With the wheel, or whatever else opens a link elsewhere.
+        self.add(document, "auxclick", |app, event| {
+            app.refuse_if_old(&event);
+        });
         self.add(document, "keydown", |app, event| app.key(&event));
         self.add(document, "input", |app, event| app.input(&event));
         self.add(document, "submit", |app, event| app.submit(&event));
+    }
+
+    /// Whether the page is in sight from now on.
+    fn seen(&mut self, is_seen: bool) {
+        let (event, refresh) =
+            if is_seen { (Event::Shown, refresh::Event::Shown) } else { (Event::Hidden, refresh::Event::Hidden) };
+        self.on(event);
+        self.on_refresh(refresh);
     }
 
     fn add(&self, target: &EventTarget, kind: &str, act: fn(&mut Self, JsValue)) {
@@ -185,23 +203,43 @@ impl App {
     }
 
     pub(crate) fn on_refresh(&mut self, event: refresh::Event) {
-        if self.refresh.on(event, now()) {
+        if self.refresh.on(event, now(), random_below_1024()) {
             let address = self.window.location().href().unwrap_or_default();
             host::ask(&address, "text/html", "", &self.on_page);
             self.look_again();
         }
     }
 
-    /// The page has come as the edge makes it now.
+    /// The page has come as the edge makes it now, or whatever else somebody answered.
     fn page_came(&mut self, answer: &JsValue) {
-        if let (200, Some(page)) = (status(answer), text(answer).and_then(|html| host::parse(&html))) {
-            // What is said of a release as a whole is newer here than on a page that was on its way.
-            if self.live.is_none() {
-                take_head(&self.document, &page);
-            }
-            take(&self.document, &page);
+        let answer = match judged(answer) {
+            Answer::Read => self.take_page(answer),
+            other => other,
+        };
+        if matches!(answer, Answer::Refused | Answer::Gone) {
+            self.on(Event::Polled(answer));
         }
-        self.on_refresh(refresh::Event::Answered(judged(status(answer))));
+        self.on_refresh(refresh::Event::Answered(answer));
+    }
+
+    /// Takes from the page what has changed, if it is this one, for this reader, and newer. A network that wants to be signed in
+    /// to answers with a page of its own, a cache with one of before, and an edge that has lost the reader with another.
+    fn take_page(&mut self, answer: &JsValue) -> Answer {
+        let page = text(answer).and_then(|html| host::parse(&html));
+        let Some(page) = page else { return Answer::Failed };
+        let (_, reader_before) = made(|selector| self.document.query_selector(selector));
+        let (at, reader) = made(|selector| page.query_selector(selector));
+        if reader != reader_before && (at.is_some() || reader.is_some()) {
+            return Answer::Refused;
+        }
+        let Some(at) = at.filter(|at| *at > self.page_at) else { return Answer::Failed };
+        self.page_at = at;
+        // What is said of a release as a whole is newer here than on a page that was on its way.
+        if self.live.is_none() {
+            take_head(&self.document, &page, &self.page_at);
+        }
+        take(&self.document, &page);
+        Answer::Read
     }
 
     /// The reader wants no updates, or wants them again.
@@ -214,9 +252,18 @@ impl App {
         }
     }
 
-    /// Whether what the page shows may not be so any more: then nothing is offered to be done.
+    /// How fresh the page is now, and when the edge was heard last.
+    fn freshness(&self) -> (Option<Freshness>, u64) {
+        match &self.live {
+            Some(live) => (live.connection.freshness(now()), live.connection.heard()),
+            None => (self.refresh.freshness(now()), self.refresh.heard()),
+        }
+    }
+
+    /// Whether what the page shows may not be so any more: then nothing is offered to be done. It may have become so just
+    /// now, while the computer slept.
     pub(crate) fn is_stale(&self) -> bool {
-        self.kind.is_some_and(|kind| !matches!(kind, Freshness::Live | Freshness::Polling(_)))
+        self.freshness().0.is_some_and(|kind| !matches!(kind, Freshness::Live | Freshness::Polling(_)))
     }
 
     /// Remembers whether keys mean anything.
@@ -255,6 +302,7 @@ impl App {
     fn settle(&mut self) {
         let now = now();
         self.say_freshness();
+        self.write_title();
         if !self.changes.is_empty() && self.said_at + announce::EVERY_MS <= now {
             self.said_at = now;
             let words = self.changes.take();
@@ -278,11 +326,7 @@ impl App {
     }
 
     fn say_freshness(&mut self) {
-        let (kind, heard) = match &self.live {
-            Some(live) => (live.connection.freshness(), live.connection.heard()),
-            None => (self.refresh.freshness(), self.refresh.heard()),
-        };
-        let Some(kind) = kind else { return };
+        let (Some(kind), heard) = self.freshness() else { return };
         // When that was, by the edge's clock.
         let ago = (now() - heard.min(now())) / 1_000;
         let seconds = u64::try_from(now_seconds()).unwrap_or_default().saturating_sub(ago);
@@ -304,14 +348,26 @@ impl App {
         self.mark_page("data-stale", self.is_stale());
         self.shown_freshness = html;
     }
+
+    /// Says in the title whether it may be wrong.
+    fn write_title(&self) {
+        let title = self.document.title();
+        match (title.strip_prefix(OLD), self.is_stale()) {
+            (None, true) => self.document.set_title(&format!("{OLD}{title}")),
+            (Some(title), false) => self.document.set_title(title),
+            _ => {}
+        }
+    }
 }
 
-/// What an answer's status means for the page.
-pub(crate) fn judged(status: u64) -> Answer {
-    match status {
+/// What an answer means for the page, as far as its status and its head say so.
+pub(crate) fn judged(answer: &JsValue) -> Answer {
+    let wait_ms = answer.field("wait").and_then(|wait| wait.count()).unwrap_or_default().saturating_mul(1_000);
+    match status(answer) {
         200 | 304 => Answer::Read,
         401 | 403 => Answer::Refused,
         404 => Answer::Gone,
+        _ if wait_ms > 0 => Answer::Busy(wait_ms.min(WAIT_MAX_MS)),
         _ => Answer::Failed,
     }
 }
@@ -351,9 +407,23 @@ fn storage_says_off(window: &Window) -> bool {
     matches!(storage.get_item(KEYS), Ok(Some(value)) if value == "off")
 }
 
-/// Milliseconds since 1970.
+thread_local! {
+    /// The time that was told last, and by how much the browser's clock was put back until then.
+    static CLOCK: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// Milliseconds since 1970. A clock that is put back would make everything that is due wait for as long, so then time goes on
+/// from where it was.
 pub(crate) fn now() -> u64 {
-    integer(js_sys::Date::now())
+    let clock = onward(CLOCK.get(), integer(js_sys::Date::now()));
+    CLOCK.set(clock);
+    clock.0
+}
+
+/// The time after `last`, and by how much the clock was put back, when it says `wall`.
+fn onward((last, put_back): (u64, u64), wall: u64) -> (u64, u64) {
+    let put_back = put_back.max(last.saturating_sub(wall));
+    (wall + put_back, put_back)
 }
 
 pub(crate) fn random_below_1024() -> u64 {
@@ -368,4 +438,20 @@ pub(crate) fn random_below_1024() -> u64 {
 )]
 pub(crate) fn integer(number: f64) -> u64 {
     number as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_put_back_stops_no_time() {
+        let mut clock = (0, 0);
+        let mut said = Vec::new();
+        for wall in [10_000, 10_500, 7_000, 7_100, 9_000, 8_000, 8_500, 20_000] {
+            clock = onward(clock, wall);
+            said.push(clock.0);
+        }
+        assert_eq!(said, [10_000, 10_500, 10_500, 10_600, 12_500, 12_500, 13_000, 24_500]);
+    }
 }

@@ -62,7 +62,8 @@ pub(crate) fn replace(document: &Document, element: &Element, html: &str) {
 }
 
 /// Replaces an element. The focus goes to the element that has the same id as the one that had it, or else to the new
-/// element; a browser would put it on `<body>`, at the top of the page. What was unfolded stays so.
+/// element, so that it stays in what is open beside the page; a browser would put it on `<body>`, at the top of the page.
+/// What was unfolded stays so.
 pub(crate) fn exchange(document: &Document, element: &Element, new: &Element) {
     let id = element.id();
     let focused = document.active_element().filter(|active| element.contains(Some(active))).map(|active| active.id());
@@ -75,13 +76,18 @@ pub(crate) fn exchange(document: &Document, element: &Element, new: &Element) {
         }
     }
     if let Some(focused) = focused {
-        let candidates = [focused, id, "packages-title".to_owned()];
-        for candidate in candidates.iter().filter_map(|id| document.get_element_by_id(id)) {
+        let is_beside = new.closest("#panel").is_ok_and(|panel| panel.is_some());
+        let title = (!is_beside).then(|| "packages-title".to_owned());
+        for candidate in
+            [Some(focused), Some(id), title].iter().flatten().filter_map(|id| document.get_element_by_id(id))
+        {
             focus(&candidate);
             if document.active_element().as_ref() == Some(&candidate) {
-                break;
+                return;
             }
         }
+        let _ = new.set_attribute("tabindex", "-1");
+        focus(new);
     }
 }
 
@@ -98,11 +104,16 @@ pub(crate) fn take(document: &Document, page: &DocumentFragment) {
     }
 }
 
-/// Takes from the page as it is now what is said of it as a whole: its time, its title and its icon.
-pub(crate) fn take_head(document: &Document, page: &DocumentFragment) {
-    if let Some(at) = page.get_element_by_id("freshness").and_then(|freshness| freshness.get_attribute("data-at")) {
-        set_clock(&at);
-    }
+/// When the edge has made a page, and whom for, as it says itself. Nobody else's page has that time.
+pub(crate) fn made<E>(find: impl Fn(&str) -> Result<Option<Element>, E>) -> (Option<String>, Option<String>) {
+    let found = |selector: &str| find(selector).ok().flatten();
+    let at = found("#freshness").and_then(|freshness| freshness.get_attribute("data-at"));
+    (at, found(".f-reader").and_then(|reader| reader.text_content()))
+}
+
+/// Takes from the page as it is now, made at `at`, what is said of it as a whole: its time, its title and its icon.
+pub(crate) fn take_head(document: &Document, page: &DocumentFragment, at: &str) {
+    set_clock(at);
     let found = |selector: &str| page.query_selector(selector).ok().flatten();
     if let Some(title) = found("title").and_then(|title| title.text_content()) {
         document.set_title(&title);

@@ -113,9 +113,8 @@ impl App {
         if let Some(button) = pressed("[data-copy]") {
             return self.copy(&button);
         }
-        if self.is_stale() && pressed(".act, .plays a").is_some() {
-            event.prevent_default();
-            return self.say("Not while the page is old: what it offers may not be so any more.");
+        if self.refuse_if_old(event) {
+            return;
         }
         // A link pressed with a key that opens it elsewhere is the browser's.
         if event.ctrl_key() || event.meta_key() || event.shift_key() || event.button() != 0 {
@@ -141,11 +140,26 @@ impl App {
         }
     }
 
-    /// Copies what the button names, or what stands behind it.
+    /// Keeps a press from leading to an action while the page is old. Says whether it did.
+    pub(crate) fn refuse_if_old(&self, event: &JsValue) -> bool {
+        let pressed = target(event).and_then(|element| element.closest(".act, .plays a").ok().flatten());
+        let is_refused = pressed.is_some() && self.is_stale();
+        if let Some(event) = event.dyn_ref::<web_sys::Event>().filter(|_| is_refused) {
+            event.prevent_default();
+            self.say("Not while the page is old: what it offers may not be so any more.");
+        }
+        is_refused
+    }
+
+    /// Copies what the button names, or what stands behind it. What is old says so wherever it goes.
     fn copy(&self, button: &Element) {
         let named = button.get_attribute("data-copy").filter(|id| !id.is_empty());
         let source = named.map_or_else(|| button.next_element_sibling(), |id| self.document.get_element_by_id(&id));
-        let text = source.and_then(|source| source.text_content()).unwrap_or_default();
+        let mut text = source.and_then(|source| source.text_content()).unwrap_or_default();
+        if let Some(freshness) = self.document.get_element_by_id("freshness").filter(|_| self.is_stale()) {
+            text.push_str("\n\n");
+            text.push_str(&freshness.text_content().unwrap_or_default());
+        }
         host::copy(&text, &self.on_copied);
     }
 

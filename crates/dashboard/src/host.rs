@@ -14,8 +14,8 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = parse)]
     fn parse_or_throw(html: &str) -> Result<DocumentFragment, JsValue>;
 
-    /// Asks for something at this origin: `done` gets its `url`, its `status` and, when that is 200, its `text`. Status 0
-    /// is no answer, or one that is of another kind than `accept`.
+    /// Asks for something at this origin: `done` gets its `url`, its `status`, when that is 200 its `text`, and for how many
+    /// seconds it is to `wait`. Status 0 is no answer, or one that is of another kind than `accept`.
     pub(crate) fn ask(url: &str, accept: &str, tag: &str, done: &Function);
 
     /// Puts a text into the clipboard: `done` gets whether it is there.

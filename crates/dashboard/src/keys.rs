@@ -101,6 +101,8 @@ pub(crate) fn meaning(pressed: Pressed<'_>) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
+    use slipway_view::page::Reader;
+
     use super::*;
 
     const PLAIN: Pressed<'_> = Pressed {
@@ -114,7 +116,7 @@ mod tests {
     };
 
     #[test]
-    fn each_key_of_the_list_means_what_the_list_says() {
+    fn each_key_means_one_thing() {
         for (key, meant) in [
             ("/", Key::Filter),
             ("?", Key::Help),
@@ -133,6 +135,50 @@ mod tests {
             assert_eq!(meaning(Pressed { key, ..PLAIN }), Some(meant), "{key}");
         }
         assert_eq!(meaning(Pressed { key: "q", ..PLAIN }), None);
+    }
+
+    /// The keys of `/help/keys`, those that are pressed one after the other together.
+    fn listed() -> Vec<Vec<String>> {
+        let page = slipway_view::page::help_keys(&Reader::default()).into_string();
+        let keys = |list: &str| {
+            list.split("<kbd>").skip(1).filter_map(|rest| rest.split('<').next().map(str::to_owned)).collect()
+        };
+        page.split("<dt>").skip(1).filter_map(|rest| rest.split("</dt>").next()).map(keys).collect()
+    }
+
+    /// What a key of that page means, by the name that it has there.
+    fn meaning_of(name: &str, after_go: bool) -> Option<Key> {
+        let key = match name {
+            "←" => "ArrowLeft",
+            "→" => "ArrowRight",
+            "↑" => "ArrowUp",
+            "↓" => "ArrowDown",
+            "Esc" => "Escape",
+            "Ctrl+K" => return meaning(Pressed { key: "k", with_control: true, ..PLAIN }),
+            other => other,
+        };
+        meaning(Pressed { key, is_in_table: true, after_go, ..PLAIN })
+    }
+
+    #[test]
+    fn the_page_of_keys_has_every_letter_and_sign_that_means_something_and_no_other() {
+        let mut named = Vec::new();
+        for keys in listed() {
+            match keys.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                ["g", page] => assert!(matches!(meaning_of(page, true), Some(Key::Page(_))), "g {page}"),
+                keys => {
+                    for key in keys {
+                        assert!(meaning_of(key, false).is_some(), "{key}");
+                        named.push((*key).to_owned());
+                    }
+                }
+            }
+        }
+        for letter in ('!'..='~').map(String::from).filter(|letter| letter != "g") {
+            assert_eq!(meaning_of(&letter, false).is_some(), named.contains(&letter), "{letter}");
+            let is_page = listed().contains(&vec!["g".to_owned(), letter.clone()]);
+            assert_eq!(meaning_of(&letter, true).is_some(), is_page, "g {letter}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{Document, MessageEvent, WebSocket};
 
 use crate::app::{App, judged, now, random_below_1024, status, text};
-use crate::connection::{Action, Connection, Event};
+use crate::connection::{Action, Answer, Connection, Event};
 use crate::document::{count, replace, replace_part, set_clock, write_attribute};
 use crate::known::{Changed, Known};
 use crate::{host, read, refresh};
@@ -22,6 +22,7 @@ pub(crate) struct Live {
     api: String,
     /// The release's page, as a path.
     pub(crate) path: String,
+    version: String,
     known: Known,
     pub(crate) filter: Filter,
     pub(crate) connection: Connection,
@@ -30,14 +31,16 @@ pub(crate) struct Live {
 
 impl Live {
     /// The release of a page that the edge has made at `at`. `None` for the page of something else.
-    pub(crate) fn of(document: &Document, filter: Filter, at: u64) -> Option<Self> {
+    pub(crate) fn of(document: &Document, filter: Filter, page_at: &str, at: u64) -> Option<Self> {
         let main = document.get_element_by_id("main")?;
-        let known = Known::new(main.get_attribute("data-sequence")?.parse().ok()?);
+        let known = Known::new(main.get_attribute("data-sequence")?.parse().ok()?, page_at.to_owned());
         let project = segment(&main.get_attribute("data-project")?);
-        let version = segment(&main.get_attribute("data-version")?);
+        let version = main.get_attribute("data-version")?;
+        let part = segment(&version);
         Some(Self {
-            api: format!("/api/v1/projects/{project}/releases/{version}"),
-            path: format!("/p/{project}/r/{version}"),
+            api: format!("/api/v1/projects/{project}/releases/{part}"),
+            path: format!("/p/{project}/r/{part}"),
+            version,
             known,
             filter,
             connection: Connection::new(at),
@@ -96,7 +99,9 @@ impl App {
         self.on(Event::Heard);
         match data.as_deref() {
             None | Some("pong") => {}
-            Some(text) => self.read(text),
+            Some(text) => {
+                self.read(text);
+            }
         }
     }
 
@@ -109,25 +114,30 @@ impl App {
 
     /// The answer to that question.
     pub(crate) fn polled(&mut self, answer: &JsValue) {
-        if let (200, Some(text)) = (status(answer), text(answer)) {
-            self.read(&text);
+        let is_read = status(answer) != 200 || text(answer).is_some_and(|text| self.read(&text));
+        self.on(Event::Polled(if is_read { judged(answer) } else { Answer::Failed }));
+        if self.live.as_ref().is_some_and(|live| live.known.is_behind()) {
+            self.on(Event::Missing);
         }
-        self.on(Event::Polled(judged(status(answer))));
     }
 
-    /// Shows what the edge has sent.
-    fn read(&mut self, text: &str) {
+    /// Shows what the edge has sent. Says whether it could be read and is about this release.
+    fn read(&mut self, text: &str) -> bool {
         let Some(message) = js_sys::JSON::parse(text).ok().and_then(|json| read::message(&json)) else {
             // The edge has been replaced by one that knows more.
-            return self.on(Event::Unreadable);
+            self.on(Event::Unreadable);
+            return false;
         };
-        let Some(live) = &mut self.live else { return };
+        let Some(live) = self.live.as_mut().filter(|live| live.version == message.release.version.as_str()) else {
+            return false;
+        };
         match live.known.take(message) {
             Changed::Nothing => {}
-            Changed::Unknown => self.poll(),
+            Changed::Unknown => self.on(Event::Missing),
             Changed::All => self.show(None),
             Changed::Packages(keys) => self.show(Some(&keys)),
         }
+        true
     }
 
     /// Shows the release as it is known now, of its packages only these.

@@ -8,7 +8,8 @@ use slipway_view::text::segment;
 use wasm_bindgen::JsValue;
 use web_sys::Element;
 
-use crate::app::{App, status, text};
+use crate::app::{App, judged, text};
+use crate::connection::Answer;
 use crate::document::{exchange, focus, go_to, show};
 use crate::host;
 use crate::read::Value as _;
@@ -86,7 +87,9 @@ impl App {
         let page = text(answer).and_then(|html| host::parse(&html));
         let target = page.and_then(|page| page.get_element_by_id("target"));
         let shown = content.query_selector("#target").ok().flatten();
-        match (target.filter(|_| status(answer) == 200), shown) {
+        // What is not there any more, or not for this reader, does not stay beside a page that says that it is live.
+        let is_over = matches!(judged(answer), Answer::Refused | Answer::Gone);
+        match (target, shown.filter(|_| !is_over)) {
             (Some(target), Some(shown)) => {
                 if target.get_attribute("data-mark") != shown.get_attribute("data-mark") {
                     exchange(&self.document, &shown, &target);

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { blank, launch, skip, violations } from "./chromium.mjs";
 import { startEdge } from "./edge.mjs";
+import { allPages } from "./pages.mjs";
 
 /** One target of the release that most tests look at: in the matrix, where it is staged, and what leads on from there. */
 const noble = { key: "tug-ubuntu-noble-amd64", distro: "ubuntu/noble", cell: "c-tug-ubuntu-noble-amd64-ubuntu-noble", play: "play-tug-ubuntu-noble-amd64" };
@@ -171,6 +172,14 @@ describe("a page", { skip }, () => {
       await page.locator(`#${noble.cell}`).click();
       assert.equal(page.url(), edge.at("target-of-release"));
       assert.match(await page.locator("#target").textContent(), new RegExp(noble.key));
+    });
+
+    test("with scripts off no page loads itself again in which somebody fills in a form", async () => {
+      for (const { name, html } of allPages().pages) {
+        const fields = /<main[^]*<\/main>/.exec(html)?.[0].match(/<(?:input|textarea|select)(?![^>]* type="hidden")/g)?.length ?? 0;
+        if (fields > 1) assert.doesNotMatch(html, /http-equiv="refresh"|every minute/, name);
+      }
+      assert.doesNotMatch(allPages().pages.find(({ name }) => name === "activity").html, /http-equiv="refresh"/);
     });
 
     test("a link to a filtered view shows it, with and without scripts", async () => {

@@ -18,8 +18,16 @@ export function launch({ args = [], ...rest } = {}) {
 }
 
 /** A page that remembers what it asked for and complained about, opened nowhere yet. */
-export async function blank(browser, { viewport = wide, ...rest } = {}) {
-  const context = await browser.newContext({ viewport, reducedMotion: "reduce", ...rest });
+export async function blank(browser, options) {
+  return blankIn(await newContext(browser, options));
+}
+
+export function newContext(browser, { viewport = wide, ...rest } = {}) {
+  return browser.newContext({ viewport, reducedMotion: "reduce", ...rest });
+}
+
+/** Such a page beside others. */
+export async function blankIn(context) {
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
   page.asked = [];

@@ -37,7 +37,11 @@ export async function startEdge({ policy, pages } = allPages()) {
     /** The release that most tests change. */
     release: releases.get("1.2.0"),
     acceptsSockets: true,
+    /** Whether sockets that are open are answered. */
+    answersSockets: true,
     apiStatus: 200,
+    /** What a page that is asked for again is answered with, instead of itself: `{status, headers, html}`. */
+    instead: undefined,
     /** The `since` of every socket. */
     connections: [],
     /** The `If-None-Match` of every question to the API. */
@@ -67,6 +71,13 @@ export async function startEdge({ policy, pages } = allPages()) {
     },
   };
 
+  let readings = 0;
+  /** A page that is asked for again: the edge has read its records again, and says when. */
+  const readAgain = (html) => {
+    readings += 1;
+    return html.replace(/(id="freshness" data-at="[^"]*?)(\.\d+)?Z"/, (_, at) => `${at}.${String(readings).padStart(3, "0")}Z"`);
+  };
+
   /** `/api/v1/projects/{project}/releases/{version}` and what follows. */
   const asked = (pathname) => releases.get(decodeURIComponent(pathname.split("/")[6] ?? ""));
 
@@ -85,8 +96,11 @@ export async function startEdge({ policy, pages } = allPages()) {
     } else {
       const page = byPath.get(pathname + search) ?? byPath.get(pathname);
       const known = page && (page.path === pathname + search ? page.html : pageWith(page.name, search.slice(1)));
-      const headers = { "content-type": "text/html; charset=utf-8", "content-security-policy": policy };
-      response.writeHead(page ? 200 : 404, headers).end(known ?? "<!DOCTYPE html><title>no such page</title>");
+      const isAgain = request.headers["sec-fetch-dest"] === "empty";
+      const instead = isAgain ? edge.instead : undefined;
+      const headers = { "content-type": "text/html; charset=utf-8", "content-security-policy": policy, ...instead?.headers };
+      const html = known && isAgain ? readAgain(known) : known;
+      response.writeHead(instead?.status ?? (page ? 200 : 404), headers).end(instead?.html ?? html ?? "<!DOCTYPE html><title>no such page</title>");
     }
   });
   const live = new WebSocketServer({ noServer: true });
@@ -99,9 +113,9 @@ export async function startEdge({ policy, pages } = allPages()) {
       client.version = release.version;
       edge.sockets.add(client);
       client.on("close", () => edge.sockets.delete(client));
-      client.on("message", (data) => String(data) === "ping" && client.send("pong"));
+      client.on("message", (data) => edge.answersSockets && String(data) === "ping" && client.send("pong"));
       const now = releases.get(release.version);
-      if (now.sequence > edge.connections.at(-1)) client.send(JSON.stringify(now));
+      if (now.sequence !== edge.connections.at(-1)) client.send(JSON.stringify(now));
     });
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));

@@ -266,6 +266,162 @@ describe("a reader's hand", { skip }, () => {
     await page.locator("#freshness", { hasText: /Live · 10:05:\d\d UTC/ }).waitFor();
   });
 
+  /** A page whose parts are asked for again, and what it is answered with then. */
+  const CAPTIVE = { status: 200, html: "<!DOCTYPE html><title>Welcome to the hotel</title><main id=main><h1 id=now>Sign in to our network</h1></main>" };
+
+  for (const [what, instead] of [
+    ["the page of a network that wants to be signed in to", CAPTIVE],
+    ["a page that says nothing", { status: 200, html: "" }],
+    ["a page that would run something", { status: 200, html: "<!DOCTYPE html><script>1</script><p id=freshness data-at='2099-01-01T00:00:00.000Z'>x</p>" }],
+    ["an error", { status: 500, html: "<!DOCTYPE html><title>error</title>" }],
+  ]) {
+    test(`${what} is not taken for the page, and the page says how old it is`, async () => {
+      const page = await withClock(edge.at("overview"));
+      const title = await page.title();
+      const text = await page.locator("#now").textContent();
+      edge.instead = instead;
+      await page.clock.fastForward(15_000);
+      await page.locator("#freshness", { hasText: /Reconnecting, data from \d\d:\d\d:\d\d UTC/ }).waitFor();
+      assert.equal(await page.title(), `Old · ${title}`);
+      assert.equal(await page.locator("#now").textContent(), text);
+      edge.instead = undefined;
+      await page.clock.fastForward(35_000);
+      await page.locator("#freshness", { hasText: "● Live every 15 s" }).waitFor();
+      assert.equal(await page.title(), title);
+    });
+  }
+
+  test("a page out of a cache, older than the one that is shown, is not shown", async () => {
+    const page = await withClock(edge.at("overview"));
+    const { html } = allPages().pages.find(({ name }) => name === "overview");
+    edge.instead = { status: 200, html: html.replace(/data-at="\d{4}/, 'data-at="2020').replace(/(id="(?:now|needs)" data-mark=")\w+/g, "$1FFFFFFFF") };
+    await page.clock.fastForward(15_000);
+    await page.locator("#freshness", { hasText: "Reconnecting, data from" }).waitFor();
+    assert.equal(await page.locator("[data-mark=FFFFFFFF]").count(), 0);
+  });
+
+  test("a page for another reader ends the asking, on a page that a socket keeps live too", async () => {
+    for (const name of ["overview", "release"]) {
+      const page = await withClock(edge.at(name));
+      const { html } = allPages().pages.find((page) => page.name === name);
+      const other = html.replace(/<(p|div) class="f-reader">[^]*?<\/\1>|(?=<\/header>)/, '<p class="f-reader">Signed in as <b>somebody else</b></p>').replace(/data-at="\d{4}/, 'data-at="2099');
+      edge.instead = { status: 200, html: other };
+      if (name === "release") edge.change("tug-ubuntu-noble-amd64", "ubuntu/noble", { state: "released" });
+      await page.clock.fastForward(18_000);
+      await page.locator("#freshness", { hasText: "You may not read this any more" }).waitFor();
+      const asked = page.asked.length;
+      await page.clock.fastForward(120_000);
+      assert.equal(page.asked.length, asked);
+      edge.instead = undefined;
+    }
+  });
+
+  test("an edge that wants to be left alone is left alone for as long", async () => {
+    const page = await withClock(edge.at("overview"));
+    edge.instead = { status: 503, headers: { "retry-after": "120" }, html: "" };
+    await page.clock.fastForward(15_000);
+    await page.locator("#freshness", { hasText: "Reconnecting, data from" }).waitFor();
+    const asked = page.asked.length;
+    await page.clock.fastForward(100_000);
+    assert.equal(page.asked.length, asked);
+    edge.instead = undefined;
+    await page.clock.fastForward(30_000);
+    await page.locator("#freshness", { hasText: "● Live every 15 s" }).waitFor();
+  });
+
+  test("a socket that opens and says nothing is not called live", async () => {
+    edge.answersSockets = false;
+    const page = await blank(browser);
+    const pinged = () => new Promise((said) => page.once("websocket", (socket) => socket.once("framesent", said)));
+    await page.clock.install();
+    let ping = pinged();
+    await page.goto(edge.page);
+    await ping;
+    assert.match(await page.locator("#freshness").textContent(), /^As of/);
+    ping = pinged();
+    await page.clock.fastForward(10_001);
+    await page.locator("#freshness", { hasText: "Reconnecting, data from" }).waitFor();
+    await page.clock.fastForward(1_000);
+    await ping;
+    assert.match(await page.locator("#freshness").textContent(), /Reconnecting, data from/);
+    await page.clock.fastForward(10_001);
+    await page.locator("#freshness", { hasText: "● Live every 15 s" }).waitFor();
+  });
+
+  test("a page that slept says how old it is until it has heard something, and leads to no action", async () => {
+    const page = await withClock(edge.page);
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    edge.answersSockets = false;
+    await page.clock.fastForward(3_600_000);
+    await page.locator("#freshness", { hasText: "Reconnecting, data from" }).waitFor();
+    await page.locator("body[data-stale]").waitFor();
+    assert.match(await page.title(), /^Old · 4\/18/);
+    const act = page.locator(".act, .plays a").first();
+    await act.click({ button: "middle" });
+    assert.equal(page.context().pages().length, 1, "nor with the wheel");
+    edge.answersSockets = true;
+    await page.clock.fastForward(12_000);
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    assert.match(await page.title(), /^4\/18/);
+  });
+
+  test("a record that was put back to a time before is shown as it is now", async () => {
+    const page = await live(edge.page);
+    edge.release.sequence = 1;
+    edge.release.at = "2099-01-01T00:00:00.000Z";
+    edge.release.verdict = "This is as it was before.";
+    edge.cut();
+    await page.locator("h1", { hasText: "This is as it was before." }).waitFor();
+  });
+
+  test("what is copied from an old page says how old it is", async () => {
+    const page = await blank(browser);
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await page.goto(edge.page);
+    await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
+    await page.keyboard.press("u");
+    await page.locator("body[data-stale]").waitFor();
+    await page.locator("[data-copy]").first().click();
+    await page.locator("#announce", { hasText: "Copied." }).waitFor();
+    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /Paused, data from \d\d:\d\d:\d\d UTC$/);
+  });
+
+  test("what has the focus beside a release leaves it there when a change takes it away", async () => {
+    const page = await live(edge.at("failed"));
+    const { path, html } = allPages().pages.find(({ name }) => name === "target-failed");
+    await page.locator(`a.target[href="${path}"]`).click();
+    await page.locator("#panel #target-copy").focus();
+    const changed = html.replace(/<button id="target-copy"[^]*?<\/button>/, "").replace(/(id="target" data-mark=")\w+/, "$1FFFFFFFF");
+    edge.instead = { status: 200, html: changed };
+    const release = edge.releases.get(new URL(edge.at("failed")).pathname.split("/")[4]);
+    edge.tell({ ...release, sequence: release.sequence + 1 });
+    await page.locator("#panel #target[data-mark=FFFFFFFF]").waitFor();
+    assert.equal(await active(page), "target");
+  });
+
+  test("a message about another release changes nothing", async () => {
+    const page = await live(edge.page);
+    const before = await page.locator("h1").textContent();
+    const other = { ...edge.release, version: "9.9.9", verdict: "Another one.", sequence: edge.release.sequence + 5 };
+    for (const socket of edge.sockets) socket.send(JSON.stringify(other));
+    edge.change("tug-ubuntu-noble-amd64", "ubuntu/noble", { state: "approved" });
+    await page.locator(`#${noble}[data-state=approved]`).waitFor();
+    assert.equal(await page.locator("h1").textContent(), before);
+    assert.deepEqual(page.complaints, []);
+  });
+
+  test("what is open beside a release goes when it is gone", async () => {
+    const page = await live(edge.at("failed"));
+    const { path } = allPages().pages.find(({ name }) => name === "target-failed");
+    await page.locator(`a.target[href="${path}"]`).click();
+    await page.locator("#panel #target").waitFor();
+    edge.instead = { status: 404, html: "<!DOCTYPE html><title>Not found</title>" };
+    const release = edge.releases.get(new URL(edge.at("failed")).pathname.split("/")[4]);
+    edge.tell({ ...release, sequence: release.sequence + 1 });
+    await page.locator("#panel a", { hasText: "Its own page" }).waitFor();
+    assert.equal(await page.locator("#panel #target").count(), 0);
+  });
+
   test("a page that is gone says so and asks no more", async () => {
     const { policy, pages } = allPages();
     const mine = pages.map((page) => ({ ...page }));

@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { blank, launch, skip } from "./chromium.mjs";
+import { blankIn, launch, newContext, skip } from "./chromium.mjs";
 import { corpus, thoughtOf } from "./corpus.mjs";
 import { startEdge } from "./edge.mjs";
 import { hostilePages } from "./pages.mjs";
@@ -65,9 +65,11 @@ async function judge(page, own) {
 
 describe("text that means harm", { skip, concurrency: 2 }, () => {
   const made = skip ? { pages: [] } : hostilePages(corpus);
-  let browser, edge;
+  let browser, context, edge;
   before(async () => {
     browser = await launch();
+    // Nothing that a page could leave behind reaches another: each is judged by what it holds, asks for and says itself.
+    context = await newContext(browser);
     edge = await startEdge(made);
   });
   after(async () => {
@@ -76,7 +78,7 @@ describe("text that means harm", { skip, concurrency: 2 }, () => {
   });
 
   async function opened(address) {
-    const page = await blank(browser);
+    const page = await blankIn(context);
     // Some of these pages have megabytes.
     page.setDefaultTimeout(60_000);
     await page.addInitScript(() => {
@@ -100,7 +102,7 @@ describe("text that means harm", { skip, concurrency: 2 }, () => {
     test(`${name}: none of it runs, asks for anything, is an element or hides, as the edge renders it`, async () => {
       const page = await opened(edge.at(name));
       await judge(page, own(edge.at(name)));
-      await page.context().close();
+      await page.close();
     });
   }
 
@@ -113,7 +115,7 @@ describe("text that means harm", { skip, concurrency: 2 }, () => {
       await page.locator(`[id*="-${last}-"]`).first().waitFor({ state: "attached" });
       await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
       await judge(page, own(address));
-      await page.context().close();
+      await page.close();
     });
   }
 
@@ -146,13 +148,13 @@ describe("text that means harm", { skip, concurrency: 2 }, () => {
       await page.waitForFunction(() => globalThis.__ran);
       assert.match((await page.evaluate(wrongs, [ELEMENTS, HIDDEN])).join("\n"), /a script has run/);
       assert.ok(page.asked.includes(`${open.url}/ran`), "what is asked for is seen");
-      await page.context().close();
+      await page.close();
     } finally {
       await open.stop();
     }
     const page = await opened(edge.at("error"));
     await page.evaluate(() => document.body.append(Object.assign(new Image(), { src: "https://elsewhere.invalid/x" })));
     await assert.rejects(judge(page, own(edge.at("error"))), /the policy was needed: img-src/);
-    await page.context().close();
+    await page.close();
   });
 });

@@ -11,9 +11,12 @@ const pack = promisify(gzip);
 const PACKED = /^(text\/|application\/(json|javascript|wasm)|image\/svg)/;
 const LEVEL = 6;
 
-/** Passes everything on to `target`, sockets too, and packs the answers. */
+/**
+ * Passes everything on to `target`, sockets too, and packs the answers. It stands under the edge's own name, as far as the
+ * edge can tell: an edge opens no socket for a page of another origin.
+ */
 export async function startPacking(target) {
-  const { hostname, port } = new URL(target);
+  const { hostname, port, origin } = new URL(target);
   // The same answer is packed once, so that what is measured is the way to the browser and not this program.
   const known = new Map();
   const server = http.createServer((request, response) => {
@@ -38,12 +41,14 @@ export async function startPacking(target) {
     onward.on("error", () => response.writeHead(502).end());
     request.pipe(onward);
   });
+  const url = () => `http://127.0.0.1:${server.address().port}`;
   const sockets = new Set();
   server.on("upgrade", (request, socket) => {
     const onward = connect(port, hostname, () => {
       const lines = [`${request.method} ${request.url} HTTP/1.1`];
       for (let at = 0; at < request.rawHeaders.length; at += 2) {
-        lines.push(`${request.rawHeaders[at]}: ${request.rawHeaders[at + 1]}`);
+        const [name, value] = request.rawHeaders.slice(at, at + 2);
+        lines.push(`${name}: ${name.toLowerCase() === "origin" && value === url() ? origin : value}`);
       }
       onward.write(`${lines.join("\r\n")}\r\n\r\n`);
       socket.pipe(onward).pipe(socket);
@@ -56,7 +61,7 @@ export async function startPacking(target) {
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   return {
-    url: `http://127.0.0.1:${server.address().port}`,
+    url: url(),
     stop: async () => {
       for (const socket of sockets) socket.destroy();
       server.closeAllConnections();

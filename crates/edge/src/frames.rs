@@ -22,8 +22,16 @@ pub struct Frames(BTreeMap<Version, Shown>);
 struct Shown {
     /// Since which sequence number every change is known.
     since: u64,
-    /// What each package was, and at which sequence number it was seen to be so first.
+    /// At which sequence number it was shown last.
+    at: u64,
+    /// What each package was, and the sequence number from which on whoever is sent the release is sent that.
     packages: BTreeMap<Key, (u64, u64)>,
+}
+
+/// Whether somebody who knows a release as it was at `since` is to be sent it as it is at `now`. A number that the release has
+/// not reached is of a record that was put back since: what they know is not so any more.
+pub fn is_news(now: u64, since: Option<u64>) -> bool {
+    since != Some(now)
 }
 
 impl Frames {
@@ -40,19 +48,23 @@ impl Frames {
     /// Somebody is shown a release, and it is watched.
     pub fn shown(&mut self, release: &Release) -> Result<(), serde_json::Error> {
         let sequence = release.sequence;
-        let shown = self
-            .0
-            .entry(release.version.clone())
-            .or_insert_with(|| Shown { since: sequence, packages: BTreeMap::new() });
+        let shown = self.0.entry(release.version.clone()).or_insert_with(|| Shown {
+            since: sequence,
+            at: 0,
+            packages: BTreeMap::new(),
+        });
+        // Time opens gates, and a number follows. Whoever was sent the release at this very number may have seen it otherwise.
+        let sent_from = if shown.at == sequence { sequence.saturating_add(1) } else { sequence };
+        shown.at = sequence;
         for package in &release.packages {
             let mut hasher = DefaultHasher::new();
             serde_json::to_string(package)?.hash(&mut hasher);
             let is_now = hasher.finish();
             match shown.packages.get_mut(&package.key) {
                 Some(known) if known.0 == is_now => {}
-                Some(known) => *known = (is_now, sequence),
+                Some(known) => *known = (is_now, sent_from),
                 None => {
-                    shown.packages.insert(package.key.clone(), (is_now, sequence));
+                    shown.packages.insert(package.key.clone(), (is_now, sent_from));
                 }
             }
         }
@@ -66,7 +78,7 @@ impl Frames {
         let known = shown.filter(|shown| shown.packages.len() == release.packages.len());
         let since = at.zip(known).filter(|(at, shown)| shown.since <= *at && *at <= release.sequence);
         let Some((after, shown)) = since else { return serde_json::to_string(release) };
-        let has_changed = |key: &Key| shown.packages.get(key).is_none_or(|(_, seen_at)| *seen_at > after);
+        let has_changed = |key: &Key| shown.packages.get(key).is_none_or(|(_, sent_from)| *sent_from > after);
         let packages = release.packages.iter().filter(|package| has_changed(&package.key)).cloned().collect();
         // What is left of it is small, so it is copied with an empty list in its place.
         let rest = Release { packages, ..without_packages(release) };
@@ -163,6 +175,22 @@ mod tests {
         frames.forget(&"1.2.0".parse().expect("a version"));
         assert!(!frames.has(&"1.2.0".parse().expect("a version")));
         assert_eq!(sends(&mut frames, &release(9, "a:0"), Some(8)), (None, "a:0".to_owned()));
+    }
+
+    #[test]
+    fn whoever_knows_more_than_there_is_knows_a_record_that_is_no_more() {
+        let news = [None, Some(6), Some(7), Some(8)].map(|since| is_news(7, since));
+        assert_eq!(news, [true, true, false, true]);
+    }
+
+    #[test]
+    fn what_has_changed_without_a_number_of_its_own_is_in_the_next_change() {
+        let mut frames = Frames::default();
+        sends(&mut frames, &release(7, "a:0 b:0"), None);
+        // Somebody else asks, and a gate has just opened by time.
+        frames.shown(&release(7, "a:1 b:0")).expect("JSON");
+        assert_eq!(sends(&mut frames, &release(8, "a:1 b:0"), Some(7)), (Some(7), "a:1".to_owned()));
+        assert_eq!(sends(&mut frames, &release(9, "a:1 b:2"), Some(8)), (Some(8), "b:2".to_owned()), "and in no other");
     }
 
     #[test]

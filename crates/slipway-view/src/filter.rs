@@ -7,6 +7,10 @@ use slipway_core::release::TargetState;
 use crate::matrix::{Place, View, place};
 use crate::text::{decoded, position, segment, visible};
 
+/// The longest value that is read. Each word is looked for in each of thousands of targets, and an address can have sixteen thousand
+/// letters: a link would keep the edge, or the browser of whoever follows it, busy for seconds.
+const VALUE_BYTES_MAX: usize = 500;
+
 /// What is shown of a release's targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -30,6 +34,9 @@ impl Filter {
         let mut filter = Self::default();
         for (name, value) in query.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('=')) {
             let value = decoded(value);
+            if value.len() > VALUE_BYTES_MAX {
+                continue;
+            }
             match name {
                 "v" => filter.view = [View::Matrix, View::List].into_iter().find(|view| view.code() == value),
                 "state" => {
@@ -165,6 +172,17 @@ mod tests {
         let shuffled = "sel=tug-el-9/el/9&q=tug&arch=arm64,arm64&line=ee-fips,ce&state=failed&v=list";
         assert_eq!(Filter::from_query(shuffled).query(), whole);
         assert_eq!(Filter::from_query("v=cube&line=&arch=,&sel=").query(), "");
+    }
+
+    #[test]
+    fn what_is_longer_than_anybody_writes_is_left_out() {
+        let long = "amd64+".repeat(2_000);
+        for name in ["q", "line", "arch", "sel", "state"] {
+            assert_eq!(Filter::from_query(&format!("{name}={long}")), Filter::default(), "{name}");
+        }
+        assert_eq!(Filter::from_query(&format!("state=failed&q={long}")).query(), "?state=failed");
+        let most = "a".repeat(500);
+        assert_eq!(Filter::from_query(&format!("q={most}")).words, most);
     }
 
     #[test]

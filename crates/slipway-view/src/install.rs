@@ -15,9 +15,14 @@ pub(crate) fn pull(package: &Package, target: &Target) -> Option<String> {
     (is_plain_name && is_plain(tag)).then(|| format!("docker pull {image}:{tag}\ndocker pull {image}@{}", file.digest))
 }
 
+/// The lines that install a released file where it was released for, whichever program does that there.
+pub(crate) fn package(package: &Package, target: &Target) -> Option<String> {
+    apt(package, target).or_else(|| rpm(package, target))
+}
+
 /// The lines that install a released deb on the distro it was released for. `None` when it is no deb, or when a name in
 /// it could mean something to a shell: the lines are there to be copied.
-pub(crate) fn apt(package: &Package, target: &Target) -> Option<String> {
+fn apt(package: &Package, target: &Target) -> Option<String> {
     let name = package.file.as_ref()?.filename.strip_suffix(".deb")?.split('_').next()?;
     let (os, codename) = target.distro.split_once('/')?;
     let (user, repository) = target.public.repository.split_once('/')?;
@@ -34,30 +39,32 @@ pub(crate) fn apt(package: &Package, target: &Target) -> Option<String> {
     ))
 }
 
-/// The lines that install a released rpm where `dnf` does that. `None` when it is no rpm, or when a name in it could mean
-/// something to a shell.
-pub(crate) fn dnf(package: &Package, target: &Target) -> Option<String> {
+/// The lines that install a released rpm: with `zypper` where that is what there is, and else with `dnf`. `None` when it is no
+/// rpm, or when a name in it could mean something to a shell.
+fn rpm(package: &Package, target: &Target) -> Option<String> {
     // NAME-VERSION-RELEASE.ARCH.rpm: a name may have a dash, the other two have none.
     let named = package.file.as_ref()?.filename.strip_suffix(".rpm")?;
     let name = named.rsplitn(3, '-').nth(2)?;
     let (os, version) = target.distro.split_once('/')?;
     let (user, repository) = target.public.repository.split_once('/')?;
     let address = link(&target.public.url)?.trim_end_matches('/');
-    // These have another program.
-    let has_dnf = !["opensuse", "sles"].contains(&os);
+    let has_zypper = ["opensuse", "sles"].contains(&os);
+    let (folder, refreshed, program) =
+        if has_zypper { ("/etc/zypp/repos.d", "autorefresh=1\n", "zypper") } else { ("/etc/yum.repos.d", "", "dnf") };
     let is_safe =
         [name, os, version, user, repository].into_iter().all(is_plain) && address.bytes().all(is_plain_in_address);
-    (has_dnf && is_safe).then(|| {
+    is_safe.then(|| {
         format!(
-            "sudo tee /etc/yum.repos.d/{user}_{repository}.repo <<'END'\n\
+            "sudo tee {folder}/{user}_{repository}.repo <<'END'\n\
              [{user}_{repository}]\n\
              name={user}/{repository}\n\
              baseurl={address}/{user}/{repository}/{os}/{version}/$basearch\n\
              repo_gpgcheck=1\n\
              gpgcheck=0\n\
              gpgkey={address}/{user}/{repository}/gpgkey\n\
+             {refreshed}\
              END\n\
-             sudo dnf install {name}"
+             sudo {program} install {name}"
         )
     })
 }
@@ -130,7 +137,7 @@ mod tests {
         let expected = "sudo tee /etc/yum.repos.d/harbour_stable.repo <<'END'\n[harbour_stable]\nname=harbour/stable\n\
                         baseurl=https://packages.example/harbour/stable/el/9/$basearch\nrepo_gpgcheck=1\ngpgcheck=0\n\
                         gpgkey=https://packages.example/harbour/stable/gpgkey\nEND\nsudo dnf install tug-tools";
-        assert_eq!(super::dnf(package, &package.targets[0]).as_deref(), Some(expected));
+        assert_eq!(super::rpm(package, &package.targets[0]).as_deref(), Some(expected));
         assert_eq!(super::apt(package, &package.targets[0]), None);
 
         for (filename, distro, repository) in [
@@ -140,13 +147,28 @@ mod tests {
             ("-oDir=x-1-1.el9.x86_64.rpm", "el/9", "harbour/stable"),
             ("tug-1-1.el9.x86_64.rpm", "el/9\nEND\nreboot", "harbour/stable"),
             ("tug-1-1.el9.x86_64.rpm", "el/9", "harbour/st\nEND\nreboot"),
-            // There it is done by another program.
-            ("tug-1-1.x86_64.rpm", "opensuse/15.6", "harbour/stable"),
         ] {
             package.file.as_mut().expect("a staged file").filename = filename.into();
             package.targets[0].distro = distro.into();
             package.targets[0].public.repository = repository.into();
-            assert_eq!(super::dnf(package, &package.targets[0]), None, "{filename} {distro} {repository}");
+            assert_eq!(super::rpm(package, &package.targets[0]), None, "{filename} {distro} {repository}");
+        }
+    }
+
+    #[test]
+    fn on_opensuse_an_rpm_is_installed_by_zypper() {
+        let mut release = release("released");
+        let package = &mut release.packages[0];
+        package.file.as_mut().expect("a staged file").filename = "tug-1.2.0-1.x86_64.rpm".into();
+        for distro in ["opensuse/15.6", "sles/15.6"] {
+            package.targets[0].distro = distro.into();
+            // libzypp reads such a file from its own folder: the same words, and that it is to be read again by itself.
+            let expected = format!(
+                "sudo tee /etc/zypp/repos.d/harbour_stable.repo <<'END'\n[harbour_stable]\nname=harbour/stable\n\
+                 baseurl=https://packages.example/harbour/stable/{distro}/$basearch\nrepo_gpgcheck=1\ngpgcheck=0\n\
+                 gpgkey=https://packages.example/harbour/stable/gpgkey\nautorefresh=1\nEND\nsudo zypper install tug"
+            );
+            assert_eq!(super::package(package, &package.targets[0]).as_deref(), Some(expected.as_str()));
         }
     }
 

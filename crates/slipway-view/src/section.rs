@@ -20,6 +20,8 @@ use crate::text::{Moment, ago, link, mark, segment, visible};
 const PLAYS_SHOWN: usize = 12;
 /// How many reasons are told of what may not be released yet, and how many packages of each.
 const GATES_SHOWN: usize = 5;
+/// In which order states are counted, by what they ask of somebody.
+const TONES: [Tone; 5] = [Tone::Broken, Tone::Clock, Tone::Waiting, Tone::Done, Tone::Quiet];
 /// From this many targets on, a list is cut into small tables.
 const GROUPS_FROM: usize = 200;
 /// How many rows such a table has.
@@ -132,13 +134,13 @@ pub fn verdict(release: &Release) -> Part {
     )
 }
 
-/// When what is on its way will be released, for those who wait for it.
+/// When what is on its way will be released, for those who wait for it. To the minute: a rate foretells no second.
 fn end(release: &Release) -> Option<Markup> {
     // While Slipway is stopped, nothing is on its way.
     let estimate = release.estimate.as_ref().filter(|_| release.stopped.is_none())?;
     let ends = Moment::parse(&estimate.ends_at)?;
     Some(html! {
-        "What is on its way is released about " (ends.clock()) ", in " (left(release, &estimate.ends_at)) ": " (size(estimate.bytes_left)) " left at " (size(estimate.bytes_per_second)) "/s."
+        "What is on its way is released at about " (ends.hour_and_minute()) " UTC, in " (left(release, &estimate.ends_at)) ": " (size(estimate.bytes_left)) " left at " (size(estimate.bytes_per_second)) "/s."
     })
 }
 
@@ -221,7 +223,7 @@ fn stop(release: &Release) -> Option<&Stopped> {
 /// Why nothing can be released, and who can change that. A job that is played meanwhile ends red, so no way leads there.
 pub(crate) fn waits(stopped: &Stopped) -> Markup {
     html! {
-        "Slipway is stopped by " (visible(&stopped.by)) " since " (time(&stopped.at)) ": "
+        "Slipway was stopped by " (visible(&stopped.by)) " " (time(&stopped.at)) ": "
         (visible(stopped.reason.trim_ascii().trim_end_matches('.'))) ". An operator must start it first."
     }
 }
@@ -403,13 +405,13 @@ fn retry(code: &str) -> String {
     }
 }
 
-/// How many targets each state has; each number filters the table.
+/// How many targets each state has, those first that need somebody; each number filters the table.
 pub fn tally(release: &Release, filter: &Filter) -> Part {
     let counts = counts(release);
     Part::new(
         "tally",
         &html! {
-            @for (state, count) in &counts {
+            @for (state, count) in TONES.iter().flat_map(|wanted| counts.iter().filter(move |(state, _)| tone(*state) == *wanted)) {
                 @let on = filter.states.contains(state);
                 li {
                     a.count.(tone(*state).class()) #{ "count-" (state.code()) } data-filter=(state.code())
@@ -709,7 +711,7 @@ fn way<'a>(release: &'a Release, package: &'a Package, target: &'a Target) -> Op
 }
 
 /// The link there.
-fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
+pub(crate) fn job(release: &Release, package: &Package, target: &Target, id: &str) -> Markup {
     html! {
         @if let Some((url, words)) = way(release, package, target) {
             a.act #(id) href=(url) rel="noreferrer" { (words) (away()) }
@@ -749,6 +751,11 @@ pub(crate) fn prose(text: &str) -> Markup {
             }
         } @else { (text) }
     }
+}
+
+/// A time in words that stay as they are, where “in 3 h” would not fit into the sentence.
+pub(crate) fn moment(text: &str) -> String {
+    Moment::parse(text).map_or_else(|| visible(text), |moment| moment.minute())
 }
 
 /// A time that the browser makes relative; without scripts it is the absolute one.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use slipway_core::api::{Activity, Against, Deployments, Glance, Release, Standing, TargetHistory};
 use slipway_core::query::ActivityQuery;
 use slipway_core::release::TargetState;
+use slipway_view::filter::Filter;
 use slipway_view::page::{self, Act, Reader};
 
 const DIGEST: &str = "sha256:abababababababababababababababababababababababababababababababab";
@@ -44,6 +45,14 @@ fn activity_of(rows: &[Value], older: Option<u64>) -> Activity {
     parsed(
         json!({"project": {"id": 1001, "name": "tug"}, "at": "2026-11-23T10:04:11.000Z", "rows": rows, "older": older}),
     )
+}
+
+/// Each of these is in the page, after the one before it.
+fn in_order(page: &str, shown: &[&str]) {
+    let mut rest = page;
+    for one in shown {
+        rest = rest.split_once(one).unwrap_or_else(|| panic!("{one}, after those before it, in {page}")).1;
+    }
 }
 
 fn target_page(release: &Release, attempts: &Value, rows: &[Value]) -> String {
@@ -199,7 +208,7 @@ fn pages_with(text: &str) -> Vec<(&'static str, String)> {
         "build": text, "at": text,
         "projects": [{
             "project": {"id": 1001, "name": text}, "stopped": stopped_of(text), "hints_open": 1, "oldest_hint_at": text,
-            "last_webhook_at": text, "sockets": 1, "sources": [{"name": text, "read_at": text, "trouble": text}],
+            "last_webhook_at": text, "sockets": 1, "sources": [{"place": text, "read_at": text, "trouble": text}],
         }],
     }));
     let found = page::found_in("", &hostile_release(text, "failed"));
@@ -381,6 +390,12 @@ fn every_attempt_is_shown_with_what_was_done_and_how_it_ended() {
     }
 }
 
+/// What a target's page says was done, newest first.
+fn timeline(page: &str) -> Vec<&str> {
+    let timeline = page.split("id=\"target-timeline\"").nth(1).expect("the timeline");
+    timeline.split("class=\"o-action\">").skip(1).filter_map(|rest| rest.split('<').next()).collect()
+}
+
 #[test]
 fn the_timeline_of_a_target_has_what_was_done_to_it_and_to_its_release_and_nothing_of_others() {
     let rows = [
@@ -393,11 +408,52 @@ fn the_timeline_of_a_target_has_what_was_done_to_it_and_to_its_release_and_nothi
         row(3, "closed", "1.1.0", &json!({})),
     ];
     let page = target_page(&release("released", |_| {}), &json!([]), &rows);
-    let timeline = page.split("id=\"target-timeline\"").nth(1).expect("the timeline");
-    let actions: Vec<&str> =
-        timeline.split("class=\"o-action\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
-    assert_eq!(actions, ["released", "approved", "held"]);
-    assert!(timeline.contains("waits for the notes"), "{timeline}");
+    assert_eq!(timeline(&page), ["released", "approved", "held"]);
+    assert!(page.contains("waits for the notes"), "{page}");
+}
+
+#[test]
+fn the_timeline_of_a_target_has_what_was_done_to_its_release_where_that_means_its_package() {
+    let rows = [
+        row(9, "lifted", "1.2.0", &json!({"keys": ["tug-noble", "tug-jammy"], "reason": "they are written"})),
+        row(8, "lifted", "1.2.0", &json!({"keys": ["tug-noble"], "reason": "of another"})),
+        row(7, "overridden", "1.2.0", &json!({"keys": ["tug-jammy"], "gates": ["freeze"], "reason": "it is urgent"})),
+        row(6, "extended", "1.2.0", &json!({"keys": null, "until": "2026-12-01T00:00:00.000Z", "reason": "the audit"})),
+        row(5, "held", "1.2.0", &json!({"reason": "waits for the notes"})),
+        row(4, "planned", "1.2.0", &json!({"keys": ["tug-noble"], "pipeline": 31, "sha": "aa"})),
+    ];
+    let page = target_page(&release("staged", |_| {}), &json!([]), &rows);
+    assert_eq!(timeline(&page), ["lifted", "overridden", "extended", "held"]);
+    assert!(page.contains("extended</b> <span>(the whole release) "), "{page}");
+    assert!(page.contains("held</b> <span>(the whole release) "), "{page}");
+    assert_eq!(page.matches("(the whole release)").count(), 2, "{page}");
+}
+
+#[test]
+fn the_timeline_of_a_target_says_when_slipway_was_stopped_until_the_target_was_settled() {
+    let at = |sequence: u64, action: &str, subject: &str, at: &str| {
+        let mut row = row(sequence, action, subject, &json!({"reason": "the disk is full"}));
+        row["at"] = format!("2026-11-23T{at}:00.000Z").into();
+        row
+    };
+    // The target is in its state since 09:41:07.
+    let rows = [
+        at(9, "stopped", "project", "09:59"),
+        at(8, "started", "everything", "09:30"),
+        at(7, "stopped", "everything", "09:20"),
+    ];
+    for (state, told) in [
+        ("staged", &["stopped", "started", "stopped"][..]),
+        ("failed", &["stopped", "started", "stopped"]),
+        ("released", &["started", "stopped"]),
+        ("withdrawn", &["started", "stopped"]),
+        ("skipped", &["started", "stopped"]),
+    ] {
+        let page = target_page(&release(state, |_| {}), &json!([]), &rows);
+        assert_eq!(timeline(&page), told, "{state}");
+        assert!(page.contains("(everything) "), "{state}: {page}");
+        assert_eq!(page.contains("(the project) "), told.len() == 3, "{state}");
+    }
 }
 
 #[test]
@@ -416,13 +472,35 @@ fn while_slipway_is_stopped_or_a_gate_is_closed_a_targets_page_sends_nobody_to_t
     let stopped = staged(|json| {
         json["stopped"] = json!({"by": "mira", "reason": "the disk is full", "at": "2026-11-23T10:01:00.000Z"});
     });
-    assert!(stopped.contains("stopped by mira since ") && !stopped.contains("Its manual job releases it"), "{stopped}");
+    assert!(
+        stopped.contains("Slipway was stopped by mira ") && !stopped.contains("Its manual job releases it"),
+        "{stopped}"
+    );
     let frozen = staged(|json| {
         json["packages"][0]["blocked"] =
             json!([{"gate": "freeze", "why": "No releases on Fridays.", "until": "2026-11-24T08:00:00.000Z"}]);
     });
-    for shown in ["Blocked</span> No releases on Fridays.", "It opens by itself at ", "Once nothing blocks it"] {
+    for shown in ["Blocked</span> No releases on Fridays.", "It opens by itself ", "Once nothing blocks it"] {
         assert!(frozen.contains(shown), "{shown} in {frozen}");
+    }
+}
+
+#[test]
+fn whoever_reads_only_because_anybody_may_is_not_led_to_what_only_those_who_belong_to_the_project_are_answered() {
+    let release = release("staged", |_| {});
+    let package = release.packages.first().expect("a package");
+    let target = package.targets.first().expect("a target");
+    let history: TargetHistory = parsed(json!({"key": package.key, "target": target, "attempts": []}));
+    for (is_outsider, count) in [(false, 1), (true, 0)] {
+        let reader = Reader { is_outsider, ..Reader::default() };
+        for page in [
+            page::release(&release, &page::Beside::default(), &slipway_view::filter::Filter::default(), &reader)
+                .into_string(),
+            page::target(&release, &history, &[], &reader).into_string(),
+        ] {
+            assert_eq!(page.matches("/p/tug/r/1.2.0/against").count(), count, "{page}");
+            assert!(!page.contains(" ·  · "), "{page}");
+        }
     }
 }
 
@@ -478,6 +556,75 @@ fn the_front_page_says_what_is_under_way_and_what_needs_somebody_and_leads_there
 }
 
 #[test]
+fn the_front_page_has_what_is_broken_first_and_says_who_acts_next() {
+    let page = page::overview(
+        &[glance(|json| {
+            json["releases"][0]["needs"][0]["next"] = "Operator: look at the public place.".into();
+            json["releases"].as_array_mut().expect("releases").insert(0, json!({
+                "version": "1.3.0", "state": "expected", "verdict": "tug 1.3.0 is not out.", "released": 0, "all": 1, "ready": 1,
+                "changed_at": "2026-11-23T10:00:00.000Z", "moving": [],
+                "needs": [{"version": "1.3.0", "key": "tug-noble", "target": "ubuntu/noble", "state": "staged",
+                           "expires_at": "2026-11-24T07:10:00.000Z", "since": "2026-11-10T09:41:07.123Z"}],
+            }));
+        })],
+        &[],
+        &[],
+        &Reader::default(),
+    )
+    .into_string();
+    in_order(
+        &page,
+        &[
+            "Needs you (2)",
+            "The public place answered 502.",
+            "Operator: look at the public place.",
+            "Its staged copy is deleted ",
+        ],
+    );
+    in_order(&page, &["2026-11-24 07:10 UTC", "unless it is released before or somebody keeps it"]);
+    // The card says what its sentence says: a failure is not “Staged”.
+    in_order(&page, &["Under way (2)", ">tug 1.2.0</a>", "chip broken failed", ">tug 1.3.0</a>", "Not staged yet"]);
+}
+
+#[test]
+fn the_page_of_a_project_leads_to_its_activity_and_its_deployments() {
+    let of = |reader: &Reader<'_>| page::project(&glance(|_| {}), &activity_of(&[], None), reader).into_string();
+    let page = of(&Reader::default());
+    for way in ["href=\"/p/tug/activity\"", "href=\"/p/tug/deployments\"", "action=\"/search\""] {
+        assert!(page.contains(way), "{way} in {page}");
+    }
+    let outside = of(&Reader { is_public: true, ..Reader::default() });
+    assert!(!outside.contains("/p/tug/activity"), "{outside}");
+}
+
+#[test]
+fn the_page_of_a_target_says_why_before_it_leads_elsewhere() {
+    let failed = release("failed", |json| {
+        json["packages"][0]["targets"][0]["problem"] = json!({
+            "code": "refused", "what": "It answered 502.", "public": "none", "retry": "safe", "next": "Operator: mend it.",
+        });
+    });
+    let failed = target_page(&failed, &json!([]), &[]);
+    let job = "href=\"https://gitlab.example/j/8812\"";
+    in_order(
+        &failed,
+        &[
+            "chip broken failed",
+            "It answered 502.",
+            "untouched",
+            "is safe",
+            "Operator: mend it.",
+            job,
+            "Pipeline 4411",
+            "Bytes",
+        ],
+    );
+    assert_eq!(failed.matches(job).count(), 1, "one way there is enough: {failed}");
+    let released = target_page(&release("released", |_| {}), &json!([]), &[]);
+    in_order(&released, &["chip done released", "What happens next", job, "Install it"]);
+}
+
+#[test]
 fn at_rest_the_front_page_says_what_was_released_last_and_when() {
     let quiet = glance(|json| {
         json["releases"].as_array_mut().expect("a list").retain(|release| release["state"] == "complete");
@@ -501,7 +648,7 @@ fn while_a_project_is_stopped_nobody_is_sent_to_its_jobs() {
         json["stopped"] = json!({"by": "mira", "reason": "the disk is full.", "at": "2026-11-23T10:01:00.000Z"});
     });
     let page = page::overview(&[stopped], &[], &[], &Reader::default()).into_string();
-    assert!(page.contains("Stopped by mira since ") && page.contains(": the disk is full. An operator"), "{page}");
+    assert!(page.contains("mira stopped it ") && page.contains(": the disk is full. An operator"), "{page}");
     assert!(!page.contains("ready: their manual jobs"), "{page}");
 }
 
@@ -521,6 +668,15 @@ fn the_last_events_of_all_projects_are_in_the_order_of_time() {
     assert_eq!(actions.len(), 10);
     assert_eq!(actions[..2], ["held", "released"]);
     assert!(page.contains("pilot <a id=\"e-1002-3\" href=\"/p/pilot/r/2.0.0\">"), "{page}");
+}
+
+#[test]
+fn without_scripts_a_page_with_a_form_of_several_fields_does_not_load_itself_again() {
+    let reader = Reader::default();
+    let form = page::activity(&activity_of(&[], None), &ActivityQuery::default(), &reader).into_string();
+    assert!(form.matches("<input ").count() > 2 && !form.contains("http-equiv") && !form.contains("every minute"));
+    let still = page::release(&release("staged", |_| {}), &page::Beside::default(), &Filter::default(), &reader);
+    assert!(still.into_string().contains("<meta http-equiv=\"refresh\" content=\"60\">"));
 }
 
 #[test]
@@ -635,9 +791,10 @@ fn the_status_says_how_old_each_source_is_and_what_is_the_matter() {
         "projects": [{
             "project": {"id": 1001, "name": "tug"}, "hints_open": 2, "oldest_hint_at": "2026-11-23T10:03:41.000Z", "sockets": 3,
             "sources": [
-                {"name": "gitlab", "read_at": "2026-11-23T10:04:01.000Z"},
-                {"name": "public", "read_at": "2026-11-23T09:34:11.000Z", "trouble": "It answered 503."},
-                {"name": "staging"},
+                {"read_at": "2026-11-23T10:04:01.000Z"},
+                {"place": "public", "read_at": "2026-11-23T09:34:11.000Z", "trouble": "It answered 503."},
+                {"place": "staging"},
+                {"place": "gitlab"},
             ],
         }],
     }));
@@ -649,6 +806,9 @@ fn the_status_says_how_old_each_source_is_and_what_is_the_matter() {
         ", 30 min before this was read",
         "It answered 503.",
         "None has come yet.",
+        // A place may be called so, too: GitLab has a registry.
+        r#"scope="row">GitLab</th>"#,
+        r#"scope="row">gitlab</th>"#,
         "Slipway 0.6.0",
         "icon-alarm.svg",
     ] {
@@ -691,6 +851,26 @@ fn a_search_finds_a_target_by_any_name_of_its_architecture_and_its_distro() {
     }
     let page = page::search("el9 arm64", &page::found_in("el9 arm64", &release), &[], &Reader::default()).into_string();
     assert!(page.contains("Released: tug 1.2.0 for el/9.") && page.contains("/t/tug-el-9-arm64/el/9\""), "{page}");
+}
+
+#[test]
+fn a_search_answers_how_many_of_what_it_found_are_out() {
+    let of = |state: &str| {
+        let found = page::found_in("jammy", &release(state, |_| {}));
+        found.into_iter().next().expect("a target")
+    };
+    for (states, said) in [
+        (&["released", "released"][..], "All 2 targets that were found are released."),
+        (&["released", "released", "failed"], "2 of the 3 targets that were found are released."),
+        (&["released", "failed"], "1 of the 2 targets that were found is released."),
+        (&["staged", "failed"], "None of the 2 targets that were found is released."),
+        (&["released"], "Released: tug 1.2.0 for ubuntu/jammy."),
+        (&[], "Nothing was found."),
+    ] {
+        let found: Vec<_> = states.iter().map(|state| of(state)).collect();
+        let page = page::search("jammy", &found, &[], &Reader::default()).into_string();
+        assert!(page.contains(said), "{said} in {page}");
+    }
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn pages_with(text: &str) -> Vec<String> {
     };
     let row = json!([{"sequence": 1, "at": text, "actor": text, "action": text, "subject": text, "details": text}]);
     let activity: Vec<ActivityRow> = serde_json::from_value(row).expect("a row");
-    let source = json!([{"name": text, "read_at": text, "trouble": text}]);
+    let source = json!([{"place": text, "read_at": text, "trouble": text}]);
     let sources: Vec<Source> = serde_json::from_value(source).expect("a source");
     let beside = Beside { activity: &activity, sources: &sources };
     let shown = |is_stopped: bool, query: &str| {
@@ -386,7 +386,7 @@ fn the_page_says_when_what_is_on_its_way_will_be_released() {
         json["estimate"] =
             json!({"ends_at": "2026-11-23T10:12:30.000Z", "bytes_left": 333_000_000, "bytes_per_second": 700_000});
     }));
-    let end = "What is on its way is released about 10:12:30 UTC, in 8 min: 333.0 MB left at 700.0 kB/s.";
+    let end = "What is on its way is released at about 10:12 UTC, in 8 min: 333.0 MB left at 700.0 kB/s.";
     assert!(page.contains(end), "{page}");
     assert!(!html(&release("releasing", |_| {})).contains("What is on its way"));
 }
@@ -409,9 +409,11 @@ fn while_slipway_is_stopped_the_page_says_why_nothing_can_be_released_and_leads_
 
     let stopped = staged(stop);
     let needs = section::needs(&stopped).html.into_string();
-    for words in
-        ["Nothing can be released", "stopped by mira since ", ": the disk is full. An operator must start it first."]
-    {
+    for words in [
+        "Nothing can be released",
+        "Slipway was stopped by mira ",
+        ": the disk is full. An operator must start it first.",
+    ] {
         assert!(needs.contains(words), "{words}: {needs}");
     }
     assert!(!needs.contains("eady to release") && !needs.contains("<a "), "{needs}");
@@ -635,8 +637,8 @@ fn what_is_unknown_or_has_drifted_says_so_beside_its_state() {
 #[test]
 fn what_cannot_be_read_is_named_with_the_age_of_what_is_shown() {
     let sources = json!([
-        {"name": "gitlab", "read_at": "2026-11-23T10:04:07.000Z"},
-        {"name": "packages", "read_at": "2026-11-23T09:58:12.000Z", "trouble": "It does not answer."},
+        {"read_at": "2026-11-23T10:04:07.000Z"},
+        {"place": "packages", "read_at": "2026-11-23T09:58:12.000Z", "trouble": "It does not answer."},
     ]);
     let sources: Vec<Source> = serde_json::from_value(sources).expect("sources");
     let beside = Beside { sources: &sources, ..Beside::default() };
@@ -814,8 +816,8 @@ fn a_form_that_is_refused_says_why_and_what_has_changed_and_keeps_what_was_typed
 fn a_lift_names_the_holds_that_end_and_no_other() {
     let release = release("staged", |json| {
         json["holds"] = json!([
-            {"by": "mira", "reason": "the notes are wrong", "at": "2026-11-23T09:00:00.000Z"},
-            {"key": "tug-jammy", "by": "jonas", "reason": "crashes on start", "at": "2026-11-23T09:10:00.000Z",
+            {"by": "person:7 user:mira", "reason": "the notes are wrong", "at": "2026-11-23T09:00:00.000Z"},
+            {"key": "tug-jammy", "by": "job:81 user:jonas", "reason": "crashes on start", "at": "2026-11-23T09:10:00.000Z",
              "until": "2026-12-01T00:00:00.000Z"},
         ]);
     });
@@ -832,7 +834,7 @@ fn a_lift_names_the_holds_that_end_and_no_other() {
 fn every_page_says_who_reads_it_and_lets_them_out_or_in() {
     let page = |reader: &Reader<'_>| page::help_states(reader).into_string();
     let out = page(&Reader { name: Some("mira"), may_sign_in: true, path: "/help/states", ..Reader::default() });
-    assert!(out.contains("Signed in as <b>mira</b>"), "{out}");
+    assert!(out.contains("Signed in as </span><b>mira</b>"), "{out}");
     assert!(out.contains("<form method=\"post\" action=\"/sign-out\">"), "{out}");
     let way_in = page(&Reader { may_sign_in: true, path: "/p/tug/r/1.2.0?q=a&state=failed", ..Reader::default() });
     let to = "href=\"/sign-in?to=%2Fp%2Ftug%2Fr%2F1.2.0%3Fq%3Da%26state%3Dfailed\"";

@@ -15,6 +15,7 @@ use slipway_core::api::{Package, Policy, PolicyReleasers, Readiness, Release, St
 use slipway_core::cargo::registry_name;
 use slipway_core::gate::is_of;
 use slipway_core::readiness::{Lasts, lasts};
+use slipway_core::release::{TargetState, Version};
 use slipway_core::time::Timestamp;
 use slipway_fetch::Fetch;
 use slipway_oci::Session;
@@ -35,6 +36,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// How far two clocks may be apart. An ID token opens a session in its first five minutes, and its times are compared to the
 /// second.
 const SKEW_MAX_MS: i64 = 30_000;
+/// How long Slipway may take to list a pipeline's jobs, once something of it is staged. Longer than it waits between two looks.
+const LISTED_WITHIN: Duration = Duration::from_mins(2);
 /// How many strangers of a repository are named.
 const STRANGERS_SHOWN: usize = 5;
 
@@ -127,13 +130,16 @@ pub(crate) async fn examine(options: &args::Doctor, subject: Subject, say: Say) 
     let (policy, release) = if is_there { ask_edge(&mut visit, &subject, timeout_s).await } else { Default::default() };
     let project = subject.project.or_else(|| release.as_ref().map(|release| release.project.id));
     let project = project.or_else(|| policy.as_ref().map(|policy| policy.project.id));
-    match gitlab {
+    let gitlab = gitlab.map(|base| Gitlab::new(base, subject.gitlab_token.as_ref().map(|(token, _)| token.clone())));
+    match &gitlab {
         None => visit.not_asked("GitLab", "its address is not known: set `SLIPWAY_GITLAB_URL`, or `CI_SERVER_URL`"),
-        Some(base) => {
-            let gitlab = Gitlab::new(base, subject.gitlab_token.as_ref().map(|(token, _)| token.clone()));
-            ask_gitlab(&mut visit, &subject, &gitlab, project).await;
-            gates(&mut visit, &gitlab, policy.as_ref(), release.as_ref()).await;
+        Some(gitlab) => {
+            ask_gitlab(&mut visit, &subject, gitlab, project).await;
+            gates(&mut visit, gitlab, policy.as_ref(), release.as_ref()).await;
         }
+    }
+    if let Some(release) = &release {
+        manual_jobs(&mut visit, gitlab.as_ref(), release).await;
     }
     places(&mut visit, &subject, policy.as_ref(), release.as_ref()).await;
 
@@ -504,6 +510,74 @@ async fn gates(visit: &mut Visit, gitlab: &Gitlab, policy: Option<&Policy>, rele
     }
 }
 
+/// Whether pages lead to the manual jobs of what can be released now; and where they do not, whether there is such a job.
+async fn manual_jobs(visit: &mut Visit, gitlab: Option<&Gitlab>, release: &Release) {
+    let staged = release.packages.iter().filter(|package| staged_since(package).is_some());
+    let linked = staged.filter(|package| package.job_url.is_some()).count();
+    if linked > 0 {
+        visit.good("manual jobs", format!("pages of {} lead to the very jobs of {linked} packages", release.version));
+    }
+    for (pipeline, packages) in unlinked(release) {
+        let listed = match gitlab {
+            Some(gitlab) => gitlab.jobs(release.project.id, pipeline).await.map_err(|error| error.to_string()),
+            None => Err("GitLab's address is not known here".to_owned()),
+        };
+        let names = listed.map(|jobs| jobs.into_iter().map(|job| job.name).collect::<Vec<_>>());
+        let names = names.as_ref().map(Vec::as_slice).map_err(String::as_str);
+        for line in without_job(&release.version, pipeline, &packages, names) {
+            visit.finding("manual jobs", line);
+        }
+    }
+}
+
+/// Since when the first target of a package could be released.
+fn staged_since(package: &Package) -> Option<Timestamp> {
+    let staged = package.targets.iter().filter(|target| target.state == TargetState::Staged);
+    staged.filter_map(|target| target.since.parse().ok()).min()
+}
+
+/// What could be released for a while, and by a job to which no page leads; by pipeline.
+fn unlinked(release: &Release) -> BTreeMap<u64, Vec<&Package>> {
+    let mut unlinked: BTreeMap<u64, Vec<&Package>> = BTreeMap::new();
+    let Ok(now) = release.at.parse::<Timestamp>() else { return unlinked };
+    for package in release.packages.iter().filter(|package| package.job_url.is_none()) {
+        if staged_since(package).is_some_and(|since| since + LISTED_WITHIN <= now) {
+            unlinked.entry(package.pipeline_id).or_default().push(package);
+        }
+    }
+    unlinked
+}
+
+/// What is the matter with packages of a pipeline to whose jobs no page leads. `names` are the jobs that it has, or why they
+/// cannot be read here.
+fn without_job(version: &Version, pipeline: u64, packages: &[&Package], names: Result<&[String], &str>) -> Vec<String> {
+    let own = "its own token (`[gitlab] token`) has to see the project and read its jobs";
+    let of = |packages: &[&&Package]| {
+        let names: Vec<String> = packages.iter().map(|package| format!("`{}`", package.release_job)).collect();
+        format!("{} in pipeline {pipeline} of {version}", names.join(", "))
+    };
+    let (there, absent): (Vec<&&Package>, Vec<&&Package>) = match names {
+        Ok(names) => packages.iter().partition(|package| names.contains(&package.release_job)),
+        Err(why) => {
+            let all: Vec<&&Package> = packages.iter().collect();
+            let jobs = of(&all);
+            return vec![format!("pages lead to no {jobs}; whether GitLab has it was not seen ({why}). If so, {own}")];
+        }
+    };
+    let mut lines = Vec::new();
+    if !absent.is_empty() {
+        let next = "whoever writes the pipeline gives it a manual job of the name that the plan says";
+        lines.push(format!("GitLab has no job {}, so nobody can play it: {next}", of(&absent)));
+    }
+    if !there.is_empty() {
+        lines.push(format!(
+            "GitLab has {}, and Slipway has not found it, so pages lead to the pipeline: {own}",
+            of(&there)
+        ));
+    }
+    lines
+}
+
 /// What keeps packages back now, and how many.
 fn closed(packages: &[Package]) -> BTreeMap<&str, usize> {
     let mut closed = BTreeMap::new();
@@ -734,6 +808,63 @@ mod tests {
             "2026-11-23",
         ] {
             assert_eq!(date_ms(text), None, "{text}");
+        }
+    }
+
+    /// A release read at 10:04, with packages as `(key, state, since, has an address)`, all of pipeline 31.
+    fn release(packages: &[(&str, &str, &str, bool)]) -> Release {
+        let packages: Vec<serde_json::Value> = packages
+            .iter()
+            .map(|(key, state, since, has_address)| {
+                serde_json::json!({
+                    "key": key, "pipeline_id": 31, "release_job": format!("release: [{key}]"),
+                    "job_url": has_address.then_some("https://gitlab.example.com/harbour/tug/-/jobs/81"),
+                    "staging": {"url": "", "repository": ""},
+                    "targets": [{
+                        "distro": "ubuntu/jammy", "public": {"url": "", "repository": ""}, "state": state,
+                        "since": format!("2026-11-23T{since}:00.000Z"), "attempts": 0,
+                    }],
+                })
+            })
+            .collect();
+        serde_json::from_value(serde_json::json!({
+            "project": {"id": 1001, "name": "tug"}, "version": "1.2.0", "state": "staged", "verdict": "", "sequence": 1,
+            "at": "2026-11-23T10:04:00.000Z", "pipelines": [], "packages": packages,
+        }))
+        .expect("a release")
+    }
+
+    #[test]
+    fn what_was_staged_for_two_minutes_and_has_no_link_to_its_job_is_looked_into() {
+        let release = release(&[
+            ("linked", "staged", "09:00", true),
+            ("unlinked", "staged", "10:02", false),
+            ("fresh", "staged", "10:03", false),
+            ("released", "released", "09:00", false),
+            ("expected", "expected", "09:00", false),
+        ]);
+        let found = unlinked(&release);
+        let keys: Vec<&str> = found[&31].iter().map(|package| package.key.as_str()).collect();
+        assert_eq!((found.len(), keys), (1, vec!["unlinked"]));
+    }
+
+    #[test]
+    fn a_job_that_the_pipeline_lacks_is_told_from_one_that_slipway_has_not_found() {
+        let release = release(&[("a", "staged", "09:00", false), ("b", "staged", "09:00", false)]);
+        let packages: Vec<&Package> = release.packages.iter().collect();
+        let said = |names: Result<&[String], &str>| without_job(&release.version, 31, &packages, names);
+        let names = ["release: [a]".to_owned(), "build".to_owned()];
+        let both = said(Ok(&names));
+        assert_eq!(both.len(), 2, "{both:?}");
+        assert!(both[0].starts_with("GitLab has no job `release: [b]` in pipeline 31 of 1.2.0"), "{both:?}");
+        assert!(
+            both[1].starts_with("GitLab has `release: [a]` in pipeline 31 of 1.2.0, and Slipway has not"),
+            "{both:?}"
+        );
+        let unseen = said(Err("status 401"));
+        assert_eq!(unseen.len(), 1, "{unseen:?}");
+        for part in ["`release: [a]`, `release: [b]`", "was not seen (status 401)"] {
+            assert!(unseen[0].contains(part), "{unseen:?}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! The export is made here, so that it always has the schema of the day; the input says what is changed of it.
 #![no_main]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -14,12 +14,13 @@ use slipway_core::cargo::Kind;
 use slipway_core::config::Config;
 use slipway_core::expectation::Planned;
 use slipway_core::promotion::OrderTarget;
+use slipway_core::query::{ACTIVITY_ROWS_MAX, ActivityQuery};
 use slipway_core::release::Maturity;
 use slipway_core::route::{How, Site};
 use slipway_core::secret::JobSession;
 use slipway_core::time::Timestamp;
 use slipway_ledger::rusqlite::Database;
-use slipway_ledger::{End, ExportHead, Record};
+use slipway_ledger::{End, ExportHead, GLANCES_MAX, Record, Sent};
 use slipway_wire::Digest;
 
 const NOW: Timestamp = Timestamp(1_795_392_000_000);
@@ -186,9 +187,15 @@ fn read(record: &Record<Database>) {
     CONFIG.with(|config| {
         let project = config.project("tug").expect("the project");
         for version in record.versions().unwrap_or_default() {
-            let shown = record.release(config, project, &version, &BTreeMap::new(), NOW);
+            let shown = record.release(config, project, &version, &Sent::default(), NOW);
             let _ = shown.map(|shown| serde_json::to_string(&shown));
+            let _ = record.against(project, &version, None, NOW);
         }
+        let _ = record.glance(config, project, GLANCES_MAX, NOW);
+        let _ = record.activity(project, &ActivityQuery::default(), ACTIVITY_ROWS_MAX, NOW);
+        let _ = record.deployments(config, project, NOW);
+        let _ = record.public_releases(project.name.as_str());
+        let _ = record.standing(project, 0);
     });
     let _ = record.declared_targets(1, 100);
     let _ = record.watched(NOW, NOW);

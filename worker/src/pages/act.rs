@@ -22,7 +22,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// `GET` and `POST /p/{project}/r/{version}/{hold,lift,extend,close}`.
 pub(crate) async fn answer(
-    mut request: Request,
+    request: Request,
     method: &Method,
     env: &Env,
     asking: &Asking<'_>,
@@ -30,59 +30,10 @@ pub(crate) async fn answer(
 ) -> Answer {
     asking.in_browser()?;
     let shown = Shown { act, project, version };
-    if *method != Method::Post {
-        let configured = asking.project(project).await?;
-        let release: Release = ask(env, configured, &read(configured, version)?).await?;
-        let named = form::keys(request.url()?.query().unwrap_or_default());
-        let keys = match act {
-            // A release is given up as a whole.
-            Act::Close => Vec::new(),
-            Act::Lift if named.is_empty() => held(&release),
-            _ => named,
-        };
-        let posted = Posted { keys, ..Posted::default() };
-        return shown.page(200, Some(&release), &posted, None, asking);
-    }
-    let is_form = request.headers().get("content-type")?.is_some_and(|kind| {
-        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
-    });
-    if !is_form {
-        return Err(Problem::new(415, "bad-request", "Send it as a form of this dashboard sends it."));
-    }
-    let posted = form::read(&body(&mut request, BODY_BYTES_MAX).await?)?;
-    if act == Act::Close && !posted.keys.is_empty() {
-        return Err(Problem::new(422, "bad-request", "A release is given up as a whole: send no `keys`."));
-    }
-    let configured = match asking.project(project).await {
-        Ok(configured) => configured,
-        // Nobody knows whether they may now. What they wrote is theirs, and is not lost.
-        Err(problem) if problem.status == 503 => {
-            return shown.page(problem.status, None, &posted, Some(&problem.detail), asking);
-        }
-        Err(problem) => return Err(problem),
-    };
-    let release: Release = ask(env, configured, &read(configured, version)?).await?;
-    let again = |status: u16, why: &str| shown.page(status, Some(&release), &posted, Some(why), asking);
-    let change = match change(act, &posted) {
-        Ok(change) => change,
-        Err(why) => return again(422, &why),
-    };
-    if act != Act::Hold && posted.seen != page::seen(&shown.form(Some(&release), &posted, None)) {
-        let why = "What this does has changed since you read it. Read it again here; then send it again.";
-        return again(409, why);
-    }
-    let (version, by) = (parse_version(version)?, By::of(asking.caller()?));
-    let told = ToProject::Change { project_id: configured.id, version, by, change };
-    let mut told = tell(&message::project(env, configured.id)?, &told).await?;
-    match told.status_code() {
-        200 => see_other(&format!("{}#verdict", slipway_view::section::path(&release)), &[]),
-        404 => Err(Problem::not_found("such release")),
-        status => {
-            let problem: ProblemDetails = serde_json::from_str(&told.text().await?)?;
-            // It may have changed something all the same, and says so.
-            let release: Release = ask(env, configured, &read(configured, shown.version)?).await?;
-            shown.page(status, Some(&release), &posted, Some(&problem.detail), asking)
-        }
+    if *method == Method::Post {
+        shown.sent(request, env, asking).await
+    } else {
+        shown.empty(&request, env, asking).await
     }
 }
 
@@ -95,6 +46,60 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
+    /// The form, for the packages that the address names.
+    async fn empty(&self, request: &Request, env: &Env, asking: &Asking<'_>) -> Answer {
+        let configured = asking.project(self.project).await?;
+        let release: Release = ask(env, configured, &read(configured, self.version)?).await?;
+        let named = form::keys(request.url()?.query().unwrap_or_default());
+        let keys = match self.act {
+            // A release is given up as a whole.
+            Act::Close => Vec::new(),
+            Act::Lift if named.is_empty() => held(&release),
+            _ => named,
+        };
+        let posted = Posted { keys, ..Posted::default() };
+        self.page(200, Some(&release), &posted, None, asking)
+    }
+
+    /// Does what a form says, if that is what it would do now; or shows it again, with why not.
+    async fn sent(&self, mut request: Request, env: &Env, asking: &Asking<'_>) -> Answer {
+        if !is_form(&request)? {
+            return Err(Problem::new(415, "bad-request", "Send it as a form of this dashboard sends it."));
+        }
+        let posted = form::read(&body(&mut request, BODY_BYTES_MAX).await?)?;
+        let configured = match asking.project(self.project).await {
+            Ok(configured) => configured,
+            // Nobody knows whether they may now. What they wrote is theirs, and is not lost.
+            Err(problem) if problem.status == 503 => {
+                return self.page(problem.status, None, &posted, Some(&problem.detail), asking);
+            }
+            Err(problem) => return Err(problem),
+        };
+        let release: Release = ask(env, configured, &read(configured, self.version)?).await?;
+        let again = |status: u16, why: &str| self.page(status, Some(&release), &posted, Some(why), asking);
+        let change = match change(self.act, &posted) {
+            Ok(change) => change,
+            Err(why) => return again(422, &why),
+        };
+        if self.act != Act::Hold && posted.seen != page::seen(&self.form(Some(&release), &posted, None)) {
+            let why = "What this does has changed since you read it. Read it again here; then send it again.";
+            return again(409, why);
+        }
+        let (version, by) = (parse_version(self.version)?, By::of(asking.caller()?));
+        let told = ToProject::Change { project_id: configured.id, version, by, change };
+        let mut told = tell(&message::project(env, configured.id)?, &told).await?;
+        match told.status_code() {
+            200 => see_other(&format!("{}#verdict", slipway_view::section::path(&release)), &[]),
+            404 => Err(Problem::not_found("such release")),
+            status => {
+                let problem: ProblemDetails = serde_json::from_str(&told.text().await?)?;
+                // It may have changed something all the same, and says so.
+                let release: Release = ask(env, configured, &read(configured, self.version)?).await?;
+                self.page(status, Some(&release), &posted, Some(&problem.detail), asking)
+            }
+        }
+    }
+
     fn form<'a>(&'a self, release: Option<&'a Release>, posted: &'a Posted, refused: Option<&'a str>) -> Form<'a> {
         Form {
             act: self.act,
@@ -121,13 +126,20 @@ impl Shown<'_> {
     }
 }
 
+/// Whether a request says that it is a form.
+fn is_form(request: &Request) -> Result<bool, Problem> {
+    let kind = request.headers().get("content-type")?.unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default();
+    Ok(kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+}
+
 /// The packages that are held by their names, where nobody holds the release as a whole.
 fn held(release: &Release) -> Vec<Key> {
     let held: Option<Vec<Key>> = release.holds.iter().map(|hold| hold.key.clone()).collect();
     held.unwrap_or_default()
 }
 
-/// What was asked for. `Err` says what is missing.
+/// What was asked for. `Err` says what is missing, or too much.
 fn change(act: Act, posted: &Posted) -> Result<Change, String> {
     let keys = (!posted.keys.is_empty()).then(|| posted.keys.clone());
     let reason = posted.reason.clone();
@@ -139,6 +151,7 @@ fn change(act: Act, posted: &Posted) -> Result<Change, String> {
         }
         Act::Lift => Change::Lift { keys, reason },
         Act::Extend => Change::Extend { keys, until: until()?, reason },
+        Act::Close if keys.is_some() => return Err("A release is given up as a whole: name no packages.".to_owned()),
         Act::Close => Change::Close { reason },
     })
 }

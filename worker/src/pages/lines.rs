@@ -42,8 +42,7 @@ async fn written(
         return Ok(None);
     }
     let project = asking.project(name).await?;
-    let release =
-        |version| ToProject::Release { project_id: project.id, version, since: None, state: None, wait_ms: 0 };
+    let release = |version| ToProject::release(project.id, version);
     let text = match &question {
         Question::Releases(_) => {
             let releases: Vec<ReleaseSummary> =

@@ -29,20 +29,17 @@ pub(crate) async fn come_back(request: &Request, env: &Env, config: &Config) -> 
     let key = settings::edge_key(env)?;
     let Some(began) = kept.and_then(|text| SigningIn::open(text, &key, clock::now()).ok()) else {
         let why = "no sign-in is under way in this browser, or it took longer than ten minutes";
-        return failed(&session::not_signed_in(&address(request)?, why), "/");
+        return failed(&session::not_signed_in(why), "/");
     };
     let fields = pairs(request)?;
     // Another page may have sent them here with an answer of its own; the one that is awaited may still come.
     if !began.is_answered_by(field(&fields, "state").unwrap_or_default()) {
-        return failed(
-            &session::not_signed_in(&address(request)?, "this is the answer to another sign-in"),
-            began.to(),
-        );
+        return failed(&session::not_signed_in("this is the answer to another sign-in"), began.to());
     }
     let named = if let Some(error) = field(&fields, "error") {
         let said = field(&fields, "error_description").unwrap_or(error);
         let said: String = said.chars().take(300).collect();
-        Err(session::not_signed_in(&address(request)?, &format!("GitLab says: {said}")))
+        Err(session::not_signed_in(&format!("GitLab says: {said}")))
     } else {
         let code = field(&fields, "code").unwrap_or_default();
         session::of_code(code, &began, &address(request)?, env, config).await

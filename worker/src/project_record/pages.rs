@@ -30,6 +30,11 @@ impl ProjectRecord {
         json(200, &self.record()?.activity(project, query, count, clock::now())?)
     }
 
+    pub(super) fn timeline(&self, project_id: u64, version: &Version, key: &Key) -> Answer {
+        self.know_id(project_id)?;
+        json(200, &self.record()?.timeline(version, key)?)
+    }
+
     pub(super) async fn against(&self, project_id: u64, version: &Version, key: Option<&Key>) -> Answer {
         self.know_id(project_id)?;
         let config = settings::config()?;

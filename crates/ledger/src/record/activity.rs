@@ -3,6 +3,7 @@
 use slipway_core::api::{self, ActivityRow, DeploymentRow};
 use slipway_core::config::{Config, Project};
 use slipway_core::query::{ACTIVITY_ROWS_MAX, ActivityQuery};
+use slipway_core::release::{Key, Version};
 use slipway_core::time::Timestamp;
 
 use super::reading::web;
@@ -60,6 +61,20 @@ impl<S: Sql> Record<S> {
             _ => Some(oldest).filter(|oldest| *oldest > 1),
         };
         Ok(api::Activity { project: shown(project), at: now.to_string(), rows, older })
+    }
+
+    /// What may concern a package, newest first: the rows of its own, those of its release as a whole, and since that was
+    /// planned those of the switches. Which targets and packages a row names is for the reader to see.
+    pub fn timeline(&self, version: &Version, key: &Key) -> Result<Vec<ActivityRow>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT sequence, at, actor, action, subject, details FROM audit
+             WHERE sequence > (SELECT COALESCE(MAX(sequence), 0) FROM audit) - ?1
+             AND (subject IN (?2, ?2 || '/' || ?3)
+                OR (action IN ('stopped', 'started') AND at >= (SELECT created_at FROM releases WHERE version = ?2)))
+             ORDER BY sequence DESC LIMIT ?4",
+            &[LOOKED_AT_MAX.into(), version.as_str().into(), key.as_str().into(), ACTIVITY_ROWS_MAX.into()],
+        )?;
+        rows.iter().map(row_of).collect()
     }
 
     /// What runs where, as was said: what runs now, then what ran.

@@ -12,7 +12,7 @@ use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
 use super::looks::{found_missing, still_to_be_said};
-use super::retention::StagedObject;
+use super::retention::{FileOf, StagedObject};
 use super::{LedgerError, Record, Sight, Staged, TARGETS_MAX, job_actor, named_cargo, named_target, parse, subject};
 use crate::sql::{Sql, SqlError, Value};
 
@@ -362,8 +362,9 @@ impl<S: Sql> Record<S> {
         let (kind, architecture) = (parse(row.text(3)?)?, row.text_or_null(4)?);
         let named = cargo(key, file, kind, architecture, row.text(5)?).map_err(LedgerError::OtherFile)?;
         // What is staged while its deletion is on its way could be deleted a moment after it was seen.
-        let site = Site { place: row.text(6)?.to_owned(), repository: row.text(5)?.to_owned() };
-        if self.is_file_being_deleted(version, key, &site, &named, &file.digest, now)? {
+        let staging = Site { place: row.text(6)?.to_owned(), repository: row.text(5)?.to_owned() };
+        let wanted = FileOf { version, key, staging: &staging, cargo: &named, digest: &file.digest };
+        if self.is_file_being_deleted(&wanted, now)? {
             return Err(LedgerError::BeingDeleted { version: version.clone(), key: key.clone() });
         }
         let before = row.text_or_null(1)?.map(parse::<Digest>).transpose()?;

@@ -23,6 +23,9 @@ pub const GLANCES_MAX: u32 = 50;
 /// How long it is believed what a gate says that other releases open and close.
 const OF_OTHERS: Duration = Duration::from_mins(1);
 
+/// What is staged and would be deleted within this time needs somebody, as on the release's own page.
+const EXPIRING: Duration = Duration::from_secs(EXPIRING_SECONDS as u64);
+
 /// A release as its own row has it.
 struct Known {
     version: Version,
@@ -37,15 +40,6 @@ struct Counted {
     /// The state of each package, in no order.
     states: Vec<TargetState>,
     changed_at: i64,
-}
-
-/// A target that is told of by itself.
-struct Marked {
-    target: GlanceTarget,
-    /// Whether somebody must do something about it.
-    needs: bool,
-    /// Whether its staged copy is deleted soon.
-    is_expiring: bool,
 }
 
 /// The packages of a release that wait to be released, each with whether it is staged as a whole.
@@ -66,7 +60,8 @@ impl<S: Sql> Record<S> {
         let open: Vec<&str> =
             known.iter().filter(|one| one.closing.is_none()).map(|one| one.version.as_str()).collect();
         let mut waiting = self.waiting(&open)?;
-        let mut marked = self.marked(&open, now)?;
+        let mut marked = self.marked(&open)?;
+        let mut expiring = self.expiring(&open, now)?;
         let stopped = self.stopped()?;
         let mut releases = Vec::with_capacity(known.len());
         for one in known {
@@ -75,21 +70,24 @@ impl<S: Sql> Record<S> {
             let blocked = self.blocked(config, project, &one, &waiting, now)?;
             let mut release = judged(project, &one, &states, blocked.len(), stopped.as_ref());
             release.changed_at = Timestamp(one.changed_at.max(changed_at)).to_string();
-            let mut overdue = BTreeSet::new();
-            for Marked { target, needs, is_expiring } in marked.remove(&one.version).unwrap_or_default() {
+            for (target, needs) in marked.remove(&one.version).unwrap_or_default() {
                 if needs {
-                    overdue.insert(target.key.clone());
-                }
-                if needs || is_expiring {
                     release.needs.push(target);
                 } else if target.state.is_moving() {
                     release.moving.push(target);
                 }
             }
-            // One that is overdue in staging is not only to be played. One that is about to be deleted is.
-            let is_ready =
-                |(key, is_staged): &(&Key, &bool)| **is_staged && !blocked.contains(*key) && !overdue.contains(*key);
+            // One that is overdue in staging is not only to be played.
+            let is_ready = |(key, is_staged): &(&Key, &bool)| {
+                **is_staged && !blocked.contains(*key) && !release.needs.iter().any(|target| target.key == **key)
+            };
             release.ready = u32::try_from(waiting.iter().filter(is_ready).count()).unwrap_or(u32::MAX);
+            for target in expiring.remove(&release.version).unwrap_or_default() {
+                let is_same = |other: &GlanceTarget| other.key == target.key && other.target == target.target;
+                if !release.needs.iter().any(is_same) {
+                    release.needs.push(target);
+                }
+            }
             releases.push(release);
         }
         Ok(api::Glance {
@@ -159,41 +157,62 @@ impl<S: Sql> Record<S> {
         Ok(waiting)
     }
 
-    /// What needs a person, and what is on its way.
-    fn marked(&self, versions: &[&str], now: Timestamp) -> Result<BTreeMap<Version, Vec<Marked>>, LedgerError> {
-        let soon = now + Duration::from_secs(EXPIRING_SECONDS.into());
+    /// What needs a person, and what is on its way, each with whether it needs one.
+    fn marked(&self, versions: &[&str]) -> Result<BTreeMap<Version, Vec<(GlanceTarget, bool)>>, LedgerError> {
         let rows = self.0.query(
-            "SELECT t.version, t.key, t.distro, t.state, t.since, t.problem, r.expires_at FROM targets t
-             LEFT JOIN packages p ON p.version = t.version AND p.key = t.key
-             LEFT JOIN retention r ON r.version = t.version AND r.key = t.key AND r.digest = p.digest
-                AND t.state = 'staged' AND r.expires_at <= ?2
-             WHERE t.version IN (SELECT value FROM json_each(?1)) AND t.state NOT IN ('released', 'withdrawn', 'skipped')
-             AND (t.problem IS NOT NULL OR r.expires_at IS NOT NULL
-                OR t.state IN ('conflict', 'failed', 'missing', 'approved', 'releasing'))
-             ORDER BY t.version, t.key, t.distro",
-            &[serde_json::to_string(versions)?.into(), soon.0.into()],
+            "SELECT version, key, distro, state, since, problem FROM targets
+             WHERE version IN (SELECT value FROM json_each(?)) AND state NOT IN ('released', 'withdrawn', 'skipped')
+             AND (problem IS NOT NULL OR state IN ('conflict', 'failed', 'missing', 'approved', 'releasing'))
+             ORDER BY version, key, distro",
+            &[serde_json::to_string(versions)?.into()],
         )?;
-        let mut marked: BTreeMap<Version, Vec<Marked>> = BTreeMap::new();
+        let mut marked: BTreeMap<Version, Vec<(GlanceTarget, bool)>> = BTreeMap::new();
         for row in &rows {
             let problem: Option<api::Problem> = row.text_or_null(5)?.map(serde_json::from_str).transpose()?;
             let state: TargetState = parse(row.text(3)?)?;
             let needs = needs_a_person(state, problem.as_ref());
-            let expires_at = row.integer_or_null(6)?.map(Timestamp);
             let version: Version = parse(row.text(0)?)?;
             let target = GlanceTarget {
                 version: version.clone(),
                 key: parse(row.text(1)?)?,
                 target: parse(row.text(2)?)?,
                 state,
-                what: match expires_at {
-                    Some(at) if !needs => Some(deleted(at)),
-                    _ => problem.map(|problem| problem.what),
-                },
+                next: problem.as_ref().map(|problem| problem.next.clone()),
+                what: problem.map(|problem| problem.what),
+                expires_at: None,
                 since: Timestamp(row.integer(4)?).to_string(),
             };
-            marked.entry(version).or_default().push(Marked { target, needs, is_expiring: expires_at.is_some() });
+            marked.entry(version).or_default().push((target, needs));
         }
         Ok(marked)
+    }
+
+    /// What is staged and would be deleted within a day, unless somebody releases or keeps it.
+    fn expiring(&self, versions: &[&str], now: Timestamp) -> Result<BTreeMap<Version, Vec<GlanceTarget>>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT t.version, t.key, t.distro, t.since, r.expires_at FROM retention r
+             JOIN packages p ON p.version = r.version AND p.key = r.key AND p.digest = r.digest
+             JOIN targets t ON t.version = r.version AND t.key = r.key
+             WHERE r.version IN (SELECT value FROM json_each(?)) AND r.expires_at <= ? AND t.state = 'staged'
+             ORDER BY t.version, t.key, t.distro",
+            &[serde_json::to_string(versions)?.into(), (now + EXPIRING).0.into()],
+        )?;
+        let mut expiring: BTreeMap<Version, Vec<GlanceTarget>> = BTreeMap::new();
+        for row in &rows {
+            let version: Version = parse(row.text(0)?)?;
+            let target = GlanceTarget {
+                version: version.clone(),
+                key: parse(row.text(1)?)?,
+                target: parse(row.text(2)?)?,
+                state: TargetState::Staged,
+                what: None,
+                next: None,
+                expires_at: Some(Timestamp(row.integer(4)?).to_string()),
+                since: Timestamp(row.integer(3)?).to_string(),
+            };
+            expiring.entry(version).or_default().push(target);
+        }
+        Ok(expiring)
     }
 
     /// Which of the packages that wait are kept back by a gate or a hold. Nobody asks the gates again while nothing can have
@@ -252,13 +271,6 @@ impl<S: Sql> Record<S> {
         )?;
         Ok(blocked)
     }
-}
-
-/// Why something that is staged needs somebody.
-fn deleted(at: Timestamp) -> String {
-    let at = at.to_string();
-    let minute = at.get(..16).unwrap_or(&at).replace('T', " ");
-    format!("Its staged copy is deleted from {minute} UTC on, unless it is released before or somebody keeps it.")
 }
 
 /// A release by its numbers, the same words as its own page has.

@@ -1,6 +1,9 @@
 //! Of which releases something is public, or was.
 
+use std::collections::BTreeSet;
+
 use slipway_core::api::PublicSummary;
+use slipway_core::release::Version;
 use slipway_core::time::Timestamp;
 use slipway_core::verdict;
 
@@ -32,5 +35,16 @@ impl<S: Sql> Record<S> {
             })
         });
         releases.collect()
+    }
+
+    /// All versions of which something is public, the old ones too. Whoever may see nothing else is answered from these, so that
+    /// no question of theirs about another version costs the record anything.
+    pub fn public_versions(&self) -> Result<BTreeSet<Version>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT DISTINCT t.version FROM targets t JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.state IN ('released', 'withdrawn') AND p.digest IS NOT NULL",
+            &[],
+        )?;
+        rows.iter().map(|row| parse(row.text(0)?)).collect()
     }
 }

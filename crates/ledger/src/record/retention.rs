@@ -157,6 +157,37 @@ pub struct StagedObject {
     pub under: Vec<String>,
 }
 
+/// The file that a package has in staging, or is to be declared with. Under which names it is there, the package's targets
+/// tell: so it is asked about together with its package.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileOf<'a> {
+    pub(super) version: &'a Version,
+    pub(super) key: &'a Key,
+    pub(super) staging: &'a Site,
+    pub(super) cargo: &'a Cargo,
+    pub(super) digest: &'a Digest,
+}
+
+impl<'a> FileOf<'a> {
+    /// The one that is declared.
+    fn staged(version: &'a Version, key: &'a Key, staged: &'a Staged) -> Self {
+        Self { version, key, staging: &staged.staging, cargo: &staged.filename, digest: &staged.digest }
+    }
+
+    /// As statements have it: `?1` the place, `?2` the repository, `?3` the file or image, `?4` its digest, `?5` the release,
+    /// `?6` the package.
+    fn values(&self) -> [Value; 6] {
+        [
+            self.staging.place.as_str().into(),
+            self.staging.repository.as_str().into(),
+            self.cargo.as_str().into(),
+            self.digest.to_string().into(),
+            self.version.as_str().into(),
+            self.key.as_str().into(),
+        ]
+    }
+}
+
 impl<S: Sql> Record<S> {
     // ---- the time that runs count ----
 
@@ -610,14 +641,7 @@ impl<S: Sql> Record<S> {
 
     /// Whether another release has given up this file under a name that the package has, for other bytes that were not seen
     /// under all names yet: the job that was told so deletes it, whoever has it by then.
-    pub(super) fn gives_way_elsewhere(
-        &self,
-        version: &Version,
-        key: &Key,
-        site: &Site,
-        cargo: &Cargo,
-        digest: &Digest,
-    ) -> Result<bool, LedgerError> {
+    fn gives_way_elsewhere(&self, file: &FileOf<'_>) -> Result<bool, LedgerError> {
         let rows = self.0.query(
             "SELECT 1 FROM replaced r JOIN packages q ON q.version = r.version AND q.key = r.key
              WHERE r.filename = ?3 AND r.digest = ?4 AND instr(r.filename, '/') = 0
@@ -626,14 +650,7 @@ impl<S: Sql> Record<S> {
              AND EXISTS (SELECT 1 FROM targets t WHERE t.version = q.version AND t.key = q.key AND t.state = 'expected')
              AND EXISTS (SELECT 1 FROM targets t JOIN targets own ON own.distro = t.distro
                 WHERE t.version = q.version AND t.key = q.key AND own.version = ?5 AND own.key = ?6) LIMIT 1",
-            &[
-                site.place.as_str().into(),
-                site.repository.as_str().into(),
-                cargo.as_str().into(),
-                digest.to_string().into(),
-                version.as_str().into(),
-                key.as_str().into(),
-            ],
+            &file.values(),
         )?;
         Ok(!rows.is_empty())
     }
@@ -641,54 +658,34 @@ impl<S: Sql> Record<S> {
     /// Whether the bytes of a package may go at any moment: their deletion is on its way, or a job of another release deletes
     /// them.
     pub(super) fn may_go(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
-        let Some(Staged { filename, digest, staging, .. }) = self.staged(version, key)? else { return Ok(false) };
-        Ok(self.is_removed(version, key, &staging, &filename, &digest)?
-            || self.gives_way_elsewhere(version, key, &staging, &filename, &digest)?)
+        let Some(staged) = self.staged(version, key)? else { return Ok(false) };
+        self.may_file_go(&FileOf::staged(version, key, &staged))
     }
 
     /// Whether a deletion of a package's file is on its way, for this package or for another that has it too.
     pub fn is_being_deleted(&self, version: &Version, key: &Key) -> Result<bool, LedgerError> {
-        let Some(Staged { filename, digest, staging, .. }) = self.staged(version, key)? else { return Ok(false) };
-        self.is_removed(version, key, &staging, &filename, &digest)
+        let Some(staged) = self.staged(version, key)? else { return Ok(false) };
+        self.is_removed(&FileOf::staged(version, key, &staged))
     }
 
     /// Whether a deletion of a file is on its way that a package is to be declared with, or a job of another release deletes it.
-    pub(super) fn is_file_being_deleted(
-        &self,
-        version: &Version,
-        key: &Key,
-        site: &Site,
-        cargo: &Cargo,
-        digest: &Digest,
-        now: Timestamp,
-    ) -> Result<bool, LedgerError> {
+    pub(super) fn is_file_being_deleted(&self, file: &FileOf<'_>, now: Timestamp) -> Result<bool, LedgerError> {
         self.end_loans(now)?;
-        Ok(self.is_removed(version, key, site, cargo, digest)?
-            || self.gives_way_elsewhere(version, key, site, cargo, digest)?)
+        self.may_file_go(file)
+    }
+
+    fn may_file_go(&self, file: &FileOf<'_>) -> Result<bool, LedgerError> {
+        Ok(self.is_removed(file)? || self.gives_way_elsewhere(file)?)
     }
 
     /// Whether a deletion is on its way of this file under a name that the package has.
-    fn is_removed(
-        &self,
-        version: &Version,
-        key: &Key,
-        site: &Site,
-        cargo: &Cargo,
-        digest: &Digest,
-    ) -> Result<bool, LedgerError> {
+    fn is_removed(&self, file: &FileOf<'_>) -> Result<bool, LedgerError> {
         let rows = self.0.query(
             "SELECT 1 FROM removals r WHERE r.place = ?1 AND r.repository = ?2 AND r.cargo = ?3
              AND CASE instr(r.cargo, '/') WHEN 0 THEN r.under = '' OR EXISTS
                 (SELECT 1 FROM targets t WHERE t.version = ?5 AND t.key = ?6 AND t.distro = r.under)
                 ELSE r.digest = ?4 END LIMIT 1",
-            &[
-                site.place.as_str().into(),
-                site.repository.as_str().into(),
-                cargo.as_str().into(),
-                digest.to_string().into(),
-                version.as_str().into(),
-                key.as_str().into(),
-            ],
+            &file.values(),
         )?;
         Ok(!rows.is_empty())
     }

@@ -67,12 +67,13 @@ impl<S: Sql> Record<S> {
     /// What the record is read from, GitLab first.
     pub fn sources(&self) -> Result<Vec<Source>, LedgerError> {
         let rows = self.0.query(
-            "SELECT name, read_at, trouble FROM sources WHERE kind <> 'webhooks' ORDER BY kind = 'place', name",
+            "SELECT CASE kind WHEN 'place' THEN name END, read_at, trouble FROM sources WHERE kind <> 'webhooks'
+             ORDER BY kind = 'place', name",
             &[],
         )?;
         let sources = rows.iter().map(|row| {
             Ok(Source {
-                name: row.text(0)?.to_owned(),
+                place: row.text_or_null(0)?.map(str::to_owned),
                 read_at: row.integer_or_null(1)?.map(|at| Timestamp(at).to_string()),
                 trouble: row.text_or_null(2)?.map(str::to_owned),
             })

@@ -1,4 +1,5 @@
-//! What pages show beside a release: each is also an answer of the API, or a part of one.
+//! What pages show beside a release. [`Activity`], [`Deployments`] and [`Against`] are answers of the API, too; a [`Glance`] and
+//! a [`Standing`] are made for pages alone, of what the records of projects tell.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +39,7 @@ pub struct GlanceRelease {
     pub ready: u32,
     /// When something of it changed last.
     pub changed_at: String,
-    /// What needs a person.
+    /// What needs a person; with it, what is staged and would be deleted within a day.
     pub needs: Vec<GlanceTarget>,
     /// What is being copied or is looked for in the public index.
     pub moving: Vec<GlanceTarget>,
@@ -58,6 +59,12 @@ pub struct GlanceTarget {
     /// What is the matter, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
+    /// Who acts next, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// When its staged copy is deleted at the earliest, where that is within a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// Since when.
     pub since: String,
 }
@@ -116,7 +123,8 @@ pub struct ActivityRow {
     pub actor: String,
     /// What they did.
     pub action: String,
-    /// To what: `17.3.1`, `17.3.1/jammy-amd64`, `17.3.1/jammy-amd64/ubuntu/jammy`.
+    /// To what: a release, `17.3.1`, or a package of it, `17.3.1/jammy-amd64`; of the project as a whole, a word such as
+    /// `project`. Which target is meant is in the details.
     pub subject: String,
     /// What else there is to say: the row's details, as JSON.
     pub details: String,
@@ -215,8 +223,9 @@ pub struct StandingProject {
 /// Something that the record is read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// `gitlab`, or the name of a place.
-    pub name: String,
+    /// The place, by its name in `slipway.toml`. None: GitLab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// When it answered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<String>,
@@ -237,10 +246,25 @@ impl Activity {
     }
 }
 
-/// A text in quotes. One that a spreadsheet would take for a formula begins with an apostrophe.
+/// A text in quotes. What a spreadsheet would take for a formula has an apostrophe before it: at the beginning, and after whatever
+/// may end a cell. Where people write a decimal comma, spreadsheets end a cell at a semicolon or a tab, and see the quotes of a comma
+/// as part of the text.
 fn cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    let mut written = String::from("\"");
+    let mut begins = true;
+    for letter in text.chars() {
+        if begins && matches!(letter, '=' | '+' | '-' | '@' | '\t' | '\r') {
+            written.push('\'');
+        }
+        // What stands between the end of a cell and its formula is passed over.
+        begins = matches!(letter, ';' | '\t' | '\r' | '\n') || (begins && matches!(letter, ' ' | '"'));
+        if letter == '"' {
+            written.push('"');
+        }
+        written.push(letter);
+    }
+    written.push('"');
+    written
 }
 
 #[cfg(test)]
@@ -264,6 +288,7 @@ mod tests {
             row("-1", "@x"),
             row("\t=1", "\r=1"),
             row("two\r\nlines", "a=1"),
+            row("a;=1", r#"{"reason":"x;=1;y; -1;\"@x, =1;z"}"#),
         ];
         let csv = Activity { project, at: String::new(), rows, older: None }.csv();
         let begin = "7,2026-11-23T10:00:00.000Z";
@@ -274,8 +299,9 @@ mod tests {
                 format!(r#"{begin},"user:mira","held","1.2.0","{{""reason"":""a, b""}}""#) + "\r\n",
                 format!(r#"{begin},"'=HYPERLINK(""x"")","held","1.2.0","'+1""#) + "\r\n",
                 format!(r#"{begin},"'-1","held","1.2.0","'@x""#) + "\r\n",
-                format!("{begin},\"'\t=1\",\"held\",\"1.2.0\",\"'\r=1\"\r\n"),
+                format!("{begin},\"'\t'=1\",\"held\",\"1.2.0\",\"'\r'=1\"\r\n"),
                 format!("{begin},\"two\r\nlines\",\"held\",\"1.2.0\",\"a=1\"\r\n"),
+                format!(r#"{begin},"a;'=1","held","1.2.0","{{""reason"":""x;'=1;y; '-1;\""@x, =1;z""}}""#) + "\r\n",
             ]
             .concat()
         );

@@ -242,9 +242,9 @@ fn package(index: usize, key: &str, distro: &str, kind: &str, arch: &str) -> Val
 /// What its record is read from.
 pub(super) fn sources() -> Result<Vec<Source>, serde_json::Error> {
     serde_json::from_value(json!([
-        {"name": "gitlab", "read_at": "2026-11-23T10:04:07.000Z"},
-        {"name": "packages-ci", "read_at": "2026-11-23T10:03:59.000Z"},
-        {"name": "packages", "read_at": "2026-11-23T09:58:12.000Z", "trouble": "It does not answer."}
+        {"read_at": "2026-11-23T10:04:07.000Z"},
+        {"place": "packages-ci", "read_at": "2026-11-23T10:03:59.000Z"},
+        {"place": "packages", "read_at": "2026-11-23T09:58:12.000Z", "trouble": "It does not answer."}
     ]))
 }
 
@@ -304,11 +304,15 @@ pub(super) fn release(version: &str, rows: &[Row]) -> Value {
             "targets": [target],
         }));
     }
+    // Nothing has an end that is not on its way.
+    let estimate = rows.iter().any(|(_, _, state, ..)| *state == "releasing").then(
+        || json!({"ends_at": "2026-11-23T10:19:00.000Z", "bytes_left": 1_480_000_000_u64, "bytes_per_second": 1_700_000}),
+    );
     json!({
         "project": {"id": 1001, "name": "tug"}, "version": version, "sequence": 42, "state": "expected",
         "verdict": "", "at": "2026-11-23T10:04:11.000Z",
         "pipelines": [{"id": 4411, "ref": "v1.2.0", "sha": "3f9a1c20e55d7b91c0de", "url": "https://gitlab.example/harbour/tug/-/pipelines/4411"}],
         "packages": packages,
-        "estimate": {"ends_at": "2026-11-23T10:19:00.000Z", "bytes_left": 1_480_000_000_u64, "bytes_per_second": 1_700_000},
+        "estimate": estimate,
     })
 }

@@ -200,7 +200,7 @@ fn public(
 }
 
 fn source(text: &str) -> Value {
-    json!({"name": text, "read_at": text, "trouble": text})
+    json!({"place": text, "read_at": text, "trouble": text})
 }
 
 fn event(number: u64, text: &str) -> Value {

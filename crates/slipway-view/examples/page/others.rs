@@ -113,11 +113,11 @@ fn standing() -> Result<Standing, serde_json::Error> {
             {"project": {"id": 1001, "name": "tug"}, "hints_open": 2, "oldest_hint_at": "2026-11-23T10:03:40.000Z",
              "last_webhook_at": "2026-11-23T10:04:02.000Z", "sockets": 3,
              "sources": [
-                {"name": "gitlab", "read_at": "2026-11-23T10:04:07.000Z"},
-                {"name": "staging", "read_at": "2026-11-23T10:03:59.000Z"},
-                {"name": "public", "read_at": "2026-11-23T09:31:12.000Z", "trouble": "packages.example answered 503 at `GET /api/v1/repos/harbour/stable/packages.json`."},
+                {"read_at": "2026-11-23T10:04:07.000Z"},
+                {"place": "staging", "read_at": "2026-11-23T10:03:59.000Z"},
+                {"place": "public", "read_at": "2026-11-23T09:31:12.000Z", "trouble": "packages.example answered 503 at `GET /api/v1/repos/harbour/stable/packages.json`."},
              ]},
-            {"project": {"id": 1002, "name": "pilot"}, "hints_open": 0, "sockets": 0, "sources": [{"name": "gitlab"}],
+            {"project": {"id": 1002, "name": "pilot"}, "hints_open": 0, "sockets": 0, "sources": [{}],
              "stopped": {"by": "mira", "reason": "the disk of the public place is full", "at": "2026-11-23T10:01:00.000Z"}},
         ],
     }))

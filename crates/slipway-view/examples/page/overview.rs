@@ -30,7 +30,20 @@ fn release(version: &str, state: &str, verdict: &str, counts: [u32; 3], needs: &
 }
 
 fn target(version: &str, key: &str, target: &str, state: &str, what: Option<&str>) -> Value {
-    json!({"version": version, "key": key, "target": target, "state": state, "what": what, "since": "2026-11-23T09:52:07.123Z"})
+    let next = match state {
+        "failed" => Some(
+            "Release manager: play `release: [tug-el-9-amd64]` again. If it fails again, ask the operator about the public place.",
+        ),
+        "expected" => Some("Build owner: look at its job in pipeline 4411."),
+        _ => None,
+    };
+    json!({"version": version, "key": key, "target": target, "state": state, "what": what, "next": next, "since": "2026-11-23T09:52:07.123Z"})
+}
+
+/// What is staged, and goes today.
+fn expiring() -> Value {
+    json!({"version": "1.3.0-rc1", "key": "tug-ubuntu-focal-amd64", "target": "ubuntu/focal", "state": "staged",
+           "since": "2026-11-09T08:12:07.123Z", "expires_at": "2026-11-24T07:10:00.000Z"})
 }
 
 pub(super) fn busy() -> Result<Vec<Glance>, serde_json::Error> {
@@ -41,7 +54,7 @@ pub(super) fn busy() -> Result<Vec<Glance>, serde_json::Error> {
             "project": {"id": 1001, "name": "tug"}, "at": "2026-11-23T10:04:11.000Z",
             "releases": [
                 release("1.3.0-rc1", "expected", "tug 1.3.0-rc1 is not out: none of its 14 packages is released. 11 staged, 3 not staged yet.", [0, 14, 11],
-                    &json!([target("1.3.0-rc1", "tug-raspbian-bookworm-armhf", "raspbian/bookworm", "expected", Some(overdue))]), &json!([])),
+                    &json!([target("1.3.0-rc1", "tug-raspbian-bookworm-armhf", "raspbian/bookworm", "expected", Some(overdue)), expiring()]), &json!([])),
                 release("1.2.0", "staged", "tug 1.2.0 is out for 4 of 17 packages. 1 failed.", [4, 17, 2],
                     &json!([target("1.2.0", "tug-el-9-amd64", "el/9", "failed", Some(failed))]),
                     &json!([

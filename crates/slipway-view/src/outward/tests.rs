@@ -1,6 +1,6 @@
 //! What is not public changes no byte of any answer, and what is only staged is answered as what nobody has thought of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use slipway_core::api::Release;
@@ -85,8 +85,9 @@ fn hide_in_target(target: &mut Value, chance: &mut Chance) {
     put(own, "outside", Some(json!(chance.below(2) == 0)));
     put(own, "attempts", Some(json!(attempts)));
     put(own, "approval", chance.maybe(approval));
-    let hidden = [problem(chance), withdrawal(chance), json!(chance.moment())];
-    for (name, value) in ["problem", "withdrawal", "expires_at"].into_iter().zip(hidden) {
+    let pace = json!({"bytes_per_second": chance.below(99), "ends_at": chance.moment()});
+    let hidden = [problem(chance), withdrawal(chance), json!(chance.moment()), pace];
+    for (name, value) in ["problem", "withdrawal", "expires_at", "pace"].into_iter().zip(hidden) {
         let value = chance.maybe(value);
         put(own, name, value);
     }
@@ -145,9 +146,13 @@ fn is_public(target: &Value) -> bool {
 
 /// What nobody outside sees of a package, at random: a private file is part of it.
 fn hide_in_package(package: &mut Value, chance: &mut Chance) {
-    let blocked = json!([{"gate": "hold", "why": chance.secret()}]);
+    let blocked = json!([{"gate": "hold", "why": chance.secret(), "next": chance.secret()}]);
     package["pipeline_id"] = json!(chance.below(99));
     package["release_job"] = json!(chance.secret());
+    package["job_url"] = json!(chance.secret());
+    // What strangers are told of these is read from the file's name.
+    package["kind"] = json!(chance.one_of(&["deb", "rpm", "image"]));
+    package["architecture"] = json!(chance.secret());
     package["staging"] = json!({"url": chance.secret(), "repository": chance.secret()});
     package["blocked"] = if chance.below(2) == 0 { blocked } else { json!([]) };
     let replaced = json!([{"filename": format!("{}.deb", chance.secret()), "digest": chance.digest()}]);
@@ -312,6 +317,27 @@ fn what_happens_in_private_changes_no_byte_of_any_answer_and_no_answer_has_a_pri
         }
     }
     assert!(shown > RELEASES / 2 && shown < RELEASES, "{shown} of {RELEASES} show something");
+}
+
+#[test]
+fn the_releases_of_these_tests_have_every_field_that_there_is() {
+    let described: Value = serde_json::from_str(slipway_core::openapi::OPENAPI).expect("the document is JSON");
+    let (mut of_release, mut of_package, mut of_target) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let take = |fields: &mut BTreeSet<String>, value: &Value| {
+        fields.extend(value.as_object().into_iter().flat_map(|fields| fields.keys().cloned()));
+    };
+    for seed in 0..200 {
+        let release = release(&[&PUBLIC_STATES[..], &PRIVATE_STATES[..]].concat(), &mut Chance(seed));
+        take(&mut of_release, &release);
+        for package in release["packages"].as_array().expect("packages") {
+            take(&mut of_package, package);
+            package["targets"].as_array().expect("targets").iter().for_each(|target| take(&mut of_target, target));
+        }
+    }
+    for (schema, fields) in [("Release", of_release), ("Package", of_package), ("Target", of_target)] {
+        let properties = described["components"]["schemas"][schema]["properties"].as_object().expect("properties");
+        assert_eq!(fields, properties.keys().cloned().collect(), "{schema}: a new field has to be hidden here, too");
+    }
 }
 
 #[test]

@@ -5,10 +5,11 @@
 
 use maud::{Markup, html};
 use slipway_core::api::{Hold, Package, Release, Target};
+use slipway_core::audit::person;
 use slipway_core::release::{Key, TargetState};
 
 use super::{Act, Reader, Shell};
-use crate::section;
+use crate::section::{self, moment};
 use crate::state::chip;
 use crate::text::{Moment, mark, segment, visible};
 
@@ -188,7 +189,7 @@ fn will(form: &Form<'_>, release: &Release) -> Markup {
                 }
             }
             @if let Some(closed) = &release.closed {
-                li { "It was given up already by " (visible(&closed.by)) ": " (visible(&closed.reason)) }
+                li { "It was given up already by " (visible(person(&closed.by))) ": " (visible(&closed.reason)) }
             }
         }
         details.f-bytes open[meant(form, release).count() <= 12] {
@@ -232,7 +233,7 @@ fn lifted<'a>(form: &'a Form<'_>, release: &'a Release) -> impl Iterator<Item = 
 fn held(hold: &Hold) -> Markup {
     html! {
         @match &hold.key { Some(key) => { code { (key) } } None => "The whole release" }
-        " is held by " (visible(&hold.by)) " since " (moment(&hold.at))
+        " is held by " (visible(person(&hold.by))) " since " (moment(&hold.at))
         @if let Some(until) = &hold.until { " until " (moment(until)) }
         ": " (visible(&hold.reason))
     }
@@ -244,10 +245,6 @@ fn announced<'a>(form: &'a Form<'_>, release: &'a Release) -> impl Iterator<Item
         let earliest = package.targets.iter().filter_map(|target| target.expires_at.as_deref()).min()?;
         Some((&package.key, earliest))
     })
-}
-
-fn moment(text: &str) -> String {
-    Moment::parse(text).map_or_else(|| visible(text), |moment| moment.minute())
 }
 
 /// What has changed since somebody read the form, where it was sent and is shown again.
@@ -298,7 +295,7 @@ pub(super) fn signed_in(reader: &Reader<'_>) -> Markup {
     html! {
         @if let Some(name) = reader.name {
             div.f-reader {
-                p { "Signed in as " b { (visible(name)) } }
+                p { span.f-as { "Signed in as " } b { (visible(name)) } }
                 form method="post" action="/sign-out" { button type="submit" { "Sign out" } }
             }
         } @else if reader.may_sign_in {

@@ -9,7 +9,7 @@ use slipway_core::api::{Activity, ActivityRow};
 use slipway_core::query::ActivityQuery;
 use slipway_core::time::Timestamp;
 
-use super::piece::{Details, as_of, cell, piece, subject, table};
+use super::piece::{Details, as_of_still, cell, piece, subject, table};
 use super::{Reader, Shell, project_path};
 use crate::section::time;
 use crate::text::{grouped, segment, visible};
@@ -27,11 +27,15 @@ pub fn activity(view: &Activity, query: &ActivityQuery, reader: &Reader<'_>) -> 
     let title = format!("Activity · {name}");
     let whole = format!("/api/v1/projects/{}/audit", segment(&view.project.name));
     Shell { title: &title, trail: &trail, is_alarming: false, reader }.page(
-        &as_of(&view.at),
+        &as_of_still(&view.at),
         &html! {
             main #main {
                 h1 #activity-title { "Activity of " (name) }
-                (form(&path, view, query))
+                // Folded, it leaves a phone's window to the rows; where there is room, the style sheet holds it open.
+                details.o-fold #activity-fold open[is_filtered(query)] {
+                    summary #activity-narrow { "Narrow down" }
+                    (form(&path, view, query))
+                }
                 (piece("activity", &html! {
                     p.quiet { (said(view, query)) }
                     @if !view.rows.is_empty() {

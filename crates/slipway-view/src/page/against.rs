@@ -63,8 +63,8 @@ pub fn against(view: &Against, reader: &Reader<'_>) -> Markup {
             main #main {
                 h1 { (name) " " (view.version) ": staged, and public" }
                 @if is_asked {
-                    p.quiet { "Read " (time(&view.at)) ". This page does not change by itself; reload it to ask again." }
                     (comparison)
+                    p.quiet { "Read " (time(&view.at)) ". This page does not change by itself; reload it to ask again." }
                 } @else { (piece("against", &comparison)) }
             }
         },

@@ -23,10 +23,10 @@ pub fn deployments(view: &Deployments, reader: &Reader<'_>) -> Markup {
                 h1 { "Deployments of " (name) }
                 (piece("deployments", &html! {
                     p.sentence {
-                        @match now.len() {
-                            0 => "Nobody has said that anything runs anywhere.",
-                            1 => "One version runs somewhere, as far as was said.",
-                            number => { "This runs in " (number) " places, as far as was said." }
+                        @match now.as_slice() {
+                            [] => "Nobody has said that anything runs anywhere.",
+                            [row] => { (name) " " (row.version) " runs in " (visible(&row.environment)) ", as far as was said." },
+                            rows => { (name) " runs in " (rows.len()) " environments, as far as was said." }
                         }
                     }
                     @if view.rows.is_empty() {

@@ -108,6 +108,7 @@ const KEYS: [(&str, &[Bound]); 3] = [
             (&["f"], "Only what needs somebody, or everything again"),
             (&["n"], "The next one that needs somebody"),
             (&["p"], "The one before it"),
+            (&["Ctrl+K"], "Search all projects, also while something is being typed"),
         ],
     ),
     (

@@ -44,6 +44,10 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
 /// back/forward cache.
 pub const CACHE_CONTROL: &str = "private, max-age=0, must-revalidate";
 
+/// What a page says beside its time that loads itself again without scripts. One with a form that takes a while to fill in does
+/// not: what was written would be gone with the minute.
+const BY_ITSELF: &str = "updates every minute";
+
 /// How fresh the page is, once scripts keep it live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
@@ -84,7 +88,7 @@ pub fn freshness(freshness: Freshness, clock: &str) -> Markup {
 
 /// There is nothing at this address: `detail` says which part of it is unknown.
 pub fn not_found(detail: &str, reader: &Reader<'_>) -> Markup {
-    failure("Not found", detail, &html! {}, reader)
+    failure("Not found", detail, &html! { @if !reader.is_public { (search::form("")) } (act::offer(reader)) }, reader)
 }
 
 /// The reader must sign in, or may not read this: `detail` says how to.
@@ -104,6 +108,7 @@ fn failure(title: &str, detail: &str, next: &Markup, reader: &Reader<'_>) -> Mar
         &html! {
             main #main {
                 h1 { (title) }
+                @let detail = detail.strip_prefix(title.as_str()).map_or(detail, |rest| rest.trim_start_matches([':', ' ']));
                 p.sentence { (section::prose(detail)) }
                 (next)
                 p { a href="/" { "All projects" } }
@@ -128,6 +133,13 @@ struct Shell<'a> {
 
 impl Shell<'_> {
     fn page(&self, status: &Markup, main: &Markup, footer: &Markup) -> Markup {
+        let project =
+            self.trail.get(1).map(|(_, address)| address.as_str()).filter(|address| address.starts_with("/p/"));
+        self.page_of(project, status, main, footer)
+    }
+
+    /// A page of the project at this address, if it is of one.
+    fn page_of(&self, project: Option<&str>, status: &Markup, main: &Markup, footer: &Markup) -> Markup {
         let is_live = !status.0.is_empty();
         html! {
             (DOCTYPE)
@@ -144,7 +156,7 @@ impl Shell<'_> {
                         link rel="modulepreload" href=(self.reader.asset("dashboard.js"));
                         link rel="preload" as="fetch" type="application/wasm" href=(self.reader.asset("dashboard_bg.wasm")) crossorigin="anonymous";
                         script type="module" src=(self.reader.asset("boot.js")) {}
-                        noscript { meta http-equiv="refresh" content="60"; }
+                        @if status.0.contains(BY_ITSELF) { noscript { meta http-equiv="refresh" content="60"; } }
                     }
                 }
                 body {
@@ -163,9 +175,7 @@ impl Shell<'_> {
                             }
                         }
                         // What else there is of the project that the page is about: nothing, for whoever sees what is public alone.
-                        @if let Some((_, project)) =
-                            self.trail.get(1).filter(|(_, address)| address.starts_with("/p/") && !self.reader.is_public)
-                        {
+                        @if let Some(project) = project.filter(|_| !self.reader.is_public) {
                             nav aria-label="Of the project" {
                                 ul {
                                     li { a #nav-activity href={ (project) "/activity" } { "Activity" } }
@@ -173,7 +183,7 @@ impl Shell<'_> {
                                 }
                             }
                             form.find method="get" action="/search" role="search" aria-label="All projects" {
-                                label.unseen for="find-words" { "Find a package" }
+                                label for="find-words" title="A package of any project" { "Find" }
                                 input #find-words type="search" name="q" placeholder="el9 arm64 17.3.1" autocomplete="off"
                                     spellcheck="false" enterkeyhint="search";
                             }

@@ -7,7 +7,7 @@ use slipway_core::release::ReleaseState;
 use super::piece::{Named, as_of, event, line, piece, release_path, unanswered};
 use super::{Reader, Shell, project_path, search};
 use crate::section::{prose, time};
-use crate::state::{Tone, release_chip, release_words, tone};
+use crate::state::{Tone, chip, release_chip, release_words, tone};
 use crate::text::{Moment, visible};
 
 /// How many of the last events a page shows.
@@ -65,7 +65,8 @@ pub fn project(glance: &Glance, latest: &Activity, reader: &Reader<'_>) -> Marku
     let is_alarming = open.iter().any(|(_, release)| !release.needs.is_empty());
     let title = format!("{} · {name}", title(&open));
     let trail = [("Projects", "/".to_owned()), (name.as_str(), String::new())];
-    Shell { title: &title, trail: &trail, is_alarming, reader }.page(
+    Shell { title: &title, trail: &trail, is_alarming, reader }.page_of(
+        Some(&project_path(&glance.project)),
         &as_of(&glance.at),
         &html! {
             main #main {
@@ -160,6 +161,10 @@ fn needs(glances: &[Glance], names_project: bool) -> Markup {
                     li.need.(if tone(target.state) == Tone::Broken { "broken" } else { "clock" }) {
                         (line(project, target, "n", names_project))
                         @if let Some(what) = &target.what { p.what { (prose(what)) } }
+                        @if let Some(at) = &target.expires_at {
+                            p.what { "Its staged copy is deleted " (time(at)) ", unless it is released before or somebody keeps it." }
+                        }
+                        @if let Some(next) = &target.next { p.next { span.quiet { "Next " } b { (prose(next)) } } }
                     }
                 }
             }
@@ -171,7 +176,7 @@ fn halted(glance: &Glance, stopped: &Stopped, names_project: bool) -> Markup {
     html! {
         p.o-stopped {
             b { "Nothing " @if names_project { "of " (visible(&glance.project.name)) " " } "is published or deleted now. " }
-            "Stopped by " (visible(&stopped.by)) " since " (time(&stopped.at)) ": "
+            (visible(&stopped.by)) " stopped it " (time(&stopped.at)) ": "
             (visible(stopped.reason.trim().trim_end_matches('.'))) ". An operator must start it first."
         }
     }
@@ -191,18 +196,35 @@ fn moving(open: &[Open<'_>], names_project: bool) -> Markup {
 
 /// The releases that are not over.
 fn in_flight(open: &[Open<'_>]) -> Markup {
+    let mut open = open.to_vec();
+    // As above: what is broken first, then what else needs somebody. Among equals the newest, as they came.
+    open.sort_by_key(|(_, release)| worst(release).map_or(2, |target| usize::from(tone(target.state) != Tone::Broken)));
     html! {
         @if !open.is_empty() {
             h2 #open-title { "Under way (" (open.len()) ")" }
-            ul.cards { @for (glance, release) in open { li.card.open { (release_card(glance, release)) } } }
+            ul.cards {
+                @for (glance, release) in open {
+                    @let is_broken = worst(release).is_some_and(|target| tone(target.state) == Tone::Broken);
+                    li.card.open.broken[is_broken] { (release_card(glance, release)) }
+                }
+            }
         }
     }
+}
+
+/// What needs a person most of a release.
+fn worst(release: &GlanceRelease) -> Option<&GlanceTarget> {
+    release.needs.iter().min_by_key(|target| tone(target.state) != Tone::Broken)
 }
 
 fn release_card(glance: &Glance, release: &GlanceRelease) -> Markup {
     html! {
         h3 { a href=(release_path(&glance.project, &release.version)) { (visible(&glance.project.name)) " " (release.version) } }
-        (release_chip(release.state))
+        // “Staged” beside a sentence that says “failed” would be read first.
+        @match worst(release).filter(|target| tone(target.state) == Tone::Broken) {
+            Some(target) => (chip(target.state)),
+            None => (release_chip(release.state)),
+        }
         div {
             p { (prose(&release.verdict)) }
             p.quiet {

@@ -2,11 +2,11 @@
 //! elements of the page as they come, and puts those in place that have another mark.
 
 use maud::{Markup, Render, html};
-use slipway_core::api::{ActivityRow, GlanceTarget, Project};
+use slipway_core::api::{ActivityRow, GlanceTarget, Project, Source};
 use slipway_core::audit::person;
 use slipway_core::release::Version;
 
-use super::project_path;
+use super::{BY_ITSELF, project_path};
 use crate::section::{prose, time};
 use crate::state::chip;
 use crate::text::{Moment, mark, segment, visible};
@@ -21,11 +21,20 @@ pub(super) fn piece(id: &str, inner: &Markup) -> Markup {
 
 /// When the page's data was read, in the strip above it.
 pub(super) fn as_of(at: &str) -> Markup {
+    strip(at, BY_ITSELF)
+}
+
+/// The same on a page that stands still without scripts, since somebody may be writing in it.
+pub(super) fn as_of_still(at: &str) -> Markup {
+    strip(at, "reload it to see what is newer")
+}
+
+fn strip(at: &str, without_scripts: &str) -> Markup {
     let read = Moment::parse(at).map_or_else(|| visible(at), |moment| moment.clock());
     html! {
         p.freshness {
             span #freshness data-at=(at) { "As of " (read) }
-            noscript { span.quiet { " · updates every minute" } }
+            noscript { span.quiet { " · " (without_scripts) } }
             button #pause type="button" hidden aria-pressed="false" { "Pause updates" }
         }
     }
@@ -46,6 +55,11 @@ pub(super) fn target_path(project: &Project, version: &Version, key: &str, name:
 /// The page of what was done, for one subject.
 pub(super) fn activity_path(project: &Project, subject: &str) -> String {
     format!("{}/activity?subject={}", project_path(project), segment(subject))
+}
+
+/// What a record is read from, as people call it.
+pub(super) fn source_name(source: &Source) -> String {
+    source.place.as_deref().map_or_else(|| "GitLab".to_owned(), visible)
 }
 
 /// The projects whose records have not answered: what the page says is not said of them.
@@ -137,12 +151,23 @@ pub(super) fn event(project: &Project, row: &ActivityRow, named: Named) -> Marku
             b.o-action { (visible(&row.action)) } " "
             span {
                 @if named == Named::Project { (visible(&project.name)) " " }
+                @if let Some(whole) = whole(row).filter(|_| named == Named::Target) { "(" (whole) ") " }
                 @if named != Named::Target { (subject(project, row, &format!("e-{}-{}", project.id, row.sequence))) " " }
                 @if let Some(name) = details.target().filter(|_| named != Named::Target) { "for " (visible(&name)) " " }
                 span.quiet { "by " (visible(person(&row.actor))) }
                 @if let Some(why) = details.why() { ": " (prose(&why)) }
             }
         }
+    }
+}
+
+/// What a row is about that concerns more than one package.
+fn whole(row: &ActivityRow) -> Option<&'static str> {
+    match (row.action.as_str(), row.subject.as_str()) {
+        ("stopped" | "started", "everything") => Some("everything"),
+        ("stopped" | "started", _) => Some("the project"),
+        ("held" | "lifted" | "extended", _) if Details::of(row).keys().is_none() => Some("the whole release"),
+        _ => None,
     }
 }
 
@@ -182,6 +207,17 @@ impl Details {
             })
             .collect();
         all.is_empty() || all.iter().any(|of| of == name)
+    }
+
+    /// The packages that a row about a release names. `None` where it is about all of them.
+    fn keys(&self) -> Option<impl Iterator<Item = &str>> {
+        let (_, keys) = self.0.iter().find(|(of, _)| of == "keys")?;
+        Some(keys.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str))
+    }
+
+    /// Whether a row about a release concerns this package.
+    pub(super) fn is_of_package(&self, key: &str) -> bool {
+        self.keys().is_none_or(|mut keys| keys.any(|of| of == key))
     }
 
     /// Why, in a person's words or in the edge's.

@@ -97,7 +97,7 @@ pub fn release(release: &PublicRelease, reader: &Reader<'_>) -> Markup {
         &html! {
             main #main {
                 h1.sentence { (section::prose(&release.verdict)) }
-                p.quiet { "As it is since " (time(&release.at)) "." }
+                p.quiet { "Unchanged since " (time(&release.at)) "." }
                 section aria-labelledby="packages-title" {
                     h2 #packages-title tabindex="-1" { "Packages" }
                     (piece("packages", &table(release)))
@@ -188,7 +188,7 @@ fn facts(package: &PublicPackage, target: &PublicTarget) -> Markup {
             .tag
         {
             Some(_) => Some(("Pull", install::pull(package, of)?)),
-            None => Some(("Install", install::apt(package, of).or_else(|| install::dnf(package, of))?)),
+            None => Some(("Install", install::package(package, of)?)),
         });
     html! {
         p { (chip(target.state.state())) " since " (time(&target.since)) }

@@ -28,6 +28,9 @@ pub struct Reader<'a> {
     pub may: &'a [Act],
     /// Whether what is public is all that they see of what the page is about.
     pub is_public: bool,
+    /// Whether they read all of it only because anybody may. What has servers asked is for those who belong to the project, so
+    /// they are not led to it.
+    pub is_outsider: bool,
 }
 
 impl Reader<'_> {

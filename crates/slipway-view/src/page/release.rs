@@ -5,11 +5,11 @@ use slipway_core::api::{ActivityRow, Hold, Package, Pipeline, Release, Source, T
 use slipway_core::audit::person;
 use slipway_core::release::{ReleaseState, TargetState};
 
-use super::piece::{Named, activity_path, event};
-use super::{Act, Reader, Shell, project_path};
+use super::piece::{Named, activity_path, event, source_name};
+use super::{Act, BY_ITSELF, Reader, Shell, project_path};
 use crate::filter::{Filter, haystack};
 use crate::matrix::{self, View, view};
-use crate::section::{self, Part, away, path, prose, time};
+use crate::section::{self, Part, away, moment, path, prose, stale_why, time};
 use crate::text::{Moment, link, segment, visible};
 
 /// How often the parts that the edge alone renders are taken from the page anew, in seconds.
@@ -41,7 +41,7 @@ pub fn release(release: &Release, beside: &Beside<'_>, filter: &Filter, reader: 
         &html! {
             p.freshness {
                 span #freshness data-at=(release.at) { "As of " (read) }
-                noscript { span.quiet { " · updates every minute" } }
+                noscript { span.quiet { " · " (BY_ITSELF) } }
                 button #pause type="button" hidden aria-pressed="false" { "Pause updates" }
             }
         },
@@ -66,9 +66,10 @@ pub fn release(release: &Release, beside: &Beside<'_>, filter: &Filter, reader: 
             (sources(release, beside.sources))
             p {
                 a href="/help/states" { "What the words mean" } " · "
-                a href={ (path(release)) "/against" } { "Staged, beside what is public" } " · "
+                @if !reader.is_outsider { a href={ (path(release)) "/against" } { "Staged, beside what is public" } " · " }
                 a href={ "/api/v1/projects/" (segment(&release.project.name)) "/releases/" (segment(release.version.as_str())) } { "As JSON" }
-                label #keys hidden { " · " input type="checkbox" checked; " The key " kbd { "/" } " jumps to the filter" }
+                " · " a href="/help/keys" { "What the keys do" }
+                label #keys hidden { " · " input type="checkbox" checked; " Single letters act, such as " kbd { "/" } " for the filter" }
             }
         },
     )
@@ -92,13 +93,13 @@ fn acts(release: &Release, reader: &Reader<'_>) -> Part {
     let expires =
         section::targets(release).any(|(_, target)| target.expires_at.is_some() && target.state == TargetState::Staged);
     let offered = [
-        (Act::Hold, "hold", "Hold", is_open && released < all),
-        (Act::Lift, "lift", "Lift the hold", !release.holds.is_empty()),
-        (Act::Extend, "extend", "Keep what is staged for longer", expires),
-        (Act::Close, "close", "Give it up", is_open),
+        (Act::Hold, "Hold", is_open && released < all),
+        (Act::Lift, "Lift the hold", !release.holds.is_empty()),
+        (Act::Extend, "Keep what is staged for longer", expires),
+        (Act::Close, "Give it up", is_open),
     ];
     let offered: Vec<_> =
-        offered.into_iter().filter(|(act, _, _, makes_sense)| *makes_sense && reader.may.contains(act)).collect();
+        offered.into_iter().filter(|(act, _, makes_sense)| *makes_sense && reader.may.contains(act)).collect();
     // What a hold keeps from being released now is said where that is listed, with its reason.
     let is_said = |hold: &&Hold| {
         release.packages.iter().any(|package| {
@@ -114,11 +115,11 @@ fn acts(release: &Release, reader: &Reader<'_>) -> Part {
             @if holds.clone().next().is_some() { ul.holds { @for hold in holds { li { (held(hold)) } } } }
             @if !offered.is_empty() {
                 p.ways {
-                    @for (_, code, words, _) in &offered {
-                        a.act #{ "act-" (code) } data-act=(code) href={ (path(release)) "/" (code) } { (words) "…" }
+                    @for (act, words, _) in &offered {
+                        a.act #{ "act-" (act.path()) } data-act=(act.path()) href={ (path(release)) "/" (act.path()) } { (words) "…" }
                     }
                 }
-                p.stale-why { "This page is not up to date, so it leads to no action. It will again once it is." }
+                (stale_why())
             }
         },
         "div",
@@ -128,8 +129,8 @@ fn acts(release: &Release, reader: &Reader<'_>) -> Part {
 fn held(hold: &Hold) -> Markup {
     html! {
         b { @match &hold.key { Some(key) => (key), None => "The release" } " is held" }
-        " by " (visible(person(&hold.by))) " since " (time(&hold.at))
-        @if let Some(until) = &hold.until { ", until " (time(until)) }
+        " by " (visible(person(&hold.by))) " (" (time(&hold.at)) ")"
+        @if let Some(until) = &hold.until { ", until " (moment(until)) }
         ": " (prose(hold.reason.trim()))
     }
 }
@@ -229,10 +230,6 @@ fn history(release: &Release, activity: &[ActivityRow]) -> Part {
         },
         "section",
     )
-}
-
-fn source_name(source: &Source) -> String {
-    if source.name == "gitlab" { "GitLab".to_owned() } else { visible(&source.name) }
 }
 
 /// What cannot be read now, so that what is shown of it may be old.

@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 use slipway_core::api::{Glance, GlanceTarget, Project, Release};
-use slipway_core::release::{ReleaseState, Version};
+use slipway_core::release::{ReleaseState, TargetState, Version};
 
 use super::piece::{line, unanswered};
 use super::{Reader, Shell};
 use crate::filter::haystack;
 use crate::matrix::normal;
-use crate::section::targets;
+use crate::section::{prose, targets};
 use crate::state::meaning;
 use crate::text::visible;
 
@@ -57,11 +57,24 @@ pub fn found_in(words: &str, release: &Release) -> Vec<Found> {
             target: target.name().parse().ok()?,
             state: target.state,
             what: target.problem.as_ref().map(|problem| problem.what.clone()),
+            next: target.problem.as_ref().map(|problem| problem.next.clone()),
+            expires_at: None,
             since: target.since.clone(),
         };
         Some((release.project.clone(), found))
     })
     .collect()
+}
+
+/// How many of what was found are out: the answer, where somebody has asked whether they are.
+fn tell(found: &[Found]) -> String {
+    let released = found.iter().filter(|(_, target)| target.state == TargetState::Released).count();
+    match (found.len(), released) {
+        (all, 0) => format!("None of the {all} targets that were found is released."),
+        (all, 1) => format!("1 of the {all} targets that were found is released."),
+        (all, released) if all == released => format!("All {all} targets that were found are released."),
+        (all, released) => format!("{released} of the {all} targets that were found are released."),
+    }
 }
 
 /// Where somebody asks.
@@ -98,10 +111,11 @@ pub fn search(words: &str, found: &[Found], silent: &[Project], reader: &Reader<
                     [(project, target)] => {
                         p.sentence { (target.state.words()) ": " (visible(&project.name)) " " (target.version) " for " (visible(&target.target.to_string())) "." }
                         (line(project, target, "s", true))
-                        p.what { (meaning(target.state)) }
+                        p.what { @match &target.what { Some(what) => (prose(what)), None => (meaning(target.state)) } }
+                        @if let Some(next) = &target.next { p.next { span.quiet { "Next " } b { (prose(next)) } } }
                     },
                     all => {
-                        p.sentence { (all.len()) " targets were found." }
+                        p.sentence { (tell(all)) }
                         ul.o-moving { @for (project, target) in all.iter().take(FOUND_MAX) { li { (line(project, target, "s", true)) } } }
                         @if all.len() > FOUND_MAX { p { "Only the first " (FOUND_MAX) " are shown; add a word." } }
                     },

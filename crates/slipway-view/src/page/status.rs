@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use slipway_core::amount::stretch;
 use slipway_core::api::{Project, Source, Standing, StandingProject};
 
-use super::piece::{as_of, cell, piece, table, unanswered};
+use super::piece::{as_of, cell, piece, source_name, table, unanswered};
 use super::{Reader, Shell, project_path};
 use crate::section::{prose, time, waits};
 use crate::text::{Moment, visible};
@@ -65,7 +65,7 @@ fn of_project(view: &Standing, project: &StandingProject) -> Markup {
                 dt { "Webhooks not worked on yet" }
                 dd {
                     (project.hints_open)
-                    @if let Some(oldest) = &project.oldest_hint_at { ", the oldest since " (time(oldest)) (age(&view.at, oldest)) }
+                    @if let Some(oldest) = &project.oldest_hint_at { ", the oldest came " (time(oldest)) (age(&view.at, oldest)) }
                 }
             }
             div {
@@ -90,7 +90,7 @@ fn of_project(view: &Standing, project: &StandingProject) -> Markup {
 fn of_source(view: &Standing, source: &Source) -> Markup {
     html! {
         tr role="row" {
-            th role="rowheader" scope="row" { (if source.name == "gitlab" { "GitLab".to_owned() } else { visible(&source.name) }) }
+            th role="rowheader" scope="row" { (source_name(source)) }
             (cell("Last read", &html! {
                 @match &source.read_at {
                     Some(at) => { (time(at)) (age(&view.at, at)) },
@@ -107,11 +107,11 @@ fn of_source(view: &Standing, source: &Source) -> Markup {
     }
 }
 
-/// How old something was when the page was read: `, 4 min before`.
+/// How old something was when the page was read: `, 4 min before`. With scripts, the time itself says it.
 fn age(at: &str, then: &str) -> Markup {
     let seconds = |text: &str| Moment::parse(text).map(|moment| moment.seconds());
     let age = seconds(at).zip(seconds(then)).and_then(|(at, then)| u64::try_from(at - then).ok());
     html! {
-        @if let Some(age) = age { span.quiet { ", " (stretch(std::time::Duration::from_secs(age))) " before this was read" } }
+        @if let Some(age) = age { noscript { span.quiet { ", " (stretch(std::time::Duration::from_secs(age))) " before this was read" } } }
     }
 }

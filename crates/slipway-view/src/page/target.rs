@@ -12,13 +12,13 @@ use super::piece::{Details, Named, activity_path, as_of, cell, event, piece, rel
 use super::{Act, Reader, Shell, not_found, project_path};
 use crate::install;
 use crate::section::{
-    away, incident, left, needs_a_person, pipeline, playable, prose, record, stale_why, time, until, waits,
+    away, incident, job, left, moment, needs_a_person, pipeline, playable, prose, record, stale_why, time, until, waits,
 };
 use crate::state::{chip, meaning, overlay};
 use crate::text::{grouped, link, segment, visible};
 
 /// A target. `release` has its package and its head; whatever other packages it has is not looked at. `activity` is what
-/// the audit says of the package, newest first.
+/// the audit says of the package, of its release and of the switches, newest first.
 pub fn target(release: &Release, history: &TargetHistory, activity: &[ActivityRow], reader: &Reader<'_>) -> Markup {
     let Some(package) = release.packages.iter().find(|package| package.key == history.key) else {
         return not_found("There is no such target here.", reader);
@@ -42,6 +42,7 @@ pub fn target(release: &Release, history: &TargetHistory, activity: &[ActivityRo
                     (head(release, package, target))
                     (why(release, package, target))
                     (acts(release, package, target, reader))
+                    (ways(release, package, target, reader))
                     (how_to_get(package, target))
                     (digests(package, target))
                     (tries(&history.attempts))
@@ -70,7 +71,7 @@ fn api_path(release: &Release, package: &Package, target: &Target) -> String {
     )
 }
 
-/// What it is, how far, since when and by whom; then the ways out of Slipway.
+/// What it is, how far, since when and by whom; then the one thing that there may be to do.
 fn head(release: &Release, package: &Package, target: &Target) -> Markup {
     html! {
         h1 {
@@ -81,7 +82,7 @@ fn head(release: &Release, package: &Package, target: &Target) -> Markup {
             (chip(target.state))
             @if let Some(problem) = &target.problem { (overlay(&problem.code)) }
             span.t-since {
-                " since " (time(&target.since))
+                (time(&target.since))
                 @if let Some(approval) = &target.approval { ", approved by " (visible(&approval.by)) }
                 @if target.outside { ", published by somebody else before Slipway did" }
             }
@@ -90,8 +91,15 @@ fn head(release: &Release, package: &Package, target: &Target) -> Markup {
             p.ways { a.act #target-play href=(url) rel="noreferrer" { "Play in GitLab" (away()) } }
             (stale_why())
         }
-        ul.t-ways {
-            @if let Some(url) = target.approval.as_ref().and_then(|approval| link(&approval.job_url)) {
+    }
+}
+
+/// The ways out of Slipway, and to what is beside this. They come after what is the matter: on a phone they fill a window.
+fn ways(release: &Release, package: &Package, target: &Target, reader: &Reader<'_>) -> Markup {
+    html! {
+        ul.t-ways aria-label="Where else to look" {
+            // What needs a person leads to its job already.
+            @if let Some(url) = target.approval.as_ref().filter(|_| !needs_a_person(target)).and_then(|approval| link(&approval.job_url)) {
                 li { a #target-job href=(url) rel="noreferrer" { "The job in GitLab" (away()) } }
             }
             @if let Some(pipeline) = pipeline(release, package) {
@@ -106,7 +114,9 @@ fn head(release: &Release, package: &Package, target: &Target) -> Markup {
                 li { a #target-attestation href=(url) download { "What is attested of it" } }
             }
             li { a #target-release href=(release_path(&release.project, &release.version)) { "The whole release" } }
-            li { a #target-against href={ (release_path(&release.project, &release.version)) "/against#a-" (package.key) } { "Beside what is public" } }
+            @if !reader.is_outsider {
+                li { a #target-against href={ (release_path(&release.project, &release.version)) "/against#a-" (package.key) } { "Staged, beside what is public" } }
+            }
         }
     }
 }
@@ -132,13 +142,17 @@ fn why(release: &Release, package: &Package, target: &Target) -> Markup {
         @for blocked in package.blocked.iter().filter(|_| is_waiting(target.state)) {
             p.what.t-blocked {
                 (overlay("blocked")) " " (prose(&blocked.why))
-                @if let Some(until) = &blocked.until { " It opens by itself at " (time(until)) "." }
+                @if let Some(until) = &blocked.until { " It opens by itself " (time(until)) "." }
                 @if let Some(next) = &blocked.next { " Next: " (prose(next)) }
             }
         }
         @if let Some(taken) = &target.withdrawal { (taken_back(taken)) }
         @if needs_a_person(target) {
-            p.ways { button #target-copy type="button" data-copy="target-text" { "Copy for incident" } }
+            p.ways {
+                (job(release, package, target, "target-act"))
+                button #target-copy type="button" data-copy="target-text" { "Copy for incident" }
+            }
+            (stale_why())
             pre #target-text hidden { (incident(release, package, target)) }
         }
         @if target.problem.is_none() {
@@ -147,7 +161,7 @@ fn why(release: &Release, package: &Package, target: &Target) -> Markup {
         }
         @if let Some(expires) = &target.expires_at {
             p.what.t-blocked {
-                "Its staged copy is deleted " (until(release, target)) ", from " (time(expires)) " on. "
+                "Its staged copy is deleted " (until(release, target)) ", not before " (moment(expires)) ". "
                 code { "slipway extend " (package.key) } " keeps it."
             }
         }
@@ -191,8 +205,8 @@ fn next(release: &Release, package: &Package, target: &Target) -> Markup {
             TargetState::Expected => "The pipeline builds and stages it. Nothing is needed from you.",
             TargetState::Staged => {
                 @if let Some(stopped) = &release.stopped { (waits(stopped)) }
-                @else if !package.blocked.is_empty() { "Once nothing blocks it, its manual job releases it: " (job(release, package)) }
-                @else { "Its manual job releases it: " (job(release, package)) }
+                @else if !package.blocked.is_empty() { "Once nothing blocks it, its manual job releases it: " (manual_job(release, package)) }
+                @else { "Its manual job releases it: " (manual_job(release, package)) }
             }
             TargetState::Approved => {
                 @if let Some(stopped) = &release.stopped { (waits(stopped)) }
@@ -209,7 +223,7 @@ fn next(release: &Release, package: &Package, target: &Target) -> Markup {
     }
 }
 
-fn job(release: &Release, package: &Package) -> Markup {
+fn manual_job(release: &Release, package: &Package) -> Markup {
     html! {
         code { (visible(&package.release_job)) }
         @if let Some(pipeline) = pipeline(release, package) {
@@ -262,7 +276,7 @@ fn how_to_get(package: &Package, target: &Target) -> Markup {
     }
     let offered = match &target.tag {
         Some(_) => ("Pull it", install::pull(package, target)),
-        None => ("Install it", install::apt(package, target).or_else(|| install::dnf(package, target))),
+        None => ("Install it", install::package(package, target)),
     };
     html! {
         @if let (words, Some(lines)) = offered {
@@ -384,12 +398,17 @@ fn done(act: api::Act) -> &'static str {
     }
 }
 
-/// What the audit says of it, newest first.
+/// What has happened to it, newest first: to itself, to its release as far as that means its package, and whatever stopped
+/// Slipway while it was on its way.
 fn timeline(release: &Release, package: &Package, target: &Target, activity: &[ActivityRow]) -> Markup {
     let name = target.name();
     let subject = format!("{}/{}", release.version, package.key);
-    let is_about = |row: &&ActivityRow| {
-        row.subject == release.version.as_str() || row.subject == subject && Details::of(row).is_about(&name)
+    let is_settled = matches!(target.state, TargetState::Released | TargetState::Withdrawn | TargetState::Skipped);
+    let is_about = |row: &&ActivityRow| match row.action.as_str() {
+        // Moments are written in one way, so the later one is the greater text.
+        "stopped" | "started" => !is_settled || row.at <= target.since,
+        _ if row.subject == release.version.as_str() => Details::of(row).is_of_package(package.key.as_str()),
+        _ => row.subject == subject && Details::of(row).is_about(&name),
     };
     let rows: Vec<&ActivityRow> = activity.iter().filter(is_about).collect();
     html! {

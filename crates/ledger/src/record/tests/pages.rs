@@ -154,27 +154,24 @@ fn a_glance_says_of_each_release_what_its_own_page_says() {
 }
 
 #[test]
-fn a_glance_tells_of_what_is_staged_and_deleted_within_a_day_as_the_page_of_its_release_does() {
-    let record = record();
-    let config = config("");
-    staged_release(&record, "1.0.0", &["a", "b"], 1, NOW);
-    // Announced, and a day and a minute away; the other not at all.
-    let ends = NOW + 24 * HOUR + Duration::from_mins(1);
-    let announce = "INSERT INTO retention (version, key, digest, stage, cause, counted, expires_at)
-                    SELECT version, key, digest, 'announced', 'abandoned', 0, ? FROM packages WHERE key = 'a'";
-    record.sql().query(announce, &[ends.0.into()]).expect("a row");
-    assert_eq!(glance(&record, &config, NOW).releases[0].needs, []);
-    let told = &glance(&record, &config, NOW + Duration::from_mins(1)).releases[0];
-    let needs: Vec<String> = told.needs.iter().map(|one| format!("{} {}", one.key, one.target)).collect();
-    assert_eq!(needs, ["a ubuntu/jammy", "a ubuntu/noble"]);
-    let minute = ends.to_string()[..16].replace('T', " ");
-    let what =
-        format!("Its staged copy is deleted from {minute} UTC on, unless it is released before or somebody keeps it.");
-    assert_eq!(told.needs[0].what.as_deref(), Some(what.as_str()));
-    assert_eq!((told.ready, told.moving.len()), (2, 0), "both may be played");
-    // Other bytes were declared since: what was announced was not of these.
-    record.sql().query("UPDATE retention SET digest = 'sha256:0'", &[]).expect("a row");
-    assert_eq!(glance(&record, &config, NOW + Duration::from_mins(1)).releases[0].needs, []);
+fn what_is_staged_and_goes_within_a_day_is_told_as_what_needs_a_person() {
+    for (left, told) in [(Duration::from_hours(24), true), (Duration::from_hours(24) + Duration::from_millis(1), false)]
+    {
+        let (record, config) = (record(), config(""));
+        let version = staged_release(&record, "1.2.0", &["a", "b"], 7, NOW);
+        let now = NOW + HOUR;
+        let announce = "INSERT INTO retention (version, key, digest, stage, cause, counted, expires_at)
+                        SELECT version, key, digest, 'announced', 'released', 0, ? FROM packages WHERE key = 'a'";
+        record.sql().query(announce, &[(now + left).0.into()]).expect("a row");
+        puts(&record, &version, "a", JAMMY, TargetState::Released, None);
+
+        let release = &glance(&record, &config, now).releases[0];
+        let needs: Vec<_> =
+            release.needs.iter().map(|of| format!("{} {} {:?}", of.key, of.target, of.expires_at)).collect();
+        let expected = format!("a ubuntu/noble {:?}", Some((now + left).to_string()));
+        assert_eq!(needs, if told { vec![expected] } else { Vec::new() }, "what is public already is nobody's concern");
+        assert_eq!(release.ready, 2, "both are still to be released");
+    }
 }
 
 #[test]
@@ -270,6 +267,45 @@ fn an_activity_that_has_more_says_where_it_goes_on_whether_it_found_any_or_not()
     assert_eq!((sequences(&none), none.older), (vec![], Some(2)), "20,000 rows were looked at");
     let found = activity(&long, &ActivityQuery { before: none.older, ..nells }, 200);
     assert_eq!((sequences(&found), found.older), (vec![1], None));
+}
+
+#[test]
+fn a_timeline_has_the_rows_of_a_package_of_its_release_and_of_the_switches_since_that_was_planned() {
+    let record = record();
+    let happened = |at: Timestamp, action: &str, subject: &str| {
+        let [actor, action, subject] = ["operator", action, subject].map(str::to_owned);
+        append(record.sql(), &Event { at, actor, action, subject, details: "{}".to_owned() }).expect("a row");
+    };
+    happened(NOW - HOUR, "stopped", "project");
+    happened(NOW - HOUR, "started", "project");
+    let version = staged_release(&record, "1.2.0", &["jammy-amd64"], 7, NOW);
+    for (action, subject) in [
+        ("stopped", "everything"),
+        ("held", "1.2.0"),
+        ("held", "1.2.0-rc1"),
+        ("failed", "1.2.0/jammy-amd64-debug"),
+        ("failed", "1.1.0/jammy-amd64"),
+        ("adopted", "depot:harbour/stable"),
+        ("started", "everything"),
+    ] {
+        happened(NOW + HOUR, action, subject);
+    }
+    let timeline = record.timeline(&version, &"jammy-amd64".parse().expect("a key")).expect("rows");
+    let told: Vec<(&str, &str)> = timeline.iter().map(|row| (row.action.as_str(), row.subject.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("started", "everything"),
+            ("held", "1.2.0"),
+            ("stopped", "everything"),
+            ("staged", "1.2.0/jammy-amd64"),
+            ("staged", "1.2.0/jammy-amd64"),
+            ("declared", "1.2.0/jammy-amd64"),
+            ("planned", "1.2.0"),
+        ]
+    );
+    let of_none = record.timeline(&"3.0.0".parse().expect("a version"), &"jammy-amd64".parse().expect("a key"));
+    assert_eq!(of_none.expect("rows"), []);
 }
 
 // ---- what runs where ----
@@ -523,19 +559,19 @@ fn a_record_says_what_it_waits_for_and_when_whoever_it_is_made_of_answered_last(
     record.heard_from(Origin::Place("gitlab"), Some("it is away"), at(62)).expect("a row");
     // An answer a few seconds later is no news.
     record.heard_from(Origin::Gitlab, None, at(70)).expect("a row");
-    let source = |name: &str, read: Option<u64>, trouble: Option<&str>| api::Source {
-        name: name.to_owned(),
+    let source = |place: Option<&str>, read: Option<u64>, trouble: Option<&str>| api::Source {
+        place: place.map(str::to_owned),
         read_at: read.map(|seconds| at(seconds).to_string()),
         trouble: trouble.map(str::to_owned),
     };
     let sources = || standing().sources;
-    let away = source("gitlab", None, Some("it is away"));
-    assert_eq!(sources(), [source("gitlab", Some(61), None), source("depot", Some(60), None), away.clone()]);
+    let (depot, away) = (source(Some("depot"), Some(60), None), source(Some("gitlab"), None, Some("it is away")));
+    assert_eq!(sources(), [source(None, Some(61), None), depot.clone(), away.clone()]);
     record.heard_from(Origin::Gitlab, Some("the connection broke"), at(71)).expect("a row");
-    let broke = source("gitlab", Some(61), Some("the connection broke"));
-    assert_eq!(sources(), [broke, source("depot", Some(60), None), away.clone()], "it says since when");
+    let broke = source(None, Some(61), Some("the connection broke"));
+    assert_eq!(sources(), [broke, depot.clone(), away.clone()], "it says since when");
     record.heard_from(Origin::Gitlab, None, at(72)).expect("a row");
-    assert_eq!(sources(), [source("gitlab", Some(72), None), source("depot", Some(60), None), away]);
+    assert_eq!(sources(), [source(None, Some(72), None), depot, away]);
 }
 
 // ---- what a glance costs ----
@@ -583,8 +619,9 @@ fn a_glance_over_fifty_releases_asks_each_table_once() {
     let glance = record.glance(&config, &config.projects[0], 50, NOW + HOUR).expect("a glance");
     assert!(glance.releases.iter().all(|release| (release.released, release.all) == (60, 60)));
     let asked = record.sql().asked.take();
-    // The releases; their targets by number, those that wait, those that are looked at; and the switch.
-    assert_eq!(asked.len(), 5, "{asked:#?}");
+    // The releases; their targets by number, those that wait, those that are looked at; what is announced; and
+    // the switch.
+    assert_eq!(asked.len(), 6, "{asked:#?}");
 }
 
 #[test]
@@ -601,10 +638,10 @@ fn a_glance_asks_the_gates_of_what_waits_once_and_not_again_while_nothing_change
     let (first, ready) = asks(NOW + HOUR);
     assert!(first > 50 * 60 && ready == 0, "each package is asked about: {first}, {ready}");
     // Of each release that waits: who holds it, and what its gates said.
-    assert_eq!(asks(NOW + HOUR), (5 + 2 * 50, 0));
-    assert_eq!(asks(Timestamp((NOW + HOUR * 2).0 - 1)), (5 + 2 * 50, 0));
+    assert_eq!(asks(NOW + HOUR), (6 + 2 * 50, 0));
+    assert_eq!(asks(Timestamp((NOW + HOUR * 2).0 - 1)), (6 + 2 * 50, 0));
     // The soak has ended: they are asked again, and the answer is kept for good.
     let (turned, ready) = asks(NOW + HOUR * 2);
     assert!(turned > 50 * 60 && ready == 60, "{turned}, {ready}");
-    assert_eq!(asks(NOW + HOUR * 999), (5 + 2 * 50, 60));
+    assert_eq!(asks(NOW + HOUR * 999), (6 + 2 * 50, 60));
 }

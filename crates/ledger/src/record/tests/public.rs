@@ -1,5 +1,7 @@
 //! The list of what is public says of each release what the release itself says.
 
+use std::collections::BTreeSet;
+
 use slipway_core::api::{PublicState, PublicSummary};
 use slipway_core::sight::public;
 
@@ -64,6 +66,32 @@ fn the_list_of_what_is_public_has_each_release_of_which_something_is_and_no_othe
     assert_eq!(listed, expected);
     // Of two states of eleven something is seen, in the one place or in the other.
     assert_eq!(listed.len(), STATES * STATES - (STATES - 2) * (STATES - 2));
+}
+
+#[test]
+fn every_version_of_which_something_is_public_is_known_however_many_there_are_and_no_other() {
+    let record = filled();
+    let versions = record.versions().expect("rows");
+    let expected: BTreeSet<Version> = versions.into_iter().filter(|version| said(&record, version).is_some()).collect();
+    assert_eq!(record.public_versions().expect("rows"), expected);
+    // More than the list has.
+    for number in 0..300 {
+        for (text, value) in [
+            ("INSERT INTO releases (version, created_at, sequence, policy)", format!("'9.0.{number}', 1, 1, ''")),
+            (
+                "INSERT INTO packages (version, key, pipeline_id, release_job, environment, staging_place, staging_repository,
+                    filename, digest, size)",
+                format!("'9.0.{number}', 'a', 7, 'release', 'release', 'depot', 'x', 'tug_1_amd64.deb', '{}', 3", Digest::of(b"deb")),
+            ),
+            (
+                "INSERT INTO targets (version, key, distro, public_place, public_repository, state, since)",
+                format!("'9.0.{number}', 'a', 'ubuntu/jammy', 'depot', 'harbour/stable', 'released', 1"),
+            ),
+        ] {
+            record.sql().query(&format!("{text} VALUES ({value})"), &[]).expect(text);
+        }
+    }
+    assert_eq!(record.public_versions().expect("rows").len(), expected.len() + 300);
 }
 
 #[test]
