@@ -507,6 +507,10 @@ fn whoever_reads_on_a_page_that_what_is_staged_will_be_deleted_keeps_it_from_the
         assert!(page.attribute("#icon", "href").contains("icon-alarm"), "the tab says so too");
     }
     assert!(page.text("#needs .need").contains("unless it is released before or somebody keeps it"));
+    let front = browser.page(Look { narrow: true, ..Look::default() });
+    front.goto(&world.edge("/"));
+    assert_eq!(front.text("#needs-title"), "Needs you (1)");
+    assert!(front.text("#needs .need").contains("Its staged copy is deleted "), "{}", front.text("#needs"));
 
     page.click("a[href^='/sign-in']");
     page.click("button[value=mira]");

@@ -61,7 +61,10 @@ fn what_is_staged_is_played_in_gitlab_and_seen_to_become_public() {
     let Some(browser) = browser() else { return };
     let world = World::start("browser-release");
     let release = world.release("1.0.0");
-    let (package, job) = release.ready(&deb("cargo", "", 200_000));
+    // The manual job is there before its package is staged, as in GitLab.
+    release.plan(&["cargo"]);
+    let job = release.job("cargo");
+    let package = release.stage("cargo", &deb("cargo", "", 200_000));
 
     let watching = browser.page(Look::default());
     assert_eq!(watching.goto(&address(&world, &release)), 200);
@@ -69,9 +72,13 @@ fn what_is_staged_is_played_in_gitlab_and_seen_to_become_public() {
     assert!(watching.text("h1").starts_with("tug 1.0.0 is not out"), "{}", watching.text("h1"));
     assert_eq!(watching.text("#needs-title"), "Ready to release (1)");
 
+    // As soon as its number is known, an open page leads to the very job, and not to the pipeline that has it.
+    let very_job = format!("#needs a[href$='/-/jobs/{job}']");
+    watching.wait(&very_job);
     let playing = browser.page(Look { dark: true, ..Look::default() });
     playing.goto(&address(&world, &release));
-    follow_to_job(playing, job);
+    playing.click(&very_job);
+    playing.wait_url(&format!("/-/jobs/{job}"));
     play_there(playing, "mira");
 
     watching.wait(&in_state("cargo", "released"));
