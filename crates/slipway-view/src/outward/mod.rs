@@ -4,13 +4,11 @@
 //! things that are not public have the same answer, since this is all that the answer is made of.
 
 mod badge;
-mod csv;
 mod feed;
 mod line;
 mod plain;
 
 pub use badge::badge;
-pub use csv::csv;
 pub(crate) use line::sentence;
 pub use line::{line_json, line_text};
 pub use plain::{plain_projects, plain_release, plain_releases, plain_target};
