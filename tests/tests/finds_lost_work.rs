@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use slipway_core::time::Timestamp;
-use slipway_tests::e2e::{JAMMY, Process, Release, World, deb, wait_for};
+use slipway_tests::e2e::{JAMMY, Process, Release, World, deb, send, wait_for};
 
 /// The record looks over what moves once a minute, and takes up what was not heard of for one.
 const SWEEPS: Duration = Duration::from_mins(4);
@@ -40,7 +40,8 @@ fn a_package_whose_object_has_lost_its_alarm_and_all_it_knew_is_released_by_the_
     assert_eq!(world.rows(&release, "cargo", "approved").len(), 1, "nobody had to approve it again");
 }
 
-/// Lets the record believe that what rests was looked at a quarter of an hour ago, as if that time had passed.
+/// Lets the record believe that what rests was looked at a quarter of an hour ago, and that places answered then, as if that time had
+/// passed.
 fn let_time_pass(world: &mut World) {
     world.kill(Process::Edge);
     let mut records = 0;
@@ -53,6 +54,8 @@ fn let_time_pass(world: &mut World) {
         let database = rusqlite::Connection::open(&file).expect("workerd is stopped");
         let quarter = "UPDATE targets SET since = since - 900000, looked_at = looked_at - 900000";
         records += database.execute(quarter, []).unwrap_or(0);
+        let quarter = "UPDATE sources SET read_at = read_at - 900000, tried_at = tried_at - 900000";
+        database.execute(quarter, []).ok();
     }
     assert!(records > 0, "the record of a project has targets");
     world.start_again(Process::Edge);
@@ -96,6 +99,32 @@ fn a_public_file_that_an_outsider_removes_is_shown_as_drift_and_a_staged_one_as_
     world.depot.push(public, &public.repository, JAMMY, &released.filename, &released.bytes).ok();
     look_again(&mut world, &release, 100);
     release.wait_for_target("released", None, "as it was", |target| target["problem"].is_null());
+}
+
+#[test]
+fn what_is_staged_is_unknown_and_not_to_be_played_once_its_place_has_not_answered_for_a_quarter_of_an_hour() {
+    let mut world = World::start("unread");
+    let release = world.release("1.0.0");
+    release.ready(&deb("waits", "", 0));
+    let (_, other) = release.ready(&deb("other", "", 0));
+    look_again(&mut world, &release, 1);
+    let page = |world: &World| send("GET", &world.edge("/p/tug/r/1.0.0"), &[("accept", "text/html")], "").ok().text();
+    assert!(page(&world).contains("id=\"play-waits\""), "{}", page(&world));
+
+    world.kill(Process::Depot);
+    let_time_pass(&mut world);
+    // Whatever reaches the record wakes it.
+    world.gitlab.play(other, "mira");
+    release.wait_for_target("waits", None, "unknown", |target| target["problem"]["code"] == "unknown");
+    let target = release.target("waits");
+    assert_eq!((&target["state"], &target["problem"]["public"]), (&json!("staged"), &json!("none")), "{target}");
+    let shown = page(&world);
+    assert!(!shown.contains("id=\"play-waits\"") && shown.contains("Unknown"), "{shown}");
+
+    world.start_again(Process::Depot);
+    look_again(&mut world, &release, 2);
+    release.wait_for_target("waits", None, "known", |target| target["problem"].is_null());
+    assert!(page(&world).contains("id=\"play-waits\""), "{}", page(&world));
 }
 
 /// Lets time pass, and wakes the record: whatever reaches it does.

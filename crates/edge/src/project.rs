@@ -12,7 +12,7 @@ use slipway_core::cargo::staged_under;
 use slipway_core::config::Config;
 use slipway_core::log::{Entry, look_work, withdrawal_work, work};
 use slipway_core::promotion::Order;
-use slipway_core::release::TargetState;
+use slipway_core::release::{TargetState, Version};
 use slipway_core::time::Timestamp;
 use slipway_gitlab::Instance;
 use slipway_ledger::{LedgerError, Origin, Record, Sql, Watched};
@@ -201,22 +201,24 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
             *trouble = trouble.take().or_else(|| look.as_ref().err().map(ToString::to_string));
         }
     }
+    let mut changed: BTreeSet<Version> = BTreeSet::new();
     for (place, trouble) in places {
-        record.heard_from(Origin::Place(place), trouble.as_deref(), host.now())?;
+        if record.heard_from(Origin::Place(place), trouble.as_deref(), host.now())? {
+            changed.extend(record.versions()?);
+        }
     }
-    let mut changed = BTreeSet::new();
     for (of, look) in watched.iter().zip(looks) {
         match look {
             Ok(Ok(seen)) => {
                 if record.looked(of, &seen, host.now())? {
-                    changed.insert(&of.version);
+                    changed.insert(of.version.clone());
                 }
             }
             Ok(Err(trouble)) => unseen(of, &trouble.to_string()),
             Err(silent) => unseen(of, &silent.to_string()),
         }
     }
-    for version in changed {
+    for version in &changed {
         host.announce(version);
     }
     // One that could not be looked at is not asked for at once again.

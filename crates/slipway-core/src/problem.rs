@@ -56,6 +56,8 @@ pub enum Code {
     TooSlow,
     /// The copy would take too long, and no job waits to carry it.
     NobodyCarries,
+    /// A place has not answered for a while: what is shown of it was so then.
+    Unknown,
     /// What was released is no longer there, or is something else now.
     Drift,
     /// A public repository has something that did not come through Slipway, or that differs from what it released.
@@ -78,7 +80,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Trouble,
         Self::Unreachable,
         Self::AccountCutOff,
@@ -100,6 +102,7 @@ impl Code {
         Self::NoDigest,
         Self::TooSlow,
         Self::NobodyCarries,
+        Self::Unknown,
         Self::Drift,
         Self::Stranger,
         Self::Blocked,
@@ -135,6 +138,7 @@ impl Code {
             Self::NoDigest => "no-digest",
             Self::TooSlow => "too-slow",
             Self::NobodyCarries => "nobody-carries",
+            Self::Unknown => "unknown",
             Self::Drift => "drift",
             Self::Stranger => "stranger",
             Self::Blocked => "blocked",
@@ -150,7 +154,7 @@ impl Code {
     /// Whether trying again is safe, happens by itself, or would change nothing.
     pub fn retry(self) -> Retry {
         match self {
-            Self::Trouble | Self::AccountCutOff | Self::TooSlow | Self::Stopped => Retry::Automatic,
+            Self::Trouble | Self::AccountCutOff | Self::TooSlow | Self::Unknown | Self::Stopped => Retry::Automatic,
             Self::Conflict
             | Self::MovedOtherBytes
             | Self::Missing
@@ -227,6 +231,9 @@ impl Code {
             Self::TooSlow => "Nobody: the release job carries it, as long as it runs.",
             Self::NobodyCarries => {
                 "Release manager: play the release job again and let it run; it holds the copy open until it ends."
+            }
+            Self::Unknown => {
+                "Nobody: it is looked at again by itself. If that lasts, the operator looks at the server."
             }
             Self::Drift => "Release manager: find out who changed the public repository; Slipway has not.",
             Self::Stranger => {

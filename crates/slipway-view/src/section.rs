@@ -230,7 +230,12 @@ pub(crate) fn waits(stopped: &Stopped) -> Markup {
 
 /// Staged, with nothing in its way.
 pub(crate) fn is_ready(package: &Package, target: &Target) -> bool {
-    target.state == TargetState::Staged && package.blocked.is_empty() && !needs_a_person(target)
+    target.state == TargetState::Staged && package.blocked.is_empty() && !needs_a_person(target) && !is_unknown(target)
+}
+
+/// Whether a place that has not answered for a while is what this is known from.
+fn is_unknown(target: &Target) -> bool {
+    target.problem.as_ref().is_some_and(|problem| problem.code == "unknown")
 }
 
 /// How to release what is ready: GitLab decides who may, so the way leads there.
@@ -695,9 +700,10 @@ fn short(release: &Release, text: &str) -> Markup {
     }
 }
 
-/// The very job of a package that can be played now. What a closed gate or a stopped Slipway would refuse is not offered.
+/// The very job of a package that can be played now. What a closed gate or a stopped Slipway would refuse is not offered, and nothing
+/// is on the strength of what may be so no more.
 pub(crate) fn playable<'a>(release: &Release, package: &'a Package) -> Option<&'a str> {
-    let may = release.stopped.is_none() && package.blocked.is_empty();
+    let may = release.stopped.is_none() && package.blocked.is_empty() && !package.targets.iter().any(is_unknown);
     package.job_url.as_deref().filter(|_| may).and_then(link)
 }
 

@@ -635,6 +635,19 @@ fn what_is_unknown_or_has_drifted_says_so_beside_its_state() {
 }
 
 #[test]
+fn what_is_unknown_is_not_offered_for_release_before_it_is_known_again() {
+    let shown = |code: &str| {
+        html(&release("staged", |json| {
+            json["packages"][0]["targets"][0]["problem"] =
+                json!({"code": code, "what": "w", "public": "none", "retry": "automatic", "next": "n"});
+        }))
+    };
+    let job = "Play its manual job in GitLab";
+    assert!(shown("trouble").contains(job), "{}", shown("trouble"));
+    assert!(!shown("unknown").contains(job), "{}", shown("unknown"));
+}
+
+#[test]
 fn what_cannot_be_read_is_named_with_the_age_of_what_is_shown() {
     let sources = json!([
         {"read_at": "2026-11-23T10:04:07.000Z"},

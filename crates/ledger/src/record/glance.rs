@@ -15,6 +15,7 @@ use slipway_core::time::Timestamp;
 use slipway_core::verdict::{EXPIRING_SECONDS, URGENCY, judge_states, needs_a_person, while_stopped};
 
 use super::reading::waits;
+use super::sources::unknown;
 use super::{LedgerError, Record, parse};
 use crate::sql::{Row, Sql, Value};
 
@@ -62,6 +63,7 @@ impl<S: Sql> Record<S> {
         let mut waiting = self.waiting(&open)?;
         let mut marked = self.marked(&open)?;
         let mut expiring = self.expiring(&open, now)?;
+        let unknown = self.unknown_packages(&open)?;
         let stopped = self.stopped()?;
         let mut releases = Vec::with_capacity(known.len());
         for one in known {
@@ -77,9 +79,13 @@ impl<S: Sql> Record<S> {
                     release.moving.push(target);
                 }
             }
-            // One that is overdue in staging is not only to be played.
+            // One that is overdue in staging is not only to be played, and one of which nobody knows now is not to be.
+            let is_unknown = |key: &Key| unknown.get(&release.version).is_some_and(|keys| keys.contains(key));
             let is_ready = |(key, is_staged): &(&Key, &bool)| {
-                **is_staged && !blocked.contains(*key) && !release.needs.iter().any(|target| target.key == **key)
+                **is_staged
+                    && !blocked.contains(*key)
+                    && !is_unknown(key)
+                    && !release.needs.iter().any(|target| target.key == **key)
             };
             release.ready = u32::try_from(waiting.iter().filter(is_ready).count()).unwrap_or(u32::MAX);
             for target in expiring.remove(&release.version).unwrap_or_default() {
@@ -155,6 +161,27 @@ impl<S: Sql> Record<S> {
             waiting.entry(parse(row.text(0)?)?).or_default().insert(parse(row.text(1)?)?, is_staged);
         }
         Ok(waiting)
+    }
+
+    /// The packages of which something is known from a place that has not answered for a while.
+    fn unknown_packages(&self, versions: &[&str]) -> Result<BTreeMap<Version, BTreeSet<Key>>, LedgerError> {
+        let unread = self.unread()?;
+        let mut packages: BTreeMap<Version, BTreeSet<Key>> = BTreeMap::new();
+        if unread.is_empty() {
+            return Ok(packages);
+        }
+        let rows = self.0.query(
+            "SELECT t.version, t.key, t.state, p.staging_place, t.public_place FROM targets t
+             JOIN packages p ON p.version = t.version AND p.key = t.key
+             WHERE t.version IN (SELECT value FROM json_each(?)) AND t.problem IS NULL",
+            &[serde_json::to_string(versions)?.into()],
+        )?;
+        for row in &rows {
+            if unknown(&unread, parse(row.text(2)?)?, row.text(3)?, row.text(4)?).is_some() {
+                packages.entry(parse(row.text(0)?)?).or_default().insert(parse(row.text(1)?)?);
+            }
+        }
+        Ok(packages)
     }
 
     /// What needs a person, and what is on its way, each with whether it needs one.

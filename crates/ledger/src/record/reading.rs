@@ -11,6 +11,7 @@ use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
 use slipway_core::{api, verdict};
 
+use super::sources::unknown;
 use super::{LedgerError, Record, parse};
 use crate::sql::{Row, Sql, Value};
 
@@ -163,6 +164,7 @@ impl<S: Sql> Record<S> {
         let replaced = self
             .0
             .query("SELECT key, filename, digest FROM replaced WHERE version = ? ORDER BY filename, digest", &at)?;
+        let unread = self.unread()?;
         let mut packages = Vec::with_capacity(rows.len());
         for row in &rows {
             let file = match (row.text_or_null(3)?, row.text_or_null(4)?) {
@@ -189,8 +191,14 @@ impl<S: Sql> Record<S> {
                     leaves.push(api::ReplacedFile { filename, digest });
                 }
             }
-            let mut targets: Vec<api::Target> =
-                own.map(|target| read_target(config, project, version, target)).collect::<Result<_, _>>()?;
+            let mut targets = Vec::new();
+            for own in own {
+                let mut target = read_target(config, project, version, own)?;
+                if target.problem.is_none() && !unread.is_empty() {
+                    target.problem = unknown(&unread, target.state, row.text(6)?, own.text(2)?);
+                }
+                targets.push(target);
+            }
             for target in targets.iter_mut().filter(|target| is_copied(target)) {
                 if let Some(course) = sent.of(version, &key, &target.name()) {
                     target.bytes = course.bytes();

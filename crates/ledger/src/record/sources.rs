@@ -1,9 +1,13 @@
 //! When what the record is made of answered last: GitLab, and each place. A page says how old what it shows may be.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slipway_core::api::{self, Source};
 use slipway_core::config::Project;
+use slipway_core::gate::moment;
+use slipway_core::problem::{Code, Visible};
+use slipway_core::release::TargetState;
 use slipway_core::stop::Stopped;
 use slipway_core::time::Timestamp;
 
@@ -15,6 +19,9 @@ use crate::sql::Sql;
 const WRITTEN_AFTER: Duration = Duration::from_secs(30);
 /// The longest reason that is kept.
 const TROUBLE_MAX: usize = 300;
+/// What a place said is believed for so long after it, though it does not answer now: places are read every ten minutes, and one
+/// that misses a single time is no reason to keep a release manager from their job.
+const BELIEVED: Duration = Duration::from_mins(15);
 
 /// Somebody from whom the record has what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +44,51 @@ impl Origin<'_> {
     }
 }
 
+/// A place that does not answer.
+pub(super) struct Unread {
+    /// When it answered last.
+    read_at: Option<Timestamp>,
+    /// Why it did not.
+    trouble: String,
+}
+
+impl Unread {
+    /// What lies over the state of a target: its staged copy, or what is public of it, is as it was then.
+    fn shown(&self, place: &str, state: TargetState) -> api::Problem {
+        let since = match self.read_at {
+            Some(at) => format!("has not been read since {}; what is shown was so then", moment(at)),
+            None => "has never been read".to_owned(),
+        };
+        let mut why = self.trouble.chars();
+        let why = why.next().map(|first| first.to_uppercase().chain(why).collect::<String>()).unwrap_or_default();
+        let public = if state == TargetState::Released { Visible::Unknown } else { Visible::Nothing };
+        Code::Unknown.problem(format!("`{place}` {since}. {}.", why.trim_end_matches('.')), public, None)
+    }
+}
+
+/// Why what is shown of a target may be so no more. One that is on its way says by itself how that goes.
+pub(super) fn unknown(
+    unread: &BTreeMap<String, Unread>,
+    state: TargetState,
+    staging: &str,
+    public: &str,
+) -> Option<api::Problem> {
+    let places: &[&str] = match state {
+        TargetState::Expected => &[staging],
+        TargetState::Staged => &[staging, public],
+        TargetState::Released => &[public],
+        _ => &[],
+    };
+    places.iter().find_map(|place| Some(unread.get(*place)?.shown(place, state)))
+}
+
 impl<S: Sql> Record<S> {
-    /// Somebody has answered, or has not, and why.
-    pub fn heard_from(&self, from: Origin<'_>, trouble: Option<&str>, now: Timestamp) -> Result<(), LedgerError> {
+    /// Somebody has answered, or has not, and why. Says whether a place is unread since this, or no more: all releases have another
+    /// number then, since each may show something of it.
+    pub fn heard_from(&self, from: Origin<'_>, trouble: Option<&str>, now: Timestamp) -> Result<bool, LedgerError> {
         // What is imported has its own times.
         if self.is_being_imported()? {
-            return Ok(());
+            return Ok(false);
         }
         let (kind, name) = from.parts();
         let known = self
@@ -52,16 +98,35 @@ impl<S: Sql> Record<S> {
             let is_as_it_was = row.text_or_null(1)?.is_some() == trouble.is_some();
             let tried_at = Timestamp(row.integer(0)?);
             if is_as_it_was && tried_at <= now && now.since(tried_at) < WRITTEN_AFTER {
-                return Ok(());
+                return Ok(false);
             }
         }
+        let was_unread = self.unread()?.contains_key(name);
         let trouble: Option<String> = trouble.map(|why| why.chars().take(TROUBLE_MAX).collect());
         self.0.query(
             "INSERT INTO sources (kind, name, read_at, tried_at, trouble) VALUES (?1, ?2, CASE WHEN ?4 IS NULL THEN ?3 END, ?3, ?4)
              ON CONFLICT (kind, name) DO UPDATE SET tried_at = ?3, trouble = ?4, read_at = COALESCE(excluded.read_at, read_at)",
             &[kind.into(), name.into(), now.0.into(), trouble.into()],
         )?;
-        Ok(())
+        let has_turned = self.unread()?.contains_key(name) != was_unread;
+        if has_turned {
+            self.0.query("UPDATE releases SET sequence = sequence + 1", &[])?;
+        }
+        Ok(has_turned)
+    }
+
+    /// The places that did not answer when they were last asked, and had not for a while: what is shown of them may be so no more.
+    pub(super) fn unread(&self) -> Result<BTreeMap<String, Unread>, LedgerError> {
+        let rows = self.0.query(
+            "SELECT name, read_at, trouble FROM sources
+             WHERE kind = 'place' AND trouble IS NOT NULL AND (read_at IS NULL OR tried_at - read_at > ?)",
+            &[u64::try_from(BELIEVED.as_millis()).unwrap_or(u64::MAX).into()],
+        )?;
+        let unread = rows.iter().map(|row| {
+            let read_at = row.integer_or_null(1)?.map(Timestamp);
+            Ok((row.text(0)?.to_owned(), Unread { read_at, trouble: row.text(2)?.to_owned() }))
+        });
+        unread.collect()
     }
 
     /// What the record is read from, GitLab first.

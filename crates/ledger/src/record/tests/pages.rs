@@ -81,7 +81,11 @@ fn is_told_the_same(glance: &Glance, release: &api::Release) {
     assert_eq!(told.all, count(&|package| state(package) != TargetState::Skipped));
     let needs = |target: &api::Target| needs_a_person(target.state, target.problem.as_ref());
     let ready = count(&|package| {
-        state(package) == TargetState::Staged && package.blocked.is_empty() && !package.targets.iter().any(needs)
+        let is_unknown =
+            |target: &api::Target| target.problem.as_ref().is_some_and(|problem| problem.code == "unknown");
+        state(package) == TargetState::Staged
+            && package.blocked.is_empty()
+            && !package.targets.iter().any(|target| needs(target) || is_unknown(target))
     });
     assert_eq!(told.ready, if release.state == ReleaseState::Closed { 0 } else { ready }, "{}", release.version);
     let named = |targets: &[api::GlanceTarget]| -> Vec<String> {
@@ -574,6 +578,50 @@ fn a_record_says_what_it_waits_for_and_when_whoever_it_is_made_of_answered_last(
     assert_eq!(sources(), [source(None, Some(72), None), depot, away]);
 }
 
+#[test]
+fn what_a_place_that_has_not_answered_for_a_quarter_of_an_hour_says_is_unknown_and_is_not_to_be_played() {
+    let (record, config) = (record(), config(""));
+    let version = staged_release(&record, "1.2.0", &["a", "b", "c", "d"], 7, NOW);
+    puts(&record, &version, "b", JAMMY, TargetState::Released, None);
+    puts(&record, &version, "c", JAMMY, TargetState::Failed, Some(Code::NotServed));
+    puts(&record, &version, "d", JAMMY, TargetState::Releasing, None);
+    for name in ["b", "c", "d"] {
+        puts(&record, &version, name, "ubuntu/noble", TargetState::Skipped, None);
+    }
+    let heard = |minutes: u64, trouble: Option<&str>| {
+        let now = NOW + Duration::from_mins(minutes);
+        let before = record.sequence(&version).expect("a row");
+        let has_turned = record.heard_from(Origin::Place("depot"), trouble, now).expect("a row");
+        assert_eq!(record.sequence(&version).expect("a row") != before, has_turned, "whoever follows looks again");
+        let release = release(&record, &config, &version, now);
+        is_told_the_same(&glance(&record, &config, now), &release);
+        let problems = release.packages.iter().flat_map(|package| &package.targets).map(|target| {
+            let code = target.problem.as_ref().map_or("", |problem| problem.code.as_str());
+            format!("{} {code}", target.state.code()).trim().to_owned()
+        });
+        (has_turned, problems.collect::<Vec<_>>().join(", "), release)
+    };
+    let known = "staged, staged, released, skipped, failed not-served, skipped, releasing, skipped";
+    for (minutes, trouble) in [(0, None), (10, Some("it does not answer")), (15, Some("it does not answer"))] {
+        let (has_turned, problems, _) = heard(minutes, trouble);
+        assert_eq!((has_turned, problems.as_str()), (false, known), "after {minutes} minutes");
+    }
+    let (has_turned, problems, release) = heard(16, Some("it answered 502"));
+    let unknown =
+        "staged unknown, staged unknown, released unknown, skipped, failed not-served, skipped, releasing, skipped";
+    assert_eq!((has_turned, problems.as_str()), (true, unknown));
+    let problem = |package: usize| release.packages[package].targets[0].problem.clone().expect("a problem");
+    assert_eq!(
+        problem(0).what,
+        "`depot` has not been read since 2026-11-23 00:00:00 UTC; what is shown was so then. It answered 502."
+    );
+    assert_eq!((problem(0).public.as_str(), problem(2).public.as_str()), ("none", "unknown"));
+    assert_eq!(problem(0).retry, "automatic");
+    assert!(!heard(26, Some("it answered 502")).0, "nothing has changed since");
+    let (has_turned, problems, _) = heard(27, None);
+    assert_eq!((has_turned, problems.as_str()), (true, known), "one answer is enough");
+}
+
 // ---- what a glance costs ----
 
 /// A database that counts what it is asked.
@@ -619,9 +667,9 @@ fn a_glance_over_fifty_releases_asks_each_table_once() {
     let glance = record.glance(&config, &config.projects[0], 50, NOW + HOUR).expect("a glance");
     assert!(glance.releases.iter().all(|release| (release.released, release.all) == (60, 60)));
     let asked = record.sql().asked.take();
-    // The releases; their targets by number, those that wait, those that are looked at; what is announced; and
-    // the switch.
-    assert_eq!(asked.len(), 6, "{asked:#?}");
+    // The releases; their targets by number, those that wait, those that are looked at; what is announced; the
+    // places that do not answer; and the switch.
+    assert_eq!(asked.len(), 7, "{asked:#?}");
 }
 
 #[test]
@@ -638,10 +686,10 @@ fn a_glance_asks_the_gates_of_what_waits_once_and_not_again_while_nothing_change
     let (first, ready) = asks(NOW + HOUR);
     assert!(first > 50 * 60 && ready == 0, "each package is asked about: {first}, {ready}");
     // Of each release that waits: who holds it, and what its gates said.
-    assert_eq!(asks(NOW + HOUR), (6 + 2 * 50, 0));
-    assert_eq!(asks(Timestamp((NOW + HOUR * 2).0 - 1)), (6 + 2 * 50, 0));
+    assert_eq!(asks(NOW + HOUR), (7 + 2 * 50, 0));
+    assert_eq!(asks(Timestamp((NOW + HOUR * 2).0 - 1)), (7 + 2 * 50, 0));
     // The soak has ended: they are asked again, and the answer is kept for good.
     let (turned, ready) = asks(NOW + HOUR * 2);
     assert!(turned > 50 * 60 && ready == 60, "{turned}, {ready}");
-    assert_eq!(asks(NOW + HOUR * 999), (6 + 2 * 50, 60));
+    assert_eq!(asks(NOW + HOUR * 999), (7 + 2 * 50, 60));
 }

@@ -1,4 +1,4 @@
-//! The record's alarm comes when a gate opens by time alone, and those who follow the release are told then.
+//! Those who follow a release are told of what nobody has done: a gate opens by time alone, a place answers no more.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -16,17 +16,25 @@ use slipway_core::trouble::Trouble;
 use slipway_core::withdrawal::Withdrawal;
 use slipway_edge::port::{Clock, ProjectHost, Silent};
 use slipway_edge::project;
-use slipway_ledger::{NameTaken, PublicName};
-use slipway_wire::{Http, Request, Response, Token, Unreachable};
+use slipway_ledger::{NameTaken, PublicName, Sent};
+use slipway_wire::{Digest, Http, Request, Response, Token, Unreachable};
 
-use support::{JAMMY, NOW, config, record, stage};
+use support::{JAMMY, NOW, config, record, stage, version};
 
 mod support;
 
-/// Nothing but a clock that is set by hand, and a list of who was told.
+/// Nothing but a clock that is set by hand, a place, and a list of who was told.
 struct Host {
     now: Cell<Timestamp>,
+    /// What is in the place. None: it does not answer.
+    seen: RefCell<Option<Seen>>,
     told: RefCell<Vec<Version>>,
+}
+
+impl Host {
+    fn new(seen: Seen) -> Self {
+        Self { now: Cell::new(NOW), seen: RefCell::new(Some(seen)), told: RefCell::default() }
+    }
 }
 
 impl Clock for Host {
@@ -75,7 +83,7 @@ impl ProjectHost for Host {
     }
 
     async fn find(&self, _: &Site, _: &str, _: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
-        Ok(Ok(Seen::Nothing))
+        Ok(self.seen.borrow().clone().ok_or_else(|| Trouble::passing("it does not answer")))
     }
 
     async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
@@ -94,7 +102,7 @@ fn the_alarm_comes_when_a_soak_is_over_and_those_who_follow_are_told_then() {
     let config = config("[[gates]]\nsoak = \"2h\"");
     let record = record();
     stage(&record, "deb", &[JAMMY], "tug_1.2.0_amd64.deb", b"deb");
-    let host = Host { now: Cell::new(NOW), told: RefCell::default() };
+    let host = Host::new(Seen::Nothing);
     let drive =
         || project::drive(&record, &host, &config, None).now_or_never().expect("nothing waits").expect("a record");
     let over = NOW + Duration::from_hours(2);
@@ -103,4 +111,28 @@ fn the_alarm_comes_when_a_soak_is_over_and_those_who_follow_are_told_then() {
     host.now.set(over);
     assert_eq!(drive(), None, "nothing more opens by itself");
     assert_eq!(host.told.borrow().as_slice(), ["1.2.0".parse().expect("a version")]);
+}
+
+#[test]
+fn those_who_follow_are_told_when_a_place_has_not_answered_for_a_while_and_when_it_answers_again() {
+    let config = config("");
+    let record = record();
+    stage(&record, "deb", &[JAMMY], "tug_1.2.0_amd64.deb", b"deb");
+    let host = Host::new(Seen::Digest(Digest::of(b"deb")));
+    let shown = |minutes: u64, answers: bool| {
+        host.now.set(NOW + Duration::from_mins(minutes));
+        host.seen.replace(answers.then(|| Seen::Digest(Digest::of(b"deb"))));
+        host.told.take();
+        project::look_again(&record, &host).now_or_never().expect("nothing waits").expect("a record");
+        let release = record.release(&config, &config.projects[0], &version(), &Sent::default(), host.now());
+        let release = release.expect("rows").expect("a release");
+        let problem = release.packages[0].targets[0].problem.as_ref().map(|problem| problem.code.clone());
+        (host.told.borrow().len(), problem)
+    };
+    assert_eq!(shown(11, true), (0, None));
+    // Places are read every ten minutes, and one that misses a single time is believed.
+    assert_eq!(shown(22, false), (0, None));
+    assert_eq!(shown(33, false), (1, Some("unknown".to_owned())));
+    assert_eq!(shown(44, false), (0, Some("unknown".to_owned())), "they know");
+    assert_eq!(shown(55, true), (1, None));
 }
