@@ -27,13 +27,13 @@ mod support;
 struct Host {
     now: Cell<Timestamp>,
     /// What is in the place. None: it does not answer.
-    seen: RefCell<Option<Seen>>,
+    seen: Cell<Option<Seen>>,
     told: RefCell<Vec<Version>>,
 }
 
 impl Host {
     fn new(seen: Seen) -> Self {
-        Self { now: Cell::new(NOW), seen: RefCell::new(Some(seen)), told: RefCell::default() }
+        Self { now: Cell::new(NOW), seen: Cell::new(Some(seen)), told: RefCell::default() }
     }
 }
 
@@ -83,7 +83,7 @@ impl ProjectHost for Host {
     }
 
     async fn find(&self, _: &Site, _: &str, _: &Cargo) -> Result<Result<Seen, Trouble>, Silent> {
-        Ok(self.seen.borrow().clone().ok_or_else(|| Trouble::passing("it does not answer")))
+        Ok(self.seen.get().ok_or_else(|| Trouble::passing("it does not answer")))
     }
 
     async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
@@ -121,7 +121,7 @@ fn those_who_follow_are_told_when_a_place_has_not_answered_for_a_while_and_when_
     let host = Host::new(Seen::Digest(Digest::of(b"deb")));
     let shown = |minutes: u64, answers: bool| {
         host.now.set(NOW + Duration::from_mins(minutes));
-        host.seen.replace(answers.then(|| Seen::Digest(Digest::of(b"deb"))));
+        host.seen.set(answers.then(|| Seen::Digest(Digest::of(b"deb"))));
         host.told.take();
         project::look_again(&record, &host).now_or_never().expect("nothing waits").expect("a record");
         let release = record.release(&config, &config.projects[0], &version(), &Sent::default(), host.now());
