@@ -126,8 +126,8 @@ fn random_steps_of_days_break_no_promise_and_reach_what_is_rare() {
 const OPEN: [(u64, &str, &str); 1] = [(
     3_221_226_079,
     "L1",
-    "an image's promotion has not ended hours after the last fault: its registry said once of a part that it is there, the process died \
-     while it set the tag, and somebody had deleted the staged image",
+    "a record was restored to a time when an image was on its way under its first approval; its package has ended a third one since, \
+     holds the first for old, and says nothing to a record that hands it over again and waits",
 )];
 
 #[test]
