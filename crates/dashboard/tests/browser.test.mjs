@@ -57,8 +57,10 @@ describe("a page", { skip }, () => {
     test("what has changed stands out by moving, but not for those who want less of that", async () => {
       for (const [reducedMotion, moves] of [["no-preference", "changed"], ["reduce", "none"]]) {
         const page = await live(edge.page, { reducedMotion });
-        edge.change(noble.key, noble.distro, { state: moves === "none" ? "released" : "approved" });
-        const changed = page.locator(`#${noble.cell}.changed`);
+        const state = moves === "none" ? "released" : "approved";
+        edge.change(noble.key, noble.distro, { state });
+        // The second page has a cell that stands out from its beginning: what the first page was told came by the socket.
+        const changed = page.locator(`#${noble.cell}.changed[data-state=${state}]`);
         assert.equal(await changed.evaluate((cell) => getComputedStyle(cell).animationName), moves);
         await page.context().close();
       }
