@@ -102,7 +102,9 @@ impl<S: Sql> Work<S> {
     /// looked at again, since whoever sends an order twice has not heard of its end. Older approvals are over.
     ///
     /// A record that was restored to before some approvals gives their numbers again. GitLab does not give the number of a job
-    /// again, so what a later job was played for is no older approval, whatever its number.
+    /// again, so what a later job was played for is no older approval, whatever its number. It may also wait under an approval
+    /// that is over here, and would for ever: one whose successor has ended, and been told of, is begun again. An order that was
+    /// merely late does no harm by that, since each act asks the record, which allows none under an approval that it is past.
     pub fn accept(&self, order: &Order, now: Timestamp) -> Result<(), LedgerError> {
         self.0.atomically(|| {
             for target in &order.targets {
@@ -122,7 +124,8 @@ impl<S: Sql> Work<S> {
                     "INSERT INTO tasks (distro, approval, task, due_at, report) VALUES (?, ?, ?, ?, NULL)
                      ON CONFLICT (distro) DO UPDATE SET
                         approval = excluded.approval, task = excluded.task, due_at = excluded.due_at, report = NULL
-                     WHERE excluded.approval > tasks.approval OR ?",
+                     WHERE excluded.approval > tasks.approval OR ?
+                        OR excluded.approval < tasks.approval AND tasks.due_at IS NULL AND tasks.report IS NULL",
                     &[
                         target.distro.as_str().into(),
                         order.approval.into(),
@@ -256,6 +259,34 @@ mod tests {
             let task = work.task(JAMMY).expect("a row").expect("it was ordered");
             assert_eq!(task.order == again, is_taken, "{} of {}", again.approval, again.job_id);
         }
+    }
+
+    #[test]
+    fn an_older_approval_is_begun_again_when_the_newer_one_has_ended_and_its_end_was_acknowledged() {
+        let older = order(4);
+        let newer = Order { approval: 3, job_id: 104, ..order(0) };
+        let begun = Some(Act::Copy);
+        let work = Work::open(Database::in_memory()).expect("a schema");
+        let approval = || work.task(JAMMY).expect("a row").expect("it was ordered").order.approval;
+        work.accept(&newer, NOW).expect("it is taken");
+        let mut task = work.task(JAMMY).expect("a row").expect("it was ordered");
+        task.patience.begun = begun;
+        work.began(&task).expect("a row");
+        work.accept(&older, NOW).expect("it is heard");
+        assert_eq!(approval(), 3, "the newer one is on its way");
+
+        let report = Report::of(JAMMY, TargetState::Failed);
+        work.ran(&task, &report, None).expect("it is written down");
+        work.accept(&older, NOW).expect("it is heard");
+        assert_eq!(approval(), 3, "nobody has heard of the newer one's end");
+
+        let report = work.unreported().expect("reports").remove(0).1;
+        work.reported(JAMMY, &report).expect("a row");
+        work.accept(&older, NOW).expect("it is taken");
+        let task = work.task(JAMMY).expect("a row").expect("it was ordered");
+        assert_eq!((task.order, task.reports), (older, 4));
+        assert_eq!(task.patience.begun, begun, "what the newer one has begun may be public");
+        assert_eq!(work.due_at(JAMMY).expect("a row"), Some(NOW));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use slipway_sim::course::{self, Course, Tally, sorts};
 use slipway_sim::swarm;
-use slipway_sim::world::Violation;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -121,25 +120,6 @@ fn random_steps_of_days_break_no_promise_and_reach_what_is_rare() {
     walk(first, steps, &swarm::DAYS_POINTS);
 }
 
-/// What is known to be broken and not mended yet: the seed, the promise, and what is known of it. None that concerns bytes or rights
-/// may stand here, and each is out of it as soon as it holds.
-const OPEN: [(u64, &str, &str); 1] = [(
-    3_221_226_079,
-    "L1",
-    "a record was restored to a time when an image was on its way under its first approval; its package has ended a third one since, \
-     holds the first for old, and says nothing to a record that hands it over again and waits",
-)];
-
-#[test]
-fn what_is_known_to_be_broken_is_still_broken_or_is_taken_out_of_the_list() {
-    for (seed, invariant, what) in OPEN {
-        let violation = swarm::walk(seed, 1).failures.into_iter().find(|(of, _)| *of == seed);
-        let broken = violation.map(|(_, violation)| violation.invariant);
-        assert_eq!(broken, Some(invariant), "seed {seed} holds now: {what}");
-        println!("SKIPPED: seed {seed} breaks {invariant}: {what}");
-    }
-}
-
 fn walk(first: u64, steps: u64, points: &[&str]) {
     let began = Instant::now();
     let walked = swarm::walk(first, steps);
@@ -152,17 +132,10 @@ fn walk(first: u64, steps: u64, points: &[&str]) {
     for (point, count) in &walked.points {
         println!("  {count:>9} times: {point}");
     }
-    let is_open = |(seed, violation): &&(u64, Violation)| {
-        OPEN.iter().any(|(open, invariant, _)| open == seed && *invariant == violation.invariant)
-    };
-    let (open, failures): (Vec<_>, Vec<_>) = walked.failures.iter().partition(is_open);
-    for (seed, violation) in open {
-        println!("  SKIPPED: seed {seed} is known to break {}: {}", violation.invariant, violation.what);
-    }
-    for (seed, violation) in failures.iter().take(20) {
+    for (seed, violation) in walked.failures.iter().take(20) {
         println!("  FAILS seed {seed} {}: {}", violation.invariant, violation.what);
     }
-    if let Some((seed, _)) = failures.first() {
+    if let Some((seed, _)) = walked.failures.first() {
         match swarm::shrink(*seed) {
             Some(shrunk) => {
                 println!("seed {seed} takes no more than this to break {:?}:", shrunk.violation);
@@ -174,7 +147,7 @@ fn walk(first: u64, steps: u64, points: &[&str]) {
             }
         }
     }
-    assert!(failures.is_empty(), "{} seeds break a promise", failures.len());
+    assert!(walked.failures.is_empty(), "{} seeds break a promise", walked.failures.len());
     let never: Vec<_> = points.iter().filter(|point| !walked.points.contains_key(*point)).collect();
     assert!(never.is_empty(), "never reached, so nothing is proved of it: {never:?}");
 }
