@@ -776,6 +776,65 @@ fn whoever_is_no_member_cannot_tell_a_project_of_others_from_none_whatever_else_
 }
 
 #[test]
+fn while_gitlab_is_down_members_read_on_and_nobody_acts_or_learns_what_there_is() {
+    let mut world = World::start("browser-outage");
+    people(&world);
+    staged(&world);
+    world.configure(|config| config.replace("reading = \"anyone\"", "reading = \"nobody\""));
+    world.is_not_audited("nobody reads it here without a session");
+    be(&world, 44, "out", "none");
+    let browser = |user: &str| {
+        sits(&world, user);
+        let mut browser = Browser::new(&world);
+        browser.sign_in();
+        browser
+    };
+    let (mut dev, mut out, mut late) = (browser("dev"), browser("out"), browser("mai"));
+    let is_offered = |page: &Page| page.body.contains("data-act=\"hold\"");
+    let read = dev.get(RELEASE);
+    assert!(read.status == 200 && is_offered(&read), "{}", read.body);
+    assert_eq!(out.get(RELEASE).status, 404);
+    let hold = format!("{RELEASE}/hold");
+    let fields = filled(dev.get(&hold).fields(), &[("reason", "a smell")]);
+    let mut elsewhere = dev.copy();
+
+    world.gitlab.fail(1_000_000);
+    // Until what GitLab said before is no longer taken for what it says now.
+    let why = "GitLab does not answer what you may do here";
+    wait_until("a page says that GitLab does not answer", || {
+        let read = dev.get(RELEASE);
+        assert_eq!(read.status, 200, "{}", read.body);
+        read.body.contains(why)
+    });
+    assert!(!is_offered(&dev.get(RELEASE)));
+    for path in ["/", "/p/tug", "/p/tug/activity", "/api/v1/projects/tug/releases/1.0.0"] {
+        let read = dev.get(path);
+        assert!(read.status == 200 && read.body.contains("tug"), "{path}: {} {}", read.status, read.body);
+    }
+    assert!(dev.get("/").body.contains("GitLab does not answer to which projects you belong"), "of one it never said");
+    let acted = dev.post(&hold, &fields);
+    assert_eq!(acted.status, 503, "{}", acted.body);
+    // Of whom it said nothing before, or that they are no member, it is not known what they may do.
+    for browser in [&mut late, &mut out, &mut dev] {
+        let seen = ["nobodys", "9999"].map(|name| browser.get(&format!("/p/{name}")));
+        assert_eq!(seen.map(|page| page.status), [503, 503]);
+    }
+    for path in [RELEASE, "/", "/api/v1/projects"] {
+        assert_eq!([late.get(path).status, out.get(path).status], [503, 503], "{path}");
+    }
+    assert_eq!(dev.get("/api/v1/projects").status, 503, "a program is not told half of it");
+    // Whoever signs out has signed out.
+    assert_eq!(elsewhere.post("/sign-out", &[]).status, 303);
+    assert_eq!(dev.get(RELEASE).status, 401);
+
+    world.gitlab.heal();
+    let mut dev = browser("dev");
+    wait_until("GitLab is asked again", || is_offered(&dev.get(RELEASE)));
+    assert_eq!(dev.post(&hold, &fields).status, 303);
+    assert_eq!(out.get(RELEASE).status, 404);
+}
+
+#[test]
 fn over_tls_a_session_goes_to_this_very_host_over_tls_alone() {
     let mut world = World::start("browser-tls");
     people(&world);

@@ -3,13 +3,13 @@
 //! [`ROUTES`]: slipway_core::access::ROUTES
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use slipway_core::access::browser::{self, Cookie, Sent};
 use slipway_core::access::{
-    Caller, Denied, Look, Pace, PersonSession, Right, Running, may, measures, must_run, sight, still_runs,
+    Caller, Denied, For, Look, Pace, PersonSession, Right, Role, Roles, Running, may, measures, must_run, sight,
+    still_runs,
 };
 use slipway_core::config::{Config, Project, Reading};
 use slipway_core::log::work;
@@ -26,26 +26,11 @@ use crate::answer::{Answer, Problem};
 use crate::message::{ToDirectory, tell};
 use crate::{clock, counters, message, settings};
 
-/// How long a person's role is believed. Somebody who lost it acts for that long at most.
-const ROLE_AGE_MAX: Duration = Duration::from_mins(1);
-/// How long GitLab may take to tell it, or how a job is.
+/// How long GitLab may take to tell a person's role, or how a job is.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
-/// How many roles are kept. Beyond it all are forgotten: asking again is cheap.
-const ROLES_MAX: usize = 2000;
-
-/// What is known of a person in a project.
-#[derive(Clone, Copy)]
-struct Known {
-    told_at: Timestamp,
-    level: Option<AccessLevel>,
-    signed_out_at: Option<Timestamp>,
-}
-
-type Roles = BTreeMap<(u64, u64), Known>;
-
 thread_local! {
-    /// Roles by person and project, and when GitLab told them.
-    static ROLES: RefCell<Roles> = const { RefCell::new(BTreeMap::new()) };
+    /// What GitLab has said of people's roles lately.
+    static ROLES: RefCell<Roles> = RefCell::default();
     /// Who acted with a browser lately.
     static PACE: RefCell<Pace> = RefCell::default();
     /// How the jobs of sessions were lately.
@@ -93,6 +78,8 @@ pub(crate) struct Asking<'a> {
     is_over: Cell<bool>,
     /// Whether they read the project that they ask about only because anybody may.
     is_outsider: Cell<bool>,
+    /// Whether GitLab does not answer what they may do.
+    is_untold: Cell<bool>,
     env: &'a Env,
     config: &'a Config,
 }
@@ -127,6 +114,7 @@ impl<'a> Asking<'a> {
             acts: OnceCell::new(),
             is_over: Cell::new(false),
             is_outsider: Cell::new(false),
+            is_untold: Cell::new(false),
             env,
             config,
         };
@@ -147,6 +135,7 @@ impl<'a> Asking<'a> {
             assets: settings::assets(),
             is_public: false,
             is_outsider: self.is_outsider.get(),
+            is_untold: self.is_untold.get(),
         }
     }
 
@@ -197,7 +186,7 @@ impl<'a> Asking<'a> {
         if self.caller.is_none() && !(is_read && self.config.edge.reading == Reading::Anyone) {
             return Err(stranger());
         }
-        let unknown = || Problem::not_found("such project");
+        let unknown = || self.unknown();
         // For a name that is none, all that is asked for a name is asked of another project: while GitLab does not answer, or after
         // a session was ended, both are refused alike.
         let project = self.config.project(name);
@@ -219,6 +208,17 @@ impl<'a> Asking<'a> {
                 Err(Problem::new(403, "not-allowed", format!("{why}.")))
             }
         }
+    }
+
+    /// 404: there is no such project, for them. While GitLab does not answer whether they belong to it, nothing is told of any.
+    fn unknown(&self) -> Problem {
+        self.silence().unwrap_or_else(|| Problem::not_found("such project"))
+    }
+
+    /// Why nothing is told to a person whose roles GitLab does not tell. `None`: it does.
+    fn silence(&self) -> Option<Problem> {
+        self.person()?;
+        ROLES.with_borrow(|roles| roles.silent(clock::now()).map(untold))
     }
 
     /// An address of this edge.
@@ -247,7 +247,7 @@ impl<'a> Asking<'a> {
         let asked = project.or(self.config.projects.first());
         if let Some(asked) = asked {
             let level = match &self.caller {
-                Some(Caller::Person(person)) => level(self.env, self.config, person, asked.id, ROLE_AGE_MAX).await?,
+                Some(Caller::Person(person)) => level(self.env, self.config, person, asked.id, For::Reading).await?,
                 _ => None,
             };
             let seen = sight(self.caller.as_ref(), asked, level, self.config);
@@ -257,6 +257,9 @@ impl<'a> Asking<'a> {
                 return Ok(Seen::Whole(project));
             }
         }
+        if let Some(problem) = self.silence() {
+            return Err(problem);
+        }
         // A project's number is no fact of the public place.
         let named = project.filter(|project| project.name.as_str() == name);
         Ok(Seen::Public(Outside { named, asked }))
@@ -264,19 +267,40 @@ impl<'a> Asking<'a> {
 
     /// The projects that may be known of.
     pub(crate) async fn visible(&self) -> Result<Vec<&'a Project>, Problem> {
+        let (visible, untold) = self.judged().await?;
+        untold.map_or(Ok(visible), Err)
+    }
+
+    /// The same, without those of which GitLab does not answer whether they may, for a page that says so. One such project takes no
+    /// other's page away.
+    pub(crate) async fn visible_so_far(&self) -> Result<Vec<&'a Project>, Problem> {
+        match self.judged().await? {
+            (visible, Some(problem)) if visible.is_empty() => Err(problem),
+            (visible, untold) => {
+                self.is_untold.set(untold.is_some());
+                Ok(visible)
+            }
+        }
+    }
+
+    /// The projects that may be known of, and why that is not known of all.
+    async fn judged(&self) -> Result<(Vec<&'a Project>, Option<Problem>), Problem> {
         if self.caller.is_none() && self.config.edge.reading != Reading::Anyone {
             return Err(stranger());
         }
         // A person's role is asked of GitLab for each project: one after the other, a page would wait for all of them.
         let projects = &self.config.projects;
         let judged = join_all(projects.iter().map(|project| self.may(project))).await;
-        let mut visible = Vec::new();
+        let (mut visible, mut untold) = (Vec::new(), None);
         for (project, may) in projects.iter().zip(judged) {
-            if may?.is_ok() {
-                visible.push(project);
+            match may {
+                Ok(Ok(())) => visible.push(project),
+                Ok(Err(_)) => {}
+                Err(problem) if problem.status == 503 => untold = Some(problem),
+                Err(problem) => return Err(problem),
             }
         }
-        Ok(visible)
+        Ok((visible, untold))
     }
 
     /// Somebody who may do what the operator may.
@@ -310,16 +334,17 @@ impl<'a> Asking<'a> {
         let is_read = right == Right::Read;
         let level = match &self.caller {
             Some(Caller::Person(person)) if !(is_read && self.config.edge.reading == Reading::Anyone) => {
-                // A browser is left open for hours: whoever acts from one is looked up there and then.
-                let believed = if self.by == By::Cookie && !is_read && self.right != Right::Inspect {
+                let wanted = if is_read || self.right == Right::Inspect {
+                    For::Reading
+                } else if self.by == By::Cookie {
                     if !PACE.with_borrow_mut(|pace| pace.may_act(person.user_id, clock::now())) {
                         return Err(too_often());
                     }
-                    Duration::ZERO
+                    For::ActingInBrowser
                 } else {
-                    ROLE_AGE_MAX
+                    For::Acting
                 };
-                level(self.env, self.config, person, project.id, believed).await?
+                level(self.env, self.config, person, project.id, wanted).await?
             }
             _ => None,
         };
@@ -332,21 +357,25 @@ impl<'a> Asking<'a> {
             return;
         }
         let known = match self.person() {
-            Some(person) => level(self.env, self.config, person, project.id, ROLE_AGE_MAX).await,
-            None => Ok(None),
+            Some(person) => Some(role_of(self.env, self.config, person, project.id, For::Reading).await),
+            None => None,
         };
-        let level = match known {
-            Ok(level) => level,
+        let role = match known.transpose() {
+            Ok(role) => role,
             // Whoever cannot be looked up now reads all the same.
             Err(problem) => {
                 self.is_outsider.set(self.config.edge.reading == Reading::Anyone);
+                self.is_untold.set(problem.status == 503 && self.by == By::Cookie);
                 return self.is_over.set(problem.status == 401);
             }
         };
+        let level = role.and_then(|role| role.level);
         let may = |right| may(right, self.caller.as_ref(), project, level, self.config).is_ok();
         self.is_outsider.set(!may(Right::Inspect));
-        if self.person().is_none() || self.by != By::Cookie {
-            return;
+        let Some(role) = role.filter(|_| self.by == By::Cookie) else { return };
+        // While GitLab does not answer nobody acts, and nobody is offered to.
+        if !role.is_current() {
+            return self.is_untold.set(true);
         }
         let acts = [Act::Hold, Act::Lift, Act::Extend, Act::Close];
         let acts = acts.into_iter().filter(|act| may(right_of(*act))).collect();
@@ -363,7 +392,7 @@ impl<'a> Asking<'a> {
     async fn record_foreign(&self, segments: &[&str]) {
         let (["p", name, ..] | ["api", "v1", "projects", name, ..]) = segments else { return };
         let (Some(person), Some(project)) = (self.person(), self.config.project(name)) else { return };
-        let Ok(level) = level(self.env, self.config, person, project.id, ROLE_AGE_MAX).await else { return };
+        let Ok(level) = level(self.env, self.config, person, project.id, For::Acting).await else { return };
         if may(Right::Inspect, self.caller.as_ref(), project, level, self.config).is_ok() {
             self.record(project, "a page of another origin had their browser ask for it").await;
         }
@@ -521,34 +550,38 @@ fn shown(request: &Request, env: &Env, config: &Config) -> Result<Option<(Caller
     }
 }
 
-/// A person's role in a project, as GitLab told it no longer ago than is believed. Refused where they have signed out since
-/// their session began.
+/// A person's role in a project. Refused where they have signed out since their session began.
 async fn level(
     env: &Env,
     config: &Config,
     person: &PersonSession,
     project_id: u64,
-    believed: Duration,
+    wanted: For,
 ) -> Result<Option<AccessLevel>, Problem> {
+    Ok(role_of(env, config, person, project_id, wanted).await?.level)
+}
+
+/// What is known of a person in a project, as [`level`].
+async fn role_of(
+    env: &Env,
+    config: &Config,
+    person: &PersonSession,
+    project_id: u64,
+    wanted: For,
+) -> Result<Role, Problem> {
     let now = clock::now();
     let of = (person.user_id, project_id);
-    let known = ROLES.with_borrow(|roles| roles.get(&of).copied());
-    let is_fresh = |known: &Known| known.told_at <= now && now.since(known.told_at) < believed;
-    let known = if let Some(known) = known.filter(is_fresh) {
-        known
-    } else {
-        let known = ask(env, config, person.user_id, project_id, now).await?;
-        ROLES.with_borrow_mut(|roles| {
-            if roles.len() >= ROLES_MAX {
-                roles.clear();
-            }
-            roles.insert(of, known);
-        });
-        known
-    };
-    match known.signed_out_at.filter(|at| person.began_at() <= *at) {
+    match ROLES.with_borrow(|roles| roles.believed(of, wanted, now)) {
+        Some(role) => goes_on(person, role.signed_out_at).map(|()| role),
+        None => ask(env, config, person, project_id, wanted, now).await,
+    }
+}
+
+/// Whether a person's session goes on: they have not signed out since it began.
+fn goes_on(person: &PersonSession, signed_out_at: Option<Timestamp>) -> Result<(), Problem> {
+    match signed_out_at.filter(|at| person.began_at() <= *at) {
         Some(at) => Err(ended(at)),
-        None => Ok(known.level),
+        None => Ok(()),
     }
 }
 
@@ -563,24 +596,47 @@ async fn status(env: &Env, config: &Config, session: &JobSession) -> Result<JobS
     Ok(job.status)
 }
 
-async fn ask(env: &Env, config: &Config, user_id: u64, project_id: u64, now: Timestamp) -> Result<Known, Problem> {
+/// Asks GitLab for the role of a person in a project, and the directory whether they have signed out: that needs no GitLab.
+async fn ask(
+    env: &Env,
+    config: &Config,
+    person: &PersonSession,
+    project_id: u64,
+    wanted: For,
+    now: Timestamp,
+) -> Result<Role, Problem> {
+    let of = (person.user_id, project_id);
     let instance = Instance::new(config.gitlab.url.clone(), settings::secret(env, &config.gitlab.token)?);
-    let (directory, signed_out) = (message::directory(env)?, ToDirectory::SignedOut { user_id });
+    let (directory, signed_out) = (message::directory(env)?, ToDirectory::SignedOut { user_id: person.user_id });
     let http = Fetch::new(ASK_LIMIT);
-    let (level, signed_out) = join(role(&http, &instance, project_id, user_id), tell(&directory, &signed_out)).await;
-    let level = level.map_err(|error| {
-        let why = format!("Cannot read your role from GitLab: {error}. Try again.");
-        Problem::new(503, "gitlab-unreachable", why)
-    })?;
+    let asked = role(&http, &instance, project_id, person.user_id);
+    let (level, signed_out) = join(asked, tell(&directory, &signed_out)).await;
     let signed_out_at = serde_json::from_str(&signed_out?.text().await?)?;
-    Ok(Known { told_at: now, level, signed_out_at })
+    goes_on(person, signed_out_at)?;
+    match level {
+        Ok(level) => {
+            let role = Role { told_at: now, level, signed_out_at, unanswered_at: None };
+            ROLES.with_borrow_mut(|roles| roles.learn(of, role));
+            Ok(role)
+        }
+        Err(error) => {
+            let why = error.to_string();
+            let known = ROLES.with_borrow_mut(|roles| roles.unanswered(of, wanted, signed_out_at, &why, now));
+            known.ok_or_else(|| untold(&why))
+        }
+    }
+}
+
+/// 503: what somebody may do is not known.
+fn untold(why: &str) -> Problem {
+    Problem::new(503, "gitlab-unreachable", format!("Cannot read your role from GitLab: {why}. Try again."))
 }
 
 /// Ends every session of a person that has begun by now: here at once, elsewhere as soon as their role is asked again.
 pub(crate) async fn sign_out(env: &Env, person: &PersonSession) -> Result<(), Problem> {
     let user_id = person.user_id;
     let answer = tell(&message::directory(env)?, &ToDirectory::SignOut { user_id }).await?;
-    ROLES.with_borrow_mut(|roles| roles.retain(|(of, _), _| *of != user_id));
+    ROLES.with_borrow_mut(|roles| roles.forget(user_id));
     match answer.status_code() {
         200 => Ok(()),
         status => Err(worker::Error::RustError(format!("the directory answered a sign-out with {status}")).into()),

@@ -83,6 +83,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
                 assets: settings::assets(),
                 is_public: false,
                 is_outsider: false,
+                is_untold: false,
             };
             finish(pages::problem(&problem, &reader))
         }

@@ -207,7 +207,11 @@ async fn projects(
         query::none(&pairs(request)?)?;
         Form::Json
     };
-    let whole = if asking.is_somebody() { asking.visible().await? } else { Vec::new() };
+    let whole = match form {
+        _ if !asking.is_somebody() => Vec::new(),
+        Form::Html => asking.visible_so_far().await?,
+        _ => asking.visible().await?,
+    };
     // The members' page has more to say, of their projects.
     if form != Form::Json && !whole.is_empty() {
         return Ok(None);

@@ -578,6 +578,21 @@ fn a_failure_can_be_copied_whole_as_markdown() {
 }
 
 #[test]
+fn whoever_gitlab_does_not_answer_about_reads_why_nothing_is_offered() {
+    let acts = |release: &Release, is_untold| {
+        let reader = Reader { name: Some("mira"), is_untold, ..Reader::default() };
+        let page = page::release(release, &Beside::default(), &Filter::default(), &reader).into_string();
+        section_of(&page, "acts", "</div>").to_owned()
+    };
+    let says = |text: &str| text.contains("GitLab does not answer what you may do here");
+    let staged = release("staged", |_| {});
+    assert!(says(&acts(&staged, true)));
+    assert!(!says(&acts(&staged, false)));
+    let complete = release("released", |json| json["state"] = "complete".into());
+    assert!(!says(&acts(&complete, true)), "nobody would be offered anything");
+}
+
+#[test]
 fn what_the_reader_may_do_and_what_makes_sense_is_offered_and_nothing_else() {
     let offered = |release: &Release, reader: &Reader<'_>| {
         let page = page::release(release, &Beside::default(), &Filter::default(), reader).into_string();

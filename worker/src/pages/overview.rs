@@ -20,7 +20,7 @@ const NEWEST_OF_ONE: u32 = 50;
 const EVENTS: u64 = 10;
 
 pub(super) async fn overview(env: &Env, asking: &Asking<'_>) -> Answer {
-    let projects = asking.visible().await?;
+    let projects = asking.visible_so_far().await?;
     // One record after the other, a page would wait for all of them.
     let told = join_all(projects.iter().map(|project| at_a_glance(env, project, NEWEST))).await;
     let (mut glances, mut latest, mut silent) = (Vec::new(), Vec::new(), Vec::new());

@@ -18,7 +18,7 @@ const NEWEST: u32 = 20;
 const WORDS_MAX: usize = 200;
 
 pub(super) async fn answer(request: &Request, env: &Env, asking: &Asking<'_>) -> Answer {
-    let projects = asking.visible().await?;
+    let projects = asking.visible_so_far().await?;
     let words = pairs(request)?.into_iter().find_map(|(name, value)| (name == "q").then_some(value));
     let words: String = words.unwrap_or_default().chars().take(WORDS_MAX).collect();
     let (mut found, mut silent) = (Vec::new(), Vec::new());

@@ -13,7 +13,7 @@ use crate::fetch::{ask, shown};
 use crate::message::ToProject;
 
 pub(super) async fn standing(env: &Env, asking: &Asking<'_>) -> Answer {
-    let projects = asking.visible().await?;
+    let projects = asking.visible_so_far().await?;
     let standing = projects.iter().map(|project| async {
         let standing = ToProject::Standing { project_id: project.id };
         ask::<StandingProject>(env, project, &standing).await

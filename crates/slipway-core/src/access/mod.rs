@@ -5,6 +5,8 @@
 //!
 //! What a job may do ends with the job: [`must_run`] says for what GitLab is asked, [`still_runs`] judges its answer.
 //!
+//! [`Roles`] says how long a person's role is believed.
+//!
 //! A [`Keyring`] says which of the issuer's keys may be used.
 //!
 //! What a browser shows and keeps is in [`browser`].
@@ -19,6 +21,7 @@ mod keyring;
 mod pace;
 mod releasing;
 mod rights;
+mod roles;
 mod running;
 mod strangers;
 
@@ -29,6 +32,7 @@ pub use keyring::{Found, Keyring};
 pub use pace::Pace;
 pub use releasing::{MayNotRelease, Player, may_release};
 pub use rights::{Asked, Denied, ROUTES, Right, Row, asked, may, measures, route, sight, speaks_for};
+pub use roles::{For, Role, Roles};
 pub use running::{Ended, Look, Running, judge as still_runs, must_run};
 pub use strangers::Strangers;
 

@@ -41,7 +41,7 @@ pub fn overview(glances: &[Glance], latest: &[Activity], silent: &[Project], rea
                 } @else {
                     (piece("now", &html! { h1.sentence { (now(&open, all().max_by_key(|(_, release)| &release.changed_at))) } }))
                     (search::form(""))
-                    (piece("silent", &unanswered(silent)))
+                    (piece("silent", &unanswered(silent, reader)))
                     (piece("needs", &needs(glances, true)))
                     (piece("moving", &moving(&open, true)))
                     (piece("open", &in_flight(&open)))

@@ -6,7 +6,7 @@ use slipway_core::api::{ActivityRow, GlanceTarget, Project, Source};
 use slipway_core::audit::person;
 use slipway_core::release::Version;
 
-use super::{BY_ITSELF, project_path};
+use super::{BY_ITSELF, Reader, project_path};
 use crate::section::{prose, time};
 use crate::state::chip;
 use crate::text::{Moment, mark, segment, visible};
@@ -63,8 +63,14 @@ pub(super) fn source_name(source: &Source) -> String {
 }
 
 /// The projects whose records have not answered: what the page says is not said of them.
-pub(super) fn unanswered(silent: &[Project]) -> Markup {
+pub(super) fn unanswered(silent: &[Project], reader: &Reader<'_>) -> Markup {
     html! {
+        @if reader.is_untold {
+            p.o-stopped {
+                b { "Not all may be shown: " }
+                "GitLab does not answer to which projects you belong. It is asked again every 15 seconds."
+            }
+        }
         @if !silent.is_empty() {
             p.o-stopped {
                 b { "Not all is shown: " }

@@ -31,6 +31,8 @@ pub struct Reader<'a> {
     /// Whether they read all of it only because anybody may. What has servers asked is for those who belong to the project, so
     /// they are not led to it.
     pub is_outsider: bool,
+    /// Whether GitLab does not answer what they may do. They read on by what it said before.
+    pub is_untold: bool,
 }
 
 impl Reader<'_> {

@@ -121,6 +121,12 @@ fn acts(release: &Release, reader: &Reader<'_>) -> Part {
                 }
                 (stale_why())
             }
+            @if reader.is_untold && is_open {
+                p.quiet {
+                    "GitLab does not answer what you may do here, so nothing is offered to you. You read on by what it said last; it is asked again "
+                    "every 15 seconds."
+                }
+            }
         },
         "div",
     )

@@ -99,7 +99,7 @@ pub fn search(words: &str, found: &[Found], silent: &[Project], reader: &Reader<
             main #main {
                 h1 { "Search" }
                 (form(words))
-                (unanswered(silent))
+                (unanswered(silent, reader))
                 @match found {
                     _ if words.is_empty() => {
                         p { "Say what you look for: a version, a distro version, an architecture, a part of a key. Every word must fit." }

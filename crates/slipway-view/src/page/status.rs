@@ -20,7 +20,7 @@ pub fn status(view: &Standing, silent: &[Project], reader: &Reader<'_>) -> Marku
                 h1 { "Status of Slipway" }
                 (piece("standing", &html! {
                     p.sentence { (sentence(view, troubles)) }
-                    (unanswered(silent))
+                    (unanswered(silent, reader))
                     @for project in &view.projects { (of_project(view, project)) }
                 }))
             }
