@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use slipway_tests::e2e::{Browser, JAMMY, Look, Page, Process, Release, World, deb, wait_until};
+use slipway_tests::e2e::{Browser, JAMMY, Look, Package, Page, Process, Release, World, deb, wait_until};
 
 fn browser() -> Option<Browser> {
     Browser::start().map_err(|why| println!("SKIPPED: no page can be looked at here: {why}")).ok()
@@ -37,6 +37,14 @@ fn shown(page: Page<'_>) -> Vec<String> {
     shown.as_array().expect("a list").iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
+/// Plans and stages a package so large, whose manual job is there before, as it is in GitLab: the package, and the job. One that came
+/// later would be read with the next list of the pipeline's jobs alone, a minute after.
+fn ready_as_in_gitlab(release: &Release, size: usize) -> (Package, u64) {
+    release.plan(&["cargo"]);
+    let job = release.job("cargo");
+    (release.stage("cargo", &deb("cargo", "", size)), job)
+}
+
 /// Whoever looks at the stand-in's page of a job plays it as this person.
 fn play_there(page: Page<'_>, user: &str) {
     page.wait("#play");
@@ -45,15 +53,16 @@ fn play_there(page: Page<'_>, user: &str) {
     page.wait_text("#status", "running");
 }
 
-/// Follows the page's own way to what is to be played, in this page, to the page of that very job.
-fn follow_to_job(page: Page<'_>, job: u64) {
-    page.click(PLAY);
-    page.wait_url("/-/");
-    // Where the edge has not heard of the very job yet, the way leads to its pipeline.
-    if page.url().contains("/-/pipelines/") {
-        page.click(&format!("a[href$='/-/jobs/{job}']"));
-    }
-    page.wait_url(&format!("/-/jobs/{job}"));
+/// The way that a page offers to this very job.
+fn way_to(job: u64) -> String {
+    format!("#needs a[href$='/-/jobs/{job}']")
+}
+
+/// That the first way to something that can be played leads to this very job, and not to the pipeline that has it.
+#[track_caller]
+fn leads_to_the_very_job(page: Page<'_>, job: u64) {
+    let first = page.attribute(PLAY, "href");
+    assert!(first.ends_with(&format!("/-/jobs/{job}")), "{first}");
 }
 
 #[test]
@@ -61,10 +70,7 @@ fn what_is_staged_is_played_in_gitlab_and_seen_to_become_public() {
     let Some(browser) = browser() else { return };
     let world = World::start("browser-release");
     let release = world.release("1.0.0");
-    // The manual job is there before its package is staged, as in GitLab.
-    release.plan(&["cargo"]);
-    let job = release.job("cargo");
-    let package = release.stage("cargo", &deb("cargo", "", 200_000));
+    let (package, job) = ready_as_in_gitlab(&release, 200_000);
 
     let watching = browser.page(Look::default());
     assert_eq!(watching.goto(&address(&world, &release)), 200);
@@ -73,7 +79,7 @@ fn what_is_staged_is_played_in_gitlab_and_seen_to_become_public() {
     assert_eq!(watching.text("#needs-title"), "Ready to release (1)");
 
     // As soon as its number is known, an open page leads to the very job, and not to the pipeline that has it.
-    let very_job = format!("#needs a[href$='/-/jobs/{job}']");
+    let very_job = way_to(job);
     watching.wait(&very_job);
     let playing = browser.page(Look { dark: true, ..Look::default() });
     playing.goto(&address(&world, &release));
@@ -260,7 +266,7 @@ fn with_scripts_off_everything_is_there_and_everything_can_be_done() {
     let Some(browser) = browser() else { return };
     let world = World::start("browser-without-scripts");
     let release = world.release("1.0.0");
-    let (_, job) = release.ready(&deb("cargo", "", 0));
+    let (_, job) = ready_as_in_gitlab(&release, 0);
     let page = browser.page(Look { scripts: false, ..Look::default() });
     page.goto(&world.edge("/"));
     page.click("main a[href='/p/tug/r/1.0.0']");
@@ -271,8 +277,14 @@ fn with_scripts_off_everything_is_there_and_everything_can_be_done() {
     page.press("Enter");
     page.wait_url("q=nothing-like-it");
     assert!(!page.is_visible(&cell("cargo")));
-    page.goto(&address(&world, &release));
-    follow_to_job(page, job);
+    // A page without scripts leads to the very job when it is loaded after the edge has read of that.
+    wait_until("the page leads to the very job", || {
+        page.goto(&address(&world, &release));
+        page.count(&way_to(job)) > 0
+    });
+    leads_to_the_very_job(page, job);
+    page.click(PLAY);
+    page.wait_url(&format!("/-/jobs/{job}"));
     play_there(page, "mira");
     release.wait_until_released("cargo");
     page.goto(&address(&world, &release));
@@ -288,24 +300,22 @@ fn by_keyboard_alone_somebody_comes_from_the_front_page_to_a_job_that_is_played(
     let Some(browser) = browser() else { return };
     let world = World::start("browser-keyboard");
     let release = world.release("1.0.0");
-    let (_, job) = release.ready(&deb("cargo", "", 0));
+    let (_, job) = ready_as_in_gitlab(&release, 0);
     let page = browser.page(Look::default());
     page.goto(&world.edge("/"));
     tab_to(page, "main a[href='/p/tug/r/1.0.0']");
     page.press("Enter");
     page.wait_url("/p/tug/r/1.0.0");
     is_live(page);
+    // An open page follows when the edge reads of the very job.
+    page.wait(&way_to(job));
     page.press("/");
     assert_eq!(page.focused(), "filter-words");
     page.type_text("cargo");
     page.wait_url("q=cargo");
+    leads_to_the_very_job(page, job);
     tab_to(page, PLAY);
     page.press("Enter");
-    page.wait_url("/-/");
-    if page.url().contains("/-/pipelines/") {
-        tab_to(page, &format!("a[href$='/-/jobs/{job}']"));
-        page.press("Enter");
-    }
     page.wait_url(&format!("/-/jobs/{job}"));
     tab_to(page, "select[name=user]");
     page.type_text("mira");

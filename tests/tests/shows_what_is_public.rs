@@ -207,6 +207,22 @@ fn what_is_public_is_shown_to_everybody_and_the_rest_to_members() {
     let feed = stranger("/api/v1/projects/tug/feed.atom", "*/*").ok().text();
     assert!(feed.contains("<title>tug 1.0.0: 1 package is public.</title>"), "{feed}");
 
+    // A reader of feeds that is given the address of a page finds its feed there.
+    for (path, feed) in [
+        ("/p/tug", "/api/v1/projects/tug/feed.atom".to_owned()),
+        ("/p/tug/r/1.0.0", of("/feed.atom")),
+        ("/p/tug/r/1.0.0/t/cargo/ubuntu/jammy", of("/feed.atom")),
+    ] {
+        let page = stranger(path, HTML).ok().text();
+        let head = page.split("</head>").next().unwrap_or_default();
+        assert!(head.contains(r#"<link rel="alternate" type="application/atom+xml""#), "{path}: {head}");
+        assert!(head.contains(&format!("href=\"{feed}\"")), "{path}: {head}");
+        assert!(stranger(&feed, "*/*").ok().text().contains("<feed "), "{feed}");
+    }
+    for path in ["/", "/p/tug/is/1.0.0/cargo"] {
+        assert!(!stranger(path, HTML).ok().text().contains("application/atom+xml"), "{path}");
+    }
+
     // A member sees what is staged, at the same addresses.
     let member = |path: &str, accept: &str| ask(&world, path, accept, Some(&session)).0.ok().text();
     assert!(member(&of(""), JSON).contains("\"rope\""));

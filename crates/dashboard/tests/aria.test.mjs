@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { blank, launch, skip } from "./chromium.mjs";
+import { blank, launch, skip, started } from "./chromium.mjs";
 import { startEdge } from "./edge.mjs";
 
 const PAGES = ["overview", "project", "release", "list", "target-failed", "activity", "against", "hold"];
@@ -28,6 +28,7 @@ describe("assistive technology is told of a page", { skip }, () => {
       // The time at which the made-up data was read.
       await page.clock.setFixedTime("2026-11-23T10:04:11Z");
       await page.goto(edge.at(name));
+      await started(page);
       if (await page.locator("main[data-sequence]").count()) await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
       const told = `${await page.locator("body").ariaSnapshot()}\n`;
       if (process.env.ACCEPT) {

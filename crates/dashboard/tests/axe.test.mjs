@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { blank, launch, narrow, overflow, skip, violations, wide } from "./chromium.mjs";
+import { blank, launch, narrow, overflow, skip, started, violations, wide } from "./chromium.mjs";
 import { startEdge } from "./edge.mjs";
 import { allPages } from "./pages.mjs";
 
@@ -28,6 +28,7 @@ describe("every page is accessible", { skip, concurrency: 2 }, () => {
   async function opened(name, options) {
     const page = await blank(browser, options);
     await page.goto(edge.at(name));
+    await started(page);
     if (allPages().pages.find((page) => page.name === name).release) await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
     return page;
   }

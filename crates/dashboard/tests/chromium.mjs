@@ -1,5 +1,6 @@
 // Debian's Chromium for a test file, and what is asked of every page in it.
 
+import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -10,6 +11,8 @@ export const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 export const skip = existsSync(executablePath) ? false : `no browser at ${executablePath}: apt-get install chromium`;
 
 export const wide = { width: 1280, height: 800 };
+/** How long anything may take that is to happen in a page. It is waited for no longer than it takes; the machine may be busy. */
+export const DEADLINE_MS = 30_000;
 /** The narrowest that WCAG 1.4.10 asks for. */
 export const narrow = { width: 320, height: 640 };
 
@@ -29,7 +32,7 @@ export function newContext(browser, { viewport = wide, ...rest } = {}) {
 /** Such a page beside others. */
 export async function blankIn(context) {
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(DEADLINE_MS);
   page.asked = [];
   page.complaints = [];
   page.on("request", (request) => page.asked.push(request.url()));
@@ -42,6 +45,23 @@ export async function blankIn(context) {
   });
   return page;
 }
+
+/** Waits until a page's own scripts are at work, where it has any. They begin after it is loaded, and what they show is not there before. */
+export async function started(page) {
+  if (await page.locator("script[type=module]").count()) await page.locator("body[data-scripts]").waitFor();
+}
+
+/** Waits until what is asked for is what is expected: for what no element of a page shows. */
+export async function becomes(ask, expected) {
+  let answer = await ask();
+  for (const until = Date.now() + DEADLINE_MS; answer !== expected && Date.now() < until; answer = await ask()) {
+    await new Promise((later) => setTimeout(later, 50));
+  }
+  assert.equal(answer, expected);
+}
+
+/** Whether an address is exactly this one, for `waitForURL`. */
+export const exactly = (address) => (url) => url.href === address;
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** axe's own settings, but for this: symbols and single letters have to be seen as well as other text. */

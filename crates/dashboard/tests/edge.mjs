@@ -32,11 +32,16 @@ export async function startEdge({ policy, pages } = allPages()) {
     if (!releases.has(release.version)) releases.set(release.version, release);
   }
 
+  /** Sockets that wait to be opened. */
+  const held = [];
+
   const edge = {
     releases,
     /** The release that most tests change. */
     release: releases.get("1.2.0"),
     acceptsSockets: true,
+    /** Whether sockets are neither opened nor refused until `letSocketsIn`. */
+    holdsSockets: false,
     /** Whether sockets that are open are answered. */
     answersSockets: true,
     apiStatus: 200,
@@ -68,6 +73,12 @@ export async function startEdge({ policy, pages } = allPages()) {
     /** Cuts every connection, as a deployment does. */
     cut() {
       for (const socket of edge.sockets) socket.terminate();
+      for (const { socket } of held.splice(0)) socket.destroy();
+    },
+    /** Opens the sockets that were held, and holds none any more. */
+    letSocketsIn() {
+      edge.holdsSockets = false;
+      for (const { open } of held.splice(0)) open();
     },
   };
 
@@ -106,17 +117,23 @@ export async function startEdge({ policy, pages } = allPages()) {
   const live = new WebSocketServer({ noServer: true });
   server.on("upgrade", (request, socket, head) => {
     const { pathname, searchParams } = new URL(request.url, "http://edge");
-    edge.connections.push(Number(searchParams.get("since")));
+    const since = Number(searchParams.get("since"));
+    edge.connections.push(since);
     const release = asked(pathname);
     if (!edge.acceptsSockets || !release) return socket.end("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n");
-    live.handleUpgrade(request, socket, head, (client) => {
-      client.version = release.version;
-      edge.sockets.add(client);
-      client.on("close", () => edge.sockets.delete(client));
-      client.on("message", (data) => edge.answersSockets && String(data) === "ping" && client.send("pong"));
-      const now = releases.get(release.version);
-      if (now.sequence !== edge.connections.at(-1)) client.send(JSON.stringify(now));
-    });
+    const open = () =>
+      live.handleUpgrade(request, socket, head, (client) => {
+        client.version = release.version;
+        edge.sockets.add(client);
+        client.on("close", () => edge.sockets.delete(client));
+        client.on("message", (data) => edge.answersSockets && String(data) === "ping" && client.send("pong"));
+        const now = releases.get(release.version);
+        if (now.sequence !== since) client.send(JSON.stringify(now));
+      });
+    if (!edge.holdsSockets) return open();
+    // A page that waits no longer hangs up.
+    socket.on("error", () => {});
+    held.push({ socket, open });
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   edge.url = `http://127.0.0.1:${server.address().port}`;

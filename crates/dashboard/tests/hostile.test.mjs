@@ -153,7 +153,14 @@ describe("text that means harm", { skip, concurrency: 2 }, () => {
       await open.stop();
     }
     const page = await opened(edge.at("error"));
-    await page.evaluate(() => document.body.append(Object.assign(new Image(), { src: "https://elsewhere.invalid/x" })));
+    // What its policy forbids, a browser says a little later.
+    await page.evaluate(
+      () =>
+        new Promise((said) => {
+          addEventListener("securitypolicyviolation", () => said(), { once: true });
+          document.body.append(Object.assign(new Image(), { src: "https://elsewhere.invalid/x" }));
+        }),
+    );
     await assert.rejects(judge(page, own(edge.at("error"))), /the policy was needed: img-src/);
     await page.close();
   });

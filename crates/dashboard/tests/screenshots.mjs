@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, wri
 import { fileURLToPath } from "node:url";
 import pixelmatch from "pixelmatch";
 import { PNG } from "pngjs";
-import { launch, narrow, skip, wide } from "./chromium.mjs";
+import { DEADLINE_MS, launch, narrow, skip, started, wide } from "./chromium.mjs";
 import { startEdge } from "./edge.mjs";
 import { root } from "./pages.mjs";
 import { packed } from "./picture.mjs";
@@ -99,9 +99,10 @@ async function* pictures(browser) {
           viewport, deviceScaleFactor: 1, reducedMotion: "reduce", locale: "en-GB", timezoneId: "UTC",
         });
         const page = await context.newPage();
-        page.setDefaultTimeout(10_000);
+        page.setDefaultTimeout(DEADLINE_MS);
         await page.clock.setFixedTime(NOW);
         await page.goto(edge.at(fixture));
+        await started(page);
         const isLive = await page.locator("main[data-version]").count();
         if (isLive) await page.locator("#freshness", { hasText: "● Live ·" }).waitFor();
         if (element) await page.locator(element).evaluate((found) => found.scrollIntoView());

@@ -172,11 +172,22 @@ impl Endpoint for GetUserInfo<'_> {
     fn parse(&self, response: &Response) -> Result<String, CallError> {
         let url = self.base.as_str();
         let told: UserInfo = answer::json(url, response)?;
-        if told.sub == self.user_id.to_string() {
-            return Ok(told.nickname);
+        if told.sub != self.user_id.to_string() {
+            return Err(answer::unreadable(
+                url,
+                format!("asked for person {}, it describes `{}`", self.user_id, told.sub),
+            ));
         }
-        Err(answer::unreadable(url, format!("asked for person {}, it describes `{}`", self.user_id, told.sub)))
+        named(url, self.user_id, told.nickname)
     }
+}
+
+/// A person's user name. What they do is told under it, so somebody without any is nobody who could have signed in.
+fn named(url: &str, user_id: u64, name: String) -> Result<String, CallError> {
+    if name.trim().is_empty() {
+        return Err(answer::unreadable(url, format!("it tells no user name of person {user_id}")));
+    }
+    Ok(name)
 }
 
 /// A secret as it was sent in a form, and as it is: some servers show the whole request when they fail.
@@ -256,7 +267,9 @@ impl Endpoint for GetUser<'_> {
     }
 
     fn parse(&self, response: &Response) -> Result<User, CallError> {
-        answer::json(self.base.as_str(), response)
+        let url = self.base.as_str();
+        let user: User = answer::json(url, response)?;
+        Ok(User { username: named(url, user.id, user.username)?, ..user })
     }
 }
 
@@ -397,11 +410,32 @@ mod tests {
         assert_eq!(request.headers()["authorization"], "Bearer person-s3cret");
         let mira = r#"{"sub":"7","name":"Mira Holt","nickname":"mira","preferred_username":"mira"}"#;
         assert_eq!(ask.parse(&response(200, mira)).expect("a name"), "mira");
-        for bad in
-            [r#"{"sub":"8","nickname":"mira"}"#, r#"{"sub":7,"nickname":"mira"}"#, r#"{"nickname":"mira"}"#, "{}"]
-        {
+        for bad in [
+            r#"{"sub":"8","nickname":"mira"}"#,
+            r#"{"sub":7,"nickname":"mira"}"#,
+            r#"{"nickname":"mira"}"#,
+            r#"{"sub":"7"}"#,
+            r#"{"sub":"7","nickname":null}"#,
+            "{}",
+        ] {
             assert!(ask.parse(&response(200, bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_person_without_a_user_name_is_not_taken_for_one_who_has_signed_in() {
+        let (base, token) = (base("https://gitlab.example.com"), Token::new("person-s3cret"));
+        let (info, user) =
+            (GetUserInfo { base: &base, token: &token, user_id: 7 }, GetUser { base: &base, token: &token });
+        for name in ["", " ", "\\t"] {
+            let told = format!(r#"{{"sub":"7","nickname":"{name}"}}"#);
+            let error = info.parse(&response(200, told)).expect_err("no name");
+            assert!(error.to_string().contains("no user name of person 7"), "{error}");
+            let told = format!(r#"{{"id":7,"username":"{name}"}}"#);
+            let error = user.parse(&response(200, told)).expect_err("no name");
+            assert!(error.to_string().contains("no user name of person 7"), "{error}");
+        }
+        assert_eq!(user.parse(&response(200, r#"{"id":7,"username":"mira"}"#)).expect("a person").username, "mira");
     }
 
     #[test]

@@ -66,6 +66,8 @@ impl fmt::Debug for UnverifiedPersonToken {
 impl PersonClaims {
     fn read(members: &Members) -> Result<Self, InvalidIdToken> {
         let named = |name| optional(members, name, text);
+        // An empty name is none.
+        let called = |name| Ok(named(name)?.filter(|name| !name.trim().is_empty()));
         Ok(Self {
             iss: required(members, "iss", text)?,
             aud: required(members, "aud", text)?,
@@ -74,7 +76,7 @@ impl PersonClaims {
             iat: required(members, "iat", time)?,
             nonce: required(members, "nonce", text)?,
             user_id: required(members, "sub", person)?,
-            username: named("preferred_username")?.or(named("nickname")?).filter(|name| !name.is_empty()),
+            username: called("preferred_username")?.or(called("nickname")?),
         })
     }
 }
@@ -206,7 +208,10 @@ mod tests {
         for (taken, name) in [("preferred_username", Some("mira")), ("nickname", Some("mira"))] {
             assert_eq!(claims(&with(taken, Value::Null)).expect("claims").username.as_deref(), name, "without {taken}");
         }
-        let mut neither = with("preferred_username", Value::Null);
+        for (empty, name) in [("preferred_username", Some("mira")), ("nickname", Some("mira"))] {
+            assert_eq!(claims(&with(empty, json!(""))).expect("claims").username.as_deref(), name, "{empty} is empty");
+        }
+        let mut neither = with("preferred_username", json!(" "));
         neither["nickname"] = json!("");
         assert_eq!(claims(&neither).expect("claims").username, None);
     }

@@ -217,11 +217,21 @@ fn become_of(package: &mut Value, line: &str, row: usize) {
     }
 }
 
+/// The name of an rpm. The distro that it was built for is in it where its builders write that there: those of openSUSE do not.
+fn rpm(version: &str, distro: &str, architecture: &str) -> String {
+    let built_for = match distro.split_once('/') {
+        Some(("el" | "ol", version)) => format!(".el{version}"),
+        Some(("amazon", version)) => format!(".amzn{version}"),
+        _ => String::new(),
+    };
+    format!("tug-{version}-1{built_for}.{architecture}.rpm")
+}
+
 /// A staged package.
 fn package(index: usize, key: &str, distro: &str, kind: &str, arch: &str) -> Value {
     let (filename, architecture) = match (kind, arch) {
-        ("rpm", "arm64") => ("tug-17.3.1-1.el9.aarch64.rpm".to_owned(), "aarch64"),
-        ("rpm", _) => ("tug-17.3.1-1.el9.x86_64.rpm".to_owned(), "x86_64"),
+        ("rpm", "arm64") => (rpm("17.3.1", distro, "aarch64"), "aarch64"),
+        ("rpm", _) => (rpm("17.3.1", distro, "x86_64"), "x86_64"),
         (_, arch) => (format!("tug_17.3.1_{arch}.deb"), arch),
     };
     let digest: String =
@@ -287,10 +297,10 @@ pub(super) fn release(version: &str, rows: &[Row]) -> Value {
         }
         let is_rpm = distro.starts_with("el/") || distro.starts_with("opensuse/");
         let filename = match (is_rpm, key.ends_with("arm64")) {
-            (true, true) => "tug-1.2.0-1.el9.aarch64.rpm",
-            (true, false) => "tug-1.2.0-1.el9.x86_64.rpm",
-            (false, true) => "tug_1.2.0_arm64.deb",
-            (false, false) => "tug_1.2.0_amd64.deb",
+            (true, true) => rpm("1.2.0", distro, "aarch64"),
+            (true, false) => rpm("1.2.0", distro, "x86_64"),
+            (false, true) => "tug_1.2.0_arm64.deb".to_owned(),
+            (false, false) => "tug_1.2.0_amd64.deb".to_owned(),
         };
         let digest: String = (0..64)
             .map(|place| char::from(b"0123456789abcdef"[(place * 7 + index * 5 + place * index) % 16]))

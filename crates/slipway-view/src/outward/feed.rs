@@ -14,6 +14,31 @@ const YEAR: &str = "2026";
 /// How many releases a feed has.
 const ENTRIES_MAX: usize = 50;
 
+/// A feed: where it is at the edge, and what it is called.
+pub(crate) struct Feed {
+    pub(crate) path: String,
+    pub(crate) title: String,
+}
+
+impl Feed {
+    /// The feed of the releases of a project.
+    pub(crate) fn of_project(project: &str) -> Self {
+        Self {
+            path: format!("/api/v1/projects/{}/feed.atom", segment(project)),
+            title: format!("What {project} has released"),
+        }
+    }
+
+    /// The feed of what is public of a release.
+    pub(crate) fn of_release(release: &PublicRelease) -> Self {
+        let (project, version) = (release.project.name.as_str(), release.version.as_str());
+        Self {
+            path: format!("/api/v1/projects/{}/releases/{}/feed.atom", segment(project), segment(version)),
+            title: format!("What is public of {project} {version}"),
+        }
+    }
+}
+
 struct Entry {
     id: String,
     title: String,
@@ -24,21 +49,19 @@ struct Entry {
 /// The feed of a project.
 pub(super) fn releases(project: &str, releases: &[PublicSummary], edge: &str) -> Outward {
     let page = format!("{edge}/p/{}", segment(project));
-    let own = format!("{edge}/api/v1/projects/{}/feed.atom", segment(project));
     let entries = releases.iter().take(ENTRIES_MAX).map(|release| Entry {
         id: id(edge, &[project, release.version.as_str()]),
         title: release.verdict.clone(),
         updated: release.at.clone(),
         link: format!("{page}/r/{}", segment(release.version.as_str())),
     });
-    write(project, &format!("What {project} has released"), &[project], &page, &own, edge, entries.collect())
+    write(project, &Feed::of_project(project), &[project], &page, edge, entries.collect())
 }
 
 /// The feed of a release.
 pub(super) fn release(release: &PublicRelease, edge: &str) -> Outward {
     let (project, version) = (release.project.name.as_str(), release.version.as_str());
     let page = format!("{edge}/p/{}/r/{}", segment(project), segment(version));
-    let own = format!("{edge}/api/v1/projects/{}/releases/{}/feed.atom", segment(project), segment(version));
     let mut entries = Vec::new();
     for package in &release.packages {
         for target in &package.targets {
@@ -56,19 +79,10 @@ pub(super) fn release(release: &PublicRelease, edge: &str) -> Outward {
             });
         }
     }
-    let title = format!("What is public of {project} {version}");
-    write(project, &title, &[project, version, "targets"], &page, &own, edge, entries)
+    write(project, &Feed::of_release(release), &[project, version, "targets"], &page, edge, entries)
 }
 
-fn write(
-    author: &str,
-    title: &str,
-    about: &[&str],
-    page: &str,
-    own: &str,
-    edge: &str,
-    mut entries: Vec<Entry>,
-) -> Outward {
+fn write(author: &str, feed: &Feed, about: &[&str], page: &str, edge: &str, mut entries: Vec<Entry>) -> Outward {
     entries.sort_by(|one, other| other.updated.cmp(&one.updated).then_with(|| one.id.cmp(&other.id)));
     let updated = entries.first().map_or("", |entry| entry.updated.as_str());
     let mut text =
@@ -79,11 +93,11 @@ fn write(
         " <id>{}</id>\n <title>{}</title>\n <updated>{}</updated>\n <author><name>{}</name></author>\n \
          <link rel=\"alternate\" type=\"text/html\" href=\"{}\"/>\n <link rel=\"self\" type=\"application/atom+xml\" href=\"{}\"/>",
         escaped(&id(edge, about)),
-        escaped(title),
+        escaped(&feed.title),
         escaped(updated),
         escaped(author),
         escaped(page),
-        escaped(own),
+        escaped(&format!("{edge}{}", feed.path)),
     );
     for Entry { id, title, updated, link } in &entries {
         let _ = writeln!(

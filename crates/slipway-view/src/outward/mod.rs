@@ -9,6 +9,7 @@ mod line;
 mod plain;
 
 pub use badge::badge;
+pub(crate) use feed::Feed;
 pub(crate) use line::sentence;
 pub use line::{line_json, line_text};
 pub use plain::{plain_projects, plain_release, plain_releases, plain_target};

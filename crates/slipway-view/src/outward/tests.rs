@@ -547,6 +547,49 @@ fn feeds_and_badges_are_whole_documents_whatever_is_in_them() {
     }
 }
 
+/// The feeds that the head of a page announces, as readers of feeds look for them: their addresses.
+fn announced(page: &str) -> Vec<String> {
+    let (head, _) = page.split_once("</head>").expect("a page has a head");
+    let links = head.split("<link ").skip(1).filter_map(|rest| rest.split('>').next());
+    let is_feed = |link: &&str| {
+        link.contains(r#"rel="alternate""#)
+            && link.contains(r#"type="application/atom+xml""#)
+            && link.contains("title=")
+    };
+    let feeds = links.filter(is_feed).filter_map(|link| link.split_once("href=\"")?.1.split('"').next());
+    feeds.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_page_announces_the_feed_of_what_it_shows_where_there_is_one_and_no_other_page_announces_any() {
+    let mut chance = Chance(11);
+    let all = [&PUBLIC_STATES[..], &PRIVATE_STATES[..]].concat();
+    let mut pages = 0;
+    for number in 0..200 {
+        let releases = [seen(&release(&all, &mut chance))];
+        for ((address, _), answer) in answers(&releases) {
+            let Ok((_, Outward { kind: "text/html; charset=utf-8", body, .. })) = answer else { continue };
+            let expected: &[&str] = match address.split('/').collect::<Vec<_>>().as_slice() {
+                ["p", "tug"] => &["/api/v1/projects/tug/feed.atom"],
+                ["p", "tug", "r", ..] => &["/api/v1/projects/tug/releases/1.2.0/feed.atom"],
+                // This is said of what there is and of what there is not.
+                ["p", "tug", "is", ..] => &[],
+                _ => panic!("another page: {address}"),
+            };
+            assert_eq!(announced(&body), expected, "{number}, {address}");
+            for feed in expected {
+                let (_, feed) = ask(&feed[1..], "", &releases).expect("what is announced is there");
+                assert!(feed.kind.starts_with("application/atom+xml"), "{number}, {address}: {}", feed.kind);
+                pages += 1;
+            }
+        }
+    }
+    assert!(pages > 200, "{pages}");
+    let none = projects(&[(PublicProject { name: "tug".to_owned() }, Vec::new())], Form::Html, &Reader::default());
+    assert_eq!(announced(&none.expect("a page").body), [""; 0]);
+    assert_eq!(announced(&page::not_found("such page", &Reader::default()).0), [""; 0]);
+}
+
 #[test]
 fn an_entry_of_a_feed_keeps_its_id_whatever_happens_to_others() {
     let mut chance = Chance(3);

@@ -140,6 +140,18 @@ impl Shell<'_> {
 
     /// A page of the project at this address, if it is of one.
     fn page_of(&self, project: Option<&str>, status: &Markup, main: &Markup, footer: &Markup) -> Markup {
+        self.page_with(&html! {}, project, status, main, footer)
+    }
+
+    /// The same, with something further in its head.
+    fn page_with(
+        &self,
+        further: &Markup,
+        project: Option<&str>,
+        status: &Markup,
+        main: &Markup,
+        footer: &Markup,
+    ) -> Markup {
         let is_live = !status.0.is_empty();
         html! {
             (DOCTYPE)
@@ -152,6 +164,7 @@ impl Shell<'_> {
                     meta name="description" content="What is expected, staged and released.";
                     link rel="stylesheet" href=(self.reader.asset("style.css"));
                     link #icon rel="icon" type="image/svg+xml" href=(icon(self.is_alarming));
+                    (further)
                     @if is_live {
                         link rel="modulepreload" href=(self.reader.asset("dashboard.js"));
                         link rel="preload" as="fetch" type="application/wasm" href=(self.reader.asset("dashboard_bg.wasm")) crossorigin="anonymous";

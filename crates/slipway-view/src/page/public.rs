@@ -13,7 +13,7 @@ use slipway_core::sight::as_read;
 use super::piece::{cell, table as words_in_rows};
 use super::{Reader, Shell};
 use crate::install;
-use crate::outward::sentence;
+use crate::outward::{Feed, sentence};
 use crate::section;
 use crate::state::chip;
 use crate::text::{Moment, grouped, link, mark, segment, visible};
@@ -25,8 +25,11 @@ const NEWEST: usize = 5;
 
 /// The projects of which something is public, each with its releases.
 pub fn projects(projects: &[(PublicProject, Vec<PublicSummary>)], reader: &Reader<'_>) -> Markup {
-    Shell { title: "Projects", trail: &[], is_alarming: false, reader: &outside(reader) }.page(
-        &html! {},
+    page(
+        "Projects",
+        &[],
+        reader,
+        None,
         &html! {
             main #main {
                 h1 { "Projects" }
@@ -50,7 +53,6 @@ pub fn projects(projects: &[(PublicProject, Vec<PublicSummary>)], reader: &Reade
                 }
             }
         },
-        &words(None),
     )
 }
 
@@ -68,8 +70,11 @@ pub fn releases(project: &str, releases: &[PublicSummary], reader: &Reader<'_>) 
             }
         }
     };
-    Shell { title: &name, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader: &outside(reader) }.page(
-        &html! {},
+    page(
+        &name,
+        &[("Projects", "/".to_owned())],
+        reader,
+        Some(&Feed::of_project(project)),
         &html! {
             main #main {
                 h1 { (name) }
@@ -79,7 +84,6 @@ pub fn releases(project: &str, releases: &[PublicSummary], reader: &Reader<'_>) 
                 (piece("releases", &list))
             }
         },
-        &words(Some(&format!("/api/v1/projects/{}/", segment(project)))),
     )
 }
 
@@ -92,8 +96,11 @@ pub fn release(release: &PublicRelease, reader: &Reader<'_>) -> Markup {
         (release.version.as_str(), String::new()),
     ];
     let title = format!("{} · {project}", release.version);
-    Shell { title: &title, trail: &trail, is_alarming: false, reader: &outside(reader) }.page(
-        &html! {},
+    page(
+        &title,
+        &trail,
+        reader,
+        Some(&Feed::of_release(release)),
         &html! {
             main #main {
                 h1.sentence { (section::prose(&release.verdict)) }
@@ -104,11 +111,6 @@ pub fn release(release: &PublicRelease, reader: &Reader<'_>) -> Markup {
                 }
             }
         },
-        &words(Some(&format!(
-            "/api/v1/projects/{}/releases/{}/",
-            segment(&release.project.name),
-            segment(release.version.as_str())
-        ))),
     )
 }
 
@@ -123,42 +125,53 @@ pub fn target(release: &PublicRelease, package: &PublicPackage, reader: &Reader<
         (release.version.as_str(), path(&release.project.name, &release.version)),
         (title.as_str(), String::new()),
     ];
-    Shell {
-        title: &format!("{title} · {}", release.version),
-        trail: &trail,
-        is_alarming: false,
-        reader: &outside(reader),
-    }
-    .page(
-        &html! {},
+    page(
+        &format!("{title} · {}", release.version),
+        &trail,
+        reader,
+        Some(&Feed::of_release(release)),
         &html! {
             main #main {
                 h1 { (project) " " (release.version) ", " (title) }
                 @for target in &package.targets { (piece("target", &facts(package, target))) }
             }
         },
-        &words(None),
     )
 }
 
-/// Whether something is out, as a page of one sentence.
+/// Whether something is out, as a page of one sentence. It leads to no feed: it is said of projects, too, that there may not be.
 pub fn line(project: &str, version: &Version, what: &What, line: &Line, reader: &Reader<'_>) -> Markup {
     let said = sentence(project, version, what, line);
-    Shell { title: &said, trail: &[("Projects", "/".to_owned())], is_alarming: false, reader: &outside(reader) }.page(
-        &html! {},
+    page(
+        &said,
+        &[("Projects", "/".to_owned())],
+        reader,
+        None,
         &html! {
             main #main {
                 h1.sentence { (said) "." }
                 @if let Some(url) = line.url.as_deref().and_then(link) { p { a href=(url) { "More about it" } } }
             }
         },
-        &words(None),
     )
 }
 
-/// The reader, as one who is led to nothing else.
-fn outside<'a>(reader: &Reader<'a>) -> Reader<'a> {
-    Reader { is_public: true, ..*reader }
+/// A page of what is public, for a reader who is led to nothing else. The feed of what it is about is announced to programs and
+/// led to below, and whoever gets such a page gets the feed: both are made of the same.
+fn page(title: &str, trail: &[(&str, String)], reader: &Reader<'_>, feed: Option<&Feed>, main: &Markup) -> Markup {
+    let announced = html! {
+        @if let Some(Feed { path, title }) = feed {
+            link rel="alternate" type="application/atom+xml" title=(visible(title)) href=(path);
+        }
+    };
+    let led_to = html! {
+        p {
+            a href="/help/states" { "What the words mean" }
+            @if let Some(Feed { path, .. }) = feed { " · " a href=(path) { "Feed" } }
+        }
+    };
+    let reader = Reader { is_public: true, ..*reader };
+    Shell { title, trail, is_alarming: false, reader: &reader }.page_with(&announced, None, &html! {}, main, &led_to)
 }
 
 fn table(release: &PublicRelease) -> Markup {
@@ -216,16 +229,6 @@ fn name(package: &PublicPackage, target: &PublicTarget) -> String {
 /// An element that can be replaced: its id stays the same, and its mark changes with what is inside.
 fn piece(id: &str, inner: &Markup) -> Markup {
     html! { div #(id) data-mark=(mark(&inner.0)) data-refresh=(REFRESH) { (inner) } }
-}
-
-/// What is below every page: the words, and the feed of what the page is about.
-fn words(feed_in: Option<&str>) -> Markup {
-    html! {
-        p {
-            a href="/help/states" { "What the words mean" }
-            @if let Some(base) = feed_in { " · " a href={ (base) "feed.atom" } { "Feed" } }
-        }
-    }
 }
 
 fn project_path(project: &str) -> String {
