@@ -117,7 +117,8 @@ fn what_is_staged_is_unknown_and_not_to_be_played_once_its_place_has_not_answere
     world.gitlab.play(other, "mira");
     release.wait_for_target("waits", None, "unknown", |target| target["problem"]["code"] == "unknown");
     let target = release.target("waits");
-    assert_eq!((&target["state"], &target["problem"]["public"]), (&json!("staged"), &json!("none")), "{target}");
+    // The public place is at the same server, so nobody knows what others have put there.
+    assert_eq!((&target["state"], &target["problem"]["public"]), (&json!("staged"), &json!("unknown")), "{target}");
     let shown = page(&world);
     assert!(!shown.contains("id=\"play-waits\"") && shown.contains("Unknown"), "{shown}");
 
@@ -125,6 +126,31 @@ fn what_is_staged_is_unknown_and_not_to_be_played_once_its_place_has_not_answere
     look_again(&mut world, &release, 2);
     release.wait_for_target("waits", None, "known", |target| target["problem"].is_null());
     assert!(page(&world).contains("id=\"play-waits\""), "{}", page(&world));
+}
+
+#[test]
+fn a_place_that_takes_connections_and_never_answers_is_unknown_as_a_dead_one_is() {
+    let mut world = World::start("mute");
+    let release = world.release("1.0.0");
+    release.ready(&deb("waits", "", 0));
+    let (_, other) = release.ready(&deb("other", "", 0));
+    look_again(&mut world, &release, 1);
+
+    world.suspend(Process::Depot);
+    let_time_pass(&mut world);
+    world.gitlab.play(other, "mira");
+    release.wait_for_target("waits", None, "unknown", |target| target["problem"]["code"] == "unknown");
+    let target = release.target("waits");
+    assert_eq!(target["state"], "staged", "{target}");
+    let what = target["problem"]["what"].as_str().expect("a sentence");
+    assert!(
+        what.starts_with("`staging` has not been read since ") && what.ends_with("no answer within 8 s."),
+        "{what}"
+    );
+
+    world.resume(Process::Depot);
+    look_again(&mut world, &release, 2);
+    release.wait_for_target("waits", None, "known", |target| target["problem"].is_null());
 }
 
 /// Lets time pass, and wakes the record: whatever reaches it does.

@@ -105,6 +105,7 @@ impl DestinationAccount {
             ToAccount::Served { place, repository, distro, filename } => {
                 json(200, &self.served(place, &repository, &distro, &filename).await)
             }
+            ToAccount::AnsweredAt => json(200, &self.readings.answered_at()),
             ToAccount::Wake { place } => {
                 self.keep_sweeping(&place).await?;
                 json(200, &())

@@ -198,6 +198,8 @@ pub(crate) enum ToAccount {
     Find { place: String, repository: String, distro: String, filename: Cargo },
     /// What a repository's index serves under a name.
     Served { place: String, repository: String, distro: String, filename: Cargo },
+    /// When its place last answered anything.
+    AnsweredAt,
     /// Go on with whatever is open.
     Wake { place: String },
     /// Read these repositories whole now.

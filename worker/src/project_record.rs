@@ -64,8 +64,9 @@ use crate::{clock, log, settings, signing};
 
 /// How long GitLab or a package server may take for one small exchange.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(20);
-/// How long looking again at what rests may hold up an alarm.
-const LOOK_LIMIT: Duration = Duration::from_secs(10);
+/// How long looking again at what rests may hold up an alarm: a look's own time, and what it takes to write down what came of
+/// all of them.
+const LOOK_LIMIT: Duration = Duration::from_secs(project::LOOK.as_secs() + 2);
 /// How long a socket is sent to before whoever reads has to show again that they may.
 const WATCH_LIMIT: Duration = Duration::from_mins(5);
 /// How many may watch who have not shown who they are, where anybody reads. The object that sends to them makes the releases; whoever
@@ -1012,6 +1013,10 @@ impl ProjectHost for Host<&ProjectRecord> {
         cargo: &Cargo,
     ) -> std::result::Result<std::result::Result<Seen, Trouble>, Silent> {
         message::find(&self.object.env, site, under, cargo).await
+    }
+
+    async fn answered_at(&self, place: &str) -> std::result::Result<Option<Timestamp>, Silent> {
+        ask(message::account(&self.object.env, place), &ToAccount::AnsweredAt).await
     }
 
     async fn name_taken(

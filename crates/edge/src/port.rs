@@ -172,6 +172,9 @@ pub trait ProjectHost: Clock + Http {
     /// `@` and the digest of an image.
     async fn find(&self, site: &Site, under: &str, cargo: &Cargo) -> Result<Result<Seen, Trouble>, Silent>;
 
+    /// When a place last answered anything that its account asked of it.
+    async fn answered_at(&self, place: &str) -> Result<Option<Timestamp>, Silent>;
+
     /// Asks another project's record whether one of these names is that of something that it has released or taken back.
     async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent>;
 

@@ -7,18 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use slipway_core::cargo::staged_under;
 use slipway_core::config::Config;
+use slipway_core::inventory::Seen;
 use slipway_core::log::{Entry, look_work, withdrawal_work, work};
 use slipway_core::promotion::Order;
 use slipway_core::release::{TargetState, Version};
 use slipway_core::time::Timestamp;
+use slipway_core::trouble::Trouble;
 use slipway_gitlab::Instance;
 use slipway_ledger::{LedgerError, Origin, Record, Sql, Watched};
 use slipway_wire::{Planted, planted};
 
-use crate::port::{ProjectHost, SOON};
+use crate::port::{ProjectHost, SOON, Silent, in_time};
 use crate::{attest, heads, hints};
 
 /// An order that its package's object did not take is sent again after this.
@@ -174,6 +177,54 @@ const LOOK_AGAIN_AT_MANY: Duration = Duration::from_mins(75);
 /// How many are a great many: what one look asks for at once.
 const MANY: u64 = 500;
 
+/// How long a look may take. An exchange with a place may take a minute, and its account waits for it; but the alarm that
+/// looks has ten seconds for all that can wait, and drops the looks then. A place that never answers is told of before.
+pub const LOOK: Duration = Duration::from_secs(8);
+/// A place that has answered something so lately is being read, page by page, and is not silent.
+const ANSWERS: Duration = Duration::from_secs(5);
+/// How long an account may take to say when its place answered last.
+const ASKED: Duration = Duration::from_secs(1);
+
+/// What came of a look.
+type Look = Result<Result<Seen, Trouble>, Silent>;
+
+/// Looks at everything at once, each in its own time, so that no place keeps from being written down what another has
+/// said. Beside it, the places that answer and have not said everything yet.
+async fn look_at_all<'a>(host: &impl ProjectHost, watched: &'a [Watched]) -> (Vec<Look>, BTreeSet<&'a str>) {
+    let looks = watched.iter().map(async |of| {
+        let is_public = of.state == TargetState::Released;
+        let under = if is_public { of.distro.clone() } else { staged_under(&of.distro, &of.digest) };
+        in_time(host, LOOK, host.find(&of.site, &under, &of.filename)).await
+    });
+    let looks = join_all(looks).await;
+    let late = watched.iter().zip(&looks).filter(|(_, look)| look.is_none()).map(|(of, _)| of.site.place.as_str());
+    let late: BTreeSet<&str> = late.collect();
+    // A long list comes page by page, and whoever waits for its end is no witness of a place that says nothing.
+    let asked = late.into_iter().map(async |place| (place, in_time(host, ASKED, host.answered_at(place)).await));
+    let asked: BTreeMap<&str, _> = join_all(asked).await.into_iter().collect();
+    let now = host.now();
+    let mut reading = BTreeSet::new();
+    let looks = watched.iter().zip(looks).map(|(of, look)| {
+        let place = of.site.place.as_str();
+        look.unwrap_or_else(|| match asked.get(place) {
+            Some(Some(Ok(Some(at)))) if *at + ANSWERS > now => {
+                reading.insert(place);
+                Err(Silent(format!("`{place}` is still being read after {} s", LOOK.as_secs())))
+            }
+            Some(Some(Ok(_))) => Ok(Err(Trouble::passing(format!(
+                "cannot look for `{}` in {}: no answer within {} s",
+                of.filename,
+                of.site.repository,
+                LOOK.as_secs()
+            )))),
+            // The place may be well.
+            _ => Err(Silent(format!("not within {} s", LOOK.as_secs()))),
+        })
+    });
+    let looks = looks.collect();
+    (looks, reading)
+}
+
 /// Looks again at what is staged and at what is released, and says when to do so next: packages that vanish from staging,
 /// and public ones that somebody removes or replaces, are shown. All are looked at at once, so that each repository is
 /// read once.
@@ -182,19 +233,14 @@ pub async fn look_again<S: Sql>(record: &Record<S>, host: &impl ProjectHost) -> 
     let Some(project_id) = record.project_id()? else { return Ok(None) };
     let again = if record.resting_count(now)? > MANY { LOOK_AGAIN_AT_MANY } else { LOOK_AGAIN };
     let watched = record.watched(now - again, now)?;
-    let looks = watched.iter().map(async |of| {
-        let is_public = of.state == TargetState::Released;
-        let under = if is_public { of.distro.clone() } else { staged_under(&of.distro, &of.digest) };
-        host.find(&of.site, &under, &of.filename).await
-    });
-    let looks = futures_util::future::join_all(looks).await;
+    let (looks, reading) = look_at_all(host, &watched).await;
     let unseen = |of: &Watched, why: &str| {
         let work = look_work(project_id, &of.version, &of.key);
         let entry = Entry::trouble(project_id, work, &format!("it cannot be looked at again: {why}"));
         host.write(&Entry { target: Some(&of.distro), ..entry.about(&of.version, &of.key) });
     };
     // Of a place that answers some questions, the ones that it does not are told.
-    let mut places: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    let mut places: BTreeMap<&str, Option<String>> = reading.into_iter().map(|place| (place, None)).collect();
     for (of, look) in watched.iter().zip(&looks) {
         if let Ok(look) = look {
             let trouble = places.entry(&of.site.place).or_default();

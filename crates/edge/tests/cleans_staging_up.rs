@@ -173,6 +173,10 @@ impl ProjectHost for Host {
         Ok(Ok(found.filter(|_| !self.is_out.get()).map_or(Seen::Nothing, Seen::Digest)))
     }
 
+    async fn answered_at(&self, _place: &str) -> Result<Option<Timestamp>, Silent> {
+        Ok(None)
+    }
+
     async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
         Ok(None)
     }

@@ -146,6 +146,10 @@ impl ProjectHost for Host {
         Err(Silent("nobody looks".to_owned()))
     }
 
+    async fn answered_at(&self, _place: &str) -> Result<Option<Timestamp>, Silent> {
+        Err(Silent("nobody looks".to_owned()))
+    }
+
     async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
         Ok(None)
     }

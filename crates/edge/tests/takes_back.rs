@@ -362,6 +362,10 @@ impl ProjectHost for World {
         PackageHost::find(self, site, under, cargo).await
     }
 
+    async fn answered_at(&self, _place: &str) -> Result<Option<Timestamp>, Silent> {
+        Ok(None)
+    }
+
     async fn name_taken(&self, _: u64, _: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
         Ok(None)
     }

@@ -323,6 +323,19 @@ fn the_page_of_a_target_says_its_state_in_a_word_beside_a_glyph_and_why_and_what
 }
 
 #[test]
+fn the_page_of_a_target_does_not_say_that_the_public_place_lacks_it_while_nobody_knows() {
+    let public = |public: &str| {
+        let release = release("staged", |json| {
+            json["packages"][0]["targets"][0]["problem"] =
+                json!({"code": "unknown", "what": "w", "public": public, "retry": "automatic", "next": "n"});
+        });
+        let page = target_page(&release, &json!([]), &[]);
+        page.split_once("<dt>Public</dt><dd>Not ").expect(&page).1.split_once('.').expect("a sentence").0.to_owned()
+    };
+    assert_eq!((public("none").as_str(), public("unknown").as_str()), ("there", "known"));
+}
+
+#[test]
 fn the_page_of_a_target_has_its_digest_whole_and_leads_to_job_pipeline_public_place_and_what_is_attested() {
     let url = "https://slipway.example/api/v1/projects/tug/releases/1.2.0/attestations/tug-jammy/ubuntu/jammy";
     let page = target_page(

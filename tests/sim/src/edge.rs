@@ -885,6 +885,10 @@ impl ProjectHost for Edge {
         PackageHost::find(self, site, distro, cargo).await
     }
 
+    async fn answered_at(&self, place: &str) -> Result<Option<Timestamp>, Silent> {
+        Ok(self.account(place).readings.answered_at())
+    }
+
     async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
         // A project of which this world has nothing needs no record for that.
         if !self.0.parcels.iter().any(|parcel| parcel.project == project_id) {

@@ -125,6 +125,16 @@ impl World {
         self.stack.start_again(process).expect("it starts as it did before");
     }
 
+    /// SIGSTOP. The process takes connections and answers none, until it is resumed.
+    pub fn suspend(&mut self, process: Part) {
+        self.stack.process(process).suspend().expect("it runs");
+    }
+
+    /// A suspended process goes on.
+    pub fn resume(&mut self, process: Part) {
+        self.stack.process(process).resume().expect("it is there");
+    }
+
     /// Restarts the edge with another `slipway.toml`.
     pub fn configure(&mut self, change: impl FnOnce(&str) -> String) {
         let file = self.folder.join("edge/worker/slipway.toml");

@@ -139,6 +139,21 @@ impl Process {
         Ok(())
     }
 
+    /// SIGSTOP: it is there, its connections are taken for it, and it answers none.
+    pub fn suspend(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// SIGCONT: it goes on where it stood.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let doing = || format!("cannot send {signal} to {}", self.name);
+        kill(Pid::from_raw(i32::try_from(self.child.id()).with_context(doing)?), signal).with_context(doing)
+    }
+
     /// SIGTERM, and SIGKILL for a process that is still there some seconds later.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         if self.ended().is_some() {

@@ -7,11 +7,15 @@
 //!
 //! Of an index, what was read stays: an unchanged one costs a conditional request, and a changed one is read once for
 //! every name that anybody has been interested in of late.
+//!
+//! A reading may be long, page after page. Whoever waits for it is told when the place last answered anything: one that
+//! has much to say is another matter than one that says nothing.
 
+mod heard;
 mod known;
 mod queue;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -19,11 +23,14 @@ use slipway_core::cargo::Name;
 use slipway_core::inventory::{Seen, Served};
 use slipway_core::problem::Code;
 use slipway_core::store::{IndexName, Reading, Store};
+use slipway_core::time::Timestamp;
 use slipway_core::trouble::{Trouble, TroubleKind};
 use slipway_ledger::{Sql, SqlError};
 use slipway_oci::Which;
 use slipway_package::Filename;
+use slipway_wire::Http;
 
+use self::heard::Heard;
 use self::known::Known;
 pub(crate) use self::known::TABLES;
 use self::queue::{Answers, Gather, Queues};
@@ -37,11 +44,26 @@ pub struct Readings {
     /// Names that were looked for in a repository and will be in its index, by index, until that is read. In memory
     /// alone: a name that is forgotten costs one more reading, and writing each down would cost a write to the disk.
     soon: RefCell<BTreeMap<String, BTreeSet<Filename>>>,
+    /// When the place last answered anything.
+    answered_at: Cell<Option<Timestamp>>,
+}
+
+impl Readings {
+    /// When the place last answered anything that a reading asked of it, whatever it said. Nobody knows for long: it is in
+    /// memory alone.
+    pub fn answered_at(&self) -> Option<Timestamp> {
+        self.answered_at.get()
+    }
 }
 
 impl Default for Readings {
     fn default() -> Self {
-        Self { lists: Queues::new(Gather::PATIENT), indexes: Queues::new(Gather::BRIEF), soon: RefCell::default() }
+        Self {
+            lists: Queues::new(Gather::PATIENT),
+            indexes: Queues::new(Gather::BRIEF),
+            soon: RefCell::default(),
+            answered_at: Cell::default(),
+        }
     }
 }
 
@@ -59,6 +81,7 @@ pub async fn find(
     repository: &str,
     name: &Name,
 ) -> Result<Seen, Trouble> {
+    let http = Heard { host, at: &readings.answered_at };
     let look = async |store: Store| {
         // Whoever looks for a file will want to see it in the index: one reading of that then serves all of them.
         if let Name::File(distro, filename) = name
@@ -70,10 +93,11 @@ pub async fn find(
                 names.insert(filename.clone());
             }
         }
-        let read = async |names: &BTreeSet<Name>| store.find_all(host, names).await;
+        let read = async |names: &BTreeSet<Name>| store.find_all(&http, names).await;
         readings.lists.ask(host, repository, name.clone(), read).await
     };
-    Ok(looked(account, host, repository, look).await?.unwrap_or(Seen::Nothing))
+    // On the heap: whoever awaits a reading is deep enough for a compiler without it.
+    Ok(Box::pin(looked(account, host, repository, look)).await?.unwrap_or(Seen::Nothing))
 }
 
 /// What a repository serves under a name, to anybody: its index lists a file, a tag leads to an image.
@@ -84,11 +108,12 @@ pub async fn served(
     repository: &str,
     name: &Name,
 ) -> Result<Served, Trouble> {
+    let http = Heard { host, at: &readings.answered_at };
     let look = async |store: Store| {
         let (distro, filename) = match name {
             Name::File(distro, filename) => (distro, filename),
             // Each tag is a reading of its own.
-            Name::Image(Which::Tag(tag)) => return Ok(Some(store.served(host, tag).await?)),
+            Name::Image(Which::Tag(tag)) => return Ok(Some(store.served(&http, tag).await?)),
             Name::Image(Which::Digest(digest)) => {
                 return Err(Trouble::lasting(Code::NotConfigured, format!("{digest} is looked for under no tag")));
             }
@@ -99,11 +124,12 @@ pub async fn served(
             let mut wanted = readings.soon.borrow_mut().remove(&id).unwrap_or_default();
             wanted.extend(names.iter().cloned());
             known::interested(account.sql(), &id, &wanted, host.now()).map_err(|error| unwritten(&error))?;
-            read_index(account.sql(), host, &store, &index, &id, names).await
+            read_index(account.sql(), &http, &store, &index, &id, names).await
         };
         readings.indexes.ask(host, &id, filename.clone(), read).await
     };
-    Ok(looked(account, host, repository, look).await?.unwrap_or(Served::NotListed))
+    // On the heap: whoever awaits a reading is deep enough for a compiler without it.
+    Ok(Box::pin(looked(account, host, repository, look)).await?.unwrap_or(Served::NotListed))
 }
 
 /// Looks at a repository, unless its account is cut off: then nobody asks. A look that finds it cut off is heeded.
@@ -129,7 +155,7 @@ async fn looked<T>(
 /// Reads an index for these names, and for all that anybody is interested in.
 async fn read_index(
     sql: &impl Sql,
-    host: &impl AccountHost,
+    http: &impl Http,
     store: &Store,
     index: &IndexName,
     id: &str,
@@ -142,7 +168,7 @@ async fn read_index(
     let for_all = |served: &dyn Fn(&Filename) -> Served| -> BTreeMap<Filename, Served> {
         names.iter().map(|name| (name.clone(), served(name))).collect()
     };
-    Ok(match store.read_index(host, index, mark, &known.wanted()).await? {
+    Ok(match store.read_index(http, index, mark, &known.wanted()).await? {
         Reading::Unchanged(mark) => {
             known::keep_mark(sql, id, &mark).map_err(unwritten)?;
             for_all(&|name| known.served(name))

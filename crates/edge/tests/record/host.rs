@@ -144,6 +144,10 @@ impl ProjectHost for Host {
         Err(Silent("nobody looks".to_owned()))
     }
 
+    async fn answered_at(&self, _place: &str) -> Result<Option<Timestamp>, Silent> {
+        Err(Silent("nobody looks".to_owned()))
+    }
+
     async fn name_taken(&self, project_id: u64, names: &[PublicName]) -> Result<Option<NameTaken>, Silent> {
         assert_eq!(project_id, BUOY, "its own record is not asked");
         let other = self.other.borrow();

@@ -73,16 +73,19 @@ const WATCHED: &str = "FROM targets t
 
 impl<S: Sql> Record<S> {
     /// Targets that rest, and that nobody has looked at since `before`. A look later than now was when the clock was wrong.
+    /// What is at a place that did not answer the last time comes last: it goes on being due, and where it is much, nothing else
+    /// would be looked at.
     pub fn watched(&self, before: Timestamp, now: Timestamp) -> Result<Vec<Watched>, LedgerError> {
         let rows = self.0.query(
             &format!(
                 "SELECT t.version, t.key, t.distro, t.state, p.filename, p.digest,
-                    CASE t.state WHEN 'released' THEN t.public_place ELSE p.staging_place END,
+                    CASE t.state WHEN 'released' THEN t.public_place ELSE p.staging_place END AS place,
                     CASE t.state WHEN 'released' THEN t.public_repository ELSE p.staging_repository END
              {WATCHED}
                AND (COALESCE(t.looked_at, t.since) <= CASE t.absent_looks WHEN 1 THEN MAX(?2, ?3) ELSE ?2 END
                  OR COALESCE(t.looked_at, t.since) > ?4)
-             ORDER BY COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?5"
+             ORDER BY place IN (SELECT name FROM sources WHERE kind = 'place' AND trouble IS NOT NULL),
+                 COALESCE(t.looked_at, t.since), t.version, t.key, t.distro LIMIT ?5"
             ),
             &[
                 (now - WATCHED_FOR).0.into(),

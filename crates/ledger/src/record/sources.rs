@@ -54,14 +54,13 @@ pub(super) struct Unread {
 
 impl Unread {
     /// What lies over the state of a target: its staged copy, or what is public of it, is as it was then.
-    fn shown(&self, place: &str, state: TargetState) -> api::Problem {
+    fn shown(&self, place: &str, public: Visible) -> api::Problem {
         let since = match self.read_at {
             Some(at) => format!("has not been read since {}; what is shown was so then", moment(at)),
             None => "has never been read".to_owned(),
         };
         let mut why = self.trouble.chars();
         let why = why.next().map(|first| first.to_uppercase().chain(why).collect::<String>()).unwrap_or_default();
-        let public = if state == TargetState::Released { Visible::Unknown } else { Visible::Nothing };
         Code::Unknown.problem(format!("`{place}` {since}. {}.", why.trim_end_matches('.')), public, None)
     }
 }
@@ -79,7 +78,10 @@ pub(super) fn unknown(
         TargetState::Released => &[public],
         _ => &[],
     };
-    places.iter().find_map(|place| Some(unread.get(*place)?.shown(place, state)))
+    // Nothing was ever asked to be published of what is staged; but others write there, too, and only a place that answers says
+    // that they have not.
+    let visible = if unread.contains_key(public) { Visible::Unknown } else { Visible::Nothing };
+    places.iter().find_map(|place| Some(unread.get(*place)?.shown(place, visible)))
 }
 
 impl<S: Sql> Record<S> {

@@ -16,7 +16,7 @@ use slipway_core::store::Floated;
 use slipway_core::time::Timestamp;
 use slipway_wire::Digest;
 
-use super::{Declared, LedgerError, Record, Sight};
+use super::{Declared, LedgerError, Origin, Record, Sight};
 use crate::audit::{Event, append, entries, verify};
 use crate::migrate::migrate;
 use crate::rusqlite::Database;
@@ -833,6 +833,30 @@ fn what_waits_in_staging_is_looked_at_on_any_day_until_its_release_was_given_up(
     // What was being copied when its release was given up may end so.
     record.sql().query("UPDATE targets SET state = 'missing'", &[]).expect("a state");
     assert_eq!(watched(&record, days(52)), [], "nor for that");
+}
+
+#[test]
+fn much_that_waits_at_a_place_that_does_not_answer_keeps_nothing_else_from_being_looked_at() {
+    let record = record();
+    // As many as one look asks for, and more.
+    let mut plan = planned(None);
+    let target = plan[0].targets[0].clone();
+    let distros: Vec<String> = (0..600).map(|number| format!("ubuntu/n{number}")).collect();
+    plan[0].targets = distros.iter().map(|distro| OrderTarget { distro: distro.clone(), ..target.clone() }).collect();
+    plan[0].expect.distros.clone_from(&distros);
+    record.expect(&version(), &session(7, "aa"), &policy(), Maturity::Final, &plan, NOW).expect("a plan");
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), NOW).expect("a declaration");
+    record.sql().query("UPDATE targets SET state = 'staged', since = ?", &[NOW.0.into()]).expect("they are there");
+    let annex = "UPDATE targets SET state = 'released', public_place = 'annex', since = ? WHERE distro = 'ubuntu/n7'";
+    let later = NOW + std::time::Duration::from_mins(5);
+    record.sql().query(annex, &[later.0.into()]).expect("it is released elsewhere");
+
+    let place = watched(&record, later).iter().position(|of| of.site.place == "annex");
+    assert_eq!(place, None, "what nobody has looked at for longest goes first");
+    record.heard_from(Origin::Place("depot"), Some("it does not answer"), later).expect("a row");
+    let looked_at = watched(&record, later);
+    let place = looked_at.iter().position(|of| of.site.place == "annex");
+    assert_eq!((place, looked_at.len()), (Some(0), 500), "the others are asked for again all the same");
 }
 
 #[test]

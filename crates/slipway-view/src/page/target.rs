@@ -350,17 +350,19 @@ fn staged_bytes(state: TargetState) -> &'static str {
 }
 
 fn public_bytes(target: &Target) -> &'static str {
+    let public = target.problem.as_ref().map(|problem| problem.public.as_str());
     match target.state {
         TargetState::Released => "As declared.",
         TargetState::Conflict => "Other bytes; what is the matter says which.",
         TargetState::Withdrawn => "Taken back.",
         TargetState::Releasing => "Not seen in the index yet.",
-        TargetState::Failed => match target.problem.as_ref().map(|problem| problem.public.as_str()) {
+        TargetState::Failed => match public {
             Some("none") => "Untouched.",
             Some("partly") => "Touched in part.",
             Some("done") => "There.",
             _ => "Not known.",
         },
+        _ if public == Some("unknown") => "Not known.",
         _ => "Not there.",
     }
 }

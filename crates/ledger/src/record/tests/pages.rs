@@ -7,7 +7,7 @@ use slipway_core::query::ActivityQuery;
 use slipway_core::release::ReleaseState;
 use slipway_core::verdict::{needs_a_person, package_state};
 
-use super::super::{Origin, Sent};
+use super::super::Sent;
 use super::*;
 use crate::sql::Value;
 
@@ -615,11 +615,41 @@ fn what_a_place_that_has_not_answered_for_a_quarter_of_an_hour_says_is_unknown_a
         problem(0).what,
         "`depot` has not been read since 2026-11-23 00:00:00 UTC; what is shown was so then. It answered 502."
     );
-    assert_eq!((problem(0).public.as_str(), problem(2).public.as_str()), ("none", "unknown"));
     assert_eq!(problem(0).retry, "automatic");
     assert!(!heard(26, Some("it answered 502")).0, "nothing has changed since");
     let (has_turned, problems, _) = heard(27, None);
     assert_eq!((has_turned, problems.as_str()), (true, known), "one answer is enough");
+}
+
+#[test]
+fn whether_anything_is_public_is_unknown_while_the_public_place_is_unread_and_not_while_staging_alone_is() {
+    let config = config("");
+    let shown = |silent: &[&str]| {
+        let record = record();
+        let version = staged_release(&record, "1.2.0", &["a", "b", "c"], 7, NOW);
+        record.sql().query("UPDATE packages SET staging_place = 'annex'", &[]).expect("a place of its own");
+        puts(&record, &version, "b", JAMMY, TargetState::Expected, None);
+        puts(&record, &version, "c", JAMMY, TargetState::Released, None);
+        let later = NOW + Duration::from_mins(16);
+        for place in ["annex", "depot"] {
+            record.heard_from(Origin::Place(place), None, NOW).expect("a row");
+            let trouble = silent.contains(&place).then_some("it does not answer");
+            record.heard_from(Origin::Place(place), trouble, later).expect("a row");
+        }
+        let release = release(&record, &config, &version, later);
+        let problems = release.packages.iter().map(|package| {
+            let Some(problem) = &package.targets[0].problem else { return "known".to_owned() };
+            assert_eq!(problem.code, "unknown");
+            let (place, _) = problem.what.split_once(" has not been read").expect("it says which");
+            format!("{place} {}", problem.public)
+        });
+        problems.collect::<Vec<_>>().join(", ")
+    };
+    // In this order: staged, expected, released.
+    assert_eq!(shown(&[]), "known, known, known");
+    assert_eq!(shown(&["annex"]), "`annex` none, `annex` none, known");
+    assert_eq!(shown(&["depot"]), "`depot` unknown, known, `depot` unknown");
+    assert_eq!(shown(&["annex", "depot"]), "`annex` unknown, `annex` unknown, `depot` unknown");
 }
 
 // ---- what a glance costs ----
