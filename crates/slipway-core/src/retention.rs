@@ -73,6 +73,8 @@ pub struct Known {
     pub staged_at: Option<Timestamp>,
     /// When somebody first said that these bytes would come.
     pub declared_at: Option<Timestamp>,
+    /// When a job last staged the same bytes once more: what it sent may be younger than what was seen, if that was lost meanwhile.
+    pub staged_again_at: Option<Timestamp>,
     /// Who holds it.
     pub held_by: Option<String>,
     /// Where it runs.
@@ -410,7 +412,9 @@ pub fn ended(known: &Known, keeping: Option<&Keeping>, now: Timestamp) -> Result
     if let Some(until) = known.extended_until.filter(|until| *until > now) {
         return Err(Keep::Extended(until));
     }
-    let Some(staged_at) = known.staged_at else { return Err(Keep::NeverStaged) };
+    let Some(staged_at) = known.staged_at.map(|at| known.staged_again_at.map_or(at, |again| at.max(again))) else {
+        return Err(Keep::NeverStaged);
+    };
     let (cause, old_enough) = match (known.ending, keeping.abandoned) {
         (Ending::Complete(since), _) => (Cause::Complete, since.max(staged_at) + keeping.age),
         (Ending::Closed(since), _) => (Cause::Closed, since.max(staged_at) + keeping.age),

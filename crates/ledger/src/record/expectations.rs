@@ -371,7 +371,7 @@ impl<S: Sql> Record<S> {
         let before_named = row.text_or_null(2)?;
         if let Some(declared) = before {
             match (declared == file.digest && before_named == Some(named.as_str()), replace) {
-                (true, _) => return Ok(()),
+                (true, _) => return self.declared_again(version, key, now),
                 (false, true) => {
                     self.void(version, key, now)?;
                     // An image takes no name from another: both have their digests.
@@ -494,6 +494,16 @@ impl<S: Sql> Record<S> {
         Ok(Some((site, self.states(version, key)?.into_iter().map(|(distro, _)| distro).collect(), cargo)))
     }
 
+    /// A job stages the same bytes once more. They may have been lost without anybody having seen it, so what is in staging is as old as
+    /// this at least, for whoever cleans up; a soak goes on.
+    fn declared_again(&self, version: &Version, key: &Key, now: Timestamp) -> Result<(), LedgerError> {
+        self.0.query(
+            "UPDATE packages SET declared_again_at = ? WHERE version = ? AND key = ?",
+            &[now.0.into(), version.as_str().into(), key.as_str().into()],
+        )?;
+        Ok(())
+    }
+
     /// A file has given way to another: it is remembered, and nothing is known of the package's targets.
     fn gave_way(
         &self,
@@ -515,7 +525,9 @@ impl<S: Sql> Record<S> {
         )?;
         // Whatever was known of the old bytes says nothing of the new ones.
         self.0.query(
-            "UPDATE packages SET first_staged_at = NULL, staged_at = NULL, deleted_at = NULL, unshown_since = NULL WHERE version = ? AND key = ?",
+            "UPDATE packages SET first_staged_at = NULL, staged_at = NULL, deleted_at = NULL, unshown_since = NULL,
+                declared_again_at = NULL
+             WHERE version = ? AND key = ?",
             &[version.as_str().into(), key.as_str().into()],
         )?;
         self.0.query(

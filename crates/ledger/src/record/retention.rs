@@ -284,7 +284,7 @@ impl<S: Sql> Record<S> {
     ) -> Result<Option<Resting>, LedgerError> {
         let at: [Value; 2] = [version.as_str().into(), key.as_str().into()];
         let rows = self.0.query(
-            "SELECT filename, digest, size, staging_place, staging_repository, kind, architecture, staged_at
+            "SELECT filename, digest, size, staging_place, staging_repository, kind, architecture, staged_at, declared_again_at
              FROM packages WHERE version = ? AND key = ? AND digest IS NOT NULL",
             &at,
         )?;
@@ -320,6 +320,7 @@ impl<S: Sql> Record<S> {
             ending: self.ending(version)?,
             staged_at: row.integer_or_null(7)?.map(Timestamp),
             declared_at: self.first_declared(&staging, named, digest_text)?,
+            staged_again_at: row.integer_or_null(8)?.map(Timestamp),
             held_by: self.held_by(version, key, now)?,
             deployed: self.runs_in(version, key)?,
             is_moving,

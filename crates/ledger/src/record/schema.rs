@@ -465,6 +465,9 @@ const GLANCES: &[&str] = &[
     )",
 ];
 
+/// When a job last declared the bytes of a package once more, and staged them with that.
+const STAGED_AGAIN: &[&str] = &["ALTER TABLE packages ADD COLUMN declared_again_at INTEGER"];
+
 pub(super) const STEPS: &[&[&str]] = &[
     FIRST,
     audit::SCHEMA,
@@ -492,4 +495,5 @@ pub(super) const STEPS: &[&[&str]] = &[
     SEEN_TO_GIVE_WAY,
     MANUAL_JOBS,
     GLANCES,
+    STAGED_AGAIN,
 ];

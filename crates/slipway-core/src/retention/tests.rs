@@ -26,6 +26,7 @@ fn good() -> (Known, Sights) {
     let known = Known {
         ending: Ending::Complete(ago(20)),
         staged_at: Some(ago(21)),
+        staged_again_at: None,
         declared_at: Some(ago(21)),
         held_by: None,
         deployed: None,
@@ -84,6 +85,7 @@ fn every_single_reason_keeps_a_package() {
         (|known, _| known.extended_until = Some(NOW + DAY), Keep::Extended(NOW + DAY)),
         (|known, _| known.staged_at = None, Keep::NeverStaged),
         (|known, _| known.staged_at = Some(ago(13)), Keep::Young(ago(13) + 14 * DAY)),
+        (|known, _| known.staged_again_at = Some(ago(13)), Keep::Young(ago(13) + 14 * DAY)),
         (|known, _| known.ending = Ending::Complete(ago(13)), Keep::Young(ago(13) + 14 * DAY)),
         (|known, _| known.ending = Ending::Closed(ago(13)), Keep::Young(ago(13) + 14 * DAY)),
         (
@@ -188,6 +190,7 @@ fn of_all_combinations_only_those_delete_against_which_nothing_speaks() {
                                         let known = Known {
                                             ending,
                                             staged_at: Some(ago(70)),
+                                            staged_again_at: None,
                                             declared_at: Some(ago(70)),
                                             held_by: held.then(|| "user:mira".to_owned()),
                                             deployed: deployed.then(|| "production".to_owned()),

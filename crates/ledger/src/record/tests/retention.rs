@@ -215,6 +215,22 @@ fn what_is_being_deleted_before_its_release_is_expired_and_staged_again_when_it_
 }
 
 #[test]
+fn what_a_job_stages_once_more_while_its_deletion_is_marked_is_as_young_as_that_and_stays() {
+    let (record, config) = (record(), config("abandoned = \"60d\""));
+    stage(&record);
+    let now = due_again(&record, &config, after(80));
+    let soaks_since = package(&record, &config, now).known.staged_at;
+    record.declare(&version(), &key(), &file(b"deb"), false, &session(7, "aa"), now).expect("the same file");
+    let young = Keep::Young(now + 60 * DAY);
+    assert_eq!(begin(&record, &config, now), Err(Decision::TakeBack(young.clone())));
+    let of = package(&record, &config, now);
+    assert_eq!((state(&record), of.known.staged_at), (TargetState::Staged, soaks_since));
+    assert!(record.take_back_step(&of, &young, now).expect("a step"));
+    let again = due_again(&record, &config, now + 60 * DAY);
+    assert!(!begin(&record, &config, again).expect("a deletion").is_empty());
+}
+
+#[test]
 fn what_expired_and_is_in_staging_again_is_staged_and_can_be_deleted_again() {
     let (record, config) = (record(), config("abandoned = \"60d\""));
     stage(&record);
