@@ -63,9 +63,8 @@ impl Roles {
     pub fn believed(&self, of: (u64, u64), wanted: For, now: Timestamp) -> Option<Role> {
         let role = self.known.get(&of)?;
         let is_believed = match (wanted, role.unanswered_at) {
-            (For::ActingInBrowser, _) => false,
+            (For::ActingInBrowser, _) | (For::Acting, Some(_)) => false,
             (For::Reading, Some(at)) => role.reads_on(now) && is_within(at, ASKED_AGAIN_AFTER, now),
-            (For::Acting, Some(_)) => false,
             (_, None) => is_within(role.told_at, BELIEVED_FOR, now),
         };
         is_believed.then_some(*role)

@@ -15,6 +15,7 @@ pub enum Act {
 
 /// The reader of a page.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not whatever the others are")]
 pub struct Reader<'a> {
     /// Which build of the dashboard's files belongs to the page: a part of their addresses. Empty: whichever is there.
     pub assets: &'a str,
