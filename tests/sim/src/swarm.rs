@@ -346,6 +346,18 @@ pub const DAYS_POINTS: [&str; 22] = [
     "what was gone was staged again",
 ];
 
+impl Walked {
+    /// Adds what another walk has come upon.
+    pub fn add(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.steps += other.steps;
+        self.failures.extend(other.failures);
+        for (point, count) in other.points {
+            *self.points.entry(point).or_default() += count;
+        }
+    }
+}
+
 /// Runs seed after seed on all cores, for at least so many steps. A run that has begun is ended.
 pub fn walk(first: u64, steps: u64) -> Walked {
     let (next, taken, all) = (AtomicU64::new(first), AtomicU64::new(0), Mutex::new(Walked::default()));
@@ -370,13 +382,7 @@ pub fn walk(first: u64, steps: u64) -> Walked {
                         }
                     }
                 }
-                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-                all.seeds += own.seeds;
-                all.steps += own.steps;
-                all.failures.extend(own.failures);
-                for (point, count) in own.points {
-                    *all.points.entry(point).or_default() += count;
-                }
+                all.lock().unwrap_or_else(PoisonError::into_inner).add(own);
             });
         }
     });
