@@ -60,8 +60,8 @@ fn let_pass(world: &mut World, time: Duration) {
     change_records(world, |record| {
         record.execute_batch(&format!(
             "UPDATE releases SET created_at = created_at - {ms}, closed_at = closed_at - {ms};
-             UPDATE packages SET declared_at = declared_at - {ms}, staged_at = staged_at - {ms},
-                first_staged_at = first_staged_at - {ms};
+             UPDATE packages SET declared_at = declared_at - {ms}, declared_again_at = declared_again_at - {ms},
+                staged_at = staged_at - {ms}, first_staged_at = first_staged_at - {ms};
              UPDATE targets SET since = since - {ms};
              UPDATE approvals SET at = at - {ms};
              UPDATE extensions SET until = until - {ms};
