@@ -28,6 +28,7 @@ use crate::{clock, counters, message, settings};
 
 /// How long GitLab may take to tell a person's role, or how a job is.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
+
 thread_local! {
     /// What GitLab has said of people's roles lately.
     static ROLES: RefCell<Roles> = RefCell::default();

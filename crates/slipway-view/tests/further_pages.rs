@@ -548,6 +548,16 @@ fn whoever_may_is_led_to_the_forms_that_hold_a_package_let_it_go_and_keep_it_for
 }
 
 #[test]
+fn the_front_page_says_that_it_may_lack_projects_while_gitlab_does_not_answer_whose_they_are() {
+    let says = |is_untold| {
+        let page =
+            page::overview(&[glance(|_| {})], &[], &[], &Reader { is_untold, ..Reader::default() }).into_string();
+        page.contains("GitLab does not answer to which projects you belong")
+    };
+    assert_eq!([says(true), says(false)], [true, false]);
+}
+
+#[test]
 fn the_front_page_says_what_is_under_way_and_what_needs_somebody_and_leads_there() {
     let page = page::overview(&[glance(|_| {})], &[], &[], &Reader::default()).into_string();
     for shown in [

@@ -123,8 +123,7 @@ fn acts(release: &Release, reader: &Reader<'_>) -> Part {
             }
             @if reader.is_untold && is_open {
                 p.quiet {
-                    "GitLab does not answer what you may do here, so nothing is offered to you. You read on by what it said last; it is asked again "
-                    "every 15 seconds."
+                    "GitLab does not answer what you may do here, so nothing is offered to you. It is asked again every 15 seconds."
                 }
             }
         },
